@@ -1,0 +1,117 @@
+"""What a WebRTC session reports to the engine.
+
+One session carries one epoch; the driver adds peer and epoch when it hands an event over, and the engine drops
+what carries an old one (spec 04 §2).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.signals import Candidate
+
+
+class SdpType(Enum):
+    OFFER = "offer"
+    ANSWER = "answer"
+
+
+class PathState(Enum):
+    """ICE state of the newest generation, in the words of the reference (spec 04 §9.5)."""
+
+    NEW = "New"
+    CHECKING = "Checking"
+    CONNECTED = "Connected"
+    COMPLETED = "Completed"
+    DISCONNECTED = "Disconnected"
+    FAILED = "Failed"
+    CLOSED = "Closed"
+
+    @property
+    def is_up(self) -> bool:
+        return self in (PathState.CONNECTED, PathState.COMPLETED)
+
+
+@frozen
+class LocalDescription:
+    """An offer or answer of ours is ready to be sent; it precedes the candidates gathered for it."""
+
+    type: SdpType
+    sdp: str
+
+
+@frozen
+class LocalCandidate:
+    candidate: Candidate
+
+
+@frozen
+class GatheringDone:
+    pass
+
+
+@frozen
+class NegotiationFailed:
+    """Building or applying a description failed; the session stays as it was."""
+
+    type: SdpType
+    local: bool
+    """True: ours could not be built. False: the peer's could not be applied."""
+    error: str
+
+
+@frozen
+class RemoteApplied:
+    """The peer's description was applied; `fingerprint` is its first line (spec 04 §5.4), None if it has none."""
+
+    type: SdpType
+    fingerprint: str | None
+
+
+@frozen
+class ChannelOpened:
+    """The data channel is open.
+
+    `local_binding` and `remote_binding` are channel bindings (spec 01 §3.3). `remote_binding` comes from the
+    certificate that the peer presented in DTLS and is None when the peer's SDP says anything else.
+    """
+
+    local_binding: str | None
+    remote_binding: str | None
+
+
+@frozen
+class ChannelClosed:
+    """The data channel, SCTP or DTLS ended; final for this session."""
+
+    reason: str
+
+
+@frozen
+class PathChanged:
+    state: PathState
+
+
+@frozen
+class PairSelected:
+    """Candidate kinds of the selected pair: host, server_reflexive, peer_reflexive, relay or unknown."""
+
+    local: str
+    remote: str
+
+
+LinkEvent = (
+    LocalDescription
+    | LocalCandidate
+    | GatheringDone
+    | NegotiationFailed
+    | RemoteApplied
+    | ChannelOpened
+    | ChannelClosed
+    | PathChanged
+    | PairSelected
+)

@@ -1,0 +1,33 @@
+"""The signaling interface: how one network's driver meets the room (spec 04 §1.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+
+
+class Signaling(Protocol):
+    """One way into one room. `publish` and `redial` never block and never raise for network trouble."""
+
+    def publish(self, signal: OutboundSignal) -> None:
+        """Queue a signal; the driver paces, repeats and drops it by its own rules."""
+        ...
+
+    def redial(self) -> None:
+        """Replace every connection (spec 03 §8.5)."""
+        ...
+
+    async def run(
+        self,
+        deliver: Callable[[InboundSignal], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve the room until cancelled. Calls `deliver` synchronously for every accepted inbound signal."""
+        ...
