@@ -1,0 +1,38 @@
+"""Base32 as the mesh writes it: RFC 4648 alphabet, lower case, no padding (spec 01 §3.1).
+
+Python's own decoder forgives padding, wrong lengths and stray trailing bits. Two texts would then name one key, so
+this one insists on the single spelling of every value; only the case of ASCII letters is free on input.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+_PADDING: Final = "======"
+
+
+def encode(data: bytes) -> str:
+    """Return the lower-case text of `data`, without padding."""
+    return base64.b32encode(data).decode("ascii").rstrip("=").lower()
+
+
+def decode(text: str, nbytes: int) -> bytes:
+    """Return the `nbytes` bytes that `text` spells.
+
+    Raises `ValueError` when the length is wrong, a character is outside the alphabet or a trailing bit is set.
+    """
+    expected = (nbytes * 8 + 4) // 5
+    if len(text) != expected:
+        raise ValueError(f"base32 text has {len(text)} characters, {expected} are needed for {nbytes} bytes")
+    # Checked before folding: "ſ".upper() is "S", and such a letter must not pass for one of the alphabet.
+    if not text.isascii():
+        raise ValueError("base32 text contains a character outside the alphabet a-z2-7")
+    try:
+        data = base64.b32decode(text.upper() + _PADDING[: -len(text) % 8])
+    except binascii.Error:
+        raise ValueError("base32 text contains a character outside the alphabet a-z2-7") from None
+    if encode(data) != text.lower():
+        raise ValueError("base32 text has unused trailing bits set")
+    return data

@@ -1,0 +1,40 @@
+"""The advert of one node in one network: what it offers to others (spec 01 §9)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+MAX_ADVERT_BYTES: Final = 48 * 1024
+"""Largest advert in compact JSON. It rides in every hello; a hello that exceeds a frame fails every handshake."""
+
+
+class CapabilitiesTooLarge(ValueError):
+    """The advert does not fit into a hello."""
+
+    def __init__(self) -> None:
+        super().__init__("capabilities too large")
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """An advert; it replaces an earlier one whole."""
+
+    tags: tuple[str, ...] = ()
+    app_version: str | None = None
+    max_connections: int | None = None
+    extra: msgspec.Raw | None = None
+    """Any JSON value; None and the text `null` mean the same."""
+
+
+NO_CAPABILITIES: Final = Capabilities()
+
+
+def checked(advert: Capabilities) -> Capabilities:
+    """Return `advert` with a compact `extra`. Raises `CapabilitiesTooLarge` above `MAX_ADVERT_BYTES`."""
+    if advert.extra is not None:
+        compact = msgspec.Raw(msgspec.json.format(bytes(advert.extra), indent=-1))
+        advert = msgspec.structs.replace(advert, extra=compact)
+    if len(msgspec.json.encode(advert)) > MAX_ADVERT_BYTES:
+        raise CapabilitiesTooLarge
+    return advert

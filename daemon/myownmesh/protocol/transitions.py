@@ -1,0 +1,62 @@
+"""Signed changes of a governed network, as they travel (shapes only; their meaning is spec 02).
+
+An entry whose kind is unknown still decodes, so that a newer node's log does not stop older ones from gossiping; its
+text is kept, because a log that is passed on must not change.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from attrs import frozen
+
+from myownmesh.protocol.modes import TopologyMode
+
+
+class KindChange(msgspec.Struct, frozen=True, tag_field="kind", tag="kind_change"):
+    to: Literal["open", "closed", "silent"]
+
+
+class RoleGrant(msgspec.Struct, frozen=True, tag_field="kind", tag="role_grant"):
+    target: str
+    role: Literal["member", "controller", "owner"]
+
+
+class RoleRevoke(msgspec.Struct, frozen=True, tag_field="kind", tag="role_revoke"):
+    target: str
+
+
+class Evict(msgspec.Struct, frozen=True, tag_field="kind", tag="evict"):
+    target: str
+
+
+class Split(msgspec.Struct, frozen=True, tag_field="kind", tag="split"):
+    new_network_id: str
+    members: tuple[str, ...]
+
+
+class TopologyChange(msgspec.Struct, frozen=True, tag_field="kind", tag="topology_change"):
+    to: TopologyMode
+
+
+@frozen
+class UnknownVariant:
+    """A variant of a later version."""
+
+    kind: str
+    text: bytes
+    """The whole object as it came."""
+
+
+Variant = KindChange | RoleGrant | RoleRevoke | Evict | Split | TopologyChange | UnknownVariant
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """One entry of a signed log."""
+
+    at: int
+    """Unix seconds."""
+    variant: Variant
+    signers: tuple[str, ...]
+    signatures: tuple[str, ...]
