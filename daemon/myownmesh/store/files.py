@@ -1,0 +1,125 @@
+"""Durable files: replace a file as a whole, or set a bad one aside (spec 07 §3, 01 §18).
+
+A reader always finds the old text or the new one, also after a power cut. Modes never get looser than 0600 for
+what we create, and never looser than what a person set by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import stat
+import sys
+from pathlib import Path
+
+from .errors import StoreError, os_error_text
+
+PRIVATE_FILE = 0o600
+PRIVATE_DIRECTORY = 0o700
+KEPT_COPIES = 9  # numbered quarantine copies behind the newest one; enough to look back, bounded on a sick disk
+
+_log = logging.getLogger("myownmesh.store")
+
+
+def private_directory(path: Path) -> None:
+    """Make sure that `path` is a directory only its owner can enter; a looser one of ours is tightened.
+
+    Raises `StoreError` when it cannot be created.
+    """
+    try:
+        path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"create directory {path}: {os_error_text(error)}") from error
+    if sys.platform != "win32":
+        # A directory that belongs to somebody else is theirs to tighten.
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) & 0o077:
+                path.chmod(PRIVATE_DIRECTORY)
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Replace the file at `path` by `data`, or leave it exactly as it was.
+
+    A symlink keeps pointing where it did: its target is replaced. A mode stricter than 0600 is kept. The parent
+    directory must exist. Raises `OSError`.
+    """
+    target = Path(os.path.realpath(path))
+    mode = PRIVATE_FILE
+    with contextlib.suppress(FileNotFoundError):
+        mode &= stat.S_IMODE(target.stat().st_mode)
+    # A name of its own: two writers must never share a temporary file (spec 07 C1).
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(6)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), PRIVATE_FILE)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) or 0 :]
+            if mode != PRIVATE_FILE and sys.platform != "win32":
+                os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_directory(target.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename durable; best effort, because not every file system lets a directory be synced."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def quarantine(path: Path, reason: str) -> Path | None:
+    """Move a corrupt file out of the way; returns where it is now, or None when it could not be moved.
+
+    The newest copy is ``NAME.corrupt``; older ones are ``NAME.corrupt.1`` and up, at most `KEPT_COPIES`.
+    """
+    copy = path.with_name(path.name + ".corrupt")
+    try:
+        _rotate(copy)
+        path.replace(copy)
+    except OSError as error:
+        _log.error("%s is corrupt (%s) and could not be set aside: %s", path, reason, os_error_text(error))
+        return None
+    _log.error("%s is corrupt (%s); set aside as %s", path, reason, copy)
+    return copy
+
+
+def set_copy_aside(path: Path, data: bytes, reason: str) -> Path | None:
+    """Keep a copy of a file of which only a part is bad; the file itself stays. Returns the copy's place.
+
+    A copy equal to the newest one is not made again, so that restarts do not push older evidence out.
+    """
+    copy = path.with_name(path.name + ".corrupt")
+    try:
+        if copy.exists() and copy.read_bytes() == data:
+            return copy
+        _rotate(copy)
+        atomic_write(copy, data)
+    except OSError as error:
+        _log.error("part of %s is unusable (%s) and no copy could be kept: %s", path, reason, os_error_text(error))
+        return None
+    _log.error("part of %s is unusable (%s); a copy of the file is kept as %s", path, reason, copy)
+    return copy
+
+
+def _rotate(newest: Path) -> None:
+    if not newest.exists():
+        return
+    for number in range(KEPT_COPIES - 1, 0, -1):
+        older = newest.with_name(f"{newest.name}.{number}")
+        if older.exists():
+            older.replace(newest.with_name(f"{newest.name}.{number + 1}"))
+    newest.replace(newest.with_name(f"{newest.name}.1"))
