@@ -1,0 +1,102 @@
+"""Read and change ``config.json`` on disk (spec 07 §3).
+
+Whoever changes it goes through `change_config`: load, change and save happen under one kernel lock, so concurrent
+writers (two ops, a command line, an updater) never lose each other's members.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .config import MeshConfig, Problem, pretty
+from .errors import StoreError, os_error_text
+from .files import atomic_write, private_directory, quarantine, set_copy_aside
+from .json_file import JsonError, parse_json, read_file
+from .locks import CONFIG_LOCK_WAIT, FileLock, Held
+from .shape import ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .paths import Home
+
+_log = logging.getLogger("myownmesh.store")
+
+
+@attrs.frozen(kw_only=True)
+class LoadedConfig:
+    """What a load found: the configuration, what was wrong, and where the bad file or its copy lies now."""
+
+    config: MeshConfig
+    problems: tuple[Problem, ...] = ()
+    set_aside: Path | None = None
+
+
+def load_config(home: Home, *, quarantine_corrupt: bool = False) -> LoadedConfig:
+    """Read the configuration; a missing file is the default one.
+
+    With `quarantine_corrupt` (only the daemon, spec 07 C4) a file that cannot be used is renamed to
+    ``config.json.corrupt``, and one with a bad part is copied there, before anything of it can be lost by a save.
+    Without it the file is left alone, whatever is wrong. Raises `ConfigTooNew`, and `StoreError` for a file that
+    cannot be read.
+    """
+    data = read_file(home.config, "config: read")
+    if data is None:
+        return LoadedConfig(config=MeshConfig())
+    try:
+        config, problems = MeshConfig.from_json(parse_json(data))
+    except (JsonError, ShapeError) as error:
+        moved = quarantine(home.config, str(error)) if quarantine_corrupt else None
+        return LoadedConfig(
+            config=MeshConfig(), problems=(Problem(where=str(home.config), reason=str(error)),), set_aside=moved
+        )
+    copy: Path | None = None
+    if problems and quarantine_corrupt:
+        copy = set_copy_aside(home.config, data, "; ".join(map(str, problems)))
+    return LoadedConfig(config=config, problems=problems, set_aside=copy)
+
+
+def change_config(home: Home, change: Callable[[MeshConfig], MeshConfig]) -> MeshConfig:
+    """Load, `change` and save the file under its lock; returns what is on disk now.
+
+    The file is re-read, so members that others changed meanwhile survive. Nothing is written when `change` changes
+    nothing and the file exists. Blocks for a disk write, and at most `CONFIG_LOCK_WAIT` seconds more while another
+    process holds the lock. Raises `StoreError` whose text begins ``config: ``; the file is then unchanged.
+    """
+    private_directory(home.root)
+    lock = FileLock(home.config_lock)
+    try:
+        lock.acquire(wait=CONFIG_LOCK_WAIT)
+    except Held as error:
+        raise StoreError(f"config: write {home.config}: {error}; try again when it has finished") from error
+    except StoreError as error:
+        raise StoreError(f"config: write {home.config}: {error}") from error
+    with lock:
+        before = load_config(home, quarantine_corrupt=True)
+        after = change(before.config)
+        if after != before.config or before.problems or not home.config.exists():
+            write_config(home, after)
+        return after
+
+
+def write_config(home: Home, config: MeshConfig) -> None:
+    """Replace the file. The caller holds the lock. Raises `StoreError`."""
+    try:
+        atomic_write(home.config, config.text().encode("utf-8"))
+    except OSError as error:
+        raise StoreError(f"config: write {home.config}: {os_error_text(error)}") from error
+
+
+def pinned_socket(home: Home) -> str | None:
+    """The socket path pinned in the file; None when there is none or the file does not load (spec 05 §1.1)."""
+    try:
+        return load_config(home).config.daemon.control_socket
+    except StoreError:
+        return None
+
+
+__all__ = ["LoadedConfig", "change_config", "load_config", "pinned_socket", "pretty", "write_config"]
