@@ -1,0 +1,104 @@
+"""What a device offers: the app's blob inside the daemon's advert, packed and read back (spec 08 FE-7.1, FE-7.2, §9.3).
+
+Pure. A peer's blob is hostile: every field is read on its own, and a malformed one falls back to its default alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from myownllm.catalog.coerce import as_object, is_number, strings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownllm.catalog.coerce import Json, JsonObject
+
+FEATURES: Final = (
+    "infer_request", "move_request", "two_phase_move", "move_target_folder", "capabilities_v1", "catalog_announce",
+    "ring_shelve", "file_transfer_v1", "app_version", "transcribe_request", "session_view_v1", "infer_tools_v1",
+    "agent_permissions_v1", "prompts_v1",
+)  # fmt: skip
+BASELINE_FEATURES: Final = FEATURES[:7]  # what a peer that predates the list can do
+ACCEPTING: Final = ("available", "limited", "busy")
+GPU_TYPES: Final = ("nvidia", "amd", "apple", "none")
+
+
+def _is_size(value: Json) -> bool:
+    return is_number(value) and math.isfinite(value) and value >= 0
+
+
+def _is_text(value: Json) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bool(value: Json) -> bool:
+    return isinstance(value, bool)
+
+
+_HARDWARE: Final[dict[str, tuple[Json, Callable[[Json], bool]]]] = {
+    "gpu_type": ("none", lambda v: v in GPU_TYPES),
+    "ram_gb": (0, _is_size),
+    "vram_gb": (None, lambda v: v is None or _is_size(v)),
+    "soc": (None, lambda v: v is None or _is_text(v)),
+    "arch": ("", _is_text),
+}
+
+
+def pack(capabilities: JsonObject) -> JsonObject:
+    """The daemon's advert: the whole blob travels in `extra`, or every peer would look empty."""
+    return {
+        "tags": [],
+        "app_version": capabilities.get("app_version"),
+        "max_connections": None,
+        "extra": capabilities,
+    }
+
+
+def unpack(advert: Json) -> JsonObject:
+    """The blob in an advert, validated field by field."""
+    raw_advert = as_object(advert)
+    extra = as_object(raw_advert.get("extra"))
+    accepting = extra.get("accepting")
+    outer, inner = raw_advert.get("app_version"), extra.get("app_version")
+    version = outer if isinstance(outer, str) and outer else inner
+    return {
+        "llms": _objects(extra.get("llms")),
+        "asr": _objects(extra.get("asr")),
+        "diarize": extra.get("diarize") is True,
+        "hardware": _merged(extra.get("hardware"), _HARDWARE),
+        "inputs": _merged(extra.get("inputs"), {"mic": (False, _is_bool), "camera": (False, _is_bool)}),
+        "outputs": _merged(extra.get("outputs"), {"speaker": (False, _is_bool), "display": (False, _is_bool)}),
+        "accepting": accepting if accepting in ACCEPTING else "available",
+        "app_version": version if isinstance(version, str) else "",
+        "features": list(strings(extra.get("features"))),
+    }
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+
+
+def _merged(value: Json, fields: dict[str, tuple[Json, Callable[[Json], bool]]]) -> JsonObject:
+    """An object over its defaults: known members checked, unknown ones kept."""
+    raw = as_object(value)
+    checked = {name: raw[name] if name in raw and ok(raw[name]) else default for name, (default, ok) in fields.items()}
+    return {**checked, **{k: v for k, v in raw.items() if k not in fields}}
+
+
+def supports(capabilities: JsonObject, feature: str) -> bool:
+    """Does a device offer `feature` (spec 08 FE-9.5)?"""
+    features = strings(capabilities.get("features"))
+    if features:
+        return feature in features
+    return capabilities.get("accepting") is not None and feature in BASELINE_FEATURES
+
+
+def compatibility(capabilities: JsonObject) -> tuple[int, int, list[str]]:
+    """(known features offered, all known features, the missing ones in advertised order)."""
+    offered: tuple[str, ...] = strings(capabilities.get("features"))
+    if not offered and "accepting" in capabilities:
+        offered = BASELINE_FEATURES
+    missing = [f for f in FEATURES if f not in offered]
+    return len(FEATURES) - len(missing), len(FEATURES), missing

@@ -1,0 +1,164 @@
+"""One saved network: what the app keeps about it, and the record that the daemon gets (spec 08 §6.3, §6.7).
+
+Pure. Members that only the app knows (policy, prompts, gossip) never cross to the daemon.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from myownllm.catalog import coerce
+from myownllm.errors import NetworkIdError
+from myownllm.ids import comparable_network_id, normalize_network_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownllm.catalog.coerce import Json, JsonObject
+
+DEFAULT_STUN: Final = ("stun:stun.l.google.com:19302", "stun:stun1.l.google.com:19302")
+RETIRED_RELAYS: Final = frozenset(
+    {"wss://0.peerjs.com:443/", "wss://0.peerjs.com:443/peerjs", "wss://mesh.myownllm.net/signal"}
+)
+RETIRED_MEMBERS: Final = frozenset({"locked", "use_public_turn_fallback"})
+ACCEPTING: Final = ("available", "limited", "busy")
+_KNOWN: Final = frozenset(
+    {
+        "id", "network_id", "label", "kind", "topology", "auto_approve", "signaling_servers", "stun_servers",
+        "turn_servers", "accepting", "auto_gossip", "agent_permissions", "prompts",
+    }
+)  # fmt: skip
+
+
+@attrs.frozen
+class TurnServer:
+    url: str
+    username: str | None = None
+    credential: str | None = attrs.field(default=None, repr=False)
+
+    def to_json(self) -> JsonObject:
+        pairs = {"url": self.url, "username": self.username, "credential": self.credential}
+        return {k: v for k, v in pairs.items() if v is not None}
+
+    def to_daemon(self) -> JsonObject:
+        pairs = {"urls": [self.url], "username": self.username, "credential": self.credential}
+        return {k: v for k, v in pairs.items() if v is not None}
+
+
+def turn_servers(value: Json) -> tuple[TurnServer, ...]:
+    """The usable entries of a TURN list; an empty user name or password counts as none."""
+    entries = value if isinstance(value, list) else []
+    return tuple(
+        TurnServer(e["url"], _text(e.get("username")), _text(e.get("credential")))
+        for e in entries
+        if isinstance(e, dict) and _text(e.get("url"))
+    )
+
+
+def signaling_servers(value: Json) -> tuple[str, ...]:
+    """Relay addresses without those that are gone for good; empty means the daemon's own pool."""
+    return tuple(s for s in coerce.strings(value) if s not in RETIRED_RELAYS)
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+@attrs.frozen
+class SavedNetwork:
+    """A saved network. `None` means that the member is absent in the file; `unknown` is carried through untouched."""
+
+    id: str
+    network_id: str
+    signaling_servers: tuple[str, ...] = ()
+    stun_servers: tuple[str, ...] = DEFAULT_STUN
+    turn_servers: tuple[TurnServer, ...] = ()
+    accepting: str = "available"
+    auto_gossip: bool = True
+    label: str | None = None
+    kind: str | None = None
+    topology: JsonObject | None = None
+    auto_approve: bool | None = None
+    agent_permissions: JsonObject | None = None
+    prompts: tuple[JsonObject, ...] | None = None
+    unknown: JsonObject = attrs.field(factory=dict, repr=False)
+
+    @property
+    def handle(self) -> str:
+        """What a person calls this network."""
+        return self.label or self.wire_id
+
+    @property
+    def wire_id(self) -> str:
+        """The rendezvous handle in the form that the daemon reports and compares."""
+        return comparable_network_id(self.network_id)
+
+    def problem(self) -> str | None:
+        """Why this record cannot be joined, or None."""
+        try:
+            normalize_network_id(self.network_id)
+        except NetworkIdError as error:
+            return str(error)
+        return None
+
+    @classmethod
+    def from_json(cls, raw: JsonObject, mint_id: Callable[[], str]) -> SavedNetwork:
+        """Read one record of any age; whatever is malformed takes its default alone."""
+        label = raw["label"].strip() if isinstance(raw.get("label"), str) else ""
+        stun = raw.get("stun_servers")
+        accepting = raw.get("accepting")
+        gossip, approve, kind = raw.get("auto_gossip"), raw.get("auto_approve"), raw.get("kind")
+        return cls(
+            id=_text(raw.get("id")) or mint_id(),
+            network_id=raw["network_id"] if isinstance(raw.get("network_id"), str) else "",
+            signaling_servers=signaling_servers(raw.get("signaling_servers")),
+            stun_servers=coerce.strings(stun) if isinstance(stun, list) else DEFAULT_STUN,
+            turn_servers=turn_servers(raw.get("turn_servers")),
+            accepting=accepting if accepting in ACCEPTING else "available",
+            auto_gossip=gossip if isinstance(gossip, bool) else True,
+            label=label or None,
+            kind=kind if kind in ("open", "closed") else None,
+            topology=coerce.topology(raw.get("topology")),
+            auto_approve=approve if isinstance(approve, bool) else None,
+            agent_permissions=coerce.permissions(raw.get("agent_permissions")),
+            prompts=coerce.prompts(raw.get("prompts")),
+            unknown={k: v for k, v in raw.items() if k not in _KNOWN and k not in RETIRED_MEMBERS},
+        )
+
+    def to_json(self) -> JsonObject:
+        """The record as it is saved; absent members stay absent."""
+        optional = {
+            "label": self.label,
+            "kind": self.kind,
+            "topology": self.topology,
+            "auto_approve": self.auto_approve,
+            "agent_permissions": self.agent_permissions,
+            "prompts": None if self.prompts is None else list(self.prompts),
+        }
+        return {
+            "id": self.id,
+            "network_id": self.network_id,
+            "signaling_servers": list(self.signaling_servers),
+            "stun_servers": list(self.stun_servers),
+            "turn_servers": [t.to_json() for t in self.turn_servers],
+            "accepting": self.accepting,
+            "auto_gossip": self.auto_gossip,
+            **{k: v for k, v in optional.items() if v is not None},
+            **self.unknown,
+        }
+
+    def to_daemon(self) -> JsonObject:
+        """The record of `network_add` and `network_update`: exactly these members (spec 08 FE-6.9)."""
+        return {
+            "id": self.id,
+            "network_id": self.wire_id,
+            "label": self.label or "",
+            "kind": self.kind or "open",
+            "topology": self.topology or {"kind": "ring", "n_preferred": None},
+            "signaling": {"strategy": "nostr", "servers": list(self.signaling_servers)},
+            "stun_servers": [{"urls": list(self.stun_servers)}] if self.stun_servers else [],
+            "turn_servers": [t.to_daemon() for t in self.turn_servers],
+            "auto_approve": self.auto_approve or False,
+        }

@@ -1,0 +1,179 @@
+"""What one pushed frame means for the app (spec 08 §5.6): a list of small effects, decided without doing any. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, assert_never
+
+import attrs
+
+from myownllm import phases, wire
+from myownllm.catalog.coerce import as_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Level = Literal["debug", "info", "warn", "error"]
+
+
+@attrs.frozen
+class RefreshPeers:
+    """Read the peer list again, soon."""
+
+
+@attrs.frozen
+class Resync:
+    """Events were lost: read peers, phase and networks again."""
+
+
+@attrs.frozen
+class CheckJoined:
+    """The bound network stopped although nobody here asked for it: look whether the daemon still has it."""
+
+
+@attrs.frozen
+class SetPhase:
+    phase: phases.Phase
+    status: phases.Status
+
+
+@attrs.frozen
+class AddDiag:
+    level: Level
+    message: str
+    ts: int | None = None
+    """the daemon's own time in milliseconds; None means now"""
+
+
+@attrs.frozen
+class NoteIceFailure:
+    at_ms: int
+    needs_turn: bool
+
+
+@attrs.frozen
+class RefuseCall:
+    """Answer a call that nobody here serves."""
+
+    request_id: str
+    error: str
+    streaming: bool
+
+
+@attrs.frozen
+class ServeCall:
+    call: wire.RpcInbound
+
+
+@attrs.frozen
+class DeliverChannel:
+    message: wire.ChannelInbound
+
+
+@attrs.frozen
+class DeliverStream:
+    frame: wire.StreamChunk | wire.StreamEnd
+
+
+@attrs.frozen
+class Reclaim:
+    """Another client took a method over."""
+
+    method: str
+
+
+Effect = (
+    RefreshPeers
+    | Resync
+    | CheckJoined
+    | SetPhase
+    | AddDiag
+    | NoteIceFailure
+    | RefuseCall
+    | ServeCall
+    | DeliverChannel
+    | DeliverStream
+    | Reclaim
+)
+
+
+def frame_effects(
+    frame: wire.Frame | None,
+    *,
+    network: str,
+    diag_quiet: bool,
+    serves: Callable[[str], bool],
+    listens: Callable[[str], bool],
+) -> list[Effect]:
+    """Effects of a frame for the app bound to `network` (its wire id). Frames of other networks mean nothing."""
+    match frame:
+        case None:
+            return []
+        case wire.EventFrame():
+            return _event(frame.event, network, diag_quiet=diag_quiet)
+        case wire.Lagged():
+            return [AddDiag("warn", f"mesh event subscriber lagged; dropped {frame.skipped} events"), Resync()]
+        case wire.RpcInbound():
+            if frame.network != network:
+                return []
+            if serves(frame.method):
+                return [ServeCall(frame)]
+            return [RefuseCall(frame.request_id, f"frontend: no handler for method '{frame.method}'", frame.streaming)]
+        case wire.StreamChunk() | wire.StreamEnd():
+            return [DeliverStream(frame)]
+        case wire.ChannelInbound():
+            return [DeliverChannel(frame)] if frame.network == network and listens(frame.channel) else []
+        case wire.HandlerDisplaced():
+            if frame.network != network:
+                return []
+            text = f"handler displaced: {frame.method} on {frame.network} (by {frame.by})"
+            return [AddDiag("warn", text), *([Reclaim(frame.method)] if serves(frame.method) else [])]
+        case _:
+            assert_never(frame)
+
+
+_PEER_LINES = {
+    "shelved": "peer {peer} shelved",
+    "unshelved": "peer {peer} unshelved",
+    "capabilities_changed": "peer {peer} changed its capabilities",
+}
+
+
+def _event(event: dict[str, Any], network: str, *, diag_quiet: bool) -> list[Effect]:
+    if event.get("network_id") != network:
+        return []
+    match event.get("event_kind"):
+        case "peer":
+            line = _PEER_LINES.get(str(event.get("kind")))
+            told: list[Effect] = []
+            if line is not None and not diag_quiet:
+                told = [AddDiag("info", line.format(peer=str(event.get("device_id", ""))[:8]))]
+            return [RefreshPeers(), *told]
+        case "phase" if event.get("kind") == "changed":
+            phase, status = phases.from_daemon(str(event.get("next")))
+            return [SetPhase(phase, status), *([CheckJoined()] if phase == "off" else [])]
+        case "diag":
+            return _diag(event, diag_quiet=diag_quiet)
+        case _:
+            return []
+
+
+def _diag(event: dict[str, Any], *, diag_quiet: bool) -> list[Effect]:
+    detail = as_object(event.get("detail"))
+    stamp = event.get("ts")
+    ts = stamp if isinstance(stamp, int) else None
+    effects: list[Effect] = []
+    needs_turn = detail.get("hint") == "add_turn_server"
+    if needs_turn or (event.get("category") == "ice" and detail.get("failed") is True):
+        effects.append(NoteIceFailure(ts or 0, needs_turn))
+    level = event.get("level")
+    shown: Level | None
+    match level:
+        case "warn" | "error":
+            shown = level
+        case "info":
+            shown = None if diag_quiet else level
+        case _:
+            shown = None
+    if shown is not None:
+        effects.append(AddDiag(shown, str(event.get("message", "")), ts))
+    return effects
