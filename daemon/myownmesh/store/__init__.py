@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .errors import StoreError
 from .paths import Home
+from .store import AlreadyRunning, Store, open_store
 
-__all__ = ["Home", "StoreError"]
+__all__ = ["AlreadyRunning", "Home", "Store", "StoreError", "open_store"]

@@ -1,0 +1,54 @@
+"""Rosters on disk (spec 01 §15.1): one file per network, forgiven when it is corrupt, because it converges again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .config import pretty
+from .errors import StoreError, os_error_text
+from .files import atomic_write, private_directory, quarantine
+from .json_file import JsonError, parse_json, read_file
+
+if TYPE_CHECKING:
+    from myownmesh.roster import Roster
+
+    from .paths import Home
+
+ROSTER_VERSION = 1
+
+
+def load_roster(home: Home, network_id: str) -> Roster:
+    """Read a roster. Absent, corrupt or another network's file: empty; corrupt ones are set aside.
+
+    Raises `StoreError` for an unknown version and for a file that cannot be read: the network cannot be joined then.
+    """
+    from myownmesh.roster import Roster
+
+    path = home.roster(network_id)
+    data = read_file(path, "roster: read")
+    if data is None:
+        return Roster(network_id=network_id)
+    try:
+        value = parse_json(data)
+        version = value.get("version") if isinstance(value, dict) else None
+        if isinstance(version, int) and not isinstance(version, bool) and version != ROSTER_VERSION:
+            raise StoreError(
+                f"roster: roster version {version} unsupported (this build reads {ROSTER_VERSION}): {path}"
+            )
+        roster = Roster.from_json(value)
+    except (JsonError, ValueError) as error:
+        quarantine(path, str(error))
+        return Roster(network_id=network_id)
+    # A copied or renamed file must not admit one network's devices to another.
+    return roster if roster.network_id == network_id else Roster(network_id=network_id)
+
+
+def save_roster(home: Home, network_id: str, roster: Roster) -> None:
+    """Replace the file. Raises `StoreError`."""
+    path = home.roster(network_id)
+    private_directory(path.parent.parent)
+    private_directory(path.parent)
+    try:
+        atomic_write(path, pretty(roster.to_json()).encode("utf-8"))
+    except OSError as error:
+        raise StoreError(f"roster: write {path}: {os_error_text(error)}") from error

@@ -1,0 +1,112 @@
+"""The data directory of a running node: locked for its life, one method per thing that is kept."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from . import config_file, identity_file, roster_file
+from .errors import StoreError, os_error_text
+from .files import private_directory
+from .locks import FileLock, Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from myownmesh.identity import Identity
+    from myownmesh.roster import Roster
+
+    from .config import MeshConfig
+    from .config_file import LoadedConfig
+    from .paths import Home
+
+_log = logging.getLogger("myownmesh.store")
+
+
+class AlreadyRunning(StoreError):
+    """Another node holds this data directory. `pid` is its process, or None when it did not say."""
+
+    def __init__(self, home: Home, pid: int | None) -> None:
+        self.pid = pid
+        holder = "another process" if pid is None else f"process {pid}"
+        socket = home.socket(config_file.pinned_socket(home))
+        super().__init__(
+            f"{home.root} is in use by {holder} (control socket {socket}); "
+            "stop that daemon first, or set MYOWNMESH_HOME to another directory"
+        )
+
+
+class Store:
+    """Files of one node. Every method blocks for a disk access and may be called from a worker thread.
+
+    All errors are `StoreError`, whose texts carry the class prefixes of spec 05 §4 (``config: ``, ``identity: ``, …).
+    """
+
+    def __init__(self, home: Home, lock: FileLock | None = None) -> None:
+        self.home = home
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let another node have the directory."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open_config(self) -> LoadedConfig:
+        """Read the configuration at start: what is corrupt is set aside and reported."""
+        return config_file.load_config(self.home, quarantine_corrupt=True)
+
+    def load_config(self) -> MeshConfig:
+        """Re-read the configuration; a bad part counts as absent and stays in the file."""
+        return config_file.load_config(self.home).config
+
+    def change_config(self, change: Callable[[MeshConfig], MeshConfig]) -> MeshConfig:
+        """Load, change and save under the file's lock; returns what is on disk now."""
+        return config_file.change_config(self.home, change)
+
+    def load_identity(self) -> Identity:
+        """The identity, created if there is none yet."""
+        return identity_file.load_or_create_identity(self.home)
+
+    def save_label(self, label: str) -> None:
+        """Rewrite the anchor with another label."""
+        identity_file.write_label(self.home, label)
+
+    def load_roster(self, network_id: str) -> Roster:
+        """The roster of a network by its normalised id; an absent or corrupt file is an empty roster."""
+        return roster_file.load_roster(self.home, network_id)
+
+    def save_roster(self, network_id: str, roster: Roster) -> None:
+        """Replace the roster file of a network."""
+        roster_file.save_roster(self.home, network_id, roster)
+
+    def purge_network(self, network_id: str) -> None:
+        """Delete the roster and the governance state of a network; a failure is only logged (spec 05 §8.2)."""
+        for path in (self.home.state(network_id), self.home.roster(network_id)):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                _log.warning("could not delete %s: %s", path, os_error_text(error))
+
+
+def open_store(home: Home) -> Store:
+    """Take the data directory, creating it if needed, before anything in it is read (spec 07 C9).
+
+    Raises `AlreadyRunning`, or `StoreError` when the directory cannot be used.
+    """
+    private_directory(home.root)
+    lock = FileLock(home.daemon_lock)
+    try:
+        lock.acquire()
+    except Held as held:
+        raise AlreadyRunning(home, held.pid) from held
+    lock.write_holder()
+    return Store(home, lock)
