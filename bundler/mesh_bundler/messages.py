@@ -1,0 +1,174 @@
+"""The sentences of spec 09 §5.1, one function per message id. Wording only; when they are said is decided elsewhere."""
+
+from __future__ import annotations
+
+from mesh_bundler.errors import Exit, Notice, Refused
+
+UNAVAILABLE_CAUSES = frozenset(
+    {"release_not_found", "asset_not_found", "offline_miss", "rate_limited", "network", "tls", "redirect_refused"}
+)
+
+
+def rebuild_hint(tag: str, variable: str) -> str:
+    """How to bring a sibling checkout to the pin, or to use it on purpose."""
+    return (
+        f"To rebuild it at the pin: git fetch --tags && git checkout {tag} && cargo build --release --bin myownmesh. "
+        f"To use it on purpose: set {variable} to its path."
+    )
+
+
+def sibling_mismatch(path: str, actual: str, reason: str, pin: str, variable: str) -> Notice:
+    return Notice(
+        "sibling_mismatch",
+        f"The sibling daemon {path} reports {actual} but the pin is {pin} ({reason}), so it is not used. "
+        + rebuild_hint(pin, variable),
+        fields={"path": path, "actual": actual, "pin": pin, "reason": reason},
+    )
+
+
+def sibling_unreadable(path: str, reason: str, detail: str, pin: str, variable: str) -> Notice:
+    tail = f": {detail.strip()[-200:]}" if detail.strip() else ""
+    return Notice(
+        "sibling_unreadable",
+        f"The sibling daemon {path} does not say which version it is ({reason}{tail}) and the pin is {pin}, "
+        f"so it is not used. " + rebuild_hint(pin, variable),
+        fields={"path": path, "reason": reason, "stderr": detail[-200:], "pin": pin},
+    )
+
+
+def sibling_wrong_target(path: str, found: str, wanted: str) -> Notice:
+    return Notice(
+        "sibling_wrong_target",
+        f"The sibling daemon {path} is built for another machine ({found}, wanted {wanted}), so it is not used.",
+        fields={"path": path, "found": found, "wanted": wanted},
+    )
+
+
+def sibling_stub(path: str, size: int) -> Notice:
+    return Notice(
+        "sibling_stub",
+        f"The sibling file {path} is a placeholder of {size} bytes; it is passed over.",
+        level="note",
+        fields={"path": path, "size": size},
+    )
+
+
+def sibling_unpinned(path: str, actual: str) -> Notice:
+    return Notice(
+        "sibling_unpinned",
+        f"There is no pin, so the sibling daemon {path} ({actual}) is used unchecked. Write a pin file.",
+        fields={"path": path, "actual": actual},
+    )
+
+
+def override_used(variable: str, path: str, version: str, pin: str) -> Notice:
+    return Notice(
+        "override_used",
+        f"{variable} is set: {path} ({version}) is used and the pin ({pin}) is bypassed.",
+        level="info",
+        fields={"variable": variable, "path": path, "version": version, "pin": pin},
+    )
+
+
+def override_differs(variable: str, path: str, actual: str, pin: str) -> Notice:
+    return Notice(
+        "override_differs_from_pin",
+        f"{variable} names {path}, which reports {actual}; the pin is {pin}. Builds with different daemons may not "
+        f"peer. Unset {variable} to use the pinned daemon.",
+        fields={"variable": variable, "path": path, "actual": actual, "pin": pin},
+    )
+
+
+def override_unreadable(variable: str, path: str, reason: str, pin: str) -> Notice:
+    return Notice(
+        "override_version_unreadable",
+        f"{variable} names {path}, which does not say its version ({reason}); the pin is {pin}. It is used anyway. "
+        f"Unset {variable} to use the pinned daemon.",
+        fields={"variable": variable, "path": path, "reason": reason, "pin": pin},
+    )
+
+
+def override_refused(variable: str, path: str, reason: str, pin: str) -> Refused:
+    missing = reason == "missing"
+    why = "does not exist" if missing else f"cannot be used as the daemon ({reason})"
+    return Refused(
+        "override_missing" if missing else "override_invalid",
+        Exit.OVERRIDE,
+        f"{variable} names {path}, which {why}.",
+        hint=f"Correct {variable}, or unset it to use the pinned daemon ({pin}).",
+        variable=variable,
+        path=path,
+        reason=reason,
+        pin=pin,
+    )
+
+
+def slot_stale(slot: str, version: str, pin: str) -> Notice:
+    return Notice(
+        "slot_stale",
+        f"The slot {slot} holds {version}, not the pin ({pin}).",
+        fields={"slot": slot, "version": version, "pin": pin},
+    )
+
+
+def release_unavailable(cause: Refused, pin: str) -> Notice:
+    return Notice(
+        "release_unavailable",
+        f"The release {pin} could not be had: {cause.message}",
+        fields={"cause": cause.code, "pin": pin},
+    )
+
+
+def unsigned_release(asset: str) -> Notice:
+    return Notice(
+        "unsigned_release",
+        f"{asset} is not signed by a trusted key; only its checksum was verified.",
+        level="info",
+        fields={"asset": asset},
+    )
+
+
+def pin_missing(reason: str) -> Refused:
+    what = "There is no pin file" if reason == "missing_file" else "The pin file is empty"
+    return Refused(
+        "pin_missing",
+        Exit.PIN,
+        f"{what}, so it is unknown which daemon belongs to this app.",
+        hint="Write one release tag (such as v0.3.8) into .myownmesh-rev, pass --pin, or set MYOWNLLM_MESH_BIN.",
+        reason=reason,
+    )
+
+
+def commit_has_no_release(commit: str, variable: str) -> Refused:
+    return Refused(
+        "commit_pin_has_no_release",
+        Exit.PIN,
+        f"The pin {commit} is a commit; releases exist for tags only, and nothing at hand proves to be that commit.",
+        hint=f"Pin a release tag, set {variable} to a build of that commit, or pass --allow-source-build.",
+        commit=commit,
+    )
+
+
+def skip_conflicts(variable: str) -> Refused:
+    return Refused(
+        "skip_conflicts_with_require",
+        Exit.USAGE,
+        f"{variable} asks to leave the daemon out and the release mode demands it.",
+        hint=f"Unset {variable}, or build with --dev.",
+        variable=variable,
+    )
+
+
+def offline_miss(asset: str, url: str, digest: str | None, folder: str) -> Refused:
+    wanted = f" with SHA-256 {digest}" if digest else " with its .sha256"
+    return Refused(
+        "offline_miss",
+        Exit.NETWORK,
+        f"Offline, and {asset} is not in the cache.",
+        hint=f"On a machine with network fetch {url}{wanted}, put it into {folder} and run again with "
+        f"--seed-dir {folder}.",
+        asset=asset,
+        url=url,
+        sha256=digest,
+        folder=folder,
+    )

@@ -1,0 +1,126 @@
+"""Reading what a daemon printed for `--version`, and comparing it with the pin (spec 09 §3.3, §3.4).
+
+Pure: the process that runs the binary is in `probe`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mesh_bundler.pin import NoPin
+from mesh_bundler.semver import SemVer
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from mesh_bundler.pin import Pin
+
+STDOUT_MAX_BYTES = 4096  # a version is one short line; more is another program
+
+SiblingPolicy: TypeAlias = Literal["exact", "at_least"]
+
+_BUILD_INFO = re.compile(r"\([^()]*\)")
+_HEX_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The binary named itself and its version; `commits` are the hex words of its bracketed build info."""
+
+    version: SemVer
+    commits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The binary did not say which version it is. `detail` is a tail of stderr or the system's message."""
+
+    reason: str
+    detail: str = ""
+
+
+Reading: TypeAlias = "Reported | Unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`match`, `mismatch`, `unreadable` or `no_pin`, why, and the version that was read."""
+
+    verdict: Literal["match", "mismatch", "unreadable", "no_pin"]
+    reason: str | None
+    version: str | None
+
+    @property
+    def matches(self) -> bool:
+        return self.verdict == "match"
+
+
+def read_version(stdout: bytes, exit_code: int | None, *, program: str, detail: str = "") -> Reading:
+    """Interpret one run of `<binary> --version`. `exit_code` is None after a timeout, negative after a signal."""
+    if exit_code is None:
+        return Unreadable("timeout", detail)
+    if exit_code != 0:
+        return Unreadable("killed" if exit_code < 0 else "exit_status", detail)
+    if len(stdout) > STDOUT_MAX_BYTES:
+        return Unreadable("output_too_large", detail)
+    try:
+        text = stdout.decode("utf-8")
+    except UnicodeDecodeError:
+        return Unreadable("not_utf8", detail)
+    if not text.strip():
+        return Unreadable("empty_output", detail)
+    line = text.split("\n", 1)[0].removesuffix("\r")
+    words = line.split(maxsplit=2)
+    if not words:
+        return Unreadable("blank_first_line", detail)
+    if words[0] != program:
+        return Unreadable("wrong_program", detail or line[:80])
+    version = SemVer.parse(words[1].removeprefix("v")) if len(words) > 1 else None
+    info = words[2].strip() if len(words) > 2 else ""
+    if version is None or (info and not _BUILD_INFO.fullmatch(info)):
+        return Unreadable("unparsable", detail or line[:80])
+    return Reported(version, tuple(_HEX_WORD.findall(info.lower())))
+
+
+def compare(pin: Pin | NoPin, reading: Reading, policy: SiblingPolicy = "exact") -> Verdict:
+    """Is this the pinned daemon?
+
+    `exact` is the rule for downloads and the default for siblings; `at_least` is opt-in for siblings.
+    """
+    if isinstance(reading, Unreadable):
+        return Verdict("unreadable", reading.reason, None)
+    have, text = reading.version, str(reading.version)
+    if isinstance(pin, NoPin):
+        return Verdict("no_pin", None, text)
+    if pin.version is None:
+        proven = any(pin.commit is not None and pin.commit.startswith(word) for word in reading.commits)
+        return Verdict("match", "build_commit", text) if proven else Verdict("mismatch", "commit_unverifiable", text)
+    want = pin.version
+    if have.precedence < want.precedence:
+        return Verdict("mismatch", "older", text)
+    if policy == "at_least":
+        return Verdict("match", None, text)
+    if have.precedence > want.precedence:
+        return Verdict("mismatch", "newer", text)
+    if want.build and have.build != want.build:
+        return Verdict("mismatch", "build_metadata", text)
+    if "dirty" in have.build:
+        return Verdict("mismatch", "dirty_build", text)
+    return Verdict("match", None, text)
+
+
+def spawn_failure(platform: str, *, errno: int | None = None, winerror: int | None = None) -> tuple[str, int]:
+    """Why the system would not start a binary that exists: (reason, how often to try again)."""
+    if winerror is not None:
+        reason = {193: "wrong_arch", 216: "wrong_arch", 225: "blocked_by_antivirus", 32: "file_busy", 33: "file_busy"}
+        found = reason.get(winerror, "not_executable")
+        return found, 10 if found == "file_busy" else 0
+    if errno == 26:  # ETXTBSY: another process still holds the file open for writing
+        return "text_busy", 3
+    if platform == "darwin" and errno == 86:  # EBADARCH
+        return "wrong_arch", 0
+    # ENOENT for a file that exists: its loader is missing, so it was built for another libc
+    reasons = {8: "wrong_arch", 13: "not_executable", 2: "missing_interpreter"}
+    return reasons.get(errno or 0, "not_executable"), 0
