@@ -25,7 +25,7 @@ _DEVICE_ID: Final = re.compile(r"[a-z2-7]{51}[aq]")
 _CODE: Final = re.compile(r"[a-z0-9]{6}")
 _NETWORK_ID_CHARACTER: Final = re.compile(r"[a-z0-9_-]")
 # The Unicode property White_Space. str.strip() would also take U+001C…U+001F, which separate nothing here.
-_WHITE_SPACE: Final = (
+WHITE_SPACE: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
@@ -86,7 +86,7 @@ def normalize_network_id(text: str) -> str:
 
     Lower-casing and lengths follow Unicode and UTF-8, which decides only what the error says: nothing but ASCII joins.
     """
-    trimmed = text.strip(_WHITE_SPACE)
+    trimmed = text.strip(WHITE_SPACE)
     lowered = trimmed.lower()
     nbytes = len(lowered.encode("utf-8", "surrogatepass"))
     if nbytes == 0:

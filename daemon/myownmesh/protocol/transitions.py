@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-from attrs import frozen
 
 from myownmesh.protocol.modes import TopologyMode
 
@@ -40,13 +39,27 @@ class TopologyChange(msgspec.Struct, frozen=True, tag_field="kind", tag="topolog
     to: TopologyMode
 
 
-@frozen
 class UnknownVariant:
-    """A variant of a later version."""
+    """A variant of a later version. No msgspec class: it is written as the text that it came as."""
+
+    __slots__ = ("kind", "text")
 
     kind: str
     text: bytes
-    """The whole object as it came."""
+    """The whole object."""
+
+    def __init__(self, kind: str, text: bytes) -> None:
+        self.kind = kind
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UnknownVariant) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"UnknownVariant(kind={self.kind!r}, text={self.text!r})"
 
 
 Variant = KindChange | RoleGrant | RoleRevoke | Evict | Split | TopologyChange | UnknownVariant

@@ -1,0 +1,27 @@
+"""The shapes a network can take."""
+
+from __future__ import annotations
+
+from myownmesh.topology.modes import (
+    BadTopology,
+    FullMesh,
+    Hubs,
+    Ring,
+    Star,
+    TopologyMode,
+    effective,
+    parse_topology,
+    topology_json,
+)
+
+__all__ = [
+    "BadTopology",
+    "FullMesh",
+    "Hubs",
+    "Ring",
+    "Star",
+    "TopologyMode",
+    "effective",
+    "parse_topology",
+    "topology_json",
+]

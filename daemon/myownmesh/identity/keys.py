@@ -1,0 +1,72 @@
+"""The key pair of a device and signatures of others (spec 01 §2.2, §3.2).
+
+Ed25519 through libsodium, whose check is strict: it refuses keys of small order and non-canonical encodings, and
+accepts every honest signature.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+from attrs import evolve, field, frozen
+from nacl import bindings
+from nacl.exceptions import BadSignatureError
+
+from myownmesh.protocol import base32
+from myownmesh.protocol.ids import BadDeviceId, parse_device_id
+
+SEED_BYTES: Final = 32
+PUBLIC_KEY_BYTES: Final = 32
+SIGNATURE_BYTES: Final = 64
+
+
+@frozen
+class Identity:
+    """This device: its secret seed, the id that follows from it, and the label that it tells others."""
+
+    seed: bytes = field(repr=False)
+    device_id: str
+    """Bare id."""
+    label: str = ""
+    _secret_key: bytes = field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.seed) != SEED_BYTES:
+            raise ValueError(f"an identity seed has {SEED_BYTES} bytes, this one has {len(self.seed)}")
+        public_key, secret_key = bindings.crypto_sign_seed_keypair(self.seed)
+        derived = base32.encode(public_key)
+        # With an id of another key every handshake would fail at the far end, where nobody could tell why.
+        if derived != self.device_id:
+            raise ValueError(f"device id {self.device_id} does not belong to this seed, which gives {derived}")
+        object.__setattr__(self, "_secret_key", secret_key)
+
+    @classmethod
+    def from_seed(cls, seed: bytes, label: str = "") -> Self:
+        """Derive the identity of a 32-byte seed. Raises `ValueError` for any other length."""
+        if len(seed) != SEED_BYTES:
+            raise ValueError(f"an identity seed has {SEED_BYTES} bytes, this one has {len(seed)}")
+        public_key, _ = bindings.crypto_sign_seed_keypair(seed)
+        return cls(seed, base32.encode(public_key), label)
+
+    def with_label(self, label: str) -> Self:
+        """The same device under another label."""
+        return evolve(self, label=label)
+
+    def sign(self, payload: bytes) -> bytes:
+        """The 64-byte signature over `payload`."""
+        return bindings.crypto_sign(payload, self._secret_key)[:SIGNATURE_BYTES]
+
+
+def verify(device_id: str, payload: bytes, signature: bytes) -> bool:
+    """True when the device signed exactly `payload`. An unreadable id or a wrong length is a failed check.
+
+    `device_id` may carry a display suffix; its value proves nothing and is not looked at.
+    """
+    if len(signature) != SIGNATURE_BYTES:
+        return False
+    try:
+        public_key = base32.decode(parse_device_id(device_id), PUBLIC_KEY_BYTES)
+        bindings.crypto_sign_open(signature + payload, public_key)
+    except (BadDeviceId, BadSignatureError):
+        return False
+    return True
