@@ -1,0 +1,29 @@
+"""A private mesh: the daemon, and the same node as a library for trio programs.
+
+`open_mesh` is loaded when it is first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from myownmesh.mesh.embed import OpenMesh, OpenNetwork, open_mesh
+    from myownmesh.mesh.errors import MeshError
+
+__version__ = "0.3.8"
+__all__ = ["MeshError", "OpenMesh", "OpenNetwork", "__version__", "open_mesh"]
+
+
+def __getattr__(name: str) -> object:
+    match name:
+        case "open_mesh" | "OpenMesh" | "OpenNetwork":
+            from myownmesh.mesh import embed
+
+            return getattr(embed, name)
+        case "MeshError":
+            from myownmesh.mesh.errors import MeshError
+
+            return MeshError
+        case _:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

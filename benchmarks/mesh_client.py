@@ -1,0 +1,185 @@
+"""What the benchmarks share: daemons in throw-away homes, and a control client that costs next to nothing.
+
+Plain blocking sockets and prebuilt bytes, so that the figures are the daemon's and not the client's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Control:
+    """One control connection: one request, one answer."""
+
+    def __init__(self, home: Path) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(60)
+        self.sock.connect(str(home / "daemon.sock"))
+        self._buffer = b""
+
+    def line(self) -> bytes:
+        """The next line, without its end."""
+        while (end := self._buffer.find(b"\n")) < 0:
+            data = self.sock.recv(1 << 20)
+            if not data:
+                raise EOFError("the daemon closed the connection")
+            self._buffer += data
+        line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
+        return line
+
+    def raw(self, request: bytes) -> bytes:
+        self.sock.sendall(request)
+        return self.line()
+
+    def ask(self, op: str, **members: Any) -> Any:
+        answer = json.loads(self.raw(json.dumps({"op": op, **members}).encode() + b"\n"))
+        if not answer["ok"]:
+            raise RuntimeError(f"{op}: {answer['error']}")
+        return answer["data"]
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+class Daemon:
+    """One `myownmesh serve` in a home of its own."""
+
+    def __init__(self, root: Path, name: str, command: list[str]) -> None:
+        self.home = root / name
+        self.home.mkdir()
+        self.command = command
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Start it; returns the seconds from exec to the first `status` answer."""
+        log = (self.home / "log").open("ab")
+        began = time.perf_counter()
+        self.process = subprocess.Popen(
+            [*self.command, "serve"],
+            env={**os.environ, "MYOWNMESH_HOME": str(self.home)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        while True:
+            try:
+                control = Control(self.home)
+                control.ask("status")
+            except OSError:
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"serve exited with {self.process.returncode}; see {self.home}/log") from None
+                if time.perf_counter() - began > 30:
+                    raise
+                time.sleep(0.002)
+            else:
+                control.close()
+                return time.perf_counter() - began
+
+    def stop(self, sig: int = signal.SIGTERM) -> float:
+        """Signal it; returns the seconds until it has exited."""
+        assert self.process is not None
+        began = time.perf_counter()
+        self.process.send_signal(sig)
+        self.process.wait(10)
+        return time.perf_counter() - began
+
+    def memory_mb(self) -> float:
+        """Resident set in MB."""
+        assert self.process is not None
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        raise RuntimeError("no VmRSS")
+
+    def cpu_s(self) -> float:
+        """CPU seconds used so far, user and system, of the process itself."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Pair:
+    """Two daemons, one relay hosted by the first, one open network with `auto_approve`."""
+
+    def __init__(self, command: list[str] | None = None) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="mesh-bench-"))
+        command = command or [str(Path(sys.executable).with_name("myownmesh"))]
+        self.a = Daemon(self.root, "a", command)
+        self.b = Daemon(self.root, "b", command)
+        self.port = _free_port()
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for daemon in (self.a, self.b):
+            if daemon.process is not None and daemon.process.poll() is None:
+                daemon.process.kill()
+                daemon.process.wait()
+        shutil.rmtree(self.root)
+
+    def start(self) -> list[float]:
+        """Start both and the relay; returns both start times in seconds."""
+        times = [self.a.start(), self.b.start()]
+        control = Control(self.a.home)
+        control.ask("services_set", services={"signaling": {"enabled": True, "bind": "127.0.0.1", "port": self.port}})
+        control.close()
+        return times
+
+    def record(self, name: str) -> dict[str, Any]:
+        return {
+            "id": name,
+            "network_id": name,
+            "signaling": {"servers": [f"ws://127.0.0.1:{self.port}"], "mdns": False, "public_fallback": False},
+            "stun_servers": [],
+            "turn_servers": [],
+            "auto_approve": True,
+        }
+
+    def join(self, name: str) -> float:
+        """Join both; returns seconds from the second `network_add` until both see the other active."""
+        a, b = Control(self.a.home), Control(self.b.home)
+        a.ask("network_add", config=self.record(name))
+        time.sleep(1.0)
+        began = time.perf_counter()
+        b.ask("network_add", config=self.record(name))
+        wait_active(a, name)
+        wait_active(b, name)
+        took = time.perf_counter() - began
+        a.close()
+        b.close()
+        return took
+
+    def peer_of(self, daemon: Daemon) -> str:
+        """The bare id of the other device, as this daemon's peer."""
+        other = self.b if daemon is self.a else self.a
+        control = Control(other.home)
+        key: str = control.ask("identity_show")["pubkey"]
+        control.close()
+        return key
+
+
+def wait_active(control: Control, network: str, timeout: float = 60.0) -> None:
+    """Poll until some peer of the network is active."""
+    deadline = time.perf_counter() + timeout
+    while not any(peer["status"] == "active" for peer in control.ask("peers_list", network=network)["peers"]):
+        if time.perf_counter() > deadline:
+            raise TimeoutError(f"no active peer in {network} after {timeout} s")
+        time.sleep(0.005)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,355 @@
+"""The mesh as a library: `open_mesh` for a trio program that carries its own node.
+
+Payloads are Python values here (anything JSON can hold); everything else is the same mesh as the daemon's, without a
+control socket and without hosted services.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import trio
+
+from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.mesh import Mesh
+from myownmesh.mesh.rooms import nostr_rooms
+from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.store import Home, open_store
+from myownmesh.store.network_config import NetworkConfig, SignalingConfig
+from myownmesh.transport import open_threaded_factory
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+
+    from myownmesh.engine.events import MeshEvent
+    from myownmesh.mesh.network import Network
+    from myownmesh.mesh.rpc import InboundCall
+    from myownmesh.protocol.views import PeerInfo
+    from myownmesh.store.services_config import ServicesConfig
+    from myownmesh.transport.session import SessionFactory
+
+T = TypeVar("T")
+
+EVENT_BUFFER = 256
+"""Events that one slow reader may fall behind (spec 04 §1.1)."""
+
+CHUNK_BUFFER = 4096
+"""Chunks that a reader of a stream may fall behind; a stream that outruns it ends with an error."""
+
+READER_TOO_SLOW = "the reader of this stream is too slow"
+
+APP_VERSION = "0.3.8"
+
+
+class OpenNetwork:
+    """One joined network of an embedding program."""
+
+    def __init__(self, mesh: Mesh, network: Network, nursery: trio.Nursery) -> None:
+        self._mesh = mesh
+        self._network = network
+        self._nursery = nursery
+
+    @property
+    def network_id(self) -> str:
+        return self._network.network_id
+
+    def peers(self) -> list[PeerInfo]:
+        """Everybody that is known here, with status and verification codes."""
+        return self._network.peers()
+
+    async def approve(self, device_id: str, label: str = "") -> None:
+        """Admit a device; both sides must. Raises `MeshError`."""
+        await self._network.approve(device_id, label)
+
+    async def connect(self, device_id: str, *, timeout: float = 30.0) -> None:
+        """Dial a device and wait until it is active. Raises `MeshError` when that takes more than `timeout` seconds."""
+        await self._network.connect_peer(device_id, pin=False, wait_ms=round(timeout * 1000))
+
+    async def wait_for_peer(self, status: str = "active", *, timeout: float = 30.0) -> PeerInfo:
+        """Wait until a peer has this status (`pending_approval`, `active`). Raises `TooSlowError` after `timeout` s."""
+        with trio.fail_after(timeout):
+            async with self.events() as events:
+                while True:
+                    found = next((peer for peer in self.peers() if peer.status == status), None)
+                    if found is not None:
+                        return found
+                    await anext(events)
+
+    async def call(self, peer: str, method: str, payload: object = None, *, timeout: float = 600.0) -> Any:
+        """Call a peer's method and return its answer. Raises `MeshError`, also when the link drops or time is up."""
+        outcome: list[tuple[msgspec.Raw | None, str | None]] = []
+        ended = trio.Event()
+
+        def done(ok: msgspec.Raw | None, error: str | None) -> None:
+            outcome.append((ok, error))
+            ended.set()
+
+        cancel = self._network.call(peer, method, _raw(payload), done, round(timeout * 1000))
+        try:
+            await ended.wait()  # bounded: the call itself ends after `timeout`
+        finally:
+            cancel()
+        ok, error = outcome[0]
+        if error is not None:
+            raise MeshError(error)
+        return None if ok is None else msgspec.json.decode(ok)
+
+    @asynccontextmanager
+    async def stream(self, peer: str, method: str, payload: object = None) -> AsyncIterator[AsyncIterator[Any]]:
+        """Call a peer's streaming method: `async with network.stream(…) as chunks: async for chunk in chunks`.
+
+        The iteration raises `MeshError` when the stream ends with an error or its link drops.
+        """
+        stream = _InboundStream()
+        cancel = self._network.call_stream(peer, method, _raw(payload), stream.chunk, stream.end)
+        try:
+            yield stream.read()
+        finally:
+            cancel()
+            stream.close()
+
+    def serve(self, method: str, handler: Callable[[str, Any], Awaitable[Any]]) -> None:
+        """Serve `method`: `await handler(peer, payload)` returns the answer; what it raises becomes the caller's error.
+
+        An ordinary exception text reaches the peer, so a handler should raise `MeshError` for what a peer may read.
+        """
+
+        def called(call: InboundCall) -> None:
+            self._nursery.start_soon(self._answer, call, handler)
+
+        self._network.serve(method, called, streaming=False)
+
+    def serve_stream(self, method: str, handler: Callable[[str, Any], AsyncIterator[Any]]) -> None:
+        """Serve a streaming `method`: `handler(peer, payload)` is an async generator of chunks."""
+
+        def called(call: InboundCall) -> None:
+            self._nursery.start_soon(self._answer_stream, call, handler)
+
+        self._network.serve(method, called, streaming=True)
+
+    async def send(self, peer: str, channel: str, payload: object) -> None:
+        """Send one message on a channel to one peer, best effort. Raises `MeshError`."""
+        await self._network.send_to(peer, channel, _raw(payload))
+
+    async def broadcast(self, channel: str, payload: object) -> int:
+        """Send one message on a channel to everybody; returns how many links took it."""
+        return await self._network.send_all(channel, _raw(payload))
+
+    @asynccontextmanager
+    async def messages(self, channel: str) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
+        """Iterate over (sender, payload) of a channel; a reader 256 messages behind loses the newest."""
+        send, receive = trio.open_memory_channel[tuple[str, msgspec.Raw]](EVENT_BUFFER)
+        unlisten = self._network.listen(channel, lambda peer, payload: _offer(send, (peer, payload)))
+        try:
+            yield _decoded(receive)
+        finally:
+            unlisten()
+            receive.close()
+            send.close()
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[MeshEvent]]:
+        """Iterate over this network's events; a reader 256 events behind loses the newest."""
+        send, receive = trio.open_memory_channel["MeshEvent"](EVENT_BUFFER)
+
+        def offer(event: MeshEvent) -> None:
+            if event.network_id == self.network_id:
+                _offer(send, event)
+
+        unsubscribe = self._mesh.subscribe(offer)
+        try:
+            yield aiter(receive)
+        finally:
+            unsubscribe()
+            receive.close()
+            send.close()
+
+    async def _answer(self, call: InboundCall, handler: Callable[[str, Any], Awaitable[Any]]) -> None:
+        with _while_wanted(call):
+            try:
+                answer = _raw(await handler(call.peer, msgspec.json.decode(call.payload)))
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is the caller's answer
+                _reply(call, None, str(error) or type(error).__name__)
+            else:
+                _reply(call, answer, None)
+
+    async def _answer_stream(self, call: InboundCall, handler: Callable[[str, Any], AsyncIterator[Any]]) -> None:
+        with _while_wanted(call):
+            try:
+                async for chunk in handler(call.peer, msgspec.json.decode(call.payload)):
+                    await _post_chunk(call, _raw(chunk))
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is the caller's answer
+                call.end(str(error) or type(error).__name__)
+            else:
+                call.end(None)
+
+
+@asynccontextmanager
+async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncIterator[OpenMesh]:
+    """Run a mesh node inside this trio program: `async with open_mesh("~/.myapp/mesh") as mesh`.
+
+    `home` is this node's data directory: identity, rosters and configuration, in the same files as the daemon's, so
+    it must not be shared with a running daemon. `label` is the name that other devices see. On exit every network is
+    left. Raises `StoreError` when the directory cannot be used, `AlreadyRunning` when another node has it.
+    """
+    with await trio.to_thread.run_sync(open_store, Home(_path(home))) as store:
+        identity = await trio.to_thread.run_sync(store.load_identity)
+        if label is not None and label != identity.label:
+            await trio.to_thread.run_sync(store.save_label, label)
+            identity = await trio.to_thread.run_sync(store.load_identity)
+        rng = random.SystemRandom()
+        async with open_threaded_factory() as factory, trio.open_nursery() as nursery:
+
+            async def sessions() -> SessionFactory:
+                return factory
+
+            mesh = Mesh(
+                store=store,
+                identity=identity,
+                config=(await trio.to_thread.run_sync(store.open_config)).config,
+                sessions=sessions,
+                signaling=nostr_rooms(identity, rng),
+                services=_NoServices(),
+                rng=rng,
+            )
+            await nursery.start(mesh.run)
+            yield OpenMesh(mesh, nursery)
+            nursery.cancel_scope.cancel()
+
+
+class OpenMesh:
+    """A running node. Made by `open_mesh`."""
+
+    def __init__(self, mesh: Mesh, nursery: trio.Nursery) -> None:
+        self._mesh = mesh
+        self._nursery = nursery
+
+    @property
+    def device_id(self) -> str:
+        return self._mesh.identity.device_id
+
+    async def join(
+        self,
+        network_id: str,
+        *,
+        relays: Sequence[str] = (),
+        auto_approve: bool = False,
+        label: str = "",
+    ) -> OpenNetwork:
+        """Join a network, or return it when it is joined already. Raises `MeshError`.
+
+        `relays` are the relay URLs of the room; without any the built-in public ones are used.
+        """
+        for network in self._mesh.networks():
+            if network.config_id == network_id or network.network_id == network_id:
+                return OpenNetwork(self._mesh, network, self._nursery)
+        signaling = SignalingConfig(servers=tuple(relays), public_fallback=not relays, mdns=False)
+        record = NetworkConfig(
+            id=network_id, network_id=network_id, label=label, auto_approve=auto_approve, signaling=signaling
+        )
+        network = await self._mesh.add_network(record)
+        await network.driver.ready.wait()
+        return OpenNetwork(self._mesh, network, self._nursery)
+
+    async def leave(self, network: OpenNetwork, *, purge: bool = False) -> None:
+        """Leave a network and forget its record; with `purge` its roster too."""
+        await self._mesh.remove_network(network.network_id, purge=purge)
+
+
+class _NoServices:
+    """An embedded node hosts nothing for others."""
+
+    async def apply(self, config: ServicesConfig) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def report(self, *, joined: int) -> dict[str, object]:
+        return {"node": {"enabled": True, "joined": joined}}
+
+    def advert(self) -> Capabilities:
+        return Capabilities(app_version=APP_VERSION)
+
+
+class _InboundStream:
+    """Chunks of one stream call between the link's callback and the reading task."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[tuple[msgspec.Raw | None, str | None]](CHUNK_BUFFER)
+
+    def chunk(self, payload: msgspec.Raw) -> None:
+        try:
+            self._send.send_nowait((payload, None))
+        except trio.WouldBlock:
+            self._send.close()
+        except trio.ClosedResourceError:
+            return  # it was too slow before; the reader learns that when it gets here
+
+    def end(self, error: str | None) -> None:
+        try:
+            self._send.send_nowait((None, error))
+        except (trio.WouldBlock, trio.ClosedResourceError):
+            self._send.close()
+
+    async def read(self) -> AsyncIterator[Any]:
+        async for payload, error in self._receive:
+            if payload is not None:
+                yield msgspec.json.decode(payload)
+            elif error is not None:
+                raise MeshError(error)
+            else:
+                return
+        raise MeshError(READER_TOO_SLOW)
+
+    def close(self) -> None:
+        self._receive.close()
+        self._send.close()
+
+
+def _path(home: Path | str) -> Path:
+    return Path(home).expanduser()
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _offer(send: trio.MemorySendChannel[T], item: T) -> None:
+    """Hand an item to a reader; one that is too far behind loses it, as any slow subscriber does."""
+    with suppress(trio.WouldBlock):
+        send.send_nowait(item)
+
+
+async def _decoded(receive: trio.MemoryReceiveChannel[tuple[str, msgspec.Raw]]) -> AsyncIterator[tuple[str, Any]]:
+    async for peer, payload in receive:
+        yield peer, msgspec.json.decode(payload)
+
+
+def _reply(call: InboundCall, ok: msgspec.Raw | None, error: str | None) -> None:
+    if not call.closed:
+        with suppress(MeshError):  # an answer that does not fit: the peer has been told instead
+            call.respond(ok, error)
+
+
+async def _post_chunk(call: InboundCall, payload: msgspec.Raw) -> None:
+    outcome: list[str | None] = []
+    sent = trio.Event()
+
+    def done(error: str | None) -> None:
+        outcome.append(error)
+        sent.set()
+
+    call.post_chunk(payload, done)
+    await sent.wait()  # bounded: a send ends within 2 s
+    if outcome[0] is not None:
+        raise MeshError(outcome[0])
+
+
+@contextmanager
+def _while_wanted(call: InboundCall) -> Iterator[None]:
+    """Cancel the handler when its caller's link drops."""
+    with trio.CancelScope() as scope:
+        call.on_gone = scope.cancel
+        yield

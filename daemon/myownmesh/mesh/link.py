@@ -1,0 +1,113 @@
+"""The outgoing side of one session: back-pressure, and control frames ahead of bulk.
+
+A session's `send` never blocks, so spec 01 §12's bound of 2 s on every send applies to the time that a frame waits
+here for the session's buffer to drain (spec 04 §10.3).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from myownmesh.transport.session import SessionNotOpen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.transport.session import Session
+
+SEND_TIMEOUT_S = 2.0
+"""Spec 04 §2 SEND_TIMEOUT."""
+
+HIGH_WATER_BYTES = 256 * 1024
+"""Above this much unsent data frames wait in our queue, where a ping can still overtake them."""
+
+MAX_QUEUED_BYTES = 4 * 1024 * 1024
+"""Per peer; one control connection has one send under way, so honest clients stay far below."""
+
+TIMED_OUT = "transport: peer send timed out"
+NOT_OPEN = "transport: data channel not open"
+QUEUE_FULL = "transport: send queue of this peer is full"
+
+
+@define(slots=True)
+class _Waiting:
+    deadline: float
+    data: bytes
+    done: Callable[[str | None], None]
+
+
+class Link:
+    """Sends frames of one session in order, urgent ones first. `done(None)` means handed to SCTP."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._urgent: deque[_Waiting] = deque()
+        self._bulk: deque[_Waiting] = deque()
+        self._queued_bytes = 0
+        self._draining = False
+        self._closed = False
+
+    @property
+    def next_deadline(self) -> float | None:
+        """Monotonic second at which the oldest waiting frame is lost."""
+        heads = [queue[0].deadline for queue in (self._urgent, self._bulk) if queue]
+        return min(heads, default=None)
+
+    def send(self, data: bytes, now_s: float, done: Callable[[str | None], None], *, urgent: bool = False) -> None:
+        """Send one encoded frame; `done` is called exactly once, mostly before this returns."""
+        if self._closed:
+            done(NOT_OPEN)
+            return
+        if not self._draining and self.session.buffered_bytes < HIGH_WATER_BYTES:
+            done(self._hand_over(data))
+            return
+        if self._queued_bytes + len(data) > MAX_QUEUED_BYTES:
+            done(QUEUE_FULL)
+            return
+        queue = self._urgent if urgent else self._bulk
+        queue.append(_Waiting(now_s + SEND_TIMEOUT_S, data, done))
+        self._queued_bytes += len(data)
+        if not self._draining:
+            self._draining = True
+            self.session.when_drained(self._drained)
+
+    def expire(self, now_s: float) -> None:
+        """Give up on frames that waited for 2 s."""
+        for queue in (self._urgent, self._bulk):
+            while queue and queue[0].deadline <= now_s:
+                waiting = queue.popleft()
+                self._queued_bytes -= len(waiting.data)
+                waiting.done(TIMED_OUT)
+
+    def close(self) -> None:
+        """Close the session; frames that still wait are lost."""
+        if self._closed:
+            return
+        self._closed = True
+        self.session.close()
+        for queue in (self._urgent, self._bulk):
+            while queue:
+                queue.popleft().done(NOT_OPEN)
+        self._queued_bytes = 0
+
+    def _hand_over(self, data: bytes) -> str | None:
+        try:
+            self.session.send(data)
+        except SessionNotOpen:
+            return NOT_OPEN
+        return None
+
+    def _drained(self) -> None:
+        if self._closed:
+            return
+        self._draining = False
+        while (queue := self._urgent or self._bulk) and self.session.buffered_bytes < HIGH_WATER_BYTES:
+            waiting = queue.popleft()
+            self._queued_bytes -= len(waiting.data)
+            waiting.done(self._hand_over(waiting.data))
+        if (self._urgent or self._bulk) and not self._closed:
+            self._draining = True
+            self.session.when_drained(self._drained)

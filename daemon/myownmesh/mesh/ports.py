@@ -1,0 +1,35 @@
+"""What the mesh needs from whoever composes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.signaling.driver import Signaling
+    from myownmesh.store.network_config import NetworkConfig
+    from myownmesh.store.services_config import ServicesConfig
+
+
+class SignalingFactory(Protocol):
+    """Makes the ways into one network's room."""
+
+    def __call__(self, record: NetworkConfig, network_id: str) -> Sequence[Signaling]: ...
+
+
+class ServiceHost(Protocol):
+    """The services that this device hosts for others (spec 06)."""
+
+    async def apply(self, config: ServicesConfig) -> None:
+        """Start, stop or restart services until they are as configured; a failed start is only reported."""
+        ...
+
+    def report(self, *, joined: int) -> dict[str, object]:
+        """The ServicesReport of spec 06 §3."""
+        ...
+
+    def advert(self) -> Capabilities:
+        """What the daemon itself advertises in every network (spec 06 §4)."""
+        ...
