@@ -1,0 +1,268 @@
+"""The roster of one network as a value (spec 01 §15). Every change returns another roster; nothing here does I/O.
+
+On an open network any member vouches for anyone: what gossip brings is added, never removed. So a removal by hand is
+remembered (`removed_devices`), or the next exchange would undo it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+from attrs import evolve, field, frozen
+
+from myownmesh.protocol import base32
+from myownmesh.protocol.frames import RosterEntry, RosterSummary
+from myownmesh.protocol.ids import is_device_id, pubkey_part
+from myownmesh.protocol.labels import clean_label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from myownmesh.protocol.frames import Role
+
+VERSION: Final = 1
+MAX_ENTRIES: Final = 8192
+"""Members that gossip may fill a roster up to; far beyond any real network, far below what a hostile one could send."""
+MAX_REMOVED: Final = 1024
+"""Removals that are remembered; the oldest go first."""
+
+_ROLES: Final = ("member", "controller", "owner")
+_U64: Final = 2**64
+
+
+@frozen
+class Entry:
+    """One device that was let in."""
+
+    device_id: str
+    """Bare id."""
+    label: str
+    """What the device says of itself, or what gossip or the person said before it did."""
+    approved_at: int
+    """Unix seconds of the first approval."""
+    role: Role = "member"
+    user_label: str | None = None
+    """The name that this device's user gave it; shown before `label` and never sent."""
+    unknown: Mapping[str, Any] = field(factory=dict)
+    """Members of later versions, kept when the file is written again."""
+
+    @property
+    def shown_label(self) -> str:
+        return self.user_label or self.label
+
+
+@frozen
+class Roster:
+    """Who is let in without asking again, in the order of approval."""
+
+    network_id: str
+    entries: tuple[Entry, ...] = ()
+    removed_devices: tuple[str, ...] = ()
+    """Bare ids, oldest first."""
+    unknown: Mapping[str, Any] = field(factory=dict)
+    _index: dict[str, Entry] = field(factory=dict, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self._index) != len(self.entries):
+            object.__setattr__(self, "_index", {entry.device_id: entry for entry in self.entries})
+
+    def get(self, device_id: str) -> Entry | None:
+        """The entry of a device, whichever form its id has."""
+        return self._index.get(pubkey_part(device_id))
+
+    def is_authorized(self, device_id: str) -> bool:
+        """True when the device's next connection needs nobody's consent."""
+        return pubkey_part(device_id) in self._index
+
+    # ------------------------------------------------------------------------------------------------------ changes
+
+    def approve(self, device_id: str, label: str, now: int) -> Self:
+        """A person lets a device in, or names it anew. `now` is in Unix seconds; an earlier approval keeps its time.
+
+        An empty label takes an earlier name back. An earlier removal is forgotten.
+        """
+        bare = pubkey_part(device_id)
+        label = clean_label(label)
+        known = self._index.get(bare) or Entry(bare, label, now)
+        kept = tuple(removed for removed in self.removed_devices if removed != bare)
+        return evolve(self._with(evolve(known, label=label, user_label=label or None)), removed_devices=kept)
+
+    def meet(self, device_id: str, label: str, now: int) -> Self:
+        """A device became active under the label that it gives itself; the user's name for it stays.
+
+        The same object when nothing changes.
+        """
+        bare = pubkey_part(device_id)
+        label = clean_label(label)
+        known = self._index.get(bare)
+        return self._with(Entry(bare, label, now) if known is None else evolve(known, label=label))
+
+    def merge(self, device_id: str, label: str, now: int, role: Role) -> Self:
+        """Add a device that a member of an open network vouches for (spec 01 §15.4).
+
+        The same object when we hold the device, have removed it, hold `MAX_ENTRIES`, or when the id is none. The caller
+        leaves its own id out.
+        """
+        bare = pubkey_part(device_id)
+        if bare in self._index or bare in self.removed_devices or len(self.entries) >= MAX_ENTRIES:
+            return self
+        return self._with(Entry(bare, clean_label(label), now, role)) if is_device_id(bare) else self
+
+    def remove(self, device_id: str) -> Self:
+        """A person takes a device out. Gossip does not bring it back until it is approved again."""
+        bare = pubkey_part(device_id)
+        removed = self.removed_devices
+        if is_device_id(bare):
+            removed = (*(known for known in removed if known != bare), bare)[-MAX_REMOVED:]
+        entries = tuple(entry for entry in self.entries if entry.device_id != bare)
+        return evolve(self, entries=entries, index={}, removed_devices=removed)
+
+    def set_role(self, device_id: str, role: Role) -> Self:
+        """Change the role of a known device; the same object when that changes nothing."""
+        known = self.get(device_id)
+        return self if known is None else self._with(evolve(known, role=role))
+
+    def _with(self, entry: Entry) -> Self:
+        known = self._index.get(entry.device_id)
+        if known == entry:
+            return self
+        if known is None:
+            entries = (*self.entries, entry)
+        else:
+            entries = tuple(entry if other is known else other for other in self.entries)
+        return evolve(self, entries=entries, index=self._index | {entry.device_id: entry})
+
+    # ---------------------------------------------------------------------------------------------- what others see
+
+    def membership_root(self) -> str:
+        """Hash over the ids alone: what members compare. Labels, times and roles differ from node to node."""
+        return self._membership_root
+
+    def full_root(self) -> str:
+        """Hash over all that the entries say; not used on the wire any more, but it tells whether anything changed."""
+        return self._full_root
+
+    @cached_property
+    def _membership_root(self) -> str:
+        digest = sha256(b"v1|membership")
+        for entry in self._sorted():
+            digest.update(entry.device_id.encode() + b"|")
+        return base32.encode(digest.digest())
+
+    @cached_property
+    def _full_root(self) -> str:
+        digest = sha256(b"v1")
+        for entry in self._sorted():
+            digest.update(_leaf(entry))
+        return base32.encode(digest.digest())
+
+    def _sorted(self) -> list[Entry]:
+        return sorted(self.entries, key=lambda entry: entry.device_id.encode())
+
+    @property
+    def last_edit_ts(self) -> int:
+        """Unix seconds of the newest approval; 0 for an empty roster."""
+        return max((entry.approved_at for entry in self.entries), default=0)
+
+    def summary(self) -> RosterSummary:
+        """The frame that tells members what we hold."""
+        return RosterSummary(self.membership_root(), len(self.entries), self.last_edit_ts)
+
+    def wire_entries(self) -> tuple[RosterEntry, ...]:
+        """All entries as gossip carries them; the user's own names stay here."""
+        return tuple(RosterEntry(entry.device_id, entry.label, entry.approved_at, entry.role) for entry in self.entries)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of `roster_list` (spec 05 §7.5)."""
+        return [
+            {
+                "device_id": entry.device_id,
+                "label": entry.shown_label,
+                "approved_at": entry.approved_at,
+                "role": entry.role,
+            }
+            for entry in self.entries
+        ]
+
+    # ----------------------------------------------------------------------------------------------------- the file
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that the roster file holds."""
+        value: dict[str, Any] = {
+            "version": VERSION,
+            "network_id": self.network_id,
+            "authorized_devices": [_entry_json(entry) for entry in self.entries],
+        }
+        if self.removed_devices:
+            value["removed_devices"] = list(self.removed_devices)
+        return value | dict(self.unknown)
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read the object of a roster file. Raises `ValueError`, also for a version other than 1."""
+        members = _object(value, "roster")
+        version = members.pop("version", None)
+        if version != VERSION or isinstance(version, bool):
+            raise ValueError(f"roster version {version!r} is not {VERSION}")
+        network_id = _text(members, "network_id", "roster")
+        rows = _list(members.pop("authorized_devices", None), "authorized_devices")
+        removed = _list(members.pop("removed_devices", []), "removed_devices")
+        entries: dict[str, Entry] = {}
+        for row in rows:
+            entry = _entry(row)
+            entries.setdefault(entry.device_id, entry)
+        ids = tuple(dict.fromkeys(device_id for device_id in removed if isinstance(device_id, str)))
+        return cls(network_id, tuple(entries.values()), ids[-MAX_REMOVED:], members)
+
+
+def _leaf(entry: Entry) -> bytes:
+    return sha256(f"v1|{entry.device_id}|{entry.label}|{entry.approved_at}|{entry.role}".encode()).digest()
+
+
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "device_id": entry.device_id,
+        "label": entry.label,
+        "approved_at": entry.approved_at,
+        "role": entry.role,
+    }
+    if entry.user_label is not None:
+        value["user_label"] = entry.user_label
+    return value | dict(entry.unknown)
+
+
+def _entry(value: object) -> Entry:
+    members = _object(value, "authorized device")
+    device_id = pubkey_part(_text(members, "device_id", "authorized device"))
+    label = _text(members, "label", "authorized device")
+    approved_at = members.pop("approved_at", None)
+    if not isinstance(approved_at, int) or isinstance(approved_at, bool) or not 0 <= approved_at < _U64:
+        raise ValueError(f"approved_at of an authorized device is {approved_at!r}, not a time in Unix seconds")
+    role = members.pop("role", "member")
+    if role not in _ROLES:
+        raise ValueError(f"role of an authorized device is {role!r}, not one of {', '.join(_ROLES)}")
+    user_label = members.pop("user_label", None)
+    if user_label is not None and not isinstance(user_label, str):
+        raise ValueError(f"user_label of an authorized device is {user_label!r}, not a text")
+    return Entry(device_id, label, approved_at, cast("Role", role), user_label, members)
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is {type(value).__name__}, not an object")
+    return dict(value)
+
+
+def _list(value: object, what: str) -> list[object]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} is {type(value).__name__}, not a list")
+    return value
+
+
+def _text(members: dict[str, Any], name: str, what: str) -> str:
+    value = members.pop(name, None)
+    if not isinstance(value, str):
+        raise ValueError(f"{name} of the {what} is {value!r}, not a text")
+    return value
