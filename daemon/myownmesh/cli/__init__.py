@@ -1,0 +1,26 @@
+"""The command ``myownmesh``: this module decides what to load, so that the common calls stay fast."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line (without the program's name) and return its exit code.
+
+    0 success, help and version; 2 a command line that cannot be understood; 1 everything else (spec 07 §6.1).
+    Supervisors probe ``--version`` and start ``serve``, so neither waits for the command-line library.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments in (["--version"], ["-V"]):
+        from myownmesh.version import VERSION
+
+        print(f"myownmesh {VERSION}")
+        return 0
+    if arguments == ["serve"]:
+        from myownmesh.daemon.serve import serve
+
+        return serve()
+    from myownmesh.cli.app import run
+
+    return run(arguments)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .config import MeshConfig, Problem, pretty
+from .config import MeshConfig, Problem
 from .errors import StoreError, os_error_text
 from .files import atomic_write, private_directory, quarantine, set_copy_aside
 from .json_file import JsonError, parse_json, read_file
@@ -89,14 +89,3 @@ def write_config(home: Home, config: MeshConfig) -> None:
         atomic_write(home.config, config.text().encode("utf-8"))
     except OSError as error:
         raise StoreError(f"config: write {home.config}: {os_error_text(error)}") from error
-
-
-def pinned_socket(home: Home) -> str | None:
-    """The socket path pinned in the file; None when there is none or the file does not load (spec 05 §1.1)."""
-    try:
-        return load_config(home).config.daemon.control_socket
-    except StoreError:
-        return None
-
-
-__all__ = ["LoadedConfig", "change_config", "load_config", "pinned_socket", "pretty", "write_config"]

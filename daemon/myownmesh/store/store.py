@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from . import config_file, identity_file, roster_file
+from .config_address import pinned_socket
 from .errors import StoreError, os_error_text
 from .files import private_directory
 from .locks import FileLock, Held
@@ -30,7 +31,7 @@ class AlreadyRunning(StoreError):
     def __init__(self, home: Home, pid: int | None) -> None:
         self.pid = pid
         holder = "another process" if pid is None else f"process {pid}"
-        socket = home.socket(config_file.pinned_socket(home))
+        socket = home.socket(pinned_socket(home.config))
         super().__init__(
             f"{home.root} is in use by {holder} (control socket {socket}); "
             "stop that daemon first, or set MYOWNMESH_HOME to another directory"

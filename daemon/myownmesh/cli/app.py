@@ -1,0 +1,112 @@
+"""The root of the command line: which groups there are, and how a failure becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+import typer.main
+
+from myownmesh.cli.errors import CliError
+from myownmesh.cli.groups import Group
+from myownmesh.store.errors import StoreError
+
+
+class Root(Group):
+    """Groups of the program, each a module of its own."""
+
+    lazy = {  # noqa: RUF012 - declared in the base class
+        "identity": "myownmesh.cli.identity",
+        "config": "myownmesh.cli.config",
+        "ctl": "myownmesh.cli.ctl",
+    }
+
+
+app = typer.Typer(
+    cls=Root,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    help="A private mesh of your devices: the daemon, and commands that talk to it.",
+    epilog="'help COMMAND' explains one command.",
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the release number.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --version: print build facts as JSON.")] = False,
+) -> None:
+    """Decide what a call without a subcommand means."""
+    if version:
+        from myownmesh.cli.version import print_version
+
+        print_version(as_json=as_json)
+        raise typer.Exit(0)
+    if as_json:
+        raise typer.BadParameter("--json belongs behind the command", param_hint="--json")
+    if context.invoked_subcommand is None:
+        from myownmesh.cli.bare import hand_over
+
+        raise typer.Exit(hand_over(os.environ))
+
+
+@app.command()
+def serve() -> None:
+    """Run the daemon in the foreground until SIGINT or SIGTERM."""
+    from myownmesh.daemon.serve import serve as run_daemon
+
+    raise typer.Exit(run_daemon())
+
+
+@app.command(name="version")
+def version_details(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say which implementation this is, what it runs on, and where its files are."""
+    from myownmesh.cli.version import print_details
+
+    print_details(as_json=as_json)
+
+
+def run(argv: list[str]) -> int:
+    """Run a command line and return its exit code (spec 07 §6.1)."""
+    command = typer.main.get_command(app)
+    try:
+        command.main(args=hoist_ctl_options(argv), prog_name="myownmesh")
+    except (CliError, StoreError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader of our output (`head`, a pager) has gone. Nothing is wrong, and nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def hoist_ctl_options(argv: list[str]) -> list[str]:
+    """Move ``--json`` and ``--timeout N`` of a ``ctl`` command to where that group reads them.
+
+    People write them at the end (``ctl status --json``); everything behind a lone ``--`` is left alone.
+    """
+    if argv[:1] != ["ctl"]:
+        return argv
+    options: list[str] = []
+    rest: list[str] = []
+    words = iter(argv[1:])
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--json" or word.startswith("--timeout="):
+            options.append(word)
+        elif word == "--timeout":
+            options += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            rest.append(word)
+    return ["ctl", *options, *rest]

@@ -1,0 +1,65 @@
+"""``ctl``: every operation of the control socket as a command (spec 07 §6.2, 6.3)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from myownmesh.cli import tables
+from myownmesh.cli.ctl_base import Network, Options, follow, run
+from myownmesh.cli.groups import group
+
+app = group(
+    "Talk to the running daemon. Tables on a terminal, JSON otherwise.",
+    networks="myownmesh.cli.ctl_networks",
+    roster="myownmesh.cli.ctl_roster",
+    services="myownmesh.cli.ctl_services",
+    identity="myownmesh.cli.ctl_identity",
+    config="myownmesh.cli.ctl_config",
+    rpc="myownmesh.cli.ctl_rpc",
+    channel="myownmesh.cli.ctl_channel",
+    capabilities="myownmesh.cli.ctl_capabilities",
+    governance="myownmesh.cli.ctl_governance",
+)
+
+
+@app.callback()
+def options(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, metavar="SECONDS", help="Give up when the daemon is silent for so long. Default: never."
+        ),
+    ] = None,
+) -> None:
+    """Keep the options for the command."""
+    Options.as_json = as_json
+    Options.timeout = timeout
+
+
+@app.command()
+def status() -> None:
+    """Which daemon answers, and what it has joined."""
+    run({"op": "status"}, tables.status)
+
+
+@app.command()
+def peers(network: Network) -> None:
+    """Devices seen in a network, with their state and verification codes."""
+    run({"op": "peers_list", "network": network}, tables.peers)
+
+
+@app.command()
+def events() -> None:
+    """Print every event as one JSON line, until interrupted. The first line tells this connection's client id."""
+    from myownmesh.cli.ctl_stream import follow_events
+
+    follow_events()
+
+
+@app.command()
+def trace(network: Network) -> None:
+    """Print the connection trace of a network as JSON lines, until interrupted."""
+    follow({"op": "trace_subscribe", "network": network})

@@ -1,0 +1,82 @@
+"""What all ``ctl`` commands share: options of the group, sending a request, showing its answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from myownmesh.cli import client
+from myownmesh.cli.errors import CliError
+from myownmesh.cli.output import emit, write_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Network = Annotated[str, typer.Argument(metavar="NETWORK", help="Record id or network id.")]
+Peer = Annotated[str, typer.Argument(metavar="PEER", help="Device id, with or without its suffix.")]
+Payload = Annotated[str, typer.Argument(metavar="JSON", help="JSON text, @FILE, or - for standard input.")]
+ClientId = Annotated[str, typer.Argument(metavar="CLIENT", help="Client id, as `ctl events` prints it first.")]
+
+
+class Options:
+    """Options of ``ctl`` itself, for every command below it."""
+
+    as_json = False
+    timeout: float | None = None
+
+
+def ask(request: client.Request) -> object:
+    """Send one request; returns ``data``. Raises `CliError`."""
+    return client.request(request, Options.timeout)
+
+
+def show(data: object, table: Callable[[object], str] | None = None) -> None:
+    """Print an answer."""
+    emit(data, as_json=Options.as_json, table=table)
+
+
+def run(request: client.Request, table: Callable[[object], str] | None = None) -> None:
+    """Send one request and print its answer."""
+    show(ask(request), table)
+
+
+def follow(request: client.Request) -> None:
+    """Send a request that turns the connection into a stream, then print its lines until the daemon ends it."""
+    with client.Connection.open(Options.timeout) as connection:
+        connection.request(request)
+        for line in connection.lines():
+            write_line(line.decode("utf-8", "surrogateescape"))
+
+
+def json_argument(text: str, what: str) -> object:
+    """A JSON argument: the text itself, ``@FILE``, or ``-`` for standard input. Raises `CliError`."""
+    try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text("utf-8")
+    except OSError as error:
+        raise CliError(f"read {what}: {error}") from error
+    try:
+        value: object = json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise CliError(
+            f"{what} is not JSON: {error}; quote it for the shell, a string needs its own quotes: '\"text\"'"
+        ) from error
+    return value
+
+
+def object_argument(text: str, what: str) -> dict[str, object]:
+    """A JSON argument that must be an object. Raises `CliError`."""
+    value = json_argument(text, what)
+    if not isinstance(value, dict):
+        raise CliError(f"{what} must be a JSON object")
+    return value
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,88 @@
+"""``ctl services``: what this device hosts for others (spec 07 §6.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from myownmesh.cli import tables
+from myownmesh.cli.ctl_base import ask, object_argument, run, show
+from myownmesh.cli.errors import CliError
+from myownmesh.cli.groups import group
+from myownmesh.cli.output import write_line
+
+app = group("Hosted services: node, relay, signaling, stun, turn.")
+
+NAMES = ("node", "relay", "signaling", "stun", "turn")
+
+Name = Annotated[str, typer.Argument(metavar="SERVICE", help="node, relay, signaling, stun or turn.")]
+
+
+@app.command()
+def status() -> None:
+    """What is enabled and what runs."""
+    run({"op": "services_status"}, tables.services)
+
+
+@app.command()
+def enable(service: Name) -> None:
+    """Switch a service on."""
+    _switch(service, enabled=True)
+
+
+@app.command()
+def disable(service: Name) -> None:
+    """Switch a service off."""
+    _switch(service, enabled=False)
+
+
+@app.command(name="set")
+def set_services(
+    block: Annotated[str, typer.Argument(metavar="JSON", help="Whole services block; @FILE, or - for stdin.")],
+) -> None:
+    """Replace the whole block; what is left out becomes its default."""
+    run({"op": "services_set", "services": object_argument(block, "the services block")}, tables.services)
+
+
+def _switch(service: str, *, enabled: bool) -> None:
+    data = ask({"op": "services_status"})
+    config = data.get("config") if isinstance(data, dict) else None
+    if service not in NAMES:
+        raise CliError(f"unknown service '{service}' — expected {' | '.join(NAMES)}")
+    if not isinstance(config, dict):
+        raise CliError("daemon status missing services config")
+    from myownmesh.store.config import ServicesConfig, ShapeError
+
+    try:
+        # Through our own classes, so that an older daemon's block is sent back complete.
+        block = ServicesConfig.from_json(config).to_json()
+    except ShapeError as error:
+        raise CliError(f"parse services config: {error}") from error
+    chosen = block[service]
+    if not isinstance(chosen, dict):
+        raise CliError("daemon status missing services config")
+    chosen["enabled"] = enabled
+    show(ask({"op": "services_set", "services": block}), tables.services)
+    if service == "turn" and enabled:
+        write_line(firewall_checklist(chosen))
+
+
+def firewall_checklist(turn: dict[str, object]) -> str:
+    """What a person must open so that others reach the TURN server."""
+    port = turn.get("port")
+    low, high = turn.get("relay_port_min"), turn.get("relay_port_max")
+    window = (
+        f"{low}-{high}" if low else "the system's ephemeral range (set relay_port_min and relay_port_max to narrow it)"
+    )
+    lines = [
+        "",
+        "Firewall checklist for TURN:",
+        f"  - UDP {port}: control port",
+        f"  - UDP {window}: relayed traffic",
+    ]
+    if turn.get("tcp_enabled"):
+        lines.append(f"  - TCP {port}: clients behind UDP-blocking firewalls")
+    if not turn.get("public_ip"):
+        lines.append("  - services.turn.public_ip is not set: set it to the address that clients reach this host at")
+    return "\n".join(lines)

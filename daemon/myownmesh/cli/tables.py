@@ -1,0 +1,143 @@
+"""Answers of the control socket as text for people. Nothing here may fail on an answer of another daemon."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+def columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
+    """Align rows below their headings."""
+    table = [[_printable(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(_width(row[index]) for row in table) for index in range(len(headings))]
+    return "\n".join(
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
+
+
+def facts(pairs: Mapping[str, object]) -> str:
+    """One ``name  value`` line per member."""
+    width = max((len(name) for name in pairs), default=0)
+    return "\n".join(f"{_printable(name):<{width}}  {_printable(_text(value))}" for name, value in pairs.items())
+
+
+def status(data: object) -> str:
+    """Answer of ``status``."""
+    return facts(_object(data))
+
+
+def networks(data: object) -> str:
+    """Answer of ``networks_list``."""
+    return _listing(
+        data,
+        "networks",
+        "no networks; join one with `myownmesh ctl networks join NAME`",
+        {
+            "ID": lambda n: _text(n.get("config_id")),
+            "NETWORK": lambda n: _text(n.get("network_id")),
+            "LABEL": lambda n: _text(n.get("label")),
+            "PHASE": lambda n: _text(n.get("phase")),
+            "TOPOLOGY": lambda n: _text(_object(n.get("topology")).get("kind")),
+        },
+    )
+
+
+def peers(data: object) -> str:
+    """Answer of ``peers_list``; the code a person compares stands beside each unapproved device."""
+    return _listing(
+        data,
+        "peers",
+        "no peers yet",
+        {
+            "DEVICE": lambda p: f"{_text(p.get('device_id'))}-{_text(p.get('device_suffix'))}",
+            "LABEL": lambda p: _text(p.get("label")),
+            "STATUS": lambda p: _text(p.get("status")),
+            "RTT": lambda p: "" if p.get("rtt_ms") is None else f"{_text(p.get('rtt_ms'))} ms",
+            "THEIR CODE": lambda p: _text(p.get("verification_code_received")),
+            "OUR CODE": lambda p: _text(p.get("verification_code_sent")),
+        },
+    )
+
+
+def roster(data: object) -> str:
+    """Answer of ``roster_list``."""
+    return _listing(
+        data,
+        "roster",
+        "no approved devices",
+        {
+            "DEVICE": lambda e: _text(e.get("device_id")),
+            "LABEL": lambda e: _text(e.get("label")),
+            "ROLE": lambda e: _text(e.get("role")),
+            "APPROVED": lambda e: _time(e.get("approved_at")),
+        },
+    )
+
+
+def services(data: object) -> str:
+    """Answer of ``services_status`` or ``services_set``."""
+    report = _object(_object(data).get("status"))
+    rows = []
+    for name, value in report.items():
+        service = _object(value)
+        running = service.get("running")
+        state = "running" if running else ("off" if not service.get("enabled") else "on")
+        if service.get("enabled") and running is False:
+            state = "failed"
+        rows.append([name, state, _text(service.get("listen")), _text(service.get("error"))])
+    return columns(rows, ["SERVICE", "STATE", "ADDRESS", "ERROR"])
+
+
+def members(data: object) -> str:
+    """Any small answer: its members as lines, nested ones as JSON."""
+    return facts(_object(data)) if isinstance(data, dict) and data else _text(data)
+
+
+def _listing(
+    data: object, member: str, nothing: str, cells: Mapping[str, Callable[[Mapping[str, object]], str]]
+) -> str:
+    entries = _object(data).get(member)
+    rows = [_object(entry) for entry in entries] if isinstance(entries, list) else []
+    if not rows:
+        return nothing
+    return columns([[cell(row) for cell in cells.values()] for row in rows], list(cells))
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool():
+            return "yes" if value else "no"
+        case list() if all(isinstance(item, str) for item in value):
+            return ", ".join(value)
+        case _:
+            return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _time(value: object) -> str:
+    from datetime import UTC, datetime
+
+    if not isinstance(value, int) or not 0 <= value < 1 << 36:
+        return _text(value)
+    return datetime.fromtimestamp(value, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _printable(text: str) -> str:
+    """Labels come from other people's devices: nothing in them may move the cursor or change colours."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _width(text: str) -> int:
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,0 +1,78 @@
+"""What ``--version --json`` and ``version`` tell about this build."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+
+from myownmesh.store.config_address import pinned_socket
+from myownmesh.store.errors import StoreError
+from myownmesh.store.paths import Home
+from myownmesh.version import IMPLEMENTATION, VERSION
+
+_LIBRARIES = ("aiortc", "aioice", "trio", "uvloop", "trio-websocket", "msgspec", "pynacl", "coincurve")
+
+
+def print_version(*, as_json: bool) -> None:
+    """The release number, or build facts as JSON (spec 09 §3.1)."""
+    if not as_json:
+        print(f"myownmesh {VERSION}")
+        return
+    facts = {
+        "name": "myownmesh",
+        "version": VERSION,
+        "commit": None,  # stamped by release builds only
+        "dirty": False,
+        "target": f"{sys.platform}-{platform.machine()}",
+        "flavour": IMPLEMENTATION,
+        "python": platform.python_version(),
+    }
+    print(json.dumps(facts, indent=2))
+
+
+def details() -> dict[str, object]:
+    """Implementation, libraries and paths."""
+    paths: dict[str, str | None] = {"executable": sys.argv[0], "python": sys.executable}
+    try:
+        home = Home.resolve(os.environ)
+        paths |= {
+            "home": str(home.root),
+            "config": str(home.config),
+            "control_socket": str(home.socket(pinned_socket(home.config))),
+        }
+    except StoreError:
+        paths["home"] = None
+    return {
+        "name": "myownmesh",
+        "version": VERSION,
+        "implementation": IMPLEMENTATION,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+        "libraries": {name: _installed(name) for name in _LIBRARIES},
+        "paths": paths,
+    }
+
+
+def print_details(*, as_json: bool) -> None:
+    """Print `details`, for a person or for a program."""
+    facts = details()
+    if as_json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            print(f"{name}:")
+            for inner, text in value.items():
+                print(f"  {inner + ':':<16}{text or 'not found'}")
+        else:
+            print(f"{name + ':':<18}{value}")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

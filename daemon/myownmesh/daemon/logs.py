@@ -1,0 +1,157 @@
+"""Logging of the daemon: to stderr, as text or JSON lines, filtered by three variables (spec 07 §2, §9)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TRACE = 5
+OFF = logging.CRITICAL + 10
+
+LEVELS = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "off": OFF,
+    "0": OFF,
+    "1": logging.ERROR,
+    "2": logging.WARNING,
+    "3": logging.INFO,
+    "4": logging.DEBUG,
+    "5": TRACE,
+}
+
+OWN_TARGETS = ("myownmesh", "conn_trace")
+"""First words of logger names that a directive may set; directives for others (crates of the reference) mean nothing."""
+
+QUIET = ("aioice", "aiortc", "trio-websocket", "wsproto", "h11")
+"""Libraries that log each packet or connection at info: errors only, or a sick mesh fills the disk (spec 07 §12 no. 3)."""
+
+_NAMES = {OFF: "ERROR", logging.CRITICAL: "ERROR", logging.WARNING: "WARN", TRACE: "TRACE"}
+
+
+class Filter(NamedTuple):
+    """What to let through: a level for everything, levels for targets, and directives that made no sense."""
+
+    level: int
+    targets: dict[str, int]
+    bad: list[str]
+
+
+def parse_filter(text: str, level: int = OFF) -> Filter:
+    """Read a comma list of ``LEVEL`` and ``TARGET=LEVEL``; later ones win. `level` applies where no bare level stands.
+
+    An empty text lets only errors through.
+    """
+    if not text.strip():
+        return Filter(logging.ERROR, {}, [])
+    targets: dict[str, int] = {}
+    bad: list[str] = []
+    for directive in (part.strip() for part in text.split(",")):
+        target, equals, word = directive.rpartition("=")
+        if not directive:
+            continue
+        if not equals:
+            if directive.lower() in LEVELS:
+                level = LEVELS[directive.lower()]
+            else:
+                targets[directive] = TRACE  # a bare target asks for everything from it
+        elif target and "=" not in target and word.lower() in LEVELS:
+            targets[target] = LEVELS[word.lower()]
+        else:
+            bad.append(directive)
+    return Filter(level, targets, bad)
+
+
+def chosen_filter(environ: Mapping[str, str]) -> Filter:
+    """The filter that the environment asks for: ``MYOWNMESH_LOG``, else the default with ``MYOWNMESH_LOG_EXTRA``."""
+    full = environ.get("MYOWNMESH_LOG")
+    if full is not None:
+        return parse_filter(full, logging.ERROR)
+    extra = environ.get("MYOWNMESH_LOG_EXTRA", "")
+    return parse_filter(f"info,{extra}", logging.INFO)
+
+
+def configure(environ: Mapping[str, str], stream: TextIO | None = None) -> None:
+    """Set logging up for this process. Never fails: a bad directive is one line on stderr."""
+    stream = sys.stderr if stream is None else stream
+    chosen = chosen_filter(environ)
+    for directive in chosen.bad:
+        stream.write(f"ignoring `{directive}`: invalid filter directive\n")
+    logging.addLevelName(TRACE, "TRACE")
+    formatter: logging.Formatter
+    if environ.get("MYOWNMESH_LOG_FORMAT", "").lower() == "json":
+        formatter = JsonLines()
+    else:
+        formatter = Text(colour=stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(chosen.level)
+    if "MYOWNMESH_LOG" not in environ:
+        for name in QUIET:
+            logging.getLogger(name).setLevel(logging.ERROR)
+    for target, level in chosen.targets.items():
+        name = target.replace("::", ".")
+        if name.split(".")[0] in OWN_TARGETS:
+            logging.getLogger(name).setLevel(level)
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    seconds = int(record.created)
+    micros = min(int((record.created - seconds) * 1_000_000), 999_999)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{micros:06d}Z"
+
+
+def _level(record: logging.LogRecord) -> str:
+    return _NAMES.get(record.levelno, record.levelname)
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    """Fields given as ``extra={"fields": {…}}``."""
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, dict) else {}
+
+
+class Text(logging.Formatter):
+    """``TIME LEVEL message key=value``; colour only for a terminal, because journals keep escape codes for ever."""
+
+    _COLOURS = {"ERROR": "31", "WARN": "33", "INFO": "32", "DEBUG": "34", "TRACE": "35"}  # noqa: RUF012 - constant
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and the traceback of an exception below it."""
+        level = f"{_level(record):>5}"
+        if self._colour:
+            level = f"\x1b[{self._COLOURS.get(level.strip(), '0')}m{level}\x1b[0m"
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        # Peers choose parts of messages: nothing of theirs may begin a line of its own.
+        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r").replace("\x1b", "\\x1b")
+        text = f"{_timestamp(record)} {level} {message}{fields}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line: ``timestamp``, ``level``, ``fields`` with at least ``message``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line without a line feed inside."""
+        fields: dict[str, object] = {"message": record.getMessage(), **_fields(record)}
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        line = {"timestamp": _timestamp(record), "level": _level(record), "fields": fields}
+        return json.dumps(line, ensure_ascii=False, default=str)

@@ -1,0 +1,110 @@
+"""What whoever started the daemon gets to know, and how it can end it without a signal (spec 07 §10.4).
+
+Three optional agreements, all made through the environment: a descriptor that gets one line when the daemon is ready or
+has failed, a descriptor whose end means that the parent is gone, and systemd's notification socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+READY_VARIABLE = "MYOWNMESH_READY_FD"
+LIFELINE_VARIABLE = "MYOWNMESH_LIFELINE_FD"
+NOTIFY_VARIABLE = "NOTIFY_SOCKET"
+
+_STANDARD = 2  # the last of stdin, stdout, stderr: never closed here
+
+_log = logging.getLogger("myownmesh.daemon")
+
+
+class Supervision:
+    """The agreements of one start. Descriptors are taken over from the environment and never reach a child."""
+
+    def __init__(self, environ: MutableMapping[str, str]) -> None:
+        self._ready = _take_descriptor(environ, READY_VARIABLE)
+        self.lifeline = _take_descriptor(environ, LIFELINE_VARIABLE)
+        self._notify = environ.pop(NOTIFY_VARIABLE, None)
+
+    def ready(self, *, version: str, socket_path: str, instance: str) -> None:
+        """The control socket answers: say so once."""
+        self._write(
+            {"ready": True, "pid": os.getpid(), "version": version, "socket": socket_path, "instance": instance}
+        )
+        self._send("READY=1")
+
+    def failed(self, error: str) -> None:
+        """The start has failed with this reason."""
+        self._write({"ready": False, "error": error})
+
+    def stopping(self) -> None:
+        """The daemon is on its way out."""
+        self._send("STOPPING=1")
+
+    def _write(self, message: dict[str, object]) -> None:
+        descriptor, self._ready = self._ready, None
+        if descriptor is None:
+            return
+        line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        try:
+            if sys.platform != "win32":
+                os.set_blocking(descriptor, False)  # a parent that never reads must not hold the daemon up
+            os.write(descriptor, line)
+        except OSError as error:
+            _log.warning("%s: could not be written: %s", READY_VARIABLE, error.strerror)
+        finally:
+            if descriptor > _STANDARD:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+
+    def _send(self, state: str) -> None:
+        if self._notify is None or sys.platform == "win32":
+            return
+        address = self._notify
+        if address.startswith("@"):
+            address = "\0" + address[1:]
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                sender.sendto(state.encode(), address)
+        except OSError as error:
+            _log.warning("%s: could not send %s: %s", NOTIFY_VARIABLE, state, error)
+
+
+def _take_descriptor(environ: MutableMapping[str, str], variable: str) -> int | None:
+    """The inherited descriptor named by `variable`, no longer inheritable. What makes no sense is one warning."""
+    text = environ.pop(variable, None)
+    if text is None:
+        return None
+    number = text.strip()
+    if not number.isascii() or not number.isdigit() or len(number) > 18:
+        _log.warning("%s: %r is not the number of a descriptor; ignored", variable, text)
+        return None
+    try:
+        descriptor = _open_handle(int(number))
+        os.fstat(descriptor)
+        os.set_inheritable(descriptor, False)
+    except (OSError, OverflowError) as error:
+        _log.warning("%s: descriptor %s cannot be used: %s; ignored", variable, number, error)
+        return None
+    return descriptor
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _open_handle(handle: int) -> int:
+        return msvcrt.open_osfhandle(handle, 0)
+
+else:
+
+    def _open_handle(descriptor: int) -> int:
+        return descriptor
