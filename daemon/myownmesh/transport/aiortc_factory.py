@@ -1,0 +1,90 @@
+"""Opens sessions on the running asyncio loop and watches all of them with one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from myownmesh.transport.aiortc_session import AiortcSession
+from myownmesh.transport.dtls import Certificate
+from myownmesh.transport.servers import split_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.engine.links import LinkEvent
+    from myownmesh.transport.session import IceServer
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+"""A dead path is noticed at most this much late; one wake-up costs some 20 µs."""
+FROZEN_SECONDS = 2.0
+"""A tick that comes this late means that we did not run; nobody else is to blame for the silence."""
+CLOSE_SECONDS = 2.0
+
+
+class AiortcFactory:
+    """The `SessionFactory` of a loop's thread. Use it on that thread only."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._sessions: set[AiortcSession] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_tick = 0.0
+
+    def open(
+        self,
+        *,
+        offerer: bool,
+        ice_servers: tuple[IceServer, ...],
+        on_event: Callable[[LinkEvent], None],
+        on_frame: Callable[[bytes], None],
+    ) -> AiortcSession:
+        stun_servers, turn_servers = split_servers(ice_servers)
+        session = AiortcSession(
+            self._loop,
+            Certificate(),
+            offerer=offerer,
+            stun_servers=stun_servers,
+            turn_servers=turn_servers,
+            on_event=on_event,
+            on_frame=on_frame,
+            on_closed=self._forget,
+        )
+        self._sessions.add(session)
+        if self._timer is None:
+            self._last_tick = self._loop.time()
+            self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+        return session
+
+    def close_all(self) -> None:
+        """Close what is open; the closing goes on in the background, at most 2 s."""
+        for session in list(self._sessions):
+            session.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def wait_closed(self) -> None:
+        """asyncio: wait for the background closing."""
+        if self._closing:
+            await asyncio.wait(set(self._closing), timeout=CLOSE_SECONDS)
+
+    def _forget(self, session: AiortcSession, closing: list[asyncio.Task[None]]) -> None:
+        self._sessions.discard(session)
+        for task in closing:
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        frozen = now - self._last_tick > TICK_SECONDS + FROZEN_SECONDS
+        self._last_tick = now
+        for session in list(self._sessions):
+            if frozen:
+                session.forgive_silence(now)
+            session.tick(now)
+        self._timer = self._loop.call_later(TICK_SECONDS, self._tick) if self._sessions else None

@@ -1,0 +1,83 @@
+"""ICE candidate lines and what they say about a link (spec 04 §9.4, §10.6)."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+
+from attrs import frozen
+
+MAX_CANDIDATE_CHARS = 512
+
+_KINDS = {"host": "host", "srflx": "server_reflexive", "prflx": "peer_reflexive", "relay": "relay"}
+_USABLE_TYPES = ("host", "srflx", "relay")
+
+
+@frozen
+class RemoteCandidate:
+    """A peer's candidate that can be used: UDP, component 1, an address or an mDNS name."""
+
+    foundation: str
+    priority: int
+    host: str
+    port: int
+    type: str
+    related_address: str | None = None
+    related_port: int | None = None
+
+    @property
+    def is_mdns(self) -> bool:
+        return self.host.endswith(".local")
+
+    @property
+    def is_loopback(self) -> bool:
+        return not self.is_mdns and ipaddress.ip_address(self.host).is_loopback
+
+
+def parse_candidate(text: str) -> RemoteCandidate | None:
+    """Read a candidate line with or without `candidate:`; None if it is malformed or of no use."""
+    if len(text) > MAX_CANDIDATE_CHARS:
+        return None
+    fields = text.strip().removeprefix("a=").removeprefix("candidate:").split()
+    if len(fields) < 8 or fields[6] != "typ" or fields[7] not in _USABLE_TYPES:
+        return None
+    foundation, component, transport, priority, host, port = fields[:6]
+    if component != "1" or transport.lower() != "udp" or not _usable_host(host) or len(foundation) > 64:
+        return None
+    priority_number = _decimal(priority, 2**32 - 1)
+    port_number = _decimal(port, 65_535)
+    if priority_number is None or not port_number:
+        return None
+    return RemoteCandidate(foundation=foundation, priority=priority_number, host=host, port=port_number, type=fields[7])
+
+
+def candidate_kind(text: str) -> str:
+    """Kind of a candidate line by the word after `typ`, in the words of the control socket."""
+    fields = text.split()
+    for before, word in itertools.pairwise(fields):
+        if before == "typ":
+            return _KINDS.get(word, "unknown")
+    return "unknown"
+
+
+def kind_of_type(candidate_type: str) -> str:
+    """`host`, `srflx`, `prflx`, `relay` in the words of the control socket."""
+    return _KINDS.get(candidate_type, "unknown")
+
+
+def _usable_host(host: str) -> bool:
+    if host.endswith(".local"):
+        return len(host) <= 255
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    scoped = isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None
+    return not (ip.is_multicast or ip.is_unspecified or scoped or host == "255.255.255.255")
+
+
+def _decimal(text: str, largest: int) -> int | None:
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        return None
+    number = int(text)
+    return number if number <= largest else None

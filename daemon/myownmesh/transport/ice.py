@@ -1,0 +1,339 @@
+"""ICE in generations: one aioice connection per set of credentials, switched under a living DTLS association.
+
+A restart makes a new generation beside the old one; data is received on all of them and sent on the newest that is
+up, so a restart costs nothing but a switch (spec 04 §11.2). aioice does the checks; gathering is ours, because host
+candidates need no waiting, and so are keep-alive and the notion of a dead path, because aioice closes a connection
+for good when consent expires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+import string
+import struct
+from typing import TYPE_CHECKING, Any, cast
+
+import aioice
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import CandidatePair, StunProtocol, relayed_candidate, server_reflexive_candidate
+
+from myownmesh.transport.candidates import kind_of_type
+from myownmesh.transport.udp import UdpSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aioice.stun import Message
+
+    from myownmesh.transport.candidates import RemoteCandidate
+    from myownmesh.transport.servers import StunServer, TurnServer
+    from myownmesh.transport.udp import Address
+
+logger = logging.getLogger(__name__)
+
+UFRAG_CHARS = 8
+PWD_CHARS = 24
+CHECK_INTERVAL_SECONDS = 0.02
+MAX_REMOTE_CANDIDATES = 64
+MAX_PEER_REFLEXIVE = 32
+GATHER_SECONDS = 2.0
+"""For STUN and TURN servers; they never delay a description."""
+CLOSE_SECONDS = 2.0
+
+_ICE_CHARS = string.ascii_letters + string.digits
+_MALFORMED = (AssertionError, LookupError, TypeError, ValueError, struct.error)
+
+
+class _IceProtocol(StunProtocol):
+    """Tells DTLS from STUN by the first byte before anything is parsed (RFC 7983)."""
+
+    receiver: Generation
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        if not data or isinstance(data, str):
+            return
+        first = data[0]
+        if 19 < first < 64:
+            self.receiver.dtls_received(data)
+        elif first < 4:
+            try:
+                super().datagram_received(data, addr)
+            except _MALFORMED as error:
+                logger.debug("unusable STUN message from %s: %r", addr, error)
+            else:
+                self.receiver.stun_received(addr)
+
+
+class Generation(aioice.Connection):
+    """One ICE generation.
+
+    `on_data` gets DTLS datagrams; `on_up` is called each time a pair is nominated; `on_candidate` gets candidates that
+    were gathered late.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        controlling: bool,
+        on_data: Callable[[bytes], None],
+        on_up: Callable[[Generation], None],
+    ) -> None:
+        super().__init__(
+            ice_controlling=controlling,
+            local_username=_random(UFRAG_CHARS),
+            local_password=_random(PWD_CHARS),
+        )
+        self._clock = loop
+        self._on_data = on_data
+        self._on_up = on_up
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._work = asyncio.Event()
+        self._send_to: tuple[Callable[[bytes, Address], None], Address] | None = None
+        self._pair: CandidatePair | None = None
+        self.created_at = loop.time()
+        """Loop time from which a path must be found within 30 s."""
+        self.announced = False
+        """Whether the session has reported the candidates."""
+        self.last_received = 0.0
+        """Loop time of the last packet of the peer."""
+        self.last_probe = 0.0
+
+    # Local candidates.
+
+    def gather_host(self, addresses: list[str]) -> None:
+        """Open a socket per address. At once."""
+        self._local_candidates_start = True
+        for address in addresses:
+            try:
+                transport = UdpSocket(self._clock, address)
+            except OSError as error:
+                logger.info("no candidate on %s: %s", address, error)
+                continue
+            protocol = _IceProtocol(self)
+            protocol.transport = cast("asyncio.DatagramTransport", transport)
+            host, port = transport.local_address
+            protocol.local_candidate = aioice.Candidate(
+                foundation=candidate_foundation("host", "udp", host)[:8],
+                component=1,
+                transport="udp",
+                # One preference per address: equal priorities would leave the order of checks to chance.
+                priority=candidate_priority(1, "host", 65_535 - len(self._protocols)),
+                host=host,
+                port=port,
+                type="host",
+            )
+            transport.start(protocol.datagram_received, protocol.connection_lost)
+            self._protocols.append(protocol)
+            self._local_candidates.append(protocol.local_candidate)
+        self._local_candidates_end = True
+
+    async def gather_servers(
+        self,
+        stun_servers: tuple[StunServer, ...],
+        turn_servers: tuple[TurnServer, ...],
+        on_candidate: Callable[[str], None],
+    ) -> None:
+        """Ask STUN and TURN servers, at most `GATHER_SECONDS`; what they find is announced as it comes."""
+        jobs = [
+            asyncio.create_task(self._gather_reflexive(protocol, server, on_candidate))
+            for server in stun_servers
+            for protocol in list(self._protocols)
+            if ipaddress.ip_address(protocol.local_candidate.host).version == 4
+        ]
+        jobs += [asyncio.create_task(self._gather_relayed(server, on_candidate)) for server in turn_servers]
+        if not jobs:
+            return
+        _, pending = await asyncio.wait(jobs, timeout=GATHER_SECONDS)
+        for job in pending:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    async def _gather_reflexive(
+        self, protocol: StunProtocol, server: StunServer, on_candidate: Callable[[str], None]
+    ) -> None:
+        candidate, _ = await server_reflexive_candidate(protocol, (server.host, server.port))
+        known = {(c.host, c.port) for c in self._local_candidates}
+        if not self._closing and (candidate.host, candidate.port) not in known:
+            candidate.foundation = candidate.foundation[:8]
+            self._local_candidates.append(candidate)
+            on_candidate(candidate.to_sdp())
+
+    async def _gather_relayed(self, server: TurnServer, on_candidate: Callable[[str], None]) -> None:
+        candidate, protocol = await relayed_candidate(
+            component=1,
+            hide_related_address=False,
+            protocol_factory=lambda: _IceProtocol(self),
+            turn_server=(server.host, server.port),
+            turn_username=server.username,
+            turn_password=server.credential,
+            turn_ssl=server.tls,
+            turn_transport=server.transport,
+        )
+        if self._closing:
+            await protocol.close()
+            return
+        candidate.foundation = candidate.foundation[:8]
+        self._protocols.append(protocol)
+        self._local_candidates.append(candidate)
+        if self._early_checks_done and not self._check_list_done:
+            for remote in self._remote_candidates:
+                self._pair_remote_candidate(remote)
+            self.sort_check_list()
+            self._unfreeze_initial()
+            self._work.set()
+        on_candidate(candidate.to_sdp())
+
+    def candidate_lines(self) -> tuple[str, ...]:
+        """What has been gathered so far, as candidate values without `candidate:`."""
+        return tuple(candidate.to_sdp() for candidate in self._local_candidates)
+
+    @property
+    def has_loopback(self) -> bool:
+        return any(ipaddress.ip_address(c.host).is_loopback for c in self._local_candidates)
+
+    # Remote side.
+
+    def set_remote(self, ufrag: str, pwd: str) -> None:
+        self.remote_username = ufrag
+        self.remote_password = pwd
+
+    def add_remote(self, remote: RemoteCandidate) -> None:
+        """Add a candidate and check it at once; too many are ignored."""
+        if self._closing or len(self._remote_candidates) >= MAX_REMOTE_CANDIDATES:
+            return
+        if not remote.is_mdns and remote.is_loopback and not self.has_loopback:
+            return
+        candidate = aioice.Candidate(
+            foundation=remote.foundation,
+            component=1,
+            transport="udp",
+            priority=remote.priority,
+            host=remote.host,
+            port=remote.port,
+            type=remote.type,
+        )
+        if remote.is_mdns:
+            if len(self._tasks) < MAX_REMOTE_CANDIDATES:
+                self._spawn(self._add_mdns(candidate))
+            return
+        self._add_remote_candidate(candidate, candidate.host)
+        self._check_new()
+
+    async def _add_mdns(self, candidate: aioice.Candidate) -> None:
+        try:
+            await self.add_remote_candidate(candidate)
+        except (OSError, ValueError) as error:
+            logger.debug("cannot resolve %s: %s", candidate.host, error)
+        self._check_new()
+
+    def _check_new(self) -> None:
+        if self._early_checks_done and not self._check_list_done:
+            self._check_periodic()
+            self._work.set()
+
+    def start_checks(self) -> None:
+        """Begin connectivity checks; `on_up` follows when a pair is nominated."""
+        self._spawn(self.connect())
+
+    async def connect(self) -> None:
+        """aioice's loop, but it sleeps while there is nothing to check."""
+        for remote in self._remote_candidates:
+            self._pair_remote_candidate(remote)
+        self.sort_check_list()
+        self._unfreeze_initial()
+        for early in self._early_checks:
+            self.check_incoming(*early)
+        self._early_checks.clear()
+        self._early_checks_done = True
+        waiting = (CandidatePair.State.WAITING, CandidatePair.State.FROZEN)
+        while not self._check_list_done:
+            if any(pair.state in waiting for pair in self._check_list):
+                self._check_periodic()
+                await asyncio.sleep(CHECK_INTERVAL_SECONDS)
+            else:
+                self._work.clear()
+                await self._work.wait()
+
+    def check_incoming(self, message: Message, addr: Address, protocol: StunProtocol) -> None:
+        known = any(c._network_host == addr[0] and c.port == addr[1] for c in self._remote_candidates)
+        if not known and sum(c.type == "prflx" for c in self._remote_candidates) >= MAX_PEER_REFLEXIVE:
+            return
+        super().check_incoming(message, addr, protocol)
+
+    def _check_list_maybe_complete(self) -> bool:
+        complete: bool = super()._check_list_maybe_complete()
+        if complete:
+            pair = self._nominated[1]
+            if pair is not self._pair:
+                self._pair = pair
+                self._send_to = (pair.protocol.transport.sendto, pair.remote_addr)
+                self.last_received = self._clock.time()
+                self._work.set()
+                self._on_up(self)
+        return complete
+
+    # Traffic.
+
+    @property
+    def is_up(self) -> bool:
+        return self._send_to is not None
+
+    @property
+    def selected_kinds(self) -> tuple[str, str] | None:
+        """Kinds of the selected pair, local then remote."""
+        if self._pair is None:
+            return None
+        return kind_of_type(self._pair.local_candidate.type), kind_of_type(self._pair.remote_candidate.type)
+
+    def send_now(self, data: bytes) -> None:
+        target = self._send_to
+        if target is not None:
+            target[0](data, target[1])
+
+    def dtls_received(self, data: bytes) -> None:
+        self.last_received = self._clock.time()
+        self._on_data(data)
+
+    def stun_received(self, addr: tuple[Any, ...]) -> None:
+        """A well-formed STUN message: a sign of life if it comes from the selected address."""
+        target = self._send_to
+        if target is not None and target[1] == (addr[0], addr[1]):
+            self.last_received = self._clock.time()
+
+    def probe(self, now: float) -> None:
+        """Send a binding request on the selected pair; any packet of the peer is the answer."""
+        pair = self._pair
+        if pair is None or self._closing or self.remote_password is None:
+            return
+        self.last_probe = now
+        request = self.build_request(pair, nominate=False)
+        request.add_message_integrity(self.remote_password.encode())
+        pair.protocol.send_stun(request, pair.remote_addr)
+
+    def close_soon(self) -> asyncio.Task[None]:
+        """Close in the background, at most `CLOSE_SECONDS`."""
+        self._send_to = None
+        self._work.set()
+        for task in self._tasks:
+            task.cancel()
+        return asyncio.ensure_future(self._close_bounded())
+
+    async def _close_bounded(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.close()
+        except TimeoutError:
+            logger.debug("ICE did not close within %s s", CLOSE_SECONDS)
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))

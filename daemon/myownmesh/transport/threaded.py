@@ -1,0 +1,256 @@
+"""Sessions for an embedder under plain `trio.run`: a helper thread runs the loop, callbacks come back to trio.
+
+Calls cross by `call_soon_threadsafe`; what the sessions report is collected and comes back in batches through
+`run_sync_soon`, one wake-up for many frames. The interface and its guarantees are those of `transport.session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from myownmesh.transport.guest import new_event_loop
+from myownmesh.transport.loading import import_backend
+from myownmesh.transport.session import MAX_FRAME_BYTES, SessionNotOpen
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from myownmesh.engine.links import LinkEvent
+    from myownmesh.protocol.signals import Candidate
+    from myownmesh.transport.aiortc_factory import AiortcFactory
+    from myownmesh.transport.session import IceServer, Session
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+"""The thread stops within this time or is left behind as a daemon thread."""
+
+
+class _Mailbox:
+    """Calls from one thread to another, in order, with one wake-up per batch."""
+
+    def __init__(self, wake: Callable[[Callable[[], None]], Any]) -> None:
+        self._wake = wake
+        self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._lock = threading.Lock()
+        self._awake = False
+
+    def post(self, function: Callable[..., Any], *args: Any) -> None:
+        with self._lock:
+            self._calls.append((function, args))
+            if self._awake:
+                return
+            self._awake = True
+        self._wake(self._run)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._calls:
+                    self._awake = False
+                    return
+                calls = list(self._calls)
+                self._calls.clear()
+            for function, args in calls:
+                function(*args)
+
+
+class ThreadedSession:
+    """A `Session` whose other half lives in the loop's thread."""
+
+    def __init__(
+        self,
+        to_loop: _Mailbox,
+        to_trio: _Mailbox,
+        on_event: Callable[[LinkEvent], None],
+        on_frame: Callable[[bytes], None],
+    ) -> None:
+        self._to_loop = to_loop
+        self._to_trio = to_trio
+        self._on_event = on_event
+        self._on_frame = on_frame
+        self._inner: Session | None = None
+        self._open = False
+        self._closed = False
+        self._sent = 0
+        self._taken = 0
+
+    # On trio's thread.
+
+    @property
+    def buffered_bytes(self) -> int:
+        inner = self._inner
+        return max(0, self._sent - self._taken) + (inner.buffered_bytes if inner is not None else 0)
+
+    def make_offer(self, *, restart: bool = False) -> None:
+        self._to_loop.post(self._call, "make_offer", restart)
+
+    def take_offer(self, sdp: str) -> None:
+        self._to_loop.post(self._call, "take_offer", sdp)
+
+    def take_answer(self, sdp: str) -> None:
+        self._to_loop.post(self._call, "take_answer", sdp)
+
+    def add_candidate(self, candidate: Candidate) -> None:
+        self._to_loop.post(self._call, "add_candidate", candidate)
+
+    def send(self, data: bytes) -> None:
+        if not self._open or self._closed:
+            raise SessionNotOpen
+        if not 1 <= len(data) <= MAX_FRAME_BYTES:
+            raise ValueError(f"frame of {len(data)} bytes: the peer takes 1 to {MAX_FRAME_BYTES}")
+        self._sent += len(data)
+        self._to_loop.post(self._send, data)
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        def drained() -> None:
+            if not self._closed:
+                callback()
+
+        self._to_loop.post(self._call, "when_drained", lambda: self._to_trio.post(drained))
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._to_loop.post(self._call, "close")
+
+    def _deliver_event(self, event: LinkEvent) -> None:
+        from myownmesh.engine.links import ChannelClosed, ChannelOpened
+
+        if isinstance(event, ChannelOpened):
+            self._open = True
+        elif isinstance(event, ChannelClosed):
+            self._open = False
+        if not self._closed:
+            self._on_event(event)
+
+    def _deliver_frame(self, data: bytes) -> None:
+        if not self._closed:
+            self._on_frame(data)
+
+    # On the loop's thread.
+
+    def attach(self, factory: AiortcFactory, *, offerer: bool, ice_servers: tuple[IceServer, ...]) -> None:
+        self._inner = factory.open(
+            offerer=offerer,
+            ice_servers=ice_servers,
+            on_event=lambda event: self._to_trio.post(self._deliver_event, event),
+            on_frame=lambda data: self._to_trio.post(self._deliver_frame, data),
+        )
+
+    def _call(self, method: str, *args: Any) -> None:
+        if self._inner is None:
+            return
+        if method == "make_offer":
+            self._inner.make_offer(restart=args[0])
+        else:
+            getattr(self._inner, method)(*args)
+
+    def _send(self, data: bytes) -> None:
+        self._taken += len(data)
+        if self._inner is None:
+            return
+        try:
+            self._inner.send(data)
+        except (SessionNotOpen, ValueError) as error:
+            logger.debug("frame lost on its way to the transport: %s", error)
+
+
+class ThreadedFactory:
+    """The `SessionFactory` of a plain trio program; made by `open_factory`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, token: trio.lowlevel.TrioToken) -> None:
+        self._to_loop = _Mailbox(loop.call_soon_threadsafe)
+        self._to_trio = _Mailbox(_wake_trio(token))
+        self._loop = loop
+        self._inner: AiortcFactory | None = None
+
+    def open(
+        self,
+        *,
+        offerer: bool,
+        ice_servers: tuple[IceServer, ...],
+        on_event: Callable[[LinkEvent], None],
+        on_frame: Callable[[bytes], None],
+    ) -> ThreadedSession:
+        session = ThreadedSession(self._to_loop, self._to_trio, on_event, on_frame)
+        self._to_loop.post(self._attach, session, offerer, ice_servers)
+        return session
+
+    async def aclose(self) -> None:
+        """Close what is open, within 2 s."""
+        inner = self._inner
+        if inner is None:
+            return
+        done = trio.Event()
+
+        def close() -> None:
+            inner.close_all()
+            task = self._loop.create_task(inner.wait_closed())
+            task.add_done_callback(lambda _: self._to_trio.post(done.set))
+
+        self._to_loop.post(close)
+        with trio.CancelScope(shield=True), trio.move_on_after(STOP_SECONDS):
+            await done.wait()
+
+    def _attach(self, session: ThreadedSession, offerer: bool, ice_servers: tuple[IceServer, ...]) -> None:
+        assert self._inner is not None
+        session.attach(self._inner, offerer=offerer, ice_servers=ice_servers)
+
+    def start(self, factory_class: type[AiortcFactory]) -> None:
+        """On the loop's thread, once it runs."""
+        self._inner = factory_class(self._loop)
+
+
+def _wake_trio(token: trio.lowlevel.TrioToken) -> Callable[[Callable[[], None]], None]:
+    def wake(run: Callable[[], None]) -> None:
+        try:
+            token.run_sync_soon(run)
+        except trio.RunFinishedError:
+            logger.debug("a transport event came after the end of the trio program")
+
+    return wake
+
+
+@asynccontextmanager
+async def open_factory() -> AsyncIterator[ThreadedFactory]:
+    """Run the WebRTC loop in a helper thread for the length of the block and yield its factory.
+
+    Sessions that are still open at the end are closed.
+    """
+    factory_class = await trio.to_thread.run_sync(import_backend)
+    loop = new_event_loop()
+    factory = ThreadedFactory(loop, trio.lowlevel.current_trio_token())
+    thread = threading.Thread(target=_run_loop, args=(loop,), name="myownmesh-transport", daemon=True)
+    thread.start()
+    try:
+        ready = trio.Event()
+        factory._to_loop.post(factory.start, factory_class)
+        factory._to_loop.post(factory._to_trio.post, ready.set)
+        await ready.wait()
+        yield factory
+    finally:
+        await factory.aclose()
+        loop.call_soon_threadsafe(loop.stop)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(thread.join, STOP_SECONDS)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        pending = asyncio.all_tasks(loop)
+        for task in pending:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
