@@ -1,0 +1,346 @@
+"""The hosted relay without its sockets: verbs, limits, fan-out (spec 03 §19). One `Hub`, one `Client` per connection.
+
+Everything is a plain synchronous call, so that an event that comes in on one socket is queued on all others before the
+caller waits for anything.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from myownmesh.services.relay_filters import EVERYTHING, decode_filter
+from myownmesh.services.relay_presence import Presence
+from myownmesh.services.relay_store import EventStore, announced_device, departed_device, stored_event
+from myownmesh.signaling import nostr
+from myownmesh.signaling.jsontext import JsonObject, compact_json, parse_json
+from myownmesh.signaling.pacing import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from myownmesh.services.relay_filters import Filter
+    from myownmesh.services.relay_store import Stored
+
+REPLAY_EVENTS = 500
+STRIKES = 50
+"""Tolerated at once; one is forgotten every second."""
+OUTBOUND_BYTES = 4 * 2**20
+"""What may wait for a client that does not read."""
+_REPLAY_BYTES = OUTBOUND_BYTES // 2
+_BURST = 4
+"""A link that comes up publishes its candidates in one go; the rate limits are for what goes on."""
+_RECENT_IDS = 8192
+_SUBSCRIPTION_BYTES = 2**20
+_ROOMS_PER_CONNECTION = 1024
+_EXAMINED_PER_TOKEN = 512
+
+POLICY_VIOLATION = 1008
+TOO_MANY_CONNECTIONS = "too many connections from your address"
+
+
+@frozen
+class Limits:
+    """`services.signaling.limits`; 0 turns a limit off."""
+
+    max_event_rate: int = 50
+    max_req_rate: int = 20
+    max_subscriptions: int = 64
+    max_filters_per_req: int = 16
+    max_message_bytes: int = 65536
+    max_connections_per_ip: int = 64
+
+
+@frozen
+class Activity:
+    """The counters of `services_status`."""
+
+    connections: int
+    connections_total: int
+    rooms: int
+    events_relayed: int
+
+
+@frozen(eq=False)
+class Subscription:
+    client: Client
+    sub: str
+    filters: tuple[Filter, ...]
+    prefix: str
+    """`["EVENT","<sub>",` – the event's text and a bracket follow."""
+    nbytes: int
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        return frozenset(room for f in self.filters for room in f.rooms or ())
+
+    @property
+    def is_loose(self) -> bool:
+        """Some filter is not confined to rooms, so that every event has to be tried."""
+        return any(f.rooms is None for f in self.filters)
+
+
+class Client:
+    """One connection as the hub sees it."""
+
+    def __init__(self, address: str, limits: Limits, now: float) -> None:
+        self.address = address
+        self.subscriptions: dict[str, Subscription] = {}
+        self.ended: tuple[int, str] | None = None
+        """Close code and reason, once the connection is to end."""
+        self.on_output: Callable[[], None] = _nobody
+        self.events = TokenBucket(limits.max_event_rate, _BURST * limits.max_event_rate, now)
+        self.requests = TokenBucket(limits.max_req_rate, _BURST * limits.max_req_rate, now)
+        self._out: deque[str] = deque()
+        self._out_chars = 0
+        self._strikes = 0.0
+        self._struck_at = now
+
+    def send(self, text: str) -> None:
+        if self.ended is not None:
+            return
+        self._out.append(text)
+        self._out_chars += len(text)
+        if self._out_chars > OUTBOUND_BYTES:
+            self._out.clear()
+            self.ended = (POLICY_VIOLATION, "too slow to read")
+        self.on_output()
+
+    def take_output(self) -> list[str]:
+        texts = list(self._out)
+        self._out.clear()
+        self._out_chars = 0
+        return texts
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._out)
+
+    def strike(self, now: float) -> None:
+        """One violation; the 51st within reach of the decay ends the connection."""
+        self._strikes = max(0.0, self._strikes - (now - self._struck_at)) + 1
+        self._struck_at = now
+        if self._strikes > STRIKES and self.ended is None:
+            self.send(compact_json(["NOTICE", "rate limit exceeded — closing"]))
+            self.ended = (POLICY_VIOLATION, "rate limit exceeded")
+            self.on_output()
+
+
+class Hub:
+    """All rooms of one relay."""
+
+    def __init__(self, limits: Limits, key: nostr.NostrKey, *, any_filter: bool = False) -> None:
+        """`key` signs the leaves of devices whose sockets closed; `any_filter` is the switch `relay_any_filter`."""
+        self._limits = limits
+        self._key = key
+        self._any_filter = any_filter
+        self._clients: set[Client] = set()
+        self._per_address: dict[str, int] = {}
+        self._store = EventStore()
+        self._presence = Presence()
+        self._by_room: dict[str, dict[Subscription, None]] = {}
+        self._loose: dict[Subscription, None] = {}
+        self._recent: OrderedDict[str, str] = OrderedDict()
+        self._accepted = 0
+        self._relayed = 0
+
+    @property
+    def activity(self) -> Activity:
+        return Activity(len(self._clients), self._accepted, self._presence.rooms, self._relayed)
+
+    def connect(self, address: str, now: float) -> Client | None:
+        """A new connection, or None when its address has enough of them."""
+        count = self._per_address.get(address, 0)
+        if self._limits.max_connections_per_ip and count >= self._limits.max_connections_per_ip:
+            return None
+        self._per_address[address] = count + 1
+        client = Client(address, self._limits, now)
+        self._clients.add(client)
+        self._accepted += 1
+        return client
+
+    def disconnect(self, client: Client, now: float) -> None:
+        self._clients.remove(client)
+        self._per_address[client.address] -= 1
+        if not self._per_address[client.address]:
+            del self._per_address[client.address]
+        for sub in list(client.subscriptions):
+            self._unsubscribe(client, sub)
+        for room, device in self._presence.ended(client, now):
+            self._store.forget_announces(room, device)
+
+    def next_timer(self) -> float | None:
+        return self._presence.next_leave()
+
+    def handle_timer(self, now: float, wall_s: int) -> None:
+        """Tell the rooms about devices that have been gone for 6 s."""
+        for room, device in self._presence.take_leaves(now):
+            leave = self._key.sign(
+                created_at=wall_s,
+                kind=nostr.KIND_EPHEMERAL,
+                tags=(("r", room), ("p", room)),
+                content=compact_json({"from": device, "kind": "leave", "peer_id": device}),
+            )
+            self._fan_out(stored_event(leave, now))
+
+    def receive(self, client: Client, text: str, now: float) -> None:
+        """Take one text frame of a client."""
+        limit = self._limits.max_message_bytes
+        if limit and len(text) * 4 > limit and len(text.encode()) > limit:
+            client.strike(now)
+            return
+        try:
+            message = parse_json(text)
+        except (ValueError, RecursionError):
+            message = None
+        match message:
+            case ["EVENT", *rest]:
+                self._publish(client, rest[0] if rest else None, now)
+            case ["REQ", *rest]:
+                if self._may_ask(client, now):
+                    self._subscribe(client, rest, len(text), now)
+            case ["CLOSE", str(sub), *_]:
+                if self._may_ask(client, now):
+                    self._unsubscribe(client, sub)
+            case _:
+                # Nothing to answer, but work all the same.
+                self._may_ask(client, now)
+
+    def _may_ask(self, client: Client, now: float) -> bool:
+        if client.requests.take(now):
+            return True
+        client.strike(now)
+        return False
+
+    def _publish(self, client: Client, value: object, now: float) -> None:
+        if not client.events.take(now):
+            client.strike(now)
+            if isinstance(value, JsonObject) and isinstance(value.get("id"), str):
+                client.send(_ok(value["id"], False, "rate-limited: slow down"))
+            return
+        try:
+            event = nostr.decode_event(value)
+        except nostr.BadEvent:
+            return
+        if self._recent.get(event.id) == event.sig:
+            # Verified before, in these very bytes. It still says where its device is connected now.
+            self._note_presence(client, stored_event(event, now))
+            client.send(_ok(event.id, True, "duplicate:"))
+            return
+        if not nostr.is_genuine(event):
+            client.send(_ok(event.id, False, "invalid: bad signature"))
+            return
+        self._recent[event.id] = event.sig
+        if len(self._recent) > _RECENT_IDS:
+            self._recent.popitem(last=False)
+        self._relayed += 1
+        stored = stored_event(event, now)
+        self._note_presence(client, stored)
+        if not nostr.is_ephemeral(event.kind):
+            self._store.add(stored)
+        self._fan_out(stored)
+        client.send(_ok(event.id, True, ""))
+
+    def _note_presence(self, client: Client, stored: Stored) -> None:
+        if (pair := announced_device(stored.event)) is not None:
+            self._presence.announced(client, pair, stored)
+        elif (pair := departed_device(stored.event)) is not None and self._presence.left(
+            client, pair, stored.event.pubkey
+        ):
+            self._store.forget_announces(*pair)
+
+    def _fan_out(self, stored: Stored) -> None:
+        tried: dict[Subscription, None] = dict(self._loose)
+        for room in stored.event.tag_values("r"):
+            tried.update(self._by_room.get(room, {}))
+        for subscription in tried:
+            if any(f.matches(stored.event) for f in subscription.filters):
+                subscription.client.send(f"{subscription.prefix}{stored.text}]")
+
+    def _subscribe(self, client: Client, rest: list[object], nbytes: int, now: float) -> None:
+        if not rest or not isinstance(rest[0], str):
+            return
+        sub, *listed = rest
+        assert isinstance(sub, str)
+        limits = self._limits
+        if limits.max_filters_per_req:
+            listed = listed[: limits.max_filters_per_req]
+        others = [held for name, held in client.subscriptions.items() if name != sub]
+        if limits.max_subscriptions and len(others) >= limits.max_subscriptions:
+            client.send(compact_json(["CLOSED", sub, "rate-limited: too many subscriptions"]))
+            return
+        filters = [decode_filter(value) for value in listed]
+        confined = bool(filters) and all(f is not None and f.is_confined for f in filters)
+        if not confined and not self._any_filter:
+            client.send(compact_json(["CLOSED", sub, "restricted: a filter needs #r or ids"]))
+            return
+        # With the switch on, no filter at all matches everything, as `{}` does.
+        known = tuple(f for f in filters if f is not None) if filters else (EVERYTHING,)
+        subscription = Subscription(client, sub, known, f'["EVENT",{compact_json(sub)},', nbytes)
+        if (
+            sum(held.nbytes for held in others) + nbytes > _SUBSCRIPTION_BYTES
+            or sum(len(held.rooms) for held in others) + len(subscription.rooms) > _ROOMS_PER_CONNECTION
+        ):
+            client.send(compact_json(["CLOSED", sub, "rate-limited: too many subscriptions"]))
+            return
+        self._unsubscribe(client, sub)
+        client.subscriptions[sub] = subscription
+        for room in subscription.rooms:
+            self._by_room.setdefault(room, {})[subscription] = None
+        if subscription.is_loose:
+            self._loose[subscription] = None
+        self._replay(client, subscription, now)
+        client.send(compact_json(["EOSE", sub]))
+
+    def _replay(self, client: Client, subscription: Subscription, now: float) -> None:
+        self._store.expire(now)
+        rooms, filters = subscription.rooms, subscription.filters
+        stored: Iterable[Stored]
+        if any(f.rooms is None and f.ids is None for f in filters):
+            stored = self._store.all()
+            present = self._presence.everyone()
+        else:
+            named = [
+                found
+                for f in filters
+                for event_id in f.ids or ()
+                if (found := self._store.get(event_id)) is not None and rooms.isdisjoint(found.rooms)
+            ]
+            stored = [*named, *self._store.in_rooms(rooms)]
+            present = self._presence.newest(rooms)
+        unique = {found.event.id: found for found in stored}
+        for found in present:
+            unique.setdefault(found.event.id, found)
+        client.requests.force(now, len(unique) * len(filters) / _EXAMINED_PER_TOKEN)
+        matching = [found for found in unique.values() if any(f.matches(found.event) for f in filters)]
+        texts: list[str] = []
+        room_left = _REPLAY_BYTES
+        for found in reversed(matching[-REPLAY_EVENTS:]):
+            text = f"{subscription.prefix}{found.text}]"
+            room_left -= len(text)
+            if room_left < 0:
+                break
+            texts.append(text)
+        for text in reversed(texts):
+            client.send(text)
+
+    def _unsubscribe(self, client: Client, sub: str) -> None:
+        subscription = client.subscriptions.pop(sub, None)
+        if subscription is None:
+            return
+        self._loose.pop(subscription, None)
+        for room in subscription.rooms:
+            held = self._by_room[room]
+            del held[subscription]
+            if not held:
+                del self._by_room[room]
+
+
+def _ok(event_id: str, accepted: bool, text: str) -> str:
+    return compact_json(["OK", event_id, accepted, text])
+
+
+def _nobody() -> None:
+    """Nobody listens yet."""

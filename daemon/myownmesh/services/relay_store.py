@@ -1,0 +1,155 @@
+"""What the hosted relay remembers: stored events and who is present (spec 03 §19.3, §19.4). Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from myownmesh.signaling.jsontext import JsonObject, parse_json
+from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from myownmesh.signaling.nostr import NostrEvent
+
+STORED_EVENTS = 8192
+STORED_BYTES = 32 * 2**20
+RETENTION_S = 900.0
+ROOM_EVENTS = 1024
+"""One room may fill an eighth of the store: a busy or hostile room cannot flush the others."""
+ROOM_BYTES = STORED_BYTES // 8
+_MAX_ROOMS_PER_EVENT = 32
+
+
+@frozen(eq=False)
+class Stored:
+    """One verified event with the text that every subscriber gets."""
+
+    event: NostrEvent
+    text: str
+    rooms: tuple[str, ...]
+    """The distinct `r` tags that it can be found by, at most 32; one empty text when there is none."""
+    arrived: float
+    """Monotonic seconds."""
+
+
+def stored_event(event: NostrEvent, now: float) -> Stored:
+    rooms = tuple(dict.fromkeys(event.tag_values("r")))[:_MAX_ROOMS_PER_EVENT]
+    return Stored(event, event.json(), rooms or ("",), now)
+
+
+class EventStore:
+    """First in, first out, bounded by count, bytes and age, over all and per room."""
+
+    def __init__(self) -> None:
+        self._events: OrderedDict[str, Stored] = OrderedDict()
+        self._rooms: dict[str, OrderedDict[str, Stored]] = {}
+        self._bytes = 0
+        self._room_bytes: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, stored: Stored) -> None:
+        self.expire(stored.arrived)
+        self._events[stored.event.id] = stored
+        self._bytes += len(stored.text)
+        for name in stored.rooms:
+            self._rooms.setdefault(name, _Room()).add(stored)
+        for name in stored.rooms:
+            while (room := self._rooms.get(name)) is not None and room.is_over_quota:
+                self._remove(room.oldest)
+        while len(self._events) > STORED_EVENTS or self._bytes > STORED_BYTES:
+            self._remove(next(iter(self._events.values())))
+
+    def get(self, event_id: str) -> Stored | None:
+        return self._events.get(event_id)
+
+    def expire(self, now: float) -> None:
+        while self._events:
+            oldest = next(iter(self._events.values()))
+            if now - oldest.arrived <= RETENTION_S:
+                return
+            self._remove(oldest)
+
+    def all(self) -> Iterator[Stored]:
+        """In order of arrival."""
+        return iter(self._events.values())
+
+    def in_rooms(self, rooms: Iterable[str]) -> list[Stored]:
+        """What carries one of these rooms, in order of arrival."""
+        found = {
+            stored.event.id: stored
+            for name in rooms
+            if (room := self._rooms.get(name)) is not None
+            for stored in room.events.values()
+        }
+        return sorted(found.values(), key=lambda stored: stored.arrived)
+
+    def forget_announces(self, room: str, device: str) -> None:
+        """Drop the device's stored announces: a joiner must not see who has gone."""
+        events = self._rooms[room].events if room in self._rooms else {}
+        for stored in list(events.values()):
+            if announced_device(stored.event) == (room, device):
+                self._remove(stored)
+
+    def _remove(self, stored: Stored) -> None:
+        if self._events.pop(stored.event.id, None) is None:
+            return
+        self._bytes -= len(stored.text)
+        for name in stored.rooms:
+            room = self._rooms[name]
+            room.remove(stored)
+            if not room.events:
+                del self._rooms[name]
+
+
+class _Room:
+    """The share of one room in the store."""
+
+    def __init__(self) -> None:
+        self.events: OrderedDict[str, Stored] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, stored: Stored) -> None:
+        self.events[stored.event.id] = stored
+        self._bytes += len(stored.text)
+
+    def remove(self, stored: Stored) -> None:
+        del self.events[stored.event.id]
+        self._bytes -= len(stored.text)
+
+    @property
+    def oldest(self) -> Stored:
+        return next(iter(self.events.values()))
+
+    @property
+    def is_over_quota(self) -> bool:
+        return len(self.events) > ROOM_EVENTS or self._bytes > ROOM_BYTES
+
+
+def announced_device(event: NostrEvent) -> tuple[str, str] | None:
+    """(room, device) when the event is an announce with a room; device is the text of `from`, whatever it is."""
+    return _named_device(event, KIND_PRESENCE, "announce")
+
+
+def departed_device(event: NostrEvent) -> tuple[str, str] | None:
+    """(room, device) when the event is a leave on the ephemeral kind."""
+    return _named_device(event, KIND_EPHEMERAL, "leave")
+
+
+def _named_device(event: NostrEvent, kind: int, word: str) -> tuple[str, str] | None:
+    rooms = event.tag_values("r")
+    if event.kind != kind or not rooms or word not in event.content:
+        return None
+    try:
+        content = parse_json(event.content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, JsonObject) or content.get("kind") != word:
+        return None
+    device = content.get("from")
+    return (rooms[0], device) if isinstance(device, str) else None

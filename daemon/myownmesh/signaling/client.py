@@ -1,0 +1,171 @@
+"""The Nostr driver of one network: one task per relay around a `NostrRoom`, which decides (spec 03 §4, §8)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from myownmesh.protocol.signals import InboundSignal
+from myownmesh.signaling.nostrroom import NostrRoom
+from myownmesh.signaling.pacing import Backoff
+from myownmesh.signaling.relays import (
+    FALLBACK_POLL_S,
+    FallbackAction,
+    all_private,
+    fallback_action,
+    select_fallback,
+    select_primary,
+)
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.ids import Rng
+    from myownmesh.protocol.signals import OutboundSignal
+    from myownmesh.signaling.gate import ContentGate
+    from myownmesh.signaling.room import SignalingSettings
+
+log = logging.getLogger(__name__)
+
+
+Deliver = Callable[[InboundSignal], None]
+
+
+class NostrSignaling:
+    """Meets the room on every selected relay. Implements `signaling.driver.Signaling`."""
+
+    def __init__(
+        self,
+        *,
+        device_id: str,
+        network_id: str,
+        app_id: str,
+        settings: SignalingSettings,
+        now: Callable[[], Instant],
+        rng: Rng,
+        gate: ContentGate | None = None,
+    ) -> None:
+        """`network_id` is normalised and `device_id` bare; `gate` is shared with the network's other drivers."""
+        self._now = now
+        self._device_id = device_id
+        # A URL that is listed twice would only be dialled twice.
+        self._primary = list(
+            dict.fromkeys(select_primary(app_id, settings.servers, settings.redundancy, settings.denylist))
+        )
+        self._fallback: list[str] = []
+        if settings.public_fallback and not all_private(settings.servers):
+            self._fallback = select_fallback(self._primary, settings.denylist)
+        self._room = NostrRoom(
+            device_id=device_id,
+            network_id=network_id,
+            app_id=app_id,
+            listen_only=settings.listen_only,
+            rng=rng,
+            now=now(),
+            gate=gate,
+        )
+        self._redial = trio.Event()
+        self._tick_changed = trio.Event()
+
+    @property
+    def relays(self) -> list[str]:
+        """The primary relays in use, best first."""
+        return list(self._primary)
+
+    @property
+    def admitted(self) -> list[str]:
+        """The relays that serve us at the moment."""
+        return [link.relay for link in self._room.links if link.admitted_at is not None]
+
+    def publish(self, signal: OutboundSignal) -> None:
+        self._room.publish(signal, self._now())
+        if self._room.leaving:
+            self._tick_changed.set()
+
+    def redial(self) -> None:
+        if self._room.leaving:
+            return
+        self._redial.set()
+        self._redial = trio.Event()
+
+    async def run(self, deliver: Deliver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then every open link gets a Close (at most 0.5 s, all at once)."""
+        async with trio.open_nursery() as nursery:
+            for url in self._primary:
+                nursery.start_soon(self._run_link, url, deliver)
+            nursery.start_soon(self._run_ticker)
+            if self._fallback:
+                nursery.start_soon(self._run_fallback, deliver)
+            task_status.started()
+
+    async def _run_ticker(self) -> None:
+        while (due := self._room.next_tick()) is not None:
+            with trio.move_on_after(max(0.0, due - self._now().mono)):
+                await self._tick_changed.wait()
+            self._room.handle_tick(self._now())
+
+    async def _run_fallback(self, deliver: Deliver) -> None:
+        primary = frozenset(self._primary)
+        down_since: float | None = self._now().mono
+        active: trio.CancelScope | None = None
+        async with trio.open_nursery() as nursery:
+            while True:
+                await trio.sleep(FALLBACK_POLL_S)
+                live = sum(link.admitted_at is not None for link in self._room.links if link.relay in primary)
+                now = self._now().mono
+                down_since = None if live else (now if down_since is None else down_since)
+                match fallback_action(
+                    primary_live=live,
+                    fallback_active=active is not None,
+                    down_for_s=0.0 if down_since is None else now - down_since,
+                ):
+                    case FallbackAction.ACTIVATE if not self._room.leaving:
+                        log.warning(
+                            "no relay of this network answers; using public relays, which see who is in the room"
+                        )
+                        active = await nursery.start(self._run_links, self._fallback, deliver)
+                    case FallbackAction.STAND_DOWN if active is not None:
+                        active.cancel()
+                        active = None
+                    case _:
+                        pass
+
+    async def _run_links(
+        self, urls: list[str], deliver: Deliver, *, task_status: trio.TaskStatus[trio.CancelScope]
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            for url in urls:
+                nursery.start_soon(self._run_link, url, deliver)
+            task_status.started(nursery.cancel_scope)
+
+    async def _run_link(self, url: str, deliver: Deliver) -> None:
+        # Loaded by the first dial: a daemon without networks needs no WebSocket library.
+        from myownmesh.signaling.link import RelayLink
+        from myownmesh.signaling.websocket import BadRelayUrl, parse_relay_url
+
+        try:
+            address = parse_relay_url(url)
+        except BadRelayUrl as error:
+            log.warning("%s; this relay is left out", error)
+            return
+        backoff = Backoff(self._device_id, self._room.handle, url)
+        failing = False
+        while True:
+            redial = self._redial
+            link = RelayLink(self._room, url, address, self._now, deliver)
+            reason = await link.run(redial)
+            if redial.is_set():
+                backoff.reset()
+                continue
+            if link.was_stable:
+                backoff.reset()
+                failing = False
+            wait_s = backoff.next_wait_ms() / 1000
+            level = logging.DEBUG if failing else logging.WARNING
+            log.log(level, "relay %s: %s; next try in %.1f s", url, reason, wait_s)
+            failing = True
+            with trio.move_on_after(wait_s):
+                await redial.wait()
+                backoff.reset()

@@ -1,0 +1,247 @@
+"""What is said on one relay socket, without the socket (spec 03 §7.2, §8): one `Conversation` per open WebSocket.
+
+The trio side feeds it texts and time and sends what it puts out. It never waits and never fails: a relay that
+misbehaves only makes it end.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from myownmesh.signaling import relayframes as frames
+from myownmesh.signaling.outbound import PacedQueue, Urgency
+from myownmesh.signaling.pacing import TokenBucket
+from myownmesh.signaling.receive import LIES, Dropped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.signals import InboundSignal
+    from myownmesh.signaling.nostrroom import NostrRoom
+    from myownmesh.signaling.outbound import Outbound
+
+ADMISSION_WITHOUT_EOSE_S = 5.0
+REPLAY_LIMIT_S = 5.0
+STABLE_AFTER_S = 10.0
+_NARROW_AGAIN_S = 10.0
+"""A peer that flips its caps must not make us subscribe and unsubscribe at its pace."""
+_MAX_REFUSALS = 3
+_MAX_UNANSWERED = 512
+_RATE_LIMIT_PAUSE_S = 1.0
+_MAX_RATE_LIMIT_PAUSE_S = 8.0
+
+# What a relay may make us read: a replay at once, then a rate that costs a few percent of a core.
+_INBOUND_BURST = 2000.0
+_INBOUND_PER_S = 400.0
+_BYTES_PER_TOKEN = 4096
+_LIE_TOKENS = 20.0
+
+
+@define
+class Subscription:
+    """One of our three subscriptions on this relay."""
+
+    sub: str
+    limited: bool = True
+    open: bool = False
+    refusals: int = 0
+    ask_again_at: float | None = None
+
+
+class Conversation:
+    """One link, from the WebSocket upgrade to its end."""
+
+    def __init__(self, room: NostrRoom, relay: str, now: Instant) -> None:
+        self._room = room
+        self.relay = relay
+        self._out: deque[str] = deque()
+        self._queue = PacedQueue(now.mono)
+        self._unanswered: OrderedDict[str, Outbound] = OrderedDict()
+        self._inbound = TokenBucket(_INBOUND_PER_S, _INBOUND_BURST, now.mono)
+        self._pause_s = _RATE_LIMIT_PAUSE_S
+        self._subs = {sub: Subscription(sub) for sub in (frames.SUB_PRESENCE, frames.SUB_TAGGED, frames.SUB_CATCH_ALL)}
+        self._asked_at = now
+        self._replaying = True
+        self._narrow_not_before = now.mono
+        self._refused = False
+        self.admitted_at: float | None = None
+        self.ended: str | None = None
+        """Why the link is to be closed, once it is."""
+        self.dropped: dict[Dropped, int] = {}
+        self.on_output: Callable[[], None] = _nobody
+        """Called whenever there is something new to send; the trio side sets it."""
+
+    # -- what the trio side calls ---------------------------------------------------------------------------------
+
+    def open(self, now: Instant) -> None:
+        """Subscribe before anything else, then announce: whoever answers finds us listening."""
+        self._asked_at = now
+        for sub in self._subs:
+            if sub != frames.SUB_TAGGED or self._room.tags_accepted_by(self.relay):
+                self._ask(sub, now)
+        announce = self._room.announce_for(self.relay, now)
+        if announce is not None:
+            self.send(announce)
+
+    def send(self, outbound: Outbound) -> None:
+        self._queue.put(outbound)
+        self.on_output()
+
+    def discard_queue(self) -> None:
+        self._queue.clear()
+
+    def receive(self, text: str, now: Instant) -> InboundSignal | None:
+        """Take one text frame; return the signal that it carried for the engine, if any."""
+        self._inbound.force(now.mono, 1 + len(text) / _BYTES_PER_TOKEN)
+        match frames.decode_relay_frame(text):
+            case frames.EventFrame(event):
+                self._admit(now)
+                return self._receive_event(event, now)
+            case frames.EoseFrame():
+                self._replaying = False
+                self._admit(now)
+            case frames.OkFrame(event_id, accepted, reason):
+                self._answered(event_id, accepted, reason, now)
+            case frames.ClosedFrame(sub, reason):
+                self._closed(sub, reason, now)
+            case frames.NoticeFrame() as notice if notice.rejects:
+                self._refused = True
+                self.ended = "the relay refuses us: too many connections"
+            case _:
+                pass
+        return None
+
+    def read_again_at(self, now: float) -> float:
+        """A relay that floods is read no faster than this allows; its own socket fills, nobody else waits."""
+        return self._inbound.ready_at(now)
+
+    def take_output(self, now: Instant) -> list[str]:
+        """The texts to send now, in order."""
+        texts = list(self._out)
+        self._out.clear()
+        while (outbound := self._queue.take(now.mono)) is not None:
+            event = outbound.for_relay(tagged=self._room.tags_accepted_by(self.relay), key=self._room.key)
+            self._unanswered[event.id] = outbound
+            if len(self._unanswered) > _MAX_UNANSWERED:
+                self._unanswered.popitem(last=False)
+            texts.append(frames.encode_event_frame(event))
+        return texts
+
+    def next_timer(self, now: float) -> float | None:
+        times = [sub.ask_again_at for sub in self._subs.values()]
+        times.append(self._queue.ready_at(now))
+        if self.admitted_at is None and not self._refused:
+            times.append(self._asked_at.mono + ADMISSION_WITHOUT_EOSE_S)
+        if self._wants_narrowing():
+            times.append(self._narrow_not_before)
+        return min((time for time in times if time is not None), default=None)
+
+    def handle_timer(self, now: Instant) -> None:
+        if not self._refused and now.mono >= self._asked_at.mono + ADMISSION_WITHOUT_EOSE_S:
+            self._admit(now)
+        for sub in self._subs.values():
+            if sub.ask_again_at is not None and now.mono >= sub.ask_again_at:
+                self._ask(sub.sub, now)
+        self.fit_catch_all(now)
+
+    def is_stable(self, now: float) -> bool:
+        """Admitted long enough that its end is no reason to wait longer before the next dial."""
+        return self.admitted_at is not None and now - self.admitted_at >= STABLE_AFTER_S
+
+    def fit_catch_all(self, now: Instant) -> None:
+        """Open or close the third subscription as the room demands (spec 03 §7.1)."""
+        catch_all = self._subs[frames.SUB_CATCH_ALL]
+        if self._wants_narrowing():
+            if now.mono >= self._narrow_not_before:
+                catch_all.open = False
+                self._narrow_not_before = now.mono + _NARROW_AGAIN_S
+                self._out.append(frames.encode_close(catch_all.sub))
+                self.on_output()
+        elif not catch_all.open and catch_all.ask_again_at is None and self._needs_catch_all():
+            self._ask(catch_all.sub, now)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _needs_catch_all(self) -> bool:
+        return self._room.needs_catch_all or not self._room.tags_accepted_by(self.relay)
+
+    def _wants_narrowing(self) -> bool:
+        return self._subs[frames.SUB_CATCH_ALL].open and not self._needs_catch_all()
+
+    def _ask(self, sub: str, now: Instant) -> None:
+        subscription = self._subs[sub]
+        subscription.open, subscription.ask_again_at = True, None
+        match sub:
+            case frames.SUB_PRESENCE:
+                text = frames.presence_request(self._room.handle, now.wall_ms // 1000)
+            case frames.SUB_TAGGED:
+                text = frames.tagged_request(self._room.handle, self._room.device_id, limited=subscription.limited)
+            case _:
+                text = frames.catch_all_request(self._room.handle, limited=subscription.limited)
+        self._out.append(text)
+        self.on_output()
+
+    def _admit(self, now: Instant) -> None:
+        if self.admitted_at is None:
+            self.admitted_at = now.mono
+            sent = set(self._unanswered.values())
+            for outbound in self._room.unconfirmed(now):
+                if outbound not in sent and outbound not in self._queue:
+                    self._queue.put(outbound)
+
+    def _receive_event(self, event: object, now: Instant) -> InboundSignal | None:
+        replaying = self._replaying and now.mono - self._asked_at.mono < REPLAY_LIMIT_S
+        outcome = self._room.receive(event, self._asked_at.wall_ms // 1000 if replaying else None, now)
+        if isinstance(outcome, Dropped):
+            self.dropped[outcome] = self.dropped.get(outcome, 0) + 1
+            if outcome in LIES:
+                self._inbound.force(now.mono, _LIE_TOKENS)
+            return None
+        return outcome
+
+    def _answered(self, event_id: object, accepted: bool, reason: str, now: Instant) -> None:
+        outbound = self._unanswered.pop(event_id, None) if isinstance(event_id, str) else None
+        if accepted:
+            self._admit(now)
+            self._pause_s = _RATE_LIMIT_PAUSE_S
+            if outbound is not None:
+                self._room.confirmed(outbound)
+        elif outbound is None:
+            pass
+        elif reason.startswith("rate-limited:"):
+            if outbound.urgency is Urgency.AT_ONCE:
+                # It would not wait for its turn; announces repeat themselves.
+                return
+            self._queue.put_back(outbound, now.mono + self._pause_s)
+            self._pause_s = min(self._pause_s * 2, _MAX_RATE_LIMIT_PAUSE_S)
+        elif "tag" in reason.lower() and outbound.event.id == event_id and outbound.event.tag_values("p"):
+            # Some relays take every `p` value for a Nostr key (spec 03 §23-A); ours are device ids.
+            self._room.tags_refused_by(self.relay)
+            self.fit_catch_all(now)
+            self._queue.put(outbound)
+
+    def _closed(self, sub: object, reason: str, now: Instant) -> None:
+        subscription = self._subs.get(sub) if isinstance(sub, str) else None
+        if subscription is None or not subscription.open:
+            return
+        subscription.open = False
+        if subscription.sub == frames.SUB_TAGGED and "bad req" in reason.lower():
+            self._room.tags_refused_by(self.relay)
+            self.fit_catch_all(now)
+        elif subscription.limited and subscription.sub != frames.SUB_PRESENCE:
+            subscription.limited = False
+            self._ask(subscription.sub, now)
+        else:
+            self._refused = True
+            subscription.refusals += 1
+            if subscription.refusals >= _MAX_REFUSALS:
+                self.ended = f"the relay refuses the subscription {subscription.sub}: {reason[:200]}"
+            subscription.ask_again_at = now.mono + min(2.0**subscription.refusals, 60.0)
+
+
+def _nobody() -> None:
+    """Nobody listens yet."""

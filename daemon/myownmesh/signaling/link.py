@@ -1,0 +1,127 @@
+"""One relay link from dial to end: the tasks that move a `Conversation`'s texts over a WebSocket (spec 03 §8)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from myownmesh.signaling.websocket import LINK_ERRORS, dial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.signals import InboundSignal
+    from myownmesh.signaling.conversation import Conversation
+    from myownmesh.signaling.nostrroom import NostrRoom
+    from myownmesh.signaling.websocket import RelayAddress, Socket
+
+log = logging.getLogger(__name__)
+
+PING_INTERVAL_S = 25.0
+PING_LIMIT_S = 10.0
+
+
+class RelayLink:
+    """One attempt at one relay. Never raises for what the relay or the network does."""
+
+    def __init__(
+        self,
+        room: NostrRoom,
+        url: str,
+        address: RelayAddress,
+        now: Callable[[], Instant],
+        deliver: Callable[[InboundSignal], None],
+    ) -> None:
+        self._room = room
+        self._url = url
+        self._address = address
+        self._now = now
+        self._deliver = deliver
+        self.was_stable = False
+        """After `run`: the relay served us for long enough to forgive its end."""
+
+    async def run(self, redial: trio.Event) -> str:
+        """Talk to the relay until the link ends or `redial` is set; return why it ended."""
+        reasons: list[str] = []
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_when, redial, nursery.cancel_scope)
+                socket = await dial(nursery, self._address)
+                reasons.append(await self._converse(socket, redial))
+                nursery.cancel_scope.cancel()
+        except* LINK_ERRORS as group:
+            reasons.extend(map(_tell, _leaves(group)))
+        return next((reason for reason in reasons if reason), "the relay closed the connection")
+
+    async def _converse(self, socket: Socket, redial: trio.Event) -> str:
+        link = self._room.open_link(self._url, self._now())
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, socket, link)
+                nursery.start_soon(_keep_alive, socket)
+                await self._read(socket, link)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._room.close_link(link)
+            self.was_stable = link.is_stable(self._now().mono)
+            # On a redial the old path is a zombie: a Close would only wait on it.
+            await (socket.abort() if redial.is_set() else socket.close())
+        return link.ended or ""
+
+    async def _read(self, socket: Socket, link: Conversation) -> None:
+        while link.ended is None:
+            message = await socket.receive()
+            if isinstance(message, bytes):
+                try:
+                    message = message.decode()
+                except UnicodeDecodeError:
+                    continue
+            admitted = link.admitted_at is not None
+            now = self._now()
+            signal = link.receive(message, now)
+            if not admitted and link.admitted_at is not None:
+                log.info("relay %s is up", self._url)
+                link.on_output()
+            if signal is not None:
+                self._deliver(signal)
+            if (pause_s := link.read_again_at(now.mono) - now.mono) > 0:
+                await trio.sleep(pause_s)
+
+    async def _write(self, socket: Socket, link: Conversation) -> None:
+        while True:
+            wake = trio.Event()
+            link.on_output = wake.set
+            now = self._now()
+            link.handle_timer(now)
+            for text in link.take_output(now):
+                await socket.send(text)
+            timer = link.next_timer(now.mono)
+            with trio.move_on_after(float("inf") if timer is None else max(0.0, timer - self._now().mono)):
+                await wake.wait()
+
+
+async def _keep_alive(socket: Socket) -> None:
+    while True:
+        await trio.sleep(PING_INTERVAL_S)
+        await socket.ping(PING_LIMIT_S)
+
+
+async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
+
+
+def _tell(error: BaseException) -> str:
+    if isinstance(error, trio.TooSlowError):
+        return "no answer in time"
+    return str(error) or str(error.__cause__ or "") or type(error).__name__

@@ -1,0 +1,78 @@
+"""Waits that are the same on every run and rates that never burst beyond a bound (spec 03 §8.2, §8.3, §9.3, §10.1)."""
+
+from __future__ import annotations
+
+import hashlib
+
+ANNOUNCE_FIRST_WAIT_MS = 30_000
+ANNOUNCE_WAIT_MS = 120_000
+_RECONNECT_CEILING_S = 60
+_MAX_ATTEMPT = 6
+
+
+def jittered_ms(base_ms: int, seed: str, salt: int) -> int:
+    """`base_ms` ± 15 %, decided by seed and salt alone, so that many devices spread and one device repeats itself."""
+    span = base_ms * 30 // 100
+    if span == 0:
+        return base_ms
+    digest = hashlib.sha256(seed.encode() + salt.to_bytes(8, "little")).digest()
+    return base_ms - base_ms * 15 // 100 + int.from_bytes(digest[:8], "little") % (span + 1)
+
+
+def announce_wait_ms(device_id: str, index: int) -> int:
+    """Milliseconds from the index-th ticker announce to the next; index 0 is the one at the start."""
+    return ANNOUNCE_FIRST_WAIT_MS if index == 0 else jittered_ms(ANNOUNCE_WAIT_MS, device_id, index)
+
+
+class Backoff:
+    """How long a relay link waits before its next dial; a link that was stable starts over."""
+
+    def __init__(self, device_id: str, room: str, url: str) -> None:
+        self._seed = f"{device_id}:{room}:{url}"
+        self._attempt = 0
+
+    def reset(self) -> None:
+        self._attempt = 0
+
+    def next_wait_ms(self) -> int:
+        self._attempt = min(self._attempt + 1, _MAX_ATTEMPT)
+        base_s = min(2**self._attempt, _RECONNECT_CEILING_S)
+        return jittered_ms(base_s * 1000, self._seed, self._attempt)
+
+
+class TokenBucket:
+    """Tokens that refill with time. A rate of 0 never limits."""
+
+    def __init__(self, rate: float, capacity: float, now: float) -> None:
+        self._rate = rate
+        self._capacity = capacity
+        self._tokens = capacity
+        self._at = now
+
+    def _refill(self, now: float) -> None:
+        if now > self._at:
+            self._tokens = min(self._capacity, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Take a token if there is one."""
+        if self._rate == 0:
+            return True
+        self._refill(now)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def force(self, now: float, tokens: float = 1) -> None:
+        """Take tokens that may be owed."""
+        self._refill(now)
+        self._tokens -= tokens
+
+    def ready_at(self, now: float) -> float:
+        """When the next token can be taken; `now` when it can be already."""
+        if self._rate == 0:
+            return now
+        self._refill(now)
+        # The small surplus absorbs rounding: a waiter that comes back at this time must find a whole token.
+        return now if self._tokens >= 1 else now + (1 - self._tokens) / self._rate + 1e-6

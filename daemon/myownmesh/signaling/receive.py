@@ -1,0 +1,198 @@
+"""From a relay's event to a signal for the engine: every check in its order (spec 03 §11). No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from myownmesh.protocol.signals import (
+    AnswerReceived,
+    CandidateReceived,
+    OfferReceived,
+    PeerAnnounced,
+    PeerLeft,
+)
+from myownmesh.signaling import nostr
+from myownmesh.signaling.envelope import (
+    CAP_PTAG,
+    AnnounceBody,
+    AnswerBody,
+    BadEnvelope,
+    CandidateBody,
+    LeaveBody,
+    OfferBody,
+    decode_envelope,
+)
+from myownmesh.signaling.gate import ContentGate, Ring
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.signals import (
+        InboundSignal,
+    )
+    from myownmesh.signaling.envelope import (
+        Envelope,
+    )
+
+STALE_EPHEMERAL_S = 60
+"""While a relay replays, ephemeral events older than this are leftovers of an earlier run, not news."""
+
+_MAX_TRACKED_PEERS = 4096
+_OFFERS_PER_PEER = 8
+
+
+class Dropped(Enum):
+    """Why an event went no further."""
+
+    MALFORMED = "no event"
+    OWN_ECHO = "our own event"
+    REPEATED = "seen before"
+    FORGED = "id or signature is wrong"
+    WRONG_ROOM = "another room"
+    STALE = "replayed by the relay"
+    BAD_ENVELOPE = "no envelope"
+    SENDER_MISMATCH = "from and peer_id differ"
+    NOT_FOR_US = "addressed to another device"
+    WRONG_KIND = "announce and negotiation have a kind each"
+    OWN_DEVICE = "names this device"
+    UNKNOWN_OFFER = "answers an offer that we did not make"
+    REPEATED_CONTENT = "content seen before"
+
+
+LIES = frozenset({Dropped.MALFORMED, Dropped.FORGED, Dropped.WRONG_ROOM})
+"""What no honest relay delivers to our subscriptions."""
+
+
+class PeerTags:
+    """Which devices put `p` tags on their directed events, as their announces say (spec 03 §7.1)."""
+
+    def __init__(self) -> None:
+        self._tags: OrderedDict[str, bool] = OrderedDict()
+        self._untagged = 0
+
+    def announced(self, peer: str, caps: tuple[str, ...]) -> None:
+        self.left(peer)
+        tags = CAP_PTAG in caps
+        self._tags[peer] = tags
+        self._untagged += not tags
+        if len(self._tags) > _MAX_TRACKED_PEERS:
+            self.left(next(iter(self._tags)))
+
+    def left(self, peer: str) -> None:
+        if self._tags.pop(peer, True) is False:
+            self._untagged -= 1
+
+    @property
+    def needs_catch_all(self) -> bool:
+        """True while the room may hold a peer whose events can only be found by the room."""
+        return not self._tags or self._untagged > 0
+
+
+class OfferBook:
+    """Offer ids in both directions: ours, to know an answer by; theirs, to answer with (spec 03 §23-V)."""
+
+    def __init__(self) -> None:
+        self._sent: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._received: OrderedDict[str, str] = OrderedDict()
+
+    def sent(self, peer: str, offer_id: str) -> None:
+        self._sent[peer] = (*self._sent.pop(peer, ()), offer_id)[-_OFFERS_PER_PEER:]
+        if len(self._sent) > _MAX_TRACKED_PEERS:
+            self._sent.popitem(last=False)
+
+    def received(self, peer: str, offer_id: str) -> None:
+        self._received.pop(peer, None)
+        self._received[peer] = offer_id
+        if len(self._received) > _MAX_TRACKED_PEERS:
+            self._received.popitem(last=False)
+
+    def answers_ours(self, peer: str, offer_id: str) -> bool:
+        return offer_id == "" or offer_id in self._sent.get(peer, ())
+
+    def latest_from(self, peer: str) -> str:
+        return self._received.get(peer, "")
+
+
+class Receiver:
+    """The pipeline of one driver; all of its relay links feed it."""
+
+    def __init__(
+        self,
+        *,
+        device_id: str,
+        room: str,
+        pubkey: str,
+        gate: ContentGate | None = None,
+        offers: OfferBook | None = None,
+    ) -> None:
+        self._device_id = device_id
+        self._room = room
+        self._pubkey = pubkey
+        self._seen = Ring()
+        self._gate = ContentGate() if gate is None else gate
+        self._offers = OfferBook() if offers is None else offers
+        self.tags = PeerTags()
+
+    def receive(self, value: object, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
+        """Judge one event, given as parsed JSON.
+
+        `replay_began_s` is the wall-clock second of the REQ while its relay may still be replaying, else None.
+        """
+        try:
+            event = nostr.decode_event(value)
+            if event.pubkey == self._pubkey:
+                return Dropped.OWN_ECHO
+            if event.id in self._seen:
+                return Dropped.REPEATED
+            # Verified before it is remembered: a forgery must not be able to shadow the event whose id it borrowed.
+            if not nostr.is_genuine(event):
+                return Dropped.FORGED
+        except ValueError:
+            return Dropped.MALFORMED
+        if self._room not in event.tag_values("r"):
+            return Dropped.WRONG_ROOM
+        self._seen.add(event.id)
+        if (
+            replay_began_s is not None
+            and event.kind == nostr.KIND_EPHEMERAL
+            and event.created_at < replay_began_s - STALE_EPHEMERAL_S
+        ):
+            return Dropped.STALE
+        try:
+            envelope = decode_envelope(event.content)
+        except BadEnvelope:
+            return Dropped.BAD_ENVELOPE
+        if envelope.sender != envelope.peer:
+            return Dropped.SENDER_MISMATCH
+        if envelope.to is not None and envelope.to != self._device_id:
+            return Dropped.NOT_FOR_US
+        if envelope.peer == self._device_id:
+            return Dropped.OWN_DEVICE
+        signal = self._admit(envelope, event.kind)
+        if not isinstance(signal, Dropped) and not self._gate.passes(signal):
+            return Dropped.REPEATED_CONTENT
+        return signal
+
+    def _admit(self, envelope: Envelope, kind: int) -> InboundSignal | Dropped:
+        peer, body = envelope.peer, envelope.body
+        if kind != (nostr.KIND_PRESENCE if isinstance(body, AnnounceBody) else nostr.KIND_EPHEMERAL):
+            return Dropped.WRONG_KIND
+        match body:
+            case AnnounceBody(caps=caps):
+                self.tags.announced(peer, caps)
+                return PeerAnnounced(peer)
+            case LeaveBody():
+                self.tags.left(peer)
+                return PeerLeft(peer)
+        if envelope.to is None:
+            return Dropped.NOT_FOR_US
+        match body:
+            case OfferBody(offer_id=offer_id, sdp=sdp):
+                self._offers.received(peer, offer_id)
+                return OfferReceived(peer, sdp)
+            case AnswerBody(offer_id=offer_id, sdp=sdp):
+                if not self._offers.answers_ours(peer, offer_id):
+                    return Dropped.UNKNOWN_OFFER
+                return AnswerReceived(peer, sdp)
+            case CandidateBody(candidate=candidate):
+                return CandidateReceived(peer, candidate)

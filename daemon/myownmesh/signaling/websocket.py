@@ -1,0 +1,230 @@
+"""WebSockets that no peer can stall, flood or crash: trio-websocket behind our limits (spec 03 §8, §19.1, §23-T).
+
+The library bounds messages and queues. It does not bound the time of a write, empty fragments, or a handshake whose TCP
+connection ends; a `GuardedStream` under it does. Everything that can go wrong on a link is one of `LINK_ERRORS`.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import trio
+from attrs import frozen
+from trio_websocket import (
+    ConnectionClosed,
+    HandshakeError,
+    wrap_client_stream,
+    wrap_server_stream,
+)
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import ProtocolError
+
+if TYPE_CHECKING:
+    from trio_websocket import (
+        WebSocketConnection,
+        WebSocketRequest,
+    )
+
+MAX_MESSAGE_BYTES: Final = 2**20
+"""Largest message in either direction; signaling needs a few kilobytes."""
+DIAL_LIMIT_S: Final = 12.0
+"""Name, TCP, TLS and upgrade together."""
+WRITE_LIMIT_S: Final = 10.0
+"""A socket that takes nothing for this long has a dead or hostile other end."""
+CLOSE_LIMIT_S: Final = 0.5
+_RECEIVE_BYTES: Final = 65536
+_RAW_BYTES_PER_MESSAGE: Final = 2 * MAX_MESSAGE_BYTES
+_RAW_BYTES_PER_S: Final = 1024
+
+_PRINTABLE_URL: Final = re.compile(r"[!-~]+")
+
+
+class LinkLost(Exception):
+    """The link broke, or its other end went beyond a limit; the message says which."""
+
+
+LINK_ERRORS: Final = (
+    LinkLost,
+    ConnectionClosed,
+    HandshakeError,
+    ProtocolError,
+    OSError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    trio.TooSlowError,
+    UnicodeError,  # names and headers that are no ASCII
+)
+
+
+class BadRelayUrl(ValueError):
+    """A relay URL that cannot be dialled; the message names it."""
+
+
+@frozen
+class RelayAddress:
+    host: str
+    port: int
+    host_header: str
+    resource: str
+    tls: bool
+
+
+def parse_relay_url(url: str) -> RelayAddress:
+    """Raises BadRelayUrl unless `url` is `ws://host[:port][/path][?query]` or the same with `wss`."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadRelayUrl(f"not a relay URL: {url!a} ({error}); write ws://host:port or wss://host") from None
+    if parts.scheme not in ("ws", "wss") or not host or port == 0 or _PRINTABLE_URL.fullmatch(url) is None:
+        raise BadRelayUrl(f"not a relay URL: {url!a}; write ws://host:port or wss://host")
+    tls = parts.scheme == "wss"
+    default_port = 443 if tls else 80
+    name = f"[{host}]" if ":" in host else host
+    return RelayAddress(
+        host=host,
+        port=port or default_port,
+        host_header=name if port in (None, default_port) else f"{name}:{port}",
+        resource=(parts.path or "/") + (f"?{parts.query}" if "?" in url else ""),
+        tls=tls,
+    )
+
+
+class GuardedStream(trio.abc.Stream):
+    """A byte stream with a time limit on writes and a byte limit on what is read without becoming a message."""
+
+    def __init__(self, inner: trio.abc.Stream) -> None:
+        self._inner = inner
+        self._allowance = float(_RAW_BYTES_PER_MESSAGE)
+        self._counted_at = trio.current_time()
+        self._upgraded = False
+        self._last_send: trio.CancelScope | None = None
+
+    def upgraded(self) -> None:
+        """The handshake is over: an end of the stream is now an ordinary end."""
+        self._upgraded = True
+
+    def message_received(self) -> None:
+        self._allowance = float(_RAW_BYTES_PER_MESSAGE)
+
+    def end_after_next_send(self, scope: trio.CancelScope) -> None:
+        """Cancel `scope` as soon as the next write is out."""
+        self._last_send = scope
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        with trio.move_on_after(WRITE_LIMIT_S) as limit:
+            await self._inner.send_all(data)
+        if limit.cancelled_caught:
+            await trio.aclose_forcefully(self._inner)
+            raise LinkLost(f"the other end took no data for {WRITE_LIMIT_S:g} s")
+        if self._last_send is not None:
+            self._last_send.cancel()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._inner.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data = bytes(await self._inner.receive_some(max_bytes))
+        if not data and not self._upgraded:
+            # trio-websocket would wait for the rest of the handshake for ever.
+            raise LinkLost("the connection ended during the handshake")
+        now = trio.current_time()
+        earned = (now - self._counted_at) * _RAW_BYTES_PER_S
+        self._allowance = min(_RAW_BYTES_PER_MESSAGE, self._allowance + earned) - len(data)
+        self._counted_at = now
+        if self._allowance < 0:
+            raise LinkLost(f"{_RAW_BYTES_PER_MESSAGE} bytes came without a message in them")
+        return data
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class Socket:
+    """One open WebSocket. Its nursery must be cancelled when it ends."""
+
+    def __init__(self, connection: WebSocketConnection, stream: GuardedStream) -> None:
+        self._connection = connection
+        self._stream = stream
+        stream.upgraded()
+
+    async def send(self, text: str) -> None:
+        """Raises one of LINK_ERRORS when the link is gone or takes nothing for 10 s."""
+        await self._connection.send_message(text)
+
+    async def receive(self) -> str | bytes:
+        """The next message, at most 1 MiB. Raises one of LINK_ERRORS at the end."""
+        message: str | bytes = await self._connection.get_message()
+        self._stream.message_received()
+        return message
+
+    async def ping(self, limit_s: float) -> None:
+        """Returns when the other end answered; raises one of LINK_ERRORS when it does not within `limit_s`."""
+        with trio.fail_after(limit_s):
+            await self._connection.ping()
+
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Send a Close and end the connection without waiting for the answer; at most 0.5 s, also when cancelled."""
+        with trio.CancelScope(deadline=trio.current_time() + CLOSE_LIMIT_S, shield=True) as scope:
+            self._stream.end_after_next_send(scope)
+            with suppress(*LINK_ERRORS):
+                await self._connection.aclose(CloseReason.NO_STATUS_RCVD if code is None else code, reason)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """End the connection without a word."""
+        await trio.aclose_forcefully(self._stream)
+
+
+async def dial(nursery: trio.Nursery, address: RelayAddress) -> Socket:
+    """Open a client WebSocket whose reader runs in `nursery`.
+
+    Raises one of LINK_ERRORS, directly or through the nursery; a dial takes 12 s at most.
+    """
+    with trio.fail_after(DIAL_LIMIT_S):
+        stream: trio.abc.Stream
+        try:
+            if address.tls:
+                context = await trio.to_thread.run_sync(_trust_store, abandon_on_cancel=True)
+                stream = await trio.open_ssl_over_tcp_stream(
+                    address.host, address.port, ssl_context=context, https_compatible=True
+                )
+            else:
+                stream = await trio.open_tcp_stream(address.host, address.port)
+        except ValueError as error:
+            raise LinkLost(f"cannot dial {address.host}: {error}") from error
+        guard = GuardedStream(stream)
+        try:
+            connection = await wrap_client_stream(
+                nursery,
+                guard,  # type: ignore[arg-type]  # any trio stream does
+                address.host_header,
+                address.resource,
+                max_message_size=MAX_MESSAGE_BYTES,
+                receive_buffer_size=_RECEIVE_BYTES,
+            )
+        except BaseException:
+            # Whatever ends the dial, cancellation too, must not leave the socket open.
+            await trio.aclose_forcefully(guard)
+            raise
+        return Socket(connection, guard)
+
+
+async def receive_upgrade(nursery: trio.Nursery, stream: trio.abc.Stream) -> tuple[WebSocketRequest, GuardedStream]:
+    """Wait for a client's upgrade request; the caller limits the time. Raises one of LINK_ERRORS."""
+    guard = GuardedStream(stream)
+    request = await wrap_server_stream(
+        nursery, guard, max_message_size=MAX_MESSAGE_BYTES, receive_buffer_size=_RECEIVE_BYTES
+    )
+    return request, guard
+
+
+@cache
+def _trust_store() -> ssl.SSLContext:
+    # Reading the system's certificates takes tens of milliseconds; only a wss:// relay needs them.
+    return ssl.create_default_context()

@@ -1,0 +1,40 @@
+"""Two devices and our own relay, over real sockets."""
+
+from __future__ import annotations
+
+from myownmesh.protocol.signals import (
+    AnswerReceived,
+    Candidate,
+    CandidateReceived,
+    Leave,
+    OfferReceived,
+    PeerAnnounced,
+    PeerLeft,
+    SendAnswer,
+    SendCandidate,
+    SendOffer,
+)
+
+from .helpers import new_device, relay_server, running, url_of
+
+
+async def test_two_devices_announce_offer_answer_and_leave() -> None:
+    async with relay_server() as server:
+        first, second = new_device(1, url_of(server)), new_device(2, url_of(server))
+        async with running(first):
+            await first.admitted_by(url_of(server))
+            async with running(second):
+                assert (await second.hears(PeerAnnounced)).peer == first.id
+                assert (await first.hears(PeerAnnounced)).peer == second.id
+
+                first.signaling.publish(SendOffer(second.id, "v=0\r\noffer"))
+                assert await second.hears(OfferReceived) == OfferReceived(first.id, "v=0\r\noffer")
+                second.signaling.publish(SendAnswer(first.id, "v=0\r\nanswer"))
+                assert await first.hears(AnswerReceived) == AnswerReceived(second.id, "v=0\r\nanswer")
+
+                candidate = Candidate("candidate:1 1 udp 1 127.0.0.1 5000 typ host", "", 0, None)
+                second.signaling.publish(SendCandidate(first.id, candidate))
+                assert (await first.hears(CandidateReceived)).candidate == candidate
+
+                second.signaling.publish(Leave())
+                assert (await first.hears(PeerLeft)).peer == second.id
