@@ -1,0 +1,22 @@
+"""The vectors in tests/vectors: cases that decide what is right, as data."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parents[1] / "vectors"
+
+
+def load(file: str, section: str) -> Any:
+    """One section of one file, for example `load("peer-protocol", "frames")`; each call gives a copy of its own."""
+    return copy.deepcopy(_parse(file.removesuffix(".json"))[section])
+
+
+@functools.cache
+def _parse(name: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return value
