@@ -6,7 +6,7 @@ What the rest of the daemon uses:
 - `run_guest(async_fn, *args)` — `trio.run` for the daemon: the same thread also runs the loop that WebRTC needs.
 - `load_webrtc()` — under `run_guest`, once the control socket is open: imports WebRTC in a thread and returns the
   factory.
-- `open_factory()` — for an embedder under plain `trio.run`: an async context manager that runs the loop in a helper
+- `open_threaded_factory()` — for an embedder under plain `trio.run`: an async context manager that runs the loop in a helper
   thread and yields a factory whose callbacks arrive on trio's thread.
 
 Importing this package imports neither trio nor WebRTC; each name is loaded when it is first used.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         SessionFactory,
         SessionNotOpen,
     )
-    from myownmesh.transport.threaded import open_factory
+    from myownmesh.transport.threaded import open_threaded_factory
 
 __all__ = [
     "MAX_FRAME_BYTES",
@@ -35,7 +35,7 @@ __all__ = [
     "SessionFactory",
     "SessionNotOpen",
     "load_webrtc",
-    "open_factory",
+    "open_threaded_factory",
     "run_guest",
 ]
 
@@ -46,7 +46,7 @@ _WHERE = {
     "SessionFactory": ("session", "SessionFactory"),
     "SessionNotOpen": ("session", "SessionNotOpen"),
     "load_webrtc": ("loading", "load_webrtc"),
-    "open_factory": ("threaded", "open_factory"),
+    "open_threaded_factory": ("threaded", "open_threaded_factory"),
     "run_guest": ("guest", "run"),
 }
 

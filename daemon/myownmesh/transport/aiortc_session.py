@@ -26,10 +26,10 @@ from myownmesh.engine.links import (
     RemoteApplied,
     SdpType,
 )
+from myownmesh.protocol.binding import agreed_binding
 from myownmesh.protocol.signals import Candidate
 from myownmesh.transport import sdp as descriptions
 from myownmesh.transport.addresses import host_addresses
-from myownmesh.transport.binding import agreed_binding
 from myownmesh.transport.candidates import parse_candidate
 from myownmesh.transport.dtls import DtlsLink
 from myownmesh.transport.ice import Generation

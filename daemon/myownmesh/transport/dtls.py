@@ -8,12 +8,13 @@ one keeps its certificate and cipher settings, which v0.3.8 is known to accept, 
 from __future__ import annotations
 
 import logging
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCCertificate
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
+
+from myownmesh.protocol.binding import certificate_binding
 
 if TYPE_CHECKING:
     import asyncio
@@ -105,8 +106,7 @@ class DtlsLink:
         certificate = self._ssl.get_peer_certificate(as_cryptography=True) if self._ssl is not None else None
         if certificate is None:
             return None
-        digest = sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
-        return "sha-256 " + ":".join(digest[i : i + 2] for i in range(0, 64, 2))
+        return certificate_binding(certificate.public_bytes(Encoding.DER))
 
     def datagram(self, data: bytes) -> None:
         """Take one datagram from the path."""

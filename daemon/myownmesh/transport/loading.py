@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from myownmesh.transport.media_stub import without_media
+from myownmesh.transport.lean_imports import without_media
 
 if TYPE_CHECKING:
     from myownmesh.transport.aiortc_factory import AiortcFactory

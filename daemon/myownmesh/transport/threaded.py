@@ -164,7 +164,7 @@ class ThreadedSession:
 
 
 class ThreadedFactory:
-    """The `SessionFactory` of a plain trio program; made by `open_factory`."""
+    """The `SessionFactory` of a plain trio program; made by `open_threaded_factory`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, token: trio.lowlevel.TrioToken) -> None:
         self._to_loop = _Mailbox(loop.call_soon_threadsafe)
@@ -220,7 +220,7 @@ def _wake_trio(token: trio.lowlevel.TrioToken) -> Callable[[Callable[[], None]],
 
 
 @asynccontextmanager
-async def open_factory() -> AsyncIterator[ThreadedFactory]:
+async def open_threaded_factory() -> AsyncIterator[ThreadedFactory]:
     """Run the WebRTC loop in a helper thread for the length of the block and yield its factory.
 
     Sessions that are still open at the end are closed.
