@@ -6,8 +6,8 @@ What the rest of the daemon uses:
 - `run_guest(async_fn, *args)` — `trio.run` for the daemon: the same thread also runs the loop that WebRTC needs.
 - `load_webrtc()` — under `run_guest`, once the control socket is open: imports WebRTC in a thread and returns the
   factory.
-- `open_threaded_factory()` — for an embedder under plain `trio.run`: an async context manager that runs the loop in a helper
-  thread and yields a factory whose callbacks arrive on trio's thread.
+- `open_threaded_factory()` — for an embedder under plain `trio.run`: runs the loop in a helper thread and yields a
+  factory whose callbacks arrive on trio's thread.
 
 Importing this package imports neither trio nor WebRTC; each name is loaded when it is first used.
 """

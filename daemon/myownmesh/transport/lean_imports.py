@@ -61,12 +61,14 @@ def _media_stubs() -> dict[str, ModuleType]:
 class _LateMdns(ModuleType):
     """aioice's `mdns` module, imported when the first name is to be resolved."""
 
+    class MDnsProtocol:
+        """Named in annotations only."""
+
     @staticmethod
     def is_mdns_hostname(name: str) -> bool:
         """The one function that every candidate is put to."""
         return name.endswith(".local")
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(importlib.import_module(_MDNS), name)
+    @staticmethod
+    async def create_mdns_protocol() -> Any:
+        return await importlib.import_module(_MDNS).create_mdns_protocol()
