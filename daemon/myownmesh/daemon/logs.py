@@ -30,10 +30,10 @@ LEVELS = {
 }
 
 OWN_TARGETS = ("myownmesh", "conn_trace")
-"""First words of logger names that a directive may set; directives for others (crates of the reference) mean nothing."""
+"""First words of logger names that a directive may set; those for others (crates of the reference) mean nothing."""
 
 QUIET = ("aioice", "aiortc", "trio-websocket", "wsproto", "h11")
-"""Libraries that log each packet or connection at info: errors only, or a sick mesh fills the disk (spec 07 §12 no. 3)."""
+"""Libraries that log each packet at info: errors only, or a sick mesh fills the disk (spec 07 §12 no. 3)."""
 
 _NAMES = {OFF: "ERROR", logging.CRITICAL: "ERROR", logging.WARNING: "WARN", TRACE: "TRACE"}
 

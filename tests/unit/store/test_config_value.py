@@ -1,0 +1,277 @@
+"""The configuration as a value: defaults, migration and refusals (spec 07 §4; vectors ``config``)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
+from myownmesh.store.config import ConfigTooNew, MeshConfig, NetworkConfig, ServicesConfig, ShapeError
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "control-socket.json").read_text("utf-8"))
+CASES: list[dict[str, Any]] = VECTORS["config"]["cases"]
+LOST_BY_THE_REFERENCE = "unknown keys are ignored on load and lost on save"  # ours keeps them, spec 10 §4
+
+
+def names(cases: list[dict[str, Any]]) -> list[str]:
+    return [case["name"] for case in cases]
+
+
+GOOD = [case for case in CASES if "input" in case and "expected" in case]
+
+
+@pytest.mark.parametrize("case", GOOD, ids=names(GOOD))
+def test_the_loaded_configuration_is_the_expected_one(case: dict[str, Any]) -> None:
+    config, problems = MeshConfig.from_json(case["input"])
+    assert problems == ()
+    loaded = json.loads(config.text())
+    if case["name"] == LOST_BY_THE_REFERENCE:
+        assert loaded.pop("future") == {"x": 1}
+        assert loaded["networks"][0].pop("note") == "hi"
+    assert loaded == case["expected"]
+
+
+@pytest.mark.parametrize("case", GOOD, ids=names(GOOD))
+def test_what_is_saved_loads_as_the_same(case: dict[str, Any]) -> None:
+    config, _ = MeshConfig.from_json(case["input"])
+    assert MeshConfig.from_json(json.loads(config.text())) == (config, ())
+
+
+def test_a_default_file_is_byte_identical_to_the_reference() -> None:
+    assert MeshConfig().text() == VECTORS["config"]["default_pretty_text"]
+
+
+def test_a_newer_version_is_refused_whatever_else_it_holds() -> None:
+    [case] = [case for case in CASES if "error" in case]
+    with pytest.raises(ConfigTooNew) as caught:
+        MeshConfig.from_json({**case["input"], "services": "of another shape"})
+    assert str(caught.value) == case["error"]
+
+
+CLI_CASES = [case for case in VECTORS["cli_to_request"] if "config" in case["request"]]
+
+
+@pytest.mark.parametrize("case", CLI_CASES, ids=lambda case: " ".join(case["argv"]))
+def test_a_network_record_is_spelled_out_as_the_reference_does(case: dict[str, Any]) -> None:
+    record = case["request"]["config"]
+    minimal = NetworkConfig.from_json({"id": record["id"], "network_id": record["network_id"]})
+    assert json.dumps(minimal.to_json()) == json.dumps(record)
+
+
+class Repeated(dict[str, object]):
+    """An object in which the name `id` stood twice, as the control room's decoder hands it over."""
+
+    duplicates = frozenset({"id"})
+
+
+# The wording of shape errors is that of the vectors ``parse_errors``; clients match it.
+REFUSED = [
+    ({"id": "a"}, "missing field `network_id`"),
+    ({"network_id": "abc"}, "missing field `id`"),
+    ({"id": "a", "network_id": "b", "label": None}, "invalid type: null, expected a string"),
+    ({"id": "a", "network_id": "b", "topology": {"kind": "star"}}, "missing field `hub`"),
+    ({"id": "a", "network_id": "b", "topology": {}}, "missing field `kind`"),
+    (
+        {"id": "a", "network_id": "b", "topology": {"kind": "torus"}},
+        "unknown variant `torus`, expected one of `ring`, `star`, `hubs`, `full_mesh`",
+    ),
+    (
+        {"id": "a", "network_id": "b", "topology": "ring"},
+        'invalid type: string "ring", expected internally tagged enum TopologyMode',
+    ),
+    (
+        {"id": "a", "network_id": "b", "kind": "secret"},
+        "unknown variant `secret`, expected one of `open`, `closed`, `silent`",
+    ),
+    ({"id": "a", "network_id": "b", "stun_servers": [{}]}, "missing field `urls`"),
+    ({"id": "a", "network_id": "b", "auto_approve": None}, "invalid type: null, expected a boolean"),
+    (
+        {"id": "a", "network_id": "b", "signaling": {"redundancy": -1}},
+        "invalid value: integer `-1`, expected u32",
+    ),
+    ({"id": 5, "network_id": "b"}, "invalid type: integer `5`, expected a string"),
+    ({"id": 1.5, "network_id": "b"}, "invalid type: floating point `1.5`, expected a string"),
+    ({"id": True, "network_id": "b"}, "invalid type: boolean `true`, expected a string"),
+    ({"id": [], "network_id": "b"}, "invalid type: sequence, expected a string"),
+    ({"id": {}, "network_id": "b"}, "invalid type: map, expected a string"),
+    ({"id": "a", "network_id": "b", "auto_approve": "yes"}, 'invalid type: string "yes", expected a boolean'),
+    (Repeated(id="b", network_id="abc"), "duplicate field `id`"),
+]
+
+
+@pytest.mark.parametrize(("record", "text"), REFUSED, ids=[text for _, text in REFUSED])
+def test_a_bad_network_record_is_refused_in_the_references_words(record: dict[str, object], text: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        NetworkConfig.from_json(record)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        ({"stun": {"port": 70000}}, "invalid value: integer `70000`, expected u16"),
+        ({"stun": {"port": 1.0}}, "invalid type: floating point `1.0`, expected u16"),
+        ({"turn": {"credentials": [{"username": "a"}]}}, "missing field `password`"),
+        ({"node": None}, "invalid type: null, expected struct NodeServiceConfig"),
+        ([], "invalid type: sequence, expected struct ServicesConfig"),
+    ],
+)
+def test_a_bad_services_block_is_refused(block: object, text: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        ServicesConfig.from_json(block)
+    assert str(caught.value) == text
+
+
+def test_only_the_bad_network_record_is_skipped() -> None:
+    config, problems = MeshConfig.from_json(
+        {"networks": [{"id": "n1"}, {"id": "good", "network_id": "abc"}, {"id": "n3", "network_id": 7}]}
+    )
+    assert [network.id for network in config.networks] == ["good"]
+    assert [str(problem) for problem in problems] == [
+        "networks[0]: missing field `network_id`",
+        "networks[2]: invalid type: integer `7`, expected a string",
+    ]
+
+
+def test_a_bad_services_block_costs_no_network() -> None:
+    config, problems = MeshConfig.from_json(
+        {"services": {"turn": {"port": "x"}}, "networks": [{"id": "a", "network_id": "abc"}]}
+    )
+    assert config.services == ServicesConfig()
+    assert [network.id for network in config.networks] == ["a"]
+    assert [problem.where for problem in problems] == ["services"]
+
+
+@pytest.mark.parametrize(
+    "value", [[], "x", None, {"daemon": None}, {"networks": {}}, {"version": "3"}, {"version": -1}]
+)
+def test_a_file_of_another_shape_is_unusable_as_a_whole(value: object) -> None:
+    with pytest.raises(ShapeError):
+        MeshConfig.from_json(value)
+
+
+def test_unknown_members_survive_at_every_level() -> None:
+    odd = {"odd": [1, {"x": None}]}
+    record = {
+        "id": "a",
+        "network_id": "abc",
+        "topology": {"kind": "star", "hub": "h", **odd},
+        "signaling": odd,
+        "stun_servers": [{"urls": [], **odd}],
+        "turn_servers": [{"urls": [], **odd}],
+        **odd,
+    }
+    services: dict[str, object] = {name: dict(odd) for name in ("node", "relay", "stun")} | {
+        "signaling": {"limits": odd, **odd},
+        "turn": {"credentials": [{"username": "u", "password": "p", **odd}], **odd},
+        **odd,
+    }
+    source = {
+        "auto_update": odd,
+        "auto_cleanup": odd,
+        "daemon": odd,
+        "services": services,
+        "networks": [record],
+        **odd,
+    }
+
+    def count(value: object) -> int:
+        if isinstance(value, dict):
+            return ("odd" in value) + sum(count(member) for member in value.values())
+        return sum(map(count, value)) if isinstance(value, list) else 0
+
+    config, problems = MeshConfig.from_json(source)
+    assert problems == ()
+    written = json.loads(config.text())
+    assert count(written) == count(source) == 17
+
+
+def test_migration_changes_only_what_nobody_chose() -> None:
+    config, _ = MeshConfig.from_json(
+        {
+            "version": 1,
+            "networks": [
+                {"id": "r", "network_id": "abc", "topology": {"kind": "ring", "n_preferred": 5}},
+                {"id": "s", "network_id": "abd", "topology": {"kind": "star", "hub": "h"}},
+                {
+                    "id": "t",
+                    "network_id": "abe",
+                    "turn_servers": [
+                        {"urls": ["turn:turn.myownmesh.com:3478"], "username": "guest", "credential": "mine"}
+                    ],
+                },
+            ],
+        }
+    )
+    ring, star, turn = config.networks
+    assert ring.topology == FullMesh()
+    assert star.topology == Star(hub="h")
+    assert turn.turn_servers[0].urls == ("turn:turn.myownmesh.com:3478",)
+    assert config.version == 3
+
+
+def test_topologies_keep_what_was_not_said() -> None:
+    def mode(value: object) -> object:
+        return NetworkConfig.from_json({"id": "a", "network_id": "b", "topology": value}).topology
+
+    assert mode({"kind": "ring"}) == Ring(n_preferred=None)
+    assert mode({"kind": "hubs", "hubs": ["x"], "spoke_redundancy": None}) == Hubs(hubs=("x",), spoke_redundancy=None)
+
+
+def test_switches_of_a_network_win_over_those_of_the_root() -> None:
+    config, _ = MeshConfig.from_json(
+        {
+            "compat": {"immediate_leave": True, "relay_any_filter": "yes", "made_up": True},
+            "networks": [
+                {"id": "a", "network_id": "abc", "compat": {"immediate_leave": False}},
+                {"id": "b", "network_id": "abd"},
+            ],
+        }
+    )
+    first, second = config.networks
+    assert config.compat_switch("immediate_leave")
+    assert not config.compat_switch("immediate_leave", first)
+    assert config.compat_switch("immediate_leave", second)
+    assert not config.compat_switch("relay_any_filter")  # only a boolean counts
+    assert config.unknown_switches() == ["made_up"]
+
+
+def test_our_own_members_are_read_and_left_out_when_unset() -> None:
+    config, _ = MeshConfig.from_json(
+        {
+            "daemon": {"socket_group": "mesh", "also_default_socket": True},
+            "services": {"signaling": {"public_url": "wss://r.example"}},
+        }
+    )
+    assert config.daemon.socket_group == "mesh"
+    assert config.daemon.also_default_socket
+    assert config.services.signaling.public_url == "wss://r.example"
+    assert "socket_group" not in MeshConfig().text()
+
+
+def test_a_services_block_without_our_member_keeps_the_stored_one() -> None:
+    stored = ServicesConfig.from_json({"signaling": {"public_url": "wss://r.example"}})
+    sent = ServicesConfig.from_json({"signaling": {"enabled": True}})
+    kept = sent.keeping_own_members(stored)
+    assert kept.signaling.enabled
+    assert kept.signaling.public_url == "wss://r.example"
+    cleared = ServicesConfig.from_json({"signaling": {"public_url": None}}).keeping_own_members(stored)
+    assert cleared.signaling.public_url is None
+
+
+def test_secrets_do_not_show_in_a_representation() -> None:
+    config, _ = MeshConfig.from_json(
+        {
+            "services": {"turn": {"credentials": [{"username": "u", "password": "hunter2"}]}},
+            "networks": [
+                {"id": "a", "network_id": "b", "turn_servers": [{"urls": [], "username": "u", "credential": "hunter2"}]}
+            ],
+        }
+    )
+    assert "hunter2" not in repr(config)
+    assert "hunter2" in config.text()
+    assert attrs.evolve(config) == config

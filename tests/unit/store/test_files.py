@@ -1,0 +1,109 @@
+"""Durable files: whole or not at all (spec 07 §3)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from myownmesh.store.files import KEPT_COPIES, atomic_write, private_directory, quarantine, set_copy_aside
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_file_is_private(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "f", b"one")
+    assert (tmp_path / "f").read_bytes() == b"one"
+    assert mode(tmp_path / "f") == 0o600
+
+
+def test_a_looser_mode_is_tightened_and_a_stricter_one_kept(tmp_path: Path) -> None:
+    for before, after in ((0o644, 0o600), (0o400, 0o400)):
+        file = tmp_path / oct(before)
+        file.write_bytes(b"old")
+        file.chmod(before)
+        atomic_write(file, b"new")
+        assert file.read_bytes() == b"new"
+        assert mode(file) == after
+
+
+def test_a_symlink_stays_and_its_target_changes(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere" / "real"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    atomic_write(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("myownmesh.store.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        atomic_write(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
+
+
+def test_quarantine_keeps_the_newest_under_the_plain_name_and_older_ones_numbered(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    for number in range(KEPT_COPIES + 4):
+        file.write_text(str(number))
+        assert quarantine(file, "bad") == tmp_path / "config.json.corrupt"
+        assert not file.exists()
+    last = KEPT_COPIES + 3
+    assert (tmp_path / "config.json.corrupt").read_text() == str(last)
+    assert (tmp_path / "config.json.corrupt.1").read_text() == str(last - 1)
+    assert len(list(tmp_path.iterdir())) == KEPT_COPIES + 1
+
+
+def test_an_immovable_file_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert quarantine(tmp_path / "absent", "bad") is None
+    assert "could not be set aside" in caplog.text
+
+
+def test_the_same_copy_is_kept_once(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    assert set_copy_aside(file, b"a", "part") == set_copy_aside(file, b"a", "part")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["config.json.corrupt"]
+    set_copy_aside(file, b"b", "part")
+    assert (tmp_path / "config.json.corrupt.1").read_bytes() == b"a"
+
+
+def test_directories_are_created_private_and_tightened(tmp_path: Path) -> None:
+    made = tmp_path / "a" / "b"
+    private_directory(made)
+    assert mode(made) == 0o700
+    made.chmod(0o755)
+    private_directory(made)
+    assert mode(made) == 0o700
+
+
+def test_the_text_is_synced_before_it_becomes_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "f"
+    order: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        order.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        order.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr("myownmesh.store.files.os.fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    atomic_write(file, b"x")
+    assert order == ["file", "rename", "directory"]
