@@ -148,7 +148,7 @@ class Driver:
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def command(self, act: Callable[[], None]) -> None:
+    def command(self, act: Callable[[], object]) -> None:
         """Run an engine command and carry out what it asks for; the engine's errors pass through."""
         try:
             act()

@@ -6,8 +6,9 @@ control socket and without hosted services.
 
 from __future__ import annotations
 
+import os
 import random
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,12 +19,13 @@ from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import nostr_rooms
 from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.signaling.room import app_id_of
 from myownmesh.store import Home, open_store
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
 from myownmesh.transport import open_threaded_factory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from myownmesh.engine.events import MeshEvent
     from myownmesh.mesh.network import Network
@@ -107,7 +109,8 @@ class OpenNetwork:
         stream = _InboundStream()
         cancel = self._network.call_stream(peer, method, _raw(payload), stream.chunk, stream.end)
         try:
-            yield stream.read()
+            async with aclosing(stream.read()) as chunks:
+                yield chunks
         finally:
             cancel()
             stream.close()
@@ -145,7 +148,8 @@ class OpenNetwork:
         send, receive = trio.open_memory_channel[tuple[str, msgspec.Raw]](EVENT_BUFFER)
         unlisten = self._network.listen(channel, lambda peer, payload: _offer(send, (peer, payload)))
         try:
-            yield _decoded(receive)
+            async with aclosing(_decoded(receive)) as messages:
+                yield messages
         finally:
             unlisten()
             receive.close()
@@ -212,7 +216,7 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
                 identity=identity,
                 config=(await trio.to_thread.run_sync(store.open_config)).config,
                 sessions=sessions,
-                signaling=nostr_rooms(identity, rng),
+                signaling=nostr_rooms(identity.device_id, app_id_of(os.environ), rng),
                 services=_NoServices(),
                 rng=rng,
             )
@@ -293,7 +297,7 @@ class _InboundStream:
         except (trio.WouldBlock, trio.ClosedResourceError):
             self._send.close()
 
-    async def read(self) -> AsyncIterator[Any]:
+    async def read(self) -> AsyncGenerator[Any, None]:
         async for payload, error in self._receive:
             if payload is not None:
                 yield msgspec.json.decode(payload)
@@ -322,7 +326,9 @@ def _offer(send: trio.MemorySendChannel[T], item: T) -> None:
         send.send_nowait(item)
 
 
-async def _decoded(receive: trio.MemoryReceiveChannel[tuple[str, msgspec.Raw]]) -> AsyncIterator[tuple[str, Any]]:
+async def _decoded(
+    receive: trio.MemoryReceiveChannel[tuple[str, msgspec.Raw]],
+) -> AsyncGenerator[tuple[str, Any], None]:
     async for peer, payload in receive:
         yield peer, msgspec.json.decode(payload)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import trio
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
     from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.protocol.frames import NetworkKind
     from myownmesh.protocol.ids import Rng
     from myownmesh.store import Store
     from myownmesh.store.config import MeshConfig
     from myownmesh.store.network_config import NetworkConfig
     from myownmesh.store.services_config import ServicesConfig
-    from myownmesh.topology import TopologyMode
+    from myownmesh.topology.modes import TopologyMode
     from myownmesh.transport.session import SessionFactory
 
 log = logging.getLogger(__name__)
@@ -367,7 +368,7 @@ class Mesh:
     def _engine_config(self, record: NetworkConfig) -> EngineConfig:
         switches = {**self.config.compat, **record.compat}
         return EngineConfig(
-            kind=record.kind,
+            kind=cast("NetworkKind", record.kind),  # the store admits no other word
             auto_approve=record.auto_approve,
             topology=record.topology,
             pinned_peers=frozenset(record.pinned_peers),

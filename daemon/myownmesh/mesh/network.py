@@ -12,6 +12,7 @@ from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.rpc import CALL_CEILING_S
 from myownmesh.protocol.frames import Channel
 from myownmesh.protocol.ids import BadDeviceId, parse_device_id
+from myownmesh.topology.modes import topology_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.views import PeerInfo, Traffic
     from myownmesh.store.network_config import NetworkConfig
-    from myownmesh.topology import TopologyMode
+    from myownmesh.topology.modes import TopologyMode
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ class Network:
             "network_id": self.network_id,
             "label": self.label,
             "phase": self.phase,
-            "topology": self.topology.to_json(),
+            "topology": topology_json(self.topology),
             "traffic": self.traffic.to_json(),
         }
 
@@ -148,7 +149,11 @@ class Network:
 
     async def send_to(self, peer: str, channel: str, payload: msgspec.Raw) -> None:
         """`post_to` for tasks. Raises `MeshError`."""
-        if (error := await _result(lambda done: self.post_to(peer, channel, payload, done))) is not None:
+
+        def post(done: Callable[[str | None], None]) -> None:
+            self.post_to(peer, channel, payload, done)
+
+        if (error := await _result(post)) is not None:
             raise MeshError(error)
 
     async def send_all(self, channel: str, payload: msgspec.Raw) -> int:

@@ -6,7 +6,8 @@ Synchronous and without I/O: frames go out through the `send` it is given, `done
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from attrs import define, field
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     Sender = Callable[[str, Frame, Callable[[str | None], None]], int]
     """`send(peer, frame, done)` returns the epoch of the link that took the frame. Raises `MeshError` before anything
     is queued; what is lost later is reported through `done`."""
+
+T = TypeVar("T")
 
 CALL_CEILING_S = 600.0
 """A call that waits for a person fits (spec 08 §9.2)."""
@@ -167,7 +170,7 @@ class Rpc:
             pending.epoch = self.send(peer, frame, sent)
         except MeshError as error:
             sent(_as_call_error(peer, error))
-        return lambda: _forget(self._calls, key)
+        return partial(_discard, self._calls, key)
 
     def call_stream(
         self,
@@ -194,7 +197,7 @@ class Rpc:
         except MeshError as error:
             self._streams.pop(key, None)
             raise MeshError(_as_call_error(peer, error)) from error
-        return lambda: _forget(self._streams, key)
+        return partial(_discard, self._streams, key)
 
     # ── what is served here ──────────────────────────────────────────────────────────────────────────────────
 
@@ -349,7 +352,7 @@ def not_found(peer: str) -> str:
     return f"peer {peer} not found in active set"
 
 
-def _forget(table: dict[tuple[str, str], object], key: tuple[str, str]) -> None:
+def _discard(table: dict[tuple[str, str], T], key: tuple[str, str]) -> None:
     table.pop(key, None)
 
 

@@ -1,0 +1,116 @@
+"""An embedder's path: two nodes in one trio program meet over a real relay and real WebRTC (docs/embedding.md)."""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+import myownmesh
+from myownmesh.mesh import clock
+from myownmesh.services.relay import RelayServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+LIMIT_S = 30.0
+
+
+@asynccontextmanager
+async def relay() -> AsyncIterator[str]:
+    server = RelayServer("127.0.0.1", 0, now=clock.now, rng=random.SystemRandom())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve)
+        yield f"ws://{server.listen}"
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def two_devices(
+    root: Path, *, auto_approve: bool
+) -> AsyncIterator[tuple[myownmesh.OpenNetwork, myownmesh.OpenNetwork, str, str]]:
+    async with (
+        relay() as url,
+        myownmesh.open_mesh(root / "a", label="Anna") as anna,
+        myownmesh.open_mesh(root / "b", label="Ben") as ben,
+    ):
+        at_anna = await anna.join("home", relays=[url], auto_approve=auto_approve)
+        at_ben = await ben.join("home", relays=[url], auto_approve=auto_approve)
+        yield at_anna, at_ben, anna.device_id, ben.device_id
+
+
+async def test_two_devices_are_approved_and_call_each_other(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with two_devices(tmp_path, auto_approve=False) as (anna, ben, anna_id, ben_id):
+            ben_at_anna = await anna.wait_for_peer("pending_approval")
+            anna_at_ben = await ben.wait_for_peer("pending_approval")
+            assert ben_at_anna.label == "Ben"
+            assert ben_at_anna.verification_code_received == anna_at_ben.verification_code_sent
+            await anna.approve(ben_id)
+            await ben.approve(anna_id)
+            await anna.wait_for_peer("active")
+            await ben.wait_for_peer("active")
+
+            async def greet(peer: str, payload: Any) -> Any:
+                if payload is None:
+                    raise myownmesh.MeshError("say something")
+                return {"to": peer, "echo": payload}
+
+            async def count(_peer: str, payload: Any) -> AsyncIterator[int]:
+                for number in range(payload):
+                    yield number
+
+            ben.serve("greet", greet)
+            ben.serve_stream("count", count)
+            assert await anna.call(ben_id, "greet", {"text": "hällo"}) == {"to": anna_id, "echo": {"text": "hällo"}}
+            with pytest.raises(myownmesh.MeshError, match="handler returned error: say something"):
+                await anna.call(ben_id, "greet")
+            with pytest.raises(myownmesh.MeshError, match="no handler for 'nope'"):
+                await anna.call(ben_id, "nope")
+            async with anna.stream(ben_id, "count", 5) as chunks:
+                assert [chunk async for chunk in chunks] == [0, 1, 2, 3, 4]
+
+            async with ben.messages("chat") as messages:
+                assert await anna.broadcast("chat", "hello") == 1
+                await anna.send(ben_id, "chat", {"n": 1})
+                assert await anext(messages) == (anna_id, "hello")
+                assert await anext(messages) == (anna_id, {"n": 1})
+
+
+async def test_a_call_ends_with_an_error_when_the_other_device_goes(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with relay() as url, myownmesh.open_mesh(tmp_path / "a") as anna:
+            at_anna = await anna.join("home", relays=[url], auto_approve=True)
+            async with trio.open_nursery() as nursery:
+                outcome: list[str] = []
+
+                async def call(peer: str) -> None:
+                    with pytest.raises(myownmesh.MeshError) as caught:
+                        await at_anna.call(peer, "wait")
+                    outcome.append(str(caught.value))
+
+                async with myownmesh.open_mesh(tmp_path / "b") as ben:
+                    at_ben = await ben.join("home", relays=[url], auto_approve=True)
+
+                    async def wait(_peer: str, _payload: Any) -> None:
+                        called.set()
+                        await trio.sleep_forever()
+
+                    called = trio.Event()
+                    at_ben.serve("wait", wait)
+                    await at_anna.wait_for_peer("active")
+                    nursery.start_soon(call, ben.device_id)
+                    await called.wait()
+            assert outcome == ["network down"]
+
+
+async def test_a_data_directory_belongs_to_one_node(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with myownmesh.open_mesh(tmp_path / "a"):
+            with pytest.raises(Exception, match="is in use by process"):
+                async with myownmesh.open_mesh(tmp_path / "a"):
+                    pass
