@@ -7,10 +7,11 @@ this one insists on the single spelling of every value; only the case of ASCII l
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from typing import Final
 
 _PADDING: Final = "======"
+_TEXT: Final = re.compile(r"[A-Za-z2-7]*")
 
 
 def encode(data: bytes) -> str:
@@ -27,12 +28,9 @@ def decode(text: str, nbytes: int) -> bytes:
     if len(text) != expected:
         raise ValueError(f"base32 text has {len(text)} characters, {expected} are needed for {nbytes} bytes")
     # Checked before folding: "ſ".upper() is "S", and such a letter must not pass for one of the alphabet.
-    if not text.isascii():
+    if _TEXT.fullmatch(text) is None:
         raise ValueError("base32 text contains a character outside the alphabet a-z2-7")
-    try:
-        data = base64.b32decode(text.upper() + _PADDING[: -len(text) % 8])
-    except binascii.Error:
-        raise ValueError("base32 text contains a character outside the alphabet a-z2-7") from None
+    data = base64.b32decode(text.upper() + _PADDING[: -len(text) % 8])
     if encode(data) != text.lower():
         raise ValueError("base32 text has unused trailing bits set")
     return data

@@ -1,0 +1,357 @@
+"""JSON from strangers: what passes, what does not, and how the refusal reads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from myownmesh.protocol import strict_json
+from myownmesh.protocol.strict_json import JsonError
+from support.vectors import load
+
+PARSE_ERRORS = load("control-socket", "parse_errors")
+SYNTAX_ERRORS = [case["line"] for case in PARSE_ERRORS if case.get("text") == "free"]
+SHAPE_ERRORS = [case["line"] for case in PARSE_ERRORS if "text" not in case]
+ACCEPTED = load("control-socket", "accepted_lines")
+
+
+def raw(text: str) -> Raw:
+    return Raw(text.encode())
+
+
+def nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=6), children, max_size=4),
+    max_leaves=20,
+)
+
+
+# -------------------------------------------------------------------------------------------------------- whole texts
+
+
+@pytest.mark.parametrize("line", SYNTAX_ERRORS)
+def test_refuses_what_the_control_socket_refuses_as_no_json(line: str) -> None:
+    with pytest.raises(JsonError):
+        strict_json.check_text(line.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize("line", [*SHAPE_ERRORS, *ACCEPTED])
+def test_passes_every_other_line(line: str) -> None:
+    strict_json.check_text(line.encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "EOF while parsing a value at line 1 column 0"),
+        (b"  ", "EOF while parsing a value at line 1 column 2"),
+        (b'{"a":', "EOF while parsing a value at line 1 column 5"),
+        (b"\xef\xbb\xbf1", "expected value at line 1 column 1"),
+        (b"NaN", "expected value at line 1 column 1"),
+        (b'{"a":\n x}', "invalid character at line 2 column 2"),
+        (b'"\xff"', "invalid unicode code point at line 1 column 2"),
+        (b'"\xed\xa0\x80"', "invalid unicode code point at line 1 column 2"),
+        (b'{"\xff":1}', "invalid unicode code point at line 1 column 3"),
+        (b"[1e999]", "number out of range"),
+        (b"[-1E+999]", "number out of range"),
+        (nested(128), "recursion limit exceeded"),
+        (nested(5000), "recursion limit exceeded"),
+    ],
+)
+def test_says_what_is_wrong(data: bytes, words: str) -> None:
+    with pytest.raises(JsonError) as refused:
+        strict_json.check_text(data)
+    assert str(refused.value) == words
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\ud800"', '"\\udc00 and more text"', '"\\ud800\\u0041 and more"', '"\\ud83d\\\\ude00…"']
+)
+def test_refuses_lone_surrogates(text: str) -> None:
+    with pytest.raises(JsonError):
+        strict_json.check_text(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\ud83d\\ude00"', '"\\\\ud800"', '"\\u0000"', "1e308", "1e-999", "0e999", '"1e999"']
+)
+def test_passes_what_only_looks_wrong(text: str) -> None:
+    strict_json.check_text(text.encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        nested(127),
+        b'{"a":' * 127 + b"1" + b"}" * 127,
+        b"[" + b",".join([b"[]"] * 500) + b"]",
+        b'["' + b"[" * 500 + b'"]',
+        b'["' + b'\\"[{' * 300 + b'"]',
+        b'{"a":' * 60 + nested(67) + b"}" * 60,
+    ],
+)
+def test_depth_counts_levels_and_not_brackets(data: bytes) -> None:
+    strict_json.check_text(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":' * 128 + b"1" + b"}" * 128,
+        b"[" + b",".join([b"[]"] * 500) + b"," + nested(127) + b"]",
+        b'{"a":' * 60 + nested(68) + b"}" * 60,
+        b'["' + b"]" * 500 + b'",' + nested(127) + b"]",
+    ],
+)
+def test_one_level_more_is_too_deep(data: bytes) -> None:
+    with pytest.raises(JsonError, match="recursion limit exceeded"):
+        strict_json.check_text(data)
+
+
+@pytest.mark.parametrize(
+    "number", ["9" * 308, "-" + "9" * 308, "9" * 210 + "e97", "0." + "1" * 5000, "1" * 300 + ".5e-300"]
+)
+def test_long_numbers_within_the_range_of_a_double_pass(number: str) -> None:
+    strict_json.check_text(f'{{"a":[{number}]}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "number", ["9" * 310, "-" + "9" * 310, "9" * 5000, "9" * 212 + "e98", "1e0000000999", "1.5E308000"]
+)
+def test_numbers_beyond_a_double_do_not(number: str) -> None:
+    with pytest.raises(JsonError, match="number out of range"):
+        strict_json.check_text(f'{{"pad":"{"x" * 300}","a":[{number}]}}'.encode())
+
+
+@given(json_values)
+def test_every_json_value_passes_and_comes_back(value: object) -> None:
+    written = strict_json.dumps(value)
+    strict_json.check_text(bytes(written))
+    assert strict_json.loads(written) == value
+    spaced = json.dumps(value, indent=3).encode()
+    assert strict_json.loads(spaced) == value
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_finite(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_finite(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+@given(st.text(alphabet='[]{}":,01.eE+-\\untrlfasd \n😀', max_size=30))
+@example('"\\ud83d"')
+def test_agrees_with_the_json_module_where_that_is_strict(text: str) -> None:
+    try:
+        value = json.loads(text, parse_constant=lambda _: math.inf)
+        text_is_fine = _finite(value) and json.dumps(value, ensure_ascii=False).encode() is not None
+    except ValueError:
+        text_is_fine = False
+    try:
+        strict_json.check_text(text.encode())
+    except JsonError:
+        assert not text_is_fine
+    else:
+        assert text_is_fine
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_pass_or_are_refused(data: bytes) -> None:
+    with contextlib.suppress(JsonError):
+        strict_json.check_text(data)
+
+
+# ------------------------------------------------------------------------------------------------------------ objects
+
+
+def test_an_object_comes_apart_in_order() -> None:
+    assert strict_json.decode_object(b'{"b":1,"a":{"x": [1, 2]}}') == [("b", raw("1")), ("a", raw('{"x": [1, 2]}'))]
+    assert strict_json.decode_object(b"{}") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":1,"a":2}',
+        ' {\n "a" :\t1 , "a" : 2 }\r\n',
+        '{"\\u0061":1,"a":2}',
+        '{"a":1,"\\u0061":2}',
+    ],
+)
+def test_repeated_members_are_kept(text: str) -> None:
+    assert strict_json.decode_object(text.encode()) == [("a", raw("1")), ("a", raw("2"))]
+
+
+def test_spaced_and_foreign_texts_come_apart_too() -> None:
+    text = ' { "é" : "😀" ,\n"b":{ "c" :[ ] , "c":-1.5e3 } , "":null} '
+    assert strict_json.decode_object(text.encode()) == [
+        ("é", raw('"😀"')),
+        ("b", raw('{ "c" :[ ] , "c":-1.5e3 }')),
+        ("", raw("null")),
+    ]
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), json_values), max_size=5), st.sampled_from(["", " ", "\n\t"]))
+def test_every_object_comes_apart_into_its_members(pairs: list[tuple[str, object]], gap: str) -> None:
+    texts = [(name, json.dumps(value)) for name, value in pairs]
+    inside = f"{gap},{gap}".join(f"{json.dumps(name)}{gap}:{gap}{text}" for name, text in texts)
+    data = f"{gap}{{{gap}{inside}{gap}}}{gap}".encode()
+    assert strict_json.decode_object(data) == [(name, raw(text)) for name, text in texts]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"[1]", "invalid type: sequence, expected a map"),
+        (b"5", "invalid type: integer `5`, expected a map"),
+        (b"{", "EOF while parsing a value at line 1 column 1"),
+        (b'{"a":1e999}', "number out of range"),
+        (b'{"a":' + nested(127) + b"}", "recursion limit exceeded"),
+        (b'{"a":"\xff"}', "invalid unicode code point at line 1 column 7"),
+        (b'{"\xff":1}', "invalid unicode code point at line 1 column 3"),
+        (b'{"a":' + nested(3000) + b"}", "recursion limit exceeded"),
+    ],
+)
+def test_what_is_no_object_is_named(data: bytes, words: str) -> None:
+    with pytest.raises(JsonError) as refused:
+        strict_json.decode_object(data)
+    assert str(refused.value) == words
+
+
+def test_nested_objects_and_arrays_come_apart() -> None:
+    assert strict_json.members(raw('{"a":1,"a":2}')) == [("a", raw("1")), ("a", raw("2"))]
+    assert strict_json.elements(raw('[1, "x" ,[]]')) == [raw("1"), raw('"x"'), raw("[]")]
+    with pytest.raises(JsonError, match="invalid type: sequence, expected struct X"):
+        strict_json.members(raw("[]"), "struct X")
+    with pytest.raises(JsonError, match="invalid type: map, expected a sequence"):
+        strict_json.elements(raw("{}"))
+
+
+def test_typed_members_refuse_repetition_of_what_they_know() -> None:
+    members = strict_json.decode_object(b'{"a":1,"x":1,"x":2}')
+    assert strict_json.typed_members(members, {"a", "b"}) == {"a": raw("1")}
+    with pytest.raises(JsonError) as refused:
+        strict_json.typed_members(members, {"x"})
+    assert str(refused.value) == "duplicate field `x`"
+
+
+# ------------------------------------------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("null", "null"),
+        ("true", "boolean `true`"),
+        ("false", "boolean `false`"),
+        ("5", "integer `5`"),
+        ("-1", "integer `-1`"),
+        ("18446744073709551615", "integer `18446744073709551615`"),
+        ("18446744073709551616", "floating point `18446744073709552000.0`"),
+        ("1.0", "floating point `1.0`"),
+        ("-0", "floating point `-0.0`"),
+        ("1e3", "floating point `1000.0`"),
+        ("1.5", "floating point `1.5`"),
+        ('"x"', 'string "x"'),
+        ('"a\\"b"', 'string "a\\"b"'),
+        ("[1]", "sequence"),
+        ("{}", "map"),
+        (f'"{"x" * 500}"', f'string "{"x" * 100}…"'),
+    ],
+)
+def test_values_are_described_as_the_reference_does(text: str, words: str) -> None:
+    assert strict_json.describe(raw(text)) == words
+
+
+def test_texts_booleans_and_lists() -> None:
+    assert strict_json.read_text(raw('"\\u00e9\\n"')) == "é\n"
+    assert strict_json.read_bool(raw("true"))
+    assert not strict_json.read_bool(raw("false"))
+    assert strict_json.read_texts(raw('["a","b"]')) == ("a", "b")
+    assert strict_json.is_null(raw("null"))
+    assert not strict_json.is_null(raw('"null"'))
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "words"),
+    [
+        (strict_json.read_text, "null", "invalid type: null, expected a string"),
+        (strict_json.read_text, "{}", "invalid type: map, expected a string"),
+        (strict_json.read_bool, "1", "invalid type: integer `1`, expected a boolean"),
+        (strict_json.read_bool, "null", "invalid type: null, expected a boolean"),
+        (strict_json.read_bool, '"yes"', 'invalid type: string "yes", expected a boolean'),
+        (strict_json.read_texts, "null", "invalid type: null, expected a sequence"),
+        (strict_json.read_texts, "[1]", "invalid type: integer `1`, expected a string"),
+    ],
+)
+def test_other_types_are_refused(read: Any, text: str, words: str) -> None:
+    with pytest.raises(JsonError) as refused:
+        read(raw(text))
+    assert str(refused.value) == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [("u8", 0, 255), ("u16", 0, 65535), ("u32", 0, 2**32 - 1), ("u64", 0, 2**64 - 1), ("i64", -(2**63), 2**63 - 1)],
+)
+def test_integers_have_the_range_of_their_type(kind: str, least: int, most: int) -> None:
+    assert strict_json.read_integer(raw(str(least)), kind) == least
+    assert strict_json.read_integer(raw(str(most)), kind) == most
+    for number in (least - 1, most + 1):
+        with pytest.raises(JsonError, match=f"expected {kind}"):
+            strict_json.read_integer(raw(str(number)), kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("256", "invalid value: integer `256`, expected u8"),
+        ("-1", "invalid value: integer `-1`, expected u8"),
+        ("1.0", "invalid type: floating point `1.0`, expected u8"),
+        ("1e1", "invalid type: floating point `10.0`, expected u8"),
+        ("-0", "invalid type: floating point `-0.0`, expected u8"),
+        ("null", "invalid type: null, expected u8"),
+        ('"1"', 'invalid type: string "1", expected u8'),
+    ],
+)
+def test_integers_are_written_without_fraction_or_exponent(text: str, words: str) -> None:
+    with pytest.raises(JsonError) as refused:
+        strict_json.read_integer(raw(text), "u8")
+    assert str(refused.value) == words
+
+
+def test_variants() -> None:
+    kinds = ("open", "closed", "silent")
+    assert strict_json.read_variant(raw('"closed"'), kinds) == "closed"
+    with pytest.raises(JsonError) as refused:
+        strict_json.read_variant(raw('"bogus"'), kinds)
+    assert str(refused.value) == "unknown variant `bogus`, expected one of `open`, `closed`, `silent`"
+
+
+# ----------------------------------------------------------------------------------------------------- Python values
+
+
+@pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": -math.inf}, "\ud800", {"\udc00": 1}])
+def test_what_is_no_json_is_not_written(value: object) -> None:
+    with pytest.raises(ValueError, match=r"JSON|surrogates"):
+        strict_json.dumps(value)
+
+
+def test_the_last_of_repeated_members_wins_in_free_json() -> None:
+    assert strict_json.loads(b'{"a":1,"a":2}') == {"a": 2}
+
+
+def test_integers_of_any_size_stay_exact_in_free_json() -> None:
+    assert strict_json.loads(b"123456789012345678901234567890") == 123456789012345678901234567890
