@@ -1,0 +1,1 @@
+"""The control socket: how local programs see and steer this device (spec 05)."""

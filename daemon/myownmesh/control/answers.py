@@ -1,0 +1,63 @@
+"""Lines that go out: answers and pushed frames (spec 05 §4, §10.2).
+
+Application payloads are spliced in as they came. JSON text may hold line feeds between its tokens, which would end
+our line; they become spaces there, which means the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from msgspec import Raw
+
+_encode = msgspec.json.Encoder().encode
+
+NULL = b"null"
+
+
+def success(data: object) -> bytes:
+    """The answer to a request that worked; `data` encodes to a JSON object."""
+    return one_line(b"".join((b'{"ok":true,"data":', _encode(data), b"}"))) + b"\n"
+
+
+def failure(text: str) -> bytes:
+    """The answer to a request that did not; `text` is for a person and, by its first words, for programs."""
+    return b"".join((b'{"ok":false,"error":', _encode(text), b"}\n"))
+
+
+def response(ok: Raw | None) -> bytes:
+    """The answer to `rpc_call`."""
+    return b"".join((b'{"ok":true,"data":{"response":', payload_text(ok), b"}}\n"))
+
+
+def pushed(members: dict[str, object]) -> bytes:
+    """A frame for an event connection."""
+    return one_line(_encode(members)) + b"\n"
+
+
+def event(members: dict[str, object]) -> bytes:
+    """The frame of a mesh event."""
+    return b"".join((b'{"kind":"event","event":', one_line(_encode(members)), b"}\n"))
+
+
+def lagged(skipped: int) -> bytes:
+    """The frame that tells a subscriber how many events it missed."""
+    return b'{"kind":"lagged","skipped":%d}\n' % skipped
+
+
+def text(value: str) -> bytes:
+    """A JSON text, quotation marks included."""
+    return _encode(value)
+
+
+def payload_text(payload: Raw | None) -> bytes:
+    """A payload as it may stand inside a line; an absent one is null."""
+    return NULL if payload is None else one_line(bytes(payload))
+
+
+def one_line(encoded: bytes) -> bytes:
+    """JSON text without line feeds."""
+    return encoded.replace(b"\n", b" ") if b"\n" in encoded else encoded

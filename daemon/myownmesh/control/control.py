@@ -1,0 +1,130 @@
+"""The state behind the control socket: who is connected, who serves which method, who listens to which channel.
+
+No I/O of its own: connections call in, and frames for event connections leave through their `Sink`. Everything here
+runs on the mesh's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from myownmesh.control import answers
+from myownmesh.control.claims import Claims
+from myownmesh.control.clients import Clients
+from myownmesh.control.inbound import InboundCalls
+from myownmesh.control.subscriptions import Subscriptions
+from myownmesh.engine.events import event_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from myownmesh.control.clients import Client, Sink
+    from myownmesh.engine.events import MeshEvent
+    from myownmesh.mesh.mesh import Mesh
+    from myownmesh.mesh.network import Network
+    from myownmesh.protocol.ids import Rng
+
+
+@frozen(kw_only=True)
+class About:
+    """What `status` says about this process (spec 05 §7.1)."""
+
+    version: str
+    instance: str
+    """16 hex digits, new at each start: tells a restarted daemon from the one that was."""
+    home: Path
+    pid: int = field(factory=os.getpid)
+
+
+class Control:
+    """Everything that ops work on."""
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        about: About,
+        *,
+        clock: Callable[[], float] = monotonic,
+        rng: Rng | None = None,
+    ) -> None:
+        self.mesh = mesh
+        self.about = about
+        self.rng: Rng = rng if rng is not None else random.SystemRandom()
+        self.clients = Clients()
+        self.calls = InboundCalls(clock)
+        self.claims = Claims(self.calls.arrived)
+        self.subscriptions = Subscriptions()
+        self._streams_made = 0
+        self._undo: list[Callable[[], None]] = []
+
+    def attach(self) -> None:
+        """Follow the mesh's events and the coming and going of networks until `detach`."""
+        mesh = self.mesh
+        mesh.on_network_added.append(self._network_added)
+        mesh.on_network_removed.append(self._network_removed)
+        self._undo = [
+            mesh.subscribe(self._on_event),
+            lambda: mesh.on_network_added.remove(self._network_added),
+            lambda: mesh.on_network_removed.remove(self._network_removed),
+        ]
+
+    def detach(self) -> None:
+        """Let go of the mesh; event connections hear nothing more."""
+        for undo in self._undo:
+            undo()
+        self._undo = []
+
+    def connect(self, sink: Sink) -> Client:
+        """Register an event connection; from now on it hears of every event."""
+        return self.clients.add(sink)
+
+    def disconnect(self, client: Client) -> None:
+        """Forget an event connection: its claims, its subscriptions and what it has been asked (spec 05 W7, W9)."""
+        if client.gone:
+            return
+        client.gone = True
+        self.clients.remove(client)
+        self.claims.release_all(client)
+        self.subscriptions.drop_client(client)
+        self.calls.client_gone(client)
+        for cancel in tuple(client.streams.values()):
+            cancel()
+        client.streams.clear()
+
+    def new_stream_id(self) -> str:
+        """The request id of an outgoing stream call; unique in this process."""
+        number = self._streams_made
+        self._streams_made += 1
+        return f"ipc-stream-{number}"
+
+    def find(self, alias: str) -> Network:
+        """The network of this name. Raises `MeshError`."""
+        return self.mesh.find(alias)
+
+    def find_joined(self, alias: str) -> Network | None:
+        """The network of this name, if it is joined."""
+        for network in self.mesh.networks():
+            if alias in (network.config_id, network.network_id):
+                return self.mesh.find(alias)
+        return None
+
+    def _network_added(self, network: Network) -> None:
+        self.claims.network_added(network)
+        self.subscriptions.network_added(network)
+
+    def _network_removed(self, network: Network) -> None:
+        self.claims.network_removed(network)
+        self.subscriptions.network_removed(network)
+
+    def _on_event(self, event: MeshEvent) -> None:
+        if not self.clients:
+            return
+        line = answers.event(event_json(event))
+        for client in self.clients:
+            client.sink.event(line)

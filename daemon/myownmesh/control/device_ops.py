@@ -1,0 +1,78 @@
+"""Ops about this device: status, identity, configuration, hosted services (spec 05 §7.1, §7.2, §14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.control.answers import success
+from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.ids import BadNetworkId, display_id, generate_network_id, normalize_network_id
+
+if TYPE_CHECKING:
+    from myownmesh.control import requests
+    from myownmesh.control.control import Control
+
+MAX_LABEL_BYTES = 256
+"""A longer one would not be shown by peers (spec 10 §2.1)."""
+
+MEDIA_LANES = 1
+"""The protocol's minimum: this release carries no media, which `media_pipes` says too (spec 05 §17 no. 12)."""
+
+
+def status(control: Control, _request: requests.Status) -> bytes:
+    about = control.about
+    return success(
+        {
+            "version": about.version,
+            "device_id": display_id(control.mesh.identity.device_id),
+            "joined_networks": [network.network_id for network in control.mesh.networks()],
+            "media_lanes": MEDIA_LANES,
+            "media_pipes": False,
+            "home": str(about.home),
+            "instance": about.instance,
+            "pid": about.pid,
+        }
+    )
+
+
+def identity_show(control: Control, _request: requests.IdentityShow) -> bytes:
+    identity = control.mesh.identity
+    return success({"device_id": display_id(identity.device_id), "pubkey": identity.device_id, "label": identity.label})
+
+
+def identity_set_label(control: Control, request: requests.IdentitySetLabel) -> bytes:
+    nbytes = len(request.label.encode())
+    if nbytes > MAX_LABEL_BYTES:
+        raise MeshError(
+            f"identity: label of {nbytes} bytes exceeds the {MAX_LABEL_BYTES}-byte limit; choose a shorter one"
+        )
+    control.mesh.set_label(request.label)
+    identity = control.mesh.identity
+    return success({"device_id": display_id(identity.device_id), "pubkey": identity.device_id, "label": identity.label})
+
+
+def network_id_generate(control: Control, _request: requests.NetworkIdGenerate) -> bytes:
+    return success({"network_id": generate_network_id(control.rng)})
+
+
+def network_id_normalize(_control: Control, request: requests.NetworkIdNormalize) -> bytes:
+    try:
+        network_id = normalize_network_id(request.input)
+    except BadNetworkId as error:
+        raise MeshError(f"identity: {error}") from error
+    return success({"network_id": network_id})
+
+
+async def config_show(control: Control, _request: requests.ConfigShow) -> bytes:
+    config = await control.mesh.config_on_disk()
+    return success({"config": config.to_json()})
+
+
+def services_status(control: Control, _request: requests.ServicesStatus) -> bytes:
+    mesh = control.mesh
+    return success({"status": mesh.services_report(), "config": mesh.config.services.to_json()})
+
+
+async def services_set(control: Control, request: requests.ServicesSet) -> bytes:
+    services = request.services.keeping_own_members(control.mesh.config.services)
+    return success({"status": await control.mesh.services_set(services)})

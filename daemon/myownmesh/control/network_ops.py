@@ -1,0 +1,98 @@
+"""Ops about networks, their peers and their rosters (spec 05 §7.3 to §8.5, §12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.control.answers import success
+from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
+from myownmesh.topology.modes import BadTopology, FullMesh, parse_topology
+
+if TYPE_CHECKING:
+    from myownmesh.control import requests
+    from myownmesh.control.control import Control
+    from myownmesh.mesh.network import Network
+
+
+def networks_list(control: Control, _request: requests.NetworksList) -> bytes:
+    networks = sorted(control.mesh.networks(), key=lambda network: network.config_id.encode())
+    return success({"networks": [network.summary() for network in networks]})
+
+
+async def network_add(control: Control, request: requests.NetworkAdd) -> bytes:
+    network = await control.mesh.add_network(request.config)
+    return success({"added": _short_summary(network)})
+
+
+async def network_remove(control: Control, request: requests.NetworkRemove) -> bytes:
+    return success({"removed": await control.mesh.remove_network(request.network, purge=request.purge)})
+
+
+async def network_update(control: Control, request: requests.NetworkUpdate) -> bytes:
+    network, restarted = await control.mesh.update_network(request.config, request.given)
+    updated = _short_summary(network) if restarted else network.config_id
+    return success({"updated": updated, "restarted": restarted})
+
+
+def network_reconnect(control: Control, request: requests.NetworkReconnect) -> bytes:
+    control.find(request.network).reconnect(request.peer)
+    return success({"reconnecting": request.network})
+
+
+async def network_connect_peer(control: Control, request: requests.NetworkConnectPeer) -> bytes:
+    network = control.find(request.network)
+    if request.pin:
+        await control.mesh.pin(network, request.peer)
+    active = await network.connect_peer(request.peer, pin=request.pin, wait_ms=request.wait_ms)
+    return success({"connecting": request.peer, "network": request.network, "pinned": request.pin, "active": active})
+
+
+async def topology_set(control: Control, request: requests.TopologySet) -> bytes:
+    try:
+        mode = parse_topology(request.topology, request.hub)
+    except BadTopology as error:
+        raise MeshError(str(error)) from error
+    network = control.find(request.network)
+    if not isinstance(mode, FullMesh):
+        raise MeshError(
+            f"topology: this release connects every device with every other and cannot shape a network as "
+            f"'{request.topology}'; use full_mesh"
+        )
+    await control.mesh.set_topology(network, mode)
+    return success({"topology": request.topology})
+
+
+def capabilities_set(control: Control, request: requests.CapabilitiesSet) -> bytes:
+    network = control.find(request.network)
+    try:
+        advert = checked(request.capabilities)
+    except CapabilitiesTooLarge as error:
+        raise MeshError(str(error)) from error
+    control.mesh.set_capabilities(network, advert)
+    return success({"advertised": True})
+
+
+def peers_list(control: Control, request: requests.PeersList) -> bytes:
+    return success({"peers": control.find(request.network).peers()})
+
+
+def roster_list(control: Control, request: requests.RosterList) -> bytes:
+    return success({"roster": control.find(request.network).roster()})
+
+
+async def roster_approve(control: Control, request: requests.RosterApprove) -> bytes:
+    await control.find(request.network).approve(request.device_id, request.label or "")
+    return success({"approved": request.device_id})
+
+
+async def roster_remove(control: Control, request: requests.RosterRemove) -> bytes:
+    await control.find(request.network).remove_peer(request.device_id)
+    return success({"removed": request.device_id})
+
+
+def _short_summary(network: Network) -> dict[str, object]:
+    """What `network_add` and `network_update` answer: a summary without counters."""
+    summary = network.summary()
+    summary.pop("traffic", None)
+    return summary

@@ -1,0 +1,163 @@
+"""The socket file: made privately, never taken from a living daemon, removed by its owner only (spec 05 W1, W3, W4)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from myownmesh.control.peer_check import PeerPolicy
+
+MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
+"""What fits into `sun_path` before its NUL."""
+
+PROBE_SECONDS = 2.0
+"""For a daemon on the old socket to answer. One that accepts but does not answer is alive all the same."""
+
+BACKLOG = 128
+
+_PROBE = b'{"op":"status"}\n'
+
+
+class ControlSocketError(Exception):
+    """There can be no control socket at this path; the text says why and what to do."""
+
+
+@frozen
+class BoundSocket:
+    """A listening socket and the file that it owns."""
+
+    socket: socket.socket
+    path: Path
+    device: int
+    inode: int
+
+    def close(self) -> None:
+        """Stop listening and remove the file, unless somebody else's has taken its place."""
+        self.socket.close()
+        try:
+            found = self.path.lstat()
+            if (found.st_dev, found.st_ino) == (self.device, self.inode):
+                self.path.unlink()
+        except FileNotFoundError:
+            return
+
+
+async def bind(path: Path, policy: PeerPolicy) -> BoundSocket:
+    """Make the socket file and listen on it. Raises `ControlSocketError`."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise ControlSocketError(
+            f"{path}: this system has no Unix sockets, and named pipes are not part of this release; "
+            "run the daemon on Linux or macOS"
+        )
+    nbytes = len(os.fsencode(path))
+    if nbytes > MAX_PATH_BYTES:
+        raise ControlSocketError(
+            f"control socket path of {nbytes} bytes is too long for this system (at most {MAX_PATH_BYTES}): {path}; "
+            "set daemon.control_socket in config.json to a shorter one"
+        )
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await _clear_away(path)
+        return _listen(path, policy)
+    except OSError as error:
+        raise ControlSocketError(f"control socket {path}: {error.strerror or error}") from error
+
+
+def _listen(path: Path, policy: PeerPolicy) -> BoundSocket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        if policy.any_local_user:
+            listener.bind(os.fspath(path))
+        else:
+            # The file must never be open to others, not even between bind and chmod.
+            before = os.umask(0o077)
+            try:
+                listener.bind(os.fspath(path))
+            finally:
+                os.umask(before)
+            path.chmod(0o600)
+            if policy.group is not None:
+                _hand_to_group(path, policy.group)
+        found = path.lstat()
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return BoundSocket(listener, path, found.st_dev, found.st_ino)
+
+
+def _hand_to_group(path: Path, group: str) -> None:
+    try:
+        shutil.chown(path, group=group)
+    except LookupError:
+        path.unlink()
+        raise ControlSocketError(
+            f"daemon.socket_group names the group '{group}', which this system does not have; create it or unset it"
+        ) from None
+    except PermissionError:
+        path.unlink()
+        raise ControlSocketError(
+            f"the control socket cannot be given to the group '{group}'; the daemon's user must be a member of it"
+        ) from None
+    path.chmod(0o660)
+
+
+async def _clear_away(path: Path) -> None:
+    """Make room for the file. Raises `ControlSocketError` when a daemon lives there."""
+    if not _old_socket_at(path):
+        return
+    if await _is_alive(path):
+        raise ControlSocketError(
+            f"another daemon answers at {path}; stop it first, or set daemon.control_socket to another path"
+        )
+    _remove(path)
+
+
+def _old_socket_at(path: Path) -> bool:
+    """True when a socket file (or a link) is in the way; other files are put aside, a directory is an error."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(found.st_mode):
+        raise ControlSocketError(f"control socket {path}: a directory of that name is in the way; move it aside")
+    if not stat.S_ISREG(found.st_mode):
+        return True
+    # A mistyped `daemon.control_socket` must not cost anybody a file.
+    if found.st_size:
+        path.replace(path.with_name(f"{path.name}.replaced"))
+    else:
+        path.unlink()
+    return False
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+async def _is_alive(path: Path) -> bool:
+    """True when something accepts connections on this socket."""
+    with trio.move_on_after(PROBE_SECONDS) as scope, trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            await probe.connect(os.fspath(path))
+        except OSError as error:
+            # A full backlog (EAGAIN) and a forbidden one (EACCES) belong to somebody.
+            return error.errno not in (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)
+        try:
+            await probe.send(_PROBE)
+            return bool(await probe.recv(1))
+        except OSError:
+            return False  # it accepted and closed: on its way out
+    return scope.cancelled_caught

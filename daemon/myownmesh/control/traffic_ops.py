@@ -1,0 +1,130 @@
+"""Ops that carry application data: calls and channels (spec 05 §12, §13).
+
+These are the frequent ones: they answer within the call into the mesh whenever the link takes the frame at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.control import answers
+from myownmesh.control.answers import failure, success
+from myownmesh.control.claims import Claim
+from myownmesh.control.clients import MAX_STREAMS_PER_CLIENT
+from myownmesh.mesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from msgspec import Raw
+
+    from myownmesh.control import requests
+    from myownmesh.control.control import Control
+    from myownmesh.control.reply import Reply
+
+_REGISTERED = success({"registered": True})
+_RESOLVED = success({"resolved": True})
+_DELIVERED = success({"delivered": True})
+_SUBSCRIBED = success({"subscribed": True})
+_UNSUBSCRIBED = success({"unsubscribed": True})
+_SENT = success({"sent": True})
+
+
+# ── calls that peers make here ───────────────────────────────────────────────────────────────────────────────
+
+
+def rpc_register(control: Control, request: requests.RpcRegister) -> bytes:
+    client = control.clients.find(request.client_id)
+    network = control.find(request.network)
+    control.claims.register(network, Claim(client, request.network, request.method, request.streaming))
+    return _REGISTERED
+
+
+def rpc_unregister(control: Control, request: requests.RpcUnregister) -> bytes:
+    client = control.clients.get(request.client_id)
+    released = client is not None and control.claims.release(
+        control.find_joined(request.network), client, request.network, request.method
+    )
+    return success({"released": released})
+
+
+def rpc_respond(control: Control, request: requests.RpcRespond) -> bytes:
+    control.calls.respond(request.request_id, request.ok, request.error)
+    return _RESOLVED
+
+
+def rpc_stream_chunk(control: Control, request: requests.RpcStreamChunk, reply: Reply) -> None:
+    def done(error: str | None) -> None:
+        reply.send(_DELIVERED if error is None else failure(error))
+
+    control.calls.chunk(request.request_id, request.payload, done)
+
+
+def rpc_stream_end(control: Control, request: requests.RpcStreamEnd) -> bytes:
+    return success({"closed": control.calls.end(request.request_id, request.error)})
+
+
+# ── our calls ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rpc_call(control: Control, request: requests.RpcCall, reply: Reply) -> None:
+    def done(ok: Raw | None, error: str | None) -> None:
+        reply.send(answers.response(ok) if error is None else failure(error))
+
+    # Zero means unset, as in the other ops with a time; the mesh has a ceiling of its own.
+    reply.abandon = control.find(request.network).call(
+        request.peer, request.method, request.payload, done, request.timeout_ms or None
+    )
+
+
+def rpc_call_stream(control: Control, request: requests.RpcCallStream) -> bytes:
+    client = control.clients.find(request.client_id)
+    network = control.find(request.network)
+    if len(client.streams) >= MAX_STREAMS_PER_CLIENT:
+        raise MeshError(f"too many stream calls under way for this client (at most {MAX_STREAMS_PER_CLIENT})")
+    request_id = control.new_stream_id()
+    head = b"".join((b'{"kind":"rpc_call_stream_chunk","request_id":', answers.text(request_id), b',"payload":'))
+
+    def on_chunk(payload: Raw) -> None:
+        client.sink.direct(b"".join((head, answers.payload_text(payload), b"}\n")))
+
+    def on_end(error: str | None) -> None:
+        client.streams.pop(request_id, None)
+        ended.append(True)
+        client.sink.direct(answers.pushed({"kind": "rpc_call_stream_end", "request_id": request_id, "error": error}))
+
+    ended: list[bool] = []
+    cancel = network.call_stream(request.peer, request.method, request.payload, on_chunk, on_end)
+    if not ended:
+        client.streams[request_id] = cancel
+    return success({"request_id": request_id})
+
+
+# ── channels ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def channel_subscribe(control: Control, request: requests.ChannelSubscribe) -> bytes:
+    client = control.clients.find(request.client_id)
+    network = control.find(request.network)
+    control.subscriptions.subscribe(network, client, request.network, request.channel)
+    return _SUBSCRIBED
+
+
+def channel_unsubscribe(control: Control, request: requests.ChannelUnsubscribe) -> bytes:
+    client = control.clients.get(request.client_id)
+    if client is not None:
+        network = control.find_joined(request.network)
+        control.subscriptions.unsubscribe(network, client, request.network, request.channel)
+    return _UNSUBSCRIBED
+
+
+def channel_send_to(control: Control, request: requests.ChannelSendTo, reply: Reply) -> None:
+    def done(error: str | None) -> None:
+        reply.send(_SENT if error is None else failure(error))
+
+    control.find(request.network).post_to(request.peer, request.channel, request.payload, done)
+
+
+def channel_send_all(control: Control, request: requests.ChannelSendAll, reply: Reply) -> None:
+    def done(count: int) -> None:
+        reply.send(success({"dispatched_to": count}))
+
+    control.find(request.network).post_all(request.channel, request.payload, done)
