@@ -1,0 +1,127 @@
+"""Who is let in: the approval rule, a person's yes and no, and the edge into `active` (spec 01 §7.6, 04 §4.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import gossip, lifecycle, shelving, waiting
+from myownmesh.engine.actions import LinkUp
+from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.events import PeerApproved
+from myownmesh.engine.limits import MAX_PENDING_APPROVALS
+from myownmesh.engine.peer import STEADY
+from myownmesh.engine.timers import Timer
+from myownmesh.engine.timing import APPROVE_REPEAT_S, PENDING_MAX_AGE_S
+from myownmesh.protocol.frames import Approve, Deny
+from myownmesh.protocol.views import PeerStatus
+
+if TYPE_CHECKING:
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import Peer
+    from myownmesh.protocol.clock import Instant
+
+
+def consider(core: Core, peer: Peer, now: Instant) -> None:
+    """Apply the rule to a peer that has proved itself: rostered or `auto_approve` lets it in without asking."""
+    if peer.authenticated and not peer.approved_here and rule_admits(core, peer.device_id):
+        _approve(core, peer, now)
+
+
+def rule_admits(core: Core, device_id: str) -> bool:
+    return core.config.auto_approve or core.is_rostered(device_id)
+
+
+def reconsider_all(core: Core, now: Instant) -> None:
+    """The roster or the rule changed: whoever waits may be welcome now (spec 01 §20 item 7)."""
+    for peer in list(core.peers.values()):
+        consider(core, peer, now)
+
+
+def begin_waiting(core: Core, peer: Peer, now: Instant) -> None:
+    """The peer is authenticated. The number of those that wait, and how long, is bounded."""
+    core.set_status(peer, PeerStatus.PENDING_APPROVAL)
+    core.timers.set(Timer.PENDING_AGE, peer.device_id, now.mono + PENDING_MAX_AGE_S)
+    waiting_here = [
+        each.device_id
+        for each in core.peers.values()
+        if each.status is PeerStatus.PENDING_APPROVAL and not each.approved_here and each is not peer
+    ]
+    if len(waiting_here) >= MAX_PENDING_APPROVALS:
+        lifecycle.drop(core, waiting_here[0], lifecycle.DENIED, now)
+
+
+def receive_approve(core: Core, peer: Peer, now: Instant) -> None:
+    """Legal at any time; before the proof the latch waits. Only this latches the peer's consent."""
+    peer.remote_approve_seen = True
+    _evaluate(core, peer, now)
+
+
+def approve_lost(core: Core, peer: Peer, now: Instant) -> None:
+    """Our approve did not leave. Un-latch it, unless the link is up already; it is sent again either way."""
+    if not peer.is_live:
+        peer.local_approve_sent = False
+    core.timers.set(Timer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
+
+
+def repeat_approve(core: Core, peer: Peer, now: Instant) -> None:
+    """Send approve again: the first one may be lost, and a v0.3.8 peer may be stuck (spec 01 §20 items 3, 4, 6)."""
+    if not peer.approved_here:
+        return
+    core.send(peer, Approve(), now)
+    if not peer.is_live:
+        peer.local_approve_sent = True
+        core.timers.set(Timer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
+        _evaluate(core, peer, now)
+
+
+def user_approves(core: Core, device_id: str, label: str, now: Instant) -> None:
+    """A person admits a device: rostered and saved, told to the mesh, and to the peer once it has proved itself."""
+    core.save_roster(core.roster.approve(device_id, label, now.wall_ms // 1000))
+    gossip.advertise_roster(core, now)
+    if (peer := core.peers.get(device_id)) is not None:
+        consider(core, peer, now)
+
+
+def user_removes(core: Core, device_id: str, now: Instant) -> None:
+    """A person takes a device off the roster: its link is told why and dropped (spec 01 §20 item 18)."""
+    core.save_roster(core.roster.remove(device_id))
+    peer = core.peers.get(device_id)
+    if peer is None or not peer.has_transport:
+        return
+    if peer.channel_open:
+        core.send(peer, Deny(reason="removed"), now)
+    lifecycle.drop(core, device_id, lifecycle.DENIED, now, linger=peer.channel_open)
+
+
+def _approve(core: Core, peer: Peer, now: Instant) -> None:
+    peer.approved_here = True
+    peer.local_approve_sent = True
+    core.send(peer, Approve(), now)
+    core.timers.set(Timer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
+    _evaluate(core, peer, now)
+
+
+def _evaluate(core: Core, peer: Peer, now: Instant) -> None:
+    if peer.authenticated and peer.local_approve_sent and peer.remote_approve_seen and not peer.is_live:
+        _activate(core, peer, now)
+
+
+def _activate(core: Core, peer: Peer, now: Instant) -> None:
+    """The edge into `active`, in the order of spec 04 §4.3."""
+    device_id = peer.device_id
+    peer.set_status(PeerStatus.ACTIVE)
+    peer.tier = STEADY
+    core.timers.cancel(Timer.APPROVE, device_id)
+    core.timers.cancel(Timer.PENDING_AGE, device_id)
+    roster = core.roster.meet(device_id, peer.label, now.wall_ms // 1000)
+    if roster is not core.roster:
+        core.save_roster(roster)
+    core.out.append(LinkUp(device_id, peer.epoch))
+    core.diag(now, "info", "peer", f"active: {short_id(device_id)}", {"peer": device_id})
+    core.emit(PeerApproved(core.network_id, device_id, peer.label))
+    core.refresh_phase()
+    shelving.reevaluate(core, now)
+    waiting.finish(core, device_id, None)
+    core.intents.clear(device_id)
+    gossip.advertise_roster(core, now)
+    gossip.advertise_state(core, now)

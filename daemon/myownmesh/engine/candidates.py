@@ -1,0 +1,24 @@
+"""Kinds of ICE candidates, read from their text (spec 04 §5.6)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final
+
+from myownmesh.protocol.views import CandidateKind
+
+_KINDS: Final = {
+    "host": CandidateKind.HOST,
+    "srflx": CandidateKind.SERVER_REFLEXIVE,
+    "prflx": CandidateKind.PEER_REFLEXIVE,
+    "relay": CandidateKind.RELAY,
+}
+
+
+def kind_of(candidate: str) -> CandidateKind:
+    """The kind is the word after `typ`; anything unreadable is `unknown`."""
+    words = candidate.split()
+    for word, following in itertools.pairwise(words):
+        if word == "typ":
+            return _KINDS.get(following, CandidateKind.UNKNOWN)
+    return CandidateKind.UNKNOWN

@@ -1,0 +1,43 @@
+"""What a network's record decides about its engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import field, frozen
+
+from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.modes import FullMesh
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.frames import NetworkKind
+    from myownmesh.protocol.modes import TopologyMode
+
+APP_VERSION: Final = "0.3.8"
+"""`hello.app_version`: the release that we are compatible with."""
+
+FEATURES: Final = (
+    "ring_topology",
+    "generic_rpc",
+    "typed_channels",
+    "capabilities_update",
+    "network_state_v1",
+)
+"""`hello.features`: what works here. Without `reliable_channels_v1` peers send plain channel frames (spec 01 §13.1)."""
+
+
+@frozen(kw_only=True)
+class EngineConfig:
+    """The record as the engine needs it; `Engine.configure` replaces it whole."""
+
+    kind: NetworkKind = "open"
+    auto_approve: bool = False
+    topology: TopologyMode = field(factory=FullMesh)
+    pinned_peers: frozenset[str] = frozenset()
+    """Bare device ids; dialled whatever the role rule says, never shelved."""
+    capabilities: Capabilities = field(factory=lambda: Capabilities(app_version=APP_VERSION))
+    """The advert at the start; `Engine.set_capabilities` replaces it."""
+    features: tuple[str, ...] = FEATURES
+    app_version: str | None = APP_VERSION
+    immediate_leave: bool = False
+    """Compatibility switch of spec 10 §3: a leave closes a live link at once."""

@@ -1,0 +1,142 @@
+"""The state that the engine's rooms share, and the few ways in which anything leaves the engine.
+
+One `Core` per network. The rooms (`lifecycle`, `handshake`, `negotiation`, …) are modules of functions over it;
+`engine.py` is the only place that wires inputs to them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from myownmesh.engine.actions import Emit, Publish, SaveRoster, SendFrame
+from myownmesh.engine.clockwatch import ClockWatch
+from myownmesh.engine.events import Diag, PhaseChanged
+from myownmesh.engine.intents import IntentBook
+from myownmesh.engine.memory import Memories
+from myownmesh.engine.phase import rollup
+from myownmesh.engine.timers import Timers
+from myownmesh.engine.timing import REACTIVE_ANNOUNCE_GAP_S
+from myownmesh.protocol.codec import FrameTooLarge, encode_frame
+from myownmesh.protocol.signals import Announce
+from myownmesh.protocol.traffic import Traffic
+from myownmesh.protocol.views import Phase
+
+if TYPE_CHECKING:
+    from myownmesh.engine.actions import Action
+    from myownmesh.engine.config import EngineConfig
+    from myownmesh.engine.diagnostics import Category
+    from myownmesh.engine.events import Level, MeshEvent
+    from myownmesh.engine.peer import Peer
+    from myownmesh.identity import Identity
+    from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.ids import Rng
+    from myownmesh.protocol.modes import TopologyMode
+    from myownmesh.protocol.signals import OutboundSignal
+    from myownmesh.protocol.views import PeerStatus
+    from myownmesh.roster import Roster
+
+
+class Core:
+    """Everything that one network's engine knows."""
+
+    def __init__(self, identity: Identity, network_id: str, config: EngineConfig, roster: Roster, rng: Rng) -> None:
+        self.identity = identity
+        self.me = identity.device_id
+        self.label = identity.label
+        self.network_id = network_id
+        self.config = config
+        self.topology: TopologyMode = config.topology
+        self.capabilities: Capabilities = config.capabilities
+        self.pins: set[str] = set(config.pinned_peers)
+        self.roster = roster
+        self.rng = rng
+
+        self.peers: dict[str, Peer] = {}
+        self.memories = Memories()
+        self.intents = IntentBook()
+        self.waiters: dict[str, list[int]] = {}
+        self.timers = Timers()
+        self.clock_watch = ClockWatch()
+        self.traffic = Traffic()
+        self.lingering: dict[str, tuple[str, int]] = {}
+        """Transports whose entry is gone but whose last frame must leave first; by linger key."""
+
+        self.phase = Phase.JOINING
+        self.signaling_up = False
+        self.leaving = False
+        self.out: list[Action] = []
+        self._next_epoch = 0
+        self._last_reactive_announce: float | None = None
+
+    # ── what leaves ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def emit(self, event: MeshEvent) -> None:
+        self.out.append(Emit(event))
+
+    def diag(
+        self, now: Instant, level: Level, category: Category, message: str, detail: dict[str, Any] | None = None
+    ) -> None:
+        self.out.append(Emit(Diag(now.wall_ms, self.network_id, level, category, message, detail)))
+
+    def publish(self, signal: OutboundSignal) -> None:
+        if isinstance(signal, Announce):
+            self.traffic.announces_tx += 1
+        else:
+            self.traffic.negotiation_tx += 1
+        self.out.append(Publish(signal))
+
+    def announce(self, now: Instant) -> None:
+        """Announce in answer to something; inside the gap it is dropped, never deferred (spec 04 §5.8)."""
+        last = self._last_reactive_announce
+        if last is None or now.mono - last >= REACTIVE_ANNOUNCE_GAP_S:
+            self._last_reactive_announce = now.mono
+            self.publish(Announce())
+
+    def send(self, peer: Peer, frame: Frame, now: Instant) -> None:
+        """Send a frame of ours; one that does not fit is reported instead (spec 01 §4.2)."""
+        try:
+            data = encode_frame(frame)
+        except FrameTooLarge as error:
+            self.diag(now, "error", "transport", f"cannot send {frame.KIND}: {error}", {"peer": peer.device_id})
+            return
+        self.send_encoded(peer, frame.KIND, data)
+
+    def send_encoded(self, peer: Peer, kind: str, data: bytes) -> None:
+        self.traffic.sent(kind, len(data))
+        self.out.append(SendFrame(peer.device_id, peer.epoch, kind, data))
+
+    def save_roster(self, roster: Roster) -> None:
+        self.roster = roster
+        self.out.append(SaveRoster())
+
+    # ── what is known ────────────────────────────────────────────────────────────────────────────────────────
+
+    def next_epoch(self) -> int:
+        """A number that no entry of this engine had before."""
+        epoch = self._next_epoch
+        self._next_epoch += 1
+        return epoch
+
+    def live_peers(self) -> list[Peer]:
+        return [peer for peer in self.peers.values() if peer.admitted]
+
+    def is_silent(self) -> bool:
+        return self.config.kind == "silent"
+
+    def is_rostered(self, device_id: str) -> bool:
+        return self.roster.is_authorized(device_id)
+
+    def refresh_phase(self) -> None:
+        """Tell clients when the peers amount to another phase; `joining` lasts until there is something to say."""
+        phase = rollup(peer.status for peer in self.peers.values())
+        if phase is Phase.ALONE and self.phase is Phase.JOINING and not self.signaling_up:
+            return
+        if phase is not self.phase:
+            prev, self.phase = self.phase, phase
+            self.emit(PhaseChanged(self.network_id, prev, phase))
+
+    def set_status(self, peer: Peer, status: PeerStatus) -> None:
+        peer.set_status(status)
+        self.refresh_phase()

@@ -1,0 +1,73 @@
+"""Links that we want by ourselves: connect, pins, lost links, manual reconnect (spec 04 §6.3–6.5, §7.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import keepalive, lifecycle, waiting
+from myownmesh.engine.actions import RedialRelays, WaiterDone
+from myownmesh.engine.decisions import Dial, on_command, on_intent
+from myownmesh.engine.peer import OpenedBy
+from myownmesh.engine.timers import Timer
+from myownmesh.engine.timing import STATE_WATCH_S
+from myownmesh.protocol.views import PeerStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from myownmesh.engine.core import Core
+    from myownmesh.protocol.clock import Instant
+
+
+def connect(core: Core, device_id: str, *, pin: bool, waiter: int | None, now: Instant) -> None:
+    """Dial a peer as offerer, whatever role and silence say; with `pin` from now on at every announce."""
+    if pin:
+        core.pins.add(device_id)
+    peer = core.peers.get(device_id)
+    if peer is not None and peer.status is PeerStatus.ACTIVE:
+        if waiter is not None:
+            core.out.append(WaiterDone(waiter, None))
+        return
+    if waiter is not None:
+        waiting.park(core, device_id, waiter)
+    if on_command(has_transport=peer is not None and peer.has_transport) is Dial.OFFER:
+        lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.COMMAND, now=now)
+    core.announce(now)
+
+
+def watch_intents(core: Core, now: Instant) -> None:
+    """The tick: re-offer to whom a link is wanted back."""
+    _retry(core, core.intents.due(now.mono), now)
+    if core.intents.needs_watch:
+        core.timers.set(Timer.INTENTS, "", now.mono + STATE_WATCH_S)
+
+
+def reconnect(core: Core, device_id: str | None, now: Instant) -> None:
+    """A person doubts the links: test those that are up, dial those that are wanted; no link that answers is cut."""
+    detail: dict[str, object] = {"manual": True}
+    if device_id is not None:
+        detail["peer"] = device_id
+    core.diag(now, "info", "network", "reconnecting on request", detail)
+    if device_id is None:
+        core.out.append(RedialRelays())
+    for peer in core.live_peers():
+        if device_id in (None, peer.device_id):
+            keepalive.test(core, peer, now)
+    wanted = core.intents.flush(now.mono)
+    _retry(core, wanted if device_id is None else [each for each in wanted if each == device_id], now)
+    core.announce(now)
+
+
+def _retry(core: Core, wanted: Iterable[str], now: Instant) -> None:
+    for device_id in wanted:
+        peer = core.peers.get(device_id)
+        decision = on_intent(
+            core.me,
+            device_id,
+            pinned=device_id in core.pins,
+            has_transport=peer is not None and peer.has_transport,
+        )
+        if decision is Dial.OFFER and now.mono >= core.memories.of(device_id).dial_not_before:
+            core.intents.attempted(device_id, now.mono)
+            core.announce(now)
+            lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.INTENT, now=now)

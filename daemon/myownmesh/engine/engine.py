@@ -1,0 +1,383 @@
+"""The connection engine of one network: inputs go in, actions come out (spec 04).
+
+Sans-IO: whoever drives it hands in every moment, frame, signal and link event, and carries out `actions()` in order
+after each call. It opens no socket, reads no clock and starts no task, so a whole mesh runs in a simulator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+from myownmesh.engine import (
+    approval,
+    dialling,
+    handshake,
+    intake,
+    keepalive,
+    lifecycle,
+    negotiation,
+    paths,
+    presence,
+    shelving,
+    views,
+    waiting,
+)
+from myownmesh.engine.actions import LinkDown
+from myownmesh.engine.core import Core
+from myownmesh.engine.errors import EngineError, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine.links import (
+    ChannelClosed,
+    ChannelOpened,
+    GatheringDone,
+    LocalCandidate,
+    LocalDescription,
+    NegotiationFailed,
+    PairSelected,
+    PathChanged,
+    RemoteApplied,
+)
+from myownmesh.engine.timers import Timer
+from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
+from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
+from myownmesh.protocol.codec import encode_frame
+from myownmesh.protocol.frames import Approve, CapabilitiesUpdate
+from myownmesh.protocol.modes import FullMesh
+from myownmesh.protocol.signals import (
+    AnswerReceived,
+    CandidateReceived,
+    Leave,
+    OfferReceived,
+    PeerAnnounced,
+    PeerLeft,
+)
+
+if TYPE_CHECKING:
+    from myownmesh.engine.actions import Action
+    from myownmesh.engine.config import EngineConfig
+    from myownmesh.engine.links import LinkEvent
+    from myownmesh.engine.peer import Peer
+    from myownmesh.identity import Identity
+    from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.ids import Rng
+    from myownmesh.protocol.modes import TopologyMode
+    from myownmesh.protocol.signals import InboundSignal
+    from myownmesh.protocol.traffic import Traffic
+    from myownmesh.protocol.views import PeerInfo, Phase
+    from myownmesh.roster import Roster
+
+
+class Outgoing(NamedTuple):
+    """An encoded frame and the link that it is for."""
+
+    peer: str
+    epoch: int
+    data: bytes
+
+
+class Engine:
+    """One network. `now` must not run backwards on its monotonic side.
+
+    Ids that are handed in are bare and valid (spec 01 §3.4). Nothing that a peer or the room sends makes a method
+    raise; commands raise `EngineError` before anything has changed.
+    """
+
+    def __init__(
+        self, identity: Identity, network_id: str, config: EngineConfig, roster: Roster, rng: Rng, now: Instant
+    ) -> None:
+        self._core = Core(identity, network_id, config, roster, rng)
+        self._created = now
+
+    # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self, now: Instant) -> None:
+        """Begin: from here on peers may be dialled."""
+        core = self._core
+        core.diag(now, "info", "engine", "driver starting", {"auto_approve": core.config.auto_approve})
+        core.timers.set(Timer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+
+    def signaling_is_up(self, now: Instant) -> None:
+        """A way into the room works: without peers the network is now `alone` and no longer `joining`."""
+        if not self._core.leaving:
+            self._core.signaling_up = True
+            self._core.refresh_phase()
+
+    def receive_signal(self, item: InboundSignal, now: Instant) -> None:
+        """Take one item of the room."""
+        core = self._core
+        if core.leaving or item.peer == core.me:
+            return
+        match item:
+            case PeerAnnounced(peer):
+                core.traffic.announces_rx += 1
+                presence.receive_announce(core, peer, now)
+            case OfferReceived(peer, sdp):
+                core.traffic.negotiation_rx += 1
+                negotiation.receive_offer(core, peer, sdp, now)
+            case AnswerReceived(peer, sdp):
+                core.traffic.negotiation_rx += 1
+                negotiation.receive_answer(core, peer, sdp, now)
+            case CandidateReceived(peer, candidate):
+                core.traffic.negotiation_rx += 1
+                negotiation.receive_candidate(core, peer, candidate, now)
+            case PeerLeft(peer):
+                core.traffic.negotiation_rx += 1
+                presence.receive_leave(core, peer, now)
+            case _:
+                assert_never(item)
+
+    def receive_link_event(self, peer: str, epoch: int, event: LinkEvent, now: Instant) -> None:
+        """Take what the session of `epoch` reports; reports of replaced sessions are ignored."""
+        core = self._core
+        entry = self._entry(peer, epoch)
+        if entry is None or core.leaving:
+            return
+        match event:
+            case LocalDescription():
+                negotiation.local_description(core, entry, event, now)
+            case LocalCandidate(candidate):
+                negotiation.local_candidate(core, entry, candidate)
+            case GatheringDone():
+                negotiation.gathering_done(core, entry, now)
+            case NegotiationFailed():
+                negotiation.failed(core, entry, event, now)
+            case RemoteApplied():
+                negotiation.remote_applied(core, entry, event, now)
+            case ChannelOpened():
+                if not entry.channel_open:
+                    handshake.start(core, entry, event, now)
+                    intake.replay_early(core, entry, now)
+            case ChannelClosed(reason):
+                core.diag(now, "warn", "transport", "channel closed", {"peer": peer, "reason": reason})
+                left = presence.has_just_left(entry, now.mono)
+                lifecycle.drop(core, peer, lifecycle.USER_LEFT if left else lifecycle.ICE_FAILED, now)
+            case PathChanged(state):
+                paths.changed(core, entry, state, now)
+            case PairSelected():
+                paths.pair_selected(core, entry, event, now)
+            case _:
+                assert_never(event)
+
+    def receive_frame(self, peer: str, epoch: int, data: bytes, now: Instant) -> None:
+        """Take one message of the data channel of `epoch`."""
+        core = self._core
+        entry = core.peers.get(peer)
+        if entry is not None and entry.epoch == epoch and not core.leaving:
+            intake.receive(core, entry, data, now)
+
+    def frame_lost(self, peer: str, epoch: int, kind: str, now: Instant) -> None:
+        """A frame of `SendFrame` did not leave within its 2 s. Only a lost approve matters; all else repeats."""
+        entry = self._entry(peer, epoch)
+        if entry is not None and kind == Approve.KIND and not self._core.leaving:
+            approval.approve_lost(self._core, entry, now)
+
+    def handle_timer(self, now: Instant) -> None:
+        """Do what is due; call it at or after `next_timer()`."""
+        core = self._core
+        while (key := core.timers.pop_due(now.mono)) is not None:
+            self._due(key[0], key[1], now)
+
+    def next_timer(self) -> float | None:
+        """Monotonic second of the next `handle_timer`."""
+        return self._core.timers.next()
+
+    def actions(self) -> list[Action]:
+        """Everything to be done since the last call, in order; the list is the caller's."""
+        out, self._core.out = self._core.out, []
+        return out
+
+    # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def approve(self, device_id: str, label: str, now: Instant) -> None:
+        """A person admits a device, seen or not."""
+        self._check_open()
+        approval.user_approves(self._core, device_id, label, now)
+
+    def remove(self, device_id: str, now: Instant) -> None:
+        """A person takes a device off the roster; its link ends as `denied`."""
+        self._check_open()
+        approval.user_removes(self._core, device_id, now)
+
+    def connect(self, peer: str, pin: bool, waiter: int | None, now: Instant) -> None:
+        """Dial a peer. `WaiterDone(waiter, …)` follows when it is active, dropped for good, or the network ends."""
+        self._check_open()
+        if peer == self._core.me:
+            raise EngineError("network: this is the id of this device; name a peer's")
+        dialling.connect(self._core, peer, pin=pin, waiter=waiter, now=now)
+
+    def abandon_waiter(self, waiter: int) -> None:
+        """The caller stopped waiting; the dial goes on."""
+        waiting.abandon(self._core, waiter)
+
+    def reconnect(self, peer: str | None, now: Instant) -> None:
+        """Test every link, or that to `peer`, and rebuild those that do not answer; None also redials the relays."""
+        self._check_open()
+        dialling.reconnect(self._core, peer, now)
+
+    def set_topology(self, mode: TopologyMode, now: Instant) -> None:
+        """Change the shape. Raises `EngineError` for shapes that this version cannot keep."""
+        self._check_open()
+        if not isinstance(mode, FullMesh):
+            raise EngineError("topology: this version keeps full meshes only; use full_mesh")
+        self._core.topology = mode
+        shelving.reevaluate(self._core, now)
+
+    def set_capabilities(self, capabilities: Capabilities, now: Instant) -> None:
+        """Replace the advert and tell every admitted peer. Raises `EngineError` above 48 KiB."""
+        self._check_open()
+        core = self._core
+        try:
+            core.capabilities = checked(capabilities)
+        except CapabilitiesTooLarge as error:
+            raise EngineError(str(error)) from error
+        for peer in core.live_peers():
+            if peer.takes("capabilities_update"):
+                core.send(peer, CapabilitiesUpdate(capabilities=core.capabilities), now)
+
+    def set_label(self, label: str) -> None:
+        """The label of the next hello; peers that are linked keep the old one (spec 01 §2.2)."""
+        self._core.label = label
+
+    def configure(self, config: EngineConfig, now: Instant) -> None:
+        """Take a changed network record. Advert and features count from the next hello on."""
+        self._check_open()
+        core = self._core
+        core.pins = (core.pins - core.config.pinned_peers) | config.pinned_peers
+        core.config = config
+        core.topology = config.topology
+        shelving.reevaluate(core, now)
+        approval.reconsider_all(core, now)
+
+    def leave(self, now: Instant) -> None:
+        """Announce the departure. After it nothing but `CloseSession` comes out, 0.25 s later or at `stop`."""
+        core = self._core
+        if core.leaving:
+            return
+        core.publish(Leave())
+        self._end_calls()
+        core.leaving = True
+        core.timers.clear()
+        core.timers.set(Timer.LEAVE_FLUSH, "", now.mono + LEAVE_FLUSH_S)
+
+    def stop(self, now: Instant) -> None:
+        """Close everything at once."""
+        core = self._core
+        if not core.leaving:
+            core.diag(now, "info", "engine", "driver stopping", {"reason": "shutdown command"})
+            self._end_calls()
+            core.leaving = True
+        lifecycle.close_all(core)
+
+    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def frame_for(self, peer: str, frame: Frame, now: Instant) -> Outgoing:
+        """Encode an application frame for an admitted peer; tell `note_sent` when it left.
+
+        Raises `PeerNotFound`, `PeerNotAdmitted`, `FrameTooLarge`.
+        """
+        entry = self._core.peers.get(peer)
+        if entry is None or self._core.leaving:
+            raise PeerNotFound(peer)
+        if not entry.admitted:
+            raise PeerNotAdmitted(peer)
+        return Outgoing(peer, entry.epoch, encode_frame(frame))
+
+    def note_sent(self, kind: str, nbytes: int) -> None:
+        """Count an application frame that left; frames of `SendFrame` are counted already."""
+        self._core.traffic.sent(kind, nbytes)
+
+    def broadcast_targets(self) -> list[tuple[str, int]]:
+        """Peer and epoch of every link that takes broadcasts."""
+        return [] if self._core.leaving else shelving.broadcast_targets(self._core)
+
+    # ── views ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def peers(self) -> list[PeerInfo]:
+        return [views.peer_info(peer) for peer in self._core.peers.values()]
+
+    @property
+    def phase(self) -> Phase:
+        return self._core.phase
+
+    @property
+    def topology(self) -> TopologyMode:
+        return self._core.topology
+
+    @property
+    def traffic(self) -> Traffic:
+        return self._core.traffic
+
+    @property
+    def roster(self) -> Roster:
+        return self._core.roster
+
+    @property
+    def pinned_peers(self) -> frozenset[str]:
+        """The pins of the record and those that `connect` added."""
+        return frozenset(self._core.pins)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _entry(self, peer: str, epoch: int) -> Peer | None:
+        entry = self._core.peers.get(peer)
+        return entry if entry is not None and entry.epoch == epoch else None
+
+    def _check_open(self) -> None:
+        if self._core.leaving:
+            raise EngineError(waiting.SHUT_DOWN)
+
+    def _end_calls(self) -> None:
+        core = self._core
+        waiting.shut_down(core)
+        for peer in core.live_peers():
+            core.out.append(LinkDown(peer.device_id, peer.epoch))
+
+    def _due(self, timer: Timer, peer: str, now: Instant) -> None:
+        core = self._core
+        match timer:
+            case Timer.HEARTBEAT:
+                keepalive.beat(core, now)
+            case Timer.INTENTS:
+                dialling.watch_intents(core, now)
+            case Timer.LEAVE_FLUSH:
+                lifecycle.close_all(core)
+            case Timer.DIAL_ANYWAY:
+                presence.dial_now(core, peer, now)
+            case Timer.LINGER:
+                lifecycle.close_lingering(core, peer)
+            case _:
+                if (entry := core.peers.get(peer)) is not None:
+                    self._link_due(timer, entry, now)
+
+    def _link_due(self, timer: Timer, entry: Peer, now: Instant) -> None:
+        core = self._core
+        match timer:
+            case Timer.CHANNEL_OPEN:
+                lifecycle.connect_timed_out(core, entry, now)
+            case Timer.REOFFER:
+                negotiation.reoffer_due(core, entry, now)
+            case Timer.GLARE_HOLD:
+                negotiation.hold_ended(core, entry, now)
+            case Timer.HELLO:
+                handshake.repeat_hello(core, entry, now)
+            case Timer.HANDSHAKE:
+                handshake.time_out(core, entry, now)
+            case Timer.APPROVE:
+                approval.repeat_approve(core, entry, now)
+            case Timer.PENDING_AGE:
+                lifecycle.drop(core, entry.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
+            case Timer.PROBE:
+                keepalive.judge_probe(core, entry, now)
+            case Timer.SUSPICION:
+                negotiation.look_closer(core, entry, now)
+            case Timer.PATH_FAILED:
+                paths.judge_failure(core, entry, now)
+            case Timer.LEAVE_PING:
+                presence.test_leave(core, entry, now)
+            case Timer.LEAVE_VERDICT:
+                presence.judge_leave(core, entry, now)
+            case Timer.HEARTBEAT | Timer.INTENTS | Timer.LEAVE_FLUSH | Timer.DIAL_ANYWAY | Timer.LINGER:
+                raise AssertionError(f"{timer} belongs to no transport")
+            case _:
+                assert_never(timer)

@@ -1,0 +1,168 @@
+"""Is an admitted link alive? Only inbound frames say so (spec 01 §8, 04 §7.5, §7.10)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import lifecycle
+from myownmesh.engine.clockwatch import WINDOW, median, skew_sample
+from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.links import PathState
+from myownmesh.engine.peer import ICE_RESTART, ICE_WATCHDOG
+from myownmesh.engine.timers import Timer
+from myownmesh.engine.timing import (
+    HEALTHY_SILENCE_S,
+    HEARTBEAT_INTERVAL_S,
+    LIVE_NUDGE_S,
+    PROBE_MIN_GAP_S,
+    PROBE_WAIT_S,
+    RESTART_IN_FLIGHT_S,
+    SILENCE_LIMIT_S,
+    STALE_INBOUND_S,
+    SUSPICION_WAIT_S,
+)
+from myownmesh.protocol.frames import Ping, Pong
+
+if TYPE_CHECKING:
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import Peer
+    from myownmesh.protocol.clock import Instant
+
+_ALIVE_PATHS = (PathState.CHECKING, PathState.CONNECTED, PathState.COMPLETED)
+_DEAD_PATHS = (PathState.DISCONNECTED, PathState.FAILED, PathState.CLOSED)
+
+
+def ping(core: Core, peer: Peer, now: Instant) -> None:
+    peer.last_ping_t = now.wall_ms
+    core.send(peer, Ping(t=now.wall_ms), now)
+
+
+def receive_ping(core: Core, peer: Peer, frame: Ping, now: Instant) -> None:
+    """Answer at once; a positive time is also a sample of the peer's clock."""
+    core.send(peer, Pong(t=frame.t), now)
+    if frame.t > 0:
+        if peer.skew_samples is None:
+            peer.skew_samples = deque(maxlen=WINDOW)
+        peer.skew_samples.append(skew_sample(frame.t, peer.rtt_ms, now.wall_ms))
+        peer.clock_skew_ms = median(peer.skew_samples)
+
+
+def receive_pong(peer: Peer, frame: Pong, now: Instant) -> None:
+    """Only the answer to our latest ping measures anything."""
+    if frame.t == peer.last_ping_t:
+        peer.rtt_ms = max(0, now.wall_ms - frame.t)
+
+
+def beat(core: Core, now: Instant) -> None:
+    """The heartbeat: ping everybody, look at our clock, drop whom nobody heard for 90 s."""
+    core.timers.set(Timer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+    live = core.live_peers()
+    for peer in live:
+        ping(core, peer, now)
+    _watch_clock(core, live, now)
+    dropped = False
+    for peer in live:
+        silence = peer.silent_for(now.mono)
+        if silence is not None and silence > SILENCE_LIMIT_S:
+            core.diag(now, "warn", "heartbeat", f"{short_id(peer.device_id)} is silent", {"peer": peer.device_id})
+            lifecycle.drop(core, peer.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
+            dropped = True
+    if dropped:
+        core.announce(now)
+
+
+def is_healthy(peer: Peer, mono: float) -> bool:
+    """An open channel on a path that works, with a recent frame: no announce of ours is needed (spec 03 §10.3)."""
+    silence = peer.silent_for(mono)
+    return peer.channel_open and silence is not None and silence <= HEALTHY_SILENCE_S and peer.path not in _DEAD_PATHS
+
+
+def nudge(core: Core, peer: Peer, now: Instant) -> None:
+    """A live peer announced itself: it may wait for a frame before it drops the link, or it may be a fresh process."""
+    if peer.last_nudge is None or now.mono - peer.last_nudge >= LIVE_NUDGE_S:
+        peer.last_nudge = now.mono
+        peer.frames_at_nudge = peer.frames_in
+        ping(core, peer, now)
+        core.timers.set(Timer.SUSPICION, peer.device_id, now.mono + SUSPICION_WAIT_S)
+
+
+def is_suspicious(peer: Peer) -> bool:
+    """Announced itself, was pinged, and sent nothing since."""
+    return peer.last_nudge is not None and peer.frames_in == peer.frames_at_nudge
+
+
+def clear_zombie(core: Core, peer: Peer, now: Instant) -> bool:
+    """Drop a link that is silent over a dead path when its peer turns up in signaling; True when dropped."""
+    silence = peer.silent_for(now.mono)
+    if silence is None or silence <= STALE_INBOUND_S or peer.path in _ALIVE_PATHS:
+        return False
+    if _recovering(peer, now.mono):
+        return False
+    core.diag(
+        now,
+        "info",
+        "signaling",
+        f"clearing the stale link to {short_id(peer.device_id)}",
+        {"peer": peer.device_id, "stale_inbound_ms": round(silence * 1000)},
+    )
+    lifecycle.drop(core, peer.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
+    return True
+
+
+def probe(core: Core, peer: Peer, now: Instant) -> None:
+    """A live but long silent peer announced itself: ping, and drop the link unless a frame comes in 1.5 s."""
+    silence = peer.silent_for(now.mono)
+    if not peer.is_live or silence is None or silence <= STALE_INBOUND_S or _recovering(peer, now.mono):
+        return
+    if peer.last_probe is not None and now.mono - peer.last_probe < PROBE_MIN_GAP_S:
+        return
+    core.diag(
+        now,
+        "debug",
+        "signaling",
+        f"probing {short_id(peer.device_id)}",
+        {"peer": peer.device_id, "stale_inbound_ms": round(silence * 1000)},
+    )
+    test(core, peer, now)
+
+
+def judge_probe(core: Core, peer: Peer, now: Instant) -> None:
+    """The probe's time is over."""
+    if peer.frames_in != peer.frames_at_probe:
+        return
+    core.diag(
+        now, "warn", "signaling", f"{short_id(peer.device_id)} did not answer the probe", {"peer": peer.device_id}
+    )
+    lifecycle.drop(core, peer.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
+    core.announce(now)
+
+
+def test(core: Core, peer: Peer, now: Instant) -> None:
+    """Ping, and rebuild the link unless a frame comes in 1.5 s."""
+    peer.last_probe = now.mono
+    peer.frames_at_probe = peer.frames_in
+    ping(core, peer, now)
+    core.timers.set(Timer.PROBE, peer.device_id, now.mono + PROBE_WAIT_S)
+
+
+def _recovering(peer: Peer, mono: float) -> bool:
+    return peer.tier in (ICE_RESTART, ICE_WATCHDOG) and mono - peer.tier_since < RESTART_IN_FLIGHT_S
+
+
+def _watch_clock(core: Core, live: list[Peer], now: Instant) -> None:
+    estimates = [peer.clock_skew_ms for peer in live if peer.clock_skew_ms is not None]
+    estimate = median(estimates)
+    match core.clock_watch.judge(estimate):
+        case "warn":
+            core.diag(
+                now,
+                "warn",
+                "clock",
+                "this device's clock differs from its peers'; set it, or signatures and times will be refused",
+                {"skew_ms": estimate, "peers": len(estimates)},
+            )
+        case "clear":
+            core.diag(now, "info", "clock", "this device's clock agrees with its peers' again", {"skew_ms": estimate})
+        case None:
+            pass

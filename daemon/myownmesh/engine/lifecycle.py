@@ -1,0 +1,190 @@
+"""How entries come and go: placeholders, transports, drops (spec 04 §5.2, §6.1, §15.2 item 28)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.engine import shelving, waiting
+from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSession
+from myownmesh.engine.decisions import Role, role
+from myownmesh.engine.diagnostics import reason_word, short_id
+from myownmesh.engine.events import PeerDropped, PeerSighted
+from myownmesh.engine.limits import MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
+from myownmesh.engine.peer import OpenedBy, OwnOffer, Peer
+from myownmesh.engine.timers import Timer
+from myownmesh.engine.timing import CHANNEL_OPEN_TIMEOUT_S, DENY_LINGER_S, INTENT_FIRST_LOOK_S
+from myownmesh.protocol.views import DropReason
+
+if TYPE_CHECKING:
+    from myownmesh.engine.core import Core
+    from myownmesh.protocol.clock import Instant
+
+DENIED: Final = DropReason("denied")
+ICE_FAILED: Final = DropReason("ice_failed")
+AUTH_FAILED: Final = DropReason("auth_failed")
+USER_LEFT: Final = DropReason("user_left")
+HEARTBEAT_TIMEOUT: Final = DropReason("heartbeat_timeout")
+
+_RECOVERABLE: Final = frozenset({"ice_failed", "heartbeat_timeout", "transport_error"})
+
+
+def note(core: Core, device_id: str, reason: str, now: Instant) -> None:
+    """List a peer that nobody dials now. Nothing happens when an entry exists."""
+    if device_id in core.peers:
+        return
+    placeholders = [peer for peer in core.peers.values() if not peer.has_transport]
+    if len(placeholders) >= MAX_PLACEHOLDERS:
+        del core.peers[placeholders[0].device_id]
+    core.peers[device_id] = Peer(device_id, core.next_epoch(), now.mono)
+    core.emit(PeerSighted(core.network_id, device_id))
+    core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
+    core.refresh_phase()
+
+
+def open_link(core: Core, device_id: str, *, offerer: bool, opened_by: OpenedBy, now: Instant) -> Peer:
+    """Open a transport to a peer that has none, in place of its placeholder; as offerer, offer at once."""
+    _make_room(core, device_id, now)
+    core.peers.pop(device_id, None)
+    core.emit(PeerSighted(core.network_id, device_id))
+    return _new_transport(core, device_id, offerer=offerer, opened_by=opened_by, now=now)
+
+
+def yield_link(core: Core, peer: Peer, now: Instant) -> Peer:
+    """Give up our own attempt for the peer's offer (glare, spec 04 §5.9); the entry lives on, so no event is due."""
+    core.peers.pop(peer.device_id)
+    core.timers.cancel_link(peer.device_id)
+    core.out.append(CloseSession(peer.device_id, peer.epoch))
+    return _new_transport(core, peer.device_id, offerer=False, opened_by=peer.opened_by, now=now)
+
+
+def make_offer(core: Core, peer: Peer, now: Instant) -> None:
+    """Ask the transport for an offer; it leaves when the session reports it."""
+    peer.own_offer = OwnOffer.BUILDING
+    peer.last_offer = now.mono
+    core.timers.cancel(Timer.REOFFER, peer.device_id)
+    core.out.append(MakeOffer(peer.device_id, peer.epoch))
+
+
+def drop(core: Core, device_id: str, reason: DropReason, now: Instant, *, linger: bool = False) -> None:
+    """End the entry of a peer for `reason` (spec 04 §6.1). With `linger` its last frame gets time to leave."""
+    peer = _remove(core, device_id, reason, now, linger=linger)
+    if reason.kind in _RECOVERABLE:
+        if peer is not None and _starts_window(peer):
+            want_back(core, device_id, now)
+    else:
+        core.intents.clear(device_id)
+        waiting.finish(core, device_id, f"network: connect {device_id}: {reason_word(reason.kind)}")
+    _after_drop(core, now)
+
+
+def drop_unproven(core: Core, device_id: str, reason: DropReason, now: Instant) -> None:
+    """End a link that failed before the peer proved itself, or that is abused: dialled again, but not soon.
+
+    Anybody on the signaling path can cause the first, so it is a failed attempt and no verdict (spec 01 §7.9).
+    """
+    _remove(core, device_id, reason, now, linger=False)
+    core.memories.of(device_id).failed_before_proof(now.mono)
+    want_back(core, device_id, now)
+    _after_drop(core, now)
+
+
+def connect_timed_out(core: Core, peer: Peer, now: Instant) -> None:
+    """The channel did not open in 30 s: only that counts, whatever the path says (spec 04 §7.4 step 4)."""
+    core.diag(
+        now,
+        "warn",
+        "ice",
+        f"no channel to {short_id(peer.device_id)} in time",
+        {"peer": peer.device_id, "connect_timeout_ms": round(CHANNEL_OPEN_TIMEOUT_S * 1000)},
+    )
+    drop(core, peer.device_id, ICE_FAILED, now)
+    core.announce(now)
+
+
+def want_back(core: Core, device_id: str, now: Instant) -> None:
+    """Record a reconnect intent if dialling this peer is our part (spec 04 §6.3)."""
+    pinned = device_id in core.pins
+    if pinned or role(core.me, device_id) is Role.OFFERER:
+        core.intents.record(device_id, now.mono, sticky=pinned)
+        if not core.timers.is_set(Timer.INTENTS, ""):
+            core.timers.set(Timer.INTENTS, "", now.mono + INTENT_FIRST_LOOK_S)
+
+
+def close_lingering(core: Core, key: str) -> None:
+    """The last frame had its time."""
+    device_id, epoch = core.lingering.pop(key)
+    core.out.append(CloseSession(device_id, epoch))
+
+
+def close_all(core: Core) -> None:
+    """Close every transport; nothing else is said."""
+    for device_id, epoch in core.lingering.values():
+        core.out.append(CloseSession(device_id, epoch))
+    core.lingering.clear()
+    for peer in core.peers.values():
+        if peer.has_transport:
+            core.out.append(CloseSession(peer.device_id, peer.epoch))
+    core.peers.clear()
+    core.timers.clear()
+
+
+def _new_transport(core: Core, device_id: str, *, offerer: bool, opened_by: OpenedBy, now: Instant) -> Peer:
+    peer = Peer(device_id, core.next_epoch(), now.mono, has_transport=True, offerer=offerer, opened_by=opened_by)
+    core.peers[device_id] = peer
+    core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
+    core.timers.set(Timer.CHANNEL_OPEN, device_id, now.mono + CHANNEL_OPEN_TIMEOUT_S)
+    as_role = Role.OFFERER if offerer else Role.ANSWERER
+    core.diag(now, "info", "peer", f"connecting to {short_id(device_id)}", {"peer": device_id, "role": as_role.value})
+    core.out.append(OpenSession(device_id, peer.epoch, offerer))
+    if offerer:
+        make_offer(core, peer, now)
+    core.refresh_phase()
+    return peer
+
+
+def _close(core: Core, peer: Peer, now: Instant, *, linger: bool) -> None:
+    core.timers.cancel_link(peer.device_id)
+    if peer.has_transport:
+        if linger:
+            key = f"{peer.device_id}/{peer.epoch}"
+            core.lingering[key] = (peer.device_id, peer.epoch)
+            core.timers.set(Timer.LINGER, key, now.mono + DENY_LINGER_S)
+        else:
+            core.out.append(CloseSession(peer.device_id, peer.epoch))
+    if peer.admitted:
+        core.out.append(LinkDown(peer.device_id, peer.epoch))
+
+
+def _remove(core: Core, device_id: str, reason: DropReason, now: Instant, *, linger: bool) -> Peer | None:
+    peer = core.peers.pop(device_id, None)
+    if peer is not None:
+        _close(core, peer, now, linger=linger)
+        word = reason_word(reason.kind)
+        core.diag(now, "warn", "peer", f"dropped {short_id(device_id)}: {word}", {"peer": device_id, "reason": word})
+        core.emit(PeerDropped(core.network_id, device_id, reason))
+    return peer
+
+
+def _after_drop(core: Core, now: Instant) -> None:
+    core.refresh_phase()
+    shelving.reevaluate(core, now)
+
+
+def _starts_window(peer: Peer) -> bool:
+    """A retry that failed keeps the window of the loss that it answers; everything else opens a new one."""
+    return peer.has_transport and (peer.channel_open or peer.opened_by is not OpenedBy.INTENT)
+
+
+def _make_room(core: Core, device_id: str, now: Instant) -> None:
+    """Unproven strangers share a fixed number of transports; the oldest gives way to the newest."""
+    if core.is_rostered(device_id):
+        return
+    unproven = [
+        peer.device_id
+        for peer in core.peers.values()
+        if peer.has_transport and not peer.authenticated and not core.is_rostered(peer.device_id)
+    ]
+    if len(unproven) >= MAX_UNPROVEN_LINKS:
+        oldest = unproven[0]
+        drop(core, oldest, ICE_FAILED, now)
+        core.intents.clear(oldest)

@@ -1,0 +1,69 @@
+"""Bounds on what others can make us do or keep."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define
+
+MAX_UNPROVEN_LINKS: Final = 64
+"""Transports to ids that have not authenticated and are not rostered; the oldest gives way (spec 04 §15.2 item 28)."""
+
+NEW_LINKS_PER_S: Final = 4.0
+"""Per id: transports that inbound offers and answers may open (same item)."""
+
+MAX_PLACEHOLDERS: Final = 1024
+"""Peers that are known from signaling only; the oldest is forgotten."""
+
+MAX_PENDING_APPROVALS: Final = 64
+"""Links that wait for a person; the oldest gives way."""
+
+MAX_REMEMBERED_PEERS: Final = 1024
+"""Ids of which something is kept beside their link; the one touched longest ago is forgotten."""
+
+MAX_EARLY_CANDIDATES: Final = 64
+"""[EARLY_CANDIDATES] Per peer, oldest out first."""
+
+MAX_INTENTS: Final = 256
+"""Reconnect intents; the plain one that ends first gives way."""
+
+MAX_WAITERS: Final = 1024
+"""Callers that wait for a connect, over all peers."""
+
+MAX_EARLY_FRAMES: Final = 8
+"""Frames that may come before the channel's own open event; a handshake has three."""
+
+CONTROL_FRAMES_PER_S: Final = 50.0
+CONTROL_FRAMES_BURST: Final = 200.0
+"""Per link: frames that cost work of ours (handshake, keepalive, gossip) and refused ones (spec 01 §20 item 25)."""
+
+MAX_THROTTLED_FRAMES: Final = 2000
+"""Per link: frames above that rate before the link is dropped; at twice the rate it takes 40 s."""
+
+
+@define
+class TokenBucket:
+    """`burst` tokens at most, refilled at `rate` per second; lazily, without a timer."""
+
+    rate: float
+    burst: float
+    tokens: float
+    updated: float
+
+    @classmethod
+    def full(cls, rate: float, burst: float, mono: float) -> TokenBucket:
+        return cls(rate, burst, burst, mono)
+
+    def take(self, mono: float) -> bool:
+        """Take one token; False when there is none."""
+        self.tokens = min(self.burst, self.tokens + self.rate * max(0.0, mono - self.updated))
+        self.updated = mono
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+
+def is_power_of_two(count: int) -> bool:
+    """True for 1, 2, 4, 8 …: the counts at which a repeated complaint is logged again (spec 01 §5)."""
+    return count > 0 and count & (count - 1) == 0

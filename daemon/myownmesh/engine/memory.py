@@ -1,0 +1,76 @@
+"""What is remembered about an id beside its link: it survives drops and is bounded (spec 04 §5.6; 01 §7.9)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
+
+from attrs import Factory, define
+
+from myownmesh.engine.limits import MAX_EARLY_CANDIDATES, MAX_REMEMBERED_PEERS, NEW_LINKS_PER_S, TokenBucket
+from myownmesh.engine.timing import EARLY_CANDIDATE_AGE_S, FAILED_DIAL_FIRST_S, FAILED_DIAL_MAX_S
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.signals import Candidate
+
+
+@define(eq=False)
+class PeerMemory:
+    """One id."""
+
+    candidates: deque[tuple[float, Candidate]] = Factory(lambda: deque(maxlen=MAX_EARLY_CANDIDATES))
+    """Remote candidates with their time of arrival, oldest first."""
+    new_links: TokenBucket | None = None
+    dialled_anyway_at: float | None = None
+    dial_not_before: float = 0.0
+    """Monotonic second before which we do not dial, because the last links failed before authentication."""
+    next_dial_delay: float = FAILED_DIAL_FIRST_S
+
+    def keep(self, candidate: Candidate, mono: float) -> None:
+        self.candidates.append((mono, candidate))
+
+    def fresh_candidates(self, mono: float) -> list[Candidate]:
+        """The kept candidates that are young enough, oldest first; the others are forgotten."""
+        kept = self.candidates
+        while kept and mono - kept[0][0] >= EARLY_CANDIDATE_AGE_S:
+            kept.popleft()
+        return [candidate for _, candidate in kept]
+
+    def may_open_link(self, mono: float) -> bool:
+        """Take one of the links per second that this id's offers may open."""
+        if self.new_links is None:
+            self.new_links = TokenBucket.full(NEW_LINKS_PER_S, NEW_LINKS_PER_S, mono)
+        return self.new_links.take(mono)
+
+    def failed_before_proof(self, mono: float) -> None:
+        """Delay the next dial: 5 s, doubled at each further failure, 300 s at most."""
+        self.dial_not_before = mono + self.next_dial_delay
+        self.next_dial_delay = min(2 * self.next_dial_delay, FAILED_DIAL_MAX_S)
+
+    def proved(self) -> None:
+        self.dial_not_before = 0.0
+        self.next_dial_delay = FAILED_DIAL_FIRST_S
+
+
+class Memories:
+    """The memories of at most `MAX_REMEMBERED_PEERS` ids."""
+
+    def __init__(self) -> None:
+        self._by_peer: OrderedDict[str, PeerMemory] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_peer)
+
+    def of(self, peer: str) -> PeerMemory:
+        """The memory of `peer`, made if there is none."""
+        memory = self._by_peer.get(peer)
+        if memory is None:
+            memory = self._by_peer[peer] = PeerMemory()
+            if len(self._by_peer) > MAX_REMEMBERED_PEERS:
+                self._by_peer.popitem(last=False)
+        else:
+            self._by_peer.move_to_end(peer)
+        return memory
+
+    def get(self, peer: str) -> PeerMemory | None:
+        return self._by_peer.get(peer)

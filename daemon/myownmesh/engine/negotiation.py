@@ -1,0 +1,285 @@
+"""Offers, answers and candidates: who may change which transport (spec 04 §5.4–5.9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import keepalive, lifecycle
+from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
+from myownmesh.engine.candidates import kind_of
+from myownmesh.engine.decisions import Dial, Role, on_unmatched_answer, role
+from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.links import SdpType
+from myownmesh.engine.peer import OpenedBy, OwnOffer
+from myownmesh.engine.timers import Timer
+from myownmesh.engine.timing import GLARE_HOLD_S, OFFER_REPEAT_S, REOFFER_GAP_S, STUCK_AGE_S
+from myownmesh.protocol.binding import first_fingerprint
+from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
+from myownmesh.protocol.views import PeerStatus
+
+if TYPE_CHECKING:
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.links import LocalDescription, NegotiationFailed, RemoteApplied
+    from myownmesh.engine.peer import Peer
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.signals import Candidate
+
+
+# ── what the peer sends ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
+    """An offer is the universal "please connect": it is answered whatever role, silence and shape say."""
+    core.diag(
+        now, "debug", "signaling", f"offer from {short_id(device_id)}", {"peer": device_id, "sdp_bytes": len(sdp)}
+    )
+    core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
+    peer = core.peers.get(device_id)
+    if peer is not None and keepalive.clear_zombie(core, peer, now):
+        peer = None
+    if peer is None or not peer.has_transport:
+        _answer_afresh(core, device_id, sdp, now)
+        return
+    if sdp == peer.last_remote_offer:
+        return  # a relay's second copy; applying one offer twice wedges a transport
+    if (why := _why_rebuild(peer, sdp, now.mono)) is not None:
+        if core.memories.of(device_id).may_open_link(now.mono):
+            core.diag(
+                now, "info", "signaling", f"rebuilding for {short_id(device_id)}", {"peer": device_id, "reason": why}
+            )
+            lifecycle.drop(core, device_id, lifecycle.ICE_FAILED, now)
+            _take_afresh(core, device_id, sdp, now)
+    elif peer.own_offer is OwnOffer.NONE or peer.remote_sdp_set:
+        peer.own_offer = OwnOffer.NONE  # the session rolls an open one back
+        _take(core, peer, sdp)
+    elif role(core.me, device_id) is Role.ANSWERER:
+        _yield(core, peer, sdp, now)
+    else:
+        if peer.held_offer is None:
+            core.timers.set(Timer.GLARE_HOLD, device_id, now.mono + GLARE_HOLD_S)
+        peer.held_offer = sdp
+
+
+def hold_ended(core: Core, peer: Peer, now: Instant) -> None:
+    """Our offer was not answered while the peer's waited: the peer never yields, so we do."""
+    held, peer.held_offer = peer.held_offer, None
+    if held is not None and peer.own_offer is not OwnOffer.NONE and not peer.remote_sdp_set:
+        _yield(core, peer, held, now)
+
+
+def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
+    """Apply an answer that this transport waits for; anything else makes the offering side offer again."""
+    core.diag(
+        now, "debug", "signaling", f"answer from {short_id(device_id)}", {"peer": device_id, "sdp_bytes": len(sdp)}
+    )
+    peer = core.peers.get(device_id)
+    if peer is None or not peer.has_transport:
+        core.diag(now, "warn", "signaling", "answer without a transport", {"peer": device_id, "sdp_type": "answer"})
+        recover(core, device_id, now)
+        return
+    if peer.own_offer is not OwnOffer.OPEN:
+        core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "not_awaiting_answer"})
+        recover(core, device_id, now)
+        return
+    if peer.remote_fingerprint is not None and first_fingerprint(sdp) != peer.remote_fingerprint:
+        _answered_by_another(core, peer, now)
+        return
+    peer.own_offer = OwnOffer.NONE
+    core.timers.cancel(Timer.REOFFER, device_id)
+    core.out.append(TakeAnswer(device_id, peer.epoch, sdp))
+
+
+def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Instant) -> None:
+    """Keep it for descriptions that are still under way, and use it now if the transport can (spec 04 §5.6)."""
+    if not candidate.candidate:
+        return
+    core.memories.of(device_id).keep(candidate, now.mono)
+    peer = core.peers.get(device_id)
+    if peer is None or not peer.has_transport:
+        return
+    kind = kind_of(candidate.candidate)
+    peer.remote_candidates[kind] = peer.remote_candidates.get(kind, 0) + 1
+    if peer.remote_sdp_set:
+        core.out.append(AddCandidate(device_id, peer.epoch, candidate))
+
+
+# ── what our transport reports ───────────────────────────────────────────────────────────────────────────────────
+
+
+def local_description(core: Core, peer: Peer, event: LocalDescription, now: Instant) -> None:
+    """Our offer or answer is ready: send it."""
+    detail = {"peer": peer.device_id, "sdp_bytes": len(event.sdp)}
+    if event.type is SdpType.ANSWER:
+        core.publish(SendAnswer(peer.device_id, event.sdp))
+        core.diag(now, "debug", "signaling", f"answer to {short_id(peer.device_id)}", detail)
+        return
+    if peer.own_offer is not OwnOffer.BUILDING:
+        return  # the peer's offer overtook it
+    peer.own_offer = OwnOffer.OPEN
+    peer.last_offer = now.mono
+    core.publish(SendOffer(peer.device_id, event.sdp))
+    core.diag(now, "debug", "signaling", f"offer to {short_id(peer.device_id)}", detail)
+    if not peer.remote_sdp_set:
+        core.timers.set(Timer.REOFFER, peer.device_id, now.mono + OFFER_REPEAT_S)
+
+
+def local_candidate(core: Core, peer: Peer, candidate: Candidate) -> None:
+    """Every candidate of ours is sent at once, behind its description."""
+    kind = kind_of(candidate.candidate)
+    peer.local_candidates[kind] = peer.local_candidates.get(kind, 0) + 1
+    core.publish(SendCandidate(peer.device_id, candidate))
+
+
+def gathering_done(core: Core, peer: Peer, now: Instant) -> None:
+    """Only logged: no end of candidates exists on the wire."""
+    counts = {kind.value: count for kind, count in peer.local_candidates.items()}
+    detail = {
+        "peer": peer.device_id,
+        "host": counts.get("host", 0),
+        "srflx": counts.get("server_reflexive", 0),
+        "relay": counts.get("relay", 0),
+    }
+    core.diag(now, "debug", "ice", "gathering done", detail)
+
+
+def remote_applied(core: Core, peer: Peer, event: RemoteApplied, now: Instant) -> None:
+    """A description of the peer is in force: candidates that came before it may count now."""
+    peer.remote_sdp_set = True
+    if event.fingerprint is not None:
+        peer.remote_fingerprint = event.fingerprint
+    peer.held_offer = None
+    core.timers.cancel(Timer.GLARE_HOLD, peer.device_id)
+    if peer.own_offer is not OwnOffer.OPEN:
+        core.timers.cancel(Timer.REOFFER, peer.device_id)
+    memory = core.memories.get(peer.device_id)
+    if memory is None:
+        return
+    candidates = memory.fresh_candidates(now.mono)
+    for candidate in candidates:
+        core.out.append(AddCandidate(peer.device_id, peer.epoch, candidate))
+    if candidates:
+        core.diag(
+            now,
+            "debug",
+            "ice",
+            "early candidates applied",
+            {"peer": peer.device_id, "count": len(candidates)},
+        )
+
+
+def failed(core: Core, peer: Peer, event: NegotiationFailed, now: Instant) -> None:
+    """A description could not be built or applied; the session is as it was."""
+    core.diag(
+        now,
+        "error",
+        "signaling",
+        f"{'own' if event.local else 'remote'} {event.type.value} of {short_id(peer.device_id)} is unusable",
+        {"peer": peer.device_id, "sdp_type": event.type.value, "error": event.error},
+    )
+    if event.type is SdpType.OFFER:
+        if event.local:
+            peer.own_offer = OwnOffer.NONE
+        else:
+            peer.last_remote_offer = None
+    elif not event.local:
+        recover(core, peer.device_id, now)
+
+
+# ── offering again ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reoffer(core: Core, peer: Peer, now: Instant) -> None:
+    """Offer again on the same transport, or once at the end of the gap (spec 04 §5.8)."""
+    if not peer.offerer or peer.own_offer is OwnOffer.BUILDING:
+        return
+    if peer.last_offer is not None and now.mono - peer.last_offer < REOFFER_GAP_S:
+        if not peer.remote_sdp_set:
+            core.timers.set(Timer.REOFFER, peer.device_id, peer.last_offer + REOFFER_GAP_S)
+        return
+    core.diag(now, "debug", "signaling", f"offering again to {short_id(peer.device_id)}", {"peer": peer.device_id})
+    lifecycle.make_offer(core, peer, now)
+
+
+def reoffer_due(core: Core, peer: Peer, now: Instant) -> None:
+    """The postponed offer, unless an answer or offer has come meanwhile."""
+    if peer.status is PeerStatus.SIGHTED and not peer.remote_sdp_set:
+        reoffer(core, peer, now)
+
+
+def recover(core: Core, device_id: str, now: Instant) -> None:
+    """Somebody answered what we do not ask (any more): if offering is our part, offer again (spec 04 §5.5)."""
+    peer = core.peers.get(device_id)
+    has_transport = peer is not None and peer.has_transport
+    match on_unmatched_answer(core.me, device_id, has_transport=has_transport):
+        case Dial.OFFER:
+            memory = core.memories.of(device_id)
+            if now.mono >= memory.dial_not_before and memory.may_open_link(now.mono):
+                lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
+        case Dial.KEEP:
+            if peer is not None:
+                reoffer(core, peer, now)
+        case _:
+            pass
+
+
+def look_closer(core: Core, peer: Peer, now: Instant) -> None:
+    """A live peer announced itself and has not answered our ping yet: a fresh process would not know this link.
+
+    A plain re-offer tells: a process that knows the link answers with its certificate, a fresh one with another.
+    Where offering is the peer's part our announce lets it.
+    """
+    if not peer.is_live or not keepalive.is_suspicious(peer):
+        return
+    if role(core.me, peer.device_id) is Role.ANSWERER:
+        core.announce(now)
+    elif peer.own_offer is not OwnOffer.BUILDING and (
+        peer.last_offer is None or now.mono - peer.last_offer >= REOFFER_GAP_S
+    ):
+        lifecycle.make_offer(core, peer, now)
+
+
+# ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _why_rebuild(peer: Peer, sdp: str, mono: float) -> str | None:
+    fingerprint = first_fingerprint(sdp)
+    if peer.remote_fingerprint is not None and fingerprint is not None and fingerprint != peer.remote_fingerprint:
+        return "peer_rebuilt"
+    if not peer.channel_open and mono - peer.opened_at >= STUCK_AGE_S:
+        return "stuck_connecting"
+    return None
+
+
+def _answer_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
+    if core.memories.of(device_id).may_open_link(now.mono):
+        _take_afresh(core, device_id, sdp, now)
+
+
+def _take_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
+    peer = lifecycle.open_link(core, device_id, offerer=False, opened_by=OpenedBy.OFFER, now=now)
+    _take(core, peer, sdp)
+
+
+def _yield(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
+    if core.memories.of(peer.device_id).may_open_link(now.mono):
+        _take(core, lifecycle.yield_link(core, peer, now), sdp)
+
+
+def _take(core: Core, peer: Peer, sdp: str) -> None:
+    peer.last_remote_offer = sdp
+    core.out.append(TakeOffer(peer.device_id, peer.epoch, sdp))
+
+
+def _answered_by_another(core: Core, peer: Peer, now: Instant) -> None:
+    """The answer names another certificate than the link's: a fresh process if the link is mute, else a forgery."""
+    device_id = peer.device_id
+    if role(core.me, device_id) is Role.ANSWERER or not (peer.is_live and keepalive.is_suspicious(peer)):
+        core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "other_fingerprint"})
+        return
+    if not core.memories.of(device_id).may_open_link(now.mono):
+        return
+    core.diag(
+        now, "info", "signaling", f"rebuilding for {short_id(device_id)}", {"peer": device_id, "reason": "peer_rebuilt"}
+    )
+    lifecycle.drop(core, device_id, lifecycle.ICE_FAILED, now)
+    lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)

@@ -1,0 +1,25 @@
+"""Where a network stands, from where its peers stand (spec 04 §9.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.protocol.views import PeerStatus, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LIVE = frozenset({PeerStatus.ACTIVE, PeerStatus.SHELVED})
+_ON_THE_WAY = frozenset({PeerStatus.PENDING_APPROVAL, PeerStatus.HANDSHAKING, PeerStatus.SIGHTED})
+
+
+def rollup(statuses: Iterable[PeerStatus]) -> Phase:
+    """The phase that these peers amount to; without any it is `alone`."""
+    present = set(statuses)
+    if present & _LIVE:
+        return Phase.ACTIVE
+    if present & _ON_THE_WAY:
+        return Phase.DISCOVERING
+    if PeerStatus.RECONNECTING in present:
+        return Phase.DEGRADED
+    return Phase.ALONE

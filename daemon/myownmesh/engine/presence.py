@@ -1,0 +1,120 @@
+"""What an announce or a leave of a peer causes (spec 04 §5.3, §5.7; 03 §12.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import keepalive, lifecycle, negotiation
+from myownmesh.engine.decisions import Dial, Role, on_announce, role
+from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.peer import OpenedBy
+from myownmesh.engine.timers import Timer
+from myownmesh.engine.timing import (
+    DIAL_ANYWAY_GAP_S,
+    DIAL_ANYWAY_S,
+    LEAVE_CLOSE_WINDOW_S,
+    LEAVE_PING_AFTER_S,
+    PROBE_WAIT_S,
+)
+from myownmesh.protocol.views import PeerStatus
+
+if TYPE_CHECKING:
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import Peer
+    from myownmesh.protocol.clock import Instant
+
+
+def receive_announce(core: Core, device_id: str, now: Instant) -> None:
+    """A peer is in the room: reflect, look after the link that there is, or decide about a new one."""
+    own_role = role(core.me, device_id)
+    core.diag(
+        now, "debug", "signaling", f"{short_id(device_id)} announced", {"peer": device_id, "role": own_role.value}
+    )
+    peer = core.peers.get(device_id)
+    if peer is None or not keepalive.is_healthy(peer, now.mono):
+        core.announce(now)
+    if peer is not None and peer.has_transport:
+        if own_role is Role.OFFERER and peer.status is PeerStatus.SIGHTED:
+            negotiation.reoffer(core, peer, now)
+        if peer.is_live:
+            keepalive.nudge(core, peer, now)
+        if not keepalive.clear_zombie(core, peer, now):
+            keepalive.probe(core, peer, now)
+    _decide(core, device_id, now)
+
+
+def dial_now(core: Core, device_id: str, now: Instant) -> None:
+    """DIAL_ANYWAY ended, or the delay after failed attempts: dial if nobody has meanwhile."""
+    match _decision(core, device_id):
+        case Dial.WAIT:
+            core.memories.of(device_id).dialled_anyway_at = now.mono
+        case Dial.OFFER:
+            pass
+        case _:
+            return
+    lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
+
+
+def receive_leave(core: Core, device_id: str, now: Instant) -> None:
+    """Believe a leave only as far as the link bears it out: anybody in the room can forge one."""
+    core.diag(now, "info", "signaling", f"{short_id(device_id)} left", {"peer": device_id})
+    core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
+    peer = core.peers.get(device_id)
+    if peer is None or not peer.channel_open or core.config.immediate_leave:
+        lifecycle.drop(core, device_id, lifecycle.USER_LEFT, now)
+    elif peer.left_at is None or now.mono - peer.left_at > LEAVE_CLOSE_WINDOW_S:
+        peer.left_at = now.mono
+        core.timers.set(Timer.LEAVE_PING, device_id, now.mono + LEAVE_PING_AFTER_S)
+
+
+def test_leave(core: Core, peer: Peer, now: Instant) -> None:
+    """The channel outlived the leave: whoever left answers no more pings by now."""
+    peer.frames_at_leave = peer.frames_in
+    keepalive.ping(core, peer, now)
+    core.timers.set(Timer.LEAVE_VERDICT, peer.device_id, now.mono + PROBE_WAIT_S)
+
+
+def judge_leave(core: Core, peer: Peer, now: Instant) -> None:
+    """A frame since the ping refutes the leave."""
+    if peer.frames_in == peer.frames_at_leave:
+        lifecycle.drop(core, peer.device_id, lifecycle.USER_LEFT, now)
+
+
+def has_just_left(peer: Peer, mono: float) -> bool:
+    """A channel that closes now was left, not lost."""
+    return peer.left_at is not None and mono - peer.left_at <= LEAVE_CLOSE_WINDOW_S
+
+
+def _decision(core: Core, device_id: str) -> Dial:
+    peer = core.peers.get(device_id)
+    return on_announce(
+        core.me,
+        device_id,
+        pinned=device_id in core.pins,
+        silent=core.is_silent(),
+        has_entry=peer is not None,
+        has_transport=peer is not None and peer.has_transport,
+    )
+
+
+def _decide(core: Core, device_id: str, now: Instant) -> None:
+    """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer."""
+    decision = _decision(core, device_id)
+    memory = core.memories.of(device_id)
+    match decision:
+        case Dial.OFFER if now.mono >= memory.dial_not_before:
+            lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
+        case Dial.OFFER:
+            lifecycle.note(core, device_id, "waiting after failed attempts", now)
+            core.timers.set(Timer.DIAL_ANYWAY, device_id, memory.dial_not_before)
+        case Dial.WAIT:
+            lifecycle.note(core, device_id, "waiting for its offer", now)
+            if not core.timers.is_set(Timer.DIAL_ANYWAY, device_id):
+                at = max(now.mono + DIAL_ANYWAY_S, memory.dial_not_before)
+                if memory.dialled_anyway_at is not None:
+                    at = max(at, memory.dialled_anyway_at + DIAL_ANYWAY_GAP_S)
+                core.timers.set(Timer.DIAL_ANYWAY, device_id, at)
+        case Dial.NOTE:
+            lifecycle.note(core, device_id, "silent network", now)
+        case _:
+            pass

@@ -1,0 +1,43 @@
+"""What admitted peers tell us about the roster (spec 01 §15.4). Signed logs are not read here: they are ignored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import approval, gossip
+from myownmesh.protocol.ids import pubkey_part
+
+if TYPE_CHECKING:
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import Peer
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.frames import NetworkState, RosterEntries, RosterSummary
+
+
+def receive_summary(core: Core, peer: Peer, summary: RosterSummary, now: Instant) -> None:
+    """Pull when the memberships differ. On an open network they always do: each side omits itself."""
+    if not core.is_silent() and summary.root != core.roster.membership_root():
+        gossip.request_roster(core, peer, summary.root, (0, 0), now)
+
+
+def receive_state(core: Core, peer: Peer, state: NetworkState, now: Instant) -> None:
+    """Pull when the peer is ahead in anything."""
+    counts = (state.transitions_count, state.member_log_count)
+    if not core.is_silent() and (any(counts) or state.roster_root != core.roster.membership_root()):
+        gossip.request_roster(core, peer, state.roster_root, counts, now)
+
+
+def receive_entries(core: Core, peer: Peer, frame: RosterEntries, now: Instant) -> None:
+    """Add whom we do not know; never refresh, never remove. On closed networks only signed logs count."""
+    if core.config.kind == "closed":
+        return
+    roster = core.roster
+    for entry in frame.entries:
+        if pubkey_part(entry.device_id) != core.me:
+            roster = roster.merge(entry.device_id, entry.label, now.wall_ms // 1000, entry.role)
+    if roster is core.roster:
+        return
+    core.save_roster(roster)
+    core.diag(now, "info", "roster", "learnt of new members", {"peer": peer.device_id, "count": len(roster.entries)})
+    gossip.advertise_roster(core, now)
+    approval.reconsider_all(core, now)

@@ -1,0 +1,60 @@
+"""Whom we prefer among admitted peers, and telling the others (spec 04 §8.5).
+
+Full mesh prefers everybody. A shape that does not will hand its preferred set to `reevaluate`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.engine.events import PeerShelved, PeerUnshelved
+from myownmesh.protocol.frames import Shelve, Unshelve
+from myownmesh.protocol.views import PeerStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import Peer
+    from myownmesh.protocol.clock import Instant
+
+SHELVE_REASON: Final = "topology-rebalance"
+
+
+def reevaluate(core: Core, now: Instant, preferred: AbstractSet[str] | None = None) -> None:
+    """Shelve whom we do not prefer and take back whom we do; `None` prefers everybody. Pins are always preferred."""
+    for peer in core.live_peers():
+        shelve = preferred is not None and peer.device_id not in preferred and peer.device_id not in core.pins
+        if shelve == peer.local_shelved:
+            continue
+        peer.local_shelved = shelve
+        if shelve:
+            core.set_status(peer, PeerStatus.SHELVED)
+            core.send(peer, Shelve(reason=SHELVE_REASON), now)
+            core.emit(PeerShelved(core.network_id, peer.device_id, SHELVE_REASON, by_us=True))
+        else:
+            core.set_status(peer, PeerStatus.ACTIVE)
+            core.send(peer, Unshelve(), now)
+            core.emit(PeerUnshelved(core.network_id, peer.device_id, by_us=True))
+
+
+def receive_shelve(core: Core, peer: Peer, frame: Shelve) -> None:
+    """The peer does not prefer us; its broadcasts and ours skip this link, all else flows."""
+    if not peer.remote_shelved:
+        peer.remote_shelved = True
+        core.emit(PeerShelved(core.network_id, peer.device_id, frame.reason, by_us=False))
+
+
+def receive_unshelve(core: Core, peer: Peer) -> None:
+    if peer.remote_shelved:
+        peer.remote_shelved = False
+        core.emit(PeerUnshelved(core.network_id, peer.device_id, by_us=False))
+
+
+def broadcast_targets(core: Core) -> list[tuple[str, int]]:
+    """Peer and epoch of every link that takes broadcasts (spec 04 §8.7)."""
+    return [
+        (peer.device_id, peer.epoch)
+        for peer in core.peers.values()
+        if peer.status is PeerStatus.ACTIVE and not peer.local_shelved and not peer.remote_shelved
+    ]

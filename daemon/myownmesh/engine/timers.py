@@ -1,0 +1,91 @@
+"""Deadlines of one engine, kept in a heap; setting one again moves it, cancelling costs nothing."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from heapq import heapify, heappop, heappush
+
+
+class Timer(Enum):
+    """What a deadline is for. The second group belongs to one transport and dies with it."""
+
+    HEARTBEAT = auto()
+    INTENTS = auto()
+    LEAVE_FLUSH = auto()
+    DIAL_ANYWAY = auto()
+    LINGER = auto()
+
+    CHANNEL_OPEN = auto()
+    REOFFER = auto()
+    GLARE_HOLD = auto()
+    HELLO = auto()
+    HANDSHAKE = auto()
+    APPROVE = auto()
+    PENDING_AGE = auto()
+    PROBE = auto()
+    SUSPICION = auto()
+    PATH_FAILED = auto()
+    LEAVE_PING = auto()
+    LEAVE_VERDICT = auto()
+
+
+LINK_TIMERS = tuple(timer for timer in Timer if timer.value >= Timer.CHANNEL_OPEN.value)
+
+Key = tuple[Timer, str]
+"""What for, and for which peer; the empty text where the whole network is meant."""
+
+_REBUILD_ABOVE = 256
+"""Stale heap entries are swept out when they outnumber the live ones by more than this."""
+
+
+class Timers:
+    """A set of named deadlines in monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._due: dict[Key, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._count = 0
+
+    def set(self, timer: Timer, peer: str, at: float) -> None:
+        """Arm `timer` of `peer` for `at`; an earlier deadline of it is forgotten."""
+        self._count += 1
+        key = (timer, peer)
+        self._due[key] = (at, self._count)
+        heappush(self._heap, (at, self._count, key))
+        if len(self._heap) > 2 * len(self._due) + _REBUILD_ABOVE:
+            self._heap = [(at, count, key) for key, (at, count) in self._due.items()]
+            heapify(self._heap)
+
+    def is_set(self, timer: Timer, peer: str) -> bool:
+        return (timer, peer) in self._due
+
+    def cancel(self, timer: Timer, peer: str) -> None:
+        self._due.pop((timer, peer), None)
+
+    def cancel_link(self, peer: str) -> None:
+        """Cancel everything that belongs to the transport of `peer`."""
+        for timer in LINK_TIMERS:
+            self._due.pop((timer, peer), None)
+
+    def clear(self) -> None:
+        self._due.clear()
+        self._heap.clear()
+
+    def next(self) -> float | None:
+        """The earliest deadline."""
+        heap = self._heap
+        while heap:
+            at, count, key = heap[0]
+            if self._due.get(key) == (at, count):
+                return at
+            heappop(heap)
+        return None
+
+    def pop_due(self, mono: float) -> Key | None:
+        """Take the earliest deadline that has passed; equal ones come in the order in which they were set."""
+        at = self.next()
+        if at is None or at > mono:
+            return None
+        key = heappop(self._heap)[2]
+        del self._due[key]
+        return key

@@ -1,0 +1,105 @@
+"""How long the engine waits for what (spec 04 §2; the names there stand in brackets). All in seconds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HANDSHAKE_TIMEOUT_S: Final = 30.0
+"""[HANDSHAKE_TIMEOUT] Channel open → authenticated."""
+
+HELLO_RETRIES_S: Final = (5.0, 7.0, 10.0)
+"""[HELLO_RETRY] Waits between repeats of the same hello: it leaves at 0, 5, 12 and 22 s."""
+
+APPROVE_REPEAT_S: Final = 5.0
+"""Spec 01 §20 item 6: an approve that got lost, or met a stuck v0.3.8 peer, must not wedge the link."""
+
+PENDING_MAX_AGE_S: Final = 24 * 3600.0
+"""Spec 01 §20 item 8: a person who did not decide within a day is asked anew at the next meeting."""
+
+HEARTBEAT_INTERVAL_S: Final = 30.0
+"""[HEARTBEAT_INTERVAL] Every admitted peer is pinged this often."""
+
+SILENCE_LIMIT_S: Final = 90.0
+"""[SILENCE_LIMIT] Strictly longer without a frame, seen at a heartbeat, and the link is dead."""
+
+HEALTHY_SILENCE_S: Final = 35.0
+"""One heartbeat and a little: a link with a frame this young needs no reflection (spec 03 §10.3, 23-G)."""
+
+STALE_INBOUND_S: Final = 25.0
+"""[STALE_INBOUND] Silence that makes an announce or an offer suspicious."""
+
+PROBE_WAIT_S: Final = 1.5
+"""[WAKE_PROBE] How long a probed peer may take to send anything."""
+
+PROBE_MIN_GAP_S: Final = 5.0
+"""[PROBE_MIN_GAP] Per peer, between announce probes."""
+
+LIVE_NUDGE_S: Final = 2.0
+"""[LIVE_NUDGE] Per peer, between pings that announces of a live peer cause."""
+
+SUSPICION_WAIT_S: Final = 0.2
+"""An announce of a live peer whose ping stays unanswered this long may come from a fresh process: look closer."""
+
+RESTART_IN_FLIGHT_S: Final = 30.0
+"""A recovery tier younger than this shields the link from suspicion (spec 04 §7.5)."""
+
+CHANNEL_OPEN_TIMEOUT_S: Final = 30.0
+"""[CHANNEL_OPEN_TIMEOUT] Transport created → channel open."""
+
+STUCK_AGE_S: Final = 10.0
+"""[RESTART_GRACE] Age at which a connecting transport gives way to a new offer (spec 04 §5.4)."""
+
+PATH_FAILED_GRACE_S: Final = 30.0
+"""A path that reports `Failed` is believed only when no frame came for this long (spec 04 §7.2)."""
+
+REACTIVE_ANNOUNCE_GAP_S: Final = 1.0
+"""[REACTIVE_ANNOUNCE_GAP] Per network, between announces that answer something; what meets it is dropped."""
+
+REOFFER_GAP_S: Final = 2.0
+"""[REOFFER_GAP] Per peer, between offers of one transport."""
+
+GLARE_HOLD_S: Final = 2.5
+"""[GLARE_HOLD] How long the lower id waits for an answer before it yields (spec 04 §5.9)."""
+
+DIAL_ANYWAY_S: Final = 3.0
+"""[DIAL_ANYWAY] An announce of a lower id was seen and no offer came: dial."""
+
+DIAL_ANYWAY_GAP_S: Final = 30.0
+"""Per peer, between such dials."""
+
+STATE_WATCH_S: Final = 2.0
+"""[STATE_WATCH] The tick on which reconnect intents are looked at."""
+
+RECONNECT_BACKOFF_S: Final = (2.0, 4.0, 8.0, 15.0)
+"""[RECONNECT_BACKOFF] Between re-offers of an intent; the last value repeats."""
+
+RECONNECT_GRACE_S: Final = 90.0
+"""[RECONNECT_GRACE] Life of a plain intent, counted from the loss of the link."""
+
+STICKY_ATTEMPTS: Final = 6
+"""[STICKY_ATTEMPTS] An intent for a pinned peer parks after this many re-offers."""
+
+FAILED_DIAL_FIRST_S: Final = 5.0
+FAILED_DIAL_MAX_S: Final = 300.0
+"""[FAILED_DIAL] Wait before we dial again after a failure before authentication; doubles (spec 01 §7.9)."""
+
+EARLY_CANDIDATE_AGE_S: Final = 10.0
+"""[EARLY_CANDIDATES] How long a remote candidate is kept for a description that is still under way."""
+
+LEAVE_PING_AFTER_S: Final = 1.0
+"""Spec 03 §12.1: a leaver answers for 0.25 s more, so the ping that tests a leave waits."""
+
+LEAVE_CLOSE_WINDOW_S: Final = 3.0
+"""Spec 03 §12.1: a channel that closes this soon after a leave was left, not lost."""
+
+LEAVE_FLUSH_S: Final = 0.25
+"""[LEAVE_FLUSH] Between our own leave and the end of the transports."""
+
+DENY_LINGER_S: Final = 0.4
+"""Spec 01 §19 rule 12: a deny needs time to leave before its transport closes."""
+
+INTENT_FIRST_LOOK_S: Final = 1.0
+"""Between a loss and the first re-offer; a departure that only mDNS announces is known 0.85 s after the loss."""
+
+OFFER_REPEAT_S: Final = 6.0
+"""Spec 04 §12 no. 12: an offer that nobody answered is made again, for relays lose messages."""

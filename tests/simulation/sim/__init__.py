@@ -1,0 +1,14 @@
+"""A whole mesh in one process, on a virtual clock: real engines, a fake room and fake WebRTC.
+
+Everything random comes from one seed, so a run that fails is a number that replays.
+"""
+
+from __future__ import annotations
+
+from simulation.sim.clock import VirtualClock
+from simulation.sim.node import Node
+from simulation.sim.room import Faults, Room
+from simulation.sim.wire import FakeSession, Wire
+from simulation.sim.world import World
+
+__all__ = ["FakeSession", "Faults", "Node", "Room", "VirtualClock", "Wire", "World"]

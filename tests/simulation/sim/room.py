@@ -1,0 +1,99 @@
+"""The room: a relay that stores announces and passes on the rest, as badly as it is told to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from myownmesh.protocol.signals import (
+    Announce,
+    AnswerReceived,
+    CandidateReceived,
+    InboundSignal,
+    Leave,
+    OfferReceived,
+    OutboundSignal,
+    PeerAnnounced,
+    PeerLeft,
+    SendAnswer,
+    SendCandidate,
+    SendOffer,
+)
+
+if TYPE_CHECKING:
+    import random
+
+    from simulation.sim.clock import VirtualClock
+    from simulation.sim.node import Node
+
+STORED_FOR_S = 300.0
+
+
+@frozen
+class Faults:
+    """What happens to one kind of signal; probabilities and a span of delays in seconds."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    delay: tuple[float, float] = (0.002, 0.004)
+
+
+@define
+class Room:
+    """Everybody hears everybody's announces; the rest goes to whom it names."""
+
+    clock: VirtualClock
+    rng: random.Random
+    faults: dict[type[OutboundSignal], Faults] = field(factory=dict)
+    members: dict[str, Node] = field(factory=dict)
+    stored: dict[str, float] = field(factory=dict)
+    """When each device last announced itself."""
+    published: list[tuple[float, str, OutboundSignal]] = field(factory=list)
+
+    def join(self, node: Node) -> None:
+        """Subscribe: stored announces come first, then our own goes out, as on a real relay link."""
+        self.members[node.device_id] = node
+        for device_id, at in self.stored.items():
+            if device_id != node.device_id and self.clock.seconds - at <= STORED_FOR_S:
+                self._deliver(node, PeerAnnounced(device_id), Announce)
+        self.publish(node.device_id, Announce())
+
+    def quit(self, node: Node) -> None:
+        if self.members.get(node.device_id) is node:
+            del self.members[node.device_id]
+
+    def publish(self, sender: str, signal: OutboundSignal) -> None:
+        self.published.append((self.clock.seconds, sender, signal))
+        match signal:
+            case Announce():
+                self.stored[sender] = self.clock.seconds
+                self._to_all(sender, PeerAnnounced(sender), Announce)
+            case Leave():
+                self.stored.pop(sender, None)
+                self._to_all(sender, PeerLeft(sender), Leave)
+            case SendOffer(peer, sdp):
+                self._to(peer, OfferReceived(sender, sdp), SendOffer)
+            case SendAnswer(peer, sdp):
+                self._to(peer, AnswerReceived(sender, sdp), SendAnswer)
+            case SendCandidate(peer, candidate):
+                self._to(peer, CandidateReceived(sender, candidate), SendCandidate)
+
+    def count(self, kind: type[OutboundSignal], sender: str | None = None) -> int:
+        return sum(1 for _, who, signal in self.published if isinstance(signal, kind) and sender in (None, who))
+
+    def _to_all(self, sender: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
+        for device_id, node in self.members.items():
+            if device_id != sender:
+                self._deliver(node, item, kind)
+
+    def _to(self, peer: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
+        if (node := self.members.get(peer)) is not None:
+            self._deliver(node, item, kind)
+
+    def _deliver(self, node: Node, item: InboundSignal, kind: type[OutboundSignal]) -> None:
+        faults = self.faults.get(kind, Faults())
+        copies = 1 + (self.rng.random() < faults.duplicate)
+        for _ in range(copies):
+            if self.rng.random() >= faults.drop:
+                self.clock.after(self.rng.uniform(*faults.delay), lambda: node.hear(item))

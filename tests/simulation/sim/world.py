@@ -1,0 +1,83 @@
+"""Clock, room, wire and nodes of one run."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import EngineConfig
+from myownmesh.identity import Identity
+from simulation.sim.clock import VirtualClock
+from simulation.sim.node import Node
+from simulation.sim.room import Faults, Room
+from simulation.sim.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from myownmesh.protocol.signals import OutboundSignal
+    from myownmesh.roster import Roster
+
+
+class World:
+    """`seed` decides everything that is not written in the test."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.rng = random.Random(seed)
+        self.clock = VirtualClock()
+        self.room = Room(self.clock, random.Random(seed + 1))
+        self.wire = Wire(self.clock, random.Random(seed + 2))
+        self.nodes: list[Node] = []
+
+    def identities(self, count: int) -> list[Identity]:
+        """New devices in the order of their ids: the first one offers to all others."""
+        made = [Identity.from_seed(self.rng.randbytes(32), f"device {number}") for number in range(count)]
+        return sorted(made, key=lambda identity: identity.device_id)
+
+    def node(
+        self,
+        identity: Identity,
+        config: EngineConfig | None = None,
+        *,
+        roster: Roster | None = None,
+        start: bool = True,
+    ) -> Node:
+        node = Node(self, identity, config or EngineConfig(auto_approve=True), roster)
+        self.nodes.append(node)
+        if start:
+            node.start()
+        return node
+
+    def pair(self, config: EngineConfig | None = None) -> tuple[Node, Node]:
+        """Two running devices; the first has the lower id."""
+        low, high = self.identities(2)
+        return self.node(low, config), self.node(high, config)
+
+    def run(self, seconds: float) -> None:
+        self.clock.run(seconds)
+
+    def run_until(self, condition: Callable[[], bool], within: float) -> float:
+        """Run until `condition`; returns the seconds that it took, and fails when it takes longer than `within`."""
+        begin = self.clock.seconds
+        assert self.clock.run(within, condition), f"not within {within} s"
+        return self.clock.seconds - begin
+
+    def all_linked(self, nodes: Iterable[Node] | None = None) -> bool:
+        """Everybody who runs is active with everybody else who runs."""
+        running = [node for node in (nodes or self.nodes) if node.running]
+        return all(one.is_linked(other) and other.is_linked(one) for one, other in combinations(running, 2))
+
+    def disturb(self, *kinds: type[OutboundSignal], faults: Faults) -> None:
+        for kind in kinds:
+            self.room.faults[kind] = faults
+
+    def cut(self, one: Node, other: Node) -> None:
+        """No packet passes between two devices any more; their signaling does."""
+        self.wire.cut.add(frozenset({one.device_id, other.device_id}))
+        for node, peer in ((one, other), (other, one)):
+            if (link := node.links.get(peer.device_id)) is not None:
+                self.wire.watch(link[1])
+
+    def heal(self, one: Node, other: Node) -> None:
+        self.wire.cut.discard(frozenset({one.device_id, other.device_id}))
