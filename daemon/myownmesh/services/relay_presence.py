@@ -51,8 +51,9 @@ class Presence:
 
         True when the device has no entry left; nobody needs to be told, since the leave itself went round.
         """
-        entry = self._rooms.get(pair[0], {}).get(pair[1], {}).get(connection)
-        if entry is None or entry.event.pubkey != pubkey:
+        if pair not in self._held.get(connection, ()):
+            return False
+        if self._rooms[pair[0]][pair[1]][connection].event.pubkey != pubkey:
             return False
         self._held[connection].discard(pair)
         return self._drop(connection, pair)

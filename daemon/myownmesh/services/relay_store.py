@@ -46,9 +46,8 @@ class EventStore:
 
     def __init__(self) -> None:
         self._events: OrderedDict[str, Stored] = OrderedDict()
-        self._rooms: dict[str, OrderedDict[str, Stored]] = {}
+        self._rooms: dict[str, _Room] = {}
         self._bytes = 0
-        self._room_bytes: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._events)

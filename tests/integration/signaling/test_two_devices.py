@@ -14,8 +14,7 @@ from myownmesh.protocol.signals import (
     SendCandidate,
     SendOffer,
 )
-
-from .helpers import new_device, relay_server, running, url_of
+from support.signaling import new_device, relay_server, running, url_of
 
 
 async def test_two_devices_announce_offer_answer_and_leave() -> None:
