@@ -73,6 +73,11 @@ def run(async_fn: Callable[..., Awaitable[T]], *args: Any) -> T:
     return outcome.unwrap()
 
 
+def host_loop() -> asyncio.AbstractEventLoop:
+    """The loop that trio is a guest of; for parts that are called back by it instead of waiting in a task."""
+    return asyncio.get_running_loop()
+
+
 def _finish_tasks(loop: asyncio.AbstractEventLoop) -> None:
     async def drain() -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

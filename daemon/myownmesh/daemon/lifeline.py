@@ -1,0 +1,42 @@
+"""The lifeline: a pipe whose other end only the parent holds; its end is a graceful stop (spec 07 §10.4)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import trio
+
+_CHUNK = 4096  # bytes; their content means nothing
+
+_log = logging.getLogger("myownmesh.daemon")
+
+
+async def wait_for_end(descriptor: int) -> bool:
+    """Wait until `descriptor` reports end-of-file. False when it cannot be watched, which is one warning."""
+    if sys.platform == "win32":
+        # Pipes of Windows cannot be polled; the thread is left behind at exit.
+        return await trio.to_thread.run_sync(_read_to_end, descriptor, abandon_on_cancel=True)
+    try:
+        os.set_blocking(descriptor, False)
+        while True:
+            await trio.lowlevel.wait_readable(descriptor)
+            try:
+                if not os.read(descriptor, _CHUNK):
+                    return True
+            except BlockingIOError:
+                continue
+    except OSError as error:
+        _log.warning("MYOWNMESH_LIFELINE_FD: descriptor %d cannot be watched: %s; ignored", descriptor, error)
+        return False
+
+
+def _read_to_end(descriptor: int) -> bool:
+    try:
+        while os.read(descriptor, _CHUNK):
+            pass
+    except OSError as error:
+        _log.warning("MYOWNMESH_LIFELINE_FD: descriptor %d cannot be read: %s; ignored", descriptor, error)
+        return False
+    return True

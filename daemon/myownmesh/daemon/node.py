@@ -1,0 +1,162 @@
+"""One running daemon: its parts wired together, from the first task to the last (spec 07 §10.1, §10.2)."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import random
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import trio
+
+from myownmesh.control.peer_check import PeerPolicy
+from myownmesh.control.server import ControlServer
+from myownmesh.control.socket_file import ControlSocketError
+from myownmesh.daemon.lifeline import wait_for_end
+from myownmesh.daemon.webrtc import WebRtc
+from myownmesh.mesh import clock
+from myownmesh.mesh.mesh import Mesh
+from myownmesh.mesh.rooms import nostr_rooms
+from myownmesh.services.host import Services
+from myownmesh.signaling.room import app_id_of
+from myownmesh.transport.guest import host_loop
+from myownmesh.version import VERSION
+
+if TYPE_CHECKING:
+    from myownmesh.daemon.supervision import Supervision
+    from myownmesh.identity import Identity
+    from myownmesh.store import Store
+    from myownmesh.store.config import MeshConfig
+
+STOP_LIMIT = 1.8  # seconds from the first signal to the end, whatever hangs; supervisors kill after 2 (spec 07 §11)
+PRELOAD_DELAY = 0.3  # seconds after readiness; leaves the processor to the first requests of a client
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_log = logging.getLogger("myownmesh.daemon")
+
+
+class Node:
+    """Everything that lives between `serve` and the exit of the process."""
+
+    def __init__(
+        self, *, store: Store, config: MeshConfig, identity: Identity, supervision: Supervision, instance: str
+    ) -> None:
+        rng = random.SystemRandom()
+        self.start_error: str | None = None
+        """Why there was no start, once `run` has returned; None after an orderly life."""
+        self._config = config
+        self._supervision = supervision
+        self._instance = instance
+        self._webrtc = WebRtc()
+        self._services = Services(version=VERSION, now=clock.now, rng=rng, compat=lambda: config.compat)
+        self._mesh = Mesh(
+            store=store,
+            identity=identity,
+            config=config,
+            sessions=self._webrtc.get,
+            signaling=nostr_rooms(identity.device_id, app_id_of(os.environ), rng),
+            services=self._services,
+            rng=rng,
+        )
+        self._socket_path = store.home.socket(config.daemon.control_socket)
+        self._home = store.home
+        self._stop = trio.Event()
+        self._mesh_scope = trio.CancelScope()
+        self._mesh_left = trio.Event()
+
+    async def run(self) -> None:
+        """Live until a signal or the lifeline ends us, then leave in order."""
+        self._warn_about_config()
+        with trio.open_signal_receiver(*_SIGNALS) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_signals, signals)
+                await nursery.start(self._services.run)
+                await nursery.start(self._run_mesh)
+                server = ControlServer(
+                    self._mesh,
+                    self._socket_path,
+                    version=VERSION,
+                    instance=self._instance,
+                    home=self._home.root,
+                    policy=PeerPolicy(
+                        any_local_user=self._config.compat_switch("any_local_user"),
+                        group=self._config.daemon.socket_group,
+                    ),
+                    readiness=host_loop(),
+                )
+                try:
+                    await nursery.start(server.serve)
+                except ControlSocketError as error:
+                    self.start_error = str(error)
+                else:
+                    self._ready(nursery)
+                    await self._stop.wait()  # no deadline: this is the daemon's life
+                _exit_after(STOP_LIMIT)
+                self._supervision.stopping()
+                server.stop_accepting()
+                # Networks are left while a hosted relay can still carry the farewell, and open connections are served.
+                self._mesh_scope.cancel()
+                await self._mesh_left.wait()  # bounded by STOP_LIMIT
+                await self._webrtc.aclose()
+                nursery.cancel_scope.cancel()
+
+    def _ready(self, nursery: trio.Nursery) -> None:
+        self._supervision.ready(version=VERSION, socket_path=str(self._socket_path), instance=self._instance)
+        # What exists now stays for the daemon's life; the collector need not walk through it again.
+        gc.freeze()
+        gc.enable()
+        self._webrtc.allow()
+        nursery.start_soon(self._preload)
+        if self._supervision.lifeline is not None:
+            nursery.start_soon(self._watch_lifeline, self._supervision.lifeline)
+
+    async def _run_mesh(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with self._mesh_scope:
+            await self._mesh.run(task_status=task_status)
+        self._mesh_left.set()
+
+    async def _watch_signals(self, signals: trio._SignalReceiver) -> None:  # type: ignore[name-defined]
+        async for number in signals:
+            if self._stop.is_set():
+                _log.warning("second signal: leaving at once")
+                os._exit(128 + number)
+            _log.info("stopping on %s", signal.Signals(number).name)
+            self._stop.set()
+
+    async def _watch_lifeline(self, descriptor: int) -> None:
+        if await wait_for_end(descriptor) and not self._stop.is_set():
+            _log.info("stopping: whoever started this daemon has closed the lifeline")
+            self._stop.set()
+
+    async def _preload(self) -> None:
+        """Have WebRTC at hand before the first peer needs it."""
+        await trio.sleep(PRELOAD_DELAY)
+        await self._webrtc.get()
+
+    def _warn_about_config(self) -> None:
+        config = self._config
+        for name in config.unknown_switches():
+            _log.warning("configuration: compat has no switch %r; ignored", name)
+        if config.identity_path is not None:
+            _log.warning("configuration: identity_path has no effect; set MYOWNMESH_HOME instead")
+        if not config.daemon.enabled:
+            _log.warning("configuration: daemon.enabled has no effect; do not start the daemon instead")
+        for network in config.networks:
+            if network.roster_path is not None:
+                _log.warning("configuration: roster_path of network %r has no effect", network.id)
+
+
+def _exit_after(seconds: float) -> None:
+    """End the process even if the loop hangs. Every file is whole at any moment, so nothing is lost by it."""
+
+    def end() -> None:
+        _log.warning("stopping took longer than %.1f s; leaving at once", seconds)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

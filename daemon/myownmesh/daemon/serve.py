@@ -1,0 +1,77 @@
+"""The composition root: builds the parts of the daemon, owns their life, and ends it (spec 07 §10).
+
+This is the one place where everything is wired. Order of a start: the lock before anything is read, configuration,
+identity, mesh (networks are registered), control socket, readiness; WebRTC loads behind all that.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import secrets
+import signal
+import sys
+
+from myownmesh.daemon import logs
+from myownmesh.daemon.supervision import Supervision
+from myownmesh.store.errors import StoreError
+
+_log = logging.getLogger("myownmesh.daemon")
+
+
+class StartError(Exception):
+    """The daemon cannot start; the text is what stands behind ``error: `` and in the readiness line."""
+
+
+def serve() -> int:
+    """Run the daemon in the foreground; returns the exit code: 0 after a requested stop, 1 when it could not start."""
+    # Thousands of objects are born during a start and none of them dies: looking for garbage among them is a waste.
+    gc.disable()
+    # Until the mesh runs there is nothing to clean up, so a signal may end us where we stand (spec 07 §10.2).
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    logs.configure(os.environ)
+    supervision = Supervision(os.environ)
+    try:
+        return _serve(supervision)
+    except StartError as error:
+        supervision.failed(str(error))
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _serve(supervision: Supervision) -> int:
+    from myownmesh.store import Home, open_store
+
+    try:
+        store = open_store(Home.resolve(os.environ))
+    except StoreError as error:
+        raise StartError(str(error)) from error
+    with store:
+        try:
+            loaded = store.open_config()
+        except StoreError as error:
+            raise StartError(f"load config: {error}") from error
+        for problem in loaded.problems:
+            _log.error("configuration: %s; going on without it", problem)
+        try:
+            identity = store.load_identity()
+        except StoreError as error:
+            raise StartError(f"open mesh: {error}") from error
+
+        # Only now, so that a start that fails fails fast.
+        from myownmesh.daemon.node import Node
+        from myownmesh.transport import guest
+
+        node = Node(
+            store=store,
+            config=loaded.config,
+            identity=identity,
+            supervision=supervision,
+            instance=secrets.token_hex(8),
+        )
+        guest.run(node.run)
+        if node.start_error is not None:
+            raise StartError(node.start_error)
+    logging.shutdown()
+    return 0

@@ -1,0 +1,38 @@
+"""WebRTC, loaded once and late: a few hundred milliseconds of imports that nobody should wait for at the socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from myownmesh.transport.loading import GuestFactory
+
+
+class WebRtc:
+    """The session factory of the daemon. Nothing is loaded before `allow`, nor before somebody asks."""
+
+    def __init__(self) -> None:
+        self._allowed = trio.Event()
+        self._loading = trio.Lock()
+        self._factory: GuestFactory | None = None
+
+    def allow(self) -> None:
+        """The control socket answers: the processor is free for imports now."""
+        self._allowed.set()
+
+    async def get(self) -> GuestFactory:
+        """The factory, loading it if nobody has yet. Cancelling a waiter does not stop the import."""
+        await self._allowed.wait()  # bounded by the rest of the start
+        async with self._loading:
+            if self._factory is None:
+                from myownmesh.transport.loading import load_webrtc
+
+                self._factory = await load_webrtc()
+            return self._factory
+
+    async def aclose(self) -> None:
+        """Close whatever sessions are still open."""
+        if self._factory is not None:
+            await self._factory.aclose()
