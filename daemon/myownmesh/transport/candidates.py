@@ -1,9 +1,8 @@
-"""ICE candidate lines and what they say about a link (spec 04 §9.4, §10.6)."""
+"""ICE candidate lines of peers (spec 04 §10.6)."""
 
 from __future__ import annotations
 
 import ipaddress
-import itertools
 
 from attrs import frozen
 
@@ -22,8 +21,6 @@ class RemoteCandidate:
     host: str
     port: int
     type: str
-    related_address: str | None = None
-    related_port: int | None = None
 
     @property
     def is_mdns(self) -> bool:
@@ -49,15 +46,6 @@ def parse_candidate(text: str) -> RemoteCandidate | None:
     if priority_number is None or not port_number:
         return None
     return RemoteCandidate(foundation=foundation, priority=priority_number, host=host, port=port_number, type=fields[7])
-
-
-def candidate_kind(text: str) -> str:
-    """Kind of a candidate line by the word after `typ`, in the words of the control socket."""
-    fields = text.split()
-    for before, word in itertools.pairwise(fields):
-        if before == "typ":
-            return _KINDS.get(word, "unknown")
-    return "unknown"
 
 
 def kind_of_type(candidate_type: str) -> str:

@@ -1,0 +1,58 @@
+"""STUN and TURN addresses of the configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from myownmesh.transport.servers import MAX_SERVERS, StunServer, TurnServer, split_servers
+from myownmesh.transport.session import IceServer
+
+
+def test_shipped_defaults() -> None:
+    stun, turn = split_servers(
+        (
+            IceServer(("stun:stun.myownmesh.com:3478",)),
+            IceServer(
+                (
+                    "turn:turn.myownmesh.com:3478",
+                    "turn:turn.myownmesh.com:3478?transport=tcp",
+                    "turns:turn.myownmesh.com:5349?transport=tcp",
+                ),
+                "guest",
+                "secret",
+            ),
+        )
+    )
+    host = "turn.myownmesh.com"
+    assert stun == (StunServer("stun.myownmesh.com", 3478),)
+    assert turn == (
+        TurnServer(host, 3478, "udp", False, "guest", "secret"),
+        TurnServer(host, 3478, "tcp", False, "guest", "secret"),
+        TurnServer(host, 5349, "tcp", True, "guest", "secret"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("stun:a", StunServer("a", 3478)),
+        ("STUN:a", StunServer("a", 3478)),
+        ("stun:192.0.2.1:9", StunServer("192.0.2.1", 9)),
+        ("stun:[2001:db8::1]:9", StunServer("2001:db8::1", 9)),
+    ],
+)
+def test_stun_urls(url: str, expected: StunServer) -> None:
+    assert split_servers((IceServer((url,)),)) == ((expected,), ())
+
+
+@pytest.mark.parametrize(
+    "url", ["", "stun:", "http://a", "stun:a:0", "stun:a:99999", "turns:a?transport=udp", "turn:a?x=1"]
+)
+def test_unreadable_urls_are_left_out(url: str) -> None:
+    assert split_servers((IceServer((url,)),)) == ((), ())
+
+
+def test_servers_are_bounded_and_not_repeated() -> None:
+    stun, _ = split_servers((IceServer(tuple(f"stun:h{n}" for n in range(50))), IceServer(("stun:h1", "stun:h1"))))
+    assert len(stun) == MAX_SERVERS
+    assert len(set(stun)) == MAX_SERVERS
