@@ -68,7 +68,7 @@ def _parse_redundancy(text: str) -> int:
 
 def topology_json(mode: TopologyMode) -> dict[str, Any]:
     """The JSON object of a shape, what was not said as null."""
-    members: dict[str, Any] = msgspec.to_builtins(mode)
+    members: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(mode))
     return members
 
 

@@ -1,0 +1,251 @@
+"""The roster: who is let in, what gossip may change, what the file keeps."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myownmesh.protocol import base32
+from myownmesh.protocol.frames import RosterEntry
+from myownmesh.roster import MAX_ENTRIES, Entry, Roster
+from myownmesh.roster import roster as module
+from support.vectors import load
+
+VECTORS = load("peer-protocol", "roster")
+ROSTERS = {case["name"]: case for case in VECTORS["rosters"]}
+ALICE, BOB, CAROL = (case["device_id"] for case in load("peer-protocol", "identities")[:3])
+
+
+def of(case: dict[str, Any]) -> Roster:
+    return Roster("home", tuple(Entry(**entry) for entry in case["entries"]))
+
+
+# -------------------------------------------------------------------------------------------------------------- roots
+
+
+@pytest.mark.parametrize("case", VECTORS["rosters"], ids=lambda case: case["name"])
+def test_roots_and_summary(case: dict[str, Any]) -> None:
+    roster = of(case)
+    assert roster.membership_root() == case["membership_root"]
+    assert roster.full_root() == case["merkle_root"]
+    summary = roster.summary()
+    assert {
+        "kind": summary.KIND,
+        "root": summary.root,
+        "count": summary.count,
+        "last_edit_ts": summary.last_edit_ts,
+    } == (case["summary"])
+
+
+@pytest.mark.parametrize("case", VECTORS["relations"], ids=lambda case: f"{case['a']} {case['b']} {case['root']}")
+def test_which_differences_a_root_sees(case: dict[str, Any]) -> None:
+    a, b = of(ROSTERS[case["a"]]), of(ROSTERS[case["b"]])
+    if case["root"] == "membership_root":
+        assert (a.membership_root() == b.membership_root()) == case["equal"]
+    else:
+        assert (a.full_root() == b.full_root()) == case["equal"]
+
+
+def test_the_membership_root_is_a_hash_over_the_ids() -> None:
+    example = VECTORS["membership_preimage_example"]
+    roster = of(ROSTERS[example["roster"]])
+    assert roster.membership_root() == base32.encode(sha256(example["utf8"].encode()).digest())
+
+
+def test_newest_approval() -> None:
+    case = VECTORS["last_edit_ts"]
+    entries = tuple(Entry(f"peer{i}", "", at) for i, at in enumerate(case["approved_at"]))
+    assert Roster("home", entries).last_edit_ts == case["result"]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), unique=True, max_size=6), st.randoms())
+def test_roots_do_not_depend_on_the_order(ids: list[str], random: Any) -> None:
+    entries = [Entry(device_id, "x", 1) for device_id in ids]
+    first = Roster("home", tuple(entries))
+    random.shuffle(entries)
+    second = Roster("home", tuple(entries))
+    assert first.membership_root() == second.membership_root()
+    assert first.full_root() == second.full_root()
+
+
+# ------------------------------------------------------------------------------------------------------------ changes
+
+
+def test_an_approved_device_is_authorized_in_either_form() -> None:
+    roster = Roster("home").approve(f"{BOB}-FE85D", "Bob", 100)
+    assert roster.is_authorized(BOB)
+    assert roster.is_authorized(f"{BOB}-FE85D")
+    assert not roster.is_authorized(ALICE)
+    assert roster.get(BOB) == Entry(BOB, "Bob", 100, user_label="Bob")
+    assert roster.get(ALICE) is None
+
+
+def test_approving_again_changes_nothing_but_the_name() -> None:
+    roster = Roster("home").approve(BOB, "Bob", 100).set_role(BOB, "owner").approve(BOB, "Bobby", 200)
+    assert roster.rows() == [{"device_id": BOB, "label": "Bobby", "approved_at": 100, "role": "owner"}]
+    assert roster.approve(BOB, "", 300).rows()[0]["label"] == ""
+
+
+def test_the_users_name_outlives_the_name_a_device_gives_itself() -> None:
+    roster = Roster("home").approve(BOB, "Bob's old phone", 100).meet(BOB, "android-77", 200)
+    assert roster.rows()[0]["label"] == "Bob's old phone"
+    assert roster.wire_entries() == (RosterEntry(BOB, "android-77", 100, "member"),)
+    assert roster.approve(BOB, "", 300).meet(BOB, "android-77", 300).rows()[0]["label"] == "android-77"
+
+
+def test_meeting_a_stranger_rosters_it() -> None:
+    roster = Roster("home").meet(BOB, "Bob\x1b[0m", 100)
+    assert roster.get(BOB) == Entry(BOB, "Bob[0m", 100)
+    assert roster.meet(BOB, "Bob[0m", 200) is roster
+
+
+def test_roles_change_for_known_devices_only() -> None:
+    roster = Roster("home").meet(BOB, "", 100)
+    assert roster.set_role(ALICE, "owner") is roster
+    assert roster.set_role(BOB, "member") is roster
+    assert roster.set_role(BOB, "controller").rows()[0]["role"] == "controller"
+
+
+def test_gossip_adds_and_never_refreshes() -> None:
+    roster = Roster("home").merge(BOB, "Bob", 100, "controller")
+    assert roster.rows() == [{"device_id": BOB, "label": "Bob", "approved_at": 100, "role": "controller"}]
+    assert roster.merge(f"{BOB}-FE85D", "Mallory", 200, "owner") is roster
+
+
+@pytest.mark.parametrize("device_id", ["", "peer1", BOB.upper(), f"{BOB}x", "é" * 52])
+def test_gossip_brings_no_ids_that_are_none(device_id: str) -> None:
+    roster = Roster("home")
+    assert roster.merge(device_id, "", 100, "member") is roster
+
+
+def test_gossip_does_not_undo_a_removal_but_the_user_can() -> None:
+    roster = Roster("home").approve(BOB, "Bob", 100).approve(CAROL, "", 100).remove(f"{BOB}-FE85D")
+    assert not roster.is_authorized(BOB)
+    assert roster.is_authorized(CAROL)
+    assert roster.removed_devices == (BOB,)
+    assert roster.merge(BOB, "Bob", 200, "member") is roster
+    assert roster.remove(BOB) == roster
+    again = roster.approve(BOB, "", 300)
+    assert again.removed_devices == ()
+    assert again.is_authorized(BOB)
+
+
+def test_a_removal_is_remembered_only_of_real_ids() -> None:
+    assert Roster("home", (Entry("peer1", "", 1),)).remove("peer1") == Roster("home")
+
+
+def test_memory_of_removals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_REMOVED", 2)
+    assert Roster("home").remove(ALICE).remove(BOB).remove(CAROL).removed_devices == (BOB, CAROL)
+
+
+def test_gossip_cannot_fill_the_roster_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_ENTRIES >= 1000
+    monkeypatch.setattr(module, "MAX_ENTRIES", 1)
+    roster = Roster("home").merge(ALICE, "", 1, "member")
+    assert roster.merge(BOB, "", 1, "member") is roster
+    assert roster.approve(BOB, "", 1).is_authorized(BOB)
+
+
+def test_rows_keep_the_order_of_approval() -> None:
+    roster = Roster("home").approve(CAROL, "", 1).approve(ALICE, "", 2).meet(BOB, "", 3).meet(CAROL, "new", 4)
+    assert [row["device_id"] for row in roster.rows()] == [CAROL, ALICE, BOB]
+
+
+# --------------------------------------------------------------------------------------------------------------- file
+
+
+def test_the_file_of_the_reference_is_read_and_written_back() -> None:
+    example = VECTORS["file_example"]
+    roster = Roster.from_json(example)
+    assert roster.network_id == "home-mesh"
+    assert json.dumps(roster.to_json()) == json.dumps(example)
+
+
+@pytest.mark.parametrize("case", [case for case in VECTORS["file_decode"] if "json" in case], ids=lambda c: str(c)[:60])
+def test_file_vectors(case: dict[str, Any]) -> None:
+    if case["expect"]["outcome"] in ("hard_error", "quarantine"):
+        with pytest.raises(ValueError, match=r"."):
+            Roster.from_json(case["json"])
+        return
+    roster = Roster.from_json(case["json"])
+    # Whether the network is the right one is for the store to see.
+    assert roster.network_id == case["json"]["network_id"]
+    if "roles" in case["expect"]:
+        assert {entry.device_id: entry.role for entry in roster.entries} == case["expect"]["roles"]
+
+
+def test_our_own_members_and_later_ones_survive() -> None:
+    value = {
+        "version": 1,
+        "network_id": "home",
+        "authorized_devices": [
+            {"device_id": BOB, "label": "b", "approved_at": 1, "role": "owner", "user_label": "Bob", "colour": "red"}
+        ],
+        "removed_devices": [CAROL],
+        "theme": {"dark": True},
+    }
+    roster = Roster.from_json(value)
+    assert roster.to_json() == value
+    assert roster.set_role(BOB, "member").meet(BOB, "x", 2).to_json()["authorized_devices"][0]["colour"] == "red"
+
+
+def test_a_file_may_hold_display_ids_and_repetitions() -> None:
+    row = {"label": "", "approved_at": 1}
+    value = {
+        "version": 1,
+        "network_id": "home",
+        "authorized_devices": [row | {"device_id": f"{BOB}-FE85D"}, row | {"device_id": BOB, "label": "second"}],
+        "removed_devices": [CAROL, 5, CAROL],
+    }
+    roster = Roster.from_json(value)
+    assert roster.entries == (Entry(BOB, "", 1),)
+    assert roster.removed_devices == (CAROL,)
+
+
+GOOD_ROW = {"device_id": BOB, "label": "", "approved_at": 1}
+GOOD = {"version": 1, "network_id": "home", "authorized_devices": [GOOD_ROW]}
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (None, "roster is NoneType, not an object"),
+        ([], "roster is list, not an object"),
+        ({}, "roster version None is not 1"),
+        (GOOD | {"version": True}, "roster version True is not 1"),
+        (GOOD | {"version": 2}, "roster version 2 is not 1"),
+        ({"version": 1}, "network_id of the roster is None, not a text"),
+        (GOOD | {"authorized_devices": {}}, "authorized_devices is dict, not a list"),
+        (GOOD | {"authorized_devices": ["x"]}, "authorized device is str, not an object"),
+        (GOOD | {"removed_devices": "x"}, "removed_devices is str, not a list"),
+        (GOOD | {"authorized_devices": [{}]}, "device_id of the authorized device is None, not a text"),
+        (
+            GOOD | {"authorized_devices": [GOOD_ROW | {"label": None}]},
+            "label of the authorized device is None, not a text",
+        ),
+        (
+            GOOD | {"authorized_devices": [GOOD_ROW | {"approved_at": 1.0}]},
+            "approved_at of an authorized device is 1.0",
+        ),
+        (
+            GOOD | {"authorized_devices": [GOOD_ROW | {"approved_at": True}]},
+            "approved_at of an authorized device is True",
+        ),
+        (GOOD | {"authorized_devices": [GOOD_ROW | {"approved_at": -1}]}, "approved_at of an authorized device is -1"),
+        (
+            GOOD | {"authorized_devices": [GOOD_ROW | {"approved_at": 2**64}]},
+            "approved_at of an authorized device is 184",
+        ),
+        (GOOD | {"authorized_devices": [GOOD_ROW | {"role": []}]}, r"role of an authorized device is \[\], not one of"),
+        (GOOD | {"authorized_devices": [GOOD_ROW | {"user_label": 5}]}, "user_label of an authorized device is 5"),
+    ],
+)
+def test_a_wrong_file_says_what_is_wrong(value: object, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Roster.from_json(value)
