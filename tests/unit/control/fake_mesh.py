@@ -137,7 +137,7 @@ class FakeNetwork:
             except trio.Cancelled:
                 self.done.append(("wait cancelled", peer))
                 raise
-            raise MeshError(f"network: connect to {peer} still pending after {wait_ms // 1000}s (the dial keeps going)")
+            raise MeshError(f"network: connect to {peer} still pending after {wait_ms}ms (the dial keeps going)")
         return False
 
     def post_to(self, peer: str, channel: str, payload: Raw, on_done: Callable[[str | None], None]) -> None:
