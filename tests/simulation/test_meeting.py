@@ -20,9 +20,8 @@ def test_two_devices_meet() -> None:
     assert took < 0.1
     for node, other in ((low, high), (high, low)):
         [proof] = node.heard(PeerAuthenticated)
-        info = node.peer(other)
-        assert info is not None
-        assert proof.verification_code == info.verification_code_received == other.peer(node).verification_code_sent
+        assert proof.verification_code == node.info(other).verification_code_received
+        assert proof.verification_code == other.info(node).verification_code_sent
         assert proof.label == other.identity.label
         assert [event.device_id for event in node.heard(PeerApproved)] == [other.device_id]
         assert node.saved.is_authorized(other.device_id)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
-from myownmesh.engine import Engine, EngineConfig
+from myownmesh.engine import Engine
 from myownmesh.engine.actions import (
-    Action,
     AddCandidate,
     CloseSession,
     Deliver,
@@ -24,18 +23,27 @@ from myownmesh.engine.actions import (
     TakeOffer,
     WaiterDone,
 )
-from myownmesh.engine.events import Diag, MeshEvent, PeerDropped
-from myownmesh.protocol.signals import Announce, AnswerReceived, CandidateReceived, InboundSignal, OfferReceived
+from myownmesh.engine.events import Diag, PeerDropped
+from myownmesh.protocol.signals import Announce, AnswerReceived, CandidateReceived, OfferReceived
 from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
 
 if TYPE_CHECKING:
+    from myownmesh.engine import EngineConfig
+    from myownmesh.engine.actions import (
+        Action,
+    )
+    from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.identity import Identity
+    from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.signals import InboundSignal
     from myownmesh.protocol.views import PeerInfo
     from simulation.sim.wire import FakeSession
     from simulation.sim.world import World
+
+E = TypeVar("E")
 
 NETWORK = "simulated"
 FILTER_SIZE = 2048
@@ -119,6 +127,12 @@ class Node:
     def peer(self, other: Node) -> PeerInfo | None:
         return next((info for info in self.engine.peers() if info.device_id == other.device_id), None)
 
+    def info(self, other: Node) -> PeerInfo:
+        """`peer`, where it is known to be there."""
+        found = self.peer(other)
+        assert found is not None, f"{self.identity.label} does not know {other.identity.label}"
+        return found
+
     def status(self, other: Node) -> str | None:
         info = self.peer(other)
         return None if info is None else info.status
@@ -126,7 +140,7 @@ class Node:
     def is_linked(self, other: Node) -> bool:
         return self.status(other) == PeerStatus.ACTIVE
 
-    def heard(self, kind: type[MeshEvent]) -> list[MeshEvent]:
+    def heard(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
     def drops(self) -> list[str]:
@@ -134,7 +148,7 @@ class Node:
 
     # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def now(self):  # type: ignore[no-untyped-def]
+    def now(self) -> Instant:
         return self.world.clock.now(self.skew_ms)
 
     def hear(self, item: InboundSignal) -> None:

@@ -10,10 +10,8 @@ from myownmesh.protocol.signals import (
     Announce,
     AnswerReceived,
     CandidateReceived,
-    InboundSignal,
     Leave,
     OfferReceived,
-    OutboundSignal,
     PeerAnnounced,
     PeerLeft,
     SendAnswer,
@@ -24,6 +22,10 @@ from myownmesh.protocol.signals import (
 if TYPE_CHECKING:
     import random
 
+    from myownmesh.protocol.signals import (
+        InboundSignal,
+        OutboundSignal,
+    )
     from simulation.sim.clock import VirtualClock
     from simulation.sim.node import Node
 

@@ -15,7 +15,6 @@ from myownmesh.engine.links import (
     ChannelClosed,
     ChannelOpened,
     GatheringDone,
-    LinkEvent,
     LocalCandidate,
     LocalDescription,
     NegotiationFailed,
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from myownmesh.engine.links import (
+        LinkEvent,
+    )
     from simulation.sim.clock import VirtualClock
 
 STEP_S = 0.001

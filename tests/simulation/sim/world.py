@@ -10,7 +10,7 @@ from myownmesh.engine import EngineConfig
 from myownmesh.identity import Identity
 from simulation.sim.clock import VirtualClock
 from simulation.sim.node import Node
-from simulation.sim.room import Faults, Room
+from simulation.sim.room import Room
 from simulation.sim.wire import Wire
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.signals import OutboundSignal
     from myownmesh.roster import Roster
+    from simulation.sim.room import Faults
 
 
 class World:
@@ -35,18 +36,11 @@ class World:
         made = [Identity.from_seed(self.rng.randbytes(32), f"device {number}") for number in range(count)]
         return sorted(made, key=lambda identity: identity.device_id)
 
-    def node(
-        self,
-        identity: Identity,
-        config: EngineConfig | None = None,
-        *,
-        roster: Roster | None = None,
-        start: bool = True,
-    ) -> Node:
+    def node(self, identity: Identity, config: EngineConfig | None = None, *, roster: Roster | None = None) -> Node:
+        """Start a device; without a config it lets everybody in."""
         node = Node(self, identity, config or EngineConfig(auto_approve=True), roster)
         self.nodes.append(node)
-        if start:
-            node.start()
+        node.start()
         return node
 
     def pair(self, config: EngineConfig | None = None) -> tuple[Node, Node]:

@@ -1,0 +1,66 @@
+"""Who dials whom (vectors: topology.json `offerer_role`, `open_decision`, `announce_dial`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from myownmesh.engine.decisions import Dial, on_announce, on_command, on_intent, on_offer, on_unmatched_answer, role
+from support.vectors import load
+
+ROLES: list[dict[str, Any]] = load("topology", "offerer_role")
+DECISIONS: list[dict[str, Any]] = load("topology", "open_decision")
+DIALS: list[dict[str, Any]] = load("topology", "announce_dial")
+
+OURS_DIFFERS = {
+    "announce higher": Dial.WAIT,  # spec 10 §4: no transport before the offer comes
+    "reoffer with entry": Dial.OFFER,  # spec 10 §4: a placeholder does not block the retry
+}
+
+
+@pytest.mark.parametrize("case", ROLES, ids=[f"{case['self'][:5]} {case['peer'][:5]}" for case in ROLES])
+def test_role(case: dict[str, Any]) -> None:
+    assert role(case["self"], case["peer"]).name.lower() == case["role"]
+
+
+@pytest.mark.parametrize("case", DECISIONS, ids=[case["name"] for case in DECISIONS])
+def test_decision(case: dict[str, Any]) -> None:
+    if case["offline"]:
+        # Whether the host is online is not known here: whoever watches the network does not tick while it is off.
+        assert case["result"] == "nothing"
+        return
+    assert decide(case) is OURS_DIFFERS.get(case["name"], Dial(case["result"]))
+
+
+def decide(case: dict[str, Any]) -> Dial:
+    me, peer, has_transport = case["self"], case["peer"], case["has_transport"]
+    match case["event"]:
+        case "announce":
+            return on_announce(
+                me,
+                peer,
+                pinned=case["sticky"],
+                silent=case["silent"],
+                has_entry=case["has_entry"],
+                has_transport=has_transport,
+            )
+        case "connect_peer":
+            return on_command(has_transport=has_transport)
+        case "reconnect_intent_due":
+            return on_intent(me, peer, pinned=case["sticky"], has_transport=has_transport)
+        case "offer":
+            return on_offer(has_transport=has_transport)
+        case "answer_without_transport":
+            return on_unmatched_answer(me, peer, has_transport=has_transport)
+        case other:
+            raise AssertionError(other)
+
+
+def test_full_mesh_dials_whoever_announces() -> None:
+    [case] = [case for case in DIALS if case["mode"]["kind"] == "full_mesh"]
+    decision = on_announce(
+        case["self"], case["peer"], pinned=case["sticky"], silent=False, has_entry=False, has_transport=False
+    )
+    assert case["result"] == "open_as_answerer"
+    assert decision is Dial.WAIT, "spec 10 §4: the answerer makes its transport when the offer comes"
