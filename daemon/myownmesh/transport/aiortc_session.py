@@ -371,7 +371,9 @@ class AiortcSession:
         if watched is None:
             return
         self._report_pair()
-        if min(now - watched.last_received - PROBE_AFTER_SECONDS, now - watched.last_probe - PROBE_EVERY_SECONDS) >= 0:
+        # The answerer waits longer, so that one request and its answer keep both sides informed.
+        patience = PROBE_AFTER_SECONDS if self._controlling else 1.5 * PROBE_AFTER_SECONDS
+        if min(now - watched.last_received - patience, now - watched.last_probe - PROBE_EVERY_SECONDS) >= 0:
             watched.probe(now)
 
     @staticmethod
