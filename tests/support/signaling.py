@@ -72,7 +72,7 @@ class Device:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     with trio.fail_after(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  # the condition has no event of its own
+        while not condition():
             await trio.sleep(0.005)
 
 

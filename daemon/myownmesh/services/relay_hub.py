@@ -35,6 +35,7 @@ _BURST = 4
 _RECENT_IDS = 8192
 _SUBSCRIPTION_BYTES = 2**20
 _ROOMS_PER_CONNECTION = 1024
+_PRESENCE_CHARS = 4096
 _EXAMINED_PER_TOKEN = 512
 
 POLICY_VIOLATION = 1008
@@ -244,6 +245,9 @@ class Hub:
         client.send(_ok(event.id, True, ""))
 
     def _note_presence(self, client: Client, stored: Stored) -> None:
+        if len(stored.text) > _PRESENCE_CHARS:
+            # An announce has a few hundred characters; presence outlives the store and must stay small.
+            return
         if (pair := announced_device(stored.event)) is not None:
             self._presence.announced(client, pair, stored)
         elif (pair := departed_device(stored.event)) is not None and self._presence.left(
@@ -302,13 +306,7 @@ class Hub:
             stored = self._store.all()
             present = self._presence.everyone()
         else:
-            named = [
-                found
-                for f in filters
-                for event_id in f.ids or ()
-                if (found := self._store.get(event_id)) is not None and rooms.isdisjoint(found.rooms)
-            ]
-            stored = [*named, *self._store.in_rooms(rooms)]
+            stored = self._store.find({event_id for f in filters for event_id in f.ids or ()}, rooms)
             present = self._presence.newest(rooms)
         unique = {found.event.id: found for found in stored}
         for found in present:

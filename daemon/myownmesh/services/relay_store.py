@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define
 
 from myownmesh.signaling.jsontext import JsonObject, parse_json
 from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
@@ -24,7 +24,7 @@ ROOM_BYTES = STORED_BYTES // 8
 _MAX_ROOMS_PER_EVENT = 32
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Stored:
     """One verified event with the text that every subscriber gets."""
 
@@ -34,6 +34,8 @@ class Stored:
     """The distinct `r` tags that it can be found by, at most 32; one empty text when there is none."""
     arrived: float
     """Monotonic seconds."""
+    serial: int = 0
+    """Its place in the order of arrival; the store sets it."""
 
 
 def stored_event(event: NostrEvent, now: float) -> Stored:
@@ -48,12 +50,15 @@ class EventStore:
         self._events: OrderedDict[str, Stored] = OrderedDict()
         self._rooms: dict[str, _Room] = {}
         self._bytes = 0
+        self._added = 0
 
     def __len__(self) -> int:
         return len(self._events)
 
     def add(self, stored: Stored) -> None:
         self.expire(stored.arrived)
+        self._added += 1
+        stored.serial = self._added
         self._events[stored.event.id] = stored
         self._bytes += len(stored.text)
         for name in stored.rooms:
@@ -63,9 +68,6 @@ class EventStore:
                 self._remove(room.oldest)
         while len(self._events) > STORED_EVENTS or self._bytes > STORED_BYTES:
             self._remove(next(iter(self._events.values())))
-
-    def get(self, event_id: str) -> Stored | None:
-        return self._events.get(event_id)
 
     def expire(self, now: float) -> None:
         while self._events:
@@ -78,15 +80,13 @@ class EventStore:
         """In order of arrival."""
         return iter(self._events.values())
 
-    def in_rooms(self, rooms: Iterable[str]) -> list[Stored]:
-        """What carries one of these rooms, in order of arrival."""
-        found = {
-            stored.event.id: stored
-            for name in rooms
-            if (room := self._rooms.get(name)) is not None
-            for stored in room.events.values()
-        }
-        return sorted(found.values(), key=lambda stored: stored.arrived)
+    def find(self, ids: Iterable[str], rooms: Iterable[str]) -> list[Stored]:
+        """What has one of these ids or carries one of these rooms, in order of arrival."""
+        found = {event_id: self._events[event_id] for event_id in ids if event_id in self._events}
+        for name in rooms:
+            if (room := self._rooms.get(name)) is not None:
+                found.update(room.events)
+        return sorted(found.values(), key=lambda stored: stored.serial)
 
     def forget_announces(self, room: str, device: str) -> None:
         """Drop the device's stored announces: a joiner must not see who has gone."""

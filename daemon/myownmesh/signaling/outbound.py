@@ -80,8 +80,10 @@ class EventWriter:
     def announce(self, relays: set[str], now: float, wall_s: int) -> Outbound | None:
         """An announce for all open relays. None when its time would have to be more than 2 s ahead of the clock."""
         created_at = wall_s
-        if self._last_announce is not None:
-            created_at = max(created_at, self._last_announce.created_at + 1)
+        last = self._last_announce
+        # An announce further ahead than we ever write one means that the clock was set back.
+        if last is not None and last.created_at <= wall_s + _MAX_AHEAD_S:
+            created_at = max(created_at, last.created_at + 1)
         if created_at > wall_s + _MAX_AHEAD_S:
             return None
         event = self._sign(KIND_PRESENCE, created_at, (("r", self._room),), None, AnnounceBody())

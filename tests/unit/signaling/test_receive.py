@@ -1,0 +1,270 @@
+"""From a relay's event to a signal: every case that decides what is delivered."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myownmesh.protocol import base32
+from myownmesh.protocol.signals import (
+    AnswerReceived,
+    Candidate,
+    CandidateReceived,
+    OfferReceived,
+    PeerAnnounced,
+    PeerLeft,
+)
+from myownmesh.signaling.gate import RING_CAPACITY, ContentGate, Ring
+from myownmesh.signaling.jsontext import compact_json, parse_json
+from myownmesh.signaling.nostr import NostrKey
+from myownmesh.signaling.receive import LIES, Dropped, OfferBook, PeerTags, Receiver
+from myownmesh.signaling.relayframes import EventFrame, decode_relay_frame
+from support.vectors import load
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.signals import (
+        InboundSignal,
+    )
+
+DECISIONS = load("signaling", "inbound_decisions")
+ABOUT = load("signaling", "about")["fixed_inputs"]
+A, ROOM = ABOUT["device_A"]["device_id"], ABOUT["room"]
+ME = DECISIONS["receiver"]["device_id"]
+STRANGER = NostrKey(b"\x09" * 32)
+
+
+def receiver(**replaced: Any) -> Receiver:
+    given_by_vectors = DECISIONS["receiver"]
+    return Receiver(
+        **{
+            "device_id": given_by_vectors["device_id"],
+            "room": given_by_vectors["room"],
+            "pubkey": given_by_vectors["nostr_pubkey"],
+            **replaced,
+        }
+    )
+
+
+def event(content: object, *, kind: int = 21077, created_at: int = 1_700_000_000, key: NostrKey = STRANGER) -> object:
+    """A genuine event of a stranger with this envelope."""
+    signed = key.sign(created_at=created_at, kind=kind, tags=(("r", ROOM), ("p", ME)), content=compact_json(content))
+    return parse_json(signed.json())
+
+
+def offer(sdp: object = "v=0", **replaced: object) -> dict[str, object]:
+    return {"from": A, "to": ME, "kind": "offer", "peer_id": A, "offer_id": "o", "sdp": sdp, **replaced}
+
+
+def described(outcome: InboundSignal | Dropped) -> dict[str, object]:
+    match outcome:
+        case PeerAnnounced(peer):
+            return {"deliver": "peer_announced", "device_id": peer}
+        case PeerLeft(peer):
+            return {"deliver": "peer_left", "device_id": peer}
+        case OfferReceived(peer):
+            return {"deliver": "message", "from": peer, "kind": "offer"}
+        case AnswerReceived(peer):
+            return {"deliver": "message", "from": peer, "kind": "answer"}
+        case CandidateReceived(peer):
+            return {"deliver": "message", "from": peer, "kind": "candidate"}
+        case _:
+            return {"deliver": None}
+
+
+@pytest.mark.parametrize("case", DECISIONS["cases"], ids=lambda case: case["name"])
+def test_inbound_decisions(case: dict[str, Any]) -> None:
+    frame = decode_relay_frame(compact_json(case["frame"]))
+    assert isinstance(frame, EventFrame)
+    judge = receiver()
+    expected = case["expect"]
+    tags = expected.pop("peer_tags", None)
+    if case["name"].startswith("offer without 'to'"):
+        # Failed on purpose (spec 10 §4): ours requires `to`, as every reference sender writes it.
+        expected = {"deliver": None}
+    assert described(judge.receive(frame.event)) == expected
+    if tags is not None:
+        assert judge.tags.needs_catch_all is not tags
+
+
+@pytest.mark.parametrize("case", load("signaling", "announce_acceptance")["cases"], ids=lambda case: case["name"])
+def test_announce_acceptance(case: dict[str, Any]) -> None:
+    peer, other = (base32.encode(random.Random(n).randbytes(32)) for n in (1, 2))
+
+    def fill(text: str) -> str:
+        return text.replace("PEER", peer).replace("OTHER", other).replace("ME", ME).replace("ROOM", ROOM)
+
+    replaced = dict(case.get("event", {}))
+    kind = replaced.pop("kind", 1077)
+    tags = tuple(tuple(map(fill, tag)) for tag in replaced.pop("tags", [["r", "ROOM"]]))
+    signed = STRANGER.sign(created_at=1_700_000_000, kind=kind, tags=tags, content=fill(case["content"]))
+    value = parse_json(signed.json())
+    value.update(replaced)
+    outcome = receiver().receive(value)
+    assert (outcome == PeerAnnounced(peer)) is case["ours"]
+
+
+def test_sequences() -> None:
+    cases = {case["name"]: case for case in DECISIONS["sequences"]}
+    announce = {"from": A, "kind": "announce", "peer_id": A, "caps": ["ptag"]}
+    judge = receiver()
+    same = [judge.receive(event(announce, kind=1077)) for _ in range(3)]
+    assert same.count(PeerAnnounced(A)) == cases["the same event id from three relays"]["delivered"]
+    judge = receiver()
+    later = [judge.receive(event(announce, kind=1077, created_at=at)) for at in (1_700_000_000, 1_700_000_005)]
+    assert len([outcome for outcome in later if outcome == PeerAnnounced(A)]) == 2
+    ring = Ring()
+    for number in range(RING_CAPACITY + 50):
+        assert ring.add(str(number))
+    assert len(ring) == cases["dedupe ring after 2048+50 inserts"]["length"]
+    assert "0" not in ring
+    assert not ring.add("2090")
+
+
+def test_a_forgery_does_not_shadow_the_event_whose_id_it_borrowed() -> None:
+    judge = receiver()
+    genuine = event(offer())
+    assert isinstance(genuine, dict)
+    forged = parse_json(compact_json({**genuine, "content": compact_json(offer("evil"))}))
+    assert judge.receive(forged) is Dropped.FORGED
+    assert judge.receive(parse_json(compact_json({**genuine, "sig": "00" * 64}))) is Dropped.FORGED
+    assert judge.receive(genuine) == OfferReceived(A, "v=0")
+
+
+@pytest.mark.parametrize(
+    ("replaced", "why"),
+    [
+        ({"to": A}, Dropped.NOT_FOR_US),
+        ({"to": None}, Dropped.NOT_FOR_US),
+        ({"peer_id": base32.encode(bytes(32))}, Dropped.SENDER_MISMATCH),
+        ({"from": ME, "peer_id": ME}, Dropped.OWN_DEVICE),
+        ({"from": "é" * 26, "peer_id": "é" * 26}, Dropped.BAD_ENVELOPE),
+        ({"sdp": 5}, Dropped.BAD_ENVELOPE),
+    ],
+)
+def test_what_only_a_liar_or_a_stranger_sends(replaced: dict[str, object], why: Dropped) -> None:
+    assert receiver().receive(event(offer(**replaced))) is why
+
+
+@pytest.mark.parametrize(("value", "why"), [(None, Dropped.MALFORMED), (parse_json('{"id":1}'), Dropped.MALFORMED)])
+def test_no_event(value: object, why: Dropped) -> None:
+    assert receiver().receive(value) is why
+    assert why in LIES
+
+
+def test_leftovers_of_an_earlier_run_are_kept_away_only_during_the_replay() -> None:
+    began = 1_700_000_100
+    stale, recent = event(offer("old"), created_at=began - 61), event(offer("new"), created_at=began - 60)
+    judge = receiver()
+    assert judge.receive(stale, replay_began_s=began) is Dropped.STALE
+    assert judge.receive(recent, replay_began_s=began) == OfferReceived(A, "new")
+    # Live events may have any time: a peer with a slow clock must be able to negotiate.
+    assert receiver().receive(stale) == OfferReceived(A, "old")
+    announce = {"from": A, "kind": "announce", "peer_id": A}
+    old = event(announce, kind=1077, created_at=began - 200)
+    assert receiver().receive(old, replay_began_s=began) == PeerAnnounced(A)
+
+
+def test_an_answer_must_name_an_offer_of_ours_or_none() -> None:
+    offers = OfferBook()
+    offers.sent(A, "ours")
+    answer = {"from": A, "to": ME, "kind": "answer", "peer_id": A, "offer_id": "", "sdp": "1"}
+    judge = receiver(offers=offers)
+    assert judge.receive(event(answer)) == AnswerReceived(A, "1")
+    assert judge.receive(event({**answer, "offer_id": "ours", "sdp": "2"})) == AnswerReceived(A, "2")
+    assert judge.receive(event({**answer, "offer_id": "foreign", "sdp": "3"})) is Dropped.UNKNOWN_OFFER
+
+
+def test_the_offer_book_is_bounded_and_remembers_the_last_offers_of_a_peer() -> None:
+    book = OfferBook()
+    for number in range(20):
+        book.sent(A, str(number))
+    assert book.answers_ours(A, "19")
+    assert not book.answers_ours(A, "1")
+    book.received(A, "theirs")
+    assert book.latest_from(A) == "theirs"
+    for number in range(5000):
+        book.received(f"peer{number}", "x")
+        book.sent(f"peer{number}", "x")
+    assert book.latest_from(A) == ""
+    assert not book.answers_ours(A, "19")
+
+
+GATE = {case["name"]: case for case in load("signaling", "cross_transport_gate")["cases"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "signals"),
+    [
+        ("same (type, from, sdp) twice", [OfferReceived("p", "s"), OfferReceived("p", "s")]),
+        (
+            "offers (peer-a,sdp-1),(peer-a,sdp-2),(peer-b,sdp-1)",
+            [OfferReceived("peer-a", "sdp-1"), OfferReceived("peer-a", "sdp-2"), OfferReceived("peer-b", "sdp-1")],
+        ),
+        ("3 announces + 1 leave of one peer", [PeerAnnounced("p")] * 3 + [PeerLeft("p")]),
+        (
+            "candidate same text, mid '0','0','1'",
+            [CandidateReceived("p", Candidate("c", mid, 0)) for mid in ("0", "0", "1")],
+        ),
+    ],
+)
+def test_content_gate(name: str, signals: list[InboundSignal]) -> None:
+    gate = ContentGate()
+    assert sum(map(gate.passes, signals)) == GATE[name]["delivered"]
+
+
+def test_the_gate_tells_offers_from_answers_and_forgets_the_oldest() -> None:
+    gate = ContentGate()
+    assert gate.passes(OfferReceived("p", "s"))
+    assert gate.passes(AnswerReceived("p", "s"))
+    for number in range(GATE["ring bound"]["capacity"]):
+        gate.passes(OfferReceived("p", str(number)))
+    assert gate.passes(OfferReceived("p", "s"))
+
+
+def test_one_content_in_two_events_is_delivered_once() -> None:
+    judge = receiver()
+    first, second = event(offer()), event(offer(offer_id="another"))
+    assert judge.receive(first) == OfferReceived(A, "v=0")
+    assert judge.receive(second) is Dropped.REPEATED_CONTENT
+
+
+@pytest.mark.parametrize("case", load("signaling", "adaptive_subscription")["cases"], ids=lambda case: case["room"])
+def test_adaptive_subscription(case: dict[str, Any]) -> None:
+    steps: dict[str, list[tuple[str, tuple[str, ...] | None]]] = {
+        "empty (nobody announced)": [],
+        "one peer with caps ['ptag']": [("a", ("ptag",))],
+        "one ptag peer and one peer with caps []": [("a", ("ptag",)), ("b", ())],
+        "the caps [] peer left": [("a", ("ptag",)), ("b", ()), ("b", None)],
+    }
+    tags = PeerTags()
+    for peer, caps in steps[case["room"]]:
+        if caps is None:
+            tags.left(peer)
+        else:
+            tags.announced(peer, caps)
+    assert tags.needs_catch_all is case["needs_catch_all"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.booleans()), max_size=30))
+def test_peer_tags_count_right_whatever_happens(steps: list[tuple[str, bool | None]]) -> None:
+    tags, model = PeerTags(), dict[str, bool]()
+    for peer, tagged in steps:
+        if tagged is None:
+            tags.left(peer)
+            model.pop(peer, None)
+        else:
+            tags.announced(peer, ("x", "ptag") if tagged else ("x",))
+            model[peer] = tagged
+    assert tags.needs_catch_all is (not model or not all(model.values()))
+
+
+def test_a_crowd_of_strangers_does_not_fill_the_memory() -> None:
+    tags = PeerTags()
+    tags.announced("legacy", ())
+    for number in range(5000):
+        tags.announced(str(number), ("ptag",))
+    assert not tags.needs_catch_all
