@@ -1,0 +1,5 @@
+"""`python -m myownllm`"""
+
+from myownllm.cli import main
+
+main()

@@ -1,0 +1,257 @@
+"""The running app: supervisor, bridge, client and catalog wired together, in one visible place (spec 08 §2).
+
+`run_app` is what `myownllm up` runs. It ends in the order of spec 08 FE-2.4: client, connection, own daemon, lock.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import trio
+
+from myownllm import bridge as bridges
+from myownllm.catalog.file import CatalogFile, wall_ms
+from myownllm.client import MeshClient
+from myownllm.client.owned import OwnedNetworks
+from myownllm.errors import AlreadyRunningError, AppError, MeshError
+from myownllm.features import hardware
+from myownllm.files import FileLock, read_json, write_durably
+from myownllm.home import find_pin
+from myownllm.supervisor import Supervisor, binaries
+from myownllm.supervisor.inspection import Inspector
+from myownllm.supervisor.log import DaemonLog
+from myownllm.supervisor.process import launch
+from myownllm.supervisor.staging import stage
+from myownllm.supervisor.supervisor import Ports, Row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from myownllm.catalog.coerce import JsonObject
+    from myownllm.catalog.model import Catalog
+    from myownllm.client import FeatureSet
+    from myownllm.home import AppHome
+    from myownllm.supervisor import Connection
+    from myownllm.supervisor.supervisor import ChildProcess
+
+HEALTH_TIMEOUT_S: Final = 5.0
+SPAWN_LOCK_WAIT_S: Final = 30.0  # longer than one slow start of the other app, shorter than a person's patience
+SPAWN_LOCK_POLL_S: Final = 0.1
+BRIDGE_RETRY_S: Final = 1.0
+STOP_BUDGET_S: Final = 4.0
+
+
+class AsyncCatalog:
+    """The catalog file for the event loop: reads in a worker thread, change by a glance at the file's identity."""
+
+    def __init__(self, file: CatalogFile, on_notice: Callable[[str], None]) -> None:
+        self._file = file
+        self._on_notice = on_notice
+        self._seen: tuple[int, int, int] | None = None
+
+    async def load(self) -> Catalog:
+        stored = await trio.to_thread.run_sync(self._file.load)
+        self._seen = stored.signature
+        for notice in stored.notices:
+            self._on_notice(notice)
+        return stored.catalog
+
+    async def changed(self) -> bool:
+        return self._file.signature() != self._seen
+
+
+def target_triple() -> str:
+    """The target triple in the names of bundled daemons."""
+    import platform
+
+    arch = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    system = {"darwin": "apple-darwin", "win32": "pc-windows-msvc"}.get(sys.platform, "unknown-linux-gnu")
+    return f"{arch}-{system}"
+
+
+def daemon_rows(home: AppHome) -> list[Row]:
+    """Where to look for a running daemon, in order (spec 08 §3.2)."""
+    rows = [
+        Row("shared", "shared", home.shared_socket),
+        Row("own", "own_llm", home.own_socket),
+        Row("seed-era", "own_llm", home.seed_era_socket, only_if_exists=True),
+    ]
+    return rows[1:] if home.shared_socket == home.own_socket else rows
+
+
+def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: DaemonLog) -> Ports:
+    """The supervisor's view of this machine."""
+    inspector = Inspector(pin)
+    package = Path(__file__).parent
+    checkout = next((p for p in package.parents if (p / ".myownmesh-rev").exists()), None)
+    environ = dict(os.environ)
+
+    def candidates() -> list[binaries.Candidate]:
+        return binaries.collect(environ, Path(sys.executable).parent, checkout, target_triple())
+
+    async def start(candidate: binaries.Candidate) -> ChildProcess:
+        return await launch(candidate.path, home.own_daemon, environ, log, nursery)
+
+    async def remember(child: ChildProcess) -> None:
+        await trio.to_thread.run_sync(_write_owner, home, child.pid)
+
+    async def healthy(socket: Path) -> bool:
+        try:
+            await bridges.command(socket, "status", {}, timeout_s=HEALTH_TIMEOUT_S)
+        except MeshError:
+            return False
+        return True
+
+    async def get_release(report: Callable[[str], None]) -> binaries.Candidate:
+        return binaries.Candidate(await stage(home.binaries, pin, report), "staged", "downloaded release")
+
+    return Ports(
+        rows=daemon_rows(home),
+        own_socket=home.own_socket,
+        probe=bridges.probe,
+        healthy=healthy,
+        candidates=candidates,
+        version_of=inspector.version_of,
+        launch=start,
+        spawn_lock=lambda: _spawn_lock(home),
+        stage=get_release,
+        started=remember,
+    )
+
+
+def _write_owner(home: AppHome, pid: int) -> None:
+    """Remember the child; a pid alone is not an identity, so its start time is kept with it (FE-3.17)."""
+    import msgspec
+    import psutil  # type: ignore[import-untyped]  # it ships no types
+
+    try:
+        started = psutil.Process(pid).create_time()
+        record = {"pid": pid, "start_time": started, "socket": str(home.own_socket)}
+        write_durably(home.owner_file, msgspec.json.encode(record))
+    except (psutil.Error, OSError):
+        return  # the record only helps a later launch; this one works without
+
+
+@asynccontextmanager
+async def _spawn_lock(home: AppHome) -> AsyncIterator[None]:
+    """Only one app at a time may start the own daemon. Raises AppError when another one takes for ever."""
+    lock = FileLock(home.spawn_lock)
+    with trio.move_on_after(SPAWN_LOCK_WAIT_S) as limit:
+        while not lock.try_acquire({"pid": os.getpid()}):  # noqa: ASYNC110 - a kernel lock cannot be awaited
+            await trio.sleep(SPAWN_LOCK_POLL_S)
+    if limit.cancelled_caught:
+        raise AppError(f"another app has been starting the daemon in {home.own_daemon} for {SPAWN_LOCK_WAIT_S:.0f} s")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@attrs.frozen
+class App:
+    """The parts of a running app, for whoever shows it."""
+
+    home: AppHome
+    pin: str | None
+    supervisor: Supervisor
+    client: MeshClient
+    catalog: CatalogFile
+
+
+async def _newer_connection(supervisor: Supervisor, last: int) -> Connection:
+    while True:
+        state = await supervisor.watch.until(lambda s: s.connection is not None and s.connection.generation > last)
+        if state.connection is not None:
+            return state.connection
+
+
+async def keep_bridge(supervisor: Supervisor, client: MeshClient) -> None:
+    """For every connection that the supervisor publishes: subscribe, hand over, and report its end."""
+    last = 0
+    while True:
+        connection = await _newer_connection(supervisor, last)
+        last = connection.generation
+        try:
+            async with bridges.open_bridge(connection.socket, connection.generation) as bridge:
+                client.connected(bridge, connection)
+                await _until_over(bridge, supervisor, connection.generation)
+        except MeshError as error:
+            client.note("warn", f"events of the daemon: {error}")
+            await trio.sleep(BRIDGE_RETRY_S)
+        client.disconnected(connection.generation)
+        supervisor.report_lost(connection.generation)
+
+
+async def _until_over(bridge: bridges.Bridge, supervisor: Supervisor, generation: int) -> None:
+    async def watch_supervisor() -> None:
+        await supervisor.watch.until(lambda s: s.connection is None or s.connection.generation != generation)
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_supervisor)
+        await bridge.lost.wait()
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running_app(
+    home: AppHome,
+    make_features: Callable[[Callable[[], str]], FeatureSet],
+    *,
+    app_version: str,
+    report: Callable[[str], None],
+) -> AsyncIterator[App]:
+    """The app for the time of the block, booting in the background. Raises HomeError, AlreadyRunningError."""
+    home.prepare()
+    lock = await _app_lock(home)
+    pin = find_pin(Path(__file__).parent)
+    file = CatalogFile(home.config_file)
+    try:
+        async with trio.open_nursery() as outer:  # keeps the tasks that watch the own daemon until it has ended
+            notices: list[str] = []
+            catalog = AsyncCatalog(file, notices.append)
+            client = MeshClient(
+                catalog,
+                OwnedNetworks(home.owned_networks_file),
+                make_features(lambda: client.state.device_id),
+                pin=pin,
+                now_ms=wall_ms,
+                blob={"hardware": hardware()},
+                app_version=app_version,
+            )
+            catalog._on_notice = lambda text: client.note("error", text)
+            supervisor = Supervisor(make_ports(home, pin, outer, DaemonLog(home.daemon_log)), report=report)
+            async with trio.open_nursery() as daemon_side:
+                daemon_side.start_soon(supervisor.run)
+                async with trio.open_nursery() as app_side:
+                    app_side.start_soon(keep_bridge, supervisor, client)
+                    await app_side.start(client.run)
+                    app_side.start_soon(client.follow_catalog)
+                    app_side.start_soon(client.boot)
+                    try:
+                        yield App(home, pin, supervisor, client, file)
+                    finally:
+                        with trio.move_on_after(STOP_BUDGET_S, shield=True):
+                            await client.stop()
+                        app_side.cancel_scope.cancel()
+                daemon_side.cancel_scope.cancel()
+            outer.cancel_scope.cancel()
+    finally:
+        lock.release()
+
+
+async def _app_lock(home: AppHome) -> FileLock:
+    lock = FileLock(home.app_lock)
+    note: JsonObject = {"pid": os.getpid(), "started_at_ms": wall_ms()}
+    for _ in range(5):  # a command that looks whether we run holds it for an instant
+        if lock.try_acquire(note):
+            return lock
+        await trio.sleep(0.05)
+    holder: Any = read_json(home.app_lock)
+    pid = holder.get("pid") if isinstance(holder, dict) else None
+    raise AlreadyRunningError(pid if isinstance(pid, int) else None)

@@ -1,0 +1,154 @@
+"""The app's `config.json`: loaded through every migration, changed under a lock, never lost (spec 08 §6.1).
+
+Blocking and fast (one small file); the running app calls it from a worker thread.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import msgspec
+
+from myownllm.catalog.model import Catalog, read_config
+from myownllm.errors import HomeError
+from myownllm.files import FileLock, write_durably
+from myownllm.ids import mint_network_config_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from myownllm.catalog.coerce import JsonObject
+    from myownllm.catalog.model import LoadedCatalog
+    from myownllm.ids import Rng
+
+MAX_CONFIG_BYTES: Final = 64 * 2**20  # prompts and policies of many networks stay far below
+
+
+def wall_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@attrs.frozen
+class Stored:
+    """What is in the file now. `signature` changes whenever the file does."""
+
+    catalog: Catalog
+    signature: tuple[int, int, int] | None
+    notices: tuple[str, ...] = ()
+
+
+class CatalogFile:
+    """The one reader and writer of the catalog. Every method may raise HomeError for an unreadable file."""
+
+    def __init__(
+        self,
+        path: Path,
+        now_ms: Callable[[], int] = wall_ms,
+        rng: Rng | None = None,
+    ) -> None:
+        self.path = path
+        self._now_ms = now_ms
+        self._rng: Rng = rng if rng is not None else random.SystemRandom()
+        self._backup = path.with_name(path.name + ".bak")
+        self._lock_path = path.with_name(path.name + ".lock")
+
+    def mint_id(self) -> str:
+        """A fresh local id for a saved network."""
+        return mint_network_config_id(self._now_ms(), self._rng)
+
+    def load(self) -> Stored:
+        """Read and, where an old or damaged file needs it, repair and save (FE-6.3, FE-6.5)."""
+        if not self.path.exists() and not self._backup.exists():
+            return Stored(Catalog(), None)
+        with self._lock():
+            loaded, _ = self._read()
+            return Stored(loaded.catalog, self.signature(), loaded.notices)
+
+    def mutate(self, change: Callable[[Catalog], Catalog]) -> Catalog:
+        """Apply a change to the newest content and save it. What `change` raises leaves the file as it was."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._lock():
+            loaded, raw = self._read()
+            changed = change(loaded.catalog)
+            if changed != loaded.catalog or raw is None:
+                self._write({**loaded.rest, "cloud_mesh": changed.to_json()})
+            return changed
+
+    def signature(self) -> tuple[int, int, int] | None:
+        """Identity of the file's present content; None when there is no file."""
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns, facts.st_size
+
+    def _lock(self) -> FileLock:
+        return FileLock(self._lock_path)
+
+    def _read(self) -> tuple[LoadedCatalog, JsonObject | None]:
+        raw, notices = self._read_raw()
+        loaded = read_config(raw or {}, self._now_ms(), self.mint_id)
+        catalog = loaded.catalog
+        if loaded.recovered == 1 and catalog.active_network_id is None and "active_network_id" not in (raw or {}):
+            catalog = catalog.set_active_network(catalog.networks[0].id)
+        loaded = attrs.evolve(loaded, catalog=catalog, notices=(*notices, *loaded.notices))
+        if raw is not None:
+            repaired = {**loaded.rest, "cloud_mesh": catalog.to_json()}
+            if "cloud_mesh" in raw or catalog.networks:
+                if repaired != raw:
+                    self._write(repaired)
+                elif not self._backup.exists():
+                    write_durably(self._backup, _pretty(raw))
+        return loaded, raw
+
+    def _read_raw(self) -> tuple[JsonObject | None, tuple[str, ...]]:
+        """The file, or its backup when it is damaged; the damaged one is set aside, never overwritten."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return None, ()
+        except OSError as error:
+            text = f"cannot read {self.path}: {error.strerror}; the app changes nothing until it can"
+            raise HomeError(text) from None
+        raw = _decode(data)
+        if raw is not None:
+            return raw, ()
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{self._now_ms()}")
+        self.path.rename(aside)
+        try:
+            backup = _decode(self._backup.read_bytes())
+        except OSError:
+            backup = None
+        what = "its last good copy is used" if backup is not None else "defaults are used"
+        notice = f"{self.path} was damaged: kept as {aside.name}, {what}"
+        if backup is not None:
+            write_durably(self.path, _pretty(backup))
+        return backup, (notice,)
+
+    def _write(self, raw: JsonObject) -> None:
+        data = _pretty(raw)
+        try:
+            write_durably(self.path, data)
+            write_durably(self._backup, data)
+        except OSError as error:
+            raise HomeError(f"cannot save {self.path}: {error.strerror}; the old content is intact") from None
+
+
+def _decode(data: bytes) -> JsonObject | None:
+    if len(data) > MAX_CONFIG_BYTES:
+        return None
+    try:
+        raw = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return raw if isinstance(raw, dict) else None
+
+
+def _pretty(raw: JsonObject) -> bytes:
+    return json.dumps(raw, indent=2, ensure_ascii=False).encode()

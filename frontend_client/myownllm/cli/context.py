@@ -1,0 +1,167 @@
+"""What every command starts from: the home, the daemon that answers, the active network, and ways to print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import attrs
+import msgspec
+
+from myownllm import oneshot
+from myownllm.catalog.coerce import as_object
+from myownllm.catalog.file import CatalogFile
+from myownllm.errors import AppError, MeshError
+from myownllm.files import lock_holder_note
+from myownllm.home import AppHome
+from myownllm.ids import select_peer
+from myownllm.peers import PeerEntry, peer_entries, peer_entry
+
+if TYPE_CHECKING:
+    from myownllm.catalog.coerce import JsonObject
+    from myownllm.catalog.model import Catalog
+    from myownllm.catalog.network import SavedNetwork
+
+EXIT_FAILED = 1
+
+
+class NoDaemonError(AppError):
+    """A command needs a daemon and none answers."""
+
+
+@attrs.frozen
+class Daemon:
+    """A daemon that answered, at the first place in the usual order."""
+
+    socket: Path
+    mode: str
+    status: JsonObject
+
+    def ask(self, operation: str, *, timeout_s: float | None = None, **members: Any) -> Any:
+        """One operation. Raises MeshError."""
+        return oneshot.request(self.socket, operation, members, timeout_s=timeout_s)
+
+
+def app_version() -> str:
+    """The version of the installed distribution."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("myownllm-mesh")
+    except PackageNotFoundError:
+        return "0"
+
+
+def home() -> AppHome:
+    return AppHome.from_environment(os.environ, Path.home())
+
+
+def catalog_file(app_home: AppHome) -> CatalogFile:
+    return CatalogFile(app_home.config_file)
+
+
+def find_daemon(app_home: AppHome) -> Daemon | None:
+    """The daemon that the app would attach to (spec 08 §3.2)."""
+    for socket, mode in ((app_home.shared_socket, "shared"), (app_home.own_socket, "own_llm")):
+        if mode == "shared" and socket == app_home.own_socket:
+            continue
+        status = oneshot.probe(socket)
+        if status is not None:
+            return Daemon(socket, mode, status)
+    return None
+
+
+def need_daemon(app_home: AppHome) -> Daemon:
+    daemon = find_daemon(app_home)
+    if daemon is None:
+        raise NoDaemonError(f"no mesh daemon answers at {app_home.own_socket}; `myownllm up` starts one")
+    return daemon
+
+
+def app_pid(app_home: AppHome) -> int | None:
+    """The process that runs `up` in this home, 0 when it does not say, None when there is none."""
+    note = lock_holder_note(app_home.app_lock)
+    if note is None:
+        return None
+    pid = as_object(note).get("pid")
+    return pid if isinstance(pid, int) else 0
+
+
+def need_active(catalog: Catalog) -> SavedNetwork:
+    active = catalog.active
+    if active is None:
+        raise AppError("no active network: `myownllm networks add <name>` makes one, `networks use <name>` picks one")
+    return active
+
+
+@attrs.frozen
+class Session:
+    """A daemon and the network that a command acts on."""
+
+    daemon: Daemon
+    network: str
+    handle: str
+
+    def peers(self) -> tuple[PeerEntry, ...]:
+        return peer_entries(self.daemon.ask("peers_list", network=self.network), {})
+
+    def peer(self, text: str, *, rostered: bool = False) -> PeerEntry:
+        """The peer that a person means; `rostered` also looks among approved devices that are away."""
+        known = list(self.peers())
+        if rostered:
+            seen = {p.device_pubkey for p in known}
+            rows = as_object(self.daemon.ask("roster_list", network=self.network)).get("roster")
+            for row in rows if isinstance(rows, list) else []:
+                entry = peer_entry({**as_object(row), "status": "offline"})
+                if entry.device_pubkey not in seen:
+                    known.append(entry)
+        return select_peer(text, known)
+
+
+def session(network: str | None = None) -> Session:
+    """The daemon and the chosen or active network. Raises AppError."""
+    app_home = home()
+    catalog = catalog_file(app_home).load().catalog
+    if network is not None:
+        saved = catalog.find(network)
+        wire_id, handle = (saved.wire_id, saved.handle) if saved is not None else (network, network)
+    else:
+        active = need_active(catalog)
+        wire_id, handle = active.wire_id, active.handle
+    return Session(need_daemon(app_home), wire_id, handle)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, indented on a terminal, one line otherwise."""
+    data = msgspec.json.encode(value)
+    if sys.stdout.isatty():
+        data = msgspec.json.format(data, indent=2)
+    sys.stdout.write(data.decode() + "\n")
+    sys.stdout.flush()
+
+
+def fail(error: Exception, *, as_json: bool = False, status: int = EXIT_FAILED) -> NoReturn:
+    """Say what went wrong and end with a status."""
+    if as_json:
+        kind = (
+            error.kind if isinstance(error, MeshError) else "validation" if isinstance(error, ValueError) else "error"
+        )
+        print_json({"error": {"kind": kind, "message": str(error)}})
+    else:
+        sys.stderr.write(f"error: {error}\n")
+    raise SystemExit(status)
+
+
+def table(rows: list[list[str]], heads: list[str]) -> str:
+    """Columns that line up; made for a person."""
+    widths = [max(len(r[i]) for r in [heads, *rows]) for i in range(len(heads))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [heads, *rows]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def shown(text: str, limit: int = 200) -> str:
+    """Text of a peer for a terminal: bounded, no control or direction-changing characters (spec 08 FE-10.7)."""
+    bidi = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
+    return "".join(c for c in text[:limit] if c.isprintable() and c not in bidi)

@@ -1,0 +1,64 @@
+"""The command tree. `up` alone imports the running app, so that `--help` and `status` are quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from myownllm.cli import networks, peers, status
+
+app = typer.Typer(
+    name="myownllm",
+    help="The mesh half of MyOwnLLM: your devices, connected to each other and to nobody else.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(networks.app, name="networks")
+
+
+@app.command()
+def up(
+    label: Annotated[str | None, typer.Option(help="Name this device, as others will see it.")] = None,
+    listen: Annotated[
+        list[str] | None, typer.Option(help="Show messages of this channel too; may be repeated.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show info lines of the daemon.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON event per line.")] = False,
+) -> None:
+    """Run the app's mesh half in the foreground until Ctrl-C."""
+    from myownllm.cli.up import run_up
+
+    run_up(label, tuple(listen or ()), verbose=verbose, as_json=as_json)
+
+
+app.command()(status.status)
+app.command()(status.health)
+app.command()(peers.peers)
+app.command()(peers.approve)
+app.command()(peers.deny)
+app.command()(peers.call)
+app.command()(peers.broadcast)
+app.command()(peers.label)
+app.command()(peers.reconnect)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version of the app.")] = False,
+) -> None:
+    """The mesh half of MyOwnLLM: your devices, connected to each other and to nobody else."""
+    if version:
+        from myownllm.cli.context import app_version
+
+        print(f"myownllm {app_version()}")
+        raise SystemExit(0)
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main() -> None:
+    """Entry point of the command `myownllm`."""
+    app()

@@ -1,0 +1,206 @@
+"""`myownllm networks`: the saved networks. A running app follows every change by itself."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Annotated
+
+import typer
+
+from myownllm.catalog.model import Catalog
+from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
+from myownllm.cli import context
+from myownllm.convergence import is_joined
+from myownllm.errors import AppError
+from myownllm.ids import generate_network_id, normalize_network_id
+
+app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+FOLLOW_S = 15.0
+
+
+def complete_network(incomplete: str) -> list[str]:
+    """Handles of saved networks, for the shell's completion."""
+    try:
+        catalog = context.catalog_file(context.home()).load().catalog
+    except AppError:
+        return []
+    return [n.wire_id for n in catalog.networks if n.wire_id.startswith(incomplete)]
+
+
+Network = Annotated[str, typer.Argument(help="Handle, label or local id.", autocompletion=complete_network)]
+
+MaybeNetwork = Annotated[str | None, typer.Argument(help="Handle, label or local id.", autocompletion=complete_network)]
+
+
+@app.command("list")
+def list_networks(as_json: Json = False) -> None:
+    """Show the saved networks; * marks the active one."""
+    try:
+        catalog = context.catalog_file(context.home()).load().catalog
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    if as_json:
+        context.print_json(_catalog_json(catalog))
+        return
+    if not catalog.networks:
+        print("No saved networks. `myownllm networks add <name>` makes one; use the same name on every device.")
+        return
+    rows = [
+        ["*" if n.id == catalog.active_network_id else "", n.wire_id, n.label or "", _relays(n), n.id]
+        for n in catalog.networks
+    ]
+    print(context.table(rows, ["", "network", "label", "relays", "local id"]))
+
+
+def _catalog_json(catalog: Catalog) -> dict[str, object]:
+    return {
+        "active_network_id": catalog.active_network_id,
+        "networks": [{**n.to_json(), "active": n.id == catalog.active_network_id} for n in catalog.networks],
+    }
+
+
+def _relays(network: SavedNetwork) -> str:
+    return ", ".join(network.signaling_servers) or "public relays"
+
+
+@app.command("add")
+def add_network(
+    name: Annotated[str | None, typer.Argument(help="The same name on every device; left out: a random one.")] = None,
+    label: Annotated[str, typer.Option(help="What to call it on this device.")] = "",
+    relay: Annotated[list[str] | None, typer.Option(help="Signaling relay, ws:// or wss://; may be repeated.")] = None,
+    stun: Annotated[list[str] | None, typer.Option(help="STUN server, stun:host:port; may be repeated.")] = None,
+    no_stun: Annotated[bool, typer.Option("--no-stun", help="Use no STUN server (same LAN or one machine).")] = False,
+    turn: Annotated[list[str] | None, typer.Option(help="TURN server: turn:host:port[,user,password].")] = None,
+    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Let every device in without asking.")] = False,
+    use: Annotated[bool, typer.Option("--use/--no-use", help="Make it the active network.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Save a network and make it the active one. Adding a name that is saved already changes nothing but that."""
+    try:
+        file = context.catalog_file(context.home())
+        handle = normalize_network_id(name) if name is not None else generate_network_id(random.SystemRandom())
+        record = SavedNetwork(
+            id=file.mint_id(),
+            network_id=handle,
+            label=label.strip() or None,
+            signaling_servers=_checked(relay, ("ws://", "wss://"), "relay"),
+            stun_servers=() if no_stun else _checked(stun, ("stun:", "stuns:"), "STUN server") or DEFAULT_STUN,
+            turn_servers=tuple(_turn(t) for t in turn or ()),
+            auto_approve=True if auto_approve else None,
+        )
+        existed = file.load().catalog.by_wire_id(handle) is not None
+        catalog = file.mutate(lambda c: c.add_network(record, activate=use))
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    saved = catalog.by_wire_id(handle)
+    assert saved is not None
+    active = catalog.active_network_id == saved.id
+    joined = _follow(saved) if active else None
+    if as_json:
+        context.print_json({**saved.to_json(), "active": active, "created": not existed, "joined": joined})
+        return
+    print(
+        f"Network '{saved.handle}' {'was saved already' if existed else 'saved'}{' and is active' if active else ''}."
+    )
+    _say_joined(saved, joined)
+
+
+def _checked(values: list[str] | None, schemes: tuple[str, ...], what: str) -> tuple[str, ...]:
+    for value in values or ():
+        if not value.startswith(schemes):
+            raise AppError(f"'{value}' is no {what}: it must begin with {' or '.join(schemes)}")
+    return tuple(values or ())
+
+
+def _turn(text: str) -> TurnServer:
+    url, *rest = text.split(",", 2)
+    if not url.startswith(("turn:", "turns:")):
+        raise AppError(f"'{url}' is no TURN server: it must begin with turn: or turns:")
+    return TurnServer(url, *(part or None for part in rest))
+
+
+@app.command("use")
+def use_network(
+    name: Annotated[
+        str | None, typer.Argument(help="Handle, label or local id.", autocompletion=complete_network)
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Leave the active network and pick no other.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Switch to a saved network: the app leaves the old one and joins this one."""
+    try:
+        if (name is None) != none:
+            raise AppError("name a saved network, or say --none")
+        file = context.catalog_file(context.home())
+        target = None if name is None else _find(file.load().catalog, name)
+        config_id = None if target is None else target.id
+        file.mutate(lambda c: c.set_active_network(config_id))
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    joined = _follow(target)
+    if as_json:
+        context.print_json({"active_network_id": config_id, "joined": joined})
+    elif target is None:
+        print("No active network now.")
+    else:
+        print(f"'{target.handle}' is the active network.")
+        _say_joined(target, joined)
+
+
+@app.command("remove")
+def remove_network(name: Network, as_json: Json = False) -> None:
+    """Forget a saved network. Approvals of its devices stay in the daemon's roster."""
+    try:
+        file = context.catalog_file(context.home())
+        target = _find(file.load().catalog, name)
+        was_active = file.load().catalog.active_network_id == target.id
+        file.mutate(lambda c: c.remove_network(target.id))
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    left = _follow(None) if was_active else None
+    if as_json:
+        context.print_json({"removed": target.id, "network_id": target.wire_id, "was_active": was_active})
+        return
+    print(f"Network '{target.handle}' forgotten.")
+    if was_active:
+        print("No active network — pick one below" if left is not False else "The app has not left it yet.")
+        list_networks(as_json=False)
+
+
+def _find(catalog: Catalog, name: str) -> SavedNetwork:
+    found = catalog.find(name)
+    if found is None:
+        saved = ", ".join(n.wire_id for n in catalog.networks) or "none"
+        raise AppError(f"no saved network '{name}' (saved: {saved})")
+    return found
+
+
+def _follow(target: SavedNetwork | None) -> bool | None:
+    """Wait until a running app has carried the change into its daemon; None when no app runs, False when it has not."""
+    app_home = context.home()
+    if context.app_pid(app_home) is None:
+        return None
+    deadline = time.monotonic() + FOLLOW_S
+    while time.monotonic() < deadline:
+        daemon = context.find_daemon(app_home)
+        joined = daemon.status.get("joined_networks") if daemon is not None else None
+        if isinstance(joined, list):
+            names = [n for n in joined if isinstance(n, str)]
+            if (target is None and (daemon is None or daemon.mode == "shared" or not names)) or (
+                target is not None and is_joined(names, target.network_id)
+            ):
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def _say_joined(network: SavedNetwork, joined: bool | None) -> None:
+    if joined is None:
+        print("`myownllm up` will join it.")
+    elif joined:
+        print("The running app has joined it.")
+    else:
+        print("The running app has not joined it yet: `myownllm health` says why.")

@@ -1,0 +1,257 @@
+"""Commands about other devices: see them, decide about them, call them, tell them something."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from myownllm import oneshot, wire
+from myownllm.cli import context
+from myownllm.errors import AppError, MeshError
+from myownllm.ids import bare_id
+from myownllm.peers import PeerEntry
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
+CALL_TIMEOUT_S = 30.0
+
+_STATUS_WORDS = {
+    "active": "connected",
+    "shelved": "connected, shelved",
+    "pending_approval": "wants to join",
+    "pending_remote": "waits for them",
+    "handshaking": "connecting",
+    "reconnecting": "reconnecting",
+    "offline": "offline",
+    "failed": "failed",
+}
+
+
+def complete_peer(incomplete: str) -> list[str]:
+    """Labels and ids of known peers, for the shell's completion."""
+    try:
+        known = context.session().peers()
+    except AppError:
+        return []
+    names = [p.label for p in known] + [p.device_pubkey for p in known]
+    return [n for n in names if n.startswith(incomplete)]
+
+
+Peer = Annotated[
+    str, typer.Argument(help="Id, display id, unique beginning of the id, or label.", autocompletion=complete_peer)
+]
+
+OnePeer = Annotated[str | None, typer.Option("--to", help="One device instead of all.", autocompletion=complete_peer)]
+
+
+def peers(network: OnNetwork = None, as_json: Json = False) -> None:
+    """Show the devices of the active network, with the codes to compare before an approval."""
+    try:
+        here = context.session(network)
+        known = here.peers()
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    if as_json:
+        context.print_json({"network": here.network, "peers": [p.to_json() for p in known]})
+    elif not known:
+        print(f"No device seen on '{here.handle}' yet.")
+    else:
+        rows = [_row(p) for p in known]
+        print(context.table(rows, ["device", "label", "state", "their code", "our code", "path", "rtt"]))
+
+
+def _row(peer: PeerEntry) -> list[str]:
+    rtt = "" if peer.rtt_ms is None else f"{peer.rtt_ms} ms"
+    codes = [peer.code_received or "", peer.code_sent or ""]
+    state = _STATUS_WORDS[peer.status]
+    return [peer.display, context.shown(peer.label, 40), state, *codes, peer.path or "", rtt]
+
+
+def approve(
+    peer: Peer,
+    code: Annotated[str | None, typer.Option(help="Approve only if the device shows this code.")] = None,
+    network: OnNetwork = None,
+    as_json: Json = False,
+) -> None:
+    """Let a device in. Both sides approve once; compare the codes on both screens first."""
+    try:
+        here = context.session(network)
+        found = here.peer(peer)
+        if code is not None and code not in (found.code_received, found.code_sent):
+            raise AppError(f"{found.display} shows another code than '{code}'; not approved")
+        here.daemon.ask(
+            "roster_approve", network=here.network, device_id=found.device_pubkey, label=found.announced_label
+        )
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    if as_json:
+        context.print_json({"approved": found.device_pubkey, "label": found.announced_label})
+    else:
+        other = "" if found.remote_approved else "; it must approve this device as well"
+        print(f"Approved {context.shown(found.label)} ({found.display}){other}.")
+
+
+def deny(peer: Peer, network: OnNetwork = None, as_json: Json = False) -> None:
+    """Turn a device away, or take an approval back. It may knock again."""
+    try:
+        here = context.session(network)
+        found = here.peer(peer, rostered=True)
+        here.daemon.ask("roster_remove", network=here.network, device_id=found.device_pubkey)
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    if as_json:
+        context.print_json({"removed": found.device_pubkey})
+    else:
+        print(f"Removed {context.shown(found.label)} ({found.display}).")
+
+
+def _payload(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise AppError(
+            f"the payload is not JSON ({error}); quote it for the shell, a text is written '\"like this\"'"
+        ) from None
+
+
+def call(
+    peer: Peer,
+    method: Annotated[str, typer.Argument(help="What to call: `myownllm up` answers echo, about and count.")],
+    payload: Annotated[str, typer.Argument(help="The request as JSON.")] = "null",
+    stream: Annotated[bool, typer.Option("--stream", help="The method answers in pieces.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds without an answer before giving up.")] = CALL_TIMEOUT_S,
+    network: OnNetwork = None,
+    as_json: Json = False,
+) -> None:
+    """Call a method of a connected device and print its answer."""
+    try:
+        request = _payload(payload)
+        here = context.session(network)
+        found = here.peer(peer)
+        if stream:
+            for piece in _stream(here, found, method, request, timeout):
+                context.print_json({"chunk": piece} if as_json else piece)
+            if as_json:
+                context.print_json({"end": True})
+            return
+        answer = here.daemon.ask(
+            "rpc_call",
+            network=here.network,
+            peer=found.device_pubkey,
+            method=method,
+            payload=request,
+            timeout_ms=int(timeout * 1000),
+            timeout_s=timeout + 1,
+        )
+    except AppError as error:
+        text = str(error)
+        if isinstance(error, MeshError) and error.kind == "timeout":
+            text = f"timed out waiting for {peer}"
+        context.fail(
+            AppError(text) if not isinstance(error, MeshError) else MeshError(error.kind, text), as_json=as_json
+        )
+    response = answer.get("response") if isinstance(answer, dict) else None
+    context.print_json({"response": response} if as_json else response)
+
+
+def _stream(here: context.Session, peer: PeerEntry, method: str, request: Any, timeout: float) -> Any:
+    """Pieces of a streamed answer, also those that overtake the answer to the call itself. Raises MeshError."""
+    with oneshot.Events(here.daemon.socket) as events:
+        answer = here.daemon.ask(
+            "rpc_call_stream",
+            client_id=events.client_id,
+            network=here.network,
+            peer=peer.device_pubkey,
+            method=method,
+            payload=request,
+        )
+        request_id = answer.get("request_id") if isinstance(answer, dict) else None
+        pieces = 0
+        for frame in events.frames(timeout):
+            match frame:
+                case wire.StreamChunk(request_id=rid, payload=piece) if rid == request_id:
+                    if isinstance(piece, dict) and set(piece) == {"error"}:
+                        raise MeshError("daemon_error", f"handler returned error: {piece['error']}")
+                    pieces += 1
+                    yield piece
+                case wire.StreamEnd(request_id=rid, error=error) if rid == request_id:
+                    if error is not None:
+                        raise MeshError("daemon_error", error)
+                    if not pieces:
+                        text = "peer closed the stream without data (no handler, busy or nothing to say)"
+                        raise MeshError("daemon_error", text)
+                    return
+                case _:
+                    continue
+
+
+def broadcast(
+    channel: Annotated[str, typer.Argument(help="Channel; `myownllm up` shows what comes on `notice`.")],
+    payload: Annotated[str, typer.Argument(help="The message as JSON.")],
+    to: Annotated[
+        str | None, typer.Option("--to", help="One device instead of all.", autocompletion=complete_peer)
+    ] = None,
+    network: OnNetwork = None,
+    as_json: Json = False,
+) -> None:
+    """Send a message to every connected device, or to one."""
+    try:
+        message = _payload(payload)
+        here = context.session(network)
+        if to is None:
+            answer = here.daemon.ask("channel_send_all", network=here.network, channel=channel, payload=message)
+            count = answer.get("dispatched_to", 0) if isinstance(answer, dict) else 0
+        else:
+            target = here.peer(to).device_pubkey
+            here.daemon.ask("channel_send_to", network=here.network, channel=channel, peer=target, payload=message)
+            count = 1
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    if as_json:
+        context.print_json({"dispatched_to": count})
+    else:
+        print(f"Sent to {count} {'device' if count == 1 else 'devices'}.")
+
+
+def label(
+    name: Annotated[str | None, typer.Argument(help="The new name of this device; left out: show it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show or change the name of this device. Others see a new name when they connect next."""
+    try:
+        daemon = context.need_daemon(context.home())
+        if name is None:
+            identity = daemon.ask("identity_show")
+        else:
+            if len(name) > 64:
+                raise AppError(f"the name has {len(name)} characters; 64 is the most")
+            identity = daemon.ask("identity_set_label", label=name)
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    if as_json:
+        context.print_json(identity)
+    else:
+        print(f"{context.shown(identity.get('label', '')) or '(no name)'}  {identity.get('device_id', '')}")
+
+
+def reconnect(
+    peer: Annotated[str | None, typer.Argument(help="One device; left out: all.", autocompletion=complete_peer)] = None,
+    network: OnNetwork = None,
+    as_json: Json = False,
+) -> None:
+    """Renew the connections to peers, and to the relays."""
+    try:
+        here = context.session(network)
+        target = None if peer is None else here.peer(peer).device_pubkey
+        members: dict[str, Any] = {} if target is None else {"peer": target}
+        here.daemon.ask("network_reconnect", network=here.network, **members)
+    except AppError as error:
+        if isinstance(error, MeshError) and wire.is_unsupported(error):
+            error = MeshError("unsupported", "not supported by this daemon")
+        context.fail(error, as_json=as_json)
+    if as_json:
+        context.print_json({"reconnecting": here.network, "peer": target})
+    else:
+        print(f"Reconnecting {'everything' if target is None else bare_id(target)[:8]} on '{here.handle}'.")

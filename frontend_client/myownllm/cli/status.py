@@ -1,0 +1,181 @@
+"""`myownllm status` and `myownllm health`: what is going on, and what is in the way. Both only read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from myownllm import health as health_rules
+from myownllm import phases, versions
+from myownllm.catalog.coerce import as_object
+from myownllm.catalog.model import Catalog
+from myownllm.cli import context
+from myownllm.errors import AppError, HomeError, MeshError
+from myownllm.home import AppHome, check_socket_path, find_pin
+from myownllm.ids import comparable_network_id, device_suffix
+from myownllm.peers import CONNECTED, PeerEntry, peer_entries
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _network_row(daemon: context.Daemon, wire_id: str) -> dict[str, Any] | None:
+    rows = as_object(daemon.ask("networks_list")).get("networks")
+    for row in rows if isinstance(rows, list) else []:
+        if comparable_network_id(str(as_object(row).get("network_id", ""))) == wire_id:
+            return as_object(row)
+    return None
+
+
+def _known_peers(daemon: context.Daemon, wire_id: str) -> tuple[PeerEntry, ...]:
+    try:
+        return peer_entries(daemon.ask("peers_list", network=wire_id), {})
+    except MeshError:
+        return ()
+
+
+def status(as_json: Json = False) -> None:
+    """Show this device, its daemon, the active network and how many devices are connected."""
+    app_home = context.home()
+    try:
+        catalog = context.catalog_file(app_home).load().catalog
+        found = _status(app_home, catalog)
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    if as_json:
+        context.print_json(found)
+        return
+    print(found["pill"])
+    daemon = found["daemon"]
+    if daemon is None:
+        print(f"daemon   not running ({app_home.own_socket}); `myownllm up` starts it")
+    else:
+        pin = "" if found["meets_pin"] else f" — older than the pinned {found['pinned_version']}"
+        print(f"device   {context.shown(found['label']) or '(no name)'}  {daemon['device_id']}")
+        print(f"daemon   {daemon['version']} ({daemon['mode']}) at {daemon['socket']}{pin}")
+    app = found["app"]
+    running = f"running, process {app['pid']}" if app["running"] else "not running; `myownllm up` starts it"
+    print(f"app      {running}")
+    if found["pending_approvals"]:
+        print(f"waiting  {found['pending_approvals']} device(s) for your approval: `myownllm peers`")
+
+
+def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
+    pid = context.app_pid(app_home)
+    pin = find_pin(Path(__file__).parent)
+    active = catalog.active
+    daemon = context.find_daemon(app_home)
+    phase: phases.Phase = "off"
+    state: phases.Status = "off"
+    peers: tuple[PeerEntry, ...] = ()
+    label = ""
+    joined: list[str] = []
+    if daemon is not None:
+        label = str(as_object(daemon.ask("identity_show")).get("label", ""))
+        names = daemon.status.get("joined_networks")
+        joined = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
+        row = None if active is None else _network_row(daemon, active.wire_id)
+        if active is not None and row is not None:
+            word = str(row.get("phase", ""))
+            phase, state = ("signaling-up", "online") if word == "joining" else phases.from_daemon(word)
+            peers = _known_peers(daemon, active.wire_id)
+        elif active is not None and pid is not None:
+            phase, state = "starting", "connecting"
+    connected = sum(p.status in CONNECTED for p in peers)
+    version = "" if daemon is None else str(daemon.status.get("version", ""))
+    return {
+        "pill": phases.pill_text(None if active is None else active.handle, phase, connected),
+        "status": state,
+        "phase": phase,
+        "network": None if active is None else {"id": active.id, "network_id": active.wire_id, "handle": active.handle},
+        "label": label,
+        "app": {"running": pid is not None, "pid": pid},
+        "daemon": None
+        if daemon is None
+        else {
+            "version": version,
+            "device_id": str(daemon.status.get("device_id", "")),
+            "mode": daemon.mode,
+            "socket": str(daemon.socket),
+            "pid": daemon.status.get("pid"),
+            "joined_networks": joined,
+        },
+        "pinned_version": pin,
+        "meets_pin": daemon is None or pin is None or versions.version_meets(version, pin),
+        "connected_peers": connected,
+        "pending_approvals": sum(p.status == "pending_approval" for p in peers),
+        "peers": [
+            {"peer_id": p.device_pubkey, "label": p.label, "status": p.status, "suffix": device_suffix(p.device_pubkey)}
+            for p in peers
+        ],
+    }
+
+
+def health(as_json: Json = False) -> None:
+    """Check everything between this device and its peers; the exit status names what is in the way (0 = healthy)."""
+    facts = _facts()
+    findings = health_rules.examine(facts)
+    if as_json:
+        code = health_rules.exit_status(findings)
+        context.print_json({"healthy": code == 0, "exit_status": code, "findings": [f.to_json() for f in findings]})
+    else:
+        marks = {"ok": "✓", "note": "·", "stop": "✗"}
+        for finding in findings:
+            print(f"{marks[finding.severity]} {finding.name}: {finding.text}")
+    raise SystemExit(health_rules.exit_status(findings))
+
+
+def _facts() -> health_rules.Facts:
+    try:
+        app_home = context.home()
+        stored = context.catalog_file(app_home).load()
+    except HomeError as error:
+        return health_rules.Facts(home_problem=str(error))
+    active = stored.catalog.active
+    daemon = context.find_daemon(app_home)
+    phase: str | None = None
+    peers: tuple[tuple[str, bool], ...] = ()
+    if daemon is not None and active is not None:
+        try:
+            row = _network_row(daemon, active.wire_id)
+        except MeshError:
+            row = None
+        phase = None if row is None else str(row.get("phase", ""))
+        peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id)) if row is not None else ()
+    return health_rules.Facts(
+        config_notices=stored.notices,
+        handle=None if active is None else active.handle,
+        network_id=None if active is None else active.wire_id,
+        app_running=context.app_pid(app_home) is not None,
+        socket=str(app_home.own_socket if daemon is None else daemon.socket),
+        socket_problem="" if daemon is not None else _socket_problem(app_home),
+        daemon=None if daemon is None else daemon.status,
+        daemon_binary=None if daemon is not None else _binary(),
+        pin=find_pin(Path(__file__).parent),
+        phase=phase,
+        peers=peers,
+    )
+
+
+def _socket_problem(app_home: AppHome) -> str:
+    try:
+        check_socket_path(app_home.own_socket)
+    except HomeError as error:
+        return str(error)
+    try:
+        owner = app_home.own_socket.lstat().st_uid
+    except OSError:
+        return ""
+    if owner != os.getuid():
+        return f"the socket {app_home.own_socket} belongs to another user (uid {owner}); the app will not touch it"
+    return ""
+
+
+def _binary() -> str | None:
+    from myownllm.supervisor import binaries
+
+    found = binaries.collect(os.environ, Path(sys.executable).parent, None, "")
+    return next((str(c.path) for c in found if binaries.file_problem(c.path) is None), None)

@@ -1,0 +1,214 @@
+"""`myownllm up`: the app in the foreground. It shows what a person would see on the app's screen, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import Any
+
+import msgspec
+import trio
+
+from myownllm.app import App, running_app
+from myownllm.cli import context
+from myownllm.client import ClientState, Diag, InboundCall
+from myownllm.errors import AlreadyRunningError, AppError, MeshError
+from myownllm.features import built_in
+from myownllm.peers import PeerEntry
+from myownllm.supervisor import SupervisorState
+
+
+class Screen:
+    """Turns state into lines: for people, or one JSON object per line with `event` and `t` (milliseconds)."""
+
+    def __init__(self, *, as_json: bool, verbose: bool) -> None:
+        self._as_json = as_json
+        self._verbose = verbose
+        self._headline = ""
+        self._daemon: tuple[int, str] = (0, "")
+        self._peers: dict[str, PeerEntry] = {}
+        self._notes: set[str] = set()
+
+    def emit(self, event: str, line: str | None, **members: Any) -> None:
+        """Say one thing. `line` None means that only the JSON form tells it."""
+        if self._as_json:
+            record = {"event": event, "t": time.time_ns() // 1_000_000, **members}
+            sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+        elif line is not None:
+            sys.stdout.write(line + "\n")
+        else:
+            return
+        sys.stdout.flush()
+
+    def progress(self, text: str) -> None:
+        self.emit("progress", f"  {text}", message=text)
+
+    def diag(self, diag: Diag) -> None:
+        shown = self._verbose or diag.level in ("warn", "error")
+        line = f"  {diag.level}: {context.shown(diag.message)}" if shown else None
+        self.emit("diag", line, level=diag.level, message=diag.message, ts=diag.ts)
+
+    def supervisor(self, state: SupervisorState) -> None:
+        """A daemon came, went, or cannot be had."""
+        connection = state.connection
+        if connection is not None and self._daemon != (connection.generation, ""):
+            self._daemon = (connection.generation, "")
+            how = "started by this app" if connection.owned_child else f"already running, {connection.mode}"
+            self.emit(
+                "daemon",
+                f"Daemon {connection.daemon_version} ({how}), device {connection.device_id}",
+                state="up",
+                version=connection.daemon_version,
+                device_id=connection.device_id,
+                mode=connection.mode,
+                owned=connection.owned_child,
+                pid=connection.pid,
+                socket=str(connection.socket),
+            )
+        elif connection is None and state.error and self._daemon[1] != state.error:
+            self._daemon = (self._daemon[0], state.error)
+            self.emit("daemon", f"Daemon {state.state}: {state.error}", state=state.state, error=state.error)
+        for note in state.notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                self.emit("daemon", f"  warn: {note}", state=state.state, note=note)
+
+    def client(self, state: ClientState, supervisor: SupervisorState) -> None:
+        """The headline and every peer that changed."""
+        headline = headline_of(state, supervisor)
+        if headline != self._headline:
+            self._headline = headline
+            self.emit("pill", headline, text=headline, status=state.status, phase=state.phase, network=state.network)
+        present = {p.device_pubkey: p for p in state.peers}
+        for key, peer in present.items():
+            self._peer(peer, self._peers.get(key))
+        for key, peer in self._peers.items():
+            if key not in present:
+                self.emit("peer", None, peer_id=key, label=peer.label, status="gone", was=peer.status)
+        self._peers = present
+
+    def _peer(self, peer: PeerEntry, before: PeerEntry | None) -> None:
+        label = context.shown(peer.label, 40)
+        codes = (peer.code_received, peer.code_sent)
+        knocks = peer.status == "pending_approval" and peer.code_received
+        knocked = before is not None and before.status == "pending_approval" and before.code_received
+        if knocks and not knocked:
+            self.emit(
+                "knock",
+                f"A device wants to join: {label} ({peer.display})\n"
+                f"  their code {codes[0]}, our code {codes[1]} — compare them on both screens, then:\n"
+                f"  myownllm approve {peer.device_pubkey[:8]}",
+                peer_id=peer.device_pubkey,
+                label=peer.label,
+                code=peer.verification_code,
+                code_received=codes[0],
+                code_sent=codes[1],
+            )
+        if before is None or before.status != peer.status or before.label != peer.label:
+            line = None
+            if peer.status == "active" and (before is None or before.status != "active"):
+                line = f"{label} is connected"
+            elif before is not None and before.status == "active":
+                line = f"{label} is {peer.status}" if peer.status != "active" else f"{label} (was {before.label})"
+            elif peer.status == "pending_remote":
+                line = f"{label} is approved here; waiting for its approval"
+            self.emit(
+                "peer",
+                line,
+                peer_id=peer.device_pubkey,
+                label=peer.label,
+                status=peer.status,
+                was=None if before is None else before.status,
+            )
+
+    def call(self, call: InboundCall) -> None:
+        peer = call.peer
+        self.emit(
+            "call",
+            f"{context.shown(peer.label, 40)} called {call.method}",
+            peer_id=peer.device_pubkey,
+            label=peer.label,
+            method=call.method,
+        )
+
+    def message(self, peer: PeerEntry, channel: str, payload: Any) -> None:
+        text = context.shown(msgspec.json.encode(payload).decode(), 400)
+        self.emit(
+            "message",
+            f"{context.shown(peer.label, 40)} on {channel}: {text}",
+            peer_id=peer.device_pubkey,
+            label=peer.label,
+            channel=channel,
+            payload=payload,
+        )
+
+
+def headline_of(state: ClientState, supervisor: SupervisorState) -> str:
+    """The pill; while no daemon is connected, the supervisor's reason stands beside it (spec 08 FE-10.1)."""
+    if supervisor.state == "failed":
+        return f"Mesh error: {supervisor.error}"
+    if supervisor.connection is None and supervisor.error:
+        return f"{state.pill} ({supervisor.error})"
+    return state.pill
+
+
+async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:
+    home = context.home()
+    async with running_app(
+        home,
+        lambda device_id: built_in(context.app_version(), device_id, screen.call, screen.message, channels),
+        app_version=context.app_version(),
+        report=screen.progress,
+    ) as app:
+        app.client.on_diag.append(screen.diag)
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_show_daemon, app, screen)
+                nursery.start_soon(_show_client, app, screen)
+                if label is not None:
+                    nursery.start_soon(_set_label, app, screen, label)
+                async for _ in signals:
+                    screen.emit("stopping", "Stopping…")
+                    nursery.cancel_scope.cancel()
+                    break
+    screen.emit("stopped", "Stopped.")
+
+
+async def _show_daemon(app: App, screen: Screen) -> None:
+    state = app.supervisor.watch.value
+    while True:
+        screen.supervisor(state)
+        state = await app.supervisor.watch.changed()
+
+
+async def _show_client(app: App, screen: Screen) -> None:
+    while True:
+        screen.client(app.client.state, app.supervisor.watch.value)
+        with trio.move_on_after(1.0):  # the supervisor's reason is part of the headline, and may change alone
+            await app.client.watch.changed()
+
+
+async def _set_label(app: App, screen: Screen, label: str) -> None:
+    """Name the device as asked on the command line, once a daemon is there."""
+    from myownllm.bridge import command
+
+    state = await app.supervisor.watch.until(lambda s: s.connection is not None)
+    assert state.connection is not None
+    try:
+        identity = await command(state.connection.socket, "identity_show", {})
+        if not isinstance(identity, dict) or identity.get("label") != label:
+            await command(state.connection.socket, "identity_set_label", {"label": label})
+    except MeshError as error:
+        screen.emit("diag", f"  warn: the label was not set: {error}", level="warn", message=str(error))
+
+
+def run_up(label: str | None, channels: tuple[str, ...], *, verbose: bool, as_json: bool) -> None:
+    """Run until a signal. A second `up` in the same home says so and ends well (spec 08 FE-12.7)."""
+    screen = Screen(as_json=as_json, verbose=verbose)
+    try:
+        trio.run(_run, screen, label, channels)
+    except AlreadyRunningError as error:
+        screen.emit("already_running", str(error), pid=error.pid)
+    except AppError as error:
+        context.fail(error, as_json=as_json)

@@ -1,0 +1,534 @@
+"""The mesh client: the one place that decides what the app's mesh state is (spec 08 §5).
+
+`start`, `stop` and `reconcile` may be called from anywhere at any time; at most one life runs, and the state that is
+published last matches the request that came last. A lost daemon ends the life; a new connection begins the next one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import attrs
+import trio
+
+from myownllm import capabilities, phases, versions
+from myownllm.catalog.coerce import as_object, strings
+from myownllm.client.convergence import Converger
+from myownllm.client.dispatch import Dispatcher
+from myownllm.client.life import Life
+from myownllm.client.state import DIAG_RING, ClientState, Diag
+from myownllm.errors import AppError, MeshError, not_connected
+from myownllm.ids import comparable_network_id
+from myownllm.peers import peer_entries
+from myownllm.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownllm.bridge import Bridge
+    from myownllm.catalog.coerce import JsonObject
+    from myownllm.catalog.model import Catalog
+    from myownllm.catalog.network import SavedNetwork
+    from myownllm.client.features import FeatureSet
+    from myownllm.client.owned import OwnedNetworks
+    from myownllm.effects import Level
+    from myownllm.supervisor import Connection
+
+STATUS_ATTEMPTS: Final = 30  # FE-5.5
+STATUS_RETRY_S: Final = 0.2
+PEERS_SPACING_S: Final = 0.1  # FE-5.16
+CHECK_ONLINE_S: Final = 60.0  # FE-5.13
+CHECK_UNSETTLED_S: Final = 2.0  # while not online: a healthy daemon must never be left with the app still joining
+RELEASE_BUDGET_S: Final = 3.0  # FE-5.23
+TOO_OLD_TEXT: Final = "daemon too old for LLM features"
+
+
+class CatalogPort(Protocol):
+    """Where the saved networks come from."""
+
+    async def load(self) -> Catalog: ...
+    async def changed(self) -> bool:
+        """Has the file changed since the last `load`?"""
+        ...
+
+
+class MeshClient:
+    """Made once per app; `run` must be running for anything to happen."""
+
+    def __init__(
+        self,
+        catalog: CatalogPort,
+        owned: OwnedNetworks,
+        features: FeatureSet,
+        *,
+        pin: str | None,
+        now_ms: Callable[[], int],
+        blob: JsonObject | None = None,
+        app_version: str | None = None,
+    ) -> None:
+        self.watch: Watch[ClientState] = Watch(ClientState(pinned_version=pin))
+        self.diag: deque[Diag] = deque(maxlen=DIAG_RING)
+        self.on_diag: list[Callable[[Diag], None]] = []
+        self._catalog = catalog
+        self._features = features
+        self._pin = pin
+        self._now_ms = now_ms
+        self._blob = blob or {}
+        self._app_version = app_version
+        self._converger = Converger(owned, lambda text: self.note("warn", text))
+        self._dispatcher = Dispatcher(self, features)
+        self._nursery: trio.Nursery | None = None
+        self._life: Life | None = None
+        self._lives = 0
+        self._wanted = False
+        self._bridge: Bridge | None = None
+        self._connection: Connection | None = None
+        self._reconciling = trio.Lock()
+        self._reconcile_again = False
+        self._quiet = False
+
+    @property
+    def state(self) -> ClientState:
+        return self.watch.value
+
+    # --- connection -------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the client's tasks until cancelled; stops it on the way out."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.move_on_after(RELEASE_BUDGET_S + 1, shield=True):
+                    await self.stop()
+                self._nursery = None
+                nursery.cancel_scope.cancel()
+
+    def connected(self, bridge: Bridge, connection: Connection) -> None:
+        """A daemon's event connection is up. Whoever asked for a start gets one."""
+        previous = self._connection
+        self._bridge, self._connection = bridge, connection
+        if previous is not None and previous.daemon_version != connection.daemon_version:
+            self.note("info", f"daemon is now {connection.daemon_version}, was {previous.daemon_version}")
+        self.update(subscription="live")
+        if self._wanted and self._life is None:
+            self._begin()
+
+    def disconnected(self, generation: int) -> None:
+        """That connection is gone; a life that hangs on it ends, and the next connection begins a new one."""
+        if self._bridge is None or self._bridge.generation != generation:
+            return
+        self._bridge = None
+        self.update(subscription="disconnected")
+        life = self._life
+        if life is not None and life.bridge is not None and life.bridge.generation == generation:
+            life.end(again=True)
+        if self._wanted:
+            self.update(status="connecting", phase="starting")
+
+    # --- intents ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bring the active network online. Concurrent calls share one run and its outcome (FE-5.4).
+
+        Raises MeshError or HomeError when the run failed; the client then begins again by itself with the next
+        connection to a daemon.
+        """
+        self._wanted = True
+        while self._life is not None and self._life.scope.cancel_called:
+            await self._life.ended.wait()
+        life = self._life or self._begin()
+        await life.finished.wait()
+        if life.error is not None:
+            raise life.error
+
+    async def stop(self) -> None:
+        """Release everything and show nothing; the daemon stays joined. Safe at any time, also twice (FE-5.23)."""
+        self._wanted = False
+        life = self._life
+        if life is not None:
+            life.end()
+            await life.ended.wait()
+        if self._life is None and not self._wanted:
+            self.update(status="off", phase="off", error="", network="", active_config_id="", peers=())
+            self.update(recent_ice_failure_at=None)
+
+    async def reconcile(self) -> None:
+        """Follow the catalog: switch, start or refresh. Requests while one runs collapse into one more (FE-5.21)."""
+        if self._reconciling.locked():
+            self._reconcile_again = True
+            return
+        async with self._reconciling:
+            self._reconcile_again = True
+            while self._reconcile_again:
+                self._reconcile_again = False
+                await self._reconcile_once()
+
+    async def _reconcile_once(self) -> None:
+        try:
+            catalog = await self._catalog.load()
+        except AppError as error:
+            self.note("warn", f"reconcile loadConfig failed: {error}")
+            return
+        desired = catalog.active
+        life = await self._settled_life(desired)
+        bound = life.network if life is not None else None
+        same_network = (desired is None) == (bound is None) and (
+            desired is None or bound is None or (desired.id == bound.id and desired.wire_id == bound.wire_id)
+        )
+        if life is None or not life.online or not same_network:
+            await self.stop()
+            await self._start_quietly()
+        elif desired is not None and bound is not None and desired.to_daemon() != bound.to_daemon():
+            life.network = desired
+            self._show_active(catalog)
+            await self._pass(life, catalog, check_drift=True)
+        else:
+            self._show_active(catalog)
+            self.refresh_peers()
+
+    async def _settled_life(self, desired: SavedNetwork | None) -> Life | None:
+        """The present life; a start under way is awaited unless it is for another network (FE-5.21)."""
+        life = self._life
+        if life is not None and not life.finished.is_set():
+            stale = life.catalog_read and (life.network is None or desired is None or life.network.id != desired.id)
+            if not stale:
+                await life.finished.wait()
+        return self._life
+
+    async def _start_quietly(self) -> None:
+        try:
+            await self.start()
+        except AppError as error:
+            self.note("warn", f"start failed: {error}")
+
+    async def boot(self) -> None:
+        """The start at launch: its failure is in the state and the log, and the next connection starts again."""
+        await self._start_quietly()
+
+    async def follow_catalog(self, period_s: float = 0.5) -> None:
+        """Reconcile whenever the file changes, whoever changed it: that is how commands reach a running app."""
+        while True:
+            await trio.sleep(period_s)
+            if await self._catalog.changed():
+                await self.reconcile()
+
+    # --- a life -----------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Life:
+        if self._nursery is None:
+            raise not_connected()
+        self._lives += 1
+        life = Life(self._lives)
+        self._life = life
+        self.update(status="connecting", phase="starting", error="")
+        self._nursery.start_soon(self._live, life)
+        return life
+
+    async def _live(self, life: Life) -> None:
+        try:
+            with life.scope:
+                try:
+                    await self._start_sequence(life)
+                except AppError as error:
+                    self._start_failed(life, error)
+                    return
+                life.finished.set()
+                await self._stay(life)
+        finally:
+            await self._release(life)
+            if not life.finished.is_set():
+                life.error = life.error or MeshError("stopped", "the start was overtaken by a stop or a lost daemon")
+                life.finished.set()
+            self._life = None
+            life.ended.set()
+            if life.again and self._wanted and self._nursery is not None:
+                if self._bridge is not None:
+                    self._begin()
+                else:
+                    self.update(status="connecting", phase="starting")
+
+    def _start_failed(self, life: Life, error: AppError) -> None:
+        life.error = error
+        gone = isinstance(error, MeshError) and error.kind in ("not_connected", "connection_lost", "connect_failed")
+        if gone:  # not an error of the app: the supervisor says what it waits for (FE-5.5)
+            self.update(status="connecting", phase="starting")
+            life.again = self._bridge is not None
+        else:
+            self.update(status="error", phase="error", error=str(error))
+            self.note("error", f"start failed: {error}")
+
+    async def _start_sequence(self, life: Life) -> None:
+        """The steps of spec 08 §5.3. Raises AppError."""
+        await self._status_with_retry(life)
+        bridge, connection = life.bridge, life.connection
+        assert bridge is not None
+        assert connection is not None
+        bridge.attach(life.early.append)
+        catalog = await self._catalog.load()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        life.network, life.catalog_read = catalog.active, True
+        refusal = ""
+        try:
+            result = await self._converger.run(bridge, connection.mode, catalog, check_drift=True)
+            refusal = result.error
+        except MeshError as error:
+            if error.kind == "connection_lost":
+                raise
+            refusal = error.text
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if refusal:
+            self.note("warn", f"network sync failed: {refusal}")
+        status = await self._status_with_retry(life)
+        joined = strings(status.get("joined_networks"))
+        active = catalog.active
+        life.wire_id = self._bound_wire_id(catalog, connection, joined)
+        self._show_active(catalog)
+        if not life.wire_id:
+            self.note("warn", "no network configured — `myownllm networks add` creates one")
+            self.update(status="off", phase="off", peers=())
+            life.early.clear()
+            bridge.attach(lambda frame: self._dispatcher.dispatch(life, frame))
+            life.online = True
+            return
+        phase: tuple[phases.Phase, phases.Status] | None = None
+        try:
+            self.apply_peers(await life.command("peers_list", network=life.wire_id))
+            phase = await self._daemon_phase(life)
+        except MeshError as error:
+            if error.kind == "connection_lost":
+                raise
+            self.note("warn", f"peers_list failed: {error.text}")
+        await self._install(life)
+        await self._publish(life)
+        if active is not None and not any(comparable_network_id(j) == life.wire_id for j in joined):
+            why = refusal or "the daemon does not list it"
+            self.update(status="error", phase="error", error=f"cannot join '{active.handle}': {why}")
+        else:
+            shown = phase or ("signaling-up", "online")
+            self.update(phase=shown[0], status=shown[1], error="")
+        life.online = True
+        early, life.early = life.early, []
+        for frame in early:
+            self._dispatcher.dispatch(life, frame)
+        bridge.attach(lambda frame: self._dispatcher.dispatch(life, frame))
+
+    def _bound_wire_id(self, catalog: Catalog, connection: Connection, joined: tuple[str, ...]) -> str:
+        if catalog.active is not None:
+            return catalog.active.wire_id
+        return joined[0] if joined and connection.mode == "own_llm" else ""
+
+    async def _status_with_retry(self, life: Life) -> JsonObject:
+        """Thirty attempts, 200 ms apart, also while no daemon is connected yet. Raises the last MeshError (FE-5.5)."""
+        for attempt in range(STATUS_ATTEMPTS):
+            if life.bridge is None:
+                life.bridge, life.connection = self._bridge, self._connection
+            try:
+                status = as_object(await life.command("status"))
+            except MeshError as error:
+                if error.kind == "connection_lost":
+                    raise
+                last = error
+            else:
+                self._show_daemon(life, status)
+                return status
+            await trio.sleep(STATUS_RETRY_S)
+            if attempt == STATUS_ATTEMPTS - 1:
+                raise last
+        raise AssertionError  # the loop returns or raises
+
+    async def _daemon_phase(self, life: Life) -> tuple[phases.Phase, phases.Status] | None:
+        """The network's phase; `joining` counts as unknown, a lone device of the reference never leaves it."""
+        rows = as_object(await life.command("networks_list")).get("networks")
+        for row in rows if isinstance(rows, list) else []:
+            summary = as_object(row)
+            if comparable_network_id(str(summary.get("network_id", ""))) == life.wire_id:
+                word = str(summary.get("phase", ""))
+                return None if word == "joining" else phases.from_daemon(word)
+        return None
+
+    async def _install(self, life: Life) -> None:
+        """Register every method and channel of the feature set for the bound network; one failure is one warning."""
+        assert life.bridge is not None
+        client_id, network = life.bridge.client_id, life.wire_id
+
+        async def claim(operation: str, undo: str, what: str, **members: Any) -> None:
+            try:
+                await life.command(operation, client_id=client_id, network=network, **members)
+            except MeshError as error:
+                if error.kind == "connection_lost":
+                    raise
+                reason = TOO_OLD_TEXT if error.text.startswith("parse: unknown variant") else error.text
+                self.note("warn", f"{what} handler install failed: {reason}")
+            else:
+                key = {k: v for k, v in members.items() if k != "streaming"}
+                life.registered.append((undo, {"client_id": client_id, "network": network, **key}))
+
+        for method in self._features.methods:
+            await claim("rpc_register", "rpc_unregister", method.name, method=method.name, streaming=method.streaming)
+        for channel, _ in self._features.channels:
+            await claim("channel_subscribe", "channel_unsubscribe", channel, channel=channel)
+
+    async def _publish(self, life: Life) -> None:
+        """Advertise what this device offers."""
+        blob = {
+            **capabilities.unpack(None),
+            **self._blob,
+            "accepting": life.network.accepting if life.network is not None else "available",
+            "app_version": self._app_version or "",
+            "features": list(self._features.feature_ids),
+        }
+        try:
+            await life.command("capabilities_set", network=life.wire_id, capabilities=capabilities.pack(blob))
+        except MeshError as error:
+            if error.kind == "connection_lost":
+                raise
+            reason = TOO_OLD_TEXT if error.text.startswith("parse: unknown variant") else error.text
+            self.note("warn", f"capabilities were not published: {reason}")
+
+    async def _stay(self, life: Life) -> None:
+        """The tasks of a life that is up; ends by cancellation only."""
+        try:
+            async with trio.open_nursery() as nursery:
+                life.nursery = nursery
+                nursery.start_soon(self._keep_peers_fresh, life)
+                nursery.start_soon(self._keep_converged, life)
+        finally:
+            life.nursery = None
+
+    async def _keep_peers_fresh(self, life: Life) -> None:
+        """One refresh at a time, none lost, no more than ten a second (FE-5.16)."""
+        while True:
+            await life.peers_dirty.wait()
+            life.peers_dirty = trio.Event()
+            resync, life.resync = life.resync, False
+            if life.wire_id:
+                try:
+                    self.apply_peers(await life.command("peers_list", network=life.wire_id))
+                    if resync:
+                        phase = await self._daemon_phase(life)
+                        if phase is not None:
+                            self.update(phase=phase[0], status=phase[1])
+                except MeshError as error:
+                    self.note("warn", f"reconcile peers_list failed: {error.text}")
+                    if "unknown network" in error.text:
+                        life.recheck.set()
+            await trio.sleep(PEERS_SPACING_S)
+
+    async def _keep_converged(self, life: Life) -> None:
+        """Look again whether the daemon still has what this app shows: every minute, at once when there is doubt."""
+        while True:
+            settled = self.state.status == "online" or not life.wire_id
+            with trio.move_on_after(CHECK_ONLINE_S if settled else CHECK_UNSETTLED_S):
+                await life.recheck.wait()
+            life.recheck = trio.Event()
+            try:
+                catalog = await self._catalog.load()
+                await self._pass(life, catalog, check_drift=False)
+            except AppError as error:
+                self.note("warn", f"network check failed: {error}")
+
+    async def _pass(self, life: Life, catalog: Catalog, *, check_drift: bool) -> None:
+        """A convergence pass in a running life; what it changed makes a new life, because claims may be gone."""
+        if life.bridge is None or life.connection is None:
+            return
+        try:
+            result = await self._converger.run(life.bridge, life.connection.mode, catalog, check_drift=check_drift)
+        except MeshError as error:
+            self.note("warn", f"network sync failed: {error.text}")
+            return
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if result.error:
+            handle = catalog.active.handle if catalog.active is not None else ""
+            self.update(status="error", phase="error", error=f"cannot join '{handle}': {result.error}")
+        elif result.changed or self.state.status == "error":
+            life.end(again=True)
+        elif self.state.phase in ("starting", "off") and life.wire_id:
+            phase = await self._daemon_phase(life) or ("signaling-up", "online")
+            self.update(phase=phase[0], status=phase[1])
+
+    async def _release(self, life: Life) -> None:
+        """Undo registrations in reverse, best effort, and let go of the frame stream."""
+        bridge = life.bridge
+        if bridge is None:
+            return
+        bridge.detach()
+        if bridge.lost.is_set():
+            return
+        with trio.move_on_after(RELEASE_BUDGET_S, shield=True):
+            for operation, members in reversed(life.registered):
+                try:
+                    await bridge.command(operation, **members)
+                except MeshError as error:
+                    if error.kind == "connection_lost":
+                        return
+                    self.note("warn", f"feature release failed: {error.text}")
+        life.registered.clear()
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def update(self, **changes: Any) -> None:
+        """Publish a new snapshot, if anything is different."""
+        changed = attrs.evolve(self.state, **changes)
+        if changed != self.state:
+            self.watch.set(attrs.evolve(changed, rev=changed.rev + 1))
+
+    def note(self, level: Level, message: str, ts: int | None = None) -> None:
+        """Add a line to the activity log."""
+        if self._quiet and level in ("debug", "info"):
+            return
+        diag = Diag(self._now_ms() if ts is None else ts, level, message)
+        self.diag.append(diag)
+        for listener in self.on_diag:
+            listener(diag)
+
+    @property
+    def quiet(self) -> bool:
+        """Info lines are hidden (`cloud_mesh.diag_quiet`)."""
+        return self._quiet
+
+    def refresh_peers(self, *, resync: bool = False) -> None:
+        """Read the peer list soon; with `resync` also the phase."""
+        if self._life is not None:
+            self._life.resync = self._life.resync or resync
+            self._life.peers_dirty.set()
+
+    def apply_peers(self, answer: Any) -> None:
+        """Take an answer of `peers_list` into the state; what only the app knows about a peer is carried over."""
+        previous = {p.device_pubkey: p for p in self.state.peers}
+        peers = peer_entries(answer, previous)
+        changes: dict[str, Any] = {"peers": peers}
+        if any(p.status == "active" for p in peers):
+            changes["recent_ice_failure_at"] = None
+        elif any(p.needs_turn for p in peers) and self.state.status == "online":
+            life = self._life
+            has_turn = life is not None and life.network is not None and bool(life.network.turn_servers)
+            changes["phase"] = "ice-failed-turn-unreachable" if has_turn else "ice-failed-no-turn"
+            changes["recent_ice_failure_at"] = self._now_ms()
+        self.update(**changes)
+
+    def _show_active(self, catalog: Catalog) -> None:
+        active = catalog.active
+        self._quiet = catalog.diag_quiet
+        life = self._life
+        self.update(
+            handle=None if active is None else active.handle,
+            active_config_id="" if active is None else active.id,
+            network="" if life is None else life.wire_id,
+            accepting="available" if active is None else active.accepting,
+            auto_gossip=True if active is None else active.auto_gossip,
+        )
+
+    def _show_daemon(self, life: Life, status: JsonObject) -> None:
+        connection = life.connection
+        version = str(status.get("version", ""))
+        self.update(
+            device_id=str(status.get("device_id", "")),
+            daemon_version=version,
+            daemon_mode="" if connection is None else connection.mode,
+            daemon_socket="" if connection is None else str(connection.socket),
+            meets_pin=self._pin is None or versions.version_meets(version, self._pin),
+        )

@@ -1,0 +1,105 @@
+"""What `myownllm up` answers to approved peers by itself, so that two new devices can try each other out.
+
+| name     | kind    | payload                                      | answer                                        |
+|----------|---------|----------------------------------------------|-----------------------------------------------|
+| `echo`   | single  | any JSON                                     | the same JSON                                 |
+| `about`  | single  | ignored                                      | `{"app", "version", "device_id", "platform"}` |
+| `count`  | stream  | `{"to": 1…1000 = 5, "delay_ms": 0…1000 = 0}` | one `{"n": i}` per number                     |
+| `notice` | channel | any JSON                                     | shown on the receiver's screen                |
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from myownllm.catalog.coerce import as_object
+from myownllm.client import CallRefusedError, FeatureSet, Method
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from myownllm.catalog.coerce import JsonObject
+    from myownllm.client import InboundCall
+    from myownllm.peers import PeerEntry
+
+COUNT_MAX: Final = 1000
+DELAY_MAX_MS: Final = 1000
+NOTICE_CHANNEL: Final = "notice"
+FEATURE_IDS: Final = ("capabilities_v1", "app_version", "stream_error_v1")
+
+
+async def echo(call: InboundCall) -> Any:
+    """Give the payload back."""
+    return call.payload
+
+
+async def count(call: InboundCall) -> AsyncIterator[JsonObject]:
+    """Count upwards, one chunk per number. Refuses counts and delays out of range."""
+    request = as_object(call.payload)
+    last, delay_ms = request.get("to", 5), request.get("delay_ms", 0)
+    if not _whole(last) or not 1 <= last <= COUNT_MAX:
+        raise CallRefusedError(f"`to` must be a whole number from 1 to {COUNT_MAX}")
+    if not _whole(delay_ms) or not 0 <= delay_ms <= DELAY_MAX_MS:
+        raise CallRefusedError(f"`delay_ms` must be a whole number from 0 to {DELAY_MAX_MS}")
+    for number in range(1, last + 1):
+        yield {"n": number}
+        await trio.sleep(delay_ms / 1000)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def built_in(
+    app_version: str,
+    device_id: Callable[[], str],
+    on_call: Callable[[InboundCall], None],
+    on_message: Callable[[PeerEntry, str, Any], None],
+    channels: tuple[str, ...] = (),
+) -> FeatureSet:
+    """The feature set of `up`. `on_call` and `on_message` tell the screen; `channels` are heard besides `notice`."""
+
+    async def about(_: InboundCall) -> JsonObject:
+        return {
+            "app": "myownllm",
+            "version": app_version,
+            "device_id": device_id(),
+            "platform": platform.system().lower(),
+        }
+
+    async def told_echo(call: InboundCall) -> Any:
+        on_call(call)
+        return await echo(call)
+
+    async def told_about(call: InboundCall) -> JsonObject:
+        on_call(call)
+        return await about(call)
+
+    async def told_count(call: InboundCall) -> AsyncIterator[JsonObject]:
+        on_call(call)
+        async for piece in count(call):
+            yield piece
+
+    return FeatureSet(
+        methods=(
+            Method("echo", answer=told_echo),
+            Method("about", answer=told_about),
+            Method("count", stream=told_count),
+        ),
+        channels=tuple((name, on_message) for name in dict.fromkeys((NOTICE_CHANNEL, *channels))),
+        feature_ids=FEATURE_IDS,
+    )
+
+
+def hardware() -> JsonObject:
+    """What this machine is, as far as the standard library knows (spec 08 FE-9.12); the rest keeps its default."""
+    try:
+        ram_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        ram_bytes = 0
+    ram_gb = round(ram_bytes / 2**30, 1)
+    return {"gpu_type": "none", "ram_gb": ram_gb, "vram_gb": None, "soc": None, "arch": platform.machine()}

@@ -1,0 +1,166 @@
+"""Is the mesh all right, and if not, which stop is it and what helps (spec 08 §1.3, §10 FE-10.1)? Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import attrs
+
+from myownllm import versions
+from myownllm.convergence import is_joined
+
+if TYPE_CHECKING:
+    from myownllm.catalog.coerce import JsonObject
+
+Severity = Literal["ok", "note", "stop"]
+
+EXIT_CODES: Final[dict[str, int]] = {
+    "healthy": 0,
+    "home_unusable": 10,
+    "no_active_network": 11,
+    "no_daemon_binary": 12,
+    "daemon_not_running": 13,
+    "socket_unusable": 14,
+    "network_not_joined": 15,
+    "app_not_running": 16,
+    "still_joining": 17,
+    "peers_unreachable": 18,
+}
+"""the stop that `health` names, and the exit status that goes with it"""
+
+
+@attrs.frozen
+class Facts:
+    """What was found out about this device, all of it read-only."""
+
+    home_problem: str = ""
+    config_notices: tuple[str, ...] = ()
+    handle: str | None = None
+    network_id: str | None = None
+    app_running: bool = False
+    socket: str = ""
+    socket_problem: str = ""
+    daemon: JsonObject | None = None
+    """the answer of `status`, None when nobody answered"""
+    daemon_binary: str | None = None
+    """a daemon that could be started; looked up only when none answers"""
+    pin: str | None = None
+    phase: str | None = None
+    peers: tuple[tuple[str, bool], ...] = ()
+    """(shown status, needs TURN) of every peer"""
+
+
+@attrs.frozen
+class Finding:
+    """One line of the report. A `stop` explains why the mesh does not work; a `note` is worth knowing."""
+
+    name: str
+    severity: Severity
+    text: str
+
+    def to_json(self) -> JsonObject:
+        return attrs.asdict(self)
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """The findings, worst cause first; ends with `healthy` when nothing stops the mesh."""
+    found = [Finding("config_repaired", "note", notice) for notice in facts.config_notices]
+    stop = _first_stop(facts)
+    if stop is not None:
+        return [stop, *found, *_notes(facts)]
+    return [*found, *_notes(facts), Finding("healthy", "ok", _healthy_text(facts))]
+
+
+def exit_status(findings: list[Finding]) -> int:
+    """0 when healthy, else the code of the stop."""
+    return next((EXIT_CODES[f.name] for f in findings if f.severity == "stop"), 0)
+
+
+def _first_stop(facts: Facts) -> Finding | None:
+    def stop(name: str, text: str) -> Finding:
+        return Finding(name, "stop", text)
+
+    if facts.home_problem:
+        return stop("home_unusable", facts.home_problem)
+    if facts.network_id is None:
+        return stop(
+            "no_active_network",
+            "no active network: `myownllm networks add <name>` makes one, `networks use <name>` picks a saved one",
+        )
+    if facts.daemon is None:
+        if facts.socket_problem:
+            return stop("socket_unusable", facts.socket_problem)
+        if not facts.app_running and facts.daemon_binary is None:
+            return stop(
+                "no_daemon_binary",
+                "no mesh daemon runs and none is installed: put `myownmesh` on the PATH or set MYOWNLLM_MESH_BIN",
+            )
+        if not facts.app_running:
+            return stop("daemon_not_running", "the app and its mesh daemon are not running: `myownllm up` starts both")
+        return stop(
+            "daemon_not_running",
+            f"the app runs but no mesh daemon answers at {facts.socket}; "
+            "its log is logs/daemon.log in the app's home, and `myownllm up` shows what it waits for",
+        )
+    joined = facts.daemon.get("joined_networks")
+    names = [n for n in joined if isinstance(n, str)] if isinstance(joined, list) else []
+    if not is_joined(names, facts.network_id):
+        remedy = (
+            "the app adds it within seconds; if it does not, `myownllm up` shows the daemon's refusal"
+            if facts.app_running
+            else "`myownllm up` joins it"
+        )
+        listed = ", ".join(names) or "none"
+        return stop(
+            "network_not_joined",
+            f"the daemon is healthy but has not joined '{facts.handle}' (joined: {listed}); {remedy}",
+        )
+    if not facts.app_running:
+        return stop("app_not_running", "the daemon is joined, but the app is not running: `myownllm up` starts it")
+    if facts.phase == "joining":
+        return stop(
+            "still_joining",
+            f"the daemon is still joining '{facts.handle}': no relay has answered yet; check the network's relays",
+        )
+    unreachable = [p for p in facts.peers if p[1]]
+    if unreachable and not any(status == "active" for status, _ in facts.peers):
+        return stop(
+            "peers_unreachable",
+            f"{len(unreachable)} peer(s) found but no direct path to them: add a TURN server to the network",
+        )
+    return None
+
+
+def _notes(facts: Facts) -> list[Finding]:
+    notes: list[Finding] = []
+    version = str((facts.daemon or {}).get("version", ""))
+    if facts.daemon is not None and facts.pin is not None and not versions.version_meets(version, facts.pin):
+        notes.append(
+            Finding(
+                "daemon_older_than_pin",
+                "note",
+                f"the daemon is {version}, this app is built against {facts.pin}; update the daemon",
+            )
+        )
+    waiting = sum(status == "pending_approval" for status, _ in facts.peers)
+    if waiting:
+        notes.append(
+            Finding(
+                "waiting_for_approval",
+                "note",
+                f"{waiting} device(s) waiting for approval: compare the codes in `myownllm peers`, then approve",
+            )
+        )
+    theirs = sum(status == "pending_remote" for status, _ in facts.peers)
+    if theirs:
+        notes.append(
+            Finding("waiting_for_remote", "note", f"{theirs} device(s) approved here, not yet approved over there")
+        )
+    return notes
+
+
+def _healthy_text(facts: Facts) -> str:
+    connected = sum(status in ("active", "shelved") for status, _ in facts.peers)
+    if connected:
+        return f"connected to {connected} peer(s) on '{facts.handle}'"
+    return f"online on '{facts.handle}', no peer connected yet"

@@ -1,0 +1,135 @@
+"""Where the app keeps its things, and where daemons listen (spec 08 §1.2, §3.2).
+
+`MYOWNLLM_HOME` moves the app's directory; `MYOWNMESH_HOME` names the home of a daemon that is shared with another app.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import msgspec
+
+from myownllm.errors import HomeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SOCKET_PATH_MAX_BYTES: Final = 107 if sys.platform.startswith("linux") else 103  # sun_path without its NUL
+PRIVATE_DIR: Final = 0o700
+PRIVATE_FILE: Final = 0o600
+
+
+@attrs.frozen
+class AppHome:
+    """Every path that the app uses, derived from two roots and the homes of daemons."""
+
+    root: Path
+    shared_daemon: Path
+    own_daemon: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], user_home: Path) -> AppHome:
+        """The home of this login. Raises HomeError when the daemon's home would be the app's (spec 08 FE-1.1)."""
+        root = Path(environ.get("MYOWNLLM_HOME", "").strip() or user_home / ".myownllm")
+        shared = Path(environ.get("MYOWNMESH_HOME", "").strip() or user_home / ".myownmesh")
+        return cls.at(root, shared)
+
+    @classmethod
+    def at(cls, root: Path, shared_daemon: Path, own_daemon: Path | None = None) -> AppHome:
+        """A home at explicit places."""
+        own = root / ".myownmesh" if own_daemon is None else own_daemon
+        if own.resolve() == root.resolve():
+            raise HomeError(
+                f"the daemon's home {own} is the directory of the app's own {root / 'config.json'}; "
+                "the daemon would overwrite it. Choose another directory for the daemon"
+            )
+        return cls(root, shared_daemon, own)
+
+    @property
+    def config_file(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def app_lock(self) -> Path:
+        return self.root / "app.lock"
+
+    @property
+    def owned_networks_file(self) -> Path:
+        return self.root / "mesh_owned.json"
+
+    @property
+    def daemon_log(self) -> Path:
+        return self.root / "logs" / "daemon.log"
+
+    @property
+    def binaries(self) -> Path:
+        return self.root / "binaries"
+
+    @property
+    def spawn_lock(self) -> Path:
+        return self.own_daemon / "spawn.lock"
+
+    @property
+    def owner_file(self) -> Path:
+        return self.own_daemon / "owner.json"
+
+    @property
+    def own_socket(self) -> Path:
+        return _socket_of(self.own_daemon)
+
+    @property
+    def shared_socket(self) -> Path:
+        return _socket_of(self.shared_daemon)
+
+    @property
+    def seed_era_socket(self) -> Path:
+        """Where the own daemon listened when it shared the app's directory."""
+        return self.root / "daemon.sock"
+
+    def prepare(self) -> None:
+        """Create the private directories. Raises HomeError that says which one and why."""
+        for directory in (self.root, self.own_daemon, self.daemon_log.parent):
+            try:
+                directory.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
+            except OSError as error:
+                raise HomeError(
+                    f"cannot create {directory}: {error.strerror}; free the path or set MYOWNLLM_HOME"
+                ) from None
+        check_socket_path(self.own_socket)
+
+
+def check_socket_path(socket: Path) -> None:
+    """Raises HomeError when the platform cannot bind a socket of that name."""
+    size = len(os.fsencode(socket))
+    if size > SOCKET_PATH_MAX_BYTES:
+        raise HomeError(
+            f"the daemon's socket path {socket} has {size} bytes, this system allows {SOCKET_PATH_MAX_BYTES}; "
+            "set MYOWNLLM_HOME to a directory with a shorter path"
+        )
+    if socket.is_dir():
+        raise HomeError(f"{socket} is a directory, so no daemon can listen there; move it away")
+
+
+def _socket_of(daemon_home: Path) -> Path:
+    """The control socket of a daemon home: pinned in its configuration, or the default name (05 §1.1)."""
+    try:
+        config = msgspec.json.decode((daemon_home / "config.json").read_bytes())
+        pinned = config["daemon"]["control_socket"]
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        pinned = None
+    return Path(pinned) if isinstance(pinned, str) and pinned else daemon_home / "daemon.sock"
+
+
+def find_pin(start: Path) -> str | None:
+    """The daemon release this build belongs to: `.myownmesh-rev` beside the package or in a folder above it."""
+    for folder in (start, *start.parents):
+        try:
+            text = (folder / ".myownmesh-rev").read_text(encoding="utf-8").strip()
+        except OSError:
+            continue
+        return text or None
+    return None

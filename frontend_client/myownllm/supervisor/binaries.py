@@ -1,0 +1,116 @@
+"""Which programs may be the daemon, in which order, and which of them this app may start (spec 08 §3.3).
+
+The seed's second bug was a stale build that was started because it was there. So: everything but an explicit override
+must say which version it is, and that version must fit the pin.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import attrs
+
+from myownllm import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+OVERRIDES: Final = ("MYOWNLLM_MESH_BIN", "MYOWNMESH_BIN")
+Source = Literal["override", "bundled", "path", "development", "staged"]
+
+
+@attrs.frozen
+class Candidate:
+    """A file that may be the daemon, and why it was considered."""
+
+    path: Path
+    source: Source
+    origin: str
+    """for people: the variable, the folder or the rule that named it"""
+
+
+@attrs.frozen
+class Refused:
+    """A candidate that is not used, in a sentence that names it and the way out."""
+
+    candidate: Candidate
+    reason: str
+
+
+def collect(
+    environ: Mapping[str, str],
+    app_directory: Path,
+    checkout: Path | None,
+    triple: str,
+) -> list[Candidate]:
+    """All candidates, best first, each file once (FE-3.5). `checkout` is the source folder that this app runs from."""
+    found: list[Candidate] = []
+    for variable in OVERRIDES:
+        value = environ.get(variable, "").strip()
+        if value:
+            found.append(Candidate(Path(value).absolute(), "override", f"${variable}"))
+    slots = ("myownmesh", f"myownmesh-{triple}", f"binaries/myownmesh-{triple}")
+    found += [Candidate(app_directory / name, "bundled", f"beside the app ({app_directory})") for name in slots]
+    folders = [f for f in environ.get("PATH", "").split(os.pathsep) if f]
+    found += [Candidate(Path(f).absolute() / "myownmesh", "path", f"PATH ({f})") for f in folders]
+    if checkout is not None:
+        for base in (checkout, checkout.parent, checkout.parent / "MyOwnMesh"):
+            for profile in ("debug", "release"):
+                path = base / "target" / profile / "myownmesh"
+                found.append(Candidate(path, "development", f"development build ({base})"))
+    seen: set[Path] = set()
+    unique: list[Candidate] = []
+    for candidate in found:
+        if candidate.source != "override" and not candidate.path.exists():
+            continue
+        canonical = candidate.path.resolve()
+        if canonical not in seen:
+            seen.add(canonical)
+            unique.append(candidate)
+    return unique
+
+
+def file_problem(path: Path) -> str | None:
+    """Why a file cannot be a program at all, or None."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return "does not exist"
+    if not stat.S_ISREG(facts.st_mode):
+        return "is not a regular file"
+    if facts.st_size == 0:
+        return "is an empty placeholder"
+    if not os.access(path, os.X_OK):
+        return "is not executable"
+    return None
+
+
+def version_problem(candidate: Candidate, version: str, pin: str | None) -> str | None:
+    """Why a readable version is not good enough for the pin, or None. Overrides are never compared (spec 09 S3)."""
+    if pin is None or candidate.source == "override":
+        return None
+    exact = candidate.source == "development"
+    fits = versions.is_exactly(version, pin) if exact else versions.version_meets(version, pin)
+    if fits:
+        return None
+    need = "exactly" if exact else "at least"
+    return (
+        f"reports {version}, this app is built against {pin} and needs {need} that; "
+        f"install the pinned release, or set {OVERRIDES[0]}={candidate.path} to use it on purpose"
+    )
+
+
+def no_binary_text(refused: Iterable[Refused], staging: str | None) -> str:
+    """The error when nothing is left to start: what was looked at, and the remedies (FE-3.9)."""
+    lines = ["no mesh daemon to start"]
+    lines += [f"  {r.candidate.path} ({r.candidate.origin}) {r.reason}" for r in refused]
+    if staging:
+        lines.append(f"  download: {staging}")
+    lines.append(
+        "  what helps: put `myownmesh` on the PATH, bundle it at build time with `mesh-bundler ensure`, "
+        f"or name it in {OVERRIDES[0]}"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""What to do when a daemon is gone: restart delays and the decision after a loss (spec 08 §3.6). Pure and total."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import attrs
+
+if TYPE_CHECKING:
+    from myownllm.convergence import DaemonMode
+
+BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+JITTER: Final = 0.2  # ± share of a delay, so that two apps do not restart in step
+HEALTHY_RESET_S: Final = 60.0  # this long without trouble, and the next crash is a first one again
+CRASH_WINDOW_S: Final = 60.0
+CRASH_LIMIT: Final = 5  # crashes within the window that make the app stop trying by itself
+RETRY_FAILED_S: Final = 60.0  # ... and how soon it tries again nevertheless
+SILENT_CHILD_S: Final = 8.0  # a living child that lost its socket gets this long
+SHARED_SEARCHES: Final = 5  # looks for a shared daemon that went away, before an own one is started
+SHARED_SEARCH_S: Final = 2.0
+
+
+def backoff_s(crash: int) -> float:
+    """Seconds to wait before the restart after crash number `crash` (1 is the first), before jitter."""
+    return BACKOFF_S[min(max(crash, 1), len(BACKOFF_S)) - 1]
+
+
+def jittered(delay_s: float, uniform: float) -> float:
+    """A delay within ± 20 %; `uniform` is drawn from [0, 1)."""
+    return delay_s * (1 - JITTER + 2 * JITTER * uniform)
+
+
+@attrs.frozen
+class CrashHistory:
+    """Crashes so far: which number the next one has, and whether there were too many."""
+
+    consecutive: int = 0
+    recent: tuple[float, ...] = ()
+    """monotonic seconds of the crashes within the window"""
+    clean_restarts: int = 0
+    """restarts after an exit with status 0, which count as crashes from the second on"""
+
+    def after_crash(self, now: float, up_since: float) -> CrashHistory:
+        """Count a crash of a daemon that had been up since `up_since`."""
+        base = 0 if now - up_since >= HEALTHY_RESET_S else self.consecutive
+        recent = (*(t for t in self.recent if now - t < CRASH_WINDOW_S), now)
+        return CrashHistory(base + 1, recent, self.clean_restarts)
+
+    @property
+    def too_many(self) -> bool:
+        return len(self.recent) >= CRASH_LIMIT
+
+
+@attrs.frozen
+class Reattach:
+    """The daemon answers: only the event connection broke."""
+
+
+@attrs.frozen
+class RestartNow:
+    """It ended on purpose (update, reset): start it again at once, this one time."""
+
+
+@attrs.frozen
+class RestartAfterBackoff:
+    """It crashed."""
+
+
+@attrs.frozen
+class AwaitChild:
+    """It lives but does not answer: give it a while, then end and restart it."""
+
+
+@attrs.frozen
+class SearchShared:
+    """Another app's daemon is gone: it may come back; start an own one only later."""
+
+
+@attrs.frozen
+class SearchAnew:
+    """A daemon that nobody here started is gone: look in the usual order, start one if there is none."""
+
+
+Decision = Reattach | RestartNow | RestartAfterBackoff | AwaitChild | SearchShared | SearchAnew
+
+
+def after_loss(
+    *,
+    answers: bool,
+    mode: DaemonMode,
+    child: Literal["none", "alive", "exited"],
+    exit_status: int | None,
+    clean_restarts: int,
+) -> Decision:
+    """The row of the table for what is known right after a connection was lost."""
+    if answers:
+        return Reattach()
+    match child:
+        case "alive":
+            return AwaitChild()
+        case "exited":
+            return RestartNow() if exit_status == 0 and clean_restarts == 0 else RestartAfterBackoff()
+        case "none":
+            return SearchShared() if mode == "shared" else SearchAnew()
