@@ -79,5 +79,5 @@ def effective(mode: TopologyMode) -> TopologyMode:
             return Ring(mode.effective_n_preferred)
         case Hubs():
             return Hubs(mode.hubs, mode.effective_spoke_redundancy)
-        case FullMesh() | Star():
+        case _:
             return mode

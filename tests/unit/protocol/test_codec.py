@@ -32,7 +32,7 @@ def case_bytes(case: dict[str, Any]) -> bytes:
 
 def plain(value: object) -> object:
     """A frame's member as the Python value of its JSON."""
-    return strict_json.loads(codec._ENCODER.encode(value))
+    return strict_json.loads(codec._write(value))
 
 
 def exactly(data: bytes) -> Frame:
