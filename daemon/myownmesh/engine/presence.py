@@ -70,13 +70,18 @@ def receive_leave(core: Core, device_id: str, now: Instant) -> None:
 def test_leave(core: Core, peer: Peer, now: Instant) -> None:
     """The channel outlived the leave: whoever left answers no more pings by now."""
     peer.frames_at_leave = peer.frames_in
-    keepalive.ping(core, peer, now)
+    if peer.admitted:
+        keepalive.ping(core, peer, now)
     core.timers.set(Timer.LEAVE_VERDICT, peer.device_id, now.mono + PROBE_WAIT_S)
 
 
 def judge_leave(core: Core, peer: Peer, now: Instant) -> None:
-    """A frame since the ping refutes the leave."""
-    if peer.frames_in == peer.frames_at_leave:
+    """A frame since the ping refutes the leave.
+
+    A peer that waits for approval may not answer pings; of it the path must tell, whose checks notice in 5 s.
+    """
+    refuted = peer.frames_in != peer.frames_at_leave or (not peer.admitted and peer.path.is_up)
+    if not refuted:
         lifecycle.drop(core, peer.device_id, lifecycle.USER_LEFT, now)
 
 

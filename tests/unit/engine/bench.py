@@ -8,7 +8,7 @@ descriptions of one transport count on (`A1.2`), and the peer's are B1, B1.2, B2
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from attrs import define
 
@@ -25,7 +25,7 @@ from myownmesh.engine.actions import (
     TakeAnswer,
     TakeOffer,
 )
-from myownmesh.engine.events import Diag
+from myownmesh.engine.events import Diag, PeerDropped
 from myownmesh.engine.links import ChannelOpened, LocalDescription, RemoteApplied, SdpType
 from myownmesh.identity import Identity, sign_handshake
 from myownmesh.protocol.binding import first_fingerprint
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from myownmesh.engine.peer import Peer
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal
+
+E = TypeVar("E")
 
 NETWORK: Final = "home"
 WALL_MS: Final = 1_700_000_000_000
@@ -238,15 +240,16 @@ class Bench:
         """The peer's status, or the word `dropped` with the reason."""
         if self.has_entry:
             return self.entry.status
-        reasons = [event.reason.kind for event in self.events if type(event).__name__ == "PeerDropped"]
+        reasons = [event.reason.kind for event in self.named(PeerDropped)]
         return f"dropped {reasons[-1]}" if reasons else "unknown"
 
     def take(self) -> list[str]:
         taken, self.sent = self.sent, []
         return taken
 
-    def named(self, name: str) -> list[MeshEvent]:
-        return [event for event in self.events if type(event).__name__ == name]
+    def named(self, kind: type[E]) -> list[E]:
+        """The events of one class."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     # ── carrying out ─────────────────────────────────────────────────────────────────────────────────────────
 
