@@ -196,5 +196,5 @@ def _refusal(code: str, message: str) -> Refused:
         code,
         Exit.TARGET,
         message,
-        hint="Builds exist for: " + ", ".join(PLATFORMS) + ". Name one with --target, or set MYOWNLLM_MESH_BIN.",
+        hint="Builds exist for: " + ", ".join(PLATFORMS) + ". Name one with --target.",
     )

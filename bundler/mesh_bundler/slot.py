@@ -1,0 +1,211 @@
+"""The slot: the file a packager picks up, changed by rename only (spec 09 §6).
+
+At every instant the slot is the old file or the new file. The order of writes is chosen so that a crash between any
+two of them leaves at worst a record that does not fit, which means "stage again", never a wrong "current".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh_bundler import files
+from mesh_bundler.errors import Exit, Refused
+from mesh_bundler.record import SlotFacts, parse_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mesh_bundler.record import Record
+
+MARKER = ".bundled-rev"  # what the reference's bundlers read; one file for all triples, so never evidence alone
+_SWEEP_AFTER = 3600.0  # seconds; a temp file of a dead process that old belongs to nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where one target's daemon goes, with its companions."""
+
+    dest: Path
+    triple: str
+    file_name: str
+    name: str  # base name of the tool
+
+    @property
+    def path(self) -> Path:
+        return self.dest / self.file_name
+
+    @property
+    def record_path(self) -> Path:
+        return self.dest / f".bundled-{self.triple}.json"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.dest / f".bundle-{self.triple}.lock"
+
+    @property
+    def marker_path(self) -> Path:
+        return self.dest / MARKER
+
+    def facts(self) -> SlotFacts | None:
+        """Size and time; None when absent. Refuses a link or a folder: following one would write somewhere else."""
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise files.file_refusal(error, self.path) from error
+        if not stat.S_ISREG(found.st_mode):
+            raise Refused(
+                "slot_not_a_file",
+                Exit.FILES,
+                f"The slot {self.path} is not a regular file.",
+                hint="Remove it, or name another folder with --dest.",
+                slot=str(self.path),
+            )
+        return SlotFacts(found.st_size, found.st_mtime_ns)
+
+    def record(self) -> Record | None:
+        try:
+            return parse_record(self.record_path.read_bytes())
+        except OSError:
+            return None
+
+    def marker(self) -> str | None:
+        try:
+            return self.marker_path.read_bytes()[:200].decode("utf-8", "replace")
+        except OSError:
+            return None
+
+    def sweep(self) -> None:
+        """Remove what dead runs left behind."""
+        names = (f".{self.name}-{self.triple}.*.incoming*", f"{self.record_path.name}.*.tmp", f"{MARKER}.*.tmp")
+        for pattern in (*names, f"{self.file_name}.old"):
+            for path in self.dest.glob(pattern):
+                with contextlib.suppress(OSError):
+                    aged = time.time() - path.stat().st_mtime > _SWEEP_AFTER
+                    if path.name.endswith(".old") or aged or not _alive(_pid_of(path.name)):
+                        path.unlink()
+
+    @contextlib.contextmanager
+    def incoming(self) -> Iterator[Incoming]:
+        """A temp file beside the slot, gone again unless it was committed."""
+        suffix = ".exe" if self.file_name.endswith(".exe") else ""  # else Windows cannot run it to ask its version
+        name = f".{self.name}-{self.triple}.{os.getpid()}-{secrets.token_hex(4)}.incoming{suffix}"
+        path = self.dest / name
+        with files.explained(path):
+            self.dest.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        temp = Incoming(path, handle)
+        try:
+            yield temp
+        finally:
+            temp.close()
+            path.unlink(missing_ok=True)
+
+    def commit(self, temp: Incoming, record: Record, marker: str | None) -> None:
+        """Put the verified temp file into the slot, then its record, then the marker."""
+        with files.explained(self.path):
+            # First of all the marker goes: it must never vouch for a file that it was not written for.
+            self.marker_path.unlink(missing_ok=True)
+            note = files.write_beside(self.record_path, record.to_bytes())
+            try:
+                files.replace(temp.path, self.path)
+                files.sync_folder(self.dest)
+                files.replace(note, self.record_path)
+            finally:
+                note.unlink(missing_ok=True)
+            if marker is not None:
+                files.write_atomically(self.marker_path, marker.encode())
+            files.sync_folder(self.dest)
+
+    def refresh_record(self, record: Record) -> None:
+        """Write the record alone, for a slot that is what it should be."""
+        with files.explained(self.record_path):
+            files.write_atomically(self.record_path, record.to_bytes())
+
+    def write_stub(self, *, move_aside: bool) -> Path | None:
+        """An empty executable file in the slot; returns where the old daemon went, if there was one."""
+        with files.explained(self.path):
+            self.marker_path.unlink(missing_ok=True)
+            self.record_path.unlink(missing_ok=True)
+            aside = self.path.with_name(self.path.name + ".stale") if move_aside else None
+            if aside is not None:
+                _keep_copy(self.path, aside)
+            with self.incoming() as temp:
+                temp.finish()
+                files.replace(temp.path, self.path)
+            files.sync_folder(self.dest)
+            return aside
+
+
+class Incoming:
+    """The temp file: written, hashed, synced and made executable before anybody may rename it."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path = path
+        self._file = os.fdopen(handle, "wb")
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def finish(self) -> SlotFacts:
+        """Everything is on disk and executable; no handle of ours keeps it busy."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if sys.platform != "win32":
+            os.fchmod(self._file.fileno(), 0o755)
+        self._file.close()
+        found = self.path.stat()
+        return SlotFacts(found.st_size, found.st_mtime_ns, self.sha256)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _keep_copy(path: Path, aside: Path) -> None:
+    """Give the old file a second name, so that the slot itself is never absent."""
+    aside.unlink(missing_ok=True)
+    try:
+        aside.hardlink_to(path)
+    except OSError:  # no hard links here: a rename leaves a gap, but no wrong file
+        path.rename(aside)
+
+
+def _pid_of(name: str) -> int | None:
+    """The process id in `<anything>.<pid>-<hex>.<suffix>`."""
+    for part in name.split("."):
+        head, dash, tail = part.partition("-")
+        if dash and head.isdigit() and len(tail) == 8:
+            return int(head)
+    return None
+
+
+def _alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    if sys.platform == "win32":
+        return True  # signal 0 would end the process there; age decides
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
