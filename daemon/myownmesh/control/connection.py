@@ -110,8 +110,12 @@ class Connection:
         self._on_closed(self)
 
     def sweep(self) -> None:
-        """Called every few seconds: close what nothing else would notice (a client that left after half-closing)."""
-        if (self._ended and self._is_abandoned()) or self._mode is _Mode.DISCARDING:
+        """Called every few seconds: close what nothing else would notice.
+
+        That is a client which left while we did not listen, because it had half-closed before or had pipelined too
+        much, and one which broke the rules and does not go away.
+        """
+        if self._mode is _Mode.DISCARDING or (self._awaited is not None and self._is_abandoned()):
             self.close()
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────

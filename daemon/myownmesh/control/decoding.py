@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from myownmesh.control import requests
 from myownmesh.control.client_id import client_id
@@ -115,8 +115,8 @@ def _is_beyond_doubt(line: bytes, request: _Frequent) -> bool:
         case ChannelSendTo():
             quotes, raw = 18, request.payload
         case RpcRespond():
-            quotes = 8 + (request.ok is not None) * 2 + (request.error is not None) * 4
-            raw = request.ok
+            raw = None if request.ok is UNSET else request.ok
+            quotes = 8 + (raw is not None) * 2 + (request.error is not None) * 4
         case RpcStreamChunk():
             quotes, raw = 10, request.payload
         case ChannelSendAll():
@@ -296,7 +296,7 @@ _DECODERS: dict[object, Callable[[Raw], Any]] = {
     Milliseconds: _u64,
     Milliseconds | None: _nullable(_u64),
     Raw: _as_is,
-    Raw | None: _nullable(_as_is),
+    Raw | UnsetType: _as_is,
     Capabilities: _advert,
     NetworkConfig: _structured(NetworkConfig.from_json),
     ServicesConfig: _structured(ServicesConfig.from_json),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NewType
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.store.config import NetworkConfig, ServicesConfig
@@ -149,7 +149,7 @@ class RpcUnregister(Request, tag="rpc_unregister", frozen=True):
 
 class RpcRespond(Request, tag="rpc_respond", frozen=True):
     request_id: str
-    ok: Raw | None = None
+    ok: Raw | UnsetType = UNSET
     error: str | None = None
 
 

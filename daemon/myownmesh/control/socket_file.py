@@ -66,12 +66,22 @@ async def bind(path: Path, policy: PeerPolicy) -> BoundSocket:
             f"control socket path of {nbytes} bytes is too long for this system (at most {MAX_PATH_BYTES}): {path}; "
             "set daemon.control_socket in config.json to a shorter one"
         )
+    _make_folder(path.parent)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         await _clear_away(path)
         return _listen(path, policy)
     except OSError as error:
         raise ControlSocketError(f"control socket {path}: {error.strerror or error}") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ControlSocketError(
+            f"the folder {folder} for the control socket cannot be made ({error.strerror or error}); "
+            "make it, or set daemon.control_socket in config.json to another path"
+        ) from error
 
 
 def _listen(path: Path, policy: PeerPolicy) -> BoundSocket:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from myownmesh.control import answers
 from myownmesh.control.answers import failure, success
 from myownmesh.control.claims import Claim
@@ -47,7 +49,8 @@ def rpc_unregister(control: Control, request: requests.RpcUnregister) -> bytes:
 
 
 def rpc_respond(control: Control, request: requests.RpcRespond) -> bytes:
-    control.calls.respond(request.request_id, request.ok, request.error)
+    ok = None if request.ok is UNSET else request.ok
+    control.calls.respond(request.request_id, ok, request.error)
     return _RESOLVED
 
 

@@ -285,7 +285,14 @@ class FakeMesh:
         return evolve(self.config, networks=(NetworkConfig(id="home", network_id="home"),))
 
     def services_report(self) -> dict[str, object]:
-        return {"node": {"enabled": True, "joined": len(self.joined)}}
+        closed = {"enabled": False, "running": False, "listen": None}
+        return {
+            "node": {"enabled": True, "joined": len(self.joined)},
+            "relay": {"enabled": False, "networks": 0, "max_fanout": 0},
+            "signaling": closed,
+            "stun": closed,
+            "turn": closed,
+        }
 
     async def services_set(self, services: ServicesConfig) -> dict[str, object]:
         self.done.append(("services", services))

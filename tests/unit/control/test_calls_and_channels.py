@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import define, field
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from myownmesh.control import traffic_ops
 from myownmesh.control.client_id import client_name
@@ -75,7 +75,7 @@ class World:
         return released
 
     def respond(self, request_id: str, ok: bytes | None = None, error: str | None = None) -> None:
-        raw = None if ok is None else Raw(ok)
+        raw = UNSET if ok is None else Raw(ok)
         traffic_ops.rpc_respond(self.control, RpcRespond(request_id, raw, error))
 
     def chunk(self, request_id: str, payload: bytes) -> dict[str, Any] | None:
