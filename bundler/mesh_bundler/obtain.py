@@ -58,7 +58,10 @@ class _Expected:
 
 
 class Obtainer:
-    """Gets one plan's asset. `store` may be None: then downloads live in a folder that goes away with this object."""
+    """Gets one plan's asset, or another one (`asset`) that no lock entry is asked about.
+
+    `store` may be None: then downloads live in a folder that goes away with this object.
+    """
 
     def __init__(
         self,
@@ -69,12 +72,11 @@ class Obtainer:
         checkpoint: Callable[[], None] | None = None,
         fetcher: Fetcher | None = None,
         asset: str | None = None,
-        lock_entry: LockEntry | None = None,
     ) -> None:
         request = plan.request
         self._plan, self._store = plan, store
         self._asset = asset or plan.asset
-        self._entry = lock_entry if asset else plan.lock_entry
+        self._entry: LockEntry | None = None if asset else plan.lock_entry
         self._notice = request.on_notice
         self._checkpoint = checkpoint or (lambda: None)
         self._limits = limits
@@ -256,7 +258,7 @@ class Obtainer:
         """With a lock the publisher's checksum decides nothing; that it differs is worth a remark."""
         if archive.verified != "lock":
             return
-        if (theirs := self._sidecar_digest(tag)) is not None and theirs != archive.sha256:
+        if (theirs := self.published_digest(tag)) is not None and theirs != archive.sha256:
             self._notice(
                 Notice(
                     "checksum_sidecar_differs",
@@ -265,7 +267,8 @@ class Obtainer:
                 )
             )
 
-    def _sidecar_digest(self, tag: str) -> str | None:
+    def published_digest(self, tag: str) -> str | None:
+        """What the release itself says now; None when it does not, or cannot be asked."""
         url = self._plan.feed.urls(tag, self._asset).checksum
         try:
             sidecar = self.fetcher.small(url, CHECKSUM_MAX_BYTES, attempts=1)
@@ -277,7 +280,7 @@ class Obtainer:
         """Tell bytes that were replaced after locking from bytes that were damaged on the way."""
         if refusal.code != "checksum_mismatch" or self._entry is None:
             return refusal
-        if self._sidecar_digest(tag) != refusal.detail.get("actual"):
+        if self.published_digest(tag) != refusal.detail.get("actual"):
             return refusal
         return Refused(
             "checksum_mismatch",

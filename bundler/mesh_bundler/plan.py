@@ -132,15 +132,19 @@ class Plan:
         return tuple(dict.fromkeys((*PACKAGED_KEYS, *self.settings.trusted_keys, *named)))
 
 
-def make_plan(request: EnsureRequest, *, check: bool = False) -> Plan:
-    """Answer every question of configuration. Raises `Refused` with exit 2, 3 or 5."""
+def make_plan(request: EnsureRequest, *, check: bool = False, ignore_lock: bool = False) -> Plan:
+    """Answer every question of configuration. Raises `Refused` with exit 2, 3 or 5.
+
+    `check`: a lock for another pin is "not current" (exit 11), not an error of the pin. `ignore_lock`: it is about to
+    be written anew.
+    """
     env, root = request.env, request.repo_root
     settings = Settings() if root is None else load_settings(root, request.tool)
     require = _require(request, settings)
     skip = _skip(request, settings)
     target, runnable = _target(request)
     pin = _pin(request, settings)
-    lock = _lock(root, settings, pin, check=check)
+    lock = None if ignore_lock else _lock(root, settings, pin, check=check)
     override = _override(request, settings)
     feed = _feed(request, settings)
     if isinstance(pin, Pin) and pin.version is not None and feed.is_reference and skip is None and override is None:

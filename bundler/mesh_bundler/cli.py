@@ -1,0 +1,76 @@
+"""`mesh-bundler`: what a build script and a person type (spec 09 §9).
+
+`check` and `cache-key` run in every build and every CI job, so they are answered here without loading typer and the
+download client; everything else, and every unusual spelling, goes to `commands`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_FAST = ("check", "cache-key")
+_VALUES = {"--repo-root": "repo_root", "--target": "target", "--dest": "dest", "--pin": "pin", "--pin-file": "pin_file"}
+_FLAGS = {"--json": "json", "--quiet": "quiet", "-q": "quiet", "--path": "path", "--plain-name": "plain_name"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _fast_options(arguments)
+    if options is None:
+        from mesh_bundler.commands import run
+
+        sys.exit(run(arguments))
+    sys.exit(_fast(options))
+
+
+def _fast_options(arguments: list[str]) -> dict[str, str | bool] | None:
+    """The options of a plain `check` or `cache-key`; None when typer should look at them."""
+    options: dict[str, str | bool] = {}
+    rest = iter(arguments)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word in _FLAGS:
+            options[_FLAGS[word]] = True
+        elif name in _VALUES:
+            found = value if equals else next(rest, None)
+            if found is None:
+                return None
+            options[_VALUES[name]] = found
+        elif word in _FAST and "command" not in options:
+            options["command"] = word
+        else:
+            return None
+    return options if "command" in options else None
+
+
+def _fast(options: dict[str, str | bool]) -> int:
+    from mesh_bundler import report
+    from mesh_bundler.errors import Refused
+    from mesh_bundler.plan import EnsureRequest
+
+    def text(name: str) -> str | None:
+        value = options.get(name)
+        return value if isinstance(value, str) else None
+
+    console = report.Console(json=bool(options.get("json")), quiet=bool(options.get("quiet")))
+    dest = text("dest")
+    request = EnsureRequest(
+        repo_root=Path(text("repo_root") or os.curdir).absolute(),
+        target=text("target"),
+        dest=None if dest is None else Path(dest),
+        pin=text("pin"),
+        pin_file=text("pin_file"),
+        plain_name=bool(options.get("plain_name")),
+        on_notice=console.notice,
+    )
+    try:
+        if options["command"] == "check":
+            return report.check(request, console)
+        return report.cache_key(request, console, path=bool(options.get("path")))
+    except Refused as refused:
+        return console.refused(refused)
+    except KeyboardInterrupt:
+        return 130

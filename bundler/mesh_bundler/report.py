@@ -1,0 +1,117 @@
+"""What commands print: the result on stdout, everything else on stderr (spec 09 §9). Also `check` and `cache-key`."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh_bundler.errors import Exit
+from mesh_bundler.plan import make_plan
+from mesh_bundler.store import cache_root
+
+if TYPE_CHECKING:
+    from mesh_bundler.errors import Notice, Refused
+    from mesh_bundler.plan import EnsureRequest
+    from mesh_bundler.staging import EnsureResult
+
+_COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m"}
+
+
+@dataclass(slots=True)
+class Console:
+    """How much is said and in which form."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    colour: bool = False
+
+    def notice(self, notice: Notice) -> None:
+        """One line on stderr; a GitHub annotation as well when one reads them."""
+        if notice.level == "note" and not self.verbose:
+            return
+        if notice.level == "info" and self.quiet:
+            return
+        self._line("warning" if notice.level == "warning" else "", notice.text)
+
+    def refused(self, refused: Refused, result: dict[str, object] | None = None) -> int:
+        """Say why, and the way out; returns the exit status."""
+        self._line("error", f"{refused.message} {refused.hint}".rstrip())
+        if self.json:
+            self.document((result or {"format": 1}) | {"outcome": "error", "error": refused.to_json()})
+        return int(refused.exit_code)
+
+    def document(self, value: dict[str, object]) -> None:
+        """One JSON object on stdout."""
+        print(json_module.dumps(value, ensure_ascii=False, default=str))
+
+    def text(self, line: str) -> None:
+        if not self.json:
+            print(line)
+
+    def say(self, line: str) -> None:
+        """A line for people on stderr, unless they asked for silence."""
+        if not self.quiet:
+            print(line, file=sys.stderr)
+
+    def _line(self, kind: str, text: str) -> None:
+        if kind and os.environ.get("GITHUB_ACTIONS"):
+            # The annotation format ends at a line break and knows these escapes only.
+            escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            print(f"::{kind}::{escaped}", file=sys.stderr)
+            return
+        prefix = f"{kind}: " if kind else ""
+        if prefix and self.colour:
+            prefix = f"{_COLOURS[kind]}{prefix}\x1b[0m"
+        print(f"{prefix}{text}", file=sys.stderr)
+
+
+def show_result(result: EnsureResult, console: Console) -> None:
+    """The outcome of `ensure`: a sentence for people, the object for machines."""
+    if console.json:
+        console.document(result.to_json())
+        return
+    what = f"{result.version or 'version unknown'} from {result.source}"
+    sentences = {
+        "current": f"{result.slot} is current: {what}. Nothing to do.",
+        "staged": f"{result.slot} now holds {what} ({result.size} bytes, SHA-256 {result.sha256}, "
+        f"verified: {result.verified}).",
+        "skipped": f"{result.slot}: skipped, as asked.",
+        "stub": f"{result.slot}: no daemon.",
+    }
+    console.text(sentences.get(result.outcome, result.outcome))
+
+
+def check(request: EnsureRequest, console: Console) -> int:
+    """Would `ensure` change anything? No network, no writes. 0 = current, 11 = not, else the cause's status."""
+    from mesh_bundler.staging import examine
+
+    result, refusal = examine(request, check=True)
+    reasons = [reason.to_json() for reason in result.reasons]
+    if refusal is not None:
+        return console.refused(refusal, result.to_json() | {"reasons": reasons})
+    current = result.outcome in ("current", "skipped")
+    if console.json:
+        console.document(result.to_json() | {"reasons": reasons})
+    else:
+        state = "current" if current else "not up to date; mesh-bundler ensure would stage from"
+        console.text(f"{result.slot}: {state}{'' if current else ' ' + str(result.source or 'nowhere (stub)')}")
+    return int(Exit.OK if current else Exit.NOT_CURRENT)
+
+
+def cache_key(request: EnsureRequest, console: Console, *, path: bool) -> int:
+    """The line that names a CI cache, or the folder that belongs into it."""
+    if path:
+        folder = cache_root(request.env)
+        if console.json:
+            console.document({"format": 1, "path": str(folder)})
+        console.text(str(folder))
+        return 0
+    key = make_plan(request).cache_key
+    if console.json:
+        console.document({"format": 1, "key": key})
+    console.text(key)
+    return 0
