@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import trio
 
@@ -34,9 +35,13 @@ STOP_SECONDS = 5.0
 
 
 class _Mailbox:
-    """Calls from one thread to another, in order, with one wake-up per batch."""
+    """Calls from one thread to another, in order, with one wake-up per batch.
+
+    A call that fails is logged with its traceback, as the loop of `guest.run` does it; the others are made.
+    """
 
     def __init__(self, wake: Callable[[Callable[[], None]], Any]) -> None:
+        """`wake` arranges that the other thread runs a function; it raises `RuntimeError` when that has ended."""
         self._wake = wake
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._lock = threading.Lock()
@@ -48,7 +53,10 @@ class _Mailbox:
             if self._awake:
                 return
             self._awake = True
-        self._wake(self._run)
+        try:
+            self._wake(self._run)
+        except RuntimeError:
+            logger.debug("a call to the transport or from it came after the end of its thread")
 
     def _run(self) -> None:
         while True:
@@ -59,7 +67,10 @@ class _Mailbox:
                 calls = list(self._calls)
                 self._calls.clear()
             for function, args in calls:
-                function(*args)
+                try:
+                    function(*args)
+                except Exception:
+                    logger.exception("error in a transport callback")
 
 
 class ThreadedSession:
@@ -168,9 +179,10 @@ class ThreadedFactory:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, token: trio.lowlevel.TrioToken) -> None:
         self._to_loop = _Mailbox(loop.call_soon_threadsafe)
-        self._to_trio = _Mailbox(_wake_trio(token))
+        self._to_trio = _Mailbox(token.run_sync_soon)
         self._loop = loop
         self._inner: AiortcFactory | None = None
+        self._sessions: WeakSet[ThreadedSession] = WeakSet()
 
     def open(
         self,
@@ -181,6 +193,7 @@ class ThreadedFactory:
         on_frame: Callable[[bytes], None],
     ) -> ThreadedSession:
         session = ThreadedSession(self._to_loop, self._to_trio, on_event, on_frame)
+        self._sessions.add(session)
         self._to_loop.post(self._attach, session, offerer, ice_servers)
         return session
 
@@ -189,6 +202,8 @@ class ThreadedFactory:
         inner = self._inner
         if inner is None:
             return
+        for session in list(self._sessions):
+            session.close()
         done = trio.Event()
 
         def close() -> None:
@@ -207,16 +222,6 @@ class ThreadedFactory:
     def start(self, factory_class: type[AiortcFactory]) -> None:
         """On the loop's thread, once it runs."""
         self._inner = factory_class(self._loop)
-
-
-def _wake_trio(token: trio.lowlevel.TrioToken) -> Callable[[Callable[[], None]], None]:
-    def wake(run: Callable[[], None]) -> None:
-        try:
-            token.run_sync_soon(run)
-        except trio.RunFinishedError:
-            logger.debug("a transport event came after the end of the trio program")
-
-    return wake
 
 
 @asynccontextmanager

@@ -61,7 +61,7 @@ class End:
         self.session: Session
         self.events: list[LinkEvent] = []
         self.frames: list[bytes] = []
-        self.on_frame: Callable[[bytes], None] | None = None
+        self.on_frame: Callable[[bytes], object] | None = None
         self.signal: Callable[[LinkEvent], None] = lambda event: None
         self._changed = trio.Event()
 
@@ -77,9 +77,9 @@ class End:
 
     def _frame(self, data: bytes) -> None:
         self.frames.append(data)
+        self._wake()
         if self.on_frame is not None:
             self.on_frame(data)
-        self._wake()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, trio.Event()
