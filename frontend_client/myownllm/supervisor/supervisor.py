@@ -246,6 +246,7 @@ class Supervisor:
             wake.set()
 
         deadline = trio.current_time() + SPAWN_WAIT_S
+        problem = f"{candidate.path} spawned but the control socket never opened ({self._ports.own_socket})"
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hear)
             nursery.start_soon(watch_exit)
@@ -254,7 +255,8 @@ class Supervisor:
                     with trio.move_on_after(SPAWN_POLL_S):
                         await wake.wait()
                     if child.exit_status is not None or told.get("ready") is False:
-                        raise SupervisorError(self._early_exit_text(child, candidate, told))
+                        problem = self._early_exit_text(child, candidate, told)
+                        break
                     status = await self._ports.probe(self._ports.own_socket)
                     if status is not None:
                         return status
@@ -262,10 +264,7 @@ class Supervisor:
                         wake = trio.Event()
             finally:
                 nursery.cancel_scope.cancel()
-        raise SupervisorError(
-            f"{candidate.path} spawned but the control socket never opened ({self._ports.own_socket})"
-            + _quoted(child.tail(TAIL_LINES))
-        )
+        raise SupervisorError(problem + ("" if told.get("ready") is False else _quoted(child.tail(TAIL_LINES))))
 
     @staticmethod
     def _early_exit_text(child: ChildProcess, candidate: Candidate, told: dict[str, Any]) -> str:
@@ -273,7 +272,7 @@ class Supervisor:
             return f"{candidate.path} could not start: {told.get('error', 'no reason given')}"
         status = child.exit_status or 0
         how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
-        return f"{candidate.path} {how} before its control socket opened" + _quoted(child.tail(TAIL_LINES))
+        return f"{candidate.path} {how} before its control socket opened"
 
     def _connection(self, mode: DaemonMode, socket: Path, status: JsonObject) -> Connection:
         self._generation += 1

@@ -16,7 +16,7 @@ from myownllm.catalog import coerce
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.catalog.network import SavedNetwork
-from myownllm.errors import NetworkIdError, UnknownNetworkError
+from myownllm.errors import MeshError, NetworkIdError, UnknownNetworkError
 
 SUITES: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "frontend.json").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ RNG = random.Random(7)
 NOW_MS = 1_780_000_000_000
 
 
-def cases(suite: str) -> Any:
+def cases(suite: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", [pytest.param(c, id=c["id"]) for c in SUITES[suite]["cases"]])
 
 
@@ -229,7 +229,7 @@ def test_config_drift(case: dict[str, Any]) -> None:
         assert update["signaling"]["redundancy"] == 5
         assert convergence.drifted(update, edited.to_daemon()) == ()
     if case["input"].get("update_error"):
-        assert wire.is_unsupported(wire.MeshError("daemon_error", case["input"]["update_error"]))
+        assert wire.is_unsupported(MeshError("daemon_error", case["input"]["update_error"]))
 
 
 def shown(effect: effects.Effect) -> list[str]:

@@ -1,0 +1,571 @@
+"""The mesh client against a scripted daemon, on a clock that jumps: starts, switches, losses, and the seed's bug."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+
+from myownllm.bridge import open_bridge
+from myownllm.catalog.model import Catalog
+from myownllm.catalog.network import SavedNetwork
+from myownllm.client import CallRefusedError, FeatureSet, MeshClient, Method
+from myownllm.client.owned import OwnedNetworks
+from myownllm.errors import MeshError
+from myownllm.supervisor import Connection
+from unit.frontend.fakes import DEVICE_B, FakeDaemon, peer_info
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from myownllm.bridge import Bridge
+    from myownllm.client import InboundCall
+
+HOME = SavedNetwork("net-1", "home", label="Home")
+WORK = SavedNetwork("net-2", "work")
+
+
+class MemoryCatalog:
+    """Saved networks without a file."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._changed = False
+
+    async def load(self) -> Catalog:
+        await trio.lowlevel.checkpoint()
+        self._changed = False
+        return self._catalog
+
+    async def changed(self) -> bool:
+        return self._changed
+
+    def put(self, change: Callable[[Catalog], Catalog]) -> None:
+        self._catalog = change(self._catalog)
+        self._changed = True
+
+
+async def _echo(call: InboundCall) -> Any:
+    if call.payload == "no":
+        raise CallRefusedError("declined")
+    if call.payload == "sleep":
+        await trio.sleep(3600)
+    return call.payload
+
+
+async def _count(call: InboundCall) -> AsyncIterator[Any]:
+    for n in range(call.payload):
+        yield {"n": n}
+    if call.payload == 3:
+        raise CallRefusedError("stopped counting")
+
+
+@attrs.define
+class World:
+    daemon: FakeDaemon
+    client: MeshClient
+    catalog: MemoryCatalog
+    heard: list[Any]
+    mode: Any = "own_llm"
+    bridge: Bridge | None = None
+    generation: int = 0
+    nursery: trio.Nursery | None = None
+
+    async def connect(self) -> None:
+        """Bring a connection to the daemon up, as the app does."""
+        assert self.nursery is not None
+        self.daemon.alive = True
+        self.generation += 1
+        connection = Connection(self.generation, self.mode, Path("daemon.sock"), False, self.daemon.version, "me", None)
+        await self.nursery.start(self._hold, connection)
+
+    async def _hold(self, connection: Connection, *, task_status: trio.TaskStatus[None]) -> None:
+        async with open_bridge(connection.socket, connection.generation, connect=self.daemon.connect) as bridge:
+            self.client.connected(bridge, connection)
+            task_status.started()
+            await bridge.lost.wait()
+        self.client.disconnected(connection.generation)
+
+    @property
+    def diag(self) -> list[str]:
+        return [d.message for d in self.client.diag]
+
+
+@asynccontextmanager
+async def world(catalog: Catalog, tmp_path: Path, *, connected: bool = True) -> AsyncIterator[World]:
+    daemon = FakeDaemon()
+    heard: list[Any] = []
+    features = FeatureSet(
+        (Method("echo", answer=_echo), Method("count", stream=_count)),
+        (("notice", lambda peer, channel, payload: heard.append((peer.label, channel, payload))),),
+        ("capabilities_v1",),
+    )
+    memory = MemoryCatalog(catalog)
+    client = MeshClient(
+        memory, OwnedNetworks(tmp_path / "owned.json"), features, pin="v0.3.8", now_ms=lambda: 1, app_version="1.0"
+    )
+    made = World(daemon, client, memory, heard)
+    async with trio.open_nursery() as nursery:
+        daemon.nursery = made.nursery = nursery
+        await nursery.start(client.run)
+        if connected:
+            await made.connect()
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+def active(*networks: SavedNetwork) -> Catalog:
+    return Catalog(networks=networks, active_network_id=networks[0].id)
+
+
+async def settled() -> None:
+    """Let everything that is under way finish; costs no real time."""
+    await trio.sleep(0.5)
+
+
+async def test_first_start_joins_registers_and_only_then_says_online(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        seen_online_at: list[list[str]] = []
+
+        async def watch() -> None:
+            await w.client.watch.until(lambda s: s.status == "online")
+            seen_online_at.append(w.daemon.ops())
+
+        assert w.nursery is not None
+        w.nursery.start_soon(watch)
+        await w.client.start()
+        await settled()
+        for operation in (
+            "events_subscribe",
+            "network_add",
+            "peers_list",
+            "rpc_register",
+            "channel_subscribe",
+            "capabilities_set",
+        ):
+            assert operation in seen_online_at[0], f"online before {operation}"
+        assert w.daemon.joined == ["home"]
+        assert set(w.daemon.claims) == {"echo", "count"}
+        assert set(w.daemon.channels) == {"notice"}
+        assert w.client.state.pill == "Online on Home — waiting for peer announces"
+        assert all(r["network"] == "home" for r in w.daemon.log if r["op"].startswith(("rpc_", "channel_")))
+
+
+async def test_second_launch_changes_nothing_in_the_daemon(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+    persisted = w.daemon.networks
+    async with world(active(HOME), tmp_path) as again:
+        again.daemon.networks = persisted
+        await again.client.start()
+        assert again.client.state.status == "online"
+        assert again.daemon.mutations == []
+
+
+async def test_two_starts_are_one_run(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(w.client.start)
+        await w.client.start()
+        assert w.daemon.ops("events_subscribe") == ["events_subscribe"]
+        assert w.daemon.ops("network_add") == ["network_add"]
+        assert sorted(r["method"] for r in w.daemon.log if r["op"] == "rpc_register") == ["count", "echo"]
+
+
+async def test_start_before_the_daemon_waits_for_it(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path, connected=False) as w:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(w.client.start)
+            await trio.sleep(3)
+            assert w.client.state.phase == "starting"
+            await w.connect()
+        assert w.client.state.status == "online"
+
+
+async def test_start_without_a_daemon_gives_up_after_thirty_tries_and_comes_back_by_itself(
+    autojump_clock: Any, tmp_path: Path
+) -> None:
+    async with world(active(HOME), tmp_path, connected=False) as w:
+        began = trio.current_time()
+        with pytest.raises(MeshError) as raised:
+            await w.client.start()
+        assert raised.value.kind == "not_connected"
+        assert trio.current_time() - began == pytest.approx(6.0)
+        assert w.client.state.status != "error"
+        await w.connect()
+        await settled()
+        assert w.client.state.status == "online"
+
+
+async def test_daemon_that_loses_its_networks_in_a_restart_gets_them_again(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        await w.daemon.die()
+        await settled()
+        assert w.client.state.pill == "Joining Home…"
+        w.daemon.networks = []
+        await w.connect()
+        await settled()
+        assert w.daemon.joined == ["home"]
+        assert set(w.daemon.claims) == {"echo", "count"}
+        assert w.client.state.status == "online"
+
+
+async def test_event_connection_lost_but_daemon_alive_rebinds_with_the_new_client_id(
+    autojump_clock: Any, tmp_path: Path
+) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        await w.daemon.drop_events()
+        await settled()
+        await w.connect()
+        await settled()
+        assert w.client.state.status == "online"
+        assert set(w.daemon.claims.values()) == {"c1"}
+        assert w.daemon.ops("network_add") == ["network_add"]
+
+
+async def test_network_removed_behind_the_apps_back_is_joined_again(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.daemon.networks = []
+        w.daemon.claims.clear()
+        await trio.sleep(61)
+        assert w.daemon.joined == ["home"]
+        assert set(w.daemon.claims) == {"echo", "count"}
+        assert w.client.state.status == "online"
+
+
+async def test_a_stopped_network_is_noticed_at_once(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.daemon.networks = []
+        await w.daemon.event(event_kind="phase", kind="changed", prev="alone", next="stopped")
+        await settled()
+        assert w.daemon.joined == ["home"]
+        assert w.client.state.status == "online"
+
+
+@pytest.mark.parametrize("phase", ["joining", "alone", "discovering", "active", "degraded", "stopped", "warp"])
+async def test_a_healthy_daemon_never_leaves_the_app_joining(autojump_clock: Any, tmp_path: Path, phase: str) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.phase = phase
+        await w.client.start()
+        await w.daemon.event(event_kind="phase", kind="changed", prev="stopped", next="joining")
+        w.daemon.phase = "alone"
+        await trio.sleep(10)
+        assert w.client.state.status == "online"
+        assert not w.client.state.pill.startswith("Joining")
+
+
+async def test_a_refused_join_says_why_and_is_tried_again(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.refuse["network_add"] = ["join: identity: bad"] * 3
+        await w.client.start()
+        assert w.client.state.pill == "Mesh error: cannot join 'Home': join: identity: bad"
+        await trio.sleep(10)
+        assert w.daemon.joined == ["home"]
+        assert w.client.state.status == "online"
+
+
+async def test_switch_leaves_the_old_network_then_joins_the_new_one(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME, WORK), tmp_path) as w:
+        await w.client.start()
+        w.daemon.peers = [peer_info()]
+        w.client.refresh_peers()
+        await settled()
+        w.daemon.log.clear()
+        w.daemon.peers = []
+        w.catalog.put(lambda c: c.set_active_network("net-2"))
+        await w.client.reconcile()
+        changes = [
+            (r["op"], r.get("network") or r["config"]["network_id"])
+            for r in w.daemon.log
+            if r["op"] in ("network_add", "network_remove")
+        ]
+        assert changes == [("network_remove", "home"), ("network_add", "work")]
+        assert w.daemon.joined == ["work"]
+        assert w.client.state.network == "work"
+        assert w.client.state.peers == ()
+        unregistered = {r["network"] for r in w.daemon.log if r["op"] == "rpc_unregister"}
+        registered = {r["network"] for r in w.daemon.log if r["op"] == "rpc_register"}
+        assert (unregistered, registered) == ({"home"}, {"work"})
+
+
+async def test_three_quick_switches_end_on_the_last_one(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME, WORK), tmp_path) as w:
+        await w.client.start()
+        async with trio.open_nursery() as nursery:
+            for config_id in ("net-2", "net-1", "net-2"):
+                w.catalog.put(lambda c, i=config_id: c.set_active_network(i))  # type: ignore[misc]
+                nursery.start_soon(w.client.reconcile)
+                await trio.lowlevel.checkpoint()
+        assert w.daemon.joined == ["work"]
+        assert w.client.state.network == "work"
+        assert w.daemon.ops("network_add").count("network_add") <= 3
+
+
+async def test_removing_the_active_network_leaves_it(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME, WORK), tmp_path) as w:
+        await w.client.start()
+        w.catalog.put(lambda c: c.remove_network("net-1"))
+        await w.client.reconcile()
+        assert w.daemon.joined == []
+        assert w.client.state.pill == "No active network — pick one below"
+        assert w.client.state.peers == ()
+        w.catalog.put(lambda c: c.add_network(HOME, activate=True))
+        await w.client.reconcile()
+        assert w.daemon.joined == ["home"]
+        assert w.client.state.status == "online"
+
+
+async def test_a_running_app_follows_the_file(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME, WORK), tmp_path) as w:
+        assert w.nursery is not None
+        w.nursery.start_soon(w.client.follow_catalog)
+        await w.client.start()
+        w.catalog.put(lambda c: c.set_active_network("net-2"))
+        await trio.sleep(2)
+        assert w.client.state.network == "work"
+
+
+async def test_stop_during_start_leaves_nothing_registered(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.hang.add("capabilities_set")
+        async with trio.open_nursery() as nursery:
+
+            async def start() -> None:
+                with pytest.raises(MeshError):
+                    await w.client.start()
+
+            nursery.start_soon(start)
+            await trio.sleep(1)
+            await w.client.stop()
+        assert w.daemon.claims == {}
+        assert w.daemon.channels == {}
+        assert w.client.state.status == "off"
+        assert w.daemon.joined == ["home"], "stopping the app does not leave the network"
+
+
+async def test_start_right_after_stop_starts(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(w.client.stop)
+            await trio.lowlevel.checkpoint()
+            nursery.start_soon(w.client.start)
+        await settled()
+        assert w.client.state.status == "online"
+        assert set(w.daemon.claims) == {"echo", "count"}
+
+
+async def test_daemon_lost_during_start_is_retried(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.hang.add("peers_list")
+
+        async def start() -> None:
+            with pytest.raises(MeshError):
+                await w.client.start()
+
+        assert w.nursery is not None
+        w.nursery.start_soon(start)
+        await trio.sleep(1)
+        await w.daemon.die()
+        w.daemon.hang.clear()
+        await settled()
+        await w.connect()
+        await settled()
+        assert w.client.state.status == "online"
+        assert set(w.daemon.claims) == {"echo", "count"}
+
+
+async def test_an_edit_becomes_one_update(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.catalog.put(lambda c: c.update_network("net-1", auto_approve=True))
+        await w.client.reconcile()
+        assert w.daemon.mutations == ["network_add", "network_update"]
+        assert w.daemon.networks[0]["auto_approve"] is True
+        assert w.daemon.networks[0]["signaling"]["redundancy"] == 5
+
+
+async def test_an_old_daemon_without_update_gets_leave_and_join(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.daemon.refuse["network_update"] = ["parse: unknown variant `network_update`, expected one of `status`"]
+        w.catalog.put(lambda c: c.update_network("net-1", stun_servers=()))
+        await w.client.reconcile()
+        await settled()
+        assert w.daemon.mutations == ["network_add", "network_update", "network_remove", "network_add"]
+        assert set(w.daemon.claims) == {"echo", "count"}
+
+
+async def test_shared_daemon_keeps_networks_of_other_apps(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME, WORK), tmp_path, connected=False) as w:
+        w.mode = "shared"
+        w.daemon.networks = [{**SavedNetwork("x", "gui-net").to_daemon()}]
+        await w.connect()
+        await w.client.start()
+        assert w.daemon.joined == ["gui-net", "home"]
+        w.catalog.put(lambda c: c.set_active_network("net-2"))
+        await w.client.reconcile()
+        assert w.daemon.joined == ["gui-net", "work"]
+
+
+async def test_config_id_held_by_another_network_is_freed_once(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path, connected=False) as w:
+        w.mode = "shared"
+        w.daemon.networks = [{**SavedNetwork("net-1", "other").to_daemon()}]
+        await w.connect()
+        await w.client.start()
+        assert w.daemon.joined == ["home"]
+
+
+async def test_calls_are_answered_only_to_approved_peers(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.peers = [peer_info(), peer_info("c" * 52, status="pending_approval")]
+        await w.client.start()
+        for i, (sender, payload) in enumerate([(DEVICE_B, {"x": 1}), ("c" * 52, {}), ("d" * 52, {}), (DEVICE_B, "no")]):
+            await w.daemon.emit(
+                {
+                    "kind": "rpc_inbound",
+                    "network": "home",
+                    "from": sender,
+                    "request_id": f"r{i}",
+                    "method": "echo",
+                    "payload": payload,
+                    "streaming": False,
+                }
+            )
+        await settled()
+        answers = {r["request_id"]: r for r in w.daemon.log if r["op"] == "rpc_respond"}
+        assert answers["r0"]["ok"] == {"x": 1}
+        assert answers["r1"]["error"] == answers["r2"]["error"] == "not authorized"
+        assert answers["r3"]["error"] == "declined"
+
+
+async def test_streams_are_sent_in_order_and_fail_inside(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.peers = [peer_info()]
+        await w.client.start()
+        for request_id, payload in (("s2", 2), ("s3", 3)):
+            await w.daemon.emit(
+                {
+                    "kind": "rpc_inbound",
+                    "network": "home",
+                    "from": DEVICE_B,
+                    "request_id": request_id,
+                    "method": "count",
+                    "payload": payload,
+                    "streaming": True,
+                }
+            )
+        await settled()
+
+        def sent(request_id: str) -> list[Any]:
+            rows = [r for r in w.daemon.log if r.get("request_id") == request_id]
+            return [r["payload"] if r["op"] == "rpc_stream_chunk" else r["op"] for r in rows]
+
+        assert sent("s2") == [{"n": 0}, {"n": 1}, "rpc_stream_end"]
+        assert sent("s3") == [{"n": 0}, {"n": 1}, {"n": 2}, {"error": "stopped counting"}, "rpc_stream_end"]
+
+
+async def test_a_peer_cannot_occupy_the_device(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.peers = [peer_info()]
+        await w.client.start()
+        for i in range(9):
+            await w.daemon.emit(
+                {
+                    "kind": "rpc_inbound",
+                    "network": "home",
+                    "from": DEVICE_B,
+                    "request_id": f"r{i}",
+                    "method": "echo",
+                    "payload": "sleep",
+                    "streaming": False,
+                }
+            )
+        await settled()
+        refused = [r for r in w.daemon.log if r["op"] == "rpc_respond"]
+        assert [r["error"] for r in refused] == ["host busy"]
+
+
+async def test_messages_reach_their_handler_and_foreign_ones_do_not(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.peers = [peer_info()]
+        await w.client.start()
+        for network, channel in (("home", "notice"), ("work", "notice"), ("home", "other")):
+            await w.daemon.emit(
+                {"kind": "channel_inbound", "network": network, "from": DEVICE_B, "channel": channel, "payload": "hi"}
+            )
+        await settled()
+        assert w.heard == [("Pi", "notice", "hi")]
+
+
+async def test_peer_events_coalesce_into_few_refreshes(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.daemon.log.clear()
+        w.daemon.peers = [peer_info()]
+        for _ in range(50):
+            await w.daemon.event(event_kind="peer", kind="sighted", device_id=DEVICE_B)
+        await settled()
+        assert 1 <= len(w.daemon.ops("peers_list")) <= 4
+        assert [p.label for p in w.client.state.peers] == ["Pi"]
+
+
+async def test_lagging_events_cause_a_full_resync(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.daemon.phase = "active"
+        w.daemon.peers = [peer_info()]
+        await w.daemon.emit({"kind": "lagged", "skipped": 17})
+        await settled()
+        assert w.client.state.pill == "Connected · Home · 1 peer · auto-healing ring"
+        assert "mesh event subscriber lagged; dropped 17 events" in w.diag
+
+
+async def test_a_displaced_method_is_claimed_back_once(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.daemon.log.clear()
+        frame = {"kind": "handler_displaced", "network": "home", "method": "echo", "by": "c9"}
+        await w.daemon.emit(frame)
+        await trio.sleep(6)
+        assert w.daemon.ops("rpc_register") == ["rpc_register"]
+        await w.daemon.emit(frame)
+        await trio.sleep(10)
+        assert w.daemon.ops("rpc_register") == ["rpc_register"]
+        assert "'echo' is served by another app on this daemon" in w.diag
+
+
+async def test_a_daemon_too_old_for_calls_still_shows_peers(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        for operation in ("rpc_register", "capabilities_set"):
+            w.daemon.refuse[operation] = [f"parse: unknown variant `{operation}`, expected one of `status`"] * 9
+        w.daemon.peers = [peer_info(status="pending_approval", local_approve_sent=False)]
+        await w.client.start()
+        assert w.client.state.pending_approvals == 1
+        assert any("daemon too old for LLM features" in line for line in w.diag)
+
+
+async def test_without_an_active_network_nothing_is_registered(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(Catalog(), tmp_path) as w:
+        await w.client.start()
+        assert w.daemon.ops() == ["events_subscribe", "status", "status", "status"]
+        assert w.client.state.pill == "No active network — pick one below"
+
+
+async def test_frames_between_connecting_and_attaching_are_not_lost(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.networks = [HOME.to_daemon()]
+        await w.daemon.event(event_kind="phase", kind="changed", prev="alone", next="discovering")
+        await settled()
+        await w.client.start()
+        assert w.client.state.phase == "peer-discovered"

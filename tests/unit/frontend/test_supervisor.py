@@ -1,0 +1,390 @@
+"""Finding, starting and losing daemons, in a scripted world on a clock that jumps (vectors `supervisor`, `backoff`)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+
+from myownllm.errors import AppError
+from myownllm.supervisor import Supervisor, policy
+from myownllm.supervisor.binaries import Candidate, Refused
+from myownllm.supervisor.process import LaunchError
+from myownllm.supervisor.supervisor import Ports, Row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from myownllm.supervisor import SupervisorState
+
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "vectors" / "frontend.json").read_text(encoding="utf-8")
+)["suites"]
+STATUS = {"version": "0.3.8", "device_id": "me-0A1B2", "joined_networks": []}
+
+
+class FakeChild:
+    """A process that binds, dies or hangs as its script says."""
+
+    pid = 4242
+
+    def __init__(self, world: ScriptedWorld, name: str, script: str) -> None:
+        self.name = name
+        self._world = world
+        self._exited = trio.Event()
+        self.exit_status: int | None = None
+        self.stopped = False
+        self._script = script
+        if script == "binds_after_1s":
+            world.own_binds_at = trio.current_time() + 1
+        elif script == "exits_1_immediately":
+            self.exit(1)
+
+    def tail(self, lines: int = 20) -> list[str]:
+        return [f"last words of {self.name}"]
+
+    def exit(self, status: int) -> None:
+        self.exit_status = status
+        self._exited.set()
+        self._world.own_binds_at = None
+
+    async def wait(self) -> int:
+        await self._exited.wait()
+        return self.exit_status or 0
+
+    async def ready_line(self) -> dict[str, Any]:
+        if self._script == "says_ready":
+            self._world.own_binds_at = trio.current_time()
+            return {"ready": True}
+        if self._script == "says_not_ready":
+            return {"ready": False, "error": "another daemon owns this home"}
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def stop(self) -> None:
+        self.stopped = True
+        if self.exit_status is None:
+            self._world.killed.append(self.name)
+            self.exit(-15)
+
+
+@attrs.define
+class ScriptedWorld:
+    shared: str = "absent"
+    own: str = "absent"
+    scripts: dict[str, str] = attrs.field(factory=dict)
+    candidates: list[str] = attrs.field(factory=list)
+    versions: dict[str, str] = attrs.field(factory=dict)
+    own_binds_at: float | None = None
+    probes: list[str] = attrs.field(factory=list)
+    probe_ms: dict[str, float] = attrs.field(factory=dict)
+    killed: list[str] = attrs.field(factory=list)
+    children: list[FakeChild] = attrs.field(factory=list)
+    locked: bool = False
+
+    async def probe(self, socket: Path) -> dict[str, Any] | None:
+        began = trio.current_time()
+        try:
+            return await self._probe(socket.name)
+        finally:
+            self.probe_ms[socket.name] = (trio.current_time() - began) * 1000
+
+    async def _probe(self, name: str) -> dict[str, Any] | None:
+        if not self.children and not self.locked:
+            self.probes.append(name)
+        if self.own_binds_at is not None and name == "own":
+            return STATUS if trio.current_time() >= self.own_binds_at else None
+        behaviour = self.shared if name == "shared" else self.own
+        if behaviour == "hangs":
+            await trio.sleep(0.8)
+        if behaviour == "absent_then_ok_after_lock":
+            return STATUS if self.locked else None
+        return STATUS if behaviour == "ok" else None
+
+    async def healthy(self, socket: Path) -> bool:
+        return await self.probe(socket) is not None
+
+    async def version_of(self, candidate: Candidate) -> str | Refused:
+        problem = self.versions.get(candidate.path.name)
+        return "0.3.8" if problem is None else Refused(candidate, problem)
+
+    async def launch(self, candidate: Candidate) -> FakeChild:
+        script = self.scripts.get(candidate.path.name, "binds_after_1s")
+        if script == "exec_error":
+            raise LaunchError(f"cannot start {candidate.path}: Exec format error")
+        child = FakeChild(self, candidate.path.name, script)
+        self.children.append(child)
+        return child
+
+    @asynccontextmanager
+    async def spawn_lock(self) -> AsyncIterator[None]:
+        self.locked = True
+        yield
+        self.locked = False
+
+    def ports(self) -> Ports:
+        def listed() -> Sequence[Candidate]:
+            return [Candidate(Path("/bin") / c, "path", "PATH (/bin)") for c in self.candidates]
+
+        return Ports(
+            rows=[Row("shared", "shared", Path("/s/shared")), Row("own", "own_llm", Path("/s/own"))],
+            own_socket=Path("/s/own"),
+            probe=self.probe,
+            healthy=self.healthy,
+            candidates=listed,
+            version_of=self.version_of,
+            launch=self.launch,
+            spawn_lock=self.spawn_lock,
+            uniform=lambda: 0.5,
+        )
+
+
+@asynccontextmanager
+async def supervised(world: ScriptedWorld) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(world.ports())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        yield supervisor
+        nursery.cancel_scope.cancel()
+
+
+def is_second(state: SupervisorState) -> bool:
+    return state.connection is not None and state.connection.generation == 2
+
+
+async def outcome(supervisor: Supervisor) -> SupervisorState:
+    return await supervisor.watch.until(lambda s: s.state in ("up", "failed"))
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c["id"]) for c in VECTORS["supervisor"]["cases"]])
+async def test_detect_and_share(autojump_clock: Any, case: dict[str, Any]) -> None:
+    given, expected = case["input"], case["expect"]
+    world = ScriptedWorld(given["shared"], given["own"], given.get("spawn", {}), given["candidates"])
+    began = trio.current_time()
+    async with supervised(world) as supervisor:
+        state = await outcome(supervisor)
+        connection = state.connection
+        assert (None if connection is None else connection.mode) == expected.get("mode")
+        child = world.children[-1].name if world.children and connection and connection.owned_child else None
+        assert child == expected["child"]
+        killed = list(world.killed)
+    if "probes" in expected:
+        assert world.probes == expected["probes"]
+    if "killed" in expected:
+        assert killed == expected["killed"]
+    if "spawned" in expected:
+        assert [c.name for c in world.children] == expected["spawned"]
+    for name in expected.get("error_mentions", ()):
+        assert f"/bin/{name}" in state.error
+    if expected.get("error") == "no_binary":
+        assert "MYOWNLLM_MESH_BIN" in state.error
+        assert "mesh-bundler" in state.error
+        assert "PATH" in state.error
+    if "shared_probe_ms_max" in expected:
+        assert world.probe_ms["shared"] <= expected["shared_probe_ms_max"]
+    if "a_wait_ms_max" in expected:
+        assert trio.current_time() - began <= 1 + expected["a_wait_ms_max"] / 1000
+
+
+async def test_wrong_version_is_refused_with_the_way_out(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["stale"], versions={"stale": "reports 0.1.1, this app needs v0.3.8"})
+    async with supervised(world) as supervisor:
+        state = await outcome(supervisor)
+    assert state.state == "failed"
+    assert "/bin/stale" in state.error
+    assert "0.1.1" in state.error
+    assert "v0.3.8" in state.error
+    assert "MYOWNLLM_MESH_BIN" in state.error
+    assert world.children == []
+
+
+async def test_the_ready_line_ends_the_wait_at_once(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    began = trio.current_time()
+    async with supervised(world) as supervisor:
+        assert (await outcome(supervisor)).state == "up"
+        assert trio.current_time() - began < 0.01
+
+
+async def test_a_daemon_that_says_it_cannot_is_believed(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_not_ready"})
+    began = trio.current_time()
+    async with supervised(world) as supervisor:
+        state = await outcome(supervisor)
+        assert "another daemon owns this home" in state.error
+        assert trio.current_time() - began < 0.5
+
+
+async def test_the_own_daemon_is_ended_with_the_app(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"])
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+    assert world.children[0].stopped
+    attached = ScriptedWorld(own="ok")
+    async with supervised(attached) as supervisor:
+        await outcome(supervisor)
+    assert attached.killed == []
+
+
+async def test_a_crash_is_answered_with_growing_delays_and_then_given_up(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        delays = []
+        for crash in range(1, 6):
+            await supervisor.watch.until(lambda s: s.state == "up")
+            world.children[-1].exit(-9)
+            if crash == 5:
+                break
+            await supervisor.watch.until(lambda s: s.state == "backoff")
+            began = trio.current_time()
+            await supervisor.watch.until(lambda s: s.state == "up")
+            delays.append(round(trio.current_time() - began))
+        state = await supervisor.watch.until(lambda s: s.state == "failed")
+        assert delays == [1, 2, 4, 8]
+        assert "crashed 5 times" in state.error
+        assert "last words of a" in state.error
+        began = trio.current_time()
+        await supervisor.watch.until(lambda s: s.state == "up")
+        assert trio.current_time() - began == pytest.approx(60, abs=1)
+
+
+async def test_a_retry_ends_the_wait(autojump_clock: Any) -> None:
+    world = ScriptedWorld()
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        world.own = "ok"
+        began = trio.current_time()
+        supervisor.retry()
+        await supervisor.watch.until(lambda s: s.state == "up")
+        assert trio.current_time() - began < 1
+
+
+async def test_a_clean_exit_is_restarted_at_once_and_only_once(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await supervisor.watch.until(lambda s: s.state == "up")
+        began = trio.current_time()
+        world.children[-1].exit(0)
+        await supervisor.watch.until(is_second)
+        assert trio.current_time() - began < 0.5
+        world.children[-1].exit(0)
+        await supervisor.watch.until(lambda s: s.state == "backoff")
+
+
+async def test_lost_events_with_a_living_daemon_are_a_new_generation_of_the_same_one(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        supervisor.report_lost(1)
+        state = await supervisor.watch.until(lambda s: s.connection is not None and s.connection.generation == 2)
+        assert state.connection is not None
+        assert state.connection.owned_child
+        assert len(world.children) == 1
+        supervisor.report_lost(1)
+        await trio.sleep(5)
+        assert supervisor.connection is state.connection, "a report about an old generation means nothing"
+
+
+async def test_a_silent_child_gets_eight_seconds_and_is_replaced(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        world.own_binds_at = trio.current_time() + 10_000
+        supervisor.report_lost(1)
+        began = trio.current_time()
+        await supervisor.watch.until(is_second)
+        assert world.killed == ["a"]
+        assert 8 <= trio.current_time() - began <= 10
+
+
+async def test_a_shared_daemon_that_goes_is_waited_for_then_replaced(autojump_clock: Any) -> None:
+    world = ScriptedWorld(shared="ok", candidates=["a"])
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        world.shared = "absent"
+        supervisor.report_lost(1)
+        began = trio.current_time()
+        state = await supervisor.watch.until(is_second)
+        assert state.connection is not None
+        assert state.connection.mode == "own_llm"
+        assert 10 <= trio.current_time() - began <= 12
+
+
+async def test_three_failed_health_checks_are_a_loss(autojump_clock: Any) -> None:
+    world = ScriptedWorld(own="ok")
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        world.own = "absent"
+        began = trio.current_time()
+        await supervisor.watch.until(lambda s: s.state != "up")
+        assert trio.current_time() - began == pytest.approx(90, abs=1)
+
+
+async def test_staging_is_the_last_resort(autojump_clock: Any) -> None:
+    world = ScriptedWorld()
+    reported: list[str] = []
+
+    async def stage(report: Any) -> Candidate:
+        report("downloading")
+        return Candidate(Path("/staged/myownmesh"), "staged", "downloaded release")
+
+    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage), report=reported.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        assert (await outcome(supervisor)).state == "up"
+        nursery.cancel_scope.cancel()
+    assert reported == ["downloading"]
+
+
+async def test_failed_staging_says_why(autojump_clock: Any) -> None:
+    async def stage(_: Any) -> Candidate:
+        raise AppError("no network; copy the release file to …")
+
+    supervisor = Supervisor(attrs.evolve(ScriptedWorld().ports(), stage=stage))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        assert "no network; copy the release file" in (await outcome(supervisor)).error
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c["id"]) for c in VECTORS["backoff"]["cases"]])
+def test_backoff(case: dict[str, Any]) -> None:
+    history = policy.CrashHistory()
+    if "crashes" in case["input"]:
+        delays = []
+        for crash in range(case["input"]["crashes"]):
+            history = history.after_crash(now=crash, up_since=crash)
+            delays.append(policy.backoff_s(history.consecutive))
+        assert delays == case["expect"]["delays"]
+    else:
+        for crash in range(case["input"]["crashes_then_healthy_60s_then_crash"]):
+            history = history.after_crash(now=crash, up_since=crash)
+        history = history.after_crash(now=100, up_since=40)
+        assert policy.backoff_s(history.consecutive) == case["expect"]["delay"]
+
+
+def test_jitter_stays_within_a_fifth() -> None:
+    assert policy.jittered(10, 0.0) == pytest.approx(8)
+    assert policy.jittered(10, 0.999999) == pytest.approx(12, abs=0.001)
+
+
+def test_the_decision_after_a_loss_is_total() -> None:
+    for answers, mode, child, status, clean in itertools.product(
+        (True, False), ("shared", "own_llm"), ("none", "alive", "exited"), (None, 0, 1, -9), (0, 1)
+    ):
+        decision = policy.after_loss(
+            answers=answers,
+            mode=mode,  # type: ignore[arg-type]
+            child=child,  # type: ignore[arg-type]
+            exit_status=status,
+            clean_restarts=clean,
+        )
+        assert isinstance(decision, policy.Reattach) is answers
+        if child == "none" and not answers:
+            assert isinstance(decision, policy.SearchShared | policy.SearchAnew), "what we did not start we do not kill"
