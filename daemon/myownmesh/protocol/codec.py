@@ -90,6 +90,14 @@ class _Answer(msgspec.Struct, frozen=True, tag_field="kind", tag="rpc_response")
     error: str | None
 
 
+class _Entries(msgspec.Struct, frozen=True, tag_field="kind", tag="roster_entries"):
+    """`RosterEntries` whose logs stay text: an unknown variant has no type to parse into."""
+
+    entries: tuple[frames.RosterEntry, ...]
+    transitions: tuple[Raw, ...]
+    member_log: tuple[Raw, ...]
+
+
 _Parsed = (
     frames.Hello
     | frames.AuthResponse
@@ -107,9 +115,10 @@ _Parsed = (
     | frames.ChannelAck
     | frames.RosterSummary
     | frames.RosterRequest
+    | _Entries
     | frames.NetworkState
 )
-# Left out are kinds that are rare and need the exact reader anyway: for transitions, or for free values in adverts.
+# Left out are kinds that are rare.
 
 
 def _text_of(value: object) -> Raw:
@@ -157,6 +166,13 @@ def _finish_hello(frame: frames.Hello, _: bytes) -> Frame | None:
     return frame if plain and 0 <= frame.protocol < _U32 else None
 
 
+def _finish_entries(frame: _Entries, _: bytes) -> Frame | None:
+    # Open networks have no logs; those of closed ones are for the exact reader.
+    plain = not frame.transitions and not frame.member_log
+    in_range = all(0 <= entry.approved_at < _U64 for entry in frame.entries)
+    return frames.RosterEntries(frame.entries) if plain and in_range else None
+
+
 def _finish_summary(frame: frames.RosterSummary, _: bytes) -> Frame | None:
     return frame if 0 <= frame.count < _U32 and 0 <= frame.last_edit_ts < _U64 else None
 
@@ -167,6 +183,7 @@ def _finish_state(frame: frames.NetworkState, _: bytes) -> Frame | None:
 
 _FINISH: Final[dict[type, Callable[[Any, bytes], Frame | None]]] = {
     _Answer: _finish_answer,
+    _Entries: _finish_entries,
     frames.Channel: _finish_payload,
     frames.ChannelAck: _finish_acknowledgement,
     frames.ChannelSeq: _finish_reliable,

@@ -14,7 +14,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from array import array
 from decimal import Decimal
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -28,6 +30,7 @@ MAX_DEPTH: Final = 127
 
 Members = list[tuple[str, Raw]]
 """An object as it was written: in order, repetitions kept."""
+
 
 _RAW: Final = msgspec.json.Decoder(Raw)
 _ANY: Final = msgspec.json.Decoder()
@@ -47,10 +50,10 @@ _INTEGERS: Final = {
 _INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,308}")
 # Shorter ones cannot overflow.
 _NUMBER: Final = re.compile(rb"[0-9][0-9.eE+-]{4,}")
-_WHITE_SPACE: Final = re.compile(r"[ \t\n\r]*")
 _ONLY_WHITE_SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _BYTE_POSITION: Final = re.compile(r" \(byte (\d+)\)$")
-_UNIFORM_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level up, one level down, as signed bytes
+_CHEAP_LEVELS: Final = 2  # nearly all that is long is flat and gone after them
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 # A number can only overflow with an exponent of three digits, or with two hundred digits before the point. Two
@@ -128,13 +131,11 @@ def _openers(data: bytes) -> int:
 
 
 def _check_depth(data: bytes) -> None:
-    brackets = _outside_texts(data).translate(_UNIFORM_BRACKETS, _NO_BRACKETS)
-    levels = 0
-    while brackets:
-        if levels == MAX_DEPTH:
-            raise JsonError("recursion limit exceeded")
-        brackets = brackets.replace(b"[]", b"")  # takes exactly one level off, the innermost of every branch
-        levels += 1
+    brackets = _outside_texts(data).translate(_STEPS, _NO_BRACKETS)
+    for _ in range(_CHEAP_LEVELS):
+        brackets = brackets.replace(b"\x01\xff", b"")  # takes exactly one level off, the innermost of every branch
+    if _CHEAP_LEVELS + max(accumulate(array("b", brackets)), default=0) > MAX_DEPTH:
+        raise JsonError("recursion limit exceeded")
 
 
 def _check_numbers(data: bytes) -> None:
@@ -181,34 +182,34 @@ def elements(value: Raw, expected: str = "a sequence") -> list[Raw]:
 
 
 def _members(data: bytes, found: dict[str, Raw]) -> Members:
-    # Every member takes at least its key, its value, two quotes, a colon and a comma. When the members that were found
+    # Every member takes at least its name, its value, two quotes, a colon and a comma. When the members that were found
     # fill the text to the last byte, none was dropped as a repetition.
     filled = 1
-    for key, value in found.items():
-        filled += len(key if key.isascii() else key.encode()) + len(memoryview(value)) + 4
+    for name, value in found.items():
+        filled += len(name if name.isascii() else name.encode()) + len(memoryview(value)) + 4
     return list(found.items()) if filled == len(data) else _scan_members(data)
 
 
 def _scan_members(data: bytes) -> Members:
     """Split a proven object member by member."""
     text = data.decode()
-    skip = _WHITE_SPACE.match
     found: Members = []
-    position = _end(skip(text, text.index("{") + 1))
+    position = _skip_space(text, text.index("{") + 1)
     while text[position] != "}":
-        key, position = _SCANNER.raw_decode(text, position)
-        start = _end(skip(text, text.index(":", position) + 1))
+        name, position = _SCANNER.raw_decode(text, position)
+        start = _skip_space(text, text.index(":", position) + 1)
         _, position = _SCANNER.raw_decode(text, start)
-        found.append((key, Raw(text[start:position].encode())))
-        position = _end(skip(text, position))
+        found.append((name, Raw(text[start:position].encode())))
+        position = _skip_space(text, position)
         if text[position] == ",":
-            position = _end(skip(text, position + 1))
+            position = _skip_space(text, position + 1)
     return found
 
 
-def _end(match: re.Match[str] | None) -> int:
-    assert match is not None  # the pattern matches the empty text
-    return match.end()
+def _skip_space(text: str, position: int) -> int:
+    while text[position] in " \t\n\r":
+        position += 1
+    return position
 
 
 def typed_members(found: Members, known: Collection[str]) -> dict[str, Raw]:
