@@ -10,10 +10,10 @@ Blocking; a trio program calls it in a thread and passes `cancelled`.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from mesh_bundler.version import __version__
 
+TYPE_CHECKING = False  # not from typing: its import costs as much as everything else that `check` needs
 if TYPE_CHECKING:
     from mesh_bundler.errors import Exit, Notice, Refused
     from mesh_bundler.plan import EnsureRequest

@@ -8,7 +8,6 @@ failed, an adoption that did not hold) and asks again. Each failure removes the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
 
 from mesh_bundler import messages, record
 from mesh_bundler.errors import Exit
@@ -16,14 +15,16 @@ from mesh_bundler.pin import NoPin, Pin
 from mesh_bundler.semver import SemVer
 from mesh_bundler.version_text import Reported, Unreadable, compare
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Literal, TypeAlias
 
     from mesh_bundler.errors import Notice, Refused
     from mesh_bundler.record import Record, SlotFacts
     from mesh_bundler.version_text import Reading, SiblingPolicy
 
-Level: TypeAlias = Literal["none", "checksum", "signature", "lock"]
+    Level: TypeAlias = Literal["none", "checksum", "signature", "lock"]
+
 LEVELS: tuple[Level, ...] = ("none", "checksum", "signature", "lock")  # ascending trust (spec 09 §7.5)
 
 _BUILD_AFTER = frozenset({"release_not_found", "asset_not_found", "offline_miss"})

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.files import file_refusal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -83,8 +82,14 @@ def _holder(path: Path) -> str:
     return f"process {text}" if text else "an unknown process"
 
 
+def _host_name() -> str:
+    import socket  # slow to import and of use to people only
+
+    return socket.gethostname()
+
+
 def _write_holder(handle: int) -> None:
-    text = f"{os.getpid()} {socket.gethostname()} {time.time():.0f}\n".encode()
+    text = f"{os.getpid()} {_host_name()} {time.time():.0f}\n".encode()
     with contextlib.suppress(OSError):  # information for people only
         if sys.platform != "win32":  # there the locked byte is in the way of readers anyway
             os.ftruncate(handle, 0)

@@ -6,13 +6,12 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from mesh_bundler.errors import Exit, Refused
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -90,7 +89,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 def write_beside(path: Path, data: bytes, *, mode: int = 0o644) -> Path:
     """The first half of `write_atomically`: a synced temp file next to `path`."""
-    temp = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temp = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mesh_bundler import files, header, messages
 from mesh_bundler.archive_rules import MIN_BINARY_BYTES
@@ -16,6 +15,7 @@ from mesh_bundler.semver import SemVer
 from mesh_bundler.store import name_key
 from mesh_bundler.version_text import Reported, Unreadable, compare
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mesh_bundler.errors import Refused
     from mesh_bundler.plan import Plan

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.semver import SemVer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 PIN_MAX_BYTES = 4096  # a pin is one line; anything longer is another file under this name
 

@@ -10,7 +10,6 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mesh_bundler import host
 from mesh_bundler.decision import LEVELS, Policy
@@ -22,6 +21,7 @@ from mesh_bundler.settings import Settings, load_settings
 from mesh_bundler.slot import Slot
 from mesh_bundler.target import check_availability, detect, slot_name, target_of_triple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 

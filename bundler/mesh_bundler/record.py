@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TypeAlias
+    from typing import Literal, TypeAlias
+
+    SlotVerdict: TypeAlias = Literal["current", "restage", "needs_hash", "verify_then_adopt"]
 
 RECORD_FORMAT = 1
 RECORD_MAX_BYTES = 65_536
-
-SlotVerdict: TypeAlias = Literal["current", "restage", "needs_hash", "verify_then_adopt"]
 
 
 @dataclass(frozen=True, slots=True)

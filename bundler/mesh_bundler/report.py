@@ -6,12 +6,12 @@ import json as json_module
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mesh_bundler.errors import Exit
 from mesh_bundler.plan import make_plan
 from mesh_bundler.store import cache_root
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mesh_bundler.errors import Notice, Refused
     from mesh_bundler.plan import EnsureRequest

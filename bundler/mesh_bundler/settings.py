@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 from mesh_bundler.errors import Exit, Refused
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

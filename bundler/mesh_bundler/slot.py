@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import stat
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mesh_bundler import files
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.record import SlotFacts, parse_record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -99,7 +98,7 @@ class Slot:
     def incoming(self) -> Iterator[Incoming]:
         """A temp file beside the slot, gone again unless it was committed."""
         suffix = ".exe" if self.file_name.endswith(".exe") else ""  # else Windows cannot run it to ask its version
-        name = f".{self.name}-{self.triple}.{os.getpid()}-{secrets.token_hex(4)}.incoming{suffix}"
+        name = f".{self.name}-{self.triple}.{os.getpid()}-{os.urandom(4).hex()}.incoming{suffix}"
         path = self.dest / name
         with files.explained(path):
             self.dest.mkdir(parents=True, exist_ok=True)

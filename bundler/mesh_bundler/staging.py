@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from mesh_bundler import decision, filelock, files, header, verify
 from mesh_bundler import record as records
@@ -25,6 +24,7 @@ from mesh_bundler.store import Store, cache_root
 from mesh_bundler.version import __version__
 from mesh_bundler.version_text import Reported, Unreadable, compare
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -9,15 +9,14 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mesh_bundler import files
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -127,7 +126,7 @@ class Store:
 
     def forget(self, sha256: str) -> None:
         """Drop a bad entry; it will be downloaded afresh."""
-        shutil.rmtree(self._entry(sha256), ignore_errors=True)
+        _remove_tree(self._entry(sha256))
 
     def sweep(self) -> None:
         """Drop parts of downloads that nobody came back for."""
@@ -140,7 +139,7 @@ class Store:
         for entry in (self.root / "store" / "sha256").glob("*/*"):
             with contextlib.suppress(OSError):
                 if time.time() - (entry / "archive").stat().st_mtime >= older_than:
-                    shutil.rmtree(entry)
+                    _remove_tree(entry)
                     count += 1
         return count
 
@@ -165,3 +164,9 @@ def name_key(base: str, tag: str, asset: str) -> str:
 
 def _is_digest(text: object) -> bool:
     return isinstance(text, str) and len(text) == 64 and all(letter in "0123456789abcdef" for letter in text)
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil  # only when something is really removed
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mesh_bundler import header
 from mesh_bundler.errors import Exit, Notice, Refused
 from mesh_bundler.pin import Pin
 from mesh_bundler.version_text import Unreadable, compare
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

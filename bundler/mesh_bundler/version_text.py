@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 from mesh_bundler.pin import NoPin
 from mesh_bundler.semver import SemVer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Literal, TypeAlias
 
     from mesh_bundler.pin import Pin
 
+    SiblingPolicy: TypeAlias = Literal["exact", "at_least"]
+    Reading: TypeAlias = "Reported | Unreadable"
+
 STDOUT_MAX_BYTES = 4096  # a version is one short line; more is another program
 
-SiblingPolicy: TypeAlias = Literal["exact", "at_least"]
 
 _BUILD_INFO = re.compile(r"\([^()]*\)")
 _HEX_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])")
@@ -39,9 +41,6 @@ class Unreadable:
 
     reason: str
     detail: str = ""
-
-
-Reading: TypeAlias = "Reported | Unreadable"
 
 
 @dataclass(frozen=True, slots=True)
