@@ -31,7 +31,6 @@ MAX_DEPTH: Final = 127
 Members = list[tuple[str, Raw]]
 """An object as it was written: in order, repetitions kept."""
 
-
 _RAW: Final = msgspec.json.Decoder(Raw)
 _ANY: Final = msgspec.json.Decoder()
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
