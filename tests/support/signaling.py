@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import random
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import trio
 from attrs import Factory, define, field, frozen
@@ -16,7 +18,7 @@ from myownmesh.services.relay import RelayServer
 from myownmesh.signaling.client import NostrSignaling
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.services.relay_hub import Limits
@@ -27,7 +29,7 @@ Signal = TypeVar("Signal")
 
 
 def wall_clock() -> Instant:
-    return Instant(trio.current_time(), time.time_ns() // 1_000_000)
+    return Instant(time.monotonic(), time.time_ns() // 1_000_000)
 
 
 def device_id(number: int) -> str:
@@ -115,3 +117,115 @@ async def serve(server: RelayServer, *, task_status: trio.TaskStatus[None]) -> N
 
 def url_of(server: RelayServer) -> str:
     return f"ws://127.0.0.1:{server.port}"
+
+
+# -- bare WebSockets, for both ends that misbehave -------------------------------------------------------------------
+
+
+def ws_frame(payload: bytes, opcode: int = 1, *, fin: bool = True, masked: bool = False) -> bytes:
+    """One WebSocket frame, byte for byte as RFC 6455 has it; the mask is all zeros."""
+    head = bytes([(0x80 if fin else 0) | opcode])
+    mask = 0x80 if masked else 0
+    if len(payload) < 126:
+        head += bytes([mask | len(payload)])
+    elif len(payload) < 65536:
+        head += bytes([mask | 126]) + len(payload).to_bytes(2, "big")
+    else:
+        head += bytes([mask | 127]) + len(payload).to_bytes(8, "big")
+    return head + (bytes(4) if masked else b"") + payload
+
+
+class BareSocket:
+    """A TCP stream that is read in lines and WebSocket frames."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._buffer = b""
+
+    async def read(self, count: int) -> bytes:
+        """Exactly `count` bytes; raises EOFError at the end of the stream."""
+        while len(self._buffer) < count:
+            data = await self.stream.receive_some(65536)
+            if not data:
+                raise EOFError(self._buffer)
+            self._buffer += data
+        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        return taken
+
+    async def read_head(self) -> bytes:
+        """An HTTP head with its blank line."""
+        while b"\r\n\r\n" not in self._buffer:
+            data = await self.stream.receive_some(65536)
+            if not data:
+                raise EOFError(self._buffer)
+            self._buffer += data
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        return head
+
+    async def read_frame(self) -> tuple[int, bytes]:
+        """Opcode and payload of the next frame."""
+        first, second = await self.read(2)
+        length = second & 0x7F
+        if length == 126:
+            length = int.from_bytes(await self.read(2), "big")
+        elif length == 127:
+            length = int.from_bytes(await self.read(8), "big")
+        mask = await self.read(4) if second & 0x80 else bytes(4)
+        payload = await self.read(length)
+        return first & 0x0F, bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+
+    async def send(self, *frames: bytes) -> None:
+        await self.stream.send_all(b"".join(frames))
+
+
+@asynccontextmanager
+async def bare_client(port: int, *headers: str) -> AsyncIterator[BareSocket]:
+    """A client that has upgraded, with extra header lines."""
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        socket = BareSocket(stream)
+        lines = [
+            "GET / HTTP/1.1",
+            "Host: x",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+            *headers,
+        ]
+        await stream.send_all("\r\n".join([*lines, "", ""]).encode())
+        head = await socket.read_head()
+        assert b" 101 " in head.splitlines()[0]
+        yield socket
+
+
+Script: TypeAlias = "Callable[[BareSocket], Awaitable[None]]"
+
+
+async def upgrade(socket: BareSocket) -> None:
+    """The server's half of a WebSocket handshake."""
+    head = (await socket.read_head()).decode()
+    key = next(
+        line.split(":")[1].strip() for line in head.splitlines() if line.lower().startswith("sec-websocket-key:")
+    )
+    accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+    await socket.send(
+        "\r\n".join(
+            ["HTTP/1.1 101 X", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}", "", ""]
+        ).encode()
+    )
+
+
+@asynccontextmanager
+async def hostile_relay(script: Script) -> AsyncIterator[str]:
+    """The URL of a server that runs `script` for every TCP connection."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError, EOFError):
+                await script(BareSocket(stream))
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, handle, [listener])
+        yield f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()

@@ -31,6 +31,7 @@ PING_LIMIT_S = 10.0
 HEARTBEAT_LOG_S = 300.0
 MAX_SOCKETS = 4096
 """All connections together, those that have not upgraded yet included."""
+FLUSH_LIMIT_S = 1.0
 GOING_AWAY = 1001
 
 
@@ -79,7 +80,10 @@ class RelayServer:
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then every client gets Close 1001. Raises OSError when it cannot listen."""
         host = self._bind.removeprefix("[").removesuffix("]")
-        listener, *others = await trio.open_tcp_listeners(self._configured_port, host=host)
+        try:
+            listener, *others = await trio.open_tcp_listeners(self._configured_port, host=host)
+        except UnicodeError as error:
+            raise OSError(f"'{self._bind}' is neither an address nor a name") from error
         for other in others:
             # A name with several addresses: the first one is it, as with every other service.
             await other.aclose()
@@ -149,7 +153,14 @@ class RelayServer:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_keep_alive, socket)
                 nursery.start_soon(self._read, socket, client)
-                await _write(socket, client)
+                flushed = trio.Event()
+                ejected = trio.Event()
+                client.on_ended = ejected.set
+                nursery.start_soon(_write, socket, client, flushed)
+                await ejected.wait()
+                # It may hear why; but whoever is ejected for not reading does not keep us waiting.
+                with trio.move_on_after(FLUSH_LIMIT_S):
+                    await flushed.wait()
                 nursery.cancel_scope.cancel()
             if client.ended is not None:
                 code, reason = client.ended
@@ -167,7 +178,7 @@ class RelayServer:
             self._hub.receive(client, message if isinstance(message, str) else "", self._now().mono)
 
 
-async def _write(socket: Socket, client: Client) -> None:
+async def _write(socket: Socket, client: Client, flushed: trio.Event) -> None:
     while True:
         wake = trio.Event()
         client.on_output = wake.set
@@ -176,7 +187,7 @@ async def _write(socket: Socket, client: Client) -> None:
         if client.has_output:
             continue
         if client.ended is not None:
-            return
+            flushed.set()
         await wake.wait()
 
 

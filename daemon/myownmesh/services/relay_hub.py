@@ -92,6 +92,7 @@ class Client:
         self.ended: tuple[int, str] | None = None
         """Close code and reason, once the connection is to end."""
         self.on_output: Callable[[], None] = _nobody
+        self.on_ended: Callable[[], None] = _nobody
         self.events = TokenBucket(limits.max_event_rate, _BURST * limits.max_event_rate, now)
         self.requests = TokenBucket(limits.max_req_rate, _BURST * limits.max_req_rate, now)
         self._out: deque[str] = deque()
@@ -106,7 +107,7 @@ class Client:
         self._out_chars += len(text)
         if self._out_chars > OUTBOUND_BYTES:
             self._out.clear()
-            self.ended = (POLICY_VIOLATION, "too slow to read")
+            self._end("too slow to read")
         self.on_output()
 
     def take_output(self) -> list[str]:
@@ -125,8 +126,12 @@ class Client:
         self._struck_at = now
         if self._strikes > STRIKES and self.ended is None:
             self.send(compact_json(["NOTICE", "rate limit exceeded — closing"]))
-            self.ended = (POLICY_VIOLATION, "rate limit exceeded")
-            self.on_output()
+            self._end("rate limit exceeded")
+
+    def _end(self, reason: str) -> None:
+        self.ended = (POLICY_VIOLATION, reason)
+        self.on_output()
+        self.on_ended()
 
 
 class Hub:

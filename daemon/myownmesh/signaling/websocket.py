@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import h11
 import trio
 from attrs import frozen
 from trio_websocket import (
@@ -37,9 +38,12 @@ DIAL_LIMIT_S: Final = 12.0
 WRITE_LIMIT_S: Final = 10.0
 """A socket that takes nothing for this long has a dead or hostile other end."""
 CLOSE_LIMIT_S: Final = 0.5
-_RECEIVE_BYTES: Final = 65536
-_RAW_BYTES_PER_MESSAGE: Final = 2 * MAX_MESSAGE_BYTES
+_RECEIVE_BYTES: Final = 8192
+"""Read at a time: the most tiny frames that can be worked on before other tasks get their turn."""
+_RAW_BYTES_PER_MESSAGE: Final = MAX_MESSAGE_BYTES + 65536
 _RAW_BYTES_PER_S: Final = 1024
+"""What pings may add to that while no message comes."""
+_MAX_FRAGMENTS: Final = 1024
 
 _PRINTABLE_URL: Final = re.compile(r"[!-~]+")
 
@@ -53,6 +57,7 @@ LINK_ERRORS: Final = (
     ConnectionClosed,
     HandshakeError,
     ProtocolError,
+    h11.ProtocolError,  # wsproto lets those of its HTTP parser through
     OSError,
     trio.BrokenResourceError,
     trio.ClosedResourceError,
@@ -102,12 +107,12 @@ class GuardedStream(trio.abc.Stream):
         self._inner = inner
         self._allowance = float(_RAW_BYTES_PER_MESSAGE)
         self._counted_at = trio.current_time()
-        self._upgraded = False
+        self._connection: WebSocketConnection | None = None
         self._last_send: trio.CancelScope | None = None
 
-    def upgraded(self) -> None:
+    def upgraded(self, connection: WebSocketConnection) -> None:
         """The handshake is over: an end of the stream is now an ordinary end."""
-        self._upgraded = True
+        self._connection = connection
 
     def message_received(self) -> None:
         self._allowance = float(_RAW_BYTES_PER_MESSAGE)
@@ -130,7 +135,7 @@ class GuardedStream(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         data = bytes(await self._inner.receive_some(max_bytes))
-        if not data and not self._upgraded:
+        if self._connection is None and not data:
             # trio-websocket would wait for the rest of the handshake for ever.
             raise LinkLost("the connection ended during the handshake")
         now = trio.current_time()
@@ -139,6 +144,9 @@ class GuardedStream(trio.abc.Stream):
         self._counted_at = now
         if self._allowance < 0:
             raise LinkLost(f"{_RAW_BYTES_PER_MESSAGE} bytes came without a message in them")
+        # The library counts the bytes of a message, and an empty fragment has none.
+        if self._connection is not None and len(self._connection._message_parts) > _MAX_FRAGMENTS:
+            raise LinkLost(f"a message came in more than {_MAX_FRAGMENTS} pieces")
         return data
 
     async def aclose(self) -> None:
@@ -151,7 +159,7 @@ class Socket:
     def __init__(self, connection: WebSocketConnection, stream: GuardedStream) -> None:
         self._connection = connection
         self._stream = stream
-        stream.upgraded()
+        stream.upgraded(connection)
 
     async def send(self, text: str) -> None:
         """Raises one of LINK_ERRORS when the link is gone or takes nothing for 10 s."""

@@ -1,0 +1,225 @@
+"""Our relay and clients of every kind, over real sockets."""
+
+from __future__ import annotations
+
+import json
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from myownmesh.protocol.signals import PeerAnnounced
+from myownmesh.services import relay as relay_module
+from myownmesh.services.relay_hub import Limits
+from support.signaling import (
+    bare_client,
+    eventually,
+    new_device,
+    relay_server,
+    running,
+    serve,
+    url_of,
+    wall_clock,
+    ws_frame,
+)
+
+if TYPE_CHECKING:
+    from support.signaling import (
+        BareSocket,
+    )
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+REQ = b'["REQ","s",{"#r":["room"]}]'
+
+
+async def say(socket: BareSocket, payload: bytes, opcode: int = TEXT) -> None:
+    await socket.send(ws_frame(payload, opcode, masked=True))
+
+
+async def hears(socket: BareSocket) -> Any:
+    opcode, payload = await socket.read_frame()
+    assert opcode == TEXT
+    return json.loads(payload)
+
+
+async def test_each_ping_gets_one_pong_and_binary_is_ignored() -> None:
+    async with relay_server() as server, bare_client(server.port) as client:
+        await say(client, b"\x00\xff", BINARY)
+        await say(client, b"hello", PING)
+        await say(client, REQ)
+        assert await client.read_frame() == (PONG, b"hello")
+        assert await hears(client) == ["EOSE", "s"]
+
+
+async def test_a_close_is_answered_with_a_close() -> None:
+    async with relay_server() as server, bare_client(server.port) as client:
+        await say(client, (1000).to_bytes(2, "big"), CLOSE)
+        assert await client.read_frame() == (CLOSE, (1000).to_bytes(2, "big"))
+        await eventually(lambda: server.activity.connections == 0)
+
+
+async def test_one_connection_too_many_is_told_so_and_closed_without_a_code() -> None:
+    async with relay_server(limits=Limits(max_connections_per_ip=1)) as server, bare_client(server.port) as first:
+        async with bare_client(server.port) as second:
+            assert await hears(second) == ["NOTICE", "too many connections from your address"]
+            assert await second.read_frame() == (CLOSE, b"")
+        await say(first, REQ)
+        assert await hears(first) == ["EOSE", "s"]
+
+
+async def test_behind_a_proxy_on_this_machine_the_forwarded_address_counts() -> None:
+    limits = Limits(max_connections_per_ip=1)
+    async with relay_server(limits=limits) as server, bare_client(server.port, "X-Forwarded-For: 192.0.2.1") as one:
+        async with bare_client(server.port, "X-Forwarded-For: 192.0.2.2") as two:
+            for client in (one, two):
+                await say(client, REQ)
+                assert await hears(client) == ["EOSE", "s"]
+        async with bare_client(server.port, "X-Forwarded-For: 192.0.2.9, 192.0.2.1") as again:
+            assert (await hears(again))[0] == "NOTICE"
+
+
+async def test_the_51st_violation_is_told_and_closed_with_1008() -> None:
+    async with relay_server(limits=Limits(max_message_bytes=100)) as server, bare_client(server.port) as client:
+        await client.send(ws_frame(b"x" * 101, masked=True) * 51)
+        assert await hears(client) == ["NOTICE", "rate limit exceeded — closing"]
+        opcode, payload = await client.read_frame()
+        assert (opcode, payload[:2]) == (CLOSE, (1008).to_bytes(2, "big"))
+        await eventually(lambda: server.activity.connections == 0)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        ws_frame(b"x" * (2**20 + 1), masked=True),
+        ws_frame(b"x" * 2**19, masked=True, fin=False) + ws_frame(b"x" * 2**19, 0, masked=True, fin=False) * 2,
+        ws_frame(b"\xff\xfe", masked=True),
+        ws_frame(b"unmasked"),
+        b"\xff" * 100,
+        ws_frame(b"", 3, masked=True),
+        ws_frame(b"x", 0, masked=True),
+        ws_frame(b"x" * 200, PING, masked=True),
+        ws_frame(b"x", CLOSE, masked=True),
+        ws_frame((999).to_bytes(2, "big"), CLOSE, masked=True),
+        ws_frame(b"[", masked=True, fin=False) + ws_frame(b"", 0, masked=True, fin=False) * 400_000,
+    ],
+    ids=[
+        "message above 1 MiB",
+        "fragments above 1 MiB",
+        "invalid UTF-8",
+        "no mask",
+        "garbage",
+        "reserved opcode",
+        "continuation of nothing",
+        "long ping",
+        "short close",
+        "invalid close code",
+        "a flood of empty fragments",
+    ],
+)
+async def test_a_client_that_breaks_the_protocol_is_dropped_and_nobody_else_notices(frames: bytes) -> None:
+    async with relay_server() as server, bare_client(server.port) as honest:
+        async with bare_client(server.port) as hostile:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_push, hostile, frames)
+                with suppress(EOFError, trio.BrokenResourceError):
+                    while True:
+                        await hostile.read_frame()
+            await eventually(lambda: server.activity.connections == 1)
+        await say(honest, REQ)
+        assert await hears(honest) == ["EOSE", "s"]
+
+
+async def _push(socket: BareSocket, data: bytes) -> None:
+    with suppress(trio.BrokenResourceError):  # dropped half-way, as it should be
+        await socket.send(data)
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 12\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
+        b"A" * 100_000,
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000,
+        b"GET / HTTP/1.1\r\nHost: \xff\xfe\r\nUpgrade: \xff\r\nConnection: \xff\r\nSec-WebSocket-Key: \xff\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: \xc3\xa9\r\nSec-WebSocket-Key: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Extensions: \xff;;=,\r\n\r\n",
+    ],
+    ids=["nothing", "plain HTTP", "old version", "TLS", "one long line", "endless headers", "bytes", "é", "extensions"],
+)
+async def test_whoever_does_not_upgrade_is_gone_in_time(opening: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "HANDSHAKE_LIMIT_S", 0.2)
+    async with relay_server() as server, await trio.open_tcp_stream("127.0.0.1", server.port) as stream:
+        with trio.fail_after(5), suppress(trio.BrokenResourceError):
+            await stream.send_all(opening)
+            while await stream.receive_some(65536):
+                pass
+        async with bare_client(server.port) as honest:
+            await say(honest, REQ)
+            assert await hears(honest) == ["EOSE", "s"]
+
+
+async def test_a_client_that_never_reads_does_not_stop_the_others() -> None:
+    limits = Limits(max_event_rate=0, max_message_bytes=0)
+    async with relay_server(limits=limits) as server:
+        first, second = new_device(1, url_of(server)), new_device(2, url_of(server))
+        async with running(first), bare_client(server.port) as stalled, bare_client(server.port) as writer:
+            await say(stalled, b'["REQ","s",{"#r":["flood"]}]')
+            flood = _signed("x" * 200_000)
+            for number in range(80):
+                await say(writer, flood(number))
+                assert (await hears(writer))[2] is True
+            async with running(second):
+                await first.hears(PeerAnnounced)
+                await second.hears(PeerAnnounced)
+            await eventually(lambda: server.activity.connections == 2)
+
+
+def _signed(content: str) -> Any:
+    from myownmesh.signaling.nostr import NostrKey
+
+    key = NostrKey(b"\x07" * 32)
+
+    def made(number: int) -> bytes:
+        event = key.sign(created_at=number, kind=21077, tags=(("r", "flood"),), content=content)
+        return f'["EVENT",{event.json()}]'.encode()
+
+    return made
+
+
+async def test_a_stopped_relay_says_going_away_and_its_port_is_free_again() -> None:
+    server = relay_module.RelayServer("127.0.0.1", 0, now=wall_clock, rng=random.Random(1))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, server)
+        port = server.port
+        assert server.listen == f"127.0.0.1:{port}"
+        async with bare_client(port) as client:
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                opcode, payload = await client.read_frame()
+    assert (opcode, payload[:2]) == (CLOSE, (1001).to_bytes(2, "big"))
+    assert server.listen is None
+    async with relay_server(port) as again:
+        assert again.port == port
+
+
+async def test_a_busy_port_is_an_error_that_names_itself() -> None:
+    async with relay_server() as server:
+        other = relay_module.RelayServer("127.0.0.1", server.port, now=wall_clock, rng=random.Random(1))
+        with pytest.raises(OSError, match=r"in use"):
+            await other.serve()
+    with pytest.raises(OSError, match=r"neither an address nor a name"):
+        await relay_module.RelayServer("a..b", 0, now=wall_clock, rng=random.Random(1)).serve()
+
+
+async def test_ipv6_is_written_in_brackets() -> None:
+    server = relay_module.RelayServer("[::1]", 0, now=wall_clock, rng=random.Random(1))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, server)
+        assert server.listen == f"[::1]:{server.port}"
+        nursery.cancel_scope.cancel()
