@@ -85,8 +85,9 @@ class Mesh:
 
         A network that cannot be joined is logged and skipped.
         """
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
+        async with trio.open_nursery() as outer:
+            # Drivers outlive our own cancellation by the time that the farewell takes: it leaves through them.
+            nursery = self._nursery = await outer.start(_shielded_nursery)
             try:
                 if self.config.services.node.enabled:
                     self._join_configured()
@@ -406,6 +407,14 @@ class Mesh:
             await trio.to_thread.run_sync(self._store.change_config, change)
         except StoreError as error:
             raise MeshError(f"{context}: {error}") from error
+
+
+async def _shielded_nursery(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    """A nursery that ends only when its own scope is cancelled."""
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            task_status.started(nursery)
+            await trio.sleep_forever()
 
 
 def ice_servers(record: NetworkConfig) -> tuple[IceServer, ...]:
