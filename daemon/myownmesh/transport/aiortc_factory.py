@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from myownmesh.transport.aiortc_session import AiortcSession
 from myownmesh.transport.dtls import Certificate
+from myownmesh.transport.resolving import Resolver
 from myownmesh.transport.servers import split_servers
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class AiortcFactory:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._resolver = Resolver(loop)
         self._sessions: set[AiortcSession] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -50,6 +52,7 @@ class AiortcFactory:
             offerer=offerer,
             stun_servers=stun_servers,
             turn_servers=turn_servers,
+            resolver=self._resolver,
             on_event=on_event,
             on_frame=on_frame,
             on_closed=self._forget,

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         LinkEvent,
     )
     from myownmesh.transport.dtls import Certificate
+    from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class AiortcSession:
         offerer: bool,
         stun_servers: tuple[StunServer, ...],
         turn_servers: tuple[TurnServer, ...],
+        resolver: Resolver,
         on_event: Callable[[LinkEvent], None],
         on_frame: Callable[[bytes], None],
         on_closed: Callable[[AiortcSession, list[asyncio.Task[None]]], None],
@@ -79,6 +81,7 @@ class AiortcSession:
         self._certificate = certificate
         self._stun_servers = stun_servers
         self._turn_servers = turn_servers
+        self._resolver = resolver
         self._on_event = on_event
         self._on_frame = on_frame
         self._on_closed = on_closed
@@ -280,7 +283,7 @@ class AiortcSession:
             self._emit(GatheringDone())
 
     async def _gather_late(self, generation: Generation) -> None:
-        await generation.gather_servers(self._stun_servers, self._turn_servers, self._announce)
+        await generation.gather_servers(self._stun_servers, self._turn_servers, self._resolver, self._announce)
         self._emit(GatheringDone())
 
     def _announce(self, line: str) -> None:
@@ -413,8 +416,13 @@ class AiortcSession:
     def sctp_message(self, data: bytes) -> None:
         if self._events:
             self._flush_events()
-        if not self._closed:
+        if self._closed:
+            return
+        try:
             self._on_frame(data)
+        except Exception:
+            # A bug of ours: the frame is lost, the link and the rest of the datagram are not.
+            logger.exception("error while a frame was handled")
 
     def sctp_drained(self) -> None:
         if self._drained and self.buffered_bytes <= LOW_WATER_BYTES and not self._closed:
@@ -447,7 +455,10 @@ class AiortcSession:
         self._flushing = True
         try:
             while self._events:
-                self._on_event(self._events.popleft())
+                try:
+                    self._on_event(self._events.popleft())
+                except Exception:
+                    logger.exception("error while a transport event was handled")
         finally:
             self._flushing = False
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aioice
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import CandidatePair, StunProtocol, relayed_candidate, server_reflexive_candidate
+from aioice.ice import CandidatePair, StunProtocol, relayed_candidate
+from aioice.stun import Class, Message, Method
 
 from myownmesh.transport.candidates import kind_of_type
 from myownmesh.transport.udp import UdpSocket
@@ -26,9 +27,8 @@ from myownmesh.transport.udp import UdpSocket
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aioice.stun import Message
-
     from myownmesh.transport.candidates import RemoteCandidate
+    from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer
     from myownmesh.transport.udp import Address
 
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 UFRAG_CHARS = 8
 PWD_CHARS = 24
+FOUNDATION_CHARS = 8
 CHECK_INTERVAL_SECONDS = 0.02
 MAX_REMOTE_CANDIDATES = 64
 MAX_PEER_REFLEXIVE = 32
@@ -117,7 +118,7 @@ class Generation(aioice.Connection):
             protocol.transport = cast("asyncio.DatagramTransport", transport)
             host, port = transport.local_address
             protocol.local_candidate = aioice.Candidate(
-                foundation=candidate_foundation("host", "udp", host)[:8],
+                foundation=candidate_foundation("host", "udp", host)[:FOUNDATION_CHARS],
                 component=1,
                 transport="udp",
                 # One preference per address: equal priorities would leave the order of checks to chance.
@@ -135,16 +136,16 @@ class Generation(aioice.Connection):
         self,
         stun_servers: tuple[StunServer, ...],
         turn_servers: tuple[TurnServer, ...],
+        resolver: Resolver,
         on_candidate: Callable[[str], None],
     ) -> None:
         """Ask STUN and TURN servers, at most `GATHER_SECONDS`; what they find is announced as it comes."""
         jobs = [
-            asyncio.create_task(self._gather_reflexive(protocol, server, on_candidate))
+            asyncio.create_task(self._gather_reflexive(protocol, server, resolver, on_candidate))
             for server in stun_servers
             for protocol in list(self._protocols)
-            if ipaddress.ip_address(protocol.local_candidate.host).version == 4
         ]
-        jobs += [asyncio.create_task(self._gather_relayed(server, on_candidate)) for server in turn_servers]
+        jobs += [asyncio.create_task(self._gather_relayed(server, resolver, on_candidate)) for server in turn_servers]
         if not jobs:
             return
         _, pending = await asyncio.wait(jobs, timeout=GATHER_SECONDS)
@@ -153,21 +154,42 @@ class Generation(aioice.Connection):
         await asyncio.gather(*jobs, return_exceptions=True)
 
     async def _gather_reflexive(
-        self, protocol: StunProtocol, server: StunServer, on_candidate: Callable[[str], None]
+        self, protocol: StunProtocol, server: StunServer, resolver: Resolver, on_candidate: Callable[[str], None]
     ) -> None:
-        candidate, _ = await server_reflexive_candidate(protocol, (server.host, server.port))
-        known = {(c.host, c.port) for c in self._local_candidates}
-        if not self._closing and (candidate.host, candidate.port) not in known:
-            candidate.foundation = candidate.foundation[:8]
-            self._local_candidates.append(candidate)
-            on_candidate(candidate.to_sdp())
+        address = await resolver.address(server.host)
+        base = protocol.local_candidate
+        if address is None or (":" in address) != (":" in base.host):
+            return
+        request = Message(message_method=Method.BINDING, message_class=Class.REQUEST)
+        response, _ = await protocol.request(request, (address, server.port))
+        host, port = response.attributes["XOR-MAPPED-ADDRESS"]
+        if self._closing or any((host, port) == (c.host, c.port) for c in self._local_candidates):
+            return
+        candidate = aioice.Candidate(
+            foundation=candidate_foundation("srflx", "udp", base.host)[:FOUNDATION_CHARS],
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "srflx"),
+            host=host,
+            port=port,
+            type="srflx",
+            related_address=base.host,
+            related_port=base.port,
+        )
+        self._local_candidates.append(candidate)
+        on_candidate(candidate.to_sdp())
 
-    async def _gather_relayed(self, server: TurnServer, on_candidate: Callable[[str], None]) -> None:
+    async def _gather_relayed(
+        self, server: TurnServer, resolver: Resolver, on_candidate: Callable[[str], None]
+    ) -> None:
+        address = await resolver.address(server.host)
+        if address is None:
+            return
         candidate, protocol = await relayed_candidate(
             component=1,
             hide_related_address=False,
             protocol_factory=lambda: _IceProtocol(self),
-            turn_server=(server.host, server.port),
+            turn_server=(server.host if server.tls else address, server.port),  # TLS checks the name
             turn_username=server.username,
             turn_password=server.credential,
             turn_ssl=server.tls,
@@ -176,7 +198,7 @@ class Generation(aioice.Connection):
         if self._closing:
             await protocol.close()
             return
-        candidate.foundation = candidate.foundation[:8]
+        candidate.foundation = candidate.foundation[:FOUNDATION_CHARS]
         self._protocols.append(protocol)
         self._local_candidates.append(candidate)
         if self._early_checks_done and not self._check_list_done:

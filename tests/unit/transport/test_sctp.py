@@ -13,14 +13,10 @@ from google_crc32c import value as crc32c
 from myownmesh.transport.lean_imports import without_media
 
 with without_media():
-    from myownmesh.transport.sctp import (
-        MAX_FRAGMENT_BYTES,
-        MAX_INBOUND_MESSAGE_BYTES,
-        MAX_PACKET_BYTES,
-        RECEIVE_WINDOW_BYTES,
-        DataAssociation,
-    )
+    from myownmesh.transport.sctp import DataAssociation
 
+from myownmesh.transport.sctp_receiving import MAX_MESSAGE_BYTES, WINDOW_BYTES
+from myownmesh.transport.sctp_wire import MAX_FRAGMENT_BYTES, MAX_PACKET_BYTES
 from unit.transport.virtual_loop import run_virtual
 
 if TYPE_CHECKING:
@@ -106,7 +102,7 @@ async def connect(seed: int = 1, *, loss: float = 0.0, delay: float = 0.01, jitt
 
 async def until(condition: Callable[[], bool], seconds: float) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the clock is virtual
+        while not condition():
             await asyncio.sleep(0.01)
 
 
@@ -148,8 +144,8 @@ def test_messages_arrive_whole_once_and_in_order(loss: float, seed: int) -> None
         await until(lambda: len(b.messages) == len(one_way) and len(a.messages) == len(other_way), 600)
         assert b.messages == one_way
         assert a.messages == other_way
-        await until(lambda: not a.sctp._sent and not b.sctp._sent, 60)
-        assert a.sctp.unsent_bytes == a.sctp._flight == a.sctp._resend_count == 0
+        await until(lambda: not a.sctp._sender.is_waiting and not b.sctp._sender.is_waiting, 60)
+        assert a.sctp.unsent_bytes == a.sctp._sender.flight_bytes == a.sctp._sender._resend_count == 0
         assert a.closed is None
         assert b.closed is None
 
@@ -185,7 +181,7 @@ def test_an_answer_carries_the_acknowledgement() -> None:
         await until(lambda: bool(a.messages), 1)
         await asyncio.sleep(0.1)
         assert len(b.wire.sent) == 1
-        assert not a.sctp._sent
+        assert not a.sctp._sender.is_waiting
 
     run_virtual(main())
 
@@ -220,18 +216,40 @@ def test_a_new_path_repeats_what_was_in_flight_at_once() -> None:
     run_virtual(main())
 
 
+def test_a_long_outage_does_not_slow_down_what_comes_after() -> None:
+    """The timer has backed off to seconds; the first lost packet after the outage is repeated soon nevertheless."""
+
+    async def main() -> None:
+        a, b = await connect()
+        a.wire.loss = 1.0
+        a.sctp.send_message(b"one")
+        await asyncio.sleep(60)
+        a.wire.loss = 0.0
+        await until(lambda: len(b.messages) == 1, 9)
+        await asyncio.sleep(0.1)
+        a.sctp.send_message(b"two")
+        await until(lambda: len(b.messages) == 2, 1)
+        await asyncio.sleep(0.1)
+        a.wire.loss = 1.0
+        a.sctp.send_message(b"three")
+        a.wire.loss = 0.0
+        await until(lambda: len(b.messages) == 3, 1)
+
+    run_virtual(main())
+
+
 def test_peer_window_is_respected() -> None:
     async def main() -> None:
         a, _ = await connect()
         await asyncio.sleep(1)
         a.wire.deliver = None
-        a.sctp._window = RECEIVE_WINDOW_BYTES
-        sack = struct.pack("!BBHLLHH", 3, 0, 16, a.sctp._acked_tsn, 20_000, 0, 0)
+        a.sctp._sender.window_bytes = WINDOW_BYTES
+        sack = struct.pack("!BBHLLHH", 3, 0, 16, a.sctp._sender._acked_tsn, 20_000, 0, 0)
         a.inject(sack)
         for _ in range(10):
             a.sctp.send_message(bytes(60_000))
             a.inject(sack)
-        assert a.sctp._flight <= 20_000 + MAX_FRAGMENT_BYTES
+        assert a.sctp._sender.flight_bytes <= 20_000 + MAX_FRAGMENT_BYTES
 
     run_virtual(main())
 
@@ -240,14 +258,14 @@ def test_oversized_empty_and_foreign_messages_are_ignored() -> None:
     async def main() -> None:
         a, b = await connect()
         await asyncio.sleep(1)
-        a.sctp.send_message(bytes(MAX_INBOUND_MESSAGE_BYTES))
-        a.sctp.send_message(bytes(MAX_INBOUND_MESSAGE_BYTES + 1))
-        a.sctp.send_message(bytes(3 * MAX_INBOUND_MESSAGE_BYTES))
+        a.sctp.send_message(bytes(MAX_MESSAGE_BYTES))
+        a.sctp.send_message(bytes(MAX_MESSAGE_BYTES + 1))
+        a.sctp.send_message(bytes(3 * MAX_MESSAGE_BYTES))
         a.sctp.send_message(b"after")
         await until(lambda: len(b.messages) >= 2, 10)
         await asyncio.sleep(1)
-        assert [len(message) for message in b.messages] == [MAX_INBOUND_MESSAGE_BYTES, 5]
-        assert b.sctp._parts_bytes <= MAX_INBOUND_MESSAGE_BYTES + MAX_FRAGMENT_BYTES
+        assert [len(message) for message in b.messages] == [MAX_MESSAGE_BYTES, 5]
+        assert b.sctp._receiver._parts_bytes <= MAX_MESSAGE_BYTES + MAX_FRAGMENT_BYTES
         b.messages.clear()
         a.wire.deliver = None  # what follows is not a's
         b.inject(data_chunk(b, b""))
@@ -286,13 +304,13 @@ def test_reordering_is_bounded() -> None:
         await asyncio.sleep(1)
         for ahead in range(2, 8_000):
             b.inject(data_chunk(b, bytes(1_000), ahead=ahead))
-        assert b.sctp._early_bytes <= RECEIVE_WINDOW_BYTES
+        assert b.sctp._receiver._early_bytes <= WINDOW_BYTES
         assert len(b.wire.sent[-1]) <= MAX_PACKET_BYTES
         b.inject(data_chunk(b, b"the gap is filled"))
         assert b.messages[0] == b"the gap is filled"
-        assert len(b.messages) == 1 + RECEIVE_WINDOW_BYTES // 1_000
-        assert not b.sctp._early
-        assert b.sctp._early_bytes == 0
+        assert len(b.messages) == 1 + WINDOW_BYTES // 1_000
+        assert not b.sctp._receiver._early
+        assert b.sctp._receiver._early_bytes == 0
 
     run_virtual(main())
 

@@ -1,0 +1,135 @@
+"""The receiving half of an association: order, reassembly, acknowledgements. No I/O and no clock.
+
+Fragments are put together in the order of their TSN, in which those of one message are neighbours; so a message that
+is under way is a list, and everything that came too early is a bounded dictionary.
+"""
+
+from __future__ import annotations
+
+from myownmesh.transport import sctp_wire as wire
+
+MAX_MESSAGE_BYTES = 65_536
+"""v0.3.8 can send one byte more than it can receive; longer messages are dropped (spec 01 §4.2)."""
+WINDOW_BYTES = 1024 * 1024
+MAX_EARLY_CHUNKS = 4_096
+MAX_FRAGMENTS = 4_096
+"""Of one message: a peer may send empty ones."""
+MAX_REPORTED_GAPS = 64
+MAX_REPORTED_DUPLICATES = 16
+SACK_EVERY_PACKETS = 2
+
+Message = tuple[int, int, bytes]
+"""Stream, payload protocol, data."""
+
+
+class Receiver:
+    """What has been received of a peer's stream of DATA chunks."""
+
+    def __init__(self) -> None:
+        self.last_tsn: int | None = None
+        """Everything up to here is received; None before the peer's INIT."""
+        self.unacked_packets = 0
+        self._urgent = False
+        self._duplicates: list[int] = []
+        self._early: dict[int, tuple[int, int, int, bytes]] = {}
+        self._early_bytes = 0
+        self._parts: list[bytes] | None = None
+        """Fragments of the message under way; None between messages and while one is dropped."""
+        self._parts_bytes = 0
+
+    def take(self, flags: int, tsn: int, stream: int, ppid: int, payload: bytes, messages: list[Message]) -> None:
+        """Take a DATA chunk; messages that it completes are appended."""
+        last = self.last_tsn
+        if last is None:
+            return
+        ahead = (tsn - last) & wire.TSN_MASK
+        if ahead == 1:
+            self.last_tsn = tsn
+            if flags & wire.FLAG_IMMEDIATE:
+                self._urgent = True
+            self._assemble(flags, stream, ppid, payload, messages)
+            if self._early:
+                self._urgent = True
+                self._take_early(messages)
+            return
+        self._urgent = True
+        if ahead == 0 or ahead >= wire.TSN_HALF or tsn in self._early:
+            if len(self._duplicates) < MAX_REPORTED_DUPLICATES:
+                self._duplicates.append(tsn)
+        elif ahead <= MAX_EARLY_CHUNKS and self._early_bytes + len(payload) <= WINDOW_BYTES:
+            self._early[tsn] = (flags, stream, ppid, payload)
+            self._early_bytes += len(payload)
+
+    @property
+    def sack_is_due(self) -> bool:
+        """Whether the next SACK must not wait."""
+        return self._urgent or self.unacked_packets >= SACK_EVERY_PACKETS
+
+    @property
+    def sack_is_plain(self) -> bool:
+        """Whether the SACK is `wire.SACK_BYTES` long."""
+        return not self._early and not self._duplicates
+
+    def take_sack(self) -> bytes:
+        """The SACK chunk for everything so far; it counts as sent."""
+        last = self.last_tsn or 0
+        gaps: list[tuple[int, int]] = []
+        for offset in sorted((tsn - last) & wire.TSN_MASK for tsn in self._early):
+            if gaps and gaps[-1][1] + 1 == offset:
+                gaps[-1] = (gaps[-1][0], offset)
+            elif len(gaps) < MAX_REPORTED_GAPS:
+                gaps.append((offset, offset))
+            else:
+                break
+        window = max(0, WINDOW_BYTES - self._early_bytes - self._parts_bytes)
+        size = wire.SACK_BYTES + 4 * (len(gaps) + len(self._duplicates))
+        chunk = wire.SACK_CHUNK.pack(wire.SACK, 0, size, last, window, len(gaps), len(self._duplicates))
+        for gap in gaps:
+            chunk += wire.GAP.pack(*gap)
+        for tsn in self._duplicates:
+            chunk += wire.TSN.pack(tsn)
+        self._duplicates.clear()
+        self.unacked_packets = 0
+        self._urgent = False
+        return chunk
+
+    def clear(self) -> None:
+        """Forget what is kept; the association has ended."""
+        self._early.clear()
+        self._parts = None
+
+    def _take_early(self, messages: list[Message]) -> None:
+        while True:
+            tsn = ((self.last_tsn or 0) + 1) & wire.TSN_MASK
+            early = self._early.pop(tsn, None)
+            if early is None:
+                return
+            flags, stream, ppid, payload = early
+            self._early_bytes -= len(payload)
+            self.last_tsn = tsn
+            self._assemble(flags, stream, ppid, payload, messages)
+
+    def _assemble(self, flags: int, stream: int, ppid: int, payload: bytes, messages: list[Message]) -> None:
+        if flags & wire.FLAG_FIRST:
+            if flags & wire.FLAG_LAST:
+                self._drop_parts()
+                if len(payload) <= MAX_MESSAGE_BYTES:
+                    messages.append((stream, ppid, payload))
+                return
+            self._parts = [payload]
+            self._parts_bytes = len(payload)
+            return
+        parts = self._parts
+        if parts is None:
+            return
+        parts.append(payload)
+        self._parts_bytes += len(payload)
+        if self._parts_bytes > MAX_MESSAGE_BYTES or len(parts) > MAX_FRAGMENTS:
+            self._drop_parts()
+        elif flags & wire.FLAG_LAST:
+            self._drop_parts()
+            messages.append((stream, ppid, b"".join(parts)))
+
+    def _drop_parts(self) -> None:
+        self._parts = None
+        self._parts_bytes = 0
