@@ -23,4 +23,9 @@ def main(argv: list[str] | None = None) -> int:
         return serve()
     from myownmesh.cli.app import run
 
+    if argv is None:
+        import signal
+
+        # An interrupted command ends as any other tool does: by the signal, without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     return run(arguments)

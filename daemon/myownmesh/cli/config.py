@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -64,7 +65,12 @@ def _run_editor(file: str) -> None:
     try:
         # A path with blanks in it is one word if it exists as written.
         words = [text] if os.path.exists(text) else shlex.split(text, posix=sys.platform != "win32")  # noqa: PTH110
-        code = subprocess.run([*words, file], check=False).returncode
+        # Ctrl-C in the editor is the editor's; a handler, unlike SIG_IGN, is not inherited by it.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            code = subprocess.run([*words, file], check=False).returncode
+        finally:
+            signal.signal(signal.SIGINT, before)
     except (OSError, ValueError) as error:
         reason = os_error_text(error) if isinstance(error, OSError) else str(error)
         raise CliError(f"run editor {text}: {reason}") from error

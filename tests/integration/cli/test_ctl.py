@@ -1,0 +1,155 @@
+"""The command line against a real daemon (spec 07 §6; vectors ``cli``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from integration.lifecycle.process import PROGRAM, DaemonProcess
+from support.vectors import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCAL: dict[str, Any] = {"signaling": {"strategy": "none"}, "stun_servers": [], "turn_servers": []}
+# `trace` is an operation of another release; the reference's answer to it is checked where it is served.
+CASES: list[dict[str, Any]] = [
+    case
+    for case in load("control-socket", "cli")
+    if case.get("given", "").startswith("daemon") and case["argv"][1] != "trace"
+]
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[DaemonProcess]:
+    with tempfile.TemporaryDirectory(prefix="mesh") as directory:
+        home = Path(directory)
+        (home / "config.json").write_text(json.dumps({"networks": [{"id": "home", "network_id": "home", **LOCAL}]}))
+        with DaemonProcess(home) as running:
+            running.ready()
+            yield running
+
+
+def run(daemon: DaemonProcess, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *argv],
+        env={**os.environ, "MYOWNMESH_HOME": str(daemon.home)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=20,
+        check=False,
+    )
+
+
+def data(daemon: DaemonProcess, *argv: str) -> Any:
+    done = run(daemon, *argv)
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case["argv"]))
+def test_a_command_ends_as_the_references(daemon: DaemonProcess, case: dict[str, Any]) -> None:
+    done = run(daemon, *case["argv"])
+    assert (done.returncode, done.stdout, done.stderr) == (case["exit"], case["stdout"], case["stderr"])
+
+
+def test_a_network_from_joining_to_leaving(daemon: DaemonProcess) -> None:
+    assert data(daemon, "ctl", "networks", "normalize-id", " Work-Net ") == {"network_id": "work-net"}
+    record = {"id": "work", "network_id": "Work-Net", **LOCAL}
+    added = data(daemon, "ctl", "networks", "add", json.dumps(record))["added"]
+    assert (added["config_id"], added["network_id"]) == ("work", "work-net")
+    listed = data(daemon, "ctl", "networks", "list")["networks"]
+    assert [network["config_id"] for network in listed] == ["home", "work"]
+    updated = data(daemon, "ctl", "networks", "update", json.dumps({**record, "label": "Office"}))
+    assert updated["restarted"] is False
+    assert data(daemon, "ctl", "networks", "topology", "work", "full_mesh")["topology"] == "full_mesh"
+    assert data(daemon, "ctl", "networks", "remove", "work-net") == {"removed": "work"}
+    assert run(daemon, "ctl", "networks", "leave", "work").stderr == "error: daemon error: unknown network: work\n"
+
+
+def test_the_roster_by_hand(daemon: DaemonProcess) -> None:
+    device = "5jfgyy7ctrjavpxvkb5rglwf7gkuo5vox27hxescd3vgsfcg2iwa"
+    assert data(daemon, "ctl", "roster", "approve", "home", device, "--label", "Küche") == {"approved": device}
+    [row] = data(daemon, "ctl", "roster", "list", "home")["roster"]
+    assert (row["device_id"], row["label"], row["role"]) == (device, "Küche", "member")
+    assert data(daemon, "ctl", "roster", "remove", "home", device) == {"removed": device}
+
+
+def test_a_label_set_beside_the_daemon_reaches_it(daemon: DaemonProcess) -> None:
+    assert run(daemon, "identity", "set-label", "Küche 🍲").stdout == "ok\n"
+    assert data(daemon, "ctl", "identity", "show")["label"] == "Küche 🍲"
+    assert run(daemon, "identity", "show").stdout.endswith("label:       Küche 🍲\n")
+    assert json.loads((daemon.home / ".secrets" / "identity.json").read_text("utf-8"))["label"] == "Küche 🍲"
+
+
+def test_services_are_switched_and_shown(daemon: DaemonProcess) -> None:
+    block = data(daemon, "ctl", "services", "status")["config"]
+    block["signaling"] |= {"bind": "127.0.0.1", "port": 0}
+    data(daemon, "ctl", "services", "set", json.dumps(block))
+    running = data(daemon, "ctl", "services", "enable", "signaling")["status"]["signaling"]
+    assert running["running"] is True
+    assert data(daemon, "ctl", "services", "disable", "signaling")["status"]["signaling"]["running"] is False
+    assert json.loads((daemon.home / "config.json").read_text())["services"]["signaling"]["bind"] == "127.0.0.1"
+
+
+def test_what_the_daemon_reads_is_what_config_show_prints(daemon: DaemonProcess) -> None:
+    shown = json.loads(run(daemon, "config", "show").stdout)
+    assert data(daemon, "ctl", "config", "show")["config"] == shown
+
+
+def test_events_are_followed_and_methods_served_by_hand(daemon: DaemonProcess) -> None:
+    with subprocess.Popen(
+        [PROGRAM, "ctl", "events"],
+        env={**os.environ, "MYOWNMESH_HOME": str(daemon.home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as follower:
+        assert follower.stdout is not None
+        assert follower.stderr is not None
+        client = json.loads(follower.stdout.readline())["client_id"]
+        assert data(daemon, "ctl", "rpc", "register", client, "home", "echo") == {"registered": True}
+        assert data(daemon, "ctl", "rpc", "unregister", client, "home", "echo") == {"released": True}
+        assert data(daemon, "ctl", "channel", "subscribe", "home", "chat", "--client", client) == {"subscribed": True}
+        assert data(daemon, "ctl", "channel", "unsubscribe", client, "home", "chat") == {"unsubscribed": True}
+        data(daemon, "ctl", "networks", "add", json.dumps({"id": "x", "network_id": "events-net", **LOCAL}))
+        event = json.loads(follower.stdout.readline())
+        assert event["kind"] == "event"
+        data(daemon, "ctl", "networks", "leave", "x")
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(20) == -signal.SIGINT  # as any tool that is interrupted: no traceback, no words
+        assert follower.stderr.read() == ""
+
+
+def test_calls_and_messages_to_nobody_fail_clearly(daemon: DaemonProcess) -> None:
+    nobody = "5jfgyy7ctrjavpxvkb5rglwf7gkuo5vox27hxescd3vgsfcg2iwa"
+    assert f"not found: {nobody}" in run(daemon, "ctl", "rpc", "call", "home", nobody, "m").stderr
+    assert "no in-flight inbound RPC for 'r'" in run(daemon, "ctl", "rpc", "respond", "r", "1").stderr
+    assert run(daemon, "ctl", "channel", "send", "home", nobody, "ch", "1").returncode == 1
+    assert data(daemon, "ctl", "channel", "send-all", "home", "ch", "1") == {"dispatched_to": 0}
+    assert data(daemon, "ctl", "capabilities", "set", "home", '{"tags":["x"]}') == {"advertised": True}
+
+
+def test_an_op_of_another_release_is_an_unknown_variant(daemon: DaemonProcess) -> None:
+    done = run(daemon, "ctl", "governance", "state", "home")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: daemon error: parse: unknown variant `governance_state`")
+
+
+def test_a_closed_pipe_is_no_traceback(daemon: DaemonProcess) -> None:
+    command = f"'{PROGRAM}' ctl config show | head -c 1"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, "MYOWNMESH_HOME": str(daemon.home)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("{", "")
