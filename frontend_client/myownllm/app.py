@@ -232,6 +232,7 @@ async def running_app(
                     app_side.start_soon(keep_bridge, supervisor, client)
                     await app_side.start(client.run)
                     app_side.start_soon(client.follow_catalog)
+                    await client.preview()
                     app_side.start_soon(client.boot)
                     try:
                         yield App(home, pin, supervisor, client, file)

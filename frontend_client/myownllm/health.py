@@ -117,7 +117,7 @@ def _first_stop(facts: Facts) -> Finding | None:
         )
     if not facts.app_running:
         return stop("app_not_running", "the daemon is joined, but the app is not running: `myownllm up` starts it")
-    if facts.phase == "joining":
+    if facts.phase == "joining" and "home" in facts.daemon:  # the reference stays in this phase while it is alone
         return stop(
             "still_joining",
             f"the daemon is still joining '{facts.handle}': no relay has answered yet; check the network's relays",

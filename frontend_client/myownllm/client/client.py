@@ -6,6 +6,7 @@ published last matches the request that came last. A lost daemon ends the life; 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 STATUS_ATTEMPTS: Final = 30  # FE-5.5
 STATUS_RETRY_S: Final = 0.2
 PEERS_SPACING_S: Final = 0.1  # FE-5.16
+DECISION_POLL_S: Final = 0.5  # while a device waits for an approval
 CHECK_ONLINE_S: Final = 60.0  # FE-5.13
 CHECK_UNSETTLED_S: Final = 2.0  # while not online: a healthy daemon must never be left with the app still joining
 RELEASE_BUDGET_S: Final = 3.0  # FE-5.23
@@ -180,6 +182,7 @@ class MeshClient:
             desired is None or bound is None or (desired.id == bound.id and desired.wire_id == bound.wire_id)
         )
         if life is None or not life.online or not same_network:
+            self.update(handle=None if desired is None else desired.handle)
             await self.stop()
             await self._start_quietly()
         elif desired is not None and bound is not None and desired.to_daemon() != bound.to_daemon():
@@ -205,11 +208,15 @@ class MeshClient:
         except AppError as error:
             self.note("warn", f"start failed: {error}")
 
+    async def preview(self) -> None:
+        """Show which network is active before any daemon is there. Raises HomeError."""
+        self._show_active(await self._catalog.load())
+
     async def boot(self) -> None:
         """The start at launch: its failure is in the state and the log, and the next connection starts again."""
         await self._start_quietly()
 
-    async def follow_catalog(self, period_s: float = 0.5) -> None:
+    async def follow_catalog(self, period_s: float = 0.2) -> None:
         """Reconcile whenever the file changes, whoever changed it: that is how commands reach a running app."""
         while True:
             await trio.sleep(period_s)
@@ -400,9 +407,14 @@ class MeshClient:
             life.nursery = None
 
     async def _keep_peers_fresh(self, life: Life) -> None:
-        """One refresh at a time, none lost, no more than ten a second (FE-5.16)."""
+        """One refresh at a time, none lost, no more than ten a second (FE-5.16).
+
+        No event tells of an approval that another program gave through the same daemon, so while one is due we look.
+        """
         while True:
-            await life.peers_dirty.wait()
+            undecided = any(p.status in ("pending_approval", "pending_remote") for p in self.state.peers)
+            with trio.move_on_after(DECISION_POLL_S if undecided else math.inf):
+                await life.peers_dirty.wait()
             life.peers_dirty = trio.Event()
             resync, life.resync = life.resync, False
             if life.wire_id:

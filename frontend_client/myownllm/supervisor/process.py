@@ -89,9 +89,6 @@ class Child:
         """End it: a polite signal, five seconds, a hard one. Always reaps; not interrupted by cancellation."""
         self.requested_stop = True
         with trio.CancelScope(shield=True):
-            if self._lifeline is not None:
-                os.close(self._lifeline)
-                self._lifeline = None
             if self.exit_status is None:
                 self._process.terminate()
                 with trio.move_on_after(TERMINATE_GRACE_S):
@@ -99,6 +96,9 @@ class Child:
             if self.exit_status is None:
                 self._process.kill()
             await self._exited.wait()
+            if self._lifeline is not None:  # only now: an end of file would be a second request, which is an order
+                os.close(self._lifeline)
+                self._lifeline = None
             await self._ready.aclose()
 
     async def watch(self) -> None:
