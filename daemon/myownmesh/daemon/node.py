@@ -26,6 +26,8 @@ from myownmesh.transport.guest import host_loop
 from myownmesh.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from myownmesh.daemon.supervision import Supervision
     from myownmesh.identity import Identity
     from myownmesh.store import Store
@@ -119,7 +121,7 @@ class Node:
             await self._mesh.run(task_status=task_status)
         self._mesh_left.set()
 
-    async def _watch_signals(self, signals: trio._SignalReceiver) -> None:  # type: ignore[name-defined]
+    async def _watch_signals(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
             if self._stop.is_set():
                 _log.warning("second signal: leaving at once")
