@@ -192,9 +192,10 @@ def reoffer(core: Core, peer: Peer, now: Instant) -> None:
     """Offer again on the same transport, or once at the end of the gap (spec 04 §5.8)."""
     if not peer.offerer or peer.own_offer is OwnOffer.BUILDING:
         return
-    if peer.last_offer is not None and now.mono - peer.last_offer < REOFFER_GAP_S:
+    due = _offer_due_at(peer)
+    if now.mono < due:
         if not peer.remote_sdp_set:
-            core.timers.set(Timer.REOFFER, peer.device_id, peer.last_offer + REOFFER_GAP_S)
+            core.timers.set(Timer.REOFFER, peer.device_id, due)
         return
     core.diag(now, "debug", "signaling", f"offering again to {short_id(peer.device_id)}", {"peer": peer.device_id})
     lifecycle.make_offer(core, peer, now)
@@ -232,13 +233,17 @@ def look_closer(core: Core, peer: Peer, now: Instant) -> None:
         return
     if role(core.me, peer.device_id) is Role.ANSWERER:
         core.announce(now)
-    elif peer.own_offer is not OwnOffer.BUILDING and (
-        peer.last_offer is None or now.mono - peer.last_offer >= REOFFER_GAP_S
-    ):
+    elif peer.own_offer is not OwnOffer.BUILDING and now.mono >= _offer_due_at(peer):
         lifecycle.make_offer(core, peer, now)
 
 
 # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _offer_due_at(peer: Peer) -> float:
+    """When the gap behind the last offer ends. Compared as a moment, never as a difference, and so by its timer too:
+    of two floats `a + gap <= b` does not imply `b - a >= gap`, and a timer that is early for its own rule spins."""
+    return 0.0 if peer.last_offer is None else peer.last_offer + REOFFER_GAP_S
 
 
 def _why_rebuild(peer: Peer, sdp: str, mono: float) -> str | None:

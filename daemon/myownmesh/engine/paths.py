@@ -48,21 +48,24 @@ def changed(core: Core, peer: Peer, state: PathState, now: Instant) -> None:
 def _expect_frames(core: Core, peer: Peer, now: Instant) -> None:
     """A failed path is believed once no frame came for 30 s (before that the other clocks of the link run)."""
     if peer.channel_open:
-        heard = peer.opened_at if peer.last_recv is None else peer.last_recv
-        core.timers.set(Timer.PATH_FAILED, peer.device_id, max(now.mono, heard + PATH_FAILED_GRACE_S))
+        core.timers.set(Timer.PATH_FAILED, peer.device_id, max(now.mono, _grace_ends(peer)))
 
 
 def judge_failure(core: Core, peer: Peer, now: Instant) -> None:
     """The grace of a failed path is over: rebuild unless frames still come."""
     if peer.path is not PathState.FAILED:
         return
-    silence = peer.silent_for(now.mono)
-    if silence is not None and silence < PATH_FAILED_GRACE_S:
+    if now.mono < _grace_ends(peer):
         _expect_frames(core, peer, now)
         return
     core.diag(now, "warn", "ice", "path failed and no frame came", {"peer": peer.device_id})
     lifecycle.drop(core, peer.device_id, lifecycle.ICE_FAILED, now)
     core.announce(now)
+
+
+def _grace_ends(peer: Peer) -> float:
+    heard = peer.opened_at if peer.last_recv is None else peer.last_recv
+    return heard + PATH_FAILED_GRACE_S
 
 
 def pair_selected(core: Core, peer: Peer, event: PairSelected, now: Instant) -> None:

@@ -21,6 +21,7 @@ from myownmesh.protocol.signals import (
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from myownmesh.protocol.signals import (
         InboundSignal,
@@ -52,6 +53,8 @@ class Room:
     stored: dict[str, float] = field(factory=dict)
     """When each device last announced itself."""
     published: list[tuple[float, str, OutboundSignal]] = field(factory=list)
+    lost: Callable[[str, OutboundSignal], bool] = field(default=lambda _sender, _signal: False)
+    """What else gets lost, by sender and signal."""
 
     def join(self, node: Node) -> None:
         """Subscribe: stored announces come first, then our own goes out, as on a real relay link."""
@@ -67,6 +70,8 @@ class Room:
 
     def publish(self, sender: str, signal: OutboundSignal) -> None:
         self.published.append((self.clock.seconds, sender, signal))
+        if self.lost(sender, signal):
+            return
         match signal:
             case Announce():
                 self.stored[sender] = self.clock.seconds

@@ -30,7 +30,6 @@ from myownmesh.engine.links import (
     ChannelClosed,
     ChannelOpened,
     GatheringDone,
-    LinkEvent,
     LocalCandidate,
     LocalDescription,
     NegotiationFailed,
@@ -52,7 +51,6 @@ from myownmesh.protocol.frames import (
     ChannelAck,
     ChannelSeq,
     Deny,
-    Frame,
     Hello,
     NetworkState,
     Ping,
@@ -73,7 +71,6 @@ from myownmesh.protocol.signals import (
     AnswerReceived,
     Candidate,
     CandidateReceived,
-    InboundSignal,
     OfferReceived,
     PeerAnnounced,
     PeerLeft,
@@ -86,6 +83,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownmesh.engine.actions import Action
+    from myownmesh.engine.links import (
+        LinkEvent,
+    )
+    from myownmesh.protocol.frames import (
+        Frame,
+    )
+    from myownmesh.protocol.signals import (
+        InboundSignal,
+    )
 
 US = LOW
 PEERS = [Identity.from_seed(bytes([n]) * 32, f"peer {n}") for n in range(1, 5)]
@@ -172,9 +178,7 @@ class Trial:
             case CloseSession(peer, epoch):
                 assert self.opened[peer, epoch], "closed twice"
                 self.opened[peer, epoch] = False
-            case (
-                MakeOffer(peer, epoch) | TakeOffer(peer, epoch) | TakeAnswer(peer, epoch) | AddCandidate(peer, epoch)
-            ):
+            case MakeOffer(peer, epoch) | TakeOffer(peer, epoch) | TakeAnswer(peer, epoch) | AddCandidate(peer, epoch):
                 assert self.opened[peer, epoch]
             case SendFrame(peer, epoch, kind, data):
                 assert self.opened[peer, epoch]
@@ -379,8 +383,20 @@ steps = st.one_of(
     st.builds(
         command,
         st.sampled_from(
-            ["approve", "remove", "connect", "reconnect", "capabilities", "topology", "configure", "lost"]
-            + ["approve", "connect", "leave", "stop"]
+            [
+                "approve",
+                "remove",
+                "connect",
+                "reconnect",
+                "capabilities",
+                "topology",
+                "configure",
+                "lost",
+                "approve",
+                "connect",
+                "leave",
+                "stop",
+            ]
         ),
         peers,
         st.integers(0, 1000),

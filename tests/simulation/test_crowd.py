@@ -1,0 +1,122 @@
+"""Many devices at once: they all meet, the roster spreads, and the room stays quiet."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from myownmesh.engine import EngineConfig
+from myownmesh.protocol.signals import Announce
+from simulation.sim import World
+
+
+def test_eight_devices_become_a_full_mesh() -> None:
+    world = World(8)
+    for identity in world.identities(8):
+        world.node(identity)
+    world.run_until(world.all_linked, within=5.0)
+
+
+def test_a_linked_mesh_is_quiet() -> None:
+    world = World(4)
+    for identity in world.identities(5):
+        world.node(identity)
+    world.run_until(world.all_linked, within=5.0)
+    world.run(60.0)
+    announces = world.room.count(Announce)
+    signals = len(world.room.published)
+    world.run(3600.0)
+    assert world.all_linked()
+    assert len(world.room.published) - signals == world.room.count(Announce) - announces, "somebody negotiated"
+    per_hour_and_member = (world.room.count(Announce) - announces) / 5
+    assert per_hour_and_member <= 45
+
+
+def test_one_persons_approval_admits_a_device_everywhere() -> None:
+    """Open networks: whoever is rostered vouches (spec 01 §15.4)."""
+    world = World(5)
+    asking = EngineConfig()
+    first, second, newcomer = (world.node(identity, asking) for identity in world.identities(3))
+    world.run(1.0)
+    first.approve(second)
+    second.approve(first)
+    world.run_until(lambda: world.all_linked([first, second]), within=1.0)
+    newcomer.approve(first)
+    newcomer.approve(second)
+    world.run(1.0)
+    assert not newcomer.is_linked(second)
+    first.approve(newcomer)
+    world.run_until(world.all_linked, within=1.0)
+    assert second.saved.is_authorized(newcomer.device_id)
+
+
+def test_a_removed_device_is_not_brought_back_by_gossip() -> None:
+    world = World(6)
+    asking = EngineConfig()
+    first, second, third = (world.node(identity, asking) for identity in world.identities(3))
+    for node in (first, second, third):
+        for other in (first, second, third):
+            if node is not other:
+                node.approve(other)
+    world.run_until(world.all_linked, within=2.0)
+    first.remove(third)
+    world.run(300.0)
+    assert not first.saved.is_authorized(third.device_id)
+    assert second.is_linked(third)
+    assert first.status(third) == "pending_approval"
+
+
+def test_silent_area() -> None:
+    """Nobody dials on presence; one operator connects to each in turn (spec 04 §13)."""
+    world = World(7)
+    silent = EngineConfig(auto_approve=True, kind="silent")
+    operator, *members = (world.node(identity, silent) for identity in reversed(world.identities(9)))
+    world.run(3.0)
+    assert len(operator.engine.peers()) == len(members)
+    assert not any(info.authenticated for node in world.nodes for info in node.engine.peers())
+    for number, member in enumerate(members):
+        operator.connect(member, waiter=number)
+        world.run_until(lambda number=number: number in operator.waiters, within=5.0)  # type: ignore[misc]
+    assert set(operator.waiters.values()) == {None}
+    for one in members:
+        assert [info.device_id for info in one.engine.peers() if info.authenticated] == [operator.device_id]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_devices_come_and_go(seed: int) -> None:
+    """Random kills, departures, starts and cuts; when the trouble ends everybody is linked."""
+    world = World(seed)
+    rng = random.Random(seed)
+    identities = world.identities(5)
+    running = {identity.device_id: world.node(identity) for identity in identities}
+    for _ in range(25):
+        world.run(rng.uniform(0.0, 20.0))
+        identity = rng.choice(identities)
+        node = running.get(identity.device_id)
+        match rng.choice(["kill", "leave", "cut", "reconnect"]):
+            case "kill" if node is not None:
+                running.pop(identity.device_id).kill()
+            case "leave" if node is not None:
+                running.pop(identity.device_id).leave()
+            case "cut" if node is not None:
+                other = running.get(rng.choice(identities).device_id)
+                if other is not None and other is not node:
+                    world.cut(node, other)
+                    world.clock.after(
+                        rng.uniform(1.0, 100.0),
+                        lambda one=node, two=other: world.heal(one, two),  # type: ignore[misc]
+                    )
+            case "reconnect" if node is not None:
+                node.reconnect()
+            case _:
+                pass
+        if node is None:
+            running[identity.device_id] = world.node(identity)
+    for identity in identities:
+        if identity.device_id not in running:
+            running[identity.device_id] = world.node(identity)
+    world.run(100.0)
+    world.run_until(lambda: world.all_linked(running.values()), within=400.0)
+    world.run(300.0)
+    assert world.all_linked(running.values())
