@@ -120,13 +120,6 @@ class Connection:
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _readable(self) -> None:
-        try:
-            self._receive()
-        except Exception:
-            log.exception("a control connection failed; closing it")
-            self.close()
-
     def _receive(self) -> None:
         try:
             data = self._socket.recv(RECEIVE_BYTES)
@@ -167,7 +160,7 @@ class Connection:
 
     def _listen(self, on: bool) -> None:
         if on and not self._reading:
-            self._readiness.add_reader(self._fd, self._readable)
+            self._readiness.add_reader(self._fd, self._receive)
         elif not on and self._reading:
             self._readiness.remove_reader(self._fd)
         self._reading = on
@@ -181,6 +174,10 @@ class Connection:
         self._working = True
         try:
             self._execute_lines()
+        except Exception:
+            # We are called from the host loop and from the mesh's callbacks: a bug here must not reach them.
+            log.exception("a control connection failed; closing it")
+            self.close()
         finally:
             self._working = False
         if self._ended:

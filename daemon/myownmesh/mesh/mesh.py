@@ -231,7 +231,7 @@ class Mesh:
     async def services_set(self, services: ServicesConfig) -> dict[str, object]:
         """Save and apply what this device hosts. Raises `MeshError` when it cannot be saved; then nothing changed."""
         async with self._lifecycle:
-            await self._save("config.json save failed", lambda config: attrs.evolve(config, services=services))
+            await self._save("services config save failed", lambda config: attrs.evolve(config, services=services))
             self.config = attrs.evolve(self.config, services=services)
             if not services.node.enabled:
                 await self._leave_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from attrs import evolve
 
 from integration.control.harness import PATIENCE_S, connect_blocking, serving
 from myownmesh.engine.events import PeerSighted
@@ -19,6 +21,8 @@ from unit.control.fake_mesh import PEER, FakeMesh, FakeNetwork
 from unit.control.vectors import VECTORS
 
 if TYPE_CHECKING:
+    import socket
+
     from integration.control.harness import Client
 
 CALL = {"op": "rpc_call", "network": "office-mesh", "peer": PEER, "method": "slow", "payload": 1}
@@ -419,6 +423,53 @@ async def test_a_bug_in_an_op_is_an_answer_and_a_log_entry(
         answer = await client.ask({"op": "config_show"})
         assert answer["error"] == "internal error in config_show; the daemon's log says more"
         assert await client.is_open()
+
+
+async def test_running_out_of_descriptors_is_waited_out(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("myownmesh.control.server.ACCEPT_PAUSE_SECONDS", 0.01)
+    async with serving() as server:
+        assert server.server._bound is not None
+        listener = ExhaustedListener(server.server._bound.socket, times=3)
+        server.server._bound = evolve(server.server._bound, socket=listener)  # type: ignore[arg-type]
+        assert await (await server.connect()).is_open()
+        assert listener.times == 0
+        assert caplog.text.count("Too many open files") == 3, "paused in between instead of spinning"
+
+
+class ExhaustedListener:
+    """A listening socket whose accept fails a few times for want of a descriptor."""
+
+    def __init__(self, sock: socket.socket, times: int) -> None:
+        self._sock = sock
+        self.times = times
+
+    def accept(self) -> Any:
+        if self.times:
+            self.times -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._sock.accept()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+async def test_a_bug_outside_of_the_ops_costs_only_its_connection(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving() as server:
+        client, other = await server.connect(), await server.connect()
+        assert await other.is_open()
+        with monkeypatch.context() as patched:
+            patched.setattr("myownmesh.control.connection.decode", lambda _: 1 / 0)
+            await client.send({"op": "status"})
+            assert await client.rest() == []
+        assert "ZeroDivisionError" in caplog.text
+        assert await other.is_open()
 
 
 # ── the end of the server ────────────────────────────────────────────────────────────────────────────────────
