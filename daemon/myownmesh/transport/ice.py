@@ -97,6 +97,7 @@ class Generation(aioice.Connection):
         self._pair: CandidatePair | None = None
         self.created_at = loop.time()
         """Loop time from which a path must be found within 30 s."""
+        self.is_started = False
         self.announced = False
         """Whether the session has reported the candidates."""
         self.last_received = 0.0
@@ -259,6 +260,7 @@ class Generation(aioice.Connection):
 
     def start_checks(self) -> None:
         """Begin connectivity checks; `on_up` follows when a pair is nominated."""
+        self.is_started = True
         self._spawn(self.connect())
 
     async def connect(self) -> None:

@@ -14,7 +14,7 @@ from myownmesh.transport.udp import UdpSocket
 
 with without_media():
     import aiortc.rtcsctptransport  # noqa: F401 - so that the modules below find it without media
-from myownmesh.transport import aiortc_factory, aiortc_session
+from myownmesh.transport import aiortc_factory, paths
 
 if TYPE_CHECKING:
     from integration.transport.pairs import End
@@ -27,7 +27,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiortc_factory, "TICK_SECONDS", 0.025)
     monkeypatch.setattr(aiortc_factory, "FROZEN_SECONDS", 0.3)
     for name in ("PROBE_AFTER_SECONDS", "PROBE_EVERY_SECONDS", "DISCONNECTED_SECONDS", "FAILED_SECONDS"):
-        monkeypatch.setattr(aiortc_session, name, getattr(aiortc_session, name) / 20)
+        monkeypatch.setattr(paths, name, getattr(paths, name) / 20)
 
 
 class Cable:
@@ -159,7 +159,7 @@ async def test_lost_handshake_packets_are_repeated(factory: SessionFactory, cabl
 
 @guest_test
 async def test_a_machine_with_nothing_but_loopback(factory: SessionFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiortc_session, "host_addresses", lambda: ["127.0.0.1"])
+    monkeypatch.setattr(paths, "host_addresses", lambda: ["127.0.0.1"])
     pair = Pair(factory)
     await pair.connect()
     assert " 127.0.0.1 " in pair.a.one(LocalDescription).sdp
@@ -171,7 +171,7 @@ async def test_a_machine_with_nothing_but_loopback(factory: SessionFactory, monk
 async def test_a_machine_without_any_address_reports_a_failed_path(
     factory: SessionFactory, monkeypatch: pytest.MonkeyPatch, fast: None
 ) -> None:
-    monkeypatch.setattr(aiortc_session, "host_addresses", list)
+    monkeypatch.setattr(paths, "host_addresses", list)
     pair = Pair(factory)
     pair.a.session.make_offer()
     await pair.a.until(lambda: pair.a.path is PathState.FAILED, "Failed")

@@ -294,7 +294,7 @@ async def test_restart_mends_a_link_whose_sockets_are_gone(factory: SessionFacto
     pair = Pair(factory)
     await pair.connect()
     for end in (pair.a, pair.b):
-        for protocol in end.session._current._protocols:  # type: ignore[attr-defined]
+        for protocol in end.session._paths._current._protocols:  # type: ignore[attr-defined]
             protocol.transport.close()
     pair.a.session.send(b"into the void")
     pair.a.session.make_offer(restart=True)
@@ -315,7 +315,7 @@ async def test_restarts_one_after_another(factory: SessionFactory) -> None:
         await end.event(PathChanged, count=2 * (n + 2))
         assert end.path is PathState.CONNECTED
         await pair.check_traffic()
-    assert len(pair.a.session._generations) <= 5  # type: ignore[attr-defined]
+    assert len(pair.a.session._paths._living) <= 5  # type: ignore[attr-defined]
 
 
 @guest_test
