@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 import trio
+from msgspec.structs import replace
 
 from myownmesh.engine import Engine, EngineConfig
 from myownmesh.mesh import clock
@@ -231,8 +232,8 @@ class Mesh:
     async def services_set(self, services: ServicesConfig) -> dict[str, object]:
         """Save and apply what this device hosts. Raises `MeshError` when it cannot be saved; then nothing changed."""
         async with self._lifecycle:
-            await self._save("services config save failed", lambda config: attrs.evolve(config, services=services))
-            self.config = attrs.evolve(self.config, services=services)
+            await self._save("services config save failed", lambda config: replace(config, services=services))
+            self.config = replace(self.config, services=services)
             if not services.node.enabled:
                 await self._leave_all()
             else:
@@ -255,7 +256,7 @@ class Mesh:
 
     async def _join_missing(self) -> None:
         config = await self.config_on_disk()
-        self.config = attrs.evolve(self.config, networks=config.networks)
+        self.config = replace(self.config, networks=config.networks)
         self._join_configured()
 
     def _join(self, record: NetworkConfig) -> Network:
@@ -386,7 +387,7 @@ class Mesh:
 
     async def _change_record(self, network: Network, **changes: object) -> None:
         async with self._lifecycle:
-            record = attrs.evolve(network.config, **changes)  # type: ignore[arg-type]
+            record = replace(network.config, **changes)
             network.config = record
             ids = (record.id, record.network_id)
             await self._save("config.json save failed", lambda config: _with_record(_without(config, ids), record))
@@ -430,10 +431,10 @@ def _with_record(config: MeshConfig, record: NetworkConfig) -> MeshConfig:
     """Append a record unless one with the same id or wire id is there."""
     if any(each.id == record.id or each.network_id == record.network_id for each in config.networks):
         return config
-    return attrs.evolve(config, networks=(*config.networks, record))
+    return replace(config, networks=(*config.networks, record))
 
 
 def _without(config: MeshConfig, ids: tuple[str, ...]) -> MeshConfig:
     """Drop every record that has one of these ids, under either name."""
     left = tuple(each for each in config.networks if each.id not in ids and each.network_id not in ids)
-    return attrs.evolve(config, networks=left)
+    return replace(config, networks=left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from myownmesh.store.network_config import NetworkConfig
@@ -20,10 +20,10 @@ KEPT_SIGNALING = ("strategy", "mdns", "redundancy", "denylist", "public_fallback
 def kept_from(stored: NetworkConfig, record: NetworkConfig, given: frozenset[str]) -> NetworkConfig:
     """`record` with what the request did not mention taken from `stored`, members that we do not know included."""
     signaling = {name: getattr(stored.signaling, name) for name in KEPT_SIGNALING if f"signaling.{name}" not in given}
-    return attrs.evolve(
+    return replace(
         record,
         **{name: getattr(stored, name) for name in KEPT if name not in given},
-        signaling=attrs.evolve(
+        signaling=replace(
             record.signaling, **signaling, unknown={**stored.signaling.unknown, **record.signaling.unknown}
         ),
         unknown={**stored.unknown, **record.unknown},

@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from myownmesh.protocol.modes import FullMesh, Ring
 
@@ -35,13 +36,11 @@ from .services_config import (
     StunService,
     TurnCredential,
     TurnService,
+    Unknown,
 )
 from .shape import U32, ShapeError, boolean, members, nullable, string, unsigned, wrong_type
 
 if TYPE_CHECKING:
-    from .services_config import (
-        Unknown,
-    )
     from .shape import Decoder
 
 __all__ = [
@@ -97,8 +96,7 @@ class ConfigTooNew(StoreError):
         super().__init__(f"config: config version {version} is from a newer build (this one expects v{CONFIG_VERSION})")
 
 
-@attrs.frozen(kw_only=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the file that was skipped or taken as its default, for the log and a diagnostic.
 
     `where` is a path such as ``networks[1]`` or ``services``; `reason` the decoder's words.
@@ -111,8 +109,7 @@ class Problem:
         return f"{self.where}: {self.reason}"
 
 
-@attrs.frozen(kw_only=True)
-class AutoUpdate:
+class AutoUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """The updater's preferences."""
 
     enabled: bool = True
@@ -121,7 +118,7 @@ class AutoUpdate:
     check_interval_hours: int = 6
     stable_url: str | None = None
     beta_url: str | None = None
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> AutoUpdate:
@@ -142,12 +139,11 @@ class AutoUpdate:
         }
 
 
-@attrs.frozen(kw_only=True)
-class AutoCleanup:
+class AutoCleanup(msgspec.Struct, frozen=True, kw_only=True):
     """Stored, without effect."""
 
     updates: bool = False
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> AutoCleanup:
@@ -160,14 +156,13 @@ class AutoCleanup:
         return {"updates": self.updates, **self.unknown}
 
 
-@attrs.frozen(kw_only=True)
-class DaemonConfig:
+class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon process itself. Only `control_socket` has an effect; the others are stored."""
 
     enabled: bool = True
     control_socket: str | None = None
     log_level: str = "info"
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @property
     def socket_group(self) -> str | None:
@@ -196,18 +191,17 @@ class DaemonConfig:
         }
 
 
-@attrs.frozen(kw_only=True)
-class MeshConfig:
+class MeshConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The whole configuration of this device."""
 
     version: int = CONFIG_VERSION
     identity_path: str | None = None  # stored, ignored
-    auto_update: AutoUpdate = attrs.field(factory=AutoUpdate)
-    auto_cleanup: AutoCleanup = attrs.field(factory=AutoCleanup)
-    daemon: DaemonConfig = attrs.field(factory=DaemonConfig)
-    services: ServicesConfig = attrs.field(factory=ServicesConfig)
+    auto_update: AutoUpdate = msgspec.field(default_factory=AutoUpdate)
+    auto_cleanup: AutoCleanup = msgspec.field(default_factory=AutoCleanup)
+    daemon: DaemonConfig = msgspec.field(default_factory=DaemonConfig)
+    services: ServicesConfig = msgspec.field(default_factory=ServicesConfig)
     networks: tuple[NetworkConfig, ...] = ()
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @property
     def compat(self) -> Mapping[str, bool]:
@@ -292,12 +286,12 @@ def _migrate(network: NetworkConfig, version: int) -> NetworkConfig:
     """Bring a record of an older file up to date (spec 07 §4.5); applying it twice changes nothing more."""
     if version < 2 and isinstance(network.topology, Ring):
         # Rings of that time never shaped connections, so a full mesh is what the person had.
-        network = attrs.evolve(network, topology=FullMesh(), topology_unknown={})
+        network = replace(network, topology=FullMesh(), topology_unknown={})
     if version < 3 and len(network.turn_servers) == 1:
         turn = network.turn_servers[0]
         if (turn.urls, turn.username, turn.credential) == ((_LEGACY_TURN_URL,), GUEST_USER, GUEST_PASSWORD):
             # Only the untouched old default gains the TCP and TLS addresses; choices of a person stay.
-            network = attrs.evolve(network, turn_servers=(attrs.evolve(turn, urls=DEFAULT_TURN_URLS),))
+            network = replace(network, turn_servers=(replace(turn, urls=DEFAULT_TURN_URLS),))
     return network
 
 

@@ -7,9 +7,10 @@ writers (two ops, a command line, an updater) never lose each other's members.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
+import msgspec
 
 from .config import MeshConfig, Problem
 from .errors import StoreError, os_error_text
@@ -20,15 +21,13 @@ from .shape import ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .paths import Home
 
 _log = logging.getLogger("myownmesh.store")
 
 
-@attrs.frozen(kw_only=True)
-class LoadedConfig:
+class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a load found: the configuration, what was wrong, and where the bad file or its copy lies now."""
 
     config: MeshConfig

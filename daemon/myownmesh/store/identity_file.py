@@ -11,13 +11,15 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from .config import pretty
 from .errors import StoreError, os_error_text
 from .files import atomic_write, private_directory
 from .json_file import JsonError, parse_json, read_file
 from .locks import CONFIG_LOCK_WAIT, FileLock
+from .services_config import Unknown
 from .shape import U32, ShapeError, members, string, unsigned
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
 
     from .paths import Home
-    from .services_config import Unknown
     from .shape import Decoder
 
 ANCHOR_VERSION = 1
@@ -35,15 +36,17 @@ SEED_BYTES = 32
 _log = logging.getLogger("myownmesh.store")
 
 
-@attrs.frozen(kw_only=True)
-class Anchor:
+class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     """The file's content, keys as they are written there. Never log `secret_key`."""
 
     created_at: str
-    secret_key: str = attrs.field(repr=False)
+    secret_key: str
     public_key: str
     label: str
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
+
+    def __repr__(self) -> str:
+        return f"Anchor(public_key={self.public_key!r}, label={self.label!r})"
 
     def to_json(self) -> dict[str, object]:
         """The file's members in schema order, secret included."""
@@ -108,7 +111,7 @@ def write_label(home: Home, label: str) -> None:
     """
     read_anchor(home)  # the error for a missing file, before a lock file or a directory is created
     with _anchor_lock(home):
-        _write(home, attrs.evolve(read_anchor(home), label=label))
+        _write(home, replace(read_anchor(home), label=label))
 
 
 def _create(home: Home, created_at: int) -> Identity:

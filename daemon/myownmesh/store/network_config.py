@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-import attrs
+import msgspec
 
-from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
+from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star, TopologyMode
 
+from .services_config import Unknown
 from .shape import U32, ShapeError, boolean, list_of, members, nullable, string, unsigned, variant, wrong_type
 
 if TYPE_CHECKING:
-    from myownmesh.protocol.modes import TopologyMode
-
-    from .services_config import Unknown
     from .shape import Decoder
 
 DEFAULT_STUN_URL = "stun:stun.myownmesh.com:3478"
@@ -29,14 +27,16 @@ KINDS = ("open", "closed", "silent")
 TOPOLOGIES = ("ring", "star", "hubs", "full_mesh")
 
 
-@attrs.frozen(kw_only=True)
-class IceServerConfig:
+class IceServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One STUN or TURN entry; STUN entries carry no credential. Never log the credential."""
 
     urls: tuple[str, ...]
     username: str | None = None
-    credential: str | None = attrs.field(default=None, repr=False)
-    unknown: Unknown = attrs.field(factory=dict)
+    credential: str | None = None
+    unknown: Unknown = {}
+
+    def __repr__(self) -> str:
+        return f"IceServerConfig(urls={self.urls!r}, username={self.username!r})"
 
     @classmethod
     def from_stun_json(cls, value: object) -> IceServerConfig:
@@ -59,8 +59,7 @@ class IceServerConfig:
         return {"urls": list(self.urls), "username": self.username, "credential": self.credential, **self.unknown}
 
 
-@attrs.frozen(kw_only=True)
-class SignalingConfig:
+class SignalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How devices of one network find each other."""
 
     strategy: str = "nostr"  # "none" turns remote signaling off; an unknown word attaches nothing, loudly
@@ -70,7 +69,7 @@ class SignalingConfig:
     denylist: tuple[str, ...] = ("relay.damus.io", "chorus.pjv.me")
     public_fallback: bool = True
     listen_only: bool = False
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> SignalingConfig:
@@ -92,8 +91,7 @@ class SignalingConfig:
         }
 
 
-@attrs.frozen(kw_only=True)
-class NetworkConfig:
+class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What this device knows about one network before it joins.
 
     `id` is the local record id, any text; `network_id` the rendezvous name, kept as written, normalised when joining.
@@ -103,9 +101,9 @@ class NetworkConfig:
     network_id: str
     label: str = ""
     kind: str = "open"  # seeds a network without signed history; afterwards the state file rules
-    topology: TopologyMode = attrs.field(factory=FullMesh)
-    topology_unknown: Unknown = attrs.field(factory=dict)  # unknown members inside the topology object
-    signaling: SignalingConfig = attrs.field(factory=SignalingConfig)
+    topology: TopologyMode = msgspec.field(default_factory=FullMesh)
+    topology_unknown: Unknown = {}  # unknown members inside the topology object
+    signaling: SignalingConfig = msgspec.field(default_factory=SignalingConfig)
     stun_servers: tuple[IceServerConfig, ...] = (IceServerConfig(urls=(DEFAULT_STUN_URL,)),)
     turn_servers: tuple[IceServerConfig, ...] = (
         IceServerConfig(urls=DEFAULT_TURN_URLS, username=GUEST_USER, credential=GUEST_PASSWORD),
@@ -113,7 +111,7 @@ class NetworkConfig:
     roster_path: str | None = None  # stored, ignored
     pinned_peers: tuple[str, ...] = ()  # bare device ids, dialled whenever seen
     auto_approve: bool = False
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @property
     def compat(self) -> Mapping[str, bool]:

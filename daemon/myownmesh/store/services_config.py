@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from .shape import U16, U32, U64, boolean, list_of, members, string, unsigned
 
@@ -18,12 +19,11 @@ Unknown = Mapping[str, object]
 """Members that this release does not know; kept and written back behind the known ones (spec 07 C2)."""
 
 
-@attrs.frozen(kw_only=True)
-class NodeService:
+class NodeService(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this device joins its configured networks at all; false makes it pure infrastructure."""
 
     enabled: bool = True
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> NodeService:
@@ -36,13 +36,12 @@ class NodeService:
         return {"enabled": self.enabled, **self.unknown}
 
 
-@attrs.frozen(kw_only=True)
-class RelayService:
+class RelayService(msgspec.Struct, frozen=True, kw_only=True):
     """Forwarding for peers that have no link of their own; `max_fanout` 0 means unlimited."""
 
     enabled: bool = False
     max_fanout: int = 0
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> RelayService:
@@ -55,8 +54,7 @@ class RelayService:
         return {"enabled": self.enabled, "max_fanout": self.max_fanout, **self.unknown}
 
 
-@attrs.frozen(kw_only=True)
-class SignalingLimits:
+class SignalingLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of the hosted relay, per connection unless named otherwise; 0 lifts a limit."""
 
     max_event_rate: int = 50  # events a second
@@ -65,7 +63,7 @@ class SignalingLimits:
     max_filters_per_req: int = 16
     max_message_bytes: int = 65536
     max_connections_per_ip: int = 64
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> SignalingLimits:
@@ -86,15 +84,14 @@ class SignalingLimits:
         }
 
 
-@attrs.frozen(kw_only=True)
-class SignalingService:
+class SignalingService(msgspec.Struct, frozen=True, kw_only=True):
     """The hosted WebSocket relay."""
 
     enabled: bool = False
     bind: str = _ANYWHERE
     port: int = 4848
-    limits: SignalingLimits = attrs.field(factory=SignalingLimits)
-    unknown: Unknown = attrs.field(factory=dict)
+    limits: SignalingLimits = msgspec.field(default_factory=SignalingLimits)
+    unknown: Unknown = {}
 
     @property
     def public_url(self) -> str | None:
@@ -119,14 +116,13 @@ class SignalingService:
         }
 
 
-@attrs.frozen(kw_only=True)
-class StunService:
+class StunService(msgspec.Struct, frozen=True, kw_only=True):
     """The hosted STUN server; folded into TURN when both are on."""
 
     enabled: bool = False
     bind: str = _ANYWHERE
     port: int = 3478
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> StunService:
@@ -139,13 +135,15 @@ class StunService:
         return {"enabled": self.enabled, "bind": self.bind, "port": self.port, **self.unknown}
 
 
-@attrs.frozen(kw_only=True)
-class TurnCredential:
+class TurnCredential(msgspec.Struct, frozen=True, kw_only=True):
     """One long-term credential of the hosted TURN server. Never log the password."""
 
     username: str
-    password: str = attrs.field(repr=False)
-    unknown: Unknown = attrs.field(factory=dict)
+    password: str
+    unknown: Unknown = {}
+
+    def __repr__(self) -> str:
+        return f"TurnCredential(username={self.username!r})"
 
     @classmethod
     def from_json(cls, value: object) -> TurnCredential:
@@ -158,8 +156,7 @@ class TurnCredential:
         return {"username": self.username, "password": self.password, **self.unknown}
 
 
-@attrs.frozen(kw_only=True)
-class TurnService:
+class TurnService(msgspec.Struct, frozen=True, kw_only=True):
     """The hosted TURN server. `max_bps_per_connection` is bytes a second each way; 0 means unlimited."""
 
     enabled: bool = False
@@ -173,7 +170,7 @@ class TurnService:
     max_bps_per_connection: int = 0
     relay_port_min: int = 0
     relay_port_max: int = 0
-    unknown: Unknown = attrs.field(factory=dict)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> TurnService:
@@ -198,16 +195,15 @@ class TurnService:
         }
 
 
-@attrs.frozen(kw_only=True)
-class ServicesConfig:
+class ServicesConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything this device hosts."""
 
-    node: NodeService = attrs.field(factory=NodeService)
-    relay: RelayService = attrs.field(factory=RelayService)
-    signaling: SignalingService = attrs.field(factory=SignalingService)
-    stun: StunService = attrs.field(factory=StunService)
-    turn: TurnService = attrs.field(factory=TurnService)
-    unknown: Unknown = attrs.field(factory=dict)
+    node: NodeService = msgspec.field(default_factory=NodeService)
+    relay: RelayService = msgspec.field(default_factory=RelayService)
+    signaling: SignalingService = msgspec.field(default_factory=SignalingService)
+    stun: StunService = msgspec.field(default_factory=StunService)
+    turn: TurnService = msgspec.field(default_factory=TurnService)
+    unknown: Unknown = {}
 
     @classmethod
     def from_json(cls, value: object) -> ServicesConfig:
@@ -235,8 +231,8 @@ class ServicesConfig:
         url = stored.signaling.unknown.get("public_url")
         if url is None or "public_url" in self.signaling.unknown:
             return self
-        signaling = attrs.evolve(self.signaling, unknown={**self.signaling.unknown, "public_url": url})
-        return attrs.evolve(self, signaling=signaling)
+        signaling = replace(self.signaling, unknown={**self.signaling.unknown, "public_url": url})
+        return replace(self, signaling=signaling)
 
 
 _NODE: dict[str, Decoder[object]] = {"enabled": boolean}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 from attrs import define, evolve, field, frozen
 from msgspec import Raw
+from msgspec.structs import replace
 
 from myownmesh.control.control import About, Control
 from myownmesh.mesh.errors import MeshError
@@ -282,7 +283,7 @@ class FakeMesh:
         network.done.append(("capabilities", advert))
 
     async def config_on_disk(self) -> MeshConfig:
-        return evolve(self.config, networks=(NetworkConfig(id="home", network_id="home"),))
+        return replace(self.config, networks=(NetworkConfig(id="home", network_id="home"),))
 
     def services_report(self) -> dict[str, object]:
         closed = {"enabled": False, "running": False, "listen": None}

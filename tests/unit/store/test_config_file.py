@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from myownmesh.store import Home, StoreError
 from myownmesh.store.config import MeshConfig, NetworkConfig
@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Home:
 
 def with_network(name: str) -> Any:
     record = NetworkConfig(id=name, network_id=name)
-    return lambda config: attrs.evolve(config, networks=(*config.networks, record))
+    return lambda config: replace(config, networks=(*config.networks, record))
 
 
 @pytest.mark.parametrize("case", CORRUPT, ids=lambda case: case["name"])

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
 from myownmesh.store.config import ConfigTooNew, MeshConfig, NetworkConfig, ServicesConfig, ShapeError
@@ -274,4 +274,4 @@ def test_secrets_do_not_show_in_a_representation() -> None:
     )
     assert "hunter2" not in repr(config)
     assert "hunter2" in config.text()
-    assert attrs.evolve(config) == config
+    assert replace(config) == config
