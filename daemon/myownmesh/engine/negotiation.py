@@ -43,7 +43,9 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     if sdp == peer.last_remote_offer:
         return  # a relay's second copy; applying one offer twice wedges a transport
     if (why := _why_rebuild(peer, sdp, now.mono)) is not None:
-        if core.memories.of(device_id).may_open_link(now.mono):
+        if why == "peer_rebuilt" and peer.offerer and not peer.channel_open:
+            _hold(core, peer, sdp, now)
+        elif core.memories.of(device_id).may_open_link(now.mono):
             core.diag(
                 now, "info", "signaling", f"rebuilding for {short_id(device_id)}", {"peer": device_id, "reason": why}
             )
@@ -55,15 +57,13 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     elif role(core.me, device_id) is Role.ANSWERER:
         _yield(core, peer, sdp, now)
     else:
-        if peer.held_offer is None:
-            core.timers.set(Timer.GLARE_HOLD, device_id, now.mono + GLARE_HOLD_S)
-        peer.held_offer = sdp
+        _hold(core, peer, sdp, now)
 
 
 def hold_ended(core: Core, peer: Peer, now: Instant) -> None:
-    """Our offer was not answered while the peer's waited: the peer never yields, so we do."""
+    """Our attempt came to nothing while the peer's offer waited: the peer never yields, so we do."""
     held, peer.held_offer = peer.held_offer, None
-    if held is not None and peer.own_offer is not OwnOffer.NONE and not peer.remote_sdp_set:
+    if held is not None and not peer.channel_open:
         _yield(core, peer, held, now)
 
 
@@ -85,6 +85,9 @@ def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
         _answered_by_another(core, peer, now)
         return
     peer.own_offer = OwnOffer.NONE
+    peer.remote_fingerprint = first_fingerprint(sdp)
+    peer.held_offer = None
+    core.timers.cancel(Timer.GLARE_HOLD, device_id)
     core.timers.cancel(Timer.REOFFER, device_id)
     core.out.append(TakeAnswer(device_id, peer.epoch, sdp))
 
@@ -147,8 +150,6 @@ def remote_applied(core: Core, peer: Peer, event: RemoteApplied, now: Instant) -
     peer.remote_sdp_set = True
     if event.fingerprint is not None:
         peer.remote_fingerprint = event.fingerprint
-    peer.held_offer = None
-    core.timers.cancel(Timer.GLARE_HOLD, peer.device_id)
     if peer.own_offer is not OwnOffer.OPEN:
         core.timers.cancel(Timer.REOFFER, peer.device_id)
     memory = core.memories.get(peer.device_id)
@@ -176,6 +177,8 @@ def failed(core: Core, peer: Peer, event: NegotiationFailed, now: Instant) -> No
         f"{'own' if event.local else 'remote'} {event.type.value} of {short_id(peer.device_id)} is unusable",
         {"peer": peer.device_id, "sdp_type": event.type.value, "error": event.error},
     )
+    if not event.local and not peer.remote_sdp_set:
+        peer.remote_fingerprint = None
     if event.type is SdpType.OFFER:
         if event.local:
             peer.own_offer = OwnOffer.NONE
@@ -265,6 +268,17 @@ def _take_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     _take(core, peer, sdp)
 
 
+def _hold(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
+    """Give our own attempt its time before the peer's offer is answered (spec 04 §5.9).
+
+    That includes an offer that comes behind the answer to ours: most likely the peer gave it up when it answered, and
+    the relay was slower with it. An open channel makes it void; a peer that really started anew waits 2.5 s.
+    """
+    if peer.held_offer is None:
+        core.timers.set(Timer.GLARE_HOLD, peer.device_id, now.mono + GLARE_HOLD_S)
+    peer.held_offer = sdp
+
+
 def _yield(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
     if core.memories.of(peer.device_id).may_open_link(now.mono):
         _take(core, lifecycle.yield_link(core, peer, now), sdp)
@@ -272,6 +286,8 @@ def _yield(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
 
 def _take(core: Core, peer: Peer, sdp: str) -> None:
     peer.last_remote_offer = sdp
+    if (fingerprint := first_fingerprint(sdp)) is not None:
+        peer.remote_fingerprint = fingerprint
     core.out.append(TakeOffer(peer.device_id, peer.epoch, sdp))
 
 

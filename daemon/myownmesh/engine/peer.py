@@ -92,6 +92,7 @@ class Peer:
     last_offer: float | None = None
     remote_sdp_set: bool = False
     remote_fingerprint: str | None = None
+    """First line of the peer's description that is applied or being applied (spec 04 §5.4)."""
     last_remote_offer: str | None = None
     held_offer: str | None = None
     """The peer's newest offer while ours is open and we are the lower id (spec 04 §5.9)."""
