@@ -108,6 +108,9 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         return True
 
     async def get_release(report: Callable[[str], None]) -> binaries.Candidate:
+        stored = await trio.to_thread.run_sync(CatalogFile(home.config_file).load)
+        if stored.catalog.unknown.get("daemon_download") is False:
+            raise AppError("downloads are switched off (`cloud_mesh.daemon_download`)")
         return binaries.Candidate(await stage(home.binaries, pin, report), "staged", "downloaded release")
 
     return Ports(

@@ -425,6 +425,7 @@ class MeshClient:
                         if phase is not None:
                             self.update(phase=phase[0], status=phase[1])
                 except MeshError as error:
+                    life.resync = life.resync or resync
                     self.note("warn", f"reconcile peers_list failed: {error.text}")
                     if "unknown network" in error.text:
                         life.recheck.set()

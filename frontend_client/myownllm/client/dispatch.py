@@ -53,6 +53,9 @@ class Dispatcher:
             case effects.CheckJoined():
                 life.recheck.set()
             case effects.SetPhase(phase, status):
+                if phase == "peer-active" and not client.state.connected_peers:
+                    client.refresh_peers(resync=True)  # the headline counts peers, so it waits for them
+                    return
                 client.update(phase=phase, status=status)
                 if status != "online":
                     life.recheck.set()

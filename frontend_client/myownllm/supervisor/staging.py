@@ -6,11 +6,14 @@ The bundler is looked up at run time, so that an app that ships its daemon need 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+import os
+import threading
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from myownllm.errors import AppError
+from myownllm.supervisor.binaries import OVERRIDES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,20 +24,63 @@ class StagingUnavailableError(AppError):
     """No daemon could be fetched; the text says why and what helps."""
 
 
-async def stage(target: Path, pin: str | None, report: Callable[[str], None]) -> Path:
+async def stage(
+    target: Path, pin: str | None, report: Callable[[str], None], *, bundler_name: str = "mesh_bundler"
+) -> Path:
     """Fetch, verify and stage the pinned daemon into `target`; returns its path. Raises StagingUnavailableError.
 
-    `report` gets one line per step, for a person who waits.
+    `report` gets one line per step and per tenth of a download, for a person who waits. Cancellation ends the
+    download between two chunks; what is in the slot stays.
     """
     if pin is None:
         raise StagingUnavailableError("this build has no `.myownmesh-rev`, so it does not know which release to fetch")
     try:
-        bundler = importlib.import_module("mesh_bundler.stage")
-        ensure = bundler.ensure_for_app
-    except (ImportError, AttributeError):
+        bundler: Any = importlib.import_module(bundler_name)
+    except ImportError:
         raise StagingUnavailableError("the bundler is not part of this installation") from None
+    stopped = threading.Event()
+    tell = _Teller(report)
+    request = bundler.EnsureRequest(
+        dest=target,
+        pin=pin,
+        env={k: v for k, v in os.environ.items() if k not in OVERRIDES},  # the supervisor has judged those already
+        on_notice=tell.notice,
+        on_progress=tell.progress,
+        cancelled=stopped.is_set,
+    )
+    report(f"no mesh daemon on this machine: fetching release {pin}")
     try:
-        staged: Path = await trio.to_thread.run_sync(ensure, target, pin, report, abandon_on_cancel=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise StagingUnavailableError(str(error)) from error
-    return staged
+        try:
+            result = await trio.to_thread.run_sync(bundler.ensure, request, abandon_on_cancel=True)
+        finally:
+            stopped.set()
+    except bundler.Refused as refusal:
+        raise StagingUnavailableError(str(refusal)) from None
+    except bundler.Cancelled:
+        raise StagingUnavailableError("the download was stopped") from None
+    if result.outcome not in ("staged", "current"):
+        raise StagingUnavailableError(f"the bundler staged nothing ({result.outcome})")
+    report(f"staged daemon {result.version or pin} at {result.slot}")
+    slot: Path = result.slot
+    return slot
+
+
+class _Teller:
+    """The bundler's callbacks as lines; they come from its thread, the lines are said in ours."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._tenth = -1
+
+    def notice(self, notice: Any) -> None:
+        if notice.level != "note":
+            self._say(str(notice.text))
+
+    def progress(self, progress: Any) -> None:
+        tenth = int((progress.fraction or 0) * 10)
+        if progress.finished or tenth > self._tenth:
+            self._tenth = tenth
+            self._say(f"{progress.asset}: {progress.text()}")
+
+    def _say(self, text: str) -> None:
+        trio.from_thread.run_sync(self._report, text)

@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import trio
+import trio.lowlevel
 import trio.testing
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class FakeDaemon:
         self.answer: dict[str, Any] = {}
         self.alive = True
         self._clients = 0
+        self._subscribing = 0
         self._subscribers: dict[str, trio.abc.Stream] = {}
         self._streams: set[trio.abc.Stream] = set()
         self.nursery: trio.Nursery | None = None
@@ -91,6 +93,8 @@ class FakeDaemon:
 
     async def emit(self, frame: dict[str, Any]) -> None:
         """Push a frame to every subscriber."""
+        while self._subscribing:
+            await trio.lowlevel.checkpoint()
         for stream in list(self._subscribers.values()):
             await _send(stream, frame)
 
@@ -162,34 +166,36 @@ class FakeDaemon:
             if operation in self.refuse:
                 texts = self.refuse[operation]
                 raise Refusal(texts.pop(0) if texts else "refused")
-            data = self._perform(operation, request, stream)
+            data = self._perform(operation, request)
         except Refusal as refusal:
             if operation in self.refuse and not self.refuse[operation] and str(refusal) != "refused":
                 del self.refuse[operation]
             await _send(stream, {"ok": False, "error": str(refusal)})
         else:
+            subscribes = operation == "events_subscribe" and "client_id" in data
+            self._subscribing += subscribes
             await _send(stream, {"ok": True, "data": data})
+            if subscribes:
+                self._subscribing -= 1
+                self._subscribers[data["client_id"]] = stream  # behind the answer, as the reference does
 
     # --- operations -------------------------------------------------------------------------------------------------
 
-    def _perform(self, operation: str, request: dict[str, Any], stream: trio.abc.Stream) -> Any:
+    def _perform(self, operation: str, request: dict[str, Any]) -> Any:
         if operation in self.answer:
             answer = self.answer[operation]
             return answer(request) if callable(answer) else answer
         handler = getattr(self, f"_op_{operation}", None)
         if handler is None:
             raise Refusal(f"parse: unknown variant `{operation}`, expected one of `status` at line 1 column 9")
-        if operation == "events_subscribe":
-            return handler(request, stream)
         return handler(request)
 
     def _op_status(self, _: Any) -> Any:
         return {"version": self.version, "device_id": f"{DEVICE_A}-0A1B2", "joined_networks": self.joined}
 
-    def _op_events_subscribe(self, _: Any, stream: trio.abc.Stream) -> Any:
+    def _op_events_subscribe(self, _: Any) -> Any:
         client_id = f"c{self._clients}"
         self._clients += 1
-        self._subscribers[client_id] = stream
         return {"subscribed": True, "client_id": client_id}
 
     def _op_config_show(self, _: Any) -> Any:

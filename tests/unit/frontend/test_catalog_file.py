@@ -1,0 +1,130 @@
+"""The app's configuration on disk: never lost, never half written, repaired where older builds damaged it."""
+
+from __future__ import annotations
+
+import json
+import random
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from myownllm.catalog.file import CatalogFile
+from myownllm.catalog.network import SavedNetwork
+from myownllm.errors import HomeError, NetworkIdError
+from myownllm.files import FileLock, lock_holder_note
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = 1_780_000_000_000
+
+
+def catalog(path: Path) -> CatalogFile:
+    return CatalogFile(path / "config.json", now_ms=lambda: NOW, rng=random.Random(1))
+
+
+def content(path: Path) -> Any:
+    return json.loads((path / "config.json").read_text(encoding="utf-8"))
+
+
+def add(file: CatalogFile, handle: str) -> None:
+    file.mutate(lambda c: c.add_network(SavedNetwork(file.mint_id(), handle), activate=True))
+
+
+def test_no_file_is_an_empty_catalog_and_reading_creates_none(tmp_path: Path) -> None:
+    assert catalog(tmp_path).load().catalog.networks == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_change_is_private_pretty_and_keeps_the_rest_of_the_file(tmp_path: Path) -> None:
+    before = {"web_search": {"k": 1}, "cloud_mesh": {"networks": [], "future": [1]}, "api": {"port": 9}}
+    (tmp_path / "config.json").write_text(json.dumps(before))
+    add(catalog(tmp_path), "home")
+    after = content(tmp_path)
+    assert after["web_search"] == {"k": 1}
+    assert after["api"] == {"port": 9}
+    assert after["cloud_mesh"]["future"] == [1]
+    assert after["cloud_mesh"]["networks"][0]["network_id"] == "home"
+    assert stat.S_IMODE((tmp_path / "config.json").stat().st_mode) == 0o600
+    assert (tmp_path / "config.json").read_text().startswith('{\n  "')
+
+
+def test_handles_are_saved_normalised_and_bad_ones_refused(tmp_path: Path) -> None:
+    file = catalog(tmp_path)
+    add(file, "  Home-Mesh ")
+    assert content(tmp_path)["cloud_mesh"]["networks"][0]["network_id"] == "home-mesh"
+    with pytest.raises(NetworkIdError):
+        add(file, "a b")
+    assert len(content(tmp_path)["cloud_mesh"]["networks"]) == 1
+
+
+def test_a_corrupt_file_is_set_aside_and_the_last_good_one_used(tmp_path: Path) -> None:
+    file = catalog(tmp_path)
+    add(file, "home")
+    (tmp_path / "config.json").write_text('{"cloud_mesh": {"netw')
+    stored = file.load()
+    assert [n.network_id for n in stored.catalog.networks] == ["home"]
+    assert (tmp_path / f"config.json.corrupt-{NOW}").read_text() == '{"cloud_mesh": {"netw'
+    assert f"config.json.corrupt-{NOW}" in stored.notices[0]
+    assert file.load().notices == ()
+
+
+def test_a_corrupt_file_without_backup_gives_defaults(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(b"\xff\xfe")
+    stored = catalog(tmp_path).load()
+    assert stored.catalog.networks == ()
+    assert "defaults" in stored.notices[0]
+
+
+def test_an_unreadable_file_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(HomeError, match="cannot read"):
+        catalog(tmp_path).load()
+
+
+def test_a_file_that_the_daemon_overwrote_is_recovered_and_its_one_network_selected(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"version": 3, "daemon": {}, "networks": [{"id": "net-1", "network_id": "one"}]})
+    )
+    stored = catalog(tmp_path).load()
+    assert stored.catalog.active is not None
+    assert stored.catalog.active.network_id == "one"
+    assert set(content(tmp_path)) == {"cloud_mesh"}
+
+
+def test_the_signature_changes_with_the_file(tmp_path: Path) -> None:
+    file = catalog(tmp_path)
+    seen = {file.signature()}
+    for handle in ("one", "two"):
+        add(file, handle)
+        seen.add(file.signature())
+    assert len(seen) == 3
+
+
+def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from myownllm.catalog.file import CatalogFile;"
+        "from myownllm.catalog.network import SavedNetwork;"
+        "f = CatalogFile(Path(sys.argv[1]));"
+        "add = lambda i: f.mutate(lambda c: c.add_network(SavedNetwork(f.mint_id(), f'net-{sys.argv[2]}-{i}')));"
+        "[add(i) for i in range(10)]"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "config.json"), str(n)]) for n in range(3)
+    ]
+    assert [w.wait() for w in writers] == [0, 0, 0]
+    assert len(content(tmp_path)["cloud_mesh"]["networks"]) == 30
+
+
+def test_a_lock_names_its_holder_only_while_it_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "app.lock"
+    assert lock_holder_note(path) is None
+    lock = FileLock(path)
+    assert lock.try_acquire({"pid": 7})
+    assert lock_holder_note(path) == {"pid": 7}
+    assert not FileLock(path).try_acquire()
+    lock.release()
+    assert lock_holder_note(path) is None

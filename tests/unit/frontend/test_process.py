@@ -1,0 +1,151 @@
+"""Real child processes that pretend to be daemons: started, heard, ended, never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from myownllm.supervisor.binaries import Candidate, Refused
+from myownllm.supervisor.inspection import Inspector
+from myownllm.supervisor.log import DaemonLog
+from myownllm.supervisor.process import LaunchError, launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+READY = 'os.write(int(os.environ["MYOWNMESH_READY_FD"]), b\'{"ready":true,"pid":1}\\n\')'
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], Path]:
+    def write(body: str) -> Path:
+        path = tmp_path / f"myownmesh-{len(list(tmp_path.iterdir()))}"
+        path.write_text(f"#!{sys.executable} -IS\nimport os, sys, time, signal\n{textwrap.dedent(body)}\n")
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_readiness_environment_and_polite_end(program: Callable[[str], Path], tmp_path: Path) -> None:
+    binary = program(
+        f"""
+        print(sys.argv[1:], os.environ["MYOWNMESH_HOME"], os.getcwd(), os.getsid(0) == os.getpid(), flush=True)
+        signal.signal(signal.SIGTERM, lambda *_: (print("bye", flush=True), sys.exit(0)))
+        {READY}
+        time.sleep(30)
+        """
+    )
+    log = DaemonLog(None)
+    async with trio.open_nursery() as nursery:
+        child = await launch(binary, tmp_path, os.environ, log, nursery)
+        with trio.fail_after(10):
+            assert (await child.ready_line())["ready"] is True
+        await child.stop()
+        assert child.exit_status == 0
+        assert child.requested_stop
+    assert child.tail() == [f"['serve'] {tmp_path} {tmp_path} True", "bye"]
+
+
+async def test_a_daemon_that_ignores_the_signal_is_killed(
+    program: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("myownllm.supervisor.process.TERMINATE_GRACE_S", 0.1)
+    binary = program(f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{READY}\ntime.sleep(30)")
+    async with trio.open_nursery() as nursery:
+        child = await launch(binary, tmp_path, os.environ, DaemonLog(None), nursery)
+        with trio.fail_after(10):
+            await child.ready_line()
+        await child.stop()
+    assert child.exit_status == -signal.SIGKILL
+    assert not is_alive(child.pid)
+
+
+async def test_an_early_end_brings_its_last_words(program: Callable[[str], Path], tmp_path: Path) -> None:
+    binary = program('print("address in use", file=sys.stderr); sys.exit(3)')
+    async with trio.open_nursery() as nursery:
+        child = await launch(binary, tmp_path, os.environ, DaemonLog(None), nursery)
+        with trio.fail_after(10):
+            assert await child.wait() == 3
+        assert child.tail() == ["address in use"]
+        await child.stop()
+
+
+async def test_what_cannot_be_executed_is_an_error_that_names_it(tmp_path: Path) -> None:
+    binary = tmp_path / "myownmesh"
+    binary.write_bytes(b"\x00\x01")
+    binary.chmod(0o755)
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(LaunchError, match=str(binary)):
+            await launch(binary, tmp_path, os.environ, DaemonLog(None), nursery)
+
+
+async def test_the_lifeline_ends_with_its_holder(program: Callable[[str], Path], tmp_path: Path) -> None:
+    """A daemon that knows the lifeline sees the end of an app that was killed."""
+    binary = program(f'{READY}\nos.read(int(os.environ["MYOWNMESH_LIFELINE_FD"]), 1)\nsys.exit(7)')
+    async with trio.open_nursery() as nursery:
+        child = await launch(binary, tmp_path, os.environ, DaemonLog(None), nursery)
+        with trio.fail_after(10):
+            await child.ready_line()
+            assert child.exit_status is None
+            assert child._lifeline is not None
+            os.close(child._lifeline)
+            child._lifeline = None
+            assert await child.wait() == 7
+        await child.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('print("myownmesh 0.3.8")', "0.3.8"),
+        ('print("myownmesh 0.3.7")', "reports 0.3.7"),
+        ('print("somethingelse 0.3.8")', "wrong_program"),
+        ("sys.exit(2)", "exit_status"),
+        ('sys.stdout.write("x" * 100000)', "output_too_large"),
+        ('assert os.environ["HOME"] == os.environ["MYOWNMESH_HOME"]; print("myownmesh 0.3.8")', "0.3.8"),
+        ('print("myownmesh 0.3.8" if sys.argv[1:] == ["--version"] else "no")', "0.3.8"),
+    ],
+)
+async def test_versions_are_read_from_the_program(program: Any, body: str, expected: str) -> None:
+    found = await Inspector("v0.3.8").version_of(Candidate(program(body), "bundled", "test"))
+    assert expected in (found.reason if isinstance(found, Refused) else found)
+
+
+async def test_a_program_that_hangs_is_not_waited_for(
+    program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("myownllm.supervisor.inspection.PROBE_TIMEOUT_S", 0.3)
+    found = await Inspector("v0.3.8").version_of(Candidate(program("time.sleep(30)"), "path", "test"))
+    assert isinstance(found, Refused)
+    assert "timeout" in found.reason
+
+
+async def test_an_override_is_somebodys_decision(program: Callable[[str], Path]) -> None:
+    candidate = Candidate(program('print("myownmesh 0.0.1")'), "override", "$MYOWNLLM_MESH_BIN")
+    assert await Inspector("v0.3.8").version_of(candidate) == "0.0.1"
+    odd = Candidate(program("sys.exit(1)"), "override", "$MYOWNLLM_MESH_BIN")
+    assert await Inspector("v0.3.8").version_of(odd) == "unknown"
+
+
+async def test_the_same_file_is_asked_once(program: Callable[[str], Path], tmp_path: Path) -> None:
+    binary = program(f'open("{tmp_path}/asked", "a").write("x"); print("myownmesh 0.3.8")')
+    inspector = Inspector("v0.3.8")
+    for _ in range(3):
+        await inspector.version_of(Candidate(binary, "path", "test"))
+    assert (tmp_path / "asked").read_text() == "x"

@@ -1,0 +1,370 @@
+"""Lines, streams, ids, versions, health and the supervisor's file rules, each as statements about small values."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myownllm import effects, health, ids, phases, streams, versions, wire
+from myownllm.errors import HomeError, MeshError, PeerSelectorError
+from myownllm.home import SOCKET_PATH_MAX_BYTES, AppHome, check_socket_path
+from myownllm.peers import peer_entry, ui_status
+from myownllm.supervisor import binaries
+from myownllm.supervisor.log import DaemonLog, clean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+# --- wire -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"").replace(b"\r", b""))), st.integers(1, 7))
+def test_lines_come_out_as_they_went_in_however_they_are_cut(lines: list[bytes], step: int) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    buffer = wire.LineBuffer()
+    out: list[bytes] = []
+    for i in range(0, len(data), step):
+        out += buffer.feed(data[i : i + step])
+    assert out == lines
+    assert buffer.rest() == b""
+
+
+def test_a_line_without_end_is_an_error_not_memory() -> None:
+    buffer = wire.LineBuffer(limit=100)
+    buffer.feed(b"x" * 100)
+    with pytest.raises(MeshError, match="more than 100 bytes"):
+        buffer.feed(b"x")
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (b"garbage", "protocol"),
+        (b"[]", "protocol"),
+        (b'{"ok":1}', "protocol"),
+        (b"\xff", "protocol"),
+        (b'{"ok":false}', "daemon_error"),
+        (b'{"ok":false,"error":null}', "daemon_error"),
+    ],
+)
+def test_answers_that_are_none(line: bytes, kind: str) -> None:
+    with pytest.raises(MeshError) as raised:
+        wire.answer_data(line)
+    assert raised.value.kind == kind
+
+
+def test_missing_data_is_null_and_unknown_members_are_ignored() -> None:
+    assert wire.answer_data(b'{"ok":true}') is None
+    assert wire.answer_data(b'{"ok":true,"data":{"a":1},"more":2}') == {"a": 1}
+    with pytest.raises(MeshError, match=r"^\(no error\)$"):
+        wire.answer_data(b'{"ok":false}')
+
+
+def test_payloads_that_no_frame_can_carry_are_refused_before_anything_is_sent() -> None:
+    wire.request_line("rpc_call", {"payload": "x" * 63_998})
+    for member in ("payload", "ok"):
+        with pytest.raises(MeshError, match=r"payload too large for one mesh frame \(64001 bytes\)"):
+            wire.request_line("rpc_call", {member: "x" * 63_999})
+    with pytest.raises(MeshError, match="method name"):
+        wire.request_line("rpc_call", {"method": "m" * 257})
+    with pytest.raises(MeshError, match="not JSON"):
+        wire.request_line("rpc_call", {"payload": "\ud800"})
+
+
+@given(JSON)
+def test_any_json_is_a_frame_or_ignored(value: Any) -> None:
+    wire.parse_frame(value if isinstance(value, dict) else {"kind": value})
+
+
+@given(st.sampled_from(["event", "lagged", "rpc_inbound", "rpc_call_stream_chunk", "rpc_call_stream_end",
+                        "channel_inbound", "handler_displaced", "other"]), st.dictionaries(
+    st.sampled_from(["network", "from", "request_id", "method", "payload", "streaming", "event", "skipped", "error",
+                     "channel", "by"]), JSON))  # fmt: skip
+def test_frames_of_every_kind_with_any_members_have_effects(kind: str, members: dict[str, Any]) -> None:
+    frame = wire.parse_frame({"kind": kind, **members})
+    for quiet, name in itertools.product((True, False), ("", "x")):
+        effects.frame_effects(frame, network="one", diag_quiet=quiet, serves=name.__eq__, listens=name.__eq__)
+
+
+@given(st.dictionaries(st.sampled_from(["event_kind", "kind", "network_id", "device_id", "level", "ts", "detail",
+                                        "message", "category", "prev", "next"]), JSON))  # fmt: skip
+def test_events_with_any_members_have_effects(event: dict[str, Any]) -> None:
+    frame = wire.parse_frame({"kind": "event", "event": {**event, "network_id": "one"}})
+    effects.frame_effects(frame, network="one", diag_quiet=False, serves=lambda _: True, listens=lambda _: True)
+
+
+@given(st.dictionaries(st.text(), JSON), JSON)
+def test_any_peer_record_can_be_shown(record: dict[str, Any], status: Any) -> None:
+    peer_entry({**record, "status": status, "capabilities": record}).to_json()
+    ui_status({**record, "status": status})
+
+
+@given(st.text())
+def test_any_phase_can_be_shown(word: str) -> None:
+    phase, status = phases.from_daemon(word)
+    assert phases.pill_text("home", phase)
+    assert status in ("off", "connecting", "online")
+
+
+# --- streams --------------------------------------------------------------------------------------------------------
+
+
+def chunk(n: int, request_id: str = "s") -> wire.StreamChunk:
+    return wire.StreamChunk(request_id, n)
+
+
+def test_frames_that_overtake_the_answer_come_first_and_in_order() -> None:
+    book = streams.StreamBook()
+    assert book.receive(chunk(1), 0.0) is None
+    assert book.receive(chunk(9, "other"), 0.0) is None
+    stream = book.register("s", 1.0)
+    assert book.receive(chunk(2), 1.0) is stream
+    book.receive(wire.StreamEnd("s", None), 1.0)
+    book.receive(chunk(3), 1.0)
+    assert list(stream.frames) == [chunk(1), chunk(2), wire.StreamEnd("s", None)]
+    assert stream.ended
+
+
+def test_early_frames_are_kept_five_seconds_and_256_at_most() -> None:
+    book = streams.StreamBook()
+    book.receive(chunk(1), 0.0)
+    assert list(book.register("s", 5.1).frames) == []
+    for n in range(300):
+        book.receive(chunk(n, "t"), 10.0)
+    assert len(book.register("t", 10.0).frames) == 256
+
+
+def test_a_slow_reader_loses_its_stream_not_the_memory() -> None:
+    book = streams.StreamBook()
+    stream = book.register("s", 0.0)
+    for n in range(1000):
+        book.receive(chunk(n), 0.0)
+    assert stream.overflowed
+    assert len(stream.frames) == 256
+
+
+# --- ids ------------------------------------------------------------------------------------------------------------
+
+ANNA = peer_entry({"device_id": "abcd" + "a" * 48, "label": "Anna"})
+ANTON = peer_entry({"device_id": "abce" + "b" * 48, "label": "Anton"})
+TWIN = peer_entry({"device_id": "zzzz" + "c" * 48, "label": "anton"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ANNA.device_pubkey,
+        f"{ANNA.device_pubkey}-{ids.device_suffix(ANNA.device_pubkey)}",
+        ids.short_display(ANNA.device_pubkey, ids.device_suffix(ANNA.device_pubkey)),
+        ids.short_display(ANNA.device_pubkey, ids.device_suffix(ANNA.device_pubkey)).replace("…", "..."),
+        "abcda",
+        "Anna",
+        "anna",
+        " Anna ",
+    ],
+)
+def test_a_peer_may_be_named_in_every_way_that_a_screen_shows(text: str) -> None:
+    assert ids.select_peer(text, [ANNA, ANTON, TWIN]) is ANNA
+
+
+def test_an_exact_label_wins_over_one_in_other_letters() -> None:
+    assert ids.select_peer("anton", [ANNA, ANTON, TWIN]) is TWIN
+
+
+@pytest.mark.parametrize(("text", "says"), [("ANTON", "means 2 devices"), ("nobody", "known here"), ("abc", "known")])
+def test_what_names_no_single_peer_is_refused_with_the_choices(text: str, says: str) -> None:
+    with pytest.raises(PeerSelectorError, match=says) as raised:
+        ids.select_peer(text, [ANNA, ANTON, TWIN])
+    assert "Anton" in str(raised.value)
+
+
+def test_without_peers_the_refusal_says_so() -> None:
+    with pytest.raises(PeerSelectorError, match="no device has been seen"):
+        ids.select_peer("x", [])
+
+
+# --- versions and binaries ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (b"", "empty_output"),
+        (b"\nmyownmesh 0.3.8\n", "blank_first_line"),
+        (b"warning: x\nmyownmesh 0.3.8\n", "wrong_program"),
+        (b"myownmesh\n", "unparsable"),
+        (b"myownmesh 0.3\n", "unparsable"),
+        (b"myownmesh 0.3.8 extra\n", "unparsable"),
+        (b"\xff", "not_utf8"),
+        (b"myownmesh 0.3.8" + b" " * 5000, "output_too_large"),
+    ],
+)
+def test_unreadable_versions_name_their_reason(output: bytes, reason: str) -> None:
+    with pytest.raises(versions.VersionUnreadableError, match=reason):
+        versions.read_version_output(output)
+
+
+def test_readable_versions() -> None:
+    assert versions.read_version_output(b"myownmesh 0.3.8\r\nmore\n") == "0.3.8"
+    assert versions.read_version_output(b"myownmesh v0.3.8 (abc 2026)\n") == "0.3.8"
+
+
+@pytest.mark.parametrize(
+    ("source", "version", "fits"),
+    [
+        ("override", "0.0.1", True),
+        ("bundled", "0.3.8", True),
+        ("bundled", "0.3.7", False),
+        ("path", "0.4.0", True),
+        ("path", "0.3.7", False),
+        ("development", "0.3.8", True),
+        ("development", "0.4.0", False),
+    ],
+)
+def test_only_versions_that_fit_the_pin_are_started(source: Any, version: str, fits: bool, tmp_path: Path) -> None:
+    candidate = binaries.Candidate(tmp_path / "myownmesh", source, "test")
+    problem = binaries.version_problem(candidate, version, "v0.3.8")
+    assert (problem is None) is fits
+    if problem is not None:
+        for part in (version, "v0.3.8", "MYOWNLLM_MESH_BIN", str(candidate.path)):
+            assert part in problem
+
+
+def test_overrides_come_first_and_each_file_counts_once(tmp_path: Path) -> None:
+    for name in ("app", "bin", "own"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "myownmesh").write_text("#!/bin/sh\n")
+    (tmp_path / "link").symlink_to(tmp_path / "bin")
+    environ = {
+        "MYOWNLLM_MESH_BIN": str(tmp_path / "own" / "myownmesh"),
+        "MYOWNMESH_BIN": str(tmp_path / "missing"),
+        "PATH": f"{tmp_path}/link:{tmp_path}/bin:{tmp_path}/nowhere",
+    }
+    found = binaries.collect(environ, tmp_path / "app", None, "x86_64-unknown-linux-gnu")
+    assert [(c.source, str(c.path.relative_to(tmp_path))) for c in found] == [
+        ("override", "own/myownmesh"),
+        ("override", "missing"),
+        ("bundled", "app/myownmesh"),
+        ("path", "link/myownmesh"),
+    ]
+    assert binaries.file_problem(found[1].path) == "does not exist"
+    assert binaries.file_problem(found[2].path) == "is not executable"
+
+
+# --- homes ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_daemon_never_shares_the_directory_of_the_apps_configuration(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    for own in (tmp_path, tmp_path / "link"):
+        with pytest.raises(HomeError, match=r"config\.json"):
+            AppHome.at(tmp_path, tmp_path / "shared", own)
+
+
+def test_a_pinned_socket_is_found_where_it_is(tmp_path: Path) -> None:
+    home = AppHome.from_environment({"MYOWNLLM_HOME": f" {tmp_path}/app "}, tmp_path)
+    assert home.own_socket == tmp_path / "app" / ".myownmesh" / "daemon.sock"
+    home.prepare()
+    (home.own_daemon / "config.json").write_text('{"daemon": {"control_socket": "/run/x.sock"}}')
+    assert str(home.own_socket) == "/run/x.sock"
+    assert home.shared_socket == tmp_path / ".myownmesh" / "daemon.sock"
+    assert AppHome.from_environment({"MYOWNMESH_HOME": "/m"}, tmp_path).shared_socket.as_posix() == "/m/daemon.sock"
+
+
+def test_sockets_that_cannot_be_are_refused_in_time(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="MYOWNLLM_HOME"):
+        check_socket_path(tmp_path / ("x" * SOCKET_PATH_MAX_BYTES))
+    with pytest.raises(HomeError, match="is a directory"):
+        check_socket_path(tmp_path)
+
+
+# --- log ------------------------------------------------------------------------------------------------------------
+
+
+def test_log_lines_are_clean_bounded_and_without_secrets(tmp_path: Path) -> None:
+    assert clean(b"\x1b[31mred\x1b[0m \x07bell") == "red �bell"
+    assert "hunter2" not in clean(b'turn credential: "hunter2", token=hunter2 password = hunter2')
+    assert len(clean(b"x" * 100_000)) == 8192
+    log = DaemonLog(tmp_path / "daemon.log")
+    log.feed(b"one\ntw")
+    log.feed(b"o\nthree")
+    log.flush()
+    assert log.tail(2) == ["two", "three"]
+    assert (tmp_path / "daemon.log").read_text() == "one\ntwo\nthree\n"
+    DaemonLog(tmp_path).feed(b"a directory is no log file, and nobody minds\n")
+
+
+# --- health ---------------------------------------------------------------------------------------------------------
+
+WELL = health.Facts(
+    handle="Home",
+    network_id="home",
+    app_running=True,
+    daemon={"version": "0.3.8", "joined_networks": ["home"], "home": "/h"},
+    pin="v0.3.8",
+    phase="active",
+    peers=(("active", False),),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stop"),
+    [
+        ({}, None),
+        ({"phase": "alone", "peers": ()}, None),
+        ({"home_problem": "cannot read"}, "home_unusable"),
+        ({"network_id": None}, "no_active_network"),
+        ({"daemon": None, "app_running": False, "daemon_binary": None}, "no_daemon_binary"),
+        ({"daemon": None, "app_running": False, "daemon_binary": "/b"}, "daemon_not_running"),
+        ({"daemon": None}, "daemon_not_running"),
+        ({"daemon": None, "socket_problem": "too long"}, "socket_unusable"),
+        ({"daemon": {"version": "0.3.8", "joined_networks": []}}, "network_not_joined"),
+        ({"daemon": {"version": "0.3.8"}}, "network_not_joined"),
+        ({"app_running": False}, "app_not_running"),
+        ({"phase": "joining"}, "still_joining"),
+        ({"peers": (("handshaking", True),)}, "peers_unreachable"),
+        ({"peers": (("handshaking", True), ("active", False))}, None),
+    ],
+)
+def test_health_names_the_stop(changes: dict[str, Any], stop: str | None) -> None:
+    import attrs
+
+    findings = health.examine(attrs.evolve(WELL, **changes))
+    stops = [f.name for f in findings if f.severity == "stop"]
+    assert stops == ([] if stop is None else [stop])
+    assert health.exit_status(findings) == (0 if stop is None else health.EXIT_CODES[stop])
+    assert all(f.text for f in findings)
+
+
+def test_the_seeds_symptom_has_a_name() -> None:
+    import attrs
+
+    facts = attrs.evolve(WELL, daemon={"version": "0.3.8", "joined_networks": []})
+    assert "healthy but has not joined 'Home'" in health.examine(facts)[0].text
+
+
+def test_health_notes_what_is_worth_knowing() -> None:
+    import attrs
+
+    facts = attrs.evolve(
+        WELL,
+        daemon={"version": "0.3.7", "joined_networks": ["home"]},
+        peers=(("pending_approval", False), ("pending_remote", False)),
+    )
+    names = [f.name for f in health.examine(facts)]
+    assert names == ["daemon_older_than_pin", "waiting_for_approval", "waiting_for_remote", "healthy"]
