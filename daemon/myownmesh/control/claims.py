@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from msgspec import Struct
 
 from myownmesh.control.answers import pushed
+from myownmesh.control.clients import Client
 from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from myownmesh.control.clients import Client
     from myownmesh.mesh.network import Network
     from myownmesh.mesh.rpc import InboundCall
 
@@ -24,8 +24,7 @@ MAX_METHODS_PER_NETWORK = 4096
 """Claimed or once claimed; the latter are remembered to tell callers that their owner is gone."""
 
 
-@frozen(eq=False)
-class Claim:
+class Claim(Struct, frozen=True, eq=False):
     client: Client
     alias: str
     """The network as the client named it."""
@@ -33,8 +32,7 @@ class Claim:
     streaming: bool
 
 
-@define(eq=False)
-class _Method:
+class _Method(Struct, eq=False):
     """One method of one network that has been claimed at least once."""
 
     claim: Claim

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from myownmesh.control.client_id import client_name
 from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 MAX_STREAMS_PER_CLIENT = 1024
 """Stream calls that one client may have under way."""
@@ -29,13 +30,12 @@ class Sink(Protocol):
         ...
 
 
-@define(eq=False)
-class Client:
+class Client(Struct, eq=False):
     """One event connection."""
 
     number: int
     sink: Sink
-    streams: dict[str, Callable[[], None]] = field(factory=dict)
+    streams: dict[str, Callable[[], None]] = field(default_factory=dict)
     """Stream calls under way: request id → cancel."""
     gone: bool = False
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from msgspec import Struct, field
 
 from myownmesh.control import answers
 from myownmesh.control.claims import Claims
@@ -22,7 +23,6 @@ from myownmesh.engine.events import event_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from myownmesh.control.clients import Client, Sink
     from myownmesh.engine.events import MeshEvent
@@ -31,15 +31,14 @@ if TYPE_CHECKING:
     from myownmesh.protocol.ids import Rng
 
 
-@frozen(kw_only=True)
-class About:
+class About(Struct, frozen=True, kw_only=True):
     """What `status` says about this process (spec 05 §7.1)."""
 
     version: str
     instance: str
     """16 hex digits, new at each start: tells a restarted daemon from the one that was."""
     home: Path
-    pid: int = field(factory=os.getpid)
+    pid: int = field(default_factory=os.getpid)
 
 
 class Control:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
-from attrs import define
+from msgspec import Struct
 
 from myownmesh.control.answers import payload_text, text
+from myownmesh.control.clients import Client
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.rpc import InboundCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +18,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from myownmesh.control.claims import Claim
-    from myownmesh.control.clients import Client
     from myownmesh.mesh.network import Network
-    from myownmesh.mesh.rpc import InboundCall
 
 OWNER_GONE = "handler owner client disconnected"
 DROPPED = "IPC handler dropped without responding"
@@ -27,8 +27,7 @@ FORGOTTEN_AFTER_S = 6 * 3600.0
 """A call whose client neither answers nor leaves. Far above what any caller waits; only there so that nothing leaks."""
 
 
-@define(eq=False)
-class _Pending:
+class _Pending(Struct, eq=False):
     handed_id: str
     """The id that clients use: the caller's own unless that was taken."""
     call: InboundCall

@@ -8,7 +8,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,7 @@ def peer_uid(sock: socket.socket) -> int | None:
     return None
 
 
-@frozen(kw_only=True)
-class PeerPolicy:
+class PeerPolicy(Struct, frozen=True, kw_only=True):
     """Who may use the socket besides root."""
 
     any_local_user: bool = False

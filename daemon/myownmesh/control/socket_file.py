@@ -8,14 +8,13 @@ import shutil
 import socket
 import stat
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from myownmesh.control.peer_check import PeerPolicy
 
 MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
@@ -33,8 +32,7 @@ class ControlSocketError(Exception):
     """There can be no control socket at this path; the text says why and what to do."""
 
 
-@frozen
-class BoundSocket:
+class BoundSocket(Struct, frozen=True, eq=False):
     """A listening socket and the file that it owns."""
 
     socket: socket.socket

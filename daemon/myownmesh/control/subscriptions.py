@@ -6,40 +6,37 @@ subscriber. Subscriptions outlive a network that is left, like claims.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from myownmesh.control.answers import payload_text, text
+from myownmesh.control.clients import Client
 from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from msgspec import Raw
 
-    from myownmesh.control.clients import Client
     from myownmesh.mesh.network import Network
 
 MAX_CHANNELS_PER_NETWORK = 4096
 
 
-@define(eq=False)
-class _Subscriber:
+class _Subscriber(Struct, eq=False):
     client: Client
     alias: str
     head: bytes
     """The frame up to the sender's id, with the network as this client named it."""
 
 
-@define(eq=False)
-class _Pump:
+class _Pump(Struct, eq=False):
     """Delivers one channel of one network to its subscribers."""
 
     channel: str
     middle: bytes
     """The frame between the sender's id and the payload."""
-    subscribers: dict[Client, _Subscriber] = field(factory=dict)
+    subscribers: dict[Client, _Subscriber] = field(default_factory=dict)
     stop: Callable[[], None] | None = None
 
     def deliver(self, peer: str, payload: Raw) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from attrs import evolve
+from msgspec.structs import replace
 
 from integration.control.harness import PATIENCE_S, connect_blocking, serving
 from myownmesh.engine.events import PeerSighted
@@ -432,7 +432,7 @@ async def test_running_out_of_descriptors_is_waited_out(
     async with serving() as server:
         assert server.server._bound is not None
         listener = ExhaustedListener(server.server._bound.socket, times=3)
-        server.server._bound = evolve(server.server._bound, socket=listener)  # type: ignore[arg-type]
+        server.server._bound = replace(server.server._bound, socket=listener)
         assert await (await server.connect()).is_open()
         assert listener.times == 0
         assert caplog.text.count("Too many open files") == 3, "paused in between instead of spinning"
