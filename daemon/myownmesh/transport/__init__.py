@@ -8,6 +8,7 @@ What the rest of the daemon uses:
   factory.
 - `open_threaded_factory()` — for an embedder under plain `trio.run`: runs the loop in a helper thread and yields a
   factory whose callbacks arrive on trio's thread.
+- `self_test(factory)` — opens, restarts and closes a link to ourselves.
 
 Importing this package imports neither trio nor WebRTC; each name is loaded when it is first used.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from myownmesh.transport.checking import SelfTestFailed, SelfTestReport, self_test
     from myownmesh.transport.guest import run as run_guest
     from myownmesh.transport.loading import load_webrtc
     from myownmesh.transport.session import (
@@ -31,17 +33,23 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_FRAME_BYTES",
     "IceServer",
+    "SelfTestFailed",
+    "SelfTestReport",
     "Session",
     "SessionFactory",
     "SessionNotOpen",
     "load_webrtc",
     "open_threaded_factory",
     "run_guest",
+    "self_test",
 ]
 
 _WHERE = {
     "MAX_FRAME_BYTES": ("session", "MAX_FRAME_BYTES"),
     "IceServer": ("session", "IceServer"),
+    "SelfTestFailed": ("checking", "SelfTestFailed"),
+    "SelfTestReport": ("checking", "SelfTestReport"),
+    "self_test": ("checking", "self_test"),
     "Session": ("session", "Session"),
     "SessionFactory": ("session", "SessionFactory"),
     "SessionNotOpen": ("session", "SessionNotOpen"),

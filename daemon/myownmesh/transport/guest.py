@@ -69,7 +69,10 @@ def run(async_fn: Callable[..., Awaitable[T]], *args: Any) -> T:
         _finish_tasks(loop)
     finally:
         asyncio.set_event_loop(None)
-        loop.close()
+        try:
+            loop.close()
+        except OSError as error:  # uvloop, when something has left a socket open; the result must not suffer
+            logger.debug("the loop did not close cleanly: %s", error)
     return outcome.unwrap()
 
 

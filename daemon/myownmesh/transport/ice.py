@@ -149,10 +149,12 @@ class Generation(aioice.Connection):
         jobs += [asyncio.create_task(self._gather_relayed(server, resolver, on_candidate)) for server in turn_servers]
         if not jobs:
             return
-        _, pending = await asyncio.wait(jobs, timeout=GATHER_SECONDS)
-        for job in pending:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        try:
+            await asyncio.wait(jobs, timeout=GATHER_SECONDS)
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)  # what failed is only a candidate less
 
     async def _gather_reflexive(
         self, protocol: StunProtocol, server: StunServer, resolver: Resolver, on_candidate: Callable[[str], None]

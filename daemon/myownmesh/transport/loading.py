@@ -7,6 +7,7 @@ while the control socket already answers.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,6 +16,11 @@ from myownmesh.transport.lean_imports import without_media
 
 if TYPE_CHECKING:
     from myownmesh.transport.aiortc_factory import AiortcFactory
+
+logger = logging.getLogger(__name__)
+
+PINNED = {"aiortc": "1.16.0", "aioice": "0.13.0"}
+"""Releases whose private parts `ice` and `sctp` were written against (also in pyproject.toml)."""
 
 
 class GuestFactory:
@@ -37,9 +43,13 @@ class GuestFactory:
 def import_backend() -> type[AiortcFactory]:
     """Import the backend now; any thread."""
     with without_media():
-        import aiortc.rtcsctptransport  # noqa: F401 - under the stub
+        import aioice
+        import aiortc
 
         from myownmesh.transport.aiortc_factory import AiortcFactory
+    found = {"aiortc": aiortc.__version__, "aioice": aioice.__version__}
+    if found != PINNED:
+        logger.warning("WebRTC libraries are %s, not the pinned %s; see `myownmesh version --self-test`", found, PINNED)
     return AiortcFactory
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
+from integration.transport.loops import on_loop
 from integration.transport.pairs import End, guest_test
 from myownmesh.engine.links import (
     ChannelClosed,
@@ -26,20 +26,7 @@ with without_media():
     import aiortc
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from myownmesh.transport.session import SessionFactory
-
-T = TypeVar("T")
-
-
-async def on_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run an asyncio coroutine from trio."""
-    done = trio.Event()
-    task = asyncio.ensure_future(coroutine)
-    task.add_done_callback(lambda _: done.set())
-    await done.wait()
-    return task.result()
 
 
 class Stock:
