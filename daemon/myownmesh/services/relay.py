@@ -14,6 +14,7 @@ import trio
 from myownmesh.services.relay_hub import TOO_MANY_CONNECTIONS, Hub, Limits
 from myownmesh.signaling.jsontext import compact_json
 from myownmesh.signaling.nostr import NostrKey
+from myownmesh.signaling.pacing import seconds_until
 from myownmesh.signaling.websocket import LINK_ERRORS, Socket, receive_upgrade
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class RelayServer:
             now = self._now()
             self._hub.handle_timer(now.mono, now.wall_ms // 1000)
             due = self._hub.next_timer()
-            with trio.move_on_after(float("inf") if due is None else max(0.0, due - now.mono)):
+            with trio.move_on_after(seconds_until(due, now.mono)):
                 await self._timers_changed.wait()
 
     async def _run_heartbeat_log(self) -> None:

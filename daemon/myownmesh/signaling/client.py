@@ -10,7 +10,7 @@ import trio
 
 from myownmesh.protocol.signals import InboundSignal
 from myownmesh.signaling.nostrroom import NostrRoom
-from myownmesh.signaling.pacing import Backoff
+from myownmesh.signaling.pacing import Backoff, seconds_until
 from myownmesh.signaling.relays import (
     FALLBACK_POLL_S,
     FallbackAction,
@@ -102,7 +102,7 @@ class NostrSignaling:
 
     async def _run_ticker(self) -> None:
         while (due := self._room.next_tick()) is not None:
-            with trio.move_on_after(max(0.0, due - self._now().mono)):
+            with trio.move_on_after(seconds_until(due, self._now().mono)):
                 await self._tick_changed.wait()
             self._room.handle_tick(self._now())
 

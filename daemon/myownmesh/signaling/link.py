@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from myownmesh.signaling.pacing import seconds_until
 from myownmesh.signaling.websocket import LINK_ERRORS, dial
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class RelayLink:
             for text in link.take_output(now):
                 await socket.send(text)
             timer = link.next_timer(now.mono)
-            with trio.move_on_after(float("inf") if timer is None else max(0.0, timer - self._now().mono)):
+            with trio.move_on_after(seconds_until(timer, self._now().mono)):
                 await wake.wait()
 
 

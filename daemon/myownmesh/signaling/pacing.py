@@ -6,6 +6,7 @@ import hashlib
 
 ANNOUNCE_FIRST_WAIT_MS = 30_000
 ANNOUNCE_WAIT_MS = 120_000
+_ROUNDING_S = 0.001
 _RECONNECT_CEILING_S = 60
 _MAX_ATTEMPT = 6
 
@@ -22,6 +23,12 @@ def jittered_ms(base_ms: int, seed: str, salt: int) -> int:
 def announce_wait_ms(device_id: str, index: int) -> int:
     """Milliseconds from the index-th ticker announce to the next; index 0 is the one at the start."""
     return ANNOUNCE_FIRST_WAIT_MS if index == 0 else jittered_ms(ANNOUNCE_WAIT_MS, device_id, index)
+
+
+def seconds_until(due: float | None, now: float) -> float:
+    """How long to sleep so that `due` has certainly come; for ever when it is None."""
+    # A millisecond more than the difference: a sleep that rounds down would wake up too early, for ever.
+    return float("inf") if due is None else max(0.0, due - now) + _ROUNDING_S
 
 
 class Backoff:

@@ -1,0 +1,227 @@
+"""When links are dialled, redialled and given up; virtual time, no sockets."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from attrs import frozen
+
+from myownmesh.protocol import base32
+from myownmesh.protocol.clock import Instant
+from myownmesh.protocol.signals import Announce, Leave
+from myownmesh.signaling import link
+from myownmesh.signaling.client import NostrSignaling
+from myownmesh.signaling.relays import PUBLIC_FALLBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio.testing import MockClock
+
+    from myownmesh.protocol.signals import InboundSignal
+    from myownmesh.signaling.nostrroom import NostrRoom
+    from myownmesh.signaling.websocket import RelayAddress
+
+ME = base32.encode(random.Random(1).randbytes(32))
+RELAY = "wss://relay.example"
+
+
+@frozen
+class Settings:
+    servers: tuple[str, ...] = (RELAY,)
+    redundancy: int = 5
+    denylist: tuple[str, ...] = ()
+    public_fallback: bool = True
+    listen_only: bool = False
+
+
+def virtual_clock() -> Instant:
+    return Instant(trio.current_time(), 1_700_000_000_000 + int(trio.current_time() * 1000))
+
+
+class World:
+    """Relays that serve for as long as they are told to, and the times at which they were dialled."""
+
+    def __init__(self) -> None:
+        self.serves_for: dict[str, float] = {}
+        self.dials: dict[str, list[float]] = {}
+        self.open: set[str] = set()
+        self._began = trio.current_time()
+
+    def now(self) -> float:
+        return round(trio.current_time() - self._began, 3)
+
+    def link(
+        self,
+        room: NostrRoom,
+        url: str,
+        address: RelayAddress,
+        now: Callable[[], Instant],
+        deliver: Callable[[InboundSignal], None],
+    ) -> FakeLink:
+        return FakeLink(self, room, url)
+
+
+class FakeLink:
+    def __init__(self, world: World, room: NostrRoom, url: str) -> None:
+        self._world, self._room, self._url = world, room, url
+        self.was_stable = False
+
+    async def run(self, redial: trio.Event) -> str:
+        self._world.dials.setdefault(self._url, []).append(self._world.now())
+        lifetime = self._world.serves_for.get(self._url)
+        if lifetime is None:
+            return "unreachable"
+        conversation = self._room.open_link(self._url, virtual_clock())
+        conversation.receive('["EOSE","s"]', virtual_clock())
+        self._world.open.add(self._url)
+        try:
+            with trio.move_on_after(lifetime):
+                await redial.wait()
+        finally:
+            self._world.open.discard(self._url)
+            self._room.close_link(conversation)
+            self.was_stable = conversation.is_stable(trio.current_time())
+        return "ended"
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+    monkeypatch.setattr(link, "RelayLink", made.link)
+    return made
+
+
+def new_client(settings: Settings | None = None) -> NostrSignaling:
+    return NostrSignaling(
+        device_id=ME,
+        network_id="office-mesh",
+        app_id="app",
+        settings=settings or Settings(),
+        now=virtual_clock,
+        rng=random.Random(1),
+    )
+
+
+async def run_for(client: NostrSignaling, seconds: float) -> None:
+    with trio.move_on_after(seconds):
+        await client.run(lambda _: None)
+
+
+async def test_waits_grow_to_a_minute_while_a_relay_is_unreachable(world: World, autojump_clock: MockClock) -> None:
+    await run_for(new_client(Settings(public_fallback=False)), 300)
+    times = world.dials[RELAY]
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    for wait, base in zip(waits, (2, 4, 8, 16, 32, 60, 60), strict=False):
+        assert base * 0.85 <= wait <= base * 1.15 + 0.002
+
+
+async def test_a_link_that_ends_soon_is_no_reason_to_dial_faster(world: World, autojump_clock: MockClock) -> None:
+    world.serves_for[RELAY] = 9.0
+    await run_for(new_client(Settings(public_fallback=False)), 60)
+    short_lived = world.dials[RELAY]
+    assert len(short_lived) == 4
+    world.dials.clear()
+    world.serves_for[RELAY] = 11.0
+    await run_for(new_client(Settings(public_fallback=False)), 60)
+    assert len(world.dials[RELAY]) == 5
+
+
+async def test_public_relays_step_in_after_twenty_seconds_and_go_when_the_primary_is_back(
+    world: World, autojump_clock: MockClock
+) -> None:
+    for url in PUBLIC_FALLBACK:
+        world.serves_for[url] = 1000.0
+    client = new_client()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, client, 200)
+        await trio.sleep(19)
+        assert world.open == set()
+        await trio.sleep(5)
+        assert world.open == set(PUBLIC_FALLBACK)
+        world.serves_for[RELAY] = 25.0
+        await trio.sleep(60)
+        assert world.open <= {RELAY}
+        del world.serves_for[RELAY]
+        await trio.sleep(60)
+        assert world.open == set(PUBLIC_FALLBACK)
+    assert world.open == set()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(public_fallback=False), Settings(servers=("ws://192.168.1.5:4848",))],
+    ids=["switched off", "a private relay"],
+)
+async def test_public_relays_stay_out_of_it(world: World, settings: Settings, autojump_clock: MockClock) -> None:
+    await run_for(new_client(settings), 100)
+    assert list(world.dials) == list(settings.servers)
+
+
+async def test_without_any_primary_relay_the_public_ones_serve_after_the_grace(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await run_for(new_client(Settings(redundancy=0)), 30)
+    assert set(world.dials) == set(PUBLIC_FALLBACK)
+    assert 20 <= min(min(times) for times in world.dials.values()) <= 24
+
+
+async def test_a_redial_skips_the_wait_and_starts_the_backoff_over(world: World, autojump_clock: MockClock) -> None:
+    client = new_client(Settings(public_fallback=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, client, 60)
+        await trio.sleep(20)
+        client.redial()
+        await trio.sleep(3)
+        since = [time for time in world.dials[RELAY] if time >= 20]
+        assert since[0] == 20
+        assert 21.7 <= since[1] <= 22.3
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_redial_replaces_a_link_that_serves(world: World, autojump_clock: MockClock) -> None:
+    world.serves_for[RELAY] = 1000.0
+    client = new_client(Settings(public_fallback=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, client, 60)
+        await trio.sleep(5)
+        client.redial()
+        await trio.sleep(0.1)
+        assert world.dials[RELAY] == [0, 5]
+        client.publish(Leave())
+        client.redial()
+        await trio.sleep(0.1)
+        assert world.dials[RELAY] == [0, 5]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_relay_that_is_listed_twice_is_dialled_once(world: World, autojump_clock: MockClock) -> None:
+    client = new_client(Settings(servers=(RELAY, RELAY), public_fallback=False))
+    await run_for(client, 1)
+    assert client.relays == [RELAY]
+    assert world.dials == {RELAY: [0]}
+
+
+async def test_publishing_before_and_after_running_never_fails(world: World, autojump_clock: MockClock) -> None:
+    client = new_client()
+    client.publish(Announce())
+    client.redial()
+    await run_for(client, 1)
+    client.publish(Leave())
+    assert client.admitted == []
+
+
+async def test_a_leave_stops_the_ticker(world: World, autojump_clock: MockClock) -> None:
+    world.serves_for[RELAY] = 1000.0
+    client = new_client(Settings(public_fallback=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, client, 60)
+        await trio.sleep(1)
+        assert client.admitted == [RELAY]
+        client.publish(Leave())
+        await trio.sleep(40)
+        nursery.cancel_scope.cancel()
