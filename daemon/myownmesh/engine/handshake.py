@@ -33,7 +33,7 @@ def start(core: Core, peer: Peer, opened: ChannelOpened, now: Instant) -> None:
     """The channel is open: say hello, and keep saying it until the peer has proved itself or 30 s are over."""
     peer.channel_open = True
     core.intents.clear(peer.device_id)
-    for timer in (Timer.CHANNEL_OPEN, Timer.REOFFER, Timer.GLARE_HOLD):
+    for timer in (Timer.CHANNEL_OPEN, Timer.REOFFER):
         core.timers.cancel(timer, peer.device_id)
     core.diag(now, "debug", "transport", "channel open", {"peer": peer.device_id, "state": "open"})
     if opened.local_binding is None or opened.remote_binding is None:

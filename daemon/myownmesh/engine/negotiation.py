@@ -43,7 +43,7 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     if sdp == peer.last_remote_offer:
         return  # a relay's second copy; applying one offer twice wedges a transport
     if (why := _why_rebuild(peer, sdp, now.mono)) is not None:
-        if why == "peer_rebuilt" and peer.offerer and not peer.channel_open:
+        if why == "peer_rebuilt" and _was_just_answered(peer, now.mono):
             _hold(core, peer, sdp, now)
         elif core.memories.of(device_id).may_open_link(now.mono):
             core.diag(
@@ -63,8 +63,15 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
 def hold_ended(core: Core, peer: Peer, now: Instant) -> None:
     """Our attempt came to nothing while the peer's offer waited: the peer never yields, so we do."""
     held, peer.held_offer = peer.held_offer, None
-    if held is not None and not peer.channel_open:
+    if held is None:
+        return
+    if not peer.channel_open:
         _yield(core, peer, held, now)
+        return
+    is_heard = peer.frames_in != peer.frames_at_hold or (not peer.admitted and peer.path.is_up)
+    if not is_heard and core.memories.of(peer.device_id).may_open_link(now.mono):
+        lifecycle.drop(core, peer.device_id, lifecycle.ICE_FAILED, now)
+        _take_afresh(core, peer.device_id, held, now)
 
 
 def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
@@ -87,6 +94,8 @@ def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     peer.own_offer = OwnOffer.NONE
     peer.remote_fingerprint = first_fingerprint(sdp)
     peer.held_offer = None
+    if peer.answered_at is None:
+        peer.answered_at = now.mono
     core.timers.cancel(Timer.GLARE_HOLD, device_id)
     core.timers.cancel(Timer.REOFFER, device_id)
     core.out.append(TakeAnswer(device_id, peer.epoch, sdp))
@@ -243,6 +252,12 @@ def look_closer(core: Core, peer: Peer, now: Instant) -> None:
 # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _was_just_answered(peer: Peer, mono: float) -> bool:
+    """The peer answered our offer a moment ago. An offer of another certificate is then most likely one that it gave
+    up when it answered, and that a relay was slower with; a peer that really started anew waits until that is clear."""
+    return peer.offerer and peer.answered_at is not None and mono < peer.answered_at + GLARE_HOLD_S
+
+
 def _offer_due_at(peer: Peer) -> float:
     """When the gap behind the last offer ends. Compared as a moment, never as a difference, and so by its timer too:
     of two floats `a + gap <= b` does not imply `b - a >= gap`, and a timer that is early for its own rule spins."""
@@ -269,12 +284,11 @@ def _take_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
 
 
 def _hold(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
-    """Give our own attempt its time before the peer's offer is answered (spec 04 §5.9).
-
-    That includes an offer that comes behind the answer to ours: most likely the peer gave it up when it answered, and
-    the relay was slower with it. An open channel makes it void; a peer that really started anew waits 2.5 s.
-    """
+    """Give our own attempt its time before the peer's offer is answered (spec 04 §5.9)."""
     if peer.held_offer is None:
+        peer.frames_at_hold = peer.frames_in
+        if peer.admitted:
+            keepalive.ping(core, peer, now)
         core.timers.set(Timer.GLARE_HOLD, peer.device_id, now.mono + GLARE_HOLD_S)
     peer.held_offer = sdp
 

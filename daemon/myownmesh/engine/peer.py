@@ -95,7 +95,10 @@ class Peer:
     """First line of the peer's description that is applied or being applied (spec 04 §5.4)."""
     last_remote_offer: str | None = None
     held_offer: str | None = None
-    """The peer's newest offer while ours is open and we are the lower id (spec 04 §5.9)."""
+    """The peer's newest offer, waiting while our own attempt may still succeed (spec 04 §5.9)."""
+    frames_at_hold: int = 0
+    answered_at: float | None = None
+    """When our first offer of this transport was answered."""
 
     path: PathState = PathState.NEW
     tier: Tier = STEADY
