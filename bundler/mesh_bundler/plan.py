@@ -80,6 +80,7 @@ class EnsureRequest:
     lock_timeout: float | None = None
     netrc: bool = False
     release_base: str | None = None
+    api_base: str | None = None
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     on_notice: Callable[[Notice], None] = _nothing
     on_progress: Callable[[Progress], None] = _nothing
@@ -239,6 +240,7 @@ def _feed(request: EnsureRequest, settings: Settings) -> Feed:
         repo=env.get("MYOWNMESH_REPO") or settings.repo,
         base=request.release_base or env.get("MYOWNMESH_RELEASE_BASE") or settings.release_base,
         mirrors=(*env.get("MYOWNMESH_RELEASE_MIRRORS", "").split(), *settings.mirrors),
+        api=request.api_base,
     ).checked()
 
 

@@ -111,7 +111,7 @@ class Slot:
             path.unlink(missing_ok=True)
 
     def commit(self, temp: Incoming, record: Record, marker: str | None) -> None:
-        """Put the verified temp file into the slot, then its record, then the marker."""
+        """Put the verified temp file into the slot, then the marker, then the record."""
         with files.explained(self.path):
             # First of all the marker goes: it must never vouch for a file that it was not written for.
             self.marker_path.unlink(missing_ok=True)
@@ -119,11 +119,12 @@ class Slot:
             try:
                 files.replace(temp.path, self.path)
                 files.sync_folder(self.dest)
+                if marker is not None:
+                    files.write_atomically(self.marker_path, marker.encode())
+                # The record is last: whatever a crash left undone before it, the next run does again.
                 files.replace(note, self.record_path)
             finally:
                 note.unlink(missing_ok=True)
-            if marker is not None:
-                files.write_atomically(self.marker_path, marker.encode())
             files.sync_folder(self.dest)
 
     def refresh_record(self, record: Record) -> None:
