@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from myownmesh.control.clients import Client
     from myownmesh.control.control import Control
+    from myownmesh.control.framing import Budget
     from myownmesh.control.readiness import Readiness
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Connection:
         control: Control,
         readiness: Readiness,
         nursery: trio.Nursery,
+        budget: Budget,
         on_closed: Callable[[Connection], None],
     ) -> None:
         self._socket = sock
@@ -72,6 +74,8 @@ class Connection:
         self._control = control
         self._readiness = readiness
         self._nursery = nursery
+        self._budget = budget
+        self._buffered = 0
         self._on_closed = on_closed
         self._writer = Writer(sock, readiness, self._drained, self.close)
         self._lines = LineBuffer()
@@ -100,6 +104,7 @@ class Connection:
             self._stream.close()
         self._socket.close()
         self._lines.clear()
+        self._account()
         awaited, self._awaited = self._awaited, None
         if awaited is not None:
             awaited.deliver = None
@@ -133,6 +138,8 @@ class Connection:
         elif data:
             self._lines.feed(data)
             self._work()
+            if not self._account():
+                self._refuse_the_rest("parse: line too long")
         else:
             self._end_of_input()
 
@@ -226,18 +233,33 @@ class Connection:
                 line = self._lines.last_line()
         except LineTooLong:
             out.append(answers.failure("parse: line too long"))
-            self._mode = _Mode.DISCARDING
-            self._lines.clear()
+            self._stop_reading_requests()
             return None
         if line is not None and not line.isascii():
             try:
                 line.decode()
             except UnicodeDecodeError:
                 # No answer, like the reference: whatever this client speaks, it is not this protocol.
-                self._mode = _Mode.DISCARDING
-                self._lines.clear()
+                self._stop_reading_requests()
                 return None
         return line
+
+    def _stop_reading_requests(self) -> None:
+        """Nothing of this stream can be trusted any more."""
+        self._mode = _Mode.DISCARDING
+        self._lines.clear()
+
+    def _account(self) -> bool:
+        """Keep the shared budget up to date; False when this connection's line is one too many."""
+        before, self._buffered = self._buffered, len(self._lines)
+        return before == self._buffered or self._budget.change(before, self._buffered)
+
+    def _refuse_the_rest(self, text: str) -> None:
+        if self._mode is _Mode.REQUESTS and self._awaited is None:
+            self._stop_reading_requests()
+            self._account()
+            self._writer.write(answers.failure(text))
+            self._work()
 
     def _execute(self, line: bytes) -> bytes | None:
         """Execute one request; None when its answer comes later."""

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_TYPED_BYTES = 1024 * 1024
+MAX_TYPED_BYTES = 256 * 1024
 """Largest ``config`` or ``services`` object; real ones have some kilobytes."""
 
 SERVED: dict[str, type[Request]] = {

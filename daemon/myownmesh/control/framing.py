@@ -8,9 +8,30 @@ from __future__ import annotations
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """Longest request line (spec 05 W5): the longest honest one is a video key frame in base64."""
 
+MAX_LONG_LINES_BYTES = 64 * 1024 * 1024
+"""For all connections together."""
+
+FREE_BYTES = 512 * 1024
+"""A buffer up to this size does not count: requests without media stay below it."""
+
 
 class LineTooLong(ValueError):
     """More than the limit arrived without a line end; nothing of this stream can be trusted any more."""
+
+
+class Budget:
+    """Memory that long lines of all connections may take together: each may be honest, five hundred are not."""
+
+    __slots__ = ("_limit", "_used")
+
+    def __init__(self, limit: int = MAX_LONG_LINES_BYTES) -> None:
+        self._limit = limit
+        self._used = 0
+
+    def change(self, before: int, now: int) -> bool:
+        """A buffer went from `before` to `now` bytes; False when that is more than there is to share."""
+        self._used += max(now, FREE_BYTES) - max(before, FREE_BYTES)
+        return now <= FREE_BYTES or self._used <= self._limit
 
 
 class LineBuffer:

@@ -12,6 +12,7 @@ import trio
 from myownmesh.control import answers
 from myownmesh.control.connection import Connection
 from myownmesh.control.control import About, Control
+from myownmesh.control.framing import Budget
 from myownmesh.control.peer_check import PeerPolicy, peer_uid
 from myownmesh.control.readiness import TrioReadiness
 from myownmesh.control.socket_file import bind
@@ -65,6 +66,7 @@ class ControlServer:
         self._readiness: Readiness | None = None
         self._nursery: trio.Nursery | None = None
         self._connections: dict[Connection, int | None] = {}
+        self._budget = Budget()
         self._per_user: Counter[int | None] = Counter()
 
     async def serve(self, *, task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED) -> None:
@@ -131,7 +133,7 @@ class ControlServer:
             log.warning("control socket: refused a client of user %s: %s", uid, refusal)
             _turn_away(sock, refusal)
             return
-        connection = Connection(sock, self._control, self._readiness, self._nursery, self._closed)
+        connection = Connection(sock, self._control, self._readiness, self._nursery, self._budget, self._closed)
         self._connections[connection] = uid
         self._per_user[uid] += 1
         connection.start()

@@ -23,7 +23,8 @@ MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
 PROBE_SECONDS = 2.0
 """For a daemon on the old socket to answer. One that accepts but does not answer is alive all the same."""
 
-BACKLOG = 128
+BACKLOG = 1024
+"""Clients that connect in a burst while the loop is busy; the system may lower it."""
 
 _PROBE = b'{"op":"status"}\n'
 

@@ -330,6 +330,30 @@ async def test_a_line_just_below_the_limit_is_answered() -> None:
             assert (await client.receive())["ok"] is True
 
 
+async def test_long_lines_of_many_clients_share_a_budget() -> None:
+    async with serving() as server:
+        honest = await server.connect()
+        before = resident_mib()
+        clients = [await server.connect() for _ in range(30)]
+        long_line = b'{"op":"status","x":"' + b"x" * (6 * 2**20)
+        refused = 0
+        for client in clients:
+            await client.send(long_line)
+            await trio.sleep(0.001)
+        assert await honest.is_open()
+        assert resident_mib() - before < 120, "thirty lines of six megabytes each would be 180"
+        for client in clients:
+            answer = await client.ask(b'"}\n')
+            refused += answer == {"ok": False, "error": "parse: line too long"}
+        assert 10 < refused < 30
+        for client in clients:
+            client.close()
+        await until(lambda: len(server.server._connections) == 1)
+        assert server.server._budget._used == 0
+        last = await server.connect()
+        assert (await last.ask(long_line + b'"}\n'))["ok"] is True
+
+
 async def test_a_thousand_connections_are_bounded_and_the_first_ones_served() -> None:
     async with serving(max_connections_per_user=200) as server:
         honest = await server.connect()
