@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import msgspec
 
-from attrs import frozen
-
-if TYPE_CHECKING:
-    from myownmesh.engine.events import MeshEvent
-    from myownmesh.protocol.frames import Frame
-    from myownmesh.protocol.signals import Candidate, OutboundSignal
+from myownmesh.engine.events import MeshEvent
+from myownmesh.protocol.frames import Frame
+from myownmesh.protocol.signals import Candidate, OutboundSignal
 
 
-@frozen
-class OpenSession:
+class OpenSession(msgspec.Struct, frozen=True):
     """Create the transport of a new entry. Its role (spec 04 §5.1) never changes."""
 
     peer: str
@@ -21,8 +17,7 @@ class OpenSession:
     offerer: bool
 
 
-@frozen
-class MakeOffer:
+class MakeOffer(msgspec.Struct, frozen=True):
     """Build an offer and set it locally; the session reports it as `LocalDescription`."""
 
     peer: str
@@ -31,8 +26,7 @@ class MakeOffer:
     """True: new ICE credentials on the same transport (a restart offer)."""
 
 
-@frozen
-class TakeOffer:
+class TakeOffer(msgspec.Struct, frozen=True):
     """Apply the peer's offer and answer it."""
 
     peer: str
@@ -40,28 +34,24 @@ class TakeOffer:
     sdp: str
 
 
-@frozen
-class TakeAnswer:
+class TakeAnswer(msgspec.Struct, frozen=True):
     peer: str
     epoch: int
     sdp: str
 
 
-@frozen
-class AddCandidate:
+class AddCandidate(msgspec.Struct, frozen=True):
     peer: str
     epoch: int
     candidate: Candidate
 
 
-@frozen
-class CloseSession:
+class CloseSession(msgspec.Struct, frozen=True):
     peer: str
     epoch: int
 
 
-@frozen
-class SendFrame:
+class SendFrame(msgspec.Struct, frozen=True):
     """Send an encoded frame. When it cannot leave within 2 s the driver says `frame_lost(peer, epoch, kind)`."""
 
     peer: str
@@ -70,28 +60,23 @@ class SendFrame:
     data: bytes
 
 
-@frozen
-class Publish:
+class Publish(msgspec.Struct, frozen=True):
     signal: OutboundSignal
 
 
-@frozen
-class RedialRelays:
+class RedialRelays(msgspec.Struct, frozen=True):
     """Replace every relay connection of this network (spec 03 §8.5)."""
 
 
-@frozen
-class Emit:
+class Emit(msgspec.Struct, frozen=True):
     event: MeshEvent
 
 
-@frozen
-class SaveRoster:
+class SaveRoster(msgspec.Struct, frozen=True):
     """The roster changed; write `engine.roster` to disk."""
 
 
-@frozen
-class Deliver:
+class Deliver(msgspec.Struct, frozen=True):
     """An application frame (rpc_*, channel) of an admitted peer."""
 
     peer: str
@@ -99,24 +84,21 @@ class Deliver:
     frame: Frame
 
 
-@frozen
-class LinkUp:
+class LinkUp(msgspec.Struct, frozen=True):
     """The peer became active: calls may start."""
 
     peer: str
     epoch: int
 
 
-@frozen
-class LinkDown:
+class LinkDown(msgspec.Struct, frozen=True):
     """The entry is gone; what was under way over this epoch has failed."""
 
     peer: str
     epoch: int
 
 
-@frozen
-class WaiterDone:
+class WaiterDone(msgspec.Struct, frozen=True):
     """A `connect` that waited ended; `error` is None when the peer is active."""
 
     waiter: int

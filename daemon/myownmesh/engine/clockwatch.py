@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import define
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,7 @@ def skew_sample(ping_t: int, rtt_ms: int | None, now_ms: int) -> int:
     return max(-SANE_MS, min(SANE_MS, sample))
 
 
-@define
-class ClockWatch:
+class ClockWatch(msgspec.Struct):
     """Judges one estimate per heartbeat."""
 
     streak: int = 0

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from attrs import field, frozen
+import msgspec
 
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.modes import FullMesh
-
-if TYPE_CHECKING:
-    from myownmesh.protocol.frames import NetworkKind
-    from myownmesh.protocol.modes import TopologyMode
+from myownmesh.protocol.frames import NetworkKind
+from myownmesh.protocol.modes import FullMesh, TopologyMode
 
 APP_VERSION: Final = "0.3.8"
 """`hello.app_version`: the release that we are compatible with."""
@@ -26,16 +23,15 @@ FEATURES: Final = (
 """`hello.features`: what works here. Without `reliable_channels_v1` peers send plain channel frames (spec 01 §13.1)."""
 
 
-@frozen(kw_only=True)
-class EngineConfig:
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The record as the engine needs it; `Engine.configure` replaces it whole."""
 
     kind: NetworkKind = "open"
     auto_approve: bool = False
-    topology: TopologyMode = field(factory=FullMesh)
+    topology: TopologyMode = msgspec.field(default_factory=FullMesh)
     pinned_peers: frozenset[str] = frozenset()
     """Bare device ids; dialled whatever the role rule says, never shelved."""
-    capabilities: Capabilities = field(factory=lambda: Capabilities(app_version=APP_VERSION))
+    capabilities: Capabilities = msgspec.field(default_factory=lambda: Capabilities(app_version=APP_VERSION))
     """The advert at the start; `Engine.set_capabilities` replaces it."""
     features: tuple[str, ...] = FEATURES
     app_version: str | None = APP_VERSION

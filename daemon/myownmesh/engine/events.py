@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
+from typing import Any, Final, Literal, assert_never
 
-from attrs import frozen
+import msgspec
 
-from myownmesh.protocol.capabilities import NO_CAPABILITIES
-
-if TYPE_CHECKING:
-    from myownmesh.protocol.capabilities import Capabilities
-    from myownmesh.protocol.views import DropReason, Phase
+from myownmesh.protocol.capabilities import NO_CAPABILITIES, Capabilities
+from myownmesh.protocol.views import DropReason, Phase
 
 GRACE_WINDOW_MS: Final = 90_000
 """`grace_window_ms` of `dropped`: for so long after the loss the side that dials keeps trying (spec 04 §2)."""
@@ -18,16 +15,14 @@ GRACE_WINDOW_MS: Final = 90_000
 Level = Literal["debug", "info", "warn", "error"]
 
 
-@frozen
-class PeerSighted:
+class PeerSighted(msgspec.Struct, frozen=True):
     """A peer is known; repeated for each transport that is opened to it."""
 
     network_id: str
     device_id: str
 
 
-@frozen
-class PeerAuthenticated:
+class PeerAuthenticated(msgspec.Struct, frozen=True):
     """The peer proved its identity and said hello; a person may now compare the codes."""
 
     network_id: str
@@ -40,8 +35,7 @@ class PeerAuthenticated:
     """The roster admits it: nobody will be asked."""
 
 
-@frozen
-class PeerApproved:
+class PeerApproved(msgspec.Struct, frozen=True):
     """The peer is active: application frames flow."""
 
     network_id: str
@@ -49,45 +43,39 @@ class PeerApproved:
     label: str
 
 
-@frozen
-class PeerShelved:
+class PeerShelved(msgspec.Struct, frozen=True):
     network_id: str
     device_id: str
     reason: str | None
     by_us: bool
 
 
-@frozen
-class PeerUnshelved:
+class PeerUnshelved(msgspec.Struct, frozen=True):
     network_id: str
     device_id: str
     by_us: bool
 
 
-@frozen
-class PeerCapabilitiesChanged:
+class PeerCapabilitiesChanged(msgspec.Struct, frozen=True):
     network_id: str
     device_id: str
     capabilities: Capabilities
 
 
-@frozen
-class PeerDropped:
+class PeerDropped(msgspec.Struct, frozen=True):
     network_id: str
     device_id: str
     reason: DropReason
     grace_window_ms: int = GRACE_WINDOW_MS
 
 
-@frozen
-class PhaseChanged:
+class PhaseChanged(msgspec.Struct, frozen=True):
     network_id: str
     prev: Phase
     next: Phase
 
 
-@frozen
-class Diag:
+class Diag(msgspec.Struct, frozen=True):
     """A line for people who look for the cause of something; `category` is one of spec 04 §9.3."""
 
     ts: int

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from myownmesh.engine.limits import MAX_INTENTS
 from myownmesh.engine.timing import RECONNECT_BACKOFF_S, RECONNECT_GRACE_S, STICKY_ATTEMPTS
 
 
-@define
-class Intent:
+class Intent(msgspec.Struct):
     give_up_at: float
     next_retry_at: float
     attempt: int

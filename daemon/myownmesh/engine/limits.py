@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import define
+import msgspec
 
 MAX_UNPROVEN_LINKS: Final = 64
 """Transports to ids that have not authenticated and are not rostered; the oldest gives way (spec 04 §15.2 item 28)."""
@@ -41,8 +41,7 @@ MAX_THROTTLED_FRAMES: Final = 2000
 """Per link: frames above that rate before the link is dropped; at twice the rate it takes 40 s."""
 
 
-@define
-class TokenBucket:
+class TokenBucket(msgspec.Struct):
     """`burst` tokens at most, refilled at `rate` per second; lazily, without a timer."""
 
     rate: float

@@ -7,12 +7,10 @@ what carries an old one (spec 04 §2).
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
 
-from attrs import frozen
+import msgspec
 
-if TYPE_CHECKING:
-    from myownmesh.protocol.signals import Candidate
+from myownmesh.protocol.signals import Candidate
 
 
 class SdpType(Enum):
@@ -36,26 +34,22 @@ class PathState(Enum):
         return self in (PathState.CONNECTED, PathState.COMPLETED)
 
 
-@frozen
-class LocalDescription:
+class LocalDescription(msgspec.Struct, frozen=True):
     """An offer or answer of ours is ready to be sent; it precedes the candidates gathered for it."""
 
     type: SdpType
     sdp: str
 
 
-@frozen
-class LocalCandidate:
+class LocalCandidate(msgspec.Struct, frozen=True):
     candidate: Candidate
 
 
-@frozen
-class GatheringDone:
+class GatheringDone(msgspec.Struct, frozen=True):
     pass
 
 
-@frozen
-class NegotiationFailed:
+class NegotiationFailed(msgspec.Struct, frozen=True):
     """Building or applying a description failed; the session stays as it was."""
 
     type: SdpType
@@ -64,16 +58,14 @@ class NegotiationFailed:
     error: str
 
 
-@frozen
-class RemoteApplied:
+class RemoteApplied(msgspec.Struct, frozen=True):
     """The peer's description was applied; `fingerprint` is its first line (spec 04 §5.4), None if it has none."""
 
     type: SdpType
     fingerprint: str | None
 
 
-@frozen
-class ChannelOpened:
+class ChannelOpened(msgspec.Struct, frozen=True):
     """The data channel is open.
 
     `local_binding` and `remote_binding` are channel bindings (spec 01 §3.3). `remote_binding` comes from the
@@ -84,20 +76,17 @@ class ChannelOpened:
     remote_binding: str | None
 
 
-@frozen
-class ChannelClosed:
+class ChannelClosed(msgspec.Struct, frozen=True):
     """The data channel, SCTP or DTLS ended; final for this session."""
 
     reason: str
 
 
-@frozen
-class PathChanged:
+class PathChanged(msgspec.Struct, frozen=True):
     state: PathState
 
 
-@frozen
-class PairSelected:
+class PairSelected(msgspec.Struct, frozen=True):
     """Candidate kinds of the selected pair: host, server_reflexive, peer_reflexive, relay or unknown."""
 
     local: str

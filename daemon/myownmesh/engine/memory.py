@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING
 
-from attrs import Factory, define
+import msgspec
 
 from myownmesh.engine.limits import MAX_EARLY_CANDIDATES, MAX_REMEMBERED_PEERS, NEW_LINKS_PER_S, TokenBucket
 from myownmesh.engine.timing import EARLY_CANDIDATE_AGE_S, FAILED_DIAL_FIRST_S, FAILED_DIAL_MAX_S
-
-if TYPE_CHECKING:
-    from myownmesh.protocol.signals import Candidate
+from myownmesh.protocol.signals import Candidate
 
 
-@define(eq=False)
-class PeerMemory:
+class PeerMemory(msgspec.Struct, eq=False):
     """One id."""
 
-    candidates: deque[tuple[float, Candidate]] = Factory(lambda: deque(maxlen=MAX_EARLY_CANDIDATES))
+    candidates: deque[tuple[float, Candidate]] = msgspec.field(
+        default_factory=lambda: deque(maxlen=MAX_EARLY_CANDIDATES)
+    )
     """Remote candidates with their time of arrival, oldest first."""
     new_links: TokenBucket | None = None
     dialled_anyway_at: float | None = None

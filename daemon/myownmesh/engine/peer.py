@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from attrs import Factory, define
+import msgspec
 
 from myownmesh.engine.limits import CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S, TokenBucket
 from myownmesh.engine.links import PathState
-from myownmesh.protocol.views import PeerStatus, Tier
-
-if TYPE_CHECKING:
-    from collections import deque
-
-    from myownmesh.protocol.capabilities import Capabilities
-    from myownmesh.protocol.views import CandidateKind, SelectedPair
+from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.views import CandidateKind, PeerStatus, SelectedPair, Tier
 
 STEADY: Final = Tier("steady")
 ICE_WATCHDOG: Final = Tier("ice_watchdog")
@@ -39,8 +35,7 @@ class OpenedBy(Enum):
     INTENT = auto()
 
 
-@define(eq=False)
-class Handshake:
+class Handshake(msgspec.Struct, eq=False):
     """One connection's handshake; nothing of it survives the connection (spec 01 §7.1)."""
 
     nonce_sent: str | None = None
@@ -54,12 +49,11 @@ class Handshake:
     code_received: str | None = None
     proof_told: bool = False
     """The event `authenticated` is out; it waits for the peer's hello."""
-    early_frames: list[bytes] = Factory(list)
+    early_frames: list[bytes] = msgspec.field(default_factory=list)
     """What came before our own open event."""
 
 
-@define(eq=False)
-class Peer:
+class Peer(msgspec.Struct, eq=False):
     """One entry. Without a transport it is a placeholder: known from signaling only."""
 
     device_id: str
@@ -85,7 +79,7 @@ class Peer:
     capabilities: Capabilities | None = None
     features: frozenset[str] | None = None
     """None until the peer's hello came."""
-    handshake: Handshake = Factory(Handshake)
+    handshake: Handshake = msgspec.field(default_factory=Handshake)
 
     channel_open: bool = False
     own_offer: OwnOffer = OwnOffer.NONE
@@ -104,8 +98,8 @@ class Peer:
     tier: Tier = STEADY
     tier_since: float = 0.0
     selected_pair: SelectedPair | None = None
-    local_candidates: dict[CandidateKind, int] = Factory(dict)
-    remote_candidates: dict[CandidateKind, int] = Factory(dict)
+    local_candidates: dict[CandidateKind, int] = msgspec.field(default_factory=dict)
+    remote_candidates: dict[CandidateKind, int] = msgspec.field(default_factory=dict)
 
     last_recv: float | None = None
     last_probe: float | None = None

@@ -5,11 +5,10 @@ Ids in these values are bare and valid: the signaling room checks them at its bo
 
 from __future__ import annotations
 
-from attrs import frozen
+import msgspec
 
 
-@frozen
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """One ICE candidate as the wire carries it (spec 04 §10.6)."""
 
     candidate: str
@@ -18,61 +17,51 @@ class Candidate:
     username_fragment: str | None = None
 
 
-@frozen
-class PeerAnnounced:
+class PeerAnnounced(msgspec.Struct, frozen=True):
     peer: str
 
 
-@frozen
-class OfferReceived:
+class OfferReceived(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
 
 
-@frozen
-class AnswerReceived:
+class AnswerReceived(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
 
 
-@frozen
-class CandidateReceived:
+class CandidateReceived(msgspec.Struct, frozen=True):
     peer: str
     candidate: Candidate
 
 
-@frozen
-class PeerLeft:
+class PeerLeft(msgspec.Struct, frozen=True):
     peer: str
 
 
 InboundSignal = PeerAnnounced | OfferReceived | AnswerReceived | CandidateReceived | PeerLeft
 
 
-@frozen
-class Announce:
+class Announce(msgspec.Struct, frozen=True):
     """Tell the room that we are here."""
 
 
-@frozen
-class Leave:
+class Leave(msgspec.Struct, frozen=True):
     """Tell the room that we go; nothing may follow it (spec 04 §1.2)."""
 
 
-@frozen
-class SendOffer:
+class SendOffer(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
 
 
-@frozen
-class SendAnswer:
+class SendAnswer(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
 
 
-@frozen
-class SendCandidate:
+class SendCandidate(msgspec.Struct, frozen=True):
     peer: str
     candidate: Candidate
 
