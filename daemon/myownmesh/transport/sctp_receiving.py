@@ -6,6 +6,8 @@ is under way is a list, and everything that came too early is a bounded dictiona
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from myownmesh.transport import sctp_wire as wire
 
 MAX_MESSAGE_BYTES = 65_536
@@ -31,8 +33,13 @@ class Receiver:
         self.unacked_packets = 0
         self._urgent = False
         self._duplicates: list[int] = []
+        self._count = 0
+        """Number of chunks up to `last_tsn`: a TSN that does not wrap."""
         self._early: dict[int, tuple[int, int, int, bytes]] = {}
+        """What came before its predecessors, by that number."""
         self._early_bytes = 0
+        self._ranges: list[list[int]] = []
+        """First and last number of every run in `_early`, in order."""
         self._parts: list[bytes] | None = None
         """Fragments of the message under way; None between messages and while one is dropped."""
         self._parts_bytes = 0
@@ -45,6 +52,7 @@ class Receiver:
         ahead = (tsn - last) & wire.TSN_MASK
         if ahead == 1:
             self.last_tsn = tsn
+            self._count += 1
             if flags & wire.FLAG_IMMEDIATE:
                 self._urgent = True
             self._assemble(flags, stream, ppid, payload, messages)
@@ -53,12 +61,14 @@ class Receiver:
                 self._take_early(messages)
             return
         self._urgent = True
-        if ahead == 0 or ahead >= wire.TSN_HALF or tsn in self._early:
+        number = self._count + ahead
+        if ahead == 0 or ahead >= wire.TSN_HALF or number in self._early:
             if len(self._duplicates) < MAX_REPORTED_DUPLICATES:
                 self._duplicates.append(tsn)
         elif ahead <= MAX_EARLY_CHUNKS and self._early_bytes + len(payload) <= WINDOW_BYTES:
-            self._early[tsn] = (flags, stream, ppid, payload)
+            self._early[number] = (flags, stream, ppid, payload)
             self._early_bytes += len(payload)
+            self._note_range(number)
 
     @property
     def sack_is_due(self) -> bool:
@@ -72,20 +82,12 @@ class Receiver:
 
     def take_sack(self) -> bytes:
         """The SACK chunk for everything so far; it counts as sent."""
-        last = self.last_tsn or 0
-        gaps: list[tuple[int, int]] = []
-        for offset in sorted((tsn - last) & wire.TSN_MASK for tsn in self._early):
-            if gaps and gaps[-1][1] + 1 == offset:
-                gaps[-1] = (gaps[-1][0], offset)
-            elif len(gaps) < MAX_REPORTED_GAPS:
-                gaps.append((offset, offset))
-            else:
-                break
+        gaps = self._ranges[:MAX_REPORTED_GAPS]
         window = max(0, WINDOW_BYTES - self._early_bytes - self._parts_bytes)
         size = wire.SACK_BYTES + 4 * (len(gaps) + len(self._duplicates))
-        chunk = wire.SACK_CHUNK.pack(wire.SACK, 0, size, last, window, len(gaps), len(self._duplicates))
-        for gap in gaps:
-            chunk += wire.GAP.pack(*gap)
+        chunk = wire.SACK_CHUNK.pack(wire.SACK, 0, size, self.last_tsn or 0, window, len(gaps), len(self._duplicates))
+        for first, final in gaps:
+            chunk += wire.GAP.pack(first - self._count, final - self._count)
         for tsn in self._duplicates:
             chunk += wire.TSN.pack(tsn)
         self._duplicates.clear()
@@ -96,18 +98,35 @@ class Receiver:
     def clear(self) -> None:
         """Forget what is kept; the association has ended."""
         self._early.clear()
+        self._ranges.clear()
         self._parts = None
 
+    def _note_range(self, number: int) -> None:
+        ranges = self._ranges
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number  # nearly always: only one packet was lost
+            return
+        index = bisect_right(ranges, number, key=_first_of)
+        if index and ranges[index - 1][1] + 1 == number:
+            ranges[index - 1][1] = number
+            if index < len(ranges) and ranges[index][0] == number + 1:
+                ranges[index - 1][1] = ranges.pop(index)[1]
+        elif index < len(ranges) and ranges[index][0] == number + 1:
+            ranges[index][0] = number
+        else:
+            ranges.insert(index, [number, number])
+
     def _take_early(self, messages: list[Message]) -> None:
-        while True:
-            tsn = ((self.last_tsn or 0) + 1) & wire.TSN_MASK
-            early = self._early.pop(tsn, None)
-            if early is None:
-                return
-            flags, stream, ppid, payload = early
+        """The gap before the first run may be filled."""
+        if self._ranges[0][0] != self._count + 1:
+            return
+        first, final = self._ranges.pop(0)
+        for number in range(first, final + 1):
+            flags, stream, ppid, payload = self._early.pop(number)
             self._early_bytes -= len(payload)
-            self.last_tsn = tsn
             self._assemble(flags, stream, ppid, payload, messages)
+        self._count = final
+        self.last_tsn = ((self.last_tsn or 0) + final + 1 - first) & wire.TSN_MASK
 
     def _assemble(self, flags: int, stream: int, ppid: int, payload: bytes, messages: list[Message]) -> None:
         if flags & wire.FLAG_FIRST:
@@ -133,3 +152,7 @@ class Receiver:
     def _drop_parts(self) -> None:
         self._parts = None
         self._parts_bytes = 0
+
+
+def _first_of(numbers: list[int]) -> int:
+    return numbers[0]
