@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import trio
@@ -27,6 +28,7 @@ from myownmesh.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractContextManager
 
     from myownmesh.daemon.supervision import Supervision
     from myownmesh.identity import Identity
@@ -96,7 +98,8 @@ class Node:
                     self.start_error = str(error)
                 else:
                     self._ready(nursery)
-                    await self._stop.wait()  # no deadline: this is the daemon's life
+                    with self._second_name():
+                        await self._stop.wait()  # no deadline: this is the daemon's life
                 _exit_after(STOP_LIMIT)
                 self._supervision.stopping()
                 server.stop_accepting()
@@ -134,10 +137,20 @@ class Node:
             _log.info("stopping: whoever started this daemon has closed the lifeline")
             self._stop.set()
 
+    def _second_name(self) -> AbstractContextManager[None]:
+        if not self._config.daemon.also_default_socket:
+            return nullcontext()
+        from myownmesh.daemon.default_link import default_link
+
+        return default_link(self._socket_path, os.environ)
+
     async def _preload(self) -> None:
         """Have WebRTC at hand before the first peer needs it."""
         await trio.sleep(PRELOAD_DELAY)
-        await self._webrtc.get()
+        try:
+            await self._webrtc.get()
+        except ImportError as error:
+            _log.error("WebRTC cannot be loaded, so no peer can be reached: %s", error)  # the daemon still answers
 
     def _warn_about_config(self) -> None:
         config = self._config

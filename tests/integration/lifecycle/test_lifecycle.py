@@ -228,6 +228,16 @@ def test_an_open_connection_is_served_while_the_daemon_leaves(home: Path) -> Non
             assert daemon.wait() == 0
 
 
+def test_a_link_at_the_default_place_on_request(home: Path) -> None:
+    configure(home, {"daemon": {"also_default_socket": True}})
+    with DaemonProcess(home, environ={"HOME": str(home.parent)}) as daemon:
+        daemon.ready()
+        link = home.parent / ".myownmesh" / "daemon.sock"
+        assert link.readlink() == daemon.socket_path
+        assert daemon.stop()[0] == 0
+        assert not link.is_symlink()
+
+
 def test_a_second_signal_ends_at_once(home: Path) -> None:
     configure(home, {"networks": [{"id": "a", "network_id": "abc", **LOCAL}]})
     with DaemonProcess(home) as daemon:

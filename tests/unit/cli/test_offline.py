@@ -248,3 +248,13 @@ def test_an_unset_home_is_explained(monkeypatch: pytest.MonkeyPatch, capfd: pyte
     monkeypatch.setattr("pwd.getpwuid", lambda uid: (_ for _ in ()).throw(KeyError(uid)))
     assert main(["config", "path"]) == 1
     assert "set MYOWNMESH_HOME" in capfd.readouterr().err
+
+
+def test_the_shell_completes_down_to_a_command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_MYOWNMESH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "myownmesh ctl networks to")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert main([]) == 0
+    assert capfd.readouterr().out.split() == ["topology", "topology-propose"]
