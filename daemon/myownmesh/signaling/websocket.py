@@ -123,7 +123,13 @@ class GuardedStream(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with trio.move_on_after(WRITE_LIMIT_S) as limit:
-            await self._inner.send_all(data)
+            try:
+                await self._inner.send_all(data)
+            except trio.BrokenResourceError as error:
+                if self._connection is None:
+                    # trio-websocket would wait for the answer to this request for ever.
+                    raise LinkLost(f"the connection broke during the handshake: {error.__cause__ or error}") from error
+                raise
         if limit.cancelled_caught:
             await trio.aclose_forcefully(self._inner)
             raise LinkLost(f"the other end took no data for {WRITE_LIMIT_S:g} s")
@@ -134,7 +140,12 @@ class GuardedStream(trio.abc.Stream):
         await self._inner.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data = bytes(await self._inner.receive_some(max_bytes))
+        try:
+            data = bytes(await self._inner.receive_some(max_bytes))
+        except trio.BrokenResourceError:
+            if self._connection is not None:
+                raise
+            data = b""
         if self._connection is None and not data:
             # trio-websocket would wait for the rest of the handshake for ever.
             raise LinkLost("the connection ended during the handshake")
@@ -195,19 +206,14 @@ async def dial(nursery: trio.Nursery, address: RelayAddress) -> Socket:
     Raises one of LINK_ERRORS, directly or through the nursery; a dial takes 12 s at most.
     """
     with trio.fail_after(DIAL_LIMIT_S):
-        stream: trio.abc.Stream
         try:
-            if address.tls:
-                context = await trio.to_thread.run_sync(_trust_store, abandon_on_cancel=True)
-                stream = await trio.open_ssl_over_tcp_stream(
-                    address.host, address.port, ssl_context=context, https_compatible=True
-                )
-            else:
-                stream = await trio.open_tcp_stream(address.host, address.port)
+            stream: trio.abc.Stream = await trio.open_tcp_stream(address.host, address.port)
         except ValueError as error:
             raise LinkLost(f"cannot dial {address.host}: {error}") from error
         guard = GuardedStream(stream)
         try:
+            if address.tls:
+                guard = GuardedStream(await _secured(stream, address.host))
             connection = await wrap_client_stream(
                 nursery,
                 guard,  # type: ignore[arg-type]  # any trio stream does
@@ -232,7 +238,18 @@ async def receive_upgrade(nursery: trio.Nursery, stream: trio.abc.Stream) -> tup
     return request, guard
 
 
+async def _secured(stream: trio.abc.Stream, host: str) -> trio.abc.Stream:
+    context = await trio.to_thread.run_sync(trust_store, abandon_on_cancel=True)
+    secured = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
+    try:
+        await secured.do_handshake()
+    except trio.BrokenResourceError as error:
+        raise LinkLost(f"TLS with {host} failed: {error.__cause__ or error}") from error
+    return secured
+
+
 @cache
-def _trust_store() -> ssl.SSLContext:
+def trust_store() -> ssl.SSLContext:
+    """The certificates that this system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` count."""
     # Reading the system's certificates takes tens of milliseconds; only a wss:// relay needs them.
     return ssl.create_default_context()
