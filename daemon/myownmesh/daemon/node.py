@@ -97,8 +97,8 @@ class Node:
                 except ControlSocketError as error:
                     self.start_error = str(error)
                 else:
-                    self._ready(nursery)
                     with self._second_name():
+                        self._ready(nursery)
                         await self._stop.wait()  # no deadline: this is the daemon's life
                 _exit_after(STOP_LIMIT)
                 self._supervision.stopping()

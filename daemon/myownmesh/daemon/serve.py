@@ -64,6 +64,10 @@ def _serve(supervision: Supervision) -> int:
             loaded = store.open_config()
         except StoreError as error:
             raise StartError(f"load config: {error}") from error
+        store.protect(
+            group=loaded.config.daemon.socket_group,
+            everyone=loaded.config.compat_switch("any_local_user"),
+        )
         for problem in loaded.problems:
             _log.error("configuration: %s; going on without it", problem)
         try:

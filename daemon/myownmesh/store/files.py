@@ -24,7 +24,7 @@ _log = logging.getLogger("myownmesh.store")
 
 
 def private_directory(path: Path) -> None:
-    """Make sure that `path` is a directory only its owner can enter; a looser one of ours is tightened.
+    """Make sure that `path` is a directory; one that is created can be entered by its owner only.
 
     Raises `StoreError` when it cannot be created.
     """
@@ -32,12 +32,24 @@ def private_directory(path: Path) -> None:
         path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"create directory {path}: {os_error_text(error)}") from error
-    if sys.platform != "win32":
-        # A directory that belongs to somebody else is theirs to tighten.
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            if status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) & 0o077:
-                path.chmod(PRIVATE_DIRECTORY)
+
+
+def tighten(path: Path, *, passers_by: int = 0) -> None:
+    """Take a directory of ours away from other users (spec 07 C8); best effort.
+
+    `passers_by` are permission bits of others that stay or are added, such as 0o010 for a group that must reach the
+    control socket inside. Directories that are shared on purpose are left alone, whatever somebody has configured:
+    those of other owners, with a sticky bit, the root, and a person's home.
+    """
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        shared = mode & stat.S_ISVTX or path.resolve() in (Path("/"), Path.home().resolve())
+        wanted = PRIVATE_DIRECTORY | passers_by
+        if status.st_uid == os.getuid() and not shared and mode != wanted:
+            path.chmod(wanted)
 
 
 def atomic_write(path: Path, data: bytes) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import shutil
 from typing import TYPE_CHECKING
 
 from . import config_file, identity_file, roster_file
 from .config_address import pinned_socket
 from .errors import StoreError, os_error_text
-from .files import private_directory
+from .files import private_directory, tighten
 from .locks import FileLock, Held
 
 if TYPE_CHECKING:
@@ -60,6 +62,18 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def protect(self, *, group: str | None = None, everyone: bool = False) -> None:
+        """Close the directory to other users, but for the way to a control socket that a `group` or `everyone` may use.
+
+        Key material stays closed in any case. A group that cannot be given the directory is the socket's error to tell.
+        """
+        tighten(self.home.root, passers_by=0o011 if everyone else 0o010 if group else 0)
+        if group is not None:
+            with contextlib.suppress(LookupError, OSError):
+                shutil.chown(self.home.root, group=group)
+        if self.home.secrets.is_dir():
+            tighten(self.home.secrets)
 
     def open_config(self) -> LoadedConfig:
         """Read the configuration at start: what is corrupt is set aside and reported."""

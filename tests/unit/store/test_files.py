@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from myownmesh.store.files import KEPT_COPIES, atomic_write, private_directory, quarantine, set_copy_aside
+from myownmesh.store.files import KEPT_COPIES, atomic_write, private_directory, quarantine, set_copy_aside, tighten
 
 
 def mode(path: Path) -> int:
@@ -81,13 +81,29 @@ def test_the_same_copy_is_kept_once(tmp_path: Path) -> None:
     assert (tmp_path / "config.json.corrupt.1").read_bytes() == b"a"
 
 
-def test_directories_are_created_private_and_tightened(tmp_path: Path) -> None:
+def test_directories_are_created_private(tmp_path: Path) -> None:
     made = tmp_path / "a" / "b"
     private_directory(made)
-    assert mode(made) == 0o700
-    made.chmod(0o755)
     private_directory(made)
     assert mode(made) == 0o700
+
+
+@pytest.mark.parametrize(("passers_by", "after"), [(0, 0o700), (0o010, 0o710), (0o011, 0o711)])
+def test_a_loose_directory_is_tightened_to_what_is_needed(tmp_path: Path, passers_by: int, after: int) -> None:
+    for before in (0o755, 0o775, 0o700):
+        tmp_path.chmod(before)
+        tighten(tmp_path, passers_by=passers_by)
+        assert mode(tmp_path) == after
+
+
+def test_a_directory_shared_on_purpose_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o1777)
+    tighten(tmp_path)
+    assert mode(tmp_path) == 0o1777
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tighten(tmp_path)
+    assert mode(tmp_path) == 0o755
 
 
 def test_the_text_is_synced_before_it_becomes_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
