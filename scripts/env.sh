@@ -3,6 +3,7 @@
 # Needs only git and a Python >= 3.11 with venv; takes the newest one on the PATH ($MESH_PYTHON names another).
 # A second run costs a few milliseconds: the environment is made again only when its inputs changed.
 set -euo pipefail
+unset PYTHONDONTWRITEBYTECODE  # without its caches every start compiles what was edited last
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 VENV="$ROOT/.venv"
@@ -44,6 +45,8 @@ make_environment() {
   "${pip[@]}" --require-hashes --only-binary :all: -r "$ROOT/requirements.lock" ||
     { echo "error: the packages could not be installed; see the message above (is the network up?)." >&2; return 1; }
   "${pip[@]}" --no-deps -e "$ROOT"
+  # Compiled once here, so that the first start of each command is as fast as the later ones.
+  "$BIN/python" -m compileall -q "$ROOT/daemon" "$ROOT/frontend_client" "$ROOT/bundler" || true
   "$BIN/python" -m compileall -q -j0 "$VENV/lib" >/dev/null || true
   printf '%s\n' "$wanted" >"$stamp"
 }
