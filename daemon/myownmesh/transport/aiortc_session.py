@@ -153,9 +153,8 @@ class AiortcSession:
     def send(self, data: bytes) -> None:
         if self._sctp is None or not self._open or self._channel_ended or self._closed:
             raise SessionNotOpen
-        limit = self._remote.max_message_bytes if self._remote is not None else MAX_FRAME_BYTES
-        if not 1 <= len(data) <= limit:
-            raise ValueError(f"frame of {len(data)} bytes: the peer takes 1 to {limit}")
+        if not 1 <= len(data) <= MAX_FRAME_BYTES:
+            raise ValueError(f"frame of {len(data)} bytes: a peer takes 1 to {MAX_FRAME_BYTES}")
         self._sctp.send_message(data)
 
     def when_drained(self, callback: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LOADING_SWITCH_SECONDS = 0.0005
+"""Python's 5 ms would be added to every step of a request that is answered while the import runs."""
 PINNED = {"aiortc": "1.16.0", "aioice": "0.13.0"}
 """Releases whose private parts `ice` and `sctp` were written against (also in pyproject.toml)."""
 
@@ -54,6 +57,14 @@ def import_backend() -> type[AiortcFactory]:
 
 
 async def load_webrtc() -> GuestFactory:
-    """Import WebRTC in a thread and return the session factory. Under `transport.guest.run` only."""
-    factory_class = await trio.to_thread.run_sync(import_backend)
+    """Import WebRTC in a thread and return the session factory. Under `transport.guest.run` only.
+
+    The program goes on meanwhile: the interpreter is asked to change threads more often than it likes to.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(LOADING_SWITCH_SECONDS)
+    try:
+        factory_class = await trio.to_thread.run_sync(import_backend)
+    finally:
+        sys.setswitchinterval(interval)
     return GuestFactory(factory_class(asyncio.get_running_loop()))

@@ -24,7 +24,8 @@ MAX_CANDIDATES = 64
 """Candidate lines read per section; further ones are ignored."""
 
 MAX_MESSAGE_BYTES = 65_535
-"""What our descriptions announce as the largest message (spec 01 §4.2)."""
+"""What our descriptions announce as the largest message (spec 01 §4.2). The peer's own line is not read: v0.3.8 writes
+none, and a hostile one must not decide what we send to it."""
 DEFAULT_SCTP_PORT = 5_000
 DATA_CHANNEL_PROTOCOL = "UDP/DTLS/SCTP"
 
@@ -72,7 +73,6 @@ class Description:
     fingerprint: str | None
     """First fingerprint line of the text, lower-cased (spec 04 §5.4)."""
     sctp_port: int
-    max_message_bytes: int
 
     @property
     def mids(self) -> tuple[str | None, ...]:
@@ -131,7 +131,6 @@ def parse(text: str) -> Description:
         candidates=tuple(candidates[:MAX_CANDIDATES]),
         fingerprint=_first_fingerprint(blocks),
         sctp_port=_sctp_port(data),
-        max_message_bytes=_max_message_bytes(data),
     )
 
 
@@ -232,14 +231,6 @@ def _sctp_port(data: list[str]) -> int:
     if not found:
         return DEFAULT_SCTP_PORT
     return _number(found[0], "sctp-port", 65_535)
-
-
-def _max_message_bytes(data: list[str]) -> int:
-    """What the peer takes, at most our own limit; 0 and no line at all mean that it says nothing (RFC 8841)."""
-    found = _values(data, "max-message-size")
-    if not found:
-        return MAX_MESSAGE_BYTES
-    return min(_number(found[0], "max-message-size", 2**63) or MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES)
 
 
 def _number(text: str, name: str, largest: int) -> int:

@@ -116,7 +116,7 @@ class ThreadedSession:
         if not self._open or self._closed:
             raise SessionNotOpen
         if not 1 <= len(data) <= MAX_FRAME_BYTES:
-            raise ValueError(f"frame of {len(data)} bytes: the peer takes 1 to {MAX_FRAME_BYTES}")
+            raise ValueError(f"frame of {len(data)} bytes: a peer takes 1 to {MAX_FRAME_BYTES}")
         self._sent += len(data)
         self._to_loop.post(self._send, data)
 
