@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
+import os
+import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 if TYPE_CHECKING:
@@ -80,9 +82,11 @@ def chosen_filter(environ: Mapping[str, str]) -> Filter:
     return parse_filter(f"info,{extra}", logging.INFO)
 
 
-def configure(environ: Mapping[str, str], stream: TextIO | None = None) -> None:
-    """Set logging up for this process. Never fails: a bad directive is one line on stderr."""
-    stream = sys.stderr if stream is None else stream
+def configure(environ: Mapping[str, str], stream: TextIO, *, background: bool = False) -> None:
+    """Set logging up for this process. Never fails: a bad directive is one line on `stream`.
+
+    With `background` a thread writes, so that a reader of stderr who has fallen asleep does not stop the mesh.
+    """
     chosen = chosen_filter(environ)
     for directive in chosen.bad:
         stream.write(f"ignoring `{directive}`: invalid filter directive\n")
@@ -92,7 +96,8 @@ def configure(environ: Mapping[str, str], stream: TextIO | None = None) -> None:
         formatter = JsonLines()
     else:
         formatter = Text(colour=stream.isatty())
-    handler = logging.StreamHandler(stream)
+    handler: logging.Handler
+    handler = Background(stream.fileno()) if background else logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -104,6 +109,61 @@ def configure(environ: Mapping[str, str], stream: TextIO | None = None) -> None:
         name = target.replace("::", ".")
         if name.split(".")[0] in OWN_TARGETS:
             logging.getLogger(name).setLevel(level)
+
+
+class Background(logging.Handler):
+    """Writes to a descriptor in a thread of its own. Lines that nobody takes are counted and dropped."""
+
+    LINES = 2000  # some hundred kilobytes
+    FLUSH_S = 0.3  # at the end, for a reader that is alive
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._waiting: deque[str] = deque()
+        self._lost = 0
+        self._changed = threading.Condition()
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a line; never blocks."""
+        line = self.format(record) + "\n"
+        with self._changed:
+            if len(self._waiting) >= self.LINES:
+                self._lost += 1
+                return
+            if self._lost:
+                line = f"({self._lost} log lines were lost because nobody read them)\n{line}"
+                self._lost = 0
+            self._waiting.append(line)
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until everything is written, but not for a reader that has stopped reading."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, self.FLUSH_S)
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                line = self._waiting[0]
+            # Not through `sys.stderr`: a thread that hangs in its lock would make the interpreter abort at the end.
+            data = memoryview(line.encode("utf-8", "backslashreplace"))
+            try:
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+            except OSError:
+                pass  # nobody listens any more; there is no other place to say it
+            with self._changed:
+                self._waiting.popleft()
+                self._changed.notify_all()
+
+
+def flush() -> None:
+    """Write what is still queued, within `Background.FLUSH_S` seconds."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def _timestamp(record: logging.LogRecord) -> str:

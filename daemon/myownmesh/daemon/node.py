@@ -16,6 +16,7 @@ import trio
 from myownmesh.control.peer_check import PeerPolicy
 from myownmesh.control.server import ControlServer
 from myownmesh.control.socket_file import ControlSocketError
+from myownmesh.daemon import logs
 from myownmesh.daemon.lifeline import wait_for_end
 from myownmesh.daemon.webrtc import WebRtc
 from myownmesh.mesh import clock
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from myownmesh.store import Store
     from myownmesh.store.config import MeshConfig
 
-STOP_LIMIT = 1.8  # seconds from the first signal to the end, whatever hangs; supervisors kill after 2 (spec 07 §11)
+STOP_LIMIT = 1.6  # seconds from the first signal to the end, whatever hangs; supervisors kill after 2 (spec 07 §11)
 PRELOAD_DELAY = 0.3  # seconds after readiness; leaves the processor to the first requests of a client
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -128,6 +129,7 @@ class Node:
         async for number in signals:
             if self._stop.is_set():
                 _log.warning("second signal: leaving at once")
+                logs.flush()
                 os._exit(128 + number)
             _log.info("stopping on %s", signal.Signals(number).name)
             self._stop.set()
@@ -170,6 +172,7 @@ def _exit_after(seconds: float) -> None:
 
     def end() -> None:
         _log.warning("stopping took longer than %.1f s; leaving at once", seconds)
+        logs.flush()
         os._exit(0)
 
     timer = threading.Timer(seconds, end)

@@ -30,12 +30,15 @@ def serve() -> int:
     gc.disable()
     # Until the mesh runs there is nothing to clean up, so a signal may end us where we stand (spec 07 §10.2).
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    logs.configure(os.environ)
+    if sys.stderr is None:  # whoever started us closed it
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
+    logs.configure(os.environ, sys.stderr, background=True)
     supervision = Supervision(os.environ)
     try:
         return _serve(supervision)
     except StartError as error:
         supervision.failed(str(error))
+        logs.flush()
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
 
@@ -89,5 +92,5 @@ def _serve(supervision: Supervision) -> int:
         guest.run(node.run)
         if node.start_error is not None:
             raise StartError(node.start_error)
-    logging.shutdown()
+    logs.flush()
     return 0

@@ -280,6 +280,39 @@ def test_json_logs_are_json_and_nothing_goes_to_stdout(home: Path) -> None:
         assert levels == {"INFO"}
 
 
+def test_a_reader_of_stderr_that_sleeps_does_not_stop_the_daemon(home: Path) -> None:
+    configure(home, {"networks": [{"id": f"n{n}", "network_id": f"net-{n}", **LOCAL} for n in range(5)]})
+    unread, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    try:
+        while True:
+            os.write(write_end, b"x" * 65536)
+    except BlockingIOError:
+        os.set_blocking(write_end, True)
+    with subprocess.Popen(
+        [PROGRAM, "serve"],
+        env={**os.environ, "MYOWNMESH_HOME": str(home), "MYOWNMESH_LOG": "trace"},
+        stderr=write_end,
+    ) as process:
+        os.close(write_end)
+        while not (home / "daemon.sock").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(STOP_S) == 0
+    os.close(unread)
+
+
+def test_a_closed_stderr_is_no_obstacle(home: Path) -> None:
+    command = f"exec '{PROGRAM}' serve 2>&-"
+    with subprocess.Popen(["sh", "-c", command], env={**os.environ, "MYOWNMESH_HOME": str(home)}) as process:
+        while not (home / "daemon.sock").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(STOP_S) == 0
+
+
 def test_version_is_exact_and_needs_no_home() -> None:
     done = subprocess.run([PROGRAM, "--version"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=True)
     assert (done.stdout, done.stderr) == (b"myownmesh 0.3.8\n", b"")

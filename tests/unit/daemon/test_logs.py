@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from myownmesh.daemon.logs import OFF, TRACE, JsonLines, Text, chosen_filter, configure, parse_filter
+from myownmesh.daemon.logs import OFF, TRACE, Background, JsonLines, Text, chosen_filter, configure, parse_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,3 +122,23 @@ def test_json_lines_are_one_object_each() -> None:
     assert value["fields"]["peer"] == "k"
     assert "ValueError: boom" in value["fields"]["exception"]
     assert json.loads(JsonLines().format(record("x")))["fields"] == {"message": "x"}
+
+
+def test_a_background_handler_writes_in_order_and_counts_what_it_drops(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    handler = Background(writer)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for number in range(3):
+        handler.emit(record(f"line {number}"))
+    handler.flush()
+    assert os.read(reader, 4096) == b"line 0\nline 1\nline 2\n"
+    monkeypatch.setattr(Background, "LINES", 0)
+    handler.emit(record("lost"))
+    monkeypatch.setattr(Background, "LINES", 10)
+    handler.emit(record("after"))
+    handler.flush()
+    assert os.read(reader, 4096) == b"(1 log lines were lost because nobody read them)\nafter\n"
+    os.close(reader)
+    handler.emit(record("to nobody"))
+    handler.flush()
+    os.close(writer)
