@@ -47,7 +47,7 @@ def begin_waiting(core: Core, peer: Peer, now: Instant) -> None:
         if each.status is PeerStatus.PENDING_APPROVAL and not each.approved_here and each is not peer
     ]
     if len(waiting_here) >= MAX_PENDING_APPROVALS:
-        lifecycle.drop(core, waiting_here[0], lifecycle.DENIED, now)
+        refuse(core, core.peers[waiting_here[0]], "too many devices wait for approval", now)
 
 
 def receive_approve(core: Core, peer: Peer, now: Instant) -> None:
@@ -86,11 +86,15 @@ def user_removes(core: Core, device_id: str, now: Instant) -> None:
     """A person takes a device off the roster: its link is told why and dropped (spec 01 §20 item 18)."""
     core.save_roster(core.roster.remove(device_id))
     peer = core.peers.get(device_id)
-    if peer is None or not peer.has_transport:
-        return
+    if peer is not None and peer.has_transport:
+        refuse(core, peer, "removed", now)
+
+
+def refuse(core: Core, peer: Peer, why: str, now: Instant) -> None:
+    """Drop a link as `denied`; the other side is told, so that it does not dial again at once."""
     if peer.channel_open:
-        core.send(peer, Deny(reason="removed"), now)
-    lifecycle.drop(core, device_id, lifecycle.DENIED, now, linger=peer.channel_open)
+        core.send(peer, Deny(reason=why), now)
+    lifecycle.drop(core, peer.device_id, lifecycle.DENIED, now, linger=peer.channel_open)
 
 
 def _approve(core: Core, peer: Peer, now: Instant) -> None:

@@ -151,7 +151,7 @@ class Engine:
             case ChannelClosed(reason):
                 core.diag(now, "warn", "transport", "channel closed", {"peer": peer, "reason": reason})
                 left = presence.has_just_left(entry, now.mono)
-                lifecycle.drop(core, peer, lifecycle.USER_LEFT if left else lifecycle.ICE_FAILED, now)
+                lifecycle.channel_closed(core, entry, lifecycle.USER_LEFT if left else lifecycle.ICE_FAILED, now)
             case PathChanged(state):
                 paths.changed(core, entry, state, now)
             case PairSelected():
@@ -243,11 +243,15 @@ class Engine:
         """Take a changed network record. Advert and features count from the next hello on."""
         self._check_open()
         core = self._core
-        core.pins = (core.pins - core.config.pinned_peers) | config.pinned_peers
+        unpinned = core.config.pinned_peers - config.pinned_peers
+        core.pins = (core.pins - unpinned) | config.pinned_peers
+        for peer in unpinned:
+            core.intents.clear(peer)
         core.config = config
         core.topology = config.topology
         shelving.reevaluate(core, now)
         approval.reconsider_all(core, now)
+        presence.reconsider_all(core, now)
 
     def leave(self, now: Instant) -> None:
         """Announce the departure. After it nothing but `CloseSession` comes out, 0.25 s later or at `stop`."""

@@ -11,7 +11,7 @@ from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, 
 from myownmesh.engine.actions import Deliver
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.events import PeerCapabilitiesChanged
-from myownmesh.engine.limits import MAX_EARLY_FRAMES, MAX_THROTTLED_FRAMES, is_power_of_two
+from myownmesh.engine.limits import MAX_EARLY_FRAMES, MAX_THROTTLED_FRAMES, THROTTLE_WINDOW_S, is_power_of_two
 from myownmesh.engine.peer import STEADY
 from myownmesh.protocol.codec import MalformedFrame, decode_frame
 from myownmesh.protocol.frames import (
@@ -178,6 +178,8 @@ def _within_budget(core: Core, peer: Peer, now: Instant) -> bool:
     """Spend one control frame; a peer that goes on far above the rate loses its link."""
     if peer.budget(now.mono).take(now.mono):
         return True
+    if now.mono >= peer.throttled_since + THROTTLE_WINDOW_S:
+        peer.throttled, peer.throttled_since = 0, now.mono
     peer.throttled += 1
     if peer.throttled > MAX_THROTTLED_FRAMES:
         lifecycle.drop_unproven(core, peer.device_id, FLOODED, now)

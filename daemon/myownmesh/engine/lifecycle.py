@@ -88,6 +88,13 @@ def drop_unproven(core: Core, device_id: str, reason: DropReason, now: Instant) 
     _after_drop(core, now)
 
 
+def channel_closed(core: Core, peer: Peer, reason: DropReason, now: Instant) -> None:
+    """The far end, or the transport, ended the channel."""
+    if peer.channel_open and not peer.authenticated:
+        core.memories.of(peer.device_id).lost_channel_before_proof(now.mono)
+    drop(core, peer.device_id, reason, now)
+
+
 def connect_timed_out(core: Core, peer: Peer, now: Instant) -> None:
     """The channel did not open in 30 s: only that counts, whatever the path says (spec 04 §7.4 step 4)."""
     core.diag(

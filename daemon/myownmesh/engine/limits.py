@@ -37,8 +37,9 @@ CONTROL_FRAMES_PER_S: Final = 50.0
 CONTROL_FRAMES_BURST: Final = 200.0
 """Per link: frames that cost work of ours (handshake, keepalive, gossip) and refused ones (spec 01 §20 item 25)."""
 
-MAX_THROTTLED_FRAMES: Final = 2000
-"""Per link: frames above that rate before the link is dropped; at twice the rate it takes 40 s."""
+MAX_THROTTLED_FRAMES: Final = 1000
+THROTTLE_WINDOW_S: Final = 60.0
+"""Per link: frames above that rate in a minute before the link is dropped; at twice the rate it takes 20 s."""
 
 
 class TokenBucket(msgspec.Struct):

@@ -23,6 +23,7 @@ class PeerMemory(msgspec.Struct, eq=False):
     dial_not_before: float = 0.0
     """Monotonic second before which we do not dial, because the last links failed before authentication."""
     next_dial_delay: float = FAILED_DIAL_FIRST_S
+    lost_before_proof: bool = False
 
     def keep(self, candidate: Candidate, mono: float) -> None:
         self.candidates.append((mono, candidate))
@@ -45,7 +46,14 @@ class PeerMemory(msgspec.Struct, eq=False):
         self.dial_not_before = mono + self.next_dial_delay
         self.next_dial_delay = min(2 * self.next_dial_delay, FAILED_DIAL_MAX_S)
 
+    def lost_channel_before_proof(self, mono: float) -> None:
+        """The channel closed in the handshake: most likely the peer could not trust us. Once is an accident."""
+        if self.lost_before_proof:
+            self.failed_before_proof(mono)
+        self.lost_before_proof = True
+
     def proved(self) -> None:
+        self.lost_before_proof = False
         self.dial_not_before = 0.0
         self.next_dial_delay = FAILED_DIAL_FIRST_S
 

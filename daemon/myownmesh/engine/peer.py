@@ -119,6 +119,7 @@ class Peer(msgspec.Struct, eq=False):
     rejected: int = 0
     malformed: int = 0
     throttled: int = 0
+    throttled_since: float = 0.0
     control_budget: TokenBucket | None = None
 
     last_pull: tuple[str, str, int, int] | None = None

@@ -55,6 +55,12 @@ def dial_now(core: Core, device_id: str, now: Instant) -> None:
     lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
 
 
+def reconsider_all(core: Core, now: Instant) -> None:
+    """Pins or the kind of the network changed: peers that were only noted may be dialled now."""
+    for device_id in [peer.device_id for peer in core.peers.values() if not peer.has_transport]:
+        _decide(core, device_id, now)
+
+
 def receive_leave(core: Core, device_id: str, now: Instant) -> None:
     """Believe a leave only as far as the link bears it out: anybody in the room can forge one."""
     core.diag(now, "info", "signaling", f"{short_id(device_id)} left", {"peer": device_id})
