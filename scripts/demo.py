@@ -231,7 +231,7 @@ def play(anna: Device, boris: Device, out: Reporter) -> None:
         device.wait("connected peer", peer_becomes("active"))
     out.done("approve", "both approved, both connected", timed(began))
     for device in (anna, boris):
-        pill = device.wait("pill", lambda e: e["event"] == "pill" and e["text"].startswith("Connected"))
+        pill = device.wait("pill", lambda e: e["event"] == "pill" and " 1 peer " in e["text"])
         out.say(f"{device.name}'s headline: {pill['text']}")
 
     for caller, callee, method, payload in (

@@ -40,7 +40,7 @@ STATUS_ATTEMPTS: Final = 30  # FE-5.5
 STATUS_RETRY_S: Final = 0.2
 PEERS_SPACING_S: Final = 0.1  # FE-5.16
 DECISION_POLL_S: Final = 0.5  # while a device waits for an approval
-CHECK_ONLINE_S: Final = 60.0  # FE-5.13
+CHECK_ONLINE_S: Final = 5.0  # one `status`; no event tells that another program removed the network
 CHECK_UNSETTLED_S: Final = 2.0  # while not online: a healthy daemon must never be left with the app still joining
 RELEASE_BUDGET_S: Final = 3.0  # FE-5.23
 TOO_OLD_TEXT: Final = "daemon too old for LLM features"
@@ -432,7 +432,7 @@ class MeshClient:
             await trio.sleep(PEERS_SPACING_S)
 
     async def _keep_converged(self, life: Life) -> None:
-        """Look again whether the daemon still has what this app shows: every minute, at once when there is doubt."""
+        """Look again whether the daemon still has what this app shows: every few seconds, at once when in doubt."""
         while True:
             settled = self.state.status == "online" or not life.wire_id
             with trio.move_on_after(CHECK_ONLINE_S if settled else CHECK_UNSETTLED_S):

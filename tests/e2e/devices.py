@@ -1,0 +1,123 @@
+"""Devices for end-to-end tests: the demo's own, so that what is tested is what is shown."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REPOSITORY = Path(__file__).parents[2]
+DEMO = REPOSITORY / "scripts" / "demo.py"
+
+
+def _load_demo() -> Any:
+    spec = importlib.util.spec_from_file_location("myownllm_demo", DEMO)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+demo: Any = _load_demo()
+
+
+class Pair:
+    """Two devices, the first of which hosts the relay; both apps are up, no network is saved yet."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.port: int = demo.free_port()
+        self.anna: Any = demo.Device("Anna", base / "a")
+        self.boris: Any = demo.Device("Boris", base / "b")
+        demo.host_relay(self.anna, self.port)
+
+    @property
+    def both(self) -> tuple[Any, Any]:
+        return self.anna, self.boris
+
+    def up(self) -> None:
+        self.anna.up("--label", "Anna")
+        self.boris.up("--label", "Boris")
+        for device in self.both:
+            device.wait("daemon", lambda e: e["event"] == "daemon" and e.get("state") == "up")
+
+    def add(self, device: Any, network: str, *arguments: str) -> Any:
+        """`myownllm networks add`, with the relay of this pair."""
+        relay = f"ws://127.0.0.1:{self.port}"
+        return device.run("networks", "add", network, "--relay", relay, "--no-stun", *arguments)
+
+    def meet(self, network: str = "home") -> None:
+        """Both on one network, both approved, both connected."""
+        marks = [d.mark() for d in self.both]
+        for device in self.both:
+            self.add(device, network)
+        for device, mark in zip(self.both, marks, strict=True):
+            device.wait("knock", lambda e: e["event"] == "knock", mark)
+        self.anna.run("approve", "Boris")
+        self.boris.run("approve", "Anna")
+        for device, mark in zip(self.both, marks, strict=True):
+            device.wait("connected peer", demo.peer_becomes("active"), mark)
+
+    def stop(self) -> None:
+        for device in reversed(self.both):
+            device.stop()
+
+
+def eventually(check: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    """The first true result of a check that is repeated until then."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = check()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+
+
+def ask(device: Any, operation: str, **members: Any) -> Any:
+    """One operation at the device's daemon, as any other local program could send it."""
+    from myownllm import oneshot
+
+    return oneshot.request(device.home / ".myownllm" / ".myownmesh" / "daemon.sock", operation, members)
+
+
+def daemon_pid(device: Any) -> int:
+    return int(device.run("status")["daemon"]["pid"])
+
+
+def daemon_config(device: Any) -> tuple[int, Any]:
+    """Inode and content of the daemon's own configuration: both change with every save."""
+    path = device.home / ".myownllm" / ".myownmesh" / "config.json"
+    return path.stat().st_ino, json.loads(path.read_text())
+
+
+def is_alive(pid: int) -> bool:
+    """Does the process run? A zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def myownllm(home: Path, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """A command in a home that need not belong to a running device."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
+    return subprocess.run(
+        [str(demo.BIN / "myownllm"), *arguments],
+        env={**kept, "HOME": str(home), **(environ or {})},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )

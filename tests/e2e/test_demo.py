@@ -1,0 +1,66 @@
+"""The demo is a test of itself: it checks every step, ends well, and leaves nothing behind, also when interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from e2e.devices import DEMO, eventually, is_alive
+
+
+def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(DEMO), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "TMPDIR": "/tmp" if len(str(tmp_path)) > 40 else str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    steps = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [s["step"] for s in steps if s["step"] not in ("note", "summary")] == [
+        "start", "knock", "approve", "call", "call", "stream", "broadcast", "label", "comeback"
+    ]  # fmt: skip
+    assert steps[-1]["ok"] is True
+    assert steps[-1]["seconds"] < 40
+
+
+def test_an_interrupted_demo_cleans_up() -> None:
+    running = subprocess.Popen([sys.executable, str(DEMO)], stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    for line in running.stdout:
+        if "started their daemons" in line:
+            break
+    children = _descendants_homes()
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == 130
+    running.stdout.close()
+    homes = [Path(h) for h in children.values()]
+    assert homes
+    eventually(lambda: not any(is_alive(pid) for pid in children), "every process of the demo ends")
+    assert not any(home.exists() for home in homes)
+
+
+def _descendants_homes() -> dict[int, str]:
+    """Processes of this test's demo, found by their homes: pid → home."""
+    import psutil  # type: ignore[import-untyped]  # it ships no types
+
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        found = {}
+        for process in psutil.Process().children(recursive=True):
+            try:
+                home = process.environ().get("HOME", "")
+            except psutil.Error:
+                continue
+            if "/mm-" in home:
+                found[process.pid] = home
+        if found:
+            return found
+    return {}

@@ -1,0 +1,192 @@
+"""The seed's own plan with two real devices, through the commands that a person has (spec 08 §11, S1–S5 and S7)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.devices import ask, daemon_config, daemon_pid, demo, eventually, is_alive
+
+if TYPE_CHECKING:
+    from e2e.devices import Pair
+
+
+def pill(text: str) -> Any:
+    return lambda e: e["event"] == "pill" and text in e["text"]
+
+
+def test_s1_knock_approve_active(pair: Pair) -> None:
+    for device in pair.both:
+        pair.add(device, "home", "--label", "Home")
+    knocks = {d.name: d.wait("knock", lambda e: e["event"] == "knock") for d in pair.both}
+    assert knocks["Anna"]["code_received"] == knocks["Boris"]["code_sent"]
+    assert knocks["Anna"]["code_sent"] == knocks["Boris"]["code_received"]
+    assert len(knocks["Anna"]["code"]) == 6
+    for device in pair.both:
+        status = device.run("status")
+        assert status["pending_approvals"] == 1
+        assert [p["status"] for p in status["peers"]] == ["pending_approval"]
+    began = time.monotonic()
+    pair.anna.run("approve", "boris")
+    assert pair.anna.run("status")["peers"][0]["status"] == "pending_remote"
+    pair.boris.run("approve", "Anna")
+    for device, other in (pair.both, reversed(pair.both)):
+        device.wait("connected peer", demo.peer_becomes("active"))
+        device.wait("pill", pill("Connected · Home · 1 peer"))
+        status = device.run("status")
+        assert (status["pending_approvals"], status["connected_peers"]) == (0, 1)
+        roster = ask(device, "roster_list", network="home")["roster"]
+        assert [r["label"] for r in roster] == [other.name]
+    assert time.monotonic() - began < 30
+    assert pair.anna.run("call", "Boris", "echo", '{"x": [1, null, "é"]}')["response"] == {"x": [1, None, "é"]}
+    assert pair.anna.run("health")["healthy"]
+
+
+def test_s2_switch(pair: Pair) -> None:
+    pair.meet("home")
+    pair.add(pair.anna, "work", "--no-use")
+    mark = pair.anna.mark()
+    assert pair.anna.run("networks", "use", "work")["joined"] is True
+    pair.anna.wait("pill", pill("Joining work…"), mark)
+    pair.anna.wait("pill", pill("Online on work"), mark)
+    status = pair.anna.run("status")
+    assert status["daemon"]["joined_networks"] == ["work"]
+    assert status["peers"] == []
+    saved = pair.anna.run("networks", "list")
+    assert {n["network_id"]: n["active"] for n in saved["networks"]} == {"home": False, "work": True}
+    # the claims are there for the new network: a peer that follows gets its answers
+    mark_a, mark_b = pair.anna.mark(), pair.boris.mark()
+    pair.add(pair.boris, "work")
+    for device, mark in ((pair.anna, mark_a), (pair.boris, mark_b)):
+        device.wait("knock", lambda e: e["event"] == "knock", mark)
+    pair.anna.run("approve", "Boris")
+    pair.boris.run("approve", "Anna")
+    pair.boris.wait("connected peer", demo.peer_becomes("active"), mark_b)
+    pair.anna.wait("connected peer", demo.peer_becomes("active"), mark_a)
+    assert pair.boris.run("call", "Anna", "echo", "7")["response"] == 7
+
+
+def test_s3_add_with_activation_while_online(pair: Pair) -> None:
+    pair.add(pair.anna, "home")
+    app = pair.anna.run("status")["app"]
+    added = pair.add(pair.anna, "work", "--use")
+    assert (added["created"], added["active"], added["joined"]) == (True, True, True)
+    status = pair.anna.run("status")
+    assert status["daemon"]["joined_networks"] == ["work"]
+    assert status["app"] == app, "no restart"
+    assert [n["network_id"] for n in pair.anna.run("networks", "list")["networks"]] == ["home", "work"]
+    again = pair.add(pair.anna, "home", "--use")
+    assert (again["created"], again["joined"]) == (False, True)
+
+
+def test_s4_remove_the_active_network(pair: Pair) -> None:
+    pair.meet("home")
+    mark = pair.anna.mark()
+    assert pair.anna.run("networks", "remove", "home")["was_active"] is True
+    pair.anna.wait("pill", pill("No active network — pick one below"), mark)
+    status = pair.anna.run("status")
+    assert status["daemon"]["joined_networks"] == []
+    assert status["peers"] == []
+    assert daemon_config(pair.anna)[1]["networks"] == []
+    pair.boris.wait("Anna gone", lambda e: e["event"] == "peer" and e["status"] in ("offline", "gone", "reconnecting"))
+    mark = pair.anna.mark()
+    pair.add(pair.anna, "home")
+    pair.anna.wait("connected peer, from the roster", demo.peer_becomes("active"), mark)
+
+
+def test_s5_cold_launch(pair: Pair) -> None:
+    pair.meet("home")
+    before = pair.anna.run("status")["daemon"]["device_id"]
+    pair.anna.stop()
+    saved = daemon_config(pair.anna)
+    assert [n["network_id"] for n in saved[1]["networks"]] == ["home"]
+    mark, mark_b = pair.anna.mark(), pair.boris.mark()
+    pair.anna.up()
+    pair.anna.wait("connected peer", demo.peer_becomes("active"), mark)
+    pair.boris.wait("connected peer", demo.peer_becomes("active"), mark_b)
+    assert pair.anna.run("status")["daemon"]["device_id"] == before
+    assert daemon_config(pair.anna) == saved, "a second launch adds and removes nothing"
+    assert not [e for e in pair.anna.events[mark:] if e["event"] == "knock"]
+    assert pair.boris.run("call", "Anna", "about")["response"]["app"] == "myownllm"
+
+
+def test_s7_boot_and_an_impatient_click(pair: Pair) -> None:
+    pair.add(pair.anna, "home")
+    pair.anna.stop()
+    mark = pair.anna.mark()
+    pair.anna.up()
+    for _ in range(3):
+        pair.anna.run("networks", "use", "home")
+    pair.anna.wait("pill", pill("Online on home"), mark)
+    assert pair.anna.run("status")["daemon"]["joined_networks"] == ["home"]
+    warnings = [e for e in pair.anna.events[mark:] if e["event"] == "diag" and e["level"] in ("warn", "error")]
+    assert warnings == [], "one start: nothing was displaced, refused or registered twice"
+
+
+def test_the_seeds_bug_daemon_killed_under_the_app(pair: Pair) -> None:
+    pair.meet("home")
+    mark = pair.anna.mark()
+    os.kill(daemon_pid(pair.anna), signal.SIGKILL)
+    pair.anna.wait("joining", pill("Joining home"), mark)
+    pair.anna.wait("connected again", pill("Connected · home · 1 peer"), mark)
+    assert pair.boris.run("call", "Anna", "echo", "1")["response"] == 1
+
+
+def test_the_seeds_bug_network_removed_behind_the_apps_back(pair: Pair) -> None:
+    pair.meet("home")
+    mark = pair.anna.mark()
+    ask(pair.anna, "network_remove", network="home")
+    pair.anna.wait("connected again", demo.peer_becomes("active"), mark)
+    assert pair.anna.run("status")["daemon"]["joined_networks"] == ["home"]
+    assert eventually(lambda: pair.anna.run("health")["healthy"], "health")
+    assert pair.boris.run("call", "Anna", "echo", "1")["response"] == 1
+
+
+def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pair) -> None:
+    pair.add(pair.anna, "home")
+    second = pair.anna.run("up")
+    assert second["event"] == "already_running"
+    app, daemon = pair.anna.run("status")["app"]["pid"], daemon_pid(pair.anna)
+    assert second["pid"] == app
+    os.kill(app, signal.SIGKILL)
+    eventually(lambda: not is_alive(daemon), "the daemon ends with its app")
+    assert pair.anna._process.wait(5) == -signal.SIGKILL
+    mark = pair.anna.mark()
+    pair.anna.up()
+    pair.anna.wait("pill", pill("Online on home"), mark)
+
+
+def test_denied_devices_go_and_may_knock_again(pair: Pair) -> None:
+    for device in pair.both:
+        pair.add(device, "home")
+    pair.anna.wait("knock", lambda e: e["event"] == "knock")
+    mark = pair.anna.mark()
+    pair.anna.run("deny", "Boris")
+    pair.anna.wait("Boris gone", demo.peer_becomes("gone"), mark)
+    pair.boris.run("networks", "use", "--none")
+    pair.boris.run("networks", "use", "home")
+    pair.anna.wait("knock", lambda e: e["event"] == "knock", mark)
+
+
+def test_streams_errors_and_messages_between_devices(pair: Pair) -> None:
+    pair.meet("home")
+    pieces = pair.anna.run("call", "Boris", "count", '{"to": 300}', "--stream")
+    assert [p["chunk"]["n"] for p in pieces[:-1]] == list(range(1, 301))
+    assert pieces[-1] == {"end": True}
+    for method, payload, text, stream in (
+        ("nothing", "null", "no handler for 'nothing'", ()),
+        ("count", '{"to": 0}', "`to` must be a whole number", ("--stream",)),
+        ("echo", '"' + "x" * 64_001 + '"', "payload too large for one mesh frame", ()),
+    ):
+        with pytest.raises(demo.DemoError, match=text):
+            pair.anna.run("call", "Boris", method, payload, *stream)
+    mark = pair.anna.mark()
+    assert pair.boris.run("broadcast", "notice", '{"n": 1}')["dispatched_to"] == 1
+    assert pair.boris.run("broadcast", "notice", '{"n": 2}', "--to", "Anna")["dispatched_to"] == 1
+    for n in (1, 2):
+        heard = pair.anna.wait("message", lambda e, n=n: e["event"] == "message" and e["payload"] == {"n": n}, mark)
+        assert heard["label"] == "Boris"

@@ -1,0 +1,404 @@
+"""The commands against a scripted daemon on a real socket, as a person or a script would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+
+from myownllm.catalog.file import CatalogFile
+from myownllm.catalog.network import SavedNetwork
+from myownllm.ids import device_suffix
+from unit.frontend.fakes import DEVICE_B, FakeDaemon, peer_info
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+PROGRAM = [str(Path(sys.executable).parent / "myownllm")]
+PENDING: dict[str, Any] = {"status": "pending_approval", "local_approve_sent": False, "remote_approve_seen": False}
+
+
+@attrs.define
+class Desk:
+    """A home with a scripted daemon at its socket."""
+
+    home: Path
+    daemon: FakeDaemon
+    nursery: trio.Nursery
+    environ: dict[str, str] = attrs.field(factory=dict)
+
+    @property
+    def socket(self) -> Path:
+        return self.home / ".myownllm" / ".myownmesh" / "daemon.sock"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
+        return {**kept, "HOME": str(self.home), **self.environ}
+
+    async def run(self, *arguments: str, status: int = 0) -> str:
+        """What a command prints (both streams); its exit status must be as told."""
+        done = await trio.run_process(
+            [*PROGRAM, *arguments], env=self.environment, check=False, capture_stdout=True, stderr=subprocess.STDOUT
+        )
+        text = done.stdout.decode()
+        assert done.returncode == status, text
+        return text
+
+    async def json(self, *arguments: str, status: int = 0) -> Any:
+        return json.loads((await self.run(*arguments, "--json", status=status)).splitlines()[-1])
+
+    async def up(self, *arguments: str) -> Up:
+        process = await trio.lowlevel.open_process(
+            [*PROGRAM, "up", "--json", *arguments], env=self.environment, stdout=subprocess.PIPE
+        )
+        running = Up(process)
+        self.nursery.start_soon(running.read)
+        return running
+
+
+class Up:
+    """A running `myownllm up --json`."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self.events: list[dict[str, Any]] = []
+        self._more = trio.Event()
+
+    async def read(self) -> None:
+        buffer = b""
+        assert self.process.stdout is not None
+        async for data in self.process.stdout:
+            *lines, buffer = (buffer + data).split(b"\n")
+            self.events += [json.loads(line) for line in lines]
+            self._more.set()
+            self._more = trio.Event()
+
+    async def wait(self, condition: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
+        with trio.fail_after(15):
+            while True:
+                for event in self.events[since:]:
+                    if condition(event):
+                        return event
+                await self._more.wait()
+
+    async def online(self, since: int = 0) -> None:
+        await self.wait(lambda e: e["event"] == "pill" and e["status"] == "online", since)
+
+    async def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        with trio.fail_after(15):
+            return await self.process.wait()
+
+
+@pytest.fixture
+async def desk(nursery: trio.Nursery) -> AsyncIterator[Desk]:
+    home = Path(tempfile.mkdtemp(prefix="fe-"))
+    made = Desk(home, FakeDaemon(), nursery)
+    made.socket.parent.mkdir(parents=True)
+    await nursery.start(made.daemon.listen, made.socket)
+    yield made
+    shutil.rmtree(home)
+
+
+def save(desk: Desk, *handles: str) -> None:
+    file = CatalogFile(desk.home / ".myownllm" / "config.json")
+    for handle in reversed(handles):
+        record = SavedNetwork(file.mint_id(), handle)
+        file.mutate(lambda c, r=record: c.add_network(r, activate=True))  # type: ignore[misc]
+
+
+def join(desk: Desk, handle: str) -> None:
+    desk.daemon.networks = [SavedNetwork("net-x", handle).to_daemon()]
+
+
+# --- up -------------------------------------------------------------------------------------------------------------
+
+
+async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
+    save(desk, "home")
+    up = await desk.up("--label", "Anna")
+    await up.online()
+    for operation in (
+        "events_subscribe", "network_add", "peers_list", "rpc_register", "channel_subscribe", "capabilities_set"
+    ):  # fmt: skip
+        assert operation in desk.daemon.ops()
+    assert set(desk.daemon.claims) == {"echo", "about", "count"}
+    assert set(desk.daemon.channels) == {"notice"}
+    assert desk.daemon.capabilities["extra"]["features"] == ["capabilities_v1", "app_version", "stream_error_v1"]
+    assert await up.stop() == 0
+    assert desk.daemon.label == "Anna"
+    assert desk.daemon.claims == {}, "claims are given back"
+    assert desk.daemon.joined == ["home"], "the daemon stays joined"
+    assert [e["event"] for e in up.events[-2:]] == ["stopping", "stopped"]
+
+
+async def test_the_second_launch_sends_no_mutating_operation(desk: Desk) -> None:
+    save(desk, "home")
+    up = await desk.up()
+    await up.online()
+    await up.stop()
+    desk.daemon.log.clear()
+    up = await desk.up()
+    await up.online()
+    await up.stop()
+    assert desk.daemon.mutations == []
+    assert desk.daemon.ops("events_subscribe") == ["events_subscribe"]
+
+
+async def test_a_person_sees_knock_call_message_and_loss(desk: Desk) -> None:
+    save(desk, "home")
+    up = await desk.up()
+    await up.online()
+    desk.daemon.peers = [peer_info(**PENDING)]
+    await desk.daemon.event(event_kind="peer", kind="authenticated", device_id=DEVICE_B)
+    knock = await up.wait(lambda e: e["event"] == "knock")
+    assert (knock["label"], knock["code_received"], knock["code_sent"]) == ("Pi", "k3x9qa", "zz11aa")
+    desk.daemon.peers = [peer_info()]
+    desk.daemon.phase = "active"
+    await desk.daemon.event(event_kind="phase", kind="changed", prev="alone", next="active")
+    await up.wait(lambda e: e["event"] == "pill" and e["text"] == "Connected · home · 1 peer · auto-healing ring")
+    for frame in (
+        {"kind": "rpc_inbound", "method": "echo", "request_id": "r", "payload": 1, "streaming": False},
+        {"kind": "channel_inbound", "channel": "notice", "payload": {"text": "hi"}},
+    ):
+        await desk.daemon.emit({"network": "home", "from": DEVICE_B, **frame})
+    assert (await up.wait(lambda e: e["event"] == "call"))["method"] == "echo"
+    assert (await up.wait(lambda e: e["event"] == "message"))["payload"] == {"text": "hi"}
+    desk.daemon.peers = []
+    await desk.daemon.event(event_kind="peer", kind="dropped", device_id=DEVICE_B, reason={"kind": "user_left"})
+    await up.wait(lambda e: e["event"] == "peer" and e["status"] == "gone")
+    await up.stop()
+
+
+async def test_networks_are_followed_while_up_runs(desk: Desk) -> None:
+    up = await desk.up()
+    await up.wait(lambda e: e["event"] == "pill" and e["text"] == "No active network — pick one below")
+    assert (await desk.json("networks", "add", "Home"))["joined"] is True
+    assert desk.daemon.joined == ["home"]
+    assert (await desk.json("networks", "add", "work", "--no-use"))["joined"] is None
+    assert (await desk.json("networks", "use", "work"))["joined"] is True
+    assert desk.daemon.joined == ["work"]
+    assert "pick one below" in await desk.run("networks", "remove", "work")
+    assert desk.daemon.joined == []
+    assert (await desk.json("up"))["event"] == "already_running"
+    await up.stop()
+
+
+async def test_an_attached_daemon_is_never_ended(desk: Desk) -> None:
+    up = await desk.up()
+    ready = await up.wait(lambda e: e["event"] == "daemon")
+    assert (ready["state"], ready["owned"], ready["mode"]) == ("up", False, "own_llm")
+    await up.stop()
+    assert (await desk.json("status"))["daemon"]["version"] == "0.3.8"
+
+
+async def test_a_stale_binary_is_refused_with_version_pin_and_way_out(desk: Desk) -> None:
+    """The seed's second bug at run time: a stale daemon lies beside the app, and there is no network to get another."""
+    desk.daemon.alive = False
+    desk.socket.unlink()
+    stale = desk.home / "app" / "myownmesh"
+    stale.parent.mkdir()
+    stale.write_text("#!/bin/sh\necho myownmesh 0.1.1\n")
+    stale.chmod(0o755)
+    program = (
+        f"import sys; sys.executable = {str(stale.with_name('python'))!r}; sys.argv = ['myownllm', 'up', '--json'];"
+        "from myownllm.cli import main; main()"
+    )
+    environ = {**desk.environment, "PATH": "/usr/bin:/bin", "MYOWNMESH_OFFLINE": "1", "XDG_CACHE_HOME": str(desk.home)}
+    process = await trio.lowlevel.open_process([sys.executable, "-c", program], env=environ, stdout=subprocess.PIPE)
+    up = Up(process)
+    desk.nursery.start_soon(up.read)
+    failed = await up.wait(lambda e: e["event"] == "daemon" and e.get("error"))
+    assert failed["state"] == "failed"
+    for part in (str(stale), "0.1.1", "v0.3.8", "MYOWNLLM_MESH_BIN", "download: "):
+        assert part in failed["error"]
+    assert (await up.wait(lambda e: e["event"] == "pill" and "Mesh error" in e["text"]))["text"].count("0.1.1")
+    assert await up.stop() == 0
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+async def test_status_for_people_and_scripts(desk: Desk) -> None:
+    save(desk, "home", "work")
+    join(desk, "home")
+    desk.daemon.phase, desk.daemon.peers = "active", [peer_info(), peer_info("c" * 52, **PENDING)]
+    found = await desk.json("status")
+    assert found["pill"] == "Connected · home · 1 peer · auto-healing ring"
+    assert (found["connected_peers"], found["pending_approvals"]) == (1, 1)
+    assert found["daemon"]["joined_networks"] == ["home"]
+    assert found["meets_pin"] is True
+    text = await desk.run("status")
+    assert text.startswith("Connected · home · 1 peer")
+    assert "not running; `myownllm up` starts it" in text
+
+
+async def test_status_without_a_daemon_says_what_to_do(desk: Desk) -> None:
+    save(desk, "home")
+    desk.socket.unlink()
+    text = await desk.run("status")
+    assert "Joining home…" in text
+    assert "`myownllm up` starts it" in text
+    assert "no mesh daemon answers" in await desk.run("peers", status=1)
+    assert (await desk.json("peers", status=1))["error"]["message"].startswith("no mesh daemon answers")
+
+
+@pytest.mark.parametrize(
+    ("saved", "joined", "stop", "status"),
+    [
+        ((), "", "no_active_network", 11),
+        (("home",), "", "network_not_joined", 15),
+        (("home",), "home", "app_not_running", 16),
+    ],
+)
+async def test_health_names_the_stop_and_exits_with_its_code(
+    desk: Desk, saved: tuple[str, ...], joined: str, stop: str, status: int
+) -> None:
+    save(desk, *saved)
+    if joined:
+        join(desk, joined)
+    report = await desk.json("health", status=status)
+    assert report["findings"][0]["name"] == stop
+    assert report["exit_status"] == status
+    assert stop in await desk.run("health", status=status)
+
+
+# --- deciding and calling -------------------------------------------------------------------------------------------
+
+
+async def test_peers_are_listed_with_both_codes(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.peers = [peer_info(label="Pi\u202e\x1b[31m", **PENDING)]
+    text = await desk.run("peers")
+    assert "k3x9qa" in text
+    assert "zz11aa" in text
+    assert "wants to join" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert (await desk.json("peers"))["peers"][0]["status"] == "pending_approval"
+
+
+async def test_approval_carries_the_announced_label_and_checks_a_code(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.peers = [peer_info(**PENDING)]
+    assert "another code" in await desk.run("approve", "Pi", "--code", "xxxxxx", status=1)
+    assert desk.daemon.mutations == []
+    assert "it must approve this device as well" in await desk.run("approve", "pi", "--code", "k3x9qa")
+    assert desk.daemon.log[-1] == {
+        "op": "roster_approve", "network": "home", "device_id": DEVICE_B, "label": "Pi"
+    }  # fmt: skip
+
+
+async def test_deny_also_finds_approved_devices_that_are_away(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.roster = [{"device_id": DEVICE_B, "label": "Old laptop", "approved_at": 1, "role": "member"}]
+    assert "no device has been seen" in await desk.run("approve", "Old laptop", status=1)
+    assert (await desk.json("deny", "old laptop"))["removed"] == DEVICE_B
+    assert desk.daemon.log[-1] == {"op": "roster_remove", "network": "home", "device_id": DEVICE_B}
+
+
+@pytest.mark.parametrize("name", [DEVICE_B, f"{DEVICE_B}-{device_suffix(DEVICE_B)}", DEVICE_B[:6], "Pi", "pi"])
+async def test_a_call_by_every_kind_of_name(desk: Desk, name: str) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.peers = [peer_info()]
+    assert json.loads(await desk.run("call", name, "echo", '{"a": [1, 2.5, null]}')) == {"a": [1, 2.5, None]}
+    sent = desk.daemon.log[-1]
+    assert (sent["op"], sent["network"], sent["peer"], sent["method"]) == ("rpc_call", "home", DEVICE_B, "echo")
+
+
+async def test_calls_that_fail_say_why(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.peers = [peer_info()]
+    assert "the payload is not JSON" in await desk.run("call", "Pi", "echo", "{nope", status=1)
+    assert "known here: bbbbbbbb…" in await desk.run("call", "Nobody", "echo", status=1)
+    desk.daemon.refuse["rpc_call"] = ["handler returned error: no handler for 'zap'"]
+    assert "no handler for 'zap'" in await desk.run("call", "Pi", "zap", status=1)
+    desk.daemon.hang.add("rpc_call")
+    assert "timed out waiting for Pi" in await desk.run("call", "Pi", "echo", "--timeout", "0.1", status=1)
+    assert "unknown network: nope" in await desk.run("peers", "--network", "nope", status=1)
+
+
+async def test_a_streamed_answer_also_when_its_first_piece_overtakes_the_call(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.peers = [peer_info()]
+
+    async def push(frames: list[dict[str, Any]]) -> None:
+        for frame in frames:
+            await desk.daemon.emit({"request_id": "ipc-stream-0", **frame})
+
+    def chunks(*payloads: Any, error: str | None = None) -> list[dict[str, Any]]:
+        pieces: list[dict[str, Any]] = [{"kind": "rpc_call_stream_chunk", "payload": p} for p in payloads]
+        return [*pieces, {"kind": "rpc_call_stream_end", "error": error}]
+
+    def answer_with(frames: list[dict[str, Any]]) -> None:
+        desk.daemon.before["rpc_call_stream"] = lambda: desk.nursery.start_soon(push, frames)
+
+    answer_with(chunks({"n": 1}, {"n": 2}))
+    assert (await desk.run("call", "Pi", "count", "--stream")).split() == ['{"n":1}', '{"n":2}']
+    answer_with(chunks({"n": 1}, {"error": "host busy"}))
+    assert "handler returned error: host busy" in await desk.run("call", "Pi", "count", "--stream", status=1)
+    answer_with(chunks())
+    assert "without data" in await desk.run("call", "Pi", "count", "--stream", status=1)
+    answer_with(chunks(error="network down"))
+    assert "network down" in await desk.run("call", "Pi", "count", "--stream", status=1)
+
+
+async def test_broadcast_label_and_reconnect(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.peers = [peer_info()]
+    assert await desk.run("broadcast", "notice", '"hi"') == "Sent to 1 device.\n"
+    assert (await desk.json("broadcast", "notice", "1", "--to", "Pi"))["dispatched_to"] == 1
+    assert desk.daemon.log[-1]["op"] == "channel_send_to"
+    assert (await desk.json("label", "Küche"))["label"] == "Küche"
+    assert (await desk.run("label")).startswith("Küche  ")
+    assert "64 is the most" in await desk.run("label", "x" * 65, status=1)
+    assert "Reconnecting everything" in await desk.run("reconnect")
+    assert "Reconnecting bbbbbbbb" in await desk.run("reconnect", "Pi")
+    desk.daemon.refuse["network_reconnect"] = ["parse: unknown variant `network_reconnect`, expected one of `status`"]
+    assert "not supported by this daemon" in await desk.run("reconnect", status=1)
+
+
+async def test_networks_refuse_what_cannot_work(desk: Desk) -> None:
+    for arguments, text in (
+        (("add", "a b"), "network id contains ' '"),
+        (("add", "ab"), "at least 3 characters"),
+        (("add", "home", "--relay", "http://x"), "must begin with ws://"),
+        (("add", "home", "--turn", "x"), "must begin with turn:"),
+        (("use", "nope"), "no saved network 'nope' (saved: none)"),
+        (("use",), "name a saved network"),
+        (("remove", "nope"), "no saved network"),
+    ):
+        assert text in await desk.run("networks", *arguments, status=1)
+    made = await desk.json("networks", "add")
+    assert len(made["network_id"]) == 8
+    turn = await desk.json("networks", "add", "with-turn", "--turn", "turn:t:1,u,p,w", "--no-stun", "--label", " L ")
+    assert turn["turn_servers"] == [{"url": "turn:t:1", "username": "u", "credential": "p,w"}]
+    assert turn["stun_servers"] == []
+    assert turn["label"] == "L"
+    assert "with-turn" in await desk.run("networks", "list")
+
+
+async def test_help_and_version_are_quick(desk: Desk) -> None:
+    assert "networks" in await desk.run("--help")
+    assert (await desk.run("--version")).startswith("myownllm ")
+    loaded = "import sys, myownllm.cli; print({'trio', 'httpx', 'psutil', 'rich', 'asyncio'} & set(sys.modules))"
+    done = await trio.run_process([sys.executable, "-c", loaded], capture_stdout=True)
+    assert done.stdout.strip() == b"set()", "what only `up` needs is not loaded by every command"
