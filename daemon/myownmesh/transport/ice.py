@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aioice
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import CandidatePair, StunProtocol, relayed_candidate
+from aioice.ice import CandidatePair, StunProtocol, candidate_pair_priority, relayed_candidate
 from aioice.stun import Class, Message, Method
 
 from myownmesh.transport.candidates import kind_of_type
@@ -289,6 +289,16 @@ class Generation(aioice.Connection):
         if not known and sum(c.type == "prflx" for c in self._remote_candidates) >= MAX_PEER_REFLEXIVE:
             return
         super().check_incoming(message, addr, protocol)
+
+    def check_complete(self, pair: CandidatePair) -> None:
+        """A pair that succeeds later takes over only if it is better: a relay must not replace a direct path."""
+        current = self._nominated.get(1)
+        if current is not None and pair is not current and self._rank(pair) <= self._rank(current):
+            pair.nominated = False
+        super().check_complete(pair)
+
+    def _rank(self, pair: CandidatePair) -> int:
+        return candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
 
     def _check_list_maybe_complete(self) -> bool:
         complete: bool = super()._check_list_maybe_complete()

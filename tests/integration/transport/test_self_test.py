@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @guest_test
 async def test_self_test_passes_and_is_quick(factory: SessionFactory) -> None:
     report = await self_test(factory)
-    assert 0 < report.open_ms < 500
-    assert 0 < report.restart_ms < 500
-    assert 0 < report.close_ms < 200
+    assert 0 < report.open_ms < 3_000
+    assert 0 < report.restart_ms < 3_000
+    assert 0 < report.close_ms < 3_000
 
 
 async def test_self_test_passes_for_an_embedder() -> None:
