@@ -98,6 +98,8 @@ class BrokerSignaling:
         self._listen_only = listen_only
         self._joined = False
         self._left = False
+        self.on_up: Callable[[], None] = _nobody
+        """Called when the room is joined; whoever runs this may set it."""
 
     def publish(self, signal: OutboundSignal) -> None:
         if not self._joined or self._left:
@@ -128,6 +130,7 @@ class BrokerSignaling:
         self._broker.join(self._room, member)
         self._joined = True
         self.publish(Announce())
+        self.on_up()
         task_status.started()
         try:
             async for signal in receive:
@@ -148,3 +151,7 @@ class BrokerSignaling:
             return
         for member in self._broker.others(self._room, self._device_id):
             member.tell(signal)
+
+
+def _nobody() -> None:
+    """Nobody asked."""

@@ -66,6 +66,8 @@ class NostrSignaling:
             now=now(),
             gate=gate,
         )
+        self.on_up: Callable[[], None] = _nobody
+        """Called whenever a relay begins to serve us (spec 03 §8.2); whoever runs this may set it."""
         self._redial = trio.Event()
         self._tick_changed = trio.Event()
 
@@ -154,7 +156,7 @@ class NostrSignaling:
         failing = False
         while True:
             redial = self._redial
-            link = RelayLink(self._room, url, address, self._now, deliver)
+            link = RelayLink(self._room, url, address, self._now, deliver, lambda: self.on_up())
             reason = await link.run(redial)
             if redial.is_set():
                 backoff.reset()
@@ -169,3 +171,7 @@ class NostrSignaling:
             with trio.move_on_after(wait_s):
                 await redial.wait()
                 backoff.reset()
+
+
+def _nobody() -> None:
+    """Nobody asked."""

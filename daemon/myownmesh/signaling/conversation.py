@@ -73,7 +73,7 @@ class Conversation:
         """Why the link is to be closed, once it is."""
         self.dropped: dict[Dropped, int] = {}
         self.on_output: Callable[[], None] = _nobody
-        """Called whenever there is something new to send; the trio side sets it."""
+        """Called whenever there is something new to send or another timer; the trio side sets it."""
 
     # -- what the trio side calls ---------------------------------------------------------------------------------
 
@@ -192,6 +192,7 @@ class Conversation:
             for outbound in self._room.unconfirmed(now):
                 if outbound not in sent and outbound not in self._queue:
                     self._queue.put(outbound)
+            self.on_output()
 
     def _receive_event(self, event: object, now: Instant) -> InboundSignal | None:
         replaying = self._replaying and now.mono - self._asked_at.mono < REPLAY_LIMIT_S
@@ -218,11 +219,12 @@ class Conversation:
                 return
             self._queue.put_back(outbound, now.mono + self._pause_s)
             self._pause_s = min(self._pause_s * 2, _MAX_RATE_LIMIT_PAUSE_S)
+            self.on_output()
         elif "tag" in reason.lower() and outbound.event.id == event_id and outbound.event.tag_values("p"):
             # Some relays take every `p` value for a Nostr key (spec 03 §23-A); ours are device ids.
             self._room.tags_refused_by(self.relay)
             self.fit_catch_all(now)
-            self._queue.put(outbound)
+            self.send(outbound)
 
     def _closed(self, sub: object, reason: str, now: Instant) -> None:
         subscription = self._subs.get(sub) if isinstance(sub, str) else None
@@ -241,6 +243,7 @@ class Conversation:
             if subscription.refusals >= _MAX_REFUSALS:
                 self.ended = f"the relay refuses the subscription {subscription.sub}: {reason[:200]}"
             subscription.ask_again_at = now.mono + min(2.0**subscription.refusals, 60.0)
+            self.on_output()
 
 
 def _nobody() -> None:

@@ -35,12 +35,15 @@ class RelayLink:
         address: RelayAddress,
         now: Callable[[], Instant],
         deliver: Callable[[InboundSignal], None],
+        on_up: Callable[[], None],
     ) -> None:
         self._room = room
         self._url = url
         self._address = address
         self._now = now
         self._deliver = deliver
+        self._on_up = on_up
+        self._is_up = False
         self.was_stable = False
         """After `run`: the relay served us for long enough to forgive its end."""
 
@@ -80,12 +83,9 @@ class RelayLink:
                     message = message.decode()
                 except UnicodeDecodeError:
                     continue
-            admitted = link.admitted_at is not None
             now = self._now()
             signal = link.receive(message, now)
-            if not admitted and link.admitted_at is not None:
-                log.info("relay %s is up", self._url)
-                link.on_output()
+            self._note_admission(link)
             if signal is not None:
                 self._deliver(signal)
             if (pause_s := link.read_again_at(now.mono) - now.mono) > 0:
@@ -97,11 +97,18 @@ class RelayLink:
             link.on_output = wake.set
             now = self._now()
             link.handle_timer(now)
+            self._note_admission(link)
             for text in link.take_output(now):
                 await socket.send(text)
             timer = link.next_timer(now.mono)
             with trio.move_on_after(seconds_until(timer, self._now().mono)):
                 await wake.wait()
+
+    def _note_admission(self, link: Conversation) -> None:
+        if not self._is_up and link.admitted_at is not None:
+            self._is_up = True
+            log.info("relay %s is up", self._url)
+            self._on_up()
 
 
 async def _keep_alive(socket: Socket) -> None:

@@ -129,6 +129,8 @@ class NostrRoom:
         if self.needs_catch_all != demanded:
             for link in self._links:
                 link.fit_catch_all(now)
+                # Even what is not done now is done by a timer.
+                link.on_output()
         return outcome
 
     def announce_for(self, relay: str, now: Instant) -> Outbound | None:

@@ -293,11 +293,12 @@ async def test_a_relay_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatc
 
 async def test_a_redial_replaces_the_connection_at_once() -> None:
     async with relay_server() as server:
-        device = new_device(1, url_of(server))
+        device, ups = new_device(1, url_of(server)), list[None]()
+        device.signaling.on_up = lambda: ups.append(None)
         async with running(device):
             await device.admitted_by(url_of(server))
             device.signaling.redial()
-            await eventually(lambda: server.activity.connections_total == 2)
+            await eventually(lambda: server.activity.connections_total == 2 and len(ups) == 2)
             await device.admitted_by(url_of(server))
 
 

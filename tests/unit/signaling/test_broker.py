@@ -35,9 +35,12 @@ async def joined(
     broker: Broker, device: str, *, room: str = "room", listen_only: bool = False
 ) -> AsyncIterator[tuple[BrokerSignaling, list[InboundSignal]]]:
     signaling, heard = broker.signaling(room, device, listen_only=listen_only), list[InboundSignal]()
+    ups: list[None] = []
+    signaling.on_up = lambda: ups.append(None)
     async with trio.open_nursery() as nursery:
         await nursery.start(signaling.run, heard.append)
         await trio.testing.wait_all_tasks_blocked()
+        assert len(ups) == 1
         yield signaling, heard
         nursery.cancel_scope.cancel()
     await trio.testing.wait_all_tasks_blocked()

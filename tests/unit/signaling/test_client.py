@@ -62,6 +62,7 @@ class World:
         address: RelayAddress,
         now: Callable[[], Instant],
         deliver: Callable[[InboundSignal], None],
+        on_up: Callable[[], None],
     ) -> FakeLink:
         return FakeLink(self, room, url)
 

@@ -265,9 +265,12 @@ def test_the_catch_all_is_closed_when_all_peers_tag_and_opened_when_one_does_not
     links[1].receive(from_peer("announce", room, peer=OTHER, caps=[]), at(2))
     assert [said(link, 2) for link in links] == [["REQ mom-sig-3"]] * 2
     # Opened at once, closed again at a pace that no peer decides.
+    woken: list[None] = []
+    links[0].on_output = lambda: woken.append(None)
     links[1].receive(from_peer("leave", room, peer=OTHER), at(3))
     assert [said(link, 3) for link in links] == [[]] * 2
     assert links[0].next_timer(3) == 11
+    assert woken
     assert [said(link, 11) for link in links] == [["CLOSE mom-sig-3"]] * 2
 
 
@@ -384,13 +387,52 @@ def test_a_flood_is_read_at_a_bounded_rate_and_lies_cost_more() -> None:
     assert big.read_again_at(0) > 5
 
 
-def test_the_trio_side_is_told_when_there_is_something_to_send() -> None:
+def waits_for(link: Conversation, seconds: float) -> tuple[float | None, list[str]]:
+    """The next timer, and what would go out at once."""
+    return link.next_timer(seconds), said(link, seconds)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "publish",
+        "admitted",
+        "refused for its rate",
+        "refused for its tag",
+        "closed",
+        "closed for its limit",
+        "narrowed",
+    ],
+)
+def test_the_trio_side_is_told_when_there_is_something_to_send_or_another_timer(what: str) -> None:
     room = new_room()
-    link = opened(room)
+    if what == "admitted":
+        room.publish(SendOffer(PEER, "before"), at(0))
+    link = room.open_link("ws://relay", at(0))
+    if what != "admitted":
+        link.receive(EOSE, at(0))
+        room.publish(SendOffer(PEER, "v=0"), at(0))
+    sent = events(link, 0)
     calls: list[None] = []
     link.on_output = lambda: calls.append(None)
-    room.publish(SendOffer(PEER, "v=0"), at(1))
-    assert len(calls) == 1
+    match what:
+        case "publish":
+            room.publish(SendOffer(PEER, "v=1"), at(1))
+        case "admitted":
+            link.receive(EOSE, at(1))
+        case "refused for its rate":
+            link.receive(compact_json(["OK", sent[-1]["id"], False, "rate-limited: x"]), at(1))
+        case "refused for its tag":
+            link.receive(compact_json(["OK", sent[-1]["id"], False, "invalid: tag"]), at(1))
+        case "closed":
+            link.receive('["CLOSED","mom-sig-1","error: x"]', at(1))
+        case "closed for its limit":
+            link.receive('["CLOSED","mom-sig-2","error: x"]', at(1))
+        case _:
+            link.receive(from_peer("announce", room, caps=["ptag"]), at(1))
+    timer, texts = waits_for(link, 1)
+    assert timer is not None or texts
+    assert calls
 
 
 FRAMES = st.sampled_from(
