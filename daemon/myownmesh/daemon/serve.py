@@ -67,6 +67,7 @@ def _serve(supervision: Supervision) -> int:
             loaded = store.open_config()
         except StoreError as error:
             raise StartError(f"load config: {error}") from error
+        store.remove_leftovers()
         store.protect(
             group=loaded.config.daemon.socket_group,
             everyone=loaded.config.compat_switch("any_local_user"),

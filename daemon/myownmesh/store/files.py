@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import stat
 import sys
@@ -19,6 +20,9 @@ from .errors import StoreError, os_error_text
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
 KEPT_COPIES = 9  # numbered quarantine copies behind the newest one; enough to look back, bounded on a sick disk
+LEFTOVER_AGE = 60.0  # seconds; a write takes milliseconds
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp$")
 
 _log = logging.getLogger("myownmesh.store")
 
@@ -79,6 +83,17 @@ def atomic_write(path: Path, data: bytes) -> None:
             temporary.unlink()
         raise
     _sync_directory(target.parent)
+
+
+def remove_leftovers(directory: Path, now: float) -> None:
+    """Delete temporary files that a killed writer left in `directory`; best effort.
+
+    `now` is in Unix seconds. Young ones may belong to a writer that is at work.
+    """
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            if _TEMPORARY.search(entry.name) and now - entry.stat().st_mtime > LEFTOVER_AGE:
+                entry.unlink(missing_ok=True)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 from . import config_file, identity_file, roster_file
 from .config_address import pinned_socket
 from .errors import StoreError, os_error_text
-from .files import private_directory, tighten
+from .files import private_directory, remove_leftovers, tighten
 from .locks import FileLock, Held
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ class Store:
                 shutil.chown(self.home.root, group=group)
         if self.home.secrets.is_dir():
             tighten(self.home.secrets)
+
+    def remove_leftovers(self) -> None:
+        """Delete temporary files of writers that were killed; one of them may hold a copy of the key."""
+        now = time.time()
+        for path in (self.home.config, self.home.identity, self.home.roster("x"), self.home.state("x")):
+            remove_leftovers(path.parent, now)
 
     def open_config(self) -> LoadedConfig:
         """Read the configuration at start: what is corrupt is set aside and reported."""

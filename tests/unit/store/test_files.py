@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from myownmesh.store.files import KEPT_COPIES, atomic_write, private_directory, quarantine, set_copy_aside, tighten
+from myownmesh.store.files import (
+    KEPT_COPIES,
+    atomic_write,
+    private_directory,
+    quarantine,
+    remove_leftovers,
+    set_copy_aside,
+    tighten,
+)
 
 
 def mode(path: Path) -> int:
@@ -104,6 +112,17 @@ def test_a_directory_shared_on_purpose_is_left_alone(tmp_path: Path, monkeypatch
     monkeypatch.setenv("HOME", str(tmp_path))
     tighten(tmp_path)
     assert mode(tmp_path) == 0o755
+
+
+def test_leftovers_of_killed_writers_go_and_nothing_else(tmp_path: Path) -> None:
+    old, young, other = (tmp_path / name for name in ("f.0123456789ab.tmp", "f.ba9876543210.tmp", "notes.tmp"))
+    for file in (old, young, other):
+        file.write_text("x")
+    os.utime(old, (1000, 1000))
+    os.utime(other, (1000, 1000))
+    remove_leftovers(tmp_path, young.stat().st_mtime + 1)
+    assert sorted(tmp_path.iterdir()) == sorted([young, other])
+    remove_leftovers(tmp_path / "absent", 0)
 
 
 def test_the_text_is_synced_before_it_becomes_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
