@@ -37,3 +37,21 @@ async def test_two_devices_announce_offer_answer_and_leave() -> None:
 
                 second.signaling.publish(Leave())
                 assert (await first.hears(PeerLeft)).peer == second.id
+
+
+async def test_a_burst_of_candidates_arrives_whole_through_the_default_limits() -> None:
+    """Ten candidates to each of many peers at once must not cost the device its connection (spec 03 §23-W)."""
+    async with relay_server() as server:
+        first, second = new_device(1, url_of(server)), new_device(2, url_of(server))
+        async with running(first, second):
+            await first.hears(PeerAnnounced)
+            await second.hears(PeerAnnounced)
+            for number in range(100):
+                first.signaling.publish(SendCandidate(second.id, Candidate(f"candidate:{number}")))
+            first.signaling.publish(SendOffer(second.id, "v=0"))
+            await second.hears(CandidateReceived, lambda signal: signal.candidate.candidate == "candidate:99")
+            offer_at = second.heard.index(OfferReceived(first.id, "v=0"))
+            assert offer_at <= 42
+            candidates = [signal for signal in second.heard if isinstance(signal, CandidateReceived)]
+            assert len(candidates) == 100
+            assert server.activity.connections_total == 2
