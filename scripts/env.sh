@@ -26,12 +26,6 @@ newest_python() {
   return 1
 }
 
-# Where bytecode must not be written on the fly, each start would compile every module anew and take twice as long.
-compile_sources() {
-  [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] ||
-    "$BIN/python" -m compileall -q "$ROOT/daemon" "$ROOT/frontend_client" "$ROOT/bundler" >/dev/null || true
-}
-
 make_environment() {
   local python wanted stamp="$VENV/.stamp"
   wanted=$(cat "$ROOT/pyproject.toml" "$ROOT/requirements.lock" | cksum)
@@ -45,11 +39,9 @@ make_environment() {
   "${pip[@]}" --require-hashes --only-binary :all: -r "$ROOT/requirements.lock" ||
     { echo "error: the packages could not be installed; see the message above (is the network up?)." >&2; return 1; }
   "${pip[@]}" --no-deps -e "$ROOT"
-  # Compiled once here, so that the first start of each command is as fast as the later ones.
-  "$BIN/python" -m compileall -q "$ROOT/daemon" "$ROOT/frontend_client" "$ROOT/bundler" || true
-  "$BIN/python" -m compileall -q -j0 "$VENV/lib" >/dev/null || true
+  # Compiled now, also for whoever starts the commands where bytecode must not be written on the fly.
+  "$BIN/python" -m compileall -q -j0 "$VENV/lib" "$ROOT/daemon" "$ROOT/frontend_client" "$ROOT/bundler" >/dev/null || true
   printf '%s\n' "$wanted" >"$stamp"
 }
 
 make_environment
-compile_sources

@@ -93,6 +93,4 @@ async def roster_remove(control: Control, request: requests.RosterRemove) -> byt
 
 def _short_summary(network: Network) -> dict[str, object]:
     """What `network_add` and `network_update` answer: a summary without counters."""
-    summary = network.summary()
-    summary.pop("traffic", None)
-    return summary
+    return {name: value for name, value in network.at_join.items() if name != "traffic"}

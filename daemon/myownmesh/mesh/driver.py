@@ -177,7 +177,7 @@ class Driver:
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def send(self, peer: str, frame: Frame, done: Callable[[str | None], None]) -> int:
+    def send(self, peer: str, frame: Frame, done: Callable[[str | None], None], *, urgent: bool = False) -> int:
         """Send an application frame to an admitted peer; returns the epoch of its link.
 
         Raises `MeshError` when there is no such peer or the frame is too large; a later loss is told to `done`.
@@ -192,7 +192,7 @@ class Driver:
         epoch, link = self._links.get(out.peer, (None, None))
         if link is None or epoch != out.epoch:
             raise MeshError("transport: session not yet established")
-        self._send_on(link, frame.KIND, out.data, now.mono, done)
+        self._send_on(link, frame.KIND, out.data, now.mono, done, urgent=urgent)
         return out.epoch
 
     def broadcast(self, channel: str, payload: msgspec.Raw, done: Callable[[int], None]) -> None:
@@ -225,13 +225,22 @@ class Driver:
         for link in links:
             self._send_on(link, Channel.KIND, data, now_s, one_done)
 
-    def _send_on(self, link: Link, kind: str, data: bytes, now_s: float, done: Callable[[str | None], None]) -> None:
+    def _send_on(
+        self,
+        link: Link,
+        kind: str,
+        data: bytes,
+        now_s: float,
+        done: Callable[[str | None], None],
+        *,
+        urgent: bool = False,
+    ) -> None:
         def sent(error: str | None) -> None:
             if error is None:
                 self.engine.note_sent(kind, len(data))
             done(error)
 
-        link.send(data, now_s, sent)
+        link.send(data, now_s, sent, urgent=urgent)
         self._watch_congestion(link)
 
     def _watch_congestion(self, link: Link) -> None:

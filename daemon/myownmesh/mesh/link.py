@@ -25,7 +25,8 @@ HIGH_WATER_BYTES = 256 * 1024
 """Above this much unsent data frames wait in our queue, where a ping can still overtake them."""
 
 MAX_QUEUED_BYTES = 4 * 1024 * 1024
-"""Per peer; one control connection has one send under way, so honest clients stay far below."""
+"""Per peer; one control connection has one send under way, so honest clients stay far below. Urgent frames, which are
+few and short, may use twice as much, so that bulk cannot keep them out."""
 
 TIMED_OUT = "transport: peer send timed out"
 NOT_OPEN = "transport: data channel not open"
@@ -64,7 +65,7 @@ class Link:
         if not self._draining and self.session.buffered_bytes < HIGH_WATER_BYTES:
             done(self._hand_over(data))
             return
-        if self._queued_bytes + len(data) > MAX_QUEUED_BYTES:
+        if self._queued_bytes + len(data) > (2 if urgent else 1) * MAX_QUEUED_BYTES:
             done(QUEUE_FULL)
             return
         queue = self._urgent if urgent else self._bulk

@@ -11,7 +11,7 @@ from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.rpc import CALL_CEILING_S
 from myownmesh.protocol.frames import Channel
-from myownmesh.protocol.ids import BadDeviceId, parse_device_id
+from myownmesh.protocol.ids import BadDeviceId, is_device_id, parse_device_id
 from myownmesh.topology.modes import topology_json
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Network:
         self.network_id = network_id
         """The wire id: normalised."""
         self.driver = driver
+        self.at_join = self.summary()
+        """The summary as it was when the network was joined: what `network_add` answers, however long the save took."""
 
     @property
     def config_id(self) -> str:
@@ -105,8 +107,9 @@ class Network:
         """Renegotiate with one peer, or redial all relays and renegotiate with everybody (spec 05 §8.4)."""
         if peer is None:
             self.driver.redial()
-        bare = None if peer is None else _device_id(peer)
-        self._command(lambda: self.driver.engine.reconnect(bare, clock.now()))
+        bare = None if peer is None else _peer_id(peer)
+        if bare is None or is_device_id(bare):  # an unknown peer is no error, and no other text is a peer
+            self._command(lambda: self.driver.engine.reconnect(bare, clock.now()))
 
     async def connect_peer(self, peer: str, *, pin: bool, wait_ms: int) -> bool:
         """Dial a peer; True when it is active at the end of the wait. Raises `MeshError` (spec 05 §8.5)."""

@@ -6,13 +6,15 @@ Synchronous and without I/O: frames go out through the `send` it is given, `done
 from __future__ import annotations
 
 import heapq
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 from attrs import define, field
 
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.link import NOT_OPEN
 from myownmesh.protocol.codec import FrameTooLarge
 from myownmesh.protocol.frames import RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
 from myownmesh.protocol.ids import random_request_id
@@ -23,9 +25,16 @@ if TYPE_CHECKING:
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.ids import Rng
 
-    Sender = Callable[[str, Frame, Callable[[str | None], None]], int]
-    """`send(peer, frame, done)` returns the epoch of the link that took the frame. Raises `MeshError` before anything
-    is queued; what is lost later is reported through `done`."""
+    class Sender(Protocol):
+        """How frames leave."""
+
+        def __call__(self, peer: str, frame: Frame, done: Callable[[str | None], None], *, urgent: bool = False) -> int:
+            """Return the epoch of the link that took the frame; `urgent` ones go ahead of what waits.
+
+            Raises `MeshError` before anything is queued; what is lost later is reported through `done`.
+            """
+            ...
+
 
 T = TypeVar("T")
 
@@ -270,9 +279,19 @@ class Rpc:
                 del self._inbound_per_peer[call.peer]
 
     def reply(self, call: InboundCall, frame: Frame, instead: Callable[[str], Frame]) -> None:
-        """Send the last frame of a call; one that does not fit becomes an error frame and raises `MeshError`."""
+        """Send the last frame of a call; one that does not fit becomes an error frame and raises `MeshError`.
+
+        One that is lost to a congested link is followed by a short error ahead of the queue: better late and wrong than
+        a caller that waits for its own time limit.
+        """
+
+        def sent(error: str | None) -> None:
+            if error is not None and error != NOT_OPEN:
+                with suppress(MeshError):  # the link has gone meanwhile, and with it the call
+                    self.send(call.peer, instead(error), _ignore, urgent=True)
+
         try:
-            self.send(call.peer, frame, _ignore)
+            self.send(call.peer, frame, sent)
         except MeshError as error:
             if isinstance(error.__cause__, FrameTooLarge):
                 self.send(call.peer, instead(str(error)), _ignore)

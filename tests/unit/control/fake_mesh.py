@@ -105,6 +105,10 @@ class FakeNetwork:
     done: list[tuple[object, ...]] = field(factory=list)
     """Whatever else control asked for."""
 
+    @property
+    def at_join(self) -> dict[str, object]:
+        return self.summary()
+
     def summary(self) -> dict[str, object]:
         return {
             "config_id": self.config_id,

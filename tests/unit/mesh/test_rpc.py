@@ -30,8 +30,10 @@ class Wire:
         self.refuse: MeshError | None = None
         self.lose: str | None = None
         self.too_large: type[Any] | None = None
+        self.urgent: list[bool] = []
 
-    def __call__(self, peer: str, frame: Frame, done: Callable[[str | None], None]) -> int:
+    def __call__(self, peer: str, frame: Frame, done: Callable[[str | None], None], *, urgent: bool = False) -> int:
+        self.urgent.append(urgent)
         if self.refuse is not None:
             raise self.refuse
         if self.too_large is not None and isinstance(frame, self.too_large):
@@ -270,14 +272,27 @@ def test_an_answer_that_does_not_fit_becomes_an_error_for_both_sides(rpc: Rpc, w
     rpc.receive(PEER, 7, request())
     text = f"transport: {FrameTooLarge(70_000)}"
 
-    def only_values(peer: str, frame: Frame, done: Callable[[str | None], None]) -> int:
+    def only_values(peer: str, frame: Frame, done: Callable[[str | None], None], *, urgent: bool = False) -> int:
         wire.too_large = RpcResponse if isinstance(frame, RpcResponse) and frame.error is None else None
-        return wire(peer, frame, done)
+        return wire(peer, frame, done, urgent=urgent)
 
     rpc.send = only_values
     with pytest.raises(MeshError, match="65535-byte limit"):
         served[0].respond(TWO, None)
     assert wire.sent == [(PEER, RpcResponse(request_id="r1", ok=None, error=text))]
+
+
+def test_an_answer_that_a_congested_link_loses_is_followed_by_a_short_error(rpc: Rpc, wire: Wire) -> None:
+    served = Served()
+    rpc.serve("echo", served, streaming=False)
+    rpc.receive(PEER, 7, request())
+    wire.lose = "transport: peer send timed out"
+    served[0].respond(TWO, None)
+    assert wire.sent == [
+        (PEER, RpcResponse(request_id="r1", ok=TWO, error=None)),
+        (PEER, RpcResponse(request_id="r1", ok=None, error="transport: peer send timed out")),
+    ]
+    assert wire.urgent == [False, True]
 
 
 def test_a_chunk_that_does_not_fit_ends_the_stream_with_an_error(rpc: Rpc, wire: Wire) -> None:
