@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from mesh_bundler import report, tools
@@ -18,6 +17,10 @@ from mesh_bundler.plan import EnsureRequest
 from mesh_bundler.progress import reporter
 from mesh_bundler.staging import Cancelled, ensure, examine
 from mesh_bundler.version import __version__
+
+# typer carries its own copy of click in some versions and uses the package in others; its classes lead to the base
+# of all usage errors in both (BadParameter, UsageError, ClickException).
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     help="Stage the pinned mesh daemon beside an app, or refuse with a reason.",
@@ -355,15 +358,13 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit status. Errors are sentences, bugs are tracebacks."""
     console = report.Console(json="--json" in arguments)
     try:
-        app(args=arguments, prog_name="mesh-bundler", standalone_mode=False)
+        status = app(args=arguments, prog_name="mesh-bundler", standalone_mode=False)
     except Refused as refused:
         return console.refused(refused)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return int(Exit.USAGE)
-    except (KeyboardInterrupt, click.Abort, Cancelled):
+    except (KeyboardInterrupt, typer.Abort, Cancelled):
         print("interrupted; nothing half-done was left", file=sys.stderr)
         return int(Exit.INTERRUPTED)
-    return 0
+    except _USAGE_ERROR as error:
+        error.show()  # type: ignore[attr-defined]  # every version of it has this method
+        return int(Exit.USAGE)
+    return status if isinstance(status, int) else 0

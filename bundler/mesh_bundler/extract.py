@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 512
 _HEADER_RECORD_MAX = 64 * 1024  # bytes of one pax or long-name record
+_PADDING_MAX = 64 * 1024  # bytes of zeros behind the end mark; tar writes at most 10 KiB
 _OVERHEAD = 1024 * 1024  # headers and padding that a tar stream may add to its members
 _ZERO = bytes(_BLOCK)
 
@@ -96,10 +97,9 @@ def _extract_tar(stream: _OneGzipStream, guard: ArchiveGuard, write: Callable[[b
             if wanted:
                 write(data)
         stream.exactly(-member.size % _BLOCK)
-    while rest := stream.read(_BLOCK):  # padding up to the tar record size, then the end of the gzip stream
-        guard.produced(len(rest), wanted=False)
-        if rest.strip(b"\0"):
-            raise guard.refusal("archive_trailing_data")
+    # Padding up to the tar record size may follow, then the gzip stream must end.
+    if stream.read(_PADDING_MAX).strip(b"\0") or stream.read(1):
+        raise guard.refusal("archive_trailing_data")
 
 
 def _tar_members(stream: _OneGzipStream, guard: ArchiveGuard) -> Iterator[Member]:

@@ -113,11 +113,18 @@ def _assert_repaired(machine: Machine, zygote: Zygote, when: str) -> None:
     assert not stray, f"killed {when}: {stray} was left behind"
 
 
-@pytest.mark.parametrize("with_cache", [False, True], ids=["download", "cache"])
-def test_killed_at_every_file_operation(moving: tuple[Machine, Zygote], with_cache: bool) -> None:
+@pytest.mark.parametrize(
+    ("with_cache", "stride"),
+    [
+        pytest.param(True, 1, id="from the cache"),
+        pytest.param(False, 9, id="download, every ninth"),
+        pytest.param(False, 1, id="download", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+    ],
+)
+def test_killed_at_every_file_operation(moving: tuple[Machine, Zygote], with_cache: bool, stride: int) -> None:
     machine, zygote = moving
     zygote.run()
-    for step in range(1, 400):
+    for step in range(1, 1000, stride):
         _reset(machine, with_cache=with_cache)
         status = zygote.run(die_at=step)
         _assert_sound(machine, f"at operation {step}")
