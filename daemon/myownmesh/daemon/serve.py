@@ -37,10 +37,20 @@ def serve() -> int:
     try:
         return _serve(supervision)
     except StartError as error:
-        supervision.failed(str(error))
+        return _failed(supervision, str(error))
+    except ImportError as error:
+        return _failed(supervision, f"{error}; the daemon needs more: pip install 'myownllm-mesh[daemon]'")
+    except BaseException as error:
+        supervision.failed(f"internal error: {error!r}")  # says nothing if the start had succeeded
         logs.flush()
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
+        raise
+
+
+def _failed(supervision: Supervision, reason: str) -> int:
+    supervision.failed(reason)
+    logs.flush()
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    return 1
 
 
 def _import_msgspec() -> None:

@@ -313,6 +313,48 @@ def test_a_closed_stderr_is_no_obstacle(home: Path) -> None:
         assert process.wait(STOP_S) == 0
 
 
+@pytest.mark.parametrize("library", ["nacl", "uvloop", "msgspec"])
+def test_a_missing_library_is_named_with_the_way_out(home: Path, library: str) -> None:
+    code = f"import sys; sys.modules[{library!r}] = None; from myownmesh.cli import main; sys.exit(main(['serve']))"
+    done = subprocess.run(
+        [PROGRAM.with_name("python"), "-c", code],
+        env={**os.environ, "MYOWNMESH_HOME": str(home)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert library in done.stderr
+    assert done.stderr.endswith("the daemon needs more: pip install 'myownllm-mesh[daemon]'\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bug_at_start_is_told_to_the_supervisor_and_keeps_its_traceback(home: Path) -> None:
+    reader, writer = os.pipe()
+    code = (
+        "import sys, myownmesh.daemon.node as n; n.Node.__init__ = lambda self, **k: 1 / 0;"
+        "from myownmesh.cli import main; sys.exit(main(['serve']))"
+    )
+    done = subprocess.run(
+        [PROGRAM.with_name("python"), "-c", code],
+        env={**os.environ, "MYOWNMESH_HOME": str(home), "MYOWNMESH_READY_FD": str(writer)},
+        pass_fds=[writer],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=20,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert json.loads(os.read(reader, 4096)) == {
+        "ready": False,
+        "error": "internal error: ZeroDivisionError('division by zero')",
+    }
+    os.close(reader)
+
+
 def test_version_is_exact_and_needs_no_home() -> None:
     done = subprocess.run([PROGRAM, "--version"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=True)
     assert (done.stdout, done.stderr) == (b"myownmesh 0.3.8\n", b"")
