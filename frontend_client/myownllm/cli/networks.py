@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
+import attrs
 import typer
 
+from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
@@ -168,6 +170,66 @@ def remove_network(name: Network, as_json: Json = False) -> None:
     if was_active:
         print("No active network — pick one below" if left is not False else "The app has not left it yet.")
         list_networks(as_json=False)
+
+
+@app.command("export")
+def export_network(
+    name: MaybeNetwork = None,
+    no_secrets: Annotated[bool, typer.Option("--no-secrets", help="Leave out TURN names and passwords.")] = False,
+) -> None:
+    """Print a network's settings for another device: `networks import` reads them there. The active one by default."""
+    try:
+        catalog = context.catalog_file(context.home()).load().catalog
+        network = context.need_active(catalog) if name is None else _find(catalog, name)
+    except AppError as error:
+        context.fail(error)
+    envelope = export_envelope(network)
+    if no_secrets:
+        envelope["turn_servers"] = [{"url": t["url"]} for t in envelope["turn_servers"]]
+    elif any("credential" in t for t in envelope["turn_servers"]):
+        typer.echo("note: this holds TURN passwords; --no-secrets leaves them out", err=True)
+    context.print_json(envelope)
+
+
+@app.command("import")
+def import_network(
+    file: Annotated[typer.FileText, typer.Argument(help="What `networks export` printed; - reads standard input.")],
+    use: Annotated[bool, typer.Option("--use/--no-use", help="Make it the active network.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Save the settings of a network from another device; a saved network of that name takes them over."""
+    try:
+        settings = import_envelope(file.read())
+        if settings is None:
+            raise AppError("these are no network settings; make them with `myownllm networks export`")
+        handle = normalize_network_id(settings["network_id"])
+        store = context.catalog_file(context.home())
+        catalog = store.mutate(lambda c: _imported(c, settings, store.mint_id(), activate=use))
+    except AppError as error:
+        context.fail(error, as_json=as_json)
+    saved = catalog.by_wire_id(handle)
+    assert saved is not None
+    active = catalog.active_network_id == saved.id
+    joined = _follow(saved) if active else None
+    if as_json:
+        context.print_json({**saved.to_json(), "active": active, "joined": joined})
+        return
+    print(f"Network '{saved.handle}' saved{' and is active' if active else ''}.")
+    if active:
+        _say_joined(saved, joined)
+
+
+def _imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activate: bool) -> Catalog:
+    """Transport lists and `accepting` always come from the settings, the optional members only when they are there."""
+    record = SavedNetwork.from_json({**settings, "id": new_id, "kind": settings.get("network_kind")}, lambda: new_id)
+    record = attrs.evolve(record, unknown={})
+    existing = catalog.by_wire_id(record.network_id)
+    if existing is None:
+        return catalog.add_network(record, activate=activate)
+    optional = {k: getattr(record, k) for k in ("label", "kind", "topology", "auto_approve")}
+    lists = {k: getattr(record, k) for k in ("signaling_servers", "stun_servers", "turn_servers", "accepting")}
+    changed = catalog.update_network(existing.id, **lists, **{k: v for k, v in optional.items() if v is not None})
+    return changed.set_active_network(existing.id) if activate else changed
 
 
 def _find(catalog: Catalog, name: str) -> SavedNetwork:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -28,18 +29,21 @@ class Screen:
         self._headline = ""
         self._daemon: tuple[int, str] = (0, "")
         self._peers: dict[str, PeerEntry] = {}
+        self.gone = trio.Event()
         self._notes: set[str] = set()
 
     def emit(self, event: str, line: str | None, **members: Any) -> None:
         """Say one thing. `line` None means that only the JSON form tells it."""
         if self._as_json:
-            record = {"event": event, "t": time.time_ns() // 1_000_000, **members}
-            sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
-        elif line is not None:
-            sys.stdout.write(line + "\n")
-        else:
+            line = msgspec.json.encode({"event": event, "t": time.time_ns() // 1_000_000, **members}).decode()
+        if line is None or self.gone.is_set():
             return
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read this has left, so the app leaves too
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.gone.set()
 
     def progress(self, text: str) -> None:
         self.emit("progress", f"  {text}", message=text)
@@ -168,11 +172,17 @@ async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
                 nursery.start_soon(_show_client, app, screen)
                 if label is not None:
                     nursery.start_soon(_set_label, app, screen, label)
+                nursery.start_soon(_cancel_when_gone, screen, nursery.cancel_scope)
                 async for _ in signals:
                     screen.emit("stopping", "Stopping…")
                     nursery.cancel_scope.cancel()
                     break
     screen.emit("stopped", "Stopped.")
+
+
+async def _cancel_when_gone(screen: Screen, scope: trio.CancelScope) -> None:
+    await screen.gone.wait()
+    scope.cancel()
 
 
 async def _show_daemon(app: App, screen: Screen) -> None:
@@ -208,6 +218,10 @@ def run_up(label: str | None, channels: tuple[str, ...], *, verbose: bool, as_js
     screen = Screen(as_json=as_json, verbose=verbose)
     try:
         trio.run(_run, screen, label, channels)
+    except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        raise SystemExit(130) from None  # a second Ctrl-C while it was stopping
     except AlreadyRunningError as error:
         screen.emit("already_running", str(error), pid=error.pid)
     except AppError as error:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import attrs
 import trio
 
-from myownllm import capabilities, phases, versions
-from myownllm.catalog.coerce import as_object, strings
 from myownllm.client.convergence import Converger
 from myownllm.client.dispatch import Dispatcher
 from myownllm.client.life import Life
+from myownllm.client.start import RELEASE_BUDGET_S, Starter
 from myownllm.client.state import DIAG_RING, ClientState, Diag
 from myownllm.errors import AppError, MeshError, not_connected
-from myownllm.ids import comparable_network_id
 from myownllm.peers import peer_entries
 from myownllm.watch import Watch
 
@@ -36,14 +34,10 @@ if TYPE_CHECKING:
     from myownllm.effects import Level
     from myownllm.supervisor import Connection
 
-STATUS_ATTEMPTS: Final = 30  # FE-5.5
-STATUS_RETRY_S: Final = 0.2
 PEERS_SPACING_S: Final = 0.1  # FE-5.16
 DECISION_POLL_S: Final = 0.5  # while a device waits for an approval
 CHECK_ONLINE_S: Final = 5.0  # one `status`; no event tells that another program removed the network
 CHECK_UNSETTLED_S: Final = 2.0  # while not online: a healthy daemon must never be left with the app still joining
-RELEASE_BUDGET_S: Final = 3.0  # FE-5.23
-TOO_OLD_TEXT: Final = "daemon too old for LLM features"
 
 
 class CatalogPort(Protocol):
@@ -67,25 +61,24 @@ class MeshClient:
         pin: str | None,
         now_ms: Callable[[], int],
         blob: JsonObject | None = None,
-        app_version: str | None = None,
+        app_version: str = "",
     ) -> None:
         self.watch: Watch[ClientState] = Watch(ClientState(pinned_version=pin))
         self.diag: deque[Diag] = deque(maxlen=DIAG_RING)
         self.on_diag: list[Callable[[Diag], None]] = []
         self._catalog = catalog
-        self._features = features
-        self._pin = pin
         self._now_ms = now_ms
-        self._blob = blob or {}
-        self._app_version = app_version
         self._converger = Converger(owned, lambda text: self.note("warn", text))
-        self._dispatcher = Dispatcher(self, features)
+        self._starter = Starter(
+            self, catalog, self._converger, features, pin=pin, blob=blob or {}, app_version=app_version
+        )
+        self.dispatcher = Dispatcher(self, features)
         self._nursery: trio.Nursery | None = None
         self._life: Life | None = None
         self._lives = 0
         self._wanted = False
-        self._bridge: Bridge | None = None
-        self._connection: Connection | None = None
+        self.bridge: Bridge | None = None
+        self.connection: Connection | None = None
         self._reconciling = trio.Lock()
         self._reconcile_again = False
         self._quiet = False
@@ -111,8 +104,8 @@ class MeshClient:
 
     def connected(self, bridge: Bridge, connection: Connection) -> None:
         """A daemon's event connection is up. Whoever asked for a start gets one."""
-        previous = self._connection
-        self._bridge, self._connection = bridge, connection
+        previous = self.connection
+        self.bridge, self.connection = bridge, connection
         if previous is not None and previous.daemon_version != connection.daemon_version:
             self.note("info", f"daemon is now {connection.daemon_version}, was {previous.daemon_version}")
         self.update(subscription="live")
@@ -121,9 +114,9 @@ class MeshClient:
 
     def disconnected(self, generation: int) -> None:
         """That connection is gone; a life that hangs on it ends, and the next connection begins a new one."""
-        if self._bridge is None or self._bridge.generation != generation:
+        if self.bridge is None or self.bridge.generation != generation:
             return
-        self._bridge = None
+        self.bridge = None
         self.update(subscription="disconnected")
         life = self._life
         if life is not None and life.bridge is not None and life.bridge.generation == generation:
@@ -187,10 +180,10 @@ class MeshClient:
             await self._start_quietly()
         elif desired is not None and bound is not None and desired.to_daemon() != bound.to_daemon():
             life.network = desired
-            self._show_active(catalog)
+            self.show_active(catalog)
             await self._pass(life, catalog, check_drift=True)
         else:
-            self._show_active(catalog)
+            self.show_active(catalog)
             self.refresh_peers()
 
     async def _settled_life(self, desired: SavedNetwork | None) -> Life | None:
@@ -210,7 +203,7 @@ class MeshClient:
 
     async def preview(self) -> None:
         """Show which network is active before any daemon is there. Raises HomeError."""
-        self._show_active(await self._catalog.load())
+        self.show_active(await self._catalog.load())
 
     async def boot(self) -> None:
         """The start at launch: its failure is in the state and the log, and the next connection starts again."""
@@ -239,21 +232,21 @@ class MeshClient:
         try:
             with life.scope:
                 try:
-                    await self._start_sequence(life)
+                    await self._starter.run(life)
                 except AppError as error:
                     self._start_failed(life, error)
                     return
                 life.finished.set()
                 await self._stay(life)
         finally:
-            await self._release(life)
+            await self._starter.release(life)
             if not life.finished.is_set():
                 life.error = life.error or MeshError("stopped", "the start was overtaken by a stop or a lost daemon")
                 life.finished.set()
             self._life = None
             life.ended.set()
             if life.again and self._wanted and self._nursery is not None:
-                if self._bridge is not None:
+                if self.bridge is not None:
                     self._begin()
                 else:
                     self.update(status="connecting", phase="starting")
@@ -263,138 +256,10 @@ class MeshClient:
         gone = isinstance(error, MeshError) and error.kind in ("not_connected", "connection_lost", "connect_failed")
         if gone:  # not an error of the app: the supervisor says what it waits for (FE-5.5)
             self.update(status="connecting", phase="starting")
-            life.again = self._bridge is not None
+            life.again = self.bridge is not None
         else:
             self.update(status="error", phase="error", error=str(error))
             self.note("error", f"start failed: {error}")
-
-    async def _start_sequence(self, life: Life) -> None:
-        """The steps of spec 08 §5.3. Raises AppError."""
-        await self._status_with_retry(life)
-        bridge, connection = life.bridge, life.connection
-        assert bridge is not None
-        assert connection is not None
-        bridge.attach(life.early.append)
-        catalog = await self._catalog.load()
-        await trio.lowlevel.checkpoint_if_cancelled()
-        life.network, life.catalog_read = catalog.active, True
-        refusal = ""
-        try:
-            result = await self._converger.run(bridge, connection.mode, catalog, check_drift=True)
-            refusal = result.error
-        except MeshError as error:
-            if error.kind == "connection_lost":
-                raise
-            refusal = error.text
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if refusal:
-            self.note("warn", f"network sync failed: {refusal}")
-        status = await self._status_with_retry(life)
-        joined = strings(status.get("joined_networks"))
-        active = catalog.active
-        life.wire_id = self._bound_wire_id(catalog, connection, joined)
-        self._show_active(catalog)
-        if not life.wire_id:
-            self.note("warn", "no network configured — `myownllm networks add` creates one")
-            self.update(status="off", phase="off", peers=())
-            life.early.clear()
-            bridge.attach(lambda frame: self._dispatcher.dispatch(life, frame))
-            life.online = True
-            return
-        phase: tuple[phases.Phase, phases.Status] | None = None
-        try:
-            self.apply_peers(await life.command("peers_list", network=life.wire_id))
-            phase = await self._daemon_phase(life)
-        except MeshError as error:
-            if error.kind == "connection_lost":
-                raise
-            self.note("warn", f"peers_list failed: {error.text}")
-        await self._install(life)
-        await self._publish(life)
-        if active is not None and not any(comparable_network_id(j) == life.wire_id for j in joined):
-            why = refusal or "the daemon does not list it"
-            self.update(status="error", phase="error", error=f"cannot join '{active.handle}': {why}")
-        else:
-            shown = phase or ("signaling-up", "online")
-            self.update(phase=shown[0], status=shown[1], error="")
-        life.online = True
-        early, life.early = life.early, []
-        for frame in early:
-            self._dispatcher.dispatch(life, frame)
-        bridge.attach(lambda frame: self._dispatcher.dispatch(life, frame))
-
-    def _bound_wire_id(self, catalog: Catalog, connection: Connection, joined: tuple[str, ...]) -> str:
-        if catalog.active is not None:
-            return catalog.active.wire_id
-        return joined[0] if joined and connection.mode == "own_llm" else ""
-
-    async def _status_with_retry(self, life: Life) -> JsonObject:
-        """Thirty attempts, 200 ms apart, also while no daemon is connected yet. Raises the last MeshError (FE-5.5)."""
-        for attempt in range(STATUS_ATTEMPTS):
-            if life.bridge is None:
-                life.bridge, life.connection = self._bridge, self._connection
-            try:
-                status = as_object(await life.command("status"))
-            except MeshError as error:
-                if error.kind == "connection_lost":
-                    raise
-                last = error
-            else:
-                self._show_daemon(life, status)
-                return status
-            await trio.sleep(STATUS_RETRY_S)
-            if attempt == STATUS_ATTEMPTS - 1:
-                raise last
-        raise AssertionError  # the loop returns or raises
-
-    async def _daemon_phase(self, life: Life) -> tuple[phases.Phase, phases.Status] | None:
-        """The network's phase; `joining` counts as unknown, a lone device of the reference never leaves it."""
-        rows = as_object(await life.command("networks_list")).get("networks")
-        for row in rows if isinstance(rows, list) else []:
-            summary = as_object(row)
-            if comparable_network_id(str(summary.get("network_id", ""))) == life.wire_id:
-                word = str(summary.get("phase", ""))
-                return None if word == "joining" else phases.from_daemon(word)
-        return None
-
-    async def _install(self, life: Life) -> None:
-        """Register every method and channel of the feature set for the bound network; one failure is one warning."""
-        assert life.bridge is not None
-        client_id, network = life.bridge.client_id, life.wire_id
-
-        async def claim(operation: str, undo: str, what: str, **members: Any) -> None:
-            try:
-                await life.command(operation, client_id=client_id, network=network, **members)
-            except MeshError as error:
-                if error.kind == "connection_lost":
-                    raise
-                reason = TOO_OLD_TEXT if error.text.startswith("parse: unknown variant") else error.text
-                self.note("warn", f"{what} handler install failed: {reason}")
-            else:
-                key = {k: v for k, v in members.items() if k != "streaming"}
-                life.registered.append((undo, {"client_id": client_id, "network": network, **key}))
-
-        for method in self._features.methods:
-            await claim("rpc_register", "rpc_unregister", method.name, method=method.name, streaming=method.streaming)
-        for channel, _ in self._features.channels:
-            await claim("channel_subscribe", "channel_unsubscribe", channel, channel=channel)
-
-    async def _publish(self, life: Life) -> None:
-        """Advertise what this device offers."""
-        blob = {
-            **capabilities.unpack(None),
-            **self._blob,
-            "accepting": life.network.accepting if life.network is not None else "available",
-            "app_version": self._app_version or "",
-            "features": list(self._features.feature_ids),
-        }
-        try:
-            await life.command("capabilities_set", network=life.wire_id, capabilities=capabilities.pack(blob))
-        except MeshError as error:
-            if error.kind == "connection_lost":
-                raise
-            reason = TOO_OLD_TEXT if error.text.startswith("parse: unknown variant") else error.text
-            self.note("warn", f"capabilities were not published: {reason}")
 
     async def _stay(self, life: Life) -> None:
         """The tasks of a life that is up; ends by cancellation only."""
@@ -421,7 +286,7 @@ class MeshClient:
                 try:
                     self.apply_peers(await life.command("peers_list", network=life.wire_id))
                     if resync:
-                        phase = await self._daemon_phase(life)
+                        phase = await self._starter.daemon_phase(life)
                         if phase is not None:
                             self.update(phase=phase[0], status=phase[1])
                 except MeshError as error:
@@ -460,26 +325,8 @@ class MeshClient:
         elif result.changed or self.state.status == "error":
             life.end(again=True)
         elif self.state.phase in ("starting", "off") and life.wire_id:
-            phase = await self._daemon_phase(life) or ("signaling-up", "online")
+            phase = await self._starter.daemon_phase(life) or ("signaling-up", "online")
             self.update(phase=phase[0], status=phase[1])
-
-    async def _release(self, life: Life) -> None:
-        """Undo registrations in reverse, best effort, and let go of the frame stream."""
-        bridge = life.bridge
-        if bridge is None:
-            return
-        bridge.detach()
-        if bridge.lost.is_set():
-            return
-        with trio.move_on_after(RELEASE_BUDGET_S, shield=True):
-            for operation, members in reversed(life.registered):
-                try:
-                    await bridge.command(operation, **members)
-                except MeshError as error:
-                    if error.kind == "connection_lost":
-                        return
-                    self.note("warn", f"feature release failed: {error.text}")
-        life.registered.clear()
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -523,7 +370,8 @@ class MeshClient:
             changes["recent_ice_failure_at"] = self._now_ms()
         self.update(**changes)
 
-    def _show_active(self, catalog: Catalog) -> None:
+    def show_active(self, catalog: Catalog) -> None:
+        """Show which saved network is active, and its settings."""
         active = catalog.active
         self._quiet = catalog.diag_quiet
         life = self._life
@@ -533,15 +381,4 @@ class MeshClient:
             network="" if life is None else life.wire_id,
             accepting="available" if active is None else active.accepting,
             auto_gossip=True if active is None else active.auto_gossip,
-        )
-
-    def _show_daemon(self, life: Life, status: JsonObject) -> None:
-        connection = life.connection
-        version = str(status.get("version", ""))
-        self.update(
-            device_id=str(status.get("device_id", "")),
-            daemon_version=version,
-            daemon_mode="" if connection is None else connection.mode,
-            daemon_socket="" if connection is None else str(connection.socket),
-            meets_pin=self._pin is None or versions.version_meets(version, self._pin),
         )

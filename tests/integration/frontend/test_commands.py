@@ -35,7 +35,7 @@ class Desk:
     home: Path
     daemon: FakeDaemon
     nursery: trio.Nursery
-    environ: dict[str, str] = attrs.field(factory=dict)
+    running: list[trio.Process] = attrs.field(factory=list)
 
     @property
     def socket(self) -> Path:
@@ -44,7 +44,7 @@ class Desk:
     @property
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
-        return {**kept, "HOME": str(self.home), **self.environ}
+        return {**kept, "HOME": str(self.home)}
 
     async def run(self, *arguments: str, status: int = 0) -> str:
         """What a command prints (both streams); its exit status must be as told."""
@@ -62,6 +62,7 @@ class Desk:
         process = await trio.lowlevel.open_process(
             [*PROGRAM, "up", "--json", *arguments], env=self.environment, stdout=subprocess.PIPE
         )
+        self.running.append(process)
         running = Up(process)
         self.nursery.start_soon(running.read)
         return running
@@ -108,6 +109,10 @@ async def desk(nursery: trio.Nursery) -> AsyncIterator[Desk]:
     made.socket.parent.mkdir(parents=True)
     await nursery.start(made.daemon.listen, made.socket)
     yield made
+    for process in made.running:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     shutil.rmtree(home)
 
 
@@ -217,9 +222,10 @@ async def test_a_stale_binary_is_refused_with_version_pin_and_way_out(desk: Desk
     )
     environ = {**desk.environment, "PATH": "/usr/bin:/bin", "MYOWNMESH_OFFLINE": "1", "XDG_CACHE_HOME": str(desk.home)}
     process = await trio.lowlevel.open_process([sys.executable, "-c", program], env=environ, stdout=subprocess.PIPE)
+    desk.running.append(process)
     up = Up(process)
     desk.nursery.start_soon(up.read)
-    failed = await up.wait(lambda e: e["event"] == "daemon" and e.get("error"))
+    failed = await up.wait(lambda e: e["event"] == "daemon" and bool(e.get("error")))
     assert failed["state"] == "failed"
     for part in (str(stale), "0.1.1", "v0.3.8", "MYOWNLLM_MESH_BIN", "download: "):
         assert part in failed["error"]
@@ -394,6 +400,65 @@ async def test_networks_refuse_what_cannot_work(desk: Desk) -> None:
     assert turn["stun_servers"] == []
     assert turn["label"] == "L"
     assert "with-turn" in await desk.run("networks", "list")
+
+
+async def test_settings_travel_to_another_device(desk: Desk) -> None:
+    await desk.run("networks", "add", "home", "--relay", "wss://r", "--turn", "turn:t:1,u,pw", "--label", "Home")
+    text = await desk.run("networks", "export")
+    assert "note: this holds TURN passwords" in text
+    assert "pw" not in await desk.run("networks", "export", "home", "--no-secrets")
+    envelope = desk.home / "home.json"
+    envelope.write_text(text.splitlines()[-1])
+    await desk.run("networks", "remove", "home")
+    taken = await desk.json("networks", "import", str(envelope))
+    assert (taken["network_id"], taken["label"], taken["active"]) == ("home", "Home", True)
+    assert taken["turn_servers"] == [{"url": "turn:t:1", "username": "u", "credential": "pw"}]
+    envelope.write_text('{"kind": "myownmesh.network-settings", "network_id": "Home"}')
+    again = await desk.json("networks", "import", str(envelope), "--no-use")
+    assert (again["id"], again["label"], again["signaling_servers"]) == (taken["id"], "Home", [])
+    envelope.write_text("{}")
+    assert "no network settings" in await desk.run("networks", "import", str(envelope), status=1)
+
+
+async def test_a_daemon_of_another_app_is_shared_and_its_networks_stay(desk: Desk) -> None:
+    """Scenario S18: attach, add ours, leave theirs alone, and let the daemon live."""
+    other = FakeDaemon()
+    other.networks = [SavedNetwork("gui", "gui-net").to_daemon()]
+    (desk.home / ".myownmesh").mkdir()
+    await desk.nursery.start(other.listen, desk.home / ".myownmesh" / "daemon.sock")
+    save(desk, "home")
+    up = await desk.up()
+    await up.online()
+    assert (await up.wait(lambda e: e["event"] == "daemon"))["mode"] == "shared"
+    assert other.joined == ["gui-net", "home"]
+    await desk.run("networks", "add", "work")
+    assert other.joined == ["gui-net", "work"]
+    await desk.run("networks", "use", "--none")
+    await up.wait(lambda e: e["event"] == "pill" and e["text"] == "No active network — pick one below")
+    with trio.fail_after(10):
+        while other.joined != ["gui-net"]:
+            await trio.sleep(0.01)
+    assert await up.stop() == 0
+    assert desk.daemon.log == []
+
+
+async def test_up_ends_when_its_reader_does(desk: Desk) -> None:
+    save(desk, "home")
+    process = await trio.lowlevel.open_process(
+        [*PROGRAM, "up", "--json"], env=desk.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    desk.running.append(process)
+    assert process.stdout is not None
+    await process.stdout.receive_some(1)
+    await process.stdout.aclose()
+    desk.daemon.peers = [peer_info()]
+    with trio.fail_after(15):
+        while process.returncode is None:
+            await desk.daemon.event(event_kind="peer", kind="sighted", device_id=DEVICE_B)
+            desk.daemon.peers = [] if desk.daemon.peers else [peer_info()]
+            await trio.sleep(0.1)
+            process.poll()
+    assert process.returncode == 0
 
 
 async def test_help_and_version_are_quick(desk: Desk) -> None:
