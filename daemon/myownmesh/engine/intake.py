@@ -51,10 +51,10 @@ if TYPE_CHECKING:
 MAX_INBOUND_BYTES: Final = 65_536
 """What v0.3.8 can send; longer messages are discarded unread, and none of them closes the link (spec 01 §4.2)."""
 
-APPLICATION: Final = frozenset({RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd, Channel})
+APPLICATION: Final[frozenset[type[Frame]]] = frozenset({RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd, Channel})
 """Frames that are passed on."""
 
-UNGATED: Final = frozenset({Hello, AuthResponse, Approve, Deny})
+UNGATED: Final[frozenset[type[Frame]]] = frozenset({Hello, AuthResponse, Approve, Deny})
 """Frames that a peer may send before it is admitted."""
 
 FLOODED: Final = DropReason("transport_error", "too many control frames")

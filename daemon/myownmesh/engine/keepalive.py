@@ -142,7 +142,8 @@ def test(core: Core, peer: Peer, now: Instant) -> None:
     """Ping, and rebuild the link unless a frame comes in 1.5 s."""
     peer.last_probe = now.mono
     peer.frames_at_probe = peer.frames_in
-    ping(core, peer, now)
+    if peer.last_nudge != now.mono:
+        ping(core, peer, now)
     core.timers.set(Timer.PROBE, peer.device_id, now.mono + PROBE_WAIT_S)
 
 

@@ -69,7 +69,8 @@ HIGH: Final = _PAIR[1].with_label("high")
 def sdp(name: str) -> str:
     """The description that the vectors call `name`; `B1` and `B1.2` share a certificate, `B2` has another."""
     transport = name.split(".")[0].split()[0]
-    octets = ":".join([f"{transport[0].lower()}{transport[1:]}"[:2]] * 32)
+    number = int(transport[1:])
+    octets = ":".join([f"{transport[0].lower()}{number % 16:x}"] * 31 + [f"{number // 16:02x}"])
     return f"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns={name}\r\na=fingerprint:sha-256 {octets}\r\n"
 
 

@@ -1,0 +1,155 @@
+"""Who is let in, and who is told (spec 01 §7.6, §15, §20)."""
+
+from __future__ import annotations
+
+import pytest
+
+from myownmesh.engine import EngineConfig
+from myownmesh.engine.actions import SaveRoster
+from myownmesh.engine.events import PeerApproved, PeerAuthenticated
+from myownmesh.engine.limits import MAX_PENDING_APPROVALS
+from myownmesh.engine.links import ChannelOpened
+from myownmesh.identity import Identity, sign_handshake
+from myownmesh.protocol.codec import encode_frame
+from myownmesh.protocol.frames import Approve, AuthResponse, Deny, Hello
+from myownmesh.protocol.signals import OfferReceived
+from myownmesh.roster import Roster
+from unit.engine.bench import NETWORK, OUR_BINDING, THEIR_BINDING, Bench, sdp
+
+
+def test_a_rostered_device_is_let_in_without_asking() -> None:
+    bench = Bench("lower", roster=Roster(NETWORK).approve(Bench("lower").peer_id, "mine", 1)).up_to("handshaking")
+    bench.hello(label="theirs")
+    assert bench.proof() == ["approve"]
+    [event] = bench.named(PeerAuthenticated)
+    assert event.rostered
+    bench.frame(Approve())
+    assert bench.status == "active"
+    entry = bench.engine.roster.get(bench.peer_id)
+    assert entry is not None
+    assert (entry.label, entry.user_label, entry.approved_at) == ("theirs", "mine", 1)
+
+
+def test_a_stranger_is_not_rostered_before_it_is_active() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True)).up_to("pending")
+    assert not bench.engine.roster.is_authorized(bench.peer_id)
+    bench.frame(Approve())
+    assert bench.engine.roster.is_authorized(bench.peer_id)
+    assert any(isinstance(action, SaveRoster) for action in bench.actions)
+    [event] = bench.named(PeerApproved)
+    assert event.label == "them"
+
+
+def test_an_approval_before_the_first_meeting_counts() -> None:
+    bench = Bench("lower")
+    assert bench.approve("Phone") == []
+    bench.up_to("handshaking")
+    bench.hello()
+    assert bench.proof() == ["approve"]
+
+
+def test_turning_auto_approve_on_lets_the_waiting_in() -> None:
+    bench = Bench("lower").up_to("pending")
+    bench.engine.configure(EngineConfig(auto_approve=True), bench.now)
+    assert bench.collect() == ["approve"]
+
+
+def test_approve_is_repeated_until_the_peer_approves_too() -> None:
+    bench = Bench("lower").up_to("pending")
+    bench.approve()
+    words = bench.wait(21.0)
+    assert words.count("approve") == 4
+    bench.frame(Approve())
+    assert bench.status == "active"
+    assert "approve" not in bench.wait(60.0)
+
+
+def test_a_lost_approve_is_unlatched_and_sent_again() -> None:
+    bench = Bench("lower").up_to("pending")
+    bench.approve()
+    bench.engine.frame_lost(bench.peer_id, bench.epoch, "approve", bench.now)
+    assert not bench.entry.local_approve_sent
+    bench.frame(Approve())
+    assert bench.status == "pending_approval", "the peer does not know that we agree"
+    assert "approve" in bench.wait(5.1)
+    assert bench.status == "active"
+
+
+def test_a_lost_approve_of_an_active_link_is_sent_again() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.engine.frame_lost(bench.peer_id, bench.epoch, "approve", bench.now)
+    assert bench.status == "active"
+    assert "approve" in bench.wait(5.1)
+
+
+def test_other_losses_change_nothing() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.engine.frame_lost(bench.peer_id, bench.epoch, "ping", bench.now)
+    bench.engine.frame_lost(bench.peer_id, bench.epoch - 1, "approve", bench.now)
+    bench.engine.frame_lost("q" * 52, 0, "approve", bench.now)
+    assert bench.collect() == []
+
+
+def test_removal_tells_the_peer_and_lets_that_leave() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.engine.remove(bench.peer_id, bench.now)
+    assert bench.collect() == ["deny"]
+    assert bench.frames[-1] == Deny(reason="removed")
+    assert bench.status == "dropped denied"
+    assert bench.wait(0.39) == []
+    assert bench.wait(0.02) == ["close A1"]
+    assert not bench.engine.roster.is_authorized(bench.peer_id)
+    assert bench.wait(200.0) == []
+
+
+def test_removal_of_a_link_that_is_not_open_yet() -> None:
+    bench = Bench("lower").up_to("connecting")
+    bench.engine.remove(bench.peer_id, bench.now)
+    assert bench.collect() == ["close A1"]
+
+
+def test_removal_of_somebody_unknown_is_no_error() -> None:
+    bench = Bench("lower")
+    bench.engine.remove(bench.peer_id, bench.now)
+    assert bench.collect() == []
+
+
+@pytest.mark.parametrize("stage", ["handshaking", "pending"])
+def test_a_deny_ends_the_link(stage: str) -> None:
+    bench = Bench("lower").up_to("handshaking" if stage == "handshaking" else "pending")
+    bench.frame(Deny(reason="evicted"))
+    assert bench.status == "dropped denied"
+    words = bench.wait(100.0)
+    dialled_again = any(word.startswith("offer") for word in words)
+    assert dialled_again is (stage == "handshaking"), "an unproven refusal is only a failed attempt"
+
+
+def test_only_so_many_devices_wait_at_once() -> None:
+    bench = Bench("higher")
+    devices = [Identity.from_seed(number.to_bytes(32, "big")) for number in range(MAX_PENDING_APPROVALS + 1)]
+    for device in devices:
+        bench.mono += 1.0
+        wait_for_approval(bench, device)
+    waiting = {info.device_id for info in bench.engine.peers()}
+    assert waiting == {device.device_id for device in devices[1:]}
+    assert bench.frames[-1] == Deny(reason="too many devices wait for approval")
+
+
+def wait_for_approval(bench: Bench, device: Identity) -> None:
+    device_id = device.device_id
+    bench.signal(OfferReceived(device_id, sdp("B1")))
+    epoch = bench.engine._core.peers[device_id].epoch
+    bench.engine.receive_link_event(device_id, epoch, ChannelOpened(OUR_BINDING, THEIR_BINDING), bench.now)
+    bench.collect()
+    nonce = next(frame.nonce for frame in reversed(bench.frames) if isinstance(frame, Hello))
+    proof = AuthResponse(signature=sign_handshake(device, nonce, bench.us.device_id, THEIR_BINDING))
+    bench.engine.receive_frame(device_id, epoch, encode_frame(proof), bench.now)
+    bench.collect()
+
+
+def test_nobody_waits_longer_than_a_day() -> None:
+    bench = Bench("higher").up_to("pending")
+    bench.wait(23.9 * 3600)
+    assert bench.status == "pending_approval"
+    bench.wait(0.2 * 3600)
+    assert not bench.has_entry

@@ -1,0 +1,204 @@
+"""The engine as its driver sees it: commands, sending, views, the end."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from myownmesh.engine import EngineConfig, EngineError, FrameTooLarge, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession
+from myownmesh.engine.events import PeerCapabilitiesChanged, PhaseChanged
+from myownmesh.engine.links import (
+    ChannelOpened,
+    LocalCandidate,
+    LocalDescription,
+    NegotiationFailed,
+    PairSelected,
+    SdpType,
+)
+from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.codec import decode_frame
+from myownmesh.protocol.frames import CapabilitiesUpdate, Channel, Hello
+from myownmesh.protocol.modes import FullMesh, Ring
+from myownmesh.protocol.signals import Candidate
+from unit.engine.bench import HIGH, Bench, sdp
+
+FRAME = Channel(channel="c", payload=msgspec.Raw(b"1"))
+
+
+def test_frames_go_to_admitted_peers_only() -> None:
+    bench = Bench("lower")
+    with pytest.raises(PeerNotFound, match=f"peer {HIGH.device_id} not found in active set"):
+        bench.engine.frame_for(bench.peer_id, FRAME, bench.now)
+    bench.up_to("pending")
+    with pytest.raises(PeerNotAdmitted):
+        bench.engine.frame_for(bench.peer_id, FRAME, bench.now)
+    bench.approve()
+    bench.raw(b'{"kind":"approve"}')
+    out = bench.engine.frame_for(bench.peer_id, FRAME, bench.now)
+    assert (out.peer, out.epoch) == (bench.peer_id, bench.epoch)
+    assert decode_frame(out.data) == FRAME
+
+
+def test_a_frame_that_no_peer_could_take_is_refused() -> None:
+    bench = Bench("lower").up_to("active")
+    large = Channel(channel="c", payload=msgspec.Raw(b'"' + b"x" * 65_535 + b'"'))
+    with pytest.raises(FrameTooLarge, match="exceeds the 65535-byte limit"):
+        bench.engine.frame_for(bench.peer_id, large, bench.now)
+
+
+def test_counters() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.engine.note_sent("channel", 100)
+    bench.frame(FRAME)
+    traffic = bench.engine.traffic.to_json()
+    assert traffic["app_tx"] == {"frames": 1, "bytes": 100}
+    assert traffic["app_rx"]["frames"] == 1
+    assert traffic["control_tx"]["frames"] == 3, "hello, auth_response, approve"
+    assert traffic["control_rx"]["frames"] == 3
+    assert traffic["gossip_tx"]["frames"] == 2, "the approval had nobody to tell; activation tells both"
+    assert traffic["announces_rx"] == traffic["announces_tx"] == 1
+    assert traffic["negotiation_rx"] == traffic["negotiation_tx"] == 1
+
+
+def test_capabilities_ride_in_the_hello_and_in_updates() -> None:
+    bench = Bench("lower", EngineConfig(capabilities=Capabilities(tags=("first",))))
+    bench.up_to("active")
+    hello = next(frame for frame in bench.frames if isinstance(frame, Hello))
+    assert hello.capabilities == Capabilities(tags=("first",))
+    bench.engine.set_capabilities(Capabilities(tags=("second",)), bench.now)
+    assert bench.collect() == ["capabilities_update"]
+    assert bench.frames[-1] == CapabilitiesUpdate(capabilities=Capabilities(tags=("second",)))
+    with pytest.raises(EngineError, match=r"^capabilities too large$"):
+        bench.engine.set_capabilities(Capabilities(tags=("x" * 50_000,)), bench.now)
+    bench.frame(CapabilitiesUpdate(capabilities=Capabilities(tags=("theirs",))))
+    [event] = bench.named(PeerCapabilitiesChanged)
+    assert event.capabilities.tags == ("theirs",)
+    assert bench.engine.peers()[0].capabilities == event.capabilities
+
+
+def test_updates_go_only_to_those_who_know_them() -> None:
+    bench = Bench("lower").up_to("handshaking")
+    bench.hello(features=("network_state_v1",))
+    bench.proof()
+    bench.approve()
+    bench.raw(b'{"kind":"approve"}')
+    bench.engine.set_capabilities(Capabilities(), bench.now)
+    assert bench.collect() == []
+
+
+def test_a_label_is_cut_before_it_is_sent() -> None:
+    bench = Bench("lower")
+    bench.engine.set_label("ü" * 1000)
+    bench.up_to("handshaking")
+    hello = next(frame for frame in bench.frames if isinstance(frame, Hello))
+    assert hello.label == "ü" * 128
+
+
+def test_only_full_meshes_are_kept() -> None:
+    bench = Bench("lower")
+    bench.engine.set_topology(FullMesh(), bench.now)
+    with pytest.raises(EngineError, match=r"^topology: "):
+        bench.engine.set_topology(Ring(), bench.now)
+    assert bench.engine.topology == FullMesh()
+
+
+def test_a_network_without_peers_is_alone_once_signaling_works() -> None:
+    bench = Bench("lower")
+    assert bench.engine.phase == "joining"
+    bench.engine.signaling_is_up(bench.now)
+    bench.collect()
+    assert bench.engine.phase == "alone"
+    bench.announce()
+    assert [(event.prev, event.next) for event in bench.named(PhaseChanged)] == [
+        ("joining", "alone"),
+        ("alone", "discovering"),
+    ]
+
+
+def test_the_view_of_a_peer() -> None:
+    bench = Bench("lower").up_to("connecting")
+    bench.event(LocalCandidate(Candidate("candidate:1 1 udp 1 a 1 typ host")))
+    bench.candidate("7")
+    bench.event(PairSelected("host", "relay"))
+    bench.open_channel()
+    bench.hello(label="Phone")
+    [info] = bench.engine.peers()
+    assert info.status == "handshaking"
+    assert info.label == "Phone"
+    assert info.verification_code_received == "abc123"
+    assert info.verification_code_sent is not None
+    assert (info.local_candidates.host, info.remote_candidates.host) == (1, 1)
+    assert info.selected_pair is not None
+    assert (info.selected_pair.local, info.selected_pair.remote) == ("host", "relay")
+    assert len(info.device_suffix) == 5
+
+
+def test_late_reports_of_old_transports_reach_nobody() -> None:
+    bench = Bench("higher").up_to("connecting")
+    old = bench.epoch
+    bench.offer("B2")
+    assert bench.epoch > old
+    for event in (ChannelOpened("a", "b"), LocalDescription(SdpType.ANSWER, sdp("A1"))):
+        bench.engine.receive_link_event(bench.peer_id, old, event, bench.now)
+    assert bench.collect() == []
+    assert bench.status == "sighted"
+
+
+def test_a_description_that_cannot_be_built_leaves_the_attempt_to_its_clock() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.announce()
+    bench.event(NegotiationFailed(SdpType.OFFER, local=True, error="no sockets"))
+    assert bench.status == "sighted"
+    assert bench.diags[-1].level == "error"
+    bench.wait(30.1)
+    assert bench.status == "dropped ice_failed"
+
+
+def test_an_unusable_answer_is_asked_for_again() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.announce()
+    bench.event(LocalDescription(SdpType.OFFER, sdp("A1")))
+    bench.mono += 3.0
+    bench.answer("B1")
+    bench.event(NegotiationFailed(SdpType.ANSWER, local=False, error="unreadable"))
+    bench.event(LocalDescription(SdpType.OFFER, sdp("A1.2")))
+    assert bench.take()[-1] == "offer A1.2"
+
+
+def test_stop_closes_everything_at_once() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.engine.stop(bench.now)
+    assert bench.collect() == ["close A1"]
+    assert bench.actions[-2] == LinkDown(bench.peer_id, 0)
+    assert bench.engine.next_timer() is None
+    assert bench.engine.peers() == []
+
+
+def test_after_the_leave_only_the_transports_are_closed() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.engine.leave(bench.now)
+    bench.engine.leave(bench.now)
+    assert bench.collect() == ["leave"]
+    with pytest.raises(EngineError, match="network shut down"):
+        bench.engine.connect(bench.peer_id, False, None, bench.now)
+    with pytest.raises(PeerNotFound):
+        bench.engine.frame_for(bench.peer_id, FRAME, bench.now)
+    assert bench.engine.broadcast_targets() == []
+    bench.actions.clear()
+    bench.raw(b'{"kind":"ping","t":1}')
+    bench.announce()
+    assert bench.wait(0.3) == ["close A1"]
+    bench.engine.stop(bench.now)
+    bench.collect()
+    assert [type(action) for action in bench.actions] == [CloseSession]
+
+
+def test_epochs_never_come_back() -> None:
+    bench = Bench("higher")
+    for number in range(1, 30):
+        bench.mono += 1.0
+        bench.offer(f"B{number}")
+    epochs = [action.epoch for action in bench.actions if isinstance(action, OpenSession)]
+    assert epochs == sorted(set(epochs))
+    assert len(epochs) == 29

@@ -1,0 +1,133 @@
+"""The roster among members (spec 01 §15.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from myownmesh.engine import EngineConfig
+from myownmesh.engine.actions import SaveRoster
+from myownmesh.identity import Identity
+from myownmesh.protocol.frames import (
+    NetworkState,
+    RosterEntries,
+    RosterEntry,
+    RosterRequest,
+    RosterSummary,
+)
+from myownmesh.roster import Roster
+from support.vectors import load
+from unit.engine.bench import NETWORK, Bench
+
+OPEN = EngineConfig(auto_approve=True)
+
+
+def ids(count: int) -> list[str]:
+    return [Identity.from_seed(number.to_bytes(32, "big")).device_id for number in range(1, count + 1)]
+
+
+def entry(device_id: str, label: str = "x", role: Any = "member") -> RosterEntry:
+    return RosterEntry(device_id=device_id, label=label, approved_at=5, role=role)
+
+
+def saves(bench: Bench) -> int:
+    return sum(isinstance(action, SaveRoster) for action in bench.actions)
+
+
+def test_activation_tells_summary_and_state() -> None:
+    bench = Bench("lower", OPEN).up_to("active")
+    summary, state = bench.frames[-2:]
+    root = bench.engine.roster.membership_root()
+    assert summary == RosterSummary(root=root, count=1, last_edit_ts=bench.now.wall_ms // 1000)
+    assert state == NetworkState(network_kind="open", transitions_count=0, member_log_count=0, roster_root=root)
+
+
+def test_a_different_root_is_pulled_once() -> None:
+    bench = Bench("lower", OPEN).up_to("active")
+    assert bench.frame(RosterSummary(root="other", count=9, last_edit_ts=0)) == ["roster_request"]
+    assert bench.frames[-1] == RosterRequest(include_all=True)
+    assert bench.frame(RosterSummary(root="other", count=9, last_edit_ts=0)) == []
+    assert bench.frame(NetworkState("open", 0, 0, "other")) == [], "the same pull again"
+    assert bench.frame(NetworkState("open", 1, 0, "other")) == ["roster_request"], "now a log is ahead"
+    assert bench.frame(RosterSummary(root=bench.engine.roster.membership_root(), count=0, last_edit_ts=0)) == []
+
+
+def test_entries_add_and_never_change() -> None:
+    bench = Bench("lower", OPEN).up_to("active")
+    new = ids(1)[0]
+    before = bench.engine.roster.get(bench.peer_id)
+    words = bench.frame(
+        RosterEntries(
+            entries=(
+                entry(f"{new}-ABC12", "learnt\x00" + "y" * 999),
+                entry(bench.us.device_id),
+                entry(bench.peer_id, "renamed", "owner"),
+                entry("no id"),
+                entry("ü" * 52),
+            )
+        )
+    )
+    assert words == ["roster_summary"]
+    learnt = bench.engine.roster.get(new)
+    assert learnt is not None
+    assert len(learnt.label.encode()) <= 256
+    assert bench.engine.roster.get(bench.peer_id) == before
+    assert not bench.engine.roster.is_authorized(bench.us.device_id)
+    assert len(bench.engine.roster.entries) == 2
+    count = saves(bench)
+    assert bench.frame(RosterEntries(entries=(entry(new),))) == [], "what changes nothing causes nothing"
+    assert saves(bench) == count
+
+
+def test_closed_networks_ignore_unsigned_entries() -> None:
+    bench = Bench("lower", EngineConfig(kind="closed", auto_approve=True)).up_to("active")
+    assert bench.frame(RosterEntries(entries=(entry(ids(1)[0]),))) == []
+    assert not bench.engine.roster.is_authorized(ids(1)[0])
+
+
+def test_silent_networks_do_not_gossip() -> None:
+    bench = Bench("higher", EngineConfig(kind="silent", auto_approve=True)).up_to("active")
+    assert [frame.KIND for frame in bench.frames] == ["hello", "auth_response", "approve"]
+    assert bench.frame(RosterRequest()) == []
+    assert bench.frame(RosterSummary(root="other", count=1, last_edit_ts=1)) == []
+    assert bench.frame(NetworkState("open", 5, 5, "other")) == []
+
+
+def test_gossip_admits_whoever_waits() -> None:
+    """Spec 01 §20 item 7: a member vouches for the peer that waits here."""
+    waiting = Bench("lower").up_to("pending")
+    core = waiting.engine._core
+    core.save_roster(core.roster.merge(waiting.peer_id, "vouched", 1, "member"))
+    waiting.engine.configure(EngineConfig(), waiting.now)
+    assert waiting.collect() == ["approve"]
+
+
+def test_a_request_is_answered_whole() -> None:
+    bench = Bench("lower", OPEN).up_to("active")
+    assert bench.frame(RosterRequest(include_all=True)) == ["roster_entries"]
+    assert bench.frames[-1] == RosterEntries(entries=bench.engine.roster.wire_entries())
+    assert bench.frame(RosterRequest()) == [], "v0.3.8 asks twice at once"
+    bench.wait(1.1)
+    assert bench.frame(RosterRequest()) == ["roster_entries"]
+
+
+def test_a_large_roster_goes_out_in_parts() -> None:
+    roster = Roster(NETWORK)
+    members = ids(1500)
+    for member in members:
+        roster = roster.merge(member, "a label of some length", 1, "member")
+    bench = Bench("lower", OPEN, roster=roster).up_to("active")
+    words = bench.frame(RosterRequest())
+    assert len(words) > 1
+    parts = [frame for frame in bench.frames if isinstance(frame, RosterEntries)]
+    assert [row.device_id for part in parts for row in part.entries] == [*members, bench.peer_id]
+
+
+@pytest.mark.parametrize("case", load("peer-protocol", "roster")["rosters"], ids=lambda case: case["name"])
+def test_summaries(case: dict[str, Any]) -> None:
+    roster = Roster.from_json({"version": 1, "network_id": NETWORK, "authorized_devices": case["entries"]})
+    summary = roster.summary()
+    assert summary == RosterSummary(
+        root=case["summary"]["root"], count=case["summary"]["count"], last_edit_ts=case["summary"]["last_edit_ts"]
+    )

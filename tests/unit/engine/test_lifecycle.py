@@ -1,0 +1,269 @@
+"""How entries come, go and come back (spec 04 §4, §6; 01 §7.9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from myownmesh.engine import EngineConfig, EngineError
+from myownmesh.engine.actions import CloseSession, LinkDown, LinkUp, OpenSession, WaiterDone
+from myownmesh.engine.events import PeerDropped, PeerSighted
+from myownmesh.engine.limits import MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
+from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState
+from myownmesh.identity import Identity
+from myownmesh.protocol.frames import Deny
+from myownmesh.protocol.signals import OfferReceived, PeerAnnounced
+from myownmesh.roster import Roster
+from unit.engine.bench import HIGH, NETWORK, OUR_BINDING, THEIR_BINDING, Bench, sdp
+
+if TYPE_CHECKING:
+    from myownmesh.engine.actions import Action
+
+
+def waiters_told(actions: list[Action]) -> list[tuple[int, str | None]]:
+    return [(action.waiter, action.error) for action in actions if isinstance(action, WaiterDone)]
+
+
+def strangers(count: int) -> list[str]:
+    return [Identity.from_seed(number.to_bytes(32, "big")).device_id for number in range(1000, 1000 + count)]
+
+
+def test_a_channel_that_never_opens_ends_the_attempt() -> None:
+    bench = Bench("lower").up_to("connecting")
+    bench.wait(29.9)
+    assert bench.status == "sighted"
+    assert bench.wait(0.2) == ["close A1", "announce"]
+    assert bench.status == "dropped ice_failed"
+
+
+def test_a_lost_link_is_offered_again_on_schedule() -> None:
+    """Our side of an attempt takes 30 s; a failed retry keeps the window of the loss (spec 04 §6.3)."""
+    bench = Bench("lower").up_to("active")
+    bench.event(ChannelClosed("gone"))
+    bench.take()
+    offers = [at for at, word in timeline(bench, 400.0) if word.startswith("offer") and "." not in word]
+    assert offers == pytest.approx([1.0, 31.0, 61.0], abs=1.1), "after 90 s only an announce helps"
+    assert bench.engine.next_timer() is not None
+    bench.wait(500.0)
+    assert not bench.has_entry
+
+
+def timeline(bench: Bench, seconds: float) -> list[tuple[float, str]]:
+    begin, seen = bench.mono, []
+    while bench.mono < begin + seconds:
+        seen += [(round(bench.mono - begin, 1), word) for word in bench.wait(0.1)]
+    return seen
+
+
+def test_the_higher_side_leaves_the_retry_to_the_lower() -> None:
+    bench = Bench("higher").up_to("active")
+    bench.event(ChannelClosed("gone"))
+    bench.take()
+    assert bench.wait(200.0) == []
+
+
+def test_a_pin_dials_whatever_the_roles() -> None:
+    config = EngineConfig(pinned_peers=frozenset({Bench("higher").peer_id}))
+    bench = Bench("higher", config)
+    assert "offer A1" in bench.announce()
+
+
+def test_an_unpinned_peer_is_not_wanted_back() -> None:
+    bench = Bench("higher", EngineConfig(pinned_peers=frozenset({Bench("higher").peer_id})))
+    bench.up_to("active")
+    bench.event(ChannelClosed("gone"))
+    bench.engine.configure(EngineConfig(), bench.now)
+    bench.take()
+    assert bench.wait(100.0) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (ChannelClosed("x"), "ice_failed"),
+        (ChannelOpened(OUR_BINDING, None), "auth_failed"),
+        (ChannelOpened(None, THEIR_BINDING), "auth_failed"),
+    ],
+)
+def test_reasons_before_the_handshake(event: ChannelClosed | ChannelOpened, reason: str) -> None:
+    bench = Bench("lower").up_to("connecting")
+    bench.event(event)
+    assert bench.status == f"dropped {reason}"
+
+
+def test_a_failed_proof_delays_the_next_dial_more_and_more() -> None:
+    """Spec 01 §7.9: 5 s, doubled each time; announces that come earlier wait."""
+    bench = Bench("lower")
+    bench.announce()
+    for number, delay in enumerate((5.0, 10.0, 20.0), start=1):
+        bench.answer(f"B{number}")
+        bench.open_channel()
+        bench.proof(good=False)
+        assert bench.status == "dropped auth_failed"
+        bench.announce()
+        assert not any(word.startswith("offer") for word in bench.wait(delay - 0.1))
+        assert [word for word in bench.wait(2.1) if word.startswith("offer")] == [f"offer A{number + 1}"]
+
+
+def test_a_waiting_peer_that_offers_is_answered() -> None:
+    bench = Bench("lower").up_to("handshaking")
+    bench.hello()
+    bench.proof(good=False)
+    assert any(word.startswith("answer") for word in bench.offer("B2"))
+
+
+def test_an_authentication_ends_the_delay() -> None:
+    bench = Bench("higher").up_to("handshaking")
+    bench.hello()
+    bench.proof(good=False)
+    bench.up_to("active")
+    memory = bench.engine._core.memories.of(bench.peer_id)
+    assert (memory.dial_not_before, memory.next_dial_delay) == (0.0, 5.0)
+
+
+def test_a_channel_lost_in_the_handshake_is_an_accident_once() -> None:
+    """Most likely the far end could not trust us, and it would not a second later either."""
+    bench = Bench("lower").up_to("handshaking")
+    bench.event(ChannelClosed("no trust"))
+    assert "offer A2" in bench.wait(1.1)
+    bench.answer("B2")
+    bench.open_channel()
+    bench.event(ChannelClosed("no trust"))
+    assert bench.wait(4.9) == []
+    assert "offer A3" in bench.wait(2.1)
+
+
+def test_a_link_goes_up_and_down_once() -> None:
+    bench = Bench("lower").up_to("active")
+    epoch = bench.epoch
+    bench.event(ChannelClosed("gone"))
+    assert [action for action in bench.actions if isinstance(action, LinkUp | LinkDown)] == [
+        LinkUp(bench.peer_id, epoch),
+        LinkDown(bench.peer_id, epoch),
+    ]
+
+
+def test_dropped_comes_before_sighted_again() -> None:
+    bench = Bench("higher").up_to("active")
+    bench.events.clear()
+    bench.offer("B2")
+    kinds = [type(event) for event in bench.events if isinstance(event, PeerDropped | PeerSighted)]
+    assert kinds == [PeerDropped, PeerSighted]
+
+
+def test_a_failed_path_is_not_believed_while_frames_come() -> None:
+    bench = Bench("higher").up_to("active")
+    bench.event(PathChanged(PathState.FAILED))
+    for _ in range(6):
+        bench.wait(20.0)
+        bench.raw(b'{"kind":"pong","t":1}')
+    assert bench.status == "active"
+    bench.wait(29.0)
+    assert bench.status == "active"
+    bench.wait(2.0)
+    assert bench.status == "dropped ice_failed"
+
+
+def test_a_path_that_comes_back_is_pinged_at_once() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.event(PathChanged(PathState.DISCONNECTED))
+    assert bench.entry.tier.kind == "ice_watchdog"
+    assert bench.event(PathChanged(PathState.CONNECTED)) == ["ping"]
+    bench.raw(b'{"kind":"pong","t":1}')
+    assert bench.entry.tier.kind == "steady"
+
+
+# ── connect ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_waiter_is_told_when_the_peer_is_active() -> None:
+    bench = Bench("higher", EngineConfig(auto_approve=True))
+    bench.connect(7)
+    assert waiters_told(bench.actions) == []
+    bench.up_to("active")
+    assert waiters_told(bench.actions) == [(7, None)]
+    bench.connect(8)
+    assert waiters_told(bench.actions)[-1] == (8, None)
+
+
+def test_a_waiter_outlives_what_may_heal() -> None:
+    bench = Bench("lower")
+    bench.connect(1)
+    bench.wait(31.0)
+    bench.up_to("handshaking")
+    bench.hello()
+    bench.proof(good=False)
+    assert waiters_told(bench.actions) == []
+
+
+@pytest.mark.parametrize(("how", "word"), [("deny", "Denied"), ("leave", "UserLeft")])
+def test_a_waiter_hears_the_final_reason(how: str, word: str) -> None:
+    bench = Bench("lower")
+    bench.connect(3)
+    bench.up_to("pending")
+    if how == "deny":
+        bench.frame(Deny())
+    else:
+        bench.leave()
+        bench.event(ChannelClosed("left"))
+    assert waiters_told(bench.actions) == [(3, f"network: connect {bench.peer_id}: {word}")]
+
+
+def test_an_abandoned_waiter_hears_nothing() -> None:
+    bench = Bench("lower")
+    bench.connect(3)
+    bench.connect(4)
+    bench.engine.abandon_waiter(3)
+    bench.engine.abandon_waiter(99)
+    bench.engine.stop(bench.now)
+    bench.collect()
+    assert waiters_told(bench.actions) == [(4, "network: network shut down")]
+
+
+def test_nobody_dials_himself() -> None:
+    bench = Bench("lower")
+    with pytest.raises(EngineError, match="this device"):
+        bench.engine.connect(bench.us.device_id, False, None, bench.now)
+    bench.signal(PeerAnnounced(bench.us.device_id))
+    assert bench.engine.peers() == []
+
+
+# ── bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_strangers_share_a_fixed_number_of_transports() -> None:
+    bench = Bench("higher")
+    ids = strangers(MAX_UNPROVEN_LINKS + 30)
+    for stranger in ids:
+        bench.signal(OfferReceived(stranger, sdp("B1")))
+    opened = [action.peer for action in bench.actions if isinstance(action, OpenSession)]
+    closed = [action.peer for action in bench.actions if isinstance(action, CloseSession)]
+    assert opened == ids
+    assert closed == ids[:30], "the oldest gives way"
+
+
+def test_rostered_devices_are_not_crowded_out() -> None:
+    friend = HIGH.device_id
+    bench = Bench("lower", roster=Roster(NETWORK).approve(friend, "friend", 1))
+    bench.announce()
+    for stranger in strangers(MAX_UNPROVEN_LINKS * 2):
+        bench.signal(OfferReceived(stranger, sdp("B1")))
+    assert bench.status == "sighted"
+    assert bench.entry.has_transport
+
+
+def test_one_id_opens_four_links_a_second() -> None:
+    bench = Bench("higher")
+    for number in range(1, 10):
+        bench.offer(f"B{number}")
+    assert len([action for action in bench.actions if isinstance(action, OpenSession)]) == 4
+
+
+def test_placeholders_are_bounded() -> None:
+    bench = Bench("lower", EngineConfig(kind="silent"))
+    for stranger in strangers(MAX_PLACEHOLDERS + 5):
+        bench.signal(PeerAnnounced(stranger))
+    assert len(bench.engine.peers()) == MAX_PLACEHOLDERS
+    assert len(bench.engine._core.memories) <= 1024

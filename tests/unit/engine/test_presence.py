@@ -1,0 +1,238 @@
+"""Announces and leaves: whom to answer, whom to dial, whom to believe (spec 04 §5.3, §5.7, §7.5; 03 §12.1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from myownmesh.engine import EngineConfig
+from myownmesh.engine.links import ChannelClosed, PathChanged, PathState
+from myownmesh.protocol.frames import Ping, Pong
+from unit.engine.bench import Bench
+
+SILENT = EngineConfig(kind="silent")
+
+
+def answer_ping(bench: Bench) -> None:
+    [*_, ping] = [frame for frame in bench.frames if isinstance(frame, Ping)]
+    bench.frame(Pong(t=ping.t))
+
+
+def live(me: str = "lower") -> Bench:
+    """A link that has been up for a while."""
+    bench = Bench("lower" if me == "lower" else "higher").up_to("active")
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.wait(3.0)
+    bench.raw(b'{"kind":"pong","t":1}')
+    return bench
+
+
+def test_a_lower_peer_that_does_not_offer_is_dialled_once_in_thirty_seconds() -> None:
+    bench = Bench("higher")
+    bench.announce()
+    assert bench.status == "sighted"
+    assert bench.wait(3.0) == ["offer A1"]
+    bench.wait(27.5)
+    bench.event(ChannelClosed("nobody there"))
+    bench.announce()
+    assert "offer A2" not in bench.wait(2.0), "3 s, and 30 s since the last dial"
+    assert "offer A2" in bench.wait(1.5)
+
+
+def test_an_offer_in_time_stops_the_dial() -> None:
+    bench = Bench("higher")
+    bench.announce()
+    bench.wait(2.9)
+    bench.offer("B1")
+    assert "offer" not in " ".join(bench.wait(5.0))
+
+
+@pytest.mark.parametrize("me", ["lower", "higher"])
+def test_nobody_is_dialled_on_a_silent_network(me: str) -> None:
+    bench = Bench("lower" if me == "lower" else "higher", SILENT)
+    assert bench.announce() == ["announce"]
+    assert bench.status == "sighted"
+    assert bench.engine.phase == "discovering"
+    assert bench.wait(300.0) == []
+    assert len(bench.events) == 2, "sighted and the phase, once"
+
+
+def test_a_silent_network_answers_offers_and_dials_on_command() -> None:
+    assert "answer A1 to B1" in Bench("lower", SILENT).offer("B1")
+    bench = Bench("higher", SILENT)
+    bench.announce()
+    assert "offer A1" in bench.connect()
+
+
+def test_noted_peers_are_dialled_when_the_network_stops_being_silent() -> None:
+    bench = Bench("lower", SILENT)
+    bench.announce()
+    bench.engine.configure(EngineConfig(), bench.now)
+    assert "offer A1" in bench.collect()
+
+
+def test_an_idle_link_is_nudged_not_reflected() -> None:
+    bench = live()
+    assert bench.announce() == ["ping"]
+    answer_ping(bench)
+    assert bench.wait(1.0) == []
+
+
+def test_a_mute_link_is_looked_at_closer() -> None:
+    """The peer may be a fresh process. A plain re-offer tells; the link is not cut on suspicion."""
+    bench = live("lower")
+    assert bench.announce() == ["ping"]
+    assert bench.wait(0.25) == ["offer A1.2"]
+    assert bench.answer("B1.2") == ["apply B1.2"], "it knows this link"
+    assert bench.status == "active"
+
+
+def test_a_fresh_process_gives_itself_away() -> None:
+    bench = live("lower")
+    bench.announce()
+    bench.wait(0.25)
+    assert bench.answer("B2") == ["close A1", "offer A2"]
+    assert bench.status == "sighted"
+
+
+def test_another_certificate_in_an_answer_is_a_forgery_while_frames_come() -> None:
+    bench = live("lower")
+    bench.announce()
+    bench.wait(0.25)
+    answer_ping(bench)
+    assert bench.answer("B2") == []
+    assert bench.status == "active"
+
+
+def test_the_higher_side_lets_a_fresh_lower_one_find_it() -> None:
+    bench = live("higher")
+    bench.announce()
+    assert bench.wait(0.25) == ["announce"]
+
+
+def test_a_long_silent_link_is_probed() -> None:
+    bench = live("higher")
+    bench.wait(26.0)
+    assert "ping" in bench.announce()
+    bench.wait(1.4)
+    assert bench.status == "active"
+    assert "announce" in bench.wait(0.2)
+    assert bench.status == "dropped heartbeat_timeout"
+
+
+def test_an_answered_probe_leaves_the_link_alone() -> None:
+    bench = live("higher")
+    bench.wait(26.0)
+    bench.announce()
+    bench.wait(1.0)
+    answer_ping(bench)
+    bench.wait(5.0)
+    assert bench.status == "active"
+
+
+def test_a_probe_comes_with_one_ping_and_not_again_within_five_seconds() -> None:
+    bench = live("higher")
+    bench.wait(26.0)
+    assert bench.announce().count("ping") == 1
+    bench.wait(1.0)
+    assert bench.announce() == []
+
+
+def test_a_silent_link_over_a_dead_path_is_cleared() -> None:
+    bench = live("lower")
+    bench.event(PathChanged(PathState.FAILED))
+    bench.wait(26.0)
+    words = bench.announce()
+    assert "close A1" in words
+    assert "offer A2" in words
+
+
+@pytest.mark.parametrize("state", [PathState.CONNECTED, PathState.CHECKING])
+def test_a_silent_link_over_a_live_path_is_not(state: PathState) -> None:
+    bench = live("lower")
+    bench.event(PathChanged(state))
+    bench.wait(26.0)
+    assert "close A1" not in bench.announce()
+
+
+def test_a_link_that_never_carried_a_frame_is_left_alone() -> None:
+    bench = Bench("lower").up_to("connecting")
+    bench.event(PathChanged(PathState.FAILED))
+    bench.wait(26.0)
+    bench.announce()
+    assert bench.status == "sighted"
+
+
+# ── leaves ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_leave_without_a_channel_is_believed() -> None:
+    bench = Bench("lower").up_to("connecting")
+    assert bench.leave() == ["close A1"]
+    assert bench.status == "dropped user_left"
+    assert bench.wait(200.0) == []
+
+
+def test_a_departure_closes_its_channel() -> None:
+    bench = live()
+    assert bench.leave() == []
+    bench.wait(0.25)
+    bench.event(ChannelClosed("left"))
+    assert bench.status == "dropped user_left"
+    assert bench.wait(200.0) == [], "no intent, no nudge"
+
+
+def test_a_forged_leave_costs_one_ping() -> None:
+    bench = live()
+    bench.leave()
+    assert bench.wait(0.9) == []
+    assert bench.wait(0.2) == ["ping"]
+    answer_ping(bench)
+    bench.wait(10.0)
+    assert bench.status == "active"
+
+
+def test_frames_of_the_last_quarter_second_refute_nothing() -> None:
+    bench = live()
+    bench.leave()
+    bench.wait(0.2)
+    bench.raw(b'{"kind":"pong","t":1}')
+    bench.wait(2.2)
+    assert bench.status == "active"
+    bench.wait(0.2)
+    assert bench.status == "dropped user_left"
+
+
+def test_a_later_loss_is_no_departure() -> None:
+    bench = live()
+    bench.leave()
+    bench.wait(1.1)
+    answer_ping(bench)
+    bench.wait(2.0)
+    bench.event(ChannelClosed("crash"))
+    assert bench.status == "dropped ice_failed"
+
+
+def test_a_peer_that_waits_for_approval_is_judged_by_its_path() -> None:
+    """It may not answer pings before it is admitted."""
+    bench = Bench("lower").up_to("pending")
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.leave()
+    bench.wait(10.0)
+    assert bench.status == "pending_approval"
+    bench.event(PathChanged(PathState.DISCONNECTED))
+    bench.leave()
+    bench.wait(3.0)
+    assert bench.status == "dropped user_left"
+
+
+def test_the_switch_believes_leaves_at_once() -> None:
+    bench = Bench("lower", EngineConfig(immediate_leave=True)).up_to("active")
+    assert bench.leave() == ["close A1"]
+    assert bench.status == "dropped user_left"
+
+
+def test_a_leave_ends_a_lost_peers_intent() -> None:
+    bench = live()
+    bench.event(ChannelClosed("gone"))
+    bench.leave()
+    assert bench.wait(100.0) == []
