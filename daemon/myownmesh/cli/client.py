@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES = 256 << 20
 """Longest answer taken. Far above any honest one; only there so that a broken daemon cannot eat all memory."""
 
-SYSTEM_SOCKET = "/var/lib/myownmesh/daemon.sock"
+SYSTEM_SOCKET = (
+    "/Library/Application Support/MyOwnMesh/daemon.sock"
+    if sys.platform == "darwin"
+    else "/var/lib/myownmesh/daemon.sock"
+)
 """Where a daemon of the system service keeps its socket (spec 07 §7); tried last (C13)."""
 
 _CHUNK = 1 << 16

@@ -278,3 +278,14 @@ def test_approval_times_and_services_are_readable() -> None:
     }
     assert "failed" in tables.services(report)
     assert "port in use" in tables.services(report)
+
+
+def test_the_daemon_of_the_system_service_is_found_last(
+    home: Path, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MYOWNMESH_HOME")
+    monkeypatch.setenv("HOME", str(home / "nobody"))
+    monkeypatch.setattr("myownmesh.cli.client.SYSTEM_SOCKET", str(home / "daemon.sock"))
+    assert run("ctl", "status") == 0
+    monkeypatch.setenv("MYOWNMESH_HOME", str(home / "elsewhere"))  # a named home means that one and no other
+    assert run("ctl", "status") == 1
