@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import trio
@@ -30,8 +31,8 @@ HANDSHAKE_LIMIT_S = 10.0
 PING_INTERVAL_S = 30.0
 PING_LIMIT_S = 10.0
 HEARTBEAT_LOG_S = 300.0
-MAX_SOCKETS = 4096
-"""All connections together, those that have not upgraded yet included."""
+HANDSHAKES_PER_ADDRESS = 64
+"""Connections of one address that have not upgraded yet; a proxy on this machine may have any number."""
 FLUSH_LIMIT_S = 1.0
 GOING_AWAY = 1001
 
@@ -58,6 +59,8 @@ class RelayServer:
         self._now = now
         self._hub = Hub(limits or Limits(), NostrKey.generate(rng), any_filter=any_filter)
         self._sockets = 0
+        self._max_sockets = _max_sockets()
+        self._handshakes: Counter[str] = Counter()
         self._timers_changed = trio.Event()
         self._address: tuple[str, int] | None = None
 
@@ -123,24 +126,39 @@ class RelayServer:
             )
 
     async def _serve_socket(self, stream: trio.SocketStream) -> None:
-        if self._sockets >= MAX_SOCKETS:
+        if self._sockets >= self._max_sockets:
             await trio.aclose_forcefully(stream)
             return
         self._sockets += 1
         try:
             peer = str(stream.socket.getpeername()[0])
             async with trio.open_nursery() as nursery:
-                with trio.fail_after(HANDSHAKE_LIMIT_S):
-                    request, guard = await receive_upgrade(nursery, stream)
-                    headers = request.headers
-                    socket = Socket(await request.accept(), guard)
-                await self._attend(socket, client_address(peer, _forwarded_for(headers)))
+                accepted = await self._shake_hands(nursery, stream, peer)
+                if accepted is not None:
+                    await self._attend(*accepted)
                 nursery.cancel_scope.cancel()
         except* LINK_ERRORS as group:
             log.debug("relay client gone: %r", group.exceptions)
         finally:
             self._sockets -= 1
             await trio.aclose_forcefully(stream)
+
+    async def _shake_hands(
+        self, nursery: trio.Nursery, stream: trio.SocketStream, peer: str
+    ) -> tuple[Socket, str] | None:
+        """The open WebSocket and the address that it counts for; None when its address has too many unfinished ones."""
+        if self._handshakes[peer] >= HANDSHAKES_PER_ADDRESS and not _is_loopback(peer):
+            return None
+        self._handshakes[peer] += 1
+        try:
+            with trio.fail_after(HANDSHAKE_LIMIT_S):
+                request, guard = await receive_upgrade(nursery, stream)
+                headers = request.headers
+                return Socket(await request.accept(), guard), client_address(peer, _forwarded_for(headers))
+        finally:
+            self._handshakes[peer] -= 1
+            if not self._handshakes[peer]:
+                del self._handshakes[peer]
 
     async def _attend(self, socket: Socket, address: str) -> None:
         client = self._hub.connect(address, self._now().mono)
@@ -204,11 +222,7 @@ def client_address(tcp_peer: str, forwarded_for: Iterable[str]) -> str:
     Behind a proxy on this machine that is the last address of `X-Forwarded-For` that parses; a remote peer's header
     is never believed. `forwarded_for` holds the header's lines in order.
     """
-    try:
-        behind_proxy = ipaddress.ip_address(tcp_peer).is_loopback
-    except ValueError:
-        return tcp_peer
-    if behind_proxy:
+    if _is_loopback(tcp_peer):
         for line in reversed(list(forwarded_for)):
             for entry in reversed(line.split(",")):
                 try:
@@ -220,3 +234,20 @@ def client_address(tcp_peer: str, forwarded_for: Iterable[str]) -> str:
 
 def _forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     return [value.decode("ascii", "replace") for name, value in headers if name.lower() == b"x-forwarded-for"]
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _max_sockets() -> int:
+    """Half of the descriptors that this process may have: strangers must not starve the rest of the daemon."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 512
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(4096, soft // 2) if soft > 0 else 4096

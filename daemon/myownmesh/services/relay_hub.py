@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REPLAY_EVENTS = 500
 STRIKES = 50
 """Tolerated at once; one is forgotten every second."""
-OUTBOUND_BYTES = 4 * 2**20
+OUTBOUND_BYTES = 2**20
 """What may wait for a client that does not read."""
 _REPLAY_BYTES = OUTBOUND_BYTES // 2
 _BURST = 4
@@ -105,7 +105,7 @@ class Client:
             return
         self._out.append(text)
         self._out_chars += len(text)
-        if self._out_chars > OUTBOUND_BYTES:
+        if self._out_chars > OUTBOUND_BYTES and len(self._out) > 1:
             self._out.clear()
             self._end("too slow to read")
         self.on_output()

@@ -22,6 +22,7 @@ ROOM_EVENTS = 1024
 """One room may fill an eighth of the store: a busy or hostile room cannot flush the others."""
 ROOM_BYTES = STORED_BYTES // 8
 _MAX_ROOMS_PER_EVENT = 32
+_MAX_DEVICE_CHARS = 128
 
 
 @define(eq=False)
@@ -151,4 +152,7 @@ def _named_device(event: NostrEvent, kind: int, word: str) -> tuple[str, str] | 
     if not isinstance(content, JsonObject) or content.get("kind") != word:
         return None
     device = content.get("from")
-    return (rooms[0], device) if isinstance(device, str) else None
+    # The leave that may follow names the device again, and a name outside ASCII brings old members down (spec 10 §5).
+    if not isinstance(device, str) or not device.isascii() or len(device) > _MAX_DEVICE_CHARS:
+        return None
+    return rooms[0], device

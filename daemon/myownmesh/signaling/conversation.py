@@ -37,7 +37,7 @@ _MAX_RATE_LIMIT_PAUSE_S = 8.0
 # What a relay may make us read: a replay at once, then a rate that costs a few percent of a core.
 _INBOUND_BURST = 2000.0
 _INBOUND_PER_S = 400.0
-_BYTES_PER_TOKEN = 4096
+_BYTES_PER_TOKEN = 1024
 _LIE_TOKENS = 20.0
 
 

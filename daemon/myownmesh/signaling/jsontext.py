@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 MAX_DEPTH = 127
 """Containers inside containers; deeper texts are refused before any recursion."""
+# A string, closed or not, or a bracket outside of strings; no text can be matched in two ways, so it is linear.
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 
 
 class JsonObject(dict[str, Any]):
@@ -30,7 +33,7 @@ def parse_json(text: str) -> Any:
         ValueError: no JSON, nested deeper than 127, a number outside the range of a double, NaN or Infinity,
             or a string that is not encodable as UTF-8 (a lone surrogate).
     """
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(text):
         raise ValueError("JSON is nested deeper than 127")
     value = json.loads(text, object_pairs_hook=JsonObject, parse_float=_finite, parse_constant=_no_constant)
     if "\\u" in text:
@@ -55,22 +58,14 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"not JSON: {text}")
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    in_string = escaped = False
-    for char in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "[{":
+def _is_too_deep(text: str) -> bool:
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        first = token.group()[0]
+        if first in "[{":
             depth += 1
-            deepest = max(deepest, depth)
-        elif char in "]}":
+            if depth > MAX_DEPTH:
+                return True
+        elif first in "]}":
             depth -= 1
-    return deepest
+    return False

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+import trio.testing
 
 from myownmesh.protocol.signals import PeerAnnounced
 from myownmesh.services import relay as relay_module
@@ -223,3 +224,25 @@ async def test_ipv6_is_written_in_brackets() -> None:
         await nursery.start(serve, server)
         assert server.listen == f"[::1]:{server.port}"
         nursery.cancel_scope.cancel()
+
+
+async def test_unfinished_handshakes_of_one_address_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "HANDSHAKES_PER_ADDRESS", 2)
+    monkeypatch.setattr(relay_module, "_is_loopback", lambda address: False)
+    async with relay_server() as server, AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", server.port))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        async with await trio.open_tcp_stream("127.0.0.1", server.port) as third:
+            with trio.fail_after(5):
+                assert await third.receive_some() == b""
+
+
+async def test_strangers_leave_descriptors_for_the_rest_of_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_max_sockets", lambda: 1)
+    async with relay_server() as server, bare_client(server.port) as first:
+        async with await trio.open_tcp_stream("127.0.0.1", server.port) as second:
+            with trio.fail_after(5):
+                assert await second.receive_some() == b""
+        await say(first, REQ)
+        assert await hears(first) == ["EOSE", "s"]

@@ -417,7 +417,10 @@ def test_presence_of(case: dict[str, Any]) -> None:
     assert (None if found is None else list(found)) == case["presence"]
 
 
-@pytest.mark.parametrize("content", ["announce", "[]", '{"kind":"announce"}', '{"kind":"announce","from":5}'])
+@pytest.mark.parametrize(
+    "content",
+    ["announce", "[]", '{"kind":"announce"}', '{"kind":"announce","from":5}', '{"kind":"announce","from":"é"}'],
+)
 def test_an_announce_without_a_device_is_no_presence(content: str) -> None:
     assert announced_device(event(content)) is None
     assert announced_device(event(content, tags=())) is None
