@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def emit(data: object, *, as_json: bool, table: Callable[[object], str] | None = None) -> None:
     """Print an answer: by `table` on a terminal, else as pretty JSON with sorted keys and one final LF."""
-    if table is not None and not as_json and sys.stdout.isatty():
+    if table is not None and not as_json and sys.stdout is not None and sys.stdout.isatty():
         text = table(data)
     else:
         text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False)
@@ -21,6 +21,8 @@ def emit(data: object, *, as_json: bool, table: Callable[[object], str] | None =
 
 def write_line(text: str) -> None:
     """Print a text as UTF-8 whatever the locale says, so that JSON stays JSON, and hand it over at once."""
+    if sys.stdout is None:  # closed by the caller
+        return
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
     sys.stdout.buffer.flush()

@@ -28,11 +28,15 @@ _log = logging.getLogger("myownmesh.store")
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a load found: the configuration, what was wrong, and where the bad file or its copy lies now."""
+    """What a load found: the configuration, what was wrong, and where the bad file or its copy lies now.
+
+    `corrupt` says that nothing of the file could be used, so that `config` is the default one.
+    """
 
     config: MeshConfig
     problems: tuple[Problem, ...] = ()
     set_aside: Path | None = None
+    corrupt: bool = False
 
 
 def load_config(home: Home, *, quarantine_corrupt: bool = False) -> LoadedConfig:
@@ -51,7 +55,10 @@ def load_config(home: Home, *, quarantine_corrupt: bool = False) -> LoadedConfig
     except (JsonError, ShapeError) as error:
         moved = quarantine(home.config, str(error)) if quarantine_corrupt else None
         return LoadedConfig(
-            config=MeshConfig(), problems=(Problem(where=str(home.config), reason=str(error)),), set_aside=moved
+            config=MeshConfig(),
+            problems=(Problem(where=str(home.config), reason=str(error)),),
+            set_aside=moved,
+            corrupt=True,
         )
     copy: Path | None = None
     if problems and quarantine_corrupt:
@@ -59,8 +66,12 @@ def load_config(home: Home, *, quarantine_corrupt: bool = False) -> LoadedConfig
     return LoadedConfig(config=config, problems=problems, set_aside=copy)
 
 
-def change_config(home: Home, change: Callable[[MeshConfig], MeshConfig]) -> MeshConfig:
+def change_config(
+    home: Home, change: Callable[[MeshConfig], MeshConfig], *, fallback: MeshConfig | None = None
+) -> MeshConfig:
     """Load, `change` and save the file under its lock; returns what is on disk now.
+
+    A file that has become corrupt is set aside and `fallback` changed instead: what the caller last knew to be there.
 
     The file is re-read, so members that others changed meanwhile survive. Nothing is written when `change` changes
     nothing and the file exists. Blocks for a disk write, and at most `CONFIG_LOCK_WAIT` seconds more while another
@@ -76,7 +87,7 @@ def change_config(home: Home, change: Callable[[MeshConfig], MeshConfig]) -> Mes
         raise StoreError(f"config: write {home.config}: {error}") from error
     with lock:
         before = load_config(home, quarantine_corrupt=True)
-        after = change(before.config)
+        after = change(fallback if before.corrupt and fallback is not None else before.config)
         if after != before.config or before.problems or not home.config.exists():
             write_config(home, after)
         return after

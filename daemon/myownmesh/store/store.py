@@ -50,6 +50,7 @@ class Store:
     def __init__(self, home: Home, lock: FileLock | None = None) -> None:
         self.home = home
         self._lock = lock
+        self._last_config: MeshConfig | None = None
 
     def close(self) -> None:
         """Let another node have the directory."""
@@ -84,15 +85,21 @@ class Store:
 
     def open_config(self) -> LoadedConfig:
         """Read the configuration at start: what is corrupt is set aside and reported."""
-        return config_file.load_config(self.home, quarantine_corrupt=True)
+        loaded = config_file.load_config(self.home, quarantine_corrupt=True)
+        self._last_config = loaded.config
+        return loaded
 
     def load_config(self) -> MeshConfig:
         """Re-read the configuration; a bad part counts as absent and stays in the file."""
         return config_file.load_config(self.home).config
 
     def change_config(self, change: Callable[[MeshConfig], MeshConfig]) -> MeshConfig:
-        """Load, change and save under the file's lock; returns what is on disk now."""
-        return config_file.change_config(self.home, change)
+        """Load, change and save under the file's lock; returns what is on disk now.
+
+        A slip of an editor meanwhile costs nobody a network: what this node last read or wrote is changed then.
+        """
+        self._last_config = config_file.change_config(self.home, change, fallback=self._last_config)
+        return self._last_config
 
     def load_identity(self) -> Identity:
         """The identity, created if there is none yet."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from myownmesh.store import Home, StoreError
+from myownmesh.store import Home, Store, StoreError
 from myownmesh.store.config import MeshConfig, NetworkConfig
 from myownmesh.store.config_address import pinned_socket
 from myownmesh.store.config_file import change_config, load_config
@@ -90,6 +90,15 @@ def test_a_hand_edit_between_two_saves_survives(home: Home) -> None:
     assert value["daemon"]["log_level"] == "debug"
     assert value["comment"] == "mine"
     assert len(value["networks"]) == 2
+
+
+def test_a_file_broken_by_hand_costs_no_network(home: Home) -> None:
+    store = Store(home)
+    store.change_config(with_network("abc"))
+    home.config.write_text('{"networks": [')
+    store.change_config(with_network("abd"))
+    assert [network.id for network in load_config(home).config.networks] == ["abc", "abd"]
+    assert (home.root / "config.json.corrupt").read_text() == '{"networks": ['
 
 
 def test_nothing_is_written_when_nothing_changes(home: Home) -> None:
