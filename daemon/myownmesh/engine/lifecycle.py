@@ -12,7 +12,13 @@ from myownmesh.engine.events import PeerDropped, PeerSighted
 from myownmesh.engine.limits import MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
 from myownmesh.engine.peer import OpenedBy, OwnOffer, Peer
 from myownmesh.engine.timers import Timer
-from myownmesh.engine.timing import CHANNEL_OPEN_TIMEOUT_S, DENY_LINGER_S, INTENT_FIRST_LOOK_S
+from myownmesh.engine.timing import (
+    CHANNEL_OPEN_TIMEOUT_S,
+    DENY_LINGER_S,
+    DIAL_ANYWAY_GAP_S,
+    DIAL_ANYWAY_S,
+    INTENT_FIRST_LOOK_S,
+)
 from myownmesh.protocol.views import DropReason
 
 if TYPE_CHECKING:
@@ -71,6 +77,9 @@ def drop(core: Core, device_id: str, reason: DropReason, now: Instant, *, linger
     if reason.kind in _RECOVERABLE:
         if peer is not None and _starts_window(peer):
             want_back(core, device_id, now)
+        if peer is not None and peer.admitted and role(core.me, device_id) is Role.ANSWERER:
+            # The lower side redials, if it knows of the loss. A forged offer, for one, leaves it waiting for nobody.
+            dial_unless_offered(core, device_id, now)
     else:
         core.intents.clear(device_id)
         waiting.finish(core, device_id, f"network: connect {device_id}: {reason_word(reason.kind)}")
@@ -115,6 +124,17 @@ def want_back(core: Core, device_id: str, now: Instant) -> None:
         core.intents.record(device_id, now.mono, sticky=pinned)
         if not core.timers.is_set(Timer.INTENTS, ""):
             core.timers.set(Timer.INTENTS, "", now.mono + INTENT_FIRST_LOOK_S)
+
+
+def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
+    """DIAL_ANYWAY (spec 04 §5.3): the lower side should offer; if it does not, we do, at most once in 30 s."""
+    if core.timers.is_set(Timer.DIAL_ANYWAY, device_id):
+        return
+    memory = core.memories.of(device_id)
+    at = max(now.mono + DIAL_ANYWAY_S, memory.dial_not_before)
+    if memory.dialled_anyway_at is not None:
+        at = max(at, memory.dialled_anyway_at + DIAL_ANYWAY_GAP_S)
+    core.timers.set(Timer.DIAL_ANYWAY, device_id, at)
 
 
 def close_lingering(core: Core, key: str) -> None:

@@ -10,8 +10,6 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.peer import OpenedBy
 from myownmesh.engine.timers import Timer
 from myownmesh.engine.timing import (
-    DIAL_ANYWAY_GAP_S,
-    DIAL_ANYWAY_S,
     LEAVE_CLOSE_WINDOW_S,
     LEAVE_PING_AFTER_S,
     PROBE_WAIT_S,
@@ -120,11 +118,7 @@ def _decide(core: Core, device_id: str, now: Instant) -> None:
             core.timers.set(Timer.DIAL_ANYWAY, device_id, memory.dial_not_before)
         case Dial.WAIT:
             lifecycle.note(core, device_id, "waiting for its offer", now)
-            if not core.timers.is_set(Timer.DIAL_ANYWAY, device_id):
-                at = max(now.mono + DIAL_ANYWAY_S, memory.dial_not_before)
-                if memory.dialled_anyway_at is not None:
-                    at = max(at, memory.dialled_anyway_at + DIAL_ANYWAY_GAP_S)
-                core.timers.set(Timer.DIAL_ANYWAY, device_id, at)
+            lifecycle.dial_unless_offered(core, device_id, now)
         case Dial.NOTE:
             lifecycle.note(core, device_id, "silent network", now)
         case _:

@@ -56,11 +56,20 @@ def timeline(bench: Bench, seconds: float) -> list[tuple[float, str]]:
     return seen
 
 
-def test_the_higher_side_leaves_the_retry_to_the_lower() -> None:
+def test_the_higher_side_leaves_the_retry_to_the_lower_and_tries_once() -> None:
     bench = Bench("higher").up_to("active")
     bench.event(ChannelClosed("gone"))
-    bench.take()
-    assert bench.wait(200.0) == []
+    assert bench.wait(2.9) == []
+    assert bench.wait(0.2) == ["offer A2"]
+    assert [word for word in bench.wait(300.0) if word.startswith("offer") and "." not in word] == []
+
+
+def test_the_higher_side_waits_for_nothing_when_the_lower_offers() -> None:
+    bench = Bench("higher").up_to("active")
+    bench.event(ChannelClosed("gone"))
+    bench.wait(1.0)
+    assert bench.offer("B2") == ["answer A2 to B2"]
+    assert bench.wait(20.0) == []
 
 
 def test_a_pin_dials_whatever_the_roles() -> None:
@@ -75,7 +84,7 @@ def test_an_unpinned_peer_is_not_wanted_back() -> None:
     bench.event(ChannelClosed("gone"))
     bench.engine.configure(EngineConfig(), bench.now)
     bench.take()
-    assert bench.wait(100.0) == []
+    assert [word for word in bench.wait(100.0) if word.startswith("offer") and "." not in word] == ["offer A2"]
 
 
 @pytest.mark.parametrize(
