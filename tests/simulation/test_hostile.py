@@ -22,7 +22,9 @@ from myownmesh.protocol.signals import (
     PeerAnnounced,
     PeerLeft,
 )
+from myownmesh.roster import MAX_ENTRIES, Roster
 from simulation.sim import World
+from simulation.sim.node import NETWORK
 
 if TYPE_CHECKING:
     from simulation.sim import Node
