@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from myownmesh.signaling.pacing import seconds_until
-from myownmesh.signaling.websocket import LINK_ERRORS, dial
+from myownmesh.signaling.websocket import LINK_ERRORS, describe, dial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ class RelayLink:
                 reasons.append(await self._converse(socket, redial))
                 nursery.cancel_scope.cancel()
         except* LINK_ERRORS as group:
-            reasons.extend(map(_tell, _leaves(group)))
+            reasons.extend(map(describe, _leaves(group)))
         return next((reason for reason in reasons if reason), "the relay closed the connection")
 
     async def _converse(self, socket: Socket, redial: trio.Event) -> str:
@@ -127,9 +127,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     for error in group.exceptions:
         found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
     return found
-
-
-def _tell(error: BaseException) -> str:
-    if isinstance(error, trio.TooSlowError):
-        return "no answer in time"
-    return str(error) or str(error.__cause__ or "") or type(error).__name__

@@ -18,6 +18,7 @@ import trio
 from attrs import frozen
 from trio_websocket import (
     ConnectionClosed,
+    ConnectionRejected,
     HandshakeError,
     wrap_client_stream,
     wrap_server_stream,
@@ -142,13 +143,13 @@ class GuardedStream(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         try:
             data = bytes(await self._inner.receive_some(max_bytes))
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             if self._connection is not None:
                 raise
             data = b""
         if self._connection is None and not data:
-            # trio-websocket would wait for the rest of the handshake for ever.
-            raise LinkLost("the connection ended during the handshake")
+            # trio-websocket would wait for the rest of the handshake for ever; it also closes what is no HTTP.
+            raise LinkLost("the connection ended during the handshake, or the other end speaks no HTTP")
         now = trio.current_time()
         earned = (now - self._counted_at) * _RAW_BYTES_PER_S
         self._allowance = min(_RAW_BYTES_PER_MESSAGE, self._allowance + earned) - len(data)
@@ -253,3 +254,19 @@ def trust_store() -> ssl.SSLContext:
     """The certificates that this system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` count."""
     # Reading the system's certificates takes tens of milliseconds; only a wss:// relay needs them.
     return ssl.create_default_context()
+
+
+def describe(error: BaseException) -> str:
+    """One of LINK_ERRORS in words for a log line."""
+    match error:
+        case trio.TooSlowError():
+            return "no answer in time"
+        case h11.ProtocolError():
+            return "the other end speaks no HTTP"
+        case ConnectionRejected():
+            return f"the other end refuses WebSockets: HTTP {error.status_code}"
+        case ConnectionClosed(reason=reason) if reason is not None:
+            told = f": {reason.reason}" if reason.reason else ""
+            return f"the connection was closed ({reason.code}{told})"
+        case _:
+            return str(error) or str(error.__cause__ or "") or type(error).__name__

@@ -68,7 +68,7 @@ async def never_ends_its_refusal(socket: BareSocket) -> None:
 
 
 async def speaks_something_else(socket: BareSocket) -> None:
-    await socket.send(b"SSH-2.0-OpenSSH\r\n" + bytes(range(256)) * 10)
+    await socket.send(b"SSH-2.0-OpenSSH\r\n" + bytes(range(256)) * 10 + b"\r\n\r\n")
     await trio.sleep_forever()
 
 
@@ -171,6 +171,27 @@ HOSTILE: list[Script] = [
     floods_with_forgeries,
     closes_everything,
 ]
+
+
+REASONS: dict[Script, str] = {
+    hangs_up: "the connection ended during the handshake",
+    refuses: "the other end refuses WebSockets: HTTP 503",
+    speaks_something_else: "speaks no HTTP",
+    sends_a_huge_message: "1009",
+    sends_invalid_utf8: "1007",
+    floods_with_empty_fragments: "a message came in more than 1024 pieces",
+}
+
+
+@pytest.mark.parametrize("script", REASONS, ids=lambda script: script.__name__)
+async def test_the_log_says_once_why_a_relay_is_of_no_use(script: Script, caplog: pytest.LogCaptureFixture) -> None:
+    async with hostile_relay(script) as url, running(new_device(1, url)):
+        with trio.fail_after(20):
+            while "next try in" not in caplog.text:  # a log has no event
+                await trio.sleep(0.01)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert url in warning
+    assert REASONS[script] in warning
 
 
 async def negotiate(first: Device, second: Device, round_: int) -> None:
