@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.services.relay_hub import Limits
 
-PATIENCE_S = 5.0
+PATIENCE_S = 10.0
 
 Signal = TypeVar("Signal")
 

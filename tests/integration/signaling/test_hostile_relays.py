@@ -213,7 +213,7 @@ async def test_devices_meet_on_the_honest_relay_whatever_the_other_one_does(scri
                 for round_ in range(10):
                     started = trio.current_time()
                     await negotiate(first, second, round_)
-                    assert trio.current_time() - started < 1.0
+                    assert trio.current_time() - started < 2.0
                     await trio.sleep(0.02)
                 _, peak = tracemalloc.get_traced_memory()
             finally:
