@@ -24,7 +24,7 @@ from myownllm.files import FileLock, read_json, write_durably
 from myownllm.home import find_pin
 from myownllm.supervisor import Supervisor, binaries
 from myownllm.supervisor.inspection import Inspector
-from myownllm.supervisor.log import DaemonLog
+from myownllm.supervisor.log import DaemonLog, TroubleLimit
 from myownllm.supervisor.process import launch
 from myownllm.supervisor.staging import stage
 from myownllm.supervisor.supervisor import Ports, Row
@@ -228,7 +228,10 @@ async def running_app(
                 app_version=app_version,
             )
             catalog._on_notice = lambda text: client.note("error", text)
-            supervisor = Supervisor(make_ports(home, pin, outer, DaemonLog(home.daemon_log)), report=report)
+            trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
+            log = DaemonLog(home.daemon_log, trouble)
+            supervisor = Supervisor(make_ports(home, pin, outer, log), report=report)
+            client.on_stuck.append(supervisor.report_stuck)
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:

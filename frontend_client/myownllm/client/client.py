@@ -16,6 +16,7 @@ import trio
 from myownllm.client.convergence import Converger
 from myownllm.client.dispatch import Dispatcher
 from myownllm.client.life import Life
+from myownllm.client.operations import Operations
 from myownllm.client.start import RELEASE_BUDGET_S, Starter
 from myownllm.client.state import DIAG_RING, ClientState, Diag
 from myownllm.errors import AppError, MeshError, not_connected
@@ -68,13 +69,15 @@ class MeshClient:
         self.on_diag: list[Callable[[Diag], None]] = []
         self._catalog = catalog
         self._now_ms = now_ms
-        self._converger = Converger(owned, lambda text: self.note("warn", text))
+        self.on_stuck: list[Callable[[int], None]] = []
+        self._converger = Converger(owned, lambda text: self.note("warn", text), self._daemon_stuck)
         self._starter = Starter(
             self, catalog, self._converger, features, pin=pin, blob=blob or {}, app_version=app_version
         )
         self.dispatcher = Dispatcher(self, features)
+        self.do = Operations(self)
         self._nursery: trio.Nursery | None = None
-        self._life: Life | None = None
+        self.life: Life | None = None
         self._lives = 0
         self._wanted = False
         self.bridge: Bridge | None = None
@@ -109,7 +112,7 @@ class MeshClient:
         if previous is not None and previous.daemon_version != connection.daemon_version:
             self.note("info", f"daemon is now {connection.daemon_version}, was {previous.daemon_version}")
         self.update(subscription="live")
-        if self._wanted and self._life is None:
+        if self._wanted and self.life is None:
             self._begin()
 
     def disconnected(self, generation: int) -> None:
@@ -118,11 +121,16 @@ class MeshClient:
             return
         self.bridge = None
         self.update(subscription="disconnected")
-        life = self._life
+        life = self.life
         if life is not None and life.bridge is not None and life.bridge.generation == generation:
             life.end(again=True)
         if self._wanted:
             self.update(status="connecting", phase="starting")
+
+    def _daemon_stuck(self) -> None:
+        if self.connection is not None:
+            for listener in self.on_stuck:
+                listener(self.connection.generation)
 
     # --- intents ----------------------------------------------------------------------------------------------------
 
@@ -133,9 +141,9 @@ class MeshClient:
         connection to a daemon.
         """
         self._wanted = True
-        while self._life is not None and self._life.scope.cancel_called:
-            await self._life.ended.wait()
-        life = self._life or self._begin()
+        while self.life is not None and self.life.scope.cancel_called:
+            await self.life.ended.wait()
+        life = self.life or self._begin()
         await life.finished.wait()
         if life.error is not None:
             raise life.error
@@ -143,11 +151,11 @@ class MeshClient:
     async def stop(self) -> None:
         """Release everything and show nothing; the daemon stays joined. Safe at any time, also twice (FE-5.23)."""
         self._wanted = False
-        life = self._life
+        life = self.life
         if life is not None:
             life.end()
             await life.ended.wait()
-        if self._life is None and not self._wanted:
+        if self.life is None and not self._wanted:
             self.update(status="off", phase="off", error="", network="", active_config_id="", peers=())
             self.update(recent_ice_failure_at=None)
 
@@ -188,12 +196,12 @@ class MeshClient:
 
     async def _settled_life(self, desired: SavedNetwork | None) -> Life | None:
         """The present life; a start under way is awaited unless it is for another network (FE-5.21)."""
-        life = self._life
+        life = self.life
         if life is not None and not life.finished.is_set():
             stale = life.catalog_read and (life.network is None or desired is None or life.network.id != desired.id)
             if not stale:
                 await life.finished.wait()
-        return self._life
+        return self.life
 
     async def _start_quietly(self) -> None:
         try:
@@ -223,7 +231,7 @@ class MeshClient:
             raise not_connected()
         self._lives += 1
         life = Life(self._lives)
-        self._life = life
+        self.life = life
         self.update(status="connecting", phase="starting", error="")
         self._nursery.start_soon(self._live, life)
         return life
@@ -243,8 +251,9 @@ class MeshClient:
             if not life.finished.is_set():
                 life.error = life.error or MeshError("stopped", "the start was overtaken by a stop or a lost daemon")
                 life.finished.set()
-            self._life = None
+            self.life = None
             life.ended.set()
+            life.wake_streams()
             if life.again and self._wanted and self._nursery is not None:
                 if self.bridge is not None:
                     self._begin()
@@ -352,9 +361,9 @@ class MeshClient:
 
     def refresh_peers(self, *, resync: bool = False) -> None:
         """Read the peer list soon; with `resync` also the phase."""
-        if self._life is not None:
-            self._life.resync = self._life.resync or resync
-            self._life.peers_dirty.set()
+        if self.life is not None:
+            self.life.resync = self.life.resync or resync
+            self.life.peers_dirty.set()
 
     def apply_peers(self, answer: Any) -> None:
         """Take an answer of `peers_list` into the state; what only the app knows about a peer is carried over."""
@@ -364,7 +373,7 @@ class MeshClient:
         if any(p.status == "active" for p in peers):
             changes["recent_ice_failure_at"] = None
         elif any(p.needs_turn for p in peers) and self.state.status == "online":
-            life = self._life
+            life = self.life
             has_turn = life is not None and life.network is not None and bool(life.network.turn_servers)
             changes["phase"] = "ice-failed-turn-unreachable" if has_turn else "ice-failed-no-turn"
             changes["recent_ice_failure_at"] = self._now_ms()
@@ -374,7 +383,7 @@ class MeshClient:
         """Show which saved network is active, and its settings."""
         active = catalog.active
         self._quiet = catalog.diag_quiet
-        life = self._life
+        life = self.life
         self.update(
             handle=None if active is None else active.handle,
             active_config_id="" if active is None else active.id,

@@ -41,9 +41,10 @@ class PassResult:
 class Converger:
     """Runs passes, one at a time."""
 
-    def __init__(self, owned: OwnedNetworks, warn: Callable[[str], None]) -> None:
+    def __init__(self, owned: OwnedNetworks, warn: Callable[[str], None], stuck: Callable[[], None]) -> None:
         self._owned = owned
         self._warn = warn
+        self._stuck = stuck
         self._lock = trio.Lock()
 
     async def run(self, bridge: Bridge, mode: DaemonMode, catalog: Catalog, *, check_drift: bool) -> PassResult:
@@ -83,6 +84,8 @@ class Converger:
             outcome = convergence.remove_outcome(error.text) if error.kind == "daemon_error" else "failed"
             if outcome != "done":
                 self._warn(f"leaving network '{network_id}': {error.text}")
+            if error.kind == "timeout":
+                self._stuck()  # the reference never answers again after a deferred removal; only a restart helps
             if outcome == "failed":
                 return
         self._owned.remove(device_id, network_id)

@@ -73,6 +73,7 @@ class Dispatcher:
                 self._spawn(life, self._deliver, life, message)
             case effects.DeliverStream(frame):
                 life.streams.receive(frame, trio.current_time())
+                life.wake_streams(frame.request_id)
             case effects.Reclaim(method_name):
                 self._spawn(life, self._reclaim, life, method_name)
             case _:

@@ -47,6 +47,7 @@ class Life:
     resync: bool = False
     recheck: trio.Event = attrs.field(factory=trio.Event)
     streams: StreamBook = attrs.field(factory=StreamBook)
+    stream_events: dict[str, trio.Event] = attrs.field(factory=dict)
     load: CallLoad = attrs.field(factory=CallLoad)
     nursery: trio.Nursery | None = None
     registered: list[tuple[str, dict[str, Any]]] = attrs.field(factory=list)
@@ -60,6 +61,19 @@ class Life:
         data = await self.bridge.command(operation, timeout_s=timeout_s, **members)
         await trio.lowlevel.checkpoint_if_cancelled()
         return data
+
+    async def stream_wake(self, request_id: str) -> None:
+        """Return when something happened to that outgoing stream, or the life ended."""
+        event = self.stream_events[request_id] = trio.Event()
+        if not self.ended.is_set():
+            await event.wait()
+
+    def wake_streams(self, request_id: str | None = None) -> None:
+        """Something happened to one outgoing stream, or to all of them."""
+        events = self.stream_events.values() if request_id is None else [self.stream_events.get(request_id)]
+        for event in events:
+            if event is not None:
+                event.set()
 
     def end(self, *, again: bool = False) -> None:
         """Cancel everything that hangs on this life."""

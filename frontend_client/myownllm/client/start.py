@@ -200,10 +200,14 @@ class Starter:
     def _show_daemon(self, life: Life, status: JsonObject) -> None:
         connection = life.connection
         version = str(status.get("version", ""))
+        meets = self._pin is None or versions.version_meets(version, self._pin)
+        if not meets and version != self._client.state.daemon_version:
+            text = f"the daemon is {version}, this app is built against {self._pin}; some features may be missing"
+            self._client.note("warn", text)
         self._client.update(
             device_id=str(status.get("device_id", "")),
             daemon_version=version,
             daemon_mode="" if connection is None else connection.mode,
             daemon_socket="" if connection is None else str(connection.socket),
-            meets_pin=self._pin is None or versions.version_meets(version, self._pin),
+            meets_pin=meets,
         )

@@ -8,16 +8,22 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from myownllm.effects import Level
 
 RING_LINES: Final = 2000
 LINE_MAX_BYTES: Final = 8192
 ROTATE_BYTES: Final = 5 * 2**20
 ROTATIONS: Final = 5
+TROUBLE_PER_SECOND: Final = 10
 _ESCAPES: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _SECRETS: Final = re.compile(
     r"((?:credential|password|secret|token|secret_key|bearer)\"?\s*[:=]\s*\"?)([^\s\",}]+)", re.IGNORECASE
 )
+
+_TROUBLE: Final = re.compile(r"\S+Z\s+(WARN|ERROR)\s+(.*)")  # `<timestamp>Z  WARN text`, ours and the reference's
 
 
 def clean(line: bytes) -> str:
@@ -28,10 +34,14 @@ def clean(line: bytes) -> str:
 
 
 class DaemonLog:
-    """The captured output of daemons. Never raises and never waits: a full disk costs lines of the file only."""
+    """The captured output of daemons. Never raises and never waits: a full disk costs lines of the file only.
 
-    def __init__(self, path: Path | None) -> None:
+    `on_trouble` gets (`warn` or `error`, text) of every line of that level.
+    """
+
+    def __init__(self, path: Path | None, on_trouble: Callable[[str, str], None] | None = None) -> None:
         self._path = path
+        self._on_trouble = on_trouble
         self._ring: deque[str] = deque(maxlen=RING_LINES)
         self._partial = b""
 
@@ -56,6 +66,11 @@ class DaemonLog:
         if not lines:
             return
         self._ring.extend(lines)
+        if self._on_trouble is not None:
+            for line in lines:
+                found = _TROUBLE.match(line)
+                if found:
+                    self._on_trouble(found.group(1).lower(), found.group(2))
         if self._path is None:
             return
         try:
@@ -80,3 +95,27 @@ class DaemonLog:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+class TroubleLimit:
+    """Passes ten lines a second on to the activity log, then says how many it held back (spec 08 §3.5)."""
+
+    def __init__(self, clock: Callable[[], float], tell: Callable[[Level, str], None]) -> None:
+        self._clock = clock
+        self._tell = tell
+        self._window = float("-inf")
+        self._told = 0
+        self._held = 0
+
+    def __call__(self, level: str, text: str) -> None:
+        now = self._clock()
+        if now - self._window >= 1:
+            self._window, self._told = now, 0
+            if self._held:
+                self._tell("warn", f"suppressed {self._held} lines")
+                self._held = 0
+        if self._told >= TROUBLE_PER_SECOND:
+            self._held += 1
+            return
+        self._told += 1
+        self._tell("error" if level == "error" else "warn", text)

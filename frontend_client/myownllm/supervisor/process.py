@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -163,22 +164,25 @@ async def launch(binary: Path, home: Path, environ: Mapping[str, str], log: Daem
     life_read, life_write = os.pipe()
     output_read, output_write = os.pipe()
     try:
-        process = subprocess.Popen(  # noqa: ASYNC220 - in this thread on purpose, see _die_with_parent; a few ms
-            [str(binary), "serve"],
-            stdin=subprocess.DEVNULL,
-            stdout=output_write,
-            stderr=output_write,
-            cwd=home,
-            env={
-                **environ,
-                "MYOWNMESH_HOME": str(home),
-                "MYOWNMESH_READY_FD": str(ready_write),
-                "MYOWNMESH_LIFELINE_FD": str(life_read),
-            },
-            pass_fds=(ready_write, life_read),
-            start_new_session=True,
-            preexec_fn=_die_with_parent(),
-        )
+        with warnings.catch_warnings():
+            # Python ≥ 3.12 warns of a fork beside threads; the child runs three system calls before exec
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = subprocess.Popen(  # noqa: ASYNC220 - in this thread on purpose, see _die_with_parent; a few ms
+                [str(binary), "serve"],
+                stdin=subprocess.DEVNULL,
+                stdout=output_write,
+                stderr=output_write,
+                cwd=home,
+                env={
+                    **environ,
+                    "MYOWNMESH_HOME": str(home),
+                    "MYOWNMESH_READY_FD": str(ready_write),
+                    "MYOWNMESH_LIFELINE_FD": str(life_read),
+                },
+                pass_fds=(ready_write, life_read),
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),
+            )
     except OSError as error:
         for descriptor in (ready_read, life_write, output_read):
             os.close(descriptor)

@@ -119,6 +119,7 @@ class Supervisor:
         self._child: ChildProcess | None = None
         self._child_binary: Path | None = None
         self._lost = trio.Event()
+        self._stuck = False
         self._retry = trio.Event()
         self._history = policy.CrashHistory()
         self._up_since = 0.0
@@ -133,6 +134,13 @@ class Supervisor:
         """The event connection of that generation ended; reports about older ones mean nothing."""
         connection = self.connection
         if connection is not None and connection.generation == generation:
+            self._lost.set()
+
+    def report_stuck(self, generation: int) -> None:
+        """The daemon answers but will never finish an operation; an own one is restarted, another one is left alone."""
+        connection = self.connection
+        if connection is not None and connection.generation == generation and connection.owned_child:
+            self._stuck = True
             self._lost.set()
 
     def retry(self) -> None:
@@ -325,6 +333,10 @@ class Supervisor:
         """Do what the policy says after a loss; returns when it is time to look for a daemon again."""
         self._set("lost")
         child = self._child if connection.owned_child else None
+        if self._stuck:
+            self._stuck = False
+            await self._drop_child()
+            return
         answers = await self._ports.probe(connection.socket) is not None
         if child is not None and not answers:
             with trio.move_on_after(0.2):  # a daemon that just died may not be reaped yet

@@ -569,3 +569,153 @@ async def test_frames_between_connecting_and_attaching_are_not_lost(autojump_clo
         await settled()
         await w.client.start()
         assert w.client.state.phase == "peer-discovered"
+
+
+# --- operations -----------------------------------------------------------------------------------------------------
+
+
+async def test_operations_without_a_daemon_or_network_fail_at_once(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path, connected=False) as w:
+        with pytest.raises(MeshError, match="mesh daemon not connected — it's still starting up"):
+            await w.client.do.approve(DEVICE_B)
+    async with world(Catalog(), tmp_path) as w:
+        await w.client.start()
+        with pytest.raises(MeshError, match="no active network"):
+            await w.client.do.broadcast("notice", 1)
+
+
+async def test_approval_sends_the_announced_label_and_refreshes(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.peers = [peer_info(status="pending_approval", local_approve_sent=False, remote_approve_seen=False)]
+        await w.client.start()
+        w.daemon.peers = [peer_info(status="pending_approval", remote_approve_seen=False)]
+        await w.client.do.approve(DEVICE_B)
+        await settled()
+        assert w.daemon.roster[0]["label"] == "Pi"
+        assert [p.status for p in w.client.state.peers] == ["pending_remote"]
+        await w.client.do.remove(DEVICE_B)
+        assert w.daemon.log[-1]["op"] in ("roster_remove", "peers_list")
+
+
+async def test_an_approval_given_elsewhere_is_seen(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.peers = [peer_info(status="pending_approval", local_approve_sent=False, remote_approve_seen=False)]
+        await w.client.start()
+        w.daemon.peers = [peer_info(status="pending_approval", remote_approve_seen=False)]
+        await trio.sleep(1)
+        assert [p.status for p in w.client.state.peers] == ["pending_remote"]
+
+
+async def test_calls_answer_time_out_and_fail_with_the_daemons_text(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        assert await w.client.do.call(DEVICE_B, "echo", {"x": 1}) == {"x": 1}
+        w.daemon.refuse["rpc_call"] = ["handler returned error: no"]
+        with pytest.raises(MeshError, match="handler returned error: no"):
+            await w.client.do.call(DEVICE_B, "echo", 1)
+        w.daemon.hang.add("rpc_call")
+        began = trio.current_time()
+        with pytest.raises(MeshError, match="timed out"):
+            await w.client.do.call(DEVICE_B, "echo", 1, timeout_s=2)
+        assert trio.current_time() - began == pytest.approx(2)
+        await w.client.do.send(DEVICE_B, "notice", 1)
+        w.daemon.peers = [peer_info()]
+        assert await w.client.do.broadcast("notice", 1) == 1
+
+
+@pytest.mark.parametrize("how", ["stop", "die"])
+async def test_the_end_of_a_life_ends_its_calls(autojump_clock: Any, tmp_path: Path, how: str) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.daemon.hang.add("rpc_call")
+        kinds: list[str] = []
+
+        async def call() -> None:
+            with pytest.raises(MeshError) as raised:
+                await w.client.do.call(DEVICE_B, "echo", 1, timeout_s=3600)
+            kinds.append(raised.value.kind)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call)
+            await settled()
+            await (w.client.stop() if how == "stop" else w.daemon.die())
+        assert kinds == ["stopped" if how == "stop" else "connection_lost"]
+
+
+def _chunk(payload: Any) -> dict[str, Any]:
+    return {"kind": "rpc_call_stream_chunk", "request_id": "ipc-stream-0", "payload": payload}
+
+
+def _end(error: str | None = None) -> dict[str, Any]:
+    return {"kind": "rpc_call_stream_end", "request_id": "ipc-stream-0", "error": error}
+
+
+async def _read(w: World, pieces: list[Any]) -> None:
+    async for piece in w.client.do.call_stream(DEVICE_B, "count", None):
+        pieces.append(piece)  # noqa: PERF401 - what came before a failure counts
+
+
+async def test_streamed_answers_arrive_in_order_whenever_their_pieces_come(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        await w.daemon.emit(_chunk(1))  # before the call, let alone its answer
+        pieces: list[Any] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_read, w, pieces)
+            await settled()
+            assert pieces == [1]
+            for frame in (_chunk(2), _chunk(3), _end()):
+                await w.daemon.emit(frame)
+        assert pieces == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [
+        ([_end()], "without data"),
+        ([_chunk(1), _chunk({"error": "host busy"}), _end()], "host busy"),
+        ([_chunk(1), _end("network down")], "network down"),
+        ([_chunk(1)], "timed out waiting for Pi"),
+        ([], "timed out waiting for Pi"),
+    ],
+)
+async def test_streamed_answers_that_fail(
+    autojump_clock: Any, tmp_path: Path, frames: list[dict[str, Any]], text: str
+) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.peers = [peer_info()]
+        await w.client.start()
+
+        async def push() -> None:
+            for frame in frames:
+                await w.daemon.emit(frame)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(push)
+            with pytest.raises(MeshError, match=text):
+                await _read(w, [])
+
+
+async def test_a_removal_that_never_ends_is_reported_and_the_switch_goes_on(
+    autojump_clock: Any, tmp_path: Path
+) -> None:
+    async with world(active(HOME, WORK), tmp_path) as w:
+        stuck: list[int] = []
+        w.client.on_stuck.append(stuck.append)
+        await w.client.start()
+        w.daemon.hang.add("network_remove")
+        w.catalog.put(lambda c: c.set_active_network("net-2"))
+        await w.client.reconcile()
+        assert stuck == [1]
+        assert "work" in w.daemon.joined
+
+
+async def test_an_old_daemon_is_mentioned_once(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path, connected=False) as w:
+        w.daemon.version = "0.1.2"
+        await w.connect()
+        await w.client.start()
+        assert [d for d in w.diag if "0.1.2" in d] == [
+            "the daemon is 0.1.2, this app is built against v0.3.8; some features may be missing"
+        ]
+        assert w.client.state.meets_pin is False

@@ -14,7 +14,7 @@ from myownllm.errors import HomeError, MeshError, PeerSelectorError
 from myownllm.home import SOCKET_PATH_MAX_BYTES, AppHome, check_socket_path
 from myownllm.peers import peer_entry, ui_status
 from myownllm.supervisor import binaries
-from myownllm.supervisor.log import DaemonLog, clean
+from myownllm.supervisor.log import DaemonLog, TroubleLimit, clean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -368,3 +368,17 @@ def test_health_notes_what_is_worth_knowing() -> None:
     )
     names = [f.name for f in health.examine(facts)]
     assert names == ["daemon_older_than_pin", "waiting_for_approval", "waiting_for_remote", "healthy"]
+
+
+def test_warnings_of_the_daemon_reach_the_activity_log_ten_a_second() -> None:
+    told: list[tuple[str, str]] = []
+    now = [0.0]
+    log = DaemonLog(None, TroubleLimit(lambda: now[0], lambda level, text: told.append((level, text))))
+    log.feed(b"2026-11-24T07:29:30.738917Z  WARN relay down\n2026-11-24T07:29:31.0Z  INFO fine\n")
+    log.feed(b"2026-11-24T07:29:30.738917Z ERROR myownmesh::core: broken\nplain WARN text\n")
+    assert told == [("warn", "relay down"), ("error", "myownmesh::core: broken")]
+    log.feed(b"2026-11-24T07:29:30Z  WARN again\n" * 20)
+    assert len(told) == 10
+    now[0] = 1.5
+    log.feed(b"2026-11-24T07:29:32Z  WARN later\n")
+    assert told[10:] == [("warn", "suppressed 12 lines"), ("warn", "later")]

@@ -388,3 +388,18 @@ def test_the_decision_after_a_loss_is_total() -> None:
         assert isinstance(decision, policy.Reattach) is answers
         if child == "none" and not answers:
             assert isinstance(decision, policy.SearchShared | policy.SearchAnew), "what we did not start we do not kill"
+
+
+async def test_a_stuck_own_daemon_is_restarted_and_a_foreign_one_left_alone(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        supervisor.report_stuck(1)
+        await supervisor.watch.until(is_second)
+        assert world.killed == ["a"]
+    foreign = ScriptedWorld(own="ok")
+    async with supervised(foreign) as supervisor:
+        await outcome(supervisor)
+        supervisor.report_stuck(1)
+        await trio.sleep(1)
+        assert supervisor.watch.value.state == "up"
