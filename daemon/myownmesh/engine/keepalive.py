@@ -20,6 +20,7 @@ from myownmesh.engine.timing import (
     RESTART_IN_FLIGHT_S,
     SILENCE_LIMIT_S,
     STALE_INBOUND_S,
+    SUSPICION_WAIT_RTTS,
     SUSPICION_WAIT_S,
 )
 from myownmesh.protocol.frames import Ping, Pong
@@ -84,7 +85,8 @@ def nudge(core: Core, peer: Peer, now: Instant) -> None:
         peer.last_nudge = now.mono
         peer.frames_at_nudge = peer.frames_in
         ping(core, peer, now)
-        core.timers.set(Timer.SUSPICION, peer.device_id, now.mono + SUSPICION_WAIT_S)
+        patience = min(SUSPICION_WAIT_RTTS * (peer.rtt_ms or 0) / 1000, PROBE_WAIT_S)
+        core.timers.set(Timer.SUSPICION, peer.device_id, now.mono + max(SUSPICION_WAIT_S, patience))
 
 
 def is_suspicious(peer: Peer) -> bool:

@@ -239,13 +239,14 @@ def look_closer(core: Core, peer: Peer, now: Instant) -> None:
     """A live peer announced itself and has not answered our ping yet: a fresh process would not know this link.
 
     A plain re-offer tells: a process that knows the link answers with its certificate, a fresh one with another.
-    Where offering is the peer's part our announce lets it.
+    Where offering is the peer's part our announce lets it. Nudges are 2 s apart, so these offers need no gap of
+    their own.
     """
     if not peer.is_live or not keepalive.is_suspicious(peer):
         return
     if role(core.me, peer.device_id) is Role.ANSWERER:
         core.announce(now)
-    elif peer.own_offer is not OwnOffer.BUILDING and now.mono >= _offer_due_at(peer):
+    elif peer.own_offer is not OwnOffer.BUILDING:
         lifecycle.make_offer(core, peer, now)
 
 

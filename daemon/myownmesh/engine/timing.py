@@ -37,8 +37,10 @@ PROBE_MIN_GAP_S: Final = 5.0
 LIVE_NUDGE_S: Final = 2.0
 """[LIVE_NUDGE] Per peer, between pings that announces of a live peer cause."""
 
-SUSPICION_WAIT_S: Final = 0.2
-"""An announce of a live peer whose ping stays unanswered this long may come from a fresh process: look closer."""
+SUSPICION_WAIT_S: Final = 0.1
+SUSPICION_WAIT_RTTS: Final = 3
+"""An announce of a live peer whose ping stays unanswered for 0.1 s, or three known round trips (1.5 s at most), may
+come from a fresh process: look closer. Looking costs one description each way, so a slow peer loses nothing."""
 
 RESTART_IN_FLIGHT_S: Final = 30.0
 """A recovery tier younger than this shields the link from suspicion (spec 04 §7.5)."""

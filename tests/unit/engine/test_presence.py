@@ -86,6 +86,21 @@ def test_a_mute_link_is_looked_at_closer() -> None:
     assert bench.status == "active"
 
 
+def test_a_far_peer_gets_three_round_trips_to_answer() -> None:
+    bench = live("lower")
+    bench.entry.rtt_ms = 300
+    bench.announce()
+    assert bench.wait(0.85) == []
+    assert bench.wait(0.1) == ["offer A1.2"]
+
+
+def test_a_peer_that_restarts_right_after_the_meeting_is_looked_at_too() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.mono += 0.5
+    bench.announce()
+    assert bench.wait(0.11) == ["offer A1.2"]
+
+
 def test_a_fresh_process_gives_itself_away() -> None:
     bench = live("lower")
     bench.announce()
