@@ -23,6 +23,7 @@ from myownmesh.mesh import clock
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import nostr_rooms
 from myownmesh.services.host import Services
+from myownmesh.signaling.preload import preload as preload_signaling
 from myownmesh.signaling.room import app_id_of
 from myownmesh.transport.guest import host_loop
 from myownmesh.version import VERSION
@@ -147,8 +148,9 @@ class Node:
         return default_link(self._socket_path, os.environ)
 
     async def _preload(self) -> None:
-        """Have WebRTC at hand before the first peer needs it."""
+        """Have WebRTC and the relay client at hand before the first peer needs them."""
         await trio.sleep(PRELOAD_DELAY)
+        await trio.to_thread.run_sync(preload_signaling, abandon_on_cancel=True)
         try:
             await self._webrtc.get()
         except ImportError as error:

@@ -115,6 +115,7 @@ class Driver:
                     self._pump()
                     nursery.start_soon(self._run_timer)
                     for signaling in self._signaling:
+                        signaling.on_up = self._signaling_up
                         nursery.start_soon(signaling.run, self._signal)
                     self.ready.set()
         finally:
@@ -252,6 +253,9 @@ class Driver:
 
     def _signal(self, signal: InboundSignal) -> None:
         self._enter(lambda: self.engine.receive_signal(signal, clock.now()))
+
+    def _signaling_up(self) -> None:
+        self._enter(lambda: self.engine.signaling_is_up(clock.now()))
 
     def _link_event(self, peer: str, epoch: int, event: LinkEvent) -> None:
         self._enter(lambda: self.engine.receive_link_event(peer, epoch, event, clock.now()))

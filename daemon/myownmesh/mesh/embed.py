@@ -59,6 +59,11 @@ class OpenNetwork:
     def network_id(self) -> str:
         return self._network.network_id
 
+    @property
+    def phase(self) -> str:
+        """`joining` until a relay answers, then `alone`, `discovering` or `active`."""
+        return self._network.phase
+
     def peers(self) -> list[PeerInfo]:
         """Everybody that is known here, with status and verification codes."""
         return self._network.peers()

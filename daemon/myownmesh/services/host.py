@@ -6,6 +6,7 @@ the signaling relay; the other roles are kept in the configuration and reported 
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from typing import TYPE_CHECKING
 
@@ -79,12 +80,14 @@ class Services:
         }
 
     def advert(self) -> Capabilities:
-        """Tags and endpoints of what is enabled here and can run (spec 06 §4)."""
+        """Tags and endpoints of what runs here (spec 06 §4); an endpoint only if others can reach it (06 K)."""
         signaling = self._config.signaling
-        if not signaling.enabled:
+        if self._relay is None:
             return Capabilities(app_version=self._version)
         public_ip = self._config.turn.public_ip.strip()
-        url = signaling.public_url or (f"ws://{public_ip}:{signaling.port}" if public_ip else None)
+        url = signaling.public_url
+        if url is None and public_ip and not _is_loopback(signaling.bind):
+            url = f"ws://{f'[{public_ip}]' if ':' in public_ip else public_ip}:{self._relay.port}"
         return Capabilities(
             tags=("service:signaling",),
             app_version=self._version,
@@ -150,6 +153,13 @@ class Services:
         self._relay_scope.cancel()
         await self._relay_ended.wait()  # bounded: a cancelled relay closes its sockets at once
         self._relay = None
+
+
+def _is_loopback(bind: str) -> bool:
+    try:
+        return ipaddress.ip_address(bind.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return bind == "localhost"
 
 
 def _not_running(enabled: bool, role: str) -> dict[str, object]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 class Signaling(Protocol):
     """One way into one room. `publish` and `redial` never block and never raise for network trouble."""
 
+    on_up: Callable[[], None]
+    """Called whenever a way into the room starts to work; set it before `run`."""
+
     def publish(self, signal: OutboundSignal) -> None:
         """Queue a signal; the driver paces, repeats and drops it by its own rules."""
         ...

@@ -114,3 +114,12 @@ async def test_a_data_directory_belongs_to_one_node(tmp_path: Path) -> None:
             with pytest.raises(Exception, match="is in use by process"):
                 async with myownmesh.open_mesh(tmp_path / "a"):
                     pass
+
+
+async def test_a_device_that_is_alone_says_so(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with relay() as url, myownmesh.open_mesh(tmp_path / "a") as anna:
+            network = await anna.join("home", relays=[url])
+            async with network.events() as events:
+                while network.phase != "alone":
+                    await anext(events)
