@@ -31,9 +31,37 @@ LEFT_OUT = frozenset({"av"})
 
 # Parts of the standard library that a daemon has no use for: development tools, other user interfaces, tests.
 _NO_STDLIB = frozenset(
-    "__pycache__ config-3 curses dbm distutils ensurepip idlelib lib2to3 pydoc_data sqlite3 test tkinter turtledemo "
-    "turtle unittest venv wsgiref xmlrpc cgi cgitb doctest pdb pydoc antigravity this nntplib telnetlib site-packages "
-    "lib-dynload".split()
+    [
+        "__pycache__",
+        "config-3",
+        "curses",
+        "dbm",
+        "distutils",
+        "ensurepip",
+        "idlelib",
+        "lib2to3",
+        "pydoc_data",
+        "sqlite3",
+        "test",
+        "tkinter",
+        "turtledemo",
+        "turtle",
+        "unittest",
+        "venv",
+        "wsgiref",
+        "xmlrpc",
+        "cgi",
+        "cgitb",
+        "doctest",
+        "pdb",
+        "pydoc",
+        "antigravity",
+        "this",
+        "nntplib",
+        "telnetlib",
+        "site-packages",
+        "lib-dynload",
+    ]
 )
 _NO_EXTENSIONS = re.compile(
     r"_?(curses|curses_panel|dbm|gdbm|tkinter|sqlite3|test\w*|xx\w*|ctypes_test|crypt|nis|ossaudiodev|readline|spwd|lsprof)\."
@@ -99,8 +127,7 @@ def strip_and_relocate(target: Path) -> None:
 
 def python_library() -> Path:
     """The interpreter as a shared library, which the runtime is linked against."""
-    folder, name = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
-    path = Path(folder) / name
+    path = Path(str(sysconfig.get_config_var("LIBDIR"))) / str(sysconfig.get_config_var("INSTSONAME"))
     if not sysconfig.get_config_var("Py_ENABLE_SHARED") or not path.is_file():
         raise SystemExit("the release needs a Python built with --enable-shared")
     return path
@@ -111,7 +138,9 @@ def required_glibc(target: Path) -> str:
     versions = {(2, 17)}
     for path in sorted(target.rglob("*")):
         if path.is_file() and _is_elf(path):
-            shown = subprocess.run(["readelf", "-W", "-V", str(path)], capture_output=True, text=True, check=True).stdout
+            shown = subprocess.run(
+                ["readelf", "-W", "-V", str(path)], capture_output=True, text=True, check=True
+            ).stdout
             versions |= {(int(major), int(minor)) for major, minor in re.findall(r"GLIBC_(\d+)\.(\d+)", shown)}
     return ".".join(map(str, max(versions)))
 

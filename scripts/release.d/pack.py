@@ -24,7 +24,13 @@ def compile_stub(target: Path, epoch: int) -> None:
 
 def compile_runtime(target: Path, include: Path, library: Path, epoch: int) -> None:
     """The interpreter half. An old-style run path also counts for the libraries that extensions load."""
-    flags = [f"-I{include}", str(_HERE / "runtime.c"), str(library), "-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/lib"]
+    flags = [
+        f"-I{include}",
+        str(_HERE / "runtime.c"),
+        str(library),
+        "-Wl,--disable-new-dtags",
+        "-Wl,-rpath,$ORIGIN/lib",
+    ]
     _gcc([*flags, "-o", str(target)], epoch)
 
 
@@ -85,5 +91,7 @@ def folder_members(folder: Path, root: str) -> list[tuple[str, bytes, int]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             data = path.read_bytes()
-            rows.append((f"{root}/{path.relative_to(folder).as_posix()}", data, 0o755 if data[:4] == b"\x7fELF" else 0o644))
+            rows.append(
+                (f"{root}/{path.relative_to(folder).as_posix()}", data, 0o755 if data[:4] == b"\x7fELF" else 0o644)
+            )
     return rows
