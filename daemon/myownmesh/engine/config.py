@@ -7,20 +7,11 @@ from typing import Final
 import msgspec
 
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.frames import NetworkKind
+from myownmesh.protocol.frames import FEATURES, NetworkKind
 from myownmesh.protocol.modes import FullMesh, TopologyMode
 
 APP_VERSION: Final = "0.3.8"
 """`hello.app_version`: the release that we are compatible with."""
-
-FEATURES: Final = (
-    "ring_topology",
-    "generic_rpc",
-    "typed_channels",
-    "capabilities_update",
-    "network_state_v1",
-)
-"""`hello.features`: what works here. Without `reliable_channels_v1` peers send plain channel frames (spec 01 §13.1)."""
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +25,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: Capabilities = msgspec.field(default_factory=lambda: Capabilities(app_version=APP_VERSION))
     """The advert at the start; `Engine.set_capabilities` replaces it."""
     features: tuple[str, ...] = FEATURES
+    """`hello.features`: what we understand when a peer sends it."""
     app_version: str | None = APP_VERSION
     immediate_leave: bool = False
     """Compatibility switch of spec 10 §3: a leave closes a live link at once."""

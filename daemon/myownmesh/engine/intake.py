@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, roster_sync, shelving
+from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, reliable, roster_sync, shelving
 from myownmesh.engine.actions import Deliver
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.events import PeerCapabilitiesChanged
@@ -84,6 +84,8 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
         core.traffic.received(frame.KIND, nbytes)
         if kind in APPLICATION:
             core.out.append(Deliver(peer.device_id, peer.epoch, frame))
+        elif isinstance(frame, ChannelSeq):
+            reliable.receive(core, peer, frame, now)
         elif _within_budget(core, peer, now):
             _dispatch(core, peer, frame, now)
     elif kind not in UNGATED:
@@ -136,8 +138,10 @@ def _dispatch(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:
             roster_sync.receive_state(core, peer, frame, now)
         case RpcRequest() | RpcResponse() | RpcStreamChunk() | RpcStreamEnd() | Channel():
             core.out.append(Deliver(peer.device_id, peer.epoch, frame))
-        case ChannelSeq() | ChannelAck():
-            pass  # we do not advertise reliable_channels_v1, so no v0.3.8 peer sends one
+        case ChannelSeq():
+            reliable.receive(core, peer, frame, now)
+        case ChannelAck():
+            pass  # we send nothing that would be acknowledged
         case NetworkStatePropose() | NetworkStateAck() | NetworkStateSplit():
             pass  # signed governance is not kept here
         case UnknownFrame():

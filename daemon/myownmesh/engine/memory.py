@@ -24,6 +24,11 @@ class PeerMemory(msgspec.Struct, eq=False):
     """Monotonic second before which we do not dial, because the last links failed before authentication."""
     next_dial_delay: float = FAILED_DIAL_FIRST_S
     lost_before_proof: bool = False
+    has_proved: bool = False
+    """Authenticated once since we run; such a memory is forgotten after those of strangers."""
+    stream: int | None = None
+    last_seq: int = 0
+    """Mark of the peer's reliable stream (spec 01 §13.2)."""
 
     def keep(self, candidate: Candidate, mono: float) -> None:
         self.candidates.append((mono, candidate))
@@ -53,6 +58,7 @@ class PeerMemory(msgspec.Struct, eq=False):
         self.lost_before_proof = True
 
     def proved(self) -> None:
+        self.has_proved = True
         self.lost_before_proof = False
         self.dial_not_before = 0.0
         self.next_dial_delay = FAILED_DIAL_FIRST_S
@@ -73,7 +79,8 @@ class Memories:
         if memory is None:
             memory = self._by_peer[peer] = PeerMemory()
             if len(self._by_peer) > MAX_REMEMBERED_PEERS:
-                self._by_peer.popitem(last=False)
+                oldest = next(iter(self._by_peer))
+                del self._by_peer[next((each for each, kept in self._by_peer.items() if not kept.has_proved), oldest)]
         else:
             self._by_peer.move_to_end(peer)
         return memory

@@ -123,4 +123,4 @@ def test_we_bring_a_link_up_with_a_recorded_daemon(case: dict[str, Any]) -> None
         theirs.label,
         theirs.app_version,
     )
-    assert set(mine.features) == set(theirs.features) - {"reliable_channels_v1"}
+    assert mine.features == theirs.features

@@ -276,3 +276,12 @@ def test_placeholders_are_bounded() -> None:
         bench.signal(PeerAnnounced(stranger))
     assert len(bench.engine.peers()) == MAX_PLACEHOLDERS
     assert len(bench.engine._core.memories) <= 1024
+
+
+def test_strangers_do_not_push_out_what_is_known_of_members() -> None:
+    bench = Bench("lower").up_to("active")
+    memory = bench.engine._core.memories.of(bench.peer_id)
+    for stranger in strangers(3000):
+        bench.signal(PeerAnnounced(stranger))
+    assert bench.engine._core.memories.of(bench.peer_id) is memory
+    assert len(bench.engine._core.memories) <= 1024
