@@ -1,0 +1,201 @@
+"""`scripts/release`: what it builds keeps every promise of spec 09 §1.3, and an app runs it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from integration.bundler.test_app_without_daemon import BareMachine, text_of
+from mesh_bundler import EnsureRequest, ensure
+from mesh_bundler.signature import PublicKey, SignedDigests, verify
+from unit.bundler.vectors import section
+
+if TYPE_CHECKING:
+    from integration.bundler.release_server import ReleaseServer
+
+ROOT = Path(__file__).parents[3]
+ASSET = "myownmesh-linux-x86_64.tar.gz"
+
+
+@cache
+def builder(name: str) -> Any:
+    """A module of the release builder; they are scripts, not a package."""
+    folder = ROOT / "scripts" / "release.d"
+    spec = importlib.util.spec_from_file_location(f"release_{name}", folder / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- signing (fast) -------------------------------------------------------------------------------------------
+
+
+def test_our_signatures_satisfy_our_verifier_and_bind_asset_and_version(tmp_path: Path) -> None:
+    signer = builder("sign").Signer.new()
+    minisig = signer.sign(b"bytes", ASSET, "v1.2.3", 1_700_000_000)
+    keys, digests = (PublicKey.parse(signer.public),), SignedDigests.of(b"bytes")
+    assert verify(minisig, digests, keys, asset=ASSET, tag="v1.2.3").verdict == "ok"
+    assert verify(minisig, digests, keys, asset=ASSET, tag="v1.2.4").verdict == "wrong_version"
+    assert verify(minisig, digests, keys, asset="other", tag="v1.2.3").verdict == "wrong_asset"
+
+
+def test_a_key_survives_its_file_and_is_never_overwritten(tmp_path: Path) -> None:
+    signer, path = builder("sign").Signer.new(), tmp_path / "release.key"
+    signer.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert builder("sign").Signer.load(path.read_text()).public == signer.public
+    with pytest.raises(FileExistsError):
+        signer.save(path)
+
+
+def test_the_vector_key_signs_as_minisign_does() -> None:
+    """The seed of the vectors gives the public key that the vectors name."""
+    for key in section("minisign")["public_keys"].values():
+        seed, key_id = bytes.fromhex(key["seed_hex"]), bytes.fromhex(key["key_id_bytes_hex"])
+        sign = builder("sign")
+        assert sign.Signer(key_id, sign.SigningKey(seed)).public == key["base64"]
+
+
+def test_a_key_with_a_password_or_a_flaw_is_refused(tmp_path: Path) -> None:
+    sign, path = builder("sign"), tmp_path / "k"
+    sign.Signer.new().save(path)
+    raw = bytearray(base64.b64decode(path.read_text().splitlines()[1]))
+    for at, match in ((2, "password"), (70, "damaged"), (0, "not a minisign")):
+        broken = bytes(raw[:at]) + b"S" + bytes(raw[at + 1 :])
+        with pytest.raises(ValueError, match=match):
+            sign.Signer.load(base64.b64encode(broken).decode())
+
+
+def test_the_bill_of_materials_is_deterministic_and_names_what_is_inside() -> None:
+    found = builder("collect").dependency_closure()
+    names = {dist.name for dist in found}
+    assert {"aiortc", "trio", "cryptography", "PyNaCl"} <= names
+    assert "av" not in names
+    assert "pytest" not in names
+    make = builder("sbom").bill_of_materials
+    bill = make("1.2.3", "0" * 64, found, "2026-01-01T00:00:00Z")
+    assert bill == make("1.2.3", "0" * 64, found, "2026-01-01T00:00:00Z")
+    document = json.loads(bill)
+    assert document["bomFormat"] == "CycloneDX"
+    assert len(document["components"]) == len(found) + 1
+
+
+# --- a real build (slow) --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signed release, built and tried by the one command."""
+    out = tmp_path_factory.mktemp("dist")
+    key = out / "test.key"
+    builder("sign").Signer.new().save(key)
+    _build(out, "--key", str(key))
+    return out / "v0.3.8"
+
+
+def _build(out: Path, *arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "release.d" / "release.py"), "--out", str(out), *arguments],
+        env={**os.environ, "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "1700000000"},
+        check=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_it_keeps_its_aims(release: Path) -> None:
+    """The smoke test ran inside the build; here are the figures that it promises."""
+    figures = json.loads((release / "smoke.json").read_text())
+    assert (release / ASSET).stat().st_size <= 45_000_000
+    plain = min(_seconds([sys.executable, "-I", "-c", "pass"]) for _ in range(5))
+    assert figures["version"] <= 3 * plain
+    assert figures["serve"] < 8
+    assert figures["serve_first"] < 8
+    assert figures["stop"] < 2
+
+
+def _seconds(command: list[str]) -> float:
+    import time
+
+    began = time.perf_counter()
+    subprocess.run(command, check=True)
+    return time.perf_counter() - began
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_two_builds_are_one_file(release: Path, tmp_path: Path) -> None:
+    _build(tmp_path / "elsewhere", "--no-smoke")
+    for name in (ASSET, f"dir-{ASSET}"):
+        ours, theirs = (
+            hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            for folder in (release, tmp_path / "elsewhere" / "v0.3.8")
+        )
+        assert ours == theirs, f"{name} differs between two builds"
+    assert (release / "SHA256SUMS").read_text() == (tmp_path / "elsewhere" / "v0.3.8" / "SHA256SUMS").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_no_path_of_the_build_machine_is_in_it(release: Path, tmp_path: Path) -> None:
+    from mesh_bundler.extract import extract
+
+    parts: list[bytes] = []
+    extract(release / ASSET, "myownmesh", parts.append)
+    binary = tmp_path / "myownmesh"
+    binary.write_bytes(b"".join(parts))
+    binary.chmod(0o755)
+    env = {"HOME": str(tmp_path), "MYOWNMESH_RUNTIME_DIR": str(tmp_path / "rt")}
+    subprocess.run([binary, "--help"], env=env, check=True, capture_output=True)
+    forbidden = [str(ROOT).encode(), sys.prefix.encode(), str(Path.home() / ".pyenv").encode()]
+    for path in (tmp_path / "rt").rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [text for text in forbidden if text in data], f"{path.name} names a folder of the build machine"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_an_app_without_daemon_fetches_the_release_and_runs_it(
+    release: Path, tmp_path: Path, server: ReleaseServer
+) -> None:
+    for path in release.glob("*myownmesh-linux*"):
+        server.tags.add("v0.3.8")
+        server.assets["v0.3.8", path.name] = path.read_bytes()
+    home = Path(tmp_path / "h")
+    home.mkdir()
+    machine = BareMachine(home, MYOWNMESH_RELEASE_BASE=server.base)
+    said = text_of(machine.up(60, '"state": "up"'))
+    for needed in ("fetching release v0.3.8", f"{ASSET}: ", "staged daemon 0.3.8", '"state": "up"'):
+        assert needed in said, said
+    record = json.loads(next((home / ".myownllm" / "binaries").glob(".bundled-*.json")).read_text())
+    assert record["version"] == "0.3.8"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_signed_release_stages_from_a_folder(release: Path, tmp_path: Path) -> None:
+    signer = builder("sign").Signer.load((release.parent / "test.key").read_text())
+    env = {
+        "HOME": str(tmp_path),
+        "PATH": os.defpath,
+        "MYOWNMESH_RELEASE_BASE": release.parent.as_uri(),
+        "MYOWNMESH_TRUSTED_KEYS": signer.public,
+    }
+    request = EnsureRequest(pin="v0.3.8", dest=tmp_path / "slot", env=env, require=True)
+    result = ensure(request)
+    assert (result.version, result.verified) == ("0.3.8", "signature")
