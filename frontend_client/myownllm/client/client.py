@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from myownllm.supervisor import Connection
 
 PEERS_SPACING_S: Final = 0.1  # FE-5.16
-DECISION_POLL_S: Final = 0.5  # while a device waits for an approval
+DECISION_POLL_S: Final = 0.25  # while a device waits for an approval
 CHECK_ONLINE_S: Final = 5.0  # one `status`; no event tells that another program removed the network
 CHECK_UNSETTLED_S: Final = 2.0  # while not online: a healthy daemon must never be left with the app still joining
 

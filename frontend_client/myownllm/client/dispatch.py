@@ -31,8 +31,8 @@ class Dispatcher:
 
     def dispatch(self, life: Life, frame: wire.Frame) -> None:
         """Do what the frame means for this life."""
-        if life.scope.cancel_called:
-            return
+        if life.scope.cancel_called or not life.wire_id:
+            return  # a client that is bound to no network hears nothing
         decided = effects.frame_effects(
             frame,
             network=life.wire_id,

@@ -153,6 +153,8 @@ class FakeDaemon:
             for client_id, subscriber in list(self._subscribers.items()):
                 if subscriber is stream:
                     del self._subscribers[client_id]
+                    self.claims = {k: v for k, v in self.claims.items() if v != client_id}
+                    self.channels = {k: v for k, v in self.channels.items() if v != client_id}
             await trio.aclose_forcefully(stream)
 
     async def _request(self, stream: trio.abc.Stream, request: dict[str, Any]) -> None:
