@@ -1,0 +1,194 @@
+"""One daemon per module, one network, relay and reference peer per test."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import json
+import os
+import random
+import subprocess
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal
+
+import trio
+from attrs import define, field
+
+from myownmesh.transport import run_guest
+from support.daemons import MYOWNMESH, Control, Daemon, network_record
+from support.reference_peer import ReferencePeer, seed_for
+from support.reference_relay import ReferenceRelay, reference_relay
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+TEST_S = 60.0
+Side = Literal["lower", "higher"]
+SIDES: tuple[Side, ...] = ("lower", "higher")
+"""Where the reference peer's id stands: the lower side offers."""
+
+_numbers = itertools.count(random.randrange(1 << 30))
+
+
+def on_the_loop(async_fn: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """A trio test that runs as a guest of the loop that the stock WebRTC stack needs."""
+
+    @wraps(async_fn)
+    def test(**fixtures: Any) -> None:
+        async def main() -> None:
+            with trio.fail_after(TEST_S):
+                await async_fn(**fixtures)
+
+        run_guest(main)
+
+    test.__signature__ = inspect.signature(async_fn)  # type: ignore[attr-defined]
+    return test
+
+
+def started(home: Path, **environ: str) -> Iterator[Daemon]:
+    """A daemon outside of any event loop, so that the tests of a module can share it."""
+    home.mkdir(parents=True, exist_ok=True)
+    readable, writable = os.pipe()
+    with (home / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [str(MYOWNMESH), "serve"],
+            env={
+                **os.environ,
+                "MYOWNMESH_HOME": str(home),
+                "MYOWNMESH_READY_FD": str(writable),
+                "MYOWNMESH_LOG_EXTRA": "debug",
+                **environ,
+            },
+            pass_fds=(writable,),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    os.close(writable)
+    try:
+        with os.fdopen(readable, "rb") as ready:
+            told = json.loads(ready.read())
+        assert told["ready"], told
+        running = Daemon(home)
+        running.device_id = trio.run(_identity, running)
+        yield running
+        assert process.poll() is None, f"the daemon ended by itself:\n{running.log[-4000:]}"
+        assert "Traceback" not in running.log, running.log[-6000:]
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def _identity(running: Daemon) -> str:
+    shown: str = (await running.ask("identity_show"))["pubkey"]
+    return shown
+
+
+@define(eq=False)
+class Stage:
+    """Everything that a test of one pair needs."""
+
+    daemon: Daemon
+    relay: ReferenceRelay
+    network: str
+    peer: ReferencePeer
+    control: Control
+    """A connection for requests."""
+    events: list[dict[str, Any]] = field(factory=list)
+    """Peer events of this network and everything inbound, in order."""
+    client_id: int = 0
+    _news: trio.Event = field(factory=trio.Event)
+
+    async def watch(self, events: Control) -> None:
+        with trio.CancelScope():
+            while True:
+                try:
+                    frame = json.loads(await events.line())
+                except (EOFError, trio.ClosedResourceError, trio.BrokenResourceError):
+                    return
+                self.events.append(frame)
+                self._news.set()
+                self._news = trio.Event()
+
+    async def ask(self, op: str, **members: Any) -> Any:
+        return await self.control.ask(op, network=self.network, **members)
+
+    async def status(self) -> str | None:
+        row = await self.row()
+        return None if row is None else row["status"]
+
+    async def row(self) -> dict[str, Any] | None:
+        return await self.daemon.peer(self.network, self.peer.device_id)
+
+    async def wait_for(self, status: str = "active") -> dict[str, Any]:
+        return await self.daemon.wait_for_peer(self.network, self.peer.device_id, status)
+
+    def peer_events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        found = [each["event"] for each in self.events if "event" in each and each["event"].get("event_kind") == "peer"]
+        mine = [each for each in found if each.get("device_id") == self.peer.device_id]
+        return [each for each in mine if kind is None or each["kind"] == kind]
+
+    async def event(self, kind: str, count: int = 1) -> dict[str, Any]:
+        """The n-th peer event of that kind."""
+        with trio.move_on_after(12):
+            while len(self.peer_events(kind)) < count:
+                await self._news.wait()
+        assert len(self.peer_events(kind)) >= count, f"no {kind} event: {self.peer_events()}"
+        return self.peer_events(kind)[count - 1]
+
+    async def inbound(self, kind: str, count: int = 1, seconds: float = 12) -> dict[str, Any]:
+        """The n-th line of that kind on the event connection, such as `channel_inbound`."""
+
+        def found() -> list[dict[str, Any]]:
+            return [each for each in self.events if each.get("kind") == kind]
+
+        with trio.move_on_after(seconds):
+            while len(found()) < count:
+                await self._news.wait()
+        assert len(found()) >= count, f"no {kind}: {self.events[-5:]}"
+        return found()[count - 1]
+
+    async def both_active(self) -> None:
+        await self.peer.becomes_active()
+        await self.wait_for("active")
+
+
+@asynccontextmanager
+async def meeting(
+    daemon: Daemon,
+    side: Side = "lower",
+    *,
+    auto_approve: bool = True,
+    join: bool = True,
+    relay: dict[str, Any] | None = None,
+    record: dict[str, Any] | None = None,
+    **switches: Any,
+) -> AsyncIterator[Stage]:
+    """The daemon in a fresh network with a reference peer of the wanted id order."""
+    number = next(_numbers)
+    network = f"interop-{number}"
+    seed = seed_for(number, **({"below": daemon.device_id} if side == "lower" else {"above": daemon.device_id}))
+    async with reference_relay(**(relay or {})) as the_relay, trio.open_nursery() as nursery:
+        peer = ReferencePeer(seed, network, the_relay, daemon.device_id, **switches)
+        control, events = await Control.open(daemon.socket), await Control.open(daemon.socket)
+        stage = Stage(daemon, the_relay, network, peer, control)
+        try:
+            stage.client_id = (await events.ask("events_subscribe"))["client_id"]
+            nursery.start_soon(stage.watch, events)
+            await daemon.ask(
+                "network_add",
+                config=network_record(network, the_relay.url, auto_approve=auto_approve, **(record or {})),
+            )
+            await the_relay.until(lambda: the_relay.presence, "an announce of the daemon")
+            if join:
+                peer.join()
+            yield stage
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(5):
+                await peer.stop()
+                await daemon.ask("network_remove", network=network)
+                await events.aclose()
+                await control.aclose()
+        nursery.cancel_scope.cancel()
