@@ -110,19 +110,30 @@ def build_folder(target: Path, source: Path) -> None:
 
 
 def strip_and_relocate(target: Path) -> None:
-    """Drop symbols and the build machine's library paths from every shared object."""
-    prefix = sysconfig.get_config_var("LIBDIR") or ""
+    """Drop symbols and the build machine's paths from every shared object."""
+    libraries, prefix = str(sysconfig.get_config_var("LIBDIR") or ""), sys.base_prefix
     for path in sorted(target.rglob("*")):
-        if path.is_file() and _is_elf(path):
-            path.chmod(0o755)
-            subprocess.run(["strip", "--strip-unneeded", str(path)], check=True, stderr=subprocess.DEVNULL)
-            data, old = path.read_bytes(), prefix.encode()
-            if old and old in data:
-                depth = len(path.relative_to(target).parts) - 1
-                own = b"$ORIGIN/" + b"../" * depth + b"lib"
-                if len(own) > len(old):
-                    raise SystemExit(f"{prefix} is too short to be replaced in {path.name}; build from a longer prefix")
-                path.write_bytes(data.replace(old, own.ljust(len(old), b"\0")))
+        if not path.is_file() or not _is_elf(path):
+            continue
+        path.chmod(0o755)
+        subprocess.run(["strip", "--strip-unneeded", str(path)], check=True, stderr=subprocess.DEVNULL)
+        data = path.read_bytes()
+        up = "../" * (len(path.relative_to(target).parts) - 1)
+        data = _run_path(data, libraries, f"$ORIGIN/{up}lib")
+        if prefix not in ("/usr", "/usr/local"):
+            # Inside longer texts, so no end mark; linkers share the ends of texts, so the last name stays.
+            head, _, tail = prefix.rpartition("/")
+            data = data.replace(prefix.encode(), f"{'/opt'.ljust(len(head), '/')}/{tail}".encode())
+        path.write_bytes(data)
+
+
+def _run_path(data: bytes, old: str, new: str) -> bytes:
+    """Make a library search path relative, without moving anything."""
+    if not old or old.encode() not in data:
+        return data
+    if len(new) > len(old):
+        raise SystemExit(f"{old} is too short to be replaced by {new}; build with a Python in a longer folder")
+    return data.replace(old.encode() + b"\0", new.encode().ljust(len(old) + 1, b"\0"))
 
 
 def python_library() -> Path:
