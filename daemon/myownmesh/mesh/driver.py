@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import trio
 
-from myownmesh.engine import PeerNotAdmitted, PeerNotFound
+from myownmesh.engine import EngineError, PeerNotAdmitted, PeerNotFound
 from myownmesh.engine.actions import (
     AddCandidate,
     CloseSession,
@@ -139,7 +139,7 @@ class Driver:
         self._links.clear()
         self.rpc.shut_down()
         for done in [*self._waiters.values()]:
-            done("network shut down")
+            done("network: network shut down")
         self._waiters.clear()
         self._cancel_scope.cancel()
 
@@ -157,18 +157,25 @@ class Driver:
             self._pump()
 
     def connect(self, peer: str, *, pin: bool, done: Callable[[str | None], None] | None) -> Callable[[], None]:
-        """Dial a peer; `done(error)` is called when it is active or the dial ended. Returns what abandons the wait."""
+        """Dial a peer; `done(error)` is called when it is active or the dial ended. Returns what abandons the wait.
+
+        Raises `EngineError` when it cannot be dialled at all.
+        """
         waiter: int | None = None
         if done is not None:
             waiter = self._next_waiter
             self._next_waiter += 1
             self._waiters[waiter] = done
-        self.command(lambda: self.engine.connect(peer, pin, waiter, clock.now()))
 
         def abandon() -> None:
             if waiter is not None and self._waiters.pop(waiter, None) is not None:
                 self.engine.abandon_waiter(waiter)
 
+        try:
+            self.command(lambda: self.engine.connect(peer, pin, waiter, clock.now()))
+        except EngineError:
+            abandon()
+            raise
         return abandon
 
     def redial(self) -> None:

@@ -105,8 +105,6 @@ class Network:
 
     def reconnect(self, peer: str | None) -> None:
         """Renegotiate with one peer, or redial all relays and renegotiate with everybody (spec 05 §8.4)."""
-        if peer is None:
-            self.driver.redial()
         bare = None if peer is None else _peer_id(peer)
         if bare is None or is_device_id(bare):  # an unknown peer is no error, and no other text is a peer
             self._command(lambda: self.driver.engine.reconnect(bare, clock.now()))
@@ -115,7 +113,7 @@ class Network:
         """Dial a peer; True when it is active at the end of the wait. Raises `MeshError` (spec 05 §8.5)."""
         bare = _device_id(peer)
         if not wait_ms and not pin:
-            self._command(lambda: self.driver.connect(bare, pin=False, done=None))
+            self._connect(bare, pin=False, done=None)
             return False
         outcome: list[str | None] = []
         ended = trio.Event()
@@ -124,7 +122,7 @@ class Network:
             outcome.append(error)
             ended.set()
 
-        abandon = self.driver.connect(bare, pin=pin, done=done)
+        abandon = self._connect(bare, pin=pin, done=done)
         with trio.move_on_after(wait_ms / 1000 if wait_ms else PIN_WAIT_S):
             await ended.wait()
         if not outcome:
@@ -134,8 +132,14 @@ class Network:
             note = "the dial keeps going; the pin stays armed" if pin else "the dial keeps going"
             raise MeshError(f"network: connect to {peer} still pending after {_duration(wait_ms)} ({note})")
         if (error := outcome[0]) is not None:
-            raise MeshError(error if error.startswith("network") else f"network: {error}")
+            raise MeshError(error)
         return True
+
+    def _connect(self, peer: str, *, pin: bool, done: Callable[[str | None], None] | None) -> Callable[[], None]:
+        try:
+            return self.driver.connect(peer, pin=pin, done=done)
+        except EngineError as error:
+            raise MeshError(str(error)) from error
 
     # ── channels ─────────────────────────────────────────────────────────────────────────────────────────────
 
