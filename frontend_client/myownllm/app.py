@@ -49,16 +49,17 @@ STOP_BUDGET_S: Final = 4.0
 class AsyncCatalog:
     """The catalog file for the event loop: reads in a worker thread, change by a glance at the file's identity."""
 
-    def __init__(self, file: CatalogFile, on_notice: Callable[[str], None]) -> None:
+    def __init__(self, file: CatalogFile) -> None:
+        self.on_notice: list[Callable[[str], None]] = []
         self._file = file
-        self._on_notice = on_notice
         self._seen: tuple[int, int, int] | None = None
 
     async def load(self) -> Catalog:
-        stored = await trio.to_thread.run_sync(self._file.load)
+        stored = await trio.to_thread.run_sync(self._file.load, abandon_on_cancel=True)
         self._seen = stored.signature
         for notice in stored.notices:
-            self._on_notice(notice)
+            for listener in self.on_notice:
+                listener(notice)
         return stored.catalog
 
     async def changed(self) -> bool:
@@ -216,8 +217,7 @@ async def running_app(
     file = CatalogFile(home.config_file)
     try:
         async with trio.open_nursery() as outer:  # keeps the tasks that watch the own daemon until it has ended
-            notices: list[str] = []
-            catalog = AsyncCatalog(file, notices.append)
+            catalog = AsyncCatalog(file)
             client = MeshClient(
                 catalog,
                 OwnedNetworks(home.owned_networks_file),
@@ -227,7 +227,7 @@ async def running_app(
                 blob={"hardware": hardware()},
                 app_version=app_version,
             )
-            catalog._on_notice = lambda text: client.note("error", text)
+            catalog.on_notice.append(lambda text: client.note("error", text))
             trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
             log = DaemonLog(home.daemon_log, trouble)
             supervisor = Supervisor(make_ports(home, pin, outer, log), report=report)

@@ -9,9 +9,9 @@ import typer
 
 from myownllm import oneshot, wire
 from myownllm.cli import context
-from myownllm.errors import AppError, MeshError
-from myownllm.ids import bare_id
-from myownllm.peers import PeerEntry
+from myownllm.errors import AppError, MeshError, PeerSelectorError
+from myownllm.ids import DEVICE_ID, bare_id, device_suffix
+from myownllm.peers import PeerEntry, peer_entry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
@@ -78,7 +78,7 @@ def approve(
     """Let a device in. Both sides approve once; compare the codes on both screens first."""
     try:
         here = context.session(network)
-        found = here.peer(peer)
+        found = _known_or_named(here, peer)
         if code is not None and code not in (found.code_received, found.code_sent):
             raise AppError(f"{found.display} shows another code than '{code}'; not approved")
         here.daemon.ask(
@@ -91,6 +91,17 @@ def approve(
     else:
         other = "" if found.remote_approved else "; it must approve this device as well"
         print(f"Approved {context.shown(found.label)} ({found.display}){other}.")
+
+
+def _known_or_named(here: context.Session, text: str) -> PeerEntry:
+    """A device that knocked, or one that is named by its whole id before it does."""
+    try:
+        return here.peer(text)
+    except PeerSelectorError:
+        key = bare_id(text)
+        if DEVICE_ID.match(key) is None:
+            raise
+        return peer_entry({"device_id": key, "device_suffix": device_suffix(key)})
 
 
 def deny(peer: Peer, network: OnNetwork = None, as_json: Json = False) -> None:

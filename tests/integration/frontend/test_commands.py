@@ -308,6 +308,13 @@ async def test_approval_carries_the_announced_label_and_checks_a_code(desk: Desk
     }  # fmt: skip
 
 
+async def test_a_device_may_be_approved_before_it_knocks_by_its_whole_id(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    assert (await desk.json("approve", f"{DEVICE_B}-{device_suffix(DEVICE_B)}"))["approved"] == DEVICE_B
+    assert desk.daemon.roster[0]["label"] == ""
+
+
 async def test_deny_also_finds_approved_devices_that_are_away(desk: Desk) -> None:
     save(desk, "home")
     join(desk, "home")

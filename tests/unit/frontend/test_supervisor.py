@@ -201,6 +201,7 @@ async def test_wrong_version_is_refused_with_the_way_out(autojump_clock: Any) ->
     assert "0.1.1" in state.error
     assert "v0.3.8" in state.error
     assert "MYOWNLLM_MESH_BIN" in state.error
+    assert [n for n in state.notes if "/bin/stale" in n], "and it is said at once, not only when all fails"
     assert world.children == []
 
 
