@@ -14,7 +14,10 @@ _USABLE_TYPES = ("host", "srflx", "relay")
 
 @frozen
 class RemoteCandidate:
-    """A peer's candidate that can be used: UDP, component 1, an address or an mDNS name."""
+    """A peer's candidate that can be used: UDP, component 1, an address.
+
+    mDNS names are of no use: neither v0.3.8 nor we send any, and a peer's names would be asked for in our network.
+    """
 
     foundation: str
     priority: int
@@ -23,12 +26,8 @@ class RemoteCandidate:
     type: str
 
     @property
-    def is_mdns(self) -> bool:
-        return self.host.endswith(".local")
-
-    @property
     def is_loopback(self) -> bool:
-        return not self.is_mdns and ipaddress.ip_address(self.host).is_loopback
+        return ipaddress.ip_address(self.host).is_loopback
 
 
 def parse_candidate(text: str) -> RemoteCandidate | None:
@@ -54,8 +53,6 @@ def kind_of_type(candidate_type: str) -> str:
 
 
 def _usable_host(host: str) -> bool:
-    if host.endswith(".local"):
-        return len(host) <= 255
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:

@@ -230,7 +230,7 @@ class Generation(aioice.Connection):
         """Add a candidate and check it at once; too many are ignored."""
         if self._closing or len(self._remote_candidates) >= MAX_REMOTE_CANDIDATES:
             return
-        if not remote.is_mdns and remote.is_loopback and not self.has_loopback:
+        if remote.is_loopback and not self.has_loopback:
             return
         candidate = aioice.Candidate(
             foundation=remote.foundation,
@@ -241,21 +241,7 @@ class Generation(aioice.Connection):
             port=remote.port,
             type=remote.type,
         )
-        if remote.is_mdns:
-            if len(self._tasks) < MAX_REMOTE_CANDIDATES:
-                self._spawn(self._add_mdns(candidate))
-            return
         self._add_remote_candidate(candidate, candidate.host)
-        self._check_new()
-
-    async def _add_mdns(self, candidate: aioice.Candidate) -> None:
-        try:
-            await self.add_remote_candidate(candidate)
-        except (OSError, ValueError) as error:
-            logger.debug("cannot resolve %s: %s", candidate.host, error)
-        self._check_new()
-
-    def _check_new(self) -> None:
         if self._early_checks_done and not self._check_list_done:
             self._check_periodic()
             self._work.set()
@@ -351,9 +337,12 @@ class Generation(aioice.Connection):
         pair.protocol.send_stun(request, pair.remote_addr)
 
     def close_soon(self) -> asyncio.Task[None]:
-        """Close in the background, at most `CLOSE_SECONDS`."""
+        """Close the sockets now and the rest (relays, checks) in the background, at most `CLOSE_SECONDS`."""
         self._send_to = None
         self._work.set()
+        for protocol in self._protocols:
+            if isinstance(cast("object", protocol.transport), UdpSocket):
+                protocol.transport.close()
         for task in self._tasks:
             task.cancel()
         return asyncio.ensure_future(self._close_bounded())

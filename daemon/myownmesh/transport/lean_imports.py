@@ -1,18 +1,17 @@
 """Imports aiortc without what a data channel never uses.
 
 aiortc imports PyAV at the top of its media modules: 104 MB on disk, 17 MB in memory, 100 ms. aioice imports dnspython
-for the names of mDNS candidates: 80 ms, and v0.3.8 never sends such names. The first is replaced while aiortc is
-imported, the second waits until somebody sends an mDNS candidate. If the application has imported one of these
-packages itself, nothing is replaced; so an application that uses aiortc's media too imports aiortc before it opens a mesh.
+for mDNS candidates, which we neither send nor take: 80 ms. Both are replaced while aiortc is imported. If the
+application has imported one of these packages itself, nothing is replaced; so an application that uses aiortc's media
+too imports aiortc before it opens a mesh.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +33,7 @@ def without_media() -> Iterator[None]:
     if "av" in sys.modules or "aiortc" in sys.modules or "aioice" in sys.modules:
         yield
         return
-    stubs = {**_media_stubs(), _MDNS: _LateMdns(_MDNS)}
+    stubs = {**_media_stubs(), _MDNS: _NoMdns(_MDNS)}
     sys.modules.update(stubs)
     try:
         yield
@@ -58,8 +57,8 @@ def _media_stubs() -> dict[str, ModuleType]:
     return stubs
 
 
-class _LateMdns(ModuleType):
-    """aioice's `mdns` module, imported when the first name is to be resolved."""
+class _NoMdns(ModuleType):
+    """What aioice asks of its `mdns` module as long as nobody resolves a name."""
 
     class MDnsProtocol:
         """Named in annotations only."""
@@ -68,7 +67,3 @@ class _LateMdns(ModuleType):
     def is_mdns_hostname(name: str) -> bool:
         """The one function that every candidate is put to."""
         return name.endswith(".local")
-
-    @staticmethod
-    async def create_mdns_protocol() -> Any:
-        return await importlib.import_module(_MDNS).create_mdns_protocol()

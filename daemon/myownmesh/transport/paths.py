@@ -8,7 +8,7 @@ is a switch and nothing is lost but what was in flight (spec 04 §11.2).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from myownmesh.engine.links import GatheringDone, LocalCandidate, PairSelected, PathChanged, PathState
 from myownmesh.protocol.signals import Candidate
@@ -17,8 +17,6 @@ from myownmesh.transport.candidates import parse_candidate
 from myownmesh.transport.ice import Generation
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from myownmesh.engine.links import LinkEvent
     from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer
@@ -75,7 +73,8 @@ class Paths:
         self._state = PathState.NEW
         self._kinds: tuple[str, str] | None = None
         self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._gathering: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
 
     # Negotiation.
@@ -150,7 +149,7 @@ class Paths:
         for line in generation.candidate_lines():
             self._announce_line(line)
         if self._stun_servers or self._turn_servers:
-            self._keep(self._gather_late(generation))
+            _keep(asyncio.ensure_future(self._gather_late(generation), loop=self._loop), self._gathering)
         else:
             self._owner.path_event(GatheringDone())
 
@@ -194,13 +193,12 @@ class Paths:
         self._closed = True
         for timer in self._timers:
             timer.cancel()
-        closing = [generation.close_soon() for generation in self._living]
-        closing += self._tasks
-        for task in self._tasks:
+        for task in self._gathering:
             task.cancel()
-        self._living.clear()
+        for generation in list(self._living):
+            self._drop(generation)
         self._pending = self._current = self._sending = None
-        return closing
+        return [*self._closing, *self._gathering]
 
     @staticmethod
     def _state_of(generation: Generation, now: float) -> PathState:
@@ -261,9 +259,9 @@ class Paths:
     def _drop(self, generation: Generation) -> None:
         if generation in self._living:
             self._living.remove(generation)
-            self._keep(generation.close_soon())
+            _keep(generation.close_soon(), self._closing)
 
-    def _keep(self, work: Coroutine[Any, Any, None] | asyncio.Task[None]) -> None:
-        task = asyncio.ensure_future(work, loop=self._loop)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _keep(task: asyncio.Task[None], where: set[asyncio.Task[None]]) -> None:
+    where.add(task)
+    task.add_done_callback(where.discard)

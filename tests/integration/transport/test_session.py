@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from myownmesh.engine.links import LinkEvent
     from myownmesh.transport.session import SessionFactory
+    from myownmesh.transport.udp import UdpSocket
 
 CAPTURED = json.loads((Path(__file__).parents[2] / "vectors" / "topology.json").read_text())["sdp_captured"]["cases"]
 
@@ -571,3 +572,21 @@ async def test_stun_servers_that_never_answer_delay_nothing(factory: SessionFact
     assert trio.current_time() - started < 1.5
     await pair.check_traffic()
     await pair.a.event(GatheringDone, seconds=4.0)
+
+
+@guest_test
+async def test_no_socket_outlives_its_session(factory: SessionFactory) -> None:
+    opened: list[UdpSocket] = []
+    for delay in (0.0, 0.003, 0.02):
+        pair = Pair(factory)
+        await pair.connect()
+        pair.a.session.make_offer(restart=True)
+        await trio.sleep(delay)
+        for end in (pair.a, pair.b):
+            for generation in end.session._paths._living:  # type: ignore[attr-defined]
+                opened += [protocol.transport for protocol in generation._protocols]
+        pair.a.session.close()
+        pair.b.session.close()
+    await factory.aclose()
+    assert len(opened) >= 6
+    assert all(socket.is_closing() for socket in opened)

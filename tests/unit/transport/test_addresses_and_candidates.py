@@ -87,13 +87,6 @@ def test_the_prefix_is_optional() -> None:
     assert parse_candidate(HOST) == parse_candidate(HOST.removeprefix("candidate:")) == parse_candidate("a=" + HOST)
 
 
-def test_an_mdns_name_is_kept() -> None:
-    candidate = parse_candidate(HOST.replace("192.0.2.1", "0f3a.local"))
-    assert candidate is not None
-    assert candidate.is_mdns
-    assert not candidate.is_loopback
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -115,7 +108,7 @@ def test_an_mdns_name_is_kept() -> None:
         HOST.replace("192.0.2.1", "224.0.0.1"),
         HOST.replace("192.0.2.1", "255.255.255.255"),
         HOST.replace("192.0.2.1", "fe80::1%eth0"),
-        HOST.replace("192.0.2.1", "x" * 300 + ".local"),
+        HOST.replace("192.0.2.1", "0f3a.local"),
         HOST.replace("candidate:1", "candidate:" + "1" * 65),
         HOST + " " + "x" * MAX_CANDIDATE_CHARS,
     ],
