@@ -58,7 +58,7 @@ class _IceProtocol(StunProtocol):
             return
         first = data[0]
         if 19 < first < 64:
-            self.receiver.dtls_received(data)
+            self.receiver.dtls_received(data, addr)
         elif first < 4:
             try:
                 super().datagram_received(data, addr)
@@ -95,6 +95,8 @@ class Generation(aioice.Connection):
         self._work = asyncio.Event()
         self._send_to: tuple[Callable[[bytes, Address], None], Address] | None = None
         self._pair: CandidatePair | None = None
+        self._proven: set[tuple[Any, ...]] = set()
+        """Addresses of the peer that authenticated themselves; bounded by the candidates."""
         self.created_at = loop.time()
         """Loop time from which a path must be found within 30 s."""
         self.is_started = False
@@ -274,6 +276,7 @@ class Generation(aioice.Connection):
         known = any(c._network_host == addr[0] and c.port == addr[1] for c in self._remote_candidates)
         if not known and sum(c.type == "prflx" for c in self._remote_candidates) >= MAX_PEER_REFLEXIVE:
             return
+        self._proven.add((addr[0], addr[1]))
         super().check_incoming(message, addr, protocol)
 
     def check_complete(self, pair: CandidatePair) -> None:
@@ -281,6 +284,8 @@ class Generation(aioice.Connection):
         current = self._nominated.get(1)
         if current is not None and pair is not current and self._rank(pair) <= self._rank(current):
             pair.nominated = False
+        if pair.state is CandidatePair.State.SUCCEEDED:
+            self._proven.add(pair.remote_addr)
         super().check_complete(pair)
 
     def _rank(self, pair: CandidatePair) -> int:
@@ -316,9 +321,14 @@ class Generation(aioice.Connection):
         if target is not None:
             target[0](data, target[1])
 
-    def dtls_received(self, data: bytes) -> None:
-        self.last_received = self._clock.time()
-        self._on_data(data)
+    def dtls_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Hand on what comes from an address that has shown the ICE password.
+
+        Anybody who learns the port could end a DTLS handshake with one forged record otherwise.
+        """
+        if (addr if len(addr) == 2 else addr[:2]) in self._proven:
+            self.last_received = self._clock.time()
+            self._on_data(data)
 
     def stun_received(self, addr: tuple[Any, ...]) -> None:
         """A well-formed STUN message: a sign of life if it comes from the selected address."""
