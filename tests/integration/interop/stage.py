@@ -188,7 +188,9 @@ async def meeting(
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(5):
                 await peer.stop()
-                await daemon.ask("network_remove", network=network)
+                # Not waited for: a departure takes the daemon a quarter of a second.
+                removal = json.dumps({"op": "network_remove", "network": network}).encode() + b"\n"
+                await control.stream.send_all(removal)
                 await events.aclose()
                 await control.aclose()
         nursery.cancel_scope.cancel()
