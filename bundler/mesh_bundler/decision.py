@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mesh_bundler import messages, record
 from mesh_bundler.errors import Exit
 from mesh_bundler.pin import NoPin, Pin
+from mesh_bundler.policy import rank
 from mesh_bundler.semver import SemVer
 from mesh_bundler.version_text import Reported, Unreadable, compare
 
@@ -20,30 +21,12 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     from mesh_bundler.errors import Notice, Refused
+    from mesh_bundler.policy import Policy
     from mesh_bundler.record import Record, SlotFacts
-    from mesh_bundler.version_text import Reading, SiblingPolicy
+    from mesh_bundler.version_text import Reading
 
-    Level: TypeAlias = Literal["none", "checksum", "signature", "lock"]
-
-LEVELS: tuple[Level, ...] = ("none", "checksum", "signature", "lock")  # ascending trust (spec 09 §7.5)
 
 _BUILD_AFTER = frozenset({"release_not_found", "asset_not_found", "offline_miss"})
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the caller allows. `require` is the release mode: no sibling, no source build, no stub."""
-
-    require: bool = False
-    skip: str | None = None  # the variable or switch that asked to skip
-    use_siblings: bool = True
-    sibling_policy: SiblingPolicy = "exact"
-    allow_unpinned: bool = False
-    allow_stub: bool = False
-    keep_stale: bool = False
-    allow_source_build: bool = False
-    floor: Level = "checksum"
-    override_variable: str = "MYOWNLLM_MESH_BIN"  # the one that hints name
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +321,7 @@ def _kept_release(tag: str, policy: Policy, facts: Facts, trail: _Trail) -> Acti
         trail.say("slot", facts.slot_path, "differs from the lock file")
         return None
     adopted = facts.record.verified == "none" and _may_adopt(policy, facts)
-    if wanted is None and not adopted and _rank(facts.record.verified) < _rank(policy.floor):
+    if wanted is None and not adopted and rank(facts.record.verified) < rank(policy.floor):
         trail.say("slot", facts.slot_path, f"was verified by {facts.record.verified} only")
         return None
     if verdict == "needs_hash":
@@ -349,7 +332,7 @@ def _kept_release(tag: str, policy: Policy, facts: Facts, trail: _Trail) -> Acti
 
 def _may_adopt(policy: Policy, facts: Facts) -> bool:
     """Only a version vouches for an adopted slot: enough for development, in release mode a digest must agree too."""
-    return facts.lock_binary_sha256 is not None or (not policy.require and _rank(policy.floor) <= _rank("checksum"))
+    return facts.lock_binary_sha256 is not None or (not policy.require and rank(policy.floor) <= rank("checksum"))
 
 
 def _kept(source: str, key: str, facts: Facts, trail: _Trail) -> Action | None:
@@ -418,7 +401,3 @@ def _at_pin(pin: Pin | NoPin, facts: Facts) -> bool:
 def _stale(pin: Pin | NoPin, facts: Facts) -> Notice:
     known = facts.record.version if facts.record is not None else None
     return messages.slot_stale(facts.slot_path, known or "an unknown version", pin.label)
-
-
-def _rank(level: str) -> int:
-    return LEVELS.index(level) if level in LEVELS else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
 
 from mesh_bundler.errors import Exit, Refused
 
@@ -54,22 +53,29 @@ class Feed:
 
     def urls(self, tag: str, asset: str, base: str | None = None) -> AssetUrls:
         """Addresses of an asset at a tag. The tag is percent-encoded: it is one path segment, whatever it holds."""
+        from urllib.parse import quote  # slow to load and of no use to `check` and `cache-key`
+
         archive = f"{base or self.canonical}/{quote(tag, safe='')}/{quote(asset, safe='')}"
         return AssetUrls(archive, f"{archive}.sha256", f"{archive}.minisig")
 
     def tag_page(self, tag: str) -> str | None:
         """A page that exists exactly when the release does, on the release host."""
+        from urllib.parse import quote
+
         head, found, _ = self.canonical.rpartition("/releases/download")
         return f"{head}/releases/tag/{quote(tag, safe='')}" if found else None
 
     def release_api(self, tag: str) -> str | None:
         """The API's description of the release at a tag."""
-        return (
-            None if self.api_base is None else f"{self.api_base}/repos/{self.repo}/releases/tags/{quote(tag, safe='')}"
-        )
+        from urllib.parse import quote
+
+        api = self.api_base
+        return None if api is None else f"{api}/repos/{self.repo}/releases/tags/{quote(tag, safe='')}"
 
     def allows(self, url: str) -> bool:
         """Whether a request may go there: https to known hosts; plain http only between loopback addresses."""
+        from urllib.parse import urlsplit
+
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         ours = {urlsplit(base).hostname for base in (*self.bases, self.api_base or "")}
@@ -80,6 +86,10 @@ class Feed:
 
     def checked(self) -> Feed:
         """Self, or `Refused` for a base that could never be used safely."""
+        if self.base is None and not self.mirrors and self.api is None:
+            return self
+        from urllib.parse import urlsplit
+
         for base in (*self.bases, *([self.api_base] if self.api_base else [])):
             parts = urlsplit(base)
             loopback = parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK

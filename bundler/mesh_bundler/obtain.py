@@ -18,6 +18,7 @@ from mesh_bundler.errors import Exit, Notice, Refused
 from mesh_bundler.fetch import Fetcher
 from mesh_bundler.files import CHUNK, file_refusal
 from mesh_bundler.plan import REVOKED_KEYS
+from mesh_bundler.policy import rank
 from mesh_bundler.semver import SemVer
 from mesh_bundler.store import name_key
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _LAST_UNBOUND = (0, 3, 8)  # last reference release whose signatures do not name their version
 _POLL_ASSET = 20.0  # seconds between looks for an asset that is still being built
-_RANK = ("none", "checksum", "signature", "lock")
 _NEXT_BASE = frozenset({"network", "tls", "asset_not_found", "release_not_found", "rate_limited"})
 
 
@@ -120,7 +120,7 @@ class Obtainer:
         if cached is None:
             return None
         level = "lock" if self._entry is not None else cached.verified
-        if _RANK.index(level) < _RANK.index(self._plan.policy.floor):
+        if rank(level) < rank(self._plan.policy.floor):
             return None
         return Archive(
             cached.path,
@@ -365,7 +365,7 @@ class Obtainer:
 
     def _require(self, level: str, tag: str, *, signed: bool) -> None:
         floor = self._plan.policy.floor
-        if _RANK.index(level) >= _RANK.index(floor) and level != "none":
+        if rank(level) >= rank(floor) and level != "none":
             return
         missing = "signature" if floor == "signature" and not signed else floor
         raise Refused(

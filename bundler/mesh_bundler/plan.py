@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh_bundler import host
-from mesh_bundler.decision import LEVELS, Policy
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.feed import Feed
 from mesh_bundler.lockfile import out_of_date, parse_lock
 from mesh_bundler.pin import NoPin, Pin, parse_pin
+from mesh_bundler.policy import LEVELS, Policy
 from mesh_bundler.settings import Settings, load_settings
 from mesh_bundler.slot import Slot
 from mesh_bundler.target import check_availability, detect, slot_name, target_of_triple
@@ -25,9 +25,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mesh_bundler.decision import Level
     from mesh_bundler.errors import Notice
     from mesh_bundler.lockfile import Lock, LockEntry
+    from mesh_bundler.policy import Level
     from mesh_bundler.progress import Progress
     from mesh_bundler.target import Target
     from mesh_bundler.version_text import SiblingPolicy

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh_bundler import decision, messages, record
+from mesh_bundler import messages, record
 from mesh_bundler.decision import (
     Adopt,
     BuildSource,
@@ -17,7 +17,6 @@ from mesh_bundler.decision import (
     Fail,
     Hash,
     Keep,
-    Policy,
     Skip,
     StageFile,
     StageRelease,
@@ -26,6 +25,7 @@ from mesh_bundler.decision import (
 )
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.pin import NoPin, Pin, parse_pin
+from mesh_bundler.policy import LEVELS, Policy
 from mesh_bundler.record import Record, SlotFacts
 from mesh_bundler.semver import SemVer
 from mesh_bundler.version_text import Reported, Unreadable, compare
@@ -256,7 +256,7 @@ _policies = st.builds(
     allow_stub=st.booleans(),
     keep_stale=st.booleans(),
     allow_source_build=st.booleans(),
-    floor=st.sampled_from(decision.LEVELS),
+    floor=st.sampled_from(LEVELS),
 )
 _pins = st.sampled_from(["v0.1.2", "0.1.2", "v0.1.2+gabc", "93b536280faba49b84eb938245982fe4dce75985"]).map(pin_of)
 
