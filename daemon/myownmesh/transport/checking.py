@@ -6,6 +6,7 @@ The transport composes private parts of pinned releases. This is the check behin
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import trio
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from myownmesh.transport.session import Session, SessionFactory
 
 LIMIT_SECONDS = 10.0
+PINNED = {"aiortc": "1.16.0", "aioice": "0.13.0"}
+"""Releases whose private parts `ice` and `sctp` were written against (also in pyproject.toml)."""
 
 
 class SelfTestFailed(Exception):
@@ -37,8 +40,9 @@ class SelfTestFailed(Exception):
 
 @frozen
 class SelfTestReport:
-    """Milliseconds that the steps took."""
+    """Milliseconds that the steps took, and the library releases that they were taken with."""
 
+    libraries: dict[str, str]
     open_ms: float
     restart_ms: float
     close_ms: float
@@ -78,7 +82,8 @@ async def self_test(factory: SessionFactory) -> SelfTestReport:
             session.close()
     if pair.bindings[0] != tuple(reversed(pair.bindings[1])) or None in pair.bindings[0]:
         raise SelfTestFailed("WebRTC self-test: the two ends name different certificates")
-    return SelfTestReport((opened - started) * 1e3, (up - restarted) * 1e3, (closed - closing) * 1e3)
+    libraries = {name: version(name) for name in PINNED}
+    return SelfTestReport(libraries, (opened - started) * 1e3, (up - restarted) * 1e3, (closed - closing) * 1e3)
 
 
 class _Pair:

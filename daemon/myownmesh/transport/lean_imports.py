@@ -1,20 +1,21 @@
-"""Imports aiortc without what a data channel never uses.
+"""Imports of aiortc only what a data channel uses.
 
-aiortc imports PyAV at the top of its media modules: 104 MB on disk, 17 MB in memory, 100 ms. aioice imports dnspython
-for mDNS candidates, which we neither send nor take: 80 ms. Both are replaced while aiortc is imported. If the
-application has imported one of these packages itself, nothing is replaced; so an application that uses aiortc's media
-too imports aiortc before it opens a mesh.
+aiortc as a whole brings PyAV (104 MB on disk, 17 MB in memory, 100 ms) for its codecs, and aioice brings dnspython
+(80 ms) for mDNS candidates, which we neither send nor take. So the package `aiortc` itself is passed by, its modules
+for DTLS and SCTP are imported directly, and PyAV and aioice's mDNS are replaced by empty modules meanwhile. Nothing
+of that remains in `sys.modules` but real modules: an application that imports aiortc later gets all of it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _MEDIA = {
     "av": ("AudioFrame", "AudioResampler", "CodecContext", "FFmpegError", "Packet", "VideoFrame"),
@@ -25,21 +26,42 @@ _MEDIA = {
     "av.video.codeccontext": ("VideoCodecContext",),
 }
 _MDNS = "aioice.mdns"
+_PACKAGE = "aiortc"
 
 
 @contextmanager
 def without_media() -> Iterator[None]:
-    """Import aiortc inside of this block; the stand-ins are gone from `sys.modules` afterwards."""
-    if "av" in sys.modules or "aiortc" in sys.modules or "aioice" in sys.modules:
+    """In this block imports find empty modules for PyAV and aioice's mDNS, unless the real ones are there already."""
+    stubs: dict[str, ModuleType] = {}
+    if "av" not in sys.modules:
+        stubs |= _media_stubs()
+    if "aioice" not in sys.modules:
+        stubs[_MDNS] = _NoMdns(_MDNS)
+    with _present(stubs):
+        yield
+
+
+@contextmanager
+def without_package() -> Iterator[None]:
+    """In this block `aiortc.something` is imported without running what `import aiortc` runs."""
+    spec = importlib.util.find_spec(_PACKAGE) if _PACKAGE not in sys.modules else None
+    if spec is None or spec.submodule_search_locations is None:
         yield
         return
-    stubs = {**_media_stubs(), _MDNS: _NoMdns(_MDNS)}
-    sys.modules.update(stubs)
+    package = ModuleType(_PACKAGE)
+    package.__path__ = list(spec.submodule_search_locations)
+    with _present({_PACKAGE: package}):
+        yield
+
+
+@contextmanager
+def _present(modules: Mapping[str, ModuleType]) -> Iterator[None]:
+    sys.modules.update(modules)
     try:
         yield
     finally:
-        for name, stub in stubs.items():
-            if sys.modules.get(name) is stub:
+        for name, module in modules.items():
+            if sys.modules.get(name) is module:
                 del sys.modules[name]
 
 

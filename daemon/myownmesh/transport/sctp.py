@@ -15,6 +15,7 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import aiortc.rtcdatachannel  # noqa: F401 - first: the two import each other, and only this order works
 from aiortc.rtcsctptransport import CHUNK_TYPES, InitChunk, RTCSctpTransport
 from google_crc32c import value as crc32c
 

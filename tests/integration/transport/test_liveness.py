@@ -9,12 +9,11 @@ import trio
 
 from integration.transport.pairs import Pair, guest_test
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, LocalDescription, PathChanged, PathState, SdpType
-from myownmesh.transport.lean_imports import without_media
+from myownmesh.transport.lean_imports import without_media, without_package
 from myownmesh.transport.udp import UdpSocket
 
-with without_media():
-    import aiortc.rtcsctptransport  # noqa: F401 - so that the modules below find it without media
-from myownmesh.transport import aiortc_factory, paths
+with without_media(), without_package():
+    from myownmesh.transport import aiortc_factory, paths
 
 if TYPE_CHECKING:
     from integration.transport.pairs import End

@@ -9,6 +9,7 @@ import trio
 
 from integration.transport.pairs import guest_test
 from myownmesh.transport import SelfTestFailed, open_threaded_factory, self_test
+from myownmesh.transport.checking import PINNED
 from myownmesh.transport.udp import UdpSocket
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @guest_test
 async def test_self_test_passes_and_is_quick(factory: SessionFactory) -> None:
     report = await self_test(factory)
+    assert report.libraries == PINNED
     assert 0 < report.open_ms < 3_000
     assert 0 < report.restart_ms < 3_000
     assert 0 < report.close_ms < 3_000

@@ -213,3 +213,18 @@ def test_webrtc_is_loaded_without_media_and_dns_while_the_program_goes_on() -> N
         """
     done = subprocess.run(script(program), capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "True []"
+
+
+def test_an_application_may_import_all_of_aiortc_afterwards() -> None:
+    program = """
+        import sys
+        from myownmesh.transport.loading import import_backend
+        import_backend()
+        assert "aiortc" not in sys.modules and "av" not in sys.modules
+        import aiortc, av
+        assert aiortc.VideoStreamTrack and aiortc.mediastreams.VideoFrame is av.VideoFrame
+        assert aiortc.RTCSctpTransport is sys.modules["aiortc.rtcsctptransport"].RTCSctpTransport
+        print("whole")
+        """
+    done = subprocess.run(script(program), capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "whole", done.stderr

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from google_crc32c import value as crc32c
 
-from myownmesh.transport.lean_imports import without_media
+from myownmesh.transport.lean_imports import without_media, without_package
 
-with without_media():
+with without_media(), without_package():
     from myownmesh.transport.sctp import DataAssociation
 
 from myownmesh.transport.sctp_receiving import MAX_MESSAGE_BYTES, WINDOW_BYTES
