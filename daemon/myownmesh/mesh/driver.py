@@ -60,6 +60,9 @@ log = logging.getLogger(__name__)
 LEAVE_FLUSH_S = 0.25
 """Spec 04 §2 LEAVE_FLUSH: how long a leave gets to reach the room before the sessions close."""
 
+_NEED_SESSIONS = (OpenSession, MakeOffer, TakeOffer, TakeAnswer, AddCandidate, CloseSession)
+"""Actions that wait for WebRTC, in their order."""
+
 
 class Driver:
     """Runs one engine against the world: construct, `run` in a nursery, `start_leaving` and `stop` to end it."""
@@ -89,6 +92,7 @@ class Driver:
         self._waiters: dict[int, Callable[[str | None], None]] = {}
         self._next_waiter = 0
         self._pumping = False
+        self._early: list[Action] = []
         self._stopped = False
         self._failure: Exception | None = None
         self._failed = trio.Event()
@@ -330,12 +334,22 @@ class Driver:
             return  # an action's callback came back in; the loop below takes what it added
         self._pumping = True
         try:
-            while actions := self.engine.actions():
+            while actions := [*self._take_early(), *self.engine.actions()]:
                 for action in actions:
-                    self._carry_out(action)
+                    if self._factory is None and isinstance(action, _NEED_SESSIONS):
+                        self._early.append(action)
+                    else:
+                        self._carry_out(action)
         finally:
             self._pumping = False
         self.rearm()
+
+    def _take_early(self) -> list[Action]:
+        """What was asked of peers before WebRTC was loaded, once it is: clients may dial as soon as they connect."""
+        if self._factory is None or not self._early:
+            return []
+        early, self._early = self._early, []
+        return early
 
     def _carry_out(self, action: Action) -> None:
         match action:
@@ -388,7 +402,7 @@ class Driver:
         if (old := self._links.pop(peer, None)) is not None:
             old[1].close()
         if self._factory is None:
-            raise RuntimeError("the engine opened a session before it was started")
+            raise RuntimeError("sessions are opened only once they can be made")
         session = self._factory.open(
             offerer=offerer,
             ice_servers=self._ice_servers(),
