@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -39,22 +38,23 @@ from myownmesh.protocol.strict_json import (
     check_payload_limits,
     decode_object,
     describe,
+    duplicate_field,
     is_null,
     members,
     read_bool,
     read_integer,
     read_text,
     read_texts,
-    typed_members,
     unknown_variant,
 )
 from myownmesh.store.config import NetworkConfig, ServicesConfig
+from myownmesh.store.json_file import Members
 from myownmesh.store.shape import ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from myownmesh.protocol.strict_json import Members
+    from myownmesh.protocol import strict_json
 
 T = TypeVar("T")
 
@@ -166,27 +166,32 @@ def _decode_carefully(line: bytes) -> Request:
         raise ParseError(_with_position(str(error), line)) from None
     cls = _class_of(found, line)
     decoders, required = _shape(cls)
-    known: dict[str, Any] = {}
     try:
-        # In the order in which they stand: of several mistakes the first one is told.
-        for name, raw in found:
-            decoder = decoders.get(name)
-            if decoder is None:
-                continue
-            if name in known:
-                raise ParseError(f"duplicate field `{name}`")
-            known[name] = decoder(raw)
-            if cls is NetworkUpdate:
-                known["given"] = _given(raw)
+        known = _decoded(found, decoders)
     except (JsonError, ShapeError) as error:
         raise ParseError(str(error)) from None
     for name in required:
         if name not in known:
             raise ParseError(f"missing field `{name}`")
+    if cls is NetworkUpdate:
+        known["given"] = _given(next(raw for name, raw in found if name == "config"))
     return cls(**known)
 
 
-def _class_of(found: Members, line: bytes) -> type[Request]:
+def _decoded(found: strict_json.Members, decoders: dict[str, Callable[[Raw], Any]]) -> dict[str, Any]:
+    """The known members. Of several mistakes the first one is told, in the order in which they stand."""
+    known: dict[str, Any] = {}
+    for name, raw in found:
+        decoder = decoders.get(name)
+        if decoder is None:
+            continue
+        if name in known:
+            raise JsonError(duplicate_field(name))
+        known[name] = decoder(raw)
+    return known
+
+
+def _class_of(found: strict_json.Members, line: bytes) -> type[Request]:
     """The request class that the member `op` names; the errors are those of a tag, with a position."""
     tags = [raw for name, raw in found if name == "op"]
     if not tags:
@@ -216,29 +221,12 @@ def _with_position(text: str, line: bytes) -> str:
 # ── members ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Object(dict[str, Any]):
-    """A JSON object that remembers which names stood in it more than once; the last value wins."""
-
-    __slots__ = ("duplicates",)
-
-    duplicates: frozenset[str]
-
-    @classmethod
-    def from_pairs(cls, pairs: list[tuple[str, Any]]) -> _Object:
-        members = cls(pairs)
-        members.duplicates = frozenset()
-        if len(members) != len(pairs):
-            counts = Counter(name for name, _ in pairs)
-            members.duplicates = frozenset(name for name, count in counts.items() if count > 1)
-        return members
-
-
 def _value(raw: Raw) -> object:
     """A typed object as Python values. Raises `ParseError` for one that no honest client sends."""
     text = bytes(raw)
     if len(text) > MAX_TYPED_BYTES:
         raise ParseError(f"object too large ({len(text)} bytes; at most {MAX_TYPED_BYTES})")
-    value: object = json.loads(text, object_pairs_hook=_Object.from_pairs, parse_int=_integer)
+    value: object = json.loads(text, object_pairs_hook=Members, parse_int=_integer)
     return value
 
 
@@ -260,10 +248,10 @@ def _nullable(inner: Callable[[Raw], T]) -> Callable[[Raw], T | None]:
 
 def _given(raw: Raw) -> frozenset[str]:
     record = _value(raw)
-    if not isinstance(record, _Object):
+    if not isinstance(record, dict):
         return frozenset()
     signaling = record.get("signaling")
-    inner = (f"signaling.{name}" for name in signaling) if isinstance(signaling, _Object) else ()
+    inner = (f"signaling.{name}" for name in signaling) if isinstance(signaling, dict) else ()
     return frozenset(record).union(inner)
 
 
@@ -272,11 +260,7 @@ def _as_is(raw: Raw) -> Raw:
 
 
 def _advert(raw: Raw) -> Capabilities:
-    known = {
-        name: _ADVERT[name](value)
-        for name, value in typed_members(members(raw, "struct CapabilityAdvert"), _ADVERT).items()
-    }
-    return Capabilities(**known)
+    return Capabilities(**_decoded(members(raw, "struct CapabilityAdvert"), _ADVERT))
 
 
 _u64 = partial(read_integer, kind="u64")

@@ -66,6 +66,8 @@ _SHORTEST_TOO_DEEP: Final = 2 * (MAX_DEPTH + 1)
 # A proven value is told by its first byte.
 _QUOTE, _BRACKET, _LETTER_N, _LETTER_T, _LETTER_F = b'"[ntf'
 _MAX_QUOTED_CHARACTERS: Final = 100
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
+_PLAIN_PLACES, _PLAIN_ZEROS = 16, 5
 
 
 class JsonError(ValueError):
@@ -217,7 +219,7 @@ def typed_members(found: Members, known: Collection[str]) -> dict[str, Raw]:
     for name, value in found:
         if name in known:
             if name in typed:
-                raise JsonError(f"duplicate field `{name}`")
+                raise JsonError(duplicate_field(name))
             typed[name] = value
     return typed
 
@@ -291,14 +293,14 @@ def describe(value: Raw) -> str:
             text = _TEXT.decode(data)
             if len(text) > _MAX_QUOTED_CHARACTERS:
                 text = text[:_MAX_QUOTED_CHARACTERS] + "…"
-            return f"string {json.dumps(text, ensure_ascii=False)}"
+            return f"string {shown_text(text)}"
         case b"n":
             return "null"
         case b"t" | b"f":
             return f"boolean `{data.decode()}`"
         case _:
             number = _integer(data)
-            return f"floating point `{_plain_float(float(data))}`" if number is None else f"integer `{number}`"
+            return f"floating point `{shown_float(float(data))}`" if number is None else f"integer `{number}`"
 
 
 def _integer(data: bytes) -> int | None:
@@ -309,9 +311,39 @@ def _integer(data: bytes) -> int | None:
     return number if -(2**63) <= number < 2**64 else None
 
 
-def _plain_float(number: float) -> str:
-    text = format(Decimal(repr(number)), "f")
-    return text if "." in text else f"{text}.0"
+def duplicate_field(name: str) -> str:
+    """The words for a member that stands twice."""
+    return f"duplicate field `{name}`"
+
+
+def shown_float(number: float) -> str:
+    """A finite number as the reference writes it in errors: the shortest digits, plain up to sixteen places."""
+    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    text = "".join(map(str, digits))
+    point = len(digits) + exponent  # where the decimal point stands, counted from the first digit
+    if text == "0":
+        text = "0.0"
+    elif exponent >= 0 and point <= _PLAIN_PLACES:
+        text += "0" * exponent + ".0"
+    elif 0 < point <= _PLAIN_PLACES:
+        text = f"{text[:point]}.{text[point:]}"
+    elif -_PLAIN_ZEROS < point <= 0:
+        text = f"0.{'0' * -point}{text}"
+    else:
+        text = f"{text[0]}{'.' if len(text) > 1 else ''}{text[1:]}e{point - 1}"
+    return "-" + text if sign else text
+
+
+def shown_text(text: str) -> str:
+    """A text as the reference quotes it in errors: what cannot be seen is escaped, the rest stays."""
+    return f'"{"".join(map(_shown_character, text))}"'
+
+
+def _shown_character(character: str) -> str:
+    if (escape := _ESCAPES.get(character)) is not None:
+        return escape
+    return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
 
 
 # ------------------------------------------------------------------------------------------------- whole Python values

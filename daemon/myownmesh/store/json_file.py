@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .errors import StoreError, os_error_text
 
@@ -19,23 +20,20 @@ class JsonError(ValueError):
 
 
 class Members(dict[str, object]):
-    """A JSON object that remembers which of its names stood in it more than once."""
+    """A JSON object that remembers all its members, in `pairs`, when a name stood in it more than once."""
 
-    __slots__ = ("duplicates",)
+    __slots__ = ("pairs",)
 
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
         super().__init__(pairs)
-        self.duplicates: frozenset[str] = frozenset()
-        if len(self) != len(pairs):
-            names = [name for name, _ in pairs]
-            self.duplicates = frozenset(name for name in self if names.count(name) > 1)
+        self.pairs = pairs if len(self) != len(pairs) else None
 
 
 def parse_json(data: bytes) -> object:
     """Decode a JSON text. Raises `JsonError`; UTF-8 must have been checked by the caller."""
     text = data.decode("utf-8")
     try:
-        value: object = json.loads(text, object_pairs_hook=Members, parse_constant=_refuse_constant)
+        value: object = json.loads(text, object_pairs_hook=Members, **_NUMBERS)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # lone surrogates cannot be encoded
     except json.JSONDecodeError as error:
@@ -71,6 +69,30 @@ def read_file(path: Path, what: str) -> bytes | None:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise JsonError(f"expected value: {name} is not JSON")
+
+
+def _integer(digits: str) -> int | float:
+    """Beyond 64 bits the reference holds a floating point number; that also keeps the work for each one small."""
+    number = _float(digits)
+    if len(digits) > _MAX_INTEGER_DIGITS:
+        return number
+    exact = int(digits)
+    return exact if -(1 << 63) <= exact < 1 << 64 else number
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise JsonError("number out of range")
+    return number
+
+
+_MAX_INTEGER_DIGITS = 20
+_NUMBERS: Final[dict[str, Any]] = {
+    "parse_constant": _refuse_constant,
+    "parse_float": _float,
+    "parse_int": _integer,
+}
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\]]', re.DOTALL)

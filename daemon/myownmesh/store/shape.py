@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from myownmesh.protocol.strict_json import shown_float, shown_text
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -35,9 +37,9 @@ def describe(value: object) -> str:
         case int():
             return f"integer `{value}`"
         case float():
-            return f"floating point `{value}`"
+            return f"floating point `{shown_float(value)}`"
         case str():
-            return f'string "{value}"'
+            return f"string {shown_text(value)}"
         case list() | tuple():
             return "sequence"
         case _:
@@ -97,12 +99,12 @@ def list_of(inner: Decoder[T]) -> Decoder[tuple[T, ...]]:
     return decode
 
 
-def variant(*names: str) -> Decoder[str]:
-    """One of a closed set of words."""
+def variant(*names: str, expected: str = "string or map") -> Decoder[str]:
+    """One of a closed set of words; `expected` is what other types are told."""
 
     def decode(value: object) -> str:
         if not isinstance(value, str):
-            raise wrong_type(value, "variant identifier")
+            raise wrong_type(value, expected)
         if value not in names:
             raise ShapeError(unknown_variant(value, names))
         return value
@@ -125,21 +127,20 @@ def members(
     """Split a JSON object into its decoded known members and its unknown ones.
 
     Members are judged in the order in which they stand; missing ones are reported last, in the order of `required`.
-    An object type that remembers repeated names in an attribute ``duplicates`` has them refused here.
+    An object that remembers repeated members in an attribute ``pairs`` has those of known names refused here.
     """
     if not isinstance(value, Mapping):
         raise wrong_type(value, expected)
-    duplicates: Collection[str] = getattr(value, "duplicates", ())
     known: dict[str, object] = {}
     unknown: dict[str, object] = {}
-    for name, member in value.items():
+    for name, member in getattr(value, "pairs", None) or value.items():
         decoder = decoders.get(name)
         if decoder is None:
             unknown[name] = member
             continue
-        known[name] = decoder(member)
-        if name in duplicates:
+        if name in known:
             raise ShapeError(f"duplicate field `{name}`")
+        known[name] = decoder(member)
     for name in required:
         if name not in known:
             raise ShapeError(f"missing field `{name}`")

@@ -23,7 +23,7 @@ __all__ = [
     "topology_json",
 ]
 
-_COUNT: Final = re.compile(r"\+?[0-9]{1,10}")
+_COUNT: Final = re.compile(r"\+?0*([0-9]{1,10})")
 _MAX_COUNT: Final = 2**32 - 1
 
 
@@ -61,9 +61,11 @@ def _parse_hubs(spec: str) -> Hubs:
 
 
 def _parse_redundancy(text: str) -> int:
-    if _COUNT.fullmatch(text) is None or int(text) > _MAX_COUNT:
+    match = _COUNT.fullmatch(text)
+    count = None if match is None else int(match[1])
+    if count is None or count > _MAX_COUNT:
         raise BadTopology(f"invalid spoke redundancy '{text}' — expected a number")
-    return int(text)
+    return count
 
 
 def topology_json(mode: TopologyMode) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
 from myownmesh.store.config import ConfigTooNew, MeshConfig, NetworkConfig, ServicesConfig, ShapeError
+from myownmesh.store.json_file import Members
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "control-socket.json").read_text("utf-8"))
 CASES: list[dict[str, Any]] = VECTORS["config"]["cases"]
@@ -62,12 +63,6 @@ def test_a_network_record_is_spelled_out_as_the_reference_does(case: dict[str, A
     assert json.dumps(minimal.to_json()) == json.dumps(record)
 
 
-class Repeated(dict[str, object]):
-    """An object in which the name `id` stood twice, as the control room's decoder hands it over."""
-
-    duplicates = frozenset({"id"})
-
-
 # The wording of shape errors is that of the vectors ``parse_errors``; clients match it.
 REFUSED = [
     ({"id": "a"}, "missing field `network_id`"),
@@ -99,7 +94,7 @@ REFUSED = [
     ({"id": [], "network_id": "b"}, "invalid type: sequence, expected a string"),
     ({"id": {}, "network_id": "b"}, "invalid type: map, expected a string"),
     ({"id": "a", "network_id": "b", "auto_approve": "yes"}, 'invalid type: string "yes", expected a boolean'),
-    (Repeated(id="b", network_id="abc"), "duplicate field `id`"),
+    (Members([("id", "a"), ("id", "b"), ("network_id", "abc")]), "duplicate field `id`"),
 ]
 
 

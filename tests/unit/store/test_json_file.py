@@ -37,7 +37,19 @@ def test_what_is_not_json_is_refused(text: str) -> None:
 def test_repeated_members_are_remembered() -> None:
     value = parse_json(b'{"a":1,"b":{"c":1,"c":2},"a":2}')
     assert isinstance(value, Members)
-    assert value.duplicates == {"a"}
     inner = value["b"]
     assert isinstance(inner, Members)
-    assert inner.duplicates == {"c"}
+    assert value.pairs == [("a", 1), ("b", inner), ("a", 2)]
+    assert inner.pairs == [("c", 1), ("c", 2)]
+    assert parse_json(b'{"a":1}').pairs is None  # type: ignore[attr-defined]
+
+
+def test_numbers_that_no_reader_holds_are_refused_and_large_integers_become_floating_point() -> None:
+    for text in ("1e999", "-1e999", "9" * 400, "9" * 5000):
+        with pytest.raises(JsonError, match="number out of range"):
+            parse_json(f'{{"x":{text}}}'.encode())
+    assert parse_json(b"[18446744073709551615,18446744073709551616,-9223372036854775809]") == [
+        18446744073709551615,
+        18446744073709551616.0,
+        -9223372036854775808.0,
+    ]

@@ -38,6 +38,7 @@ def test_effective_shapes(case: dict[str, Any]) -> None:
         ("a: 2 ", Hubs(("a",), 2)),
         ("a:+2", Hubs(("a",), 2)),
         ("a:4294967295", Hubs(("a",), 2**32 - 1)),
+        ("a:000000000000002", Hubs(("a",), 2)),
     ],
 )
 def test_the_last_colon_starts_the_redundancy(spec: str, expected: Hubs) -> None:
