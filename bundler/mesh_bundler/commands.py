@@ -151,10 +151,25 @@ def _ensure(
     lock_timeout: LockTimeout = None,
     netrc: Annotated[bool, typer.Option(help="Use logins from the netrc file.")] = False,
     progress: Annotated[str, typer.Option(help="auto, json or none.")] = "auto",
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether anything would change, as `check` does.")
+    ] = False,
 ) -> None:
     about = _about(context, json, quiet, verbose, repo_root)
     members = dict(locals())
-    for name in ("context", "json", "quiet", "verbose", "repo_root", "about", "progress", "wait_for_asset", "sibling"):
+    own = (
+        "context",
+        "json",
+        "quiet",
+        "verbose",
+        "repo_root",
+        "about",
+        "progress",
+        "wait_for_asset",
+        "sibling",
+        "check",
+    )
+    for name in own:
         del members[name]
     request = _request(
         about,
@@ -163,6 +178,8 @@ def _ensure(
         wait_for_asset=_parse_duration(wait_for_asset),
         on_progress=reporter("none" if about.console.quiet and progress == "auto" else progress),
     )
+    if check:
+        raise typer.Exit(report.check(request, about.console))
     report.show_result(ensure(request), about.console)
 
 

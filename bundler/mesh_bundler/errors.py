@@ -42,6 +42,7 @@ class Refused(Exception):
         self.message = message
         self.hint = hint
         self.detail = detail
+        self.context: dict[str, object] = {}  # what the run knew: slot, target, pin, warnings
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from mesh_bundler import files, header, messages
+from mesh_bundler import files, header
 from mesh_bundler.archive_rules import MIN_BINARY_BYTES
 from mesh_bundler.decision import Candidate, Facts
 from mesh_bundler.pin import Pin
@@ -17,7 +17,6 @@ from mesh_bundler.version_text import Reported, Unreadable, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mesh_bundler.errors import Refused
     from mesh_bundler.plan import Plan
     from mesh_bundler.record import Record
     from mesh_bundler.store import Store
@@ -45,7 +44,7 @@ class Gatherer:
             override=override,
             siblings=self._siblings(noted) if wants_sibling and self._plan.policy.use_siblings else (),
             cached=tag is not None and self._maybe_cached(store, tag),
-            offline=self.offline_miss(tag) if self._plan.offline and tag is not None else None,
+            offline=self._plan.offline_miss(tag) if self._plan.offline and tag is not None else None,
             lock_binary_sha256=None if self._plan.lock_entry is None else self._plan.lock_entry.binary_sha256,
             can_build=self._plan.policy.allow_source_build and _has_cargo(self._plan),
         )
@@ -125,13 +124,6 @@ class Gatherer:
         assert facts.slot is not None
         with files.explained(self._plan.slot.path):
             return replace(facts, slot=replace(facts.slot, sha256=files.sha256_of(self._plan.slot.path)))
-
-    def offline_miss(self, tag: str) -> Refused:
-        digest = None if self._plan.lock_entry is None else self._plan.lock_entry.sha256
-        folder = self._plan.request.seed_dir or "a folder"
-        return messages.offline_miss(
-            self._plan.asset, self._plan.feed.urls(tag, self._plan.asset).archive, digest, str(folder)
-        )
 
 
 def _remembered(noted: Record | None, source: str, seen: Candidate) -> Reading | None:

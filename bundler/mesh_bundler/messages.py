@@ -165,8 +165,8 @@ def offline_miss(asset: str, url: str, digest: str | None, folder: str) -> Refus
         "offline_miss",
         Exit.NETWORK,
         f"Offline, and {asset} is not in the cache.",
-        hint=f"On a machine with network fetch {url}{wanted}, put it into {folder} and run again with "
-        f"--seed-dir {folder}.",
+        hint=f"On a machine with network fetch {url}{wanted}, put it into the folder {folder} and "
+        f"run mesh-bundler ensure --seed-dir {folder}.",
         asset=asset,
         url=url,
         sha256=digest,

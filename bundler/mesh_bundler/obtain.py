@@ -181,7 +181,16 @@ class Obtainer:
                         Notice("mirror_tried", f"{refusal.message} The next mirror is tried.", fields={"base": base})
                     )
         assert first is not None
-        raise first
+        raise self._with_way_out(first, tag)
+
+    def _with_way_out(self, refusal: Refused, tag: str) -> Refused:
+        """Without network the way out is another machine's network: name the file, its digest and where it goes."""
+        if refusal.code not in ("network", "tls", "rate_limited"):
+            return refusal
+        miss = self._plan.offline_miss(tag)
+        return Refused(
+            refusal.code, refusal.exit_code, refusal.message, hint=f"{refusal.hint} {miss.hint}", **refusal.detail
+        )
 
     def _download_from(self, tag: str, base: str) -> Archive:
         urls = self._plan.feed.urls(tag, self._asset, base)

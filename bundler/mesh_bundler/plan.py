@@ -15,6 +15,7 @@ from mesh_bundler import host
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.feed import Feed
 from mesh_bundler.lockfile import out_of_date, parse_lock
+from mesh_bundler.messages import offline_miss
 from mesh_bundler.pin import NoPin, Pin, parse_pin
 from mesh_bundler.policy import LEVELS, Policy
 from mesh_bundler.settings import Settings, load_settings
@@ -127,6 +128,12 @@ class Plan:
         digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:32]
         return f"{self.settings.name}-{self.target.platform.name}-{digest}"
 
+    def offline_miss(self, tag: str) -> Refused:
+        """What to say when the asset is needed and there is no network."""
+        digest = None if self.lock_entry is None else self.lock_entry.sha256
+        folder = self.request.seed_dir or Path("seed")
+        return offline_miss(self.asset, self.feed.urls(tag, self.asset).archive, digest, str(folder))
+
     def trusted_keys(self) -> tuple[str, ...]:
         """minisign public keys, base64: packaged, configured, from the environment."""
         named = self.request.env.get("MYOWNMESH_TRUSTED_KEYS", "").split()
@@ -182,11 +189,14 @@ def _require(request: EnsureRequest, settings: Settings) -> bool:
 def _skip(request: EnsureRequest, settings: Settings) -> str | None:
     if request.skip:
         return "--skip"
+    if request.repo_root is None:  # an app at run time; the variables speak to builds
+        return None
     return next((name for name in settings.skip_env if name in request.env), None)
 
 
 def _target(request: EnsureRequest) -> tuple[Target, bool]:
-    named = request.target or next((request.env[name] for name in _TARGET_VARIABLES if request.env.get(name)), None)
+    variables = () if request.repo_root is None else _TARGET_VARIABLES  # those speak to builds
+    named = request.target or next((request.env[name] for name in variables if request.env.get(name)), None)
     if named is None:
         return detect(host.gather()), True
     target = target_of_triple(named)

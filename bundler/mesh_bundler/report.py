@@ -41,7 +41,9 @@ class Console:
         """Say why, and the way out; returns the exit status."""
         self._line("error", f"{refused.message} {refused.hint}".rstrip())
         if self.json:
-            self.document((result or {"format": 1}) | {"outcome": "error", "error": refused.to_json()})
+            self.document(
+                {"format": 1} | refused.context | (result or {}) | {"outcome": "error", "error": refused.to_json()}
+            )
         return int(refused.exit_code)
 
     def document(self, value: dict[str, object]) -> None:

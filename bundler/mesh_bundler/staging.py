@@ -89,7 +89,12 @@ def ensure(request: EnsureRequest, *, limits: Limits | None = None) -> EnsureRes
 
     Raises `Refused` when nothing may be staged (the old content of the slot stays) and `Cancelled`.
     """
-    return _Run(request, limits).ensure()
+    run = _Run(request, limits)
+    try:
+        return run.ensure()
+    except Refused as refused:
+        refused.context = run.context()
+        raise
 
 
 def examine(request: EnsureRequest, *, check: bool = False) -> tuple[EnsureResult, Refused | None]:
@@ -147,6 +152,10 @@ class _Run:
             decision.BuildSource: "source",
         }.get(type(answer.action))
         return self._result(outcome, answer, source=source), refusal
+
+    def context(self) -> dict[str, object]:
+        """What a refusal is reported with."""
+        return self._result("error", None).to_json()
 
     def _first_answer(self) -> tuple[Decision, Facts]:
         store = Store(cache_root(self._request.env))
@@ -208,7 +217,7 @@ class _Run:
     def _stage_release(self, obtainer: Obtainer, stage: decision.StageRelease, answer: Decision) -> EnsureResult:
         archive = obtainer.at_hand(stage.tag)
         if archive is None and self._plan.offline:
-            raise self._gather.offline_miss(stage.tag)
+            raise self._plan.offline_miss(stage.tag)
         if archive is None:
             archive = self._download_once(obtainer, stage.tag)
         try:
@@ -493,7 +502,7 @@ class _Run:
             asset=asset,
         )
 
-    def _result(self, outcome: str, answer: Decision, **members: object) -> EnsureResult:
+    def _result(self, outcome: str, answer: Decision | None, **members: object) -> EnsureResult:
         return EnsureResult(
             outcome=outcome,
             slot=self._plan.slot.path,
@@ -502,6 +511,6 @@ class _Run:
             pin=self._plan.pin,
             warnings=tuple(self._warnings),
             duration_ms=round((time.monotonic() - self._began) * 1000),
-            reasons=answer.reasons,
+            reasons=() if answer is None else answer.reasons,
             **members,  # type: ignore[arg-type]  # names and types are those of the fields
         )

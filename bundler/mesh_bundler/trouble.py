@@ -16,7 +16,7 @@ def network(url: str, why: str) -> Refused:
         "network",
         Exit.NETWORK,
         f"{url} could not be fetched: {why}.",
-        hint="Check the connection and the proxy variables, or seed the file with --seed-dir.",
+        hint="Check the connection and the proxy variables.",
         url=url,
     )
 

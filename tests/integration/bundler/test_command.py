@@ -78,6 +78,8 @@ def test_a_refusal_is_an_object_too_and_names_the_way_out(shell: Shell, server: 
     assert done.returncode == 6
     assert answer["outcome"] == "error"
     assert answer["error"]["code"] == "release_not_found"
+    assert answer["pin"]["tag"] == "v0.1.9"
+    assert answer["slot"].endswith(TRIPLE)
     assert done.stderr.splitlines()[-1].startswith("error: ")
 
 

@@ -337,7 +337,8 @@ def test_f16_nobody_listens(tmp_path: Path) -> None:
         machine.env["MYOWNMESH_RELEASE_BASE"] = f"http://127.0.0.1:{free.getsockname()[1]}/d"
         refusal = machine.refusal()
     assert (refusal.code, refusal.exit_code) == ("network", 6)
-    assert "--seed-dir" in refusal.hint
+    for needed in (f"/{TAG}/{ASSET}", ".sha256", "--seed-dir"):
+        assert needed in refusal.hint
     assert machine.said().count("retrying") == QUICK.attempts - 1
 
 
