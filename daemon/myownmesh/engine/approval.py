@@ -12,7 +12,7 @@ from myownmesh.engine.limits import MAX_PENDING_APPROVALS
 from myownmesh.engine.peer import STEADY
 from myownmesh.engine.timers import Timer
 from myownmesh.engine.timing import APPROVE_REPEAT_S, PENDING_MAX_AGE_S
-from myownmesh.protocol.frames import Approve, Deny
+from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Deny
 from myownmesh.protocol.views import PeerStatus
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def user_approves(core: Core, device_id: str, label: str, now: Instant) -> None:
 def user_removes(core: Core, device_id: str, now: Instant) -> None:
     """A person takes a device off the roster: its link is told why and dropped (spec 01 §20 item 18)."""
     core.save_roster(core.roster.remove(device_id))
+    core.intents.clear(device_id)
+    core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
     peer = core.peers.get(device_id)
     if peer is not None and peer.has_transport:
         refuse(core, peer, "removed", now)
@@ -95,6 +97,15 @@ def refuse(core: Core, peer: Peer, why: str, now: Instant) -> None:
     if peer.channel_open:
         core.send(peer, Deny(reason=why), now)
     lifecycle.drop(core, peer.device_id, lifecycle.DENIED, now, linger=peer.channel_open)
+
+
+def remember(core: Core, peer: Peer, now: Instant) -> None:
+    """Roster an active peer under the name that it gives itself; until its hello comes an earlier name stays."""
+    known = core.roster.get(peer.device_id)
+    label = known.label if peer.features is None and known is not None else peer.label
+    roster = core.roster.meet(peer.device_id, label, now.wall_ms // 1000)
+    if roster is not core.roster:
+        core.save_roster(roster)
 
 
 def _approve(core: Core, peer: Peer, now: Instant) -> None:
@@ -117,9 +128,7 @@ def _activate(core: Core, peer: Peer, now: Instant) -> None:
     peer.tier = STEADY
     core.timers.cancel(Timer.APPROVE, device_id)
     core.timers.cancel(Timer.PENDING_AGE, device_id)
-    roster = core.roster.meet(device_id, peer.label, now.wall_ms // 1000)
-    if roster is not core.roster:
-        core.save_roster(roster)
+    remember(core, peer, now)
     core.out.append(LinkUp(device_id, peer.epoch))
     core.diag(now, "info", "peer", f"active: {short_id(device_id)}", {"peer": device_id})
     core.emit(PeerApproved(core.network_id, device_id, peer.label))
@@ -129,3 +138,5 @@ def _activate(core: Core, peer: Peer, now: Instant) -> None:
     core.intents.clear(device_id)
     gossip.advertise_roster(core, now)
     gossip.advertise_state(core, now)
+    if peer.handshake.advert_sent != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):
+        core.send(peer, CapabilitiesUpdate(capabilities=core.capabilities), now)

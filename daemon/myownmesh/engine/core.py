@@ -66,6 +66,8 @@ class Core:
         self.phase = Phase.JOINING
         self.signaling_up = False
         self.leaving = False
+        self.last_beat: Instant | None = None
+        """When the heartbeat last ran; a gap means that we slept."""
         self.out: list[Action] = []
         self._next_epoch = 0
         self._last_reactive_announce: float | None = None

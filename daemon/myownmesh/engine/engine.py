@@ -95,6 +95,7 @@ class Engine:
         """Begin: from here on peers may be dialled."""
         core = self._core
         core.diag(now, "info", "engine", "driver starting", {"auto_approve": core.config.auto_approve})
+        core.last_beat = now
         core.timers.set(Timer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
 
     def signaling_is_up(self, now: Instant) -> None:
@@ -258,6 +259,7 @@ class Engine:
         core = self._core
         if core.leaving:
             return
+        core.diag(now, "info", "engine", "driver stopping", {"reason": "leaving the network"})
         core.publish(Leave())
         self._end_calls()
         core.leaving = True
@@ -307,6 +309,11 @@ class Engine:
     @property
     def topology(self) -> TopologyMode:
         return self._core.topology
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Our advert."""
+        return self._core.capabilities
 
     @property
     def traffic(self) -> Traffic:

@@ -42,6 +42,7 @@ def start(core: Core, peer: Peer, opened: ChannelOpened, now: Instant) -> None:
     shake = peer.handshake
     shake.local_binding, shake.remote_binding = opened.local_binding, opened.remote_binding
     shake.nonce_sent, shake.code_sent = random_nonce(core.rng), random_code(core.rng)
+    shake.advert_sent = core.capabilities
     shake.hello = encode_frame(
         Hello(
             protocol=PROTOCOL,
@@ -92,6 +93,8 @@ def receive_hello(core: Core, peer: Peer, hello: Hello, now: Instant) -> None:
         peer.features = frozenset(hello.features)
         if hello.capabilities is not None:
             peer.capabilities = hello.capabilities
+        if peer.is_live:
+            approval.remember(core, peer, now)
     if shake.local_binding is None:
         _fail(core, peer, "our own certificate is unknown", now)
         return

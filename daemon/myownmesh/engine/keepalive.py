@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from myownmesh.engine import lifecycle
+from myownmesh.engine.actions import RedialRelays
 from myownmesh.engine.clockwatch import WINDOW, median, skew_sample
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.links import PathState
@@ -22,8 +23,10 @@ from myownmesh.engine.timing import (
     STALE_INBOUND_S,
     SUSPICION_WAIT_RTTS,
     SUSPICION_WAIT_S,
+    WAKE_THRESHOLD_S,
 )
 from myownmesh.protocol.frames import Ping, Pong
+from myownmesh.protocol.signals import Announce
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -35,7 +38,7 @@ _DEAD_PATHS = (PathState.DISCONNECTED, PathState.FAILED, PathState.CLOSED)
 
 
 def ping(core: Core, peer: Peer, now: Instant) -> None:
-    peer.last_ping_t = now.wall_ms
+    peer.last_ping_t, peer.last_ping_at = now.wall_ms, now.mono
     core.send(peer, Ping(t=now.wall_ms), now)
 
 
@@ -52,13 +55,21 @@ def receive_ping(core: Core, peer: Peer, frame: Ping, now: Instant) -> None:
 def receive_pong(peer: Peer, frame: Pong, now: Instant) -> None:
     """Only the answer to our latest ping measures anything."""
     if frame.t == peer.last_ping_t:
-        peer.rtt_ms = max(0, now.wall_ms - frame.t)
+        rtt_ms = max(0, now.wall_ms - frame.t)
+        if peer.last_ping_at is not None:  # the wall clock may have been set meanwhile
+            rtt_ms = min(rtt_ms, round((now.mono - peer.last_ping_at) * 1000))
+        peer.rtt_ms = rtt_ms
 
 
 def beat(core: Core, now: Instant) -> None:
     """The heartbeat: ping everybody, look at our clock, drop whom nobody heard for 90 s."""
     core.timers.set(Timer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
     live = core.live_peers()
+    last, core.last_beat = core.last_beat, now
+    if last is not None and _slept(core, last, now):
+        for peer in live:  # what they sent meanwhile may be unread yet, so their silence says nothing
+            test(core, peer, now)
+        return
     for peer in live:
         ping(core, peer, now)
     _watch_clock(core, live, now)
@@ -71,6 +82,23 @@ def beat(core: Core, now: Instant) -> None:
             dropped = True
     if dropped:
         core.announce(now)
+
+
+def _slept(core: Core, last: Instant, now: Instant) -> bool:
+    """After a sleep (spec 04 §7.11): say that we are here. True when the links are to be tested.
+
+    Relays are redialled only when this process stood still. A wall clock that jumped may have been set, and dropping
+    a relay that tracks presence makes it tell everybody that we left.
+    """
+    gap_s = now.mono - last.mono
+    stood_still = gap_s > WAKE_THRESHOLD_S
+    if not stood_still and (now.wall_ms - last.wall_ms) / 1000 - gap_s <= WAKE_THRESHOLD_S:
+        return False
+    core.diag(now, "info", "network", "awake again", {"slept_ms": now.wall_ms - last.wall_ms})
+    core.publish(Announce())
+    if stood_still:
+        core.out.append(RedialRelays())
+    return True
 
 
 def is_healthy(peer: Peer, mono: float) -> bool:

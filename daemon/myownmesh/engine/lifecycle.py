@@ -9,7 +9,7 @@ from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSess
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
 from myownmesh.engine.events import PeerDropped, PeerSighted
-from myownmesh.engine.limits import MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
+from myownmesh.engine.limits import DIAL_TURN_S, MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
 from myownmesh.engine.peer import OpenedBy, OwnOffer, Peer
 from myownmesh.engine.timers import Timer
 from myownmesh.engine.timing import (
@@ -41,6 +41,7 @@ def note(core: Core, device_id: str, reason: str, now: Instant) -> None:
     placeholders = [peer for peer in core.peers.values() if not peer.has_transport]
     if len(placeholders) >= MAX_PLACEHOLDERS:
         del core.peers[placeholders[0].device_id]
+        core.timers.cancel(Timer.DIAL_ANYWAY, placeholders[0].device_id)
     core.peers[device_id] = Peer(device_id, core.next_epoch(), now.mono)
     core.emit(PeerSighted(core.network_id, device_id))
     core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
@@ -137,6 +138,14 @@ def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
     core.timers.set(Timer.DIAL_ANYWAY, device_id, at)
 
 
+def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
+    """Dials of ours to strangers wait for their turn; members, pins and whoever offers do not."""
+    if core.is_rostered(device_id) or device_id in core.pins:
+        return True
+    dials = [peer for peer in _unproven(core) if peer.offerer]
+    return len(dials) < MAX_UNPROVEN_LINKS or now.mono - dials[0].opened_at >= DIAL_TURN_S
+
+
 def close_lingering(core: Core, key: str) -> None:
     """The last frame had its time."""
     device_id, epoch = core.lingering.pop(key)
@@ -206,12 +215,17 @@ def _make_room(core: Core, device_id: str, now: Instant) -> None:
     """Unproven strangers share a fixed number of transports; the oldest gives way to the newest."""
     if core.is_rostered(device_id):
         return
-    unproven = [
-        peer.device_id
+    unproven = _unproven(core)
+    if len(unproven) >= MAX_UNPROVEN_LINKS:
+        oldest = unproven[0].device_id
+        drop(core, oldest, ICE_FAILED, now)
+        core.intents.clear(oldest)
+
+
+def _unproven(core: Core) -> list[Peer]:
+    """Transports to strangers that have not proved themselves, oldest first."""
+    return [
+        peer
         for peer in core.peers.values()
         if peer.has_transport and not peer.authenticated and not core.is_rostered(peer.device_id)
     ]
-    if len(unproven) >= MAX_UNPROVEN_LINKS:
-        oldest = unproven[0]
-        drop(core, oldest, ICE_FAILED, now)
-        core.intents.clear(oldest)

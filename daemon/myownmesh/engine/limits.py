@@ -12,6 +12,10 @@ MAX_UNPROVEN_LINKS: Final = 64
 NEW_LINKS_PER_S: Final = 4.0
 """Per id: transports that inbound offers and answers may open (same item)."""
 
+DIAL_TURN_S: Final = 5.0
+"""Dials of ours to strangers that find no room wait until the oldest attempt had this long: most need a second. In a
+room of hundreds all that give way to each other at once would never get anywhere."""
+
 MAX_PLACEHOLDERS: Final = 1024
 """Peers that are known from signaling only; the oldest is forgotten."""
 
@@ -23,6 +27,15 @@ MAX_REMEMBERED_PEERS: Final = 1024
 
 MAX_EARLY_CANDIDATES: Final = 64
 """[EARLY_CANDIDATES] Per peer, oldest out first."""
+
+MAX_KEPT_CANDIDATES: Final = 4096
+"""The same over all peers, or many forged ids together would fill the memory."""
+
+MAX_CANDIDATE_CHARS: Final = 512
+"""Longest member of a candidate; honest ones have a hundred or so."""
+
+MAX_SDP_CHARS: Final = 65_536
+"""Longest description; honest ones have a few thousand, with every candidate in them."""
 
 MAX_INTENTS: Final = 256
 """Reconnect intents; the plain one that ends first gives way."""

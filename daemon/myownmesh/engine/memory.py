@@ -6,7 +6,13 @@ from collections import OrderedDict, deque
 
 import msgspec
 
-from myownmesh.engine.limits import MAX_EARLY_CANDIDATES, MAX_REMEMBERED_PEERS, NEW_LINKS_PER_S, TokenBucket
+from myownmesh.engine.limits import (
+    MAX_EARLY_CANDIDATES,
+    MAX_KEPT_CANDIDATES,
+    MAX_REMEMBERED_PEERS,
+    NEW_LINKS_PER_S,
+    TokenBucket,
+)
 from myownmesh.engine.timing import EARLY_CANDIDATE_AGE_S, FAILED_DIAL_FIRST_S, FAILED_DIAL_MAX_S
 from myownmesh.protocol.signals import Candidate
 
@@ -29,9 +35,6 @@ class PeerMemory(msgspec.Struct, eq=False):
     stream: int | None = None
     last_seq: int = 0
     """Mark of the peer's reliable stream (spec 01 §13.2)."""
-
-    def keep(self, candidate: Candidate, mono: float) -> None:
-        self.candidates.append((mono, candidate))
 
     def fresh_candidates(self, mono: float) -> list[Candidate]:
         """The kept candidates that are young enough, oldest first; the others are forgotten."""
@@ -69,6 +72,8 @@ class Memories:
 
     def __init__(self) -> None:
         self._by_peer: OrderedDict[str, PeerMemory] = OrderedDict()
+        self._kept_by: deque[PeerMemory] = deque()
+        """Whose memory each kept candidate went to, oldest first."""
 
     def __len__(self) -> int:
         return len(self._by_peer)
@@ -87,3 +92,13 @@ class Memories:
 
     def get(self, peer: str) -> PeerMemory | None:
         return self._by_peer.get(peer)
+
+    def keep(self, peer: str, candidate: Candidate, mono: float) -> None:
+        """Keep a remote candidate; over all peers the oldest goes first."""
+        memory = self.of(peer)
+        memory.candidates.append((mono, candidate))
+        self._kept_by.append(memory)
+        if len(self._kept_by) > MAX_KEPT_CANDIDATES:
+            oldest = self._kept_by.popleft()
+            if oldest.candidates:  # or it went already, for its age or its peer's own bound
+                oldest.candidates.popleft()

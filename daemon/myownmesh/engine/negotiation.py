@@ -9,6 +9,7 @@ from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
 from myownmesh.engine.candidates import kind_of
 from myownmesh.engine.decisions import Dial, Role, on_unmatched_answer, role
 from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
 from myownmesh.engine.links import SdpType
 from myownmesh.engine.peer import OpenedBy, OwnOffer
 from myownmesh.engine.timers import Timer
@@ -33,6 +34,8 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     core.diag(
         now, "debug", "signaling", f"offer from {short_id(device_id)}", {"peer": device_id, "sdp_bytes": len(sdp)}
     )
+    if len(sdp) > MAX_SDP_CHARS:
+        return
     core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
     peer = core.peers.get(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
@@ -79,6 +82,8 @@ def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     core.diag(
         now, "debug", "signaling", f"answer from {short_id(device_id)}", {"peer": device_id, "sdp_bytes": len(sdp)}
     )
+    if len(sdp) > MAX_SDP_CHARS:
+        return
     peer = core.peers.get(device_id)
     if peer is None or not peer.has_transport:
         core.diag(now, "warn", "signaling", "answer without a transport", {"peer": device_id, "sdp_type": "answer"})
@@ -103,9 +108,9 @@ def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
 
 def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Instant) -> None:
     """Keep it for descriptions that are still under way, and use it now if the transport can (spec 04 §5.6)."""
-    if not candidate.candidate:
+    if not candidate.candidate or not _is_short(candidate):
         return
-    core.memories.of(device_id).keep(candidate, now.mono)
+    core.memories.keep(device_id, candidate, now.mono)
     peer = core.peers.get(device_id)
     if peer is None or not peer.has_transport:
         return
@@ -251,6 +256,11 @@ def look_closer(core: Core, peer: Peer, now: Instant) -> None:
 
 
 # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_short(candidate: Candidate) -> bool:
+    texts = (candidate.candidate, candidate.sdp_mid or "", candidate.username_fragment or "")
+    return all(len(text) <= MAX_CANDIDATE_CHARS for text in texts)
 
 
 def _was_just_answered(peer: Peer, mono: float) -> bool:

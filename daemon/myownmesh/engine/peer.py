@@ -43,6 +43,8 @@ class Handshake(msgspec.Struct, eq=False):
     hello: bytes | None = None
     """Our hello as it left; repeats are the same bytes."""
     hello_retries: int = 0
+    advert_sent: Capabilities | None = None
+    """The advert in our hello; what changes before the admission is told right after it."""
     local_binding: str | None = None
     remote_binding: str | None = None
     nonce_received: str | None = None
@@ -107,6 +109,7 @@ class Peer(msgspec.Struct, eq=False):
     last_nudge: float | None = None
     frames_at_nudge: int = 0
     last_ping_t: int | None = None
+    last_ping_at: float | None = None
     rtt_ms: int | None = None
     skew_samples: deque[int] | None = None
     clock_skew_ms: int | None = None

@@ -13,6 +13,7 @@ from myownmesh.engine.timing import (
     LEAVE_CLOSE_WINDOW_S,
     LEAVE_PING_AFTER_S,
     PROBE_WAIT_S,
+    STATE_WATCH_S,
 )
 from myownmesh.protocol.views import PeerStatus
 
@@ -43,13 +44,16 @@ def receive_announce(core: Core, device_id: str, now: Instant) -> None:
 
 def dial_now(core: Core, device_id: str, now: Instant) -> None:
     """DIAL_ANYWAY ended, or the delay after failed attempts: dial if nobody has meanwhile."""
-    match _decision(core, device_id):
-        case Dial.WAIT:
-            core.memories.of(device_id).dialled_anyway_at = now.mono
-        case Dial.OFFER:
-            pass
-        case _:
-            return
+    decision = _decision(core, device_id)
+    if decision not in (Dial.WAIT, Dial.OFFER):
+        return
+    memory = core.memories.of(device_id)
+    if now.mono < memory.dial_not_before or not lifecycle.has_room_for_dial(core, device_id, now):
+        if device_id in core.peers:  # or it was forgotten for younger ones
+            core.timers.set(Timer.DIAL_ANYWAY, device_id, max(memory.dial_not_before, now.mono + STATE_WATCH_S))
+        return
+    if decision is Dial.WAIT:
+        memory.dialled_anyway_at = now.mono
     lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
 
 
@@ -111,11 +115,14 @@ def _decide(core: Core, device_id: str, now: Instant) -> None:
     decision = _decision(core, device_id)
     memory = core.memories.of(device_id)
     match decision:
-        case Dial.OFFER if now.mono >= memory.dial_not_before:
-            lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
-        case Dial.OFFER:
+        case Dial.OFFER if now.mono < memory.dial_not_before:
             lifecycle.note(core, device_id, "waiting after failed attempts", now)
             core.timers.set(Timer.DIAL_ANYWAY, device_id, memory.dial_not_before)
+        case Dial.OFFER if not lifecycle.has_room_for_dial(core, device_id, now):
+            lifecycle.note(core, device_id, "waiting for other attempts to end", now)
+            core.timers.set(Timer.DIAL_ANYWAY, device_id, now.mono + STATE_WATCH_S)
+        case Dial.OFFER:
+            lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
         case Dial.WAIT:
             lifecycle.note(core, device_id, "waiting for its offer", now)
             lifecycle.dial_unless_offered(core, device_id, now)

@@ -25,6 +25,9 @@ SILENCE_LIMIT_S: Final = 90.0
 HEALTHY_SILENCE_S: Final = 35.0
 """One heartbeat and a little: a link with a frame this young needs no reflection (spec 03 §10.3, 23-G)."""
 
+WAKE_THRESHOLD_S: Final = 60.0
+"""[WAKE_THRESHOLD] A heartbeat later than this, or a wall clock ahead by so much more, means that we slept."""
+
 STALE_INBOUND_S: Final = 25.0
 """[STALE_INBOUND] Silence that makes an announce or an offer suspicious."""
 

@@ -96,7 +96,7 @@ class EventWriter:
         Links that open in the same second share one event, so that receivers take it for one.
         """
         last = self._last_announce
-        if last is not None and last.created_at >= wall_s and relay not in self._announced_on:
+        if last is not None and wall_s <= last.created_at <= wall_s + _MAX_AHEAD_S and relay not in self._announced_on:
             self._announced_on.add(relay)
             return Outbound(last, Urgency.AT_ONCE, now)
         return self.announce({relay}, now, wall_s)

@@ -100,6 +100,8 @@ class Bench:
         self.us, self.them = (LOW, HIGH) if me == "lower" else (HIGH, LOW)
         self.peer_id = self.them.device_id
         self.mono = 1000.0
+        self.skew_ms = 0
+        """How far our wall clock has been set ahead since the start."""
         self.obedient = obedient
         """The transport does what it is told at once, and says so."""
         self.events: list[MeshEvent] = []
@@ -120,7 +122,7 @@ class Bench:
 
     @property
     def now(self) -> Instant:
-        return Instant(self.mono, WALL_MS + round((self.mono - 1000.0) * 1000))
+        return Instant(self.mono, WALL_MS + self.skew_ms + round((self.mono - 1000.0) * 1000))
 
     def wait(self, seconds: float) -> list[str]:
         """Let time pass, timers and all; returns what left meanwhile."""

@@ -8,13 +8,13 @@ from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import SaveRoster
 from myownmesh.engine.events import PeerApproved, PeerAuthenticated
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
-from myownmesh.engine.links import ChannelOpened
+from myownmesh.engine.links import ChannelClosed, ChannelOpened
 from myownmesh.identity import Identity, sign_handshake
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Approve, AuthResponse, Deny, Hello
 from myownmesh.protocol.signals import OfferReceived
 from myownmesh.roster import Roster
-from unit.engine.bench import NETWORK, OUR_BINDING, THEIR_BINDING, Bench, sdp
+from unit.engine.bench import HIGH, NETWORK, OUR_BINDING, THEIR_BINDING, Bench, sdp
 
 
 def test_a_rostered_device_is_let_in_without_asking() -> None:
@@ -112,6 +112,30 @@ def test_removal_of_somebody_unknown_is_no_error() -> None:
     bench = Bench("lower")
     bench.engine.remove(bench.peer_id, bench.now)
     assert bench.collect() == []
+
+
+def test_a_removed_device_that_is_lost_is_not_dialled_any_more() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.event(ChannelClosed("gone"))
+    bench.engine.remove(bench.peer_id, bench.now)
+    assert bench.wait(200.0) == []
+    bench = Bench("higher").up_to("active")
+    bench.event(ChannelClosed("gone"))
+    bench.engine.remove(bench.peer_id, bench.now)
+    assert bench.wait(200.0) == []
+
+
+def test_a_name_stays_until_the_device_says_its_own() -> None:
+    """The proof and the approve may both come before the hello (spec 01 §7.5)."""
+    roster = Roster(NETWORK).merge(HIGH.device_id, "by gossip", 5, "member")
+    bench = Bench("lower", roster=roster).up_to("handshaking")
+    bench.proof()
+    bench.frame(Approve())
+    assert bench.status == "active"
+    assert [row["label"] for row in bench.engine.roster.rows()] == ["by gossip"]
+    bench.hello(label="its own")
+    assert [row["label"] for row in bench.engine.roster.rows()] == ["its own"]
+    assert bench.engine.roster.entries[0].approved_at == 5
 
 
 @pytest.mark.parametrize("stage", ["handshaking", "pending"])

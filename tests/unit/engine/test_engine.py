@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 import pytest
 
@@ -18,7 +20,7 @@ from myownmesh.engine.links import (
 )
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.codec import decode_frame
-from myownmesh.protocol.frames import CapabilitiesUpdate, Channel, Hello
+from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Channel, Hello
 from myownmesh.protocol.modes import FullMesh, Ring
 from myownmesh.protocol.signals import Candidate
 from unit.engine.bench import HIGH, Bench, sdp
@@ -75,6 +77,21 @@ def test_capabilities_ride_in_the_hello_and_in_updates() -> None:
     [event] = bench.named(PeerCapabilitiesChanged)
     assert event.capabilities.tags == ("theirs",)
     assert bench.engine.peers()[0].capabilities == event.capabilities
+
+
+@pytest.mark.parametrize("stage", ["handshaking", "pending"])
+def test_an_advert_that_changes_before_the_admission_is_told_after_it(stage: Literal["handshaking", "pending"]) -> None:
+    """Only admitted peers read updates, and the hello is out already."""
+    bench = Bench("lower").up_to(stage)
+    bench.engine.set_capabilities(Capabilities(tags=("new",)), bench.now)
+    assert bench.collect() == []
+    if stage == "handshaking":
+        bench.hello()
+        bench.proof()
+    bench.approve()
+    bench.take()
+    assert bench.frame(Approve()) == ["roster_summary", "network_state", "capabilities_update"]
+    assert bench.frames[-1] == CapabilitiesUpdate(capabilities=Capabilities(tags=("new",)))
 
 
 def test_updates_go_only_to_those_who_know_them() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from myownmesh.engine.actions import RedialRelays
 from myownmesh.engine.keepalive import receive_pong
 from myownmesh.engine.peer import Peer
 from myownmesh.protocol.clock import Instant
@@ -92,3 +93,55 @@ def test_reconnect_tests_links_and_cuts_none_that_answers() -> None:
     bench.collect()
     bench.wait(1.6)
     assert bench.status == "dropped heartbeat_timeout"
+
+
+def sleep(bench: Bench, seconds: float) -> list[str]:
+    """The process stands still; then everything that is due happens at once."""
+    bench.take()
+    bench.mono += seconds
+    bench.engine.handle_timer(bench.now)
+    return bench.collect()
+
+
+def test_after_a_sleep_links_are_tested_and_relays_redialled() -> None:
+    bench = Bench("lower").up_to("active")
+    words = sleep(bench, 100.0)
+    assert words.count("announce") == 1
+    assert words.count("ping") == 1
+    assert any(isinstance(action, RedialRelays) for action in bench.actions)
+    assert bench.status == "active", "its frames may still be unread"
+    bench.frame(Pong(t=1))
+    bench.wait(20.0)
+    assert bench.status == "active"
+
+
+def test_a_peer_that_is_silent_after_a_sleep_is_rebuilt() -> None:
+    bench = Bench("lower").up_to("active")
+    sleep(bench, 75.0)
+    bench.wait(1.49)
+    assert bench.status == "active"
+    bench.wait(0.02)
+    assert bench.status == "dropped heartbeat_timeout"
+
+
+def test_a_clock_that_is_set_cuts_nothing() -> None:
+    """Forward it looks like a suspend, so the links are tested; the relays are left alone either way."""
+    bench = Bench("lower").up_to("active")
+    for jump_ms in (3_600_000, -7_200_000, 3_600_000):
+        bench.skew_ms += jump_ms
+        for _ in range(4):
+            words = bench.wait(30.0)
+            assert words.count("ping") == 1
+            bench.raw(b'{"kind":"pong","t":1}')
+    assert bench.status == "active"
+    assert not any(isinstance(action, RedialRelays) for action in bench.actions)
+
+
+def test_a_clock_that_is_set_makes_no_round_trip_long() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.wait(30.0)
+    [ping] = [frame for frame in bench.frames if isinstance(frame, Ping)]
+    bench.mono += 0.02
+    bench.skew_ms = 10**15
+    bench.frame(Pong(t=ping.t))
+    assert bench.engine.peers()[0].rtt_ms == 20

@@ -9,11 +9,17 @@ import pytest
 from myownmesh.engine import EngineConfig, EngineError
 from myownmesh.engine.actions import CloseSession, LinkDown, LinkUp, OpenSession, WaiterDone
 from myownmesh.engine.events import PeerDropped, PeerSighted
-from myownmesh.engine.limits import MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
+from myownmesh.engine.limits import (
+    DIAL_TURN_S,
+    MAX_KEPT_CANDIDATES,
+    MAX_PLACEHOLDERS,
+    MAX_SDP_CHARS,
+    MAX_UNPROVEN_LINKS,
+)
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState
 from myownmesh.identity import Identity
 from myownmesh.protocol.frames import Deny
-from myownmesh.protocol.signals import OfferReceived, PeerAnnounced
+from myownmesh.protocol.signals import AnswerReceived, Candidate, CandidateReceived, OfferReceived, PeerAnnounced
 from myownmesh.roster import Roster
 from unit.engine.bench import HIGH, NETWORK, OUR_BINDING, THEIR_BINDING, Bench, sdp
 
@@ -263,6 +269,41 @@ def test_rostered_devices_are_not_crowded_out() -> None:
     assert bench.entry.has_transport
 
 
+def test_dials_to_a_crowd_take_turns() -> None:
+    """In a large room attempts that gave way to each other at once would never end."""
+    bench = Bench("lower", obedient=False)
+    crowd = [stranger for stranger in strangers(300) if stranger > bench.us.device_id][:70]
+    for stranger in crowd:
+        bench.signal(PeerAnnounced(stranger))
+
+    def opened() -> list[str]:
+        return [action.peer for action in bench.actions if isinstance(action, OpenSession)]
+
+    assert opened() == crowd[:MAX_UNPROVEN_LINKS]
+    assert len(bench.engine.peers()) == len(crowd)
+    bench.wait(DIAL_TURN_S - 0.1)
+    assert opened() == crowd[:MAX_UNPROVEN_LINKS]
+    bench.wait(2.0)
+    assert opened() == crowd
+    pinned = strangers(301)[-1]
+    bench.engine.connect(pinned, True, None, bench.now)
+    bench.collect()
+    assert opened() == [*crowd, pinned]
+
+
+def test_a_delay_that_grew_meanwhile_is_kept() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.event(ChannelOpened(None, None))
+    bench.announce()
+    bench.wait(3.0)
+    bench.offer("B1")
+    bench.event(ChannelOpened(None, None))
+    bench.announce()
+    assert not any(word.startswith("offer") for word in bench.wait(9.5))
+    assert "offer A3" in bench.wait(2.5)
+
+
 def test_one_id_opens_four_links_a_second() -> None:
     bench = Bench("higher")
     for number in range(1, 10):
@@ -285,3 +326,39 @@ def test_strangers_do_not_push_out_what_is_known_of_members() -> None:
         bench.signal(PeerAnnounced(stranger))
     assert bench.engine._core.memories.of(bench.peer_id) is memory
     assert len(bench.engine._core.memories) <= 1024
+
+
+def test_kept_candidates_are_bounded_over_all_peers() -> None:
+    bench = Bench("lower")
+    everybody = strangers(200)
+    for number in range(64):
+        for stranger in everybody:
+            bench.signal(CandidateReceived(stranger, Candidate(f"candidate:{number} 1 udp 1 a 1 typ host")))
+    kept = [len(bench.engine._core.memories.of(stranger).candidates) for stranger in everybody]
+    assert sum(kept) == MAX_KEPT_CANDIDATES
+    assert max(kept) - min(kept) <= 1, "the oldest go first, whoever sent them"
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        Candidate("candidate:" + "1" * 600 + " 1 udp 1 a 1 typ host"),
+        Candidate("candidate:1 1 udp 1 a 1 typ host", sdp_mid="0" * 600),
+        Candidate("candidate:1 1 udp 1 a 1 typ host", username_fragment="0" * 600),
+    ],
+)
+def test_huge_candidates_are_ignored(candidate: Candidate) -> None:
+    bench = Bench("lower").up_to("connecting")
+    assert bench.signal(CandidateReceived(bench.peer_id, candidate)) == []
+    assert not bench.engine._core.memories.of(bench.peer_id).candidates
+
+
+def test_huge_descriptions_are_ignored() -> None:
+    bench = Bench("higher")
+    padding = "a=x:" + "y" * MAX_SDP_CHARS
+    assert bench.signal(OfferReceived(bench.peer_id, sdp("B1") + padding)) == []
+    assert not bench.has_entry
+    bench = Bench("lower")
+    bench.announce()
+    assert bench.signal(AnswerReceived(bench.peer_id, sdp("B1") + padding)) == []
+    assert bench.answer("B1") == ["apply B1"]

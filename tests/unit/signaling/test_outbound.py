@@ -89,6 +89,15 @@ def test_links_that_open_in_one_second_share_an_announce() -> None:
     assert much_later.event.created_at == 105
 
 
+def test_a_link_that_opens_after_the_clock_was_set_back_announces_anew() -> None:
+    device = writer()
+    ahead = device.announce_on("one", 0.0, 10_000)
+    back = device.announce_on("two", 0.1, 6_400)
+    assert ahead is not None
+    assert back is not None
+    assert back.event.created_at == 6_400
+
+
 def test_without_p_tags_the_event_is_another_one_with_the_same_content() -> None:
     device = writer()
     outbound = device.offer(SendOffer(B, SDP), "o", 0.0, CREATED_AT)
