@@ -20,6 +20,7 @@ from myownmesh.mesh.adverts import merge
 from myownmesh.mesh.driver import LEAVE_FLUSH_S, Driver
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.network import Network
+from myownmesh.mesh.records import wire_id, with_changed, with_pin, with_record, without
 from myownmesh.mesh.update import kept_from
 from myownmesh.protocol.ids import BadDeviceId, BadNetworkId, normalize_network_id, parse_device_id
 from myownmesh.store import StoreError
@@ -143,13 +144,10 @@ class Mesh:
     async def add_network(self, record: NetworkConfig) -> Network:
         """Join a network and keep its record. Raises `MeshError` with the texts of spec 05 §8.1."""
         async with self._lifecycle:
-            if self._knows(record.id):
-                raise MeshError(f"config id '{record.id}' already in use")
-            if self._knows(record.network_id):
-                raise MeshError(f"network id '{record.network_id}' already joined under a different config")
+            self._check_names(record)
             network = self._join(record)
             self._refresh_adverts()
-            await self._save("network joined but config.json save failed", lambda config: _with_record(config, record))
+            await self._save("network joined but config.json save failed", lambda config: with_record(config, record))
             return network
 
     async def remove_network(self, alias: str, *, purge: bool) -> str:
@@ -163,8 +161,8 @@ class Mesh:
             except MeshError:
                 return await self._forget_unjoined(alias, purge=purge)
             await self._leave(network)
-            ids = (network.config_id, network.network_id)
-            await self._save("network left but config.json save failed", lambda config: _without(config, ids))
+            record = network.config
+            await self._save("network left but config.json save failed", lambda config: without(config, record))
             if purge:
                 await trio.to_thread.run_sync(self._store.purge_network, network.network_id)
             return network.config_id
@@ -176,8 +174,9 @@ class Mesh:
         """
         async with self._lifecycle:
             network = self._find_for_update(record)
-            old = network.config
-            record = kept_from(old, record, given)
+            self._check_names(record, but=network)
+            old, request = network.config, record
+            record = kept_from(old, request, given)
             restart = record.network_id not in (old.network_id, network.network_id) or record.signaling != old.signaling
             if restart:
                 network = await self._rejoin(network, record)
@@ -186,12 +185,11 @@ class Mesh:
                 network.driver.command(
                     lambda: network.driver.engine.configure(self._engine_config(record), clock.now())
                 )
-            ids = (old.id, old.network_id, record.id, record.network_id)
             await self._save(
                 "network updated but config.json save failed"
                 if restart
                 else "config applied but config.json save failed",
-                lambda config: _with_record(_without(config, ids), record),
+                lambda config: with_changed(config, old, lambda stored: kept_from(stored, request, given)),
             )
             return network, restart
 
@@ -201,14 +199,13 @@ class Mesh:
             bare = parse_device_id(peer)
         except BadDeviceId as error:
             raise MeshError(f"network: {error}") from error
-        if bare in network.config.pinned_peers:
-            return
-        await self._change_record(network, pinned_peers=(*network.config.pinned_peers, bare))
+        if bare not in network.config.pinned_peers:
+            await self._change_record(network, partial(with_pin, device_id=bare))
 
     async def set_topology(self, network: Network, mode: TopologyMode) -> None:
         """Change a network's shape, now and after a restart. Raises `MeshError`."""
         network.set_topology(mode)
-        await self._change_record(network, topology=mode)
+        await self._change_record(network, lambda record: replace(record, topology=mode))
 
     def set_capabilities(self, network: Network, advert: Capabilities) -> None:
         """Replace what the app advertises in a network; the daemon's own tags stay. Raises `MeshError`."""
@@ -246,8 +243,10 @@ class Mesh:
 
     def _join_configured(self) -> None:
         for record in self.config.networks:
-            if self._knows(record.id) or self._knows(record.network_id):
-                log.warning("network %s: skipped, its id is already in use", record.id)
+            try:
+                self._check_names(record)
+            except MeshError as error:
+                log.warning("network %s: skipped: %s", record.id, error)
                 continue
             try:
                 self._join(record)
@@ -361,6 +360,16 @@ class Mesh:
     def _knows(self, alias: str) -> bool:
         return any(alias in (network.config_id, network.network_id) for network in self._networks)
 
+    def _check_names(self, record: NetworkConfig, but: Network | None = None) -> None:
+        """Raise `MeshError` when another network has one of this record's names, in whatever spelling (07 C5)."""
+        others = [network for network in self._networks if network is not but]
+        aliases = {alias for network in others for alias in (network.config_id, network.network_id)}
+        if record.id in aliases:
+            raise MeshError(f"config id '{record.id}' already in use")
+        joined = {network.network_id for network in others}
+        if record.network_id in aliases or wire_id(record.network_id) in joined:
+            raise MeshError(f"network id '{record.network_id}' already joined under a different config")
+
     def _find_for_update(self, record: NetworkConfig) -> Network:
         for alias in (record.id, record.network_id):
             if self._knows(alias):
@@ -385,22 +394,21 @@ class Mesh:
             except MeshError as error:
                 log.warning("network %s: advert not refreshed: %s", network.network_id, error)
 
-    async def _change_record(self, network: Network, **changes: object) -> None:
+    async def _change_record(self, network: Network, change: Callable[[NetworkConfig], NetworkConfig]) -> None:
         async with self._lifecycle:
-            record = replace(network.config, **changes)
-            network.config = record
-            ids = (record.id, record.network_id)
-            await self._save("config.json save failed", lambda config: _with_record(_without(config, ids), record))
+            running = network.config
+            network.config = change(running)
+            await self._save("config.json save failed", lambda config: with_changed(config, running, change))
 
     async def _forget_unjoined(self, alias: str, *, purge: bool) -> str:
         config = await self.config_on_disk()
         record = next((each for each in config.networks if alias in (each.id, each.network_id)), None)
         if record is None:
             raise MeshError(f"unknown network: {alias}")
-        ids = (record.id, record.network_id)
-        await self._save("network removed but config.json save failed", lambda config: _without(config, ids))
-        if purge:
-            await trio.to_thread.run_sync(self._store.purge_network, record.network_id)
+        await self._save("network removed but config.json save failed", lambda config: without(config, record))
+        network_id = wire_id(record.network_id)
+        if purge and network_id is not None:
+            await trio.to_thread.run_sync(self._store.purge_network, network_id)
         return record.id
 
     async def _save(self, context: str, change: Callable[[MeshConfig], MeshConfig]) -> None:
@@ -425,16 +433,3 @@ def ice_servers(record: NetworkConfig) -> tuple[IceServer, ...]:
         for entry in (*record.stun_servers, *record.turn_servers)
         if entry.urls
     )
-
-
-def _with_record(config: MeshConfig, record: NetworkConfig) -> MeshConfig:
-    """Append a record unless one with the same id or wire id is there."""
-    if any(each.id == record.id or each.network_id == record.network_id for each in config.networks):
-        return config
-    return replace(config, networks=(*config.networks, record))
-
-
-def _without(config: MeshConfig, ids: tuple[str, ...]) -> MeshConfig:
-    """Drop every record that has one of these ids, under either name."""
-    left = tuple(each for each in config.networks if each.id not in ids and each.network_id not in ids)
-    return replace(config, networks=left)
