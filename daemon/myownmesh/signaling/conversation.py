@@ -50,6 +50,8 @@ class Subscription:
     open: bool = False
     refusals: int = 0
     ask_again_at: float | None = None
+    replaying_since: Instant | None = None
+    """When it was asked for, until its EOSE: the relay may still be telling what it has stored for it."""
 
 
 class Conversation:
@@ -65,7 +67,6 @@ class Conversation:
         self._pause_s = _RATE_LIMIT_PAUSE_S
         self._subs = {sub: Subscription(sub) for sub in (frames.SUB_PRESENCE, frames.SUB_TAGGED, frames.SUB_CATCH_ALL)}
         self._asked_at = now
-        self._replaying = True
         self._narrow_not_before = now.mono
         self._refused = False
         self.admitted_at: float | None = None
@@ -101,8 +102,8 @@ class Conversation:
             case frames.EventFrame(event):
                 self._admit(now)
                 return self._receive_event(event, now)
-            case frames.EoseFrame():
-                self._replaying = False
+            case frames.EoseFrame(sub):
+                self._replayed(sub)
                 self._admit(now)
             case frames.OkFrame(event_id, accepted, reason):
                 self._answered(event_id, accepted, reason, now)
@@ -175,6 +176,7 @@ class Conversation:
     def _ask(self, sub: str, now: Instant) -> None:
         subscription = self._subs[sub]
         subscription.open, subscription.ask_again_at = True, None
+        subscription.replaying_since = now
         match sub:
             case frames.SUB_PRESENCE:
                 text = frames.presence_request(self._room.handle, now.wall_ms // 1000)
@@ -195,14 +197,24 @@ class Conversation:
             self.on_output()
 
     def _receive_event(self, event: object, now: Instant) -> InboundSignal | None:
-        replaying = self._replaying and now.mono - self._asked_at.mono < REPLAY_LIMIT_S
-        outcome = self._room.receive(event, self._asked_at.wall_ms // 1000 if replaying else None, now)
+        outcome = self._room.receive(event, self._replaying_since(now), now)
         if isinstance(outcome, Dropped):
             self.dropped[outcome] = self.dropped.get(outcome, 0) + 1
             if outcome in LIES:
                 self._inbound.force(now.mono, _LIE_TOKENS)
             return None
         return outcome
+
+    def _replaying_since(self, now: Instant) -> int | None:
+        """Unix second of the oldest request whose stored events may still be on their way; None when all are here."""
+        asked = [sub.replaying_since for sub in self._subs.values() if sub.replaying_since is not None]
+        return min((at.wall_ms // 1000 for at in asked if now.mono - at.mono < REPLAY_LIMIT_S), default=None)
+
+    def _replayed(self, sub: object) -> None:
+        """The relay has told what it had. A relay that names no subscription of ours means all of them."""
+        known = self._subs.get(sub) if isinstance(sub, str) else None
+        for subscription in self._subs.values() if known is None else (known,):
+            subscription.replaying_since = None
 
     def _answered(self, event_id: object, accepted: bool, reason: str, now: Instant) -> None:
         outbound = self._unanswered.pop(event_id, None) if isinstance(event_id, str) else None

@@ -240,7 +240,8 @@ async def told(*events: object) -> AsyncIterator[Device]:
             tags=(("r", room), ("p", room)),
             content=compact_json({"from": VICTIM, "kind": "leave", "peer_id": VICTIM}),
         )
-        await socket.send(ws_frame(b'["EOSE","mom-sig-1"]'))
+        for number in (1, 2, 3):
+            await socket.send(ws_frame(f'["EOSE","mom-sig-{number}"]'.encode()))
         for event in events:
             text = event(room) if callable(event) else event
             await socket.send(ws_frame(str(text).encode()))

@@ -362,7 +362,11 @@ def test_leftovers_are_told_from_news_by_the_end_of_the_replay() -> None:
     old = from_peer("offer", room, seconds=30, to=ME, offer_id="", sdp="old")
     assert link.receive(old, at(100)) is None
     assert link.dropped == {Dropped.STALE: 1}
-    link.receive(EOSE, at(100))
+    link.receive('["EOSE","mom-sig-1"]', at(100))
+    stored = from_peer("offer", room, seconds=29, to=ME, offer_id="", sdp="stored for the second subscription")
+    assert link.receive(stored, at(100)) is None
+    for sub in ("mom-sig-2", "mom-sig-3"):
+        link.receive(f'["EOSE","{sub}"]', at(100))
     slow_clock = from_peer("offer", room, seconds=31, to=ME, offer_id="", sdp="slow clock")
     assert link.receive(slow_clock, at(100)) == OfferReceived(PEER, "slow clock")
     without_eose = room.open_link("ws://other", at(100))
