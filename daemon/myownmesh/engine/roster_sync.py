@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myownmesh.engine import approval, gossip
-from myownmesh.protocol.ids import pubkey_part
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -31,13 +30,11 @@ def receive_entries(core: Core, peer: Peer, frame: RosterEntries, now: Instant) 
     """Add whom we do not know; never refresh, never remove. On closed networks only signed logs count."""
     if core.config.kind == "closed":
         return
-    roster = core.roster
-    for entry in frame.entries:
-        if pubkey_part(entry.device_id) != core.me:
-            roster = roster.merge(entry.device_id, entry.label, now.wall_ms // 1000, entry.role)
+    roster = core.roster.merge(frame.entries, now.wall_ms // 1000, me=core.me)
     if roster is core.roster:
         return
+    new = len(roster.entries) - len(core.roster.entries)
     core.save_roster(roster)
-    core.diag(now, "info", "roster", "learnt of new members", {"peer": peer.device_id, "count": len(roster.entries)})
+    core.diag(now, "info", "roster", "learnt of new members", {"peer": peer.device_id, "count": new})
     gossip.advertise_roster(core, now)
     approval.reconsider_all(core, now)

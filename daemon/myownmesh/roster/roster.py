@@ -18,7 +18,7 @@ from myownmesh.protocol.ids import is_device_id, pubkey_part
 from myownmesh.protocol.labels import clean_label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from myownmesh.protocol.frames import Role
 
@@ -99,16 +99,23 @@ class Roster:
         known = self._index.get(bare)
         return self._with(Entry(bare, label, now) if known is None else evolve(known, label=label))
 
-    def merge(self, device_id: str, label: str, now: int, role: Role) -> Self:
-        """Add a device that a member of an open network vouches for (spec 01 §15.4).
+    def merge(self, rows: Iterable[RosterEntry], now: int, *, me: str) -> Self:
+        """Add the devices that a member of an open network vouches for (spec 01 §15.4).
 
-        The same object when we hold the device, have removed it, hold `MAX_ENTRIES`, or when the id is none. The caller
-        leaves its own id out.
+        Left out: this device, whom we hold, whom we have removed, what is no id, and everybody above `MAX_ENTRIES`. The
+        same object when nobody is left.
         """
-        bare = pubkey_part(device_id)
-        if bare in self._index or bare in self.removed_devices or len(self.entries) >= MAX_ENTRIES:
+        out = {me, *self.removed_devices}
+        index = dict(self._index)
+        for row in rows:
+            bare = pubkey_part(row.device_id)
+            if len(index) >= MAX_ENTRIES:
+                break
+            if bare not in index and bare not in out and is_device_id(bare):
+                index[bare] = Entry(bare, clean_label(row.label), now, row.role)
+        if len(index) == len(self._index):
             return self
-        return self._with(Entry(bare, clean_label(label), now, role)) if is_device_id(bare) else self
+        return evolve(self, entries=tuple(index.values()), index=index)
 
     def remove(self, device_id: str) -> Self:
         """A person takes a device out. Gossip does not bring it back until it is approved again."""

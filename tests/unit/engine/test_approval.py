@@ -127,7 +127,7 @@ def test_a_removed_device_that_is_lost_is_not_dialled_any_more() -> None:
 
 def test_a_name_stays_until_the_device_says_its_own() -> None:
     """The proof and the approve may both come before the hello (spec 01 §7.5)."""
-    roster = Roster(NETWORK).merge(HIGH.device_id, "by gossip", 5, "member")
+    roster = Roster(NETWORK).meet(HIGH.device_id, "by gossip", 5)
     bench = Bench("lower", roster=roster).up_to("handshaking")
     bench.proof()
     bench.frame(Approve())

@@ -98,7 +98,7 @@ def test_gossip_admits_whoever_waits() -> None:
     """Spec 01 §20 item 7: a member vouches for the peer that waits here."""
     waiting = Bench("lower").up_to("pending")
     core = waiting.engine._core
-    core.save_roster(core.roster.merge(waiting.peer_id, "vouched", 1, "member"))
+    core.save_roster(core.roster.meet(waiting.peer_id, "vouched", 1))
     waiting.engine.configure(EngineConfig(), waiting.now)
     assert waiting.collect() == ["approve"]
 
@@ -116,7 +116,7 @@ def test_a_large_roster_goes_out_in_parts() -> None:
     roster = Roster(NETWORK)
     members = ids(1500)
     for member in members:
-        roster = roster.merge(member, "a label of some length", 1, "member")
+        roster = roster.meet(member, "a label of some length", 1)
     bench = Bench("lower", OPEN, roster=roster).up_to("active")
     words = bench.frame(RosterRequest())
     assert len(words) > 1

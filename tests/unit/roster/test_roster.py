@@ -104,6 +104,9 @@ def test_meeting_a_stranger_rosters_it() -> None:
     assert roster.meet(BOB, "Bob[0m", 200) is roster
 
 
+ME = "a" * 52
+
+
 def test_roles_change_for_known_devices_only() -> None:
     roster = Roster("home").meet(BOB, "", 100)
     assert roster.set_role(ALICE, "owner") is roster
@@ -112,15 +115,33 @@ def test_roles_change_for_known_devices_only() -> None:
 
 
 def test_gossip_adds_and_never_refreshes() -> None:
-    roster = Roster("home").merge(BOB, "Bob", 100, "controller")
+    roster = Roster("home").merge([RosterEntry(BOB, "Bob", 7, "controller")], 100, me=ME)
     assert roster.rows() == [{"device_id": BOB, "label": "Bob", "approved_at": 100, "role": "controller"}]
-    assert roster.merge(f"{BOB}-FE85D", "Mallory", 200, "owner") is roster
+    assert roster.merge([RosterEntry(f"{BOB}-FE85D", "Mallory", 7, "owner")], 200, me=ME) is roster
 
 
 @pytest.mark.parametrize("device_id", ["", "peer1", BOB.upper(), f"{BOB}x", "é" * 52])
 def test_gossip_brings_no_ids_that_are_none(device_id: str) -> None:
     roster = Roster("home")
-    assert roster.merge(device_id, "", 100, "member") is roster
+    assert roster.merge([RosterEntry(device_id, "", 7, "member")], 100, me=ME) is roster
+
+
+def test_gossip_does_not_bring_this_device() -> None:
+    roster = Roster("home")
+    assert roster.merge([RosterEntry(f"{ALICE}-FE85D", "", 7, "owner")], 100, me=ALICE) is roster
+
+
+def test_gossip_comes_in_one_piece() -> None:
+    """Thousands of rows at once cost one copy of the roster."""
+    rows = [
+        RosterEntry(CAROL, "first", 7, "member"),
+        RosterEntry(BOB, "", 7, "owner"),
+        RosterEntry(CAROL, "", 8, "member"),
+    ]
+    roster = Roster("home").approve(ALICE, "", 1).merge(rows, 100, me=ME)
+    assert [row["device_id"] for row in roster.rows()] == [ALICE, CAROL, BOB]
+    assert [row["label"] for row in roster.rows()] == ["", "first", ""]
+    assert roster.is_authorized(BOB)
 
 
 def test_gossip_does_not_undo_a_removal_but_the_user_can() -> None:
@@ -128,7 +149,7 @@ def test_gossip_does_not_undo_a_removal_but_the_user_can() -> None:
     assert not roster.is_authorized(BOB)
     assert roster.is_authorized(CAROL)
     assert roster.removed_devices == (BOB,)
-    assert roster.merge(BOB, "Bob", 200, "member") is roster
+    assert roster.merge([RosterEntry(BOB, "Bob", 7, "member")], 200, me=ME) is roster
     assert roster.remove(BOB) == roster
     again = roster.approve(BOB, "", 300)
     assert again.removed_devices == ()
@@ -147,8 +168,8 @@ def test_memory_of_removals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gossip_cannot_fill_the_roster_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_ENTRIES >= 1000
     monkeypatch.setattr(module, "MAX_ENTRIES", 1)
-    roster = Roster("home").merge(ALICE, "", 1, "member")
-    assert roster.merge(BOB, "", 1, "member") is roster
+    roster = Roster("home").merge([RosterEntry(ALICE, "", 7, "member")], 1, me=ME)
+    assert roster.merge([RosterEntry(BOB, "", 7, "member")], 1, me=ME) is roster
     assert roster.approve(BOB, "", 1).is_authorized(BOB)
 
 
