@@ -66,11 +66,14 @@ def serve() -> None:
 @app.command(name="version")
 def version_details(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Also open, restart and close a WebRTC link to this program itself.")
+    ] = False,
 ) -> None:
     """Say which implementation this is, what it runs on, and where its files are."""
     from myownmesh.cli.version import print_details
 
-    print_details(as_json=as_json)
+    print_details(as_json=as_json, self_test=self_test)
 
 
 def run(argv: list[str]) -> int:

@@ -8,6 +8,7 @@ import platform
 import sys
 from importlib import metadata
 
+from myownmesh.cli.errors import CliError
 from myownmesh.store.config_address import pinned_socket
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
@@ -56,9 +57,34 @@ def details() -> dict[str, object]:
     }
 
 
-def print_details(*, as_json: bool) -> None:
-    """Print `details`, for a person or for a program."""
+def run_self_test() -> dict[str, object]:
+    """Whether the WebRTC stack of this installation works. Raises `CliError` naming the step that failed."""
+    from myownmesh.transport import SelfTestFailed, load_webrtc, run_guest
+    from myownmesh.transport import self_test as webrtc_self_test
+
+    async def main() -> dict[str, object]:
+        factory = await load_webrtc()
+        try:
+            report = await webrtc_self_test(factory)
+        finally:
+            await factory.aclose()
+        return {
+            "open_ms": round(report.open_ms, 1),
+            "restart_ms": round(report.restart_ms, 1),
+            "close_ms": round(report.close_ms, 1),
+        }
+
+    try:
+        return run_guest(main)
+    except (SelfTestFailed, ImportError) as error:
+        raise CliError(f"self-test: {error}") from error
+
+
+def print_details(*, as_json: bool, self_test: bool = False) -> None:
+    """Print `details`, for a person or for a program; with `self_test` also how the WebRTC stack did."""
     facts = details()
+    if self_test:
+        facts["self_test"] = run_self_test()
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return

@@ -153,3 +153,11 @@ def test_a_closed_pipe_is_no_traceback(daemon: DaemonProcess) -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("{", "")
+
+
+def test_the_self_test_proves_the_webrtc_stack_of_this_installation() -> None:
+    done = subprocess.run(
+        [PROGRAM, "version", "--self-test", "--json"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["self_test"]) == {"open_ms", "restart_ms", "close_ms"}
