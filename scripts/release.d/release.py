@@ -67,12 +67,12 @@ def main() -> int:
         return _fail("releases are built on Linux; other platforms use the Rust daemon or a checkout for now")
     if missing := has_tools():
         return _fail(f"missing on this machine: {', '.join(missing)}")
-    build = _facts()
+    build = _facts(options.source)
     if options.strict and (build.dirty or build.commit is None):
         return _fail("the tree is not clean; commit first, or build without --strict")
     signer_found = _signer(options.key)
     try:
-        release = make(build, options.out, signer_found, _say)
+        release = make(build, options.source, options.out, signer_found, _say)
         if not options.no_smoke:
             figures = smoke(
                 release / f"myownmesh-{build.platform}.tar.gz", build.version, lambda text: _say(f"  {text}")
@@ -85,7 +85,7 @@ def main() -> int:
     return 0
 
 
-def make(build: Build, out: Path, signer: Signer | None, say: Callable[[str], None]) -> Path:
+def make(build: Build, source: Path, out: Path, signer: Signer | None, say: Callable[[str], None]) -> Path:
     """Build every file of the release into `<out>/<tag>/` and return that folder."""
     release = out / build.tag
     shutil.rmtree(release, ignore_errors=True)
@@ -93,7 +93,7 @@ def make(build: Build, out: Path, signer: Signer | None, say: Callable[[str], No
     with tempfile.TemporaryDirectory(prefix="mesh-release-") as scratch:
         folder = Path(scratch) / "folder"
         say(f"collecting the daemon {build.tag} and its {len(collect.dependency_closure())} libraries")
-        collect.build_folder(folder, ROOT / "daemon")
+        collect.build_folder(folder, source)
         collect.strip_and_relocate(folder)
         library = folder / "lib" / collect.python_library().name
         pack.compile_runtime(folder / "myownmesh", Path(sysconfig.get_path("include")), library, build.epoch)
@@ -175,6 +175,7 @@ def demo(build: Build, out: Path, signer: Signer | None) -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/release", description="Build, sign and try a release of the daemon.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder that becomes the feed (default: dist)")
+    parser.add_argument("--source", type=Path, default=ROOT / "daemon", help="folder with the daemon's package")
     parser.add_argument("--key", type=Path, help="minisign secret key; default: $MYOWNMESH_SIGNING_KEY (its content)")
     parser.add_argument("--new-key", type=Path, metavar="FILE", help="make a signing key, print its public half, stop")
     parser.add_argument("--no-smoke", action="store_true", help="do not try what was built")
@@ -188,9 +189,9 @@ def _signer(path: Path | None) -> Signer | None:
     return Signer.load(text) if text else None
 
 
-def _facts() -> Build:
-    source = (ROOT / "daemon" / "myownmesh" / "version.py").read_text()
-    found = re.search(r'^VERSION = "([^"]+)"', source, re.MULTILINE)
+def _facts(source: Path) -> Build:
+    text = (source / "myownmesh" / "version.py").read_text()
+    found = re.search(r'^VERSION = "([^"]+)"', text, re.MULTILINE)
     if found is None or SemVer.parse(found[1]) is None:
         raise SystemExit("the daemon's version is not a semantic version")
     commit = _git("rev-parse", "HEAD") or None

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -102,7 +103,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     key = out / "test.key"
     builder("sign").Signer.new().save(key)
-    _build(out, "--key", str(key))
+    shutil.copytree(ROOT / "daemon", out / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    _build(out, "--source", str(out / "source"), "--key", str(key))
     return out / "v0.3.8"
 
 
@@ -139,7 +141,8 @@ def _seconds(command: list[str]) -> float:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_two_builds_are_one_file(release: Path, tmp_path: Path) -> None:
-    _build(tmp_path / "elsewhere", "--no-smoke")
+    shutil.copytree(release.parent / "source", tmp_path / "source")
+    _build(tmp_path / "elsewhere", "--source", str(tmp_path / "source"), "--no-smoke")
     for name in (ASSET, f"dir-{ASSET}"):
         ours, theirs = (
             hashlib.sha256((folder / name).read_bytes()).hexdigest()
