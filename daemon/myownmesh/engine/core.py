@@ -89,12 +89,17 @@ class Core:
             self.traffic.negotiation_tx += 1
         self.out.append(Publish(signal))
 
-    def announce(self, now: Instant) -> None:
-        """Announce in answer to something; inside the gap it is dropped, never deferred (spec 04 §5.8)."""
+    def announce(self, now: Instant) -> bool:
+        """Announce in answer to something; inside the gap it is dropped, never deferred (spec 04 §5.8).
+
+        True when it went out.
+        """
         last = self._last_reactive_announce
-        if last is None or now.mono - last >= REACTIVE_ANNOUNCE_GAP_S:
-            self._last_reactive_announce = now.mono
-            self.publish(Announce())
+        if last is not None and now.mono - last < REACTIVE_ANNOUNCE_GAP_S:
+            return False
+        self._last_reactive_announce = now.mono
+        self.publish(Announce())
+        return True
 
     def send(self, peer: Peer, frame: Frame, now: Instant) -> None:
         """Send a frame of ours; one that does not fit is reported instead (spec 01 §4.2)."""

@@ -110,9 +110,9 @@ class Engine:
         if core.leaving or item.peer == core.me:
             return
         match item:
-            case PeerAnnounced(peer):
+            case PeerAnnounced(peer, again):
                 core.traffic.announces_rx += 1
-                presence.receive_announce(core, peer, now)
+                presence.receive_announce(core, peer, now, again=again)
             case OfferReceived(peer, sdp):
                 core.traffic.negotiation_rx += 1
                 negotiation.receive_offer(core, peer, sdp, now)
@@ -152,7 +152,7 @@ class Engine:
             case ChannelClosed(reason):
                 core.diag(now, "warn", "transport", "channel closed", {"peer": peer, "reason": reason})
                 left = presence.has_just_left(entry, now.mono)
-                lifecycle.channel_closed(core, entry, lifecycle.USER_LEFT if left else lifecycle.ICE_FAILED, now)
+                negotiation.channel_closed(core, entry, lifecycle.USER_LEFT if left else lifecycle.ICE_FAILED, now)
             case PathChanged(state):
                 paths.changed(core, entry, state, now)
             case PairSelected():

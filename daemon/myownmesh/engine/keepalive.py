@@ -107,6 +107,11 @@ def is_healthy(peer: Peer, mono: float) -> bool:
     return peer.channel_open and silence is not None and silence <= HEALTHY_SILENCE_S and peer.path not in _DEAD_PATHS
 
 
+def is_waiting_on_a_path(peer: Peer) -> bool:
+    """An open channel that nobody may use yet, on a path that works."""
+    return peer.channel_open and not peer.admitted and peer.path not in _DEAD_PATHS
+
+
 def nudge(core: Core, peer: Peer, now: Instant) -> None:
     """A live peer announced itself: it may wait for a frame before it drops the link, or it may be a fresh process."""
     if peer.last_nudge is None or now.mono - peer.last_nudge >= LIVE_NUDGE_S:

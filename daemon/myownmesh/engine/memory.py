@@ -26,6 +26,8 @@ class PeerMemory(msgspec.Struct, eq=False):
     """Remote candidates with their time of arrival, oldest first."""
     new_links: TokenBucket | None = None
     dialled_anyway_at: float | None = None
+    reflected_at: float | None = None
+    """When an announce of it was last answered with ours."""
     dial_not_before: float = 0.0
     """Monotonic second before which we do not dial, because the last links failed before authentication."""
     next_dial_delay: float = FAILED_DIAL_FIRST_S

@@ -13,7 +13,14 @@ from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
 from myownmesh.engine.links import SdpType
 from myownmesh.engine.peer import OpenedBy, OwnOffer
 from myownmesh.engine.timers import Timer
-from myownmesh.engine.timing import GLARE_HOLD_S, OFFER_REPEAT_S, REOFFER_GAP_S, STUCK_AGE_S
+from myownmesh.engine.timing import (
+    GLARE_HOLD_S,
+    HOLD_PING_S,
+    OFFER_REPEAT_S,
+    REOFFER_GAP_S,
+    STUCK_AGE_S,
+    SUSPICION_WAIT_RTTS,
+)
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
 from myownmesh.protocol.views import PeerStatus
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.peer import Peer
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import Candidate
+    from myownmesh.protocol.views import DropReason
 
 
 # ── what the peer sends ──────────────────────────────────────────────────────────────────────────────────────────
@@ -71,10 +79,22 @@ def hold_ended(core: Core, peer: Peer, now: Instant) -> None:
     if not peer.channel_open:
         _yield(core, peer, held, now)
         return
+    ends = peer.held_at + GLARE_HOLD_S
     is_heard = peer.frames_in != peer.frames_at_hold or (not peer.admitted and peer.path.is_up)
-    if not is_heard and core.memories.of(peer.device_id).may_open_link(now.mono):
+    if is_heard and now.mono < ends:
+        peer.held_offer = held
+        core.timers.set(Timer.GLARE_HOLD, peer.device_id, ends)
+    elif core.memories.of(peer.device_id).may_open_link(now.mono):
         lifecycle.drop(core, peer.device_id, lifecycle.ICE_FAILED, now)
         _take_afresh(core, peer.device_id, held, now)
+
+
+def channel_closed(core: Core, peer: Peer, reason: DropReason, now: Instant) -> None:
+    """The channel ended. The peer's offer of another certificate that waits was no late copy: it rebuilds."""
+    held = peer.held_offer if peer.channel_open else None
+    lifecycle.channel_closed(core, peer, reason, now)
+    if held is not None and reason.kind == lifecycle.ICE_FAILED.kind:
+        receive_offer(core, peer.device_id, held, now)
 
 
 def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
@@ -297,10 +317,13 @@ def _take_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
 def _hold(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
     """Give our own attempt its time before the peer's offer is answered (spec 04 §5.9)."""
     if peer.held_offer is None:
-        peer.frames_at_hold = peer.frames_in
+        peer.frames_at_hold, peer.held_at = peer.frames_in, now.mono
+        patience = GLARE_HOLD_S
+        if peer.channel_open:
+            patience = min(patience, max(HOLD_PING_S, SUSPICION_WAIT_RTTS * (peer.rtt_ms or 0) / 1000))
         if peer.admitted:
             keepalive.ping(core, peer, now)
-        core.timers.set(Timer.GLARE_HOLD, peer.device_id, now.mono + GLARE_HOLD_S)
+        core.timers.set(Timer.GLARE_HOLD, peer.device_id, now.mono + patience)
     peer.held_offer = sdp
 
 

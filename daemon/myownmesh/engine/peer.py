@@ -93,6 +93,7 @@ class Peer(msgspec.Struct, eq=False):
     held_offer: str | None = None
     """The peer's newest offer, waiting while our own attempt may still succeed (spec 04 §5.9)."""
     frames_at_hold: int = 0
+    held_at: float = 0.0
     answered_at: float | None = None
     """When our first offer of this transport was answered."""
 

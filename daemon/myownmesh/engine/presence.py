@@ -13,6 +13,7 @@ from myownmesh.engine.timing import (
     LEAVE_CLOSE_WINDOW_S,
     LEAVE_PING_AFTER_S,
     PROBE_WAIT_S,
+    REFLECTION_GAP_S,
     STATE_WATCH_S,
 )
 from myownmesh.protocol.views import PeerStatus
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
 
 
-def receive_announce(core: Core, device_id: str, now: Instant) -> None:
-    """A peer is in the room: reflect, look after the link that there is, or decide about a new one."""
+def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = False) -> None:
+    """A peer is in the room: reflect, look after the link that there is, or decide about a new one.
+
+    `again`: it is no newcomer, the same process announced itself before.
+    """
     own_role = role(core.me, device_id)
     core.diag(
         now, "debug", "signaling", f"{short_id(device_id)} announced", {"peer": device_id, "role": own_role.value}
     )
     peer = core.peers.get(device_id)
-    if peer is None or not keepalive.is_healthy(peer, now.mono):
-        core.announce(now)
+    if _needs_reflection(core, device_id, now, again=again) and core.announce(now):
+        core.memories.of(device_id).reflected_at = now.mono
     if peer is not None and peer.has_transport:
         if own_role is Role.OFFERER and peer.status is PeerStatus.SIGHTED:
             negotiation.reoffer(core, peer, now)
@@ -40,6 +44,21 @@ def receive_announce(core: Core, device_id: str, now: Instant) -> None:
         if not keepalive.clear_zombie(core, peer, now):
             keepalive.probe(core, peer, now)
     _decide(core, device_id, now)
+
+
+def _needs_reflection(core: Core, device_id: str, now: Instant, *, again: bool) -> bool:
+    """Newcomers, and whoever has no healthy link with us, hear that we are here (spec 03 §10.2, 23-G).
+
+    A link that waits for a person carries no frames, so it is its path that tells. Whoever has announced before is
+    answered every 5 s at most: with half a second of latency two devices would go on answering each other for ever.
+    """
+    peer = core.peers.get(device_id)
+    if peer is not None and keepalive.is_healthy(peer, now.mono):
+        return False
+    if again and peer is not None and keepalive.is_waiting_on_a_path(peer):
+        return False
+    reflected_at = core.memories.of(device_id).reflected_at
+    return not again or reflected_at is None or now.mono - reflected_at >= REFLECTION_GAP_S
 
 
 def dial_now(core: Core, device_id: str, now: Instant) -> None:

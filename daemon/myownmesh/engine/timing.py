@@ -60,11 +60,18 @@ PATH_FAILED_GRACE_S: Final = 30.0
 REACTIVE_ANNOUNCE_GAP_S: Final = 1.0
 """[REACTIVE_ANNOUNCE_GAP] Per network, between announces that answer something; what meets it is dropped."""
 
+REFLECTION_GAP_S: Final = 5.0
+"""Per peer without a healthy link: between reflections of announces that are no newcomer's (spec 03 §23-G)."""
+
 REOFFER_GAP_S: Final = 2.0
 """[REOFFER_GAP] Per peer, between offers of one transport."""
 
 GLARE_HOLD_S: Final = 2.5
 """[GLARE_HOLD] How long the lower id waits for an answer before it yields (spec 04 §5.9)."""
+
+HOLD_PING_S: Final = 0.5
+"""A link that sends nothing for this long behind the ping that an offer of another certificate caused (three known
+round trips, if that is more) is taken for dead, and the offer is answered."""
 
 DIAL_ANYWAY_S: Final = 3.0
 """[DIAL_ANYWAY] An announce of a lower id was seen and no offer came: dial."""
