@@ -238,7 +238,7 @@ def data_only(sdp: str, setup: str) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class ReferencePeer:
     """A device that speaks v0.3.8's wire. By default it plays the whole part; the switches hold it back."""
 
@@ -358,6 +358,8 @@ class ReferencePeer:
         self.directed("candidate", candidate=text, sdp_mid="", sdp_mline_index=0, username_fragment=None)
 
     def _event(self, event: dict[str, Any]) -> None:
+        if ["r", room_of(self.network_id)] not in event["tags"]:
+            return
         envelope = json.loads(event["content"])
         if self._stopped or envelope["from"] != self.only or envelope.get("to") not in (None, self.device_id):
             return
@@ -707,6 +709,9 @@ class ReferencePeer:
         self._stopped = True
         for timer in self._timers:
             timer.cancel()
+        with trio.move_on_after(2):
+            while self._tasks:  # a transport that is being opened must not be closed under its own feet
+                await self._news.wait()
         for link in self.links:
             with trio.move_on_after(2):
                 await self.run(link.close())

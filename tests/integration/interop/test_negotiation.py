@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -81,8 +82,6 @@ async def test_a_description_leaves_before_its_candidates(ours: Daemon, side: Si
         await linked(stage)
         kinds = [each["kind"] for each in (*stage.relay.contents("offer"), *stage.relay.contents("answer"))]
         assert len(kinds) == 1
-        import json
-
         order = [json.loads(event["content"])["kind"] for _, event in stage.relay.events]
         assert order.index(kinds[0]) < order.index("candidate")
 
@@ -187,6 +186,31 @@ async def test_an_offer_of_a_new_certificate_on_a_live_link_is_answered_by_a_fre
         await peer.until(lambda: peer.opened == 2, "a second channel", 6)
         await linked(stage)
         assert time.monotonic() - began < 3.5
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("old", ["closes late", "vanishes", "stays and answers pings"])
+@on_the_loop
+async def test_an_offer_of_a_new_certificate_right_after_the_meeting_is_answered(
+    ours: Daemon, side: Side, old: str
+) -> None:
+    """Spec 04 §4.2 rows 6 and 11: whatever becomes of the old transport, an offer is answered."""
+    async with meeting(ours, side) as stage:
+        peer = stage.peer
+        await linked(stage)
+        before, peer.link = peer.link, None
+        assert before is not None
+        if old == "vanishes":
+            before.vanish()
+        if old == "stays and answers pings":
+            before.channel.on("message", lambda data: before.channel.send(data.replace(b"ping", b"pong")))
+        known = len(peer.descriptions)
+        await peer.run(peer.dial())
+        if old == "closes late":
+            await trio.sleep(0.1)
+            await peer.run(before.close())
+        await peer.until(lambda: ("answer" in [k for k, _ in peer.descriptions[known:]]), "an answer", 6)
+        await linked(stage)
 
 
 @pytest.mark.parametrize("side", SIDES)
