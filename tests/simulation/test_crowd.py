@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Literal
 
 import pytest
 
 from myownmesh.engine import EngineConfig
-from myownmesh.protocol.signals import Announce
-from simulation.sim import World
+from myownmesh.protocol.signals import Announce, SendAnswer, SendCandidate, SendOffer
+from simulation.sim import Faults, World
 
 
 def test_eight_devices_become_a_full_mesh() -> None:
@@ -31,6 +32,21 @@ def test_a_linked_mesh_is_quiet() -> None:
     assert len(world.room.published) - signals == world.room.count(Announce) - announces, "somebody negotiated"
     per_hour_and_member = (world.room.count(Announce) - announces) / 5
     assert per_hour_and_member <= 45
+
+
+@pytest.mark.parametrize("kind", ["open", "silent"])
+@pytest.mark.parametrize("latency", [0.003, 0.6])
+def test_a_room_of_strangers_is_quiet(kind: Literal["open", "silent"], latency: float) -> None:
+    """Nobody is admitted. Two v0.3.8 nodes so far apart answer each other's announces once a round trip, for ever."""
+    world = World(4)
+    world.disturb(Announce, SendOffer, SendAnswer, SendCandidate, faults=Faults(delay=(latency, latency)))
+    for identity in world.identities(3):
+        world.node(identity, EngineConfig(kind=kind))
+    world.run(60.0)
+    announces = world.room.count(Announce)
+    world.run(3600.0)
+    per_hour_and_member = (world.room.count(Announce) - announces) / 3
+    assert per_hour_and_member <= (45 if kind == "open" else 135)
 
 
 def test_one_persons_approval_admits_a_device_everywhere() -> None:

@@ -19,6 +19,8 @@ class Candidate(msgspec.Struct, frozen=True):
 
 class PeerAnnounced(msgspec.Struct, frozen=True):
     peer: str
+    again: bool = False
+    """The same process of the peer announced itself before, as far as its throw-away key tells: no newcomer."""
 
 
 class OfferReceived(msgspec.Struct, frozen=True):

@@ -88,6 +88,24 @@ class PeerTags:
         return not self._tags or self._untagged > 0
 
 
+class Announcers:
+    """Which key each device announced itself with last. A device takes a new one at each start (spec 03 §2)."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[str, str] = OrderedDict()
+
+    def announced(self, peer: str, pubkey: str) -> bool:
+        """Note it; True when the last announce had the same key."""
+        again = self._keys.pop(peer, None) == pubkey
+        self._keys[peer] = pubkey
+        if len(self._keys) > _MAX_TRACKED_PEERS:
+            self._keys.popitem(last=False)
+        return again
+
+    def left(self, peer: str) -> None:
+        self._keys.pop(peer, None)
+
+
 class OfferBook:
     """Offer ids in both directions: ours, to know an answer by; theirs, to answer with (spec 03 §23-V)."""
 
@@ -131,6 +149,7 @@ class Receiver:
         self._seen = Ring()
         self._gate = ContentGate() if gate is None else gate
         self._offers = OfferBook() if offers is None else offers
+        self._announcers = Announcers()
         self.tags = PeerTags()
 
     def receive(self, value: object, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
@@ -168,21 +187,22 @@ class Receiver:
             return Dropped.NOT_FOR_US
         if envelope.peer == self._device_id:
             return Dropped.OWN_DEVICE
-        signal = self._admit(envelope, event.kind)
+        signal = self._admit(envelope, event)
         if not isinstance(signal, Dropped) and not self._gate.passes(signal):
             return Dropped.REPEATED_CONTENT
         return signal
 
-    def _admit(self, envelope: Envelope, kind: int) -> InboundSignal | Dropped:
+    def _admit(self, envelope: Envelope, event: nostr.NostrEvent) -> InboundSignal | Dropped:
         peer, body = envelope.peer, envelope.body
-        if kind != (nostr.KIND_PRESENCE if isinstance(body, AnnounceBody) else nostr.KIND_EPHEMERAL):
+        if event.kind != (nostr.KIND_PRESENCE if isinstance(body, AnnounceBody) else nostr.KIND_EPHEMERAL):
             return Dropped.WRONG_KIND
         match body:
             case AnnounceBody(caps=caps):
                 self.tags.announced(peer, caps)
-                return PeerAnnounced(peer)
+                return PeerAnnounced(peer, again=self._announcers.announced(peer, event.pubkey))
             case LeaveBody():
                 self.tags.left(peer)
+                self._announcers.left(peer)
                 return PeerLeft(peer)
         if envelope.to is None:
             return Dropped.NOT_FOR_US

@@ -24,7 +24,7 @@ from myownmesh.engine.actions import (
     WaiterDone,
 )
 from myownmesh.engine.events import Diag, PeerDropped
-from myownmesh.protocol.signals import Announce, AnswerReceived, CandidateReceived, OfferReceived
+from myownmesh.protocol.signals import Announce, AnswerReceived, CandidateReceived, OfferReceived, PeerAnnounced
 from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
 
@@ -65,6 +65,7 @@ class Node:
         self.actions_taken: list[Action] = []
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = 0
+        self._announcers: dict[str, Node | None] = {}
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
         self._armed_for: float | None = None
         self.engine = Engine(identity, NETWORK, config, self.saved, world.rng, self.now())
@@ -159,6 +160,11 @@ class Node:
             if item in self._seen:
                 return
             self._seen.append(item)
+        if isinstance(item, PeerAnnounced):
+            process = self.world.room.members.get(item.peer)
+            known = item.peer in self._announcers and self._announcers[item.peer] is process
+            self._announcers[item.peer] = process
+            item = PeerAnnounced(item.peer, again=known)
         self.engine.receive_signal(item, self.now())
         self._pump()
 

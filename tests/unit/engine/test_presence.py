@@ -7,6 +7,7 @@ import pytest
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.links import ChannelClosed, PathChanged, PathState
 from myownmesh.protocol.frames import Ping, Pong
+from myownmesh.protocol.signals import PeerAnnounced
 from unit.engine.bench import Bench
 
 SILENT = EngineConfig(kind="silent")
@@ -75,6 +76,28 @@ def test_an_idle_link_is_nudged_not_reflected() -> None:
     assert bench.announce() == ["ping"]
     answer_ping(bench)
     assert bench.wait(1.0) == []
+
+
+def test_a_link_that_waits_for_a_person_needs_no_reflection() -> None:
+    bench = Bench("higher").up_to("pending")
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.wait(120.0)
+    assert bench.signal(PeerAnnounced(bench.peer_id, again=True)) == []
+    assert bench.announce() == ["announce"], "a fresh process does not know us"
+    bench.event(PathChanged(PathState.DISCONNECTED))
+    bench.wait(10.0)
+    assert bench.signal(PeerAnnounced(bench.peer_id, again=True)) == ["announce"]
+
+
+def test_devices_without_a_link_do_not_answer_each_other_for_ever() -> None:
+    bench = Bench("higher", EngineConfig(kind="silent"))
+    assert bench.announce() == ["announce"]
+    heard = []
+    for _ in range(12):
+        bench.wait(1.1)
+        heard += bench.signal(PeerAnnounced(bench.peer_id, again=True))
+    assert heard == ["announce"] * 2
+    assert bench.announce() == ["announce"], "newcomers are answered at once"
 
 
 def test_a_mute_link_is_looked_at_closer() -> None:

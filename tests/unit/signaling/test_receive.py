@@ -115,7 +115,7 @@ def test_sequences() -> None:
     assert same.count(PeerAnnounced(A)) == cases["the same event id from three relays"]["delivered"]
     judge = receiver()
     later = [judge.receive(event(announce, kind=1077, created_at=at)) for at in (1_700_000_000, 1_700_000_005)]
-    assert len([outcome for outcome in later if outcome == PeerAnnounced(A)]) == 2
+    assert later == [PeerAnnounced(A), PeerAnnounced(A, again=True)]
     ring = Ring()
     for number in range(RING_CAPACITY + 50):
         assert ring.add(str(number))
@@ -268,3 +268,21 @@ def test_a_crowd_of_strangers_does_not_fill_the_memory() -> None:
     for number in range(5000):
         tags.announced(str(number), ("ptag",))
     assert not tags.needs_catch_all
+
+
+def test_a_process_that_announced_before_is_no_newcomer() -> None:
+    """Each start of a driver takes another key, so the key tells a restart from a repeat."""
+    judge = receiver()
+    announce = {"from": A, "kind": "announce", "peer_id": A, "caps": ["ptag"]}
+
+    def announced(at: int, key: NostrKey) -> object:
+        return judge.receive(event(announce, kind=1077, created_at=at, key=key))
+
+    first, second = (NostrKey.generate(random.Random(seed)) for seed in (1, 2))
+    assert announced(1, first) == PeerAnnounced(A)
+    assert announced(2, first) == PeerAnnounced(A, again=True)
+    assert announced(3, second) == PeerAnnounced(A)
+    assert announced(4, second) == PeerAnnounced(A, again=True)
+    leave = {"from": A, "kind": "leave", "peer_id": A}
+    assert judge.receive(event(leave, kind=21077, created_at=5, key=second)) == PeerLeft(A)
+    assert announced(6, second) == PeerAnnounced(A)
