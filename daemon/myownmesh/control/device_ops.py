@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 from myownmesh.control.answers import success
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.ids import BadNetworkId, display_id, generate_network_id, normalize_network_id
+from myownmesh.protocol.labels import label_problem
 
 if TYPE_CHECKING:
     from myownmesh.control import requests
     from myownmesh.control.control import Control
-
-MAX_LABEL_BYTES = 256
-"""A longer one would not be shown by peers (spec 10 §2.1)."""
 
 MEDIA_LANES = 1
 """The protocol's minimum: this release carries no media, which `media_pipes` says too (spec 05 §17 no. 12)."""
@@ -41,11 +39,8 @@ def identity_show(control: Control, _request: requests.IdentityShow) -> bytes:
 
 
 def identity_set_label(control: Control, request: requests.IdentitySetLabel) -> bytes:
-    nbytes = len(request.label.encode())
-    if nbytes > MAX_LABEL_BYTES:
-        raise MeshError(
-            f"identity: label of {nbytes} bytes exceeds the {MAX_LABEL_BYTES}-byte limit; choose a shorter one"
-        )
+    if (problem := label_problem(request.label)) is not None:
+        raise MeshError(f"identity: {problem}")
     control.mesh.set_label(request.label)
     identity = control.mesh.identity
     return success({"device_id": display_id(identity.device_id), "pubkey": identity.device_id, "label": identity.label})

@@ -397,8 +397,8 @@ class Mesh:
     async def _change_record(self, network: Network, change: Callable[[NetworkConfig], NetworkConfig]) -> None:
         async with self._lifecycle:
             running = network.config
-            network.config = change(running)
             await self._save("config.json save failed", lambda config: with_changed(config, running, change))
+            network.config = change(running)  # last, so that a client which tries again tries to save again
 
     async def _forget_unjoined(self, alias: str, *, purge: bool) -> str:
         config = await self.config_on_disk()

@@ -46,7 +46,12 @@ class Saver(Generic[T]):
             self._done(covers)
 
     async def flush(self) -> None:
-        """Wait until everything requested so far is written. Raises `MeshError` with the reason when it failed."""
+        """Wait until everything requested so far is written. Raises `MeshError` with the reason when it failed.
+
+        After a failure this tries again: the disk may have room by now.
+        """
+        if self._error is not None and self._written == self._requested:
+            self.request()
         goal = self._requested
         while self._written < goal:
             await self._cycle_done.wait()  # bounded by one file write; `run` ends only with the network
@@ -54,8 +59,8 @@ class Saver(Generic[T]):
             raise MeshError(self._error)
 
     def finish(self) -> None:
-        """Write what is still outstanding, now."""
-        if self._written < self._requested:
+        """Write what is still outstanding or has failed, now."""
+        if self._written < self._requested or self._error is not None:
             self._error = self._try_write(self._current())
             self._done(self._requested)
 

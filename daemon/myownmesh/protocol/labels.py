@@ -12,6 +12,14 @@ MAX_LABEL_BYTES: Final = 256
 _UNSAFE: Final = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+def label_problem(text: str) -> str | None:
+    """Why `text` cannot be this device's own label, or None: peers would not show a longer one (spec 10 §2.1)."""
+    nbytes = len(text.encode())
+    if nbytes <= MAX_LABEL_BYTES:
+        return None
+    return f"label of {nbytes} bytes exceeds the {MAX_LABEL_BYTES}-byte limit; choose a shorter one"
+
+
 def clean_label(text: str) -> str:
     """`text` without control characters, cut to `MAX_LABEL_BYTES` between two characters."""
     kept = "".join(c for c in text if c not in _UNSAFE and unicodedata.category(c) not in ("Cc", "Cs"))

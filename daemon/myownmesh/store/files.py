@@ -56,6 +56,17 @@ def tighten(path: Path, *, passers_by: int = 0) -> None:
             path.chmod(wanted)
 
 
+def tighten_file(path: Path) -> None:
+    """Take a key file of ours away from other users; a stricter mode stays. Best effort."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        if status.st_uid == os.getuid() and mode & ~0o600:
+            path.chmod(mode & 0o600)
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`, or leave it exactly as it was.
 

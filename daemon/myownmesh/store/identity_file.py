@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from myownmesh.protocol.labels import label_problem
+
 from .config import pretty
 from .errors import StoreError, os_error_text
 from .files import atomic_write, private_directory
@@ -107,9 +109,11 @@ def load_or_create_identity(home: Home, *, now: float | None = None) -> Identity
 def write_label(home: Home, label: str) -> None:
     """Rewrite the anchor with another label; keys and unknown members stay as they are.
 
-    Raises `StoreError`; the file is then unchanged.
+    Raises `StoreError`, also for one that is too long; the file is then unchanged.
     """
     read_anchor(home)  # the error for a missing file, before a lock file or a directory is created
+    if (problem := label_problem(label)) is not None:
+        raise StoreError(f"identity: {problem}")
     with _anchor_lock(home):
         _write(home, replace(read_anchor(home), label=label))
 

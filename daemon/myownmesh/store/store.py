@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import config_file, identity_file, roster_file
 from .config_address import pinned_socket
 from .errors import StoreError, os_error_text
-from .files import private_directory, remove_leftovers, tighten
+from .files import private_directory, remove_leftovers, tighten, tighten_file
 from .locks import FileLock, Held
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Store:
                 shutil.chown(self.home.root, group=group)
         if self.home.secrets.is_dir():
             tighten(self.home.secrets)
+        tighten_file(self.home.identity)
 
     def remove_leftovers(self) -> None:
         """Delete temporary files of writers that were killed; one of them may hold a copy of the key."""

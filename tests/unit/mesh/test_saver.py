@@ -79,6 +79,32 @@ async def test_a_write_that_fails_is_told_and_tried_again(saver: Saver[int], dis
     assert disk.written == [0]
 
 
+async def test_flush_after_a_failure_tries_again_by_itself(
+    saver: Saver[int], disk: Disk, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(saver.run)
+    disk.error = "full"
+    saver.request()
+    for _ in range(2):
+        with trio.fail_after(5), pytest.raises(MeshError, match="full"):
+            await saver.flush()
+    disk.error = None
+    with trio.fail_after(5):
+        await saver.flush()
+    assert disk.written == [0]
+
+
+async def test_finish_writes_what_has_failed(saver: Saver[int], disk: Disk, nursery: trio.Nursery) -> None:
+    nursery.start_soon(saver.run)
+    disk.error = "full"
+    saver.request()
+    with trio.fail_after(5), pytest.raises(MeshError, match="full"):
+        await saver.flush()
+    disk.error = None
+    saver.finish()
+    assert disk.written == [0]
+
+
 def test_finish_writes_what_is_outstanding(saver: Saver[int], disk: Disk) -> None:
     saver.finish()
     assert disk.written == []

@@ -16,6 +16,7 @@ from myownmesh.store.files import (
     remove_leftovers,
     set_copy_aside,
     tighten,
+    tighten_file,
 )
 
 
@@ -142,3 +143,15 @@ def test_the_text_is_synced_before_it_becomes_visible(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Path, "replace", note_replace)
     atomic_write(file, b"x")
     assert order == ["file", "rename", "directory"]
+
+
+def test_a_key_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "identity.json"
+    for before, after in ((0o644, 0o600), (0o666, 0o600), (0o440, 0o400), (0o400, 0o400)):
+        path.touch()
+        path.chmod(before)
+        tighten_file(path)
+        assert path.stat().st_mode & 0o777 == after
+        path.unlink()
+    tighten_file(path)
+    assert not path.exists()

@@ -104,6 +104,15 @@ def test_a_label_without_an_anchor_is_the_references_error(tmp_path: Path) -> No
     assert not home.root.exists()
 
 
+def test_a_label_that_peers_would_not_show_is_refused_without_a_daemon_too(home: Home) -> None:
+    write(home, EXAMPLE)
+    write_label(home, "é" * 128)
+    before = home.identity.read_bytes()
+    with pytest.raises(StoreError, match="identity: label of 257 bytes exceeds the 256-byte limit"):
+        write_label(home, "x" * 257)
+    assert home.identity.read_bytes() == before
+
+
 def test_the_seed_shows_nowhere(home: Home) -> None:
     write(home, {**EXAMPLE, "public_key": "compmldndjcxyun2njfv6pn5f5u7zkjscyqy3sezpzawxul5spfa"})
     with pytest.raises(StoreError) as caught:
