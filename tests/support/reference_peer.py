@@ -445,12 +445,12 @@ class ReferencePeer:
 
     # ── offers ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def dial(self, template: str = FIRST_OFFER) -> None:
-        """Open a fresh transport and offer."""
+    async def dial(self, edit: Callable[[str], str] = str) -> None:
+        """Open a fresh transport and offer; `edit` may change the text."""
         link = self._new_link(offerer=True)
         await link.start_offer()
         link.offer_open = True
-        self.send_description("offer", link.paint(template))
+        self.send_description("offer", edit(link.paint(FIRST_OFFER)))
         self.send_candidates(link)
 
     def later_offer(self, template: str, *, candidates: bool = False) -> str:

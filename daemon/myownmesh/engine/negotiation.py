@@ -297,7 +297,8 @@ def _offer_due_at(peer: Peer) -> float:
 
 def _why_rebuild(peer: Peer, sdp: str, mono: float) -> str | None:
     fingerprint = first_fingerprint(sdp)
-    if peer.remote_fingerprint is not None and fingerprint is not None and fingerprint != peer.remote_fingerprint:
+    known = peer.remote_fingerprint is not None or peer.remote_sdp_set  # an applied one may have named none
+    if known and fingerprint is not None and fingerprint != peer.remote_fingerprint:
         return "peer_rebuilt"
     if not peer.channel_open and mono - peer.opened_at >= STUCK_AGE_S:
         return "stuck_connecting"
