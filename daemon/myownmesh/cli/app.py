@@ -10,7 +10,7 @@ import typer
 import typer.main
 
 from myownmesh.cli.errors import CliError
-from myownmesh.cli.groups import Group
+from myownmesh.cli.groups import HELP_OPTIONS, Group
 from myownmesh.store.errors import StoreError
 
 
@@ -27,6 +27,7 @@ class Root(Group):
 app = typer.Typer(
     cls=Root,
     add_completion=True,
+    context_settings=HELP_OPTIONS,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
@@ -78,6 +79,9 @@ def version_details(
 
 def run(argv: list[str]) -> int:
     """Run a command line and return its exit code (spec 07 §6.1)."""
+    if not all(map(_is_text, argv)):
+        print("error: an argument is not valid UTF-8", file=sys.stderr)
+        return 2
     command = typer.main.get_command(app)
     try:
         command.main(args=hoist_ctl_options(argv), prog_name="myownmesh")
@@ -91,6 +95,14 @@ def run(argv: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8 reach us as lone surrogates
+        return False
+    return True
 
 
 def hoist_ctl_options(argv: list[str]) -> list[str]:

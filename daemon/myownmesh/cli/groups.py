@@ -9,6 +9,9 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+"""Both spellings, at every level below too."""
+
 
 class Group(TyperGroup):
     """A group whose subgroups are imported only when somebody goes there or asks for help."""

@@ -212,6 +212,18 @@ def test_a_group_alone_prints_its_help_to_stderr_and_ends_with_2(
     assert "Commands:" in err
 
 
+@pytest.mark.parametrize("command", [[], ["ctl"], ["ctl", "networks", "join"], ["serve"], ["config", "show"]])
+def test_help_has_a_short_option_everywhere(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "-h"]) == 0
+    assert capfd.readouterr().out.startswith("Usage: myownmesh ")
+
+
+def test_an_argument_that_is_no_text_is_a_usage_error(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["identity", "set-label", "\udcff"]) == 2
+    assert capfd.readouterr().err == "error: an argument is not valid UTF-8\n"
+    assert list(home.iterdir()) == []
+
+
 def test_help_explains_a_command_further_down(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["help", "ctl", "rpc", "call"]) == 0
     assert "Usage: myownmesh ctl rpc call" in capfd.readouterr().out
