@@ -44,7 +44,7 @@ def begin_waiting(core: Core, peer: Peer, now: Instant) -> None:
     waiting_here = [
         each.device_id
         for each in core.peers.values()
-        if each.status is PeerStatus.PENDING_APPROVAL and not each.approved_here and each is not peer
+        if each.status is PeerStatus.PENDING_APPROVAL and not core.is_rostered(each.device_id) and each is not peer
     ]
     if len(waiting_here) >= MAX_PENDING_APPROVALS:
         refuse(core, core.peers[waiting_here[0]], "too many devices wait for approval", now)

@@ -20,7 +20,7 @@ MAX_PLACEHOLDERS: Final = 1024
 """Peers that are known from signaling only; the oldest is forgotten."""
 
 MAX_PENDING_APPROVALS: Final = 64
-"""Links that wait for a person; the oldest gives way."""
+"""Links of strangers that wait for somebody's consent, ours or their own; the oldest gives way."""
 
 MAX_REMEMBERED_PEERS: Final = 1024
 """Ids of which something is kept beside their link; the one touched longest ago is forgotten."""

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 MAX_ENTRIES: Final = 8192
-"""Members that gossip may fill a roster up to; far beyond any real network, far below what a hostile one could send."""
+"""Members that gossip and `auto_approve` may fill a roster up to; far beyond any real network, far below what a hostile
+one could send."""
 MAX_REMOVED: Final = 1024
 """Removals that are remembered; the oldest go first."""
 
@@ -92,11 +93,13 @@ class Roster:
     def meet(self, device_id: str, label: str, now: int) -> Self:
         """A device became active under the label that it gives itself; the user's name for it stays.
 
-        The same object when nothing changes.
+        The same object when nothing changes, and when `auto_approve` let in more than `MAX_ENTRIES` devices.
         """
         bare = pubkey_part(device_id)
         label = clean_label(label)
         known = self._index.get(bare)
+        if known is None and len(self.entries) >= MAX_ENTRIES:
+            return self
         return self._with(Entry(bare, label, now) if known is None else evolve(known, label=label))
 
     def merge(self, rows: Iterable[RosterEntry], now: int, *, me: str) -> Self:

@@ -165,11 +165,13 @@ def test_memory_of_removals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Roster("home").remove(ALICE).remove(BOB).remove(CAROL).removed_devices == (BOB, CAROL)
 
 
-def test_gossip_cannot_fill_the_roster_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strangers_cannot_fill_the_roster_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_ENTRIES >= 1000
     monkeypatch.setattr(module, "MAX_ENTRIES", 1)
     roster = Roster("home").merge([RosterEntry(ALICE, "", 7, "member")], 1, me=ME)
     assert roster.merge([RosterEntry(BOB, "", 7, "member")], 1, me=ME) is roster
+    assert roster.meet(BOB, "", 1) is roster
+    assert roster.meet(ALICE, "new", 1).rows()[0]["label"] == "new"
     assert roster.approve(BOB, "", 1).is_authorized(BOB)
 
 
