@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mesh_bundler import messages, parts, signature
 from mesh_bundler.checksum import CHECKSUM_MAX_BYTES, parse_checksum_file
+from mesh_bundler.client import Client
 from mesh_bundler.errors import Exit, Notice, Refused
 from mesh_bundler.fetch import Fetcher
 from mesh_bundler.files import CHUNK, file_refusal
@@ -25,7 +26,7 @@ from mesh_bundler.store import name_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mesh_bundler.fetch import Limits
+    from mesh_bundler.client import Limits
     from mesh_bundler.lockfile import LockEntry
     from mesh_bundler.plan import Plan
     from mesh_bundler.store import Store
@@ -94,15 +95,15 @@ class Obtainer:
     def fetcher(self) -> Fetcher:
         """Made on first use: most runs need no network."""
         if self._fetcher is None:
-            self._fetcher = Fetcher(
+            client = Client(
                 self._plan.feed,
                 token=self._plan.token,
                 limits=self._limits,
-                on_progress=self._plan.request.on_progress,
                 on_notice=self._notice,
                 checkpoint=self._checkpoint,
                 netrc=self._plan.request.netrc,
             )
+            self._fetcher = Fetcher(client, self._plan.request.on_progress)
         return self._fetcher
 
     # --- without network --------------------------------------------------------------------------------------

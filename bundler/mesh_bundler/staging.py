@@ -28,8 +28,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mesh_bundler.client import Limits
     from mesh_bundler.decision import Decision, Facts
-    from mesh_bundler.fetch import Limits
     from mesh_bundler.obtain import Archive, Obtainer
     from mesh_bundler.pin import NoPin
     from mesh_bundler.plan import EnsureRequest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from integration.bundler.fakes import daemon
 from integration.bundler.release_server import tar_gz
 from mesh_bundler import EnsureRequest, Refused, ensure
-from mesh_bundler.fetch import Limits
+from mesh_bundler.client import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from integration.bundler import release_server as trouble
 from integration.bundler.bench import ASSET, QUICK, TAG, Machine
 from integration.bundler.fakes import daemon, install
 from integration.bundler.release_server import ReleaseServer, tar_gz
-from mesh_bundler import Refused, fetch
+from mesh_bundler import Refused, client
 from mesh_bundler.lockfile import Lock, LockEntry
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_whatever_the_mix_the_slot_is_accounted_for(mix: dict[str, Any]) -> None
         ReleaseServer().running() as server,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(fetch.Fetcher, "pause", lambda _self, _seconds: None)
+        patch.setattr(client.Client, "pause", lambda _self, _seconds: None)
         machine = Machine(Path(folder), server)
         _arrange(machine, server, mix)
         for _ in range(2 if mix["again"] else 1):

@@ -12,9 +12,10 @@ from integration.bundler import release_server as trouble
 from integration.bundler.bench import ASSET, QUICK, TAG, Machine, publish
 from integration.bundler.fakes import daemon
 from integration.bundler.release_server import ReleaseServer
-from mesh_bundler import Cancelled, Refused, fetch
+from mesh_bundler import Cancelled, Refused, client
 from mesh_bundler import trouble as refusals
 from mesh_bundler.feed import Feed
+from mesh_bundler.fetch import Fetcher
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch.Fetcher, "pause", lambda _self, _seconds: None)
+    monkeypatch.setattr(client.Client, "pause", lambda _self, _seconds: None)
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -129,13 +130,14 @@ def test_back_off_doubles_with_jitter_and_ends_with_the_budget(server: ReleaseSe
         now[0] += seconds
         waits.append(seconds)
 
-    fetcher = fetch.Fetcher(
+    asking = client.Client(
         Feed(base=server.base),
-        limits=fetch.Limits(attempts=8, total=20),
+        limits=client.Limits(attempts=8, total=20),
         clock=lambda: now[0],
         sleep=sleep,
         rng=lambda: 1.0,
     )
+    fetcher = Fetcher(asking)
     with pytest.raises(Refused) as caught:
         fetcher.small(f"{server.base}/{TAG}/{ASSET}.sha256", 100)
     fetcher.close()

@@ -21,7 +21,7 @@ from integration.bundler import release_server as trouble
 from integration.bundler.bench import ASSET, QUICK, TAG, TRIPLE, Machine, publish
 from integration.bundler.fakes import Program, daemon, install
 from integration.bundler.release_server import tar_gz
-from mesh_bundler import Refused, examine, fetch, filelock, files
+from mesh_bundler import Refused, client, examine, filelock, files
 from mesh_bundler.lockfile import Lock, LockEntry
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ STORAGE = f"{TAG}/{ASSET}"
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back-off is tested with its own clock; here it only costs time."""
-    monkeypatch.setattr(fetch.Fetcher, "pause", lambda _self, _seconds: None)
+    monkeypatch.setattr(client.Client, "pause", lambda _self, _seconds: None)
 
 
 def lock_for(machine: Machine, sha256: str, size: int, *, pin: str = TAG) -> None:
@@ -312,11 +312,11 @@ def test_f14_an_asset_that_is_not_there_yet_is_waited_for(machine: Machine, serv
     assert (refusal.code, refusal.exit_code) == ("asset_not_found", 6)
     assert "--wait-for-asset" in refusal.hint
 
-    def arrives(self: fetch.Fetcher, _seconds: float) -> None:
+    def arrives(self: client.Client, _seconds: float) -> None:
         server.assets[TAG, ASSET], server.assets[TAG, f"{ASSET}.sha256"] = archive, sidecar
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch.Fetcher, "pause", arrives)
+        patch.setattr(client.Client, "pause", arrives)
         assert machine.run(wait_for_asset=60).outcome == "staged"
 
 

@@ -12,7 +12,7 @@ from nacl.signing import SigningKey
 from integration.bundler.bench import ASSET, TAG, publish
 from integration.bundler.fakes import daemon
 from integration.bundler.release_server import tar_gz
-from mesh_bundler import fetch
+from mesh_bundler import client
 
 if TYPE_CHECKING:
     from integration.bundler.bench import Machine
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch.Fetcher, "pause", lambda _self, _seconds: None)
+    monkeypatch.setattr(client.Client, "pause", lambda _self, _seconds: None)
 
 
 class Signer:

@@ -9,7 +9,7 @@ import pytest
 
 from integration.bundler.bench import Machine
 from integration.bundler.fakes import daemon
-from mesh_bundler import fetch
+from mesh_bundler import client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ COMMIT = "93b536280faba49b84eb938245982fe4dce75985"
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch.Fetcher, "pause", lambda _self, _seconds: None)
+    monkeypatch.setattr(client.Client, "pause", lambda _self, _seconds: None)
 
 
 def install_cargo(machine: Machine, monkeypatch: pytest.MonkeyPatch, built: bytes | None) -> Path:

@@ -1,0 +1,45 @@
+"""A folder as a release feed: `file://` addresses (spec 09 §8.3)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mesh_bundler import trouble
+from mesh_bundler.files import file_refusal
+
+
+def path_of(url: str) -> Path:
+    path = unquote(urlsplit(url).path)
+    return Path(path.lstrip("/") if os.name == "nt" else path)
+
+
+def read(url: str, limit: int) -> bytes | None:
+    path = path_of(url)
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise file_refusal(error, path) from error
+    if len(data) > limit:
+        raise trouble.too_large(url, limit)
+    return data
+
+
+def copy(url: str, to: Path, limit: int) -> int:
+    """Copy a file of the feed; its size. Raises FileNotFoundError, and `Refused` for everything else."""
+    source = path_of(url)
+    try:
+        length = source.stat().st_size
+        if length > limit:
+            raise trouble.too_large(url, limit)
+        shutil.copyfile(source, to)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise file_refusal(error, source) from error
+    return length
