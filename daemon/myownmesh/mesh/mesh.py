@@ -307,7 +307,10 @@ class Mesh:
         async with self._lifecycle:
             if network in self._networks:
                 self._unregister(network)
-                self._join(network.config)
+                try:
+                    self._join(network.config)
+                except MeshError as error:
+                    log.error("network %s: %s", network.config_id, error)
                 self._refresh_adverts()
 
     async def _leave(self, network: Network) -> None:
@@ -390,12 +393,17 @@ class Mesh:
         service = self._services.advert()
         for network in self._networks:
             try:
-                network.set_capabilities(merge(service, self._app_adverts.get(network.config_id)))
+                advert = merge(service, self._app_adverts.get(network.config_id))
+                if advert != network.driver.engine.capabilities:  # every change is told to every peer
+                    network.set_capabilities(advert)
             except MeshError as error:
                 log.warning("network %s: advert not refreshed: %s", network.network_id, error)
 
     async def _change_record(self, network: Network, change: Callable[[NetworkConfig], NetworkConfig]) -> None:
         async with self._lifecycle:
+            if network not in self._networks:
+                # Left while we waited for the lock: its record must not come back.
+                raise MeshError("network: network shut down")
             running = network.config
             await self._save("config.json save failed", lambda config: with_changed(config, running, change))
             network.config = change(running)  # last, so that a client which tries again tries to save again
