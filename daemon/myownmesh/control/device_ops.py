@@ -65,7 +65,14 @@ async def config_show(control: Control, _request: requests.ConfigShow) -> bytes:
 
 def services_status(control: Control, _request: requests.ServicesStatus) -> bytes:
     mesh = control.mesh
-    return success({"status": mesh.services_report(), "config": mesh.config.services.to_json()})
+    config = mesh.config.services
+    return success(
+        {
+            "status": mesh.services_report(),
+            "config": config.to_json(),
+            "config_redacted": config.redacted().to_json(),
+        }
+    )
 
 
 async def services_set(control: Control, request: requests.ServicesSet) -> bytes:

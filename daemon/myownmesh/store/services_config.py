@@ -228,11 +228,17 @@ class ServicesConfig(msgspec.Struct, frozen=True, kw_only=True):
         The reference's ``ctl services enable`` sends back what it can decode, so an absent ``public_url`` does not
         mean that somebody removed it (spec 05 §14).
         """
-        url = stored.signaling.unknown.get("public_url")
-        if url is None or "public_url" in self.signaling.unknown:
-            return self
-        signaling = replace(self.signaling, unknown={**self.signaling.unknown, "public_url": url})
-        return replace(self, signaling=signaling)
+        unknown = dict(self.signaling.unknown)
+        if "public_url" not in unknown and (url := stored.signaling.public_url) is not None:
+            unknown["public_url"] = url
+        elif unknown.get("public_url", "") is None:
+            del unknown["public_url"]  # whoever says null wants it unset, and an unset member is left out of the file
+        return replace(self, signaling=replace(self.signaling, unknown=unknown))
+
+    def redacted(self) -> ServicesConfig:
+        """The same without passwords, for whoever shows or logs it (spec 06 §3)."""
+        credentials = tuple(replace(each, password="") for each in self.turn.credentials)
+        return replace(self, turn=replace(self.turn, credentials=credentials))
 
 
 _NODE: dict[str, Decoder[object]] = {"enabled": boolean}

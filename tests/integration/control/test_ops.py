@@ -245,6 +245,17 @@ async def test_services_keep_the_members_that_only_we_know() -> None:
         assert server.mesh.done[0][0] == "services"
 
 
+async def test_services_are_shown_with_and_without_passwords() -> None:
+    async with serving() as server:
+        client = await server.connect()
+        data = (await client.ask({"op": "services_status"}))["data"]
+        assert data["config"]["turn"]["credentials"] == [{"username": "guest", "password": "theguestpassword"}]
+        assert data["config_redacted"]["turn"]["credentials"] == [{"username": "guest", "password": ""}]
+        data["config"]["turn"].pop("credentials")
+        data["config_redacted"]["turn"].pop("credentials")
+        assert data["config"] == data["config_redacted"]
+
+
 # ── frames and events ────────────────────────────────────────────────────────────────────────────────────────
 
 ADVERT = Capabilities(

@@ -256,6 +256,17 @@ def test_a_services_block_without_our_member_keeps_the_stored_one() -> None:
     assert kept.signaling.public_url == "wss://r.example"
     cleared = ServicesConfig.from_json({"signaling": {"public_url": None}}).keeping_own_members(stored)
     assert cleared.signaling.public_url is None
+    assert cleared == ServicesConfig()  # an unset member is left out of the file
+
+
+def test_a_redacted_services_block_has_no_password() -> None:
+    block = {"turn": {"credentials": [{"username": "u", "password": "hunter2", "note": 1}]}, "later": True}
+    services = ServicesConfig.from_json(block)
+    shown = services.redacted().to_json()
+    assert "hunter2" not in json.dumps(shown)
+    wanted = services.to_json()
+    wanted["turn"]["credentials"][0]["password"] = ""  # type: ignore[index]
+    assert shown == wanted
 
 
 def test_secrets_do_not_show_in_a_representation() -> None:
