@@ -185,9 +185,7 @@ class StockLink:
             text = re.sub(r"^a=setup:.*?\r$", f"a=setup:{setup}\r", text, flags=re.M)
         text = re.sub(r"^a=(candidate:.*|end-of-candidates)\r\n", "", text, flags=re.M)
         if candidates:  # each twice, in the first section
-            lines = "".join(
-                f"a={each}\r\na={each.replace(' 1 udp ', ' 2 udp ')}\r\n" for each in self.candidates
-            )
+            lines = "".join(f"a={each}\r\na={each.replace(' 1 udp ', ' 2 udp ')}\r\n" for each in self.candidates)
             head, first, rest = re.split(r"(?=^m=)", text + "m=", maxsplit=2, flags=re.M)
             text = head + first + lines + "a=end-of-candidates\r\n" + rest.removesuffix("m=")
         return text
@@ -448,6 +446,7 @@ class ReferencePeer:
     async def dial(self, edit: Callable[[str], str] = str) -> None:
         """Open a fresh transport and offer; `edit` may change the text."""
         link = self._new_link(offerer=True)
+        self._last_offer = time.monotonic()
         await link.start_offer()
         link.offer_open = True
         self.send_description("offer", edit(link.paint(FIRST_OFFER)))
@@ -476,7 +475,9 @@ class ReferencePeer:
     def _new_link(self, *, offerer: bool) -> StockLink:
         self.drop()
         self._reset_handshake()
-        link = StockLink(offerer, lambda: self._open(link), lambda data: self._message(link, data), lambda: self._closed(link))
+        link = StockLink(
+            offerer, lambda: self._open(link), lambda data: self._message(link, data), lambda: self._closed(link)
+        )
         self.link = link
         self.links.append(link)
         return link
@@ -561,9 +562,8 @@ class ReferencePeer:
     def check_proof(self, signature: str) -> None:
         """The daemon's proof, over our nonce and the certificate that its description names."""
         assert self.link is not None
-        text = (
-            f"myownmesh-mesh-auth-v1:{self.nonce}|{self.only}|{self.device_id}|{first_fingerprint(self.link.remote_sdp)}"
-        )
+        binding = first_fingerprint(self.link.remote_sdp)
+        text = f"myownmesh-mesh-auth-v1:{self.nonce}|{self.only}|{self.device_id}|{binding}"
         nacl.signing.VerifyKey(unbase32(self.only)).verify(text.encode(), unbase32(signature))
         self.authenticated = True
 
@@ -620,9 +620,7 @@ class ReferencePeer:
     def send_summary(self) -> None:
         newest = max((at for _, at in self.roster.values()), default=0)
         self.send("roster_summary", root=self.root, count=len(self.roster), last_edit_ts=newest)
-        self.send(
-            "network_state", network_kind="open", transitions_count=0, member_log_count=0, roster_root=self.root
-        )
+        self.send("network_state", network_kind="open", transitions_count=0, member_log_count=0, roster_root=self.root)
 
     def _activate(self) -> None:
         if self.active or not (self.authenticated and self.approve_sent and self.approve_seen):

@@ -63,7 +63,7 @@ class Connection:
             self.outbox.send_nowait(ws_frame(json.dumps(frame, ensure_ascii=False).encode()))
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class ReferenceRelay:
     """Peers of the test attach to it without a socket."""
 
@@ -143,7 +143,10 @@ class ReferenceRelay:
 
     async def _read(self, connection: Connection, socket: BareSocket) -> None:
         while True:
-            opcode, payload = await socket.read_frame()
+            try:
+                opcode, payload = await socket.read_frame()
+            except (EOFError, trio.BrokenResourceError):
+                return
             if opcode == 8:
                 return
             if opcode == 9:

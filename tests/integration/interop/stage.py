@@ -18,11 +18,13 @@ from attrs import define, field
 from myownmesh.transport import run_guest
 from support.daemons import MYOWNMESH, Control, Daemon, network_record
 from support.reference_peer import ReferencePeer, seed_for
-from support.reference_relay import ReferenceRelay, reference_relay
+from support.reference_relay import reference_relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
+
+    from support.reference_relay import ReferenceRelay
 
 TEST_S = 60.0
 Side = Literal["lower", "higher"]

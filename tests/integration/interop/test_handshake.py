@@ -10,16 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from integration.interop.stage import SIDES, Side, meeting, on_the_loop
+from integration.interop.stage import SIDES, meeting, on_the_loop
 from support.reference_peer import ALPHABET, base32, membership_root, unbase32
 from support.vectors import load
 
 if TYPE_CHECKING:
-    from integration.interop.stage import Stage
+    from integration.interop.stage import Side, Stage
     from support.daemons import Daemon
     from support.reference_peer import ReferencePeer
 
-OUR_FEATURES = ["ring_topology", "generic_rpc", "typed_channels", "capabilities_update", "network_state_v1", "reliable_channels_v1"]
+OUR_FEATURES = [
+    "ring_topology",
+    "generic_rpc",
+    "typed_channels",
+    "capabilities_update",
+    "network_state_v1",
+    "reliable_channels_v1",
+]
 NOT_YET_S = 0.25
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.interop.stage import SIDES, Side, meeting, on_the_loop
+from integration.interop.stage import SIDES, meeting, on_the_loop
 
 if TYPE_CHECKING:
+    from integration.interop.stage import Side
     from support.daemons import Daemon
 
 

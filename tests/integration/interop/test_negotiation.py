@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from integration.interop.expect import check_answer, check_candidate, check_offer, origin
-from integration.interop.stage import SIDES, Side, meeting, on_the_loop
+from integration.interop.stage import SIDES, meeting, on_the_loop
 from support.reference_peer import (
     FIRST_OFFER,
     LANE_OFFER,
@@ -22,7 +22,7 @@ from support.reference_peer import (
 )
 
 if TYPE_CHECKING:
-    from integration.interop.stage import Stage
+    from integration.interop.stage import Side, Stage
     from support.daemons import Daemon
     from support.reference_peer import ReferencePeer
 
@@ -209,7 +209,7 @@ async def test_an_offer_of_a_new_certificate_right_after_the_meeting_is_answered
         if old == "closes late":
             await trio.sleep(0.1)
             await peer.run(before.close())
-        await peer.until(lambda: ("answer" in [k for k, _ in peer.descriptions[known:]]), "an answer", 6)
+        await peer.until(lambda: "answer" in [k for k, _ in peer.descriptions[known:]], "an answer", 6)
         await linked(stage)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from integration.interop.stage import SIDES, Side, meeting, on_the_loop
+from integration.interop.stage import SIDES, meeting, on_the_loop
 from support.daemons import daemon, network_record
 from support.reference_peer import FIRST_OFFER, ReferencePeer, base32, compact, room_of, seed_for
 from support.reference_relay import reference_relay
@@ -19,7 +19,7 @@ from support.reference_relay import reference_relay
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration.interop.stage import Stage
+    from integration.interop.stage import Side, Stage
     from support.daemons import Daemon
 
 OFFER_ID = re.compile(r"[a-z2-7]{13}")
@@ -95,9 +95,7 @@ async def test_subscriptions_come_first_and_cover_the_table(ours: Daemon) -> Non
 
 @pytest.mark.parametrize("caps", [["ptag"], [], None])
 @on_the_loop
-async def test_the_catch_all_stays_while_a_peer_may_write_no_p_tags(
-    ours: Daemon, caps: list[str] | None
-) -> None:
+async def test_the_catch_all_stays_while_a_peer_may_write_no_p_tags(ours: Daemon, caps: list[str] | None) -> None:
     """Spec 03 §7.1; a peer of 0.1.4 to 0.2.33 announces no caps and writes no `p` tags."""
     async with meeting(ours, "lower", join=False) as stage:
         peer, room = stage.peer, room_of(stage.network)
@@ -194,7 +192,7 @@ async def test_the_announce_is_repeated_after_thirty_seconds(ours: Daemon) -> No
 @pytest.mark.parametrize("side", SIDES)
 @on_the_loop
 async def test_sigterm_leaves_at_once_says_nothing_more_and_exits_clean(tmp_path: Path, side: Side) -> None:
-    """Spec 04 §1.2, 03 §13: leave within milliseconds, ABORT at about 250 ms, exit status 0; the peer redials in vain."""
+    """Spec 04 §1.2, 03 §13: leave within milliseconds, ABORT at about 250 ms, exit status 0; redials are in vain."""
     async with daemon(tmp_path / "home") as leaver, meeting(leaver, side) as stage:
         peer = stage.peer
         await stage.both_active()

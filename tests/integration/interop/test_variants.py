@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.interop.expect import check_answer
-from integration.interop.stage import SIDES, Side, meeting, on_the_loop
+from integration.interop.stage import SIDES, meeting, on_the_loop
 from support.reference_peer import FIRST_OFFER, LANE_OFFER_OF_DATA_ONLY, split_at_application
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from integration.interop.stage import Side
     from support.daemons import Daemon
 
 
@@ -41,12 +42,12 @@ def fingerprint_in_sections(sdp: str) -> str:
 
 
 HONEST: dict[str, Callable[[str], str]] = {
-    "lower-case hex": lambda sdp: re.sub(
-        r"(?<=fingerprint:sha-256 )[0-9A-F:]+", lambda found: found[0].lower(), sdp
-    ),
+    "lower-case hex": lambda sdp: re.sub(r"(?<=fingerprint:sha-256 )[0-9A-F:]+", lambda found: found[0].lower(), sdp),
     "LF line ends": lambda sdp: sdp.replace("\r\n", "\n"),
     "no BUNDLE line": lambda sdp: re.sub(r"a=group:BUNDLE.*\r\n", "", sdp),
-    "ice-options and extra attributes": lambda sdp: sdp.replace("a=setup:", "a=ice-options:trickle\r\na=x-y:z\r\na=setup:"),
+    "ice-options and extra attributes": lambda sdp: sdp.replace(
+        "a=setup:", "a=ice-options:trickle\r\na=x-y:z\r\na=setup:"
+    ),
     "max-message-size": lambda sdp: sdp + "a=max-message-size:1000\r\n",
     "end of candidates": lambda sdp: sdp + "a=end-of-candidates\r\n",
     "more hashes behind": lambda sdp: re.sub(
