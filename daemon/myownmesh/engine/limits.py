@@ -43,6 +43,10 @@ MAX_INTENTS: Final = 256
 MAX_WAITERS: Final = 1024
 """Callers that wait for a connect, over all peers."""
 
+REFLECTIONS_PER_S: Final = 1 / 60
+REFLECTIONS_BURST: Final = 5.0
+"""Per peer without a healthy link: reflections of announces that are no newcomer's (spec 03 §23-G)."""
+
 MAX_EARLY_FRAMES: Final = 8
 """Frames that may come before the channel's own open event; a handshake has three."""
 
@@ -69,12 +73,16 @@ class TokenBucket(msgspec.Struct):
 
     def take(self, mono: float) -> bool:
         """Take one token; False when there is none."""
-        self.tokens = min(self.burst, self.tokens + self.rate * max(0.0, mono - self.updated))
-        self.updated = mono
-        if self.tokens < 1.0:
+        if not self.has_one(mono):
             return False
         self.tokens -= 1.0
         return True
+
+    def has_one(self, mono: float) -> bool:
+        """Is there a token to take?"""
+        self.tokens = min(self.burst, self.tokens + self.rate * max(0.0, mono - self.updated))
+        self.updated = mono
+        return self.tokens >= 1.0
 
 
 def is_power_of_two(count: int) -> bool:

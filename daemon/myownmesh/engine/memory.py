@@ -11,6 +11,8 @@ from myownmesh.engine.limits import (
     MAX_KEPT_CANDIDATES,
     MAX_REMEMBERED_PEERS,
     NEW_LINKS_PER_S,
+    REFLECTIONS_BURST,
+    REFLECTIONS_PER_S,
     TokenBucket,
 )
 from myownmesh.engine.timing import EARLY_CANDIDATE_AGE_S, FAILED_DIAL_FIRST_S, FAILED_DIAL_MAX_S
@@ -26,8 +28,7 @@ class PeerMemory(msgspec.Struct, eq=False):
     """Remote candidates with their time of arrival, oldest first."""
     new_links: TokenBucket | None = None
     dialled_anyway_at: float | None = None
-    reflected_at: float | None = None
-    """When an announce of it was last answered with ours."""
+    reflections: TokenBucket | None = None
     dial_not_before: float = 0.0
     """Monotonic second before which we do not dial, because the last links failed before authentication."""
     next_dial_delay: float = FAILED_DIAL_FIRST_S
@@ -50,6 +51,12 @@ class PeerMemory(msgspec.Struct, eq=False):
         if self.new_links is None:
             self.new_links = TokenBucket.full(NEW_LINKS_PER_S, NEW_LINKS_PER_S, mono)
         return self.new_links.take(mono)
+
+    def reflections_at(self, mono: float) -> TokenBucket:
+        """The bucket for answers to announces of a process that has been answered before."""
+        if self.reflections is None:
+            self.reflections = TokenBucket.full(REFLECTIONS_PER_S, REFLECTIONS_BURST, mono)
+        return self.reflections
 
     def failed_before_proof(self, mono: float) -> None:
         """Delay the next dial: 5 s, doubled at each further failure, 300 s at most."""

@@ -13,7 +13,6 @@ from myownmesh.engine.timing import (
     LEAVE_CLOSE_WINDOW_S,
     LEAVE_PING_AFTER_S,
     PROBE_WAIT_S,
-    REFLECTION_GAP_S,
     STATE_WATCH_S,
 )
 from myownmesh.protocol.views import PeerStatus
@@ -34,8 +33,7 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
         now, "debug", "signaling", f"{short_id(device_id)} announced", {"peer": device_id, "role": own_role.value}
     )
     peer = core.peers.get(device_id)
-    if _needs_reflection(core, device_id, now, again=again) and core.announce(now):
-        core.memories.of(device_id).reflected_at = now.mono
+    _reflect(core, device_id, now, again=again)
     if peer is not None and peer.has_transport:
         if own_role is Role.OFFERER and peer.status is PeerStatus.SIGHTED:
             negotiation.reoffer(core, peer, now)
@@ -46,19 +44,21 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     _decide(core, device_id, now)
 
 
-def _needs_reflection(core: Core, device_id: str, now: Instant, *, again: bool) -> bool:
+def _reflect(core: Core, device_id: str, now: Instant, *, again: bool) -> None:
     """Newcomers, and whoever has no healthy link with us, hear that we are here (spec 03 §10.2, 23-G).
 
-    A link that waits for a person carries no frames, so it is its path that tells. Whoever has announced before is
-    answered every 5 s at most: with half a second of latency two devices would go on answering each other for ever.
+    A link that waits for a person carries no frames, so it is its path that tells. Repeats are answered at a bounded
+    rate: with half a second of latency two devices would otherwise go on answering each other for ever.
     """
     peer = core.peers.get(device_id)
     if peer is not None and keepalive.is_healthy(peer, now.mono):
-        return False
-    if again and peer is not None and keepalive.is_waiting_on_a_path(peer):
-        return False
-    reflected_at = core.memories.of(device_id).reflected_at
-    return not again or reflected_at is None or now.mono - reflected_at >= REFLECTION_GAP_S
+        return
+    if not again:
+        core.announce(now)
+    elif peer is None or not keepalive.is_waiting_on_a_path(peer):
+        answers = core.memories.of(device_id).reflections_at(now.mono)
+        if answers.has_one(now.mono) and core.announce(now):
+            answers.take(now.mono)
 
 
 def dial_now(core: Core, device_id: str, now: Instant) -> None:

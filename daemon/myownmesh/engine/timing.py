@@ -60,9 +60,6 @@ PATH_FAILED_GRACE_S: Final = 30.0
 REACTIVE_ANNOUNCE_GAP_S: Final = 1.0
 """[REACTIVE_ANNOUNCE_GAP] Per network, between announces that answer something; what meets it is dropped."""
 
-REFLECTION_GAP_S: Final = 5.0
-"""Per peer without a healthy link: between reflections of announces that are no newcomer's (spec 03 §23-G)."""
-
 REOFFER_GAP_S: Final = 2.0
 """[REOFFER_GAP] Per peer, between offers of one transport."""
 
