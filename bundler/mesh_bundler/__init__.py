@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from mesh_bundler.errors import Exit, Notice, Refused
     from mesh_bundler.plan import EnsureRequest
     from mesh_bundler.progress import Progress
-    from mesh_bundler.staging import Cancelled, EnsureResult, ensure, examine
+    from mesh_bundler.result import EnsureResult
+    from mesh_bundler.staging import Cancelled, ensure, examine
 
 _HOMES = {
     "Cancelled": "staging",
     "EnsureRequest": "plan",
-    "EnsureResult": "staging",
+    "EnsureResult": "result",
     "Exit": "errors",
     "Notice": "errors",
     "Progress": "progress",

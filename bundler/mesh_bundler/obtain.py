@@ -6,7 +6,6 @@ came from somewhere trusted and agreed with the bytes on disk.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,9 @@ from mesh_bundler.checksum import CHECKSUM_MAX_BYTES, parse_checksum_file
 from mesh_bundler.client import Client
 from mesh_bundler.errors import Exit, Notice, Refused
 from mesh_bundler.fetch import Fetcher
-from mesh_bundler.files import CHUNK, file_refusal
-from mesh_bundler.plan import REVOKED_KEYS
 from mesh_bundler.policy import rank
-from mesh_bundler.semver import SemVer
 from mesh_bundler.store import name_key
+from mesh_bundler.trust import Expected, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from mesh_bundler.plan import Plan
     from mesh_bundler.store import Store
 
-_LAST_UNBOUND = (0, 3, 8)  # last reference release whose signatures do not name their version
 _POLL_ASSET = 20.0  # seconds between looks for an asset that is still being built
 _NEXT_BASE = frozenset({"network", "tls", "asset_not_found", "release_not_found", "rate_limited"})
 
@@ -50,12 +46,6 @@ class Archive:
     resumed: bool
     from_cache: bool
     checksum_from: str = "sidecar"
-
-
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    sha256: str
-    source: str  # "lock" | "sidecar" | "api_digest"
 
 
 class Obtainer:
@@ -83,7 +73,7 @@ class Obtainer:
         self._limits = limits
         self._fetcher = fetcher
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._keys = _parsed_keys(plan)
+        self._trust = Trust(plan, self._asset)
 
     def close(self) -> None:
         if self._fetcher is not None:
@@ -145,10 +135,10 @@ class Obtainer:
         minisig = _read_optional(path.with_name(path.name + ".minisig"), signature.SIGNATURE_MAX_BYTES)
         sidecar = _read_optional(path.with_name(path.name + ".sha256"), CHECKSUM_MAX_BYTES)
         if self._entry is not None:
-            expected: _Expected | None = _Expected(self._entry.sha256, "lock")
+            expected: Expected | None = Expected(self._entry.sha256, "lock")
         else:
-            expected = None if sidecar is None else _Expected(parse_checksum_file(sidecar, self._asset), "sidecar")
-        return self._judge(path, tag, path.as_uri(), expected, minisig, resumed=False, from_cache=True)
+            expected = None if sidecar is None else Expected(parse_checksum_file(sidecar, self._asset), "sidecar")
+        return self._judged(path, tag, path.as_uri(), expected, minisig, resumed=False, from_cache=True)
 
     # --- network ----------------------------------------------------------------------------------------------
 
@@ -205,14 +195,14 @@ class Obtainer:
                 fields={"host": _host(base), "asset": self._asset, "size": size, "url": urls.archive},
             )
         )
-        minisig = self._signature(tag, base) if self._keys else None
+        minisig = self._signature(tag, base) if self._trust.keys else None
         expected, url, accept = self._expected(tag, base, urls.archive, signed=minisig is not None)
         for fresh in (False, True):
             done = self.fetcher.download(
                 url, self._part(tag, expected), asset=self._asset, size=size, fresh=fresh, accept=accept
             )
             try:
-                archive = self._judge(
+                archive = self._judged(
                     done.path, tag, urls.archive, expected, minisig, resumed=done.resumed, from_cache=False
                 )
             except Refused as refusal:
@@ -229,20 +219,20 @@ class Obtainer:
 
     def _expected(
         self, tag: str, base: str, archive_url: str, *, signed: bool
-    ) -> tuple[_Expected | None, str, str | None]:
+    ) -> tuple[Expected | None, str, str | None]:
         """(digest to hold the bytes to, where to download, Accept header)."""
         if self._entry is not None:
-            return _Expected(self._entry.sha256, "lock"), archive_url, None
+            return Expected(self._entry.sha256, "lock"), archive_url, None
         canonical = self._plan.feed.urls(tag, self._asset)
         trusted = base == self._plan.feed.canonical or self._plan.request.trust_mirror_checksums
         checksum_url = self._plan.feed.urls(tag, self._asset, base).checksum if trusted else canonical.checksum
         sidecar = self.fetcher.small(checksum_url, CHECKSUM_MAX_BYTES)
         if sidecar is not None:
-            return _Expected(parse_checksum_file(sidecar, self._asset), "sidecar"), archive_url, None
+            return Expected(parse_checksum_file(sidecar, self._asset), "sidecar"), archive_url, None
         described = self.fetcher.release_asset(tag, self._asset)
         if described is not None and described.sha256 is not None:
             return (
-                _Expected(described.sha256, "api_digest"),
+                Expected(described.sha256, "api_digest"),
                 archive_url if self.fetcher.exists(archive_url) else described.url,
                 None if self.fetcher.exists(archive_url) else "application/octet-stream",
             )
@@ -302,91 +292,32 @@ class Obtainer:
             base=base,
         )
 
-    # --- verification -----------------------------------------------------------------------------------------
-
-    def _judge(
+    def _judged(
         self,
         path: Path,
         tag: str,
         url: str,
-        expected: _Expected | None,
+        expected: Expected | None,
         minisig: bytes | None,
         *,
         resumed: bool,
         from_cache: bool,
     ) -> Archive:
-        """The archive, or `Refused`. Hashes the whole file once, whatever parts it came in."""
-        digests, size = _digests(path, with_blake=minisig is not None)
-        if expected is not None and digests.sha256 != expected.sha256:
-            raise Refused(
-                "checksum_mismatch",
-                Exit.INTEGRITY,
-                f"{self._asset} has SHA-256 {digests.sha256}, but {expected.sha256} was expected (from the "
-                f"{'lock file' if expected.source == 'lock' else 'release'}).",
-                hint="Nothing was staged. A proxy, a damaged disk or a replaced release: check, then run again.",
-                asset=self._asset,
-                actual=digests.sha256,
-                expected=expected.sha256,
-            )
-        verdict = self._signature_verdict(tag, digests, minisig)
-        locked = expected is not None and expected.source == "lock"
-        level = "lock" if locked else "signature" if verdict is not None else "checksum" if expected else "none"
-        self._require(level, tag, signed=verdict is not None)
-        if verdict is None and level == "checksum":
+        """The archive at `path`, when it may be trusted."""
+        judged = self._trust.judge(path, tag, expected, minisig)
+        if judged.level == "checksum":
             self._notice(messages.unsigned_release(self._asset))
         return Archive(
             path,
             self._asset,
-            digests.sha256,
-            size,
+            judged.sha256,
+            judged.size,
             url,
-            level,
-            None if verdict is None else verdict.key_id,
+            judged.level,
+            judged.key_id,
             resumed=resumed,
             from_cache=from_cache,
             checksum_from="computed" if expected is None else expected.source,
-        )
-
-    def _signature_verdict(
-        self, tag: str, digests: signature.SignedDigests, minisig: bytes | None
-    ) -> signature.SignatureVerdict | None:
-        if not self._keys or minisig is None:
-            return None
-        verdict = signature.verify(minisig, digests, self._keys, asset=self._asset, tag=tag)
-        if not verdict.valid:
-            raise signature.refusal(verdict, self._asset, tag)
-        if verdict.verdict == "ok_unbound" and not self._unbound_allowed(tag):
-            raise Refused(
-                "signature_unbound",
-                Exit.INTEGRITY,
-                f"The signature of {self._asset} does not say that it is for {tag}.",
-                hint="Nothing was staged. Pass --allow-unbound-signature if this publisher never binds versions.",
-                asset=self._asset,
-                tag=tag,
-            )
-        return verdict
-
-    def _unbound_allowed(self, tag: str) -> bool:
-        asked = self._plan.request.allow_unbound_signature
-        if asked is not None:
-            return asked
-        version = SemVer.parse(tag.removeprefix("v"))
-        return version is not None and version.core <= _LAST_UNBOUND
-
-    def _require(self, level: str, tag: str, *, signed: bool) -> None:
-        floor = self._plan.policy.floor
-        if rank(level) >= rank(floor) and level != "none":
-            return
-        missing = "signature" if floor == "signature" and not signed else floor
-        raise Refused(
-            f"{missing}_missing",
-            Exit.INTEGRITY,
-            f"{self._asset} at {tag} is verified by {level} only, and {floor} is required.",
-            hint="Nothing was staged. Lock the release with mesh-bundler lock, or lower --require-verification.",
-            asset=self._asset,
-            tag=tag,
-            level=level,
-            floor=floor,
         )
 
     # --- places -----------------------------------------------------------------------------------------------
@@ -395,7 +326,7 @@ class Obtainer:
         """Name of this asset in the store."""
         return name_key(self._plan.feed.canonical, tag, self._asset)
 
-    def _part(self, tag: str, expected: _Expected | None) -> Path:
+    def _part(self, tag: str, expected: Expected | None) -> Path:
         key = expected.sha256 if expected is not None and expected.source == "lock" else self.key(tag)
         if self._store is not None:
             return self._store.part_path(key)
@@ -434,37 +365,6 @@ class Obtainer:
             from_cache=False,
             checksum_from=archive.checksum_from,
         )
-
-
-def _parsed_keys(plan: Plan) -> tuple[signature.PublicKey, ...]:
-    keys = []
-    for text in plan.trusted_keys():
-        try:
-            keys.append(signature.PublicKey.parse(text))
-        except ValueError as error:
-            raise Refused(
-                "bad_trusted_key",
-                Exit.USAGE,
-                f"A trusted key cannot be read: {error}.",
-                hint="Keys are the base64 line of a minisign public key file.",
-            ) from None
-    narrowed = set() if plan.lock is None else set(plan.lock.trusted_keys)
-    return tuple(key for key in keys if key.key_id not in REVOKED_KEYS and (not narrowed or key.key_id in narrowed))
-
-
-def _digests(path: Path, *, with_blake: bool) -> tuple[signature.SignedDigests, int]:
-    sha256, blake = hashlib.sha256(), hashlib.blake2b()
-    size = 0
-    try:
-        with path.open("rb") as file:
-            while data := file.read(CHUNK):
-                sha256.update(data)
-                if with_blake:
-                    blake.update(data)
-                size += len(data)
-    except OSError as error:
-        raise file_refusal(error, path) from error
-    return signature.SignedDigests(blake.digest(), sha256.hexdigest()), size
 
 
 def _read_optional(path: Path, limit: int) -> bytes | None:

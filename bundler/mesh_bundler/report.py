@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mesh_bundler.errors import Notice, Refused
     from mesh_bundler.plan import EnsureRequest
-    from mesh_bundler.staging import EnsureResult
+    from mesh_bundler.result import EnsureResult
 
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m"}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from mesh_bundler import decision, filelock, files, header, verify
 from mesh_bundler import record as records
@@ -20,18 +20,16 @@ from mesh_bundler.gather import Gatherer
 from mesh_bundler.pin import Pin
 from mesh_bundler.plan import make_plan
 from mesh_bundler.record import Record, SlotFacts
+from mesh_bundler.result import EnsureResult
 from mesh_bundler.store import Store, cache_root
 from mesh_bundler.version import __version__
 from mesh_bundler.version_text import Reported, Unreadable, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mesh_bundler.client import Limits
     from mesh_bundler.decision import Decision, Facts
     from mesh_bundler.obtain import Archive, Obtainer
-    from mesh_bundler.pin import NoPin
     from mesh_bundler.plan import EnsureRequest
     from mesh_bundler.slot import Incoming
 
@@ -40,48 +38,6 @@ _MAX_ROUNDS = 12  # every round removes a step; more would be a bug, not bad luc
 
 class Cancelled(Exception):
     """The caller's `cancelled` answered True. Temp files are gone, locks are free."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnsureResult:
-    """What is in the slot now and how it got there."""
-
-    outcome: str  # "staged" | "current" | "skipped" | "stub" | "would_stage"
-    slot: Path
-    triple: str
-    platform: str
-    pin: Pin | NoPin
-    source: str | None = None
-    version: str | None = None
-    size: int | None = None
-    sha256: str | None = None
-    verified: str | None = None
-    key_id: str | None = None
-    asset: dict[str, object] | None = None
-    warnings: tuple[Notice, ...] = ()
-    duration_ms: int = 0
-    reasons: tuple[decision.Reason, ...] = field(default=())
-
-    def to_json(self) -> dict[str, object]:
-        """The object of spec 09 §9."""
-        return {
-            "format": 1,
-            "outcome": self.outcome,
-            "slot": str(self.slot),
-            "triple": self.triple,
-            "platform": self.platform,
-            "pin": self.pin.to_json(),
-            "source": self.source,
-            "version": self.version,
-            "size": self.size,
-            "sha256": self.sha256,
-            "verified": self.verified,
-            "key_id": self.key_id,
-            "asset": self.asset,
-            "warnings": [notice.to_json() for notice in self.warnings],
-            "duration_ms": self.duration_ms,
-            "error": None,
-        }
 
 
 def ensure(request: EnsureRequest, *, limits: Limits | None = None) -> EnsureResult:
