@@ -87,7 +87,7 @@ class Node:
                     self._socket_path,
                     version=VERSION,
                     instance=self._instance,
-                    home=self._home.root,
+                    home=self._home.root.absolute(),  # a client may stand elsewhere
                     policy=PeerPolicy(
                         any_local_user=self._config.compat_switch("any_local_user"),
                         group=self._config.daemon.socket_group,
@@ -112,7 +112,7 @@ class Node:
                 nursery.cancel_scope.cancel()
 
     def _ready(self, nursery: trio.Nursery) -> None:
-        self._supervision.ready(version=VERSION, socket_path=str(self._socket_path), instance=self._instance)
+        self._supervision.ready(version=VERSION, socket_path=str(self._socket_path.absolute()), instance=self._instance)
         # What exists now stays for the daemon's life; the collector need not walk through it again.
         gc.freeze()
         gc.enable()

@@ -66,6 +66,14 @@ def test_a_start_says_ready_when_status_answers_and_sigterm_ends_it(home: Path) 
         assert not daemon.socket_path.exists()
 
 
+def test_a_relative_home_is_told_as_a_place_that_others_can_find(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.mkdir(exist_ok=True)
+    monkeypatch.chdir(home.parent)
+    with DaemonProcess(home, environ={"MYOWNMESH_HOME": home.name}) as daemon:
+        assert daemon.ready()["socket"] == str(home / "daemon.sock")
+        assert daemon.ask("status")["data"]["home"] == str(home)
+
+
 def test_configured_networks_are_listed_as_soon_as_somebody_can_connect(home: Path) -> None:
     networks = [{"id": f"n{n}", "network_id": f"net-{n}", **LOCAL} for n in range(5)]
     networks.append({"id": "n0", "network_id": "other", **LOCAL})  # the id is taken: skipped
