@@ -16,6 +16,9 @@ from myownmesh.cli.output import emit, write_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_U64 = 2**64 - 1
+"""Largest number of milliseconds that a request can carry."""
+
 Network = Annotated[str, typer.Argument(metavar="NETWORK", help="Record id or network id.")]
 Peer = Annotated[str, typer.Argument(metavar="PEER", help="Device id, with or without its suffix.")]
 Payload = Annotated[str, typer.Argument(metavar="JSON", help="JSON text, @FILE, or - for standard input.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from myownmesh.cli import tables
-from myownmesh.cli.ctl_base import Network, Peer, object_argument, run
+from myownmesh.cli.ctl_base import MAX_U64, Network, Peer, object_argument, run
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.groups import group
 
@@ -104,7 +104,7 @@ def connect(
     network: Network,
     peer: Peer,
     pin: Annotated[bool, typer.Option("--pin", help="Redial whenever the peer is seen.")] = False,
-    wait_ms: Annotated[int, typer.Option(min=0, help="Wait up to so many milliseconds for the link.")] = 0,
+    wait_ms: Annotated[int, typer.Option(min=0, max=MAX_U64, help="Wait up to so many milliseconds for the link.")] = 0,
 ) -> None:
     """Dial a peer."""
     run(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from myownmesh.cli import tables
-from myownmesh.cli.ctl_base import ClientId, Network, Payload, Peer, ask, json_argument, run
+from myownmesh.cli.ctl_base import MAX_U64, ClientId, Network, Payload, Peer, ask, json_argument, run
 from myownmesh.cli.ctl_stream import event_connection, frames
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.groups import group
@@ -27,7 +27,7 @@ def call(
     method: Method,
     payload: Payload = "null",
     timeout_ms: Annotated[
-        int | None, typer.Option(min=1, help="Let the daemon give up after so many milliseconds.")
+        int | None, typer.Option(min=1, max=MAX_U64, help="Let the daemon give up after so many milliseconds.")
     ] = None,
 ) -> None:
     """Call a method and print its answer."""

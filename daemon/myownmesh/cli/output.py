@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
+
+from myownmesh.cli.errors import CliError
+from myownmesh.store.errors import os_error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +27,13 @@ def write_line(text: str) -> None:
     """Print a text as UTF-8 whatever the locale says, so that JSON stays JSON, and hand it over at once."""
     if sys.stdout is None:  # closed by the caller
         return
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What could not be written stays in the buffer; at exit the interpreter would fail at it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CliError(f"write output: {os_error_text(error)}") from error

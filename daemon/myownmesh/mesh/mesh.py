@@ -161,6 +161,7 @@ class Mesh:
             except MeshError:
                 return await self._forget_unjoined(alias, purge=purge)
             await self._leave(network)
+            self._app_adverts.pop(network.config_id, None)
             record = network.config
             await self._save("network left but config.json save failed", lambda config: without(config, record))
             if purge:

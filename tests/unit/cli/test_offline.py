@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -218,6 +220,15 @@ def test_help_has_a_short_option_everywhere(command: list[str], capfd: pytest.Ca
     assert capfd.readouterr().out.startswith("Usage: myownmesh ")
 
 
+def test_output_that_cannot_be_written_is_one_line(home: Path) -> None:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        ended = subprocess.run(
+            [sys.executable, "-m", "myownmesh.cli", "config", "show"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == b"error: write output: No space left on device (os error 28)\n"
+
+
 def test_an_argument_that_is_no_text_is_a_usage_error(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["identity", "set-label", "\udcff"]) == 2
     assert capfd.readouterr().err == "error: an argument is not valid UTF-8\n"
@@ -231,9 +242,20 @@ def test_help_explains_a_command_further_down(capfd: pytest.CaptureFixture[str])
     assert "No such command 'nothing'" in capfd.readouterr().err
 
 
+TOO_LONG = ["ctl", "networks", "connect", "home", "x", "--wait-ms", str(1 << 64)]
+
+
 @pytest.mark.parametrize(
     "argv",
-    [["--bogus"], ["ctl", "nope"], ["ctl", "peers"], ["serve", "x"], ["--json"], ["ctl", "--timeout", "0", "status"]],
+    [
+        ["--bogus"],
+        ["ctl", "nope"],
+        ["ctl", "peers"],
+        ["serve", "x"],
+        ["--json"],
+        ["ctl", "--timeout", "0", "status"],
+        TOO_LONG,
+    ],
 )
 def test_a_bad_command_line_is_exit_2(argv: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
