@@ -27,5 +27,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[str, ...] = FEATURES
     """`hello.features`: what we understand when a peer sends it."""
     app_version: str | None = APP_VERSION
+    stun_urls: int = 0
+    turn_urls: int = 0
+    """How many ICE servers the transports will use; only told in a diagnostic."""
     immediate_leave: bool = False
     """Compatibility switch of spec 10 §3: a leave closes a live link at once."""

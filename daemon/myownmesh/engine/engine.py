@@ -94,7 +94,10 @@ class Engine:
     def start(self, now: Instant) -> None:
         """Begin: from here on peers may be dialled."""
         core = self._core
-        core.diag(now, "info", "engine", "driver starting", {"auto_approve": core.config.auto_approve})
+        core.diag(now, "info", "engine", "driver starting")
+        config = core.config
+        servers = {"stun_count": config.stun_urls, "turn_count": config.turn_urls}
+        core.diag(now, "info", "engine", "options", {**servers, "auto_approve": config.auto_approve})
         core.last_beat = now
         core.timers.set(Timer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
 

@@ -387,6 +387,8 @@ class Mesh:
             auto_approve=record.auto_approve,
             topology=record.topology,
             pinned_peers=frozenset(record.pinned_peers),
+            stun_urls=sum(len(server.urls) for server in record.stun_servers),
+            turn_urls=sum(len(server.urls) for server in record.turn_servers),
             immediate_leave=switches.get("immediate_leave", False),
         )
 

@@ -151,6 +151,13 @@ def test_the_view_of_a_peer() -> None:
     assert len(info.device_suffix) == 5
 
 
+def test_the_start_is_told_with_its_options() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True, stun_urls=2, turn_urls=1))
+    told = [(diag.category, diag.level, diag.detail) for diag in bench.diags]
+    options = {"stun_count": 2, "turn_count": 1, "auto_approve": True}
+    assert told == [("engine", "info", None), ("engine", "info", options)]
+
+
 def test_late_reports_of_old_transports_reach_nobody() -> None:
     bench = Bench("higher").up_to("connecting")
     old = bench.epoch
