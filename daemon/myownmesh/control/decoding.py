@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -81,6 +82,9 @@ _Frequent = (
 )
 _frequent = msgspec.json.Decoder(_Frequent)
 _OP_VALUE = re.compile(rb'"op"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[^\s,}\]"]*)')
+
+_OP_WITHIN, _OPS_TRIED = 65536, 4
+"""Where an op is looked for in a line that is no JSON: honest clients write it first."""
 
 _U64_LIMIT = 1 << 64
 
@@ -163,6 +167,7 @@ def _decode_carefully(line: bytes) -> Request:
     except JsonError as error:
         if line.strip(b" \t\r") == b"[]":
             raise ParseError(f"missing field `op` at line 1 column {len(line)}") from None
+        _check_op_alone(line)
         raise ParseError(_with_position(str(error), line)) from None
     cls = _class_of(found, line)
     decoders, required = _shape(cls)
@@ -197,8 +202,6 @@ def _class_of(found: strict_json.Members, line: bytes) -> type[Request]:
     if not tags:
         raise ParseError(f"missing field `op` at line 1 column {len(line)}")
     place = _op_position(line)
-    if len(tags) > 1:
-        raise ParseError(f"duplicate field `op`{place}")
     try:
         op = read_text(tags[0])
     except JsonError:
@@ -206,7 +209,20 @@ def _class_of(found: strict_json.Members, line: bytes) -> type[Request]:
     cls = SERVED.get(op)
     if cls is None:
         raise ParseError(unknown_variant(op, OPS) + place)
+    if len(tags) > 1:
+        raise ParseError(duplicate_field("op") + place)
     return cls
+
+
+def _check_op_alone(line: bytes) -> None:
+    """A line is no JSON: but an unknown op is told before whatever is wrong behind it, for clients look for that."""
+    for match in islice(_OP_VALUE.finditer(line, 0, _OP_WITHIN), _OPS_TRIED):
+        try:
+            found = decode_object(line[: match.end()] + b"}", "")
+        except JsonError:
+            continue  # it stands inside another value, or the mistake is in front of it
+        _class_of(found, line)
+        return
 
 
 def _op_position(line: bytes) -> str:

@@ -156,11 +156,12 @@ def topology_from_json(value: object) -> TopologyMode:
     """Decode a topology object tagged ``kind``. Raises `ShapeError` (spec 05 §4, §7.3)."""
     if not isinstance(value, Mapping):
         raise wrong_type(value, "internally tagged enum TopologyMode")
-    if sum(name == "kind" for name, _ in getattr(value, "pairs", None) or ()) > 1:
-        raise ShapeError("duplicate field `kind`")
-    if "kind" not in value:
+    kinds = [kind for name, kind in getattr(value, "pairs", None) or value.items() if name == "kind"]
+    if not kinds:
         raise ShapeError("missing field `kind`")
-    kind = variant(*TOPOLOGIES, expected="variant identifier")(value["kind"])
+    kind = variant(*TOPOLOGIES, expected="variant identifier")(kinds[0])
+    if len(kinds) > 1:
+        raise ShapeError("duplicate field `kind`")
     match kind:
         case "ring":
             known, _ = members(value, _RING, expected="struct variant TopologyMode::Ring")

@@ -154,11 +154,29 @@ def test_arrays_in_place_of_objects_are_refused() -> None:
         ('"id":"a","kind":5', "invalid type: integer `5`, expected string or map"),
         ('"id":"a","kind":null', "invalid type: null, expected string or map"),
         ('"id":"a","topology":{"kind":"ring","kind":"ring"}', "duplicate field `kind`"),
+        ('"id":"a","topology":{"kind":null,"kind":"ring"}', "invalid type: null, expected variant identifier"),
         ('"id":"a","auto_approve":"\\u0001\\"\\n"', 'invalid type: string "\\u{1}\\"\\n", expected a boolean'),
     ],
 )
 def test_of_several_mistakes_in_a_record_the_first_one_is_told(members: str, text: str) -> None:
     assert error_of(f'{{"op":"network_add","config":{{{members}}}}}'.encode()) == f"parse: {text}"
+
+
+@pytest.mark.parametrize(
+    ("line", "start"),
+    [
+        ('{"op":"nope"', "unknown variant `nope`"),
+        ('{"op":"nope"} x', "unknown variant `nope`"),
+        ('{"a":{"op":1},"op":"nope","x":1e999}', "unknown variant `nope`"),
+        ('{"op":5,', "invalid type: integer `5`, expected variant identifier"),
+        ('{"op":"nope","op":"status"}', "unknown variant `nope`"),
+        ('{"op":"status","op":"nope"}', "duplicate field `op`"),
+        ('{"x":1e999,"op":"nope"}', "number out of range"),
+        ('{"op":"status"', "EOF while parsing"),
+    ],
+)
+def test_an_unknown_op_is_told_before_what_is_wrong_behind_it(line: str, start: str) -> None:
+    assert error_of(line.encode()).startswith(f"parse: {start}")
 
 
 def test_of_several_mistakes_in_an_advert_the_first_one_is_told() -> None:
