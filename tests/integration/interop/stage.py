@@ -9,7 +9,7 @@ import os
 import random
 import subprocess
 from contextlib import asynccontextmanager, suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
@@ -47,6 +47,34 @@ def on_the_loop(async_fn: Callable[..., Awaitable[None]]) -> Callable[..., None]
 
     test.__signature__ = inspect.signature(async_fn)  # type: ignore[attr-defined]
     return test
+
+
+def on_both_sides(async_fn: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Like `on_the_loop`, for both id orders at the same time: the test gets `side`, which is the peer's."""
+
+    async def both(**fixtures: Any) -> None:
+        async with trio.open_nursery() as nursery:
+            for side in SIDES:
+                nursery.start_soon(
+                    noted, f"the reference peer's id is the {side} one", partial(async_fn, side=side, **fixtures)
+                )
+
+    test = on_the_loop(both)
+    signature = inspect.signature(async_fn)
+    test.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[each for each in signature.parameters.values() if each.name != "side"]
+    )
+    test.__name__, test.__doc__ = async_fn.__name__, async_fn.__doc__
+    return test
+
+
+async def noted(note: str, async_fn: Callable[[], Awaitable[None]]) -> None:
+    """Run it; its failure says which of several it was."""
+    try:
+        await async_fn()
+    except Exception as error:
+        error.add_note(note)
+        raise
 
 
 def started(home: Path, **environ: str) -> Iterator[Daemon]:

@@ -11,7 +11,7 @@ import nacl.signing
 import pytest
 import trio
 
-from integration.interop.stage import SIDES, meeting, on_the_loop
+from integration.interop.stage import meeting, on_both_sides, on_the_loop
 from support.daemons import Refused
 from support.reference_peer import base32, membership_root, seed_for
 
@@ -29,8 +29,7 @@ def someone(number: int) -> str:
 # ── size and kind of messages ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_the_largest_frames_go_both_ways(ours: Daemon, side: Side) -> None:
     """Spec 01 §4.2, 04 §10.2: 65,535 bytes; v0.3.8 can send one more; an empty message does no harm."""
     async with meeting(ours, side) as stage:
@@ -185,8 +184,7 @@ async def test_unknown_and_malformed_frames_do_nothing(ours: Daemon) -> None:
 # ── RPC ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_calls_from_us_are_answered_by_a_reference_peer(ours: Daemon, side: Side) -> None:
     """Spec 01 §11.1: id of 20 characters, nulls written; ok, error, null and no answer for others' ids."""
     async with meeting(ours, side) as stage:
@@ -213,8 +211,7 @@ async def test_calls_from_us_are_answered_by_a_reference_peer(ours: Daemon, side
                 await stage.ask("rpc_call", peer=peer.device_id, method=method, payload=None)
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_calls_of_a_reference_peer_are_answered_by_our_client(ours: Daemon, side: Side) -> None:
     """Spec 01 §11.2: the exact texts of an unknown method, and the shape of each answer."""
     async with meeting(ours, side) as stage:
@@ -291,8 +288,7 @@ async def test_a_call_ends_at_once_when_the_peer_goes(ours: Daemon) -> None:
 # ── gossip ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_roster_gossip_with_a_reference_node(ours: Daemon, side: Side) -> None:
     """Spec 01 §15.3–15.4: it pulls ours, we pull its; strangers of its roster become members here."""
     async with meeting(ours, side) as stage:
@@ -384,8 +380,7 @@ async def test_bytes_of_the_largest_convention_pass(ours: Daemon) -> None:
 # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_departure_is_seen_as_one(ours: Daemon, side: Side) -> None:
     """Spec 01 §7.9, 03 §12.1: leave, 250 ms later ABORT; user_left, no redial, no announce of ours."""
     async with meeting(ours, side) as stage:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
-from integration.interop.stage import SIDES, meeting, on_the_loop
+from integration.interop.stage import meeting, noted, on_both_sides, on_the_loop
 from support.reference_peer import ALPHABET, base32, membership_root, unbase32
 from support.vectors import load
 
@@ -155,10 +156,15 @@ def founding_entry(peer: ReferencePeer) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("case", REPLAYED, ids=lambda case: case["name"].replace(" ", "-"))
-@on_the_loop
-async def test_handshake_traces(ours: Daemon, side: Side, case: dict[str, Any]) -> None:
+@on_both_sides
+async def test_handshake_traces(ours: Daemon, side: Side) -> None:
+    """All of them at the same time, each in a network of its own."""
+    async with trio.open_nursery() as nursery:
+        for case in REPLAYED:
+            nursery.start_soon(noted, case["name"], partial(replay, ours, side, case))
+
+
+async def replay(ours: Daemon, side: Side, case: dict[str, Any]) -> None:
     auto = case["given"]["auto_approve"]
     async with meeting(ours, side, auto_approve=auto, shakes_hands=False, approves=False, gossips=False) as stage:
         actor = Actor(stage)
@@ -198,8 +204,7 @@ async def test_an_unanswered_hello_is_repeated_and_then_given_up(ours: Daemon) -
 # ── approvals ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_rust_user_may_approve_during_the_handshake(ours: Daemon, side: Side) -> None:
     """Spec 01 §7.6: v0.3.8 sends `approve` to an unproven peer, possibly before its auth_response."""
     async with meeting(ours, side, shakes_hands=False, approves=False, gossips=False) as stage:
@@ -233,8 +238,7 @@ async def test_approves_repeated_and_a_duplicate_proof_change_nothing(ours: Daem
         assert len(stage.peer_events("authenticated")) == 1
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_hello_repeats_of_a_slow_v038_are_answered_with_approve_behind(ours: Daemon, side: Side) -> None:
     """Spec 01 §7.4, 04 §15.3: a second proof alone throws an active v0.3.8 peer back to pending."""
     async with meeting(ours, side, gossips=False) as stage:
@@ -310,8 +314,7 @@ async def test_a_removed_peer_is_told_so_before_the_channel_closes(ours: Daemon)
         assert 0.2 < peer.closed_at - began < 1.5, "the deny had time to leave"
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_hello_of_another_id_and_a_bad_proof_end_the_attempt(ours: Daemon, side: Side) -> None:
     async with meeting(ours, side, shakes_hands=False) as stage:
         peer = stage.peer

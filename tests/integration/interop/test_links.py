@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from integration.interop.stage import SIDES, meeting, on_the_loop
+from integration.interop.stage import meeting, on_both_sides
 
 if TYPE_CHECKING:
     from integration.interop.stage import Side
     from support.daemons import Daemon
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_link_becomes_active_and_carries_pings(ours: Daemon, side: Side) -> None:
     """Spec 01 §7.2, 04 §5."""
     async with meeting(ours, side) as stage:

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from integration.interop.expect import check_answer, check_candidate, check_offer, origin
-from integration.interop.stage import SIDES, meeting, on_the_loop
+from integration.interop.stage import meeting, on_both_sides, on_the_loop
 from support.reference_peer import (
     FIRST_OFFER,
     LANE_OFFER,
@@ -74,8 +74,7 @@ async def test_our_offer_is_the_smallest_one(ours: Daemon) -> None:
         assert set(in_sdp) <= {envelope["candidate"] for envelope in stage.peer.remote_candidates}
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_description_leaves_before_its_candidates(ours: Daemon, side: Side) -> None:
     """Spec 04 §1.7 rule 5."""
     async with meeting(ours, side) as stage:
@@ -86,8 +85,7 @@ async def test_a_description_leaves_before_its_candidates(ours: Daemon, side: Si
         assert order.index(kinds[0]) < order.index("candidate")
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_every_plain_reoffer_gets_an_answer_of_its_own_with_the_same_credentials(
     ours: Daemon, side: Side
 ) -> None:
@@ -148,8 +146,7 @@ async def test_an_identical_offer_is_not_answered_again(ours: Daemon) -> None:
 # ── restart and rebuild ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_restart_offer_keeps_the_link_and_is_followed_by_a_ping(ours: Daemon, side: Side) -> None:
     """Spec 04 §10.11, 12 no. 11 and 19: same certificate, an answer at once, a ping as soon as the new path works."""
     async with meeting(ours, side) as stage:
@@ -170,9 +167,8 @@ async def test_a_restart_offer_keeps_the_link_and_is_followed_by_a_ping(ours: Da
         assert await stage.status() == "active"
 
 
-@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("age", [0.0, 3.0])
-@on_the_loop
+@on_both_sides
 async def test_an_offer_of_a_new_certificate_on_a_live_link_is_answered_by_a_fresh_transport(
     ours: Daemon, side: Side, age: float
 ) -> None:
@@ -188,9 +184,8 @@ async def test_an_offer_of_a_new_certificate_on_a_live_link_is_answered_by_a_fre
         assert time.monotonic() - began < 3.5
 
 
-@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("old", ["closes late", "vanishes", "stays and answers pings"])
-@on_the_loop
+@on_both_sides
 async def test_an_offer_of_a_new_certificate_right_after_the_meeting_is_answered(
     ours: Daemon, side: Side, old: str
 ) -> None:
@@ -213,8 +208,7 @@ async def test_an_offer_of_a_new_certificate_right_after_the_meeting_is_answered
         await linked(stage)
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_crashed_peer_that_dials_again_is_linked_at_once(ours: Daemon, side: Side) -> None:
     """Spec 04 §7.12: its first offer carries another fingerprint, the old transport says nothing more."""
     async with meeting(ours, side) as stage:
@@ -322,8 +316,7 @@ async def test_candidates_before_the_offer_count(ours: Daemon) -> None:
         assert row["remote_candidates"]["host"] == 0, "counted only when there is an entry"
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_peer_that_sends_no_candidates_is_found_by_its_checks(ours: Daemon, side: Side) -> None:
     """Spec 04 §10.5 "none at all from the side that can reach v0.3.8's own"."""
     async with meeting(ours, side, sends_candidates=False) as stage:
@@ -410,8 +403,7 @@ async def test_a_lower_peer_that_only_announces_is_dialled_after_three_seconds(o
         await linked(stage)
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_an_announce_of_a_live_peer_is_answered_by_a_ping_and_no_reflection(ours: Daemon, side: Side) -> None:
     """Spec 04 §5.3 step 5a, §7.8; 03 §10.3."""
     async with meeting(ours, side) as stage:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from integration.interop.stage import SIDES, meeting, on_the_loop
+from integration.interop.stage import meeting, on_both_sides, on_the_loop
 from support.daemons import daemon, host_relay, network_record
 from support.reference_peer import ReferencePeer, first_fingerprint, room_of, seed_for
 from support.reference_relay import ReferenceRelay
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from support.signaling import BareSocket
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_killed_daemon_is_linked_again_in_seconds_without_a_new_approval(tmp_path: Path, side: Side) -> None:
     """Spec 04 §7.12: as lower we offer at once; as higher DIAL_ANYWAY brings the link back in three seconds."""
-    async with daemon(tmp_path / "home") as mortal, meeting(mortal, side, auto_approve=False) as stage:
+    async with daemon(tmp_path / side) as mortal, meeting(mortal, side, auto_approve=False) as stage:
         peer = stage.peer
         await stage.wait_for("pending_approval")
         await stage.ask("roster_approve", device_id=peer.device_id)
@@ -46,9 +45,8 @@ async def test_a_killed_daemon_is_linked_again_in_seconds_without_a_new_approval
         assert time.monotonic() - began < (4.5 if side == "lower" else 2.5)
 
 
-@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("whole", [True, False], ids=["network", "peer"])
-@on_the_loop
+@on_both_sides
 async def test_a_reconnect_by_command_keeps_the_healthy_link(ours: Daemon, side: Side, whole: bool) -> None:
     """Spec 04 §7.8, §13 "reconnect in place": no leave, and the other side keeps the link."""
     async with meeting(ours, side) as stage:
@@ -77,8 +75,7 @@ async def test_a_silent_network_dials_nobody_and_answers_everybody(ours: Daemon)
         assert not {"roster_summary", "roster_entries", "network_state"} & set(peer.kinds())
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_connect_command_dials_whatever_the_role(ours: Daemon, side: Side) -> None:
     """Spec 04 §6.5."""
     async with meeting(ours, side, dials=False, record={"kind": "silent"}) as stage:
@@ -145,10 +142,9 @@ async def client_of(port: int, device: str, network: str) -> AsyncIterator[tuple
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_a_v038_client_meets_us_on_our_own_relay(tmp_path: Path, side: Side) -> None:
-    async with daemon(tmp_path / "home") as host:
+    async with daemon(tmp_path / side) as host:
         port = int((await host_relay(host)).rpartition(":")[2])
         await host.ask("network_add", config=network_record("hosted", f"ws://127.0.0.1:{port}", auto_approve=True))
         seed = seed_for(11, **({"below": host.device_id} if side == "lower" else {"above": host.device_id}))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from integration.interop.stage import SIDES, meeting, on_the_loop
+from integration.interop.stage import meeting, on_both_sides, on_the_loop
 from support.daemons import daemon, network_record
 from support.reference_peer import FIRST_OFFER, ReferencePeer, base32, compact, room_of, seed_for
 from support.reference_relay import reference_relay
@@ -33,8 +33,7 @@ def written(stage: Stage, kind: str) -> list[dict[str, Any]]:
 # ── texts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_every_event_is_written_as_the_reference_writes_it(ours: Daemon, side: Side) -> None:
     """Spec 03 §5.2 kinds and tags in order, §6 members in order, nulls written, compact JSON."""
     async with meeting(ours, side) as stage:
@@ -189,11 +188,10 @@ async def test_the_announce_is_repeated_after_thirty_seconds(ours: Daemon) -> No
 # ── departures ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_sigterm_leaves_at_once_says_nothing_more_and_exits_clean(tmp_path: Path, side: Side) -> None:
     """Spec 04 §1.2, 03 §13: leave within milliseconds, ABORT at about 250 ms, exit status 0; redials are in vain."""
-    async with daemon(tmp_path / "home") as leaver, meeting(leaver, side) as stage:
+    async with daemon(tmp_path / side) as leaver, meeting(leaver, side) as stage:
         peer = stage.peer
         await stage.both_active()
         await peer.alive()
@@ -260,9 +258,8 @@ MISBEHAVIOUR: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", MISBEHAVIOUR)
-@on_the_loop
+@on_both_sides
 async def test_peers_meet_through_a_strange_relay(ours: Daemon, side: Side, name: str) -> None:
     """Spec 03 §8.4, 23-L, 23-O: v0.3.8 meets through such relays too (*measured* for the missing EOSE)."""
     async with meeting(ours, side, relay=MISBEHAVIOUR[name]) as stage:

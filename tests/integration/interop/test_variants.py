@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.interop.expect import check_answer
-from integration.interop.stage import SIDES, meeting, on_the_loop
+from integration.interop.stage import meeting, on_both_sides, on_the_loop
 from support.reference_peer import FIRST_OFFER, LANE_OFFER_OF_DATA_ONLY, split_at_application
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ CANDIDATES = [
 ]
 
 
-@pytest.mark.parametrize("side", SIDES)
-@on_the_loop
+@on_both_sides
 async def test_strange_candidates_do_no_harm(ours: Daemon, side: Side) -> None:
     """Spec 04 §5.6, §10.6: before the description, and on a live link."""
     async with meeting(ours, side, join=False) as stage:
