@@ -38,7 +38,9 @@ def note(core: Core, device_id: str, reason: str, now: Instant) -> None:
     """List a peer that nobody dials now. Nothing happens when an entry exists."""
     if device_id in core.peers:
         return
-    placeholders = [peer for peer in core.peers.values() if not peer.has_transport]
+    placeholders: list[Peer] = []
+    if len(core.peers) >= MAX_PLACEHOLDERS:  # in a large room this runs for every newcomer
+        placeholders = [peer for peer in core.peers.values() if not peer.has_transport]
     if len(placeholders) >= MAX_PLACEHOLDERS:
         del core.peers[placeholders[0].device_id]
         core.timers.cancel(Timer.DIAL_ANYWAY, placeholders[0].device_id)
