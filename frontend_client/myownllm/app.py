@@ -18,7 +18,7 @@ from myownllm import bridge as bridges
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.client import MeshClient
 from myownllm.client.owned import OwnedNetworks
-from myownllm.errors import AlreadyRunningError, AppError, MeshError
+from myownllm.errors import AlreadyRunningError, AppError, HomeError, MeshError
 from myownllm.features import hardware
 from myownllm.files import FileLock, read_json, write_durably
 from myownllm.home import find_pin
@@ -32,7 +32,6 @@ from myownllm.supervisor.supervisor import Ports, Row
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
     from myownllm.client import FeatureSet
     from myownllm.home import AppHome
@@ -42,7 +41,8 @@ if TYPE_CHECKING:
 HEALTH_TIMEOUT_S: Final = 5.0
 SPAWN_LOCK_WAIT_S: Final = 30.0  # longer than one slow start of the other app, shorter than a person's patience
 SPAWN_LOCK_POLL_S: Final = 0.1
-BRIDGE_RETRY_S: Final = 1.0
+BRIDGE_RETRY_S: Final = 1.0  # after a refused subscription; doubled each time
+BRIDGE_RETRY_MAX_S: Final = 30.0
 STOP_BUDGET_S: Final = 4.0
 
 
@@ -53,12 +53,18 @@ class AsyncCatalog:
         self.on_notice: list[Callable[[str], None]] = []
         self._file = file
         self._seen: tuple[int, int, int] | None = None
+        self._told: tuple[str, ...] = ()
 
     async def load(self) -> Catalog:
-        stored = await trio.to_thread.run_sync(self._file.load, abandon_on_cancel=True)
+        try:
+            stored = await trio.to_thread.run_sync(self._file.load, abandon_on_cancel=True)
+        except AppError:
+            self._seen = self._file.signature()  # a file that cannot be read is looked at again when it changes
+            raise
         self._seen = stored.signature
+        told, self._told = self._told, stored.notices
         for notice in stored.notices:
-            for listener in self.on_notice:
+            for listener in self.on_notice if notice not in told else ():
                 listener(notice)
         return stored.catalog
 
@@ -146,7 +152,7 @@ async def _spawn_lock(home: AppHome) -> AsyncIterator[None]:
     """Only one app at a time may start the own daemon. Raises AppError when another one takes for ever."""
     lock = FileLock(home.spawn_lock)
     with trio.move_on_after(SPAWN_LOCK_WAIT_S) as limit:
-        while not lock.try_acquire({"pid": os.getpid()}):  # noqa: ASYNC110 - a kernel lock cannot be awaited
+        while not _try(lock, home.spawn_lock):  # noqa: ASYNC110 - a kernel lock cannot be awaited
             await trio.sleep(SPAWN_LOCK_POLL_S)
     if limit.cancelled_caught:
         raise AppError(f"another app has been starting the daemon in {home.own_daemon} for {SPAWN_LOCK_WAIT_S:.0f} s")
@@ -176,29 +182,34 @@ async def _newer_connection(supervisor: Supervisor, last: int) -> Connection:
 
 async def keep_bridge(supervisor: Supervisor, client: MeshClient) -> None:
     """For every connection that the supervisor publishes: subscribe, hand over, and report its end."""
-    last = 0
+    last = refusals = 0
     while True:
         connection = await _newer_connection(supervisor, last)
         last = connection.generation
         try:
             async with bridges.open_bridge(connection.socket, connection.generation) as bridge:
+                refusals = 0
                 client.connected(bridge, connection)
-                await _until_over(bridge, supervisor, connection.generation)
+                await _until_over(bridge.lost, supervisor, connection.generation)
         except MeshError as error:
-            client.note("warn", f"events of the daemon: {error}")
-            await trio.sleep(BRIDGE_RETRY_S)
+            client.not_subscribed(f"events of the daemon: {error}")
+            with trio.move_on_after(min(BRIDGE_RETRY_S * 2**refusals, BRIDGE_RETRY_MAX_S)):
+                await _until_over(trio.Event(), supervisor, connection.generation)
+            refusals += 1
         client.disconnected(connection.generation)
         supervisor.report_lost(connection.generation)
 
 
-async def _until_over(bridge: bridges.Bridge, supervisor: Supervisor, generation: int) -> None:
+async def _until_over(lost: trio.Event, supervisor: Supervisor, generation: int) -> None:
+    """Return when the connection is lost, or the supervisor has given it up."""
+
     async def watch_supervisor() -> None:
         await supervisor.watch.until(lambda s: s.connection is None or s.connection.generation != generation)
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_supervisor)
-        await bridge.lost.wait()
+        await lost.wait()
         nursery.cancel_scope.cancel()
 
 
@@ -252,11 +263,19 @@ async def running_app(
         lock.release()
 
 
+def _try(lock: FileLock, path: Path) -> bool:
+    """Take a lock of this home, if it is free. Raises HomeError where no lock can be made."""
+    try:
+        return lock.try_acquire({"pid": os.getpid(), "started_at_ms": wall_ms()})
+    except OSError as error:
+        text = f"cannot use {path}: {error.strerror}; make the directory writable or set MYOWNLLM_HOME to another one"
+        raise HomeError(text) from None
+
+
 async def _app_lock(home: AppHome) -> FileLock:
     lock = FileLock(home.app_lock)
-    note: JsonObject = {"pid": os.getpid(), "started_at_ms": wall_ms()}
     for _ in range(5):  # a command that looks whether we run holds it for an instant
-        if lock.try_acquire(note):
+        if _try(lock, home.app_lock):
             return lock
         await trio.sleep(0.05)
     holder: Any = read_json(home.app_lock)

@@ -108,7 +108,7 @@ class Bridge:
         self.lost = trio.Event()
         self._connect = connect
         self._commands = trio.CapacityLimiter(MAX_COMMANDS)
-        self._pending: set[trio.CancelScope] = set()
+        self._pending: dict[trio.CancelScope, str] = {}
         self._sink: FrameSink | None = None
         self._early: deque[wire.Frame] = deque()
         self._early_dropped = 0
@@ -118,13 +118,18 @@ class Bridge:
         if self.lost.is_set():
             raise MeshError("connection_lost", "the connection to the mesh daemon was lost")
         with trio.CancelScope() as scope:
-            self._pending.add(scope)
+            self._pending[scope] = operation
             try:
                 async with self._commands:
                     return await command(self.address, operation, members, timeout_s=timeout_s, connect=self._connect)
             finally:
-                self._pending.discard(scope)
+                self._pending.pop(scope, None)
         raise MeshError("connection_lost", f"the connection to the mesh daemon was lost during `{operation}`")
+
+    @property
+    def waits_for(self) -> str | None:
+        """The operation that has been waiting longest for its answer."""
+        return next(iter(self._pending.values()), None)
 
     def attach(self, sink: FrameSink) -> None:
         """Hand frames to `sink` from now on, beginning with those that came before anyone was attached."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -69,13 +70,14 @@ class FileLock:
             os.close(descriptor)
             return False
         if note is not None:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, msgspec.json.encode(note) + b"\n", 0)
+            with contextlib.suppress(OSError):  # a full disk: the lock holds without words
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, msgspec.json.encode(note) + b"\n", 0)
         self._descriptor = descriptor
         return True
 
     def acquire(self) -> None:
-        """Wait for the lock; only for holders that keep it for milliseconds."""
+        """Wait for the lock; only for holders that keep it for milliseconds. Raises OSError for an unusable path."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         self._descriptor = descriptor

@@ -5,6 +5,7 @@ Blocking and fast (one small file); the running app calls it from a worker threa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
@@ -44,7 +45,10 @@ class Stored:
 
 
 class CatalogFile:
-    """The one reader and writer of the catalog. Every method may raise HomeError for an unreadable file."""
+    """The one reader and writer of the catalog. Every method may raise HomeError for an unreadable file.
+
+    Reading works wherever the file can be read: on a full or read-only disk repairs are used without being saved.
+    """
 
     def __init__(
         self,
@@ -66,14 +70,20 @@ class CatalogFile:
         """Read and, where an old or damaged file needs it, repair and save (FE-6.3, FE-6.5)."""
         if not self.path.exists() and not self._backup.exists():
             return Stored(Catalog(), None)
-        with self._lock():
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # where no lock can be made, nobody writes either
+                stack.enter_context(self._lock())
             loaded, _ = self._read()
             return Stored(loaded.catalog, self.signature(), loaded.notices)
 
     def mutate(self, change: Callable[[Catalog], Catalog]) -> Catalog:
         """Apply a change to the newest content and save it. What `change` raises leaves the file as it was."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._lock():
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                stack.enter_context(self._lock())
+            except OSError as error:
+                raise self._unsaved(error) from None
             loaded, raw = self._read()
             changed = change(loaded.catalog)
             if changed != loaded.catalog or raw is None:
@@ -86,7 +96,7 @@ class CatalogFile:
             facts = self.path.stat()
         except OSError:
             return None
-        return facts.st_ino, facts.st_mtime_ns, facts.st_size
+        return facts.st_ino, facts.st_ctime_ns, facts.st_size  # changes of the mode count: they can make it readable
 
     def _lock(self) -> FileLock:
         return FileLock(self._lock_path)
@@ -102,9 +112,10 @@ class CatalogFile:
             repaired = {**loaded.rest, "cloud_mesh": catalog.to_json()}
             if "cloud_mesh" in raw or catalog.networks:
                 if repaired != raw:
-                    self._write(repaired)
+                    with contextlib.suppress(HomeError):  # the next load repairs it again
+                        self._write(repaired)
                 elif not self._backup.exists():
-                    write_durably(self._backup, _pretty(raw))
+                    self._back_up(_pretty(raw))
         return loaded, raw
 
     def _read_raw(self) -> tuple[JsonObject | None, tuple[str, ...]]:
@@ -119,25 +130,51 @@ class CatalogFile:
         raw = _decode(data)
         if raw is not None:
             return raw, ()
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{self._now_ms()}")
-        self.path.rename(aside)
         try:
             backup = _decode(self._backup.read_bytes())
         except OSError:
             backup = None
+        try:
+            aside = self._set_aside(backup)
+        except OSError as error:
+            text = f"{self.path} is damaged and cannot be replaced: {error.strerror}"
+            if backup is None:
+                raise HomeError(f"{text}; the app changes nothing until it can") from None
+            return backup, (f"{text}; its last good copy is used",)
         what = "its last good copy is used" if backup is not None else "defaults are used"
-        notice = f"{self.path} was damaged: kept as {aside.name}, {what}"
-        if backup is not None:
+        return backup, (f"{self.path} was damaged: kept as {aside.name}, {what}",)
+
+    def _set_aside(self, backup: JsonObject | None) -> Path:
+        """Keep the damaged file under another name and put the backup in its place.
+
+        Raises OSError, and then the damaged file is still there: an interrupted repair begins again, it never ends as
+        "no file", which would be an empty catalog.
+        """
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{self._now_ms()}")
+        if backup is None:
+            return self.path.rename(aside)
+        aside.hardlink_to(self.path)
+        try:
             write_durably(self.path, _pretty(backup))
-        return backup, (notice,)
+        except OSError:
+            aside.unlink()
+            raise
+        return aside
 
     def _write(self, raw: JsonObject) -> None:
         data = _pretty(raw)
         try:
             write_durably(self.path, data)
-            write_durably(self._backup, data)
         except OSError as error:
-            raise HomeError(f"cannot save {self.path}: {error.strerror}; the old content is intact") from None
+            raise self._unsaved(error) from None
+        self._back_up(data)
+
+    def _back_up(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # a missing copy is no reason to refuse what was saved
+            write_durably(self._backup, data)
+
+    def _unsaved(self, error: OSError) -> HomeError:
+        return HomeError(f"cannot save {self.path}: {error.strerror}; the old content is intact")
 
 
 def _decode(data: bytes) -> JsonObject | None:

@@ -4,6 +4,12 @@ Commands start quickly, so what only `up` needs (trio, the supervisor) is import
 app through two things that both share: the daemon's control socket and the saved networks.
 """
 
-from myownllm.cli.main import main
 
-__all__ = ["main"]
+def main() -> None:
+    """Entry point of the command `myownllm`."""
+    try:
+        from myownllm.cli.main import app  # here, so that Ctrl-C while the modules load is no traceback
+
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -57,8 +57,3 @@ def root(
         raise SystemExit(0)
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-def main() -> None:
-    """Entry point of the command `myownllm`."""
-    app()

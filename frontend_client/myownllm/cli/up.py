@@ -28,6 +28,7 @@ class Screen:
         self._verbose = verbose
         self._headline = ""
         self._daemon: tuple[int, str] = (0, "")
+        self._daemon_line = ""
         self._peers: dict[str, PeerEntry] = {}
         self.gone = trio.Event()
         self._notes: set[str] = set()
@@ -58,10 +59,13 @@ class Screen:
         connection = state.connection
         if connection is not None and self._daemon != (connection.generation, ""):
             self._daemon = (connection.generation, "")
-            how = "started by this app" if connection.owned_child else f"already running, {connection.mode}"
+            whose = "shared with another app" if connection.mode == "shared" else "of an earlier launch"
+            how = "started by this app" if connection.owned_child else f"already running, {whose}"
+            line = f"Daemon {connection.daemon_version} ({how}), device {connection.device_id}"
+            again, self._daemon_line = line == self._daemon_line, line
             self.emit(
                 "daemon",
-                f"Daemon {connection.daemon_version} ({how}), device {connection.device_id}",
+                None if again else line,
                 state="up",
                 version=connection.daemon_version,
                 device_id=connection.device_id,
@@ -72,6 +76,7 @@ class Screen:
             )
         elif connection is None and state.error and self._daemon[1] != state.error:
             self._daemon = (self._daemon[0], state.error)
+            self._daemon_line = ""
             self.emit("daemon", f"Daemon {state.state}: {state.error}", state=state.state, error=state.error)
         for note in state.notes:
             if note not in self._notes:
@@ -83,7 +88,8 @@ class Screen:
         headline = headline_of(state, supervisor)
         if headline != self._headline:
             self._headline = headline
-            self.emit("pill", headline, text=headline, status=state.status, phase=state.phase, network=state.network)
+            line = headline.partition("\n")[0]
+            self.emit("pill", line, text=headline, status=state.status, phase=state.phase, network=state.network)
         present = {p.device_pubkey: p for p in state.peers}
         for key, peer in present.items():
             self._peer(peer, self._peers.get(key))
@@ -149,12 +155,13 @@ class Screen:
 
 
 def headline_of(state: ClientState, supervisor: SupervisorState) -> str:
-    """The pill; while no daemon is connected, the supervisor's reason stands beside it (spec 08 FE-10.1)."""
+    """The pill; while it cannot say "online", what is waited for stands beside it (spec 08 FE-10.1)."""
+    reason = supervisor.error.partition("; it said last:")[0]  # what the daemon printed is told once, by `supervisor`
     if supervisor.state == "failed":
-        return f"Mesh error: {supervisor.error}"
-    if supervisor.connection is None and supervisor.error:
-        return f"{state.pill} ({supervisor.error})"
-    return state.pill
+        return f"Mesh error: {reason}"
+    if supervisor.connection is not None:
+        reason = state.error if state.phase == "starting" else ""
+    return f"{state.pill} ({reason})" if reason else state.pill
 
 
 async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 PEERS_SPACING_S: Final = 0.1  # FE-5.16
 DECISION_POLL_S: Final = 0.25  # while a device waits for an approval
 CHECK_ONLINE_S: Final = 5.0  # one `status`; no event tells that another program removed the network
+EXPLAIN_AFTER_S: Final = 8.0  # a start that takes longer says what it waits for (FE-10.1)
+START_AGAIN_S: Final = 10.0  # after a start that failed although its daemon is connected
 CHECK_UNSETTLED_S: Final = 2.0  # while not online: a healthy daemon must never be left with the app still joining
 
 
@@ -85,6 +87,7 @@ class MeshClient:
         self._reconciling = trio.Lock()
         self._reconcile_again = False
         self._quiet = False
+        self._refusal = ""
 
     @property
     def state(self) -> ClientState:
@@ -109,6 +112,7 @@ class MeshClient:
         """A daemon's event connection is up. Whoever asked for a start gets one."""
         previous = self.connection
         self.bridge, self.connection = bridge, connection
+        self._refusal = ""
         if previous is not None and previous.daemon_version != connection.daemon_version:
             self.note("info", f"daemon is now {connection.daemon_version}, was {previous.daemon_version}")
         self.update(subscription="live")
@@ -126,6 +130,14 @@ class MeshClient:
             life.end(again=True)
         if self._wanted:
             self.update(status="connecting", phase="starting")
+
+    def not_subscribed(self, reason: str) -> None:
+        """A daemon answers, but gives no events: nothing can start, and that is shown instead of "joining"."""
+        if reason != self._refusal:
+            self._refusal = reason
+            self.note("warn", reason)
+        if self._wanted:
+            self.update(status="error", phase="error", error=reason)
 
     def _daemon_stuck(self) -> None:
         if self.connection is not None:
@@ -234,7 +246,18 @@ class MeshClient:
         self.life = life
         self.update(status="connecting", phase="starting", error="")
         self._nursery.start_soon(self._live, life)
+        self._nursery.start_soon(self._explain_wait, life)
         return life
+
+    async def _explain_wait(self, life: Life) -> None:
+        """Say what a long start waits for, so that "joining" never stands there without a reason."""
+        while not life.finished.is_set():
+            with trio.move_on_after(EXPLAIN_AFTER_S):
+                await life.finished.wait()
+                return
+            operation = None if life.bridge is None else life.bridge.waits_for
+            if operation is not None and self.life is life:
+                self.update(error=f"the mesh daemon has not answered `{operation}` yet")
 
     async def _live(self, life: Life) -> None:
         try:
@@ -263,12 +286,22 @@ class MeshClient:
     def _start_failed(self, life: Life, error: AppError) -> None:
         life.error = error
         gone = isinstance(error, MeshError) and error.kind in ("not_connected", "connection_lost", "connect_failed")
-        if gone:  # not an error of the app: the supervisor says what it waits for (FE-5.5)
+        if gone and self._refusal:
+            self.update(status="error", phase="error", error=self._refusal)
+        elif gone:  # not an error of the app: the supervisor says what it waits for (FE-5.5)
             self.update(status="connecting", phase="starting")
             life.again = self.bridge is not None
         else:
             self.update(status="error", phase="error", error=str(error))
             self.note("error", f"start failed: {error}")
+            if self._nursery is not None:
+                self._nursery.start_soon(self._start_again, life)
+
+    async def _start_again(self, failed: Life) -> None:
+        """A start that failed for another reason than the connection is repeated: nothing else would begin it."""
+        await trio.sleep(START_AGAIN_S)
+        if self._wanted and self.life is None and self._lives == failed.number and self.bridge is not None:
+            self._begin()
 
     async def _stay(self, life: Life) -> None:
         """The tasks of a life that is up; ends by cancellation only."""

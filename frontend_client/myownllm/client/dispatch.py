@@ -135,6 +135,10 @@ class Dispatcher:
             if peer is None:
                 await self._refuse(life, call.request_id, "not authorized", method.streaming)
                 return
+            if method.streaming and not call.streaming:  # without a word the caller would read "network down"
+                text = f"'{method.name}' answers in pieces; call it as a stream"
+                await life.command("rpc_stream_end", request_id=call.request_id, error=text)
+                return
             inbound = features.InboundCall(peer, call.method, call.payload)
             if method.stream is not None:
                 await self._serve_stream(life, call.request_id, method, inbound)

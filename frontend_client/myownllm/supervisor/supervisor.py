@@ -278,9 +278,7 @@ class Supervisor:
     def _early_exit_text(child: ChildProcess, candidate: Candidate, told: dict[str, Any]) -> str:
         if told.get("ready") is False:
             return f"{candidate.path} could not start: {told.get('error', 'no reason given')}"
-        status = child.exit_status or 0
-        how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
-        return f"{candidate.path} {how} before its control socket opened"
+        return f"{candidate.path} {_ending(child.exit_status)} before its control socket opened"
 
     def _connection(self, mode: DaemonMode, socket: Path, status: JsonObject) -> Connection:
         self._generation += 1
@@ -384,16 +382,16 @@ class Supervisor:
     async def _crashed(self, child: ChildProcess | None) -> None:
         now = trio.current_time()
         tail = _quoted(child.tail(TAIL_LINES)) if child is not None else ""
-        status = child.exit_status if child is not None else None
+        how = "ended" if child is None else _ending(child.exit_status)
         await self._drop_child()
         self._history = self._history.after_crash(now, self._up_since)
         if self._history.too_many:
             self._history = attrs.evolve(self._history, recent=())
-            text = f"the mesh daemon crashed {policy.CRASH_LIMIT} times within a minute (last status {status}){tail}"
+            text = f"the mesh daemon crashed {policy.CRASH_LIMIT} times within a minute; the last time it {how}{tail}"
             await self._failed(text)
             return
         delay = policy.jittered(policy.backoff_s(self._history.consecutive), self._ports.uniform())
-        self._set("backoff", f"the mesh daemon ended (status {status}); starting it again in {delay:.1f} s{tail}")
+        self._set("backoff", f"the mesh daemon {how}; starting it again in {delay:.1f} s{tail}")
         await self._sleep_or_retry(delay)
 
     async def _drop_child(self) -> None:
@@ -417,6 +415,13 @@ class Supervisor:
         value = self.watch.value
         if text not in value.notes:
             self.watch.set(attrs.evolve(value, notes=(*value.notes, text)))
+
+
+def _ending(status: int | None) -> str:
+    """How a process ended, for a sentence; None is one that lives and does not answer."""
+    if status is None:
+        return "no longer answers"
+    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
 
 
 def _quoted(lines: Sequence[str]) -> str:

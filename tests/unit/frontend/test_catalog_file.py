@@ -128,3 +128,61 @@ def test_a_lock_names_its_holder_only_while_it_is_held(tmp_path: Path) -> None:
     assert not FileLock(path).try_acquire()
     lock.release()
     assert lock_holder_note(path) is None
+
+
+@pytest.mark.parametrize("broken", ["write", "lock"])
+def test_a_full_or_read_only_disk_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"cloud_mesh": {"networks": [{"network_id": "home"}]}}))
+    before = (tmp_path / "config.json").read_bytes()
+
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    if broken == "write":
+        monkeypatch.setattr("myownllm.catalog.file.write_durably", refuse)
+    else:
+        monkeypatch.setattr(FileLock, "acquire", refuse)
+    file = catalog(tmp_path)
+    assert [n.network_id for n in file.load().catalog.networks] == ["home"]
+    with pytest.raises(HomeError, match="No space left on device; the old content is intact"):
+        add(file, "work")
+    if broken == "write":
+        assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_a_backup_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "config.json.bak").mkdir()
+    file = catalog(tmp_path)
+    add(file, "home")
+    assert [n["network_id"] for n in content(tmp_path)["cloud_mesh"]["networks"]] == ["home"]
+    assert file.load().notices == ()
+
+
+def test_a_damaged_file_that_cannot_be_replaced_stays_and_its_backup_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = catalog(tmp_path)
+    add(file, "home")
+    (tmp_path / "config.json").write_text("{")
+
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("myownllm.catalog.file.write_durably", refuse)
+        for _ in range(2):
+            stored = file.load()
+            assert [n.network_id for n in stored.catalog.networks] == ["home"]
+            assert "No space left" in stored.notices[0]
+        assert (tmp_path / "config.json").read_text() == "{"
+        assert not list(tmp_path.glob("*.corrupt-*"))
+    assert [n.network_id for n in file.load().catalog.networks] == ["home"]
+    assert len(list(tmp_path.glob("*.corrupt-*"))) == 1
+
+
+def test_a_lock_on_a_full_disk_holds_without_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", refuse)
+    assert FileLock(tmp_path / "app.lock").try_acquire({"pid": 1})

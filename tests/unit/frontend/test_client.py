@@ -719,3 +719,53 @@ async def test_an_old_daemon_is_mentioned_once(autojump_clock: Any, tmp_path: Pa
             "the daemon is 0.1.2, this app is built against v0.3.8; some features may be missing"
         ]
         assert w.client.state.meets_pin is False
+
+
+async def test_a_daemon_that_gives_no_events_is_named_instead_of_joining(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path, connected=False) as w:
+        w.nursery.start_soon(w.client.boot)
+        await trio.sleep(1)
+        for _ in range(3):
+            w.client.not_subscribed("events of the daemon: subscribe rejected: nope")
+            await trio.sleep(4)
+        assert w.client.state.pill == "Mesh error: events of the daemon: subscribe rejected: nope"
+        assert w.diag.count("events of the daemon: subscribe rejected: nope") == 1
+        await w.connect()
+        await settled()
+        assert (w.client.state.status, w.client.state.error) == ("online", "")
+
+
+async def test_a_start_that_hangs_says_what_it_waits_for(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.hang.add("network_add")
+        w.nursery.start_soon(w.client.boot)
+        await trio.sleep(9)
+        assert (w.client.state.phase, w.client.state.error) == (
+            "starting",
+            "the mesh daemon has not answered `network_add` yet",
+        )
+        w.daemon.hang.clear()
+        await trio.sleep(60)
+        assert (w.client.state.status, w.client.state.error) == ("online", "")
+
+
+async def test_a_start_that_failed_on_a_living_connection_is_repeated(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.refuse["status"] = ["busy"] * 30
+        with pytest.raises(MeshError, match="busy"):
+            await w.client.start()
+        assert w.client.state.pill == "Mesh error: busy"
+        await trio.sleep(11)
+        assert w.daemon.joined == ["home"]
+        assert w.client.state.status == "online"
+
+
+async def test_a_stop_after_a_failed_start_stays(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.refuse["status"] = ["busy"] * 30
+        with pytest.raises(MeshError, match="busy"):
+            await w.client.start()
+        await w.client.stop()
+        await trio.sleep(30)
+        assert w.client.state.status == "off"
+        assert w.daemon.joined == []
