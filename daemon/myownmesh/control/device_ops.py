@@ -38,11 +38,10 @@ def identity_show(control: Control, _request: requests.IdentityShow) -> bytes:
     return success({"device_id": display_id(identity.device_id), "pubkey": identity.device_id, "label": identity.label})
 
 
-def identity_set_label(control: Control, request: requests.IdentitySetLabel) -> bytes:
+async def identity_set_label(control: Control, request: requests.IdentitySetLabel) -> bytes:
     if (problem := label_problem(request.label)) is not None:
         raise MeshError(f"identity: {problem}")
-    control.mesh.set_label(request.label)
-    identity = control.mesh.identity
+    identity = await control.mesh.set_label(request.label)
     return success({"device_id": display_id(identity.device_id), "pubkey": identity.device_id, "label": identity.label})
 
 

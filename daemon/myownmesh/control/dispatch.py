@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 IMMEDIATE: dict[type[requests.Request], Callable[[Control, Any], bytes]] = {
     requests.Status: device_ops.status,
     requests.IdentityShow: device_ops.identity_show,
-    requests.IdentitySetLabel: device_ops.identity_set_label,
     requests.NetworkIdGenerate: device_ops.network_id_generate,
     requests.NetworkIdNormalize: device_ops.network_id_normalize,
     requests.ServicesStatus: device_ops.services_status,
@@ -44,6 +43,7 @@ DEFERRED: dict[type[requests.Request], Callable[[Control, Any, Reply], None]] = 
 
 TASKS: dict[type[requests.Request], Callable[[Control, Any], Awaitable[bytes]]] = {
     requests.ConfigShow: device_ops.config_show,
+    requests.IdentitySetLabel: device_ops.identity_set_label,
     requests.ServicesSet: device_ops.services_set,
     requests.NetworkAdd: network_ops.network_add,
     requests.NetworkRemove: network_ops.network_remove,

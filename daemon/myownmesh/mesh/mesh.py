@@ -78,6 +78,7 @@ class Mesh:
         self._app_adverts: dict[str, Capabilities] = {}
         self._listeners: tuple[Callable[[MeshEvent], None], ...] = ()
         self._lifecycle = trio.Lock()
+        self._labelling = trio.Lock()
         self._nursery: trio.Nursery | None = None
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -129,15 +130,21 @@ class Mesh:
 
     # ── identity ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def set_label(self, label: str) -> None:
-        """Change this device's label: the file first, then memory; peers see it at their next handshake."""
-        try:
-            self._store.save_label(label)
-        except StoreError as error:
-            raise MeshError(str(error)) from error
-        self.identity = attrs.evolve(self.identity, label=label)
-        for network in self._networks:
-            network.driver.engine.set_label(label)
+    async def set_label(self, label: str) -> Identity:
+        """Change this device's label: the file first, then memory; peers see it at their next handshake.
+
+        Returns the identity with it. Raises `MeshError`; nothing has changed then.
+        """
+        async with self._labelling:
+            try:
+                # In a thread: another process may hold the file's lock for a while, and the mesh must not wait.
+                await trio.to_thread.run_sync(self._store.save_label, label)
+            except StoreError as error:
+                raise MeshError(str(error)) from error
+            identity = self.identity = attrs.evolve(self.identity, label=label)
+            for network in self._networks:
+                network.driver.engine.set_label(label)
+            return identity
 
     # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 from support.daemons import Refused, daemon
 
@@ -68,6 +70,18 @@ async def test_pins_and_shapes_leave_order_and_hand_edits_alone(tmp_path: Path) 
         a, b = on_disk(node)
         assert (a["id"], a["label"], a["pinned_peers"]) == ("a", "by hand", [PEER])
         assert b["id"] == "b"
+
+
+async def test_a_label_that_waits_for_the_files_lock_holds_nobody_else_up(tmp_path: Path) -> None:
+    async with configured(tmp_path / "home") as node:
+        slow, quick = await node.control(), await node.control()
+        with (node.home / "config.json.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            await slow.stream.send_all(b'{"op":"identity_set_label","label":"new"}\n')
+            with trio.fail_after(1):
+                await quick.ask("status")
+                assert (await quick.ask("identity_show"))["label"] == ""
+        assert json.loads(await slow.line())["data"]["label"] == "new"
 
 
 async def test_a_purge_of_a_record_that_never_joined_stays_among_the_rosters(tmp_path: Path) -> None:

@@ -256,8 +256,9 @@ class FakeMesh:
         for removed in self.on_network_removed:
             removed(network)
 
-    def set_label(self, label: str) -> None:
+    async def set_label(self, label: str) -> FakeIdentity:
         self.identity = evolve(self.identity, label=label)
+        return self.identity
 
     async def add_network(self, record: NetworkConfig) -> FakeNetwork:
         if any(record.id == network.config_id for network in self.joined):
