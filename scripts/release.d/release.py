@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -13,8 +15,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +29,11 @@ from sign import Signer
 from smoke import SmokeError, has_tools, smoke
 
 from mesh_bundler import EnsureRequest, Refused, ensure
+from mesh_bundler.progress import reporter
 from mesh_bundler.semver import SemVer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 MAX_ARCHIVE = 45_000_000  # bytes; the aim for something that an app downloads on first start
@@ -155,8 +160,9 @@ def _descriptions(build: Build, release: Path, assets: dict[str, bytes], binary:
 
 def demo(build: Build, out: Path, signer: Signer | None) -> int:
     """Stage what was built from a local feed into an empty home, then run the demo with that daemon."""
-    with tempfile.TemporaryDirectory(prefix="md-", dir="/tmp") as home:
-        env = {"HOME": home, "PATH": os.defpath, "MYOWNMESH_RELEASE_BASE": out.absolute().as_uri()}
+    # The folder's path is short because sockets lie below it.
+    with tempfile.TemporaryDirectory(prefix="md-", dir="/tmp") as home, _served(out) as base:
+        env = {"HOME": home, "PATH": os.defpath, "MYOWNMESH_RELEASE_BASE": base}
         env |= {"MYOWNMESH_TRUSTED_KEYS": signer.public} if signer is not None else {}
         result = ensure(
             EnsureRequest(
@@ -165,11 +171,31 @@ def demo(build: Build, out: Path, signer: Signer | None) -> int:
                 require_verification="signature" if signer is not None else None,
                 env=env,
                 on_notice=lambda notice: _say(f"  {notice.text}"),
+                on_progress=reporter("auto"),
             )
         )
         _say(f"staged {result.version} into {result.slot} ({result.verified})")
         command = [sys.executable, str(ROOT / "scripts" / "demo.py"), "--daemon", str(result.slot)]
         return subprocess.run(command, check=False).returncode
+
+
+@contextlib.contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    """The folder as a feed over HTTP on this machine."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def _options() -> argparse.Namespace:

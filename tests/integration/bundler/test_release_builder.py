@@ -202,3 +202,118 @@ def test_the_signed_release_stages_from_a_folder(release: Path, tmp_path: Path) 
     request = EnsureRequest(pin="v0.3.8", dest=tmp_path / "slot", env=env, require=True)
     result = ensure(request)
     assert (result.version, result.verified) == ("0.3.8", "signature")
+
+
+# --- the native stub (slow, for the build) --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def binary(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The single file of the release."""
+    from mesh_bundler.extract import extract
+
+    path = tmp_path_factory.mktemp("bin") / "myownmesh"
+    with path.open("wb") as file:
+        extract(release / ASSET, "myownmesh", file.write)
+    path.chmod(0o755)
+    return path
+
+
+class Runtime:
+    """One cache folder and what the single file does with it."""
+
+    def __init__(self, binary: Path, root: Path) -> None:
+        self.binary, self.root = binary, root
+        self._env = {"HOME": str(root / "home"), "MYOWNMESH_RUNTIME_DIR": str(root)}
+
+    def start(self) -> subprocess.Popen[str]:
+        """Anything that needs the unpacked folder."""
+        return subprocess.Popen(
+            [self.binary, "--version", "--json"],
+            env=self._env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def works(self) -> None:
+        out, err = self.start().communicate(timeout=30)
+        assert json.loads(out)["version"] == "0.3.8", err
+
+    @property
+    def folder(self) -> Path:
+        (found,) = [path for path in (self.root / "myownmesh").iterdir() if path.is_dir()]
+        return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_first_starts_at_once_share_one_unpacking(binary: Path, tmp_path: Path) -> None:
+    runtime = Runtime(binary, tmp_path / "rt")
+    starts = [runtime.start() for _ in range(5)]
+    for start in starts:
+        out, err = start.communicate(timeout=60)
+        assert json.loads(out)["version"] == "0.3.8", err
+    assert runtime.folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_killed_while_unpacking_the_next_start_works(binary: Path, tmp_path: Path) -> None:
+    for count in range(12):
+        runtime = Runtime(binary, tmp_path / f"rt{count}")
+        start = runtime.start()
+        try:
+            start.communicate(timeout=0.02 * (count + 1))
+        except subprocess.TimeoutExpired:
+            start.kill()
+            start.communicate()
+        runtime.works()
+        assert len(list((runtime.root / "myownmesh").glob(".new-*"))) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_folder_that_may_have_lost_its_content_is_unpacked_again(binary: Path, tmp_path: Path) -> None:
+    """After a power loss: marked as complete in another boot, never flushed, and a file is gone."""
+    runtime = Runtime(binary, tmp_path / "rt")
+    runtime.works()
+    folder = runtime.folder
+    _wait_for(folder / ".flushed")
+    (folder / ".flushed").unlink()
+    (folder / ".complete").write_text("another-boot".ljust(36, "-"))
+    (folder / "main.pyc").write_bytes(b"")
+    runtime.works()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_folder_that_others_may_write_to_is_not_run(binary: Path, tmp_path: Path) -> None:
+    runtime = Runtime(binary, tmp_path / "rt")
+    runtime.works()
+    _wait_for(runtime.folder / ".flushed")
+    (runtime.folder / "main.pyc").write_bytes(b"evil")
+    runtime.folder.chmod(0o777)
+    runtime.works()
+    assert runtime.folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_truncated_file_says_so(binary: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "myownmesh"
+    damaged.write_bytes(binary.read_bytes()[:-1000])
+    damaged.chmod(0o755)
+    done = subprocess.run([damaged, "--version"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "damaged" in done.stderr
+    assert done.stdout == ""
+
+
+def _wait_for(path: Path) -> None:
+    import time
+
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never appeared"
+        time.sleep(0.02)
