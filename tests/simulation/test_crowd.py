@@ -136,3 +136,38 @@ def test_devices_come_and_go(seed: int) -> None:
     world.run_until(lambda: world.all_linked(running.values()), within=400.0)
     world.run(300.0)
     assert world.all_linked(running.values())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_approval_each_makes_a_mesh_and_one_removal_lasts(seed: int) -> None:
+    """Newcomers know one member each, some of whom restart meanwhile; gossip does the rest (spec 01 §15.4)."""
+    world = World(seed)
+    rng = random.Random(seed)
+    asking = EngineConfig()
+    identities = world.identities(rng.randint(3, 5))
+    nodes = [world.node(identity, asking) for identity in identities]
+
+    def restart(index: int) -> None:
+        nodes[index].kill()
+        nodes[index] = world.node(identities[index], asking, roster=nodes[index].saved)
+
+    for newcomer in range(1, len(nodes)):
+        sponsor = rng.randrange(newcomer)
+        nodes[newcomer].approve(nodes[sponsor])
+        nodes[sponsor].approve(nodes[newcomer])
+        world.run(rng.uniform(0.0, 3.0))
+        if rng.random() < 0.5:
+            restart(rng.randrange(newcomer + 1))
+    world.run_until(lambda: world.all_linked(nodes), within=60.0)
+    for node in nodes:
+        others = {other.device_id for other in nodes if other is not node}
+        assert {entry.device_id for entry in node.saved.entries} == others
+
+    nodes[0].remove(nodes[1])
+    world.run(300.0)
+    restart(0)
+    world.run(300.0)
+    assert not nodes[0].saved.is_authorized(nodes[1].device_id)
+    assert nodes[0].status(nodes[1]) == "pending_approval"
+    nodes[0].approve(nodes[1])
+    world.run_until(lambda: world.all_linked(nodes), within=2.0)
