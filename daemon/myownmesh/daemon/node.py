@@ -17,6 +17,7 @@ from myownmesh.control.peer_check import PeerPolicy
 from myownmesh.control.server import ControlServer
 from myownmesh.control.socket_file import ControlSocketError
 from myownmesh.daemon import logs
+from myownmesh.daemon.descriptors import raise_limit, share_for_clients
 from myownmesh.daemon.lifeline import wait_for_end
 from myownmesh.daemon.webrtc import WebRtc
 from myownmesh.mesh import clock
@@ -54,6 +55,7 @@ class Node:
         rng = random.SystemRandom()
         self.start_error: str | None = None
         """Why there was no start, once `run` has returned; None after an orderly life."""
+        self._descriptors = raise_limit()
         self._config = config
         self._supervision = supervision
         self._instance = instance
@@ -93,6 +95,7 @@ class Node:
                         group=self._config.daemon.socket_group,
                     ),
                     readiness=host_loop(),
+                    max_connections_per_user=share_for_clients(self._descriptors),
                 )
                 try:
                     await nursery.start(server.serve)
@@ -150,11 +153,14 @@ class Node:
     async def _preload(self) -> None:
         """Have WebRTC and the relay client at hand before the first peer needs them."""
         await trio.sleep(PRELOAD_DELAY)
-        await trio.to_thread.run_sync(preload_signaling, abandon_on_cancel=True)
         try:
+            await trio.to_thread.run_sync(preload_signaling, abandon_on_cancel=True)
             await self._webrtc.get()
         except ImportError as error:
             _log.error("WebRTC cannot be loaded, so no peer can be reached: %s", error)  # the daemon still answers
+        except OSError as error:
+            # Too many open files, for one. Whoever needs it next tries again.
+            _log.warning("WebRTC could not be loaded yet: %s", error)
 
     def _warn_about_config(self) -> None:
         config = self._config

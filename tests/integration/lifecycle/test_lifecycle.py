@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -278,6 +280,20 @@ def test_files_stay_whole_when_the_disk_is_full(home: Path) -> None:
         assert (home / "config.json").read_text() == before
         assert sorted(entry.name for entry in home.iterdir() if entry.name.endswith(".tmp")) == []
         assert daemon.ask("status")["data"]["joined_networks"] == ["abc", "abd"]
+
+
+def test_clients_that_take_every_descriptor_do_not_end_the_daemon(home: Path) -> None:
+    with DaemonProcess(home) as daemon:
+        daemon.ready()
+        # Before WebRTC is loaded, which needs some.
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (32, 32))
+        with contextlib.ExitStack() as greedy:
+            for _ in range(64):
+                client = greedy.enter_context(socket.socket(socket.AF_UNIX))
+                client.connect(str(daemon.socket_path))
+            time.sleep(1)
+        assert daemon.ask("status")["ok"]
+        assert daemon.stop()[0] == 0
 
 
 def test_json_logs_are_json_and_nothing_goes_to_stdout(home: Path) -> None:
