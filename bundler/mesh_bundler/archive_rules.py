@@ -11,12 +11,12 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from mesh_bundler.errors import Exit, Refused
+from mesh_bundler.header import MIN_BINARY_BYTES
 
 MAX_MEMBERS = 16
 MAX_MEMBER_BYTES = 512 * 1024 * 1024
 MAX_TOTAL_BYTES = 1024 * 1024 * 1024
 MAX_RATIO = 200  # unpacked / packed; release archives reach 4
-MIN_BINARY_BYTES = 1024 * 1024  # consumers refuse anything smaller as a stub or a script (spec 09 I2)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")

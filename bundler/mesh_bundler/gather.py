@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mesh_bundler import files, header
-from mesh_bundler.archive_rules import MIN_BINARY_BYTES
 from mesh_bundler.decision import Candidate, Facts
 from mesh_bundler.pin import Pin
 from mesh_bundler.record import override_key, sibling_key
@@ -92,7 +91,7 @@ class Gatherer:
         seen = Candidate(origin, str(real), facts.st_size, facts.st_mtime_ns)
         if not real.is_file():
             return replace(seen, problem="not_a_file")
-        if facts.st_size < MIN_BINARY_BYTES:
+        if facts.st_size < header.MIN_BINARY_BYTES:
             return replace(seen, problem="too_small")
         try:
             found = header.inspect(real)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mesh_bundler.target import Platform
 
+MIN_BINARY_BYTES = 1024 * 1024  # consumers refuse anything smaller as a stub or a script (spec 09 I2)
 HEAD_BYTES = 64 * 1024  # program headers, PE offset and fat slices all lie well inside
 
 _ELF_MACHINES = {0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64", 0x03: "i686"}

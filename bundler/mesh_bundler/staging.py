@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import replace
+from pathlib import Path
 
-from mesh_bundler import decision, filelock, files, header, verify
+from mesh_bundler import decision, files, header, verify
 from mesh_bundler import record as records
-from mesh_bundler.archive_rules import MIN_BINARY_BYTES
 from mesh_bundler.decision import decide
 from mesh_bundler.errors import Exit, Notice, Refused
 from mesh_bundler.gather import Gatherer
@@ -27,6 +27,8 @@ from mesh_bundler.version_text import Reported, Unreadable, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mesh_bundler.client import Limits
     from mesh_bundler.decision import Decision, Facts
     from mesh_bundler.obtain import Archive, Obtainer
@@ -82,12 +84,7 @@ class _Run:
         if isinstance(answer.action, decision.Fail) and answer.action.refusal.exit_code is not Exit.NETWORK:
             self._remark(answer)
             raise answer.action.refusal
-        with filelock.hold(
-            self._plan.slot.lock_path,
-            timeout=self._request.lock_timeout or self._plan.settings.lock_timeout,
-            waiting=self._waiting,
-            cancelled=self._checkpoint,
-        ):
+        with self._locked(self._plan.slot.lock_path):
             self._plan.slot.sweep()
             store = self._store()
             return self._carry_out(store)
@@ -190,13 +187,7 @@ class _Run:
         store = self._store()
         if store is None:
             return obtainer.download(tag)
-        lock = store.lock_path(obtainer.key(tag))
-        with filelock.hold(
-            lock,
-            timeout=self._request.lock_timeout or self._plan.settings.lock_timeout,
-            waiting=self._waiting,
-            cancelled=self._checkpoint,
-        ):
+        with self._locked(store.lock_path(obtainer.key(tag))):
             return obtainer.at_hand(tag) or obtainer.download(tag)
 
     def _unpack(self, archive: Archive, stage: decision.StageRelease, answer: Decision) -> EnsureResult:
@@ -234,8 +225,6 @@ class _Run:
 
     def _stage_file(self, stage: decision.StageFile, answer: Decision) -> EnsureResult:
         """Copy an override or a sibling; a build that runs at the same time must not be copied half."""
-        from pathlib import Path
-
         source, wanted = Path(stage.candidate.path), (stage.candidate.size, stage.candidate.mtime_ns)
         for attempt in (1, 2):
             with self._plan.slot.incoming() as temp:
@@ -320,7 +309,7 @@ class _Run:
             found = header.inspect(path)
         except (header.BadHeader, OSError):
             return None
-        if header.misfit(found, self._plan.target.platform) is not None or facts.slot.size < MIN_BINARY_BYTES:
+        if header.misfit(found, self._plan.target.platform) is not None or facts.slot.size < header.MIN_BINARY_BYTES:
             return None
         digest = files.sha256_of(path)
         if facts.lock_binary_sha256 is not None and digest != facts.lock_binary_sha256:
@@ -383,6 +372,16 @@ class _Run:
             if (notice.id, notice.text) not in self._said:
                 self._said.add((notice.id, notice.text))
                 self._notice(notice)
+
+    def _locked(self, path: Path) -> AbstractContextManager[None]:
+        from mesh_bundler import filelock  # most runs change nothing and need no lock
+
+        return filelock.hold(
+            path,
+            timeout=self._request.lock_timeout or self._plan.settings.lock_timeout,
+            waiting=self._waiting,
+            cancelled=self._checkpoint,
+        )
 
     def _waiting(self, holder: str, seconds: float) -> None:
         self._notice(

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import psutil  # type: ignore[import-untyped]  # ships no types
 
 from mesh_bundler import header
-from mesh_bundler.archive_rules import MIN_BINARY_BYTES
 from mesh_bundler.extract import extract
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def smoke(archive: Path, version: str, say: Callable[[str], None]) -> dict[str, 
             ignored = extract(archive, "myownmesh", file.write)
         binary.chmod(0o755)
         _expect(not ignored, f"the archive holds more than one file: {ignored}")
-        _expect(binary.stat().st_size >= MIN_BINARY_BYTES, "the member is too small for its consumers")
+        _expect(binary.stat().st_size >= header.MIN_BINARY_BYTES, "the member is too small for its consumers")
         found = header.inspect(binary)
         _expect(found.format == "elf", f"the member is {found}")
         say(f"one native member ({found}, {binary.stat().st_size / 1e6:.1f} MB)")
