@@ -310,7 +310,7 @@ def explain_keep(devices: list[Device], base: Path, *, as_json: bool) -> None:
     first = devices[0]
     print(f'  HOME={first.home} {BIN / "myownllm"} call "Boris\'s laptop" echo \'{{"hi": 1}}\'')
     pids = " ".join(str(d.pid) for d in devices)
-    print(f"Stop them with: kill -INT {pids}; rm -r {base}")
+    print(f"Stop them with: kill -INT {pids}; sleep 3; rm -r {base}")
 
 
 def temporary_base() -> Path:

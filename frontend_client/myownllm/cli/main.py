@@ -11,14 +11,16 @@ from myownllm.cli import networks, peers, status
 app = typer.Typer(
     name="myownllm",
     help="The mesh half of MyOwnLLM: your devices, connected to each other and to nobody else.",
+    epilog="Exit status of every command: 0 done, 1 failed and said why, 2 wrong arguments; `health` has more.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(networks.app, name="networks")
 
 
-@app.command()
+@app.command(epilog="Exit status: 0 after Ctrl-C, or when it runs already in this home; 1 when it cannot start.")
 def up(
     label: Annotated[str | None, typer.Option(help="Name this device, as others will see it.")] = None,
     listen: Annotated[
@@ -34,7 +36,7 @@ def up(
 
 
 app.command()(status.status)
-app.command()(status.health)
+app.command(epilog=status.HEALTH_EPILOG)(status.health)
 app.command()(peers.peers)
 app.command()(peers.approve)
 app.command()(peers.deny)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import attrs
 import typer
@@ -80,7 +81,7 @@ def add_network(
     use: Annotated[bool, typer.Option("--use/--no-use", help="Make it the active network.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Save a network and make it the active one. Adding a name that is saved already changes nothing but that."""
+    """Save a network and make it the active one. Of a name that is saved already, only what is given here changes."""
     try:
         file = context.catalog_file(context.home())
         handle = normalize_network_id(name) if name is not None else generate_network_id(random.SystemRandom())
@@ -93,34 +94,58 @@ def add_network(
             turn_servers=tuple(_turn(t) for t in turn or ()),
             auto_approve=True if auto_approve else None,
         )
-        existed = file.load().catalog.by_wire_id(handle) is not None
-        catalog = file.mutate(lambda c: c.add_network(record, activate=use))
+        named = {"label": label, "signaling_servers": relay, "stun_servers": no_stun or stun, "turn_servers": turn}
+        given = {k: getattr(record, k) for k, v in {**named, "auto_approve": auto_approve}.items() if v}
+        before = file.load().catalog.by_wire_id(handle)
+        catalog = file.mutate(lambda c: _added(c, record, given, activate=use))
     except AppError as error:
         context.fail(error, as_json=as_json)
     saved = catalog.by_wire_id(handle)
     assert saved is not None
     active = catalog.active_network_id == saved.id
     joined = _follow(saved) if active else None
+    changed = before is not None and saved != before
     if as_json:
-        context.print_json({**saved.to_json(), "active": active, "created": not existed, "joined": joined})
+        told = {"active": active, "created": before is None, "changed": changed, "joined": joined}
+        context.print_json({**saved.to_json(), **told})
         return
-    print(
-        f"Network '{saved.handle}' {'was saved already' if existed else 'saved'}{' and is active' if active else ''}."
-    )
-    _say_joined(saved, joined)
+    what = "saved" if before is None else "has new settings" if changed else "was saved already"
+    print(f"Network '{saved.handle}' {what}{' and is active' if active else ''}.")
+    if active:
+        _say_joined(saved, joined)
+
+
+def _added(catalog: Catalog, record: SavedNetwork, given: dict[str, Any], *, activate: bool) -> Catalog:
+    existing = catalog.by_wire_id(record.network_id)
+    grown = catalog.add_network(record, activate=activate)
+    return grown if existing is None else grown.update_network(existing.id, **given)
 
 
 def _checked(values: list[str] | None, schemes: tuple[str, ...], what: str) -> tuple[str, ...]:
     for value in values or ():
         if not value.startswith(schemes):
             raise AppError(f"'{value}' is no {what}: it must begin with {' or '.join(schemes)}")
+        if not _has_host(value):
+            raise AppError(f"'{value}' is no {what}: it must name a host, and a port only from 1 to 65535")
     return tuple(values or ())
+
+
+def _has_host(url: str) -> bool:
+    """Does an address like `ws://host:port/path` or `stun:host:port` name a host that can exist?"""
+    scheme, _, rest = url.partition(":")
+    try:
+        parts = urlsplit(f"{scheme}://{rest.removeprefix('//')}")
+        return bool(parts.hostname) and parts.port != 0 and not any(c.isspace() for c in url)
+    except ValueError:
+        return False
 
 
 def _turn(text: str) -> TurnServer:
     url, *rest = text.split(",", 2)
     if not url.startswith(("turn:", "turns:")):
         raise AppError(f"'{url}' is no TURN server: it must begin with turn: or turns:")
+    if not _has_host(url):
+        raise AppError(f"'{url}' is no TURN server: it must name a host, and a port only from 1 to 65535")
     return TurnServer(url, *(part or None for part in rest))
 
 

@@ -16,6 +16,7 @@ from myownllm.peers import PeerEntry, peer_entry
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
 CALL_TIMEOUT_S = 30.0
+CALL_TIMEOUT_MAX_S = 600.0  # the daemon's own limit of a single call
 
 _STATUS_WORDS = {
     "active": "connected",
@@ -127,12 +128,20 @@ def _payload(text: str) -> Any:
         ) from None
 
 
+def _seconds(value: float) -> float:
+    if not 0 < value <= CALL_TIMEOUT_MAX_S:  # not-a-number fails this, too
+        raise typer.BadParameter(f"more than 0 and at most {CALL_TIMEOUT_MAX_S:.0f} seconds")
+    return value
+
+
 def call(
     peer: Peer,
     method: Annotated[str, typer.Argument(help="What to call: `myownllm up` answers echo, about and count.")],
     payload: Annotated[str, typer.Argument(help="The request as JSON.")] = "null",
     stream: Annotated[bool, typer.Option("--stream", help="The method answers in pieces.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds without an answer before giving up.")] = CALL_TIMEOUT_S,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds without an answer before giving up.", callback=_seconds)
+    ] = CALL_TIMEOUT_S,
     network: OnNetwork = None,
     as_json: Json = False,
 ) -> None:

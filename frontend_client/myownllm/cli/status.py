@@ -20,6 +20,7 @@ from myownllm.ids import comparable_network_id, device_suffix
 from myownllm.peers import CONNECTED, PeerEntry, peer_entries
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HEALTH_EPILOG = "Exit status: " + ", ".join(f"{code} {name}" for name, code in health_rules.EXIT_CODES.items()) + "."
 
 
 def _network_row(daemon: context.Daemon, wire_id: str) -> dict[str, Any] | None:
@@ -55,7 +56,8 @@ def status(as_json: Json = False) -> None:
     else:
         pin = "" if found["meets_pin"] else f" — older than the pinned {found['pinned_version']}"
         print(f"device   {context.shown(found['label']) or '(no name)'}  {daemon['device_id']}")
-        print(f"daemon   {daemon['version']} ({daemon['mode']}) at {daemon['socket']}{pin}")
+        whose = "shared" if daemon["mode"] == "shared" else "own"
+        print(f"daemon   {daemon['version']} ({whose}) at {daemon['socket']}{pin}")
     app = found["app"]
     running = f"running, process {app['pid']}" if app["running"] else "not running; `myownllm up` starts it"
     print(f"app      {running}")
@@ -85,9 +87,12 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
         elif active is not None and pid is not None:
             phase, state = "starting", "connecting"
     connected = sum(p.status in CONNECTED for p in peers)
+    pill = phases.pill_text(None if active is None else active.handle, phase, connected)
+    if active is not None and state == "off" and pid is None:
+        pill = f"Not running — '{active.handle}' is joined as soon as `myownllm up` runs"
     version = "" if daemon is None else str(daemon.status.get("version", ""))
     return {
-        "pill": phases.pill_text(None if active is None else active.handle, phase, connected),
+        "pill": pill,
         "status": state,
         "phase": phase,
         "network": None if active is None else {"id": active.id, "network_id": active.wire_id, "handle": active.handle},

@@ -254,7 +254,7 @@ async def test_status_without_a_daemon_says_what_to_do(desk: Desk) -> None:
     save(desk, "home")
     desk.socket.unlink()
     text = await desk.run("status")
-    assert "Joining home…" in text
+    assert text.startswith("Not running — 'home' is joined as soon as `myownllm up` runs")
     assert "`myownllm up` starts it" in text
     assert "no mesh daemon answers" in await desk.run("peers", status=1)
     assert (await desk.json("peers", status=1))["error"]["message"].startswith("no mesh daemon answers")
@@ -395,6 +395,11 @@ async def test_networks_refuse_what_cannot_work(desk: Desk) -> None:
         (("add", "ab"), "at least 3 characters"),
         (("add", "home", "--relay", "http://x"), "must begin with ws://"),
         (("add", "home", "--turn", "x"), "must begin with turn:"),
+        (("add", "home", "--relay", "ws://"), "must name a host"),
+        (("add", "home", "--relay", "wss://a b"), "must name a host"),
+        (("add", "home", "--relay", "wss://r:99999"), "must name a host"),
+        (("add", "home", "--stun", "stun:"), "must name a host"),
+        (("add", "home", "--turn", "turn:t:0,u,p"), "must name a host"),
         (("use", "nope"), "no saved network 'nope' (saved: none)"),
         (("use",), "name a saved network"),
         (("remove", "nope"), "no saved network"),
@@ -407,6 +412,18 @@ async def test_networks_refuse_what_cannot_work(desk: Desk) -> None:
     assert turn["stun_servers"] == []
     assert turn["label"] == "L"
     assert "with-turn" in await desk.run("networks", "list")
+
+
+async def test_what_is_given_for_a_saved_network_changes_and_the_rest_stays(desk: Desk) -> None:
+    first = await desk.json("networks", "add", "home", "--label", "Home", "--no-stun")
+    assert (first["created"], first["changed"]) == (True, False)
+    again = await desk.json("networks", "add", "HOME", "--relay", "ws://[::1]:4848/x")
+    assert (again["created"], again["changed"], again["id"], again["label"]) == (False, True, first["id"], "Home")
+    assert (again["signaling_servers"], again["stun_servers"]) == (["ws://[::1]:4848/x"], [])
+    assert "has new settings" in await desk.run("networks", "add", "home", "--relay", "wss://r")
+    assert "was saved already" in await desk.run("networks", "add", "home", "--relay", "wss://r")
+    same = await desk.json("networks", "add", "home")
+    assert (same["changed"], same["signaling_servers"], same["label"]) == (False, ["wss://r"], "Home")
 
 
 async def test_settings_travel_to_another_device(desk: Desk) -> None:
@@ -469,8 +486,11 @@ async def test_up_ends_when_its_reader_does(desk: Desk) -> None:
 
 
 async def test_help_and_version_are_quick(desk: Desk) -> None:
-    assert "networks" in await desk.run("--help")
+    assert "networks" in await desk.run("-h")
+    assert "18 peers_unreachable" in " ".join((await desk.run("health", "--help")).split())
+    for nonsense in ("0", "-1", "nan", "inf"):
+        assert "at most 600 seconds" in await desk.run("call", "x", "echo", "--timeout", nonsense, status=2)
     assert (await desk.run("--version")).startswith("myownllm ")
-    loaded = "import sys, myownllm.cli; print({'trio', 'httpx', 'psutil', 'rich', 'asyncio'} & set(sys.modules))"
+    loaded = "import sys, myownllm.cli.main; print({'trio', 'httpx', 'psutil', 'rich', 'asyncio'} & set(sys.modules))"
     done = await trio.run_process([sys.executable, "-c", loaded], capture_stdout=True)
     assert done.stdout.strip() == b"set()", "what only `up` needs is not loaded by every command"
