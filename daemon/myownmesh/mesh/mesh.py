@@ -27,7 +27,7 @@ from myownmesh.store import StoreError
 from myownmesh.transport.session import IceServer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from myownmesh.engine.events import MeshEvent
     from myownmesh.identity import Identity
@@ -93,7 +93,7 @@ class Mesh:
             nursery = self._nursery = await outer.start(_shielded_nursery)
             try:
                 if self.config.services.node.enabled:
-                    self._join_configured()
+                    self._join_each(self.config.networks)
                 task_status.started()
                 await self._services.apply(self.config.services)
                 self._refresh_adverts()
@@ -249,8 +249,8 @@ class Mesh:
 
     # ── joining ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _join_configured(self) -> None:
-        for record in self.config.networks:
+    def _join_each(self, records: Iterable[NetworkConfig]) -> None:
+        for record in records:
             try:
                 self._check_names(record)
             except MeshError as error:
@@ -264,7 +264,8 @@ class Mesh:
     async def _join_missing(self) -> None:
         config = await self.config_on_disk()
         self.config = replace(self.config, networks=config.networks)
-        self._join_configured()
+        joined = {network.config_id for network in self._networks}
+        self._join_each(record for record in config.networks if record.id not in joined)
 
     def _join(self, record: NetworkConfig) -> Network:
         """Register a network and start its driver. Raises `MeshError` (`join: …`); then nothing has changed."""

@@ -84,6 +84,14 @@ async def test_a_label_that_waits_for_the_files_lock_holds_nobody_else_up(tmp_pa
         assert json.loads(await slow.line())["data"]["label"] == "new"
 
 
+async def test_services_set_joins_what_is_missing_and_says_nothing_of_the_rest(tmp_path: Path) -> None:
+    async with configured(tmp_path / "home", record("a", "aaa")) as node:
+        write(node.home, [record("a", "aaa"), record("b", "bbb")])
+        await node.ask("services_set", services={})
+        assert (await node.ask("status"))["joined_networks"] == ["aaa", "bbb"]
+        assert "skipped" not in node.log
+
+
 async def test_a_purge_of_a_record_that_never_joined_stays_among_the_rosters(tmp_path: Path) -> None:
     async with configured(tmp_path / "home", record("a", "../../.secrets/identity")) as node:
         assert await node.ask("network_remove", network="a", purge=True) == {"removed": "a"}
