@@ -76,7 +76,10 @@ def find_daemon(app_home: AppHome) -> Daemon | None:
 def need_daemon(app_home: AppHome) -> Daemon:
     daemon = find_daemon(app_home)
     if daemon is None:
-        raise NoDaemonError(f"no mesh daemon answers at {app_home.own_socket}; `myownllm up` starts one")
+        remedy = "`myownllm up` starts one"
+        if app_pid(app_home) is not None:
+            remedy = "the running app looks after it, `myownllm health` says more"
+        raise NoDaemonError(f"no mesh daemon answers at {app_home.own_socket}; {remedy}")
     return daemon
 
 

@@ -51,7 +51,9 @@ def status(as_json: Json = False) -> None:
         return
     print(found["pill"])
     daemon = found["daemon"]
-    if daemon is None:
+    if daemon is None and found["app"]["running"]:
+        print(f"daemon   does not answer at {app_home.own_socket}; the running app starts it again")
+    elif daemon is None:
         print(f"daemon   not running ({app_home.own_socket}); `myownllm up` starts it")
     else:
         pin = "" if found["meets_pin"] else f" — older than the pinned {found['pinned_version']}"
@@ -61,6 +63,8 @@ def status(as_json: Json = False) -> None:
     app = found["app"]
     running = f"running, process {app['pid']}" if app["running"] else "not running; `myownllm up` starts it"
     print(f"app      {running}")
+    if found["hint"]:
+        print(f"hint     {found['hint']}")
     if found["pending_approvals"]:
         print(f"waiting  {found['pending_approvals']} device(s) for your approval: `myownllm peers`")
 
@@ -75,6 +79,7 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
     peers: tuple[PeerEntry, ...] = ()
     label = ""
     joined: list[str] = []
+    hint = ""
     if daemon is not None:
         label = str(as_object(daemon.ask("identity_show")).get("label", ""))
         names = daemon.status.get("joined_networks")
@@ -82,6 +87,8 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
         row = None if active is None else _network_row(daemon, active.wire_id)
         if active is not None and row is not None:
             word = str(row.get("phase", ""))
+            if word == "joining" and "home" in daemon.status:  # the reference stays in this phase while it is alone
+                hint = "no relay of this network has answered yet, so nobody can be found"
             phase, state = ("signaling-up", "online") if word == "joining" else phases.from_daemon(word)
             peers = _known_peers(daemon, active.wire_id)
         elif active is not None and pid is not None:
@@ -93,6 +100,7 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
     version = "" if daemon is None else str(daemon.status.get("version", ""))
     return {
         "pill": pill,
+        "hint": hint,
         "status": state,
         "phase": phase,
         "network": None if active is None else {"id": active.id, "network_id": active.wire_id, "handle": active.handle},

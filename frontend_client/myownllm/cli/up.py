@@ -42,7 +42,7 @@ class Screen:
         try:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
-        except BrokenPipeError:  # whoever read this has left, so the app leaves too
+        except OSError:  # whoever read this has left, or the disk behind it is full: the app leaves too
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.gone.set()
 

@@ -494,3 +494,23 @@ async def test_help_and_version_are_quick(desk: Desk) -> None:
     loaded = "import sys, myownllm.cli.main; print({'trio', 'httpx', 'psutil', 'rich', 'asyncio'} & set(sys.modules))"
     done = await trio.run_process([sys.executable, "-c", loaded], capture_stdout=True)
     assert done.stdout.strip() == b"set()", "what only `up` needs is not loaded by every command"
+
+
+@pytest.mark.parametrize("arguments", [("networks", "list"), ("networks", "list", "--json"), ("up",), ("up", "--json")])
+async def test_output_that_goes_nowhere_is_one_sentence_at_most(desk: Desk, arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:  # noqa: ASYNC230 - a device
+        done = await trio.run_process(
+            [*PROGRAM, *arguments], env=desk.environment, check=False, stdout=full, capture_stderr=True
+        )
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == (0 if arguments[0] == "up" else 1), done.stderr
+    closed = ["sh", "-c", f"exec {' '.join([*PROGRAM, 'networks', 'list'])} >&-"]
+    assert (await trio.run_process(closed, env=desk.environment, check=False)).returncode == 0
+
+
+async def test_a_locale_without_letters_changes_no_outcome(desk: Desk) -> None:
+    save(desk, "home")
+    plain = {**desk.environment, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = await trio.run_process([*PROGRAM, "health"], env=plain, check=False, capture_stdout=True)
+    assert done.returncode == 15
+    assert "✗ network_not_joined" in done.stdout.decode()
