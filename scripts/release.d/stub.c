@@ -201,12 +201,18 @@ static int drop_one(const char *path, const struct stat *info, int kind, struct 
 
 static void drop(const char *path) { nftw(path, drop_one, 16, FTW_DEPTH | FTW_PHYS); }
 
-/* Is the folder whole, ours, and closed to others? A folder that somebody else can write to is never run. */
+/* A folder that somebody else owns or can write to is never run from, nor is anything below it. */
+static int private(const char *folder) {
+    struct stat info;
+    if (lstat(folder, &info) != 0 || !S_ISDIR(info.st_mode)) return 0;
+    return info.st_uid == geteuid() && (info.st_mode & 0022) == 0;
+}
+
+/* Is the folder whole, ours, and closed to others? */
 static int ready(const char *folder) {
     char mark[PATH_MAX];
     struct stat info;
-    if (lstat(folder, &info) != 0 || !S_ISDIR(info.st_mode)) return 0;
-    if (info.st_uid != geteuid() || (info.st_mode & 0022) != 0) return 0;
+    if (!private(folder)) return 0;
     join(mark, sizeof mark, "%s/.complete", folder);
     if (stat(mark, &info) != 0 || !still_counts(mark, folder)) return 0;
     if (time(NULL) - info.st_mtime > 24 * 3600) utimensat(AT_FDCWD, mark, NULL, 0); /* still in use */
@@ -242,13 +248,17 @@ static int make_folders(char *path) {
     return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -1;
 }
 
-/* Leaves the path of the unpacked folder in `folder`. */
-static int prepare(int self, const struct trailer *t, const char *root, char *folder, size_t size) {
+/* Leaves the path of the unpacked folder in `folder`. `shared`: the root lies where everybody can make folders. */
+static int prepare(int self, const struct trailer *t, const char *root, int shared, char *folder, size_t size) {
     char base[PATH_MAX], lock[PATH_MAX], fresh[PATH_MAX] = "";
     join(base, sizeof base, "%s/myownmesh", root);
     join(folder, size, "%s/%.64s", base, t->digest);
-    if (ready(folder)) return 0;
     if (make_folders(base) != 0) return -1;
+    if (!private(base) || (shared && !private(root))) {
+        errno = EPERM;
+        return -1;
+    }
+    if (ready(folder)) return 0;
     join(lock, sizeof lock, "%s/.lock-%.64s", base, t->digest);
     int held = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* the kernel frees it with this process */
     if (held < 0 || flock(held, LOCK_EX) != 0) {
@@ -318,7 +328,7 @@ int main(int argc, char **argv) {
     join(roots[count++], PATH_MAX, "%s/myownmesh-%u", temp != NULL && *temp == '/' ? temp : "/tmp", geteuid());
     for (int at = 0; at < count; at++) {
         char folder[PATH_MAX];
-        if (prepare(self, &t, roots[at], folder, sizeof folder) != 0) {
+        if (prepare(self, &t, roots[at], at == count - 1, folder, sizeof folder) != 0) {
             fail("cannot unpack into", roots[at]);
             continue;
         }

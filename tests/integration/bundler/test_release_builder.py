@@ -300,6 +300,17 @@ def test_a_folder_that_others_may_write_to_is_not_run(binary: Path, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+def test_a_cache_inside_a_folder_of_everybody_is_passed_over(binary: Path, tmp_path: Path) -> None:
+    runtime = Runtime(binary, tmp_path / "rt")
+    (runtime.root / "myownmesh").mkdir(parents=True)
+    (runtime.root / "myownmesh").chmod(0o777)
+    runtime.works()
+    assert list((runtime.root / "myownmesh").iterdir()) == []
+    assert (runtime.root / "home" / ".cache" / "myownmesh").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_truncated_file_says_so(binary: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "myownmesh"
     damaged.write_bytes(binary.read_bytes()[:-1000])
