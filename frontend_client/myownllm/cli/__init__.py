@@ -28,9 +28,9 @@ def main() -> None:
 def _prepare_output() -> None:
     """Whatever the locale and the caller left of the standard streams, printing must not fail."""
     if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")  # for as long as the process lives
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w")
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             ascii_only = stream.encoding.lower() in ("ascii", "us-ascii", "ansi_x3.4-1968")
