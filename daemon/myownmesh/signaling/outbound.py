@@ -93,13 +93,15 @@ class EventWriter:
     def announce_on(self, relay: str, now: float, wall_s: int) -> Outbound | None:
         """The announce of a link that has just opened.
 
-        Links that open in the same second share one event, so that receivers take it for one.
+        Links that open in the same second share one event, so that receivers take it for one. A link never opens
+        without an announce: those of this second may have gone down with the link before.
         """
         last = self._last_announce
         if last is not None and wall_s <= last.created_at <= wall_s + _MAX_AHEAD_S and relay not in self._announced_on:
             self._announced_on.add(relay)
             return Outbound(last, Urgency.AT_ONCE, now)
-        return self.announce({relay}, now, wall_s)
+        fresh = self.announce({relay}, now, wall_s)
+        return Outbound(last, Urgency.AT_ONCE, now) if fresh is None and last is not None else fresh
 
     def leave(self, now: float, wall_s: int) -> Outbound:
         tags = (("r", self._room), ("p", self._room))

@@ -89,6 +89,16 @@ def test_links_that_open_in_one_second_share_an_announce() -> None:
     assert much_later.event.created_at == 105
 
 
+def test_a_link_opens_with_an_announce_however_many_went_before() -> None:
+    """After a sleep the ticker, a reflection and the wake all announce on a link that is about to be given up."""
+    device = writer()
+    for _ in range(4):
+        device.announce({"one"}, 0.0, 100)
+    opened = device.announce_on("one", 0.1, 100)
+    assert opened is not None
+    assert opened.event.created_at == 102
+
+
 def test_a_link_that_opens_after_the_clock_was_set_back_announces_anew() -> None:
     device = writer()
     ahead = device.announce_on("one", 0.0, 10_000)
