@@ -198,8 +198,13 @@ class StockLink:
     def vanish(self) -> None:
         """As if the process died: the sockets are gone, nothing is said."""
         self.closed = True
-        for protocol in self.ice._protocols:
-            protocol.transport.abort()
+        self.abort()
+
+    def abort(self) -> None:
+        """Take the sockets away."""
+        if self.connection.sctp is not None:
+            for protocol in self.ice._protocols:
+                protocol.transport.abort()
 
     def _read_own(self) -> None:
         sdp = self.connection.localDescription.sdp
@@ -371,7 +376,9 @@ class ReferencePeer:
                 self.announce()
                 if self.dials and self.is_lower:
                     if self.link is None:
-                        self.spawn(self.dial())
+                        if time.monotonic() - self._last_offer >= 0.5:  # the one that is being built counts
+                            self._last_offer = time.monotonic()
+                            self.spawn(self.dial())
                     elif not self.opened_now and time.monotonic() - self._last_offer >= 2.0:
                         self.plain_reoffer()
             case "leave":
@@ -715,8 +722,9 @@ class ReferencePeer:
             while self._tasks:  # a transport that is being opened must not be closed under its own feet
                 await self._news.wait()
         for link in self.links:
-            with trio.move_on_after(2):
+            with trio.move_on_after(1):
                 await self.run(link.close())
+            link.abort()  # a socket that is left open would keep the loop from closing
         self._raise()
 
     def _done(self, task: asyncio.Task[Any]) -> None:

@@ -74,6 +74,8 @@ class ReferenceRelay:
     """Send a daemon its own events too, whatever it subscribed to."""
     stored_ephemerals: list[Event] = field(factory=list)
     """Served to every matching REQ, as relays do that keep them."""
+    room: str | None = None
+    """If set, whoever asks for another room is sent away: a daemon may still dial the port of an earlier relay."""
     url: str = ""
     connections: list[Connection] = field(factory=list)
     events: list[tuple[float, Event]] = field(factory=list)
@@ -133,7 +135,6 @@ class ReferenceRelay:
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError, EOFError):
                 socket = BareSocket(stream)
                 await upgrade(socket)
-                self.connections.append(connection)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_write, stream, receive)
                     await self._read(connection, socket)
@@ -152,6 +153,10 @@ class ReferenceRelay:
             if opcode == 9:
                 connection.outbox.send_nowait(ws_frame(payload, 10))
             if opcode == 1:
+                if self.room is not None and not connection.texts and self.room not in payload.decode():
+                    return
+                if not connection.texts:
+                    self.connections.append(connection)
                 connection.texts.append((time.monotonic(), payload.decode()))
                 self._hear(connection, json.loads(payload))
                 self._wake()

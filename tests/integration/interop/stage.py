@@ -8,7 +8,7 @@ import json
 import os
 import random
 import subprocess
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from attrs import define, field
 
 from myownmesh.transport import run_guest
 from support.daemons import MYOWNMESH, Control, Daemon, network_record
-from support.reference_peer import ReferencePeer, seed_for
+from support.reference_peer import ReferencePeer, room_of, seed_for
 from support.reference_relay import reference_relay
 
 if TYPE_CHECKING:
@@ -196,11 +196,14 @@ async def meeting(
     record: dict[str, Any] | None = None,
     **switches: Any,
 ) -> AsyncIterator[Stage]:
-    """The daemon in a fresh network with a reference peer of the wanted id order."""
+    """The daemon in a fresh network with a reference peer of the wanted id order.
+
+    The network stays until the daemon ends: a departure takes a quarter of a second, and the next join waits for it.
+    """
     number = next(_numbers)
     network = f"interop-{number}"
     seed = seed_for(number, **({"below": daemon.device_id} if side == "lower" else {"above": daemon.device_id}))
-    async with reference_relay(**(relay or {})) as the_relay, trio.open_nursery() as nursery:
+    async with reference_relay(room=room_of(network), **(relay or {})) as the_relay, trio.open_nursery() as nursery:
         peer = ReferencePeer(seed, network, the_relay, daemon.device_id, **switches)
         control, events = await Control.open(daemon.socket), await Control.open(daemon.socket)
         stage = Stage(daemon, the_relay, network, peer, control)
@@ -218,10 +221,6 @@ async def meeting(
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(5):
                 await peer.stop()
-                # Not waited for: a departure takes the daemon a quarter of a second.
-                removal = json.dumps({"op": "network_remove", "network": network}).encode() + b"\n"
-                with suppress(trio.BrokenResourceError):  # the daemon may be gone, which is what the test was about
-                    await control.stream.send_all(removal)
                 await events.aclose()
                 await control.aclose()
         nursery.cancel_scope.cancel()

@@ -30,10 +30,13 @@ NOT_YET_S = 0.4
 """How long something must not happen before we believe that it will not."""
 
 
+def answers(peer: ReferencePeer) -> list[str]:
+    return [sdp for kind, sdp in peer.descriptions if kind == "answer"]
+
+
 async def answer_number(peer: ReferencePeer, number: int, seconds: float = 5.0) -> str:
-    answers = lambda: [sdp for kind, sdp in peer.descriptions if kind == "answer"]  # noqa: E731
-    await peer.until(lambda: len(answers()) >= number, f"answer {number}", seconds)
-    return answers()[number - 1]
+    await peer.until(lambda: len(answers(peer)) >= number, f"answer {number}", seconds)
+    return answers(peer)[number - 1]
 
 
 def offers(peer: ReferencePeer) -> list[str]:

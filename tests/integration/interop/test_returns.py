@@ -151,19 +151,22 @@ async def test_a_v038_client_meets_us_on_our_own_relay(tmp_path: Path, side: Sid
         device = ReferencePeer(seed, "hosted", ReferenceRelay(), host.device_id).device_id
         async with client_of(port, device, "hosted") as (relay, socket):
             peer = ReferencePeer(seed, "hosted", relay, host.device_id)
-            peer.join()
-            await peer.becomes_active()
-            await host.wait_for_peer("hosted", device)
-            await peer.alive()
-            room = room_of("hosted")
-            narrowed = [
-                {"#r": [room], "kinds": [1077], "since": int(time.time()) - 120},
-                {"#p": [device, room], "#r": [room], "kinds": [21077]},
-            ]
-            await socket.send(ws_frame(json.dumps(["REQ", "mom-sig-1", *narrowed]).encode(), masked=True))
-            known = len(peer.descriptions)
-            peer.plain_reoffer()
-            await peer.until(lambda: len(peer.descriptions) > known, "an answer through the narrowed subscription")
-            await host.ask("network_remove", network="hosted")
-            await peer.until(lambda: peer.left, "a leave through the narrowed subscription")
-            await peer.stop()
+            try:
+                peer.join()
+                await peer.becomes_active()
+                await host.wait_for_peer("hosted", device)
+                await peer.alive()
+                room = room_of("hosted")
+                narrowed = [
+                    {"#r": [room], "kinds": [1077], "since": int(time.time()) - 120},
+                    {"#p": [device, room], "#r": [room], "kinds": [21077]},
+                ]
+                await socket.send(ws_frame(json.dumps(["REQ", "mom-sig-1", *narrowed]).encode(), masked=True))
+                known = len(peer.descriptions)
+                peer.plain_reoffer()
+                await peer.until(lambda: len(peer.descriptions) > known, "an answer through the narrowed subscription")
+                await host.ask("network_remove", network="hosted")
+                await peer.until(lambda: peer.left, "a leave through the narrowed subscription")
+            finally:
+                with trio.CancelScope(shield=True), trio.move_on_after(5):
+                    await peer.stop()

@@ -239,7 +239,9 @@ async def test_a_removed_network_leaves_its_room(ours: Daemon) -> None:
     async with meeting(ours, "higher") as stage:
         peer = stage.peer
         await stage.both_active()
+        stage.relay.room = None
         await ours.ask("network_add", config=network_record(stage.network + "-b", stage.relay.url))
+        await stage.relay.until(lambda: len({event["pubkey"] for event in stage.relay.presence}) == 3, "the other room")
         await ours.ask("network_remove", network=stage.network + "-b")
         leaves = written(stage, "leave")
         assert [event["tags"][1] for event in leaves] == [["p", room_of(stage.network + "-b")]]
