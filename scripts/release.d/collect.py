@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 
 if TYPE_CHECKING:
+    import types
     from collections.abc import Iterator
 
 DISTRIBUTION = "myownllm-mesh"
@@ -90,8 +91,11 @@ def dependency_closure() -> list[importlib.metadata.Distribution]:
     return [found[name] for name in sorted(found)]
 
 
-def build_folder(target: Path, source: Path) -> None:
-    """Fill `target` with `py/`, `lib/` and `main.pyc`; `source` is the folder with the daemon's package."""
+def build_folder(target: Path, source: Path, *, commit: str | None, dirty: bool) -> None:
+    """Fill `target` with `py/`, `lib/` and `main.pyc`; `source` is the folder with the daemon's package.
+
+    `commit` and `dirty` are what the packed daemon's `--version --json` tells of its source.
+    """
     py, lib = target / "py", target / "lib"
     py.mkdir(parents=True)
     lib.mkdir()
@@ -105,6 +109,8 @@ def build_folder(target: Path, source: Path) -> None:
     for path in sorted((source / PACKAGE).rglob("*.py")):
         name = path.relative_to(source).as_posix()
         _place(path, py / name, name)
+    stamp = compile(f"COMMIT = {commit!r}\nDIRTY = {dirty!r}\n", f"{PACKAGE}/_build.py", "exec", dont_inherit=True)
+    (py / PACKAGE / "_build.pyc").write_bytes(_bytecode(stamp))
     (target / "main.pyc").write_bytes(_compiled(Path(__file__).with_name("main_program.py"), "main.py"))
     _libraries(target, lib)
 
@@ -196,7 +202,10 @@ def _place(path: Path, to: Path, name: str) -> None:
 
 def _compiled(path: Path, name: str) -> bytes:
     """A `.pyc` that is never compared with a source file and names no folder of the build machine."""
-    code = compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
+    return _bytecode(compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0))
+
+
+def _bytecode(code: types.CodeType) -> bytes:
     flags = 0b01  # hash-based, unchecked
     return importlib.util.MAGIC_NUMBER + flags.to_bytes(4, "little") + bytes(8) + marshal.dumps(code)
 

@@ -98,7 +98,7 @@ def make(build: Build, source: Path, out: Path, signer: Signer | None, say: Call
     with tempfile.TemporaryDirectory(prefix="mesh-release-") as scratch:
         folder = Path(scratch) / "folder"
         say(f"collecting the daemon {build.tag} and its {len(collect.dependency_closure())} libraries")
-        collect.build_folder(folder, source)
+        collect.build_folder(folder, source, commit=build.commit, dirty=build.dirty)
         collect.strip_and_relocate(folder)
         library = folder / "lib" / collect.python_library().name
         pack.compile_runtime(folder / "myownmesh", Path(sysconfig.get_path("include")), library, build.epoch)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 
 from myownmesh.cli.errors import CliError
 from myownmesh.store.config_address import pinned_socket
@@ -22,16 +22,26 @@ def print_version(*, as_json: bool) -> None:
     if not as_json:
         print(f"myownmesh {VERSION}")
         return
+    commit, dirty = _stamp()
     facts = {
         "name": "myownmesh",
         "version": VERSION,
-        "commit": None,  # stamped by release builds only
-        "dirty": False,
+        "commit": commit,
+        "dirty": dirty,
         "target": f"{sys.platform}-{platform.machine()}",
         "flavour": IMPLEMENTATION,
         "python": platform.python_version(),
     }
     print(json.dumps(facts, indent=2))
+
+
+def _stamp() -> tuple[str | None, bool]:
+    """Commit, and whether the tree was unclean, as the release builder wrote them into its copy of the package."""
+    try:
+        build = import_module("myownmesh._build")
+    except ModuleNotFoundError:
+        return None, False
+    return build.COMMIT, build.DIRTY
 
 
 def details() -> dict[str, object]:
