@@ -110,9 +110,11 @@ async def client_of(port: int, device: str, network: str) -> AsyncIterator[tuple
     async with bare_client(port) as socket, trio.open_nursery() as nursery:
         outbox, inbox = trio.open_memory_channel[bytes](1024)
         relay = ReferenceRelay()
-        relay.publish = lambda event, sender=None: outbox.send_nowait(  # type: ignore[method-assign]
-            ws_frame(json.dumps(["EVENT", event]).encode(), masked=True)
-        )
+
+        def publish(event: dict[str, Any]) -> None:
+            outbox.send_nowait(ws_frame(json.dumps(["EVENT", event]).encode(), masked=True))
+
+        relay.publish = publish  # type: ignore[method-assign,assignment]
 
         async def write() -> None:
             async for data in inbox:
