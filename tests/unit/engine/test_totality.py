@@ -77,6 +77,7 @@ from myownmesh.protocol.signals import (
 )
 from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
+from support.examples import examples
 from unit.engine.bench import LOW, OUR_BINDING, THEIR_BINDING, sdp
 
 if TYPE_CHECKING:
@@ -404,7 +405,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.booleans(), st.lists(steps, min_size=4, max_size=40))
 def test_any_input_in_any_state(auto_approve: bool, inputs: list[Callable[[Trial], None]]) -> None:
     engine = Engine(

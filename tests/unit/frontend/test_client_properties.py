@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myownllm.errors import MeshError
+from support.examples import examples
 from unit.frontend.test_client import HOME, WORK, active, world
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ async def live_through(steps: list[str], folder: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_once_it_is_quiet_the_mesh_is_what_the_catalog_says(steps: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trio.run(live_through, steps, Path(folder), clock=trio.testing.MockClock(autojump_threshold=0))

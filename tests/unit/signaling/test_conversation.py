@@ -27,6 +27,7 @@ from myownmesh.signaling.jsontext import compact_json
 from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.nostrroom import NostrRoom
 from myownmesh.signaling.receive import Dropped
+from support.examples import examples
 
 if TYPE_CHECKING:
     from myownmesh.protocol.signals import (
@@ -461,7 +462,7 @@ FRAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.tuples(FRAMES, st.floats(0, 6)), max_size=40))
 def test_any_relay_behaviour_leaves_a_conversation_that_rests(steps: list[tuple[str, float]]) -> None:
     """Whatever a relay does, what we send stays bounded and no timer is due again at the same moment."""

@@ -17,6 +17,7 @@ from myownmesh.services.relay_presence import PAIRS_PER_CONNECTION
 from myownmesh.services.relay_store import EventStore, announced_device, stored_event
 from myownmesh.signaling.jsontext import compact_json, parse_json
 from myownmesh.signaling.nostr import NostrKey, decode_event, is_genuine
+from support.examples import examples
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -558,7 +559,7 @@ MESSAGES = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(st.tuples(st.integers(0, 2), MESSAGES), max_size=60))
 def test_any_clients_leave_a_hub_that_forgets_them(steps: list[tuple[int, str]]) -> None:
     hub, now = new_hub(), 0.0
