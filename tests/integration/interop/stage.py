@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from support.reference_relay import ReferenceRelay
 
-TEST_S = 60.0
+TEST_S = 100.0
 Side = Literal["lower", "higher"]
 SIDES: tuple[Side, ...] = ("lower", "higher")
 """Where the reference peer's id stands: the lower side offers."""
