@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 BIN = Path(sys.executable).parent
 STEP_TIMEOUT_S = 20.0
@@ -162,17 +162,31 @@ class Device:
         os.kill(pids[-1], signal.SIGKILL)
         self._process.wait()
 
-    def stop(self) -> None:
+    def interrupt(self) -> None:
+        """Ask the app to end, the polite way, without waiting."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def stop(self, *, interrupt: bool = True) -> None:
         """End the app the polite way; it takes its daemon with it."""
         process = self._process
         if process is None or process.poll() is not None:
             return
-        process.send_signal(signal.SIGINT)
+        if interrupt:
+            self.interrupt()
         try:
             process.wait(8)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def stop_all(devices: Sequence[Device]) -> None:
+    """End several devices at the same time."""
+    for device in devices:
+        device.interrupt()
+    for device in devices:
+        device.stop(interrupt=False)  # a second Ctrl-C would cut its ending short
 
 
 def peer_becomes(status: str) -> Callable[[Event], bool]:
@@ -350,8 +364,7 @@ def main() -> int:
         return 130
     finally:
         if not kept:
-            for device in (boris, anna):
-                device.stop()
+            stop_all([boris, anna])
             shutil.rmtree(base, ignore_errors=True)
     return 0
 

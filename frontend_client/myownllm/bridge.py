@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_COMMANDS: Final = 32  # concurrent command connections; more of them queue
 EARLY_FRAMES: Final = 1024  # frames kept for a client that has not attached yet
+LOST_TOGETHER_S: Final = 0.1  # how long the ends of two connections to a dying daemon may lie apart
 _CHUNK: Final = 65_536
 
 
@@ -122,6 +123,12 @@ class Bridge:
             try:
                 async with self._commands:
                     return await command(self.address, operation, members, timeout_s=timeout_s, connect=self._connect)
+            except MeshError as error:
+                if error.kind == "closed":  # a daemon that dies closes all its connections, in any order
+                    with trio.move_on_after(LOST_TOGETHER_S):
+                        await self.lost.wait()
+                if not self.lost.is_set():
+                    raise
             finally:
                 self._pending.pop(scope, None)
         raise MeshError("connection_lost", f"the connection to the mesh daemon was lost during `{operation}`")

@@ -69,19 +69,31 @@ class Pair:
             device.wait("connected peer", demo.peer_becomes("active"), mark)
 
     def stop(self) -> None:
-        for device in reversed(self.both):
-            device.stop()
+        demo.stop_all(self.both)
 
 
 def eventually(check: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    """The first true result of a check that is repeated until then."""
+    """The first true result of a check that is repeated until then; a command that fails counts as "not yet"."""
     deadline = time.monotonic() + seconds
     while True:
-        result = check()
+        said = ""
+        try:
+            result = check()
+        except demo.DemoError as error:
+            result, said = None, f"; {error}"
         if result:
             return result
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s{said}"
         time.sleep(0.05)
+
+
+def answer(device: Any, *arguments: str) -> Any:
+    """What a peer answers to `call`, as soon as one goes through.
+
+    Right after a reconnection one side may know of it a moment before the other, whose call then still takes the dead
+    link and fails with "network down"; a person calls again.
+    """
+    return eventually(lambda: [device.run("call", *arguments)["response"]], "an answer")[0]
 
 
 def ask(device: Any, operation: str, **members: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.devices import ask, daemon_config, daemon_pid, demo, eventually, is_alive
+from e2e.devices import answer, ask, daemon_config, daemon_pid, demo, eventually, is_alive
 
 if TYPE_CHECKING:
     from e2e.devices import Pair
@@ -67,7 +67,7 @@ def test_s2_switch(pair: Pair) -> None:
     pair.boris.run("approve", "Anna")
     pair.boris.wait("connected peer", demo.peer_becomes("active"), mark_b)
     pair.anna.wait("connected peer", demo.peer_becomes("active"), mark_a)
-    assert pair.boris.run("call", "Anna", "echo", "7")["response"] == 7
+    assert answer(pair.boris, "Anna", "echo", "7") == 7
 
 
 def test_s3_add_with_activation_while_online(pair: Pair) -> None:
@@ -111,7 +111,7 @@ def test_s5_cold_launch(pair: Pair) -> None:
     assert pair.anna.run("status")["daemon"]["device_id"] == before
     assert daemon_config(pair.anna) == saved, "a second launch adds and removes nothing"
     assert not [e for e in pair.anna.events[mark:] if e["event"] == "knock"]
-    assert pair.boris.run("call", "Anna", "about")["response"]["app"] == "myownllm"
+    assert answer(pair.boris, "Anna", "about")["app"] == "myownllm"
 
 
 def test_s7_boot_and_an_impatient_click(pair: Pair) -> None:
@@ -133,7 +133,7 @@ def test_the_seeds_bug_daemon_killed_under_the_app(pair: Pair) -> None:
     os.kill(daemon_pid(pair.anna), signal.SIGKILL)
     pair.anna.wait("joining", pill("Joining home"), mark)
     pair.anna.wait("connected again", pill("Connected · home · 1 peer"), mark)
-    assert pair.boris.run("call", "Anna", "echo", "1")["response"] == 1
+    assert answer(pair.boris, "Anna", "echo", "1") == 1
 
 
 def test_the_seeds_bug_network_removed_behind_the_apps_back(pair: Pair) -> None:
@@ -143,7 +143,7 @@ def test_the_seeds_bug_network_removed_behind_the_apps_back(pair: Pair) -> None:
     pair.anna.wait("connected again", demo.peer_becomes("active"), mark)
     assert pair.anna.run("status")["daemon"]["joined_networks"] == ["home"]
     assert eventually(lambda: pair.anna.run("health")["healthy"], "health")
-    assert pair.boris.run("call", "Anna", "echo", "1")["response"] == 1
+    assert answer(pair.boris, "Anna", "echo", "1") == 1
 
 
 def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pair) -> None:

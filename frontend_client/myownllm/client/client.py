@@ -115,6 +115,11 @@ class MeshClient:
         self._refusal = ""
         if previous is not None and previous.daemon_version != connection.daemon_version:
             self.note("info", f"daemon is now {connection.daemon_version}, was {previous.daemon_version}")
+        if previous is not None and previous.device_id != connection.device_id:
+            text = (
+                f"this device is now {connection.device_id}, was {previous.device_id}: its peers must approve it anew"
+            )
+            self.note("warn", text)
         self.update(subscription="live")
         if self._wanted and self.life is None:
             self._begin()
@@ -195,7 +200,8 @@ class MeshClient:
             desired is None or bound is None or (desired.id == bound.id and desired.wire_id == bound.wire_id)
         )
         if life is None or not life.online or not same_network:
-            self.update(handle=None if desired is None else desired.handle)
+            handle = None if desired is None else desired.handle
+            self.update(handle=handle, status="connecting", phase="starting")  # "online" is about the old network
             await self.stop()
             await self._start_quietly()
         elif desired is not None and bound is not None and desired.to_daemon() != bound.to_daemon():

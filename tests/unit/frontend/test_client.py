@@ -73,6 +73,7 @@ class World:
     mode: Any = "own_llm"
     bridge: Bridge | None = None
     generation: int = 0
+    identity: str = "me"
     nursery: trio.Nursery | None = None
 
     async def connect(self) -> None:
@@ -80,7 +81,9 @@ class World:
         assert self.nursery is not None
         self.daemon.alive = True
         self.generation += 1
-        connection = Connection(self.generation, self.mode, Path("daemon.sock"), False, self.daemon.version, "me", None)
+        connection = Connection(
+            self.generation, self.mode, Path("daemon.sock"), False, self.daemon.version, self.identity, None
+        )
         await self.nursery.start(self._hold, connection)
 
     async def _hold(self, connection: Connection, *, task_status: trio.TaskStatus[None]) -> None:
@@ -295,6 +298,33 @@ async def test_switch_leaves_the_old_network_then_joins_the_new_one(autojump_clo
         unregistered = {r["network"] for r in w.daemon.log if r["op"] == "rpc_unregister"}
         registered = {r["network"] for r in w.daemon.log if r["op"] == "rpc_register"}
         assert (unregistered, registered) == ({"home"}, {"work"})
+
+
+async def test_online_is_never_said_of_a_network_that_is_not_bound_yet(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME, WORK), tmp_path) as w:
+        await w.client.start()
+        seen: list[tuple[str, str]] = []
+
+        async def watch() -> None:
+            while True:
+                seen.append((w.client.state.pill, w.client.state.network))
+                await w.client.watch.changed()
+
+        w.nursery.start_soon(watch)
+        w.catalog.put(lambda c: c.set_active_network(WORK.id))
+        await w.client.reconcile()
+        await settled()
+        assert {network for pill, network in seen if pill.startswith("Online on work")} == {"work"}
+
+
+async def test_another_identity_is_told(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        await w.daemon.die()
+        w.identity = "other"
+        await w.connect()
+        await settled()
+        assert "this device is now other, was me: its peers must approve it anew" in w.diag
 
 
 async def test_three_quick_switches_end_on_the_last_one(autojump_clock: Any, tmp_path: Path) -> None:
