@@ -81,10 +81,14 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
     joined: list[str] = []
     hint = ""
     if daemon is not None:
-        label = str(as_object(daemon.ask("identity_show")).get("label", ""))
+        row: dict[str, Any] | None = None
+        try:
+            label = str(as_object(daemon.ask("identity_show")).get("label", ""))
+            row = None if active is None else _network_row(daemon, active.wire_id)
+        except MeshError as error:  # it answers `status`, so it is shown; what else it says is the hint
+            hint = f"the daemon does not answer as it should: {error}"
         names = daemon.status.get("joined_networks")
         joined = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
-        row = None if active is None else _network_row(daemon, active.wire_id)
         if active is not None and row is not None:
             word = str(row.get("phase", ""))
             if word == "joining" and "home" in daemon.status:  # the reference stays in this phase while it is alone

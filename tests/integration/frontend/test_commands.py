@@ -250,6 +250,12 @@ async def test_status_for_people_and_scripts(desk: Desk) -> None:
     assert "not running; `myownllm up` starts it" in text
 
 
+async def test_status_of_a_daemon_that_refuses_everything_else(desk: Desk) -> None:
+    save(desk, "home")
+    desk.daemon.refuse = {"identity_show": [], "networks_list": []}
+    assert (await desk.json("status"))["hint"] == "the daemon does not answer as it should: refused"
+
+
 async def test_status_without_a_daemon_says_what_to_do(desk: Desk) -> None:
     save(desk, "home")
     desk.socket.unlink()
