@@ -26,7 +26,7 @@ import collect
 import pack
 import sbom
 from sign import Signer
-from smoke import SmokeError, has_tools, smoke
+from smoke import SmokeError, missing_for_build, smoke
 
 from mesh_bundler import EnsureRequest, Refused, ensure
 from mesh_bundler.progress import reporter
@@ -70,7 +70,7 @@ def main() -> int:
         return 0
     if not sys.platform.startswith("linux"):
         return _fail("releases are built on Linux; other platforms use the Rust daemon or a checkout for now")
-    if missing := has_tools():
+    if missing := missing_for_build():
         return _fail(f"missing on this machine: {', '.join(missing)}")
     build = _facts(options.source)
     if options.strict and (build.dirty or build.commit is None):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import time
 from contextlib import contextmanager
@@ -241,6 +242,14 @@ def _expect(promise: bool, otherwise: str) -> None:
         raise SmokeError(otherwise)
 
 
-def has_tools() -> list[str]:
-    """Programs that the builder needs and this machine lacks."""
-    return [name for name in ("gcc", "strip", "readelf", "ldd") if shutil.which(name) is None]
+def missing_for_build() -> list[str]:
+    """What the builder needs and this machine, or this Python, lacks."""
+    missing = [name for name in ("gcc", "strip", "readelf", "ldd") if shutil.which(name) is None]
+    if not any(Path("/usr").glob("lib*/libz.a")) and not any(Path("/usr/lib").glob("*/libz.a")):
+        missing.append("zlib's static library (Debian: zlib1g-dev)")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        missing.append("Python's headers")
+    library = Path(str(sysconfig.get_config_var("LIBDIR"))) / str(sysconfig.get_config_var("INSTSONAME"))
+    if not sysconfig.get_config_var("Py_ENABLE_SHARED") or not library.is_file():
+        missing.append("a Python built with --enable-shared (MESH_PYTHON names another)")
+    return missing
