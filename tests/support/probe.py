@@ -52,6 +52,8 @@ class Probe:
     factory: SessionFactory
     edit_sdp: Callable[[str], str] = lambda sdp: sdp
     """What the test does to our descriptions before they leave."""
+    edit_answer: Callable[[str], str] = lambda sdp: sdp
+    """What the test does to the peer's answers before our session sees them."""
     only: str | None = None
     """If set, everybody else in the room is ignored."""
     announced: set[str] = field(factory=set)
@@ -87,7 +89,7 @@ class Probe:
                 assert self.session is not None
                 self.session.take_offer(sdp)
             case AnswerReceived(_, sdp) if self.session is not None:
-                self.session.take_answer(sdp)
+                self.session.take_answer(self.edit_answer(sdp))
             case CandidateReceived(_, candidate) if self.session is not None:
                 self.session.add_candidate(candidate)
             case _:

@@ -83,11 +83,8 @@ class Engine:
     raise; commands raise `EngineError` before anything has changed.
     """
 
-    def __init__(
-        self, identity: Identity, network_id: str, config: EngineConfig, roster: Roster, rng: Rng, now: Instant
-    ) -> None:
+    def __init__(self, identity: Identity, network_id: str, config: EngineConfig, roster: Roster, rng: Rng) -> None:
         self._core = Core(identity, network_id, config, roster, rng)
-        self._created = now
 
     # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
 

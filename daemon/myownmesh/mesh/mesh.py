@@ -285,7 +285,6 @@ class Mesh:
             config=self._engine_config(record),
             roster=roster,
             rng=self._rng,
-            now=clock.now(),
         )
         network: Network
         driver = Driver(

@@ -87,7 +87,6 @@ class InboundCall:
     payload: msgspec.Raw
     streaming: bool
     """The flag of the request."""
-    handler_streaming: bool
     epoch: int
     _rpc: Rpc = field(repr=False)
     closed: bool = False
@@ -314,7 +313,6 @@ class Rpc:
             method=frame.method,
             payload=frame.payload,
             streaming=frame.streaming,
-            handler_streaming=handler.streaming,
             epoch=epoch,
             rpc=self,
         )

@@ -68,7 +68,7 @@ class Node:
         self._announcers: dict[str, Node | None] = {}
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
         self._armed_for: float | None = None
-        self.engine = Engine(identity, NETWORK, config, self.saved, world.rng, self.now())
+        self.engine = Engine(identity, NETWORK, config, self.saved, world.rng)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -112,9 +112,7 @@ class Bench:
         """What went out to the peer."""
         self.delivered: list[Frame] = []
         self._transports: dict[int, Transport] = {}
-        self.engine = Engine(
-            self.us, NETWORK, config or EngineConfig(), roster or Roster(NETWORK), random.Random(1), self.now
-        )
+        self.engine = Engine(self.us, NETWORK, config or EngineConfig(), roster or Roster(NETWORK), random.Random(1))
         self.engine.start(self.now)
         self._collect()
 

@@ -77,7 +77,7 @@ def test_we_bring_a_link_up_with_a_recorded_daemon(case: dict[str, Any]) -> None
     daemon = Identity.from_seed(bytes.fromhex(case["daemon"]["seed_hex"]))
     assert daemon.device_id == case["daemon"]["device_id"]
     now = Instant(0.0, 1_795_499_283_000)
-    engine = Engine(us, "home", EngineConfig(), Roster("home"), random.Random(1), now)
+    engine = Engine(us, "home", EngineConfig(), Roster("home"), random.Random(1))
     engine.receive_signal(OfferReceived(daemon.device_id, sdp("B1")), now)
     epoch = next(action.epoch for action in engine.actions() if isinstance(action, OpenSession))
     engine.receive_link_event(

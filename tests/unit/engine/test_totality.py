@@ -408,9 +408,7 @@ steps = st.one_of(
 @settings(max_examples=examples(300), deadline=None)
 @given(st.booleans(), st.lists(steps, min_size=4, max_size=40))
 def test_any_input_in_any_state(auto_approve: bool, inputs: list[Callable[[Trial], None]]) -> None:
-    engine = Engine(
-        US, "home", EngineConfig(auto_approve=auto_approve), Roster("home"), random.Random(1), Instant(0.0, 0)
-    )
+    engine = Engine(US, "home", EngineConfig(auto_approve=auto_approve), Roster("home"), random.Random(1))
     trial = Trial(engine)
     engine.start(trial.now)
     trial.collect()

@@ -11,7 +11,6 @@ import trio.testing
 
 from myownmesh.engine import Engine, EngineConfig, EngineError
 from myownmesh.identity import Identity
-from myownmesh.mesh import clock
 from myownmesh.mesh.driver import Driver
 from myownmesh.roster import Roster
 
@@ -58,7 +57,7 @@ async def factory() -> FakeFactory:
 async def driver(factory: FakeFactory, nursery: trio.Nursery) -> AsyncIterator[Driver]:
     rng = random.Random(1)
     driver = Driver(
-        Engine(identity=ME, network_id="home", config=EngineConfig(), roster=Roster("home"), rng=rng, now=clock.now()),
+        Engine(identity=ME, network_id="home", config=EngineConfig(), roster=Roster("home"), rng=rng),
         signaling=(),
         ice_servers=tuple,
         save_roster=lambda _roster: None,

@@ -30,7 +30,7 @@ def at(seconds: float) -> Instant:
 )
 def test_announce_limiter(trace: dict[str, Any]) -> None:
     engine = Engine(
-        Identity.from_seed(bytes(32)), "office-mesh", EngineConfig(), Roster("office-mesh"), random.Random(1), at(0)
+        Identity.from_seed(bytes(32)), "office-mesh", EngineConfig(), Roster("office-mesh"), random.Random(1)
     )
     engine.start(at(0))
     announces: list[float] = []
