@@ -40,7 +40,7 @@ make_environment() {
     { echo "error: the packages could not be installed; see the message above (is the network up?)." >&2; return 1; }
   "${pip[@]}" --no-deps -e "$ROOT"
   # Compiled now, also for whoever starts the commands where bytecode must not be written on the fly.
-  "$BIN/python" -m compileall -q -j0 "$VENV/lib" "$ROOT/daemon" "$ROOT/frontend_client" "$ROOT/bundler" >/dev/null || true
+  "$BIN/python" -m compileall -q -j0 "$VENV/lib" "$ROOT/common" "$ROOT/daemon" "$ROOT/frontend_client" "$ROOT/bundler" >/dev/null || true
   printf '%s\n' "$wanted" >"$stamp"
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from mesh_bundler.version import __version__
+from mesh_common.version import VERSION as __version__
 
 TYPE_CHECKING = False  # not from typing: its import costs as much as everything else that `check` needs
 if TYPE_CHECKING:

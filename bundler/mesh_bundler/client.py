@@ -20,7 +20,7 @@ import httpx
 
 from mesh_bundler import trouble
 from mesh_bundler.errors import Notice
-from mesh_bundler.version import __version__
+from mesh_common.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ class Client:
             ),
             verify=_tls_context(),
             auth=httpx.NetRCAuth() if netrc else None,
-            headers={"User-Agent": f"myownmesh-bundler/{__version__}"},
+            headers={"User-Agent": f"myownmesh-bundler/{VERSION}"},
             # A proxy for the outside world has no business with a feed on this machine.
             mounts=dict.fromkeys(("http://127.0.0.1", "http://localhost", "http://[::1]")),
         )

@@ -16,7 +16,7 @@ from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.plan import EnsureRequest
 from mesh_bundler.progress import reporter
 from mesh_bundler.staging import Cancelled, ensure, examine
-from mesh_bundler.version import __version__
+from mesh_common.version import VERSION
 
 # typer carries its own copy of click in some versions and uses the package in others; its classes lead to the base
 # of all usage errors in both (BadParameter, UsageError, ClickException).
@@ -83,7 +83,7 @@ def _globals(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        print(f"mesh-bundler {__version__}")
+        print(f"mesh-bundler {VERSION}")
         raise typer.Exit
     context.obj = _Globals(_console(json, quiet, verbose, color), (repo_root or Path.cwd()).absolute(), tool)
     if context.invoked_subcommand is None:

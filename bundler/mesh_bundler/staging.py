@@ -22,8 +22,8 @@ from mesh_bundler.plan import make_plan
 from mesh_bundler.record import Record, SlotFacts
 from mesh_bundler.result import EnsureResult
 from mesh_bundler.store import Store, cache_root
-from mesh_bundler.version import __version__
 from mesh_bundler.version_text import Reported, Unreadable, compare
+from mesh_common.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -422,7 +422,7 @@ class _Run:
             asset=asset,
             verified=verified,
             key_id=key_id,
-            bundler=__version__,
+            bundler=VERSION,
             written_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 

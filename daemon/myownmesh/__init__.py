@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from mesh_common.version import VERSION as __version__
+
 TYPE_CHECKING = False  # importing `typing` for it would double the time of `myownmesh --version`
 if TYPE_CHECKING:
     from myownmesh.mesh.embed import OpenMesh, OpenNetwork, open_mesh
     from myownmesh.mesh.errors import MeshError
 
-__version__ = "0.3.8"
 __all__ = ["MeshError", "OpenMesh", "OpenNetwork", "__version__", "open_mesh"]
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "myownllm-mesh"
 EXTRA = "daemon"
 PACKAGE = "myownmesh"
+SOURCES = ("common/mesh_common", "daemon/myownmesh")
 
 # Media codecs (104 MB) that a data channel never uses: the transport puts stand-ins in their place.
 LEFT_OUT = frozenset({"av"})
@@ -92,7 +93,7 @@ def dependency_closure() -> list[importlib.metadata.Distribution]:
 
 
 def build_folder(target: Path, source: Path, *, commit: str | None, dirty: bool) -> None:
-    """Fill `target` with `py/`, `lib/` and `main.pyc`; `source` is the folder with the daemon's package.
+    """Fill `target` with `py/`, `lib/` and `main.pyc`; `source` is the checkout.
 
     `commit` and `dirty` are what the packed daemon's `--version --json` tells of its source.
     """
@@ -106,9 +107,11 @@ def build_folder(target: Path, source: Path, *, commit: str | None, dirty: bool)
     for dist in dependency_closure():
         for path, name in _distribution_files(dist):
             _place(path, py / name, name)
-    for path in sorted((source / PACKAGE).rglob("*.py")):
-        name = path.relative_to(source).as_posix()
-        _place(path, py / name, name)
+    for package in SOURCES:
+        root = source / package
+        for path in sorted(root.rglob("*.py")):
+            name = path.relative_to(root.parent).as_posix()
+            _place(path, py / name, name)
     stamp = compile(f"COMMIT = {commit!r}\nDIRTY = {dirty!r}\n", f"{PACKAGE}/_build.py", "exec", dont_inherit=True)
     (py / PACKAGE / "_build.pyc").write_bytes(_bytecode(stamp))
     (target / "main.pyc").write_bytes(_compiled(Path(__file__).with_name("main_program.py"), "main.py"))

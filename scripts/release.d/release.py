@@ -201,7 +201,7 @@ def _served(folder: Path) -> Iterator[str]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/release", description="Build, sign and try a release of the daemon.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder that becomes the feed (default: dist)")
-    parser.add_argument("--source", type=Path, default=ROOT / "daemon", help="folder with the daemon's package")
+    parser.add_argument("--source", type=Path, default=ROOT, help="the checkout to build from (default: this one)")
     parser.add_argument("--key", type=Path, help="minisign secret key; default: $MYOWNMESH_SIGNING_KEY (its content)")
     parser.add_argument("--new-key", type=Path, metavar="FILE", help="make a signing key, print its public half, stop")
     parser.add_argument("--no-smoke", action="store_true", help="do not try what was built")
@@ -216,7 +216,7 @@ def _signer(path: Path | None) -> Signer | None:
 
 
 def _facts(source: Path) -> Build:
-    text = (source / "myownmesh" / "version.py").read_text()
+    text = (source / "common" / "mesh_common" / "version.py").read_text()
     found = re.search(r'^VERSION = "([^"]+)"', text, re.MULTILINE)
     if found is None or SemVer.parse(found[1]) is None:
         raise SystemExit("the daemon's version is not a semantic version")

@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     if arguments in (["--version"], ["-V"]):
-        from myownmesh.version import VERSION
+        from mesh_common.version import VERSION
 
         print(f"myownmesh {VERSION}")
         return 0

@@ -8,11 +8,12 @@ import platform
 import sys
 from importlib import import_module, metadata
 
+from mesh_common.version import VERSION
 from myownmesh.cli.errors import CliError
 from myownmesh.store.config_address import pinned_socket
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
-from myownmesh.version import IMPLEMENTATION, VERSION
+from myownmesh.version import IMPLEMENTATION
 
 _LIBRARIES = ("aiortc", "aioice", "trio", "uvloop", "trio-websocket", "msgspec", "pynacl", "coincurve")
 

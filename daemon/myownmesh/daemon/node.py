@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mesh_common.version import VERSION
 from myownmesh.control.peer_check import PeerPolicy
 from myownmesh.control.server import ControlServer
 from myownmesh.control.socket_file import ControlSocketError
@@ -27,7 +28,6 @@ from myownmesh.services.host import Services
 from myownmesh.signaling.preload import preload as preload_signaling
 from myownmesh.signaling.room import app_id_of
 from myownmesh.transport.guest import host_loop
-from myownmesh.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
+from mesh_common.version import VERSION
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.frames import FEATURES, NetworkKind
 from myownmesh.protocol.modes import FullMesh, TopologyMode
 
-APP_VERSION: Final = "0.3.8"
 """`hello.app_version`: the release that we are compatible with."""
 
 
@@ -22,11 +20,11 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     topology: TopologyMode = msgspec.field(default_factory=FullMesh)
     pinned_peers: frozenset[str] = frozenset()
     """Bare device ids; dialled whatever the role rule says, never shelved."""
-    capabilities: Capabilities = msgspec.field(default_factory=lambda: Capabilities(app_version=APP_VERSION))
+    capabilities: Capabilities = msgspec.field(default_factory=lambda: Capabilities(app_version=VERSION))
     """The advert at the start; `Engine.set_capabilities` replaces it."""
     features: tuple[str, ...] = FEATURES
     """`hello.features`: what we understand when a peer sends it."""
-    app_version: str | None = APP_VERSION
+    app_version: str | None = VERSION
     stun_urls: int = 0
     turn_urls: int = 0
     """How many ICE servers the transports will use; only told in a diagnostic."""

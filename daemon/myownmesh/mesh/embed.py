@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import trio
 
+from mesh_common.version import VERSION
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import nostr_rooms
@@ -43,8 +44,6 @@ CHUNK_BUFFER = 4096
 """Chunks that a reader of a stream may fall behind; a stream that outruns it ends with an error."""
 
 READER_TOO_SLOW = "the reader of this stream is too slow"
-
-APP_VERSION = "0.3.8"
 
 
 class OpenNetwork:
@@ -279,7 +278,7 @@ class _NoServices:
         return {"node": {"enabled": True, "joined": joined}}
 
     def advert(self) -> Capabilities:
-        return Capabilities(app_version=APP_VERSION)
+        return Capabilities(app_version=VERSION)
 
 
 class _InboundStream:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from integration.bundler.release_server import ReleaseServer
 
 ROOT = Path(__file__).parents[3]
+FOLDERS = ("common", "frontend_client", "bundler")
 
 
 class BareMachine:
@@ -33,7 +34,9 @@ class BareMachine:
         self._env = {
             "HOME": str(home),
             "PATH": os.defpath,
-            "PYTHONPATH": os.pathsep.join([*(str(ROOT / name) for name in ("frontend_client", "bundler")), *sys.path]),
+            "PYTHONPATH": os.pathsep.join(
+                [*(str(ROOT / name) for name in ("common", "frontend_client", "bundler")), *sys.path]
+            ),
             **env,
         }
 

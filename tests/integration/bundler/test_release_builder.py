@@ -114,7 +114,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     key = out / "test.key"
     builder("sign").Signer.new().save(key)
-    shutil.copytree(ROOT / "daemon", out / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("common", "daemon"):
+        shutil.copytree(ROOT / folder, out / "source" / folder, ignore=shutil.ignore_patterns("__pycache__"))
     _build(out, "--source", str(out / "source"), "--key", str(key))
     return out / "v0.3.8"
 

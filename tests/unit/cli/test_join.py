@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import myownmesh
+from mesh_common.version import VERSION
 from myownmesh.cli import main
 from myownmesh.engine import config as engine_config
-from myownmesh.version import VERSION
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -38,4 +38,4 @@ def test_a_bad_id_is_refused_before_anything_is_sent(
 
 
 def test_every_place_names_one_release() -> None:
-    assert {VERSION, myownmesh.__version__, engine_config.APP_VERSION} == {"0.3.8"}
+    assert {VERSION, myownmesh.__version__, engine_config.VERSION} == {"0.3.8"}
