@@ -84,13 +84,6 @@ class Deliver(msgspec.Struct, frozen=True):
     frame: Frame
 
 
-class LinkUp(msgspec.Struct, frozen=True):
-    """The peer became active: calls may start."""
-
-    peer: str
-    epoch: int
-
-
 class LinkDown(msgspec.Struct, frozen=True):
     """The entry is gone; what was under way over this epoch has failed."""
 
@@ -118,7 +111,6 @@ Action = (
     | Emit
     | SaveRoster
     | Deliver
-    | LinkUp
     | LinkDown
     | WaiterDone
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myownmesh.engine import gossip, lifecycle, shelving, waiting
-from myownmesh.engine.actions import LinkUp
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.events import PeerApproved
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
@@ -129,7 +128,6 @@ def _activate(core: Core, peer: Peer, now: Instant) -> None:
     core.timers.cancel(Timer.APPROVE, device_id)
     core.timers.cancel(Timer.PENDING_AGE, device_id)
     remember(core, peer, now)
-    core.out.append(LinkUp(device_id, peer.epoch))
     core.diag(now, "info", "peer", f"active: {short_id(device_id)}", {"peer": device_id})
     core.emit(PeerApproved(core.network_id, device_id, peer.label))
     core.refresh_phase()

@@ -102,7 +102,7 @@ LEAVE_CLOSE_WINDOW_S: Final = 3.0
 """Spec 03 §12.1: a channel that closes this soon after a leave was left, not lost."""
 
 LEAVE_FLUSH_S: Final = 0.25
-"""[LEAVE_FLUSH] Between our own leave and the end of the transports."""
+"""[LEAVE_FLUSH] Between our own leave and the end of the transports: the leave must reach the room first."""
 
 DENY_LINGER_S: Final = 0.4
 """Spec 01 §19 rule 12: a deny needs time to leave before its transport closes."""

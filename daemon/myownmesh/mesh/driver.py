@@ -19,7 +19,6 @@ from myownmesh.engine.actions import (
     Deliver,
     Emit,
     LinkDown,
-    LinkUp,
     MakeOffer,
     OpenSession,
     Publish,
@@ -57,15 +56,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LEAVE_FLUSH_S = 0.25
-"""Spec 04 §2 LEAVE_FLUSH: how long a leave gets to reach the room before the sessions close."""
-
 _NEED_SESSIONS = (OpenSession, MakeOffer, TakeOffer, TakeAnswer, AddCandidate, CloseSession)
 """Actions that wait for WebRTC, in their order."""
 
 
 class Driver:
-    """Runs one engine against the world: construct, `run` in a nursery, `start_leaving` and `stop` to end it."""
+    """Runs one engine against the world: construct, `run` in a nursery, `leave` or `stop` to end it."""
 
     def __init__(
         self,
@@ -126,10 +122,15 @@ class Driver:
             self.stop()
             self._saver.finish()
 
-    def start_leaving(self) -> None:
-        """Announce the departure; `stop` should follow `LEAVE_FLUSH_S` later (spec 04 §1.2)."""
-        self.engine.leave(clock.now())
+    async def leave(self) -> None:
+        """Announce the departure, give it time to reach the room and `stop` (spec 04 §1.2)."""
+        now = clock.now()
+        self.engine.leave(now)
         self._pump()
+        closes_at = self.engine.next_timer()  # nothing else is left to do
+        if closes_at is not None:
+            await trio.sleep(max(0.0, closes_at - now.mono))
+        self.stop()
 
     def stop(self) -> None:
         """Close every session, fail every call and end `run`."""
@@ -380,8 +381,6 @@ class Driver:
                 if (link := self._link(peer, epoch)) is not None:
                     del self._links[peer]
                     link.close()
-            case LinkUp():
-                pass  # who waits for a peer waits for its event
             case LinkDown(peer, epoch):
                 self.rpc.link_down(peer, epoch)
             case WaiterDone(waiter, error):

@@ -15,9 +15,10 @@ import trio
 from msgspec.structs import replace
 
 from myownmesh.engine import Engine, EngineConfig
+from myownmesh.engine.timing import LEAVE_FLUSH_S
 from myownmesh.mesh import clock
 from myownmesh.mesh.adverts import merge
-from myownmesh.mesh.driver import LEAVE_FLUSH_S, Driver
+from myownmesh.mesh.driver import Driver
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.network import Network
 from myownmesh.mesh.records import wire_id, with_changed, with_pin, with_record, without
@@ -322,21 +323,15 @@ class Mesh:
                 self._refresh_adverts()
 
     async def _leave(self, network: Network) -> None:
-        network.driver.start_leaving()
-        await trio.sleep(LEAVE_FLUSH_S)
-        network.driver.stop()
-        self._unregister(network)
+        await network.driver.leave()
+        if network in self._networks:  # or its driver crashed meanwhile
+            self._unregister(network)
         log.info("left network %s", network.network_id)
 
     async def _leave_all(self) -> None:
-        if not self._networks:
-            return
-        for network in self._networks:
-            network.driver.start_leaving()
-        await trio.sleep(LEAVE_FLUSH_S)
-        for network in [*self._networks]:
-            network.driver.stop()
-            self._unregister(network)
+        async with trio.open_nursery() as nursery:
+            for network in self._networks:
+                nursery.start_soon(self._leave, network)
 
     def _unregister(self, network: Network) -> None:
         self._networks.remove(network)

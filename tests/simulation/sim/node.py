@@ -12,7 +12,6 @@ from myownmesh.engine.actions import (
     Deliver,
     Emit,
     LinkDown,
-    LinkUp,
     MakeOffer,
     OpenSession,
     Publish,
@@ -24,6 +23,7 @@ from myownmesh.engine.actions import (
     WaiterDone,
 )
 from myownmesh.engine.events import Diag, PeerDropped
+from myownmesh.engine.timing import LEAVE_FLUSH_S
 from myownmesh.protocol.signals import Announce, AnswerReceived, CandidateReceived, OfferReceived, PeerAnnounced
 from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
@@ -89,7 +89,7 @@ class Node:
         """SIGTERM: leave the room, and stop when the leave is out."""
         self.engine.leave(self.now())
         self._pump()
-        self.world.clock.after(0.25, self._stop)
+        self.world.clock.after(LEAVE_FLUSH_S, self._stop)
 
     def _stop(self) -> None:
         self.engine.stop(self.now())
@@ -243,7 +243,7 @@ class Node:
                 self.delivered.append((peer, frame))
             case WaiterDone(waiter, error):
                 self.waiters[waiter] = error
-            case RedialRelays() | LinkUp() | LinkDown():
+            case RedialRelays() | LinkDown():
                 pass
             case _:
                 assert_never(action)

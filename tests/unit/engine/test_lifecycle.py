@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from myownmesh.engine import EngineConfig, EngineError
-from myownmesh.engine.actions import CloseSession, LinkDown, LinkUp, OpenSession, WaiterDone
+from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession, WaiterDone
 from myownmesh.engine.events import PeerDropped, PeerSighted
 from myownmesh.engine.limits import (
     DIAL_TURN_S,
@@ -149,14 +149,11 @@ def test_a_channel_lost_in_the_handshake_is_an_accident_once() -> None:
     assert "offer A3" in bench.wait(2.1)
 
 
-def test_a_link_goes_up_and_down_once() -> None:
+def test_a_link_goes_down_once() -> None:
     bench = Bench("lower").up_to("active")
     epoch = bench.epoch
     bench.event(ChannelClosed("gone"))
-    assert [action for action in bench.actions if isinstance(action, LinkUp | LinkDown)] == [
-        LinkUp(bench.peer_id, epoch),
-        LinkDown(bench.peer_id, epoch),
-    ]
+    assert [action for action in bench.actions if isinstance(action, LinkDown)] == [LinkDown(bench.peer_id, epoch)]
 
 
 def test_dropped_comes_before_sighted_again() -> None:

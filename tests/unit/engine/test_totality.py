@@ -15,8 +15,8 @@ from myownmesh.engine.actions import (
     AddCandidate,
     CloseSession,
     Deliver,
+    Emit,
     LinkDown,
-    LinkUp,
     MakeOffer,
     OpenSession,
     Publish,
@@ -25,6 +25,7 @@ from myownmesh.engine.actions import (
     TakeOffer,
     WaiterDone,
 )
+from myownmesh.engine.events import PeerApproved
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS, MAX_UNPROVEN_LINKS
 from myownmesh.engine.links import (
     ChannelClosed,
@@ -190,9 +191,10 @@ class Trial:
                     self.nonces[peer] = frame.nonce
             case Deliver(peer, epoch, _):
                 assert (peer, epoch) in self.up
-            case LinkUp(peer, epoch):
-                assert (peer, epoch) not in self.up
-                self.up.add((peer, epoch))
+            case Emit(PeerApproved(_, peer)):
+                link = max((link for link, is_open in self.opened.items() if is_open and link[0] == peer))
+                assert link not in self.up
+                self.up.add(link)
             case LinkDown(peer, epoch):
                 self.up.remove((peer, epoch))
             case WaiterDone(waiter, _):
