@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import msgspec
 import trio
 
+from mesh_common.locks import FileLock
 from myownllm import bridge as bridges
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.client import MeshClient
 from myownllm.client.owned import OwnedNetworks
 from myownllm.errors import AlreadyRunningError, AppError, HomeError, MeshError
 from myownllm.features import hardware
-from myownllm.files import FileLock, read_json, write_durably
+from myownllm.files import read_json, write_durably
 from myownllm.home import find_pin
 from myownllm.supervisor import Supervisor, binaries
 from myownllm.supervisor.inspection import Inspector
@@ -136,7 +138,6 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
 
 def _write_owner(home: AppHome, pid: int) -> None:
     """Remember the child; a pid alone is not an identity, so its start time is kept with it (FE-3.17)."""
-    import msgspec
     import psutil  # type: ignore[import-untyped]  # it ships no types
 
     try:
@@ -266,7 +267,7 @@ async def running_app(
 def _try(lock: FileLock, path: Path) -> bool:
     """Take a lock of this home, if it is free. Raises HomeError where no lock can be made."""
     try:
-        return lock.try_acquire({"pid": os.getpid(), "started_at_ms": wall_ms()})
+        return lock.try_acquire(msgspec.json.encode({"pid": os.getpid(), "started_at_ms": wall_ms()}) + b"\n")
     except OSError as error:
         text = f"cannot use {path}: {error.strerror}; make the directory writable or set MYOWNLLM_HOME to another one"
         raise HomeError(text) from None

@@ -1,14 +1,13 @@
-"""Files that survive crashes, and locks that do not: durable writes, kernel locks (spec 08 FE-6.2, FE-1.3)."""
+"""The app's small files: written whole or not at all, read leniently, locked while they change (spec 08 FE-1.1-1.3)."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from mesh_common.files import write_atomically
+from mesh_common.locks import holder_note
 from myownllm.home import PRIVATE_FILE
 
 if TYPE_CHECKING:
@@ -16,98 +15,33 @@ if TYPE_CHECKING:
 
     from myownllm.catalog.coerce import Json
 
+CHANGE_WAIT_S: Final = 10.0  # a change of a file takes milliseconds; who holds its lock longer is stuck
+
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: temp file in the same directory, synced, renamed. Raises OSError, old file intact."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return  # some file systems do not let a directory be opened; the rename itself is done
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+    """Replace a private file as a whole. Raises OSError, old file intact."""
+    write_atomically(path, data, mode=PRIVATE_FILE)
 
 
 def read_json(path: Path) -> Json:
     """The JSON in a small file of ours, or None when it is missing or damaged."""
     try:
-        return msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, RecursionError):
+        return _json(path.read_bytes())
+    except OSError:
         return None
-
-
-class FileLock:
-    """An advisory kernel lock on a file. It dies with its holder; that the file exists means nothing."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def try_acquire(self, note: Json = None) -> bool:
-        """Take the lock if it is free; `note` is left in the file for people. Raises OSError for an unusable path."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        if note is not None:
-            with contextlib.suppress(OSError):  # a full disk: the lock holds without words
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, msgspec.json.encode(note) + b"\n", 0)
-        self._descriptor = descriptor
-        return True
-
-    def acquire(self) -> None:
-        """Wait for the lock; only for holders that keep it for milliseconds. Raises OSError for an unusable path."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def __enter__(self) -> FileLock:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 def lock_holder_note(path: Path) -> Json:
     """What the holder of a lock wrote into it, or None when nobody holds it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    note = holder_note(path)
+    if note is None:
         return None
+    known = _json(note)
+    return known if known is not None else {}
+
+
+def _json(data: bytes) -> Json:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        note = read_json(path)
-        return note if note is not None else {}
-    except OSError:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError):
         return None
-    finally:
-        os.close(descriptor)
-    return None

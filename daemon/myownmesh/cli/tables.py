@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from typing import TYPE_CHECKING
 
+from mesh_common import tables
+from mesh_common.tables import columns
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-
-def columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
-    """Align rows below their headings."""
-    table = [[_printable(cell) for cell in row] for row in (headings, *rows)]
-    widths = [max(_width(row[index]) for row in table) for index in range(len(headings))]
-    return "\n".join(
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    )
+    from collections.abc import Callable, Mapping
 
 
 def facts(pairs: Mapping[str, object]) -> str:
     """One ``name  value`` line per member."""
-    width = max((len(name) for name in pairs), default=0)
-    return "\n".join(f"{_printable(name):<{width}}  {_printable(_text(value))}" for name, value in pairs.items())
+    return tables.facts({name: _text(value) for name, value in pairs.items()})
 
 
 def status(data: object) -> str:
@@ -132,12 +123,3 @@ def _time(value: object) -> str:
     if not isinstance(value, int) or not 0 <= value < 1 << 36:
         return _text(value)
     return datetime.fromtimestamp(value, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _printable(text: str) -> str:
-    """Labels come from other people's devices: nothing in them may move the cursor or change colours."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _width(text: str) -> int:
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -16,7 +16,7 @@ from .config import MeshConfig, Problem
 from .errors import StoreError, os_error_text
 from .files import atomic_write, private_directory, quarantine, set_copy_aside
 from .json_file import JsonError, parse_json, read_file
-from .locks import CONFIG_LOCK_WAIT, FileLock, Held
+from .locks import CONFIG_LOCK_WAIT, Held, take
 from .shape import ShapeError
 
 if TYPE_CHECKING:
@@ -78,9 +78,8 @@ def change_config(
     process holds the lock. Raises `StoreError` whose text begins ``config: ``; the file is then unchanged.
     """
     private_directory(home.root)
-    lock = FileLock(home.config_lock)
     try:
-        lock.acquire(wait=CONFIG_LOCK_WAIT)
+        lock = take(home.config_lock, wait=CONFIG_LOCK_WAIT)
     except Held as error:
         raise StoreError(f"config: write {home.config}: {error}; try again when it has finished") from error
     except StoreError as error:

@@ -9,20 +9,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
-import secrets
 import stat
-import sys
 from pathlib import Path
 
-from .errors import StoreError, os_error_text
+from mesh_common.files import write_atomically
+from myownmesh.store.errors import StoreError, os_error_text
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
 KEPT_COPIES = 9  # numbered quarantine copies behind the newest one; enough to look back, bounded on a sick disk
-LEFTOVER_AGE = 60.0  # seconds; a write takes milliseconds
-
-_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp$")
 
 _log = logging.getLogger("myownmesh.store")
 
@@ -45,8 +40,6 @@ def tighten(path: Path, *, passers_by: int = 0) -> None:
     control socket inside. Directories that are shared on purpose are left alone, whatever somebody has configured:
     those of other owners, with a sticky bit, the root, and a person's home.
     """
-    if sys.platform == "win32":
-        return
     with contextlib.suppress(OSError):
         status = path.stat()
         mode = stat.S_IMODE(status.st_mode)
@@ -58,8 +51,6 @@ def tighten(path: Path, *, passers_by: int = 0) -> None:
 
 def tighten_file(path: Path) -> None:
     """Take a key file of ours away from other users; a stricter mode stays. Best effort."""
-    if sys.platform == "win32":
-        return
     with contextlib.suppress(OSError):
         status = path.stat()
         mode = stat.S_IMODE(status.st_mode)
@@ -77,46 +68,7 @@ def atomic_write(path: Path, data: bytes) -> None:
     mode = PRIVATE_FILE
     with contextlib.suppress(FileNotFoundError):
         mode &= stat.S_IMODE(target.stat().st_mode)
-    # A name of its own: two writers must never share a temporary file (spec 07 C1).
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(6)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), PRIVATE_FILE)
-    try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) or 0 :]
-            if mode != PRIVATE_FILE and sys.platform != "win32":
-                os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_directory(target.parent)
-
-
-def remove_leftovers(directory: Path, now: float) -> None:
-    """Delete temporary files that a killed writer left in `directory`; best effort.
-
-    `now` is in Unix seconds. Young ones may belong to a writer that is at work.
-    """
-    with contextlib.suppress(OSError):
-        for entry in directory.iterdir():
-            if _TEMPORARY.search(entry.name) and now - entry.stat().st_mtime > LEFTOVER_AGE:
-                entry.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a rename durable; best effort, because not every file system lets a directory be synced."""
-    if sys.platform == "win32":
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    write_atomically(target, data, mode=mode)
 
 
 def quarantine(path: Path, reason: str) -> Path | None:

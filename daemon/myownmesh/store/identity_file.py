@@ -20,13 +20,14 @@ from .config import pretty
 from .errors import StoreError, os_error_text
 from .files import atomic_write, private_directory
 from .json_file import JsonError, parse_json, read_file
-from .locks import CONFIG_LOCK_WAIT, FileLock
+from .locks import CONFIG_LOCK_WAIT, take
 from .services_config import Unknown
 from .shape import U32, ShapeError, members, string, unsigned
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mesh_common.locks import FileLock
     from myownmesh.identity import Identity
 
     from .paths import Home
@@ -145,9 +146,7 @@ def _write(home: Home, anchor: Anchor) -> None:
 def _anchor_lock(home: Home) -> FileLock:
     private_directory(home.root)
     private_directory(home.secrets)
-    lock = FileLock(home.config_lock)
-    lock.acquire(wait=CONFIG_LOCK_WAIT)
-    return lock
+    return take(home.config_lock, wait=CONFIG_LOCK_WAIT)
 
 
 def _parse(path: Path, data: bytes) -> Anchor:

@@ -1,25 +1,17 @@
-"""Kernel locks on files: held by a process, gone with it, whatever way it dies (spec 07 C1, C9).
-
-The existence of a lock file means nothing; only the kernel's lock does.
-"""
+"""The locks of a data directory, with the errors of this room (spec 07 C1, C9)."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-import time
 from typing import TYPE_CHECKING
 
-from .errors import StoreError, os_error_text
-from .files import PRIVATE_FILE
+from mesh_common import locks
+from mesh_common.locks import FileLock
+from myownmesh.store.errors import StoreError, os_error_text
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 CONFIG_LOCK_WAIT = 2.0  # seconds; a save takes milliseconds, so a longer holder is stuck
-_POLL = 0.01  # seconds between tries
 
 
 class Held(StoreError):
@@ -32,80 +24,22 @@ class Held(StoreError):
         super().__init__(f"{path} is locked by {holder}")
 
 
-class FileLock:
-    """An exclusive lock on `path`: taken with `acquire`, given back by `release`, `with`, or the end of the process."""
+def take(path: Path, *, wait: float = 0.0, note: bytes | None = None) -> FileLock:
+    """The lock on `path`, taken within `wait` seconds, to be released by the caller.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor: int | None = None
-
-    def acquire(self, *, wait: float = 0.0) -> None:
-        """Take the lock within `wait` seconds. Raises `Held`, or `StoreError` when the file cannot be opened."""
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), PRIVATE_FILE)
-        except OSError as error:
-            raise StoreError(f"open lock file {self.path}: {os_error_text(error)}") from error
-        deadline = time.monotonic() + wait
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                raise Held(self.path, holder_pid(self.path))
-            time.sleep(_POLL)
-        self._descriptor = descriptor
-
-    def write_holder(self) -> None:
-        """Write this process's id into the file, for the error message of the next one that comes."""
-        if self._descriptor is None:
-            raise RuntimeError("the lock is not held")
-        with contextlib.suppress(OSError):  # information only: a full disk must not stop a daemon that has the lock
-            os.ftruncate(self._descriptor, 0)
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            os.write(self._descriptor, f"{os.getpid()}\n".encode())
-
-    def release(self) -> None:
-        """Give the lock back. Harmless when it is not held. The file stays: unlinking it would let two processes in."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def __enter__(self) -> FileLock:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()
-
-
-def holder_pid(path: Path) -> int | None:
-    """The process id written into a lock file, if it holds one."""
+    `note` is left in the file for the error message of the next one that comes. Raises `Held`, or `StoreError` when
+    there can be no lock.
+    """
+    lock = FileLock(path)
     try:
-        text = path.read_text("ascii", "replace")[:32].strip()
-    except OSError:
-        return None
-    return int(text) if text.isascii() and text.isdigit() else None
+        lock.acquire(wait=wait, note=note)
+    except locks.Held as held:
+        raise Held(path, _pid(held.note)) from held
+    except OSError as error:
+        raise StoreError(f"open lock file {path}: {os_error_text(error)}") from error
+    return lock
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    # Far behind any content, so that others can still read the holder's id.
-    _LOCKED_BYTE = 1 << 30
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+def _pid(note: bytes) -> int | None:
+    text = note[:32].strip()
+    return int(text) if text.isdigit() else None

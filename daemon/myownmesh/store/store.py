@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import time
 from typing import TYPE_CHECKING
 
+from mesh_common.files import remove_leftovers
+
 from . import config_file, identity_file, roster_file
 from .config_address import pinned_socket
 from .errors import StoreError, os_error_text
-from .files import private_directory, remove_leftovers, tighten, tighten_file
-from .locks import FileLock, Held
+from .files import private_directory, tighten, tighten_file
+from .locks import Held, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from mesh_common.locks import FileLock
     from myownmesh.identity import Identity
     from myownmesh.roster import Roster
 
@@ -133,10 +137,8 @@ def open_store(home: Home) -> Store:
     Raises `AlreadyRunning`, or `StoreError` when the directory cannot be used.
     """
     private_directory(home.root)
-    lock = FileLock(home.daemon_lock)
     try:
-        lock.acquire()
+        lock = take(home.daemon_lock, note=f"{os.getpid()}\n".encode())
     except Held as held:
         raise AlreadyRunning(home, held.pid) from held
-    lock.write_holder()
     return Store(home, lock)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import msgspec
 
+from mesh_common.locks import FileLock
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.errors import HomeError
-from myownllm.files import FileLock, write_durably
+from myownllm.files import CHANGE_WAIT_S, write_durably
 from myownllm.ids import mint_network_config_id
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class CatalogFile:
             return Stored(Catalog(), None)
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):  # where no lock can be made, nobody writes either
-                stack.enter_context(self._lock())
+                stack.enter_context(self._locked())
             loaded, _ = self._read()
             return Stored(loaded.catalog, self.signature(), loaded.notices)
 
@@ -81,7 +82,7 @@ class CatalogFile:
         with contextlib.ExitStack() as stack:
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                stack.enter_context(self._lock())
+                stack.enter_context(self._locked())
             except OSError as error:
                 raise self._unsaved(error) from None
             loaded, raw = self._read()
@@ -98,8 +99,10 @@ class CatalogFile:
             return None
         return facts.st_ino, facts.st_ctime_ns, facts.st_size  # changes of the mode count: they can make it readable
 
-    def _lock(self) -> FileLock:
-        return FileLock(self._lock_path)
+    def _locked(self) -> FileLock:
+        lock = FileLock(self._lock_path)
+        lock.acquire(wait=CHANGE_WAIT_S)
+        return lock
 
     def _read(self) -> tuple[LoadedCatalog, JsonObject | None]:
         raw, notices = self._read_raw()

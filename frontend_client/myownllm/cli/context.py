@@ -157,13 +157,6 @@ def fail(error: Exception, *, as_json: bool = False, status: int = EXIT_FAILED) 
     raise SystemExit(status)
 
 
-def table(rows: list[list[str]], heads: list[str]) -> str:
-    """Columns that line up; made for a person."""
-    widths = [max(len(r[i]) for r in [heads, *rows]) for i in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [heads, *rows]]
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def shown(text: str, limit: int = 200) -> str:
     """Text of a peer for a terminal: bounded, no control or direction-changing characters (spec 08 FE-10.7)."""
     bidi = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"

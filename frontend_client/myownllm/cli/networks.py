@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import attrs
 import typer
 
+from mesh_common.tables import columns
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
@@ -55,7 +56,7 @@ def list_networks(as_json: Json = False) -> None:
         ["*" if n.id == catalog.active_network_id else "", n.wire_id, n.label or "", _relays(n), n.id]
         for n in catalog.networks
     ]
-    print(context.table(rows, ["", "network", "label", "relays", "local id"]))
+    print(columns(rows, ["", "network", "label", "relays", "local id"]))
 
 
 def _catalog_json(catalog: Catalog) -> dict[str, object]:

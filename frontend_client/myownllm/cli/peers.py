@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from mesh_common.tables import columns
 from myownllm import oneshot, wire
 from myownllm.cli import context
 from myownllm.errors import AppError, MeshError, PeerSelectorError
@@ -60,7 +61,7 @@ def peers(network: OnNetwork = None, as_json: Json = False) -> None:
         print(f"No device seen on '{here.handle}' yet.")
     else:
         rows = [_row(p) for p in known]
-        print(context.table(rows, ["device", "label", "state", "their code", "our code", "path", "rtt"]))
+        print(columns(rows, ["device", "label", "state", "their code", "our code", "path", "rtt"]))
 
 
 def _row(peer: PeerEntry) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,11 +12,13 @@ from myownmesh.store.files import (
     atomic_write,
     private_directory,
     quarantine,
-    remove_leftovers,
     set_copy_aside,
     tighten,
     tighten_file,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def mode(path: Path) -> int:
@@ -49,20 +50,6 @@ def test_a_symlink_stays_and_its_target_changes(tmp_path: Path) -> None:
     atomic_write(link, b"new")
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "f"
-    file.write_bytes(b"old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("myownmesh.store.files.os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        atomic_write(file, b"new")
-    assert file.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
 
 
 def test_quarantine_keeps_the_newest_under_the_plain_name_and_older_ones_numbered(tmp_path: Path) -> None:
@@ -113,36 +100,6 @@ def test_a_directory_shared_on_purpose_is_left_alone(tmp_path: Path, monkeypatch
     monkeypatch.setenv("HOME", str(tmp_path))
     tighten(tmp_path)
     assert mode(tmp_path) == 0o755
-
-
-def test_leftovers_of_killed_writers_go_and_nothing_else(tmp_path: Path) -> None:
-    old, young, other = (tmp_path / name for name in ("f.0123456789ab.tmp", "f.ba9876543210.tmp", "notes.tmp"))
-    for file in (old, young, other):
-        file.write_text("x")
-    os.utime(old, (1000, 1000))
-    os.utime(other, (1000, 1000))
-    remove_leftovers(tmp_path, young.stat().st_mtime + 1)
-    assert sorted(tmp_path.iterdir()) == sorted([young, other])
-    remove_leftovers(tmp_path / "absent", 0)
-
-
-def test_the_text_is_synced_before_it_becomes_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "f"
-    order: list[str] = []
-    sync, replace = os.fsync, Path.replace
-
-    def note_sync(descriptor: int) -> None:
-        order.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
-        sync(descriptor)
-
-    def note_replace(self: Path, target: Path) -> Path:
-        order.append("rename")
-        return replace(self, target)
-
-    monkeypatch.setattr("myownmesh.store.files.os.fsync", note_sync)
-    monkeypatch.setattr(Path, "replace", note_replace)
-    atomic_write(file, b"x")
-    assert order == ["file", "rename", "directory"]
 
 
 def test_a_key_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Durable files: a reader finds the old content or the new one, whenever the power goes (spec 07 §3, 09 §6)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEFTOVER_AGE = 60.0  # seconds; a write takes milliseconds, so an older temporary file is a killed writer's
+
+_LEFTOVER = re.compile(r"\.(?:[0-9]+-[0-9a-f]{8}|[0-9a-f]{12}|[0-9]+)\.tmp\Z")  # ours, and those of releases up to 0.2
+_UNSYNCED = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES})
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
+    """Replace the file at `path` by `data`, or leave it exactly as it was.
+
+    The new file has `mode` less the umask, whatever the old one had, and a link at `path` is replaced, not followed.
+    The folder must exist. Raises `OSError`.
+    """
+    temporary = write_beside(path, data, mode=mode)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_beside(path: Path, data: bytes, *, mode: int) -> Path:
+    """The first half of `write_atomically`: a synced file next to `path`, whose name no other writer shares."""
+    temporary = path.with_name(f"{path.name}.{unique()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary
+
+
+def unique() -> str:
+    """Part of a name that no other writer has: the process, for whoever cleans up, and 32 random bits."""
+    return f"{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder survive a power cut, where the file system lets a folder be opened and synced.
+
+    Raises `OSError` only for a disk that fails: what was renamed may then be undone.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # not readable for us; the rename itself is done
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSYNCED:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path, now: float) -> None:
+    """Delete the temporary files that killed writers left in `folder`; best effort.
+
+    `now` is in Unix seconds. Young ones may belong to a writer that is at work.
+    """
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            if _LEFTOVER.search(entry.name) and now - entry.lstat().st_mtime > LEFTOVER_AGE:
+                entry.unlink(missing_ok=True)
