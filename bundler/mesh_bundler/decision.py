@@ -230,7 +230,7 @@ def _siblings(pin: Pin | NoPin, policy: Policy, facts: Facts, trail: _Trail) -> 
         if version is None or sibling.reading is None:
             continue
         key = record.sibling_key(version, sibling.path, sibling.mtime_ns, sibling.size)
-        # S4, but never for a newer build under `at_least`: other bundlers read the marker as "this is the pin".
+        # 09 S4, but never for a newer build under `at_least`: other bundlers read the marker as "this is the pin".
         marker = pin.raw if isinstance(pin, Pin) and compare(pin, sibling.reading).matches else None
         return _kept("sibling", key, facts, trail) or StageFile("sibling", sibling, key, version, marker)
     return None

@@ -23,7 +23,7 @@ from mesh_bundler.extract import extract
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SERVE_LIMIT = 8.0  # seconds until the control socket answers: consumers give up then (I5)
+_SERVE_LIMIT = 8.0  # seconds until the control socket answers: consumers give up then (09 I5)
 _STOP_LIMIT = 2.0  # seconds from SIGTERM to exit
 _MEET_LIMIT = 20.0  # seconds for two daemons to find each other
 
@@ -33,7 +33,7 @@ class SmokeError(Exception):
 
 
 def smoke(archive: Path, version: str, say: Callable[[str], None]) -> dict[str, float]:
-    """Unpack the archive and hold it against I1 to I9. Raises SmokeError; returns what was measured, in seconds."""
+    """Unpack the archive and hold it against 09 I1 to I9. Raises SmokeError; returns what was measured, in seconds."""
     with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as folder:
         base = Path(folder)
         binary = base / "install" / "myownmesh"
@@ -46,7 +46,7 @@ def smoke(archive: Path, version: str, say: Callable[[str], None]) -> dict[str, 
         found = header.inspect(binary)
         _expect(found.format == "elf", f"the member is {found}")
         say(f"one native member ({found}, {binary.stat().st_size / 1e6:.1f} MB)")
-        binary.parent.chmod(0o555)  # I9: an install folder that cannot be written
+        binary.parent.chmod(0o555)  # 09 I9: an install folder that cannot be written
         try:
             return _run_all(binary, base, version, say)
         finally:

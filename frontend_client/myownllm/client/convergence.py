@@ -1,4 +1,4 @@
-"""A convergence pass against a daemon: exactly the active network joined, as it is saved (spec 08 §5.4, §8.3).
+"""A convergence pass against a daemon: exactly the active network joined, as it is saved (spec 08 §5.4, FE-8.3).
 
 The decisions are in `myownllm.convergence`; this file asks, carries out, and reads back.
 """

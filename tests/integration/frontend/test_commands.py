@@ -451,7 +451,7 @@ async def test_settings_travel_to_another_device(desk: Desk) -> None:
 
 
 async def test_a_daemon_of_another_app_is_shared_and_its_networks_stay(desk: Desk) -> None:
-    """Scenario S18: attach, add ours, leave theirs alone, and let the daemon live."""
+    """Scenario 08 S18: attach, add ours, leave theirs alone, and let the daemon live."""
     other = FakeDaemon()
     other.networks = [SavedNetwork("gui", "gui-net").to_daemon()]
     (desk.home / ".myownmesh").mkdir()

@@ -365,7 +365,7 @@ async def test_reliable_frames_are_delivered_once_and_acknowledged_always(ours: 
 
 @on_the_loop
 async def test_bytes_of_the_largest_convention_pass(ours: Daemon) -> None:
-    """Spec 01 §11.4: 46,080 raw bytes as base64."""
+    """Spec 01 §11.3: 46,080 raw bytes as base64."""
     async with meeting(ours, "higher") as stage:
         peer = stage.peer
         await stage.both_active()

@@ -273,13 +273,13 @@ def test_every_mix_of_facts_has_a_decision_that_keeps_the_promise(
             assert not policy.require
         case StageFile(source="override", candidate=candidate):
             assert candidate.problem is None
-            assert action.marker is None, "S3: an override never writes the marker"
+            assert action.marker is None, "09 S3: an override never writes the marker"
         case StageFile(candidate=candidate):
             assert not policy.require
             assert candidate.problem is None
             assert isinstance(candidate.reading, Reported)
             if isinstance(pin, Pin):
-                assert compare(pin, candidate.reading, policy.sibling_policy).matches, "S1"
+                assert compare(pin, candidate.reading, policy.sibling_policy).matches, "09 S1"
             else:
                 assert policy.allow_unpinned
             if action.marker is not None:
