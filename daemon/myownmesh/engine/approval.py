@@ -9,7 +9,7 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.events import PeerApproved
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
 from myownmesh.engine.peer import STEADY
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import APPROVE_REPEAT_S, PENDING_MAX_AGE_S
 from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Deny
 from myownmesh.protocol.views import PeerStatus
@@ -39,7 +39,7 @@ def reconsider_all(core: Core, now: Instant) -> None:
 def begin_waiting(core: Core, peer: Peer, now: Instant) -> None:
     """The peer is authenticated. The number of those that wait, and how long, is bounded."""
     core.set_status(peer, PeerStatus.PENDING_APPROVAL)
-    core.timers.set(Timer.PENDING_AGE, peer.device_id, now.mono + PENDING_MAX_AGE_S)
+    core.timers.set(LinkTimer.PENDING_AGE, peer.device_id, now.mono + PENDING_MAX_AGE_S)
     waiting_here = [
         each.device_id
         for each in core.peers.values()
@@ -59,7 +59,7 @@ def approve_lost(core: Core, peer: Peer, now: Instant) -> None:
     """Our approve did not leave. Un-latch it, unless the link is up already; it is sent again either way."""
     if not peer.is_live:
         peer.local_approve_sent = False
-    core.timers.set(Timer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
+    core.timers.set(LinkTimer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
 
 
 def repeat_approve(core: Core, peer: Peer, now: Instant) -> None:
@@ -69,7 +69,7 @@ def repeat_approve(core: Core, peer: Peer, now: Instant) -> None:
     core.send(peer, Approve(), now)
     if not peer.is_live:
         peer.local_approve_sent = True
-        core.timers.set(Timer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
+        core.timers.set(LinkTimer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
         _evaluate(core, peer, now)
 
 
@@ -85,7 +85,7 @@ def user_removes(core: Core, device_id: str, now: Instant) -> None:
     """A person takes a device off the roster: its link is told why and dropped (spec 01 §20 item 18)."""
     core.save_roster(core.roster.remove(device_id))
     core.intents.clear(device_id)
-    core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
+    core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     peer = core.peers.get(device_id)
     if peer is not None and peer.has_transport:
         refuse(core, peer, "removed", now)
@@ -111,7 +111,7 @@ def _approve(core: Core, peer: Peer, now: Instant) -> None:
     peer.approved_here = True
     peer.local_approve_sent = True
     core.send(peer, Approve(), now)
-    core.timers.set(Timer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
+    core.timers.set(LinkTimer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
     _evaluate(core, peer, now)
 
 
@@ -125,8 +125,8 @@ def _activate(core: Core, peer: Peer, now: Instant) -> None:
     device_id = peer.device_id
     peer.set_status(PeerStatus.ACTIVE)
     peer.tier = STEADY
-    core.timers.cancel(Timer.APPROVE, device_id)
-    core.timers.cancel(Timer.PENDING_AGE, device_id)
+    core.timers.cancel(LinkTimer.APPROVE, device_id)
+    core.timers.cancel(LinkTimer.PENDING_AGE, device_id)
     remember(core, peer, now)
     core.diag(now, "info", "peer", f"active: {short_id(device_id)}", {"peer": device_id})
     core.emit(PeerApproved(core.network_id, device_id, peer.label))

@@ -8,7 +8,7 @@ from myownmesh.engine import keepalive, lifecycle, waiting
 from myownmesh.engine.actions import RedialRelays, WaiterDone
 from myownmesh.engine.decisions import Dial, on_command, on_intent
 from myownmesh.engine.peer import OpenedBy
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import NetworkTimer
 from myownmesh.engine.timing import STATE_WATCH_S
 from myownmesh.protocol.views import PeerStatus
 
@@ -39,7 +39,7 @@ def watch_intents(core: Core, now: Instant) -> None:
     """The tick: re-offer to whom a link is wanted back."""
     _retry(core, core.intents.due(now.mono), now)
     if core.intents.needs_watch:
-        core.timers.set(Timer.INTENTS, "", now.mono + STATE_WATCH_S)
+        core.timers.set(NetworkTimer.INTENTS, "", now.mono + STATE_WATCH_S)
 
 
 def reconnect(core: Core, device_id: str | None, now: Instant) -> None:

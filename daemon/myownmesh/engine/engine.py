@@ -36,7 +36,7 @@ from myownmesh.engine.links import (
     PathChanged,
     RemoteApplied,
 )
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import LinkTimer, NetworkTimer, PeerTimer
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
 from myownmesh.protocol.codec import encode_frame
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.peer import Peer
+    from myownmesh.engine.timers import Timer
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
@@ -96,7 +97,7 @@ class Engine:
         servers = {"stun_count": config.stun_urls, "turn_count": config.turn_urls}
         core.diag(now, "info", "engine", "options", {**servers, "auto_approve": config.auto_approve})
         core.last_beat = now
-        core.timers.set(Timer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+        core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
 
     def signaling_is_up(self, now: Instant) -> None:
         """A way into the room works: without peers the network is now `alone` and no longer `joining`."""
@@ -264,7 +265,7 @@ class Engine:
         self._end_calls()
         core.leaving = True
         core.timers.clear()
-        core.timers.set(Timer.LEAVE_FLUSH, "", now.mono + LEAVE_FLUSH_S)
+        core.timers.set(NetworkTimer.LEAVE_FLUSH, "", now.mono + LEAVE_FLUSH_S)
 
     def stop(self, now: Instant) -> None:
         """Close everything at once."""
@@ -344,51 +345,51 @@ class Engine:
         for peer in core.live_peers():
             core.out.append(LinkDown(peer.device_id, peer.epoch))
 
-    def _due(self, timer: Timer, peer: str, now: Instant) -> None:
+    def _due(self, timer: Timer, owner: str, now: Instant) -> None:
         core = self._core
         match timer:
-            case Timer.HEARTBEAT:
-                keepalive.beat(core, now)
-            case Timer.INTENTS:
-                dialling.watch_intents(core, now)
-            case Timer.LEAVE_FLUSH:
-                lifecycle.close_all(core)
-            case Timer.DIAL_ANYWAY:
-                presence.dial_now(core, peer, now)
-            case Timer.LINGER:
-                lifecycle.close_lingering(core, peer)
-            case _:
-                if (entry := core.peers.get(peer)) is not None:
+            case LinkTimer():
+                if (entry := core.peers.get(owner)) is not None:
                     self._link_due(timer, entry, now)
+            case NetworkTimer.HEARTBEAT:
+                keepalive.beat(core, now)
+            case NetworkTimer.INTENTS:
+                dialling.watch_intents(core, now)
+            case NetworkTimer.LEAVE_FLUSH:
+                lifecycle.close_all(core)
+            case PeerTimer.DIAL_ANYWAY:
+                presence.dial_now(core, owner, now)
+            case PeerTimer.LINGER:
+                lifecycle.close_lingering(core, owner)
+            case _:
+                assert_never(timer)
 
-    def _link_due(self, timer: Timer, entry: Peer, now: Instant) -> None:
+    def _link_due(self, timer: LinkTimer, entry: Peer, now: Instant) -> None:
         core = self._core
         match timer:
-            case Timer.CHANNEL_OPEN:
+            case LinkTimer.CHANNEL_OPEN:
                 lifecycle.connect_timed_out(core, entry, now)
-            case Timer.REOFFER:
+            case LinkTimer.REOFFER:
                 negotiation.reoffer_due(core, entry, now)
-            case Timer.GLARE_HOLD:
+            case LinkTimer.GLARE_HOLD:
                 negotiation.hold_ended(core, entry, now)
-            case Timer.HELLO:
+            case LinkTimer.HELLO:
                 handshake.repeat_hello(core, entry, now)
-            case Timer.HANDSHAKE:
+            case LinkTimer.HANDSHAKE:
                 handshake.time_out(core, entry, now)
-            case Timer.APPROVE:
+            case LinkTimer.APPROVE:
                 approval.repeat_approve(core, entry, now)
-            case Timer.PENDING_AGE:
+            case LinkTimer.PENDING_AGE:
                 lifecycle.drop(core, entry.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
-            case Timer.PROBE:
+            case LinkTimer.PROBE:
                 keepalive.judge_probe(core, entry, now)
-            case Timer.SUSPICION:
+            case LinkTimer.SUSPICION:
                 negotiation.look_closer(core, entry, now)
-            case Timer.PATH_FAILED:
+            case LinkTimer.PATH_FAILED:
                 paths.judge_failure(core, entry, now)
-            case Timer.LEAVE_PING:
+            case LinkTimer.LEAVE_PING:
                 presence.test_leave(core, entry, now)
-            case Timer.LEAVE_VERDICT:
+            case LinkTimer.LEAVE_VERDICT:
                 presence.judge_leave(core, entry, now)
-            case Timer.HEARTBEAT | Timer.INTENTS | Timer.LEAVE_FLUSH | Timer.DIAL_ANYWAY | Timer.LINGER:
-                raise AssertionError(f"{timer} belongs to no transport")
             case _:
                 assert_never(timer)

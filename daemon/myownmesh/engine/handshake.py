@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from myownmesh.engine import approval, lifecycle
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.events import PeerAuthenticated
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import HANDSHAKE_TIMEOUT_S, HELLO_RETRIES_S
 from myownmesh.identity.handshake import sign_handshake, verify_handshake
 from myownmesh.protocol.capabilities import NO_CAPABILITIES
@@ -33,7 +33,7 @@ def start(core: Core, peer: Peer, opened: ChannelOpened, now: Instant) -> None:
     """The channel is open: say hello, and keep saying it until the peer has proved itself or 30 s are over."""
     peer.channel_open = True
     core.intents.clear(peer.device_id)
-    for timer in (Timer.CHANNEL_OPEN, Timer.REOFFER):
+    for timer in (LinkTimer.CHANNEL_OPEN, LinkTimer.REOFFER):
         core.timers.cancel(timer, peer.device_id)
     core.diag(now, "debug", "transport", "channel open", {"peer": peer.device_id, "state": "open"})
     if opened.local_binding is None or opened.remote_binding is None:
@@ -57,8 +57,8 @@ def start(core: Core, peer: Peer, opened: ChannelOpened, now: Instant) -> None:
     )
     core.set_status(peer, PeerStatus.HANDSHAKING)
     core.send_encoded(peer, Hello.KIND, shake.hello)
-    core.timers.set(Timer.HELLO, peer.device_id, now.mono + HELLO_RETRIES_S[0])
-    core.timers.set(Timer.HANDSHAKE, peer.device_id, now.mono + HANDSHAKE_TIMEOUT_S)
+    core.timers.set(LinkTimer.HELLO, peer.device_id, now.mono + HELLO_RETRIES_S[0])
+    core.timers.set(LinkTimer.HANDSHAKE, peer.device_id, now.mono + HANDSHAKE_TIMEOUT_S)
 
 
 def repeat_hello(core: Core, peer: Peer, now: Instant) -> None:
@@ -69,7 +69,7 @@ def repeat_hello(core: Core, peer: Peer, now: Instant) -> None:
     core.send_encoded(peer, Hello.KIND, shake.hello)
     shake.hello_retries += 1
     if shake.hello_retries < len(HELLO_RETRIES_S):
-        core.timers.set(Timer.HELLO, peer.device_id, now.mono + HELLO_RETRIES_S[shake.hello_retries])
+        core.timers.set(LinkTimer.HELLO, peer.device_id, now.mono + HELLO_RETRIES_S[shake.hello_retries])
 
 
 def time_out(core: Core, peer: Peer, now: Instant) -> None:
@@ -118,8 +118,8 @@ def receive_proof(core: Core, peer: Peer, proof: AuthResponse, now: Instant) -> 
         return
     peer.authenticated = True
     core.memories.of(peer.device_id).proved()
-    core.timers.cancel(Timer.HELLO, peer.device_id)
-    core.timers.cancel(Timer.HANDSHAKE, peer.device_id)
+    core.timers.cancel(LinkTimer.HELLO, peer.device_id)
+    core.timers.cancel(LinkTimer.HANDSHAKE, peer.device_id)
     core.diag(now, "info", "auth", f"{short_id(peer.device_id)} proved its identity", {"peer": peer.device_id})
     approval.begin_waiting(core, peer, now)
     _tell_proof(core, peer)

@@ -11,7 +11,7 @@ from myownmesh.engine.clockwatch import WINDOW, median, skew_sample
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.links import PathState
 from myownmesh.engine.peer import ICE_RESTART, ICE_WATCHDOG
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import LinkTimer, NetworkTimer
 from myownmesh.engine.timing import (
     HEALTHY_SILENCE_S,
     HEARTBEAT_INTERVAL_S,
@@ -63,7 +63,7 @@ def receive_pong(peer: Peer, frame: Pong, now: Instant) -> None:
 
 def beat(core: Core, now: Instant) -> None:
     """The heartbeat: ping everybody, look at our clock, drop whom nobody heard for 90 s."""
-    core.timers.set(Timer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+    core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
     live = core.live_peers()
     last, core.last_beat = core.last_beat, now
     if last is not None and _slept(core, last, now):
@@ -119,7 +119,7 @@ def nudge(core: Core, peer: Peer, now: Instant) -> None:
         peer.frames_at_nudge = peer.frames_in
         ping(core, peer, now)
         patience = min(SUSPICION_WAIT_RTTS * (peer.rtt_ms or 0) / 1000, PROBE_WAIT_S)
-        core.timers.set(Timer.SUSPICION, peer.device_id, now.mono + max(SUSPICION_WAIT_S, patience))
+        core.timers.set(LinkTimer.SUSPICION, peer.device_id, now.mono + max(SUSPICION_WAIT_S, patience))
 
 
 def is_suspicious(peer: Peer) -> bool:
@@ -179,7 +179,7 @@ def test(core: Core, peer: Peer, now: Instant) -> None:
     peer.frames_at_probe = peer.frames_in
     if peer.last_nudge != now.mono:
         ping(core, peer, now)
-    core.timers.set(Timer.PROBE, peer.device_id, now.mono + PROBE_WAIT_S)
+    core.timers.set(LinkTimer.PROBE, peer.device_id, now.mono + PROBE_WAIT_S)
 
 
 def _recovering(peer: Peer, mono: float) -> bool:

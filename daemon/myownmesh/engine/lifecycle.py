@@ -11,7 +11,7 @@ from myownmesh.engine.diagnostics import reason_word, short_id
 from myownmesh.engine.events import PeerDropped, PeerSighted
 from myownmesh.engine.limits import DIAL_TURN_S, MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
 from myownmesh.engine.peer import OpenedBy, OwnOffer, Peer
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import LinkTimer, NetworkTimer, PeerTimer
 from myownmesh.engine.timing import (
     CHANNEL_OPEN_TIMEOUT_S,
     DENY_LINGER_S,
@@ -43,7 +43,7 @@ def note(core: Core, device_id: str, reason: str, now: Instant) -> None:
         placeholders = [peer for peer in core.peers.values() if not peer.has_transport]
     if len(placeholders) >= MAX_PLACEHOLDERS:
         del core.peers[placeholders[0].device_id]
-        core.timers.cancel(Timer.DIAL_ANYWAY, placeholders[0].device_id)
+        core.timers.cancel(PeerTimer.DIAL_ANYWAY, placeholders[0].device_id)
     core.peers[device_id] = Peer(device_id, core.next_epoch(), now.mono)
     core.emit(PeerSighted(core.network_id, device_id))
     core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
@@ -70,7 +70,7 @@ def make_offer(core: Core, peer: Peer, now: Instant) -> None:
     """Ask the transport for an offer; it leaves when the session reports it."""
     peer.own_offer = OwnOffer.BUILDING
     peer.last_offer = now.mono
-    core.timers.cancel(Timer.REOFFER, peer.device_id)
+    core.timers.cancel(LinkTimer.REOFFER, peer.device_id)
     core.out.append(MakeOffer(peer.device_id, peer.epoch))
 
 
@@ -125,19 +125,19 @@ def want_back(core: Core, device_id: str, now: Instant) -> None:
     pinned = device_id in core.pins
     if pinned or role(core.me, device_id) is Role.OFFERER:
         core.intents.record(device_id, now.mono, sticky=pinned)
-        if not core.timers.is_set(Timer.INTENTS, ""):
-            core.timers.set(Timer.INTENTS, "", now.mono + INTENT_FIRST_LOOK_S)
+        if not core.timers.is_set(NetworkTimer.INTENTS, ""):
+            core.timers.set(NetworkTimer.INTENTS, "", now.mono + INTENT_FIRST_LOOK_S)
 
 
 def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
     """DIAL_ANYWAY (spec 04 §5.3): the lower side should offer; if it does not, we do, at most once in 30 s."""
-    if core.timers.is_set(Timer.DIAL_ANYWAY, device_id):
+    if core.timers.is_set(PeerTimer.DIAL_ANYWAY, device_id):
         return
     memory = core.memories.of(device_id)
     at = max(now.mono + DIAL_ANYWAY_S, memory.dial_not_before)
     if memory.dialled_anyway_at is not None:
         at = max(at, memory.dialled_anyway_at + DIAL_ANYWAY_GAP_S)
-    core.timers.set(Timer.DIAL_ANYWAY, device_id, at)
+    core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, at)
 
 
 def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
@@ -169,8 +169,8 @@ def close_all(core: Core) -> None:
 def _new_transport(core: Core, device_id: str, *, offerer: bool, opened_by: OpenedBy, now: Instant) -> Peer:
     peer = Peer(device_id, core.next_epoch(), now.mono, has_transport=True, offerer=offerer, opened_by=opened_by)
     core.peers[device_id] = peer
-    core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
-    core.timers.set(Timer.CHANNEL_OPEN, device_id, now.mono + CHANNEL_OPEN_TIMEOUT_S)
+    core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
+    core.timers.set(LinkTimer.CHANNEL_OPEN, device_id, now.mono + CHANNEL_OPEN_TIMEOUT_S)
     as_role = Role.OFFERER if offerer else Role.ANSWERER
     core.diag(now, "info", "peer", f"connecting to {short_id(device_id)}", {"peer": device_id, "role": as_role.value})
     core.out.append(OpenSession(device_id, peer.epoch, offerer))
@@ -186,7 +186,7 @@ def _close(core: Core, peer: Peer, now: Instant, *, linger: bool) -> None:
         if linger:
             key = f"{peer.device_id}/{peer.epoch}"
             core.lingering[key] = (peer.device_id, peer.epoch)
-            core.timers.set(Timer.LINGER, key, now.mono + DENY_LINGER_S)
+            core.timers.set(PeerTimer.LINGER, key, now.mono + DENY_LINGER_S)
         else:
             core.out.append(CloseSession(peer.device_id, peer.epoch))
     if peer.admitted:

@@ -12,7 +12,7 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
 from myownmesh.engine.links import SdpType
 from myownmesh.engine.peer import OpenedBy, OwnOffer
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
     GLARE_HOLD_S,
     HOLD_PING_S,
@@ -44,7 +44,7 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     )
     if len(sdp) > MAX_SDP_CHARS:
         return
-    core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
+    core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     peer = core.peers.get(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
         peer = None
@@ -83,7 +83,7 @@ def hold_ended(core: Core, peer: Peer, now: Instant) -> None:
     is_heard = peer.frames_in != peer.frames_at_hold or (not peer.admitted and peer.path.is_up)
     if is_heard and now.mono < ends:
         peer.held_offer = held
-        core.timers.set(Timer.GLARE_HOLD, peer.device_id, ends)
+        core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, ends)
     elif core.memories.of(peer.device_id).may_open_link(now.mono):
         lifecycle.drop(core, peer.device_id, lifecycle.ICE_FAILED, now)
         _take_afresh(core, peer.device_id, held, now)
@@ -121,8 +121,8 @@ def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     peer.held_offer = None
     if peer.answered_at is None:
         peer.answered_at = now.mono
-    core.timers.cancel(Timer.GLARE_HOLD, device_id)
-    core.timers.cancel(Timer.REOFFER, device_id)
+    core.timers.cancel(LinkTimer.GLARE_HOLD, device_id)
+    core.timers.cancel(LinkTimer.REOFFER, device_id)
     core.out.append(TakeAnswer(device_id, peer.epoch, sdp))
 
 
@@ -157,7 +157,7 @@ def local_description(core: Core, peer: Peer, event: LocalDescription, now: Inst
     core.publish(SendOffer(peer.device_id, event.sdp))
     core.diag(now, "debug", "signaling", f"offer to {short_id(peer.device_id)}", detail)
     if not peer.remote_sdp_set:
-        core.timers.set(Timer.REOFFER, peer.device_id, now.mono + OFFER_REPEAT_S)
+        core.timers.set(LinkTimer.REOFFER, peer.device_id, now.mono + OFFER_REPEAT_S)
 
 
 def local_candidate(core: Core, peer: Peer, candidate: Candidate) -> None:
@@ -185,7 +185,7 @@ def remote_applied(core: Core, peer: Peer, event: RemoteApplied, now: Instant) -
     if event.fingerprint is not None:
         peer.remote_fingerprint = event.fingerprint
     if peer.own_offer is not OwnOffer.OPEN:
-        core.timers.cancel(Timer.REOFFER, peer.device_id)
+        core.timers.cancel(LinkTimer.REOFFER, peer.device_id)
     memory = core.memories.get(peer.device_id)
     if memory is None:
         return
@@ -232,7 +232,7 @@ def reoffer(core: Core, peer: Peer, now: Instant) -> None:
     due = _offer_due_at(peer)
     if now.mono < due:
         if not peer.remote_sdp_set:
-            core.timers.set(Timer.REOFFER, peer.device_id, due)
+            core.timers.set(LinkTimer.REOFFER, peer.device_id, due)
         return
     core.diag(now, "debug", "signaling", f"offering again to {short_id(peer.device_id)}", {"peer": peer.device_id})
     lifecycle.make_offer(core, peer, now)
@@ -324,7 +324,7 @@ def _hold(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
             patience = min(patience, max(HOLD_PING_S, SUSPICION_WAIT_RTTS * (peer.rtt_ms or 0) / 1000))
         if peer.admitted:
             keepalive.ping(core, peer, now)
-        core.timers.set(Timer.GLARE_HOLD, peer.device_id, now.mono + patience)
+        core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, now.mono + patience)
     peer.held_offer = sdp
 
 

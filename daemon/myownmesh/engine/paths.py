@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from myownmesh.engine import keepalive, lifecycle
 from myownmesh.engine.links import PathState
 from myownmesh.engine.peer import ICE_RESTART, ICE_WATCHDOG, STEADY
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import PATH_FAILED_GRACE_S
 from myownmesh.protocol.views import SelectedPair
 
@@ -27,7 +27,7 @@ def changed(core: Core, peer: Peer, state: PathState, now: Instant) -> None:
     core.diag(now, level, "ice", f"path {state.value}", {"peer": peer.device_id, "ice_state": state.value})
     match state:
         case PathState.CONNECTED | PathState.COMPLETED:
-            core.timers.cancel(Timer.PATH_FAILED, peer.device_id)
+            core.timers.cancel(LinkTimer.PATH_FAILED, peer.device_id)
             if peer.tier is not STEADY:
                 peer.tier, peer.tier_since = ICE_RESTART, now.mono
             if peer.admitted and not was_up:
@@ -48,7 +48,7 @@ def changed(core: Core, peer: Peer, state: PathState, now: Instant) -> None:
 def _expect_frames(core: Core, peer: Peer, now: Instant) -> None:
     """A failed path is believed once no frame came for 30 s (before that the other clocks of the link run)."""
     if peer.channel_open:
-        core.timers.set(Timer.PATH_FAILED, peer.device_id, max(now.mono, _grace_ends(peer)))
+        core.timers.set(LinkTimer.PATH_FAILED, peer.device_id, max(now.mono, _grace_ends(peer)))
 
 
 def judge_failure(core: Core, peer: Peer, now: Instant) -> None:

@@ -8,7 +8,7 @@ from myownmesh.engine import keepalive, lifecycle, negotiation
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.peer import OpenedBy
-from myownmesh.engine.timers import Timer
+from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
     LEAVE_CLOSE_WINDOW_S,
     LEAVE_PING_AFTER_S,
@@ -69,7 +69,7 @@ def dial_now(core: Core, device_id: str, now: Instant) -> None:
     memory = core.memories.of(device_id)
     if now.mono < memory.dial_not_before or not lifecycle.has_room_for_dial(core, device_id, now):
         if device_id in core.peers:  # or it was forgotten for younger ones
-            core.timers.set(Timer.DIAL_ANYWAY, device_id, max(memory.dial_not_before, now.mono + STATE_WATCH_S))
+            core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, max(memory.dial_not_before, now.mono + STATE_WATCH_S))
         return
     if decision is Dial.WAIT:
         memory.dialled_anyway_at = now.mono
@@ -85,13 +85,13 @@ def reconsider_all(core: Core, now: Instant) -> None:
 def receive_leave(core: Core, device_id: str, now: Instant) -> None:
     """Believe a leave only as far as the link bears it out: anybody in the room can forge one."""
     core.diag(now, "info", "signaling", f"{short_id(device_id)} left", {"peer": device_id})
-    core.timers.cancel(Timer.DIAL_ANYWAY, device_id)
+    core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     peer = core.peers.get(device_id)
     if peer is None or not peer.channel_open or core.config.immediate_leave:
         lifecycle.drop(core, device_id, lifecycle.USER_LEFT, now)
     elif peer.left_at is None or now.mono - peer.left_at > LEAVE_CLOSE_WINDOW_S:
         peer.left_at = now.mono
-        core.timers.set(Timer.LEAVE_PING, device_id, now.mono + LEAVE_PING_AFTER_S)
+        core.timers.set(LinkTimer.LEAVE_PING, device_id, now.mono + LEAVE_PING_AFTER_S)
 
 
 def test_leave(core: Core, peer: Peer, now: Instant) -> None:
@@ -99,7 +99,7 @@ def test_leave(core: Core, peer: Peer, now: Instant) -> None:
     peer.frames_at_leave = peer.frames_in
     if peer.admitted:
         keepalive.ping(core, peer, now)
-    core.timers.set(Timer.LEAVE_VERDICT, peer.device_id, now.mono + PROBE_WAIT_S)
+    core.timers.set(LinkTimer.LEAVE_VERDICT, peer.device_id, now.mono + PROBE_WAIT_S)
 
 
 def judge_leave(core: Core, peer: Peer, now: Instant) -> None:
@@ -136,10 +136,10 @@ def _decide(core: Core, device_id: str, now: Instant) -> None:
     match decision:
         case Dial.OFFER if now.mono < memory.dial_not_before:
             lifecycle.note(core, device_id, "waiting after failed attempts", now)
-            core.timers.set(Timer.DIAL_ANYWAY, device_id, memory.dial_not_before)
+            core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, memory.dial_not_before)
         case Dial.OFFER if not lifecycle.has_room_for_dial(core, device_id, now):
             lifecycle.note(core, device_id, "waiting for other attempts to end", now)
-            core.timers.set(Timer.DIAL_ANYWAY, device_id, now.mono + STATE_WATCH_S)
+            core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, now.mono + STATE_WATCH_S)
         case Dial.OFFER:
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
         case Dial.WAIT:

@@ -1,4 +1,7 @@
-"""Deadlines of one engine, kept in a heap; setting one again moves it, cancelling costs nothing."""
+"""Deadlines of one engine, kept in a heap; setting one again moves it, cancelling costs nothing.
+
+The class of a timer says what it belongs to, and so what ends it: closing a link cancels its `LinkTimer`s and no other.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,24 @@ from enum import Enum, auto
 from heapq import heapify, heappop, heappush
 
 
-class Timer(Enum):
-    """What a deadline is for. The second group belongs to one transport and dies with it."""
+class NetworkTimer(Enum):
+    """Deadlines of the whole network; their owner is the empty text."""
 
     HEARTBEAT = auto()
     INTENTS = auto()
     LEAVE_FLUSH = auto()
+
+
+class PeerTimer(Enum):
+    """Deadlines that outlive a link; their owner is a device id."""
+
     DIAL_ANYWAY = auto()
     LINGER = auto()
+    """Of a link whose entry is gone; its owner is the key in `Core.lingering`."""
+
+
+class LinkTimer(Enum):
+    """Deadlines of the link that a peer has now; they die with it. Their owner is the peer's device id."""
 
     CHANNEL_OPEN = auto()
     REOFFER = auto()
@@ -29,10 +42,9 @@ class Timer(Enum):
     LEAVE_VERDICT = auto()
 
 
-LINK_TIMERS = tuple(timer for timer in Timer if timer.value >= Timer.CHANNEL_OPEN.value)
-
+Timer = NetworkTimer | PeerTimer | LinkTimer
 Key = tuple[Timer, str]
-"""What for, and for which peer; the empty text where the whole network is meant."""
+"""What for, and whose."""
 
 _REBUILD_ABOVE = 256
 """Stale heap entries are swept out when they outnumber the live ones by more than this."""
@@ -46,25 +58,25 @@ class Timers:
         self._heap: list[tuple[float, int, Key]] = []
         self._count = 0
 
-    def set(self, timer: Timer, peer: str, at: float) -> None:
-        """Arm `timer` of `peer` for `at`; an earlier deadline of it is forgotten."""
+    def set(self, timer: Timer, owner: str, at: float) -> None:
+        """Arm `timer` of `owner` for `at`; an earlier deadline of it is forgotten."""
         self._count += 1
-        key = (timer, peer)
+        key = (timer, owner)
         self._due[key] = (at, self._count)
         heappush(self._heap, (at, self._count, key))
         if len(self._heap) > 2 * len(self._due) + _REBUILD_ABOVE:
             self._heap = [(at, count, key) for key, (at, count) in self._due.items()]
             heapify(self._heap)
 
-    def is_set(self, timer: Timer, peer: str) -> bool:
-        return (timer, peer) in self._due
+    def is_set(self, timer: Timer, owner: str) -> bool:
+        return (timer, owner) in self._due
 
-    def cancel(self, timer: Timer, peer: str) -> None:
-        self._due.pop((timer, peer), None)
+    def cancel(self, timer: Timer, owner: str) -> None:
+        self._due.pop((timer, owner), None)
 
     def cancel_link(self, peer: str) -> None:
-        """Cancel everything that belongs to the transport of `peer`."""
-        for timer in LINK_TIMERS:
+        """Cancel everything that belongs to the link of `peer`."""
+        for timer in LinkTimer:
             self._due.pop((timer, peer), None)
 
     def clear(self) -> None:
