@@ -1,8 +1,16 @@
-"""Who dials whom, as pure functions (spec 04 §5.1, §5.3 step 8, §6.4, §6.5)."""
+"""Who dials whom, as pure functions (spec 04 §5.1, §5.3 step 8, §5.4, §5.9, §6.4, §6.5)."""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
+
+from myownmesh.engine.peer import OwnOffer
+from myownmesh.engine.timing import GLARE_HOLD_S, STUCK_AGE_S
+from myownmesh.protocol.binding import first_fingerprint
+
+if TYPE_CHECKING:
+    from myownmesh.engine.peer import Peer
 
 
 class Role(Enum):
@@ -14,14 +22,31 @@ class Dial(Enum):
     """What to do about a peer that there may be reason to dial."""
 
     OFFER = "open_as_offerer"
-    ANSWER = "open_as_answerer"
-    """Answer the offer that is at hand."""
     WAIT = "wait_for_offer"
     """Note the peer; its lower id dials, and we do when it does not."""
     NOTE = "note_sighted"
     """List the peer; nobody dials on presence here."""
     KEEP = "keep"
     NOTHING = "nothing"
+
+
+class OnOffer(Enum):
+    """What to do with a peer's offer (spec 04 §5.4, §5.9)."""
+
+    ANSWER = "open_as_answerer"
+    """There is no link: open one and answer."""
+    APPLY = "keep"
+    """Answer it on the link that there is; the session rolls an open offer of ours back."""
+    IGNORE = "repeat"
+    """A relay's second copy; applying one offer twice wedges a transport."""
+    YIELD = "yield"
+    """Both offered: the peer never yields, so we do, at once."""
+    HOLD = "hold"
+    """Give our own attempt its time first."""
+    REBUILD = "peer_rebuilt"
+    """Another certificate means another transport."""
+    REPLACE_STUCK = "stuck_connecting"
+    """Our attempt is old and has no channel: it gives way."""
 
 
 def role(me: str, peer: str) -> Role:
@@ -52,9 +77,27 @@ def on_intent(me: str, peer: str, *, pinned: bool, has_transport: bool) -> Dial:
     return Dial.OFFER if pinned or role(me, peer) is Role.OFFERER else Dial.NOTHING
 
 
-def on_offer(*, has_transport: bool) -> Dial:
-    """An offer is answered whatever role, silence and shape say."""
-    return Dial.KEEP if has_transport else Dial.ANSWER
+def on_offer(me: str, peer: Peer | None, device_id: str, sdp: str, mono: float) -> OnOffer:
+    """An offer is answered whatever role, silence and shape say; how depends on the link that there is."""
+    if peer is None or not peer.has_transport:
+        return OnOffer.ANSWER
+    if sdp == peer.last_remote_offer:
+        return OnOffer.IGNORE
+    fingerprint = first_fingerprint(sdp)
+    is_described = peer.remote_fingerprint is not None or peer.remote_sdp_set  # an applied one may have named none
+    if is_described and fingerprint is not None and fingerprint != peer.remote_fingerprint:
+        return OnOffer.HOLD if _was_just_answered(peer, mono) else OnOffer.REBUILD
+    if not peer.channel_open and mono - peer.opened_at >= STUCK_AGE_S:
+        return OnOffer.REPLACE_STUCK
+    if peer.own_offer is OwnOffer.NONE or peer.remote_sdp_set:
+        return OnOffer.APPLY
+    return OnOffer.YIELD if role(me, device_id) is Role.ANSWERER else OnOffer.HOLD
+
+
+def _was_just_answered(peer: Peer, mono: float) -> bool:
+    """The peer answered our offer a moment ago. An offer of another certificate is then most likely one that it gave
+    up when it answered, and that a relay was slower with; a peer that really started anew waits until that is clear."""
+    return peer.offerer and peer.answered_at is not None and mono < peer.answered_at + GLARE_HOLD_S
 
 
 def on_unmatched_answer(me: str, peer: str, *, has_transport: bool) -> Dial:

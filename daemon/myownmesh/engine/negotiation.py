@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from myownmesh.engine import keepalive, lifecycle
 from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
 from myownmesh.engine.candidates import kind_of
-from myownmesh.engine.decisions import Dial, Role, on_unmatched_answer, role
+from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
 from myownmesh.engine.links import SdpType
@@ -18,7 +18,6 @@ from myownmesh.engine.timing import (
     HOLD_PING_S,
     OFFER_REPEAT_S,
     REOFFER_GAP_S,
-    STUCK_AGE_S,
     SUSPICION_WAIT_RTTS,
 )
 from myownmesh.protocol.binding import first_fingerprint
@@ -48,27 +47,24 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     peer = core.peers.get(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
         peer = None
-    if peer is None or not peer.has_transport:
-        _answer_afresh(core, device_id, sdp, now)
-        return
-    if sdp == peer.last_remote_offer:
-        return  # a relay's second copy; applying one offer twice wedges a transport
-    if (why := _why_rebuild(peer, sdp, now.mono)) is not None:
-        if why == "peer_rebuilt" and _was_just_answered(peer, now.mono):
+    decision = on_offer(core.me, peer, device_id, sdp, now.mono)
+    match decision:
+        case OnOffer.ANSWER if core.memories.of(device_id).may_open_link(now.mono):
+            _take_afresh(core, device_id, sdp, now)
+        case OnOffer.APPLY if peer is not None:
+            peer.own_offer = OwnOffer.NONE
+            _take(core, peer, sdp)
+        case OnOffer.YIELD if peer is not None:
+            _yield(core, peer, sdp, now)
+        case OnOffer.HOLD if peer is not None:
             _hold(core, peer, sdp, now)
-        elif core.memories.of(device_id).may_open_link(now.mono):
-            core.diag(
-                now, "info", "signaling", f"rebuilding for {short_id(device_id)}", {"peer": device_id, "reason": why}
-            )
+        case OnOffer.REBUILD | OnOffer.REPLACE_STUCK if core.memories.of(device_id).may_open_link(now.mono):
+            detail = {"peer": device_id, "reason": decision.value}
+            core.diag(now, "info", "signaling", f"rebuilding for {short_id(device_id)}", detail)
             lifecycle.drop(core, device_id, lifecycle.ICE_FAILED, now)
             _take_afresh(core, device_id, sdp, now)
-    elif peer.own_offer is OwnOffer.NONE or peer.remote_sdp_set:
-        peer.own_offer = OwnOffer.NONE  # the session rolls an open one back
-        _take(core, peer, sdp)
-    elif role(core.me, device_id) is Role.ANSWERER:
-        _yield(core, peer, sdp, now)
-    else:
-        _hold(core, peer, sdp, now)
+        case _:
+            pass  # a repeat, or an id that offers too often
 
 
 def hold_ended(core: Core, peer: Peer, now: Instant) -> None:
@@ -283,31 +279,10 @@ def _is_short(candidate: Candidate) -> bool:
     return all(len(text) <= MAX_CANDIDATE_CHARS for text in texts)
 
 
-def _was_just_answered(peer: Peer, mono: float) -> bool:
-    """The peer answered our offer a moment ago. An offer of another certificate is then most likely one that it gave
-    up when it answered, and that a relay was slower with; a peer that really started anew waits until that is clear."""
-    return peer.offerer and peer.answered_at is not None and mono < peer.answered_at + GLARE_HOLD_S
-
-
 def _offer_due_at(peer: Peer) -> float:
     """When the gap behind the last offer ends. Compared as a moment, never as a difference, and so by its timer too:
     of two floats `a + gap <= b` does not imply `b - a >= gap`, and a timer that is early for its own rule spins."""
     return 0.0 if peer.last_offer is None else peer.last_offer + REOFFER_GAP_S
-
-
-def _why_rebuild(peer: Peer, sdp: str, mono: float) -> str | None:
-    fingerprint = first_fingerprint(sdp)
-    known = peer.remote_fingerprint is not None or peer.remote_sdp_set  # an applied one may have named none
-    if known and fingerprint is not None and fingerprint != peer.remote_fingerprint:
-        return "peer_rebuilt"
-    if not peer.channel_open and mono - peer.opened_at >= STUCK_AGE_S:
-        return "stuck_connecting"
-    return None
-
-
-def _answer_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
-    if core.memories.of(device_id).may_open_link(now.mono):
-        _take_afresh(core, device_id, sdp, now)
 
 
 def _take_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:

@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 
-from myownmesh.engine.decisions import Dial, on_announce, on_command, on_intent, on_offer, on_unmatched_answer, role
+from myownmesh.engine.decisions import (
+    Dial,
+    OnOffer,
+    on_announce,
+    on_command,
+    on_intent,
+    on_offer,
+    on_unmatched_answer,
+    role,
+)
 from support.vectors import load
+from unit.engine.bench import sdp
 
 ROLES: list[dict[str, Any]] = load("topology", "offerer_role")
 DECISIONS: list[dict[str, Any]] = load("topology", "open_decision")
@@ -30,10 +40,16 @@ def test_decision(case: dict[str, Any]) -> None:
         # Whether the host is online is not known here: whoever watches the network does not tick while it is off.
         assert case["result"] == "nothing"
         return
-    assert decide(case) is OURS_DIFFERS.get(case["name"], Dial(case["result"]))
+    assert decide(case) is expected(case)
 
 
-def decide(case: dict[str, Any]) -> Dial:
+def expected(case: dict[str, Any]) -> Dial | OnOffer:
+    if case["name"] in OURS_DIFFERS:
+        return OURS_DIFFERS[case["name"]]
+    return OnOffer(case["result"]) if case["event"] == "offer" else Dial(case["result"])
+
+
+def decide(case: dict[str, Any]) -> Dial | OnOffer:
     me, peer, has_transport = case["self"], case["peer"], case["has_transport"]
     match case["event"]:
         case "announce":
@@ -50,7 +66,8 @@ def decide(case: dict[str, Any]) -> Dial:
         case "reconnect_intent_due":
             return on_intent(me, peer, pinned=case["sticky"], has_transport=has_transport)
         case "offer":
-            return on_offer(has_transport=has_transport)
+            assert not has_transport
+            return on_offer(me, None, peer, sdp("B1"), 0.0)
         case "answer_without_transport":
             return on_unmatched_answer(me, peer, has_transport=has_transport)
         case other:
