@@ -10,6 +10,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from myownmesh.daemon.throttle import Throttle, left_out
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -96,8 +98,9 @@ def configure(environ: Mapping[str, str], stream: TextIO, *, background: bool = 
         formatter = JsonLines()
     else:
         formatter = Text(colour=stream.isatty())
-    handler: logging.Handler
     handler = Background(stream.fileno()) if background else logging.StreamHandler(stream)
+    if not isinstance(handler, Background):
+        handler.addFilter(Throttle())
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -116,9 +119,11 @@ class Background(logging.Handler):
 
     LINES = 2000  # some hundred kilobytes
     FLUSH_S = 0.3  # at the end, for a reader that is alive
+    LOOK_S = 2.0  # how often counts of held back lines are looked for while there are any
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, throttle: Throttle | None = None) -> None:
         super().__init__()
+        self._throttle = throttle or Throttle()
         self._descriptor = descriptor
         self._waiting: deque[str] = deque()
         self._lost = 0
@@ -127,8 +132,11 @@ class Background(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a line; never blocks."""
-        line = self.format(record) + "\n"
         with self._changed:
+            if not self._throttle.filter(record):
+                self._changed.notify_all()  # the writer looks for counts to tell from now on
+                return
+            line = self.format(record) + "\n"
             if len(self._waiting) >= self.LINES:
                 self._lost += 1
                 return
@@ -139,14 +147,23 @@ class Background(logging.Handler):
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until everything is written, but not for a reader that has stopped reading."""
+        """Tell every count and wait until all is written, but not for a reader that has stopped reading."""
         with self._changed:
+            self._tell(all_of_them=True)
             self._changed.wait_for(lambda: not self._waiting, self.FLUSH_S)
+
+    def _tell(self, *, all_of_them: bool = False) -> None:
+        lines = [self.format(record) + "\n" for record in self._throttle.overdue(all_of_them=all_of_them)]
+        self._waiting.extend(lines[: self.LINES - len(self._waiting)])
+        if lines:
+            self._changed.notify_all()
 
     def _write(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
+                while not self._waiting:
+                    self._changed.wait(self.LOOK_S if self._throttle.is_holding_back else None)
+                    self._tell()
                 line = self._waiting[0]
             # Not through `sys.stderr`: a thread that hangs in its lock would make the interpreter abort at the end.
             data = memoryview(line.encode("utf-8", "backslashreplace"))
@@ -200,6 +217,8 @@ class Text(logging.Formatter):
         # Peers choose parts of messages: nothing of theirs may begin a line of its own.
         message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r").replace("\x1b", "\\x1b")
         text = f"{_timestamp(record)} {level} {message}{fields}"
+        if count := left_out(record):
+            text += f" (left out before it: {count} more of these)"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
@@ -211,6 +230,8 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line without a line feed inside."""
         fields: dict[str, object] = {"message": record.getMessage(), **_fields(record)}
+        if count := left_out(record):
+            fields["left_out"] = count
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         line = {"timestamp": _timestamp(record), "level": _level(record), "fields": fields}
