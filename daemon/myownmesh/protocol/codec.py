@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from myownmesh.protocol import frames
+from myownmesh.protocol.compact import compact
 from myownmesh.protocol.shapes import read_frame
 from myownmesh.protocol.strict_json import JsonError, check_payload_limits, decode_object, is_null
 from myownmesh.protocol.traffic import traffic_class
@@ -28,6 +29,9 @@ __all__ = ["MAX_FRAME_BYTES", "FrameTooLarge", "MalformedFrame", "decode_frame",
 
 MAX_FRAME_BYTES: Final = 65_535
 """Largest message that a v0.3.8 peer can receive; one byte more closes its channel (spec 01 §4.2)."""
+
+MAX_SPELLED_BYTES: Final = 16 * MAX_FRAME_BYTES
+"""Longer texts are not tried: escapes make a character six times as long at most, and indentation little more."""
 
 _U32: Final = 2**32
 _U64: Final = 2**64
@@ -52,9 +56,12 @@ def encode_frame(frame: Frame) -> bytes:
     """Write a frame as the one JSON object that goes out as one binary message.
 
     Raises `FrameTooLarge`, and `ValueError` for text with a lone surrogate. Free JSON members are copied as they are:
-    build them with `strict_json.dumps`, or take them from a text that `strict_json` has proved.
+    build them with `strict_json.dumps`, or take them from a text that `strict_json` has proved. Only what would be too
+    long as it stands is spelled anew (spec 05 §12).
     """
     data = _write(frame)
+    if MAX_FRAME_BYTES < len(data) <= MAX_SPELLED_BYTES:
+        data = compact(data)
     if len(data) > MAX_FRAME_BYTES:
         raise FrameTooLarge(len(data))
     return data
