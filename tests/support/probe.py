@@ -12,7 +12,7 @@ from attrs import define, field
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, LocalCandidate, LocalDescription, SdpType
 from myownmesh.identity import Identity
 from myownmesh.identity.handshake import sign_handshake
-from myownmesh.mesh.rooms import nostr_rooms
+from myownmesh.mesh.rooms import rooms
 from myownmesh.protocol.codec import decode_frame, encode_frame
 from myownmesh.protocol.frames import Approve, AuthResponse, Hello
 from myownmesh.protocol.signals import (
@@ -209,7 +209,7 @@ async def probe(network: str, relay: str, who: Identity) -> AsyncIterator[Probe]
     record = NetworkConfig(
         id=network, network_id=network, signaling=SignalingConfig(servers=(relay,), public_fallback=False)
     )
-    (signaling,) = nostr_rooms(who.device_id, DEFAULT_APP_ID, random.SystemRandom())(record, network)
+    (signaling,) = rooms(who.device_id, DEFAULT_APP_ID, random.SystemRandom())(record, network)
     async with open_threaded_factory() as factory, trio.open_nursery() as nursery:
         made = Probe(who, signaling, factory)
         nursery.start_soon(signaling.run, made.deliver)

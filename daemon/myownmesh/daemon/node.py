@@ -23,8 +23,9 @@ from myownmesh.daemon.lifeline import wait_for_end
 from myownmesh.daemon.webrtc import WebRtc
 from myownmesh.mesh import clock
 from myownmesh.mesh.mesh import Mesh
-from myownmesh.mesh.rooms import nostr_rooms
+from myownmesh.mesh.rooms import rooms
 from myownmesh.services.host import Services
+from myownmesh.services.roles import hosted_roles
 from myownmesh.signaling.preload import preload as preload_signaling
 from myownmesh.signaling.room import app_id_of
 from myownmesh.transport.guest import host_loop
@@ -60,13 +61,15 @@ class Node:
         self._supervision = supervision
         self._instance = instance
         self._webrtc = WebRtc()
-        self._services = Services(version=VERSION, now=clock.now, rng=rng, compat=lambda: config.compat)
+        self._services = Services(
+            version=VERSION, roles=hosted_roles(now=clock.now, rng=rng, compat=lambda: config.compat)
+        )
         self._mesh = Mesh(
             store=store,
             identity=identity,
             config=config,
             sessions=self._webrtc.get,
-            signaling=nostr_rooms(identity.device_id, app_id_of(os.environ), rng),
+            signaling=rooms(identity.device_id, app_id_of(os.environ), rng),
             services=self._services,
             rng=rng,
         )

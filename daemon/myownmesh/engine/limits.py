@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 MAX_UNPROVEN_LINKS: Final = 64
 """Transports to ids that have not authenticated and are not rostered; the oldest gives way (spec 04 §15.2 item 28)."""
 
@@ -57,32 +55,6 @@ CONTROL_FRAMES_BURST: Final = 200.0
 MAX_THROTTLED_FRAMES: Final = 1000
 THROTTLE_WINDOW_S: Final = 60.0
 """Per link: frames above that rate in a minute before the link is dropped; at twice the rate it takes 20 s."""
-
-
-class TokenBucket(msgspec.Struct):
-    """`burst` tokens at most, refilled at `rate` per second; lazily, without a timer."""
-
-    rate: float
-    burst: float
-    tokens: float
-    updated: float
-
-    @classmethod
-    def full(cls, rate: float, burst: float, mono: float) -> TokenBucket:
-        return cls(rate, burst, burst, mono)
-
-    def take(self, mono: float) -> bool:
-        """Take one token; False when there is none."""
-        if not self.has_one(mono):
-            return False
-        self.tokens -= 1.0
-        return True
-
-    def has_one(self, mono: float) -> bool:
-        """Is there a token to take?"""
-        self.tokens = min(self.burst, self.tokens + self.rate * max(0.0, mono - self.updated))
-        self.updated = mono
-        return self.tokens >= 1.0
 
 
 def is_power_of_two(count: int) -> bool:

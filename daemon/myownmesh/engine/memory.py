@@ -13,10 +13,10 @@ from myownmesh.engine.limits import (
     NEW_LINKS_PER_S,
     REFLECTIONS_BURST,
     REFLECTIONS_PER_S,
-    TokenBucket,
 )
 from myownmesh.engine.timing import EARLY_CANDIDATE_AGE_S, FAILED_DIAL_FIRST_S, FAILED_DIAL_MAX_S
 from myownmesh.protocol.signals import Candidate
+from myownmesh.protocol.tokens import TokenBucket
 
 
 class PeerMemory(msgspec.Struct, eq=False):
@@ -49,13 +49,13 @@ class PeerMemory(msgspec.Struct, eq=False):
     def may_open_link(self, mono: float) -> bool:
         """Take one of the links per second that this id's offers may open."""
         if self.new_links is None:
-            self.new_links = TokenBucket.full(NEW_LINKS_PER_S, NEW_LINKS_PER_S, mono)
+            self.new_links = TokenBucket(NEW_LINKS_PER_S, NEW_LINKS_PER_S, mono)
         return self.new_links.take(mono)
 
     def reflections_at(self, mono: float) -> TokenBucket:
         """The bucket for answers to announces of a process that has been answered before."""
         if self.reflections is None:
-            self.reflections = TokenBucket.full(REFLECTIONS_PER_S, REFLECTIONS_BURST, mono)
+            self.reflections = TokenBucket(REFLECTIONS_PER_S, REFLECTIONS_BURST, mono)
         return self.reflections
 
     def failed_before_proof(self, mono: float) -> None:

@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from myownmesh.engine.limits import CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S, TokenBucket
+from myownmesh.engine.limits import CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S
 from myownmesh.engine.links import PathState
 from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.protocol.views import CandidateKind, PeerStatus, SelectedPair, Tier
 
 STEADY: Final = Tier("steady")
@@ -151,5 +152,5 @@ class Peer(msgspec.Struct, eq=False):
     def budget(self, mono: float) -> TokenBucket:
         """The bucket for frames that cost us work."""
         if self.control_budget is None:
-            self.control_budget = TokenBucket.full(CONTROL_FRAMES_PER_S, CONTROL_FRAMES_BURST, mono)
+            self.control_budget = TokenBucket(CONTROL_FRAMES_PER_S, CONTROL_FRAMES_BURST, mono)
         return self.control_budget

@@ -18,7 +18,7 @@ import trio
 from mesh_common.version import VERSION
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
-from myownmesh.mesh.rooms import nostr_rooms
+from myownmesh.mesh.rooms import rooms
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.signaling.room import app_id_of
 from myownmesh.store import Home, open_store
@@ -220,7 +220,7 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
                 identity=identity,
                 config=(await trio.to_thread.run_sync(store.open_config)).config,
                 sessions=sessions,
-                signaling=nostr_rooms(identity.device_id, app_id_of(os.environ), rng),
+                signaling=rooms(identity.device_id, app_id_of(os.environ), rng),
                 services=_NoServices(),
                 rng=rng,
             )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from myownmesh.mesh import clock
 from myownmesh.signaling.client import NostrSignaling
+from myownmesh.signaling.gate import ContentGate
 from myownmesh.signaling.room import remote_driver
 
 if TYPE_CHECKING:
@@ -20,24 +21,48 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def nostr_rooms(device_id: str, app_id: str, rng: Rng) -> SignalingFactory:
+class Way(Protocol):
+    """Makes one kind of signaling for a network; None when its record does not ask for that kind.
+
+    `gate` is the one of the network: what came on one way does not act again on another (spec 03 §15).
+    """
+
+    def __call__(self, record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None: ...
+
+
+def nostr(device_id: str, app_id: str, rng: Rng) -> Way:
     """Rooms met over Nostr relays. Devices with different application ids never meet."""
 
-    def signaling(record: NetworkConfig, network_id: str) -> Sequence[Signaling]:
-        strategy = record.signaling.strategy
-        if remote_driver(strategy) is None:
-            if strategy != "none":
-                log.error("network %s: unknown signaling strategy '%s'; nothing is attached", record.id, strategy)
-            return ()
-        return (
-            NostrSignaling(
-                device_id=device_id,
-                network_id=network_id,
-                app_id=app_id,
-                settings=record.signaling,
-                now=clock.now,
-                rng=rng,
-            ),
+    def signaling(record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
+        if remote_driver(record.signaling.strategy) != "nostr":
+            return None
+        return NostrSignaling(
+            device_id=device_id,
+            network_id=network_id,
+            app_id=app_id,
+            settings=record.signaling,
+            now=clock.now,
+            rng=rng,
+            gate=gate,
         )
 
     return signaling
+
+
+def met_by(*ways: Way) -> SignalingFactory:
+    """Every network is met on each of these ways that its record asks for."""
+
+    def signalings(record: NetworkConfig, network_id: str) -> Sequence[Signaling]:
+        strategy = record.signaling.strategy
+        if strategy != "none" and remote_driver(strategy) is None:
+            log.error("network %s: unknown signaling strategy '%s'; nothing is attached", record.id, strategy)
+        gate = ContentGate()
+        made = [way(record, network_id, gate) for way in ways]
+        return [signaling for signaling in made if signaling is not None]
+
+    return signalings
+
+
+def rooms(device_id: str, app_id: str, rng: Rng) -> SignalingFactory:
+    """All ways that this release knows."""
+    return met_by(nostr(device_id, app_id, rng))

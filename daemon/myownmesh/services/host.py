@@ -1,12 +1,10 @@
 """Starts and stops what this device hosts for others (spec 06 §2–4).
 
-One failed start never fails the daemon or another service; the report says why it is not running. This release hosts
-the signaling relay; the other roles are kept in the configuration and reported as not running.
+One failed start never fails the daemon or another service; the report says why it is not running.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from typing import TYPE_CHECKING
 
@@ -14,16 +12,13 @@ import msgspec
 import trio
 
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.services.relay_hub import Limits
+from myownmesh.services.service import CannotServe
 from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Sequence
 
-    from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.ids import Rng
-    from myownmesh.services.relay import RelayServer
-    from myownmesh.store.services_config import SignalingService
+    from myownmesh.services.service import Role, Service
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +26,13 @@ NOT_HOSTED = "this release does not host the {} role"
 
 
 class Services:
-    """The service manager of one daemon; `run` owns the servers, `apply` changes them."""
+    """The service manager of one daemon; `run` owns the services, `apply` changes them."""
 
-    def __init__(
-        self, *, version: str, now: Callable[[], Instant], rng: Rng, compat: Callable[[], Mapping[str, bool]]
-    ) -> None:
+    def __init__(self, *, version: str, roles: Sequence[Role]) -> None:
         self._version = version
-        self._now = now
-        self._rng = rng
-        self._compat = compat
         self._config = ServicesConfig()
+        self._hosted = [_Hosted(role) for role in roles]
         self._nursery: trio.Nursery | None = None
-        self._relay: RelayServer | None = None
-        self._relay_scope = trio.CancelScope()
-        self._relay_ended = trio.Event()
-        self._relay_error: str | None = None
 
     @property
     def config(self) -> ServicesConfig:
@@ -53,7 +40,7 @@ class Services:
         return self._config
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Own the servers until cancelled; they close with it."""
+        """Own the services until cancelled; they end with it."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
@@ -61,12 +48,11 @@ class Services:
 
     async def apply(self, config: ServicesConfig) -> None:
         """Start, stop or restart services until they are as configured. A failed start is retried by the next apply."""
-        old, self._config = self._config.signaling, config
-        wanted = config.signaling
-        if self._relay is not None and (not wanted.enabled or wanted != old):
-            await self._stop_relay()
-        if wanted.enabled and self._relay is None:
-            await self._start_relay(wanted)
+        if self._nursery is None:
+            raise RuntimeError("the service manager is not running")
+        old, self._config = self._config, config
+        for hosted in self._hosted:
+            await hosted.apply(self._nursery, old, config)
 
     def report(self, *, joined: int) -> dict[str, object]:
         """The ServicesReport of spec 06 §3."""
@@ -74,96 +60,65 @@ class Services:
         return {
             "node": {"enabled": config.node.enabled, "joined": joined},
             "relay": {"enabled": config.relay.enabled, "networks": 0, "max_fanout": config.relay.max_fanout},
-            "signaling": self._signaling_report(),
-            "stun": _not_running(config.stun.enabled, "stun"),
-            "turn": _not_running(config.turn.enabled, "turn"),
+            **{hosted.role.name: hosted.report(config) for hosted in self._hosted},
         }
 
     def advert(self) -> Capabilities:
-        """Tags and endpoints of what runs here (spec 06 §4); an endpoint only if others can reach it (06 K)."""
-        signaling = self._config.signaling
-        if self._relay is None:
-            return Capabilities(app_version=self._version)
-        public_ip = self._config.turn.public_ip.strip()
-        url = signaling.public_url
-        if url is None and public_ip and not _is_loopback(signaling.bind):
-            url = f"ws://{f'[{public_ip}]' if ':' in public_ip else public_ip}:{self._relay.port}"
+        """Tags and endpoints of what runs here (spec 06 §4)."""
+        adverts = [hosted.service.advert(self._config) for hosted in self._hosted if hosted.service is not None]
+        endpoints = {name: url for advert in adverts for name, url in advert.endpoints.items()}
         return Capabilities(
-            tags=("service:signaling",),
+            tags=tuple(tag for advert in adverts for tag in advert.tags),
             app_version=self._version,
-            extra=None if url is None else msgspec.Raw(msgspec.json.encode({"services": {"signaling_url": url}})),
+            extra=msgspec.Raw(msgspec.json.encode({"services": endpoints})) if endpoints else None,
         )
 
-    def _signaling_report(self) -> dict[str, object]:
-        report: dict[str, object] = {"enabled": self._config.signaling.enabled, "running": False, "listen": None}
-        if self._relay is not None:
-            activity = self._relay.activity
-            report["running"] = True
-            report["listen"] = self._relay.listen
-            report["activity"] = {
-                "connections": activity.connections,
-                "connections_total": activity.connections_total,
-                "rooms": activity.rooms,
-                "events_relayed": activity.events_relayed,
-            }
-        elif self._relay_error is not None:
-            report["error"] = self._relay_error
+
+class _Hosted:
+    """One role and the service that plays it at the moment."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.service: Service | None = None
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self._error: str | None = None
+        """Why the last start failed."""
+
+    async def apply(self, nursery: trio.Nursery, old: ServicesConfig, new: ServicesConfig) -> None:
+        wanted = self.role.block(new)
+        if self.service is not None and (not wanted.enabled or wanted != self.role.block(old)):
+            self._scope.cancel()
+            await self._ended.wait()  # bounded: a cancelled service closes its sockets at once
+            self.service = None
+        if wanted.enabled and self.service is None and self.role.make is not None:
+            await self._start(nursery, self.role.make(new))
+
+    def report(self, config: ServicesConfig) -> dict[str, object]:
+        enabled = self.role.block(config).enabled
+        report: dict[str, object] = {"enabled": enabled, "running": self.service is not None, "listen": None}
+        if self.service is not None:
+            report |= self.service.report()
+        elif self._error is not None:
+            report["error"] = self._error
+        elif enabled and self.role.make is None:
+            report["error"] = NOT_HOSTED.format(self.role.name)
         return report
 
-    async def _start_relay(self, config: SignalingService) -> None:
-        # Loaded here: most daemons host nothing and should not pay for a WebSocket server.
-        from myownmesh.services.relay import RelayServer
-
-        if self._nursery is None:
-            raise RuntimeError("the service manager is not running")
-        limits = config.limits
-        relay = RelayServer(
-            config.bind,
-            config.port,
-            Limits(
-                max_event_rate=limits.max_event_rate,
-                max_req_rate=limits.max_req_rate,
-                max_subscriptions=limits.max_subscriptions,
-                max_filters_per_req=limits.max_filters_per_req,
-                max_message_bytes=limits.max_message_bytes,
-                max_connections_per_ip=limits.max_connections_per_ip,
-            ),
-            now=self._now,
-            rng=self._rng,
-            any_filter=self._compat().get("relay_any_filter", False),
-        )
+    async def _start(self, nursery: trio.Nursery, service: Service) -> None:
         try:
-            await self._nursery.start(self._serve_relay, relay)
-        except OSError as error:
-            self._relay_error = f"cannot listen on {config.bind}:{config.port}: {error.strerror or error}"
-            log.error("signaling relay: %s", self._relay_error)
+            await nursery.start(self._serve, service)
+        except CannotServe as error:
+            self._error = str(error)
+            log.error("%s: %s", self.role.title, error)
         else:
-            self._relay_error = None
-            self._relay = relay
+            self._error = None
+            self.service = service
 
-    async def _serve_relay(self, relay: RelayServer, *, task_status: trio.TaskStatus[None]) -> None:
-        self._relay_ended = trio.Event()
+    async def _serve(self, service: Service, *, task_status: trio.TaskStatus[None]) -> None:
+        self._ended = trio.Event()
         try:
-            with trio.CancelScope() as self._relay_scope:
-                await relay.serve(task_status=task_status)
+            with trio.CancelScope() as self._scope:
+                await service.serve(task_status=task_status)
         finally:
-            self._relay_ended.set()
-
-    async def _stop_relay(self) -> None:
-        self._relay_scope.cancel()
-        await self._relay_ended.wait()  # bounded: a cancelled relay closes its sockets at once
-        self._relay = None
-
-
-def _is_loopback(bind: str) -> bool:
-    try:
-        return ipaddress.ip_address(bind.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return bind == "localhost"
-
-
-def _not_running(enabled: bool, role: str) -> dict[str, object]:
-    report: dict[str, object] = {"enabled": enabled, "running": False, "listen": None}
-    if enabled:
-        report["error"] = NOT_HOSTED.format(role)
-    return report
+            self._ended.set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import resource
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -245,9 +246,5 @@ def _is_loopback(address: str) -> bool:
 
 def _max_sockets() -> int:
     """Half of the descriptors that this process may have: strangers must not starve the rest of the daemon."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 512
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(4096, soft // 2) if soft > 0 else 4096

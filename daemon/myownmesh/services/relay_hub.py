@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.services.relay_filters import EVERYTHING, decode_filter
 from myownmesh.services.relay_presence import Presence
 from myownmesh.services.relay_store import EventStore, announced_device, departed_device, stored_event
 from myownmesh.signaling import nostr
 from myownmesh.signaling.jsontext import JsonObject, compact_json, parse_json
-from myownmesh.signaling.pacing import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

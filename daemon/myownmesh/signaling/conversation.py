@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
+from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling import relayframes as frames
 from myownmesh.signaling.outbound import PacedQueue, Urgency
-from myownmesh.signaling.pacing import TokenBucket
 from myownmesh.signaling.receive import LIES, Dropped
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling.envelope import (
     AnnounceBody,
     AnswerBody,
@@ -18,7 +19,6 @@ from myownmesh.signaling.envelope import (
     encode_envelope,
 )
 from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
-from myownmesh.signaling.pacing import TokenBucket
 
 if TYPE_CHECKING:
     from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer

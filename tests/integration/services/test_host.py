@@ -13,6 +13,7 @@ import trio
 
 from myownmesh.mesh import clock
 from myownmesh.services.host import Services
+from myownmesh.services.roles import hosted_roles
 from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def manager() -> AsyncIterator[Services]:
-    services = Services(version="0.3.8", now=clock.now, rng=random.SystemRandom(), compat=dict)
+    roles = hosted_roles(now=clock.now, rng=random.SystemRandom(), compat=dict)
+    services = Services(version="0.3.8", roles=roles)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             await nursery.start(services.run)

@@ -1,0 +1,65 @@
+"""What the host of services asks of each of them (spec 06 §2–4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import trio
+
+    from myownmesh.store.services_config import ServicesConfig
+
+
+class CannotServe(Exception):
+    """A service did not come up; the text is for the report."""
+
+
+@frozen
+class Advert:
+    """What one service adds to the daemon's advert."""
+
+    tags: tuple[str, ...] = ()
+    endpoints: Mapping[str, str] = field(factory=dict)
+    """Members of `extra.services`."""
+
+
+class Service(Protocol):
+    """One thing that this device hosts for others. Made from the configuration; another configuration makes another."""
+
+    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until cancelled, once. Started when others can reach it; `CannotServe` before that."""
+        ...
+
+    def report(self) -> Mapping[str, object]:
+        """What `services_status` says of it beside `enabled` and `running`, while it serves: `listen` first."""
+        ...
+
+    def advert(self, config: ServicesConfig) -> Advert:
+        """What peers are told while it serves.
+
+        `config` is the newest one: members outside of this service's own block may have changed without a restart.
+        """
+        ...
+
+
+class Switch(Protocol):
+    """The block of a role in the configuration; services are restarted when it changes."""
+
+    @property
+    def enabled(self) -> bool: ...
+
+
+@frozen
+class Role:
+    """A service by its member of the configuration and of the ServicesReport."""
+
+    name: str
+    title: str
+    """For the log."""
+    block: Callable[[ServicesConfig], Switch]
+    make: Callable[[ServicesConfig], Service] | None
+    """None: this release does not host the role."""

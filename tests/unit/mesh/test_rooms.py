@@ -1,0 +1,68 @@
+"""One network may be met on several ways; its record says on which (spec 03 §3)."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from myownmesh.mesh.rooms import met_by, nostr
+from myownmesh.signaling.broker import Broker
+from myownmesh.signaling.client import NostrSignaling
+from myownmesh.store.network_config import NetworkConfig, SignalingConfig
+from support.probe import identity
+
+if TYPE_CHECKING:
+    from myownmesh.mesh.rooms import Way
+    from myownmesh.signaling.driver import Signaling
+    from myownmesh.signaling.gate import ContentGate
+
+DEVICE = identity(1).device_id
+NOSTR = nostr(DEVICE, "app", random.Random(1))
+
+
+def record(strategy: str) -> NetworkConfig:
+    return NetworkConfig(id="n", network_id="n", signaling=SignalingConfig(strategy=strategy))
+
+
+def through_a_broker(gates: list[ContentGate]) -> Way:
+    """A second way, for every network."""
+    broker = Broker()
+
+    def way(record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
+        gates.append(gate)
+        return broker.signaling(network_id, DEVICE, listen_only=record.signaling.listen_only)
+
+    return way
+
+
+def test_a_network_is_met_on_every_way_that_its_record_asks_for() -> None:
+    gates: list[ContentGate] = []
+    signalings = met_by(NOSTR, through_a_broker(gates), through_a_broker(gates))
+    assert len(signalings(record("nostr"), "n")) == 3
+    assert isinstance(signalings(record(""), "n")[0], NostrSignaling)
+    assert len(signalings(record("none"), "n")) == 2
+
+
+def test_the_ways_of_one_network_share_their_gate_and_those_of_two_do_not() -> None:
+    gates: list[ContentGate] = []
+    signalings = met_by(through_a_broker(gates), through_a_broker(gates))
+    signalings(record("none"), "n")
+    signalings(record("none"), "n")
+    assert gates[0] is gates[1]
+    assert gates[2] is gates[3]
+    assert gates[0] is not gates[2]
+
+
+@pytest.mark.parametrize("strategy", ["Nostr", "mqtt", " "])
+def test_an_unknown_strategy_attaches_nothing_and_says_so(strategy: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert list(met_by(NOSTR)(record(strategy), "n")) == []
+    assert f"unknown signaling strategy '{strategy}'" in caplog.text
+
+
+def test_no_strategy_is_a_choice_and_no_complaint(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert list(met_by(NOSTR)(record("none"), "n")) == []
+    assert caplog.text == ""
