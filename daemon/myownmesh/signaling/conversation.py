@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import InboundSignal
-    from myownmesh.signaling.nostrroom import NostrRoom
+    from myownmesh.signaling.membership import Membership
     from myownmesh.signaling.outbound import Outbound
 
 ADMISSION_WITHOUT_EOSE_S = 5.0
@@ -57,8 +57,8 @@ class Subscription:
 class Conversation:
     """One link, from the WebSocket upgrade to its end."""
 
-    def __init__(self, room: NostrRoom, relay: str, now: Instant) -> None:
-        self._room = room
+    def __init__(self, member: Membership, relay: str, now: Instant) -> None:
+        self._member = member
         self.relay = relay
         self._out: deque[str] = deque()
         self._queue = PacedQueue(now.mono)
@@ -76,15 +76,15 @@ class Conversation:
         self.on_output: Callable[[], None] = _nobody
         """Called whenever there is something new to send or another timer; the trio side sets it."""
 
-    # -- what the trio side calls ---------------------------------------------------------------------------------
+    # ── what the trio side calls ────────────────────────────────────────────────────────────────────────────────────
 
     def open(self, now: Instant) -> None:
         """Subscribe before anything else, then announce: whoever answers finds us listening."""
         self._asked_at = now
         for sub in self._subs:
-            if sub != frames.SUB_TAGGED or self._room.tags_accepted_by(self.relay):
+            if sub != frames.SUB_TAGGED or self._member.tags_accepted_by(self.relay):
                 self._ask(sub, now)
-        announce = self._room.announce_for(self.relay, now)
+        announce = self._member.announce_on(self.relay, now)
         if announce is not None:
             self.send(announce)
 
@@ -125,7 +125,7 @@ class Conversation:
         texts = list(self._out)
         self._out.clear()
         while (outbound := self._queue.take(now.mono)) is not None:
-            event = outbound.for_relay(tagged=self._room.tags_accepted_by(self.relay), key=self._room.key)
+            event = outbound.for_relay(tagged=self._member.tags_accepted_by(self.relay), key=self._member.key)
             self._unanswered[event.id] = outbound
             if len(self._unanswered) > _MAX_UNANSWERED:
                 self._unanswered.popitem(last=False)
@@ -165,10 +165,10 @@ class Conversation:
         elif not catch_all.open and catch_all.ask_again_at is None and self._needs_catch_all():
             self._ask(catch_all.sub, now)
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _needs_catch_all(self) -> bool:
-        return self._room.needs_catch_all or not self._room.tags_accepted_by(self.relay)
+        return self._member.needs_catch_all or not self._member.tags_accepted_by(self.relay)
 
     def _wants_narrowing(self) -> bool:
         return self._subs[frames.SUB_CATCH_ALL].open and not self._needs_catch_all()
@@ -179,11 +179,11 @@ class Conversation:
         subscription.replaying_since = now
         match sub:
             case frames.SUB_PRESENCE:
-                text = frames.presence_request(self._room.handle, now.wall_ms // 1000)
+                text = frames.presence_request(self._member.handle, now.wall_ms // 1000)
             case frames.SUB_TAGGED:
-                text = frames.tagged_request(self._room.handle, self._room.device_id, limited=subscription.limited)
+                text = frames.tagged_request(self._member.handle, self._member.device_id, limited=subscription.limited)
             case _:
-                text = frames.catch_all_request(self._room.handle, limited=subscription.limited)
+                text = frames.catch_all_request(self._member.handle, limited=subscription.limited)
         self._out.append(text)
         self.on_output()
 
@@ -191,13 +191,13 @@ class Conversation:
         if self.admitted_at is None:
             self.admitted_at = now.mono
             sent = set(self._unanswered.values())
-            for outbound in self._room.unconfirmed(now):
+            for outbound in self._member.unconfirmed(now):
                 if outbound not in sent and outbound not in self._queue:
                     self._queue.put(outbound)
             self.on_output()
 
     def _receive_event(self, event: object, now: Instant) -> InboundSignal | None:
-        outcome = self._room.receive(event, self._replaying_since(now), now)
+        outcome = self._member.hear(event, self._replaying_since(now))
         if isinstance(outcome, Dropped):
             self.dropped[outcome] = self.dropped.get(outcome, 0) + 1
             if outcome in LIES:
@@ -222,7 +222,7 @@ class Conversation:
             self._admit(now)
             self._pause_s = _RATE_LIMIT_PAUSE_S
             if outbound is not None:
-                self._room.confirmed(outbound)
+                self._member.confirmed(outbound)
         elif outbound is None:
             pass
         elif reason.startswith("rate-limited:"):
@@ -234,7 +234,7 @@ class Conversation:
             self.on_output()
         elif "tag" in reason.lower() and outbound.event.id == event_id and outbound.event.tag_values("p"):
             # Some relays take every `p` value for a Nostr key (spec 03 §23-A); ours are device ids.
-            self._room.tags_refused_by(self.relay)
+            self._member.tags_refused_by(self.relay)
             self.fit_catch_all(now)
             self.send(outbound)
 
@@ -244,7 +244,7 @@ class Conversation:
             return
         subscription.open = False
         if subscription.sub == frames.SUB_TAGGED and "bad req" in reason.lower():
-            self._room.tags_refused_by(self.relay)
+            self._member.tags_refused_by(self.relay)
             self.fit_catch_all(now)
         elif subscription.limited and subscription.sub != frames.SUB_PRESENCE:
             subscription.limited = False

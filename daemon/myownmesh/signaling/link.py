@@ -84,7 +84,7 @@ class RelayLink:
                 except UnicodeDecodeError:
                     continue
             now = self._now()
-            signal = link.receive(message, now)
+            signal = self._room.receive(link, message, now)
             self._note_admission(link)
             if signal is not None:
                 self._deliver(signal)

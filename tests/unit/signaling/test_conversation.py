@@ -260,15 +260,15 @@ def test_offers_have_fresh_ids_and_answers_name_the_offer_they_answer() -> None:
 def test_the_catch_all_is_closed_when_all_peers_tag_and_opened_when_one_does_not() -> None:
     room = new_room()
     links = [opened(room, relay="ws://one"), opened(room, relay="ws://two")]
-    announced = links[0].receive(from_peer("announce", room, caps=["ptag"]), at(1))
+    announced = room.receive(links[0], from_peer("announce", room, caps=["ptag"]), at(1))
     assert announced == PeerAnnounced(PEER)
     assert [said(link, 1) for link in links] == [["CLOSE mom-sig-3"]] * 2
-    links[1].receive(from_peer("announce", room, peer=OTHER, caps=[]), at(2))
+    room.receive(links[1], from_peer("announce", room, peer=OTHER, caps=[]), at(2))
     assert [said(link, 2) for link in links] == [["REQ mom-sig-3"]] * 2
     # Opened at once, closed again at a pace that no peer decides.
     woken: list[None] = []
     links[0].on_output = lambda: woken.append(None)
-    links[1].receive(from_peer("leave", room, peer=OTHER), at(3))
+    room.receive(links[1], from_peer("leave", room, peer=OTHER), at(3))
     assert [said(link, 3) for link in links] == [[]] * 2
     assert links[0].next_timer(3) == 11
     assert woken
@@ -278,7 +278,7 @@ def test_the_catch_all_is_closed_when_all_peers_tag_and_opened_when_one_does_not
 def test_a_relay_that_takes_p_for_a_key_gets_events_without_it() -> None:
     room = new_room()
     link = opened(room)
-    link.receive(from_peer("announce", room, caps=["ptag"]), at(1))
+    room.receive(link, from_peer("announce", room, caps=["ptag"]), at(1))
     room.publish(SendOffer(PEER, "v=0"), at(1))
     tagged = events(link, 1)[0]
     link.receive(compact_json(["OK", tagged["id"], False, "invalid: unexpected size for fixed-size tag"]), at(1))
@@ -300,7 +300,7 @@ def test_a_refused_tagged_subscription_keeps_the_catch_all_open() -> None:
     room = new_room()
     link = opened(room)
     link.receive('["CLOSED","mom-sig-2","ERROR: bad req: unexpected size for fixed-size tag"]', at(0))
-    link.receive(from_peer("announce", room, caps=["ptag"]), at(1))
+    room.receive(link, from_peer("announce", room, caps=["ptag"]), at(1))
     assert said(link, 1) == []
     assert link.ended is None
 
@@ -434,7 +434,7 @@ def test_the_trio_side_is_told_when_there_is_something_to_send_or_another_timer(
         case "closed for its limit":
             link.receive('["CLOSED","mom-sig-2","error: x"]', at(1))
         case _:
-            link.receive(from_peer("announce", room, caps=["ptag"]), at(1))
+            room.receive(link, from_peer("announce", room, caps=["ptag"]), at(1))
     timer, texts = waits_for(link, 1)
     assert timer is not None or texts
     assert calls

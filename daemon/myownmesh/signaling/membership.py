@@ -1,0 +1,113 @@
+"""One device in one room, whatever the link: what it has said, what it has heard, and which relays mind its tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.protocol.signals import SendAnswer, SendOffer
+from myownmesh.signaling.nostr import NostrKey
+from myownmesh.signaling.outbound import EventWriter, Ledger
+from myownmesh.signaling.receive import OfferBook, Receiver
+from myownmesh.signaling.room import offer_id, room_handle
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.ids import Rng
+    from myownmesh.protocol.signals import InboundSignal, SendCandidate
+    from myownmesh.signaling.gate import ContentGate
+    from myownmesh.signaling.outbound import Outbound
+    from myownmesh.signaling.receive import Dropped
+
+
+class Membership:
+    """What the links of one room share. It knows none of them; `now` is always handed in."""
+
+    def __init__(
+        self,
+        *,
+        device_id: str,
+        network_id: str,
+        app_id: str,
+        listen_only: bool,
+        rng: Rng,
+        gate: ContentGate | None,
+    ) -> None:
+        self.device_id = device_id
+        self.handle = room_handle(app_id, network_id)
+        self.key = NostrKey.generate(rng)
+        self.leaving = False
+        """After our leave nothing is said any more (spec 04 §1.2)."""
+        self._rng = rng
+        self._listen_only = listen_only
+        self._offers = OfferBook()
+        self._receiver = Receiver(
+            device_id=device_id, room=self.handle, pubkey=self.key.pubkey, gate=gate, offers=self._offers
+        )
+        self._writer = EventWriter(device_id=device_id, room=self.handle, key=self.key)
+        self._ledger = Ledger()
+        self._tags_refused_by: set[str] = set()
+
+    # ── saying ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def announces(self) -> bool:
+        """False when nobody is to know that we are here, or here still."""
+        return not (self._listen_only or self.leaving)
+
+    def announce(self, relays: set[str], now: Instant) -> Outbound | None:
+        """One announce for all of these relays; None when it must not or need not be made."""
+        return self._writer.announce(relays, now.mono, now.wall_ms // 1000) if self.announces else None
+
+    def announce_on(self, relay: str, now: Instant) -> Outbound | None:
+        """The announce of a link that has just opened."""
+        return self._writer.announce_on(relay, now.mono, now.wall_ms // 1000) if self.announces else None
+
+    def write(self, signal: SendOffer | SendAnswer | SendCandidate, now: Instant) -> Outbound:
+        """The event of a directed signal; it stays unconfirmed until a relay has it."""
+        mono, wall_s = now.mono, now.wall_ms // 1000
+        match signal:
+            case SendOffer(peer=peer):
+                identifier = offer_id(self._rng)
+                self._offers.sent(peer, identifier)
+                outbound = self._writer.offer(signal, identifier, mono, wall_s)
+            case SendAnswer(peer=peer):
+                outbound = self._writer.answer(signal, self._offers.latest_from(peer), mono, wall_s)
+            case _:
+                outbound = self._writer.candidate(signal, mono, wall_s)
+        self._ledger.add(outbound)
+        return outbound
+
+    def leave(self, now: Instant) -> Outbound | None:
+        """The last event, which replaces all that is unconfirmed; None when nobody knows that we were here."""
+        self.leaving = True
+        self._ledger.clear()
+        if self._listen_only:
+            return None
+        outbound = self._writer.leave(now.mono, now.wall_ms // 1000)
+        self._ledger.add(outbound)
+        return outbound
+
+    def unconfirmed(self, now: Instant) -> list[Outbound]:
+        """What no relay has acknowledged and is worth sending still, oldest first."""
+        return self._ledger.fresh(now.mono)
+
+    def confirmed(self, outbound: Outbound) -> None:
+        self._ledger.confirmed(outbound)
+
+    # ── hearing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def hear(self, event: object, replay_began_s: int | None) -> InboundSignal | Dropped:
+        """Judge one event from whatever relay, as `Receiver.receive` does."""
+        return self._receiver.receive(event, replay_began_s=replay_began_s)
+
+    @property
+    def needs_catch_all(self) -> bool:
+        """True while the room may hold a peer whose events can only be found by the room (spec 03 §7.1)."""
+        return self._receiver.tags.needs_catch_all
+
+    def tags_accepted_by(self, relay: str) -> bool:
+        return relay not in self._tags_refused_by
+
+    def tags_refused_by(self, relay: str) -> None:
+        """This relay takes our `p` tags for Nostr keys (spec 03 §23-A)."""
+        self._tags_refused_by.add(relay)
