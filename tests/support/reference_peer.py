@@ -313,7 +313,7 @@ class ReferencePeer:
     # ── signaling ────────────────────────────────────────────────────────────────────────────────────────────
 
     def join(self) -> None:
-        self.relay.attach(self._event)
+        self.relay.attach(self.on_event)
         self.announce(force=True)
 
     def publish(self, kind: int, tags: list[list[str]], content: dict[str, Any]) -> None:
@@ -364,7 +364,7 @@ class ReferencePeer:
     def send_candidate(self, text: str) -> None:
         self.directed("candidate", candidate=text, sdp_mid="", sdp_mline_index=0, username_fragment=None)
 
-    def _event(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: dict[str, Any]) -> None:
         if ["r", room_of(self.network_id)] not in event["tags"]:
             return
         envelope = json.loads(event["content"])
@@ -418,7 +418,7 @@ class ReferencePeer:
             self.drop()
             link = None
         if link is None:
-            link = self._new_link(offerer=False)
+            link = self.new_link(offerer=False)
             await link.start_answer(sdp)
             self.send_description("answer", self.answer_text(link, sdp))
             self.send_candidates(link)
@@ -456,7 +456,7 @@ class ReferencePeer:
 
     async def dial(self, edit: Callable[[str], str] = str) -> None:
         """Open a fresh transport and offer; `edit` may change the text."""
-        link = self._new_link(offerer=True)
+        link = self.new_link(offerer=True)
         self._last_offer = time.monotonic()
         await link.start_offer()
         link.offer_open = True
@@ -483,7 +483,7 @@ class ReferencePeer:
         self.send_candidates(self.link)
         return text
 
-    def _new_link(self, *, offerer: bool) -> StockLink:
+    def new_link(self, *, offerer: bool) -> StockLink:
         self.drop()
         self._reset_handshake()
         link = StockLink(

@@ -305,7 +305,7 @@ async def test_candidates_before_the_offer_count(ours: Daemon) -> None:
     """Spec 04 §5.6: they are kept per peer, entry or not; the offer itself carries none."""
     async with meeting(ours, "lower", dials=False, sends_candidates=False) as stage:
         peer = stage.peer
-        link = peer._new_link(offerer=True)
+        link = peer.new_link(offerer=True)
         await peer.run(link.start_offer())
         for text in link.candidates:
             peer.send_candidate(text)
@@ -433,7 +433,7 @@ async def test_a_stuck_attempt_is_rebuilt_by_the_next_offer(ours: Daemon) -> Non
     """Spec 04 §5.4 step 2, traces "stuck attempt": the channel is not open after ten seconds."""
     async with meeting(ours, "lower", dials=False, sends_candidates=False) as stage:
         peer = stage.peer
-        link = peer._new_link(offerer=True)
+        link = peer.new_link(offerer=True)
         await peer.run(link.start_offer())
         link.ufrag = "wrongwrongwrong1"
         began = time.monotonic()

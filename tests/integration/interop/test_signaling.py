@@ -101,7 +101,7 @@ async def test_the_catch_all_stays_while_a_peer_may_write_no_p_tags(ours: Daemon
         content: dict[str, Any] = {"from": peer.device_id, "to": None, "kind": "announce", "peer_id": peer.device_id}
         if caps is not None:
             content["caps"] = caps
-        stage.relay.attach(peer._event)
+        stage.relay.attach(peer.on_event)
         peer.publish(1077, [["r", room]], content)
         connection = stage.relay.connections[0]
 
@@ -278,7 +278,7 @@ async def test_old_ephemeral_events_of_a_relay_that_stores_them_do_no_harm(tmp_p
         peer = ReferencePeer(seed_for(77, below=ours.device_id), "interop-old", old, ours.device_id)
         room, hour = room_of("interop-old"), int(time.time()) - 3600
         head = {"from": peer.device_id, "to": ours.device_id, "peer_id": peer.device_id}
-        link = peer._new_link(offerer=True)
+        link = peer.new_link(offerer=True)
         await peer.run(link.start_offer())
         offer = {**head, "kind": "offer", "offer_id": base32(bytes(8)), "sdp": link.paint(FIRST_OFFER)}
         leave = {"from": peer.device_id, "to": None, "kind": "leave", "peer_id": peer.device_id}
