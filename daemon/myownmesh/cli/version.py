@@ -13,8 +13,9 @@ from myownmesh.cli.errors import CliError
 from myownmesh.store.config_address import pinned_socket
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
-from myownmesh.version import IMPLEMENTATION
 
+IMPLEMENTATION = "myownmesh-python"
+"""What `myownmesh version` says to tell this implementation from the reference."""
 _LIBRARIES = ("aiortc", "aioice", "trio", "uvloop", "trio-websocket", "msgspec", "pynacl", "coincurve")
 
 

@@ -1,4 +1,0 @@
-"""What this implementation calls itself."""
-
-IMPLEMENTATION = "myownmesh-python"
-"""What ``myownmesh version`` says to tell this implementation from the reference."""
