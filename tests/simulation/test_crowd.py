@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -91,10 +92,10 @@ def test_silent_area() -> None:
     world.run(3.0)
     assert len(operator.engine.peers()) == len(members)
     assert not any(info.authenticated for node in world.nodes for info in node.engine.peers())
-    for number, member in enumerate(members):
-        operator.connect(member, waiter=number)
-        world.run_until(lambda number=number: number in operator.waiters, within=5.0)  # type: ignore[misc]
-    assert set(operator.waiters.values()) == {None}
+    for member in members:
+        dial = operator.connect(member)
+        world.run_until(dial.is_there, within=5.0)
+        assert dial.error is None
     for one in members:
         assert [info.device_id for info in one.engine.peers() if info.authenticated] == [operator.device_id]
 
@@ -119,10 +120,7 @@ def test_devices_come_and_go(seed: int) -> None:
                 other = running.get(rng.choice(identities).device_id)
                 if other is not None and other is not node:
                     world.cut(node, other)
-                    world.clock.after(
-                        rng.uniform(1.0, 100.0),
-                        lambda one=node, two=other: world.heal(one, two),  # type: ignore[misc]
-                    )
+                    world.clock.after(rng.uniform(1.0, 100.0), partial(world.heal, node, other))
             case "reconnect" if node is not None:
                 node.reconnect()
             case _:

@@ -33,12 +33,12 @@ def test_frames_pass_both_ways_once_linked() -> None:
     low, high = world.pair()
     world.run_until(world.all_linked, within=1.0)
     for node, other in ((low, high), (high, low)):
-        frame = Channel(channel="chat", payload=msgspec.Raw(b'"hi"'))
-        node.send(other, frame)
+        heard: list[tuple[str, bytes]] = []
+        other.switch.channels.listen("chat", lambda peer, payload, heard=heard: heard.append((peer, bytes(payload))))
+        sent = node.send(other, Channel(channel="chat", payload=msgspec.Raw(b'"hi"')))
         world.run(0.1)
-        [(sender, delivered)] = other.delivered
-        assert sender == node.device_id
-        assert delivered == frame
+        assert (sent.is_there(), sent.error) == (True, None)
+        assert heard == [(node.device_id, b'"hi"')]
 
 
 @pytest.mark.parametrize("first", ["low", "high"])

@@ -92,7 +92,7 @@ class Claims:
 
     def network_added(self, network: Network) -> None:
         """Install what was claimed under either of the network's names."""
-        names = (network.config_id, network.network_id)
+        names = network.names
         returning = [claim for claim in self._parked if claim.alias in names]
         self._parked = [claim for claim in self._parked if claim.alias not in names]
         for claim in returning:

@@ -108,10 +108,7 @@ class Control:
 
     def find_joined(self, alias: str) -> Network | None:
         """The network of this name, if it is joined."""
-        for network in self.mesh.networks():
-            if alias in (network.config_id, network.network_id):
-                return self.mesh.find(alias)
-        return None
+        return self.mesh.get(alias)
 
     def _network_added(self, network: Network) -> None:
         self.claims.network_added(network)

@@ -86,7 +86,7 @@ class Subscriptions:
 
     def network_added(self, network: Network) -> None:
         """Subscribe again whoever was subscribed under either of the network's names."""
-        names = (network.config_id, network.network_id)
+        names = network.names
         returning = [each for each in self._parked if each[1] in names]
         self._parked = [each for each in self._parked if each[1] not in names]
         for client, alias, channel in returning:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ import trio
 from mesh_common.version import VERSION
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
+from myownmesh.mesh.outcome import outcome
 from myownmesh.mesh.rooms import rooms
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.signaling.room import app_id_of
@@ -87,19 +89,13 @@ class OpenNetwork:
 
     async def call(self, peer: str, method: str, payload: object = None, *, timeout: float = 600.0) -> Any:
         """Call a peer's method and return its answer. Raises `MeshError`, also when the link drops or time is up."""
-        outcome: list[tuple[msgspec.Raw | None, str | None]] = []
-        ended = trio.Event()
 
-        def done(ok: msgspec.Raw | None, error: str | None) -> None:
-            outcome.append((ok, error))
-            ended.set()
+        def start(done: Callable[[tuple[msgspec.Raw | None, str | None]], None]) -> Callable[[], None]:
+            return self._network.call(
+                peer, method, _raw(payload), lambda ok, error: done((ok, error)), round(timeout * 1000)
+            )
 
-        cancel = self._network.call(peer, method, _raw(payload), done, round(timeout * 1000))
-        try:
-            await ended.wait()  # bounded: the call itself ends after `timeout`
-        finally:
-            cancel()
-        ok, error = outcome[0]
+        ok, error = await outcome(start)
         if error is not None:
             raise MeshError(error)
         return None if ok is None else msgspec.json.decode(ok)
@@ -252,9 +248,8 @@ class OpenMesh:
 
         `relays` are the relay URLs of the room; without any the built-in public ones are used.
         """
-        for network in self._mesh.networks():
-            if network.config_id == network_id or network.network_id == network_id:
-                return OpenNetwork(self._mesh, network, self._nursery)
+        if (joined := self._mesh.get(network_id)) is not None:
+            return OpenNetwork(self._mesh, joined, self._nursery)
         signaling = SignalingConfig(servers=tuple(relays), public_fallback=not relays, mdns=False)
         record = NetworkConfig(
             id=network_id, network_id=network_id, label=label, auto_approve=auto_approve, signaling=signaling
@@ -344,17 +339,8 @@ def _reply(call: InboundCall, ok: msgspec.Raw | None, error: str | None) -> None
 
 
 async def _post_chunk(call: InboundCall, payload: msgspec.Raw) -> None:
-    outcome: list[str | None] = []
-    sent = trio.Event()
-
-    def done(error: str | None) -> None:
-        outcome.append(error)
-        sent.set()
-
-    call.post_chunk(payload, done)
-    await sent.wait()  # bounded: a send ends within 2 s
-    if outcome[0] is not None:
-        raise MeshError(outcome[0])
+    if (error := await outcome(partial(call.post_chunk, payload))) is not None:
+        raise MeshError(error)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The outgoing side of one session: back-pressure, and control frames ahead of bulk.
+"""One session with the epoch that it carries, and its outgoing side: back-pressure, and control frames ahead of bulk.
 
 A session's `send` never blocks, so spec 01 §12's bound of 2 s on every send applies to the time that a frame waits
 here for the session's buffer to drain (spec 04 §10.3).
@@ -7,10 +7,11 @@ here for the session's buffer to drain (spec 04 §10.3).
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from attrs import define
 
+from myownmesh.engine.actions import AddCandidate, MakeOffer, TakeAnswer, TakeOffer
 from myownmesh.transport.session import SessionNotOpen
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class _Waiting:
 class Link:
     """Sends frames of one session in order, urgent ones first. `done(None)` means handed to SCTP."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, epoch: int, session: Session) -> None:
+        self.epoch = epoch
+        """The engine's number of this session (spec 04 §2): what carries another one is about another session."""
         self.session = session
         self._urgent: deque[_Waiting] = deque()
         self._bulk: deque[_Waiting] = deque()
@@ -74,6 +77,20 @@ class Link:
         if not self._draining:
             self._draining = True
             self.session.when_drained(self._drained)
+
+    def negotiate(self, action: MakeOffer | TakeOffer | TakeAnswer | AddCandidate) -> None:
+        """Take a step of offer and answer; what comes of it is reported by the session."""
+        match action:
+            case MakeOffer(restart=restart):
+                self.session.make_offer(restart=restart)
+            case TakeOffer(sdp=sdp):
+                self.session.take_offer(sdp)
+            case TakeAnswer(sdp=sdp):
+                self.session.take_answer(sdp)
+            case AddCandidate(candidate=candidate):
+                self.session.add_candidate(candidate)
+            case _:
+                assert_never(action)
 
     def expire(self, now_s: float) -> None:
         """Give up on frames that waited for 2 s."""

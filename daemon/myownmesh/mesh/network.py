@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 
-from myownmesh.engine import EngineError
-from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.outcome import outcome
 from myownmesh.mesh.rpc import CALL_CEILING_S
 from myownmesh.protocol.frames import Channel
 from myownmesh.protocol.ids import BadDeviceId, is_device_id, parse_device_id
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from myownmesh.engine import EngineConfig
     from myownmesh.mesh.driver import Driver
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.protocol.capabilities import Capabilities
-    from myownmesh.protocol.views import PeerInfo, Traffic
+    from myownmesh.protocol.views import PeerInfo
     from myownmesh.store.network_config import NetworkConfig
     from myownmesh.topology.modes import TopologyMode
-
-T = TypeVar("T")
 
 PIN_WAIT_S = 0.001
 """Spec 05 §8.5: a pin without a wait looks once whether the peer is up."""
@@ -40,6 +39,7 @@ class Network:
         self.network_id = network_id
         """The wire id: normalised."""
         self.driver = driver
+        self._switch = driver.switch
         self.at_join = self.summary()
         """The summary as it was when the network was joined: what `network_add` answers, however long the save took."""
 
@@ -48,128 +48,116 @@ class Network:
         return self.config.id
 
     @property
-    def label(self) -> str:
-        return self.config.label
+    def names(self) -> tuple[str, str]:
+        """What clients may call it: its record id and its wire id (spec 05 §5)."""
+        return self.config_id, self.network_id
 
     @property
     def phase(self) -> str:
-        return self.driver.engine.phase
-
-    @property
-    def topology(self) -> TopologyMode:
-        return self.driver.engine.topology
-
-    @property
-    def traffic(self) -> Traffic:
-        return self.driver.engine.traffic
+        return self._switch.engine.phase
 
     def summary(self) -> dict[str, object]:
         """The NetworkSummary of spec 05 §7.3."""
         return {
             "config_id": self.config_id,
             "network_id": self.network_id,
-            "label": self.label,
+            "label": self.config.label,
             "phase": self.phase,
-            "topology": topology_json(self.topology),
-            "traffic": self.traffic.to_json(),
+            "topology": topology_json(self._switch.engine.topology),
+            "traffic": self._switch.engine.traffic.to_json(),
         }
 
     def peers(self) -> list[PeerInfo]:
-        return self.driver.engine.peers()
+        return self._switch.engine.peers()
 
     def roster(self) -> list[dict[str, object]]:
         """The rows of `roster_list` in insertion order."""
-        return self.driver.engine.roster.rows()
+        return self._switch.engine.roster.rows()
 
     # ── membership ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def approve(self, device_id: str, label: str) -> None:
         """Admit a device and wait until the roster is on disk. Raises `MeshError`."""
-        peer = _device_id(device_id)
-        self._command(lambda: self.driver.engine.approve(peer, label, clock.now()))
+        self._switch.approve(_device_id(device_id), label)
         await self.driver.roster_saved()
 
     async def remove_peer(self, device_id: str) -> None:
         """Take a device off the roster and drop its link; no error when it is not there. Raises `MeshError`."""
-        peer = _device_id(device_id)
-        self._command(lambda: self.driver.engine.remove(peer, clock.now()))
+        self._switch.remove(_device_id(device_id))
         await self.driver.roster_saved()
 
-    # ── shape and links ──────────────────────────────────────────────────────────────────────────────────────
+    # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def configure(self, config: NetworkConfig, engine_config: EngineConfig) -> None:
+        """Take a changed record that needs no new join."""
+        self.config = config
+        self._switch.configure(engine_config)
+
+    def set_label(self, label: str) -> None:
+        """This device's label, as the next handshakes show it."""
+        self._switch.set_label(label)
 
     def set_topology(self, mode: TopologyMode) -> None:
-        self._command(lambda: self.driver.engine.set_topology(mode, clock.now()))
+        """Raises `MeshError`."""
+        self._switch.set_topology(mode)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Our advert."""
+        return self._switch.engine.capabilities
 
     def set_capabilities(self, capabilities: Capabilities) -> None:
-        self._command(lambda: self.driver.engine.set_capabilities(capabilities, clock.now()))
+        """Replace our advert and tell every peer. Raises `MeshError`."""
+        self._switch.set_capabilities(capabilities)
+
+    # ── links ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def reconnect(self, peer: str | None) -> None:
         """Renegotiate with one peer, or redial all relays and renegotiate with everybody (spec 05 §8.4)."""
         bare = None if peer is None else _peer_id(peer)
         if bare is None or is_device_id(bare):  # an unknown peer is no error, and no other text is a peer
-            self._command(lambda: self.driver.engine.reconnect(bare, clock.now()))
+            self._switch.reconnect(bare)
 
     async def connect_peer(self, peer: str, *, pin: bool, wait_ms: int) -> bool:
         """Dial a peer; True when it is active at the end of the wait. Raises `MeshError` (spec 05 §8.5)."""
         bare = _device_id(peer)
         if not wait_ms and not pin:
-            self._connect(bare, pin=False, done=None)
+            self._switch.connect(bare, None, pin=False)
             return False
-        outcome: list[str | None] = []
-        ended = trio.Event()
-
-        def done(error: str | None) -> None:
-            outcome.append(error)
-            ended.set()
-
-        abandon = self._connect(bare, pin=pin, done=done)
         with trio.move_on_after(wait_ms / 1000 if wait_ms else PIN_WAIT_S):
-            await ended.wait()
-        if not outcome:
-            abandon()
-            if not wait_ms:
-                return False
-            note = "the dial keeps going; the pin stays armed" if pin else "the dial keeps going"
-            raise MeshError(f"network: connect to {peer} still pending after {_duration(wait_ms)} ({note})")
-        if (error := outcome[0]) is not None:
-            raise MeshError(error)
-        return True
-
-    def _connect(self, peer: str, *, pin: bool, done: Callable[[str | None], None] | None) -> Callable[[], None]:
-        try:
-            return self.driver.connect(peer, pin=pin, done=done)
-        except EngineError as error:
-            raise MeshError(str(error)) from error
+            if (error := await outcome(partial(self._switch.connect, bare, pin=pin))) is not None:
+                raise MeshError(error)
+            return True
+        if not wait_ms:
+            return False
+        note = "the dial keeps going; the pin stays armed" if pin else "the dial keeps going"
+        raise MeshError(f"network: connect to {peer} still pending after {_duration(wait_ms)} ({note})")
 
     # ── channels ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def post_to(self, peer: str, channel: str, payload: msgspec.Raw, on_done: Callable[[str | None], None]) -> None:
         """Send one channel frame to one peer; `on_done(error)` is called once, None when the link took it."""
         try:
-            self.driver.send(_peer_id(peer), Channel(channel=channel, payload=payload), on_done)
+            self._switch.send(_peer_id(peer), Channel(channel=channel, payload=payload), on_done)
         except MeshError as error:
             on_done(str(error))
 
     def post_all(self, channel: str, payload: msgspec.Raw, on_done: Callable[[int], None]) -> None:
         """Send one channel frame to every peer that takes broadcasts; raises `MeshError` when it is too large."""
-        self.driver.broadcast(channel, payload, on_done)
+        self._switch.broadcast(channel, payload, on_done)
 
     async def send_to(self, peer: str, channel: str, payload: msgspec.Raw) -> None:
         """`post_to` for tasks. Raises `MeshError`."""
-
-        def post(done: Callable[[str | None], None]) -> None:
-            self.post_to(peer, channel, payload, done)
-
-        if (error := await _result(post)) is not None:
+        if (error := await outcome(partial(self.post_to, peer, channel, payload))) is not None:
             raise MeshError(error)
 
     async def send_all(self, channel: str, payload: msgspec.Raw) -> int:
         """`post_all` for tasks; returns how many links took the frame. Raises `MeshError`."""
-        return await _result(lambda done: self.post_all(channel, payload, done))
+        return await outcome(partial(self.post_all, channel, payload))
 
     def listen(self, channel: str, callback: Callable[[str, msgspec.Raw], None]) -> Callable[[], None]:
         """Call back with (sender, payload) for every frame of `channel`; returns what ends that."""
-        return self.driver.channels.listen(channel, callback)
+        return self._switch.channels.listen(channel, callback)
 
     # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,11 +171,7 @@ class Network:
     ) -> Callable[[], None]:
         """Call a peer's method; `on_done(ok, error)` is called once unless the returned cancel is called first."""
         timeout_s = CALL_CEILING_S if timeout_ms is None else timeout_ms / 1000
-        cancel = self.driver.rpc.call(
-            _peer_id(peer), method, payload, on_done, now_s=clock.now().mono, timeout_s=timeout_s
-        )
-        self.driver.rearm()
-        return cancel
+        return self._switch.call(_peer_id(peer), method, payload, on_done, timeout_s)
 
     def call_stream(
         self,
@@ -198,34 +182,14 @@ class Network:
         on_end: Callable[[str | None], None],
     ) -> Callable[[], None]:
         """Call a peer's streaming method. Raises `MeshError` when the request cannot be sent."""
-        return self.driver.rpc.call_stream(_peer_id(peer), method, payload, on_chunk, on_end)
+        return self._switch.rpc.call_stream(_peer_id(peer), method, payload, on_chunk, on_end)
 
     def serve(self, method: str, handler: Callable[[InboundCall], None], *, streaming: bool) -> None:
         """Serve `method` to peers; an earlier handler is replaced."""
-        self.driver.rpc.serve(method, handler, streaming=streaming)
+        self._switch.rpc.serve(method, handler, streaming=streaming)
 
     def unserve(self, method: str) -> None:
-        self.driver.rpc.unserve(method)
-
-    def _command(self, act: Callable[[], object]) -> None:
-        try:
-            self.driver.command(act)
-        except EngineError as error:
-            raise MeshError(str(error)) from error
-
-
-async def _result(start: Callable[[Callable[[T], None]], None]) -> T:
-    """Run a callback-style operation from a task; its own bound (2 s for sends) ends the wait."""
-    results: list[T] = []
-    ended = trio.Event()
-
-    def done(result: T) -> None:
-        results.append(result)
-        ended.set()
-
-    start(done)
-    await ended.wait()
-    return results[0]
+        self._switch.rpc.unserve(method)
 
 
 def _device_id(text: str) -> str:

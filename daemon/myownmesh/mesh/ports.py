@@ -5,18 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.signaling.driver import Signaling
     from myownmesh.store.network_config import NetworkConfig
     from myownmesh.store.services_config import ServicesConfig
+    from myownmesh.transport.session import Session
 
 
 class SignalingFactory(Protocol):
     """Makes the ways into one network's room."""
 
     def __call__(self, record: NetworkConfig, network_id: str) -> Sequence[Signaling]: ...
+
+
+class SessionOpener(Protocol):
+    """Opens a session. Its callbacks must not come from within a call into it (`transport.session`)."""
+
+    def __call__(
+        self, *, offerer: bool, on_event: Callable[[LinkEvent], None], on_frame: Callable[[bytes], None]
+    ) -> Session: ...
 
 
 class ServiceHost(Protocol):

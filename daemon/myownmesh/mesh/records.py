@@ -26,6 +26,11 @@ def wire_id(network_id: str) -> str | None:
         return None
 
 
+def named(config: MeshConfig, alias: str) -> NetworkConfig | None:
+    """The first record with this id or network id, as it is spelled."""
+    return next((each for each in config.networks if alias in (each.id, each.network_id)), None)
+
+
 def with_record(config: MeshConfig, record: NetworkConfig) -> MeshConfig:
     """Append a record unless one for the same network is there."""
     if any(_same(each, record) for each in config.networks):

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 from attrs import define, field
 
-from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
 from myownmesh.mesh.link import NOT_OPEN
-from myownmesh.protocol.codec import FrameTooLarge
 from myownmesh.protocol.frames import RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
 from myownmesh.protocol.ids import random_request_id
 
@@ -291,9 +290,8 @@ class Rpc:
 
         try:
             self.send(call.peer, frame, sent)
-        except MeshError as error:
-            if isinstance(error.__cause__, FrameTooLarge):
-                self.send(call.peer, instead(str(error)), _ignore)
+        except DoesNotFit as error:
+            self.send(call.peer, instead(str(error)), _ignore)
             raise
 
     def _requested(self, peer: str, epoch: int, frame: RpcRequest) -> None:
@@ -360,13 +358,7 @@ class Rpc:
 
 def _as_call_error(peer: str, error: MeshError) -> str:
     """The reference words an unknown peer differently for calls than for channel sends (spec 01 §11.1)."""
-    text = str(error)
-    return f"peer peer not found: {peer} not in active set" if text == not_found(peer) else text
-
-
-def not_found(peer: str) -> str:
-    """Spec 05 §12: a peer that cannot be sent to."""
-    return f"peer {peer} not found in active set"
+    return f"peer peer not found: {peer} not in active set" if isinstance(error, NotLinked) else str(error)
 
 
 def _discard(table: dict[tuple[str, str], T], key: tuple[str, str]) -> None:

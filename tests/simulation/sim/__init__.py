@@ -1,4 +1,4 @@
-"""A whole mesh in one process, on a virtual clock: real engines, a fake room and fake WebRTC.
+"""A whole mesh in one process, on a virtual clock: real switches, a fake room and fake WebRTC.
 
 Everything random comes from one seed, so a run that fails is a number that replays.
 """

@@ -1,38 +1,24 @@
-"""One device in the simulated mesh: an engine, and a driver that carries its actions out on fakes."""
+"""One device in the simulated mesh: the product's switch, driven by a virtual clock, a fake room and fake sessions."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar
 
 from myownmesh.engine import Engine
-from myownmesh.engine.actions import (
-    AddCandidate,
-    CloseSession,
-    Deliver,
-    Emit,
-    LinkDown,
-    MakeOffer,
-    OpenSession,
-    Publish,
-    RedialRelays,
-    SaveRoster,
-    SendFrame,
-    TakeAnswer,
-    TakeOffer,
-    WaiterDone,
-)
 from myownmesh.engine.events import Diag, PeerDropped
-from myownmesh.engine.timing import LEAVE_FLUSH_S
+from myownmesh.mesh.switch import NEVER, Switch
 from myownmesh.protocol.signals import Announce, AnswerReceived, CandidateReceived, OfferReceived, PeerAnnounced
 from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
+from simulation.sim.calls import Outcome, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import msgspec
+
     from myownmesh.engine import EngineConfig
-    from myownmesh.engine.actions import (
-        Action,
-    )
     from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.identity import Identity
@@ -59,22 +45,28 @@ class Node:
         self.device_id = identity.device_id
         self.running = True
         self.events: list[MeshEvent] = []
-        self.delivered: list[tuple[str, Frame]] = []
-        self.waiters: dict[int, str | None] = {}
-        self.links: dict[str, tuple[int, FakeSession]] = {}
-        self.actions_taken: list[Action] = []
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = 0
+        self._sessions: list[FakeSession] = []
         self._announcers: dict[str, Node | None] = {}
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
-        self._armed_for: float | None = None
+        self._wakes_at = NEVER
         self.engine = Engine(identity, NETWORK, config, self.saved, world.rng)
+        self.switch = Switch(
+            self.engine,
+            now=self.now,
+            rng=world.rng,
+            publish=lambda signal: world.room.publish(self.device_id, signal),
+            redial=lambda: None,
+            save_roster=self._save,
+            on_event=self._hear_event,
+            wake_at=self._wake_at,
+        )
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        self.engine.start(self.now())
-        self._pump()
+        self.switch.start(self._open_session)
         self.world.room.join(self)
         self._tick(first=True)
 
@@ -82,46 +74,54 @@ class Node:
         """SIGKILL: nothing is said, nothing is closed."""
         self.running = False
         self.world.room.quit(self)
-        for _, session in self.links.values():
+        for session in self.sessions():
             self.world.wire.kill(session)
 
     def leave(self) -> None:
         """SIGTERM: leave the room, and stop when the leave is out."""
-        self.engine.leave(self.now())
-        self._pump()
-        self.world.clock.after(LEAVE_FLUSH_S, self._stop)
+        self.world.clock.after(self.switch.leave(), self._stop)
 
     def _stop(self) -> None:
-        self.engine.stop(self.now())
-        self._pump()
+        self.switch.stop()
         self.running = False
         self.world.room.quit(self)
 
     # ── what a person or an app does ─────────────────────────────────────────────────────────────────────────
 
     def approve(self, other: Node, label: str = "") -> None:
-        self.engine.approve(other.device_id, label, self.now())
-        self._pump()
+        self.switch.approve(other.device_id, label)
 
     def remove(self, other: Node) -> None:
-        self.engine.remove(other.device_id, self.now())
-        self._pump()
+        self.switch.remove(other.device_id)
 
-    def connect(self, other: Node, *, pin: bool = False, waiter: int | None = None) -> None:
-        self.engine.connect(other.device_id, pin, waiter, self.now())
-        self._pump()
+    def connect(self, other: Node, *, pin: bool = False) -> Outcome:
+        outcome = Outcome(self.world.clock)
+        self.switch.connect(other.device_id, outcome.sent, pin=pin)
+        return outcome
 
     def reconnect(self, other: Node | None = None) -> None:
-        self.engine.reconnect(None if other is None else other.device_id, self.now())
-        self._pump()
+        self.switch.reconnect(None if other is None else other.device_id)
 
-    def send(self, other: Node, frame: Frame) -> None:
-        out = self.engine.frame_for(other.device_id, frame, self.now())
-        self.send_raw(other, out.data)
+    def send(self, other: Node, frame: Frame) -> Outcome:
+        outcome = Outcome(self.world.clock)
+        self.switch.send(other.device_id, frame, outcome.sent)
+        return outcome
+
+    def call(self, other: Node, method: str, payload: msgspec.Raw, timeout_s: float = 600.0) -> Outcome:
+        outcome = Outcome(self.world.clock)
+        self.switch.call(other.device_id, method, payload, outcome.answered, timeout_s)
+        return outcome
+
+    def call_stream(self, other: Node, method: str, payload: msgspec.Raw) -> Stream:
+        stream = Stream()
+        self.switch.rpc.call_stream(other.device_id, method, payload, stream.chunk, stream.end)
+        return stream
 
     def send_raw(self, other: Node, data: bytes) -> None:
-        """Bytes of our own choice, past the engine."""
-        self.links[other.device_id][1].send(data)
+        """Bytes of our own choice, past the switch."""
+        session = self.session_to(other)
+        assert session is not None
+        session.send(data)
 
     # ── what tests ask ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,6 +147,19 @@ class Node:
     def drops(self) -> list[str]:
         return [event.reason.kind for event in self.events if isinstance(event, PeerDropped)]
 
+    def sessions(self) -> list[FakeSession]:
+        """What is open, oldest first."""
+        self._sessions = [session for session in self._sessions if not session.closed]
+        return self._sessions
+
+    def session_to(self, other: Node) -> FakeSession | None:
+        """The newest session that knows the other's."""
+        for session in reversed(self.sessions()):
+            far_end = self.world.wire.far_end(session)
+            if far_end is not None and far_end.owner == other.device_id:
+                return session
+        return None
+
     # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> Instant:
@@ -165,18 +178,7 @@ class Node:
             known = item.peer in self._announcers and self._announcers[item.peer] is process
             self._announcers[item.peer] = process
             item = PeerAnnounced(item.peer, again=known)
-        self.engine.receive_signal(item, self.now())
-        self._pump()
-
-    def _event(self, peer: str, epoch: int, event: LinkEvent) -> None:
-        if self.running:
-            self.engine.receive_link_event(peer, epoch, event, self.now())
-            self._pump()
-
-    def _frame(self, peer: str, epoch: int, data: bytes) -> None:
-        if self.running:
-            self.engine.receive_frame(peer, epoch, data, self.now())
-            self._pump()
+        self.switch.receive_signal(item)
 
     def _tick(self, *, first: bool = False) -> None:
         if self.running and not first:
@@ -184,71 +186,28 @@ class Node:
         if self.running:
             self.world.clock.after(TICKER_S * self.world.rng.uniform(0.85, 1.15), self._tick)
 
-    # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what the switch asks for ─────────────────────────────────────────────────────────────────────────────
 
-    def _pump(self) -> None:
-        while actions := self.engine.actions():
-            for action in actions:
-                self.actions_taken.append(action)
-                self._carry_out(action)
-        self._arm()
+    def _open_session(
+        self, *, offerer: bool, on_event: Callable[[LinkEvent], None], on_frame: Callable[[bytes], None]
+    ) -> FakeSession:
+        session = self.world.wire.open(self.device_id, offerer=offerer, on_event=on_event, on_frame=on_frame)
+        self._sessions = [*self.sessions(), session]
+        return session
 
-    def _arm(self) -> None:
-        deadline = self.engine.next_timer()
-        if deadline is None or deadline == self._armed_for:
-            return
-        self._armed_for = deadline
+    def _save(self) -> None:
+        self.saved = self.engine.roster
+
+    def _hear_event(self, event: MeshEvent) -> None:
+        if not isinstance(event, Diag):
+            self.events.append(event)
+
+    def _wake_at(self, second: float) -> None:
+        self._wakes_at = second
 
         def ring() -> None:
-            if self.running and self._armed_for == deadline:
-                self._armed_for = None
-                self.engine.handle_timer(self.now())
-                self._pump()
+            if self.running and self._wakes_at == second:
+                self._wakes_at = NEVER
+                self.switch.handle_timer()
 
-        self.world.clock.at(deadline, ring)
-
-    def _carry_out(self, action: Action) -> None:
-        match action:
-            case OpenSession(peer, epoch, offerer):
-                session = self.world.wire.open(
-                    self.device_id,
-                    offerer=offerer,
-                    on_event=lambda event: self._event(peer, epoch, event),
-                    on_frame=lambda data: self._frame(peer, epoch, data),
-                )
-                if (old := self.links.get(peer)) is not None:
-                    old[1].close()
-                self.links[peer] = (epoch, session)
-            case MakeOffer(peer, epoch, restart):
-                self._session(peer, epoch).make_offer(restart=restart)
-            case TakeOffer(peer, epoch, sdp):
-                self._session(peer, epoch).take_offer(sdp)
-            case TakeAnswer(peer, epoch, sdp):
-                self._session(peer, epoch).take_answer(sdp)
-            case AddCandidate(peer, epoch, candidate):
-                self._session(peer, epoch).add_candidate(candidate)
-            case CloseSession(peer, epoch):
-                if self.links.get(peer, (None,))[0] == epoch:
-                    self.links.pop(peer)[1].close()
-            case SendFrame(peer, epoch, _, data):
-                self._session(peer, epoch).send(data)
-            case Publish(signal):
-                self.world.room.publish(self.device_id, signal)
-            case Emit(event):
-                if not isinstance(event, Diag):
-                    self.events.append(event)
-            case SaveRoster():
-                self.saved = self.engine.roster
-            case Deliver(peer, _, frame):
-                self.delivered.append((peer, frame))
-            case WaiterDone(waiter, error):
-                self.waiters[waiter] = error
-            case RedialRelays() | LinkDown():
-                pass
-            case _:
-                assert_never(action)
-
-    def _session(self, peer: str, epoch: int) -> FakeSession:
-        known, session = self.links[peer]
-        assert known == epoch, "the engine spoke to a session that it had replaced"
-        return session
+        self.world.clock.at(second, ring)

@@ -26,6 +26,7 @@ from myownmesh.engine.links import (
 )
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.signals import Candidate
+from myownmesh.transport.session import SessionNotOpen
 
 if TYPE_CHECKING:
     import random
@@ -43,14 +44,18 @@ CHECKS_S = 0.02
 DISCONNECTED_AFTER_S = 5.0
 FAILED_AFTER_S = 30.0
 
+LOW_WATER_BYTES = 64 * 1024
+"""Where a session calls back that its buffer has drained."""
+
 _SESSION = re.compile(r"^s=(\d+)$", re.MULTILINE)
 
 
 @define(eq=False)
 class FakeSession:
-    """One end of one connection."""
+    """One end of one connection. Implements `transport.session.Session`."""
 
     wire: Wire
+    owner: str
     number: int
     offerer: bool
     on_event: Callable[[LinkEvent], None]
@@ -64,8 +69,11 @@ class FakeSession:
     heard_candidates: set[int] = field(factory=set)
     channel: bool = False
     closed: bool = False
+    buffered_bytes: int = 0
+    busy_until: float = 0.0
+    on_drained: Callable[[], None] | None = None
 
-    # ── what the driver calls ────────────────────────────────────────────────────────────────────────────────
+    # ── what the switch calls ────────────────────────────────────────────────────────────────────────────────
 
     def make_offer(self, *, restart: bool = False) -> None:
         assert not self.closed
@@ -89,9 +97,14 @@ class FakeSession:
         self.wire.try_connect(self)
 
     def send(self, data: bytes) -> None:
-        assert self.channel
+        if not self.channel:
+            raise SessionNotOpen
         assert 0 < len(data) <= 65_535
         self.wire.carry(self, data)
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        assert self.buffered_bytes > LOW_WATER_BYTES
+        self.on_drained = callback
 
     def close(self) -> None:
         if not self.closed:
@@ -106,6 +119,13 @@ class FakeSession:
     def tell(self, event: LinkEvent) -> None:
         if not self.closed:
             self.on_event(event)
+
+    def left(self, size: int) -> None:
+        """So many bytes are out of the buffer."""
+        self.buffered_bytes -= size
+        if self.buffered_bytes <= LOW_WATER_BYTES and not self.closed and self.on_drained is not None:
+            callback, self.on_drained = self.on_drained, None
+            callback()
 
     def _describe(self, kind: SdpType) -> None:
         self.version += 1
@@ -138,12 +158,13 @@ class Wire:
     clock: VirtualClock
     rng: random.Random
     sessions: dict[int, FakeSession] = field(factory=dict)
-    owners: dict[int, str] = field(factory=dict)
     dead: set[int] = field(factory=set)
     """Sessions whose process is gone without a word."""
     cut: set[frozenset[str]] = field(factory=set)
     """Pairs of devices between which no packet passes."""
     latency_s: float = 0.0005
+    bytes_per_s: dict[str, float] = field(factory=dict)
+    """Of each session of a device; without an entry nothing waits. What the far end does not get counts as sent."""
     arrivals: dict[int, float] = field(factory=dict)
 
     def open(
@@ -156,9 +177,8 @@ class Wire:
     ) -> FakeSession:
         number = len(self.sessions) + 1
         octets = self.rng.randbytes(32).hex(":").upper()
-        session = FakeSession(self, number, offerer, on_event, on_frame, f"sha-256 {octets}")
+        session = FakeSession(self, owner, number, offerer, on_event, on_frame, f"sha-256 {octets}")
         self.sessions[number] = session
-        self.owners[number] = owner
         return session
 
     def sdp(self, session: FakeSession) -> str:
@@ -175,7 +195,7 @@ class Wire:
     def passes(self, one: FakeSession, other: FakeSession) -> bool:
         if {one.number, other.number} & self.dead:
             return False
-        return frozenset({self.owners[one.number], self.owners[other.number]}) not in self.cut
+        return frozenset({one.owner, other.owner}) not in self.cut
 
     def try_connect(self, session: FakeSession) -> None:
         self.clock.after(CHECKS_S, lambda: self._connect(session))
@@ -197,6 +217,11 @@ class Wire:
             end.tell(ChannelOpened(end.fingerprint.lower(), far.fingerprint.lower()))
 
     def carry(self, session: FakeSession, data: bytes) -> None:
+        departs_at = self.clock.seconds
+        if (rate := self.bytes_per_s.get(session.owner)) is not None:
+            session.buffered_bytes += len(data)
+            departs_at = session.busy_until = max(departs_at, session.busy_until) + len(data) / rate
+            self.clock.at(departs_at, lambda: session.left(len(data)))
         other = self.far_end(session)
         if other is None or not self.passes(session, other):
             return
@@ -206,7 +231,7 @@ class Wire:
                 other.on_frame(data)
 
         # In order, as SCTP delivers.
-        at = max(self.clock.seconds + self.latency_s, self.arrivals.get(other.number, 0.0))
+        at = max(departs_at + self.latency_s, self.arrivals.get(other.number, 0.0))
         self.arrivals[other.number] = at
         self.clock.at(at, arrive)
 

@@ -70,8 +70,8 @@ class World:
         """No packet passes between two devices any more; their signaling does."""
         self.wire.cut.add(frozenset({one.device_id, other.device_id}))
         for node, peer in ((one, other), (other, one)):
-            if (link := node.links.get(peer.device_id)) is not None:
-                self.wire.watch(link[1])
+            if (session := node.session_to(peer)) is not None:
+                self.wire.watch(session)
 
     def heal(self, one: Node, other: Node) -> None:
         self.wire.cut.discard(frozenset({one.device_id, other.device_id}))

@@ -106,6 +106,10 @@ class FakeNetwork:
     """Whatever else control asked for."""
 
     @property
+    def names(self) -> tuple[str, str]:
+        return self.config_id, self.network_id
+
+    @property
     def at_join(self) -> dict[str, object]:
         return self.summary()
 
@@ -231,11 +235,13 @@ class FakeMesh:
     def networks(self) -> list[FakeNetwork]:
         return [*self.joined]
 
+    def get(self, alias: str) -> FakeNetwork | None:
+        return next((network for network in self.joined if alias in network.names), None)
+
     def find(self, alias: str) -> FakeNetwork:
-        for network in self.joined:
-            if alias in (network.config_id, network.network_id):
-                return network
-        raise MeshError(f"unknown network: {alias}")
+        if (network := self.get(alias)) is None:
+            raise MeshError(f"unknown network: {alias}")
+        return network
 
     def subscribe(self, callback: Callable[[Any], None]) -> Callable[[], None]:
         self.listeners.append(callback)

@@ -1,34 +1,36 @@
-"""A driver before WebRTC is there: the control socket answers earlier than that (spec 05 §1.3 no. 7)."""
+"""What a driver adds to its switch: WebRTC that is loaded later, the timer, signaling, and bugs that somebody hears of.
+
+The control socket answers before WebRTC is there (spec 05 §1.3 no. 7).
+"""
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
 import trio.testing
 
-from myownmesh.engine import Engine, EngineConfig, EngineError
+from myownmesh.engine import Engine, EngineConfig
+from myownmesh.engine.events import PhaseChanged
+from myownmesh.engine.links import ChannelClosed
 from myownmesh.identity import Identity
 from myownmesh.mesh.driver import Driver
+from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.signals import Announce, Leave, PeerAnnounced
 from myownmesh.roster import Roster
+from unit.mesh.fake_session import FakeSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
+
+    from myownmesh.engine.events import MeshEvent
+    from myownmesh.engine.links import LinkEvent
+    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.transport.session import SessionFactory
 
 ME, PEER = (Identity.from_seed(bytes([n]) * 32, label="") for n in (1, 2))
-
-
-class FakeSession:
-    def __init__(self) -> None:
-        self.did: list[str] = []
-
-    def make_offer(self, *, restart: bool) -> None:
-        self.did.append(f"offer restart={restart}")
-
-    def close(self) -> None:
-        self.did.append("close")
 
 
 class FakeFactory:
@@ -38,60 +40,166 @@ class FakeFactory:
         self.loaded = trio.Event()
         self.sessions: list[FakeSession] = []
 
-    async def __call__(self) -> Any:
+    async def __call__(self) -> SessionFactory:
         await self.loaded.wait()
-        return self
+        return cast("SessionFactory", self)
 
-    def open(self, *, offerer: bool, **_how: Any) -> FakeSession:
-        assert offerer
-        self.sessions.append(FakeSession())
+    def open(
+        self,
+        *,
+        offerer: bool,
+        ice_servers: tuple[object, ...],
+        on_event: Callable[[LinkEvent], None],
+        on_frame: Callable[[bytes], None],
+    ) -> FakeSession:
+        assert ice_servers == ()
+        self.sessions.append(FakeSession(offerer, on_event, on_frame))
         return self.sessions[-1]
 
 
-@pytest.fixture
-async def factory() -> FakeFactory:
-    return FakeFactory()
+class FakeRoom:
+    """Implements `signaling.driver.Signaling`."""
+
+    def __init__(self) -> None:
+        self.published: list[OutboundSignal] = []
+        self.redialled = 0
+        self.on_up: Callable[[], None] = lambda: None
+        self.deliver: Callable[[InboundSignal], None] = lambda _signal: None
+
+    def publish(self, signal: OutboundSignal) -> None:
+        self.published.append(signal)
+
+    def redial(self) -> None:
+        self.redialled += 1
+
+    async def run(
+        self,
+        deliver: Callable[[InboundSignal], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        self.deliver = deliver
+        task_status.started()
+        await trio.sleep_forever()
+
+
+class Stage:
+    """A driver that runs, with two ways into its room."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.factory = FakeFactory()
+        self.rooms = (FakeRoom(), FakeRoom())
+        self.events: list[MeshEvent] = []
+        self.on_event: Callable[[MeshEvent], None] = self.events.append
+        self.saved: list[Roster] = []
+        self.error: Exception | None = None
+        self.ended = trio.Event()
+        rng = random.Random(1)
+        self.driver = Driver(
+            Engine(identity=ME, network_id="home", config=EngineConfig(), roster=Roster("home"), rng=rng),
+            signaling=self.rooms,
+            ice_servers=tuple,
+            save_roster=self.saved.append,
+            on_event=lambda event: self.on_event(event),
+            rng=rng,
+        )
+        nursery.start_soon(self._run)
+
+    async def _run(self) -> None:
+        try:
+            await self.driver.run(self.factory)
+        except* ZeroDivisionError as group:
+            self.error = group
+        self.ended.set()
+
+    async def load(self) -> None:
+        self.factory.loaded.set()
+        await self.settle()
+
+    async def settle(self) -> None:
+        await trio.testing.wait_all_tasks_blocked()
 
 
 @pytest.fixture
-async def driver(factory: FakeFactory, nursery: trio.Nursery) -> AsyncIterator[Driver]:
-    rng = random.Random(1)
-    driver = Driver(
-        Engine(identity=ME, network_id="home", config=EngineConfig(), roster=Roster("home"), rng=rng),
-        signaling=(),
-        ice_servers=tuple,
-        save_roster=lambda _roster: None,
-        on_event=lambda _event: None,
-        rng=rng,
-    )
-    nursery.start_soon(driver.run, factory)
-    await trio.testing.wait_all_tasks_blocked()
-    yield driver
-    driver.stop()
+async def stage(nursery: trio.Nursery) -> Stage:
+    stage = Stage(nursery)
+    await stage.settle()
+    return stage
 
 
-async def loaded(factory: FakeFactory) -> None:
-    factory.loaded.set()
-    await trio.testing.wait_all_tasks_blocked()
+def broken(_event: object) -> None:
+    raise ZeroDivisionError("a bug")
 
 
-async def test_a_dial_before_webrtc_is_loaded_happens_afterwards(driver: Driver, factory: FakeFactory) -> None:
-    driver.connect(PEER.device_id, pin=False, done=None)
-    assert factory.sessions == []
-    await loaded(factory)
-    assert [session.did for session in factory.sessions] == [["offer restart=False"]]
+async def test_a_dial_before_webrtc_is_loaded_happens_afterwards(stage: Stage) -> None:
+    stage.driver.switch.connect(PEER.device_id, None, pin=False)
+    assert stage.factory.sessions == []
+    assert not stage.driver.ready.is_set()
+    await stage.load()
+    assert stage.driver.ready.is_set()
+    assert [session.did for session in stage.factory.sessions] == [["offer restart=False"]]
 
 
-async def test_whoever_waits_for_an_early_dial_is_told_of_the_end(driver: Driver, factory: FakeFactory) -> None:
+async def test_whoever_waits_for_an_early_dial_is_told_of_the_end(stage: Stage) -> None:
     told: list[str | None] = []
-    waited: Callable[[], None] = driver.connect(PEER.device_id, pin=True, done=told.append)
+    abandon = stage.driver.switch.connect(PEER.device_id, told.append, pin=True)
     assert told == []
-    driver.stop()
+    stage.driver.stop()
     assert told == ["network: network shut down"]
-    assert factory.sessions == []
-    waited()
+    assert stage.factory.sessions == []
+    abandon()
 
 
-async def test_an_early_dial_to_oneself_is_refused_at_once(driver: Driver) -> None:
-    with pytest.raises(EngineError, match="id of this device"):
-        driver.connect(ME.device_id, pin=False, done=None)
+async def test_an_early_dial_to_oneself_is_refused_at_once(stage: Stage) -> None:
+    with pytest.raises(MeshError, match="id of this device"):
+        stage.driver.switch.connect(ME.device_id, None, pin=False)
+
+
+async def test_every_way_into_the_room_is_used(stage: Stage) -> None:
+    await stage.load()
+    one, other = stage.rooms
+    one.deliver(PeerAnnounced(PEER.device_id))
+    assert Announce() in one.published
+    assert one.published == other.published
+    stage.driver.switch.reconnect(None)
+    assert (one.redialled, other.redialled) == (1, 1)
+    other.on_up()
+    assert [event.next for event in stage.events if isinstance(event, PhaseChanged)] != []
+
+
+async def test_a_departure_has_time_to_reach_the_room(stage: Stage, autojump_clock: trio.testing.MockClock) -> None:
+    await stage.load()
+    stage.driver.switch.connect(PEER.device_id, None, pin=False)
+    began = trio.current_time()
+    await stage.driver.leave()
+    assert trio.current_time() - began == pytest.approx(0.25)
+    assert Leave() in stage.rooms[0].published
+    assert stage.factory.sessions[0].closed
+    await stage.ended.wait()
+    assert stage.error is None
+
+
+async def test_a_changed_roster_is_on_disk_when_it_is_said_to_be(stage: Stage) -> None:
+    await stage.load()
+    stage.driver.switch.approve(PEER.device_id, "Phone")
+    await stage.driver.roster_saved()
+    assert stage.saved[-1].is_authorized(PEER.device_id)
+
+
+@pytest.mark.parametrize("way", ["signal", "session", "room is up"])
+async def test_a_bug_behind_a_foreign_callback_ends_the_driver(stage: Stage, way: str) -> None:
+    await stage.load()
+    if way == "session":
+        stage.driver.switch.connect(PEER.device_id, None, pin=False)
+    stage.on_event = broken
+    match way:
+        case "signal":
+            stage.rooms[0].deliver(PeerAnnounced(PEER.device_id))
+        case "session":
+            stage.factory.sessions[0].on_event(ChannelClosed("gone"))
+        case _:
+            stage.rooms[1].on_up()
+    with trio.fail_after(5.0):
+        await stage.ended.wait()
+    assert stage.error is not None
+    assert all(session.closed for session in stage.factory.sessions)

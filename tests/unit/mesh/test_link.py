@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from myownmesh.mesh.link import (
@@ -15,39 +13,7 @@ from myownmesh.mesh.link import (
     TIMED_OUT,
     Link,
 )
-from myownmesh.transport.session import SessionNotOpen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class FakeSession:
-    """Accepts everything and lets the test say how much of it is still buffered."""
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-        self.buffered_bytes = 0
-        self.is_open = True
-        self.closed = False
-        self._on_drained: Callable[[], None] | None = None
-
-    def send(self, data: bytes) -> None:
-        if not self.is_open:
-            raise SessionNotOpen
-        self.sent.append(data)
-        self.buffered_bytes += len(data)
-
-    def when_drained(self, callback: Callable[[], None]) -> None:
-        self._on_drained = callback
-
-    def drain(self) -> None:
-        self.buffered_bytes = 0
-        callback, self._on_drained = self._on_drained, None
-        assert callback is not None, "nobody waits for the buffer to drain"
-        callback()
-
-    def close(self) -> None:
-        self.closed = True
+from unit.mesh.fake_session import FakeSession
 
 
 @pytest.fixture
@@ -57,7 +23,7 @@ def session() -> FakeSession:
 
 @pytest.fixture
 def link(session: FakeSession) -> Link:
-    return Link(session)  # type: ignore[arg-type]
+    return Link(1, session)
 
 
 class Done(list[str | None]):

@@ -11,9 +11,9 @@ import trio
 import trio.testing
 
 from myownmesh.identity import Identity
-from myownmesh.mesh.driver import Driver
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
+from myownmesh.mesh.switch import Switch
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.modes import FullMesh
 from myownmesh.roster import Roster
@@ -62,18 +62,38 @@ class NoServices:
         return Capabilities(tags=self.tags, app_version="0.3.8")
 
 
+class WebRtc:
+    """Never there; the first driver that asks for it crashes when the test says so."""
+
+    def __init__(self) -> None:
+        self.broken = trio.Event()
+        self.asked = 0
+
+    async def __call__(self) -> Any:
+        self.asked += 1
+        if self.asked > 1:
+            await trio.sleep_forever()
+        await self.broken.wait()
+        raise ZeroDivisionError("a bug")
+
+
+@pytest.fixture
+async def webrtc() -> WebRtc:
+    return WebRtc()
+
+
 @pytest.fixture
 def store() -> MemoryStore:
     return MemoryStore()
 
 
 @pytest.fixture
-async def mesh(store: MemoryStore, nursery: trio.Nursery) -> AsyncIterator[Mesh]:
+async def mesh(store: MemoryStore, webrtc: WebRtc, nursery: trio.Nursery) -> AsyncIterator[Mesh]:
     parts: dict[str, Any] = {"store": store, "services": NoServices()}
     mesh = Mesh(
         identity=ME,
         config=store.config,
-        sessions=trio.sleep_forever,
+        sessions=webrtc,
         signaling=lambda _record, _network_id: (),
         rng=random.Random(1),
         **parts,
@@ -102,12 +122,12 @@ async def test_a_change_that_comes_too_late_does_not_bring_a_network_back(mesh: 
 
 
 async def test_a_driver_that_cannot_come_back_takes_nobody_else_down(
-    mesh: Mesh, store: MemoryStore, caplog: pytest.LogCaptureFixture
+    mesh: Mesh, store: MemoryStore, webrtc: WebRtc, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = await mesh.add_network(NetworkConfig(id="2", network_id="away", label=""))
     [home, _] = mesh.networks()
     store.broken = True
-    home.driver._fail(ZeroDivisionError("a bug"))
+    webrtc.broken.set()
     with trio.fail_after(5.0):
         while home in mesh.networks():
             await trio.sleep(0.05)
@@ -117,10 +137,34 @@ async def test_a_driver_that_cannot_come_back_takes_nobody_else_down(
 
 
 async def test_peers_hear_of_an_advert_only_when_it_changed(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands: list[object] = []
-    monkeypatch.setattr(Driver, "command", lambda _driver, act: commands.append(act))
+    adverts: list[object] = []
+    monkeypatch.setattr(Switch, "set_capabilities", lambda _switch, advert: adverts.append(advert))
     await mesh.add_network(NetworkConfig(id="2", network_id="away", label=""))
-    assert commands == []
+    assert adverts == []
     monkeypatch.setattr(NoServices, "tags", ("service:signaling",))
     await mesh.add_network(NetworkConfig(id="3", network_id="third", label=""))
-    assert len(commands) == 3
+    assert len(adverts) == 3
+
+
+async def test_a_driver_that_crashed_comes_back_alone(mesh: Mesh, webrtc: WebRtc) -> None:
+    [home] = mesh.networks()
+    webrtc.broken.set()
+    with trio.fail_after(5.0):
+        while home in mesh.networks():
+            await trio.sleep(0.05)
+    [again] = mesh.networks()
+    assert again.names == home.names
+    assert mesh.get("1") is mesh.get("home") is again
+
+
+async def test_a_record_id_names_its_network_before_a_wire_id_does(mesh: Mesh) -> None:
+    """Spec 05 §5; a network may be called what another one's record is called only while they do not meet."""
+    away = await mesh.add_network(NetworkConfig(id="2", network_id="away", label=""))
+    assert [mesh.get(alias) for alias in ("2", "away", "Away", "")] == [away, away, None, None]
+    for alias in ("1", "home"):
+        with pytest.raises(MeshError, match="already in use"):
+            await mesh.add_network(NetworkConfig(id=alias, network_id="third", label=""))
+        with pytest.raises(MeshError, match="already joined under a different config"):
+            await mesh.add_network(NetworkConfig(id="3", network_id=alias, label=""))
+    with pytest.raises(MeshError, match="unknown network: third"):
+        mesh.find("third")

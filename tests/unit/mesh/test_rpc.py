@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from myownmesh.mesh.errors import MeshError
-from myownmesh.mesh.rpc import MAX_INBOUND_PER_PEER, NETWORK_DOWN, STREAM_GAP, TIMED_OUT, InboundCall, Rpc, not_found
+from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
+from myownmesh.mesh.rpc import MAX_INBOUND_PER_PEER, NETWORK_DOWN, STREAM_GAP, TIMED_OUT, InboundCall, Rpc
 from myownmesh.protocol.codec import FrameTooLarge
 from myownmesh.protocol.frames import RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
 
@@ -37,8 +37,7 @@ class Wire:
         if self.refuse is not None:
             raise self.refuse
         if self.too_large is not None and isinstance(frame, self.too_large):
-            cause = FrameTooLarge(70_000)
-            raise MeshError(f"transport: {cause}") from cause
+            raise DoesNotFit("transport: frame of 70000 bytes exceeds the 65535-byte limit")
         self.sent.append((peer, frame))
         done(self.lose)
         return 7
@@ -135,7 +134,7 @@ def test_a_lost_link_fails_its_calls_at_once(rpc: Rpc, wire: Wire) -> None:
 
 
 def test_an_unknown_peer_is_worded_as_in_calls(rpc: Rpc, wire: Wire) -> None:
-    wire.refuse = MeshError(not_found(PEER))
+    wire.refuse = NotLinked(f"peer {PEER} not found in active set")
     answers, stream = Answers(), Stream()
     call(rpc, answers)
     assert answers == [(None, f"peer peer not found: {PEER} not in active set")]

@@ -1,0 +1,407 @@
+"""One network's switch: puts its engine's decisions into effect on sessions, calls, channels and whoever waits.
+
+Synchronous and without I/O of its own: everything runs on one thread within the call that brought it, so a frame is
+decoded, decided and answered without a queue or a task switch. Tasks, threads and files are its driver's
+(`mesh.driver`); the simulator drives the same switch on a virtual clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
+
+from myownmesh.engine import EngineError, FrameTooLarge, PeerNotFound
+from myownmesh.engine.actions import (
+    AddCandidate,
+    CloseSession,
+    Deliver,
+    Emit,
+    LinkDown,
+    MakeOffer,
+    OpenSession,
+    Publish,
+    RedialRelays,
+    SaveRoster,
+    SendFrame,
+    TakeAnswer,
+    TakeOffer,
+    WaiterDone,
+)
+from myownmesh.engine.waiting import SHUT_DOWN
+from myownmesh.mesh.channels import Channels
+from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
+from myownmesh.mesh.link import Link
+from myownmesh.mesh.rpc import CALL_CEILING_S, Rpc
+from myownmesh.protocol.codec import encode_frame
+from myownmesh.protocol.frames import Channel, ChannelSeq, RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import msgspec
+
+    from myownmesh.engine import Engine, EngineConfig
+    from myownmesh.engine.actions import Action
+    from myownmesh.engine.events import MeshEvent
+    from myownmesh.engine.links import LinkEvent
+    from myownmesh.mesh.ports import SessionOpener
+    from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.ids import Rng
+    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.topology.modes import TopologyMode
+
+log = logging.getLogger(__name__)
+
+NEVER = float("inf")
+"""Monotonic second of a deadline that there is not."""
+
+_NEED_SESSIONS = (OpenSession, MakeOffer, TakeOffer, TakeAnswer, AddCandidate, CloseSession)
+"""Actions that wait for WebRTC, in their order."""
+
+
+class Switch:
+    """One engine with its links, calls and channels.
+
+    Commands raise `MeshError` before anything has changed. Inputs raise nothing but bugs. `now` reads the clock: frames
+    leave from callbacks that know no time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], Instant],
+        rng: Rng,
+        publish: Callable[[OutboundSignal], None],
+        redial: Callable[[], None],
+        save_roster: Callable[[], None],
+        on_event: Callable[[MeshEvent], None],
+        wake_at: Callable[[float], None],
+    ) -> None:
+        """What the switch does to the outside, all without blocking.
+
+        `publish` tells the room something, `redial` replaces the relay connections, `save_roster` has `engine.roster`
+        written soon, `on_event` tells local clients. `wake_at(second)` asks for a `handle_timer` at that monotonic
+        second or soon after; it replaces an earlier request.
+        """
+        self.engine = engine
+        """For its views. Commands and inputs go through the switch, which carries out what comes of them."""
+        self.channels = Channels()
+        self.rpc = Rpc(self.send, rng)
+        self._now = now
+        self._publish = publish
+        self._redial = redial
+        self._save_roster = save_roster
+        self._on_event = on_event
+        self._wake_at = wake_at
+        self._woken_at = NEVER
+        self._open_session: SessionOpener | None = None
+        self._early: list[Action] = []
+        """What clients asked of peers before WebRTC was loaded: they may dial as soon as they connect."""
+        self._links: dict[str, Link] = {}
+        self._congested: set[Link] = set()
+        self._waiters: dict[int, Callable[[str | None], None]] = {}
+        self._next_waiter = 0
+        self._pumping = False
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self, open_session: SessionOpener) -> None:
+        """Begin. Dials that were asked for before this happen now."""
+        self._open_session = open_session
+        self.engine.start(self._now())
+        early, self._early = self._early, []
+        for action in early:
+            self._carry_out(action)
+        self._pump()
+
+    def leave(self) -> float:
+        """Announce the departure. Returns the seconds that it takes to reach the room: `stop` should come then."""
+        now = self._now()
+        self.engine.leave(now)
+        self._pump()
+        closes_at = self.engine.next_timer()  # nothing else is left to do
+        return 0.0 if closes_at is None else max(0.0, closes_at - now.mono)
+
+    def stop(self) -> None:
+        """Close every session, fail every call and tell whoever waits, also after a bug. A second one does nothing."""
+        try:
+            self.engine.stop(self._now())
+            self._pump()
+        finally:
+            while self._links:
+                self._links.popitem()[1].close()
+        self.rpc.shut_down()
+        while self._waiters:
+            self._waiters.popitem()[1](SHUT_DOWN)
+
+    # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def signaling_is_up(self) -> None:
+        """A way into the room works."""
+        self.engine.signaling_is_up(self._now())
+        self._pump()
+
+    def receive_signal(self, signal: InboundSignal) -> None:
+        """Take one item of the room."""
+        self.engine.receive_signal(signal, self._now())
+        self._pump()
+
+    def handle_timer(self) -> None:
+        """Do what is due; call it at the time of the last `wake_at` or soon after."""
+        self._woken_at = NEVER
+        now = self._now()
+        self.engine.handle_timer(now)
+        self.rpc.expire(now.mono)
+        for link in tuple(self._congested):  # whoever is told of a loss may send over another link
+            link.expire(now.mono)
+        self._congested = {link for link in self._congested if link.next_deadline is not None}
+        self._pump()
+
+    def _link_event(self, peer: str, epoch: int, event: LinkEvent) -> None:
+        self.engine.receive_link_event(peer, epoch, event, self._now())
+        self._pump()
+
+    def _frame(self, peer: str, epoch: int, data: bytes) -> None:
+        self.engine.receive_frame(peer, epoch, data, self._now())
+        self._pump()
+
+    # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def approve(self, device_id: str, label: str) -> None:
+        """A person admits a device."""
+        self._command(lambda now: self.engine.approve(device_id, label, now))
+
+    def remove(self, device_id: str) -> None:
+        """A person takes a device off the roster."""
+        self._command(lambda now: self.engine.remove(device_id, now))
+
+    def reconnect(self, peer: str | None) -> None:
+        """Renegotiate with one peer, or redial all relays and renegotiate with everybody."""
+        self._command(lambda now: self.engine.reconnect(peer, now))
+
+    def set_topology(self, mode: TopologyMode) -> None:
+        self._command(lambda now: self.engine.set_topology(mode, now))
+
+    def set_capabilities(self, capabilities: Capabilities) -> None:
+        self._command(lambda now: self.engine.set_capabilities(capabilities, now))
+
+    def set_label(self, label: str) -> None:
+        """The label of the next hello."""
+        self.engine.set_label(label)
+
+    def configure(self, config: EngineConfig) -> None:
+        """Take a changed network record."""
+        self._command(lambda now: self.engine.configure(config, now))
+
+    def connect(self, peer: str, done: Callable[[str | None], None] | None, *, pin: bool) -> Callable[[], None]:
+        """Dial a peer; `done(error)` is called when it is active or the dial ended. Returns what abandons the wait."""
+        if done is None:
+            self._command(lambda now: self.engine.connect(peer, pin, None, now))
+            return lambda: None
+        waiter = self._next_waiter
+        self._next_waiter += 1
+        self._waiters[waiter] = done
+
+        def abandon() -> None:
+            if self._waiters.pop(waiter, None) is not None:
+                self.engine.abandon_waiter(waiter)
+
+        try:
+            self._command(lambda now: self.engine.connect(peer, pin, waiter, now))
+        except MeshError:
+            abandon()
+            raise
+        return abandon
+
+    def _command(self, act: Callable[[Instant], None]) -> None:
+        try:
+            act(self._now())
+        except EngineError as error:
+            raise MeshError(str(error)) from error
+        self._pump()
+
+    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, peer: str, frame: Frame, done: Callable[[str | None], None], *, urgent: bool = False) -> int:
+        """Send an application frame to an admitted peer; returns the epoch of its link.
+
+        Raises `NotLinked`, `DoesNotFit`, `MeshError` before anything is sent; a later loss is told to `done`.
+        """
+        now = self._now()
+        try:
+            out = self.engine.frame_for(peer, frame, now)
+        except PeerNotFound as error:
+            raise NotLinked(str(error)) from error
+        except FrameTooLarge as error:
+            raise DoesNotFit(f"transport: {error}") from error
+        link = self._link(out.peer, out.epoch)
+        if link is None:
+            raise MeshError("transport: session not yet established")
+        self._send_on(link, out.data, self._counted(frame.KIND, out.data, done), now_s=now.mono, urgent=urgent)
+        return out.epoch
+
+    def broadcast(self, channel: str, payload: msgspec.Raw, done: Callable[[int], None]) -> None:
+        """Send one channel frame to every peer that takes broadcasts; `done` gets the number of sends that succeeded.
+
+        Raises `DoesNotFit`.
+        """
+        try:
+            data = encode_frame(Channel(channel=channel, payload=payload))
+        except FrameTooLarge as error:
+            raise DoesNotFit(f"transport: {error}") from error
+        links = [link for each in self.engine.broadcast_targets() if (link := self._link(*each)) is not None]
+        left, sent = len(links), 0
+        if not links:
+            done(0)
+            return
+
+        def one_done(error: str | None) -> None:
+            nonlocal left, sent
+            left -= 1
+            sent += error is None
+            if left == 0:
+                done(sent)
+
+        now_s = self._now().mono
+        for link in links:
+            self._send_on(link, data, self._counted(Channel.KIND, data, one_done), now_s=now_s, urgent=False)
+
+    def call(
+        self,
+        peer: str,
+        method: str,
+        payload: msgspec.Raw,
+        on_done: Callable[[msgspec.Raw | None, str | None], None],
+        timeout_s: float = CALL_CEILING_S,
+    ) -> Callable[[], None]:
+        """Call a peer's method; `on_done(ok, error)` is called once unless the returned cancel is called first."""
+        cancel = self.rpc.call(peer, method, payload, on_done, now_s=self._now().mono, timeout_s=timeout_s)
+        self._rearm()
+        return cancel
+
+    def _counted(self, kind: str, data: bytes, done: Callable[[str | None], None]) -> Callable[[str | None], None]:
+        def sent(error: str | None) -> None:
+            if error is None:
+                self.engine.note_sent(kind, len(data))
+            done(error)
+
+        return sent
+
+    def _send_on(
+        self,
+        link: Link,
+        data: bytes,
+        done: Callable[[str | None], None],
+        *,
+        now_s: float,
+        urgent: bool,
+    ) -> None:
+        link.send(data, now_s, done, urgent=urgent)
+        if link.next_deadline is not None and link not in self._congested:
+            self._congested.add(link)
+            self._rearm()
+
+    # ── timer ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _next_deadline(self) -> float:
+        deadlines = [self.engine.next_timer(), self.rpc.next_deadline]
+        deadlines += [link.next_deadline for link in self._congested]
+        return min((each for each in deadlines if each is not None), default=NEVER)
+
+    def _rearm(self) -> None:
+        """Ask to be woken earlier if something is due earlier than the driver knows."""
+        deadline = self._next_deadline()
+        if deadline < self._woken_at:
+            self._woken_at = deadline
+            self._wake_at(deadline)
+
+    # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return  # an action's callback came back in; the loop below takes what it added
+        self._pumping = True
+        try:
+            while actions := self.engine.actions():
+                for action in actions:
+                    if self._open_session is None and isinstance(action, _NEED_SESSIONS):
+                        self._early.append(action)
+                    else:
+                        self._carry_out(action)
+        finally:
+            self._pumping = False
+        self._rearm()
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Deliver(peer, epoch, frame):
+                self._deliver(peer, epoch, frame)
+            case SendFrame(peer, epoch, kind, data):
+                self._send_control(peer, epoch, kind, data)
+            case Emit(event):
+                self._on_event(event)
+            case Publish(signal):
+                self._publish(signal)
+            case OpenSession(peer, epoch, offerer):
+                self._open(peer, epoch, offerer=offerer)
+            case MakeOffer() | TakeOffer() | TakeAnswer() | AddCandidate():
+                if (link := self._link(action.peer, action.epoch)) is not None:
+                    link.negotiate(action)
+            case CloseSession(peer, epoch):
+                if (link := self._link(peer, epoch)) is not None:
+                    del self._links[peer]
+                    link.close()
+            case LinkDown(peer, epoch):
+                self.rpc.link_down(peer, epoch)
+            case WaiterDone(waiter, error):
+                if (done := self._waiters.pop(waiter, None)) is not None:
+                    done(error)
+            case SaveRoster():
+                self._save_roster()
+            case RedialRelays():
+                self._redial()
+            case _:
+                assert_never(action)
+
+    def _link(self, peer: str, epoch: int) -> Link | None:
+        link = self._links.get(peer)
+        return link if link is not None and link.epoch == epoch else None
+
+    def _open(self, peer: str, epoch: int, *, offerer: bool) -> None:
+        if (old := self._links.pop(peer, None)) is not None:
+            old.close()
+        assert self._open_session is not None, "what needs sessions waits until they can be opened"
+        session = self._open_session(
+            offerer=offerer,
+            on_event=partial(self._link_event, peer, epoch),
+            on_frame=partial(self._frame, peer, epoch),
+        )
+        self._links[peer] = Link(epoch, session)
+
+    def _send_control(self, peer: str, epoch: int, kind: str, data: bytes) -> None:
+        now = self._now()
+        link = self._link(peer, epoch)
+        if link is None:
+            self.engine.frame_lost(peer, epoch, kind, now)
+            return
+
+        def sent(error: str | None) -> None:
+            if error is not None:
+                log.debug("lost a %s frame to %s: %s", kind, peer, error)
+                self.engine.frame_lost(peer, epoch, kind, self._now())
+                self._pump()
+
+        self._send_on(link, data, sent, now_s=now.mono, urgent=True)
+
+    def _deliver(self, peer: str, epoch: int, frame: Frame) -> None:
+        match frame:
+            case RpcRequest() | RpcResponse() | RpcStreamChunk() | RpcStreamEnd():
+                self.rpc.receive(peer, epoch, frame)
+            case Channel(channel=channel, payload=payload) | ChannelSeq(channel=channel, payload=payload):
+                self.channels.deliver(peer, channel, payload)
+            case _:
+                raise RuntimeError(f"the engine delivered a {frame.KIND} frame")

@@ -1,0 +1,67 @@
+"""A session without a far end: it records what it is told and lets the test say how much is still buffered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from myownmesh.transport.session import SessionNotOpen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.engine.links import LinkEvent
+    from myownmesh.protocol.signals import Candidate
+
+
+def _ignore(_report: object) -> None:
+    pass
+
+
+@define(eq=False)
+class FakeSession:
+    """Implements `transport.session.Session`; takes everything while it is open."""
+
+    offerer: bool = True
+    on_event: Callable[[LinkEvent], None] = _ignore
+    on_frame: Callable[[bytes], None] = _ignore
+    did: list[str] = field(factory=list)
+    """Steps of the negotiation, and the close."""
+    sent: list[bytes] = field(factory=list)
+    buffered_bytes: int = 0
+    is_open: bool = True
+    closed: bool = False
+    on_drained: Callable[[], None] | None = None
+
+    def make_offer(self, *, restart: bool = False) -> None:
+        self.did.append(f"offer restart={restart}")
+
+    def take_offer(self, sdp: str) -> None:
+        self.did.append(f"take offer {sdp}")
+
+    def take_answer(self, sdp: str) -> None:
+        self.did.append(f"take answer {sdp}")
+
+    def add_candidate(self, candidate: Candidate) -> None:
+        self.did.append(f"candidate {candidate.candidate}")
+
+    def send(self, data: bytes) -> None:
+        if not self.is_open:
+            raise SessionNotOpen
+        self.sent.append(data)
+        self.buffered_bytes += len(data)
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        self.on_drained = callback
+
+    def drain(self) -> None:
+        """The buffer is empty now."""
+        self.buffered_bytes = 0
+        callback, self.on_drained = self.on_drained, None
+        assert callback is not None, "nobody waits for the buffer to drain"
+        callback()
+
+    def close(self) -> None:
+        self.did.append("close")
+        self.closed = True
