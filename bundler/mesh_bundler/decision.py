@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 from mesh_bundler import messages, record
 from mesh_bundler.errors import Exit
-from mesh_bundler.pin import NoPin, Pin
 from mesh_bundler.policy import rank
-from mesh_bundler.semver import SemVer
-from mesh_bundler.version_text import Reported, Unreadable, compare
+from mesh_common.pins import NoPin, Pin, compare
+from mesh_common.versions import Reported, SemVer, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from mesh_bundler.errors import Notice, Refused
     from mesh_bundler.policy import Policy
     from mesh_bundler.record import Record, SlotFacts
-    from mesh_bundler.version_text import Reading
+    from mesh_common.versions import Reading
 
 
 _BUILD_AFTER = frozenset({"release_not_found", "asset_not_found", "offline_miss"})

@@ -8,25 +8,26 @@ from pathlib import Path
 
 from mesh_bundler import files, header
 from mesh_bundler.decision import Candidate, Facts
-from mesh_bundler.pin import Pin
 from mesh_bundler.record import override_key, sibling_key
-from mesh_bundler.semver import SemVer
 from mesh_bundler.store import name_key
-from mesh_bundler.version_text import Reported, Unreadable, compare
+from mesh_common.pins import Pin, compare
+from mesh_common.versions import Reported, SemVer, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mesh_bundler.plan import Plan
     from mesh_bundler.record import Record
     from mesh_bundler.store import Store
-    from mesh_bundler.version_text import Reading
+    from mesh_common.versions import Reading
 
 
 class Gatherer:
     """Facts of one plan. Runs a binary at most once, however often it is asked."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, checkpoint: Callable[[], None]) -> None:
+        self._plan, self._checkpoint = plan, checkpoint
         self._probed: dict[tuple[str, int, int], Reading] = {}
 
     def facts(self, store: Store | None) -> Facts:
@@ -110,13 +111,18 @@ class Gatherer:
         return replace(seen, reading=self.probe(real))
 
     def probe(self, path: Path) -> Reading:
-        from mesh_bundler.probe import probe
+        from mesh_common.probe import probe
 
         found = path.stat()
         key = (str(path), found.st_size, found.st_mtime_ns)
         if key not in self._probed:
             timeout = self._plan.request.probe_timeout or self._plan.settings.probe_timeout
-            self._probed[key] = probe(path, program=self._plan.settings.program, timeout=min(120.0, max(1.0, timeout)))
+            self._probed[key] = probe(
+                path,
+                program=self._plan.settings.program,
+                timeout=min(120.0, max(1.0, timeout)),
+                checkpoint=self._checkpoint,
+            )
         return self._probed[key]
 
     def hashed(self, facts: Facts) -> Facts:

@@ -12,15 +12,6 @@ from mesh_bundler.target import HostFacts
 
 def gather() -> HostFacts:
     """Ask the interpreter and the system; never reads distribution files, which lie about the libc."""
-    if sys.platform == "win32":
-        build = sys.getwindowsversion().build
-        return HostFacts(
-            sys.platform,
-            os.environ.get("PROCESSOR_ARCHITECTURE", ""),
-            _pointer_bits(),
-            processor_architew6432=os.environ.get("PROCESSOR_ARCHITEW6432"),
-            windows_build=build,
-        )
     machine = os.uname().machine
     if sys.platform == "darwin":
         return HostFacts(sys.platform, machine, _pointer_bits(), rosetta=_translated())

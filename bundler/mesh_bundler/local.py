@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,8 +11,7 @@ from mesh_bundler.files import file_refusal
 
 
 def path_of(url: str) -> Path:
-    path = unquote(urlsplit(url).path)
-    return Path(path.lstrip("/") if os.name == "nt" else path)
+    return Path(unquote(urlsplit(url).path))
 
 
 def read(url: str, limit: int) -> bytes | None:

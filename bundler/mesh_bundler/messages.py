@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from mesh_bundler.errors import Exit, Notice, Refused
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mesh_common.pins import PinError
+
 UNAVAILABLE_CAUSES = frozenset(
     {"release_not_found", "asset_not_found", "offline_miss", "rate_limited", "network", "tls", "redirect_refused"}
 )
@@ -125,6 +129,16 @@ def unsigned_release(asset: str) -> Notice:
         f"{asset} is not signed by a trusted key; only its checksum was verified.",
         level="info",
         fields={"asset": asset},
+    )
+
+
+def unusable_pin(error: PinError) -> Refused:
+    return Refused(
+        error.code,
+        Exit.PIN,
+        str(error),
+        hint="Write one release tag such as v0.3.8 into the pin file.",
+        value=error.value[:200],
     )
 
 

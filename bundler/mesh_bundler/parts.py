@@ -6,7 +6,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from mesh_bundler.files import file_refusal, write_atomically
+from mesh_bundler.files import file_refusal
+from mesh_common.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,12 +15,12 @@ from mesh_bundler import host
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.feed import Feed
 from mesh_bundler.lockfile import out_of_date, parse_lock
-from mesh_bundler.messages import offline_miss
-from mesh_bundler.pin import NoPin, Pin, parse_pin
+from mesh_bundler.messages import offline_miss, unusable_pin
 from mesh_bundler.policy import LEVELS, Policy
 from mesh_bundler.settings import Settings, load_settings
 from mesh_bundler.slot import Slot
 from mesh_bundler.target import check_availability, detect, slot_name, target_of_triple
+from mesh_common.pins import NoPin, Pin, PinError, parse_pin, read_pin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mesh_bundler.policy import Level
     from mesh_bundler.progress import Progress
     from mesh_bundler.target import Target
-    from mesh_bundler.version_text import SiblingPolicy
+    from mesh_common.pins import SiblingPolicy
 
 _TARGET_VARIABLES = ("TARGET", "CARGO_BUILD_TARGET", "TAURI_ENV_TARGET_TRIPLE")
 _TOKEN_VARIABLES = ("MYOWNMESH_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
@@ -213,15 +213,14 @@ def _target(request: EnsureRequest) -> tuple[Target, bool]:
 
 
 def _pin(request: EnsureRequest, settings: Settings) -> Pin | NoPin:
-    if request.pin is not None:
-        return parse_pin(request.pin.encode())
-    if request.repo_root is None:
-        return NoPin("missing_file")
     try:
-        with (request.repo_root / (request.pin_file or settings.pin_file)).open("rb") as file:
-            return parse_pin(file.read(8192))
-    except OSError:
-        return parse_pin(None)
+        if request.pin is not None:
+            return parse_pin(request.pin.encode())
+        if request.repo_root is None:
+            return NoPin("missing_file")
+        return read_pin(request.repo_root / (request.pin_file or settings.pin_file))
+    except PinError as error:
+        raise unusable_pin(error) from None
 
 
 def _lock(root: Path | None, settings: Settings, pin: Pin | NoPin, *, check: bool) -> Lock | None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from mesh_bundler.decision import Reason
     from mesh_bundler.errors import Notice
-    from mesh_bundler.pin import NoPin, Pin
+    from mesh_common.pins import NoPin, Pin
 
 
 @dataclass(frozen=True, slots=True)

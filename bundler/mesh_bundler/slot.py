@@ -10,13 +10,14 @@ import contextlib
 import hashlib
 import os
 import stat
-import sys
 import time
 from dataclasses import dataclass
 
 from mesh_bundler import files
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.record import SlotFacts, parse_record
+from mesh_common.files import sync_folder, unique, write_atomically, write_beside
+from mesh_common.processes import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mesh_bundler.record import Record
 
 MARKER = ".bundled-rev"  # what the reference's bundlers read; one file for all triples, so never evidence alone
+_MODE = 0o644  # of the files beside the slot; packagers of other users read them
 _SWEEP_AFTER = 3600.0  # seconds; a temp file of a dead process that old belongs to nobody
 
 
@@ -87,22 +89,21 @@ class Slot:
     def sweep(self) -> None:
         """Remove what dead runs left behind."""
         names = (f".{self.name}-{self.triple}.*.incoming*", f"{self.record_path.name}.*.tmp", f"{MARKER}.*.tmp")
-        for pattern in (*names, f"{self.file_name}.old"):
+        for pattern in names:
             for path in self.dest.glob(pattern):
                 with contextlib.suppress(OSError):
+                    pid = _pid_of(path.name)
                     aged = time.time() - path.stat().st_mtime > _SWEEP_AFTER
-                    if path.name.endswith(".old") or aged or not _alive(_pid_of(path.name)):
+                    if aged or pid is None or not alive(pid):
                         path.unlink()
 
     @contextlib.contextmanager
     def incoming(self) -> Iterator[Incoming]:
         """A temp file beside the slot, gone again unless it was committed."""
-        suffix = ".exe" if self.file_name.endswith(".exe") else ""  # else Windows cannot run it to ask its version
-        name = f".{self.name}-{self.triple}.{os.getpid()}-{os.urandom(4).hex()}.incoming{suffix}"
-        path = self.dest / name
+        path = self.dest / f".{self.name}-{self.triple}.{unique()}.incoming"
         with files.explained(path):
             self.dest.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         temp = Incoming(path, handle)
         try:
             yield temp
@@ -115,22 +116,22 @@ class Slot:
         with files.explained(self.path):
             # First of all the marker goes: it must never vouch for a file that it was not written for.
             self.marker_path.unlink(missing_ok=True)
-            note = files.write_beside(self.record_path, record.to_bytes())
+            note = write_beside(self.record_path, record.to_bytes(), mode=_MODE)
             try:
-                files.replace(temp.path, self.path)
-                files.sync_folder(self.dest)
+                temp.path.replace(self.path)
+                sync_folder(self.dest)
                 if marker is not None:
-                    files.write_atomically(self.marker_path, marker.encode())
+                    write_atomically(self.marker_path, marker.encode(), mode=_MODE)
                 # The record is last: whatever a crash left undone before it, the next run does again.
-                files.replace(note, self.record_path)
+                note.replace(self.record_path)
             finally:
                 note.unlink(missing_ok=True)
-            files.sync_folder(self.dest)
+            sync_folder(self.dest)
 
     def refresh_record(self, record: Record) -> None:
         """Write the record alone, for a slot that is what it should be."""
         with files.explained(self.record_path):
-            files.write_atomically(self.record_path, record.to_bytes())
+            write_atomically(self.record_path, record.to_bytes(), mode=_MODE)
 
     def write_stub(self, *, move_aside: bool) -> Path | None:
         """An empty executable file in the slot; returns where the old daemon went, if there was one."""
@@ -142,8 +143,8 @@ class Slot:
                 _keep_copy(self.path, aside)
             with self.incoming() as temp:
                 temp.finish()
-                files.replace(temp.path, self.path)
-            files.sync_folder(self.dest)
+                temp.path.replace(self.path)
+            sync_folder(self.dest)
             return aside
 
 
@@ -169,8 +170,7 @@ class Incoming:
         """Everything is on disk and executable; no handle of ours keeps it busy."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        if sys.platform != "win32":
-            os.fchmod(self._file.fileno(), 0o755)
+        os.fchmod(self._file.fileno(), 0o755)
         self._file.close()
         found = self.path.stat()
         return SlotFacts(found.st_size, found.st_mtime_ns, self.sha256)
@@ -195,17 +195,3 @@ def _pid_of(name: str) -> int | None:
         if dash and head.isdigit() and len(tail) == 8:
             return int(head)
     return None
-
-
-def _alive(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    if sys.platform == "win32":
-        return True  # signal 0 would end the process there; age decides
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

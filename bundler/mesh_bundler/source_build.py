@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh_bundler.errors import Exit, Notice, Refused
+from mesh_common.programs import own_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,25 +45,13 @@ def built(
 
 def _run(command: list[str], folder: str, checkpoint: Callable[[], None]) -> None:
     log = Path(folder) / "build.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=sys.platform != "win32"
-        )
-        deadline = time.monotonic() + _LIMIT
-        try:
-            while process.poll() is None:
-                checkpoint()
-                if time.monotonic() > deadline:
-                    raise _failed(f"it took longer than {_LIMIT / 60:.0f} min")
-                time.sleep(_POLL)
-        finally:
-            if process.poll() is None:
-                if sys.platform == "win32":
-                    process.kill()
-                else:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    deadline = time.monotonic() + _LIMIT
+    with log.open("wb") as out, own_group(command, stdout=out, stderr=out) as process:
+        while process.poll() is None:
+            checkpoint()
+            if time.monotonic() > deadline:
+                raise _failed(f"it took longer than {_LIMIT / 60:.0f} min")
+            time.sleep(_POLL)
     if process.returncode:
         raise _failed(log.read_text(encoding="utf-8", errors="replace")[-400:].strip())
 

@@ -17,13 +17,13 @@ from mesh_bundler import record as records
 from mesh_bundler.decision import decide
 from mesh_bundler.errors import Exit, Notice, Refused
 from mesh_bundler.gather import Gatherer
-from mesh_bundler.pin import Pin
 from mesh_bundler.plan import make_plan
 from mesh_bundler.record import Record, SlotFacts
 from mesh_bundler.result import EnsureResult
 from mesh_bundler.store import Store, cache_root
-from mesh_bundler.version_text import Reported, Unreadable, compare
+from mesh_common.pins import Pin, compare
 from mesh_common.version import VERSION
+from mesh_common.versions import Reported, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class _Run:
         self._limits = limits
         self._said: set[tuple[str, str]] = set()
         self._plan = make_plan(self._request, check=check)
-        self._gather = Gatherer(self._plan)
+        self._gather = Gatherer(self._plan, self._checkpoint)
 
     # --- the two entry points ---------------------------------------------------------------------------------
 

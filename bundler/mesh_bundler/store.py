@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh_bundler import files
+from mesh_common.files import sync_folder, write_atomically
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +39,8 @@ def cache_root(env: Mapping[str, str]) -> Path:
     """Where the cache belongs: `MYOWNMESH_CACHE_DIR`, else the platform's cache folder."""
     if named := env.get("MYOWNMESH_CACHE_DIR", "").strip():
         return Path(named).expanduser().absolute()
-    home = Path(env.get("HOME") or env.get("USERPROFILE") or "~").expanduser()
-    if sys.platform == "win32":
-        base = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
+    home = Path(env.get("HOME") or "~").expanduser()
+    if sys.platform == "darwin":
         base = home / "Library" / "Caches"
     else:
         base = Path(env.get("XDG_CACHE_HOME") or home / ".cache")
@@ -60,9 +59,9 @@ class Store:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             facts = root.stat()
-            if sys.platform != "win32" and facts.st_uid != os.geteuid():
+            if facts.st_uid != os.geteuid():
                 return "it belongs to another user"
-            if sys.platform != "win32" and facts.st_mode & 0o002:
+            if facts.st_mode & 0o002:
                 return "everybody may write to it"
             for name in ("partial", "locks", "index", "store"):
                 (root / name).mkdir(mode=0o700, exist_ok=True)
@@ -113,16 +112,16 @@ class Store:
         entry = self._entry(sha256)
         entry.mkdir(mode=0o700, parents=True, exist_ok=True)
         meta = {"verified": verified, "key_id": key_id, "url": url, "stored_at": int(time.time())}
-        files.write_atomically(entry / "meta.json", json.dumps(meta, sort_keys=True).encode(), mode=0o600)
-        files.replace(archive, entry / "archive")
+        write_atomically(entry / "meta.json", json.dumps(meta, sort_keys=True).encode(), mode=0o600)
+        archive.replace(entry / "archive")
         (entry / "archive").chmod(0o400)
-        files.sync_folder(entry)
+        sync_folder(entry)
         self.remember(key, sha256)
         return Cached(entry / "archive", sha256, verified, key_id, url)
 
     def remember(self, key: str, sha256: str) -> None:
         """Note that this name means this digest."""
-        files.write_atomically(self.root / "index" / f"{key}.json", json.dumps({"sha256": sha256}).encode(), mode=0o600)
+        write_atomically(self.root / "index" / f"{key}.json", json.dumps({"sha256": sha256}).encode(), mode=0o600)
 
     def forget(self, sha256: str) -> None:
         """Drop a bad entry; it will be downloaded afresh."""

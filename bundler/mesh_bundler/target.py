@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mesh_bundler.errors import Exit, Refused
-from mesh_bundler.semver import SemVer
+from mesh_common.versions import SemVer
 
 MIN_GLIBC = (2, 35)  # the reference's Linux builds are made on a base with this libc
 WINDOWS_X64_EMULATION_BUILD = 22_000  # first Windows on ARM that runs x86_64 programs

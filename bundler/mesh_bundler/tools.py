@@ -12,12 +12,13 @@ from mesh_bundler.errors import Exit, Notice, Refused
 from mesh_bundler.lockfile import Lock, LockEntry, out_of_date, parse_lock
 from mesh_bundler.messages import commit_has_no_release, pin_missing
 from mesh_bundler.obtain import Obtainer
-from mesh_bundler.pin import Pin
 from mesh_bundler.plan import make_plan
-from mesh_bundler.probe import probe
 from mesh_bundler.store import Store, cache_root
 from mesh_bundler.target import PLATFORMS, check_availability
-from mesh_bundler.version_text import Unreadable, compare
+from mesh_common.files import write_atomically
+from mesh_common.pins import Pin, compare
+from mesh_common.probe import probe
+from mesh_common.versions import Unreadable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def write_lock(request: EnsureRequest, names: tuple[str, ...]) -> dict[str, obje
     )
     path = _lock_path(plan)
     with files.explained(path):
-        files.write_atomically(path, lock.to_bytes())
+        write_atomically(path, lock.to_bytes(), mode=0o644)
     return {"format": 1, "lock": str(path), "pin": pin.tag, "platforms": states}
 
 
@@ -203,7 +204,7 @@ def fetch(request: EnsureRequest, platform_name: str, output: Path) -> dict[str,
     path = output / archive.name
     sidecar = f"{archive.sha256}  {archive.name}\n".encode()
     with files.explained(path):
-        files.write_atomically(path.with_name(path.name + ".sha256"), sidecar)
+        write_atomically(path.with_name(path.name + ".sha256"), sidecar, mode=0o644)
     return {"format": 1, "path": str(path), "size": archive.size, "sha256": archive.sha256}
 
 

@@ -15,6 +15,7 @@ import attrs
 import msgspec
 import trio
 
+from mesh_common.files import remove_leftovers
 from mesh_common.locks import FileLock
 from myownllm import bridge as bridges
 from myownllm.catalog.file import CatalogFile, wall_ms
@@ -225,6 +226,8 @@ async def running_app(
     """The app for the time of the block, booting in the background. Raises HomeError, AlreadyRunningError."""
     home.prepare()
     lock = await _app_lock(home)
+    for folder in (home.root, home.own_daemon):
+        remove_leftovers(folder, wall_ms() / 1000)
     pin = find_pin(Path(__file__).parent)
     file = CatalogFile(home.config_file)
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from myownllm import versions
+from mesh_common.versions import version_meets
 from myownllm.convergence import is_joined
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _first_stop(facts: Facts) -> Finding | None:
 def _notes(facts: Facts) -> list[Finding]:
     notes: list[Finding] = []
     version = str((facts.daemon or {}).get("version", ""))
-    if facts.daemon is not None and facts.pin is not None and not versions.version_meets(version, facts.pin):
+    if facts.daemon is not None and facts.pin is not None and not version_meets(version, facts.pin):
         notes.append(
             Finding(
                 "daemon_older_than_pin",

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import msgspec
 
-from myownllm.errors import HomeError
+from mesh_common.pins import Pin, PinError, read_pin
+from myownllm.errors import AppError, HomeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SOCKET_PATH_MAX_BYTES: Final = 107 if sys.platform.startswith("linux") else 103  # sun_path without its NUL
+PIN_FILE: Final = ".myownmesh-rev"
 PRIVATE_DIR: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 
@@ -125,11 +127,18 @@ def _socket_of(daemon_home: Path) -> Path:
 
 
 def find_pin(start: Path) -> str | None:
-    """The daemon release this build belongs to: `.myownmesh-rev` beside the package or in a folder above it."""
+    """The daemon release this build belongs to: `.myownmesh-rev` beside the package or in a folder above it.
+
+    Raises AppError for a file that does not name one: "any daemon will do" is what a pin is there to prevent.
+    """
     for folder in (start, *start.parents):
+        path = folder / PIN_FILE
         try:
-            text = (folder / ".myownmesh-rev").read_text(encoding="utf-8").strip()
-        except OSError:
-            continue
-        return text or None
+            pin = read_pin(path)
+        except PinError as error:
+            raise AppError(f"{path}: {error}") from None
+        if isinstance(pin, Pin):
+            return pin.raw
+        if pin.reason == "empty_file":
+            raise AppError(f"{path} is empty, so it is unknown which daemon belongs to this app")
     return None

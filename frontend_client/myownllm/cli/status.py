@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from mesh_common.versions import version_meets
 from myownllm import health as health_rules
-from myownllm import phases, versions
+from myownllm import phases
 from myownllm.catalog.coerce import as_object
 from myownllm.catalog.model import Catalog
 from myownllm.cli import context
@@ -121,7 +122,7 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
             "joined_networks": joined,
         },
         "pinned_version": pin,
-        "meets_pin": daemon is None or pin is None or versions.version_meets(version, pin),
+        "meets_pin": daemon is None or pin is None or version_meets(version, pin),
         "connected_peers": connected,
         "pending_approvals": sum(p.status == "pending_approval" for p in peers),
         "peers": [

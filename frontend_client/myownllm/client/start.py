@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from myownllm import capabilities, phases, versions
+from mesh_common.versions import version_meets
+from myownllm import capabilities, phases
 from myownllm.catalog.coerce import as_object, strings
 from myownllm.errors import MeshError
 from myownllm.ids import comparable_network_id
@@ -200,7 +201,7 @@ class Starter:
     def _show_daemon(self, life: Life, status: JsonObject) -> None:
         connection = life.connection
         version = str(status.get("version", ""))
-        meets = self._pin is None or versions.version_meets(version, self._pin)
+        meets = self._pin is None or version_meets(version, self._pin)
         if not meets and version != self._client.state.daemon_version:
             text = f"the daemon is {version}, this app is built against {self._pin}; some features may be missing"
             self._client.note("warn", text)

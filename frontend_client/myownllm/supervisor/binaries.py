@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from myownllm import versions
+from mesh_common.pins import compare, parse_pin
+from mesh_common.versions import version_meets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from mesh_common.versions import Reported
 
 OVERRIDES: Final = ("MYOWNLLM_MESH_BIN", "MYOWNMESH_BIN")
 Source = Literal["override", "bundled", "path", "development", "staged"]
@@ -88,13 +91,12 @@ def file_problem(path: Path) -> str | None:
     return None
 
 
-def version_problem(candidate: Candidate, version: str, pin: str | None) -> str | None:
+def version_problem(candidate: Candidate, reading: Reported, pin: str | None) -> str | None:
     """Why a readable version is not good enough for the pin, or None. Overrides are never compared (spec 09 S3)."""
     if pin is None or candidate.source == "override":
         return None
-    exact = candidate.source == "development"
-    fits = versions.is_exactly(version, pin) if exact else versions.version_meets(version, pin)
-    if fits:
+    exact, version = candidate.source == "development", str(reading.version)
+    if compare(parse_pin(pin.encode()), reading).matches if exact else version_meets(version, pin):
         return None
     need = "exactly" if exact else "at least"
     return (

@@ -1,17 +1,15 @@
-"""Where a daemon comes from when this machine has none: the release at the pin, staged by the bundler (spec 09 §5).
-
-The bundler is looked up at run time, so that an app that ships its daemon need not ship the bundler.
-"""
+"""Where a daemon comes from when this machine has none: the release at the pin, staged by the bundler (spec 09 §5)."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
+import mesh_bundler
+from mesh_bundler import Cancelled, EnsureRequest, Refused
 from myownllm.errors import AppError
 from myownllm.supervisor.binaries import OVERRIDES
 
@@ -19,13 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from mesh_bundler import EnsureResult, Notice, Progress
+
 
 class StagingUnavailableError(AppError):
     """No daemon could be fetched; the text says why and what helps."""
 
 
 async def stage(
-    target: Path, pin: str | None, report: Callable[[str], None], *, bundler_name: str = "mesh_bundler"
+    target: Path,
+    pin: str | None,
+    report: Callable[[str], None],
+    *,
+    ensure: Callable[[EnsureRequest], EnsureResult] = mesh_bundler.ensure,
 ) -> Path:
     """Fetch, verify and stage the pinned daemon into `target`; returns its path. Raises StagingUnavailableError.
 
@@ -34,13 +38,9 @@ async def stage(
     """
     if pin is None:
         raise StagingUnavailableError("this build has no `.myownmesh-rev`, so it does not know which release to fetch")
-    try:
-        bundler: Any = importlib.import_module(bundler_name)
-    except ImportError:
-        raise StagingUnavailableError("the bundler is not part of this installation") from None
     stopped = threading.Event()
     tell = _Teller(report)
-    request = bundler.EnsureRequest(
+    request = EnsureRequest(
         dest=target,
         pin=pin,
         env={k: v for k, v in os.environ.items() if k not in OVERRIDES},  # the supervisor has judged those already
@@ -51,18 +51,17 @@ async def stage(
     report(f"no mesh daemon on this machine: fetching release {pin}")
     try:
         try:
-            result = await trio.to_thread.run_sync(bundler.ensure, request, abandon_on_cancel=True)
+            result = await trio.to_thread.run_sync(ensure, request, abandon_on_cancel=True)
         finally:
             stopped.set()
-    except bundler.Refused as refusal:
+    except Refused as refusal:
         raise StagingUnavailableError(str(refusal)) from None
-    except bundler.Cancelled:
+    except Cancelled:
         raise StagingUnavailableError("the download was stopped") from None
     if result.outcome not in ("staged", "current"):
         raise StagingUnavailableError(f"the bundler staged nothing ({result.outcome})")
     report(f"staged daemon {result.version or pin} at {result.slot}")
-    slot: Path = result.slot
-    return slot
+    return result.slot
 
 
 class _Teller:
@@ -72,11 +71,11 @@ class _Teller:
         self._report = report
         self._tenth = -1
 
-    def notice(self, notice: Any) -> None:
+    def notice(self, notice: Notice) -> None:
         if notice.level != "note":
-            self._say(str(notice.text))
+            self._say(notice.text)
 
-    def progress(self, progress: Any) -> None:
+    def progress(self, progress: Progress) -> None:
         tenth = int((progress.fraction or 0) * 10)
         if progress.finished or tenth > self._tenth:
             self._tenth = tenth

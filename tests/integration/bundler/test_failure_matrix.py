@@ -21,7 +21,7 @@ from integration.bundler import release_server as trouble
 from integration.bundler.bench import ASSET, QUICK, TAG, TRIPLE, Machine, publish
 from integration.bundler.fakes import Program, daemon, install
 from integration.bundler.release_server import tar_gz
-from mesh_bundler import Refused, client, examine, filelock, files
+from mesh_bundler import Refused, client, examine, filelock
 from mesh_bundler.lockfile import Lock, LockEntry
 
 if TYPE_CHECKING:
@@ -588,18 +588,20 @@ def test_f33_a_disk_that_fills_up_at_any_step_leaves_the_old_daemon(
     def full(*_arguments: object, **_named: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
 
-    real = files.replace
+    real = Path.replace
     match step:
         case "write" | "finish":
             monkeypatch.setattr(slot.Incoming, step, full)
         case "record":
-            monkeypatch.setattr(files, "write_beside", full)
+            monkeypatch.setattr(slot, "write_beside", full)
         case "rename":
 
-            def replace_all_but_the_slot(source: Path, target: Path) -> None:
-                full() if target == machine.slot else real(source, target)
+            def replace_all_but_the_slot(source: Path, target: Path) -> Path:
+                if target == machine.slot:
+                    full()
+                return real(source, target)
 
-            monkeypatch.setattr(files, "replace", replace_all_but_the_slot)
+            monkeypatch.setattr(Path, "replace", replace_all_but_the_slot)
     refusal = machine.refusal()
     assert (refusal.code, refusal.exit_code) == ("no_space", 10)
     assert_untouched(machine, before)
@@ -632,42 +634,6 @@ def test_a_slot_that_is_a_link_or_a_folder_is_not_followed(machine: Machine, tmp
     machine.slot.unlink()
     machine.slot.mkdir()
     assert machine.refusal().code == "slot_not_a_file"
-
-
-class _Busy(OSError):
-    winerror = 32
-
-
-def test_f35_a_busy_slot_is_waited_for(tmp_path: Path) -> None:
-    old, new, waits = tmp_path / "slot", tmp_path / "new", list[float]()
-    old.write_text("old")
-    new.write_text("new")
-
-    class Source(type(new)):  # type: ignore[misc]
-        def replace(self, target: Path) -> None:
-            if len(waits) < 3:
-                raise _Busy
-            new.replace(target)
-
-    files.replace(Source(new), old, sleep=waits.append)
-    assert old.read_text() == "new"
-    assert waits == [0.2, 0.4, 0.8]
-
-
-def test_f35_a_slot_that_stays_busy_is_replaced_sideways(tmp_path: Path) -> None:
-    old, new, waits = tmp_path / "slot", tmp_path / "new", list[float]()
-    old.write_text("old")
-    new.write_text("new")
-
-    class Source(type(new)):  # type: ignore[misc]
-        def replace(self, target: Path) -> None:
-            raise _Busy
-
-    files.replace(Source(new), old, sleep=waits.append)
-    assert old.read_text() == "new"
-    assert (tmp_path / "slot.old").read_text() == "old"
-    assert 20 < sum(waits) < 30
-    assert files.file_refusal(_Busy(), old).code == "slot_busy"
 
 
 def test_f38_a_crash_between_slot_and_record_is_repaired(machine: Machine, server: ReleaseServer) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from mesh_bundler import EnsureRequest, Refused, ensure
 from mesh_bundler import extract as _extract
 from mesh_bundler import obtain as _obtain
-from mesh_bundler import probe as _probe
+from mesh_common import probe as _probe
 
 _PRELOADED = (_extract, _obtain, _probe)
 _WATCHED = ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.chmod", "os.utime", "os.truncate")

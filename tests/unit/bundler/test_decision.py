@@ -24,11 +24,10 @@ from mesh_bundler.decision import (
     decide,
 )
 from mesh_bundler.errors import Exit, Refused
-from mesh_bundler.pin import NoPin, Pin, parse_pin
 from mesh_bundler.policy import LEVELS, Policy
 from mesh_bundler.record import Record, SlotFacts
-from mesh_bundler.semver import SemVer
-from mesh_bundler.version_text import Reported, Unreadable, compare
+from mesh_common.pins import NoPin, Pin, compare, parse_pin
+from mesh_common.versions import Reported, SemVer, Unreadable
 from unit.bundler.vectors import cases, names
 
 TRIPLE = "x86_64-unknown-linux-gnu"

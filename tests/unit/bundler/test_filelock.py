@@ -1,9 +1,7 @@
-"""Locks: mutual exclusion, time limits, and file systems that have none (spec 09 §6.2)."""
+"""Locks: mutual exclusion, time limits (spec 09 §6.2)."""
 
 from __future__ import annotations
 
-import errno
-import os
 import subprocess
 import sys
 import threading
@@ -67,7 +65,7 @@ def test_waiting_is_mentioned_after_two_seconds_and_then_every_ten(
         sleep=lambda seconds: now.__setitem__(0, now[0] + max(seconds, 0.01)),
         time=lambda: 0.0,
     )
-    monkeypatch.setattr(filelock, "time", clock)
+    monkeypatch.setattr("mesh_common.locks.time", clock)
     with (
         filelock.hold(tmp_path / "l"),
         pytest.raises(Refused),
@@ -75,26 +73,3 @@ def test_waiting_is_mentioned_after_two_seconds_and_then_every_ten(
     ):
         pass
     assert said == [2, 12, 22]
-
-
-def test_a_file_system_without_locks_is_served_by_a_heartbeat_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import fcntl
-
-    def unsupported(_handle: int, _how: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", unsupported)
-    path = tmp_path / "l"
-    with filelock.hold(path):
-        with pytest.raises(Refused) as caught, filelock.hold(path, timeout=0.1):
-            pass
-        assert caught.value.code == "lock_timeout"
-    with filelock.hold(path, timeout=0.1):
-        pass
-    abandoned = tmp_path / "l.excl"
-    abandoned.touch()
-    os.utime(abandoned, (1, 1))
-    with filelock.hold(path, timeout=1):
-        assert abandoned.exists()

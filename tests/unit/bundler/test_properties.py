@@ -20,9 +20,9 @@ from mesh_bundler.checksum import parse_checksum_file
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.feed import Feed
 from mesh_bundler.lockfile import Lock, LockEntry, is_sha256, parse_lock
-from mesh_bundler.pin import Pin, parse_pin
 from mesh_bundler.record import parse_record
 from mesh_bundler.target import PLATFORMS
+from mesh_common.pins import Pin, PinError, parse_pin
 
 _pin_texts = st.one_of(
     st.binary(max_size=80),
@@ -34,7 +34,7 @@ _pin_texts = st.one_of(
 def test_no_pin_leads_outside_its_release(text: bytes) -> None:
     try:
         pin = parse_pin(text)
-    except Refused:
+    except PinError:
         return
     if not isinstance(pin, Pin) or pin.tag is None:
         return

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownllm import effects, health, ids, phases, streams, versions, wire
+from mesh_common.versions import Reported, SemVer
+from myownllm import effects, health, ids, phases, streams, wire
 from myownllm.errors import HomeError, MeshError, PeerSelectorError
 from myownllm.home import SOCKET_PATH_MAX_BYTES, AppHome, check_socket_path
 from myownllm.peers import peer_entry, ui_status
@@ -202,29 +203,6 @@ def test_without_peers_the_refusal_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "reason"),
-    [
-        (b"", "empty_output"),
-        (b"\nmyownmesh 0.3.8\n", "blank_first_line"),
-        (b"warning: x\nmyownmesh 0.3.8\n", "wrong_program"),
-        (b"myownmesh\n", "unparsable"),
-        (b"myownmesh 0.3\n", "unparsable"),
-        (b"myownmesh 0.3.8 extra\n", "unparsable"),
-        (b"\xff", "not_utf8"),
-        (b"myownmesh 0.3.8" + b" " * 5000, "output_too_large"),
-    ],
-)
-def test_unreadable_versions_name_their_reason(output: bytes, reason: str) -> None:
-    with pytest.raises(versions.VersionUnreadableError, match=reason):
-        versions.read_version_output(output)
-
-
-def test_readable_versions() -> None:
-    assert versions.read_version_output(b"myownmesh 0.3.8\r\nmore\n") == "0.3.8"
-    assert versions.read_version_output(b"myownmesh v0.3.8 (abc 2026)\n") == "0.3.8"
-
-
-@pytest.mark.parametrize(
     ("source", "version", "fits"),
     [
         ("override", "0.0.1", True),
@@ -238,7 +216,9 @@ def test_readable_versions() -> None:
 )
 def test_only_versions_that_fit_the_pin_are_started(source: Any, version: str, fits: bool, tmp_path: Path) -> None:
     candidate = binaries.Candidate(tmp_path / "myownmesh", source, "test")
-    problem = binaries.version_problem(candidate, version, "v0.3.8")
+    parsed = SemVer.parse(version)
+    assert parsed is not None
+    problem = binaries.version_problem(candidate, Reported(parsed), "v0.3.8")
     assert (problem is None) is fits
     if problem is not None:
         for part in (version, "v0.3.8", "MYOWNLLM_MESH_BIN", str(candidate.path)):

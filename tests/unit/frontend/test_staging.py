@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mesh_bundler.errors import Exit, Refused
 from myownllm.supervisor.staging import StagingUnavailableError, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
-class Refused(Exception):
-    pass
-
-
-@pytest.fixture
-def bundler(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], Any]], None]:
-    def install(ensure: Callable[[Any], Any]) -> None:
-        module = ModuleType("fake_bundler")
-        module.__dict__.update(EnsureRequest=SimpleNamespace, Refused=Refused, Cancelled=KeyError, ensure=ensure)
-        monkeypatch.setitem(sys.modules, "fake_bundler", module)
-
-    return install
-
-
-async def test_progress_reaches_the_person_and_the_slot_the_supervisor(bundler: Any, tmp_path: Path) -> None:
+async def test_progress_reaches_the_person_and_the_slot_the_supervisor(tmp_path: Path) -> None:
     def ensure(request: Any) -> Any:
         assert request.pin == "v0.3.8"
         assert request.dest == tmp_path
@@ -38,31 +23,29 @@ async def test_progress_reaches_the_person_and_the_slot_the_supervisor(bundler: 
         request.on_notice(SimpleNamespace(level="warning", text="only the checksum was verified"))
         return SimpleNamespace(outcome="staged", version="0.3.8", slot=tmp_path / "myownmesh")
 
-    bundler(ensure)
     said: list[str] = []
-    assert await stage(tmp_path, "v0.3.8", said.append, bundler_name="fake_bundler") == tmp_path / "myownmesh"
+    assert await stage(tmp_path, "v0.3.8", said.append, ensure=ensure) == tmp_path / "myownmesh"
     assert said[0] == "no mesh daemon on this machine: fetching release v0.3.8"
     assert said.count("a.tar.gz: x") == 3
     assert "only the checksum was verified" in said
 
 
-async def test_a_refusal_keeps_its_sentence(bundler: Any, tmp_path: Path) -> None:
+async def test_a_refusal_keeps_its_sentence(tmp_path: Path) -> None:
     def ensure(_: Any) -> Any:
-        raise Refused("The release cannot be reached. Copy the asset into the cache folder.")
+        raise Refused("network", Exit.NETWORK, "The release cannot be reached.", hint="Copy the asset into the cache.")
 
-    bundler(ensure)
-    with pytest.raises(StagingUnavailableError, match="Copy the asset"):
-        await stage(tmp_path, "v0.3.8", lambda _: None, bundler_name="fake_bundler")
+    with pytest.raises(StagingUnavailableError, match=r"cannot be reached\. Copy the asset"):
+        await stage(tmp_path, "v0.3.8", lambda _: None, ensure=ensure)
 
 
-async def test_a_stub_is_no_daemon(bundler: Any, tmp_path: Path) -> None:
-    bundler(lambda _: SimpleNamespace(outcome="stub", version=None, slot=tmp_path))
+async def test_a_stub_is_no_daemon(tmp_path: Path) -> None:
+    def ensure(_: Any) -> Any:
+        return SimpleNamespace(outcome="stub", version=None, slot=tmp_path)
+
     with pytest.raises(StagingUnavailableError, match="staged nothing"):
-        await stage(tmp_path, "v0.3.8", lambda _: None, bundler_name="fake_bundler")
+        await stage(tmp_path, "v0.3.8", lambda _: None, ensure=ensure)
 
 
-async def test_without_pin_or_bundler_the_reason_is_said(tmp_path: Path) -> None:
+async def test_without_a_pin_the_reason_is_said(tmp_path: Path) -> None:
     with pytest.raises(StagingUnavailableError, match=r"\.myownmesh-rev"):
         await stage(tmp_path, None, lambda _: None)
-    with pytest.raises(StagingUnavailableError, match="not part of this installation"):
-        await stage(tmp_path, "v0.3.8", lambda _: None, bundler_name="no_such_bundler")

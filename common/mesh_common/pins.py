@@ -1,4 +1,4 @@
-"""The pin: which daemon release this app is built against (spec 09 §2).
+"""The pin: which daemon release an app is built against, and whether a program is that daemon (spec 09 §2, §3.4).
 
 A pin is a release tag, a bare version or a full commit id; everything else is an error with its own code, because a
 pin that floats or that nobody can read is how two devices end up with two daemons.
@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mesh_bundler.errors import Exit, Refused
-from mesh_bundler.semver import SemVer
+from mesh_common.versions import SemVer, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal
+    from pathlib import Path
+    from typing import Literal, TypeAlias
+
+    from mesh_common.versions import Reading
+
+    SiblingPolicy: TypeAlias = Literal["exact", "at_least"]
 
 PIN_MAX_BYTES = 4096  # a pin is one line; anything longer is another file under this name
 
@@ -28,6 +32,7 @@ _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#.*")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 _WHY = {
+    "pin_unreadable": "its file cannot be read",
     "pin_too_large": f"it is larger than {PIN_MAX_BYTES} bytes",
     "pin_not_utf8": "it is not UTF-8 text",
     "pin_bad_character": "it holds a control character",
@@ -84,27 +89,47 @@ class NoPin:
         return {"raw": None, "kind": "absent", "tag": None, "commit": None}
 
 
+class PinError(ValueError):
+    """A pin that cannot be used. `code` is one of the `pin_*` codes of spec 09 §2, `why` the reason in words."""
+
+    def __init__(self, code: str, value: str = "", *, why: str = "") -> None:
+        self.code, self.value, self.why = code, value, why or _WHY[code]
+        shown = f" {value[:80]!r}" if value else ""
+        super().__init__(f"The pin{shown} cannot be used: {self.why}.")
+
+
+def read_pin(path: Path) -> Pin | NoPin:
+    """The pin in a file. Raises `PinError`, also for a file that is there and cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return parse_pin(file.read(PIN_MAX_BYTES + 1))
+    except (FileNotFoundError, NotADirectoryError):
+        return NoPin("missing_file")
+    except OSError as error:
+        raise PinError("pin_unreadable", why=f"{path} cannot be read ({error.strerror})") from error
+
+
 def parse_pin(data: bytes | None) -> Pin | NoPin:
     """Read the content of a pin file (None = there is no file).
 
-    Raises `Refused` with one of the `pin_*` codes; the order of the checks is that of spec 09 §2.
+    Raises `PinError`; the order of the checks is that of spec 09 §2.
     """
     if data is None:
         return NoPin("missing_file")
     if len(data) > PIN_MAX_BYTES:
-        raise _refusal("pin_too_large", "")
+        raise PinError("pin_too_large")
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise _refusal("pin_not_utf8", "") from None
+        raise PinError("pin_not_utf8") from None
     if _CONTROL.search(text):
-        raise _refusal("pin_bad_character", text)
+        raise PinError("pin_bad_character", text)
     lines = [_COMMENT.sub("", line).strip(" \t") for line in _LINE_END.split(text)]
     values = [line for line in lines if line]
     if not values:
         return NoPin("empty_file")
     if len(values) > 1:
-        raise _refusal("pin_multiple_lines", " / ".join(values))
+        raise PinError("pin_multiple_lines", " / ".join(values))
     return _classify(values[0])
 
 
@@ -126,15 +151,44 @@ def _classify(raw: str) -> Pin:
         code = "pin_bad_version"
     else:
         code = "pin_unrecognised"
-    raise _refusal(code, raw)
+    raise PinError(code, raw)
 
 
-def _refusal(code: str, value: str) -> Refused:
-    shown = f" {value[:80]!r}" if value else ""
-    return Refused(
-        code,
-        Exit.PIN,
-        f"The pin{shown} cannot be used: {_WHY[code]}.",
-        hint="Write one release tag such as v0.3.8 into the pin file.",
-        value=value[:200],
-    )
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`match`, `mismatch`, `unreadable` or `no_pin`, why, and the version that was read."""
+
+    verdict: Literal["match", "mismatch", "unreadable", "no_pin"]
+    reason: str | None
+    version: str | None
+
+    @property
+    def matches(self) -> bool:
+        return self.verdict == "match"
+
+
+def compare(pin: Pin | NoPin, reading: Reading, policy: SiblingPolicy = "exact") -> Verdict:
+    """Is this the pinned daemon?
+
+    `exact` is the rule for downloads and the default for siblings; `at_least` is opt-in for siblings.
+    """
+    if isinstance(reading, Unreadable):
+        return Verdict("unreadable", reading.reason, None)
+    have, text = reading.version, str(reading.version)
+    if isinstance(pin, NoPin):
+        return Verdict("no_pin", None, text)
+    if pin.version is None:
+        proven = any(pin.commit is not None and pin.commit.startswith(word) for word in reading.commits)
+        return Verdict("match", "build_commit", text) if proven else Verdict("mismatch", "commit_unverifiable", text)
+    want = pin.version
+    if have.precedence < want.precedence:
+        return Verdict("mismatch", "older", text)
+    if policy == "at_least":
+        return Verdict("match", None, text)
+    if have.precedence > want.precedence:
+        return Verdict("mismatch", "newer", text)
+    if want.build and have.build != want.build:
+        return Verdict("mismatch", "build_metadata", text)
+    if "dirty" in have.build:
+        return Verdict("mismatch", "dirty_build", text)
+    return Verdict("match", None, text)

@@ -1,6 +1,6 @@
-"""Reading what a daemon printed for `--version`, and comparing it with the pin (spec 09 §3.3, §3.4).
+"""Versions: what they are, and what a daemon prints for `--version` (spec 08 §3.9, 09 §3). Pure.
 
-Pure: the process that runs the binary is in `probe`.
+What parses as a `SemVer` holds no slash, no blank and no dot-dot.
 """
 
 from __future__ import annotations
@@ -8,23 +8,67 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mesh_bundler.pin import NoPin
-from mesh_bundler.semver import SemVer
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal, TypeAlias
+    from typing import TypeAlias
 
-    from mesh_bundler.pin import Pin
-
-    SiblingPolicy: TypeAlias = Literal["exact", "at_least"]
     Reading: TypeAlias = "Reported | Unreadable"
 
+PROGRAM = "myownmesh"
+"""What a daemon calls itself, and its file's name."""
 STDOUT_MAX_BYTES = 4096  # a version is one short line; more is another program
 
 
 _BUILD_INFO = re.compile(r"\([^()]*\)")
 _HEX_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])")
+
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_PRE_WORD = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_SEMVER = re.compile(
+    rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_PRE_WORD}(?:\.{_PRE_WORD})*))?(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
+)
+_MAX_LENGTH = 256  # characters; longer ones are not versions but attacks on whoever prints or compares them
+
+
+@dataclass(frozen=True, slots=True)
+class SemVer:
+    """A version; `pre` and `build` are the dot-separated identifiers."""
+
+    major: int
+    minor: int
+    patch: int
+    pre: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> SemVer | None:
+        """None unless the whole text is a strict SemVer (no leading `v`, no leading zeros)."""
+        found = _SEMVER.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+        if found is None:
+            return None
+        major, minor, patch, pre, build = found.groups()
+        return cls(
+            int(major),
+            int(minor),
+            int(patch),
+            tuple(pre.split(".")) if pre else (),
+            tuple(build.split(".")) if build else (),
+        )
+
+    @property
+    def core(self) -> tuple[int, int, int]:
+        return (self.major, self.minor, self.patch)
+
+    @property
+    def precedence(self) -> tuple[object, ...]:
+        """Sorts as SemVer §11 says: numbers numerically and below words, a pre-release below its release."""
+        words = tuple((0, int(word), "") if word.isdigit() else (1, 0, word) for word in self.pre)
+        return (*self.core, not self.pre, words)
+
+    def __str__(self) -> str:
+        text = f"{self.major}.{self.minor}.{self.patch}"
+        text += "-" + ".".join(self.pre) if self.pre else ""
+        return text + ("+" + ".".join(self.build) if self.build else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +85,6 @@ class Unreadable:
 
     reason: str
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`match`, `mismatch`, `unreadable` or `no_pin`, why, and the version that was read."""
-
-    verdict: Literal["match", "mismatch", "unreadable", "no_pin"]
-    reason: str | None
-    version: str | None
-
-    @property
-    def matches(self) -> bool:
-        return self.verdict == "match"
 
 
 def read_version(stdout: bytes, exit_code: int | None, *, program: str, detail: str = "") -> Reading:
@@ -83,33 +114,6 @@ def read_version(stdout: bytes, exit_code: int | None, *, program: str, detail: 
     return Reported(version, tuple(_HEX_WORD.findall(info.lower())))
 
 
-def compare(pin: Pin | NoPin, reading: Reading, policy: SiblingPolicy = "exact") -> Verdict:
-    """Is this the pinned daemon?
-
-    `exact` is the rule for downloads and the default for siblings; `at_least` is opt-in for siblings.
-    """
-    if isinstance(reading, Unreadable):
-        return Verdict("unreadable", reading.reason, None)
-    have, text = reading.version, str(reading.version)
-    if isinstance(pin, NoPin):
-        return Verdict("no_pin", None, text)
-    if pin.version is None:
-        proven = any(pin.commit is not None and pin.commit.startswith(word) for word in reading.commits)
-        return Verdict("match", "build_commit", text) if proven else Verdict("mismatch", "commit_unverifiable", text)
-    want = pin.version
-    if have.precedence < want.precedence:
-        return Verdict("mismatch", "older", text)
-    if policy == "at_least":
-        return Verdict("match", None, text)
-    if have.precedence > want.precedence:
-        return Verdict("mismatch", "newer", text)
-    if want.build and have.build != want.build:
-        return Verdict("mismatch", "build_metadata", text)
-    if "dirty" in have.build:
-        return Verdict("mismatch", "dirty_build", text)
-    return Verdict("match", None, text)
-
-
 def spawn_failure(platform: str, *, errno: int | None = None, winerror: int | None = None) -> tuple[str, int]:
     """Why the system would not start a binary that exists: (reason, how often to try again)."""
     if winerror is not None:
@@ -123,3 +127,17 @@ def spawn_failure(platform: str, *, errno: int | None = None, winerror: int | No
     # ENOENT for a file that exists: its loader is missing, so it was built for another libc
     reasons = {8: "wrong_arch", 13: "not_executable", 2: "missing_interpreter"}
     return reasons.get(errno or 0, "not_executable"), 0
+
+
+def version_meets(have: str, want: str) -> bool:
+    """Is `have` at least `want`? True as soon as either side cannot be read (spec 08 FE-3.19)."""
+    mine, pinned = _triple(have), _triple(want)
+    return True if mine is None or pinned is None else mine >= pinned
+
+
+def _triple(text: str) -> tuple[int, int, int] | None:
+    core = re.split(r"[-+]", text.strip().removeprefix("v"), maxsplit=1)[0]
+    parts = core.split(".")[:3]
+    if len(parts) < 3 or not all(p.isascii() and p.isdigit() for p in parts):
+        return None
+    return int(parts[0]), int(parts[1]), int(parts[2])
