@@ -1,15 +1,17 @@
-# Sourced after env.sh by scripts that build a release: brings the C tools that this needs, where that is possible.
-# Debian and Ubuntu only; elsewhere scripts/release names what is missing and the tests of the builder say why they skip.
+# Sourced after env.sh by scripts that build a release or run the whole suite: brings the C tools that a release needs, and
+# `ip` for tests with machines of their own, where that is possible.
+# Debian and Ubuntu only; elsewhere scripts/release names what is missing and the tests that need a tool say why they skip.
 release_tools() {
   local missing=() sudo=""
   command -v gcc >/dev/null || missing+=(gcc libc6-dev)
   command -v readelf >/dev/null || missing+=(binutils)
+  command -v ip >/dev/null || missing+=(iproute2)
   compgen -G '/usr/lib/*/libz.a' >/dev/null || [ -e /usr/lib/libz.a ] || missing+=(zlib1g-dev)
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || return 0
   [ "$(id -u)" = 0 ] || sudo="sudo -n"
   echo "Installing system packages: ${missing[*]}" >&2
   { $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2 ||
-    echo "warning: could not install ${missing[*]}; releases cannot be built here." >&2
+    echo "warning: could not install ${missing[*]}; releases cannot be built here, or some tests will skip." >&2
 }
 release_tools

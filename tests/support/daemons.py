@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 START_S = 15.0
 PATIENCE_S = 20.0
@@ -69,8 +69,10 @@ class Control:
 class Daemon:
     """A running `myownmesh serve` in its own home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, run_in: Sequence[str] = ()) -> None:
+        """`run_in` precedes the command, for a daemon in another namespace."""
         self.home = home
+        self._run_in = run_in
         self.process: trio.Process | None = None
         self.device_id = ""
         self._controls: list[Control] = []
@@ -90,7 +92,7 @@ class Daemon:
         try:
             with (self.home / "log.txt").open("ab") as log:
                 self.process = await trio.lowlevel.open_process(
-                    [str(MYOWNMESH), "serve"],
+                    [*self._run_in, str(MYOWNMESH), "serve"],
                     env={
                         **os.environ,
                         "MYOWNMESH_HOME": str(self.home),
@@ -159,9 +161,11 @@ class Daemon:
 
 
 @asynccontextmanager
-async def daemon(home: Path, *, environ: Mapping[str, str] | None = None) -> AsyncIterator[Daemon]:
+async def daemon(
+    home: Path, *, environ: Mapping[str, str] | None = None, run_in: Sequence[str] = ()
+) -> AsyncIterator[Daemon]:
     """A daemon for the length of the block; it is killed at the end if the test did not stop it."""
-    running = Daemon(home)
+    running = Daemon(home, run_in=run_in)
     try:
         await running.start(**(environ or {}))
         yield running
@@ -173,9 +177,9 @@ async def daemon(home: Path, *, environ: Mapping[str, str] | None = None) -> Asy
                 await running.process.wait()
 
 
-async def host_relay(host: Daemon) -> str:
+async def host_relay(host: Daemon, *, bind: str = "127.0.0.1") -> str:
     """Let a daemon host the relay; returns its URL."""
-    services = {"signaling": {"enabled": True, "bind": "127.0.0.1", "port": 0}}
+    services = {"signaling": {"enabled": True, "bind": bind, "port": 0}}
     status = (await host.ask("services_set", services=services))["status"]["signaling"]
     assert status["running"], status
     return f"ws://{status['listen']}"

@@ -26,6 +26,7 @@ from myownmesh.protocol.signals import (
     SendOffer,
 )
 from myownmesh.signaling.room import DEFAULT_APP_ID
+from myownmesh.signaling.sources import RelaySources
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
 from myownmesh.transport import open_threaded_factory
 
@@ -209,7 +210,7 @@ async def probe(network: str, relay: str, who: Identity) -> AsyncIterator[Probe]
     record = NetworkConfig(
         id=network, network_id=network, signaling=SignalingConfig(servers=(relay,), public_fallback=False)
     )
-    (signaling,) = rooms(who.device_id, DEFAULT_APP_ID, random.SystemRandom())(record, network)
+    (signaling,) = rooms(who.device_id, DEFAULT_APP_ID, random.SystemRandom(), RelaySources())(record, network)
     async with open_threaded_factory() as factory, trio.open_nursery() as nursery:
         made = Probe(who, signaling, factory)
         nursery.start_soon(signaling.run, made.deliver)

@@ -28,6 +28,7 @@ from myownmesh.services.host import Services
 from myownmesh.services.roles import hosted_roles
 from myownmesh.signaling.preload import preload as preload_signaling
 from myownmesh.signaling.room import app_id_of
+from myownmesh.signaling.sources import RelaySources
 from myownmesh.transport.guest import host_loop
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Node:
         self._config = config
         self._supervision = supervision
         self._instance = instance
-        self._webrtc = WebRtc()
+        sources = RelaySources()
+        self._webrtc = WebRtc(sources.addresses)
         self._services = Services(
             version=VERSION, roles=hosted_roles(now=clock.now, rng=rng, compat=lambda: config.compat)
         )
@@ -69,7 +71,7 @@ class Node:
             identity=identity,
             config=config,
             sessions=self._webrtc.get,
-            signaling=rooms(identity.device_id, app_id_of(os.environ), rng),
+            signaling=rooms(identity.device_id, app_id_of(os.environ), rng, sources),
             services=self._services,
             rng=rng,
         )

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from myownmesh.transport.loading import GuestFactory
 
 
 class WebRtc:
     """The session factory of the daemon. Nothing is loaded before `allow`, nor before somebody asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, relay_sources: Callable[[], Collection[str]]) -> None:
+        """`relay_sources` tells from which addresses of this machine the relays are reached (`load_webrtc`)."""
+        self._relay_sources = relay_sources
         self._allowed = trio.Event()
         self._loading = trio.Lock()
         self._factory: GuestFactory | None = None
@@ -29,7 +33,7 @@ class WebRtc:
             if self._factory is None:
                 from myownmesh.transport.loading import load_webrtc
 
-                self._factory = await load_webrtc()
+                self._factory = await load_webrtc(self._relay_sources)
             return self._factory
 
     async def aclose(self) -> None:

@@ -141,7 +141,7 @@ class Engine:
             case LocalCandidate(candidate):
                 negotiation.local_candidate(core, entry, candidate)
             case GatheringDone():
-                negotiation.gathering_done(core, entry, now)
+                negotiation.gathering_done(core, entry, event, now)
             case NegotiationFailed():
                 negotiation.failed(core, entry, event, now)
             case RemoteApplied():

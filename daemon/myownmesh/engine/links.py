@@ -46,7 +46,10 @@ class LocalCandidate(msgspec.Struct, frozen=True):
 
 
 class GatheringDone(msgspec.Struct, frozen=True):
-    pass
+    """No local candidate follows."""
+
+    left_out: tuple[str, ...] = ()
+    """Addresses of this machine that were not offered, each with its reason, for people."""
 
 
 class NegotiationFailed(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from myownmesh.protocol.views import PeerStatus
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.links import LocalDescription, NegotiationFailed, RemoteApplied
+    from myownmesh.engine.links import GatheringDone, LocalDescription, NegotiationFailed, RemoteApplied
     from myownmesh.engine.peer import Peer
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import Candidate
@@ -163,15 +163,17 @@ def local_candidate(core: Core, peer: Peer, candidate: Candidate) -> None:
     core.publish(SendCandidate(peer.device_id, candidate))
 
 
-def gathering_done(core: Core, peer: Peer, now: Instant) -> None:
+def gathering_done(core: Core, peer: Peer, event: GatheringDone, now: Instant) -> None:
     """Only logged: no end of candidates exists on the wire."""
     counts = {kind.value: count for kind, count in peer.local_candidates.items()}
-    detail = {
+    detail: dict[str, object] = {
         "peer": peer.device_id,
         "host": counts.get("host", 0),
         "srflx": counts.get("server_reflexive", 0),
         "relay": counts.get("relay", 0),
     }
+    if event.left_out:
+        detail["left_out"] = event.left_out
     core.diag(now, "debug", "ice", "gathering done", detail)
 
 

@@ -23,6 +23,7 @@ from myownmesh.mesh.outcome import outcome
 from myownmesh.mesh.rooms import rooms
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.signaling.room import app_id_of
+from myownmesh.signaling.sources import RelaySources
 from myownmesh.store import Home, open_store
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
 from myownmesh.transport import open_threaded_factory
@@ -206,7 +207,8 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
             await trio.to_thread.run_sync(store.save_label, label)
             identity = await trio.to_thread.run_sync(store.load_identity)
         rng = random.SystemRandom()
-        async with open_threaded_factory() as factory, trio.open_nursery() as nursery:
+        sources = RelaySources()
+        async with open_threaded_factory(sources.addresses) as factory, trio.open_nursery() as nursery:
 
             async def sessions() -> SessionFactory:
                 return factory
@@ -216,7 +218,7 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
                 identity=identity,
                 config=(await trio.to_thread.run_sync(store.open_config)).config,
                 sessions=sessions,
-                signaling=rooms(identity.device_id, app_id_of(os.environ), rng),
+                signaling=rooms(identity.device_id, app_id_of(os.environ), rng, sources),
                 services=_NoServices(),
                 rng=rng,
             )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from myownmesh.mesh.ports import SignalingFactory
     from myownmesh.protocol.ids import Rng
     from myownmesh.signaling.driver import Signaling
+    from myownmesh.signaling.sources import RelaySources
     from myownmesh.store.network_config import NetworkConfig
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,11 @@ class Way(Protocol):
     def __call__(self, record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None: ...
 
 
-def nostr(device_id: str, app_id: str, rng: Rng) -> Way:
-    """Rooms met over Nostr relays. Devices with different application ids never meet."""
+def nostr(device_id: str, app_id: str, rng: Rng, sources: RelaySources) -> Way:
+    """Rooms met over Nostr relays; `sources` learns how this machine reaches them.
+
+    Devices with different application ids never meet.
+    """
 
     def signaling(record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
         if remote_driver(record.signaling.strategy) != "nostr":
@@ -44,6 +48,7 @@ def nostr(device_id: str, app_id: str, rng: Rng) -> Way:
             now=clock.now,
             rng=rng,
             gate=gate,
+            sources=sources,
         )
 
     return signaling
@@ -63,6 +68,6 @@ def met_by(*ways: Way) -> SignalingFactory:
     return signalings
 
 
-def rooms(device_id: str, app_id: str, rng: Rng) -> SignalingFactory:
+def rooms(device_id: str, app_id: str, rng: Rng, sources: RelaySources) -> SignalingFactory:
     """All ways that this release knows."""
-    return met_by(nostr(device_id, app_id, rng))
+    return met_by(nostr(device_id, app_id, rng, sources))

@@ -19,6 +19,7 @@ from myownmesh.signaling.relays import (
     select_fallback,
     select_primary,
 )
+from myownmesh.signaling.sources import RelaySources
 
 if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
@@ -46,8 +47,12 @@ class NostrSignaling:
         now: Callable[[], Instant],
         rng: Rng,
         gate: ContentGate | None = None,
+        sources: RelaySources | None = None,
     ) -> None:
-        """`network_id` is normalised and `device_id` bare; `gate` is shared with the network's other drivers."""
+        """`network_id` is normalised and `device_id` bare; `gate` is shared with the network's other drivers.
+
+        `sources` is told from which address of this machine each relay link goes.
+        """
         self._now = now
         self._device_id = device_id
         # A URL that is listed twice would only be dialled twice.
@@ -68,6 +73,7 @@ class NostrSignaling:
         )
         self.on_up: Callable[[], None] = _nobody
         """Called whenever a relay begins to serve us (spec 03 §8.2); whoever runs this may set it."""
+        self._sources = sources or RelaySources()
         self._redial = trio.Event()
         self._tick_changed = trio.Event()
 
@@ -156,7 +162,7 @@ class NostrSignaling:
         failing = False
         while True:
             redial = self._redial
-            link = RelayLink(self._room, url, address, self._now, deliver, lambda: self.on_up())
+            link = RelayLink(self._room, url, address, self._now, deliver, lambda: self.on_up(), self._sources)
             reason = await link.run(redial)
             if redial.is_set():
                 backoff.reset()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.signaling.conversation import Conversation
     from myownmesh.signaling.nostrroom import NostrRoom
+    from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.websocket import RelayAddress, Socket
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class RelayLink:
         now: Callable[[], Instant],
         deliver: Callable[[InboundSignal], None],
         on_up: Callable[[], None],
+        sources: RelaySources,
     ) -> None:
         self._room = room
         self._url = url
@@ -43,6 +45,7 @@ class RelayLink:
         self._now = now
         self._deliver = deliver
         self._on_up = on_up
+        self._sources = sources
         self._is_up = False
         self.was_stable = False
         """After `run`: the relay served us for long enough to forgive its end."""
@@ -54,7 +57,8 @@ class RelayLink:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_when, redial, nursery.cancel_scope)
                 socket = await dial(nursery, self._address)
-                reasons.append(await self._converse(socket, redial))
+                with self._sources.standing(socket.local_address):
+                    reasons.append(await self._converse(socket, redial))
                 nursery.cancel_scope.cancel()
         except* LINK_ERRORS as group:
             reasons.extend(map(describe, _leaves(group)))

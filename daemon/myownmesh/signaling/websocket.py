@@ -168,7 +168,9 @@ class GuardedStream(trio.abc.Stream):
 class Socket:
     """One open WebSocket. Its nursery must be cancelled when it ends."""
 
-    def __init__(self, connection: WebSocketConnection, stream: GuardedStream) -> None:
+    def __init__(self, connection: WebSocketConnection, stream: GuardedStream, local_address: str = "") -> None:
+        self.local_address = local_address
+        """The address of this machine that a dialled one goes from; a hosted relay does not ask."""
         self._connection = connection
         self._stream = stream
         stream.upgraded(connection)
@@ -208,7 +210,7 @@ async def dial(nursery: trio.Nursery, address: RelayAddress) -> Socket:
     """
     with trio.fail_after(DIAL_LIMIT_S):
         try:
-            stream: trio.abc.Stream = await trio.open_tcp_stream(address.host, address.port)
+            stream = await trio.open_tcp_stream(address.host, address.port)
         except ValueError as error:
             raise LinkLost(f"cannot dial {address.host}: {error}") from error
         guard = GuardedStream(stream)
@@ -227,7 +229,7 @@ async def dial(nursery: trio.Nursery, address: RelayAddress) -> Socket:
             # Whatever ends the dial, cancellation too, must not leave the socket open.
             await trio.aclose_forcefully(guard)
             raise
-        return Socket(connection, guard)
+        return Socket(connection, guard, stream.socket.getsockname()[0])
 
 
 async def receive_upgrade(nursery: trio.Nursery, stream: trio.abc.Stream) -> tuple[WebSocketRequest, GuardedStream]:

@@ -1,12 +1,21 @@
-"""Which addresses of this machine are offered to peers (spec 04 §10.6).
+"""Which addresses of this machine are offered to peers, and in which order (spec 04 §10.6).
 
-The rules are those of v0.3.8, with one addition: on a machine that has no other address the loopback one is used, so
-that two devices on a machine without network still meet.
+The rules of what is left out are those of v0.3.8, with two additions. What they leave out comes back where nothing else
+is left, and where the routing table says that it is the way out: a rule by name must not make a device unreachable. And
+the bound on their number is one by worth: first the addresses of the default routes, then those over which the relays
+are reached, then cards before tunnels before bridges, and one address of each interface before a second of any.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 EXCLUDED_INTERFACE_PREFIXES = ("docker", "br-", "veth", "virbr", "vmnet", "cni", "flannel", "cali", "kube")
 """Bridges of containers and virtual machines: nobody outside can reach their addresses."""
@@ -16,35 +25,132 @@ MAX_HOST_ADDRESSES = 16
 _LINK_LOCAL = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"))
 
 
+class InterfaceKind(IntEnum):
+    """What is behind an interface; the lower, the more likely somebody else is."""
+
+    CARD = 0
+    """A network card, or a bridge, bond or VLAN over one."""
+    OTHER = 1
+    """A tunnel, or what this system does not tell."""
+    BRIDGE = 2
+    """A bridge without a card: containers and virtual machines of this machine."""
+
+
+class Reason(Enum):
+    """Why an address is not offered, in words for people."""
+
+    CONTAINERS = "its interface has the name of a bridge of containers or virtual machines"
+    LINK_LOCAL = "link-local, and there are others"
+    TOO_MANY = f"there are more than {MAX_HOST_ADDRESSES}, and others are worth more"
+
+
+@frozen
+class LocalAddress:
+    """An address of an interface of this machine."""
+
+    interface: str
+    address: str
+    prefix: int = field(default=0, eq=False)
+    """Bits of its network; 0 if unknown."""
+    scope_id: int = 0
+    """Interface number of an IPv6 link-local address, 0 with all others."""
+    kind: InterfaceKind = field(default=InterfaceKind.OTHER, eq=False)
+    is_running: bool = field(default=True, eq=False)
+    """Whether the interface has a carrier."""
+
+    def is_beside(self, address: str) -> bool:
+        """Whether the other address lies in the network of this one."""
+        if not self.prefix:
+            return False
+        network = ipaddress.ip_network((self.address, self.prefix), strict=False)
+        other = ipaddress.ip_address(address)
+        return other.version == network.version and other in network
+
+
+@frozen
+class LeftOut:
+    """An address that is not offered."""
+
+    address: LocalAddress
+    reason: Reason
+
+    def __str__(self) -> str:
+        return f"{self.address.address} of {self.address.interface}: {self.reason.value}"
+
+
+@frozen
+class HostAddresses:
+    """The outcome of `choose`."""
+
+    offered: tuple[LocalAddress, ...]
+    """Worth first, at most `MAX_HOST_ADDRESSES`."""
+    left_out: tuple[LeftOut, ...] = ()
+    loopback: tuple[LocalAddress, ...] = ()
+    """For two devices on a machine without network: where no other address can be used."""
+
+
 def interface_excluded(name: str) -> bool:
-    """Whether no candidate is gathered on the interface of this name."""
+    """Whether v0.3.8 gathers no candidate on the interface of this name."""
     return name.startswith(EXCLUDED_INTERFACE_PREFIXES)
 
 
 def address_gathered(address: str) -> bool:
-    """Whether a candidate is gathered for this address of an interface that is not excluded."""
+    """Whether v0.3.8 gathers a candidate for this address of an interface that is not excluded."""
+    return _means_something(address) and not _is_link_local(address)
+
+
+def choose(
+    found: Iterable[LocalAddress], *, default_routes: Collection[str] = (), relay_sources: Collection[str] = ()
+) -> HostAddresses:
+    """Choose among all addresses of this machine.
+
+    `default_routes` are the addresses that packets to the internet would come from, `relay_sources` those that the
+    connections to the relays come from.
+    """
+    distinct = list(dict.fromkeys(found))
+    loopback = tuple(local for local in distinct if ipaddress.ip_address(local.address).is_loopback)[:1]
+    usable = [local for local in distinct if _means_something(local.address)]
+    ways = {*default_routes, *relay_sources}
+    reasons = {local: reason for local in usable if (reason := _reason(local)) and local.address not in ways}
+    last_resort = len(reasons) == len(usable)
+    seen: dict[tuple[str, int], int] = {}
+
+    def worth(local: LocalAddress) -> tuple[int, ...]:
+        family = ipaddress.ip_address(local.address).version
+        before = seen[local.interface, family] = seen.get((local.interface, family), -1) + 1
+        excluded = interface_excluded(local.interface)
+        if local.address in default_routes:
+            way = 0
+        elif local.address in relay_sources and not excluded:
+            way = 1
+        elif local.address in relay_sources:
+            way = 2  # a relay in a container of this machine is reached over such a bridge too
+        else:
+            way = 3
+        return way, not local.is_running, excluded, _is_link_local(local.address), before, local.kind
+
+    worths = {local: worth(local) for local in usable}
+    ranked = sorted((local for local in usable if last_resort or local not in reasons), key=worths.__getitem__)
+    left_out = () if last_resort else tuple(LeftOut(local, reason) for local, reason in reasons.items())
+    cut = tuple(LeftOut(local, Reason.TOO_MANY) for local in ranked[MAX_HOST_ADDRESSES:])
+    return HostAddresses(tuple(ranked[:MAX_HOST_ADDRESSES]), left_out + cut, loopback)
+
+
+def _reason(local: LocalAddress) -> Reason | None:
+    if interface_excluded(local.interface):
+        return Reason.CONTAINERS
+    return Reason.LINK_LOCAL if _is_link_local(local.address) else None
+
+
+def _means_something(address: str) -> bool:
+    """Whether the address could mean something to another machine."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
-    if ip.is_loopback or ip.is_unspecified or ip.is_multicast:
-        return False
-    return not any(ip.version == network.version and ip in network for network in _LINK_LOCAL)
+    return not (ip.is_loopback or ip.is_unspecified or ip.is_multicast)
 
 
-def host_addresses() -> list[str]:
-    """Addresses to gather on, in the order of the interfaces; loopback alone if there is no other."""
-    import ifaddr
-
-    found: list[str] = []
-    loopback: list[str] = []
-    for adapter in ifaddr.get_adapters():
-        for ip in adapter.ips:
-            address = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
-            if isinstance(ip.ip, tuple) and ip.ip[2] != 0:
-                continue  # scoped: meaningless to a peer
-            if address in ("127.0.0.1", "::1"):
-                loopback.append(address)
-            elif not interface_excluded(adapter.nice_name) and address_gathered(address):
-                found.append(address)
-    return list(dict.fromkeys(found))[:MAX_HOST_ADDRESSES] or sorted(loopback)[:1]
+def _is_link_local(address: str) -> bool:
+    ip = ipaddress.ip_address(address)
+    return any(ip.version == network.version and ip in network for network in _LINK_LOCAL)

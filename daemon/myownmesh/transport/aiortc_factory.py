@@ -12,7 +12,7 @@ from myownmesh.transport.resolving import Resolver
 from myownmesh.transport.servers import split_servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from myownmesh.engine.links import LinkEvent
     from myownmesh.transport.session import IceServer
@@ -29,8 +29,10 @@ CLOSE_SECONDS = 2.0
 class AiortcFactory:
     """The `SessionFactory` of a loop's thread. Use it on that thread only."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, relay_sources: Callable[[], Collection[str]] = tuple) -> None:
+        """`relay_sources` tells which addresses of this machine the connections to the relays come from just now."""
         self._loop = loop
+        self._relay_sources = relay_sources
         self._resolver = Resolver(loop)
         self._sessions: set[AiortcSession] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -53,6 +55,7 @@ class AiortcFactory:
             stun_servers=stun_servers,
             turn_servers=turn_servers,
             resolver=self._resolver,
+            relay_sources=self._relay_sources,
             on_event=on_event,
             on_frame=on_frame,
             on_closed=self._forget,

@@ -29,7 +29,7 @@ from myownmesh.transport.session import MAX_FRAME_BYTES, SessionNotOpen
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
@@ -57,6 +57,7 @@ class AiortcSession:
         stun_servers: tuple[StunServer, ...],
         turn_servers: tuple[TurnServer, ...],
         resolver: Resolver,
+        relay_sources: Callable[[], Collection[str]],
         on_event: Callable[[LinkEvent], None],
         on_frame: Callable[[bytes], None],
         on_closed: Callable[[AiortcSession, list[asyncio.Task[None]]], None],
@@ -82,6 +83,7 @@ class AiortcSession:
             stun_servers=stun_servers,
             turn_servers=turn_servers,
             resolver=resolver,
+            relay_sources=relay_sources,
         )
         self._dtls = DtlsLink(
             loop, certificate, send=self._paths.send, on_connected=self._dtls_connected, on_closed=self._ended

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import logging
 import secrets
 import string
@@ -17,16 +18,20 @@ import struct
 from typing import TYPE_CHECKING, Any, cast
 
 import aioice
-from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import CandidatePair, StunProtocol, candidate_pair_priority, relayed_candidate
-from aioice.stun import Class, Message, Method
+from aioice.ice import CandidatePair, StunProtocol, candidate_pair_priority
 
 from myownmesh.transport.candidates import kind_of_type
+from myownmesh.transport.gathering import host_candidate, reflexive_candidate, relayed_at
+from myownmesh.transport.interfaces import source_address
 from myownmesh.transport.udp import UdpSocket
+from myownmesh.transport.worth import MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_REMOTE_CANDIDATES, Reaches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aioice.stun import Message
+
+    from myownmesh.transport.addresses import HostAddresses, LocalAddress
     from myownmesh.transport.candidates import RemoteCandidate
     from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer
@@ -36,10 +41,7 @@ logger = logging.getLogger(__name__)
 
 UFRAG_CHARS = 8
 PWD_CHARS = 24
-FOUNDATION_CHARS = 8
 CHECK_INTERVAL_SECONDS = 0.02
-MAX_REMOTE_CANDIDATES = 64
-MAX_PEER_REFLEXIVE = 32
 GATHER_SECONDS = 2.0
 """For STUN and TURN servers; they never delay a description."""
 CLOSE_SECONDS = 2.0
@@ -92,6 +94,7 @@ class Generation(aioice.Connection):
         self._on_data = on_data
         self._on_up = on_up
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reaches = Reaches(source_address)
         self._work = asyncio.Event()
         self._send_to: tuple[Callable[[bytes, Address], None], Address] | None = None
         self._pair: CandidatePair | None = None
@@ -108,32 +111,28 @@ class Generation(aioice.Connection):
 
     # Local candidates.
 
-    def gather_host(self, addresses: list[str]) -> None:
-        """Open a socket per address. At once."""
+    def gather_host(self, addresses: HostAddresses) -> None:
+        """Open a socket per address, at once; on loopback if that works for none."""
         self._local_candidates_start = True
+        self._open_sockets(addresses.offered)
+        if not self._protocols:
+            self._open_sockets(addresses.loopback)
+        self._local_candidates_end = True
+
+    def _open_sockets(self, addresses: tuple[LocalAddress, ...]) -> None:
         for address in addresses:
             try:
-                transport = UdpSocket(self._clock, address)
+                transport = UdpSocket(self._clock, address.address, address.scope_id)
             except OSError as error:
-                logger.info("no candidate on %s: %s", address, error)
+                logger.info("no candidate on %s of %s: %s", address.address, address.interface, error)
                 continue
             protocol = _IceProtocol(self)
             protocol.transport = cast("asyncio.DatagramTransport", transport)
-            host, port = transport.local_address
-            protocol.local_candidate = aioice.Candidate(
-                foundation=candidate_foundation("host", "udp", host)[:FOUNDATION_CHARS],
-                component=1,
-                transport="udp",
-                # One preference per address: equal priorities would leave the order of checks to chance.
-                priority=candidate_priority(1, "host", 65_535 - len(self._protocols)),
-                host=host,
-                port=port,
-                type="host",
-            )
+            protocol.local_candidate = host_candidate(transport.local_address, rank=len(self._protocols))
             transport.start(protocol.datagram_received, protocol.connection_lost)
+            self._reaches.add_base(address)
             self._protocols.append(protocol)
             self._local_candidates.append(protocol.local_candidate)
-        self._local_candidates_end = True
 
     async def gather_servers(
         self,
@@ -161,56 +160,30 @@ class Generation(aioice.Connection):
     async def _gather_reflexive(
         self, protocol: StunProtocol, server: StunServer, resolver: Resolver, on_candidate: Callable[[str], None]
     ) -> None:
-        address = await resolver.address(server.host)
-        base = protocol.local_candidate
-        if address is None or (":" in address) != (":" in base.host):
+        candidate = await reflexive_candidate(protocol, server, resolver)
+        if candidate is None or self._closing:
             return
-        request = Message(message_method=Method.BINDING, message_class=Class.REQUEST)
-        response, _ = await protocol.request(request, (address, server.port))
-        host, port = response.attributes["XOR-MAPPED-ADDRESS"]
-        if self._closing or any((host, port) == (c.host, c.port) for c in self._local_candidates):
+        if any((candidate.host, candidate.port) == (c.host, c.port) for c in self._local_candidates):
             return
-        candidate = aioice.Candidate(
-            foundation=candidate_foundation("srflx", "udp", base.host)[:FOUNDATION_CHARS],
-            component=1,
-            transport="udp",
-            priority=candidate_priority(1, "srflx"),
-            host=host,
-            port=port,
-            type="srflx",
-            related_address=base.host,
-            related_port=base.port,
-        )
         self._local_candidates.append(candidate)
         on_candidate(candidate.to_sdp())
 
     async def _gather_relayed(
         self, server: TurnServer, resolver: Resolver, on_candidate: Callable[[str], None]
     ) -> None:
-        address = await resolver.address(server.host)
-        if address is None:
+        relayed = await relayed_at(server, resolver, lambda: _IceProtocol(self))
+        if relayed is None:
             return
-        candidate, protocol = await relayed_candidate(
-            component=1,
-            hide_related_address=False,
-            protocol_factory=lambda: _IceProtocol(self),
-            turn_server=(server.host if server.tls else address, server.port),  # TLS checks the name
-            turn_username=server.username,
-            turn_password=server.credential,
-            turn_ssl=server.tls,
-            turn_transport=server.transport,
-        )
+        candidate, protocol = relayed
         if self._closing:
             await protocol.close()
             return
-        candidate.foundation = candidate.foundation[:FOUNDATION_CHARS]
         self._protocols.append(protocol)
         self._local_candidates.append(candidate)
         if self._early_checks_done and not self._check_list_done:
             for remote in self._remote_candidates:
                 self._pair_remote_candidate(remote)
             self.sort_check_list()
-            self._unfreeze_initial()
             self._work.set()
         on_candidate(candidate.to_sdp())
 
@@ -229,10 +202,8 @@ class Generation(aioice.Connection):
         self.remote_password = pwd
 
     def add_remote(self, remote: RemoteCandidate) -> None:
-        """Add a candidate and check it at once; too many are ignored."""
-        if self._closing or len(self._remote_candidates) >= MAX_REMOTE_CANDIDATES:
-            return
-        if remote.is_loopback and not self.has_loopback:
+        """Add a candidate and check it at once; of too many those that are worth least are ignored."""
+        if self._closing or (remote.is_loopback and not self.has_loopback) or not self._make_room(remote):
             return
         candidate = aioice.Candidate(
             foundation=remote.foundation,
@@ -248,6 +219,38 @@ class Generation(aioice.Connection):
             self._check_periodic()
             self._work.set()
 
+    def _make_room(self, remote: RemoteCandidate) -> bool:
+        """Whether there is room for the candidate, if need be in the place of one that is worth less and unchecked."""
+        same = [c for c in self._remote_candidates if c.type == remote.type]
+        if len(same) < MAX_REMOTE_CANDIDATES[remote.type]:
+            return True
+        if any((c.host, c.port) == (remote.host, remote.port) for c in same):
+            return False
+        begun = [pair.remote_candidate for pair in self._check_list if not _is_waiting(pair)]
+        least = min((c for c in same if c not in begun), key=self._remote_worth, default=None)
+        if least is None or self._remote_worth(least) >= self._remote_worth(remote):
+            return False
+        self._remote_candidates.remove(least)
+        self._check_list = [pair for pair in self._check_list if pair.remote_candidate is not least]
+        return True
+
+    def _remote_worth(self, remote: aioice.Candidate | RemoteCandidate) -> tuple[int, int]:
+        return self._reaches.best(remote.host), remote.priority
+
+    def _worth(self, pair: CandidatePair) -> tuple[int, int]:
+        return self._reaches.between(pair.local_candidate.host, pair.remote_candidate.host), self._rank(pair)
+
+    def sort_check_list(self) -> None:
+        """The checks that can work first, then by priority; more than `MAX_PAIRS` are not kept waiting."""
+        self._check_list.sort(key=self._worth, reverse=True)
+        for pair in self._check_list:
+            if pair.state is CandidatePair.State.FROZEN:  # there is one component: nothing to wait for
+                pair.state = CandidatePair.State.WAITING
+        least_first = self._check_list[::-1]
+        surplus = itertools.islice(filter(_is_waiting, least_first), max(0, len(least_first) - MAX_PAIRS))
+        for pair in surplus:
+            self._check_list.remove(pair)
+
     def start_checks(self) -> None:
         """Begin connectivity checks; `on_up` follows when a pair is nominated."""
         self.is_started = True
@@ -258,14 +261,12 @@ class Generation(aioice.Connection):
         for remote in self._remote_candidates:
             self._pair_remote_candidate(remote)
         self.sort_check_list()
-        self._unfreeze_initial()
         for early in self._early_checks:
             self.check_incoming(*early)
         self._early_checks.clear()
         self._early_checks_done = True
-        waiting = (CandidatePair.State.WAITING, CandidatePair.State.FROZEN)
         while not self._check_list_done:
-            if any(pair.state in waiting for pair in self._check_list):
+            if any(map(_is_waiting, self._check_list)):
                 self._check_periodic()
                 await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             else:
@@ -368,6 +369,11 @@ class Generation(aioice.Connection):
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_waiting(pair: CandidatePair) -> bool:
+    """Whether no check of the pair has begun."""
+    return pair.task is None and pair.state in (CandidatePair.State.WAITING, CandidatePair.State.FROZEN)
 
 
 def _random(length: int) -> str:

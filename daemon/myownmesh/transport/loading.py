@@ -15,6 +15,8 @@ import trio
 from myownmesh.transport.lean_imports import without_media, without_package
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from myownmesh.transport.aiortc_factory import AiortcFactory
 
 LOADING_SWITCH_SECONDS = 0.0005
@@ -45,9 +47,11 @@ def import_backend() -> type[AiortcFactory]:
     return AiortcFactory
 
 
-async def load_webrtc() -> GuestFactory:
+async def load_webrtc(relay_sources: Callable[[], Collection[str]] = tuple) -> GuestFactory:
     """Import WebRTC in a thread and return the session factory. Under `transport.guest.run` only.
 
+    `relay_sources` tells which addresses of this machine the connections to the relays come from just now: they are
+    offered to peers before others.
     The program goes on meanwhile: the interpreter is asked to change threads more often than it likes to.
     """
     interval = sys.getswitchinterval()
@@ -56,4 +60,4 @@ async def load_webrtc() -> GuestFactory:
         factory_class = await trio.to_thread.run_sync(import_backend)
     finally:
         sys.setswitchinterval(interval)
-    return GuestFactory(factory_class(asyncio.get_running_loop()))
+    return GuestFactory(factory_class(asyncio.get_running_loop(), relay_sources))

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from myownmesh.engine.links import GatheringDone, LocalCandidate, PairSelected, PathChanged, PathState
 from myownmesh.protocol.signals import Candidate
-from myownmesh.transport.addresses import host_addresses
+from myownmesh.transport.addresses import HostAddresses
 from myownmesh.transport.candidates import parse_candidate
 from myownmesh.transport.ice import Generation
+from myownmesh.transport.interfaces import host_addresses
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from myownmesh.engine.links import LinkEvent
     from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer
@@ -58,6 +61,7 @@ class Paths:
         stun_servers: tuple[StunServer, ...],
         turn_servers: tuple[TurnServer, ...],
         resolver: Resolver,
+        relay_sources: Callable[[], Collection[str]],
     ) -> None:
         self._loop = loop
         self._owner = owner
@@ -66,10 +70,13 @@ class Paths:
         self._stun_servers = stun_servers
         self._turn_servers = turn_servers
         self._resolver = resolver
+        self._relay_sources = relay_sources
         self._pending: Generation | None = None
         self._current: Generation | None = None
         self._sending: Generation | None = None
         self._living: list[Generation] = []
+        self._addresses = HostAddresses(())
+        """Those of the newest generation."""
         self._state = PathState.NEW
         self._kinds: tuple[str, str] | None = None
         self._closed = False
@@ -151,11 +158,14 @@ class Paths:
         if self._stun_servers or self._turn_servers:
             _keep(asyncio.ensure_future(self._gather_late(generation), loop=self._loop), self._gathering)
         else:
-            self._owner.path_event(GatheringDone())
+            self._gathered()
 
     async def _gather_late(self, generation: Generation) -> None:
         await generation.gather_servers(self._stun_servers, self._turn_servers, self._resolver, self._announce_line)
-        self._owner.path_event(GatheringDone())
+        self._gathered()
+
+    def _gathered(self) -> None:
+        self._owner.path_event(GatheringDone(tuple(map(str, self._addresses.left_out))))
 
     def _announce_line(self, line: str) -> None:
         self._owner.path_event(LocalCandidate(Candidate(f"candidate:{line}", sdp_mid="", sdp_mline_index=0)))
@@ -226,7 +236,8 @@ class Paths:
         generation = Generation(
             self._loop, controlling=self.controlling, on_data=self._owner.path_datagram, on_up=self._came_up
         )
-        generation.gather_host(host_addresses())
+        self._addresses = host_addresses(self._relay_sources())
+        generation.gather_host(self._addresses)
         self._living.append(generation)
         return generation
 

@@ -20,8 +20,9 @@ MAX_SDP_BYTES = 65_536
 """Largest text that is read. v0.3.8 writes 4 to 8 kB; sixteen media lanes come to about 30 kB."""
 MAX_SDP_LINES = 4_096
 MAX_SECTIONS = 64
-MAX_CANDIDATES = 64
-"""Candidate lines read per section; further ones are ignored."""
+MAX_CANDIDATES = 512
+"""Candidate lines read per section and in all: v0.3.8 names every address of its machine, each twice. The session keeps
+those that are worth most (`worth.MAX_REMOTE_CANDIDATES`)."""
 
 MAX_MESSAGE_BYTES = 65_535
 """What our descriptions announce as the largest message (spec 01 §4.2). The peer's own line is not read: v0.3.8 writes

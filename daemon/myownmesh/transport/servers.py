@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from myownmesh.transport.session import IceServer
 
 MAX_SERVERS = 8
-"""Of each kind; every one is asked on every address."""
+"""Of STUN and of TURN; every one is asked on every address."""
 
 _URL = re.compile(
     r"(?P<scheme>stun|turns?):(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]?:/]+)(?::(?P<port>\d{1,5}))?"
@@ -57,4 +58,17 @@ def split_servers(servers: tuple[IceServer, ...]) -> tuple[tuple[StunServer, ...
             transport = (match["transport"] or ("tcp" if tls else "udp")).lower()
             if not (tls and transport == "udp"):  # DTLS to a TURN server: nobody offers it
                 turn.append(TurnServer(host, port, transport, tls, server.username, server.credential))
-    return tuple(dict.fromkeys(stun))[:MAX_SERVERS], tuple(dict.fromkeys(turn))[:MAX_SERVERS]
+    return tuple(dict.fromkeys(stun))[:MAX_SERVERS], _one_of_each_kind_first(turn)[:MAX_SERVERS]
+
+
+def _one_of_each_kind_first(servers: list[TurnServer]) -> tuple[TurnServer, ...]:
+    """In the given order, but the first over TLS, say, before the second over UDP: one of them passes the firewall."""
+    ranks: dict[TurnServer, int] = {}
+    seen: Counter[tuple[str, bool]] = Counter()
+    for server in dict.fromkeys(servers):
+        kind = server.transport, server.tls
+        ranks[server] = seen[kind]
+        seen[kind] += 1
+    if len(ranks) <= MAX_SERVERS:
+        return tuple(ranks)
+    return tuple(sorted(ranks, key=ranks.__getitem__))

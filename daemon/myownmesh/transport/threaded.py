@@ -21,7 +21,7 @@ from myownmesh.transport.loading import import_backend
 from myownmesh.transport.session import MAX_FRAME_BYTES, SessionNotOpen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
@@ -219,16 +219,19 @@ class ThreadedFactory:
         assert self._inner is not None
         session.attach(self._inner, offerer=offerer, ice_servers=ice_servers)
 
-    def start(self, factory_class: type[AiortcFactory]) -> None:
+    def start(self, factory_class: type[AiortcFactory], relay_sources: Callable[[], Collection[str]]) -> None:
         """On the loop's thread, once it runs."""
-        self._inner = factory_class(self._loop)
+        self._inner = factory_class(self._loop, relay_sources)
 
 
 @asynccontextmanager
-async def open_threaded_factory() -> AsyncIterator[ThreadedFactory]:
+async def open_threaded_factory(
+    relay_sources: Callable[[], Collection[str]] = tuple,
+) -> AsyncIterator[ThreadedFactory]:
     """Run the WebRTC loop in a helper thread for the length of the block and yield its factory.
 
-    Sessions that are still open at the end are closed.
+    `relay_sources`, which is called in that thread, tells which addresses of this machine the connections to the relays
+    come from just now: they are offered to peers before others. Sessions that are still open at the end are closed.
     """
     factory_class = await trio.to_thread.run_sync(import_backend)
     loop = new_event_loop()
@@ -237,7 +240,7 @@ async def open_threaded_factory() -> AsyncIterator[ThreadedFactory]:
     thread.start()
     try:
         ready = trio.Event()
-        factory._to_loop.post(factory.start, factory_class)
+        factory._to_loop.post(factory.start, factory_class, relay_sources)
         factory._to_loop.post(factory._to_trio.post, ready.set)
         await ready.wait()
         yield factory

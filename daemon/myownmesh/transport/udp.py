@@ -28,8 +28,8 @@ BURST = 64
 class UdpSocket:
     """A bound socket with the methods of `asyncio.DatagramTransport` that aioice uses."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
-        """Bind to a free port of the address. Raises `OSError`."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: str, scope_id: int = 0) -> None:
+        """Bind to a free port of the address, an IPv6 link-local one on its interface. Raises `OSError`."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._loop = loop
         self._on_datagram: Callable[[bytes, Address], None] | None = None
@@ -44,7 +44,7 @@ class UdpSocket:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             for option, size in ((socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES), (socket.SO_SNDBUF, SEND_BUFFER_BYTES)):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, size)
-            self._socket.bind((address, 0))
+            self._socket.bind((address, 0, 0, scope_id) if scope_id else (address, 0))
         except OSError:
             self._socket.close()
             raise

@@ -11,6 +11,7 @@ import pytest
 from myownmesh.mesh.rooms import met_by, nostr
 from myownmesh.signaling.broker import Broker
 from myownmesh.signaling.client import NostrSignaling
+from myownmesh.signaling.sources import RelaySources
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
 from support.probe import identity
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.gate import ContentGate
 
 DEVICE = identity(1).device_id
-NOSTR = nostr(DEVICE, "app", random.Random(1))
+NOSTR = nostr(DEVICE, "app", random.Random(1), RelaySources())
 
 
 def record(strategy: str) -> NetworkConfig:

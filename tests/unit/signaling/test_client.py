@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.signaling.nostrroom import NostrRoom
+    from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.websocket import RelayAddress
 
 ME = base32.encode(random.Random(1).randbytes(32))
@@ -63,6 +64,7 @@ class World:
         now: Callable[[], Instant],
         deliver: Callable[[InboundSignal], None],
         on_up: Callable[[], None],
+        sources: RelaySources,
     ) -> FakeLink:
         return FakeLink(self, room, url)
 

@@ -14,11 +14,16 @@ from hypothesis import strategies as st
 
 from myownmesh.transport.addresses import (
     MAX_HOST_ADDRESSES,
+    HostAddresses,
+    InterfaceKind,
+    LocalAddress,
     address_gathered,
-    host_addresses,
+    choose,
     interface_excluded,
 )
 from myownmesh.transport.candidates import MAX_CANDIDATE_CHARS, kind_of_type, parse_candidate
+from myownmesh.transport.interfaces import kind_of, local_addresses, source_address
+from myownmesh.transport.worth import Reach, Reaches
 
 TOPOLOGY: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "topology.json").read_text())
 HOST = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
@@ -39,40 +44,184 @@ def test_addresses_that_mean_nothing_to_a_peer_are_not_gathered(address: str) ->
     assert not address_gathered(address)
 
 
-def adapter(name: str, *addresses: str | tuple[str, int, int]) -> SimpleNamespace:
-    return SimpleNamespace(name=name, nice_name=name, ips=[SimpleNamespace(ip=address) for address in addresses])
+CARD, OTHER, BRIDGE = InterfaceKind
+
+LOOPBACK = (LocalAddress("lo", "127.0.0.1", 8), LocalAddress("lo", "::1", 128))
+LAN = LocalAddress("eth0", "192.0.2.2", 24, kind=CARD)
+LAN6 = LocalAddress("eth0", "2001:db8::2", 64, kind=CARD)
+LAN6_PRIVACY = LocalAddress("eth0", "2001:db8::abcd", 64, kind=CARD)
+LAN_LOCAL = LocalAddress("eth0", "169.254.3.4", 16, kind=CARD)
+LAN_LOCAL6 = LocalAddress("eth0", "fe80::1", 64, scope_id=4, kind=CARD)
+WIFI = LocalAddress("wlan0", "198.51.100.2", 24, kind=CARD)
+UNPLUGGED = LocalAddress("eth1", "198.51.100.3", 24, kind=CARD, is_running=False)
+TUNNEL = LocalAddress("wg0", "10.8.0.2", 24)
+DOCKER = LocalAddress("docker0", "172.17.0.1", 16, kind=BRIDGE)
+LAN_BRIDGE = LocalAddress("br-lan", "192.168.1.1", 24, kind=CARD)
+BRIDGES = tuple(LocalAddress(f"lxc{n}", f"10.{n}.0.1", 24, kind=BRIDGE) for n in range(20))
 
 
-def use_adapters(monkeypatch: pytest.MonkeyPatch, *adapters: SimpleNamespace) -> None:
+@pytest.mark.parametrize(
+    ("found", "default_routes", "relay_sources", "offered"),
+    [
+        pytest.param((*LOOPBACK, LAN, LAN6, TUNNEL), (), (), (LAN, LAN6, TUNNEL), id="in the order of the interfaces"),
+        pytest.param((TUNNEL, DOCKER, LAN, LAN_LOCAL, LAN_LOCAL6), (), (), (LAN, TUNNEL), id="cards before tunnels"),
+        pytest.param((LAN6, LAN6_PRIVACY, WIFI), (), (), (LAN6, WIFI, LAN6_PRIVACY), id="one of each card first"),
+        pytest.param((UNPLUGGED, TUNNEL), (), (), (TUNNEL, UNPLUGGED), id="without a carrier last"),
+        pytest.param((TUNNEL, LAN, WIFI), (WIFI.address,), (), (WIFI, LAN, TUNNEL), id="the default route first"),
+        pytest.param((LAN, TUNNEL), (), (TUNNEL.address,), (TUNNEL, LAN), id="the way to the relay before others"),
+        pytest.param((TUNNEL, LAN), (LAN.address,), (TUNNEL.address,), (LAN, TUNNEL), id="but after the default route"),
+        pytest.param((*LOOPBACK, LAN), (), ("127.0.0.1",), (LAN,), id="a relay of our own says nothing"),
+        pytest.param((*BRIDGES, LAN), (LAN.address,), (), (LAN, *BRIDGES[:15]), id="twenty bridges, default route"),
+        pytest.param((*BRIDGES, LAN), (), (LAN.address,), (LAN, *BRIDGES[:15]), id="twenty bridges, way to the relay"),
+        pytest.param((*BRIDGES, TUNNEL), (), (), (TUNNEL, *BRIDGES[:15]), id="twenty bridges, no route at all"),
+        # What the rules leave out comes back as the last resort …
+        pytest.param((*LOOPBACK, LAN_BRIDGE), (), (), (LAN_BRIDGE,), id="a card named like a bridge alone"),
+        pytest.param((*LOOPBACK, LAN_LOCAL), (), (), (LAN_LOCAL,), id="link-local IPv4 alone"),
+        pytest.param((*LOOPBACK, LAN_LOCAL6), (), (), (LAN_LOCAL6,), id="link-local IPv6 alone"),
+        pytest.param((DOCKER, LAN_LOCAL6, LAN_LOCAL), (), (), (LAN_LOCAL6, LAN_LOCAL, DOCKER), id="cards first"),
+        # … and wherever a route goes that way.
+        pytest.param((TUNNEL, LAN_BRIDGE), (LAN_BRIDGE.address,), (), (LAN_BRIDGE, TUNNEL), id="br-lan, default route"),
+        pytest.param((TUNNEL, LAN_BRIDGE), (), (LAN_BRIDGE.address,), (LAN_BRIDGE, TUNNEL), id="br-lan, relay"),
+        pytest.param((LAN, DOCKER), (LAN.address,), (DOCKER.address,), (LAN, DOCKER), id="a relay in a container"),
+        pytest.param((TUNNEL, LAN_LOCAL), (), (LAN_LOCAL.address,), (LAN_LOCAL, TUNNEL), id="the relay on the cable"),
+        pytest.param(LOOPBACK, (), (), (), id="loopback is never offered"),
+        pytest.param((), (), (), (), id="nothing at all"),
+    ],
+)  # fmt: skip
+def test_what_is_offered_and_in_which_order(
+    found: tuple[LocalAddress, ...],
+    default_routes: tuple[str, ...],
+    relay_sources: tuple[str, ...],
+    offered: tuple[LocalAddress, ...],
+) -> None:
+    chosen = choose(found, default_routes=default_routes, relay_sources=relay_sources)
+    assert chosen.offered == offered
+    told = {left.address for left in chosen.left_out}
+    assert told == {local for local in found if local not in offered and local not in LOOPBACK}
+
+
+def test_what_is_left_out_says_why() -> None:
+    chosen = choose((LAN, DOCKER, LAN_LOCAL, *BRIDGES[:16]), default_routes=(LAN.address,))
+    assert [str(left) for left in chosen.left_out] == [
+        "172.17.0.1 of docker0: its interface has the name of a bridge of containers or virtual machines",
+        "169.254.3.4 of eth0: link-local, and there are others",
+        "10.15.0.1 of lxc15: there are more than 16, and others are worth more",
+    ]
+
+
+def test_loopback_is_at_hand_for_a_machine_without_network() -> None:
+    assert choose(LOOPBACK) == HostAddresses((), (), LOOPBACK[:1])
+    assert choose((LOOPBACK[1], LAN)).loopback == LOOPBACK[1:]
+
+
+@given(st.lists(st.sampled_from((LAN, LAN6, DOCKER, LAN_LOCAL, LAN_LOCAL6, LAN_BRIDGE, TUNNEL, WIFI, *BRIDGES))))
+def test_every_address_is_offered_or_told(found: list[LocalAddress]) -> None:
+    chosen = choose(found)
+    assert {*chosen.offered, *(left.address for left in chosen.left_out)} == set(found)
+    assert len(chosen.offered) <= MAX_HOST_ADDRESSES
+    assert bool(chosen.offered) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("local", "other", "beside"),
+    [
+        (LAN, "192.0.2.77", True),
+        (LAN, "192.0.3.77", False),
+        (LAN, "2001:db8::3", False),
+        (LAN6, "2001:db8::3", True),
+        (LAN_LOCAL6, "fe80::2", True),
+        (LocalAddress("eth0", "192.0.2.2"), "192.0.2.77", False),
+    ],
+)
+def test_addresses_of_one_network(local: LocalAddress, other: str, beside: bool) -> None:
+    assert local.is_beside(other) is beside
+
+
+def entry(networks: Path, name: str, *, device: bool = False, bridge: bool = False, state: str = "up") -> Path:
+    """An interface as Linux describes it."""
+    folder = networks / name
+    folder.mkdir()
+    (folder / "operstate").write_text(state + "\n")
+    for part in (("device",) if device else ()) + (("bridge",) if bridge else ()):
+        (folder / part).mkdir()
+    return folder
+
+
+def test_what_is_behind_an_interface(tmp_path: Path) -> None:
+    card = entry(tmp_path, "eth0", device=True)
+    pair = entry(tmp_path, "veth1")
+    entry(tmp_path, "lxcbr0", bridge=True)
+    entry(tmp_path, "lxcbr1", bridge=True).joinpath("lower_veth1").symlink_to(pair)
+    bond = entry(tmp_path, "bond0")
+    bond.joinpath("lower_eth0").symlink_to(card)
+    entry(tmp_path, "br-lan", bridge=True).joinpath("lower_bond0").symlink_to(bond)
+    names = ("eth0", "veth1", "lxcbr0", "lxcbr1", "bond0", "br-lan", "gone0")
+    assert [kind_of(name, tmp_path) for name in names] == [CARD, OTHER, BRIDGE, BRIDGE, CARD, CARD, OTHER]
+
+
+def test_a_system_that_tells_by_the_name(tmp_path: Path) -> None:
+    kinds = [kind_of(name, tmp_path / "none") for name in ("en0", "bridge100", "utun3")]
+    assert kinds == [CARD, BRIDGE, OTHER]
+
+
+def test_addresses_are_read_with_their_interfaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    entry(tmp_path, "eth0", device=True)
+    entry(tmp_path, "lxcbr0", bridge=True, state="down")
+    addresses = {"eth0": [("192.0.2.2", 24), (("fe80::1", 0, 4), 64)], "lxcbr0": [("10.0.3.1", 24)]}
+    adapters = [
+        SimpleNamespace(nice_name=name, ips=[SimpleNamespace(ip=ip, network_prefix=bits) for ip, bits in ips])
+        for name, ips in addresses.items()
+    ]
     monkeypatch.setattr(ifaddr, "get_adapters", lambda: adapters)
+    found = local_addresses(tmp_path)
+    assert [(local.address, local.prefix, local.scope_id, local.kind, local.is_running) for local in found] == [
+        ("192.0.2.2", 24, 0, CARD, True),
+        ("fe80::1", 64, 4, CARD, True),
+        ("10.0.3.1", 24, 0, BRIDGE, False),
+    ]
 
 
-LOOPBACK = adapter("lo", "127.0.0.1", ("::1", 0, 0))
+def test_the_routing_table_is_asked() -> None:
+    assert source_address("127.0.0.1") == "127.0.0.1"
+    assert source_address("255.255.255.255") is None  # nobody may send there without asking
 
 
-def test_usable_addresses_in_the_order_of_the_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_adapters(
-        monkeypatch,
-        LOOPBACK,
-        adapter("eth0", "192.0.2.2", ("fd00::2", 0, 0), ("fe80::1", 0, 4)),
-        adapter("docker0", "172.17.0.1"),
-        adapter("wg0", "10.8.0.2", "169.254.3.4"),
-    )
-    assert host_addresses() == ["192.0.2.2", "fd00::2", "10.8.0.2"]
+# ── worth of pairs and of remote candidates ──────────────────────────────────────────────────────────────────────
 
 
-def test_loopback_is_used_only_where_there_is_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_adapters(monkeypatch, LOOPBACK, adapter("docker0", "172.17.0.1"), adapter("eth0", ("fe80::1", 0, 4)))
-    assert host_addresses() == ["127.0.0.1"]
-    use_adapters(monkeypatch, adapter("lo", ("::1", 0, 0)))
-    assert host_addresses() == ["::1"]
-    use_adapters(monkeypatch)
-    assert host_addresses() == []
+@pytest.mark.parametrize(
+    ("local", "remote", "expected"),
+    [
+        (LAN.address, "192.0.2.77", Reach.BESIDE),
+        (LAN.address, "203.0.113.9", Reach.ROUTED),
+        (WIFI.address, "203.0.113.9", Reach.ELSEWHERE),
+        (WIFI.address, "192.0.2.77", Reach.ELSEWHERE),
+        (LAN.address, "203.0.113.200", Reach.ELSEWHERE),
+        ("203.0.113.1", "203.0.113.9", Reach.RELAYED),
+    ],
+)
+def test_how_a_pair_reaches(local: str, remote: str, expected: Reach) -> None:
+    routes = {"192.0.2.77": LAN.address, "203.0.113.9": LAN.address}
+    reaches = Reaches(routes.get)
+    assert reaches.best(remote) is Reach.ELSEWHERE
+    reaches.add_base(LAN)
+    reaches.add_base(WIFI)
+    assert reaches.between(local, remote) is expected
 
 
-def test_the_number_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_adapters(monkeypatch, adapter("eth0", *(f"10.0.0.{n}" for n in range(1, 200))))
-    assert len(host_addresses()) == MAX_HOST_ADDRESSES
+def test_what_is_remembered_of_a_peers_addresses_is_bounded() -> None:
+    asked: list[str] = []
+    reaches = Reaches(lambda remote: asked.append(remote))
+    reaches.add_base(LAN)
+    reaches.add_base(WIFI)
+    for number in range(3_000):
+        for _ in range(2):
+            assert reaches.best(f"10.0.{number >> 8}.{number & 255}") is Reach.ELSEWHERE
+    assert len(asked) == 3_000
+    reaches.best("10.0.11.183")  # the newest is known, the first one is not any more
+    assert len(asked) == 3_000
+    reaches.best("10.0.0.0")
+    assert len(asked) == 3_001
 
 
 @pytest.mark.parametrize("case", TOPOLOGY["candidates"]["cases"], ids=lambda case: case["envelope"]["candidate"])

@@ -56,3 +56,13 @@ def test_servers_are_bounded_and_not_repeated() -> None:
     stun, _ = split_servers((IceServer(tuple(f"stun:h{n}" for n in range(50))), IceServer(("stun:h1", "stun:h1"))))
     assert len(stun) == MAX_SERVERS
     assert len(set(stun)) == MAX_SERVERS
+
+
+def test_one_server_of_each_kind_before_a_second_of_any() -> None:
+    """The bound must not cut the one that gets through a firewall."""
+    udp = tuple(f"turn:h{n}" for n in range(20))
+    _, turn = split_servers((IceServer((*udp, "turn:t?transport=tcp", "turns:s"), "me", "secret"),))
+    assert len(turn) == MAX_SERVERS
+    assert [server.host for server in turn] == ["h0", "t", "s", "h1", "h2", "h3", "h4", "h5"]
+    _, few = split_servers((IceServer((*udp[:6], "turns:s"), "me", "secret"),))
+    assert [server.host for server in few] == ["h0", "h1", "h2", "h3", "h4", "h5", "s"]  # as the operator wrote it

@@ -1,0 +1,81 @@
+"""Machines of their own on this one: network namespaces joined by a cable, for tests that need other interfaces.
+
+Nothing of it touches the interfaces of this machine. Needs root and iproute2; `needs_namespaces` skips without them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+needs_namespaces = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("ip") is None,
+    reason="NO NETWORK NAMESPACES HERE, so machines with other interfaces are not tested: needs root and iproute2",
+)
+
+_numbers = itertools.count()
+
+
+def ip(*words: str) -> None:
+    """Run `ip`; what it says of a failure is in the error."""
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+@frozen
+class Machine:
+    """A namespace with a loopback interface and what a test adds to it."""
+
+    name: str
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What precedes a command that is to run here."""
+        return "ip", "netns", "exec", self.name
+
+    def ip(self, *words: str) -> None:
+        ip("-n", self.name, *words)
+
+    def add_bridge(self, name: str, address: str) -> None:
+        """A bridge without ports, as container programs leave them."""
+        self.ip("link", "add", name, "type", "bridge")
+        self.add_address(name, address)
+
+    def add_address(self, interface: str, address: str) -> None:
+        """Give an interface an address and switch it on. IPv6 addresses are usable at once."""
+        self.ip("addr", "add", address, "dev", interface, *(("nodad",) if ":" in address else ()))
+        self.ip("link", "set", interface, "up")
+
+
+@contextmanager
+def two_machines() -> Iterator[tuple[Machine, Machine]]:
+    """Two machines without a network."""
+    machines = tuple(Machine(f"mesh-{os.getpid()}-{next(_numbers)}") for _ in range(2))
+    made: list[Machine] = []
+    try:
+        for machine in machines:
+            ip("netns", "add", machine.name)
+            made.append(machine)
+            machine.ip("link", "set", "lo", "up")
+        yield made[0], made[1]
+    finally:
+        for machine in made:
+            ip("netns", "del", machine.name)
+
+
+def plug_in(first: Machine, second: Machine, *, name: str = "lan0") -> None:
+    """Join two machines by a cable whose ends have this name; neither end has an address, not even a link-local one."""
+    first.ip("link", "add", name, "type", "veth", "peer", "name", name, "netns", second.name)
+    for machine in (first, second):
+        machine.ip("link", "set", name, "addrgenmode", "none")
