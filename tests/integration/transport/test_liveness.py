@@ -9,6 +9,7 @@ import trio
 
 from integration.transport.pairs import Pair, guest_test
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, LocalDescription, PathChanged, PathState, SdpType
+from myownmesh.transport.addresses import HostAddresses, LocalAddress
 from myownmesh.transport.lean_imports import without_media, without_package
 from myownmesh.transport.udp import UdpSocket
 
@@ -158,7 +159,9 @@ async def test_lost_handshake_packets_are_repeated(factory: SessionFactory, cabl
 
 @guest_test
 async def test_a_machine_with_nothing_but_loopback(factory: SessionFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "host_addresses", lambda: ["127.0.0.1"])
+    monkeypatch.setattr(
+        paths, "host_addresses", lambda sources: HostAddresses((), loopback=(LocalAddress("lo", "127.0.0.1"),))
+    )
     pair = Pair(factory)
     await pair.connect()
     assert " 127.0.0.1 " in pair.a.one(LocalDescription).sdp
@@ -170,7 +173,7 @@ async def test_a_machine_with_nothing_but_loopback(factory: SessionFactory, monk
 async def test_a_machine_without_any_address_reports_a_failed_path(
     factory: SessionFactory, monkeypatch: pytest.MonkeyPatch, fast: None
 ) -> None:
-    monkeypatch.setattr(paths, "host_addresses", list)
+    monkeypatch.setattr(paths, "host_addresses", lambda sources: HostAddresses(()))
     pair = Pair(factory)
     pair.a.session.make_offer()
     await pair.a.until(lambda: pair.a.path is PathState.FAILED, "Failed")

@@ -19,7 +19,7 @@ from myownmesh.engine.links import (
     PathState,
 )
 from myownmesh.transport import IceServer, sdp
-from myownmesh.transport.addresses import host_addresses
+from myownmesh.transport.interfaces import host_addresses
 from myownmesh.transport.lean_imports import without_media
 
 with without_media():
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def serving() -> AsyncIterator[TurnServer]:
     """The test server, from trio."""
-    manager = turn_server(host_addresses()[0])
+    manager = turn_server(host_addresses().offered[0].address)
     server = await on_loop(manager.__aenter__())
     try:
         yield server
