@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, assert_never
 
 from myownmesh.engine import EngineError, FrameTooLarge, PeerNotFound
@@ -31,7 +32,7 @@ from myownmesh.engine.actions import (
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.channels import Channels
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
-from myownmesh.mesh.link import Link
+from myownmesh.mesh.links import Links
 from myownmesh.mesh.rpc import CALL_CEILING_S, Rpc
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Channel, ChannelSeq, RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.actions import Action
     from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
+    from myownmesh.mesh.link import Link
     from myownmesh.mesh.ports import SessionOpener
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
@@ -101,10 +103,9 @@ class Switch:
         self._open_session: SessionOpener | None = None
         self._early: list[Action] = []
         """What clients asked of peers before WebRTC was loaded: they may dial as soon as they connect."""
-        self._links: dict[str, Link] = {}
-        self._congested: set[Link] = set()
+        self._links = Links()
         self._waiters: dict[int, Callable[[str | None], None]] = {}
-        self._next_waiter = 0
+        self._waiter_ids = count()
         self._pumping = False
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -132,8 +133,7 @@ class Switch:
             self.engine.stop(self._now())
             self._pump()
         finally:
-            while self._links:
-                self._links.popitem()[1].close()
+            self._links.close_all()
         self.rpc.shut_down()
         while self._waiters:
             self._waiters.popitem()[1](SHUT_DOWN)
@@ -156,9 +156,7 @@ class Switch:
         now = self._now()
         self.engine.handle_timer(now)
         self.rpc.expire(now.mono)
-        for link in tuple(self._congested):  # whoever is told of a loss may send over another link
-            link.expire(now.mono)
-        self._congested = {link for link in self._congested if link.next_deadline is not None}
+        self._links.expire(now.mono)
         self._pump()
 
     def _link_event(self, peer: str, epoch: int, event: LinkEvent) -> None:
@@ -202,8 +200,7 @@ class Switch:
         if done is None:
             self._command(lambda now: self.engine.connect(peer, pin, None, now))
             return lambda: None
-        waiter = self._next_waiter
-        self._next_waiter += 1
+        waiter = next(self._waiter_ids)
         self._waiters[waiter] = done
 
         def abandon() -> None:
@@ -238,7 +235,7 @@ class Switch:
             raise NotLinked(str(error)) from error
         except FrameTooLarge as error:
             raise DoesNotFit(f"transport: {error}") from error
-        link = self._link(out.peer, out.epoch)
+        link = self._links.get(out.peer, out.epoch)
         if link is None:
             raise MeshError("transport: session not yet established")
         self._send_on(link, out.data, self._counted(frame.KIND, out.data, done), now_s=now.mono, urgent=urgent)
@@ -253,18 +250,15 @@ class Switch:
             data = encode_frame(Channel(channel=channel, payload=payload))
         except FrameTooLarge as error:
             raise DoesNotFit(f"transport: {error}") from error
-        links = [link for each in self.engine.broadcast_targets() if (link := self._link(*each)) is not None]
-        left, sent = len(links), 0
+        links = [link for each in self.engine.broadcast_targets() if (link := self._links.get(*each)) is not None]
         if not links:
             done(0)
-            return
+        outcomes: list[bool] = []
 
         def one_done(error: str | None) -> None:
-            nonlocal left, sent
-            left -= 1
-            sent += error is None
-            if left == 0:
-                done(sent)
+            outcomes.append(error is None)
+            if len(outcomes) == len(links):
+                done(sum(outcomes))
 
         now_s = self._now().mono
         for link in links:
@@ -301,16 +295,17 @@ class Switch:
         urgent: bool,
     ) -> None:
         link.send(data, now_s, done, urgent=urgent)
-        if link.next_deadline is not None and link not in self._congested:
-            self._congested.add(link)
+        if self._links.watch(link):
             self._rearm()
 
     # ── timer ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _next_deadline(self) -> float:
-        deadlines = [self.engine.next_timer(), self.rpc.next_deadline]
-        deadlines += [link.next_deadline for link in self._congested]
-        return min((each for each in deadlines if each is not None), default=NEVER)
+        first = NEVER
+        for each in (self.engine.next_timer(), self.rpc.next_deadline, self._links.next_deadline):
+            if each is not None and each < first:
+                first = each
+        return first
 
     def _rearm(self) -> None:
         """Ask to be woken earlier if something is due earlier than the driver knows."""
@@ -349,12 +344,10 @@ class Switch:
             case OpenSession(peer, epoch, offerer):
                 self._open(peer, epoch, offerer=offerer)
             case MakeOffer() | TakeOffer() | TakeAnswer() | AddCandidate():
-                if (link := self._link(action.peer, action.epoch)) is not None:
+                if (link := self._links.get(action.peer, action.epoch)) is not None:
                     link.negotiate(action)
             case CloseSession(peer, epoch):
-                if (link := self._link(peer, epoch)) is not None:
-                    del self._links[peer]
-                    link.close()
+                self._links.close(peer, epoch)
             case LinkDown(peer, epoch):
                 self.rpc.link_down(peer, epoch)
             case WaiterDone(waiter, error):
@@ -367,24 +360,19 @@ class Switch:
             case _:
                 assert_never(action)
 
-    def _link(self, peer: str, epoch: int) -> Link | None:
-        link = self._links.get(peer)
-        return link if link is not None and link.epoch == epoch else None
-
     def _open(self, peer: str, epoch: int, *, offerer: bool) -> None:
-        if (old := self._links.pop(peer, None)) is not None:
-            old.close()
+        self._links.drop(peer)
         assert self._open_session is not None, "what needs sessions waits until they can be opened"
         session = self._open_session(
             offerer=offerer,
             on_event=partial(self._link_event, peer, epoch),
             on_frame=partial(self._frame, peer, epoch),
         )
-        self._links[peer] = Link(epoch, session)
+        self._links.put(peer, epoch, session)
 
     def _send_control(self, peer: str, epoch: int, kind: str, data: bytes) -> None:
         now = self._now()
-        link = self._link(peer, epoch)
+        link = self._links.get(peer, epoch)
         if link is None:
             self.engine.frame_lost(peer, epoch, kind, now)
             return

@@ -1,0 +1,61 @@
+"""The links of one network: the newest session to each peer, and which of them cannot keep up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.mesh.link import Link
+
+if TYPE_CHECKING:
+    from myownmesh.transport.session import Session
+
+
+class Links:
+    """One link per peer at most. What names another epoch than the link's finds nothing."""
+
+    def __init__(self) -> None:
+        self._by_peer: dict[str, Link] = {}
+        self._congested: set[Link] = set()
+
+    def get(self, peer: str, epoch: int) -> Link | None:
+        link = self._by_peer.get(peer)
+        return link if link is not None and link.epoch == epoch else None
+
+    def put(self, peer: str, epoch: int, session: Session) -> None:
+        """Take a new session in the place of one that was dropped."""
+        self._by_peer[peer] = Link(epoch, session)
+
+    def close(self, peer: str, epoch: int) -> None:
+        if self.get(peer, epoch) is not None:
+            self.drop(peer)
+
+    def drop(self, peer: str) -> None:
+        """Close the link to a peer, whatever its epoch."""
+        if (link := self._by_peer.pop(peer, None)) is not None:
+            link.close()
+
+    def close_all(self) -> None:
+        while self._by_peer:
+            self._by_peer.popitem()[1].close()
+
+    # ── congestion ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def watch(self, link: Link) -> bool:
+        """To be called after a send; True when frames wait on this link that did not before."""
+        if link.next_deadline is None or link in self._congested:
+            return False
+        self._congested.add(link)
+        return True
+
+    @property
+    def next_deadline(self) -> float | None:
+        """Monotonic second at which the first waiting frame is lost."""
+        if not self._congested:
+            return None
+        return min((at for link in self._congested if (at := link.next_deadline) is not None), default=None)
+
+    def expire(self, now_s: float) -> None:
+        """Give up on frames that waited too long."""
+        for link in tuple(self._congested):  # whoever is told of a loss may send over another link
+            link.expire(now_s)
+        self._congested = {link for link in self._congested if link.next_deadline is not None}
