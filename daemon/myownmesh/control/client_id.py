@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myownmesh.protocol.strict_json import JsonError
+from myownmesh.protocol.json_words import JsonError
 
 _LARGEST = (1 << 64) - 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -34,20 +34,9 @@ from myownmesh.control.requests import (
     Status,
 )
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.strict_json import (
-    JsonError,
-    check_payload_limits,
-    decode_object,
-    describe,
-    duplicate_field,
-    is_null,
-    members,
-    read_bool,
-    read_integer,
-    read_text,
-    read_texts,
-    unknown_variant,
-)
+from myownmesh.protocol.json_words import JsonError, duplicate_field, unknown_variant
+from myownmesh.protocol.schema import U64, read_bool, read_tag, read_text, reader
+from myownmesh.protocol.strict_json import check_payload_limits, decode_object, is_null
 from myownmesh.store.config import NetworkConfig, ServicesConfig
 from myownmesh.store.json_file import Members
 from myownmesh.store.shape import ShapeError
@@ -191,27 +180,24 @@ def _decoded(found: strict_json.Members, decoders: dict[str, Callable[[Raw], Any
         if decoder is None:
             continue
         if name in known:
-            raise JsonError(duplicate_field(name))
+            raise duplicate_field(name)
         known[name] = decoder(raw)
     return known
 
 
 def _class_of(found: strict_json.Members, line: bytes) -> type[Request]:
     """The request class that the member `op` names; the errors are those of a tag, with a position."""
-    tags = [raw for name, raw in found if name == "op"]
-    if not tags:
-        raise ParseError(f"missing field `op` at line 1 column {len(line)}")
-    place = _op_position(line)
     try:
-        op = read_text(tags[0])
-    except JsonError:
-        raise ParseError(f"invalid type: {describe(tags[0])}, expected variant identifier{place}") from None
-    cls = SERVED.get(op)
-    if cls is None:
-        raise ParseError(unknown_variant(op, OPS) + place)
-    if len(tags) > 1:
-        raise ParseError(duplicate_field("op") + place)
-    return cls
+        return read_tag(found, "op", _served)
+    except JsonError as error:
+        place = _op_position(line) if any(name == "op" for name, _ in found) else f" at line 1 column {len(line)}"
+        raise ParseError(f"{error}{place}") from None
+
+
+def _served(op: str) -> type[Request]:
+    if op not in SERVED:
+        raise unknown_variant(op, OPS)
+    return SERVED[op]
 
 
 def _check_op_alone(line: bytes) -> None:
@@ -275,18 +261,7 @@ def _as_is(raw: Raw) -> Raw:
     return raw
 
 
-def _advert(raw: Raw) -> Capabilities:
-    return Capabilities(**_decoded(members(raw, "struct CapabilityAdvert"), _ADVERT))
-
-
-_u64 = partial(read_integer, kind="u64")
-
-_ADVERT: dict[str, Callable[[Raw], Any]] = {
-    "tags": read_texts,
-    "app_version": _nullable(read_text),
-    "max_connections": _nullable(partial(read_integer, kind="u32")),
-    "extra": _nullable(_as_is),
-}
+_u64 = reader(U64)
 
 _DECODERS: dict[object, Callable[[Raw], Any]] = {
     str: read_text,
@@ -297,7 +272,7 @@ _DECODERS: dict[object, Callable[[Raw], Any]] = {
     Milliseconds | None: _nullable(_u64),
     Raw: _as_is,
     Raw | UnsetType: _as_is,
-    Capabilities: _advert,
+    Capabilities: reader(Capabilities),
     NetworkConfig: _structured(NetworkConfig.from_json),
     ServicesConfig: _structured(ServicesConfig.from_json),
 }

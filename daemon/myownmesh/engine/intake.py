@@ -5,7 +5,7 @@ This is the hot path. A frame of an admitted peer's application costs the decodi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, reliable, roster_sync, shelving
 from myownmesh.engine.actions import Deliver
@@ -40,6 +40,7 @@ from myownmesh.protocol.frames import (
     UnknownFrame,
     Unshelve,
 )
+from myownmesh.protocol.limits import MAX_INBOUND_BYTES
 from myownmesh.protocol.views import DropReason
 
 if TYPE_CHECKING:
@@ -48,14 +49,8 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
 
-MAX_INBOUND_BYTES: Final = 65_536
-"""What v0.3.8 can send; longer messages are discarded unread, and none of them closes the link (spec 01 §4.2)."""
-
 APPLICATION: Final[frozenset[type[Frame]]] = frozenset({RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd, Channel})
 """Frames that are passed on."""
-
-UNGATED: Final[frozenset[type[Frame]]] = frozenset({Hello, AuthResponse, Approve, Deny})
-"""Frames that a peer may send before it is admitted."""
 
 FLOODED: Final = DropReason("transport_error", "too many control frames")
 
@@ -74,7 +69,6 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
     except MalformedFrame as error:
         _refuse_malformed(core, peer, str(error), now)
         return
-    kind = type(frame)
     if peer.admitted:
         peer.last_recv = now.mono
         peer.frames_in += 1
@@ -82,13 +76,13 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
         if peer.tier is not STEADY:
             peer.tier = STEADY
         core.traffic.received(frame.KIND, nbytes)
-        if kind in APPLICATION:
+        if type(frame) in APPLICATION:
             core.out.append(Deliver(peer.device_id, peer.epoch, frame))
         elif isinstance(frame, ChannelSeq):
             reliable.receive(core, peer, frame, now)
         elif _within_budget(core, peer, now):
             _dispatch(core, peer, frame, now)
-    elif kind not in UNGATED:
+    elif frame.GATED:
         _refuse_unadmitted(core, peer, frame, now)
     elif _within_budget(core, peer, now):
         peer.last_recv = now.mono
@@ -147,7 +141,7 @@ def _dispatch(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:
         case UnknownFrame():
             pass
         case _:
-            assert_never(frame)
+            raise AssertionError(f"the engine has no place for {frame.KIND}")  # the totality test feeds it every kind
 
 
 def _refuse_unadmitted(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 from msgspec import Raw
 
-from myownmesh.protocol.strict_json import is_null, members, read_integer, read_text, read_texts, typed_members
+from myownmesh.protocol.schema import U32
 
 MAX_ADVERT_BYTES: Final = 48 * 1024
 """Largest advert in compact JSON. It rides in every hello; a hello that exceeds a frame fails every handshake."""
@@ -23,9 +23,11 @@ class CapabilitiesTooLarge(ValueError):
 class Capabilities(msgspec.Struct, frozen=True):
     """An advert; it replaces an earlier one whole."""
 
+    SHAPE: ClassVar[str] = "struct CapabilityAdvert"
+
     tags: tuple[str, ...] = ()
     app_version: str | None = None
-    max_connections: int | None = None
+    max_connections: U32 | None = None
     extra: Raw | None = None
     """Any JSON value; None and the text `null` mean the same."""
 
@@ -41,18 +43,3 @@ def checked(advert: Capabilities) -> Capabilities:
     if len(msgspec.json.encode(advert)) > MAX_ADVERT_BYTES:
         raise CapabilitiesTooLarge
     return advert
-
-
-def read_capabilities(value: Raw) -> Capabilities:
-    """An advert from a proven text; every member is optional, unknown ones are ignored. Raises `JsonError`."""
-    fields = typed_members(members(value, "struct CapabilityAdvert"), Capabilities.__struct_fields__)
-    tags = fields.get("tags")
-    version = fields.get("app_version")
-    connections = fields.get("max_connections")
-    extra = fields.get("extra")
-    return Capabilities(
-        () if tags is None else read_texts(tags),
-        None if version is None or is_null(version) else read_text(version),
-        None if connections is None or is_null(connections) else read_integer(connections, "u32"),
-        None if extra is None or is_null(extra) else extra,
-    )

@@ -14,7 +14,7 @@ _STRING_OR_SPACE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[ \t\n\r]++'
 
 
 def compact(text: bytes) -> bytes:
-    """Write a proven JSON text (see `strict_json.check_text`) anew. Never longer than it was."""
+    """Write a proven JSON text (see `strict_json.proven`) anew. Never longer than it was."""
     return _STRING_OR_SPACE.sub(_shortest, text)
 
 

@@ -1,18 +1,25 @@
 """What two peers say to each other over the data channel (spec 01 §6).
 
 Every class is one `kind`; its members are named and ordered as on the wire, so encoding one gives the very text that a
-v0.3.8 node writes. Free JSON values stay raw text (`msgspec.Raw`): the daemon passes them on and never looks inside.
-Build frames freely; what comes from a peer is built by `myownmesh.protocol.codec`, which checks it.
+v0.3.8 node writes. Nothing else has to be said of a kind: `myownmesh.protocol.codec` derives from the class how it is
+read, the counters and the admission gate ask it what it is. Free JSON values stay raw text (`msgspec.Raw`): the daemon
+passes them on and never looks inside. Build frames freely; what comes from a peer is built by the codec, which checks
+it.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
-import msgspec
+from msgspec import Raw, Struct
 
 from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.schema import I64, U32, U64, Absent
 from myownmesh.protocol.transitions import Transition, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROTOCOL: Final = 1
 """`hello.protocol`; every version so far sends 1 and nobody checks it."""
@@ -30,215 +37,220 @@ FEATURES: Final = (
 Role = Literal["member", "controller", "owner"]
 NetworkKind = Literal["open", "closed", "silent"]
 Decision = Literal["sign", "deny"]
+TrafficClass = Literal["keepalive", "control", "gossip", "app", "other"]
 
 
-class Hello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
-    KIND: ClassVar[str] = "hello"
-    protocol: int
+def _kind(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class Frame(Struct, frozen=True, tag_field="kind", tag=_kind):
+    """Base of all frames. The name of a class is its kind: ``RpcRequest`` is ``rpc_request``."""
+
+    KIND: ClassVar[str]
+    TRAFFIC: ClassVar[TrafficClass]
+    """The counter that it belongs to (spec 01 §17.5)."""
+    GATED: ClassVar[bool] = True
+    """Whether only an admitted peer may send it (spec 01 §5)."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "KIND" not in vars(cls):
+            cls.KIND = _kind(cls.__name__)
+
+
+class Hello(Frame, frozen=True):
+    TRAFFIC = "control"
+    GATED = False
+    protocol: U32
     device_id: str
-    label: str
+    label: Annotated[str, Absent("")]
     nonce: str
     verification_code: str
     capabilities: Capabilities | None = None
-    max_connections: int | None = None
+    max_connections: U32 | None = None
     features: tuple[str, ...] = ()
     app_version: str | None = None
 
 
-class AuthResponse(msgspec.Struct, frozen=True, tag_field="kind", tag="auth_response"):
-    KIND: ClassVar[str] = "auth_response"
+class AuthResponse(Frame, frozen=True):
+    TRAFFIC = "control"
+    GATED = False
     signature: str
 
 
-class Approve(msgspec.Struct, frozen=True, tag_field="kind", tag="approve"):
-    KIND: ClassVar[str] = "approve"
+class Approve(Frame, frozen=True):
+    TRAFFIC = "control"
+    GATED = False
 
 
-class Deny(msgspec.Struct, frozen=True, tag_field="kind", tag="deny", omit_defaults=True):
-    KIND: ClassVar[str] = "deny"
+class Deny(Frame, frozen=True, omit_defaults=True):
+    TRAFFIC = "control"
+    GATED = False
     reason: str | None = None
     transitions: tuple[Transition, ...] = ()
     member_log: tuple[Transition, ...] = ()
 
 
-class Ping(msgspec.Struct, frozen=True, tag_field="kind", tag="ping"):
-    KIND: ClassVar[str] = "ping"
-    t: int
+class Ping(Frame, frozen=True):
+    TRAFFIC = "keepalive"
+    t: I64
     """Unix milliseconds on the sender's wall clock."""
 
 
-class Pong(msgspec.Struct, frozen=True, tag_field="kind", tag="pong"):
-    KIND: ClassVar[str] = "pong"
-    t: int
+class Pong(Frame, frozen=True):
+    TRAFFIC = "keepalive"
+    t: I64
     """Copied from the ping."""
 
 
-class Shelve(msgspec.Struct, frozen=True, tag_field="kind", tag="shelve"):
-    KIND: ClassVar[str] = "shelve"
+class Shelve(Frame, frozen=True):
+    TRAFFIC = "control"
     reason: str | None = None
 
 
-class Unshelve(msgspec.Struct, frozen=True, tag_field="kind", tag="unshelve"):
-    KIND: ClassVar[str] = "unshelve"
+class Unshelve(Frame, frozen=True):
+    TRAFFIC = "control"
 
 
-class CapabilitiesUpdate(msgspec.Struct, frozen=True, tag_field="kind", tag="capabilities_update"):
-    KIND: ClassVar[str] = "capabilities_update"
+class CapabilitiesUpdate(Frame, frozen=True):
+    TRAFFIC = "control"
     capabilities: Capabilities
 
 
-class RpcRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="rpc_request"):
-    KIND: ClassVar[str] = "rpc_request"
+class RpcRequest(Frame, frozen=True):
+    TRAFFIC = "app"
     request_id: str
     method: str
-    payload: msgspec.Raw
+    payload: Raw
     streaming: bool = False
 
 
-class RpcResponse(msgspec.Struct, frozen=True, tag_field="kind", tag="rpc_response"):
-    KIND: ClassVar[str] = "rpc_response"
+class RpcResponse(Frame, frozen=True):
+    TRAFFIC = "app"
     request_id: str
-    ok: msgspec.Raw | None = None
+    ok: Raw | None = None
     """None for a missing value and for `null` alike."""
     error: str | None = None
     """Wins over `ok`."""
 
 
-class RpcStreamChunk(msgspec.Struct, frozen=True, tag_field="kind", tag="rpc_stream_chunk"):
-    KIND: ClassVar[str] = "rpc_stream_chunk"
+class RpcStreamChunk(Frame, frozen=True):
+    TRAFFIC = "app"
     request_id: str
-    seq: int
+    seq: U64
     """Counts from 1."""
-    payload: msgspec.Raw
+    payload: Raw
 
 
-class RpcStreamEnd(msgspec.Struct, frozen=True, tag_field="kind", tag="rpc_stream_end"):
-    KIND: ClassVar[str] = "rpc_stream_end"
+class RpcStreamEnd(Frame, frozen=True):
+    TRAFFIC = "app"
     request_id: str
     error: str | None = None
 
 
-class Channel(msgspec.Struct, frozen=True, tag_field="kind", tag="channel"):
-    KIND: ClassVar[str] = "channel"
+class Channel(Frame, frozen=True):
+    TRAFFIC = "app"
     channel: str
-    payload: msgspec.Raw
+    payload: Raw
 
 
-class ChannelSeq(msgspec.Struct, frozen=True, tag_field="kind", tag="channel_seq"):
-    KIND: ClassVar[str] = "channel_seq"
-    stream: int
-    seq: int
+class ChannelSeq(Frame, frozen=True):
+    TRAFFIC = "app"
+    stream: U64
+    seq: U64
     channel: str
-    payload: msgspec.Raw
+    payload: Raw
 
 
-class ChannelAck(msgspec.Struct, frozen=True, tag_field="kind", tag="channel_ack"):
-    KIND: ClassVar[str] = "channel_ack"
-    stream: int
-    up_to: int
+class ChannelAck(Frame, frozen=True):
+    TRAFFIC = "app"
+    stream: U64
+    up_to: U64
 
 
-class RosterSummary(msgspec.Struct, frozen=True, tag_field="kind", tag="roster_summary"):
-    KIND: ClassVar[str] = "roster_summary"
+class RosterSummary(Frame, frozen=True):
+    TRAFFIC = "gossip"
     root: str
-    count: int
-    last_edit_ts: int
+    count: U32
+    last_edit_ts: U64
     """Unix seconds of the newest approval."""
 
 
-class RosterRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="roster_request"):
-    KIND: ClassVar[str] = "roster_request"
+class RosterRequest(Frame, frozen=True):
+    TRAFFIC = "gossip"
     include_all: bool = False
     subtree_hashes: tuple[str, ...] = ()
 
 
-class RosterEntry(msgspec.Struct, frozen=True):
+class RosterEntry(Struct, frozen=True):
     """A roster row on the wire; unlike the file it always names the role."""
 
     device_id: str
     label: str
-    approved_at: int
+    approved_at: U64
     """Unix seconds."""
     role: Role
     granted_by: str = ""
 
 
-class RosterEntries(msgspec.Struct, frozen=True, tag_field="kind", tag="roster_entries"):
-    KIND: ClassVar[str] = "roster_entries"
+class RosterEntries(Frame, frozen=True):
+    TRAFFIC = "gossip"
     entries: tuple[RosterEntry, ...]
     transitions: tuple[Transition, ...] = ()
     member_log: tuple[Transition, ...] = ()
 
 
-class NetworkState(msgspec.Struct, frozen=True, tag_field="kind", tag="network_state"):
-    KIND: ClassVar[str] = "network_state"
+class NetworkState(Frame, frozen=True):
+    TRAFFIC = "gossip"
     network_kind: NetworkKind
-    transitions_count: int
-    member_log_count: int
+    transitions_count: U32
+    member_log_count: Annotated[U32, Absent(0)]
     roster_root: str
 
 
-class NetworkStatePropose(msgspec.Struct, frozen=True, tag_field="kind", tag="network_state_propose"):
-    KIND: ClassVar[str] = "network_state_propose"
+class NetworkStatePropose(Frame, frozen=True):
+    TRAFFIC = "gossip"
     proposal_id: str
     variant: Variant
     proposer: str
-    created_at: int
+    created_at: U64
     """Unix seconds."""
     signature: str
 
 
-class NetworkStateAck(msgspec.Struct, frozen=True, tag_field="kind", tag="network_state_ack"):
-    KIND: ClassVar[str] = "network_state_ack"
+class NetworkStateAck(Frame, frozen=True):
+    TRAFFIC = "gossip"
     proposal_id: str
     signer: str
     decision: Decision
-    at: int
+    at: U64
     """Unix seconds."""
     signature: str
 
 
-class NetworkStateSplit(msgspec.Struct, frozen=True, tag_field="kind", tag="network_state_split"):
-    KIND: ClassVar[str] = "network_state_split"
+class NetworkStateSplit(Frame, frozen=True):
+    TRAFFIC = "gossip"
     parent_proposal_id: str
     new_network_id: str
     members: tuple[str, ...]
     proposer: str
-    at: int
+    at: U64
     """Unix seconds."""
     signature: str
 
 
-class UnknownFrame(msgspec.Struct, frozen=True):
+class UnknownFrame(Frame, frozen=True, tag=False, tag_field=None):
     """A kind that this version does not know: ignored, but only behind the admission gate. Never sent."""
 
-    KIND: ClassVar[str] = ""
+    KIND = ""
+    TRAFFIC = "other"
     kind: str
 
 
-Frame = (
-    Hello
-    | AuthResponse
-    | Approve
-    | Deny
-    | Ping
-    | Pong
-    | Shelve
-    | Unshelve
-    | CapabilitiesUpdate
-    | RpcRequest
-    | RpcResponse
-    | RpcStreamChunk
-    | RpcStreamEnd
-    | Channel
-    | ChannelSeq
-    | ChannelAck
-    | RosterSummary
-    | RosterRequest
-    | RosterEntries
-    | NetworkState
-    | NetworkStatePropose
-    | NetworkStateAck
-    | NetworkStateSplit
-    | UnknownFrame
-)
+KINDS: Final[Mapping[str, type[Frame]]] = {
+    cls.KIND: cls
+    for cls in list(vars().values())
+    if isinstance(cls, type) and issubclass(cls, Frame) and cls not in (Frame, UnknownFrame)
+}
+"""Every kind of this version, by name."""

@@ -6,88 +6,57 @@ The JSON of a mode travels in configuration, in signed governance entries and ov
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
-from myownmesh.protocol.strict_json import (
-    JsonError,
-    is_null,
-    members,
-    missing_field,
-    read_integer,
-    read_text,
-    read_texts,
-    typed_members,
-    unknown_variant,
-)
+from myownmesh.protocol.schema import U32, reader
 
 if TYPE_CHECKING:
-    from msgspec import Raw
+    from myownmesh.protocol.schema import Reader
 
 DEFAULT_RING_NEIGHBOURS: Final = 3
 DEFAULT_SPOKE_REDUNDANCY: Final = 2
-KINDS: Final = ("ring", "star", "hubs", "full_mesh")
 
 
-class FullMesh(msgspec.Struct, frozen=True, tag_field="kind", tag="full_mesh"):
+class _Mode(msgspec.Struct, frozen=True, tag_field="kind"):
+    UNION: ClassVar[str] = "TopologyMode"
+
+
+class FullMesh(_Mode, frozen=True, tag="full_mesh"):
     """Everybody holds a link to everybody."""
 
 
-class Ring(msgspec.Struct, frozen=True, tag_field="kind", tag="ring"):
+class Ring(_Mode, frozen=True, tag="ring"):
     """Everybody prefers its nearest members on a circle of ids."""
 
-    n_preferred: int | None = None
+    n_preferred: U32 | None = None
 
     @property
     def effective_n_preferred(self) -> int:
         return DEFAULT_RING_NEIGHBOURS if self.n_preferred is None else self.n_preferred
 
 
-class Star(msgspec.Struct, frozen=True, tag_field="kind", tag="star"):
+class Star(_Mode, frozen=True, tag="star"):
     """One hub, everybody else a spoke."""
 
     hub: str
 
 
-class Hubs(msgspec.Struct, frozen=True, tag_field="kind", tag="hubs"):
+class Hubs(_Mode, frozen=True, tag="hubs"):
     """Several hubs; every spoke holds a link to a few of them."""
 
     hubs: tuple[str, ...]
-    spoke_redundancy: int | None = None
+    spoke_redundancy: U32 | None = None
 
     @property
     def effective_spoke_redundancy(self) -> int:
         return DEFAULT_SPOKE_REDUNDANCY if self.spoke_redundancy is None else max(1, self.spoke_redundancy)
 
 
-TopologyMode = FullMesh | Ring | Star | Hubs
+TopologyMode = Ring | Star | Hubs | FullMesh
+"""In the order in which errors recite them."""
 
 
-def read_mode(value: Raw) -> TopologyMode:
-    """A shape from a proven text. Raises `JsonError`."""
-    found = members(value, "internally tagged enum TopologyMode")
-    fields = typed_members(found, {"kind", "n_preferred", "hub", "hubs", "spoke_redundancy"})
-    kind = read_text(_required(fields, "kind"))
-    match kind:
-        case "full_mesh":
-            return FullMesh()
-        case "ring":
-            return Ring(_optional_count(fields, "n_preferred"))
-        case "star":
-            return Star(read_text(_required(fields, "hub")))
-        case "hubs":
-            return Hubs(read_texts(_required(fields, "hubs")), _optional_count(fields, "spoke_redundancy"))
-        case _:
-            raise JsonError(unknown_variant(kind, KINDS))
-
-
-def _required(fields: dict[str, Raw], name: str) -> Raw:
-    if name not in fields:
-        raise JsonError(missing_field(name))
-    return fields[name]
-
-
-def _optional_count(fields: dict[str, Raw], name: str) -> int | None:
-    value = fields.get(name)
-    return None if value is None or is_null(value) else read_integer(value, "u32")
+read_mode: Final[Reader[TopologyMode]] = reader(TopologyMode)
+"""The one reader of a shape: in configuration, in signed entries, in requests. Raises `JsonError`."""

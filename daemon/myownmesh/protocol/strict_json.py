@@ -2,11 +2,10 @@
 
 msgspec's parser already refuses everything that is not JSON, lone surrogates included. It does not look at three things
 inside values that it passes on as raw text: whether the bytes are UTF-8, how deep they nest, and whether a number has a
-finite value. This module adds those, tells repeated members from single ones, and words errors as serde does, because
-local clients match on them.
+finite value. This module adds those and tells repeated members from single ones.
 
-The order of use is always the same: `decode_object` takes bytes from outside and proves all of the text; everything
-else takes `Raw` values that came out of it and only asks what they are.
+The order of use is always the same: `proven` or `decode_object` takes bytes from outside and proves all of the text;
+everything else takes `Raw` values that came out of it. What members a value must have, `schema` asks.
 """
 
 from __future__ import annotations
@@ -15,15 +14,13 @@ import json
 import math
 import re
 from array import array
-from decimal import Decimal
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+from myownmesh.protocol.json_words import JsonError, outside_texts, place, syntax_error, wrong_type
 
 MAX_DEPTH: Final = 127
 """Nested arrays and objects, the outermost counted: the recursion limit of the reference's decoder."""
@@ -35,22 +32,10 @@ _RAW: Final = msgspec.json.Decoder(Raw)
 _ANY: Final = msgspec.json.Decoder()
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY: Final = msgspec.json.Decoder(list[Raw])
-_TEXT: Final = msgspec.json.Decoder(str)
 _SCANNER: Final = json.JSONDecoder()
 
-_INTEGERS: Final = {
-    "u8": (0, 2**8 - 1),
-    "u16": (0, 2**16 - 1),
-    "u32": (0, 2**32 - 1),
-    "u64": (0, 2**64 - 1),
-    "i64": (-(2**63), 2**63 - 1),
-}
-# Written without fraction and exponent. "-0" is a float to the reference, and so it is here.
-_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,308}")
 # Shorter ones cannot overflow.
 _NUMBER: Final = re.compile(rb"[0-9][0-9.eE+-]{4,}")
-_ONLY_WHITE_SPACE: Final = re.compile(rb"[ \t\n\r]*")
-_BYTE_POSITION: Final = re.compile(r" \(byte (\d+)\)$")
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level up, one level down, as signed bytes
 _CHEAP_LEVELS: Final = 2  # nearly all that is long is flat and gone after them
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
@@ -64,29 +49,24 @@ _DIGIT_RUN: Final = re.compile(rb"[0-9]{25}")
 _SHORTEST_LONG_NUMBER: Final = _DIGIT_STRIDE * 25
 _SHORTEST_TOO_DEEP: Final = 2 * (MAX_DEPTH + 1)
 # A proven value is told by its first byte.
-_QUOTE, _BRACKET, _LETTER_N, _LETTER_T, _LETTER_F = b'"[ntf'
-_MAX_QUOTED_CHARACTERS: Final = 100
-_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
-_PLAIN_PLACES, _PLAIN_ZEROS = 16, 5
+_QUOTE, _BRACE, _BRACKET, _LETTER_N = b'"{[n'
+_MAX_INTEGER_DIGITS: Final = 20  # of 64 bits, the sign counted
 
 
-class JsonError(ValueError):
-    """The text is not what it has to be; the message is worded as the reference words it."""
+# ── proving whole texts ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-# ---------------------------------------------------------------------------------------------- proving whole texts
-
-
-def check_text(data: bytes) -> None:
-    """Prove that `data` is one JSON value by our rules, white space around it allowed. Raises `JsonError`."""
+def proven(data: bytes) -> Raw:
+    """The one JSON value that `data` is by our rules, without white space around it. Raises `JsonError`."""
     try:
-        _RAW.decode(data)
+        value = _RAW.decode(data)
     except msgspec.DecodeError as error:
-        raise JsonError(_syntax_words(str(error), data)) from None
+        raise syntax_error(str(error), data) from None
     except RecursionError:
         raise JsonError("recursion limit exceeded") from None
     check_unicode(data)
     check_limits(data)
+    return value
 
 
 def check_unicode(data: bytes) -> None:
@@ -95,7 +75,7 @@ def check_unicode(data: bytes) -> None:
         try:
             data.decode()
         except UnicodeDecodeError as error:
-            raise JsonError(f"invalid unicode code point at {_place(data, error.start)}") from None
+            raise JsonError(f"invalid unicode code point at {place(data, error.start)}") from None
 
 
 def check_limits(data: bytes) -> None:
@@ -132,7 +112,7 @@ def _openers(data: bytes) -> int:
 
 
 def _check_depth(data: bytes) -> None:
-    brackets = _outside_texts(data).translate(_STEPS, _NO_BRACKETS)
+    brackets = b"".join(outside_texts(data)[::2]).translate(_STEPS, _NO_BRACKETS)
     for _ in range(_CHEAP_LEVELS):
         brackets = brackets.replace(b"\x01\xff", b"")  # takes exactly one level off, the innermost of every branch
     if _CHEAP_LEVELS + max(accumulate(array("b", brackets)), default=0) > MAX_DEPTH:
@@ -140,19 +120,12 @@ def _check_depth(data: bytes) -> None:
 
 
 def _check_numbers(data: bytes) -> None:
-    for number in _NUMBER.findall(_outside_texts(data)):
+    for number in _NUMBER.findall(b"".join(outside_texts(data)[::2])):
         if math.isinf(float(number)):
             raise JsonError("number out of range")
 
 
-def _outside_texts(data: bytes) -> bytes:
-    """A valid JSON text without its strings."""
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # in this order: pairs first, then escaped quotes
-    return b"".join(data.split(b'"')[::2])
-
-
-# ------------------------------------------------------------------------------------------------- taking texts apart
+# ── taking proven texts apart ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def decode_object(data: bytes, expected: str = "a map") -> Members:
@@ -160,8 +133,7 @@ def decode_object(data: bytes, expected: str = "a map") -> Members:
     try:
         found = _OBJECT.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        check_text(data)
-        raise JsonError(f"invalid type: {describe(_RAW.decode(data))}, expected {expected}") from None
+        raise wrong_type(proven(data), expected) from None
     check_unicode(data)
     check_limits(data)
     return _members(data, found)
@@ -170,15 +142,15 @@ def decode_object(data: bytes, expected: str = "a map") -> Members:
 def members(value: Raw, expected: str = "a map") -> Members:
     """The members of an object that is part of a proven text. Raises `JsonError` for any other kind of value."""
     data = bytes(value)
-    if not data.startswith(b"{"):
-        raise JsonError(f"invalid type: {describe(value)}, expected {expected}")
+    if data[0] != _BRACE:
+        raise wrong_type(value, expected)
     return _members(data, _OBJECT.decode(data))
 
 
-def elements(value: Raw, expected: str = "a sequence") -> list[Raw]:
+def elements(value: Raw) -> list[Raw]:
     """The elements of an array that is part of a proven text. Raises `JsonError` for any other kind of value."""
     if memoryview(value)[0] != _BRACKET:
-        raise JsonError(f"invalid type: {describe(value)}, expected {expected}")
+        raise wrong_type(value, "a sequence")
     return _ARRAY.decode(value)
 
 
@@ -213,171 +185,33 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
-def typed_members(found: Members, known: Collection[str]) -> dict[str, Raw]:
-    """The members that a typed object defines. Raises `JsonError` when one is repeated; unknown ones may be."""
-    typed: dict[str, Raw] = {}
-    for name, value in found:
-        if name in known:
-            if name in typed:
-                raise JsonError(duplicate_field(name))
-            typed[name] = value
-    return typed
-
-
-# ----------------------------------------------------------------------------------------------- reading proven values
-
-
 def is_null(value: Raw) -> bool:
     """True for `null`; no other value begins with its first letter."""
     return memoryview(value)[0] == _LETTER_N
 
 
-def read_text(value: Raw) -> str:
-    """A string. Raises `JsonError`."""
-    if memoryview(value)[0] != _QUOTE:
-        raise JsonError(f"invalid type: {describe(value)}, expected a string")
-    return _TEXT.decode(value)
+# ── free values ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_bool(value: Raw) -> bool:
-    """A boolean. Raises `JsonError`."""
-    first = memoryview(value)[0]
-    if first in (_LETTER_T, _LETTER_F):
-        return first == _LETTER_T
-    raise JsonError(f"invalid type: {describe(value)}, expected a boolean")
+def loads(data: bytes) -> object:
+    """Prove `data` and return it as `python_value` does. Raises `JsonError`."""
+    return python_value(proven(data))
 
 
-def read_integer(value: Raw, kind: str) -> int:
-    """An integer of the range `kind`: `u8`, `u16`, `u32`, `u64` or `i64`. Raises `JsonError`."""
-    least, most = _INTEGERS[kind]
-    number = _integer(bytes(value))
-    if number is None:
-        raise JsonError(f"invalid type: {describe(value)}, expected {kind}")
-    if not least <= number <= most:
-        raise JsonError(f"invalid value: integer `{number}`, expected {kind}")
-    return number
+def python_value(value: Raw) -> object:
+    """A proven value as Python values. The last of repeated members wins; integers beyond 64 bits become floats."""
+    found: object = json.loads(bytes(value).decode(), parse_int=_integer)
+    return found
 
 
-def read_texts(value: Raw) -> tuple[str, ...]:
-    """An array of strings. Raises `JsonError`."""
-    return tuple(read_text(element) for element in elements(value))
-
-
-def read_variant(value: Raw, variants: Sequence[str]) -> str:
-    """One of several fixed strings. Raises `JsonError`."""
-    name = read_text(value)
-    if name not in variants:
-        raise JsonError(unknown_variant(name, variants))
-    return name
-
-
-def unknown_variant(name: str, variants: Sequence[str]) -> str:
-    """The words for a name that is none of `variants`, of which there are at least three."""
-    return f"unknown variant `{name}`, expected one of {', '.join(f'`{variant}`' for variant in variants)}"
-
-
-def missing_field(name: str) -> str:
-    """The words for a required member that is absent."""
-    return f"missing field `{name}`"
-
-
-def describe(value: Raw) -> str:
-    """What a value is, in the words that follow `invalid type:`."""
-    data = bytes(value)
-    match data[:1]:
-        case b"{":
-            return "map"
-        case b"[":
-            return "sequence"
-        case b'"':
-            text = _TEXT.decode(data)
-            if len(text) > _MAX_QUOTED_CHARACTERS:
-                text = text[:_MAX_QUOTED_CHARACTERS] + "…"
-            return f"string {shown_text(text)}"
-        case b"n":
-            return "null"
-        case b"t" | b"f":
-            return f"boolean `{data.decode()}`"
-        case _:
-            number = _integer(data)
-            return f"floating point `{shown_float(float(data))}`" if number is None else f"integer `{number}`"
-
-
-def _integer(data: bytes) -> int | None:
-    if _INTEGER.fullmatch(data) is None:
-        return None
-    number = int(data)
-    # Beyond 64 bits the reference holds a float.
-    return number if -(2**63) <= number < 2**64 else None
-
-
-def duplicate_field(name: str) -> str:
-    """The words for a member that stands twice."""
-    return f"duplicate field `{name}`"
-
-
-def shown_float(number: float) -> str:
-    """A finite number as the reference writes it in errors: the shortest digits, plain up to sixteen places."""
-    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    text = "".join(map(str, digits))
-    point = len(digits) + exponent  # where the decimal point stands, counted from the first digit
-    if text == "0":
-        text = "0.0"
-    elif exponent >= 0 and point <= _PLAIN_PLACES:
-        text += "0" * exponent + ".0"
-    elif 0 < point <= _PLAIN_PLACES:
-        text = f"{text[:point]}.{text[point:]}"
-    elif -_PLAIN_ZEROS < point <= 0:
-        text = f"0.{'0' * -point}{text}"
-    else:
-        text = f"{text[0]}{'.' if len(text) > 1 else ''}{text[1:]}e{point - 1}"
-    return "-" + text if sign else text
-
-
-def shown_text(text: str) -> str:
-    """A text as the reference quotes it in errors: what cannot be seen is escaped, the rest stays."""
-    return f'"{"".join(map(_shown_character, text))}"'
-
-
-def _shown_character(character: str) -> str:
-    if (escape := _ESCAPES.get(character)) is not None:
-        return escape
-    return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
-
-
-# ------------------------------------------------------------------------------------------------- whole Python values
-
-
-def loads(data: bytes | Raw) -> object:
-    """Prove `data` and return it as a Python value; the last of repeated members wins. Raises `JsonError`."""
-    text = bytes(data)
-    check_text(text)
-    return _ANY.decode(text)
+def _integer(digits: str) -> int | float:
+    if len(digits) > _MAX_INTEGER_DIGITS:
+        return float(digits)
+    number = int(digits)
+    return number if -(2**63) <= number < 2**64 else float(number)
 
 
 def dumps(value: object) -> Raw:
     """Write a Python value as compact JSON. Raises `ValueError` for NaN, infinities and lone surrogates."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Raw(text.encode())
-
-
-# -------------------------------------------------------------------------------------------------------------- words
-
-
-def _syntax_words(message: str, data: bytes) -> str:
-    if message == "Input data was truncated" or _ONLY_WHITE_SPACE.fullmatch(data):
-        return f"EOF while parsing a value at {_place(data, len(data) - 1)}"
-    words = _BYTE_POSITION.sub("", message).removeprefix("JSON is malformed: ")
-    position = _BYTE_POSITION.search(message)
-    index = int(position[1]) if position else len(data) - 1
-    if index == 0:
-        words = "expected value"
-    return f"{words} at {_place(data, index)}"
-
-
-def _place(data: bytes, index: int) -> str:
-    before = data[: index + 1]
-    line = before.count(b"\n", 0, index) + 1
-    line_start = before.rfind(b"\n", 0, index)
-    return f"line {line} column {index - line_start}"

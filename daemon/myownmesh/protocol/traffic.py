@@ -6,36 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-_CLASSES: Final = {
-    "ping": "keepalive",
-    "pong": "keepalive",
-    "hello": "control",
-    "auth_response": "control",
-    "approve": "control",
-    "deny": "control",
-    "shelve": "control",
-    "unshelve": "control",
-    "capabilities_update": "control",
-    "channel": "app",
-    "channel_seq": "app",
-    "channel_ack": "app",
-    "rpc_request": "app",
-    "rpc_response": "app",
-    "rpc_stream_chunk": "app",
-    "rpc_stream_end": "app",
-    "roster_summary": "gossip",
-    "roster_request": "gossip",
-    "roster_entries": "gossip",
-    "network_state": "gossip",
-    "network_state_propose": "gossip",
-    "network_state_ack": "gossip",
-    "network_state_split": "gossip",
-}
-
-
-def traffic_class(kind: str) -> str:
-    """`keepalive`, `control`, `gossip`, `app`, or `other` for a kind that this version does not know."""
-    return _CLASSES.get(kind, "other")
+from myownmesh.protocol.frames import KINDS
 
 
 class Lane(msgspec.Struct):
@@ -85,5 +56,5 @@ class Traffic(msgspec.Struct):
         return members
 
 
-_TX: Final = {kind: f"{name}_tx" for kind, name in _CLASSES.items()}
-_RX: Final = {kind: f"{name}_rx" for kind, name in _CLASSES.items()}
+_TX: Final = {kind: f"{frame.TRAFFIC}_tx" for kind, frame in KINDS.items()}
+_RX: Final = {kind: f"{frame.TRAFFIC}_rx" for kind, frame in KINDS.items()}

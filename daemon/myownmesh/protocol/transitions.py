@@ -6,36 +6,41 @@ text is kept, because a log that is passed on must not change.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
 from myownmesh.protocol.modes import TopologyMode
+from myownmesh.protocol.schema import U64
 
 
-class KindChange(msgspec.Struct, frozen=True, tag_field="kind", tag="kind_change"):
+class _Variant(msgspec.Struct, frozen=True, tag_field="kind"):
+    UNION: ClassVar[str] = "TransitionVariant"
+
+
+class KindChange(_Variant, frozen=True, tag="kind_change"):
     to: Literal["open", "closed", "silent"]
 
 
-class RoleGrant(msgspec.Struct, frozen=True, tag_field="kind", tag="role_grant"):
+class RoleGrant(_Variant, frozen=True, tag="role_grant"):
     target: str
     role: Literal["member", "controller", "owner"]
 
 
-class RoleRevoke(msgspec.Struct, frozen=True, tag_field="kind", tag="role_revoke"):
+class RoleRevoke(_Variant, frozen=True, tag="role_revoke"):
     target: str
 
 
-class Evict(msgspec.Struct, frozen=True, tag_field="kind", tag="evict"):
+class Evict(_Variant, frozen=True, tag="evict"):
     target: str
 
 
-class Split(msgspec.Struct, frozen=True, tag_field="kind", tag="split"):
+class Split(_Variant, frozen=True, tag="split"):
     new_network_id: str
     members: tuple[str, ...]
 
 
-class TopologyChange(msgspec.Struct, frozen=True, tag_field="kind", tag="topology_change"):
+class TopologyChange(_Variant, frozen=True, tag="topology_change"):
     to: TopologyMode
 
 
@@ -51,6 +56,11 @@ class UnknownVariant:
     def __init__(self, kind: str, text: bytes) -> None:
         self.kind = kind
         self.text = text
+
+    @classmethod
+    def of_unknown(cls, kind: str, value: msgspec.Raw) -> UnknownVariant:
+        """The object `value`, whose kind has no class here."""
+        return cls(kind, bytes(value))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UnknownVariant) and self.text == other.text
@@ -68,7 +78,7 @@ Variant = KindChange | RoleGrant | RoleRevoke | Evict | Split | TopologyChange |
 class Transition(msgspec.Struct, frozen=True):
     """One entry of a signed log."""
 
-    at: int
+    at: U64
     """Unix seconds."""
     variant: Variant
     signers: tuple[str, ...]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from myownmesh.protocol.strict_json import shown_float, shown_text
+from myownmesh.protocol.json_words import shown_float, shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection

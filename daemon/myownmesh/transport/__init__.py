@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from myownmesh.transport.guest import run as run_guest
     from myownmesh.transport.loading import load_webrtc
     from myownmesh.transport.session import (
-        MAX_FRAME_BYTES,
         IceServer,
         Session,
         SessionFactory,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from myownmesh.transport.threaded import open_threaded_factory
 
 __all__ = [
-    "MAX_FRAME_BYTES",
     "IceServer",
     "SelfTestFailed",
     "SelfTestReport",
@@ -45,7 +43,6 @@ __all__ = [
 ]
 
 _WHERE = {
-    "MAX_FRAME_BYTES": ("session", "MAX_FRAME_BYTES"),
     "IceServer": ("session", "IceServer"),
     "SelfTestFailed": ("checking", "SelfTestFailed"),
     "SelfTestReport": ("checking", "SelfTestReport"),

@@ -20,12 +20,13 @@ from myownmesh.engine.links import (
     SdpType,
 )
 from myownmesh.protocol.binding import agreed_binding
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.transport import sdp as descriptions
 from myownmesh.transport.dtls import DtlsLink
 from myownmesh.transport.paths import Paths
 from myownmesh.transport.sctp import DataAssociation
 from myownmesh.transport.sdp import BadSdp
-from myownmesh.transport.session import MAX_FRAME_BYTES, SessionNotOpen
+from myownmesh.transport.session import SessionNotOpen
 
 if TYPE_CHECKING:
     import asyncio

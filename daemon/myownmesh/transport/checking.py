@@ -21,7 +21,7 @@ from myownmesh.engine.links import (
     PathChanged,
     SdpType,
 )
-from myownmesh.transport.session import MAX_FRAME_BYTES
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from myownmesh.protocol.limits import MAX_INBOUND_BYTES
 from myownmesh.transport import sctp_wire as wire
 
-MAX_MESSAGE_BYTES = 65_536
-"""v0.3.8 can send one byte more than it can receive; longer messages are dropped (spec 01 §4.2)."""
 WINDOW_BYTES = 1024 * 1024
 MAX_EARLY_CHUNKS = 4_096
 MAX_FRAGMENTS = 4_096
@@ -132,7 +131,7 @@ class Receiver:
         if flags & wire.FLAG_FIRST:
             if flags & wire.FLAG_LAST:
                 self._drop_parts()
-                if len(payload) <= MAX_MESSAGE_BYTES:
+                if len(payload) <= MAX_INBOUND_BYTES:
                     messages.append((stream, ppid, payload))
                 return
             self._parts = [payload]
@@ -143,7 +142,7 @@ class Receiver:
             return
         parts.append(payload)
         self._parts_bytes += len(payload)
-        if self._parts_bytes > MAX_MESSAGE_BYTES or len(parts) > MAX_FRAGMENTS:
+        if self._parts_bytes > MAX_INBOUND_BYTES or len(parts) > MAX_FRAGMENTS:
             self._drop_parts()
         elif flags & wire.FLAG_LAST:
             self._drop_parts()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,9 +26,6 @@ MAX_CANDIDATES = 512
 """Candidate lines read per section and in all: v0.3.8 names every address of its machine, each twice. The session keeps
 those that are worth most (`worth.MAX_REMOTE_CANDIDATES`)."""
 
-MAX_MESSAGE_BYTES = 65_535
-"""What our descriptions announce as the largest message (spec 01 §4.2). The peer's own line is not read: v0.3.8 writes
-none, and a hostile one must not decide what we send to it."""
 DEFAULT_SCTP_PORT = 5_000
 DATA_CHANNEL_PROTOCOL = "UDP/DTLS/SCTP"
 
@@ -172,7 +171,8 @@ def render(
         elif first_data:
             first_data = False
             lines.append(f"a=sctp-port:{DEFAULT_SCTP_PORT}")
-            lines.append(f"a=max-message-size:{MAX_MESSAGE_BYTES}")
+            # The peer's own line is not read: v0.3.8 writes none, and a hostile one must not decide what we send to it.
+            lines.append(f"a=max-message-size:{MAX_FRAME_BYTES}")
             lines += [f"a=candidate:{candidate}" for candidate in ice.candidates]
     return "\r\n".join(lines) + "\r\n"
 

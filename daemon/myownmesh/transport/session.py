@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
 
-MAX_FRAME_BYTES = 65_535
-"""Largest message that a v0.3.8 peer can receive (spec 01 §4.2)."""
-
 
 @frozen
 class IceServer:
@@ -54,7 +51,7 @@ class Session(Protocol):
         ...
 
     def send(self, data: bytes) -> None:
-        """Queue one message of 1 … `MAX_FRAME_BYTES` bytes on the data channel.
+        """Queue one message of 1 … `protocol.limits.MAX_FRAME_BYTES` bytes on the data channel.
 
         Raises `SessionNotOpen` before `ChannelOpened` and after `ChannelClosed`, `ValueError` on a wrong size.
         """

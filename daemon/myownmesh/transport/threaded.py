@@ -16,9 +16,10 @@ from weakref import WeakSet
 
 import trio
 
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.transport.guest import new_event_loop
 from myownmesh.transport.loading import import_backend
-from myownmesh.transport.session import MAX_FRAME_BYTES, SessionNotOpen
+from myownmesh.transport.session import SessionNotOpen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection

@@ -25,9 +25,9 @@ from myownmesh.engine.links import (
     SdpType,
 )
 from myownmesh.protocol.binding import first_fingerprint
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.signals import Candidate
 from myownmesh.transport import SessionNotOpen, sdp
-from myownmesh.transport.session import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ import trio
 
 from integration.transport.pairs import Pair
 from myownmesh.engine.links import ChannelClosed, LocalDescription
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.transport import SessionNotOpen, open_threaded_factory
-from myownmesh.transport.session import MAX_FRAME_BYTES
 
 LIMIT_SECONDS = 20.0
 

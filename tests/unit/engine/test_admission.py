@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from myownmesh.engine import EngineConfig
-from myownmesh.engine.intake import UNGATED
 from myownmesh.engine.limits import MAX_EARLY_FRAMES
 from myownmesh.engine.peer import ICE_WATCHDOG, STEADY, Peer
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import (
+    KINDS,
     Approve,
     Channel,
     ChannelSeq,
@@ -50,7 +50,7 @@ def test_who_is_admitted(case: dict[str, Any]) -> None:
 
 
 def test_the_four_ungated_kinds() -> None:
-    assert {frame.KIND for frame in UNGATED} == set(ADMISSION["ungated_kinds"])
+    assert {kind for kind, frame in KINDS.items() if not frame.GATED} == set(ADMISSION["ungated_kinds"])
 
 
 @pytest.mark.parametrize("stage", ["handshaking", "pending"])

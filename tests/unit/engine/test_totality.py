@@ -45,6 +45,7 @@ from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.codec import decode_frame, encode_frame
 from myownmesh.protocol.frames import (
+    KINDS,
     Approve,
     AuthResponse,
     CapabilitiesUpdate,
@@ -54,6 +55,9 @@ from myownmesh.protocol.frames import (
     Deny,
     Hello,
     NetworkState,
+    NetworkStateAck,
+    NetworkStatePropose,
+    NetworkStateSplit,
     Ping,
     Pong,
     RosterEntries,
@@ -76,6 +80,7 @@ from myownmesh.protocol.signals import (
     PeerAnnounced,
     PeerLeft,
 )
+from myownmesh.protocol.transitions import Evict
 from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
 from support.examples import examples
@@ -121,9 +126,13 @@ FRAMES: list[Frame] = [
     RosterRequest(include_all=True),
     RosterEntries(entries=(RosterEntry(IDS[3], "learnt", 1, "member"), RosterEntry("no id", "x", 1, "owner"))),
     NetworkState(network_kind="open", transitions_count=1, member_log_count=2, roster_root="y"),
+    NetworkStatePropose("p", Evict(IDS[3]), IDS[2], 1, "s"),
+    NetworkStateAck("p", IDS[2], "sign", 1, "s"),
+    NetworkStateSplit("p", "n", (IDS[3],), IDS[2], 1, "s"),
     AuthResponse(signature="a" * 103),
     AuthResponse(signature="ſ"),
 ]
+assert {type(frame) for frame in FRAMES} == set(KINDS.values()) - {Hello}, "hellos are made as they are needed"
 GARBAGE = [b"", b"{", b"\xff\xfe", b'{"kind":"ping"}', b'{"kind":"later_version","x":1}', b"[]", b"x" * 70_000]
 
 LINK_EVENTS: list[LinkEvent] = [

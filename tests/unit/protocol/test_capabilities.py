@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from myownmesh.protocol import capabilities, strict_json
-from myownmesh.protocol.capabilities import MAX_ADVERT_BYTES, Capabilities, CapabilitiesTooLarge, read_capabilities
-from myownmesh.protocol.strict_json import JsonError
+from myownmesh.protocol import capabilities, schema, strict_json
+from myownmesh.protocol.capabilities import MAX_ADVERT_BYTES, Capabilities, CapabilitiesTooLarge
+from myownmesh.protocol.json_words import JsonError
 
 
 def raw(text: str) -> Raw:
@@ -32,7 +32,7 @@ def test_every_member_is_written() -> None:
     ],
 )
 def test_every_member_is_optional_when_read(text: str, advert: Capabilities) -> None:
-    assert read_capabilities(raw(text)) == advert
+    assert schema.read(Capabilities, raw(text)) == advert
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_every_member_is_optional_when_read(text: str, advert: Capabilities) -> 
 )
 def test_a_wrong_member_spoils_the_advert(text: str, words: str) -> None:
     with pytest.raises(JsonError) as refused:
-        read_capabilities(raw(text))
+        schema.read(Capabilities, raw(text))
     assert str(refused.value) == words
 
 

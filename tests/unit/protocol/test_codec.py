@@ -6,15 +6,18 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from myownmesh.protocol import codec, frames, modes, strict_json, transitions
+from myownmesh.protocol import frames, modes, strict_json, transitions
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.codec import FrameTooLarge, MalformedFrame, decode_frame, encode_frame
-from myownmesh.protocol.shapes import read_frame
+from myownmesh.protocol.codec import FrameTooLarge, MalformedFrame, decode_frame, encode_frame, exact_reader
+from myownmesh.protocol.frames import KINDS
+from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -32,14 +35,17 @@ def case_bytes(case: dict[str, Any]) -> bytes:
 
 def plain(value: object) -> object:
     """A frame's member as the Python value of its JSON."""
-    return strict_json.loads(codec._write(value))
+    return strict_json.loads(encode_frame(value) if isinstance(value, frames.Frame) else msgspec.json.encode(value))
+
+
+read_exactly = exact_reader(KINDS)
 
 
 def exactly(data: bytes) -> Frame:
     """Read without the fast way."""
     try:
-        return read_frame(strict_json.decode_object(data))
-    except strict_json.JsonError as error:
+        return read_exactly(strict_json.decode_object(data))
+    except JsonError as error:
         raise MalformedFrame(str(error)) from None
 
 
@@ -293,7 +299,7 @@ def test_counts_of_a_hello_are_32_bit(old: str) -> None:
 
 
 def test_the_largest_frame_is_65535_bytes() -> None:
-    room = codec.MAX_FRAME_BYTES - len(encode_frame(frames.Channel("c", Raw(b'""'))))
+    room = MAX_FRAME_BYTES - len(encode_frame(frames.Channel("c", Raw(b'""'))))
     assert len(encode_frame(frames.Channel("c", strict_json.dumps("x" * room)))) == 65_535
     with pytest.raises(FrameTooLarge) as refused:
         encode_frame(frames.Channel("c", strict_json.dumps("x" * (room + 1))))
@@ -360,8 +366,3 @@ def test_unknown_variants_pass_through_unchanged() -> None:
     variant = frame.transitions[0].variant  # type: ignore[union-attr]
     assert repr(variant) == f"UnknownVariant(kind='future', text={text!r})"
     assert len({variant, transitions.UnknownVariant("future", text), transitions.UnknownVariant("x", b"{}")}) == 2
-
-
-def test_traffic_classes() -> None:
-    assert codec.traffic_class("rpc_stream_end") == "app"
-    assert codec.traffic_class("Hello") == "other"

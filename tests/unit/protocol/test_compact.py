@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from myownmesh.protocol.codec import MAX_FRAME_BYTES, FrameTooLarge, decode_frame, encode_frame
+from myownmesh.protocol.codec import FrameTooLarge, decode_frame, encode_frame
 from myownmesh.protocol.compact import compact
 from myownmesh.protocol.frames import Channel, RpcRequest
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -9,8 +9,8 @@ import pytest
 from msgspec import Raw
 
 from myownmesh.protocol import strict_json
+from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star, read_mode
-from myownmesh.protocol.strict_json import JsonError
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_shapes_are_written_with_every_member(example: dict[str, Any]) -> None:
     ("text", "mode"),
     [
         ('{"zz":1,"hub":"x","kind":"star"}', Star("x")),
-        ('{"kind":"full_mesh","hub":1}', FullMesh()),
+        ('{"kind":"full_mesh","hub":1,"hub":2}', FullMesh()),
         ('{"kind":"hubs","hubs":[],"spoke_redundancy":null}', Hubs(())),
     ],
 )
@@ -57,6 +57,7 @@ def test_unknown_members_and_order_do_not_matter(text: str, mode: TopologyMode) 
         ('"ring"', 'invalid type: string "ring", expected internally tagged enum TopologyMode'),
         ("{}", "missing field `kind`"),
         ('{"kind":"torus"}', "unknown variant `torus`, expected one of `ring`, `star`, `hubs`, `full_mesh`"),
+        ('{"kind":null,"kind":"ring"}', "invalid type: null, expected variant identifier"),
         ('{"kind":"star"}', "missing field `hub`"),
         ('{"kind":"star","hub":null}', "invalid type: null, expected a string"),
         ('{"kind":"hubs"}', "missing field `hubs`"),

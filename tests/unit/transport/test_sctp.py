@@ -15,7 +15,8 @@ from myownmesh.transport.lean_imports import without_media, without_package
 with without_media(), without_package():
     from myownmesh.transport.sctp import DataAssociation
 
-from myownmesh.transport.sctp_receiving import MAX_MESSAGE_BYTES, WINDOW_BYTES
+from myownmesh.protocol.limits import MAX_INBOUND_BYTES
+from myownmesh.transport.sctp_receiving import WINDOW_BYTES
 from myownmesh.transport.sctp_wire import MAX_FRAGMENT_BYTES, MAX_PACKET_BYTES
 from unit.transport.virtual_loop import run_virtual
 
@@ -258,14 +259,14 @@ def test_oversized_empty_and_foreign_messages_are_ignored() -> None:
     async def main() -> None:
         a, b = await connect()
         await asyncio.sleep(1)
-        a.sctp.send_message(bytes(MAX_MESSAGE_BYTES))
-        a.sctp.send_message(bytes(MAX_MESSAGE_BYTES + 1))
-        a.sctp.send_message(bytes(3 * MAX_MESSAGE_BYTES))
+        a.sctp.send_message(bytes(MAX_INBOUND_BYTES))
+        a.sctp.send_message(bytes(MAX_INBOUND_BYTES + 1))
+        a.sctp.send_message(bytes(3 * MAX_INBOUND_BYTES))
         a.sctp.send_message(b"after")
         await until(lambda: len(b.messages) >= 2, 10)
         await asyncio.sleep(1)
-        assert [len(message) for message in b.messages] == [MAX_MESSAGE_BYTES, 5]
-        assert b.sctp._receiver._parts_bytes <= MAX_MESSAGE_BYTES + MAX_FRAGMENT_BYTES
+        assert [len(message) for message in b.messages] == [MAX_INBOUND_BYTES, 5]
+        assert b.sctp._receiver._parts_bytes <= MAX_INBOUND_BYTES + MAX_FRAGMENT_BYTES
         b.messages.clear()
         a.wire.deliver = None  # what follows is not a's
         b.inject(data_chunk(b, b""))

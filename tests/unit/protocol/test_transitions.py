@@ -1,4 +1,4 @@
-"""The catalogue of kinds: entries of signed logs, word for word."""
+"""Entries of signed logs, word for word."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from myownmesh.protocol import frames, shapes, strict_json, transitions
-from myownmesh.protocol.shapes import read_frame, read_transition, read_transition_variant
-from myownmesh.protocol.strict_json import JsonError
+from myownmesh.protocol import frames, strict_json, transitions
+from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.schema import read, reader
 from support.vectors import load
 
+if typing.TYPE_CHECKING:
+    from myownmesh.protocol.schema import Reader
+
 ENUMS = load("control-socket", "enums")
-KINDS = {cls.KIND: cls for cls in typing.get_args(frames.Frame) if cls is not frames.UnknownFrame}
-
-
-def test_every_kind_has_its_shape_and_every_member_its_line() -> None:
-    assert {kind: cls for kind, (cls, _) in shapes._FRAMES.items()} == KINDS
-    for cls, shape in shapes._FRAMES.values():
-        assert tuple(shape) == typing.cast("type[msgspec.Struct]", cls).__struct_fields__
+read_variant: Reader[transitions.Variant] = reader(transitions.Variant)
 
 
 def test_names_of_roles_and_network_kinds() -> None:
@@ -31,7 +28,7 @@ def test_names_of_roles_and_network_kinds() -> None:
 
 @pytest.mark.parametrize("example", ENUMS["transition_variant"], ids=lambda example: example["kind"])
 def test_variants_of_the_reference(example: dict[str, Any]) -> None:
-    variant = read_transition_variant(strict_json.dumps(example))
+    variant = read_variant(strict_json.dumps(example))
     assert not isinstance(variant, transitions.UnknownVariant)
     assert msgspec.json.decode(msgspec.json.encode(variant)) == example
 
@@ -41,16 +38,16 @@ def test_a_known_variant_needs_every_member(example: dict[str, Any]) -> None:
     for name in set(example) - {"kind"}:
         rest = {key: value for key, value in example.items() if key != name}
         with pytest.raises(JsonError, match=f"missing field `{name}`"):
-            read_transition_variant(strict_json.dumps(rest))
+            read_variant(strict_json.dumps(rest))
         with pytest.raises(JsonError, match="invalid type: null"):
-            read_transition_variant(strict_json.dumps(example | {name: None}))
+            read_variant(strict_json.dumps(example | {name: None}))
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ('{"target":"a"}', "missing field `kind`"),
-        ('{"kind":5}', "invalid type: integer `5`, expected a string"),
+        ('{"kind":5}', "invalid type: integer `5`, expected variant identifier"),
         ('{"kind":"future","kind":"future"}', "duplicate field `kind`"),
         ('{"kind":"evict","target":"a","target":"a"}', "duplicate field `target`"),
         (
@@ -63,12 +60,12 @@ def test_a_known_variant_needs_every_member(example: dict[str, Any]) -> None:
 )
 def test_what_a_variant_may_not_be(text: str, words: str) -> None:
     with pytest.raises(JsonError) as refused:
-        read_transition_variant(Raw(text.encode()))
+        read_variant(Raw(text.encode()))
     assert str(refused.value) == words
 
 
 def test_unknown_variants_keep_their_text() -> None:
-    variant = read_transition_variant(Raw(b'{"kind":"future", "a":1, "a":2}'))
+    variant = read_variant(Raw(b'{"kind":"future", "a":1, "a":2}'))
     assert variant == transitions.UnknownVariant("future", b'{"kind":"future", "a":1, "a":2}')
 
 
@@ -76,17 +73,11 @@ ENTRY = {"at": 1, "variant": {"kind": "evict", "target": "a"}, "signers": ["a"],
 
 
 def test_entries_of_a_log() -> None:
-    entry = read_transition(strict_json.dumps(ENTRY | {"later": 1}))
+    entry = read(transitions.Transition, strict_json.dumps(ENTRY | {"later": 1}))
     assert entry == transitions.Transition(1, transitions.Evict("a"), ("a",), ("s",))
 
 
 @pytest.mark.parametrize("name", list(ENTRY))
 def test_an_entry_needs_every_member(name: str) -> None:
     with pytest.raises(JsonError, match=f"missing field `{name}`"):
-        read_transition(strict_json.dumps({key: value for key, value in ENTRY.items() if key != name}))
-
-
-def test_the_first_rule_is_the_kind() -> None:
-    with pytest.raises(JsonError, match="missing field `kind`"):
-        read_frame([])
-    assert read_frame([("kind", Raw(b'"approve"'))]) == frames.Approve()
+        read(transitions.Transition, strict_json.dumps({key: value for key, value in ENTRY.items() if key != name}))
