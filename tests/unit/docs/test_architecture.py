@@ -50,7 +50,36 @@ def test_the_map_shows_the_layers_that_are_checked(title: str) -> None:
     assert layers == contract_of(PACKAGES[title])
 
 
-def test_folders_and_modules_that_the_text_names_exist() -> None:
-    known = [path for package in ("daemon/myownmesh", "common/mesh_common") for path in (ROOT / package,)]
-    for name in re.findall(r"`([a-z_]+/[a-z_./]+)`", TEXT):
-        assert any((place / name).exists() for place in (*known, ROOT)), f"{name} is on no map"
+# ── names in the text ───────────────────────────────────────────────────────────────────────────────────────────────
+
+SOURCES = [ROOT / "common" / "mesh_common", ROOT / "daemon" / "myownmesh", ROOT / "frontend_client" / "myownllm"]
+SOURCES.append(ROOT / "bundler" / "mesh_bundler")
+CODE = {path: path.read_text("utf-8") for source in SOURCES for path in source.rglob("*.py")}
+MAPS = ("architecture.md", "development.md")
+
+
+def quoted(map_name: str, pattern: str) -> list[tuple[str, ...]]:
+    """What stands between backticks and looks like that, call parentheses aside."""
+    text = (ROOT / "docs" / map_name).read_text("utf-8")
+    found = (re.fullmatch(pattern, name) for name in re.findall(r"`([^`\n]+?)(?:\([^`\n]*\))?`", text))
+    return [match.groups() for match in found if match is not None]
+
+
+@pytest.mark.parametrize("map_name", MAPS)
+def test_files_that_a_map_names_exist(map_name: str) -> None:
+    for (name,) in quoted(map_name, r"([a-z_.]+/[a-z_./<>]+)"):
+        path = name.split("<")[0]
+        assert any((place / path).exists() for place in (ROOT, *SOURCES)), f"{name} is nowhere"
+    rooms = {path.name: path for source in SOURCES for path in source.iterdir() if path.is_dir()}
+    for room, module in quoted(map_name, r"([a-z]+)\.([a-z_]+)"):
+        if room in rooms and f"{room}.{module}" != "config.json":
+            assert (rooms[room] / f"{module}.py").exists(), f"{room} has no module {module}"
+
+
+@pytest.mark.parametrize("map_name", MAPS)
+def test_classes_and_methods_that_a_map_names_exist(map_name: str) -> None:
+    for name, method in quoted(map_name, r"([A-Z][a-z]+[A-Za-z]*)(?:\.([a-z_]+))?"):
+        holders = [text for text in CODE.values() if re.search(rf"^class {name}\b", text, flags=re.MULTILINE)]
+        assert holders, f"no class {name}"
+        if method:
+            assert any(re.search(rf"\b(?:def )?{method}\b", text) for text in holders), f"{name} has no {method}"
