@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 PIN_MAX_BYTES = 4096  # a pin is one line; anything longer is another file under this name
 
-_INCOMPLETE = re.compile(r"[vV]?[0-9]{1,6}(?:\.[0-9]{1,6})?")
-_FULL_COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
-_SHORT_COMMIT = re.compile(r"[0-9a-fA-F]{7,39}")
-_THREE_FIELDS = re.compile(r"[vV]?[0-9]+\.[0-9]+\.[0-9]+")
+# Patterns as texts: a sound pin needs none of the first four, and compiling costs more than reading the file.
+_INCOMPLETE = r"[vV]?[0-9]{1,6}(?:\.[0-9]{1,6})?"
+_FULL_COMMIT = r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"
+_SHORT_COMMIT = r"[0-9a-fA-F]{7,39}"
+_THREE_FIELDS = r"[vV]?[0-9]+\.[0-9]+\.[0-9]+"
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_COMMENT = r"(?:^|(?<=[ \t]))#.*"
+_LINE_END = r"\r\n|\r|\n"
 _FLOATING = frozenset({"latest", "main", "master", "head", "stable", "beta", "nightly"})
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#.*")
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 _WHY = {
     "pin_unreadable": "its file cannot be read",
@@ -122,9 +123,9 @@ def parse_pin(data: bytes | None) -> Pin | NoPin:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise PinError("pin_not_utf8") from None
-    if _CONTROL.search(text):
+    if re.search(_CONTROL, text):
         raise PinError("pin_bad_character", text)
-    lines = [_COMMENT.sub("", line).strip(" \t") for line in _LINE_END.split(text)]
+    lines = [re.sub(_COMMENT, "", line).strip(" \t") for line in re.split(_LINE_END, text)]
     values = [line for line in lines if line]
     if not values:
         return NoPin("empty_file")
@@ -137,17 +138,17 @@ def _classify(raw: str) -> Pin:
     version = SemVer.parse(raw.removeprefix("v"))
     if version is not None:
         return Pin("tag" if raw.startswith("v") else "version", raw, version, None)
-    if _FULL_COMMIT.fullmatch(raw):
+    if re.fullmatch(_FULL_COMMIT, raw):
         return Pin("commit", raw, None, raw.lower())
-    if _INCOMPLETE.fullmatch(raw):
+    if re.fullmatch(_INCOMPLETE, raw):
         code = "pin_incomplete_version"
-    elif _SHORT_COMMIT.fullmatch(raw):
+    elif re.fullmatch(_SHORT_COMMIT, raw):
         code = "pin_abbreviated_commit"
     elif raw.lower() in _FLOATING:
         code = "pin_floating"
     elif raw.startswith("V") and SemVer.parse(raw[1:]) is not None:
         code = "pin_bad_case"
-    elif _THREE_FIELDS.match(raw):
+    elif re.match(_THREE_FIELDS, raw):
         code = "pin_bad_version"
     else:
         code = "pin_unrecognised"

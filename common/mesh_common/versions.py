@@ -19,14 +19,12 @@ PROGRAM = "myownmesh"
 STDOUT_MAX_BYTES = 4096  # a version is one short line; more is another program
 
 
-_BUILD_INFO = re.compile(r"\([^()]*\)")
-_HEX_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])")
+_BUILD_INFO = r"\([^()]*\)"
+_HEX_WORD = r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])"
 
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _PRE_WORD = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
-_SEMVER = re.compile(
-    rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_PRE_WORD}(?:\.{_PRE_WORD})*))?(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
-)
+_SEMVER = rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_PRE_WORD}(?:\.{_PRE_WORD})*))?(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 _MAX_LENGTH = 256  # characters; longer ones are not versions but attacks on whoever prints or compares them
 
 
@@ -43,7 +41,7 @@ class SemVer:
     @classmethod
     def parse(cls, text: str) -> SemVer | None:
         """None unless the whole text is a strict SemVer (no leading `v`, no leading zeros)."""
-        found = _SEMVER.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+        found = re.fullmatch(_SEMVER, text) if len(text) <= _MAX_LENGTH else None
         if found is None:
             return None
         major, minor, patch, pre, build = found.groups()
@@ -109,9 +107,9 @@ def read_version(stdout: bytes, exit_code: int | None, *, program: str, detail: 
         return Unreadable("wrong_program", detail or line[:80])
     version = SemVer.parse(words[1].removeprefix("v")) if len(words) > 1 else None
     info = words[2].strip() if len(words) > 2 else ""
-    if version is None or (info and not _BUILD_INFO.fullmatch(info)):
+    if version is None or (info and not re.fullmatch(_BUILD_INFO, info)):
         return Unreadable("unparsable", detail or line[:80])
-    return Reported(version, tuple(_HEX_WORD.findall(info.lower())))
+    return Reported(version, tuple(re.findall(_HEX_WORD, info.lower())))
 
 
 def spawn_failure(platform: str, *, errno: int | None = None, winerror: int | None = None) -> tuple[str, int]:

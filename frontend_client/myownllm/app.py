@@ -29,7 +29,6 @@ from myownllm.supervisor import Supervisor, binaries
 from myownllm.supervisor.inspection import Inspector
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
 from myownllm.supervisor.process import launch
-from myownllm.supervisor.staging import stage
 from myownllm.supervisor.supervisor import Ports, Row
 
 if TYPE_CHECKING:
@@ -118,6 +117,8 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         return True
 
     async def get_release(report: Callable[[str], None]) -> binaries.Candidate:
+        from myownllm.supervisor.staging import stage  # with the bundler, which an app that has a daemon never needs
+
         stored = await trio.to_thread.run_sync(CatalogFile(home.config_file).load)
         if stored.catalog.unknown.get("daemon_download") is False:
             raise AppError("downloads are switched off (`cloud_mesh.daemon_download`)")
