@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 from myownmesh.engine import gossip, lifecycle, shelving, waiting
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.events import PeerApproved
+from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
-from myownmesh.engine.peer import STEADY
+from myownmesh.engine.peer import Active, Handshaking, Live, OpenLink, OurApprove, Pending, Upkeep
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import APPROVE_REPEAT_S, PENDING_MAX_AGE_S
 from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Deny
-from myownmesh.protocol.views import PeerStatus
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Link, Peer
     from myownmesh.protocol.clock import Instant
 
 
 def consider(core: Core, peer: Peer, now: Instant) -> None:
     """Apply the rule to a peer that has proved itself: rostered or `auto_approve` lets it in without asking."""
-    if peer.authenticated and not peer.approved_here and rule_admits(core, peer.device_id):
-        _approve(core, peer, now)
+    if isinstance(peer, Pending) and peer.our_approve is OurApprove.MISSING and rule_admits(core, peer.device_id):
+        _give(core, peer, now)
 
 
 def rule_admits(core: Core, device_id: str) -> bool:
@@ -36,41 +36,47 @@ def reconsider_all(core: Core, now: Instant) -> None:
         consider(core, peer, now)
 
 
-def begin_waiting(core: Core, peer: Peer, now: Instant) -> None:
-    """The peer is authenticated. The number of those that wait, and how long, is bounded."""
-    core.set_status(peer, PeerStatus.PENDING_APPROVAL)
+def has_approved(peer: Peer) -> bool:
+    """Our approve went out on this connection."""
+    return isinstance(peer, Live) or (isinstance(peer, Pending) and peer.our_approve is OurApprove.SENT)
+
+
+def begin_waiting(core: Core, peer: Pending, now: Instant) -> None:
+    """The peer has proved itself. The number of those that wait, and how long, is bounded."""
+    core.enter(Turn.PROVED, peer)
+    core.refresh_phase()
     core.timers.set(LinkTimer.PENDING_AGE, peer.device_id, now.mono + PENDING_MAX_AGE_S)
     waiting_here = [
-        each.device_id
+        each
         for each in core.peers.values()
-        if each.status is PeerStatus.PENDING_APPROVAL and not core.is_rostered(each.device_id) and each is not peer
+        if isinstance(each, Pending) and not core.is_rostered(each.device_id) and each is not peer
     ]
     if len(waiting_here) >= MAX_PENDING_APPROVALS:
-        refuse(core, core.peers[waiting_here[0]], "too many devices wait for approval", now)
+        refuse(core, waiting_here[0], "too many devices wait for approval", now)
 
 
-def receive_approve(core: Core, peer: Peer, now: Instant) -> None:
+def receive_approve(core: Core, peer: OpenLink, now: Instant) -> None:
     """Legal at any time; before the proof the latch waits. Only this latches the peer's consent."""
-    peer.remote_approve_seen = True
-    _evaluate(core, peer, now)
+    if isinstance(peer, Handshaking):
+        peer.approve_seen = True
+    elif isinstance(peer, Pending):
+        peer.approve_seen = True
+        _evaluate(core, peer, now)
 
 
-def approve_lost(core: Core, peer: Peer, now: Instant) -> None:
+def approve_lost(core: Core, peer: OpenLink, now: Instant) -> None:
     """Our approve did not leave. Un-latch it, unless the link is up already; it is sent again either way."""
-    if not peer.is_live:
-        peer.local_approve_sent = False
+    if isinstance(peer, Pending):
+        peer.our_approve = OurApprove.LOST
     core.timers.set(LinkTimer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
 
 
-def repeat_approve(core: Core, peer: Peer, now: Instant) -> None:
+def repeat_approve(core: Core, peer: OpenLink, now: Instant) -> None:
     """Send approve again: the first one may be lost, and a v0.3.8 peer may be stuck (spec 01 §20 items 3, 4, 6)."""
-    if not peer.approved_here:
-        return
-    core.send(peer, Approve(), now)
-    if not peer.is_live:
-        peer.local_approve_sent = True
-        core.timers.set(LinkTimer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
-        _evaluate(core, peer, now)
+    if isinstance(peer, Pending):
+        _give(core, peer, now)
+    else:
+        core.send(peer, Approve(), now)
 
 
 def user_approves(core: Core, device_id: str, label: str, now: Instant) -> None:
@@ -86,45 +92,45 @@ def user_removes(core: Core, device_id: str, now: Instant) -> None:
     core.save_roster(core.roster.remove(device_id))
     core.intents.clear(device_id)
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
-    peer = core.peers.get(device_id)
-    if peer is not None and peer.has_transport:
+    if (peer := core.link_to(device_id)) is not None:
         refuse(core, peer, "removed", now)
 
 
-def refuse(core: Core, peer: Peer, why: str, now: Instant) -> None:
+def refuse(core: Core, peer: Link, why: str, now: Instant) -> None:
     """Drop a link as `denied`; the other side is told, so that it does not dial again at once."""
-    if peer.channel_open:
+    is_open = isinstance(peer, OpenLink)
+    if is_open:
         core.send(peer, Deny(reason=why), now)
-    lifecycle.drop(core, peer.device_id, lifecycle.DENIED, now, linger=peer.channel_open)
+    lifecycle.drop(core, peer.device_id, Turn.REFUSED, now, linger=is_open)
 
 
-def remember(core: Core, peer: Peer, now: Instant) -> None:
+def remember(core: Core, peer: Live, now: Instant) -> None:
     """Roster an active peer under the name that it gives itself; until its hello comes an earlier name stays."""
     known = core.roster.get(peer.device_id)
-    label = known.label if peer.features is None and known is not None else peer.label
+    label = known.label if peer.channel.greeting is None and known is not None else peer.label
     roster = core.roster.meet(peer.device_id, label, now.wall_ms // 1000)
     if roster is not core.roster:
         core.save_roster(roster)
 
 
-def _approve(core: Core, peer: Peer, now: Instant) -> None:
-    peer.approved_here = True
-    peer.local_approve_sent = True
+def _give(core: Core, peer: Pending, now: Instant) -> None:
+    peer.our_approve = OurApprove.SENT
     core.send(peer, Approve(), now)
     core.timers.set(LinkTimer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
     _evaluate(core, peer, now)
 
 
-def _evaluate(core: Core, peer: Peer, now: Instant) -> None:
-    if peer.authenticated and peer.local_approve_sent and peer.remote_approve_seen and not peer.is_live:
+def _evaluate(core: Core, peer: Pending, now: Instant) -> None:
+    if peer.our_approve is OurApprove.SENT and peer.approve_seen:
         _activate(core, peer, now)
 
 
-def _activate(core: Core, peer: Peer, now: Instant) -> None:
+def _activate(core: Core, pending: Pending, now: Instant) -> None:
     """The edge into `active`, in the order of spec 04 §4.3."""
-    device_id = peer.device_id
-    peer.set_status(PeerStatus.ACTIVE)
-    peer.tier = STEADY
+    device_id = pending.device_id
+    peer = Active(device_id, pending.epoch, pending.transport, pending.channel, Upkeep())
+    core.enter(Turn.CONSENTED, peer)
+    peer.transport.recovery = None
     core.timers.cancel(LinkTimer.APPROVE, device_id)
     core.timers.cancel(LinkTimer.PENDING_AGE, device_id)
     remember(core, peer, now)
@@ -136,5 +142,5 @@ def _activate(core: Core, peer: Peer, now: Instant) -> None:
     core.intents.clear(device_id)
     gossip.advertise_roster(core, now)
     gossip.advertise_state(core, now)
-    if peer.handshake.advert_sent != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):
+    if peer.channel.advert != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):
         core.send(peer, CapabilitiesUpdate(capabilities=core.capabilities), now)

@@ -12,7 +12,9 @@ from myownmesh.engine.actions import Emit, Publish, SaveRoster, SendFrame
 from myownmesh.engine.clockwatch import ClockWatch
 from myownmesh.engine.events import Diag, PhaseChanged
 from myownmesh.engine.intents import IntentBook
+from myownmesh.engine.life import OutOfTurn, Stage, follow
 from myownmesh.engine.memory import Memories
+from myownmesh.engine.peer import Link, Live
 from myownmesh.engine.phase import rollup
 from myownmesh.engine.timers import Timers
 from myownmesh.engine.timing import REACTIVE_ANNOUNCE_GAP_S
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.events import Level, MeshEvent
+    from myownmesh.engine.life import Turn
     from myownmesh.engine.peer import Peer
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.modes import TopologyMode
     from myownmesh.protocol.signals import OutboundSignal
-    from myownmesh.protocol.views import PeerStatus
     from myownmesh.roster import Roster
 
 
@@ -126,8 +128,17 @@ class Core:
         self._next_epoch += 1
         return epoch
 
-    def live_peers(self) -> list[Peer]:
-        return [peer for peer in self.peers.values() if peer.admitted]
+    def stage_of(self, device_id: str) -> Stage:
+        peer = self.peers.get(device_id)
+        return Stage.UNKNOWN if peer is None else peer.stage
+
+    def link_to(self, device_id: str) -> Link | None:
+        """The entry of a peer that has a transport."""
+        peer = self.peers.get(device_id)
+        return peer if isinstance(peer, Link) else None
+
+    def live_peers(self) -> list[Live]:
+        return [peer for peer in self.peers.values() if isinstance(peer, Live)]
 
     def is_silent(self) -> bool:
         return self.config.kind == "silent"
@@ -144,6 +155,20 @@ class Core:
             prev, self.phase = self.phase, phase
             self.emit(PhaseChanged(self.network_id, prev, phase))
 
-    def set_status(self, peer: Peer, status: PeerStatus) -> None:
-        peer.set_status(status)
-        self.refresh_phase()
+    # ── the turns of a peer's life ───────────────────────────────────────────────────────────────────────────
+
+    def enter(self, turn: Turn, peer: Peer) -> None:
+        """Put `peer` in the place of what is known of its id. Raises `OutOfTurn` where the table has no such turn."""
+        before = self.stage_of(peer.device_id)
+        if follow(before, turn) is not peer.stage:
+            raise OutOfTurn(before, turn)
+        self.peers[peer.device_id] = peer
+
+    def end(self, turn: Turn, device_id: str) -> Peer | None:
+        """Forget the entry of an id, if there is one, and return it. Raises `OutOfTurn` like `enter`."""
+        peer = self.peers.get(device_id)
+        if peer is not None:
+            if follow(peer.stage, turn) is not Stage.UNKNOWN:
+                raise OutOfTurn(peer.stage, turn)
+            del self.peers[device_id]
+        return peer

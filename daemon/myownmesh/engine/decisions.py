@@ -5,12 +5,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from myownmesh.engine.peer import OwnOffer
+from myownmesh.engine.peer import Connecting, OwnOffer
 from myownmesh.engine.timing import GLARE_HOLD_S, STUCK_AGE_S
 from myownmesh.protocol.binding import first_fingerprint
 
 if TYPE_CHECKING:
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Link, Transport
 
 
 class Role(Enum):
@@ -77,27 +77,30 @@ def on_intent(me: str, peer: str, *, pinned: bool, has_transport: bool) -> Dial:
     return Dial.OFFER if pinned or role(me, peer) is Role.OFFERER else Dial.NOTHING
 
 
-def on_offer(me: str, peer: Peer | None, device_id: str, sdp: str, mono: float) -> OnOffer:
+def on_offer(me: str, device_id: str, link: Link | None, sdp: str, mono: float) -> OnOffer:
     """An offer is answered whatever role, silence and shape say; how depends on the link that there is."""
-    if peer is None or not peer.has_transport:
+    if link is None:
         return OnOffer.ANSWER
-    if sdp == peer.last_remote_offer:
+    transport = link.transport
+    if sdp == transport.last_remote_offer:
         return OnOffer.IGNORE
-    fingerprint = first_fingerprint(sdp)
-    is_described = peer.remote_fingerprint is not None or peer.remote_sdp_set  # an applied one may have named none
-    if is_described and fingerprint is not None and fingerprint != peer.remote_fingerprint:
-        return OnOffer.HOLD if _was_just_answered(peer, mono) else OnOffer.REBUILD
-    if not peer.channel_open and mono - peer.opened_at >= STUCK_AGE_S:
+    named, known = first_fingerprint(sdp), transport.remote_fingerprint
+    is_described = known is not None or transport.remote_sdp_set  # an applied description may have named none
+    if is_described and named is not None and named != known:
+        return OnOffer.HOLD if _was_just_answered(transport, mono) else OnOffer.REBUILD
+    if not isinstance(link, Connecting):
+        return OnOffer.APPLY
+    if mono - transport.opened_at >= STUCK_AGE_S:
         return OnOffer.REPLACE_STUCK
-    if peer.own_offer is OwnOffer.NONE or peer.remote_sdp_set:
+    if transport.own_offer is OwnOffer.NONE or transport.remote_sdp_set:
         return OnOffer.APPLY
     return OnOffer.YIELD if role(me, device_id) is Role.ANSWERER else OnOffer.HOLD
 
 
-def _was_just_answered(peer: Peer, mono: float) -> bool:
+def _was_just_answered(transport: Transport, mono: float) -> bool:
     """The peer answered our offer a moment ago. An offer of another certificate is then most likely one that it gave
     up when it answered, and that a relay was slower with; a peer that really started anew waits until that is clear."""
-    return peer.offerer and peer.answered_at is not None and mono < peer.answered_at + GLARE_HOLD_S
+    return transport.offerer and transport.answered_at is not None and mono < transport.answered_at + GLARE_HOLD_S
 
 
 def on_unmatched_answer(me: str, peer: str, *, has_transport: bool) -> Dial:

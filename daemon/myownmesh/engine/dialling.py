@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from myownmesh.engine import keepalive, lifecycle, waiting
 from myownmesh.engine.actions import RedialRelays, WaiterDone
 from myownmesh.engine.decisions import Dial, on_command, on_intent
-from myownmesh.engine.peer import OpenedBy
+from myownmesh.engine.peer import Active, Link, OpenedBy
 from myownmesh.engine.timers import NetworkTimer
 from myownmesh.engine.timing import STATE_WATCH_S
-from myownmesh.protocol.views import PeerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,13 +23,13 @@ def connect(core: Core, device_id: str, *, pin: bool, waiter: int | None, now: I
     if pin:
         core.pins.add(device_id)
     peer = core.peers.get(device_id)
-    if peer is not None and peer.status is PeerStatus.ACTIVE:
+    if isinstance(peer, Active):
         if waiter is not None:
             core.out.append(WaiterDone(waiter, None))
         return
     if waiter is not None:
         waiting.park(core, device_id, waiter)
-    if on_command(has_transport=peer is not None and peer.has_transport) is Dial.OFFER:
+    if on_command(has_transport=isinstance(peer, Link)) is Dial.OFFER:
         lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.COMMAND, now=now)
     core.announce(now)
 
@@ -65,7 +64,7 @@ def _retry(core: Core, wanted: Iterable[str], now: Instant) -> None:
             core.me,
             device_id,
             pinned=device_id in core.pins,
-            has_transport=peer is not None and peer.has_transport,
+            has_transport=isinstance(peer, Link),
         )
         if decision is Dial.OFFER and now.mono >= core.memories.of(device_id).dial_not_before:
             core.intents.attempted(device_id, now.mono)

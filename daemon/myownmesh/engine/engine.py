@@ -25,6 +25,7 @@ from myownmesh.engine import (
 from myownmesh.engine.actions import LinkDown
 from myownmesh.engine.core import Core
 from myownmesh.engine.errors import EngineError, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine.life import Turn
 from myownmesh.engine.links import (
     ChannelClosed,
     ChannelOpened,
@@ -36,6 +37,7 @@ from myownmesh.engine.links import (
     PathChanged,
     RemoteApplied,
 )
+from myownmesh.engine.peer import Connecting, Handshaking, Live, OpenLink, Pending
 from myownmesh.engine.timers import LinkTimer, NetworkTimer, PeerTimer
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.actions import Action
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.links import LinkEvent
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Link
     from myownmesh.engine.timers import Timer
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
@@ -132,7 +134,7 @@ class Engine:
     def receive_link_event(self, peer: str, epoch: int, event: LinkEvent, now: Instant) -> None:
         """Take what the session of `epoch` reports; reports of replaced sessions are ignored."""
         core = self._core
-        entry = self._entry(peer, epoch)
+        entry = self._link(peer, epoch)
         if entry is None or core.leaving:
             return
         match event:
@@ -147,13 +149,12 @@ class Engine:
             case RemoteApplied():
                 negotiation.remote_applied(core, entry, event, now)
             case ChannelOpened():
-                if not entry.channel_open:
+                if isinstance(entry, Connecting):
                     handshake.start(core, entry, event, now)
                     intake.replay_early(core, entry, now)
             case ChannelClosed(reason):
                 core.diag(now, "warn", "transport", "channel closed", {"peer": peer, "reason": reason})
-                left = presence.has_just_left(entry, now.mono)
-                negotiation.channel_closed(core, entry, lifecycle.USER_LEFT if left else lifecycle.ICE_FAILED, now)
+                negotiation.channel_closed(core, entry, presence.how_it_closed(entry, now.mono), now)
             case PathChanged(state):
                 paths.changed(core, entry, state, now)
             case PairSelected():
@@ -170,8 +171,8 @@ class Engine:
 
     def frame_lost(self, peer: str, epoch: int, kind: str, now: Instant) -> None:
         """A frame of `SendFrame` did not leave within its 2 s. Only a lost approve matters; all else repeats."""
-        entry = self._entry(peer, epoch)
-        if entry is not None and kind == Approve.KIND and not self._core.leaving:
+        entry = self._link(peer, epoch)
+        if isinstance(entry, Pending | Live) and kind == Approve.KIND and not self._core.leaving:
             approval.approve_lost(self._core, entry, now)
 
     def handle_timer(self, now: Instant) -> None:
@@ -286,7 +287,7 @@ class Engine:
         entry = self._core.peers.get(peer)
         if entry is None or self._core.leaving:
             raise PeerNotFound(peer)
-        if not entry.admitted:
+        if not isinstance(entry, Live):
             raise PeerNotAdmitted(peer)
         return Outgoing(peer, entry.epoch, encode_frame(frame))
 
@@ -331,8 +332,8 @@ class Engine:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _entry(self, peer: str, epoch: int) -> Peer | None:
-        entry = self._core.peers.get(peer)
+    def _link(self, peer: str, epoch: int) -> Link | None:
+        entry = self._core.link_to(peer)
         return entry if entry is not None and entry.epoch == epoch else None
 
     def _check_open(self) -> None:
@@ -349,7 +350,7 @@ class Engine:
         core = self._core
         match timer:
             case LinkTimer():
-                if (entry := core.peers.get(owner)) is not None:
+                if (entry := core.link_to(owner)) is not None:
                     self._link_due(timer, entry, now)
             case NetworkTimer.HEARTBEAT:
                 keepalive.beat(core, now)
@@ -364,32 +365,32 @@ class Engine:
             case _:
                 assert_never(timer)
 
-    def _link_due(self, timer: LinkTimer, entry: Peer, now: Instant) -> None:
+    def _link_due(self, timer: LinkTimer, entry: Link, now: Instant) -> None:
         core = self._core
         match timer:
-            case LinkTimer.CHANNEL_OPEN:
+            case LinkTimer.CHANNEL_OPEN if isinstance(entry, Connecting):
                 lifecycle.connect_timed_out(core, entry, now)
-            case LinkTimer.REOFFER:
+            case LinkTimer.REOFFER if isinstance(entry, Connecting):
                 negotiation.reoffer_due(core, entry, now)
             case LinkTimer.GLARE_HOLD:
                 negotiation.hold_ended(core, entry, now)
-            case LinkTimer.HELLO:
+            case LinkTimer.HELLO if isinstance(entry, Handshaking):
                 handshake.repeat_hello(core, entry, now)
-            case LinkTimer.HANDSHAKE:
+            case LinkTimer.HANDSHAKE if isinstance(entry, Handshaking):
                 handshake.time_out(core, entry, now)
-            case LinkTimer.APPROVE:
+            case LinkTimer.APPROVE if isinstance(entry, Pending | Live):
                 approval.repeat_approve(core, entry, now)
-            case LinkTimer.PENDING_AGE:
-                lifecycle.drop(core, entry.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
-            case LinkTimer.PROBE:
+            case LinkTimer.PENDING_AGE if isinstance(entry, Pending):
+                lifecycle.drop(core, entry.device_id, Turn.UNDECIDED, now)
+            case LinkTimer.PROBE if isinstance(entry, Live):
                 keepalive.judge_probe(core, entry, now)
-            case LinkTimer.SUSPICION:
+            case LinkTimer.SUSPICION if isinstance(entry, Live):
                 negotiation.look_closer(core, entry, now)
-            case LinkTimer.PATH_FAILED:
+            case LinkTimer.PATH_FAILED if isinstance(entry, OpenLink):
                 paths.judge_failure(core, entry, now)
-            case LinkTimer.LEAVE_PING:
+            case LinkTimer.LEAVE_PING if isinstance(entry, OpenLink):
                 presence.test_leave(core, entry, now)
-            case LinkTimer.LEAVE_VERDICT:
+            case LinkTimer.LEAVE_VERDICT if isinstance(entry, OpenLink):
                 presence.judge_leave(core, entry, now)
             case _:
-                assert_never(timer)
+                pass  # the stage that it was set for is over

@@ -9,7 +9,7 @@ from myownmesh.protocol.frames import NetworkState, RosterEntries, RosterRequest
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Live
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import RosterEntry, RosterSummary
 
@@ -39,23 +39,23 @@ def advertise_state(core: Core, now: Instant) -> None:
     _to_all(core, state, now)
 
 
-def request_roster(core: Core, peer: Peer, their_root: str, counts: tuple[int, int], now: Instant) -> None:
+def request_roster(core: Core, peer: Live, their_root: str, counts: tuple[int, int], now: Instant) -> None:
     """Pull the peer's roster; the same pull is not repeated while neither side changed (spec 01 §20 item 15)."""
     pull = (their_root, core.roster.membership_root(), *counts)
-    if pull != peer.last_pull:
-        peer.last_pull = pull
+    if pull != peer.upkeep.last_pull:
+        peer.upkeep.last_pull = pull
         core.send(peer, RosterRequest(include_all=True), now)
 
 
-def answer_request(core: Core, peer: Peer, now: Instant) -> None:
+def answer_request(core: Core, peer: Live, now: Instant) -> None:
     """Send the whole roster, in as many frames as it takes; each merges on its own (spec 01 §20 item 1)."""
     if core.is_silent():
         return
     root = core.roster.full_root()
-    last = peer.last_full_answer
+    last = peer.upkeep.last_full_answer
     if last is not None and last[1] == root and now.mono - last[0] < FULL_ANSWER_GAP_S:
         return
-    peer.last_full_answer = (now.mono, root)
+    peer.upkeep.last_full_answer = (now.mono, root)
     for data in _split(core.roster.wire_entries()):
         core.send_encoded(peer, RosterEntries.KIND, data)
 

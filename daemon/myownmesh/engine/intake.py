@@ -5,14 +5,15 @@ This is the hot path. A frame of an admitted peer's application costs the decodi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard, assert_never
 
 from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, reliable, roster_sync, shelving
 from myownmesh.engine.actions import Deliver
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.events import PeerCapabilitiesChanged
-from myownmesh.engine.limits import MAX_EARLY_FRAMES, MAX_THROTTLED_FRAMES, THROTTLE_WINDOW_S, is_power_of_two
-from myownmesh.engine.peer import STEADY
+from myownmesh.engine.life import Turn
+from myownmesh.engine.limits import MAX_EARLY_FRAMES, is_power_of_two
+from myownmesh.engine.peer import Connecting, Live, OpenLink
 from myownmesh.protocol.codec import MalformedFrame, decode_frame
 from myownmesh.protocol.frames import (
     Approve,
@@ -41,7 +42,6 @@ from myownmesh.protocol.frames import (
     Unshelve,
 )
 from myownmesh.protocol.limits import MAX_INBOUND_BYTES
-from myownmesh.protocol.views import DropReason
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -52,7 +52,9 @@ if TYPE_CHECKING:
 APPLICATION: Final[frozenset[type[Frame]]] = frozenset({RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd, Channel})
 """Frames that are passed on."""
 
-FLOODED: Final = DropReason("transport_error", "too many control frames")
+
+def _may_come_early(frame: Frame) -> TypeGuard[Hello | AuthResponse | Approve | Deny]:
+    return not frame.GATED
 
 
 def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
@@ -60,21 +62,21 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
     nbytes = len(data)
     if not 0 < nbytes <= MAX_INBOUND_BYTES:
         return
-    if not peer.channel_open:
-        if len(peer.handshake.early_frames) < MAX_EARLY_FRAMES:
-            peer.handshake.early_frames.append(data)
+    if not isinstance(peer, OpenLink):
+        if isinstance(peer, Connecting) and len(peer.early_frames) < MAX_EARLY_FRAMES:
+            peer.early_frames.append(data)
         return
     try:
         frame = decode_frame(data)
     except MalformedFrame as error:
         _refuse_malformed(core, peer, str(error), now)
         return
-    if peer.admitted:
-        peer.last_recv = now.mono
-        peer.frames_in += 1
-        peer.bytes_in += nbytes
-        if peer.tier is not STEADY:
-            peer.tier = STEADY
+    channel = peer.channel
+    if isinstance(peer, Live):
+        channel.last_recv = now.mono
+        channel.frames_in += 1
+        if peer.transport.recovery is not None:
+            peer.transport.recovery = None
         core.traffic.received(frame.KIND, nbytes)
         if type(frame) in APPLICATION:
             core.out.append(Deliver(peer.device_id, peer.epoch, frame))
@@ -82,26 +84,26 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
             reliable.receive(core, peer, frame, now)
         elif _within_budget(core, peer, now):
             _dispatch(core, peer, frame, now)
-    elif frame.GATED:
+    elif _may_come_early(frame):
+        if _within_budget(core, peer, now):
+            channel.last_recv = now.mono
+            channel.frames_in += 1
+            core.traffic.received(frame.KIND, nbytes)
+            _shake(core, peer, frame, now)
+    else:
         _refuse_unadmitted(core, peer, frame, now)
-    elif _within_budget(core, peer, now):
-        peer.last_recv = now.mono
-        peer.frames_in += 1
-        peer.bytes_in += nbytes
-        core.traffic.received(frame.KIND, nbytes)
-        _dispatch(core, peer, frame, now)
 
 
-def replay_early(core: Core, peer: Peer, now: Instant) -> None:
+def replay_early(core: Core, early: Connecting, now: Instant) -> None:
     """The channel's open event is here: what came before it counts now."""
-    frames, peer.handshake.early_frames = peer.handshake.early_frames, []
-    for data in frames:
-        if core.peers.get(peer.device_id) is not peer:
+    for data in early.early_frames:
+        peer = core.peers.get(early.device_id)
+        if peer is None or peer.epoch != early.epoch:
             return
         receive(core, peer, data, now)
 
 
-def _dispatch(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:
+def _shake(core: Core, peer: OpenLink, frame: Hello | AuthResponse | Approve | Deny, now: Instant) -> None:
     match frame:
         case Hello():
             handshake.receive_hello(core, peer, frame, now)
@@ -111,6 +113,14 @@ def _dispatch(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:
             approval.receive_approve(core, peer, now)
         case Deny():
             handshake.receive_deny(core, peer, frame, now)
+        case _:
+            assert_never(frame)
+
+
+def _dispatch(core: Core, peer: Live, frame: Frame, now: Instant) -> None:
+    match frame:
+        case Hello() | AuthResponse() | Approve() | Deny():
+            _shake(core, peer, frame, now)
         case Ping():
             keepalive.receive_ping(core, peer, frame, now)
         case Pong():
@@ -120,7 +130,7 @@ def _dispatch(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:
         case Unshelve():
             shelving.receive_unshelve(core, peer)
         case CapabilitiesUpdate():
-            peer.capabilities = frame.capabilities
+            peer.channel.capabilities = frame.capabilities
             core.emit(PeerCapabilitiesChanged(core.network_id, peer.device_id, frame.capabilities))
         case RosterSummary():
             roster_sync.receive_summary(core, peer, frame, now)
@@ -130,10 +140,8 @@ def _dispatch(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:
             roster_sync.receive_entries(core, peer, frame, now)
         case NetworkState():
             roster_sync.receive_state(core, peer, frame, now)
-        case RpcRequest() | RpcResponse() | RpcStreamChunk() | RpcStreamEnd() | Channel():
-            core.out.append(Deliver(peer.device_id, peer.epoch, frame))
-        case ChannelSeq():
-            reliable.receive(core, peer, frame, now)
+        case RpcRequest() | RpcResponse() | RpcStreamChunk() | RpcStreamEnd() | Channel() | ChannelSeq():
+            pass  # handed on already
         case ChannelAck():
             pass  # we send nothing that would be acknowledged
         case NetworkStatePropose() | NetworkStateAck() | NetworkStateSplit():
@@ -144,41 +152,39 @@ def _dispatch(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:
             raise AssertionError(f"the engine has no place for {frame.KIND}")  # the totality test feeds it every kind
 
 
-def _refuse_unadmitted(core: Core, peer: Peer, frame: Frame, now: Instant) -> None:
+def _refuse_unadmitted(core: Core, peer: OpenLink, frame: Frame, now: Instant) -> None:
     """Nothing but its own counter may change for a frame that comes too early."""
-    peer.rejected += 1
-    if is_power_of_two(peer.rejected):
+    peer.channel.rejected += 1
+    if is_power_of_two(peer.channel.rejected):
         name = frame.kind if isinstance(frame, UnknownFrame) else frame.KIND
         core.diag(
             now,
             "warn",
             "auth",
             f"refused a {name[:64]} frame of {short_id(peer.device_id)} before its admission",
-            {"peer": peer.device_id, "count": peer.rejected},
+            {"peer": peer.device_id, "count": peer.channel.rejected},
         )
     _within_budget(core, peer, now)
 
 
-def _refuse_malformed(core: Core, peer: Peer, why: str, now: Instant) -> None:
-    peer.malformed += 1
-    if is_power_of_two(peer.malformed):
+def _refuse_malformed(core: Core, peer: OpenLink, why: str, now: Instant) -> None:
+    peer.channel.malformed += 1
+    if is_power_of_two(peer.channel.malformed):
         core.diag(
             now,
             "warn",
             "transport",
             f"{short_id(peer.device_id)} sent a malformed frame",
-            {"peer": peer.device_id, "count": peer.malformed, "error": why[:200]},
+            {"peer": peer.device_id, "count": peer.channel.malformed, "error": why[:200]},
         )
     _within_budget(core, peer, now)
 
 
-def _within_budget(core: Core, peer: Peer, now: Instant) -> bool:
+def _within_budget(core: Core, peer: OpenLink, now: Instant) -> bool:
     """Spend one control frame; a peer that goes on far above the rate loses its link."""
-    if peer.budget(now.mono).take(now.mono):
+    budget = peer.channel.budget
+    if budget.spend(now.mono):
         return True
-    if now.mono >= peer.throttled_since + THROTTLE_WINDOW_S:
-        peer.throttled, peer.throttled_since = 0, now.mono
-    peer.throttled += 1
-    if peer.throttled > MAX_THROTTLED_FRAMES:
-        lifecycle.drop_unproven(core, peer.device_id, FLOODED, now)
+    if budget.is_abused:
+        lifecycle.drop_unproven(core, peer.device_id, Turn.FLOODED, now)
     return False

@@ -9,8 +9,9 @@ from myownmesh.engine import lifecycle
 from myownmesh.engine.actions import RedialRelays
 from myownmesh.engine.clockwatch import WINDOW, median, skew_sample
 from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.life import Turn
 from myownmesh.engine.links import PathState
-from myownmesh.engine.peer import ICE_RESTART, ICE_WATCHDOG
+from myownmesh.engine.peer import Handshaking, Mark, OpenLink, Pending
 from myownmesh.engine.timers import LinkTimer, NetworkTimer
 from myownmesh.engine.timing import (
     HEALTHY_SILENCE_S,
@@ -30,35 +31,35 @@ from myownmesh.protocol.signals import Announce
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Link, Live, Peer
     from myownmesh.protocol.clock import Instant
 
 _ALIVE_PATHS = (PathState.CHECKING, PathState.CONNECTED, PathState.COMPLETED)
 _DEAD_PATHS = (PathState.DISCONNECTED, PathState.FAILED, PathState.CLOSED)
 
 
-def ping(core: Core, peer: Peer, now: Instant) -> None:
-    peer.last_ping_t, peer.last_ping_at = now.wall_ms, now.mono
+def ping(core: Core, peer: Live, now: Instant) -> None:
+    peer.upkeep.last_ping = (now.wall_ms, now.mono)
     core.send(peer, Ping(t=now.wall_ms), now)
 
 
-def receive_ping(core: Core, peer: Peer, frame: Ping, now: Instant) -> None:
+def receive_ping(core: Core, peer: Live, frame: Ping, now: Instant) -> None:
     """Answer at once; a positive time is also a sample of the peer's clock."""
     core.send(peer, Pong(t=frame.t), now)
     if frame.t > 0:
-        if peer.skew_samples is None:
-            peer.skew_samples = deque(maxlen=WINDOW)
-        peer.skew_samples.append(skew_sample(frame.t, peer.rtt_ms, now.wall_ms))
-        peer.clock_skew_ms = median(peer.skew_samples)
+        upkeep = peer.upkeep
+        if upkeep.skew_samples is None:
+            upkeep.skew_samples = deque(maxlen=WINDOW)
+        upkeep.skew_samples.append(skew_sample(frame.t, upkeep.rtt_ms, now.wall_ms))
+        upkeep.clock_skew_ms = median(upkeep.skew_samples)
 
 
-def receive_pong(peer: Peer, frame: Pong, now: Instant) -> None:
+def receive_pong(peer: Live, frame: Pong, now: Instant) -> None:
     """Only the answer to our latest ping measures anything."""
-    if frame.t == peer.last_ping_t:
-        rtt_ms = max(0, now.wall_ms - frame.t)
-        if peer.last_ping_at is not None:  # the wall clock may have been set meanwhile
-            rtt_ms = min(rtt_ms, round((now.mono - peer.last_ping_at) * 1000))
-        peer.rtt_ms = rtt_ms
+    if peer.upkeep.last_ping is not None and peer.upkeep.last_ping[0] == frame.t:
+        by_wall_ms = max(0, now.wall_ms - frame.t)
+        by_mono_ms = round((now.mono - peer.upkeep.last_ping[1]) * 1000)
+        peer.upkeep.rtt_ms = min(by_wall_ms, by_mono_ms)  # the wall clock may have been set meanwhile
 
 
 def beat(core: Core, now: Instant) -> None:
@@ -75,10 +76,10 @@ def beat(core: Core, now: Instant) -> None:
     _watch_clock(core, live, now)
     dropped = False
     for peer in live:
-        silence = peer.silent_for(now.mono)
+        silence = silent_for(peer, now.mono)
         if silence is not None and silence > SILENCE_LIMIT_S:
             core.diag(now, "warn", "heartbeat", f"{short_id(peer.device_id)} is silent", {"peer": peer.device_id})
-            lifecycle.drop(core, peer.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
+            lifecycle.drop(core, peer.device_id, Turn.SILENT, now)
             dropped = True
     if dropped:
         core.announce(now)
@@ -101,36 +102,46 @@ def _slept(core: Core, last: Instant, now: Instant) -> bool:
     return True
 
 
+def silent_for(peer: Peer, mono: float) -> float | None:
+    """Seconds since its last accepted frame; None when none ever came."""
+    if not isinstance(peer, OpenLink) or peer.channel.last_recv is None:
+        return None
+    return mono - peer.channel.last_recv
+
+
 def is_healthy(peer: Peer, mono: float) -> bool:
     """An open channel on a path that works, with a recent frame: no announce of ours is needed (spec 03 §10.3)."""
-    silence = peer.silent_for(mono)
-    return peer.channel_open and silence is not None and silence <= HEALTHY_SILENCE_S and peer.path not in _DEAD_PATHS
+    silence = silent_for(peer, mono)
+    if not isinstance(peer, OpenLink) or silence is None:
+        return False
+    return silence <= HEALTHY_SILENCE_S and peer.transport.path not in _DEAD_PATHS
 
 
 def is_waiting_on_a_path(peer: Peer) -> bool:
     """An open channel that nobody may use yet, on a path that works."""
-    return peer.channel_open and not peer.admitted and peer.path not in _DEAD_PATHS
+    return isinstance(peer, Handshaking | Pending) and peer.transport.path not in _DEAD_PATHS
 
 
-def nudge(core: Core, peer: Peer, now: Instant) -> None:
+def nudge(core: Core, peer: Live, now: Instant) -> None:
     """A live peer announced itself: it may wait for a frame before it drops the link, or it may be a fresh process."""
-    if peer.last_nudge is None or now.mono - peer.last_nudge >= LIVE_NUDGE_S:
-        peer.last_nudge = now.mono
-        peer.frames_at_nudge = peer.frames_in
+    upkeep = peer.upkeep
+    if upkeep.nudge is None or now.mono - upkeep.nudge.at >= LIVE_NUDGE_S:
+        upkeep.nudge = Mark(now.mono, peer.channel.frames_in)
         ping(core, peer, now)
-        patience = min(SUSPICION_WAIT_RTTS * (peer.rtt_ms or 0) / 1000, PROBE_WAIT_S)
+        patience = min(SUSPICION_WAIT_RTTS * (upkeep.rtt_ms or 0) / 1000, PROBE_WAIT_S)
         core.timers.set(LinkTimer.SUSPICION, peer.device_id, now.mono + max(SUSPICION_WAIT_S, patience))
 
 
-def is_suspicious(peer: Peer) -> bool:
+def is_suspicious(peer: Live) -> bool:
     """Announced itself, was pinged, and sent nothing since."""
-    return peer.last_nudge is not None and peer.frames_in == peer.frames_at_nudge
+    nudge = peer.upkeep.nudge
+    return nudge is not None and peer.channel.frames_in == nudge.frames
 
 
-def clear_zombie(core: Core, peer: Peer, now: Instant) -> bool:
+def clear_zombie(core: Core, peer: Link, now: Instant) -> bool:
     """Drop a link that is silent over a dead path when its peer turns up in signaling; True when dropped."""
-    silence = peer.silent_for(now.mono)
-    if silence is None or silence <= STALE_INBOUND_S or peer.path in _ALIVE_PATHS:
+    silence = silent_for(peer, now.mono)
+    if silence is None or silence <= STALE_INBOUND_S or peer.transport.path in _ALIVE_PATHS:
         return False
     if _recovering(peer, now.mono):
         return False
@@ -141,16 +152,17 @@ def clear_zombie(core: Core, peer: Peer, now: Instant) -> bool:
         f"clearing the stale link to {short_id(peer.device_id)}",
         {"peer": peer.device_id, "stale_inbound_ms": round(silence * 1000)},
     )
-    lifecycle.drop(core, peer.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
+    lifecycle.drop(core, peer.device_id, Turn.SILENT, now)
     return True
 
 
-def probe(core: Core, peer: Peer, now: Instant) -> None:
+def probe(core: Core, peer: Live, now: Instant) -> None:
     """A live but long silent peer announced itself: ping, and drop the link unless a frame comes in 1.5 s."""
-    silence = peer.silent_for(now.mono)
-    if not peer.is_live or silence is None or silence <= STALE_INBOUND_S or _recovering(peer, now.mono):
+    silence = silent_for(peer, now.mono)
+    if silence is None or silence <= STALE_INBOUND_S or _recovering(peer, now.mono):
         return
-    if peer.last_probe is not None and now.mono - peer.last_probe < PROBE_MIN_GAP_S:
+    last = peer.upkeep.probe
+    if last is not None and now.mono - last.at < PROBE_MIN_GAP_S:
         return
     core.diag(
         now,
@@ -162,32 +174,33 @@ def probe(core: Core, peer: Peer, now: Instant) -> None:
     test(core, peer, now)
 
 
-def judge_probe(core: Core, peer: Peer, now: Instant) -> None:
+def judge_probe(core: Core, peer: Live, now: Instant) -> None:
     """The probe's time is over."""
-    if peer.frames_in != peer.frames_at_probe:
+    if peer.upkeep.probe is None or peer.channel.frames_in != peer.upkeep.probe.frames:
         return
     core.diag(
         now, "warn", "signaling", f"{short_id(peer.device_id)} did not answer the probe", {"peer": peer.device_id}
     )
-    lifecycle.drop(core, peer.device_id, lifecycle.HEARTBEAT_TIMEOUT, now)
+    lifecycle.drop(core, peer.device_id, Turn.SILENT, now)
     core.announce(now)
 
 
-def test(core: Core, peer: Peer, now: Instant) -> None:
+def test(core: Core, peer: Live, now: Instant) -> None:
     """Ping, and rebuild the link unless a frame comes in 1.5 s."""
-    peer.last_probe = now.mono
-    peer.frames_at_probe = peer.frames_in
-    if peer.last_nudge != now.mono:
+    upkeep = peer.upkeep
+    upkeep.probe = Mark(now.mono, peer.channel.frames_in)
+    if upkeep.nudge is None or upkeep.nudge.at != now.mono:
         ping(core, peer, now)
     core.timers.set(LinkTimer.PROBE, peer.device_id, now.mono + PROBE_WAIT_S)
 
 
-def _recovering(peer: Peer, mono: float) -> bool:
-    return peer.tier in (ICE_RESTART, ICE_WATCHDOG) and mono - peer.tier_since < RESTART_IN_FLIGHT_S
+def _recovering(peer: Link, mono: float) -> bool:
+    recovery = peer.transport.recovery
+    return recovery is not None and mono - recovery.since < RESTART_IN_FLIGHT_S
 
 
-def _watch_clock(core: Core, live: list[Peer], now: Instant) -> None:
-    estimates = [peer.clock_skew_ms for peer in live if peer.clock_skew_ms is not None]
+def _watch_clock(core: Core, live: list[Live], now: Instant) -> None:
+    estimates = [skew for peer in live if (skew := peer.upkeep.clock_skew_ms) is not None]
     estimate = median(estimates)
     match core.clock_watch.judge(estimate):
         case "warn":

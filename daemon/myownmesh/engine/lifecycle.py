@@ -9,8 +9,19 @@ from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSess
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
 from myownmesh.engine.events import PeerDropped, PeerSighted
+from myownmesh.engine.life import DROPS, Turn
 from myownmesh.engine.limits import DIAL_TURN_S, MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
-from myownmesh.engine.peer import OpenedBy, OwnOffer, Peer
+from myownmesh.engine.peer import (
+    Connecting,
+    Handshaking,
+    Link,
+    Live,
+    OpenedBy,
+    OpenLink,
+    OwnOffer,
+    Placeholder,
+    Transport,
+)
 from myownmesh.engine.timers import LinkTimer, NetworkTimer, PeerTimer
 from myownmesh.engine.timing import (
     CHANNEL_OPEN_TIMEOUT_S,
@@ -19,17 +30,13 @@ from myownmesh.engine.timing import (
     DIAL_ANYWAY_S,
     INTENT_FIRST_LOOK_S,
 )
-from myownmesh.protocol.views import DropReason
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import (
+        Peer,
+    )
     from myownmesh.protocol.clock import Instant
-
-DENIED: Final = DropReason("denied")
-ICE_FAILED: Final = DropReason("ice_failed")
-AUTH_FAILED: Final = DropReason("auth_failed")
-USER_LEFT: Final = DropReason("user_left")
-HEARTBEAT_TIMEOUT: Final = DropReason("heartbeat_timeout")
 
 _RECOVERABLE: Final = frozenset({"ice_failed", "heartbeat_timeout", "transport_error"})
 
@@ -40,47 +47,48 @@ def note(core: Core, device_id: str, reason: str, now: Instant) -> None:
         return
     placeholders: list[Peer] = []
     if len(core.peers) >= MAX_PLACEHOLDERS:  # in a large room this runs for every newcomer
-        placeholders = [peer for peer in core.peers.values() if not peer.has_transport]
+        placeholders = [peer for peer in core.peers.values() if isinstance(peer, Placeholder)]
     if len(placeholders) >= MAX_PLACEHOLDERS:
-        del core.peers[placeholders[0].device_id]
-        core.timers.cancel(PeerTimer.DIAL_ANYWAY, placeholders[0].device_id)
-    core.peers[device_id] = Peer(device_id, core.next_epoch(), now.mono)
+        oldest = placeholders[0].device_id
+        core.end(Turn.FORGOTTEN, oldest)
+        core.timers.cancel(PeerTimer.DIAL_ANYWAY, oldest)
+    core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch()))
     core.emit(PeerSighted(core.network_id, device_id))
     core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
     core.refresh_phase()
 
 
-def open_link(core: Core, device_id: str, *, offerer: bool, opened_by: OpenedBy, now: Instant) -> Peer:
+def open_link(core: Core, device_id: str, *, offerer: bool, opened_by: OpenedBy, now: Instant) -> Link:
     """Open a transport to a peer that has none, in place of its placeholder; as offerer, offer at once."""
     _make_room(core, device_id, now)
-    core.peers.pop(device_id, None)
     core.emit(PeerSighted(core.network_id, device_id))
-    return _new_transport(core, device_id, offerer=offerer, opened_by=opened_by, now=now)
+    return _new_transport(core, device_id, Turn.OPENED, offerer=offerer, opened_by=opened_by, now=now)
 
 
-def yield_link(core: Core, peer: Peer, now: Instant) -> Peer:
+def yield_link(core: Core, peer: Link, now: Instant) -> Link:
     """Give up our own attempt for the peer's offer (glare, spec 04 §5.9); the entry lives on, so no event is due."""
-    core.peers.pop(peer.device_id)
     core.timers.cancel_link(peer.device_id)
     core.out.append(CloseSession(peer.device_id, peer.epoch))
-    return _new_transport(core, peer.device_id, offerer=False, opened_by=peer.opened_by, now=now)
+    opened_by = peer.transport.opened_by
+    return _new_transport(core, peer.device_id, Turn.YIELDED, offerer=False, opened_by=opened_by, now=now)
 
 
-def make_offer(core: Core, peer: Peer, now: Instant) -> None:
+def make_offer(core: Core, peer: Link, now: Instant) -> None:
     """Ask the transport for an offer; it leaves when the session reports it."""
-    peer.own_offer = OwnOffer.BUILDING
-    peer.last_offer = now.mono
+    peer.transport.own_offer = OwnOffer.BUILDING
+    peer.transport.last_offer = now.mono
     core.timers.cancel(LinkTimer.REOFFER, peer.device_id)
     core.out.append(MakeOffer(peer.device_id, peer.epoch))
 
 
-def drop(core: Core, device_id: str, reason: DropReason, now: Instant, *, linger: bool = False) -> None:
-    """End the entry of a peer for `reason` (spec 04 §6.1). With `linger` its last frame gets time to leave."""
-    peer = _remove(core, device_id, reason, now, linger=linger)
+def drop(core: Core, device_id: str, turn: Turn, now: Instant, *, linger: bool = False) -> None:
+    """End the entry of a peer, if there is one (spec 04 §6.1). With `linger` its last frame gets time to leave."""
+    reason = DROPS[turn]
+    peer = _remove(core, device_id, turn, now, linger=linger)
     if reason.kind in _RECOVERABLE:
         if peer is not None and _starts_window(peer):
             want_back(core, device_id, now)
-        if peer is not None and peer.admitted and role(core.me, device_id) is Role.ANSWERER:
+        if isinstance(peer, Live) and role(core.me, device_id) is Role.ANSWERER:
             # The lower side redials, if it knows of the loss. A forged offer, for one, leaves it waiting for nobody.
             dial_unless_offered(core, device_id, now)
     else:
@@ -89,25 +97,25 @@ def drop(core: Core, device_id: str, reason: DropReason, now: Instant, *, linger
     _after_drop(core, now)
 
 
-def drop_unproven(core: Core, device_id: str, reason: DropReason, now: Instant) -> None:
+def drop_unproven(core: Core, device_id: str, turn: Turn, now: Instant) -> None:
     """End a link that failed before the peer proved itself, or that is abused: dialled again, but not soon.
 
     Anybody on the signaling path can cause the first, so it is a failed attempt and no verdict (spec 01 §7.9).
     """
-    _remove(core, device_id, reason, now, linger=False)
+    _remove(core, device_id, turn, now, linger=False)
     core.memories.of(device_id).failed_before_proof(now.mono)
     want_back(core, device_id, now)
     _after_drop(core, now)
 
 
-def channel_closed(core: Core, peer: Peer, reason: DropReason, now: Instant) -> None:
+def channel_closed(core: Core, peer: Link, turn: Turn, now: Instant) -> None:
     """The far end, or the transport, ended the channel."""
-    if peer.channel_open and not peer.authenticated:
+    if isinstance(peer, Handshaking):
         core.memories.of(peer.device_id).lost_channel_before_proof(now.mono)
-    drop(core, peer.device_id, reason, now)
+    drop(core, peer.device_id, turn, now)
 
 
-def connect_timed_out(core: Core, peer: Peer, now: Instant) -> None:
+def connect_timed_out(core: Core, peer: Connecting, now: Instant) -> None:
     """The channel did not open in 30 s: only that counts, whatever the path says (spec 04 §7.4 step 4)."""
     core.diag(
         now,
@@ -116,7 +124,7 @@ def connect_timed_out(core: Core, peer: Peer, now: Instant) -> None:
         f"no channel to {short_id(peer.device_id)} in time",
         {"peer": peer.device_id, "connect_timeout_ms": round(CHANNEL_OPEN_TIMEOUT_S * 1000)},
     )
-    drop(core, peer.device_id, ICE_FAILED, now)
+    drop(core, peer.device_id, Turn.NOT_OPENED, now)
     core.announce(now)
 
 
@@ -144,7 +152,7 @@ def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
     """Dials of ours to strangers wait for their turn; members, pins and whoever offers do not."""
     if core.is_rostered(device_id) or device_id in core.pins:
         return True
-    dials = [peer for peer in _unproven(core) if peer.offerer]
+    dials = [peer.transport for peer in _unproven(core) if peer.transport.offerer]
     return len(dials) < MAX_UNPROVEN_LINKS or now.mono - dials[0].opened_at >= DIAL_TURN_S
 
 
@@ -159,16 +167,19 @@ def close_all(core: Core) -> None:
     for device_id, epoch in core.lingering.values():
         core.out.append(CloseSession(device_id, epoch))
     core.lingering.clear()
-    for peer in core.peers.values():
-        if peer.has_transport:
-            core.out.append(CloseSession(peer.device_id, peer.epoch))
-    core.peers.clear()
+    for device_id in list(core.peers):
+        peer = core.end(Turn.STOPPED, device_id)
+        if isinstance(peer, Link):
+            core.out.append(CloseSession(device_id, peer.epoch))
     core.timers.clear()
 
 
-def _new_transport(core: Core, device_id: str, *, offerer: bool, opened_by: OpenedBy, now: Instant) -> Peer:
-    peer = Peer(device_id, core.next_epoch(), now.mono, has_transport=True, offerer=offerer, opened_by=opened_by)
-    core.peers[device_id] = peer
+def _new_transport(
+    core: Core, device_id: str, turn: Turn, *, offerer: bool, opened_by: OpenedBy, now: Instant
+) -> Connecting:
+    peer = Connecting(device_id, core.next_epoch(), Transport(now.mono, offerer, opened_by))
+    core.enter(turn, peer)
+    core.peers[device_id] = core.peers.pop(device_id)  # the newest entry is the last one
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     core.timers.set(LinkTimer.CHANNEL_OPEN, device_id, now.mono + CHANNEL_OPEN_TIMEOUT_S)
     as_role = Role.OFFERER if offerer else Role.ANSWERER
@@ -180,23 +191,24 @@ def _new_transport(core: Core, device_id: str, *, offerer: bool, opened_by: Open
     return peer
 
 
-def _close(core: Core, peer: Peer, now: Instant, *, linger: bool) -> None:
+def _close(core: Core, peer: Link, now: Instant, *, linger: bool) -> None:
     core.timers.cancel_link(peer.device_id)
-    if peer.has_transport:
-        if linger:
-            key = f"{peer.device_id}/{peer.epoch}"
-            core.lingering[key] = (peer.device_id, peer.epoch)
-            core.timers.set(PeerTimer.LINGER, key, now.mono + DENY_LINGER_S)
-        else:
-            core.out.append(CloseSession(peer.device_id, peer.epoch))
-    if peer.admitted:
+    if linger:
+        key = f"{peer.device_id}/{peer.epoch}"
+        core.lingering[key] = (peer.device_id, peer.epoch)
+        core.timers.set(PeerTimer.LINGER, key, now.mono + DENY_LINGER_S)
+    else:
+        core.out.append(CloseSession(peer.device_id, peer.epoch))
+    if isinstance(peer, Live):
         core.out.append(LinkDown(peer.device_id, peer.epoch))
 
 
-def _remove(core: Core, device_id: str, reason: DropReason, now: Instant, *, linger: bool) -> Peer | None:
-    peer = core.peers.pop(device_id, None)
+def _remove(core: Core, device_id: str, turn: Turn, now: Instant, *, linger: bool) -> Peer | None:
+    peer = core.end(turn, device_id)
     if peer is not None:
-        _close(core, peer, now, linger=linger)
+        if isinstance(peer, Link):
+            _close(core, peer, now, linger=linger)
+        reason = DROPS[turn]
         word = reason_word(reason.kind)
         core.diag(now, "warn", "peer", f"dropped {short_id(device_id)}: {word}", {"peer": device_id, "reason": word})
         core.emit(PeerDropped(core.network_id, device_id, reason))
@@ -210,7 +222,9 @@ def _after_drop(core: Core, now: Instant) -> None:
 
 def _starts_window(peer: Peer) -> bool:
     """A retry that failed keeps the window of the loss that it answers; everything else opens a new one."""
-    return peer.has_transport and (peer.channel_open or peer.opened_by is not OpenedBy.INTENT)
+    if isinstance(peer, Connecting):
+        return peer.transport.opened_by is not OpenedBy.INTENT
+    return isinstance(peer, OpenLink)
 
 
 def _make_room(core: Core, device_id: str, now: Instant) -> None:
@@ -220,14 +234,14 @@ def _make_room(core: Core, device_id: str, now: Instant) -> None:
     unproven = _unproven(core)
     if len(unproven) >= MAX_UNPROVEN_LINKS:
         oldest = unproven[0].device_id
-        drop(core, oldest, ICE_FAILED, now)
+        drop(core, oldest, Turn.CROWDED_OUT, now)
         core.intents.clear(oldest)
 
 
-def _unproven(core: Core) -> list[Peer]:
+def _unproven(core: Core) -> list[Link]:
     """Transports to strangers that have not proved themselves, oldest first."""
     return [
         peer
         for peer in core.peers.values()
-        if peer.has_transport and not peer.authenticated and not core.is_rostered(peer.device_id)
+        if isinstance(peer, Connecting | Handshaking) and not core.is_rostered(peer.device_id)
     ]

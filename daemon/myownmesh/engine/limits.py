@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from myownmesh.protocol.tokens import TokenBucket
+
 MAX_UNPROVEN_LINKS: Final = 64
 """Transports to ids that have not authenticated and are not rostered; the oldest gives way (spec 04 §15.2 item 28)."""
 
@@ -55,6 +57,31 @@ CONTROL_FRAMES_BURST: Final = 200.0
 MAX_THROTTLED_FRAMES: Final = 1000
 THROTTLE_WINDOW_S: Final = 60.0
 """Per link: frames above that rate in a minute before the link is dropped; at twice the rate it takes 20 s."""
+
+
+class ControlBudget:
+    """One link's account of control frames."""
+
+    __slots__ = ("_bucket", "_excess", "_since")
+
+    def __init__(self, mono: float) -> None:
+        self._bucket = TokenBucket(CONTROL_FRAMES_PER_S, CONTROL_FRAMES_BURST, mono)
+        self._excess = 0
+        self._since = 0.0
+
+    def spend(self, mono: float) -> bool:
+        """Pay for one frame; False when it came above the rate."""
+        if self._bucket.take(mono):
+            return True
+        if mono >= self._since + THROTTLE_WINDOW_S:
+            self._excess, self._since = 0, mono
+        self._excess += 1
+        return False
+
+    @property
+    def is_abused(self) -> bool:
+        """The peer went on far above the rate for a minute."""
+        return self._excess > MAX_THROTTLED_FRAMES
 
 
 def is_power_of_two(count: int) -> bool:

@@ -84,17 +84,13 @@ class Memories:
         self._kept_by: deque[PeerMemory] = deque()
         """Whose memory each kept candidate went to, oldest first."""
 
-    def __len__(self) -> int:
-        return len(self._by_peer)
-
     def of(self, peer: str) -> PeerMemory:
         """The memory of `peer`, made if there is none."""
         memory = self._by_peer.get(peer)
         if memory is None:
             memory = self._by_peer[peer] = PeerMemory()
             if len(self._by_peer) > MAX_REMEMBERED_PEERS:
-                oldest = next(iter(self._by_peer))
-                del self._by_peer[next((each for each, kept in self._by_peer.items() if not kept.has_proved), oldest)]
+                del self._by_peer[next(each for each, kept in self._by_peer.items() if not kept.has_proved)]
         else:
             self._by_peer.move_to_end(peer)
         return memory

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from myownmesh.engine import keepalive, lifecycle
 from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
 from myownmesh.engine.candidates import kind_of
 from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
 from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
 from myownmesh.engine.links import SdpType
-from myownmesh.engine.peer import OpenedBy, OwnOffer
+from myownmesh.engine.peer import HeldOffer, Live, OpenedBy, OpenLink, OwnOffer
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
     GLARE_HOLD_S,
@@ -22,15 +25,13 @@ from myownmesh.engine.timing import (
 )
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
-from myownmesh.protocol.views import PeerStatus
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
     from myownmesh.engine.links import GatheringDone, LocalDescription, NegotiationFailed, RemoteApplied
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Connecting, Link, Transport
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import Candidate
-    from myownmesh.protocol.views import DropReason
 
 
 # ── what the peer sends ──────────────────────────────────────────────────────────────────────────────────────────
@@ -44,15 +45,15 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     if len(sdp) > MAX_SDP_CHARS:
         return
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
-    peer = core.peers.get(device_id)
+    peer = core.link_to(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
         peer = None
-    decision = on_offer(core.me, peer, device_id, sdp, now.mono)
+    decision = on_offer(core.me, device_id, peer, sdp, now.mono)
     match decision:
         case OnOffer.ANSWER if core.memories.of(device_id).may_open_link(now.mono):
             _take_afresh(core, device_id, sdp, now)
         case OnOffer.APPLY if peer is not None:
-            peer.own_offer = OwnOffer.NONE
+            peer.transport.own_offer = OwnOffer.NONE
             _take(core, peer, sdp)
         case OnOffer.YIELD if peer is not None:
             _yield(core, peer, sdp, now)
@@ -61,36 +62,36 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
         case OnOffer.REBUILD | OnOffer.REPLACE_STUCK if core.memories.of(device_id).may_open_link(now.mono):
             detail = {"peer": device_id, "reason": decision.value}
             core.diag(now, "info", "signaling", f"rebuilding for {short_id(device_id)}", detail)
-            lifecycle.drop(core, device_id, lifecycle.ICE_FAILED, now)
+            lifecycle.drop(core, device_id, Turn.REBUILT, now)
             _take_afresh(core, device_id, sdp, now)
         case _:
             pass  # a repeat, or an id that offers too often
 
 
-def hold_ended(core: Core, peer: Peer, now: Instant) -> None:
+def hold_ended(core: Core, peer: Link, now: Instant) -> None:
     """Our attempt came to nothing while the peer's offer waited: the peer never yields, so we do."""
-    held, peer.held_offer = peer.held_offer, None
+    held, peer.transport.held = peer.transport.held, None
     if held is None:
         return
-    if not peer.channel_open:
-        _yield(core, peer, held, now)
+    if not isinstance(peer, OpenLink):
+        _yield(core, peer, held.sdp, now)
         return
-    ends = peer.held_at + GLARE_HOLD_S
-    is_heard = peer.frames_in != peer.frames_at_hold or (not peer.admitted and peer.path.is_up)
+    ends = held.since + GLARE_HOLD_S
+    is_heard = peer.channel.frames_in != held.frames or (not isinstance(peer, Live) and peer.transport.path.is_up)
     if is_heard and now.mono < ends:
-        peer.held_offer = held
+        peer.transport.held = held
         core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, ends)
     elif core.memories.of(peer.device_id).may_open_link(now.mono):
-        lifecycle.drop(core, peer.device_id, lifecycle.ICE_FAILED, now)
-        _take_afresh(core, peer.device_id, held, now)
+        lifecycle.drop(core, peer.device_id, Turn.REBUILT, now)
+        _take_afresh(core, peer.device_id, held.sdp, now)
 
 
-def channel_closed(core: Core, peer: Peer, reason: DropReason, now: Instant) -> None:
+def channel_closed(core: Core, peer: Link, turn: Turn, now: Instant) -> None:
     """The channel ended. The peer's offer of another certificate that waits was no late copy: it rebuilds."""
-    held = peer.held_offer if peer.channel_open else None
-    lifecycle.channel_closed(core, peer, reason, now)
-    if held is not None and reason.kind == lifecycle.ICE_FAILED.kind:
-        receive_offer(core, peer.device_id, held, now)
+    held = peer.transport.held if isinstance(peer, OpenLink) else None
+    lifecycle.channel_closed(core, peer, turn, now)
+    if held is not None and turn is Turn.CLOSED:
+        receive_offer(core, peer.device_id, held.sdp, now)
 
 
 def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
@@ -100,23 +101,24 @@ def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     )
     if len(sdp) > MAX_SDP_CHARS:
         return
-    peer = core.peers.get(device_id)
-    if peer is None or not peer.has_transport:
+    peer = core.link_to(device_id)
+    if peer is None:
         core.diag(now, "warn", "signaling", "answer without a transport", {"peer": device_id, "sdp_type": "answer"})
         recover(core, device_id, now)
         return
-    if peer.own_offer is not OwnOffer.OPEN:
+    transport = peer.transport
+    if transport.own_offer is not OwnOffer.OPEN:
         core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "not_awaiting_answer"})
         recover(core, device_id, now)
         return
-    if peer.remote_fingerprint is not None and first_fingerprint(sdp) != peer.remote_fingerprint:
+    if transport.remote_fingerprint is not None and first_fingerprint(sdp) != transport.remote_fingerprint:
         _answered_by_another(core, peer, now)
         return
-    peer.own_offer = OwnOffer.NONE
-    peer.remote_fingerprint = first_fingerprint(sdp)
-    peer.held_offer = None
-    if peer.answered_at is None:
-        peer.answered_at = now.mono
+    transport.own_offer = OwnOffer.NONE
+    transport.remote_fingerprint = first_fingerprint(sdp)
+    transport.held = None
+    if transport.answered_at is None:
+        transport.answered_at = now.mono
     core.timers.cancel(LinkTimer.GLARE_HOLD, device_id)
     core.timers.cancel(LinkTimer.REOFFER, device_id)
     core.out.append(TakeAnswer(device_id, peer.epoch, sdp))
@@ -127,45 +129,46 @@ def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Ins
     if not candidate.candidate or not _is_short(candidate):
         return
     core.memories.keep(device_id, candidate, now.mono)
-    peer = core.peers.get(device_id)
-    if peer is None or not peer.has_transport:
+    peer = core.link_to(device_id)
+    if peer is None:
         return
-    kind = kind_of(candidate.candidate)
-    peer.remote_candidates[kind] = peer.remote_candidates.get(kind, 0) + 1
-    if peer.remote_sdp_set:
+    counts, kind = peer.transport.remote_candidates, kind_of(candidate.candidate)
+    counts[kind] = counts.get(kind, 0) + 1
+    if peer.transport.remote_sdp_set:
         core.out.append(AddCandidate(device_id, peer.epoch, candidate))
 
 
 # ── what our transport reports ───────────────────────────────────────────────────────────────────────────────────
 
 
-def local_description(core: Core, peer: Peer, event: LocalDescription, now: Instant) -> None:
+def local_description(core: Core, peer: Link, event: LocalDescription, now: Instant) -> None:
     """Our offer or answer is ready: send it."""
     detail = {"peer": peer.device_id, "sdp_bytes": len(event.sdp)}
     if event.type is SdpType.ANSWER:
         core.publish(SendAnswer(peer.device_id, event.sdp))
         core.diag(now, "debug", "signaling", f"answer to {short_id(peer.device_id)}", detail)
         return
-    if peer.own_offer is not OwnOffer.BUILDING:
+    transport = peer.transport
+    if transport.own_offer is not OwnOffer.BUILDING:
         return  # the peer's offer overtook it
-    peer.own_offer = OwnOffer.OPEN
-    peer.last_offer = now.mono
+    transport.own_offer = OwnOffer.OPEN
+    transport.last_offer = now.mono
     core.publish(SendOffer(peer.device_id, event.sdp))
     core.diag(now, "debug", "signaling", f"offer to {short_id(peer.device_id)}", detail)
-    if not peer.remote_sdp_set:
+    if not transport.remote_sdp_set:
         core.timers.set(LinkTimer.REOFFER, peer.device_id, now.mono + OFFER_REPEAT_S)
 
 
-def local_candidate(core: Core, peer: Peer, candidate: Candidate) -> None:
+def local_candidate(core: Core, peer: Link, candidate: Candidate) -> None:
     """Every candidate of ours is sent at once, behind its description."""
-    kind = kind_of(candidate.candidate)
-    peer.local_candidates[kind] = peer.local_candidates.get(kind, 0) + 1
+    counts, kind = peer.transport.local_candidates, kind_of(candidate.candidate)
+    counts[kind] = counts.get(kind, 0) + 1
     core.publish(SendCandidate(peer.device_id, candidate))
 
 
-def gathering_done(core: Core, peer: Peer, event: GatheringDone, now: Instant) -> None:
+def gathering_done(core: Core, peer: Link, event: GatheringDone, now: Instant) -> None:
     """Only logged: no end of candidates exists on the wire."""
-    counts = {kind.value: count for kind, count in peer.local_candidates.items()}
+    counts = {kind.value: count for kind, count in peer.transport.local_candidates.items()}
     detail: dict[str, object] = {
         "peer": peer.device_id,
         "host": counts.get("host", 0),
@@ -177,12 +180,13 @@ def gathering_done(core: Core, peer: Peer, event: GatheringDone, now: Instant) -
     core.diag(now, "debug", "ice", "gathering done", detail)
 
 
-def remote_applied(core: Core, peer: Peer, event: RemoteApplied, now: Instant) -> None:
+def remote_applied(core: Core, peer: Link, event: RemoteApplied, now: Instant) -> None:
     """A description of the peer is in force: candidates that came before it may count now."""
-    peer.remote_sdp_set = True
+    transport = peer.transport
+    transport.remote_sdp_set = True
     if event.fingerprint is not None:
-        peer.remote_fingerprint = event.fingerprint
-    if peer.own_offer is not OwnOffer.OPEN:
+        transport.remote_fingerprint = event.fingerprint
+    if transport.own_offer is not OwnOffer.OPEN:
         core.timers.cancel(LinkTimer.REOFFER, peer.device_id)
     memory = core.memories.get(peer.device_id)
     if memory is None:
@@ -200,7 +204,7 @@ def remote_applied(core: Core, peer: Peer, event: RemoteApplied, now: Instant) -
         )
 
 
-def failed(core: Core, peer: Peer, event: NegotiationFailed, now: Instant) -> None:
+def failed(core: Core, peer: Link, event: NegotiationFailed, now: Instant) -> None:
     """A description could not be built or applied; the session is as it was."""
     core.diag(
         now,
@@ -209,13 +213,14 @@ def failed(core: Core, peer: Peer, event: NegotiationFailed, now: Instant) -> No
         f"{'own' if event.local else 'remote'} {event.type.value} of {short_id(peer.device_id)} is unusable",
         {"peer": peer.device_id, "sdp_type": event.type.value, "error": event.error},
     )
-    if not event.local and not peer.remote_sdp_set:
-        peer.remote_fingerprint = None
+    transport = peer.transport
+    if not event.local and not transport.remote_sdp_set:
+        transport.remote_fingerprint = None
     if event.type is SdpType.OFFER:
         if event.local:
-            peer.own_offer = OwnOffer.NONE
+            transport.own_offer = OwnOffer.NONE
         else:
-            peer.last_remote_offer = None
+            transport.last_remote_offer = None
     elif not event.local:
         recover(core, peer.device_id, now)
 
@@ -223,53 +228,52 @@ def failed(core: Core, peer: Peer, event: NegotiationFailed, now: Instant) -> No
 # ── offering again ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def reoffer(core: Core, peer: Peer, now: Instant) -> None:
+def reoffer(core: Core, peer: Link, now: Instant) -> None:
     """Offer again on the same transport, or once at the end of the gap (spec 04 §5.8)."""
-    if not peer.offerer or peer.own_offer is OwnOffer.BUILDING:
+    transport = peer.transport
+    if not transport.offerer or transport.own_offer is OwnOffer.BUILDING:
         return
-    due = _offer_due_at(peer)
+    due = _offer_due_at(transport)
     if now.mono < due:
-        if not peer.remote_sdp_set:
+        if not transport.remote_sdp_set:
             core.timers.set(LinkTimer.REOFFER, peer.device_id, due)
         return
     core.diag(now, "debug", "signaling", f"offering again to {short_id(peer.device_id)}", {"peer": peer.device_id})
     lifecycle.make_offer(core, peer, now)
 
 
-def reoffer_due(core: Core, peer: Peer, now: Instant) -> None:
+def reoffer_due(core: Core, peer: Connecting, now: Instant) -> None:
     """The postponed offer, unless an answer or offer has come meanwhile."""
-    if peer.status is PeerStatus.SIGHTED and not peer.remote_sdp_set:
+    if not peer.transport.remote_sdp_set:
         reoffer(core, peer, now)
 
 
 def recover(core: Core, device_id: str, now: Instant) -> None:
     """Somebody answered what we do not ask (any more): if offering is our part, offer again (spec 04 §5.5)."""
-    peer = core.peers.get(device_id)
-    has_transport = peer is not None and peer.has_transport
-    match on_unmatched_answer(core.me, device_id, has_transport=has_transport):
+    peer = core.link_to(device_id)
+    match on_unmatched_answer(core.me, device_id, has_transport=peer is not None):
         case Dial.OFFER:
             memory = core.memories.of(device_id)
             if now.mono >= memory.dial_not_before and memory.may_open_link(now.mono):
                 lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
-        case Dial.KEEP:
-            if peer is not None:
-                reoffer(core, peer, now)
+        case Dial.KEEP if peer is not None:
+            reoffer(core, peer, now)
         case _:
             pass
 
 
-def look_closer(core: Core, peer: Peer, now: Instant) -> None:
+def look_closer(core: Core, peer: Live, now: Instant) -> None:
     """A live peer announced itself and has not answered our ping yet: a fresh process would not know this link.
 
     A plain re-offer tells: a process that knows the link answers with its certificate, a fresh one with another.
     Where offering is the peer's part our announce lets it. Nudges are 2 s apart, so these offers need no gap of
     their own.
     """
-    if not peer.is_live or not keepalive.is_suspicious(peer):
+    if not keepalive.is_suspicious(peer):
         return
     if role(core.me, peer.device_id) is Role.ANSWERER:
         core.announce(now)
-    elif peer.own_offer is not OwnOffer.BUILDING:
+    elif peer.transport.own_offer is not OwnOffer.BUILDING:
         lifecycle.make_offer(core, peer, now)
 
 
@@ -281,10 +285,10 @@ def _is_short(candidate: Candidate) -> bool:
     return all(len(text) <= MAX_CANDIDATE_CHARS for text in texts)
 
 
-def _offer_due_at(peer: Peer) -> float:
+def _offer_due_at(transport: Transport) -> float:
     """When the gap behind the last offer ends. Compared as a moment, never as a difference, and so by its timer too:
     of two floats `a + gap <= b` does not imply `b - a >= gap`, and a timer that is early for its own rule spins."""
-    return 0.0 if peer.last_offer is None else peer.last_offer + REOFFER_GAP_S
+    return 0.0 if transport.last_offer is None else transport.last_offer + REOFFER_GAP_S
 
 
 def _take_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
@@ -292,35 +296,38 @@ def _take_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     _take(core, peer, sdp)
 
 
-def _hold(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
+def _hold(core: Core, peer: Link, sdp: str, now: Instant) -> None:
     """Give our own attempt its time before the peer's offer is answered (spec 04 §5.9)."""
-    if peer.held_offer is None:
-        peer.frames_at_hold, peer.held_at = peer.frames_in, now.mono
-        patience = GLARE_HOLD_S
-        if peer.channel_open:
-            patience = min(patience, max(HOLD_PING_S, SUSPICION_WAIT_RTTS * (peer.rtt_ms or 0) / 1000))
-        if peer.admitted:
-            keepalive.ping(core, peer, now)
-        core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, now.mono + patience)
-    peer.held_offer = sdp
+    transport = peer.transport
+    if transport.held is not None:
+        transport.held = evolve(transport.held, sdp=sdp)
+        return
+    patience, frames = GLARE_HOLD_S, 0
+    if isinstance(peer, OpenLink):
+        patience, frames = min(GLARE_HOLD_S, HOLD_PING_S), peer.channel.frames_in
+    if isinstance(peer, Live):
+        patience = min(GLARE_HOLD_S, max(HOLD_PING_S, SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000))
+        keepalive.ping(core, peer, now)
+    transport.held = HeldOffer(sdp, now.mono, frames)
+    core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, now.mono + patience)
 
 
-def _yield(core: Core, peer: Peer, sdp: str, now: Instant) -> None:
+def _yield(core: Core, peer: Link, sdp: str, now: Instant) -> None:
     if core.memories.of(peer.device_id).may_open_link(now.mono):
         _take(core, lifecycle.yield_link(core, peer, now), sdp)
 
 
-def _take(core: Core, peer: Peer, sdp: str) -> None:
-    peer.last_remote_offer = sdp
+def _take(core: Core, peer: Link, sdp: str) -> None:
+    peer.transport.last_remote_offer = sdp
     if (fingerprint := first_fingerprint(sdp)) is not None:
-        peer.remote_fingerprint = fingerprint
+        peer.transport.remote_fingerprint = fingerprint
     core.out.append(TakeOffer(peer.device_id, peer.epoch, sdp))
 
 
-def _answered_by_another(core: Core, peer: Peer, now: Instant) -> None:
+def _answered_by_another(core: Core, peer: Link, now: Instant) -> None:
     """The answer names another certificate than the link's: a fresh process if the link is mute, else a forgery."""
     device_id = peer.device_id
-    if role(core.me, device_id) is Role.ANSWERER or not (peer.is_live and keepalive.is_suspicious(peer)):
+    if role(core.me, device_id) is Role.ANSWERER or not (isinstance(peer, Live) and keepalive.is_suspicious(peer)):
         core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "other_fingerprint"})
         return
     if not core.memories.of(device_id).may_open_link(now.mono):
@@ -328,5 +335,5 @@ def _answered_by_another(core: Core, peer: Peer, now: Instant) -> None:
     core.diag(
         now, "info", "signaling", f"rebuilding for {short_id(device_id)}", {"peer": device_id, "reason": "peer_rebuilt"}
     )
-    lifecycle.drop(core, device_id, lifecycle.ICE_FAILED, now)
+    lifecycle.drop(core, device_id, Turn.REBUILT, now)
     lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)

@@ -1,18 +1,26 @@
-"""The engine's record of one peer: at most one transport, and all that was learnt over it (spec 04 §3)."""
+"""What is known of one peer: a class for each stage of its life, which owns what means something there (spec 04 §3).
+
+A stage keeps the pieces that it took over from the one before: a link its `Transport`, an open one its `Channel`, an
+admitted one its `Upkeep`. `life.py` says which stage follows which.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-import msgspec
+from attrs import define, field, frozen
 
-from myownmesh.engine.limits import CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S
+from myownmesh.engine.life import Stage
 from myownmesh.engine.links import PathState
-from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.tokens import TokenBucket
-from myownmesh.protocol.views import CandidateKind, PeerStatus, SelectedPair, Tier
+from myownmesh.protocol.views import PeerStatus, Tier
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from myownmesh.engine.limits import ControlBudget
+    from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.protocol.views import CandidateKind, SelectedPair
 
 STEADY: Final = Tier("steady")
 ICE_WATCHDOG: Final = Tier("ice_watchdog")
@@ -36,121 +44,213 @@ class OpenedBy(Enum):
     INTENT = auto()
 
 
-class Handshake(msgspec.Struct, eq=False):
-    """One connection's handshake; nothing of it survives the connection (spec 01 §7.1)."""
+class OurApprove(Enum):
+    """Our consent to a peer that has proved itself."""
 
-    nonce_sent: str | None = None
-    code_sent: str | None = None
-    hello: bytes | None = None
-    """Our hello as it left; repeats are the same bytes."""
-    hello_retries: int = 0
-    advert_sent: Capabilities | None = None
-    """The advert in our hello; what changes before the admission is told right after it."""
-    local_binding: str | None = None
-    remote_binding: str | None = None
-    nonce_received: str | None = None
-    code_received: str | None = None
-    proof_told: bool = False
-    """The event `authenticated` is out; it waits for the peer's hello."""
-    early_frames: list[bytes] = msgspec.field(default_factory=list)
-    """What came before our own open event."""
+    MISSING = auto()
+    """Neither roster, `auto_approve` nor a person said yes on this connection."""
+    SENT = auto()
+    LOST = auto()
+    """Given, but the frame did not leave; it is sent again."""
 
 
-class Peer(msgspec.Struct, eq=False):
-    """One entry. Without a transport it is a placeholder: known from signaling only."""
+# ── pieces that stages hand on ───────────────────────────────────────────────────────────────────────────────────
 
-    device_id: str
-    epoch: int
+
+@frozen
+class HeldOffer:
+    """The peer's newest offer, waiting while our own attempt, or the link, may still prove alive (spec 04 §5.9)."""
+
+    sdp: str
+    since: float
+    """Monotonic second of the first one that was held."""
+    frames: int
+    """How many frames had come by then."""
+
+
+@frozen
+class Recovery:
+    """The path is or was down, and no frame has come since (spec 04 §7.1)."""
+
+    tier: Tier
+    since: float
+
+
+@frozen
+class Mark:
+    """A moment, and how many frames had come by then."""
+
+    at: float
+    frames: int
+
+
+@frozen
+class Greeting:
+    """What the peer's hello said."""
+
+    nonce: str
+    code: str
+    label: str
+    features: frozenset[str]
+
+
+@define(eq=False)
+class Transport:
+    """One WebRTC connection, from its opening on: negotiation and path."""
+
     opened_at: float
-    """Monotonic second at which the entry, and its transport if any, was made."""
-    has_transport: bool = False
-    offerer: bool = False
-    opened_by: OpenedBy = OpenedBy.PRESENCE
+    """Monotonic second."""
+    offerer: bool
+    opened_by: OpenedBy
 
-    status: PeerStatus = PeerStatus.SIGHTED
-    authenticated: bool = False
-    approved_here: bool = False
-    """Roster, `auto_approve` or a person said yes on this connection; the frame may still be under way."""
-    local_approve_sent: bool = False
-    remote_approve_seen: bool = False
-    local_shelved: bool = False
-    remote_shelved: bool = False
-    admitted: bool = False
-    """`authenticated` and active or shelved: the one test of the gate (spec 01 §5)."""
-
-    label: str = ""
-    capabilities: Capabilities | None = None
-    features: frozenset[str] | None = None
-    """None until the peer's hello came."""
-    handshake: Handshake = msgspec.field(default_factory=Handshake)
-
-    channel_open: bool = False
     own_offer: OwnOffer = OwnOffer.NONE
     last_offer: float | None = None
     remote_sdp_set: bool = False
     remote_fingerprint: str | None = None
     """First line of the peer's description that is applied or being applied (spec 04 §5.4)."""
     last_remote_offer: str | None = None
-    held_offer: str | None = None
-    """The peer's newest offer, waiting while our own attempt may still succeed (spec 04 §5.9)."""
-    frames_at_hold: int = 0
-    held_at: float = 0.0
+    held: HeldOffer | None = None
     answered_at: float | None = None
     """When our first offer of this transport was answered."""
 
     path: PathState = PathState.NEW
-    tier: Tier = STEADY
-    tier_since: float = 0.0
+    recovery: Recovery | None = None
     selected_pair: SelectedPair | None = None
-    local_candidates: dict[CandidateKind, int] = msgspec.field(default_factory=dict)
-    remote_candidates: dict[CandidateKind, int] = msgspec.field(default_factory=dict)
+    local_candidates: dict[CandidateKind, int] = field(factory=dict)
+    remote_candidates: dict[CandidateKind, int] = field(factory=dict)
 
+
+@define(eq=False)
+class Channel:
+    """An open data channel: our part of the handshake over it, what the peer said, what came in."""
+
+    local_binding: str
+    remote_binding: str
+    nonce: str
+    code: str
+    advert: Capabilities
+    """The advert in our hello; what changes before the admission is told right after it."""
+    budget: ControlBudget
+
+    greeting: Greeting | None = None
+    """None until the peer's hello came."""
+    capabilities: Capabilities | None = None
     last_recv: float | None = None
-    last_probe: float | None = None
-    frames_at_probe: int = 0
-    last_nudge: float | None = None
-    frames_at_nudge: int = 0
-    last_ping_t: int | None = None
-    last_ping_at: float | None = None
-    rtt_ms: int | None = None
-    skew_samples: deque[int] | None = None
-    clock_skew_ms: int | None = None
+    """Monotonic second of the last accepted frame."""
+    frames_in: int = 0
+    rejected: int = 0
+    malformed: int = 0
     left_at: float | None = None
     """When signaling said that the peer leaves; a frame in time refutes it (spec 03 §12.1)."""
     frames_at_leave: int = 0
 
-    frames_in: int = 0
-    bytes_in: int = 0
-    rejected: int = 0
-    malformed: int = 0
-    throttled: int = 0
-    throttled_since: float = 0.0
-    control_budget: TokenBucket | None = None
 
+@define(eq=False)
+class Upkeep:
+    """An admitted link: liveness, round trips, clocks, shelving by the peer, gossip."""
+
+    remote_shelved: bool = False
+    probe: Mark | None = None
+    nudge: Mark | None = None
+    last_ping: tuple[int, float] | None = None
+    """Its time in Unix milliseconds, as it went out, and the monotonic second."""
+    rtt_ms: int | None = None
+    skew_samples: deque[int] | None = None
+    clock_skew_ms: int | None = None
     last_pull: tuple[str, str, int, int] | None = None
     """What the last roster request was for: their root, our root, their log counts."""
     last_full_answer: tuple[float, str] | None = None
     """When the whole roster was last sent here, and its root."""
 
+
+# ── stages ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@define(eq=False)
+class Peer:
+    """What every stage has."""
+
+    stage: ClassVar[Stage]
+    status: ClassVar[PeerStatus]
+
+    device_id: str
+    epoch: int
+    """No other entry of this engine has it; what the session of another epoch reports acts on nobody."""
+
+
+@define(eq=False)
+class Placeholder(Peer):
+    stage = Stage.PLACEHOLDER
+    status = PeerStatus.SIGHTED
+
+
+@define(eq=False)
+class Link(Peer):
+    """There is a transport."""
+
+    transport: Transport
+
+
+@define(eq=False)
+class Connecting(Link):
+    stage = Stage.CONNECTING
+    status = PeerStatus.SIGHTED
+
+    early_frames: list[bytes] = field(factory=list)
+    """What came before the channel's own open event."""
+
+
+@define(eq=False)
+class OpenLink(Link):
+    """Its channel is open."""
+
+    channel: Channel
+
     @property
-    def is_live(self) -> bool:
-        """Active or shelved."""
-        return self.status in (PeerStatus.ACTIVE, PeerStatus.SHELVED)
+    def label(self) -> str:
+        """The name that the peer gives itself."""
+        return "" if self.channel.greeting is None else self.channel.greeting.label
 
     def takes(self, feature: str) -> bool:
         """True unless the peer's hello came and does not name `feature` (spec 01 §6.6)."""
-        return self.features is None or feature in self.features
+        return self.channel.greeting is None or feature in self.channel.greeting.features
 
-    def silent_for(self, mono: float) -> float | None:
-        """Seconds since its last accepted frame; None when none ever came."""
-        return None if self.last_recv is None else mono - self.last_recv
 
-    def set_status(self, status: PeerStatus) -> None:
-        self.status = status
-        self.admitted = self.authenticated and self.is_live
+@define(eq=False)
+class Handshaking(OpenLink):
+    stage = Stage.HANDSHAKING
+    status = PeerStatus.HANDSHAKING
 
-    def budget(self, mono: float) -> TokenBucket:
-        """The bucket for frames that cost us work."""
-        if self.control_budget is None:
-            self.control_budget = TokenBucket(CONTROL_FRAMES_PER_S, CONTROL_FRAMES_BURST, mono)
-        return self.control_budget
+    hello: bytes
+    """Our hello as it left; repeats are the same bytes."""
+    hello_retries: int = 0
+    approve_seen: bool = False
+    """The peer's consent came before its proof."""
+
+
+@define(eq=False)
+class Pending(OpenLink):
+    stage = Stage.PENDING
+    status = PeerStatus.PENDING_APPROVAL
+
+    approve_seen: bool
+    our_approve: OurApprove = OurApprove.MISSING
+
+
+@define(eq=False)
+class Live(OpenLink):
+    """Admitted: the one test of the gate (spec 01 §5)."""
+
+    upkeep: Upkeep
+
+
+@define(eq=False)
+class Active(Live):
+    stage = Stage.ACTIVE
+    status = PeerStatus.ACTIVE
+
+
+@define(eq=False)
+class Shelved(Live):
+    stage = Stage.SHELVED
+    status = PeerStatus.SHELVED

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from myownmesh.engine import keepalive, lifecycle, negotiation
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
-from myownmesh.engine.peer import OpenedBy
+from myownmesh.engine.life import Turn
+from myownmesh.engine.peer import Connecting, Link, Live, OpenedBy, OpenLink, Placeholder
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
     LEAVE_CLOSE_WINDOW_S,
@@ -15,11 +16,9 @@ from myownmesh.engine.timing import (
     PROBE_WAIT_S,
     STATE_WATCH_S,
 )
-from myownmesh.protocol.views import PeerStatus
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Peer
     from myownmesh.protocol.clock import Instant
 
 
@@ -32,14 +31,13 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     core.diag(
         now, "debug", "signaling", f"{short_id(device_id)} announced", {"peer": device_id, "role": own_role.value}
     )
-    peer = core.peers.get(device_id)
     _reflect(core, device_id, now, again=again)
-    if peer is not None and peer.has_transport:
-        if own_role is Role.OFFERER and peer.status is PeerStatus.SIGHTED:
+    if (peer := core.link_to(device_id)) is not None:
+        if own_role is Role.OFFERER and isinstance(peer, Connecting):
             negotiation.reoffer(core, peer, now)
-        if peer.is_live:
+        if isinstance(peer, Live):
             keepalive.nudge(core, peer, now)
-        if not keepalive.clear_zombie(core, peer, now):
+        if not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
             keepalive.probe(core, peer, now)
     _decide(core, device_id, now)
 
@@ -78,7 +76,7 @@ def dial_now(core: Core, device_id: str, now: Instant) -> None:
 
 def reconsider_all(core: Core, now: Instant) -> None:
     """Pins or the kind of the network changed: peers that were only noted may be dialled now."""
-    for device_id in [peer.device_id for peer in core.peers.values() if not peer.has_transport]:
+    for device_id in [peer.device_id for peer in core.peers.values() if isinstance(peer, Placeholder)]:
         _decide(core, device_id, now)
 
 
@@ -87,34 +85,36 @@ def receive_leave(core: Core, device_id: str, now: Instant) -> None:
     core.diag(now, "info", "signaling", f"{short_id(device_id)} left", {"peer": device_id})
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     peer = core.peers.get(device_id)
-    if peer is None or not peer.channel_open or core.config.immediate_leave:
-        lifecycle.drop(core, device_id, lifecycle.USER_LEFT, now)
-    elif peer.left_at is None or now.mono - peer.left_at > LEAVE_CLOSE_WINDOW_S:
-        peer.left_at = now.mono
+    if not isinstance(peer, OpenLink) or core.config.immediate_leave:
+        lifecycle.drop(core, device_id, Turn.LEFT, now)
+    elif peer.channel.left_at is None or now.mono - peer.channel.left_at > LEAVE_CLOSE_WINDOW_S:
+        peer.channel.left_at = now.mono
         core.timers.set(LinkTimer.LEAVE_PING, device_id, now.mono + LEAVE_PING_AFTER_S)
 
 
-def test_leave(core: Core, peer: Peer, now: Instant) -> None:
+def test_leave(core: Core, peer: OpenLink, now: Instant) -> None:
     """The channel outlived the leave: whoever left answers no more pings by now."""
-    peer.frames_at_leave = peer.frames_in
-    if peer.admitted:
+    peer.channel.frames_at_leave = peer.channel.frames_in
+    if isinstance(peer, Live):
         keepalive.ping(core, peer, now)
     core.timers.set(LinkTimer.LEAVE_VERDICT, peer.device_id, now.mono + PROBE_WAIT_S)
 
 
-def judge_leave(core: Core, peer: Peer, now: Instant) -> None:
+def judge_leave(core: Core, peer: OpenLink, now: Instant) -> None:
     """A frame since the ping refutes the leave.
 
     A peer that waits for approval may not answer pings; of it the path must tell, whose checks notice in 5 s.
     """
-    refuted = peer.frames_in != peer.frames_at_leave or (not peer.admitted and peer.path.is_up)
+    channel = peer.channel
+    refuted = channel.frames_in != channel.frames_at_leave or (not isinstance(peer, Live) and peer.transport.path.is_up)
     if not refuted:
-        lifecycle.drop(core, peer.device_id, lifecycle.USER_LEFT, now)
+        lifecycle.drop(core, peer.device_id, Turn.LEFT, now)
 
 
-def has_just_left(peer: Peer, mono: float) -> bool:
-    """A channel that closes now was left, not lost."""
-    return peer.left_at is not None and mono - peer.left_at <= LEAVE_CLOSE_WINDOW_S
+def how_it_closed(peer: Link, mono: float) -> Turn:
+    """A channel that closes soon after a leave was left, not lost."""
+    left_at = peer.channel.left_at if isinstance(peer, OpenLink) else None
+    return Turn.LEFT if left_at is not None and mono - left_at <= LEAVE_CLOSE_WINDOW_S else Turn.CLOSED
 
 
 def _decision(core: Core, device_id: str) -> Dial:
@@ -125,7 +125,7 @@ def _decision(core: Core, device_id: str) -> Dial:
         pinned=device_id in core.pins,
         silent=core.is_silent(),
         has_entry=peer is not None,
-        has_transport=peer is not None and peer.has_transport,
+        has_transport=isinstance(peer, Link),
     )
 
 

@@ -13,12 +13,12 @@ from myownmesh.protocol.frames import ChannelAck
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Live
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import ChannelSeq
 
 
-def receive(core: Core, peer: Peer, frame: ChannelSeq, now: Instant) -> None:
+def receive(core: Core, peer: Live, frame: ChannelSeq, now: Instant) -> None:
     """Deliver what is above the mark. The mark outlives links, or a repeat after a rebuild would come twice.
 
     Gaps are legal: an entry may have expired at the sender. Only one stream is remembered per peer.

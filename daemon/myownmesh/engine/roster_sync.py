@@ -8,25 +8,25 @@ from myownmesh.engine import approval, gossip
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Live
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import NetworkState, RosterEntries, RosterSummary
 
 
-def receive_summary(core: Core, peer: Peer, summary: RosterSummary, now: Instant) -> None:
+def receive_summary(core: Core, peer: Live, summary: RosterSummary, now: Instant) -> None:
     """Pull when the memberships differ. On an open network they always do: each side omits itself."""
     if not core.is_silent() and summary.root != core.roster.membership_root():
         gossip.request_roster(core, peer, summary.root, (0, 0), now)
 
 
-def receive_state(core: Core, peer: Peer, state: NetworkState, now: Instant) -> None:
+def receive_state(core: Core, peer: Live, state: NetworkState, now: Instant) -> None:
     """Pull when the peer is ahead in anything."""
     counts = (state.transitions_count, state.member_log_count)
     if not core.is_silent() and (any(counts) or state.roster_root != core.roster.membership_root()):
         gossip.request_roster(core, peer, state.roster_root, counts, now)
 
 
-def receive_entries(core: Core, peer: Peer, frame: RosterEntries, now: Instant) -> None:
+def receive_entries(core: Core, peer: Live, frame: RosterEntries, now: Instant) -> None:
     """Add whom we do not know; never refresh, never remove. On closed networks only signed logs count."""
     if core.config.kind == "closed":
         return

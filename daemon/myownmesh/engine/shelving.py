@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine.events import PeerShelved, PeerUnshelved
+from myownmesh.engine.life import Turn
+from myownmesh.engine.peer import Active, Shelved
 from myownmesh.protocol.frames import Shelve, Unshelve
-from myownmesh.protocol.views import PeerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.peer import Channel, Live, Transport, Upkeep
     from myownmesh.protocol.clock import Instant
 
 SHELVE_REASON: Final = "topology-rebalance"
@@ -25,29 +26,28 @@ def reevaluate(core: Core, now: Instant, preferred: AbstractSet[str] | None = No
     """Shelve whom we do not prefer and take back whom we do; `None` prefers everybody. Pins are always preferred."""
     for peer in core.live_peers():
         shelve = preferred is not None and peer.device_id not in preferred and peer.device_id not in core.pins
-        if shelve == peer.local_shelved:
+        if shelve is isinstance(peer, Shelved):
             continue
-        peer.local_shelved = shelve
         if shelve:
-            core.set_status(peer, PeerStatus.SHELVED)
+            _move(core, Turn.DISMISSED, Shelved(*_same(peer)))
             core.send(peer, Shelve(reason=SHELVE_REASON), now)
             core.emit(PeerShelved(core.network_id, peer.device_id, SHELVE_REASON, by_us=True))
         else:
-            core.set_status(peer, PeerStatus.ACTIVE)
+            _move(core, Turn.RECALLED, Active(*_same(peer)))
             core.send(peer, Unshelve(), now)
             core.emit(PeerUnshelved(core.network_id, peer.device_id, by_us=True))
 
 
-def receive_shelve(core: Core, peer: Peer, frame: Shelve) -> None:
+def receive_shelve(core: Core, peer: Live, frame: Shelve) -> None:
     """The peer does not prefer us; its broadcasts and ours skip this link, all else flows."""
-    if not peer.remote_shelved:
-        peer.remote_shelved = True
+    if not peer.upkeep.remote_shelved:
+        peer.upkeep.remote_shelved = True
         core.emit(PeerShelved(core.network_id, peer.device_id, frame.reason, by_us=False))
 
 
-def receive_unshelve(core: Core, peer: Peer) -> None:
-    if peer.remote_shelved:
-        peer.remote_shelved = False
+def receive_unshelve(core: Core, peer: Live) -> None:
+    if peer.upkeep.remote_shelved:
+        peer.upkeep.remote_shelved = False
         core.emit(PeerUnshelved(core.network_id, peer.device_id, by_us=False))
 
 
@@ -56,5 +56,14 @@ def broadcast_targets(core: Core) -> list[tuple[str, int]]:
     return [
         (peer.device_id, peer.epoch)
         for peer in core.peers.values()
-        if peer.status is PeerStatus.ACTIVE and not peer.local_shelved and not peer.remote_shelved
+        if isinstance(peer, Active) and not peer.upkeep.remote_shelved
     ]
+
+
+def _move(core: Core, turn: Turn, peer: Live) -> None:
+    core.enter(turn, peer)
+    core.refresh_phase()
+
+
+def _same(peer: Live) -> tuple[str, int, Transport, Channel, Upkeep]:
+    return (peer.device_id, peer.epoch, peer.transport, peer.channel, peer.upkeep)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from myownmesh.engine.approval import has_approved
+from myownmesh.engine.peer import STEADY, Handshaking, Link, Live, OpenLink, Pending, Shelved
 from myownmesh.protocol.ids import device_suffix
 from myownmesh.protocol.views import CandidateCounts, PeerInfo
 
@@ -15,26 +17,31 @@ if TYPE_CHECKING:
 
 
 def peer_info(peer: Peer) -> PeerInfo:
-    """The row of `peers_list`."""
+    """The row of `peers_list`; what the peer's stage does not have is told as nothing yet."""
+    transport = peer.transport if isinstance(peer, Link) else None
+    channel = peer.channel if isinstance(peer, OpenLink) else None
+    greeting = channel.greeting if channel else None
+    upkeep = peer.upkeep if isinstance(peer, Live) else None
+    recovery = transport.recovery if transport else None
     return PeerInfo(
         device_id=peer.device_id,
         status=peer.status,
-        tier=peer.tier,
-        rtt_ms=peer.rtt_ms,
-        clock_skew_ms=peer.clock_skew_ms,
-        label=peer.label,
-        capabilities=peer.capabilities,
-        local_shelved=peer.local_shelved,
-        remote_shelved=peer.remote_shelved,
-        authenticated=peer.authenticated,
+        tier=recovery.tier if recovery else STEADY,
+        rtt_ms=upkeep.rtt_ms if upkeep else None,
+        clock_skew_ms=upkeep.clock_skew_ms if upkeep else None,
+        label=greeting.label if greeting else "",
+        capabilities=channel.capabilities if channel else None,
+        local_shelved=isinstance(peer, Shelved),
+        remote_shelved=upkeep is not None and upkeep.remote_shelved,
+        authenticated=isinstance(peer, Pending | Live),
         device_suffix=device_suffix(peer.device_id),
-        verification_code_received=peer.handshake.code_received,
-        verification_code_sent=peer.handshake.code_sent,
-        local_approve_sent=peer.local_approve_sent,
-        remote_approve_seen=peer.remote_approve_seen,
-        local_candidates=_counts(peer.local_candidates),
-        remote_candidates=_counts(peer.remote_candidates),
-        selected_pair=peer.selected_pair,
+        verification_code_received=greeting.code if greeting else None,
+        verification_code_sent=channel.code if channel else None,
+        local_approve_sent=has_approved(peer),
+        remote_approve_seen=isinstance(peer, Live) or (isinstance(peer, Handshaking | Pending) and peer.approve_seen),
+        local_candidates=_counts(transport.local_candidates if transport else {}),
+        remote_candidates=_counts(transport.remote_candidates if transport else {}),
+        selected_pair=transport.selected_pair if transport else None,
     )
 
 

@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from myownmesh.engine.actions import Action
     from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
-    from myownmesh.engine.peer import Peer
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal
+    from myownmesh.protocol.views import PeerInfo
 
 E = TypeVar("E")
 
@@ -111,6 +111,8 @@ class Bench:
         self.frames: list[Frame] = []
         """What went out to the peer."""
         self.delivered: list[Frame] = []
+        self.epochs: dict[str, int] = {}
+        """Of each peer's newest transport."""
         self._transports: dict[int, Transport] = {}
         self.engine = Engine(self.us, NETWORK, config or EngineConfig(), roster or Roster(NETWORK), random.Random(1))
         self.engine.start(self.now)
@@ -215,7 +217,7 @@ class Bench:
             self.hello()
             self.proof()
         if stage == "active":
-            if not self.entry.local_approve_sent:
+            if not self.info.local_approve_sent:
                 self.approve()
             self.frame(Approve())
         self.take()
@@ -224,23 +226,24 @@ class Bench:
     # ── what is known ────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def entry(self) -> Peer:
-        """The engine's own record of the peer."""
-        return self.engine._core.peers[self.peer_id]
+    def info(self) -> PeerInfo:
+        """The row that clients see of the peer."""
+        return next(info for info in self.engine.peers() if info.device_id == self.peer_id)
 
     @property
     def has_entry(self) -> bool:
-        return self.peer_id in self.engine._core.peers
+        return any(info.device_id == self.peer_id for info in self.engine.peers())
 
     @property
     def epoch(self) -> int:
-        return self.entry.epoch if self.has_entry else -1
+        """Of the newest transport to the peer; -1 before the first."""
+        return self.epochs.get(self.peer_id, -1)
 
     @property
     def status(self) -> str:
         """The peer's status, or the word `dropped` with the reason."""
         if self.has_entry:
-            return self.entry.status
+            return self.info.status
         reasons = [event.reason.kind for event in self.named(PeerDropped)]
         return f"dropped {reasons[-1]}" if reasons else "unknown"
 
@@ -264,7 +267,8 @@ class Bench:
 
     def _carry_out(self, action: Action) -> None:
         match action:
-            case OpenSession(_, epoch, _):
+            case OpenSession(peer, epoch, _):
+                self.epochs[peer] = epoch
                 self._transports[epoch] = Transport(f"A{len(self._transports) + 1}")
             case MakeOffer(_, epoch) if self.obedient:
                 self._describe(epoch, SdpType.OFFER)
@@ -316,3 +320,16 @@ class Bench:
 
     def _report(self, epoch: int, event: LinkEvent) -> None:
         self.engine.receive_link_event(self.peer_id, epoch, event, self.now)
+
+
+def wait_for_approval(bench: Bench, device: Identity) -> None:
+    """Another device meets the engine, and waits for the consent of a person."""
+    device_id = device.device_id
+    bench.signal(OfferReceived(device_id, sdp("B1")))
+    epoch = bench.epochs[device_id]
+    bench.engine.receive_link_event(device_id, epoch, ChannelOpened(OUR_BINDING, THEIR_BINDING), bench.now)
+    bench.collect()
+    nonce = next(frame.nonce for frame in reversed(bench.frames) if isinstance(frame, Hello))
+    proof = AuthResponse(signature=sign_handshake(device, nonce, bench.us.device_id, THEIR_BINDING))
+    bench.engine.receive_frame(device_id, epoch, encode_frame(proof), bench.now)
+    bench.collect()

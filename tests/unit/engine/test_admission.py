@@ -9,8 +9,11 @@ import msgspec
 import pytest
 
 from myownmesh.engine import EngineConfig
+from myownmesh.engine.events import PeerDropped
 from myownmesh.engine.limits import MAX_EARLY_FRAMES
-from myownmesh.engine.peer import ICE_WATCHDOG, STEADY, Peer
+from myownmesh.engine.links import PathChanged, PathState
+from myownmesh.engine.peer import ICE_WATCHDOG, STEADY, Live
+from myownmesh.engine.views import peer_info
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import (
     KINDS,
@@ -22,9 +25,9 @@ from myownmesh.protocol.frames import (
     RosterRequest,
     RpcRequest,
 )
-from myownmesh.protocol.views import PeerStatus
 from support.vectors import load
 from unit.engine.bench import Bench
+from unit.engine.stages import every_stage
 
 if TYPE_CHECKING:
     from myownmesh.protocol.frames import (
@@ -44,9 +47,13 @@ GATED: dict[str, Frame] = {
 
 @pytest.mark.parametrize("case", ADMISSION["cases"], ids=lambda case: f"{case['status']} {case['authenticated']}")
 def test_who_is_admitted(case: dict[str, Any]) -> None:
-    peer = Peer("p", 0, 0.0, authenticated=case["authenticated"])
-    peer.set_status(PeerStatus(case["status"]))
-    assert peer.admitted is case["admitted"]
+    """By the class of its stage alone; what no stage shows cannot be, and so cannot be admitted."""
+    infos = [(peer_info(peer), isinstance(peer, Live)) for peer in every_stage()]
+    shown = [
+        live for info, live in infos if (info.status, info.authenticated) == (case["status"], case["authenticated"])
+    ]
+    assert all(live is case["admitted"] for live in shown)
+    assert shown or not case["admitted"]
 
 
 def test_the_four_ungated_kinds() -> None:
@@ -57,15 +64,29 @@ def test_the_four_ungated_kinds() -> None:
 @pytest.mark.parametrize("kind", [example["kind"] for example in ADMISSION["gated_examples"]])
 def test_a_gated_frame_leaves_no_trace(kind: str, stage: Any) -> None:
     bench = Bench("lower").up_to(stage)
-    bench.entry.tier = ICE_WATCHDOG
+    bench.event(PathChanged(PathState.DISCONNECTED))
     bench.mono += 1.0
-    before = (bench.entry.last_recv, bench.entry.frames_in, bench.entry.bytes_in, bench.engine.traffic.to_json())
+    before = (bench.info.to_json(), bench.engine.traffic.to_json(), bench.engine.next_timer())
     assert bench.frame(GATED[kind]) == []
-    after = (bench.entry.last_recv, bench.entry.frames_in, bench.entry.bytes_in, bench.engine.traffic.to_json())
-    assert after == before
-    assert bench.entry.tier is ICE_WATCHDOG
-    assert bench.entry.rejected == 1
+    assert (bench.info.to_json(), bench.engine.traffic.to_json(), bench.engine.next_timer()) == before
+    assert bench.info.tier is ICE_WATCHDOG
+    assert refusals(bench) == [1]
     assert bench.delivered == []
+
+
+def refusals(bench: Bench) -> list[int]:
+    """The counts at which a refusal was told."""
+    return [diag.detail["count"] for diag in bench.diags if diag.detail and "before its admission" in diag.message]
+
+
+def test_a_gated_frame_is_no_sign_of_life() -> None:
+    bench = Bench("lower").up_to("pending")
+    bench.event(PathChanged(PathState.FAILED))
+    bench.wait(20.0)
+    bench.frame(GATED["channel"])
+    bench.wait(6.0)
+    bench.announce()
+    assert bench.named(PeerDropped)[-1].reason.kind == "heartbeat_timeout", "26 s without an accepted frame"
 
 
 def test_refusals_are_logged_at_powers_of_two() -> None:
@@ -80,12 +101,12 @@ def test_refusals_are_logged_at_powers_of_two() -> None:
 def test_unknown_kinds_are_gated_too() -> None:
     bench = Bench("lower").up_to("pending")
     bench.raw(b'{"kind":"later"}')
-    assert bench.entry.rejected == 1
+    assert refusals(bench) == [1]
     active = Bench("lower").up_to("active")
-    frames = active.entry.frames_in
+    traffic = active.engine.traffic.to_json()
     active.raw(b'{"kind":"later"}')
-    assert active.entry.rejected == 0
-    assert active.entry.frames_in == frames + 1
+    assert refusals(active) == []
+    assert active.engine.traffic.to_json() != traffic, "taken note of, and no more"
 
 
 @pytest.mark.parametrize("case", ACTIVATION["cases"])
@@ -128,20 +149,21 @@ def test_any_order_of_consents_ends_active(order: tuple[int, int, int]) -> None:
 )
 def test_bad_messages_harm_nobody(data: bytes) -> None:
     bench = Bench("lower").up_to("active")
-    before = (bench.entry.last_recv, bench.entry.frames_in)
+    before = (bench.info.to_json(), bench.engine.traffic.to_json())
     bench.mono += 5.0
     assert bench.raw(data) == []
     assert bench.status == "active"
-    assert (bench.entry.last_recv, bench.entry.frames_in) == before
+    assert (bench.info.to_json(), bench.engine.traffic.to_json()) == before
     bench.frame(GATED["channel"])
     assert bench.delivered == [GATED["channel"]]
 
 
 def test_inbound_frames_prove_recovery() -> None:
     bench = Bench("lower").up_to("active")
-    bench.entry.tier = ICE_WATCHDOG
+    bench.event(PathChanged(PathState.DISCONNECTED))
+    assert bench.info.tier is ICE_WATCHDOG
     bench.frame(GATED["channel"])
-    assert bench.entry.tier is STEADY
+    assert bench.info.tier is STEADY
 
 
 def test_a_flood_of_control_frames_costs_the_link() -> None:
@@ -175,7 +197,10 @@ def test_frames_before_the_open_event_are_kept_but_not_many() -> None:
     bench = Bench("lower").up_to("connecting")
     for _ in range(100):
         bench.raw(encode_frame(Ping(t=1)))
-    assert len(bench.entry.handshake.early_frames) == MAX_EARLY_FRAMES
+    bench.open_channel()
+    assert refusals(bench) == [1, 2, 4, MAX_EARLY_FRAMES]
+    bench.frame(Ping(t=1))
+    assert refusals(bench)[-1] == MAX_EARLY_FRAMES
 
 
 def test_frames_of_a_replaced_transport_are_ignored() -> None:
@@ -189,8 +214,8 @@ def test_frames_of_a_replaced_transport_are_ignored() -> None:
 def test_labels_of_peers_are_cut_and_cleaned() -> None:
     bench = Bench("lower").up_to("handshaking")
     bench.hello(label="evil\x1b[2J\u202e" + "x" * 5000)
-    assert bench.entry.label.startswith("evil[2J")
-    assert len(bench.entry.label.encode()) <= 256
+    assert bench.info.label.startswith("evil[2J")
+    assert len(bench.info.label.encode()) <= 256
 
 
 def test_a_hello_of_another_device_ends_the_link() -> None:

@@ -8,13 +8,11 @@ from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import SaveRoster
 from myownmesh.engine.events import PeerApproved, PeerAuthenticated
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
-from myownmesh.engine.links import ChannelClosed, ChannelOpened
-from myownmesh.identity import Identity, sign_handshake
-from myownmesh.protocol.codec import encode_frame
-from myownmesh.protocol.frames import Approve, AuthResponse, Deny, Hello
-from myownmesh.protocol.signals import OfferReceived
+from myownmesh.engine.links import ChannelClosed
+from myownmesh.identity import Identity
+from myownmesh.protocol.frames import Approve, Deny
 from myownmesh.roster import Roster
-from unit.engine.bench import HIGH, NETWORK, OUR_BINDING, THEIR_BINDING, Bench, sdp
+from unit.engine.bench import HIGH, NETWORK, Bench, wait_for_approval
 
 
 def test_a_rostered_device_is_let_in_without_asking() -> None:
@@ -68,7 +66,7 @@ def test_a_lost_approve_is_unlatched_and_sent_again() -> None:
     bench = Bench("lower").up_to("pending")
     bench.approve()
     bench.engine.frame_lost(bench.peer_id, bench.epoch, "approve", bench.now)
-    assert not bench.entry.local_approve_sent
+    assert not bench.info.local_approve_sent
     bench.frame(Approve())
     assert bench.status == "pending_approval", "the peer does not know that we agree"
     assert "approve" in bench.wait(5.1)
@@ -158,18 +156,6 @@ def test_only_so_many_devices_wait_at_once(auto_approve: bool) -> None:
     waiting = {info.device_id for info in bench.engine.peers()}
     assert waiting == {device.device_id for device in devices[1:]}
     assert Deny(reason="too many devices wait for approval") in bench.frames
-
-
-def wait_for_approval(bench: Bench, device: Identity) -> None:
-    device_id = device.device_id
-    bench.signal(OfferReceived(device_id, sdp("B1")))
-    epoch = bench.engine._core.peers[device_id].epoch
-    bench.engine.receive_link_event(device_id, epoch, ChannelOpened(OUR_BINDING, THEIR_BINDING), bench.now)
-    bench.collect()
-    nonce = next(frame.nonce for frame in reversed(bench.frames) if isinstance(frame, Hello))
-    proof = AuthResponse(signature=sign_handshake(device, nonce, bench.us.device_id, THEIR_BINDING))
-    bench.engine.receive_frame(device_id, epoch, encode_frame(proof), bench.now)
-    bench.collect()
 
 
 def test_nobody_waits_longer_than_a_day() -> None:

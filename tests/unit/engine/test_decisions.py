@@ -67,7 +67,7 @@ def decide(case: dict[str, Any]) -> Dial | OnOffer:
             return on_intent(me, peer, pinned=case["sticky"], has_transport=has_transport)
         case "offer":
             assert not has_transport
-            return on_offer(me, None, peer, sdp("B1"), 0.0)
+            return on_offer(me, peer, None, sdp("B1"), 0.0)
         case "answer_without_transport":
             return on_unmatched_answer(me, peer, has_transport=has_transport)
         case other:

@@ -18,7 +18,7 @@ from myownmesh.protocol.frames import (
 )
 from myownmesh.roster import Roster
 from support.vectors import load
-from unit.engine.bench import NETWORK, Bench
+from unit.engine.bench import NETWORK, Bench, wait_for_approval
 
 OPEN = EngineConfig(auto_approve=True)
 
@@ -96,11 +96,13 @@ def test_silent_networks_do_not_gossip() -> None:
 
 def test_gossip_admits_whoever_waits() -> None:
     """Spec 01 §20 item 7: a member vouches for the peer that waits here."""
-    waiting = Bench("lower").up_to("pending")
-    core = waiting.engine._core
-    core.save_roster(core.roster.meet(waiting.peer_id, "vouched", 1))
-    waiting.engine.configure(EngineConfig(), waiting.now)
-    assert waiting.collect() == ["approve"]
+    bench = Bench("lower", EngineConfig(auto_approve=True)).up_to("active")
+    bench.engine.configure(EngineConfig(), bench.now)
+    newcomer = Identity.from_seed(bytes([99]) * 32)
+    wait_for_approval(bench, newcomer)
+    bench.take()
+    assert "approve" not in bench.collect()
+    assert "approve" in bench.frame(RosterEntries(entries=(entry(newcomer.device_id, "vouched"),)))
 
 
 def test_a_request_is_answered_whole() -> None:

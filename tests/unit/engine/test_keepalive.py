@@ -8,18 +8,20 @@ import pytest
 
 from myownmesh.engine.actions import RedialRelays
 from myownmesh.engine.keepalive import receive_pong
-from myownmesh.engine.peer import Peer
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Ping, Pong
 from support.vectors import load
 from unit.engine.bench import Bench
+from unit.engine.stages import active
 
 
 @pytest.mark.parametrize("case", load("peer-protocol", "keepalive")["rtt"])
 def test_round_trip(case: dict[str, Any]) -> None:
-    peer = Peer("p", 0, 0.0, last_ping_t=case["last_ping_t"])
-    receive_pong(peer, Pong(t=case["pong_t"]), Instant(0.0, case["now"]))
-    assert peer.rtt_ms == case["rtt_ms"]
+    peer = active()
+    if case["last_ping_t"] is not None:
+        peer.upkeep.last_ping = (case["last_ping_t"], 0.0)
+    receive_pong(peer, Pong(t=case["pong_t"]), Instant(1e9, case["now"]))
+    assert peer.upkeep.rtt_ms == case["rtt_ms"]
 
 
 def test_a_ping_is_answered_unchanged() -> None:

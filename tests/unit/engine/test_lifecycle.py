@@ -13,10 +13,12 @@ from myownmesh.engine.limits import (
     DIAL_TURN_S,
     MAX_KEPT_CANDIDATES,
     MAX_PLACEHOLDERS,
+    MAX_REMEMBERED_PEERS,
     MAX_SDP_CHARS,
     MAX_UNPROVEN_LINKS,
 )
-from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState
+from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState, RemoteApplied, SdpType
+from myownmesh.engine.memory import Memories
 from myownmesh.identity import Identity
 from myownmesh.protocol.frames import Deny
 from myownmesh.protocol.signals import AnswerReceived, Candidate, CandidateReceived, OfferReceived, PeerAnnounced
@@ -129,12 +131,17 @@ def test_a_waiting_peer_that_offers_is_answered() -> None:
 
 
 def test_an_authentication_ends_the_delay() -> None:
-    bench = Bench("higher").up_to("handshaking")
-    bench.hello()
+    bench = Bench("lower").up_to("handshaking")
     bench.proof(good=False)
-    bench.up_to("active")
-    memory = bench.engine._core.memories.of(bench.peer_id)
-    assert (memory.dial_not_before, memory.next_dial_delay) == (0.0, 5.0)
+    bench.offer("B2")
+    bench.open_channel()
+    bench.proof()
+    bench.hello("n2")
+    bench.proof(good=False)
+    assert bench.status == "dropped auth_failed"
+    bench.announce()
+    assert not any(word.startswith("offer") for word in bench.wait(4.9))
+    assert "offer A3" in bench.wait(2.1), "5 s again, not 10"
 
 
 def test_a_channel_lost_in_the_handshake_is_an_accident_once() -> None:
@@ -181,10 +188,10 @@ def test_a_path_that_comes_back_is_pinged_at_once() -> None:
     bench = Bench("lower").up_to("active")
     bench.event(PathChanged(PathState.CONNECTED))
     bench.event(PathChanged(PathState.DISCONNECTED))
-    assert bench.entry.tier.kind == "ice_watchdog"
+    assert bench.info.tier.kind == "ice_watchdog"
     assert bench.event(PathChanged(PathState.CONNECTED)) == ["ping"]
     bench.raw(b'{"kind":"pong","t":1}')
-    assert bench.entry.tier.kind == "steady"
+    assert bench.info.tier.kind == "steady"
 
 
 # ── connect ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -263,7 +270,7 @@ def test_rostered_devices_are_not_crowded_out() -> None:
     for stranger in strangers(MAX_UNPROVEN_LINKS * 2):
         bench.signal(OfferReceived(stranger, sdp("B1")))
     assert bench.status == "sighted"
-    assert bench.entry.has_transport
+    assert bench.epoch not in [action.epoch for action in bench.actions if isinstance(action, CloseSession)]
 
 
 def test_dials_to_a_crowd_take_turns() -> None:
@@ -313,25 +320,37 @@ def test_placeholders_are_bounded() -> None:
     for stranger in strangers(MAX_PLACEHOLDERS + 5):
         bench.signal(PeerAnnounced(stranger))
     assert len(bench.engine.peers()) == MAX_PLACEHOLDERS
-    assert len(bench.engine._core.memories) <= 1024
 
 
 def test_strangers_do_not_push_out_what_is_known_of_members() -> None:
-    bench = Bench("lower").up_to("active")
-    memory = bench.engine._core.memories.of(bench.peer_id)
-    for stranger in strangers(3000):
-        bench.signal(PeerAnnounced(stranger))
-    assert bench.engine._core.memories.of(bench.peer_id) is memory
-    assert len(bench.engine._core.memories) <= 1024
+    memories = Memories()
+    member = memories.of("member")
+    member.proved()
+    everybody = strangers(3000)
+    for stranger in everybody:
+        memories.of(stranger)
+    assert memories.of("member") is member
+    known = [stranger for stranger in everybody if memories.get(stranger) is not None]
+    assert known == everybody[1 - MAX_REMEMBERED_PEERS :]
+
+
+def test_of_a_stranger_among_too_many_members_nothing_is_kept() -> None:
+    memories = Memories()
+    [stranger, *members] = strangers(MAX_REMEMBERED_PEERS + 1)
+    for member in members:
+        memories.of(member).proved()
+    assert memories.of(stranger).may_open_link(0.0)
+    assert memories.get(stranger) is None
+    assert all(memories.get(member) is not None for member in members)
 
 
 def test_kept_candidates_are_bounded_over_all_peers() -> None:
-    bench = Bench("lower")
+    memories = Memories()
     everybody = strangers(200)
     for number in range(64):
         for stranger in everybody:
-            bench.signal(CandidateReceived(stranger, Candidate(f"candidate:{number} 1 udp 1 a 1 typ host")))
-    kept = [len(bench.engine._core.memories.of(stranger).candidates) for stranger in everybody]
+            memories.keep(stranger, Candidate(f"candidate:{number} 1 udp 1 a 1 typ host"), 0.0)
+    kept = [len(memories.of(stranger).fresh_candidates(0.0)) for stranger in everybody]
     assert sum(kept) == MAX_KEPT_CANDIDATES
     assert max(kept) - min(kept) <= 1, "the oldest go first, whoever sent them"
 
@@ -347,7 +366,7 @@ def test_kept_candidates_are_bounded_over_all_peers() -> None:
 def test_huge_candidates_are_ignored(candidate: Candidate) -> None:
     bench = Bench("lower").up_to("connecting")
     assert bench.signal(CandidateReceived(bench.peer_id, candidate)) == []
-    assert not bench.engine._core.memories.of(bench.peer_id).candidates
+    assert bench.event(RemoteApplied(SdpType.ANSWER, None)) == [], "and none of them is kept"
 
 
 def test_huge_descriptions_are_ignored() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +11,7 @@ from myownmesh.engine.actions import SendFrame
 from myownmesh.engine.config import EngineConfig
 from myownmesh.engine.core import Core
 from myownmesh.engine.events import PeerShelved, PeerUnshelved
-from myownmesh.engine.peer import Peer
+from myownmesh.engine.peer import Live, Peer, Shelved
 from myownmesh.engine.shelving import broadcast_targets, reevaluate
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Shelve, Unshelve
@@ -19,6 +19,12 @@ from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
 from support.vectors import load
 from unit.engine.bench import LOW, Bench
+from unit.engine.stages import active, connecting, handshaking, pending, shelved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.engine.peer import Peer
 
 NOW = Instant(0.0, 0)
 
@@ -37,15 +43,22 @@ PREFERRED: dict[str, set[str] | None] = {
 }
 
 
+MAKE: dict[PeerStatus, Callable[[str, int], Peer]] = {
+    PeerStatus.SIGHTED: connecting,
+    PeerStatus.HANDSHAKING: handshaking,
+    PeerStatus.PENDING_APPROVAL: pending,
+    PeerStatus.ACTIVE: active,
+    PeerStatus.SHELVED: shelved,
+}
+
+
 def core_with(entries: list[dict[str, Any]]) -> Core:
     core = Core(LOW, "home", EngineConfig(), Roster("home"), random.Random(1))
     for number, entry in enumerate(entries):
-        status = PeerStatus(entry["status"])
-        live = status in (PeerStatus.ACTIVE, PeerStatus.SHELVED)
-        peer = Peer(entry["id"], number, 0.0, has_transport=True, channel_open=True, authenticated=live)
-        peer.local_shelved = entry["local_shelved"]
-        peer.remote_shelved = entry.get("remote_shelved", False)
-        peer.set_status(status)
+        peer = MAKE[PeerStatus(entry["status"])](entry["id"], number)
+        assert entry["local_shelved"] is isinstance(peer, Shelved)
+        if isinstance(peer, Live):
+            peer.upkeep.remote_shelved = entry.get("remote_shelved", False)
         core.peers[peer.device_id] = peer
         if entry.get("sticky"):
             core.pins.add(peer.device_id)
@@ -60,7 +73,7 @@ def test_reevaluation(case: dict[str, Any]) -> None:
         {
             "id": peer.device_id,
             "status": peer.status,
-            "local_shelved": peer.local_shelved,
+            "local_shelved": isinstance(peer, Shelved),
             "sticky": peer.device_id in core.pins,
         }
         for peer in core.peers.values()

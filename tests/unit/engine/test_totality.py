@@ -215,34 +215,33 @@ class Trial:
                 pass
 
     def judge_state(self) -> None:
-        core = self.engine._core
-        for peer in core.peers.values():
-            assert peer.admitted == (peer.authenticated and peer.is_live)
-            if peer.is_live:
-                assert peer.authenticated
-                assert peer.local_approve_sent
-                assert peer.remote_approve_seen
-                assert peer.channel_open
-                assert (peer.device_id, peer.epoch) in self.up or core.leaving
-            if peer.has_transport:
-                assert self.opened[peer.device_id, peer.epoch]
-            assert peer.last_recv is None or peer.last_recv <= self.mono
+        infos = {info.device_id: info for info in self.engine.peers()}
+        for peer, info in infos.items():
+            is_live = info.status in (PeerStatus.ACTIVE, PeerStatus.SHELVED)
+            if is_live:
+                assert info.authenticated
+                assert info.local_approve_sent
+                assert info.remote_approve_seen
+                assert (peer, self.epoch_of(peer, 0)) in self.up or self.left
+            if is_live or info.status in (PeerStatus.HANDSHAKING, PeerStatus.PENDING_APPROVAL):
+                assert self.opened[peer, self.epoch_of(peer, 0)]
+            info.to_json()
         unproven = [
-            each
-            for each in core.peers.values()
-            if each.has_transport and not each.authenticated and not core.is_rostered(each.device_id)
+            peer
+            for peer in infos
+            if self.opened.get((peer, self.epoch_of(peer, 0)))
+            and not infos[peer].authenticated
+            and not self.engine.roster.is_authorized(peer)
         ]
         assert len(unproven) <= MAX_UNPROVEN_LINKS
-        assert len([each for each in core.peers.values() if each.status is PeerStatus.PENDING_APPROVAL]) <= (
-            MAX_PENDING_APPROVALS
-        )
+        pending = [peer for peer, info in infos.items() if info.status is PeerStatus.PENDING_APPROVAL]
+        assert len(pending) <= MAX_PENDING_APPROVALS
         deadline = self.engine.next_timer()
         assert deadline is None or deadline < self.mono + 24 * 3600 + 1
-        for info in self.engine.peers():
-            info.to_json()
 
     def epoch_of(self, peer: str, age: int) -> int:
-        return self.engine._core.peers[peer].epoch - age if peer in self.engine._core.peers else 0
+        """The epoch of the newest session to `peer`, or one that many numbers older."""
+        return max((epoch for each, epoch in self.opened if each == peer), default=0) - age
 
 
 # Each input is a function of the trial; Hypothesis shrinks the list of them.
