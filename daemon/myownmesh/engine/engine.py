@@ -284,12 +284,11 @@ class Engine:
 
         Raises `PeerNotFound`, `PeerNotAdmitted`, `FrameTooLarge`.
         """
-        entry = self._core.peers.get(peer)
-        if entry is None or self._core.leaving:
-            raise PeerNotFound(peer)
-        if not isinstance(entry, Live):
-            raise PeerNotAdmitted(peer)
-        return Outgoing(peer, entry.epoch, encode_frame(frame))
+        core = self._core
+        entry = core.peers.get(peer)
+        if isinstance(entry, Live) and not core.leaving:
+            return Outgoing(peer, entry.epoch, encode_frame(frame))
+        raise PeerNotFound(peer) if entry is None or core.leaving else PeerNotAdmitted(peer)
 
     def note_sent(self, kind: str, nbytes: int) -> None:
         """Count an application frame that left; frames of `SendFrame` are counted already."""

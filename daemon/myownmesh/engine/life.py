@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Stage(Enum):
     """How far a peer is."""
 
+    __hash__ = object.__hash__  # members are single; the enum's own hash is a Python call
+
     UNKNOWN = "unknown"
     """No entry."""
     PLACEHOLDER = "placeholder"
@@ -38,6 +40,8 @@ class Stage(Enum):
 
 class Turn(Enum):
     """What happens to a peer. The rooms decide that it does; the table says where it leads."""
+
+    __hash__ = object.__hash__  # members are single; the enum's own hash is a Python call
 
     NOTED = "seen, and nobody dials now"
     FORGOTTEN = "too many placeholders"

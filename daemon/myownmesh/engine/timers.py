@@ -12,6 +12,8 @@ from heapq import heapify, heappop, heappush
 class NetworkTimer(Enum):
     """Deadlines of the whole network; their owner is the empty text."""
 
+    __hash__ = object.__hash__  # members are single; the enum's own hash is a Python call
+
     HEARTBEAT = auto()
     INTENTS = auto()
     LEAVE_FLUSH = auto()
@@ -20,6 +22,8 @@ class NetworkTimer(Enum):
 class PeerTimer(Enum):
     """Deadlines that outlive a link; their owner is a device id."""
 
+    __hash__ = object.__hash__  # members are single; the enum's own hash is a Python call
+
     DIAL_ANYWAY = auto()
     LINGER = auto()
     """Of a link whose entry is gone; its owner is the key in `Core.lingering`."""
@@ -27,6 +31,8 @@ class PeerTimer(Enum):
 
 class LinkTimer(Enum):
     """Deadlines of the link that a peer has now; they die with it. Their owner is the peer's device id."""
+
+    __hash__ = object.__hash__  # members are single; the enum's own hash is a Python call
 
     CHANNEL_OPEN = auto()
     REOFFER = auto()
