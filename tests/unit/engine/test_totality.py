@@ -166,7 +166,9 @@ class Trial:
     up: set[tuple[str, int]] = field(factory=set)
     last_epoch: int = -1
     nonces: dict[str, str] = field(factory=dict)
+    leaving: bool = False
     left: bool = False
+    """What the leave itself says is out."""
     waiters: set[int] = field(factory=set)
     next_waiter: int = 0
 
@@ -222,7 +224,7 @@ class Trial:
                 assert info.authenticated
                 assert info.local_approve_sent
                 assert info.remote_approve_seen
-                assert (peer, self.epoch_of(peer, 0)) in self.up or self.left
+                assert (peer, self.epoch_of(peer, 0)) in self.up or self.leaving
             if is_live or info.status in (PeerStatus.HANDSHAKING, PeerStatus.PENDING_APPROVAL):
                 assert self.opened[peer, self.epoch_of(peer, 0)]
             info.to_json()
@@ -366,10 +368,12 @@ def command(name: str, peer: str, number: int) -> Callable[[Trial], None]:
                 case "lost":
                     engine.frame_lost(peer, trial.epoch_of(peer, 0), "approve", now)
                 case "leave":
+                    trial.leaving = True
                     engine.leave(now)
                     trial.collect()
                     trial.left = True
                 case "stop":
+                    trial.leaving = True
                     engine.stop(now)
                     trial.collect()
                     trial.left = True
