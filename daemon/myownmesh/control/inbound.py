@@ -10,6 +10,7 @@ from msgspec import Struct
 from myownmesh.control.answers import payload_text, text
 from myownmesh.control.clients import Client
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.refusals import DROPPED, OWNER_GONE, given_up, no_open_call, no_open_stream
 from myownmesh.mesh.rpc import InboundCall
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from myownmesh.control.claims import Claim
     from myownmesh.mesh.network import Network
-
-OWNER_GONE = "handler owner client disconnected"
-DROPPED = "IPC handler dropped without responding"
 
 FORGOTTEN_AFTER_S = 6 * 3600.0
 """A call whose client neither answers nor leaves. Far above what any caller waits; only there so that nothing leaks."""
@@ -52,8 +50,8 @@ class InboundCalls:
     def arrived(self, claim: Claim | None, network: Network, call: InboundCall, last_claim: Claim) -> None:
         """Hand a call to the client that claims its method, or fail it."""
         if claim is None:
-            kind = "streaming method" if last_claim.streaming else "method"
-            _fail(call, last_claim.streaming, f"no IPC client holds {kind} '{call.method}' on '{last_claim.alias}'")
+            text_for_peer = given_up(call.method, last_claim.alias, streaming=last_claim.streaming)
+            _fail(call, last_claim.streaming, text_for_peer)
             return
         handed_id = call.request_id
         while handed_id in self._pending:
@@ -88,13 +86,13 @@ class InboundCalls:
             return
         if pending is not None:
             pending.call.end(None)
-        raise MeshError(f"no in-flight inbound RPC for '{request_id}'")
+        raise MeshError(no_open_call(request_id))
 
     def chunk(self, request_id: str, payload: Raw, done: Callable[[str | None], None]) -> None:
         """Send the next chunk of a stream; `done(error)` is called once, mostly before this returns."""
         pending = self._pending.get(request_id)
         if pending is None or not pending.streaming:
-            done(f"no in-flight inbound stream for '{request_id}'")
+            done(no_open_stream(request_id))
             return
         pending.last_used_s = self._clock()
 

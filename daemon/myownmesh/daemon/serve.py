@@ -57,7 +57,7 @@ def _import_msgspec() -> None:
     """Import msgspec without ``typing_extensions``, for which it has a fallback: 8 ms of every start for nothing."""
     if "typing_extensions" in sys.modules:
         return
-    sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # how Python notes that a module cannot be had
     try:
         import msgspec  # noqa: F401
     finally:

@@ -15,6 +15,7 @@ from attrs import define, field
 
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
 from myownmesh.mesh.link import NOT_OPEN
+from myownmesh.mesh.refusals import no_handler, no_open_stream
 from myownmesh.protocol.frames import RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
 from myownmesh.protocol.ids import random_request_id
 
@@ -102,7 +103,7 @@ class InboundCall:
     def post_chunk(self, payload: msgspec.Raw, done: Callable[[str | None], None]) -> None:
         """Send the next chunk. A chunk that cannot be sent ends the stream with an error (spec 01 §11.3)."""
         if self.closed:
-            done(f"no in-flight inbound stream for '{self.request_id}'")
+            done(no_open_stream(self.request_id))
             return
         self._seq += 1
         frame = RpcStreamChunk(request_id=self.request_id, seq=self._seq, payload=payload)
@@ -298,7 +299,7 @@ class Rpc:
         key = (peer, frame.request_id)
         handler = self._handlers.get(frame.method)
         if handler is None:
-            self._refuse(peer, frame, f"no handler for '{frame.method}'")
+            self._refuse(peer, frame, no_handler(frame.method))
             return
         if key in self._inbound:
             return  # the id is taken by a call under way; an answer here would end that one at the caller
