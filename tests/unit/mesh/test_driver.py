@@ -15,9 +15,12 @@ import trio.testing
 from myownmesh.engine import Engine, EngineConfig
 from myownmesh.engine.events import PhaseChanged
 from myownmesh.engine.links import ChannelClosed
+from myownmesh.engine.timing import DIAL_ANYWAY_S
 from myownmesh.identity import Identity
+from myownmesh.mesh import clock
 from myownmesh.mesh.driver import Driver
 from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.signals import Announce, Leave, PeerAnnounced
 from myownmesh.roster import Roster
 from unit.mesh.fake_session import FakeSession
@@ -86,7 +89,7 @@ class FakeRoom:
 class Stage:
     """A driver that runs, with two ways into its room."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, me: Identity = ME) -> None:
         self.factory = FakeFactory()
         self.rooms = (FakeRoom(), FakeRoom())
         self.events: list[MeshEvent] = []
@@ -96,7 +99,7 @@ class Stage:
         self.ended = trio.Event()
         rng = random.Random(1)
         self.driver = Driver(
-            Engine(identity=ME, network_id="home", config=EngineConfig(), roster=Roster("home"), rng=rng),
+            Engine(identity=me, network_id="home", config=EngineConfig(), roster=Roster("home"), rng=rng),
             signaling=self.rooms,
             ice_servers=tuple,
             save_roster=self.saved.append,
@@ -118,6 +121,12 @@ class Stage:
 
     async def settle(self) -> None:
         await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.fixture
+def virtual_time(autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mesh's clock shows trio's virtual time."""
+    monkeypatch.setattr(clock, "now", lambda: Instant(trio.current_time() - 1000.0, 0))
 
 
 @pytest.fixture
@@ -165,6 +174,21 @@ async def test_every_way_into_the_room_is_used(stage: Stage) -> None:
     assert (one.redialled, other.redialled) == (1, 1)
     other.on_up()
     assert [event.next for event in stage.events if isinstance(event, PhaseChanged)] != []
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_the_alarm_moves_forward_and_rings_on_time(nursery: trio.Nursery) -> None:
+    """An announce of a lower id that does not offer is answered with a dial after 3 s (spec 04 §5.3 DIAL_ANYWAY)."""
+    stage = Stage(nursery, me=max(ME, PEER, key=lambda each: each.device_id))
+    await stage.settle()
+    await stage.load()
+    await trio.sleep(1.0)
+    stage.rooms[0].deliver(PeerAnnounced(min(ME.device_id, PEER.device_id)))
+    await trio.sleep(DIAL_ANYWAY_S - 0.01)
+    assert stage.factory.sessions == []
+    await trio.sleep(0.02)
+    assert [session.did for session in stage.factory.sessions] == [["offer restart=False"]]
+    stage.driver.stop()
 
 
 async def test_a_departure_has_time_to_reach_the_room(stage: Stage, autojump_clock: trio.testing.MockClock) -> None:

@@ -121,6 +121,7 @@ async def test_a_change_that_comes_too_late_does_not_bring_a_network_back(mesh: 
     assert errors == ["network: network shut down"]
 
 
+@pytest.mark.usefixtures("autojump_clock")
 async def test_a_driver_that_cannot_come_back_takes_nobody_else_down(
     mesh: Mesh, store: MemoryStore, webrtc: WebRtc, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -146,8 +147,12 @@ async def test_peers_hear_of_an_advert_only_when_it_changed(mesh: Mesh, monkeypa
     assert len(adverts) == 3
 
 
-async def test_a_driver_that_crashed_comes_back_alone(mesh: Mesh, webrtc: WebRtc) -> None:
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_driver_that_crashed_comes_back_with_what_it_advertised(
+    mesh: Mesh, webrtc: WebRtc, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [home] = mesh.networks()
+    monkeypatch.setattr(NoServices, "tags", ("service:signaling",))
     webrtc.broken.set()
     with trio.fail_after(5.0):
         while home in mesh.networks():
@@ -155,6 +160,7 @@ async def test_a_driver_that_crashed_comes_back_alone(mesh: Mesh, webrtc: WebRtc
     [again] = mesh.networks()
     assert again.names == home.names
     assert mesh.get("1") is mesh.get("home") is again
+    assert again.capabilities.tags == ("service:signaling",)
 
 
 async def test_a_record_id_names_its_network_before_a_wire_id_does(mesh: Mesh) -> None:
