@@ -52,12 +52,13 @@ def _switch(service: str, *, enabled: bool) -> None:
         raise CliError(f"unknown service '{service}' — expected {' | '.join(NAMES)}")
     if not isinstance(config, dict):
         raise CliError("daemon status missing services config")
-    from myownmesh.store.config import ServicesConfig, ShapeError
+    from myownmesh.protocol.json_words import JsonError
+    from myownmesh.store.services_config import ServicesConfig
 
     try:
         # Through our own classes, so that an older daemon's block is sent back complete.
         block = ServicesConfig.from_json(config).to_json()
-    except ShapeError as error:
+    except JsonError as error:
         raise CliError(f"parse services config: {error}") from error
     chosen = block[service]
     if not isinstance(chosen, dict):

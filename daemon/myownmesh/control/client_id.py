@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.schema import read_text
+
+if TYPE_CHECKING:
+    from msgspec import Raw
 
 _LARGEST = (1 << 64) - 1
 
@@ -22,6 +28,11 @@ def client_id(text: str) -> int:
     if len(significant) > len(str(_LARGEST)) or int(significant) > _LARGEST:
         raise JsonError("ClientId parse: number too large to fit in target type")
     return int(significant)
+
+
+def read_client_id(value: Raw) -> int:
+    """A client id from a proven text. Raises `JsonError`."""
+    return client_id(read_text(value))
 
 
 def client_name(number: int) -> str:

@@ -1,106 +1,132 @@
 """What a client can ask: one class per op that this release serves (spec 05 §7–§14).
 
-The members of a class are the op's members, its defaults are those of absent members, its struct tag is the op's name.
-`decoding` turns a line into one of these; free JSON values stay raw text.
+The members of a class are the op's members, its defaults are those of absent members, its name is the op's name; how a
+line is read follows from that (`myownmesh.protocol.schema`, `decoding`). Free JSON values stay raw text.
 """
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from myownmesh.control.client_id import read_client_id
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.store.config import NetworkConfig, ServicesConfig
+from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.schema import U64, Checked, Derived, ReadBy, tag_by_name
+from myownmesh.protocol.strict_json import members
+from myownmesh.store.network_config import NetworkConfig
+from myownmesh.store.services_config import ServicesConfig
 
-ClientId = NewType("ClientId", int)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from myownmesh.protocol.strict_json import Members
+
+MAX_TYPED_BYTES: Final = 256 * 1024
+"""Largest ``config`` or ``services`` object; real ones have some kilobytes."""
+
+ClientId = Annotated[int, ReadBy(read_client_id)]
 """Number of an event connection; ``c<number>`` on the wire."""
 
-Milliseconds = NewType("Milliseconds", int)
-"""Unsigned, 64 bits on the wire."""
+Milliseconds = U64
 
 
-class Request(Struct, tag_field="op", frozen=True):
-    """Base of all requests."""
+def _check_size(value: Raw) -> None:
+    nbytes = len(memoryview(value))
+    if nbytes > MAX_TYPED_BYTES:
+        raise JsonError(f"object too large ({nbytes} bytes; at most {MAX_TYPED_BYTES})")
+
+
+def _given(found: Members) -> frozenset[str]:
+    """The members that ``config`` really had, those of ``signaling`` as ``signaling.<name>``."""
+    config = members(dict(found)["config"])
+    signaling = dict(config).get("signaling")
+    inner = [] if signaling is None else members(signaling)
+    return frozenset([*(name for name, _ in config), *(f"signaling.{name}" for name, _ in inner)])
+
+
+class Request(Struct, frozen=True, tag_field="op", tag=tag_by_name):
+    """Base of all requests. The name of a class is its op: ``RpcCall`` is ``rpc_call``."""
 
 
 # ── this device ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Status(Request, tag="status", frozen=True):
+class Status(Request, frozen=True):
     pass
 
 
-class IdentityShow(Request, tag="identity_show", frozen=True):
+class IdentityShow(Request, frozen=True):
     pass
 
 
-class IdentitySetLabel(Request, tag="identity_set_label", frozen=True):
+class IdentitySetLabel(Request, frozen=True):
     label: str
 
 
-class NetworkIdGenerate(Request, tag="network_id_generate", frozen=True):
+class NetworkIdGenerate(Request, frozen=True):
     pass
 
 
-class NetworkIdNormalize(Request, tag="network_id_normalize", frozen=True):
+class NetworkIdNormalize(Request, frozen=True):
     input: str
 
 
-class ConfigShow(Request, tag="config_show", frozen=True):
+class ConfigShow(Request, frozen=True):
     pass
 
 
-class ServicesStatus(Request, tag="services_status", frozen=True):
+class ServicesStatus(Request, frozen=True):
     pass
 
 
-class ServicesSet(Request, tag="services_set", frozen=True):
-    services: ServicesConfig
+class ServicesSet(Request, frozen=True):
+    services: Annotated[ServicesConfig, Checked(_check_size)]
 
 
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class NetworksList(Request, tag="networks_list", frozen=True):
+class NetworksList(Request, frozen=True):
     pass
 
 
-class NetworkAdd(Request, tag="network_add", frozen=True):
-    config: NetworkConfig
+class NetworkAdd(Request, frozen=True):
+    config: Annotated[NetworkConfig, Checked(_check_size)]
 
 
-class NetworkUpdate(Request, tag="network_update", frozen=True):
-    config: NetworkConfig
-    given: frozenset[str] = frozenset()
-    """Not a member of the request: the members that `config` really had, those of `signaling` as ``signaling.<name>``.
-    An update leaves some of what was not mentioned alone (spec 05 W23)."""
+class NetworkUpdate(Request, frozen=True):
+    config: Annotated[NetworkConfig, Checked(_check_size)]
+    given: Annotated[frozenset[str], Derived(_given)] = frozenset()
+    """What `config` really had, those of `signaling` as ``signaling.<name>``: an update leaves some of what was not
+    mentioned alone (spec 05 W23)."""
 
 
-class NetworkRemove(Request, tag="network_remove", frozen=True):
+class NetworkRemove(Request, frozen=True):
     network: str
     purge: bool = False
 
 
-class NetworkReconnect(Request, tag="network_reconnect", frozen=True):
+class NetworkReconnect(Request, frozen=True):
     network: str
     peer: str | None = None
 
 
-class NetworkConnectPeer(Request, tag="network_connect_peer", frozen=True):
+class NetworkConnectPeer(Request, frozen=True):
     network: str
     peer: str
     pin: bool = False
-    wait_ms: Milliseconds = Milliseconds(0)
+    wait_ms: Milliseconds = 0
 
 
-class TopologySet(Request, tag="topology_set", frozen=True):
+class TopologySet(Request, frozen=True):
     network: str
     topology: str
     hub: str | None = None
 
 
-class CapabilitiesSet(Request, tag="capabilities_set", frozen=True):
+class CapabilitiesSet(Request, frozen=True):
     network: str
     capabilities: Capabilities
 
@@ -108,21 +134,21 @@ class CapabilitiesSet(Request, tag="capabilities_set", frozen=True):
 # ── peers and roster ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-class PeersList(Request, tag="peers_list", frozen=True):
+class PeersList(Request, frozen=True):
     network: str
 
 
-class RosterList(Request, tag="roster_list", frozen=True):
+class RosterList(Request, frozen=True):
     network: str
 
 
-class RosterApprove(Request, tag="roster_approve", frozen=True):
+class RosterApprove(Request, frozen=True):
     network: str
     device_id: str
     label: str | None = None
 
 
-class RosterRemove(Request, tag="roster_remove", frozen=True):
+class RosterRemove(Request, frozen=True):
     network: str
     device_id: str
 
@@ -130,40 +156,40 @@ class RosterRemove(Request, tag="roster_remove", frozen=True):
 # ── events, calls, channels ──────────────────────────────────────────────────────────────────────────────────
 
 
-class EventsSubscribe(Request, tag="events_subscribe", frozen=True):
+class EventsSubscribe(Request, frozen=True):
     pass
 
 
-class RpcRegister(Request, tag="rpc_register", frozen=True):
+class RpcRegister(Request, frozen=True):
     client_id: ClientId
     network: str
     method: str
     streaming: bool
 
 
-class RpcUnregister(Request, tag="rpc_unregister", frozen=True):
+class RpcUnregister(Request, frozen=True):
     client_id: ClientId
     network: str
     method: str
 
 
-class RpcRespond(Request, tag="rpc_respond", frozen=True):
+class RpcRespond(Request, frozen=True):
     request_id: str
     ok: Raw | UnsetType = UNSET
     error: str | None = None
 
 
-class RpcStreamChunk(Request, tag="rpc_stream_chunk", frozen=True):
+class RpcStreamChunk(Request, frozen=True):
     request_id: str
     payload: Raw
 
 
-class RpcStreamEnd(Request, tag="rpc_stream_end", frozen=True):
+class RpcStreamEnd(Request, frozen=True):
     request_id: str
     error: str | None = None
 
 
-class RpcCall(Request, tag="rpc_call", frozen=True):
+class RpcCall(Request, frozen=True):
     network: str
     peer: str
     method: str
@@ -171,7 +197,7 @@ class RpcCall(Request, tag="rpc_call", frozen=True):
     timeout_ms: Milliseconds | None = None
 
 
-class RpcCallStream(Request, tag="rpc_call_stream", frozen=True):
+class RpcCallStream(Request, frozen=True):
     client_id: ClientId
     network: str
     peer: str
@@ -179,26 +205,34 @@ class RpcCallStream(Request, tag="rpc_call_stream", frozen=True):
     payload: Raw
 
 
-class ChannelSubscribe(Request, tag="channel_subscribe", frozen=True):
+class ChannelSubscribe(Request, frozen=True):
     client_id: ClientId
     network: str
     channel: str
 
 
-class ChannelUnsubscribe(Request, tag="channel_unsubscribe", frozen=True):
+class ChannelUnsubscribe(Request, frozen=True):
     client_id: ClientId
     network: str
     channel: str
 
 
-class ChannelSendTo(Request, tag="channel_send_to", frozen=True):
+class ChannelSendTo(Request, frozen=True):
     network: str
     channel: str
     peer: str
     payload: Raw
 
 
-class ChannelSendAll(Request, tag="channel_send_all", frozen=True):
+class ChannelSendAll(Request, frozen=True):
     network: str
     channel: str
     payload: Raw
+
+
+SERVED: Final[Mapping[str, type[Request]]] = {
+    str(cls.__struct_config__.tag): cls
+    for cls in list(vars().values())
+    if isinstance(cls, type) and issubclass(cls, Request) and cls is not Request
+}
+"""Op name → request class, for every op of this release."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
     from myownmesh.protocol.capabilities import Capabilities
-    from myownmesh.protocol.frames import NetworkKind
     from myownmesh.protocol.ids import Rng
     from myownmesh.store import Store
     from myownmesh.store.config import MeshConfig
@@ -283,7 +282,7 @@ class Mesh:
     def _engine_config(self, record: NetworkConfig) -> EngineConfig:
         switches = {**self.config.compat, **record.compat}
         return EngineConfig(
-            kind=cast("NetworkKind", record.kind),  # the store admits no other word
+            kind=record.kind,
             auto_approve=record.auto_approve,
             topology=record.topology,
             pinned_peers=frozenset(record.pinned_peers),
@@ -331,8 +330,6 @@ class Mesh:
 
 def ice_servers(record: NetworkConfig) -> tuple[IceServer, ...]:
     """The STUN and TURN servers of a network; entries without URLs are skipped (spec 04 §10.10)."""
-    return tuple(
-        IceServer(urls=entry.urls, username=entry.username, credential=entry.credential)
-        for entry in (*record.stun_servers, *record.turn_servers)
-        if entry.urls
-    )
+    stun = (IceServer(urls=entry.urls) for entry in record.stun_servers)
+    turn = (IceServer(entry.urls, entry.username, entry.credential) for entry in record.turn_servers)
+    return tuple(server for server in (*stun, *turn) if server.urls)

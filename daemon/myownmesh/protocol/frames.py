@@ -9,13 +9,12 @@ it.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from msgspec import Raw, Struct
 
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.schema import I64, U32, U64, Absent
+from myownmesh.protocol.schema import I64, U32, U64, Absent, tag_by_name
 from myownmesh.protocol.transitions import Transition, Variant
 
 if TYPE_CHECKING:
@@ -40,11 +39,7 @@ Decision = Literal["sign", "deny"]
 TrafficClass = Literal["keepalive", "control", "gossip", "app", "other"]
 
 
-def _kind(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
-class Frame(Struct, frozen=True, tag_field="kind", tag=_kind):
+class Frame(Struct, frozen=True, tag_field="kind", tag=tag_by_name):
     """Base of all frames. The name of a class is its kind: ``RpcRequest`` is ``rpc_request``."""
 
     KIND: ClassVar[str]
@@ -56,7 +51,7 @@ class Frame(Struct, frozen=True, tag_field="kind", tag=_kind):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "KIND" not in vars(cls):
-            cls.KIND = _kind(cls.__name__)
+            cls.KIND = tag_by_name(cls.__name__)
 
 
 class Hello(Frame, frozen=True):

@@ -15,6 +15,7 @@ reference.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -93,6 +94,11 @@ class Derived(msgspec.Struct, frozen=True):
     """No member of the object, but what follows from all its members together; never written."""
 
     read: Callable[[Members], Any]
+
+
+def tag_by_name(name: str) -> str:
+    """The tag of a class that is named after it: ``RpcRequest`` is ``rpc_request``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 # ── plain values ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -265,7 +271,11 @@ class Shape(Generic[S]):
 
     def read(self, value: Raw) -> S:
         """The object that a proven value is. Raises `JsonError`."""
-        return self.build(members(value, self._expected))
+        return self.build(self.members(value))
+
+    def members(self, value: Raw) -> Members:
+        """The members of a proven value. Raises `JsonError` when it is no object."""
+        return members(value, self._expected)
 
     def build(self, found: Members, instead: Mapping[str, Reader[Any]] | None = None) -> S:
         """The object that these members make; `instead` has readers for members that are judged in another way.

@@ -1,71 +1,28 @@
 """``config.json`` as a value (spec 07 §4): defaults, migration, and the text that is written back.
 
-Every class keeps members that it does not know and writes them back behind the known ones (spec 07 C2).
 Reading and writing the file is `myownmesh.store.config_file`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 
+from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import FullMesh, Ring
-
-from .errors import StoreError
-from .network_config import (
-    DEFAULT_TURN_URLS,
-    GUEST_PASSWORD,
-    GUEST_USER,
-    IceServerConfig,
-    NetworkConfig,
-    SignalingConfig,
-    switches,
-    topology_from_json,
-    topology_to_json,
-)
-from .services_config import (
-    NodeService,
-    RelayService,
-    ServicesConfig,
-    SignalingLimits,
-    SignalingService,
-    StunService,
-    TurnCredential,
-    TurnService,
-    Unknown,
-)
-from .shape import U32, ShapeError, boolean, members, nullable, string, unsigned, wrong_type
+from myownmesh.protocol.schema import U32, read, reader, shape
+from myownmesh.protocol.strict_json import elements, proven
+from myownmesh.store.errors import StoreError
+from myownmesh.store.network_config import DEFAULT_TURN_URLS, GUEST_PASSWORD, GUEST_USER, NetworkConfig, switches
+from myownmesh.store.record import Record
+from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
-    from .shape import Decoder
-
-__all__ = [
-    "CONFIG_VERSION",
-    "AutoCleanup",
-    "AutoUpdate",
-    "ConfigTooNew",
-    "DaemonConfig",
-    "IceServerConfig",
-    "MeshConfig",
-    "NetworkConfig",
-    "NodeService",
-    "Problem",
-    "RelayService",
-    "ServicesConfig",
-    "ShapeError",
-    "SignalingConfig",
-    "SignalingLimits",
-    "SignalingService",
-    "StunService",
-    "TurnCredential",
-    "TurnService",
-    "topology_from_json",
-    "topology_to_json",
-]
+    from collections.abc import Mapping
 
 CONFIG_VERSION = 3
 _LEGACY_TURN_URL = DEFAULT_TURN_URLS[0]
@@ -109,60 +66,31 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.where}: {self.reason}"
 
 
-class AutoUpdate(msgspec.Struct, frozen=True, kw_only=True):
+class AutoUpdate(Record, frozen=True, kw_only=True):
     """The updater's preferences."""
 
+    SHAPE = "struct AutoUpdateConfig"
     enabled: bool = True
     channel: str = "stable"
     auto_apply: str = "all"
-    check_interval_hours: int = 6
+    check_interval_hours: U32 = 6
     stable_url: str | None = None
     beta_url: str | None = None
-    unknown: Unknown = {}
-
-    @classmethod
-    def from_json(cls, value: object) -> AutoUpdate:
-        """Raises `ShapeError`."""
-        known, unknown = members(value, _AUTO_UPDATE, expected="struct AutoUpdateConfig")
-        return cls(**known, unknown=unknown)  # type: ignore[arg-type]
-
-    def to_json(self) -> dict[str, object]:
-        """The block in schema order."""
-        return {
-            "enabled": self.enabled,
-            "channel": self.channel,
-            "auto_apply": self.auto_apply,
-            "check_interval_hours": self.check_interval_hours,
-            "stable_url": self.stable_url,
-            "beta_url": self.beta_url,
-            **self.unknown,
-        }
 
 
-class AutoCleanup(msgspec.Struct, frozen=True, kw_only=True):
+class AutoCleanup(Record, frozen=True, kw_only=True):
     """Stored, without effect."""
 
+    SHAPE = "struct AutoCleanupConfig"
     updates: bool = False
-    unknown: Unknown = {}
-
-    @classmethod
-    def from_json(cls, value: object) -> AutoCleanup:
-        """Raises `ShapeError`."""
-        known, unknown = members(value, _AUTO_CLEANUP, expected="struct AutoCleanupConfig")
-        return cls(**known, unknown=unknown)  # type: ignore[arg-type]
-
-    def to_json(self) -> dict[str, object]:
-        """The block in schema order."""
-        return {"updates": self.updates, **self.unknown}
 
 
-class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
+class DaemonConfig(Record, frozen=True, kw_only=True):
     """The daemon process itself. Only `control_socket` has an effect; the others are stored."""
 
     enabled: bool = True
     control_socket: str | None = None
     log_level: str = "info"
-    unknown: Unknown = {}
 
     @property
     def socket_group(self) -> str | None:
@@ -175,33 +103,17 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Serve a link at the default place too; our own optional member (spec 07 C14)."""
         return self.unknown.get("also_default_socket") is True
 
-    @classmethod
-    def from_json(cls, value: object) -> DaemonConfig:
-        """Raises `ShapeError`."""
-        known, unknown = members(value, _DAEMON, expected="struct DaemonConfig")
-        return cls(**known, unknown=unknown)  # type: ignore[arg-type]
 
-    def to_json(self) -> dict[str, object]:
-        """The block in schema order."""
-        return {
-            "enabled": self.enabled,
-            "control_socket": self.control_socket,
-            "log_level": self.log_level,
-            **self.unknown,
-        }
-
-
-class MeshConfig(msgspec.Struct, frozen=True, kw_only=True):
+class MeshConfig(Record, frozen=True, kw_only=True):
     """The whole configuration of this device."""
 
-    version: int = CONFIG_VERSION
+    version: U32 = CONFIG_VERSION
     identity_path: str | None = None  # stored, ignored
     auto_update: AutoUpdate = msgspec.field(default_factory=AutoUpdate)
     auto_cleanup: AutoCleanup = msgspec.field(default_factory=AutoCleanup)
     daemon: DaemonConfig = msgspec.field(default_factory=DaemonConfig)
     services: ServicesConfig = msgspec.field(default_factory=ServicesConfig)
     networks: tuple[NetworkConfig, ...] = ()
-    unknown: Unknown = {}
 
     @property
     def compat(self) -> Mapping[str, bool]:
@@ -215,55 +127,38 @@ class MeshConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.compat.get(name, False)
 
     @classmethod
-    def from_json(cls, value: object) -> tuple[MeshConfig, tuple[Problem, ...]]:
-        """Decode and migrate.
+    def read(cls, data: bytes) -> tuple[MeshConfig, tuple[Problem, ...]]:
+        """Decode the text of the file and migrate.
 
         A bad network record is skipped and a bad ``services`` block replaced by the default, each with a `Problem`
-        (spec 07 C3, 06 R). Raises `ShapeError` when the file as a whole is unusable, `ConfigTooNew` for a later one.
+        (spec 07 C3, 06 R). Raises `JsonError` when the file as a whole is unusable, `ConfigTooNew` for a later one.
         """
-        if not isinstance(value, Mapping):
-            raise wrong_type(value, "struct MeshConfig")
+        plan = shape(cls)
+        found = plan.members(proven(data))
         # Before anything else: what a newer release writes may well have another shape.
-        version = unsigned(U32)(value.get("version", CONFIG_VERSION))
+        version = _read_version(dict(found).get("version", Raw(b"%d" % CONFIG_VERSION)))
         if version > CONFIG_VERSION:
             raise ConfigTooNew(version)
         problems: list[Problem] = []
 
-        def services(block: object) -> ServicesConfig:
+        def services(block: Raw) -> ServicesConfig:
             try:
-                return ServicesConfig.from_json(block)
-            except ShapeError as error:
+                return read(ServicesConfig, block)
+            except JsonError as error:
                 problems.append(Problem(where="services", reason=str(error)))
                 return ServicesConfig()
 
-        def networks(records: object) -> tuple[NetworkConfig, ...]:
-            if not isinstance(records, list):
-                raise wrong_type(records, "a sequence")
+        def networks(records: Raw) -> tuple[NetworkConfig, ...]:
             good: list[NetworkConfig] = []
-            for index, record in enumerate(records):
+            for index, record in enumerate(elements(records)):
                 try:
-                    good.append(_migrate(NetworkConfig.from_json(record), version))
-                except ShapeError as error:
+                    good.append(_migrate(read(NetworkConfig, record), version))
+                except JsonError as error:
                     problems.append(Problem(where=f"networks[{index}]", reason=str(error)))
             return tuple(good)
 
-        decoders = {**_ROOT, "services": services, "networks": networks}
-        known, unknown = members(value, decoders, expected="struct MeshConfig")
-        known["version"] = CONFIG_VERSION
-        return cls(**known, unknown=unknown), tuple(problems)  # type: ignore[arg-type]
-
-    def to_json(self) -> dict[str, object]:
-        """The configuration in schema order, secrets included."""
-        return {
-            "version": self.version,
-            "identity_path": self.identity_path,
-            "auto_update": self.auto_update.to_json(),
-            "auto_cleanup": self.auto_cleanup.to_json(),
-            "daemon": self.daemon.to_json(),
-            "services": self.services.to_json(),
-            "networks": [network.to_json() for network in self.networks],
-            **self.unknown,
-        }
+        config = plan.build(found, {"services": services, "networks": networks})
+        return replace(config, version=CONFIG_VERSION), tuple(problems)
 
     def text(self) -> str:
         """What stands in the file: two spaces, schema order, no final newline."""
@@ -295,20 +190,4 @@ def _migrate(network: NetworkConfig, version: int) -> NetworkConfig:
     return network
 
 
-_AUTO_UPDATE: dict[str, Decoder[object]] = {
-    "enabled": boolean,
-    "channel": string,
-    "auto_apply": string,
-    "check_interval_hours": unsigned(U32),
-    "stable_url": nullable(string),
-    "beta_url": nullable(string),
-}
-_AUTO_CLEANUP: dict[str, Decoder[object]] = {"updates": boolean}
-_DAEMON: dict[str, Decoder[object]] = {"enabled": boolean, "control_socket": nullable(string), "log_level": string}
-_ROOT: dict[str, Decoder[object]] = {
-    "version": unsigned(U32),
-    "identity_path": nullable(string),
-    "auto_update": cast("Decoder[object]", AutoUpdate.from_json),
-    "auto_cleanup": cast("Decoder[object]", AutoCleanup.from_json),
-    "daemon": cast("Decoder[object]", DaemonConfig.from_json),
-}
+_read_version: Final = reader(U32)

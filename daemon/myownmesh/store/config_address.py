@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from .errors import StoreError
-from .json_file import JsonError, parse_json, read_file
+from myownmesh.store.errors import StoreError
+from myownmesh.store.json_file import read_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,14 +22,27 @@ def pinned_socket(config: Path) -> str | None:
     """
     try:
         data = read_file(config, "config: read")
-        value = None if data is None else parse_json(data)
-    except (StoreError, JsonError):
+        value = None if data is None else json.loads(data.decode())
+    except (StoreError, ValueError, RecursionError):
         return None
-    if not isinstance(value, dict):
+    if data is None or not isinstance(value, dict):
         return None
     version = value.get("version", NEWEST_VERSION)
     daemon = value.get("daemon")
     if not isinstance(version, int) or version > NEWEST_VERSION or not isinstance(daemon, dict):
         return None
     pinned = daemon.get("control_socket")
-    return pinned if isinstance(pinned, str) else None
+    return pinned if isinstance(pinned, str) and _loads(data) else None
+
+
+def _loads(data: bytes) -> bool:
+    """Whether the daemon takes the text for JSON. Asked last: nearly no file pins a socket, and the answer costs the
+    import of msgspec, twice the start of a client."""
+    from myownmesh.protocol.json_words import JsonError
+    from myownmesh.protocol.strict_json import proven
+
+    try:
+        proven(data)
+    except JsonError:
+        return False
+    return True

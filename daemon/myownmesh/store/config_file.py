@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .config import MeshConfig, Problem
-from .errors import StoreError, os_error_text
-from .files import atomic_write, private_directory, quarantine, set_copy_aside
-from .json_file import JsonError, parse_json, read_file
-from .locks import CONFIG_LOCK_WAIT, Held, take
-from .shape import ShapeError
+from myownmesh.protocol.json_words import JsonError
+from myownmesh.store.config import MeshConfig, Problem
+from myownmesh.store.errors import StoreError, os_error_text
+from myownmesh.store.files import atomic_write, private_directory, quarantine, set_copy_aside
+from myownmesh.store.json_file import read_file
+from myownmesh.store.locks import CONFIG_LOCK_WAIT, Held, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .paths import Home
+    from myownmesh.store.paths import Home
 
 _log = logging.getLogger("myownmesh.store")
 
@@ -51,8 +51,8 @@ def load_config(home: Home, *, quarantine_corrupt: bool = False) -> LoadedConfig
     if data is None:
         return LoadedConfig(config=MeshConfig())
     try:
-        config, problems = MeshConfig.from_json(parse_json(data))
-    except (JsonError, ShapeError) as error:
+        config, problems = MeshConfig.read(data)
+    except JsonError as error:
         moved = quarantine(home.config, str(error)) if quarantine_corrupt else None
         return LoadedConfig(
             config=MeshConfig(),

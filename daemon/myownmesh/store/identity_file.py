@@ -11,27 +11,25 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
+from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.labels import label_problem
-
-from .config import pretty
-from .errors import StoreError, os_error_text
-from .files import atomic_write, private_directory
-from .json_file import JsonError, parse_json, read_file
-from .locks import CONFIG_LOCK_WAIT, take
-from .services_config import Unknown
-from .shape import U32, ShapeError, members, string, unsigned
+from myownmesh.protocol.schema import U32, read
+from myownmesh.protocol.strict_json import proven
+from myownmesh.store.config import pretty
+from myownmesh.store.errors import StoreError, os_error_text
+from myownmesh.store.files import atomic_write, private_directory
+from myownmesh.store.json_file import read_file
+from myownmesh.store.locks import CONFIG_LOCK_WAIT, take
+from myownmesh.store.record import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh_common.locks import FileLock
     from myownmesh.identity import Identity
-
-    from .paths import Home
-    from .shape import Decoder
+    from myownmesh.store.paths import Home
 
 ANCHOR_VERSION = 1
 SEED_BYTES = 32
@@ -39,28 +37,18 @@ SEED_BYTES = 32
 _log = logging.getLogger("myownmesh.store")
 
 
-class Anchor(msgspec.Struct, frozen=True, kw_only=True):
+class Anchor(Record, frozen=True, kw_only=True):
     """The file's content, keys as they are written there. Never log `secret_key`."""
 
+    SHAPE = "struct IdentityAnchor"
+    version: U32
     created_at: str
     secret_key: str
     public_key: str
     label: str
-    unknown: Unknown = {}
 
     def __repr__(self) -> str:
         return f"Anchor(public_key={self.public_key!r}, label={self.label!r})"
-
-    def to_json(self) -> dict[str, object]:
-        """The file's members in schema order, secret included."""
-        return {
-            "version": ANCHOR_VERSION,
-            "created_at": self.created_at,
-            "secret_key": self.secret_key,
-            "public_key": self.public_key,
-            "label": self.label,
-            **self.unknown,
-        }
 
     def identity(self) -> Identity:
         """The signing identity. Raises `ValueError` when a key is unreadable or the two do not belong together."""
@@ -126,6 +114,7 @@ def _create(home: Home, created_at: int) -> Identity:
     seed = secrets.token_bytes(SEED_BYTES)
     identity = Identity.from_seed(seed, "")
     anchor = Anchor(
+        version=ANCHOR_VERSION,
         created_at=f"@{created_at}",
         secret_key=base32.encode(seed),
         public_key=identity.device_id,
@@ -151,15 +140,15 @@ def _anchor_lock(home: Home) -> FileLock:
 
 def _parse(path: Path, data: bytes) -> Anchor:
     try:
-        known, unknown = members(parse_json(data), _MEMBERS, required=tuple(_MEMBERS), expected="struct IdentityAnchor")
-    except (JsonError, ShapeError) as error:
+        anchor = read(Anchor, proven(data))
+    except JsonError as error:
         raise StoreError(f"identity: parse identity anchor at {path}: {error}") from error
-    version = known.pop("version")
-    if version != ANCHOR_VERSION:
+    if anchor.version != ANCHOR_VERSION:
         raise StoreError(
-            f"identity: identity anchor at {path} has unsupported version {version} (this build reads {ANCHOR_VERSION})"
+            f"identity: identity anchor at {path} has unsupported version {anchor.version} "
+            f"(this build reads {ANCHOR_VERSION})"
         )
-    return Anchor(**known, unknown=unknown)  # type: ignore[arg-type]
+    return anchor
 
 
 def _identity(path: Path, anchor: Anchor) -> Identity:
@@ -167,12 +156,3 @@ def _identity(path: Path, anchor: Anchor) -> Identity:
         return anchor.identity()
     except ValueError as error:
         raise StoreError(f"identity: identity anchor at {path} is unusable: {error}") from error
-
-
-_MEMBERS: dict[str, Decoder[object]] = {
-    "version": unsigned(U32),
-    "created_at": string,
-    "secret_key": string,
-    "public_key": string,
-    "label": string,
-}

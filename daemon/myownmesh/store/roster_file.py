@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .config import pretty
-from .errors import StoreError, os_error_text
-from .files import atomic_write, private_directory, quarantine
-from .json_file import JsonError, parse_json, read_file
+from myownmesh.protocol.strict_json import loads
+from myownmesh.store.config import pretty
+from myownmesh.store.errors import StoreError, os_error_text
+from myownmesh.store.files import atomic_write, private_directory, quarantine
+from myownmesh.store.json_file import read_file
 
 if TYPE_CHECKING:
     from myownmesh.roster import Roster
-
-    from .paths import Home
+    from myownmesh.store.paths import Home
 
 ROSTER_VERSION = 1
 
@@ -29,14 +29,14 @@ def load_roster(home: Home, network_id: str) -> Roster:
     if data is None:
         return Roster(network_id=network_id)
     try:
-        value = parse_json(data)
+        value = loads(data)
         version = value.get("version") if isinstance(value, dict) else None
         if isinstance(version, int) and not isinstance(version, bool) and version != ROSTER_VERSION:
             raise StoreError(
                 f"roster: roster version {version} unsupported (this build reads {ROSTER_VERSION}): {path}"
             )
         roster = Roster.from_json(value)
-    except (JsonError, ValueError) as error:
+    except ValueError as error:
         quarantine(path, str(error))
         return Roster(network_id=network_id)
     # A copied or renamed file must not admit one network's devices to another.

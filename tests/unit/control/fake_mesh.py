@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from myownmesh.control.control import About, Control
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.views import Traffic
-from myownmesh.store.config import MeshConfig, NetworkConfig
+from myownmesh.store.config import MeshConfig
+from myownmesh.store.network_config import NetworkConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from myownmesh.mesh.mesh import Mesh
     from myownmesh.mesh.network import Network
     from myownmesh.protocol.views import PeerInfo
-    from myownmesh.store.config import ServicesConfig
+    from myownmesh.store.services_config import ServicesConfig
 
 SELF = "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4a"
 PEER = "fgwlvykbxtfpbmrodkkngtily43b4utnbp7bfsexss6jgiuwnxlq"

@@ -11,10 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from myownmesh.store import Home, Store, StoreError
-from myownmesh.store.config import MeshConfig, NetworkConfig
+from myownmesh.store.config import MeshConfig
 from myownmesh.store.config_address import pinned_socket
 from myownmesh.store.config_file import change_config, load_config
 from myownmesh.store.locks import FileLock
+from myownmesh.store.network_config import NetworkConfig
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "control-socket.json").read_text("utf-8"))
 CORRUPT: list[dict[str, Any]] = [case for case in VECTORS["config"]["cases"] if case.get("corrupt")]
