@@ -7,6 +7,7 @@ the result stands. Everything else goes the careful way, which also words the er
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import reduce
 from itertools import islice
 from operator import or_
@@ -16,15 +17,15 @@ import msgspec
 
 from myownmesh.control.ops import OPS
 from myownmesh.control.quick import judge_of
-from myownmesh.control.requests import SERVED
+from myownmesh.control.requests import SERVED, Request
 from myownmesh.protocol.json_words import JsonError, unknown_variant
 from myownmesh.protocol.schema import read_tag, shape
 from myownmesh.protocol.strict_json import decode_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
-    from myownmesh.control.requests import Request
+    from myownmesh.protocol.schema import Shape
     from myownmesh.protocol.strict_json import Members
 
 _OP_VALUE: Final = re.compile(rb'"op"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[^\s,}\]"]*)')
@@ -32,68 +33,74 @@ _OP_VALUE: Final = re.compile(rb'"op"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[^\s,}\]"]*)')
 _OP_WITHIN, _OPS_TRIED = 65536, 4
 """Where an op is looked for in a line that is no JSON: honest clients write it first."""
 
-_JUDGES: Final = {cls: judge for cls in SERVED.values() if (judge := judge_of(cls)) is not None}
-"""The ops that are decoded in one step."""
-
-_parse: Final[Callable[[bytes], Request]] = msgspec.json.Decoder(reduce(or_, _JUDGES)).decode
-
-
-def decode(line: bytes) -> Request:
-    """Decode one line, which must be valid UTF-8. Raises `ParseError`."""
-    try:
-        request = _parse(line)
-    except (msgspec.DecodeError, RecursionError):
-        return decode_carefully(line)
-    return request if _JUDGES[type(request)](line, request) else decode_carefully(line)
-
-
-# ── the careful way ──────────────────────────────────────────────────────────────────────────────────────────
-
 
 class ParseError(ValueError):
     """The line is no request that is served here. The text comes without the prefix ``parse: ``."""
 
 
-def decode_carefully(line: bytes) -> Request:
-    """`decode` without the quick way."""
-    try:
-        found = decode_object(line, "internally tagged enum Request")
-    except JsonError as error:
-        if line.strip(b" \t\r") == b"[]":
-            raise ParseError(f"missing field `op` at line 1 column {len(line)}") from None
-        _check_op_alone(line)
-        raise ParseError(_with_position(str(error), line)) from None
-    cls = _class_of(found, line)
-    try:
-        request: Request = shape(cls).build(found)
-    except JsonError as error:
-        raise ParseError(str(error)) from None
-    return request
+Decoder = Callable[[bytes], Request]
+"""Decodes one line, which must be valid UTF-8. Raises `ParseError`."""
 
 
-def _class_of(found: Members, line: bytes) -> type[Request]:
+def decoder(served: Mapping[str, type[Request]]) -> Decoder:
+    """The decoder for a catalogue of requests by op."""
+    judges = {cls: judge for cls in served.values() if (judge := judge_of(cls)) is not None}
+    parse: Callable[[bytes], Request] = msgspec.json.Decoder(reduce(or_, judges)).decode
+    careful = careful_decoder(served)
+
+    def decode(line: bytes) -> Request:
+        try:
+            request = parse(line)
+        except (msgspec.DecodeError, RecursionError):
+            return careful(line)
+        return request if judges[type(request)](line, request) else careful(line)
+
+    return decode
+
+
+def careful_decoder(served: Mapping[str, type[Request]]) -> Decoder:
+    """The same without the quick way."""
+
+    def decode(line: bytes) -> Request:
+        try:
+            found = decode_object(line, "internally tagged enum Request")
+        except JsonError as error:
+            if line.strip(b" \t\r") == b"[]":
+                raise ParseError(f"missing field `op` at line 1 column {len(line)}") from None
+            _check_op_alone(line, served)
+            raise ParseError(_with_position(str(error), line)) from None
+        plan: Shape[Request] = shape(_class_of(found, line, served))
+        try:
+            return plan.build(found)
+        except JsonError as error:
+            raise ParseError(str(error)) from None
+
+    return decode
+
+
+def _class_of(found: Members, line: bytes, served: Mapping[str, type[Request]]) -> type[Request]:
     """The request class that the member `op` names; the errors are those of a tag, with a position."""
+
+    def arm(op: str) -> type[Request]:
+        if op not in served:
+            raise unknown_variant(op, OPS)
+        return served[op]
+
     try:
-        return read_tag(found, "op", _served)
+        return read_tag(found, "op", arm)
     except JsonError as error:
         place = _op_position(line) if any(name == "op" for name, _ in found) else f" at line 1 column {len(line)}"
         raise ParseError(f"{error}{place}") from None
 
 
-def _served(op: str) -> type[Request]:
-    if op not in SERVED:
-        raise unknown_variant(op, OPS)
-    return SERVED[op]
-
-
-def _check_op_alone(line: bytes) -> None:
+def _check_op_alone(line: bytes, served: Mapping[str, type[Request]]) -> None:
     """A line is no JSON: but an unknown op is told before whatever is wrong behind it, for clients look for that."""
     for match in islice(_OP_VALUE.finditer(line, 0, _OP_WITHIN), _OPS_TRIED):
         try:
             found = decode_object(line[: match.end()] + b"}", "")
         except JsonError:
             continue  # it stands inside another value, or the mistake is in front of it
-        _class_of(found, line)
+        _class_of(found, line, served)
         return
 
 
@@ -104,3 +111,7 @@ def _op_position(line: bytes) -> str:
 
 def _with_position(text: str, line: bytes) -> str:
     return text if " at line " in text else f"{text} at line 1 column {len(line)}"
+
+
+decode: Final = decoder(SERVED)
+"""Decodes one line, which must be valid UTF-8. Raises `ParseError`."""

@@ -22,7 +22,8 @@ Finish = Callable[[Any, bytes], Any]
 """From what was parsed, and the text that it was parsed from, to the object; None when the exact reader has to decide.
 Raises `JsonError`."""
 
-_BOUNDED_BY_THE_PARSER: Final = 2**63 - 1
+BOUNDED_BY_THE_PARSER: Final = 2**63 - 1
+"""Up to here msgspec itself keeps an integer in its range."""
 
 
 def quick_way(cls: type[msgspec.Struct]) -> tuple[type[msgspec.Struct], Finish | None] | None:
@@ -38,7 +39,7 @@ def quick_way(cls: type[msgspec.Struct]) -> tuple[type[msgspec.Struct], Finish |
         members = list(parsed.items())
         twin = msgspec.defstruct(cls.__name__, members, frozen=True, tag_field=config.tag_field, tag=config.tag)
     steps: list[Finish] = []
-    if (in_range := range_check(twin)) is not None:
+    if (in_range := _range_check(twin)) is not None:
         steps.append(_ranges(in_range))
     if logs := [name for name, hint in parsed.items() if hint != hints[name] and name not in free]:
         steps.append(_rebuilt_without(cls, logs))
@@ -103,16 +104,16 @@ def _rebuilt_without(cls: type[msgspec.Struct], logs: list[str]) -> Finish:
     return finish
 
 
-def range_check(hint: Any) -> Callable[[Any], bool] | None:
+def _range_check(hint: Any) -> Callable[[Any], bool] | None:
     """Whether every integer in a value of this type is in range, None when the parser itself sees to that."""
     if get_origin(hint) is Annotated:
         bounds = [mark.most for mark in get_args(hint)[1:] if isinstance(mark, Number)]
-        if bounds and bounds[0] > _BOUNDED_BY_THE_PARSER:
+        if bounds and bounds[0] > BOUNDED_BY_THE_PARSER:
             return bounds[0].__ge__
-        return range_check(get_args(hint)[0])
+        return _range_check(get_args(hint)[0])
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return _members_check({field.name: range_check(field.type) for field in msgspec.structs.fields(hint)})
-    checks = [check for argument in get_args(hint) if (check := range_check(argument)) is not None]
+        return _members_check({field.name: _range_check(field.type) for field in msgspec.structs.fields(hint)})
+    checks = [check for argument in get_args(hint) if (check := _range_check(argument)) is not None]
     if not checks:
         return None
     check = checks[0]

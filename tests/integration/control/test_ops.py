@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from integration.control.harness import serving
-from myownmesh.control.decoding import SERVED
+from myownmesh.control.requests import SERVED
 from myownmesh.engine import events as mesh_events
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.modes import FullMesh

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
-from myownmesh.control import decoding
 from myownmesh.control.client_id import client_id, client_name
-from myownmesh.control.decoding import SERVED, ParseError, decode
+from myownmesh.control.decoding import ParseError, careful_decoder, decode, decoder
 from myownmesh.control.dispatch import DEFERRED, IMMEDIATE, TASKS
 from myownmesh.control.ops import OPS
-from myownmesh.control.requests import EventsSubscribe, NetworkUpdate, Request, RpcCall
-from myownmesh.protocol.strict_json import JsonError
+from myownmesh.control.requests import MAX_TYPED_BYTES, SERVED, EventsSubscribe, NetworkUpdate, Request, RpcCall
+from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.schema import U64
 from unit.control.vectors import VECTORS, encoded, op_cases
 
 CASES = op_cases(set(SERVED))
@@ -232,11 +232,66 @@ def test_a_line_of_one_mebibyte_of_garbage_is_refused_quickly() -> None:
 
 
 def test_objects_that_no_honest_client_sends_are_refused() -> None:
-    record = {"id": "a", "network_id": "abc", "label": "x" * (decoding.MAX_TYPED_BYTES + 1)}
+    record = {"id": "a", "network_id": "abc", "label": "x" * (MAX_TYPED_BYTES + 1)}
     assert error_of(encoded({"op": "network_add", "config": record})).startswith("parse: object too large (")
 
 
+# ── a new op is one class ────────────────────────────────────────────────────────────────────────────────────
+
+
+class LaterOp(Request, frozen=True):
+    network: str
+    sure: bool
+    note: str | None = None
+    many: U64 = 1
+    payload: Raw | UnsetType = UNSET
+
+
+LATER = {**SERVED, "later_op": LaterOp}
+
+
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        (b'{"op":"later_op","network":"n","sure":true}', LaterOp("n", sure=True)),
+        (b'{"op":"later_op","network":"n","sure":false,"many":1}', LaterOp("n", sure=False)),
+        (
+            b'{"sure":true,"many":18446744073709551615,"op":"later_op","note":"\\u00e9","network":"n"}',
+            LaterOp("n", sure=True, note="é", many=2**64 - 1),
+        ),
+        (
+            b'{"op":"later_op","network":"n","sure":true,"payload":null,"x":1}',
+            LaterOp("n", sure=True, payload=Raw(b"null")),
+        ),
+    ],
+)
+def test_a_request_class_alone_is_decoded(line: bytes, request_: Request) -> None:
+    assert decoder(LATER)(line) == careful_decoder(LATER)(line) == request_
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ('"network":"n"', "missing field `sure`"),
+        ('"network":"n","sure":1', "invalid type: integer `1`, expected a boolean"),
+        ('"network":"n","sure":true,"sure":true', "duplicate field `sure`"),
+        ('"network":"n","sure":true,"many":null', "invalid type: null, expected u64"),
+        ('"network":"n","sure":true,"many":-1', "invalid value: integer `-1`, expected u64"),
+        (
+            '"network":"n","sure":true,"many":18446744073709551616',
+            "invalid type: floating point `1.8446744073709552e19`, expected u64",
+        ),
+    ],
+)
+def test_a_request_class_alone_refuses_what_is_wrong(members: str, text: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        decoder(LATER)(f'{{"op":"later_op",{members}}}'.encode())
+    assert str(caught.value) == text
+
+
 # ── the two ways of decoding agree ───────────────────────────────────────────────────────────────────────────
+
+decode_carefully = careful_decoder(SERVED)
 
 ALPHABET = st.sampled_from(['"', "\\", "a", "é", " ", "{", "}", ",", ":", "payload", "\n", "𝄞", "\u0000"])
 TEXTS = st.lists(ALPHABET, max_size=6).map("".join)
@@ -280,7 +335,7 @@ def test_the_quick_way_decides_like_the_careful_one(
     colon, comma = (": ", ", ") if spaced else (":", ",")
     text = comma.join(json.dumps(name) + colon + json.dumps(value, ensure_ascii=ascii_only) for name, value in whole)
     line = ("{" + text + "}").encode()
-    assert outcome(decode, line) == outcome(decoding._decode_carefully, line)
+    assert outcome(decode, line) == outcome(decode_carefully, line)
 
 
 @given(st.sampled_from([encoded(case["request"]) for case in CASES]), st.data())
@@ -297,4 +352,4 @@ def test_mangled_requests_never_break_the_decoder(line: bytes, data: st.DataObje
         line.decode()
     except UnicodeDecodeError:
         return
-    assert outcome(decode, line) == outcome(decoding._decode_carefully, line)
+    assert outcome(decode, line) == outcome(decode_carefully, line)

@@ -97,6 +97,15 @@ def test_refuses_lone_surrogates(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["NaN", "[Infinity]", "{} x", "{'a':1}", "\ufeff{}", "// c\n{}", "[1,]", "01", "1e999", "-1e999", "9" * 5000],
+)
+def test_refuses_what_only_other_readers_take(text: str) -> None:
+    with pytest.raises(JsonError):
+        strict_json.proven(text.encode())
+
+
+@pytest.mark.parametrize(
     "text", ['"\\ud83d\\ude00"', '"\\\\ud800"', '"\\u0000"', "1e308", "1e-999", "0e999", '"1e999"']
 )
 def test_passes_what_only_looks_wrong(text: str) -> None:
