@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import msgspec
 
+from myownmesh.protocol.schema import U16
+
 
 class Candidate(msgspec.Struct, frozen=True):
     """One ICE candidate as the wire carries it (spec 04 §10.6)."""
 
     candidate: str
     sdp_mid: str | None = None
-    sdp_mline_index: int | None = None
+    sdp_mline_index: U16 | None = None
     username_fragment: str | None = None
 
 

@@ -139,6 +139,17 @@ def decode_object(data: bytes, expected: str = "a map") -> Members:
     return _members(data, found)
 
 
+def decode_array(data: bytes) -> list[Raw]:
+    """Prove `data` and return its elements. Raises `JsonError`, also for any other kind of value."""
+    try:
+        found = _ARRAY.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise wrong_type(proven(data), "a sequence") from None
+    check_unicode(data)
+    check_limits(data)
+    return found
+
+
 def members(value: Raw, expected: str = "a map") -> Members:
     """The members of an object that is part of a proven text. Raises `JsonError` for any other kind of value."""
     data = bytes(value)
@@ -211,7 +222,14 @@ def _integer(digits: str) -> int | float:
     return number if -(2**63) <= number < 2**64 else float(number)
 
 
+def compact_json(value: object) -> str:
+    """A Python value without spaces, only quotes, backslashes and C0 controls escaped; event ids are made of it.
+
+    Raises `ValueError` for NaN and infinities. Lone surrogates stay, and have no bytes.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def dumps(value: object) -> Raw:
-    """Write a Python value as compact JSON. Raises `ValueError` for NaN, infinities and lone surrogates."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Raw(text.encode())
+    """Write a Python value as `compact_json`. Raises `ValueError`, for lone surrogates too."""
+    return Raw(compact_json(value).encode())

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from myownmesh.protocol.strict_json import compact_json
 from myownmesh.services.relay_hub import TOO_MANY_CONNECTIONS, Hub, Limits
-from myownmesh.signaling.jsontext import compact_json
 from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.pacing import seconds_until
 from myownmesh.signaling.websocket import LINK_ERRORS, Socket, receive_upgrade

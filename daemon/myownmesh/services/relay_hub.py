@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.schema import read_text
+from myownmesh.protocol.strict_json import compact_json, decode_array, members, python_value
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.services.relay_filters import EVERYTHING, decode_filter
 from myownmesh.services.relay_presence import Presence
 from myownmesh.services.relay_store import EventStore, announced_device, departed_device, stored_event
 from myownmesh.signaling import nostr
-from myownmesh.signaling.jsontext import JsonObject, compact_json, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from msgspec import Raw
 
     from myownmesh.services.relay_filters import Filter
     from myownmesh.services.relay_store import Stored
@@ -197,22 +201,16 @@ class Hub:
         if limit and len(text) * 4 > limit and len(text.encode()) > limit:
             client.strike(now)
             return
-        try:
-            message = parse_json(text)
-        except (ValueError, RecursionError):
-            message = None
-        match message:
-            case ["EVENT", *rest]:
-                self._publish(client, rest[0] if rest else None, now)
-            case ["REQ", *rest]:
-                if self._may_ask(client, now):
-                    self._subscribe(client, rest, len(text), now)
-            case ["CLOSE", str(sub), *_]:
-                if self._may_ask(client, now):
-                    self._unsubscribe(client, sub)
-            case _:
-                # Nothing to answer, but work all the same.
-                self._may_ask(client, now)
+        verb, rest = _taken_apart(text)
+        if verb == "EVENT":
+            self._publish(client, rest, now)
+        elif self._may_ask(client, now):
+            # What nobody understands is not answered, but it is work all the same.
+            sub = _text(rest)
+            if verb == "REQ" and sub is not None:
+                self._subscribe(client, sub, rest[1:], len(text), now)
+            elif verb == "CLOSE" and sub is not None:
+                self._unsubscribe(client, sub)
 
     def _may_ask(self, client: Client, now: float) -> bool:
         if client.requests.take(now):
@@ -220,15 +218,15 @@ class Hub:
         client.strike(now)
         return False
 
-    def _publish(self, client: Client, value: object, now: float) -> None:
+    def _publish(self, client: Client, rest: list[Raw], now: float) -> None:
         if not client.events.take(now):
             client.strike(now)
-            if isinstance(value, JsonObject) and isinstance(value.get("id"), str):
-                client.send(_ok(value["id"], False, "rate-limited: slow down"))
+            if (event_id := _event_id(rest)) is not None:
+                client.send(_ok(event_id, False, "rate-limited: slow down"))
             return
         try:
-            event = nostr.decode_event(value)
-        except nostr.BadEvent:
+            event = nostr.decode_event(rest[0])
+        except (JsonError, IndexError):
             return
         if self._recent.get(event.id) == event.sig:
             # Verified before, in these very bytes. It still says where its device is connected now.
@@ -268,11 +266,7 @@ class Hub:
             if any(f.matches(stored.event) for f in subscription.filters):
                 subscription.client.send(f"{subscription.prefix}{stored.text}]")
 
-    def _subscribe(self, client: Client, rest: list[object], nbytes: int, now: float) -> None:
-        if not rest or not isinstance(rest[0], str):
-            return
-        sub, *listed = rest
-        assert isinstance(sub, str)
+    def _subscribe(self, client: Client, sub: str, listed: list[Raw], nbytes: int, now: float) -> None:
         limits = self._limits
         if limits.max_filters_per_req:
             listed = listed[: limits.max_filters_per_req]
@@ -280,7 +274,7 @@ class Hub:
         if limits.max_subscriptions and len(others) >= limits.max_subscriptions:
             client.send(compact_json(["CLOSED", sub, "rate-limited: too many subscriptions"]))
             return
-        filters = [decode_filter(value) for value in listed]
+        filters = [decode_filter(python_value(value)) for value in listed]
         confined = bool(filters) and all(f is not None and f.is_confined for f in filters)
         if not confined and not self._any_filter:
             client.send(compact_json(["CLOSED", sub, "restricted: a filter needs #r or ids"]))
@@ -339,6 +333,31 @@ class Hub:
             del held[subscription]
             if not held:
                 del self._by_room[room]
+
+
+def _taken_apart(text: str) -> tuple[str | None, list[Raw]]:
+    """The verb of a client's frame and what follows it; None when it is no frame."""
+    try:
+        frame = decode_array(text.encode())
+    except ValueError:
+        return None, []
+    return _text(frame), frame[1:]
+
+
+def _text(values: list[Raw]) -> str | None:
+    """The first of these values if it is a text."""
+    try:
+        return read_text(values[0])
+    except (JsonError, IndexError):
+        return None
+
+
+def _event_id(values: list[Raw]) -> str | None:
+    """The id of an event that nobody has looked at."""
+    try:
+        return read_text(dict(members(values[0]))["id"])
+    except (JsonError, LookupError):
+        return None
 
 
 def _ok(event_id: str, accepted: bool, text: str) -> str:

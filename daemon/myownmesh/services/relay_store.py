@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
-from myownmesh.signaling.jsontext import JsonObject, parse_json
+from myownmesh.protocol.schema import read_text
+from myownmesh.protocol.strict_json import decode_object
 from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
 
 if TYPE_CHECKING:
@@ -146,13 +147,11 @@ def _named_device(event: NostrEvent, kind: int, word: str) -> tuple[str, str] | 
     if event.kind != kind or not rooms or word not in event.content:
         return None
     try:
-        content = parse_json(event.content)
-    except (ValueError, RecursionError):
+        content = dict(decode_object(event.content.encode()))
+        said, device = read_text(content["kind"]), read_text(content["from"])
+    except (ValueError, KeyError):
         return None
-    if not isinstance(content, JsonObject) or content.get("kind") != word:
-        return None
-    device = content.get("from")
     # The leave that may follow names the device again, and a name outside ASCII brings old members down (spec 10 §5).
-    if not isinstance(device, str) or not device.isascii() or len(device) > _MAX_DEVICE_CHARS:
+    if said != word or not device.isascii() or len(device) > _MAX_DEVICE_CHARS:
         return None
     return rooms[0], device

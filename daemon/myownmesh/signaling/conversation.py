@@ -19,6 +19,8 @@ from myownmesh.signaling.receive import LIES, Dropped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from msgspec import Raw
+
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.signaling.membership import Membership
@@ -196,7 +198,7 @@ class Conversation:
                     self._queue.put(outbound)
             self.on_output()
 
-    def _receive_event(self, event: object, now: Instant) -> InboundSignal | None:
+    def _receive_event(self, event: Raw, now: Instant) -> InboundSignal | None:
         outcome = self._member.hear(event, self._replaying_since(now))
         if isinstance(outcome, Dropped):
             self.dropped[outcome] = self.dropped.get(outcome, 0) + 1
@@ -210,14 +212,14 @@ class Conversation:
         asked = [sub.replaying_since for sub in self._subs.values() if sub.replaying_since is not None]
         return min((at.wall_ms // 1000 for at in asked if now.mono - at.mono < REPLAY_LIMIT_S), default=None)
 
-    def _replayed(self, sub: object) -> None:
+    def _replayed(self, sub: str | None) -> None:
         """The relay has told what it had. A relay that names no subscription of ours means all of them."""
-        known = self._subs.get(sub) if isinstance(sub, str) else None
+        known = None if sub is None else self._subs.get(sub)
         for subscription in self._subs.values() if known is None else (known,):
             subscription.replaying_since = None
 
-    def _answered(self, event_id: object, accepted: bool, reason: str, now: Instant) -> None:
-        outbound = self._unanswered.pop(event_id, None) if isinstance(event_id, str) else None
+    def _answered(self, event_id: str | None, accepted: bool, reason: str, now: Instant) -> None:
+        outbound = None if event_id is None else self._unanswered.pop(event_id, None)
         if accepted:
             self._admit(now)
             self._pause_s = _RATE_LIMIT_PAUSE_S
@@ -238,8 +240,8 @@ class Conversation:
             self.fit_catch_all(now)
             self.send(outbound)
 
-    def _closed(self, sub: object, reason: str, now: Instant) -> None:
-        subscription = self._subs.get(sub) if isinstance(sub, str) else None
+    def _closed(self, sub: str | None, reason: str, now: Instant) -> None:
+        subscription = None if sub is None else self._subs.get(sub)
         if subscription is None or not subscription.open:
             return
         subscription.open = False

@@ -11,6 +11,8 @@ from myownmesh.signaling.receive import OfferBook, Receiver
 from myownmesh.signaling.room import offer_id, room_handle
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.signals import InboundSignal, SendCandidate
@@ -96,7 +98,7 @@ class Membership:
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def hear(self, event: object, replay_began_s: int | None) -> InboundSignal | Dropped:
+    def hear(self, event: Raw, replay_began_s: int | None) -> InboundSignal | Dropped:
         """Judge one event from whatever relay, as `Receiver.receive` does."""
         return self._receiver.receive(event, replay_began_s=replay_began_s)
 

@@ -12,7 +12,6 @@ from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling.envelope import (
     AnnounceBody,
     AnswerBody,
-    CandidateBody,
     Envelope,
     LeaveBody,
     OfferBody,
@@ -114,7 +113,7 @@ class EventWriter:
         return self._directed(signal.peer, AnswerBody(offer_id, signal.sdp), Urgency.DESCRIPTION, now, wall_s)
 
     def candidate(self, signal: SendCandidate, now: float, wall_s: int) -> Outbound:
-        return self._directed(signal.peer, CandidateBody(signal.candidate), Urgency.CANDIDATE, now, wall_s)
+        return self._directed(signal.peer, signal.candidate, Urgency.CANDIDATE, now, wall_s)
 
     def _directed(self, peer: str, body: Body, urgency: Urgency, now: float, wall_s: int) -> Outbound:
         tags = (("r", self._room), ("p", peer))

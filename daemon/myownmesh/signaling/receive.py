@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from myownmesh.protocol.signals import (
     AnswerReceived,
+    Candidate,
     CandidateReceived,
     OfferReceived,
     PeerAnnounced,
@@ -19,7 +20,6 @@ from myownmesh.signaling.envelope import (
     AnnounceBody,
     AnswerBody,
     BadEnvelope,
-    CandidateBody,
     LeaveBody,
     OfferBody,
     decode_envelope,
@@ -27,6 +27,8 @@ from myownmesh.signaling.envelope import (
 from myownmesh.signaling.gate import ContentGate, Ring
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from myownmesh.protocol.signals import (
         InboundSignal,
     )
@@ -152,8 +154,8 @@ class Receiver:
         self._announcers = Announcers()
         self.tags = PeerTags()
 
-    def receive(self, value: object, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
-        """Judge one event, given as parsed JSON.
+    def receive(self, value: Raw, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
+        """Judge one event, given as proven JSON.
 
         `replay_began_s` is the wall-clock second of the REQ while its relay may still be replaying, else None.
         """
@@ -214,5 +216,5 @@ class Receiver:
                 if not self._offers.answers_ours(peer, offer_id):
                     return Dropped.UNKNOWN_OFFER
                 return AnswerReceived(peer, sdp)
-            case CandidateBody(candidate=candidate):
-                return CandidateReceived(peer, candidate)
+            case Candidate():
+                return CandidateReceived(peer, body)

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from myownmesh.signaling.jsontext import compact_json, parse_json
+from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.schema import read_bool, read_text
+from myownmesh.protocol.strict_json import compact_json, decode_array
 from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from myownmesh.signaling.nostr import NostrEvent
 
 SUB_PRESENCE = "mom-sig-1"
@@ -22,25 +26,25 @@ PRESENCE_WINDOW_S = 300
 
 @frozen
 class EventFrame:
-    event: object
-    """Parsed JSON, not judged yet."""
+    event: Raw
+    """Proven JSON, not judged yet."""
 
 
 @frozen
 class EoseFrame:
-    sub: object
+    sub: str | None
 
 
 @frozen
 class OkFrame:
-    event_id: object
+    event_id: str | None
     accepted: bool
     reason: str
 
 
 @frozen
 class ClosedFrame:
-    sub: object
+    sub: str | None
     reason: str
 
 
@@ -65,20 +69,25 @@ RelayFrame = EventFrame | EoseFrame | OkFrame | ClosedFrame | NoticeFrame | Othe
 def decode_relay_frame(text: str) -> RelayFrame:
     """Total: what is not understood is an `OtherFrame`."""
     try:
-        value = parse_json(text)
-    except (ValueError, RecursionError):
+        verb, *rest = decode_array(text.encode())
+        return _judge(read_text(verb), rest)
+    except (ValueError, IndexError):
         return OtherFrame()
-    match value:
-        case ["EVENT", _, event, *_]:
-            return EventFrame(event)
-        case ["EOSE", *rest]:
-            return EoseFrame(rest[0] if rest else None)
-        case ["OK", event_id, bool(accepted), *rest]:
-            return OkFrame(event_id, accepted, _text(rest))
-        case ["CLOSED", sub, *rest]:
-            return ClosedFrame(sub, _text(rest))
-        case ["NOTICE", str(notice), *_]:
-            return NoticeFrame(notice)
+
+
+def _judge(verb: str, rest: list[Raw]) -> RelayFrame:
+    """Raises `JsonError` or `IndexError` when something is not what its verb needs."""
+    match verb:
+        case "EVENT":
+            return EventFrame(rest[1])
+        case "EOSE":
+            return EoseFrame(_text(rest, 0))
+        case "OK":
+            return OkFrame(_text(rest, 0), read_bool(rest[1]), _text(rest, 2) or "")
+        case "CLOSED":
+            return ClosedFrame(_text(rest, 0), _text(rest, 1) or "")
+        case "NOTICE":
+            return NoticeFrame(read_text(rest[0]))
         case _:
             return OtherFrame()
 
@@ -115,5 +124,9 @@ def _request(sub: str, constraint: dict[str, object]) -> str:
     return compact_json(["REQ", sub, constraint])
 
 
-def _text(rest: list[object]) -> str:
-    return rest[0] if rest and isinstance(rest[0], str) else ""
+def _text(values: list[Raw], index: int) -> str | None:
+    """The text in that place, None when something else or nothing stands there."""
+    try:
+        return read_text(values[index])
+    except (JsonError, IndexError):
+        return None

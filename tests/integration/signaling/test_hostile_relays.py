@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from myownmesh.protocol.signals import AnswerReceived, OfferReceived, PeerAnnounced, PeerLeft, SendAnswer, SendOffer
+from myownmesh.protocol.strict_json import compact_json
 from myownmesh.signaling import websocket
-from myownmesh.signaling.jsontext import compact_json
 from myownmesh.signaling.nostr import NostrKey
 from support.signaling import (
     eventually,

@@ -253,6 +253,27 @@ def test_what_is_no_object_is_named(data: bytes, words: str) -> None:
     assert str(refused.value) == words
 
 
+def test_an_array_comes_apart_when_all_of_it_is_proven() -> None:
+    assert strict_json.decode_array(b' [1, {"a": "b"},[] ] ') == [raw("1"), raw('{"a": "b"}'), raw("[]")]
+    assert strict_json.decode_array(b"[]") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"{}", "invalid type: map, expected a sequence"),
+        (b"[1", "EOF while parsing a list at line 1 column 2"),
+        (b"[1e999]", "number out of range"),
+        (nested(128), "recursion limit exceeded"),
+        (b'["\xff"]', "invalid unicode code point at line 1 column 3"),
+    ],
+)
+def test_an_array_that_breaks_a_rule_anywhere_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(JsonError) as refused:
+        strict_json.decode_array(data)
+    assert str(refused.value) == words
+
+
 def test_nested_objects_and_arrays_come_apart() -> None:
     assert strict_json.members(raw('{"a":1,"a":2}')) == [("a", raw("1")), ("a", raw("2"))]
     assert strict_json.elements(raw('[1, "x" ,[]]')) == [raw("1"), raw('"x"'), raw("[]")]

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from myownmesh.protocol.strict_json import compact_json, dumps
 from myownmesh.services import relay_hub, relay_store
 from myownmesh.services.relay import client_address
 from myownmesh.services.relay_filters import EVERYTHING, decode_filter
 from myownmesh.services.relay_hub import Hub, Limits
 from myownmesh.services.relay_presence import PAIRS_PER_CONNECTION
 from myownmesh.services.relay_store import EventStore, announced_device, stored_event
-from myownmesh.signaling.jsontext import compact_json, parse_json
 from myownmesh.signaling.nostr import NostrKey, decode_event, is_genuine
 from support.examples import examples
 from support.vectors import load
@@ -86,12 +86,12 @@ ROOM1 = {"kinds": [1077], "#r": ["room1"]}
 
 # -- filters ------------------------------------------------------------------------------------------------------
 
-FILTER_EVENTS = [decode_event(parse_json(compact_json(value))) for value in VECTORS["filter_events"]]
+FILTER_EVENTS = [decode_event(dumps(value)) for value in VECTORS["filter_events"]]
 
 
 @pytest.mark.parametrize("case", VECTORS["filters"], ids=lambda case: compact_json(case["filters"]))
 def test_filters(case: dict[str, Any]) -> None:
-    filters = [decode_filter(parse_json(compact_json(value))) for value in case["filters"]] or [EVERYTHING]
+    filters = [decode_filter(value) for value in case["filters"]] or [EVERYTHING]
     matching = [
         index
         for index, made in enumerate(FILTER_EVENTS)
@@ -453,7 +453,7 @@ def test_a_device_whose_socket_drops_is_said_to_have_left_six_seconds_later() ->
     assert hub.next_timer() == 16.0
     assert gone(hub, reader, 15.9) == []
     (frame,) = gone(hub, reader, 16.0)
-    made = decode_event(parse_json(compact_json(frame[2])))
+    made = decode_event(dumps(frame[2]))
     assert is_genuine(made)
     assert made.content == reference["content"]
     assert made.tags == (("r", "room1"), ("p", "room1"))

@@ -23,7 +23,7 @@ from myownmesh.protocol.signals import (
     SendCandidate,
     SendOffer,
 )
-from myownmesh.signaling.jsontext import compact_json
+from myownmesh.protocol.strict_json import compact_json
 from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.nostrroom import NostrRoom
 from myownmesh.signaling.receive import Dropped

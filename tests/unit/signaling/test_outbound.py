@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myownmesh.protocol.signals import Candidate, SendAnswer, SendCandidate, SendOffer
-from myownmesh.signaling.jsontext import compact_json
+from myownmesh.protocol.strict_json import compact_json
 from myownmesh.signaling.nostr import NostrKey, is_genuine
 from myownmesh.signaling.outbound import (
     FRESH_S,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,16 @@ from myownmesh.protocol.signals import (
     PeerAnnounced,
     PeerLeft,
 )
+from myownmesh.protocol.strict_json import compact_json, dumps, proven
 from myownmesh.signaling.gate import RING_CAPACITY, ContentGate, Ring
-from myownmesh.signaling.jsontext import compact_json, parse_json
 from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.receive import LIES, Dropped, OfferBook, PeerTags, Receiver
 from myownmesh.signaling.relayframes import EventFrame, decode_relay_frame
 from support.vectors import load
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from myownmesh.protocol.signals import (
         InboundSignal,
     )
@@ -49,10 +52,10 @@ def receiver(**replaced: Any) -> Receiver:
     )
 
 
-def event(content: object, *, kind: int = 21077, created_at: int = 1_700_000_000, key: NostrKey = STRANGER) -> object:
+def event(content: object, *, kind: int = 21077, created_at: int = 1_700_000_000, key: NostrKey = STRANGER) -> Raw:
     """A genuine event of a stranger with this envelope."""
     signed = key.sign(created_at=created_at, kind=kind, tags=(("r", ROOM), ("p", ME)), content=compact_json(content))
-    return parse_json(signed.json())
+    return proven(signed.json().encode())
 
 
 def offer(sdp: object = "v=0", **replaced: object) -> dict[str, object]:
@@ -101,9 +104,7 @@ def test_announce_acceptance(case: dict[str, Any]) -> None:
     kind = replaced.pop("kind", 1077)
     tags = tuple(tuple(map(fill, tag)) for tag in replaced.pop("tags", [["r", "ROOM"]]))
     signed = STRANGER.sign(created_at=1_700_000_000, kind=kind, tags=tags, content=fill(case["content"]))
-    value = parse_json(signed.json())
-    value.update(replaced)
-    outcome = receiver().receive(value)
+    outcome = receiver().receive(dumps({**json.loads(signed.json()), **replaced}))
     assert (outcome == PeerAnnounced(peer)) is case["ours"]
 
 
@@ -127,10 +128,10 @@ def test_sequences() -> None:
 def test_a_forgery_does_not_shadow_the_event_whose_id_it_borrowed() -> None:
     judge = receiver()
     genuine = event(offer())
-    assert isinstance(genuine, dict)
-    forged = parse_json(compact_json({**genuine, "content": compact_json(offer("evil"))}))
+    members = json.loads(bytes(genuine))
+    forged = dumps({**members, "content": compact_json(offer("evil"))})
     assert judge.receive(forged) is Dropped.FORGED
-    assert judge.receive(parse_json(compact_json({**genuine, "sig": "00" * 64}))) is Dropped.FORGED
+    assert judge.receive(dumps({**members, "sig": "00" * 64})) is Dropped.FORGED
     assert judge.receive(genuine) == OfferReceived(A, "v=0")
 
 
@@ -149,7 +150,7 @@ def test_what_only_a_liar_or_a_stranger_sends(replaced: dict[str, object], why: 
     assert receiver().receive(event(offer(**replaced))) is why
 
 
-@pytest.mark.parametrize(("value", "why"), [(None, Dropped.MALFORMED), (parse_json('{"id":1}'), Dropped.MALFORMED)])
+@pytest.mark.parametrize(("value", "why"), [(dumps(None), Dropped.MALFORMED), (dumps({"id": 1}), Dropped.MALFORMED)])
 def test_no_event(value: object, why: Dropped) -> None:
     assert receiver().receive(value) is why
     assert why in LIES
