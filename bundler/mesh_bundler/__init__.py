@@ -16,14 +16,14 @@ from mesh_common.version import VERSION as __version__
 TYPE_CHECKING = False  # not from typing: its import costs as much as everything else that `check` needs
 if TYPE_CHECKING:
     from mesh_bundler.errors import Exit, Notice, Refused
-    from mesh_bundler.plan import EnsureRequest
     from mesh_bundler.progress import Progress
+    from mesh_bundler.request import EnsureRequest
     from mesh_bundler.result import EnsureResult
     from mesh_bundler.staging import Cancelled, ensure, examine
 
 _HOMES = {
     "Cancelled": "staging",
-    "EnsureRequest": "plan",
+    "EnsureRequest": "request",
     "EnsureResult": "result",
     "Exit": "errors",
     "Notice": "errors",

@@ -6,12 +6,16 @@ download client; everything else, and every unusual spelling, goes to `commands`
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _FAST = ("check", "cache-key")
-_VALUES = {"--repo-root": "repo_root", "--target": "target", "--dest": "dest", "--pin": "pin", "--pin-file": "pin_file"}
+_MEMBERS = ("repo_root", "target", "dest", "pin", "pin_file", "plain_name")  # of the request, as texts or switches
+_VALUES = {f"--{name.replace('_', '-')}": name for name in _MEMBERS if name != "plain_name"}
 _FLAGS = {"--json": "json", "--quiet": "quiet", "-q": "quiet", "--path": "path", "--plain-name": "plain_name"}
 
 
@@ -49,23 +53,15 @@ def _fast_options(arguments: list[str]) -> dict[str, str | bool] | None:
 def _fast(options: dict[str, str | bool]) -> int:
     from mesh_bundler import report
     from mesh_bundler.errors import Refused
-    from mesh_bundler.plan import EnsureRequest
-
-    def text(name: str) -> str | None:
-        value = options.get(name)
-        return value if isinstance(value, str) else None
+    from mesh_bundler.request import EnsureRequest
 
     console = report.Console(json=bool(options.get("json")), quiet=bool(options.get("quiet")))
-    dest = text("dest")
-    request = EnsureRequest(
-        repo_root=Path(text("repo_root") or os.curdir).absolute(),
-        target=text("target"),
-        dest=None if dest is None else Path(dest),
-        pin=text("pin"),
-        pin_file=text("pin_file"),
-        plain_name=bool(options.get("plain_name")),
-        on_notice=console.notice,
-    )
+    members: dict[str, Any] = {name: options[name] for name in _MEMBERS if name in options}
+    for name in ("repo_root", "dest"):
+        if name in members:
+            members[name] = Path(members[name])
+    members["repo_root"] = members.get("repo_root", Path()).absolute()
+    request = EnsureRequest(on_notice=console.notice, **members)
     try:
         if options["command"] == "check":
             return report.check(request, console)

@@ -7,8 +7,7 @@ Reads the pin, the lock file and the configuration; writes nothing, asks no netw
 from __future__ import annotations
 
 import hashlib
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mesh_bundler import host
@@ -24,12 +23,9 @@ from mesh_common.pins import NoPin, Pin, PinError, parse_pin, read_pin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from mesh_bundler.errors import Notice
     from mesh_bundler.lockfile import Lock, LockEntry
     from mesh_bundler.policy import Level
-    from mesh_bundler.progress import Progress
+    from mesh_bundler.request import EnsureRequest
     from mesh_bundler.target import Target
     from mesh_common.pins import SiblingPolicy
 
@@ -37,55 +33,6 @@ _TARGET_VARIABLES = ("TARGET", "CARGO_BUILD_TARGET", "TAURI_ENV_TARGET_TRIPLE")
 _TOKEN_VARIABLES = ("MYOWNMESH_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
 PACKAGED_KEYS: tuple[str, ...] = ()  # minisign keys of releases; empty until a release key exists
 REVOKED_KEYS: frozenset[str] = frozenset()  # key ids that are refused even when somebody trusts them
-
-
-def _nothing(_: object) -> None:
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class EnsureRequest:
-    """What to stage and what is allowed. Every member has the default of the command line.
-
-    `repo_root` None means: there is no repository (an app at run time), so no pin file, no configuration and no
-    sibling. `cancelled` is asked between chunks and waits; when it answers True the run ends with `Cancelled`.
-    """
-
-    repo_root: Path | None = None
-    pin: str | None = None
-    pin_file: str | None = None
-    target: str | None = None
-    dest: Path | None = None
-    plain_name: bool = False
-    tool: str | None = None
-    bin: str | None = None
-    skip: bool = False
-    require: bool = False
-    dev: bool = False
-    no_sibling: bool = False
-    sibling: tuple[str, ...] = ()
-    sibling_policy: str | None = None
-    profile: str | None = None
-    allow_unpinned: bool = False
-    allow_stub: bool = False
-    keep_stale: bool = False
-    allow_source_build: bool = False
-    allow_unbound_signature: bool | None = None  # None: for tags whose publisher did not bind yet
-    trust_mirror_checksums: bool = False
-    require_verification: str | None = None
-    offline: bool = False
-    seed_dir: Path | None = None
-    no_exec: bool = False
-    wait_for_asset: float = 0.0  # seconds
-    probe_timeout: float | None = None
-    lock_timeout: float | None = None
-    netrc: bool = False
-    release_base: str | None = None
-    api_base: str | None = None
-    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    on_notice: Callable[[Notice], None] = _nothing
-    on_progress: Callable[[Progress], None] = _nothing
-    cancelled: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from mesh_bundler.store import cache_root
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mesh_bundler.errors import Notice, Refused
-    from mesh_bundler.plan import EnsureRequest
+    from mesh_bundler.request import EnsureRequest
     from mesh_bundler.result import EnsureResult
 
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m"}
@@ -49,6 +49,13 @@ class Console:
     def document(self, value: dict[str, object]) -> None:
         """One JSON object on stdout."""
         print(json_module.dumps(value, ensure_ascii=False, default=str))
+
+    def answer(self, document: dict[str, object], *lines: str) -> None:
+        """The same for machines or for people."""
+        if self.json:
+            self.document(document)
+        for line in lines:
+            self.text(line)
 
     def text(self, line: str) -> None:
         if not self.json:

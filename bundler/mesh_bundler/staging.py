@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mesh_bundler.client import Limits
     from mesh_bundler.decision import Decision, Facts
     from mesh_bundler.obtain import Archive, Obtainer
-    from mesh_bundler.plan import EnsureRequest
+    from mesh_bundler.request import EnsureRequest
     from mesh_bundler.slot import Incoming
 
 _MAX_ROUNDS = 12  # every round removes a step; more would be a bug, not bad luck

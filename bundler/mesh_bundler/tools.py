@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh_bundler import files, header
@@ -24,16 +24,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh_bundler.obtain import Archive
-    from mesh_bundler.plan import EnsureRequest, Plan
+    from mesh_bundler.plan import Plan
+    from mesh_bundler.request import EnsureRequest
     from mesh_bundler.target import Platform
 
 
-def write_lock(request: EnsureRequest, names: tuple[str, ...]) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class LockReport:
+    """What stands in the lock file now, or should: a state for each platform."""
+
+    lock: Path
+    pin: str | None
+    platforms: dict[str, str]
+
+    def to_json(self) -> dict[str, object]:
+        return {"format": 1, "lock": str(self.lock), "pin": self.pin, "platforms": self.platforms}
+
+
+def write_lock(request: EnsureRequest, names: tuple[str, ...]) -> LockReport:
     """Download, verify and note every platform's asset at the pin; write the lock file. Raises `Refused`."""
     plan = make_plan(request, ignore_lock=True)
     pin = _release_pin(plan)
     old = _read_lock(plan)
-    states: dict[str, object] = {}
+    states: dict[str, str] = {}
     assets: dict[str, LockEntry] = {}
     for platform in _platforms(plan, names):
         try:
@@ -62,10 +75,10 @@ def write_lock(request: EnsureRequest, names: tuple[str, ...]) -> dict[str, obje
     path = _lock_path(plan)
     with files.explained(path):
         write_atomically(path, lock.to_bytes(), mode=0o644)
-    return {"format": 1, "lock": str(path), "pin": pin.tag, "platforms": states}
+    return LockReport(path, pin.tag, states)
 
 
-def check_lock(request: EnsureRequest, names: tuple[str, ...]) -> dict[str, object]:
+def check_lock(request: EnsureRequest, names: tuple[str, ...]) -> LockReport:
     """Does the lock fit the pin, cover every platform and, online, the release? Raises `Refused` when not."""
     plan = make_plan(request, check=True)
     pin = _release_pin(plan)
@@ -89,11 +102,11 @@ def check_lock(request: EnsureRequest, names: tuple[str, ...]) -> dict[str, obje
             hint="Write it anew with mesh-bundler lock.",
             missing=missing,
         )
-    states: dict[str, object] = {name: lock.assets[name].sha256 for name in wanted}
+    states = {name: lock.assets[name].sha256 for name in wanted}
     if not plan.offline:
         for name in wanted:
             _compare_live(plan, PLATFORMS[name], lock.assets[name], pin.tag or "")
-    return {"format": 1, "lock": str(_lock_path(plan)), "pin": pin.tag, "platforms": states}
+    return LockReport(_lock_path(plan), pin.tag, states)
 
 
 def verify_file(request: EnsureRequest, path: Path) -> dict[str, object]:
