@@ -10,7 +10,7 @@ import typer
 
 from mesh_bundler import options, report, tools
 from mesh_bundler.errors import Exit, Refused
-from mesh_bundler.options import Around, Run
+from mesh_bundler.options import Around, Invocation
 from mesh_bundler.staging import Cancelled, ensure, examine
 from mesh_common.version import VERSION
 
@@ -58,7 +58,7 @@ app.callback(invoke_without_command=True)(
     "probe_timeout lock_timeout netrc progress",
 )
 def _ensure(
-    run: Run,
+    run: Invocation,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether anything would change, as `check` does.")
     ] = False,
@@ -77,7 +77,7 @@ app.command("stage", help="The same as ensure.")(_ensure)
     "The decision of ensure with its reasons; no network, no writes.",
     f"json {_SLOT} bin require dev {_SOURCES} allow_unpinned allow_stub allow_source_build probe_timeout",
 )
-def _explain(run: Run) -> None:
+def _explain(run: Invocation) -> None:
     result, refusal = examine(run.request)
     if run.console.json:
         document = result.to_json() | {"reasons": [reason.to_json() for reason in result.reasons]}
@@ -99,7 +99,7 @@ def _explain(run: Run) -> None:
     "Would ensure change anything? Exit 0 current, 11 not; no network, no writes.",
     f"json quiet {_SLOT} require dev no_sibling",
 )
-def _check(run: Run) -> None:
+def _check(run: Invocation) -> None:
     raise typer.Exit(report.check(run.request, run.console))
 
 
@@ -107,7 +107,7 @@ def _check(run: Run) -> None:
     app, "cache-key", "One line for a CI cache; --path prints what to cache.", "json repo_root target pin pin_file"
 )
 def _cache_key(
-    run: Run, path: Annotated[bool, typer.Option("--path", help="Print the cache folder instead.")] = False
+    run: Invocation, path: Annotated[bool, typer.Option("--path", help="Print the cache folder instead.")] = False
 ) -> None:
     raise typer.Exit(report.cache_key(run.request, run.console, path=path))
 
@@ -119,7 +119,7 @@ def _cache_key(
     "json repo_root offline pin progress",
 )
 def _lock(
-    run: Run,
+    run: Invocation,
     platforms: Annotated[str, typer.Option(help="Comma-separated; default: all that the release has.")] = "",
     check: Annotated[bool, typer.Option("--check", help="Verify instead of writing.")] = False,
 ) -> None:
@@ -134,13 +134,13 @@ def _lock(
     "Header, architecture, version and digest of any file, against pin and lock.",
     "json repo_root target pin",
 )
-def _verify(run: Run, path: Path) -> None:
+def _verify(run: Invocation, path: Path) -> None:
     found = tools.verify_file(run.request, path)
     run.console.answer(found, f"{path}: {found['header']}, version {found['version']}, SHA-256 {found['sha256']}: good")
 
 
 @options.command(app, "probe", "What a binary says to --version, asked in isolation.", "json probe_timeout")
-def _probe(run: Run, path: Path) -> None:
+def _probe(run: Invocation, path: Path) -> None:
     found = tools.probe_file(run.request, path)
     run.console.answer(found, str(found["version"] or f"unreadable: {found['reason']}"))
     if found["version"] is None:
@@ -150,13 +150,13 @@ def _probe(run: Run, path: Path) -> None:
 @options.command(
     app, "which", "Path, version and source of what is in the slot.", "json repo_root target dest plain_name"
 )
-def _which(run: Run) -> None:
+def _which(run: Invocation) -> None:
     found = tools.which(run.request)
     run.console.answer(found, f"{found['path']}\t{found['version'] or 'unknown'}\t{found['source'] or 'unknown'}")
 
 
 @options.command(app, "platforms", "Which platforms have a build at the pin.", "json repo_root pin")
-def _platforms(run: Run) -> None:
+def _platforms(run: Invocation) -> None:
     rows = tools.platforms(run.request)
     lines = (f"{row['platform']:<20} {row['triple']:<30} {row['asset']:<38} {row['available']}" for row in rows)
     run.console.answer({"format": 1, "platforms": rows}, *lines)
@@ -169,7 +169,7 @@ def _platforms(run: Run) -> None:
     "json repo_root pin progress",
 )
 def _fetch(
-    run: Run,
+    run: Invocation,
     platform: Annotated[str, typer.Option(help="Platform name, as in `platforms`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to put it into.")],
 ) -> None:
@@ -179,7 +179,7 @@ def _fetch(
 
 @options.command(app, "clean", "Empty the cache, or drop what was not used for a while.", "json")
 def _clean(
-    run: Run,
+    run: Invocation,
     older_than: Annotated[
         float, typer.Option(help="Only what is older, e.g. 30d.", parser=options.seconds, metavar="<str>")
     ] = "0",  # type: ignore[assignment]  # typer parses the default, and shows it as it stands
@@ -189,7 +189,7 @@ def _clean(
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; returns the exit status. Errors are sentences, bugs are tracebacks."""
+    """Invocation one command; returns the exit status. Errors are sentences, bugs are tracebacks."""
     console = report.Console(json="--json" in arguments)
     try:
         status = app(args=arguments, prog_name="mesh-bundler", standalone_mode=False)

@@ -32,7 +32,7 @@ _AROUND: dict[str, tuple[Any, object]] = {
 
 
 @dataclass(frozen=True)
-class Run:
+class Invocation:
     """One command under way: what was asked for, and where answers go."""
 
     request: EnsureRequest
@@ -53,7 +53,7 @@ class Around:
         coloured = color == "always" or (color == "auto" and sys.stderr.isatty() and "NO_COLOR" not in os.environ)
         return cls(report.Console(**said, colour=coloured), (repo_root or Path.cwd()).absolute(), tool)
 
-    def run(self, values: dict[str, Any]) -> Run:
+    def run(self, values: dict[str, Any]) -> Invocation:
         """The command's own options, joined with these."""
         said = {name: bool(values.pop(name, False)) for name in ("json", "quiet", "verbose")}
         console = replace(self.console, **{name: getattr(self.console, name) or said[name] for name in said})
@@ -67,13 +67,13 @@ class Around:
             values["on_progress"] = reporter("none" if console.quiet and wanted == "auto" else wanted)
         if "sibling" in values:
             values["sibling"] = tuple(values["sibling"] or ())
-        return Run(replace(request, **values), console)
+        return Invocation(replace(request, **values), console)
 
 
 def command(
     app: typer.Typer, name: str, text: str, options: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command: it is called with its `Run` and the parameters of its own.
+    """Make a function a command: it is called with its `Invocation` and the parameters of its own.
 
     `options` names the members of the request, and of how a command talks, that can be said.
     """
