@@ -28,6 +28,8 @@ from unit.mesh.fake_session import FakeSession
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio.testing import MockClock
+
     from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import InboundSignal, OutboundSignal
@@ -124,9 +126,10 @@ class Stage:
 
 
 @pytest.fixture
-def virtual_time(autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def virtual_time(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> MockClock:
     """The mesh's clock shows trio's virtual time."""
-    monkeypatch.setattr(clock, "now", lambda: Instant(trio.current_time() - 1000.0, 0))
+    monkeypatch.setattr(clock, "now", lambda: Instant(trio.current_time() + 1000.0, 0))
+    return autojump_clock
 
 
 @pytest.fixture
@@ -176,8 +179,7 @@ async def test_every_way_into_the_room_is_used(stage: Stage) -> None:
     assert [event.next for event in stage.events if isinstance(event, PhaseChanged)] != []
 
 
-@pytest.mark.usefixtures("virtual_time")
-async def test_the_alarm_moves_forward_and_rings_on_time(nursery: trio.Nursery) -> None:
+async def test_the_alarm_moves_forward_and_rings_on_time(nursery: trio.Nursery, virtual_time: MockClock) -> None:
     """An announce of a lower id that does not offer is answered with a dial after 3 s (spec 04 §5.3 DIAL_ANYWAY)."""
     stage = Stage(nursery, me=max(ME, PEER, key=lambda each: each.device_id))
     await stage.settle()
@@ -191,7 +193,7 @@ async def test_the_alarm_moves_forward_and_rings_on_time(nursery: trio.Nursery) 
     stage.driver.stop()
 
 
-async def test_a_departure_has_time_to_reach_the_room(stage: Stage, autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_departure_has_time_to_reach_the_room(stage: Stage, autojump_clock: MockClock) -> None:
     await stage.load()
     stage.driver.switch.connect(PEER.device_id, None, pin=False)
     began = trio.current_time()

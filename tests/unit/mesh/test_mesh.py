@@ -24,6 +24,8 @@ from myownmesh.store.network_config import NetworkConfig
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from trio.testing import MockClock
+
 ME, PEER = (Identity.from_seed(bytes([n]) * 32, label="") for n in (1, 2))
 HOME = NetworkConfig(id="1", network_id="home", label="Home")
 
@@ -103,7 +105,9 @@ async def mesh(store: MemoryStore, webrtc: WebRtc, nursery: trio.Nursery) -> Asy
     nursery.cancel_scope.cancel()
 
 
-async def test_a_change_that_comes_too_late_does_not_bring_a_network_back(mesh: Mesh, store: MemoryStore) -> None:
+async def test_a_change_that_comes_too_late_does_not_bring_a_network_back(
+    mesh: Mesh, store: MemoryStore, autojump_clock: MockClock
+) -> None:
     [network] = mesh.networks()
     errors: list[str] = []
 
@@ -121,9 +125,8 @@ async def test_a_change_that_comes_too_late_does_not_bring_a_network_back(mesh: 
     assert errors == ["network: network shut down"]
 
 
-@pytest.mark.usefixtures("autojump_clock")
 async def test_a_driver_that_cannot_come_back_takes_nobody_else_down(
-    mesh: Mesh, store: MemoryStore, webrtc: WebRtc, caplog: pytest.LogCaptureFixture
+    mesh: Mesh, store: MemoryStore, webrtc: WebRtc, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
     away = await mesh.add_network(NetworkConfig(id="2", network_id="away", label=""))
     [home, _] = mesh.networks()
@@ -137,7 +140,9 @@ async def test_a_driver_that_cannot_come_back_takes_nobody_else_down(
     await mesh.set_topology(away, FullMesh())
 
 
-async def test_peers_hear_of_an_advert_only_when_it_changed(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_peers_hear_of_an_advert_only_when_it_changed(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
     adverts: list[object] = []
     monkeypatch.setattr(Switch, "set_capabilities", lambda _switch, advert: adverts.append(advert))
     await mesh.add_network(NetworkConfig(id="2", network_id="away", label=""))
@@ -147,9 +152,8 @@ async def test_peers_hear_of_an_advert_only_when_it_changed(mesh: Mesh, monkeypa
     assert len(adverts) == 3
 
 
-@pytest.mark.usefixtures("autojump_clock")
 async def test_a_driver_that_crashed_comes_back_with_what_it_advertised(
-    mesh: Mesh, webrtc: WebRtc, monkeypatch: pytest.MonkeyPatch
+    mesh: Mesh, webrtc: WebRtc, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     [home] = mesh.networks()
     monkeypatch.setattr(NoServices, "tags", ("service:signaling",))
@@ -163,7 +167,7 @@ async def test_a_driver_that_crashed_comes_back_with_what_it_advertised(
     assert again.capabilities.tags == ("service:signaling",)
 
 
-async def test_a_record_id_names_its_network_before_a_wire_id_does(mesh: Mesh) -> None:
+async def test_a_record_id_names_its_network_before_a_wire_id_does(mesh: Mesh, autojump_clock: MockClock) -> None:
     """Spec 05 §5; a network may be called what another one's record is called only while they do not meet."""
     away = await mesh.add_network(NetworkConfig(id="2", network_id="away", label=""))
     assert [mesh.get(alias) for alias in ("2", "away", "Away", "")] == [away, away, None, None]
