@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import pytest
 
@@ -10,7 +12,17 @@ from myownmesh.engine.events import PeerApproved, PeerAuthenticated, PeerDropped
 from myownmesh.protocol.frames import Channel
 from simulation.sim import World
 
+if TYPE_CHECKING:
+    from simulation.sim import Node
+
 ASKING = EngineConfig(auto_approve=False)
+
+
+def listen(node: Node, channel: str) -> list[tuple[str, bytes]]:
+    """Sender and payload of what comes."""
+    heard: list[tuple[str, bytes]] = []
+    node.switch.channels.listen(channel, lambda peer, payload: heard.append((peer, bytes(payload))))
+    return heard
 
 
 def test_two_devices_meet() -> None:
@@ -33,8 +45,7 @@ def test_frames_pass_both_ways_once_linked() -> None:
     low, high = world.pair()
     world.run_until(world.all_linked, within=1.0)
     for node, other in ((low, high), (high, low)):
-        heard: list[tuple[str, bytes]] = []
-        other.switch.channels.listen("chat", lambda peer, payload, heard=heard: heard.append((peer, bytes(payload))))
+        heard = listen(other, "chat")
         sent = node.send(other, Channel(channel="chat", payload=msgspec.Raw(b'"hi"')))
         world.run(0.1)
         assert (sent.is_there(), sent.error) == (True, None)

@@ -50,6 +50,7 @@ MAX_PENDING = 4096
 NETWORK_DOWN = "network down"
 STREAM_GAP = "stream chunk missing"
 TIMED_OUT = "call timed out"
+TOO_MANY = "too many calls under way"
 
 _NULL = msgspec.Raw(b"null")
 
@@ -160,7 +161,7 @@ class Rpc:
     ) -> Callable[[], None]:
         """Start a single call; `on_done(ok, error)` is called exactly once unless the returned cancel is."""
         if len(self._calls) >= MAX_PENDING:
-            on_done(None, "too many calls under way")
+            on_done(None, TOO_MANY)
             return _nothing
         key = (peer, random_request_id(self._rng))
         pending = _PendingCall(-1, now_s + min(timeout_s, CALL_CEILING_S), on_done)
@@ -190,7 +191,7 @@ class Rpc:
     ) -> Callable[[], None]:
         """Start a stream call. Raises `MeshError` when the request cannot be sent; otherwise `on_end` comes once."""
         if len(self._streams) >= MAX_PENDING:
-            raise MeshError("too many calls under way")
+            raise MeshError(TOO_MANY)
         key = (peer, random_request_id(self._rng))
         pending = _PendingStream(-1, on_chunk, on_end)
         self._streams[key] = pending
@@ -304,7 +305,7 @@ class Rpc:
         if key in self._inbound:
             return  # the id is taken by a call under way; an answer here would end that one at the caller
         if self._inbound_per_peer.get(peer, 0) >= MAX_INBOUND_PER_PEER:
-            self._refuse(peer, frame, f"too many calls under way ({MAX_INBOUND_PER_PEER})")
+            self._refuse(peer, frame, f"{TOO_MANY} ({MAX_INBOUND_PER_PEER})")
             return
         call = InboundCall(
             peer=peer,
@@ -329,7 +330,7 @@ class Rpc:
         key = (peer, frame.request_id)
         if (call := self._calls.pop(key, None)) is not None:
             if frame.error is not None:
-                call.on_done(None, f"handler returned error: {frame.error}")
+                call.on_done(None, _handler_failed(frame.error))
             else:
                 call.on_done(frame.ok, None)
         elif (stream := self._streams.pop(key, None)) is not None:
@@ -354,7 +355,12 @@ class Rpc:
         if (stream := self._streams.pop(key, None)) is not None:
             stream.on_end(frame.error)
         elif (call := self._calls.pop(key, None)) is not None:
-            call.on_done(None, f"handler returned error: {frame.error}" if frame.error is not None else NETWORK_DOWN)
+            call.on_done(None, _handler_failed(frame.error) if frame.error is not None else NETWORK_DOWN)
+
+
+def _handler_failed(text: str) -> str:
+    """Spec 05 §13.1: what our caller reads when the peer's side failed the call."""
+    return f"handler returned error: {text}"
 
 
 def _as_call_error(peer: str, error: MeshError) -> str:
