@@ -220,9 +220,16 @@ class ThreadedFactory:
         assert self._inner is not None
         session.attach(self._inner, offerer=offerer, ice_servers=ice_servers)
 
-    def start(self, factory_class: type[AiortcFactory], relay_sources: Callable[[], Collection[str]]) -> None:
-        """On the loop's thread, once it runs."""
-        self._inner = factory_class(self._loop, relay_sources)
+    async def start(self, factory_class: type[AiortcFactory], relay_sources: Callable[[], Collection[str]]) -> None:
+        """Make the factory on the loop's thread; returns once that thread has answered."""
+        ready = trio.Event()
+
+        def start() -> None:
+            self._inner = factory_class(self._loop, relay_sources)
+            self._to_trio.post(ready.set)
+
+        self._to_loop.post(start)
+        await ready.wait()
 
 
 @asynccontextmanager
@@ -240,10 +247,7 @@ async def open_threaded_factory(
     thread = threading.Thread(target=_run_loop, args=(loop,), name="myownmesh-transport", daemon=True)
     thread.start()
     try:
-        ready = trio.Event()
-        factory._to_loop.post(factory.start, factory_class, relay_sources)
-        factory._to_loop.post(factory._to_trio.post, ready.set)
-        await ready.wait()
+        await factory.start(factory_class, relay_sources)
         yield factory
     finally:
         await factory.aclose()
