@@ -92,7 +92,7 @@ def rpc_rate(pair: Pair, network: str, seconds: float, callers: int = 16) -> flo
                 done += 1
                 sock.send(request)
     for key in [*selector.get_map().values()]:
-        key.fileobj.close()  # type: ignore[union-attr]
+        key.fileobj.close()  # type: ignore[union-attr]  # sockets are registered above
     return done / (now - began)
 
 

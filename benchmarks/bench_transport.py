@@ -65,7 +65,7 @@ async def measure(link: Link, new_event: Callable[[], Any], report: Callable[[st
     report("CPU of this side per round trip, µs", (time.process_time() - cpu) / PINGS * 1e6)
     for size in BULK_MESSAGE_BYTES:
         done = new_event()
-        link.on_message = lambda data, done=done: done.set()  # type: ignore[misc]
+        link.on_message = lambda data, done=done: done.set()  # type: ignore[misc]  # its default has no type
         payload = b"b" * size
         left = [BULK_BYTES // size]
 
@@ -137,7 +137,7 @@ def run_ours(pipe: Connection, active: bool) -> None:
                 session.take_offer(await trio.to_thread.run_sync(pipe.recv))
                 await opened.wait()
             link.send = session.send
-            link.buffered = lambda session=session: session.buffered_bytes  # type: ignore[misc]
+            link.buffered = lambda session=session: session.buffered_bytes  # type: ignore[misc]  # likewise
             link.when_drained = session.when_drained
             if n < OPENINGS - 1:
                 await trio.sleep(0.05)

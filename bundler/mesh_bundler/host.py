@@ -41,7 +41,7 @@ def _libc() -> tuple[str | None, str | None]:
         if found == "glibc":
             break
     try:
-        text = os.confstr("CS_GNU_LIBC_VERSION") or ""  # type: ignore[unused-ignore,attr-defined]
+        text = os.confstr("CS_GNU_LIBC_VERSION") or ""  # type: ignore[unused-ignore,attr-defined]  # macOS has none
     except (ValueError, OSError):
         return None, None
     name, _, version = text.partition(" ")

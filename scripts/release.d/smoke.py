@@ -12,6 +12,7 @@ import sysconfig
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,7 @@ def _meet(binary: Path, base: Path) -> float:
         for daemon in (first, second):
             _call(daemon.socket, {"op": "network_add", "config": network})
         for daemon in (first, second):
-            _wait(lambda d=daemon: _active(d.socket), _MEET_LIMIT, "the two daemons do not meet")  # type: ignore[misc]
+            _wait(partial(_active, daemon.socket), _MEET_LIMIT, "the two daemons do not meet")
         return time.perf_counter() - began
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAME = "myownmesh-gui.exe" if sys.platform == "win32" else "myownmesh-gui"
+_NAME = "myownmesh-gui"
 
 
 def hand_over(environ: Mapping[str, str]) -> int:

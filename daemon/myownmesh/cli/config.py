@@ -60,11 +60,10 @@ def edit() -> None:
 
 
 def _run_editor(file: str) -> None:
-    default = "notepad" if sys.platform == "win32" else "vi"
-    text = os.environ.get("EDITOR") or os.environ.get("VISUAL") or default
+    text = os.environ.get("EDITOR") or os.environ.get("VISUAL") or "vi"
     try:
         # A path with blanks in it is one word if it exists as written.
-        words = [text] if os.path.exists(text) else shlex.split(text, posix=sys.platform != "win32")  # noqa: PTH110
+        words = [text] if os.path.exists(text) else shlex.split(text)  # noqa: PTH110
         # Ctrl-C in the editor is the editor's; a handler, unlike SIG_IGN, is not inherited by it.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:

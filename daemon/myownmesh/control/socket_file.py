@@ -54,11 +54,6 @@ class BoundSocket(Struct, frozen=True, eq=False):
 
 async def bind(path: Path, policy: PeerPolicy) -> BoundSocket:
     """Make the socket file and listen on it. Raises `ControlSocketError`."""
-    if not hasattr(socket, "AF_UNIX"):
-        raise ControlSocketError(
-            f"{path}: this system has no Unix sockets, and named pipes are not part of this release; "
-            "run the daemon on Linux or macOS"
-        )
     nbytes = len(os.fsencode(path))
     if nbytes > MAX_PATH_BYTES:
         raise ControlSocketError(

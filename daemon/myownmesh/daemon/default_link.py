@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,8 +33,6 @@ def default_link(socket: Path, environ: Mapping[str, str]) -> Iterator[None]:
 
 
 def _make(socket: Path, environ: Mapping[str, str]) -> Path | None:
-    if sys.platform == "win32":
-        return None  # the pipe has one name for everybody
     try:
         home = Home.resolve({name: value for name, value in environ.items() if name != "MYOWNMESH_HOME"})
         link = home.socket()

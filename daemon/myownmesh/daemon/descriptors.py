@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import resource
 
 WANTED = 4096
 """Enough for all clients, relays and peers at once; some systems start programs with 256."""
@@ -13,10 +13,6 @@ CLIENTS_AT_MOST = 512
 
 def raise_limit() -> int:
     """Raise the limit as far as is useful and allowed; returns what it is now."""
-    if sys.platform == "win32":
-        return WANTED
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
     if soft == resource.RLIM_INFINITY or soft >= wanted:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 
 import trio
 
@@ -15,9 +14,6 @@ _log = logging.getLogger("myownmesh.daemon")
 
 async def wait_for_end(descriptor: int) -> bool:
     """Wait until `descriptor` reports end-of-file. False when it cannot be watched, which is one warning."""
-    if sys.platform == "win32":
-        # Pipes of Windows cannot be polled; the thread is left behind at exit.
-        return await trio.to_thread.run_sync(_read_to_end, descriptor, abandon_on_cancel=True)
     try:
         os.set_blocking(descriptor, False)
         while True:
@@ -30,13 +26,3 @@ async def wait_for_end(descriptor: int) -> bool:
     except OSError as error:
         _log.warning("MYOWNMESH_LIFELINE_FD: descriptor %d cannot be watched: %s; ignored", descriptor, error)
         return False
-
-
-def _read_to_end(descriptor: int) -> bool:
-    try:
-        while os.read(descriptor, _CHUNK):
-            pass
-    except OSError as error:
-        _log.warning("MYOWNMESH_LIFELINE_FD: descriptor %d cannot be read: %s; ignored", descriptor, error)
-        return False
-    return True

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,8 +54,7 @@ class Supervision:
             return
         line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         try:
-            if sys.platform != "win32":
-                os.set_blocking(descriptor, False)  # a parent that never reads must not hold the daemon up
+            os.set_blocking(descriptor, False)  # a parent that never reads must not hold the daemon up
             os.write(descriptor, line)
         except OSError as error:
             _log.warning("%s: could not be written: %s", READY_VARIABLE, error.strerror)
@@ -66,7 +64,7 @@ class Supervision:
                     os.close(descriptor)
 
     def _send(self, state: str) -> None:
-        if self._notify is None or sys.platform == "win32":
+        if self._notify is None:
             return
         address = self._notify
         if address.startswith("@"):
@@ -89,22 +87,10 @@ def _take_descriptor(environ: MutableMapping[str, str], variable: str) -> int | 
         _log.warning("%s: %r is not the number of a descriptor; ignored", variable, text)
         return None
     try:
-        descriptor = _open_handle(int(number))
+        descriptor = int(number)
         os.fstat(descriptor)
         os.set_inheritable(descriptor, False)
     except (OSError, OverflowError) as error:
         _log.warning("%s: descriptor %s cannot be used: %s; ignored", variable, number, error)
         return None
     return descriptor
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _open_handle(handle: int) -> int:
-        return msvcrt.open_osfhandle(handle, 0)
-
-else:
-
-    def _open_handle(descriptor: int) -> int:
-        return descriptor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,17 +70,13 @@ class Home:
         return self.root / "mesh" / "states" / f"{network_id}.json"
 
     def socket(self, pinned: str | None = None) -> Path:
-        """The control socket: `pinned` verbatim if the configuration names one, else the platform's default."""
+        """The control socket: `pinned` verbatim if the configuration names one, else the default place."""
         if pinned is not None:
             return Path(pinned)
-        if sys.platform == "win32":
-            return Path(WINDOWS_PIPE)
         return self.root / "daemon.sock"
 
 
 def _user_home(environ: Mapping[str, str]) -> str | None:
-    if sys.platform == "win32":
-        return environ.get("USERPROFILE") or None
     if environ.get("HOME"):
         return environ["HOME"]
     import pwd  # only the rare daemon without HOME pays for the user database

@@ -6,6 +6,7 @@ The transport composes private parts of pinned releases. This is the check behin
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -100,8 +101,8 @@ class _Pair:
             factory.open(
                 offerer=end == 0,
                 ice_servers=(),
-                on_event=lambda event, end=end: self._event(end, event),  # type: ignore[misc]
-                on_frame=lambda data, end=end: self._frame(end, data),  # type: ignore[misc]
+                on_event=partial(self._event, end),
+                on_frame=partial(self._frame, end),
             )
             for end in (0, 1)
         ]

@@ -1,0 +1,97 @@
+"""Rules of the source that neither the linter nor the type checker knows."""
+
+from __future__ import annotations
+
+import re
+import tokenize
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ("common", "daemon", "frontend_client", "bundler")
+CHECKED = (*PACKAGES, "scripts", "benchmarks", "tests/unit/transport", "tests/integration/transport")
+
+IGNORE = re.compile(r"#\s*type:\s*ignore")
+WITH_REASON = re.compile(r"# type: ignore\[[a-z,-]+\]  # \S.{4,}")
+WINDOWS = re.compile(r"\b(win32|cygwin|msvcrt|winreg|_winapi)\b|os\.name\b|\\\\pipe\\\\")
+
+REBUILT = frozenset(
+    {
+        "daemon/myownmesh/cli/client.py",
+        "daemon/myownmesh/store/config.py",
+        "daemon/myownmesh/store/identity_file.py",
+        "daemon/myownmesh/store/network_config.py",
+        "daemon/myownmesh/store/services_config.py",
+    }
+)
+"""Being rebuilt; this list only shrinks."""
+KNOWS_TARGETS = frozenset({"bundler/mesh_bundler/target.py", "frontend_client/myownllm/app.py"})
+"""Pure knowledge of what the reference is built for."""
+
+
+def sources(*places: str) -> list[str]:
+    return sorted(
+        str(path.relative_to(ROOT))
+        for place in places
+        for path in (ROOT / place).rglob("*.py")
+        if ".venv" not in path.parts
+    )
+
+
+def comments(name: str) -> list[tuple[int, str]]:
+    with (ROOT / name).open("rb") as file:
+        return [
+            (token.start[0], token.string)
+            for token in tokenize.tokenize(file.readline)
+            if token.type == tokenize.COMMENT
+        ]
+
+
+def unexplained(name: str) -> list[str]:
+    found = [(line, text) for line, text in comments(name) if IGNORE.search(text)]
+    return [f"{name}:{line}: {text}" for line, text in found if not WITH_REASON.fullmatch(text)]
+
+
+def test_an_ignored_type_error_has_its_reason_beside_it() -> None:
+    names = sources(*CHECKED)
+    assert len(names) > 300
+    assert [found for name in names if name not in REBUILT for found in unexplained(name)] == []
+
+
+def test_files_that_have_been_rebuilt_leave_the_list() -> None:
+    assert [name for name in REBUILT if not (ROOT / name).exists() or not unexplained(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("comment", "explained"),
+    [
+        ("# type: ignore[arg-type]  # any trio stream does", True),
+        ("# type: ignore[attr-defined,misc]  # as written", True),
+        ("# type: ignore[arg-type]", False),
+        ("# type: ignore[arg-type] # close", False),
+        ("# type: ignore[arg-type]  # x", False),
+        ("# type: ignore  # whatever it is", False),
+    ],
+)
+def test_what_counts_as_a_reason(comment: str, explained: bool) -> None:
+    assert bool(WITH_REASON.fullmatch(comment)) is explained
+
+
+def test_no_code_for_a_system_that_no_test_runs_on() -> None:
+    found = [
+        f"{name}:{number}: {line.strip()}"
+        for name in sources(*PACKAGES)
+        if name not in KNOWS_TARGETS and name not in REBUILT
+        for number, line in enumerate((ROOT / name).read_text("utf-8").splitlines(), 1)
+        if WINDOWS.search(line)
+    ]
+    assert found == []
+
+
+def test_the_metadata_names_the_supported_systems() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    systems = {name for name in project["classifiers"] if name.startswith("Operating System")}
+    assert systems == {"Operating System :: MacOS", "Operating System :: POSIX :: Linux"}
+    assert "Supported are Linux and macOS" in (ROOT / "README.md").read_text()
