@@ -15,7 +15,7 @@ Importing this package imports neither trio nor WebRTC; each name is loaded when
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from myownmesh.transport.checking import SelfTestFailed, SelfTestReport, self_test
@@ -56,7 +56,7 @@ _WHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     where = _WHERE.get(name)
     if where is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.transport.session import IceServer
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
 """A dead path is noticed at most this much late; one wake-up costs some 20 µs."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 LOW_WATER_BYTES = 64 * 1024
 EARLY_DATAGRAMS = 16
@@ -276,7 +276,7 @@ class AiortcSession:
             self._on_frame(data)
         except Exception:
             # A bug of ours: the frame is lost, the link and the rest of the datagram are not.
-            logger.exception("error while a frame was handled")
+            log.exception("error while a frame was handled")
 
     def sctp_drained(self) -> None:
         if self._drained and self.buffered_bytes <= LOW_WATER_BYTES and not self._closed:
@@ -316,6 +316,6 @@ class AiortcSession:
                 try:
                     self._on_event(self._events.popleft())
                 except Exception:
-                    logger.exception("error while a transport event was handled")
+                    log.exception("error while a transport event was handled")
         finally:
             self._flushing = False

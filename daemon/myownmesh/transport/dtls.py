@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PATH_MTU_BYTES = 1_200
 """Largest DTLS datagram of a handshake: fits every path that IPv6 allows, with room for TURN."""
@@ -149,7 +149,7 @@ class DtlsLink:
             ssl.send(data)
             record = ssl.bio_read(READ_BYTES)
         except SSL.Error as error:
-            logger.debug("cannot encrypt a record: %s", error)
+            log.debug("cannot encrypt a record: %s", error)
             return
         self._send(record)
 
@@ -164,7 +164,7 @@ class DtlsLink:
             try:
                 ssl.shutdown()
             except SSL.Error as error:
-                logger.debug("no close_notify: %s", error)
+                log.debug("no close_notify: %s", error)
             self._flush()
         self.state = "closed"
         self._on_data = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from outcome import Outcome
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 2.5
 """How long tasks of the loop may finish their closing after trio's main function has returned."""
@@ -34,7 +35,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def run(async_fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+def run(async_fn: Callable[[Unpack[Ts]], Awaitable[T]], *args: *Ts) -> T:
     """Run a trio main function as a guest of a new loop, like `trio.run`.
 
     Returns or raises what `async_fn` does. `KeyboardInterrupt` and `trio.open_signal_receiver` work as under
@@ -69,7 +70,7 @@ def run(async_fn: Callable[..., Awaitable[T]], *args: Any) -> T:
         try:
             loop.close()
         except OSError as error:  # uvloop, when something has left a socket open; the result must not suffer
-            logger.debug("the loop did not close cleanly: %s", error)
+            log.debug("the loop did not close cleanly: %s", error)
     return outcome.unwrap()
 
 
@@ -92,6 +93,8 @@ def _finish_tasks(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(drain())
 
 
-def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
     """A bug in a callback: log it with its traceback; the loop and everybody else go on."""
-    logger.error("error in a transport callback: %s", context.get("message"), exc_info=context.get("exception"))
+    error = context.get("exception")
+    cause = error if isinstance(error, BaseException) else None
+    log.error("error in a transport callback: %s", context.get("message"), exc_info=cause)

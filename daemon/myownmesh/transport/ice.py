@@ -27,7 +27,7 @@ from myownmesh.transport.udp import UdpSocket
 from myownmesh.transport.worth import MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_REMOTE_CANDIDATES, Reaches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from aioice.stun import Message
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from myownmesh.transport.servers import StunServer, TurnServer
     from myownmesh.transport.udp import Address
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 UFRAG_CHARS = 8
 PWD_CHARS = 24
@@ -65,7 +65,7 @@ class _IceProtocol(StunProtocol):
             try:
                 super().datagram_received(data, addr)
             except _MALFORMED as error:
-                logger.debug("unusable STUN message from %s: %r", addr, error)
+                log.debug("unusable STUN message from %s: %r", addr, error)
             else:
                 self.receiver.stun_received(addr)
 
@@ -98,7 +98,7 @@ class Generation(aioice.Connection):
         self._work = asyncio.Event()
         self._send_to: tuple[Callable[[bytes, Address], None], Address] | None = None
         self._pair: CandidatePair | None = None
-        self._proven: set[tuple[Any, ...]] = set()
+        self._proven: set[tuple[object, ...]] = set()
         """Addresses of the peer that authenticated themselves; bounded by the candidates."""
         self.created_at = loop.time()
         """Loop time from which a path must be found within 30 s."""
@@ -124,7 +124,7 @@ class Generation(aioice.Connection):
             try:
                 transport = UdpSocket(self._clock, address.address, address.scope_id)
             except OSError as error:
-                logger.info("no candidate on %s of %s: %s", address.address, address.interface, error)
+                log.info("no candidate on %s of %s: %s", address.address, address.interface, error)
                 continue
             protocol = _IceProtocol(self)
             protocol.transport = cast("asyncio.DatagramTransport", transport)
@@ -322,7 +322,7 @@ class Generation(aioice.Connection):
         if target is not None:
             target[0](data, target[1])
 
-    def dtls_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+    def dtls_received(self, data: bytes, addr: tuple[object, ...]) -> None:
         """Hand on what comes from an address that has shown the ICE password.
 
         Anybody who learns the port could end a DTLS handshake with one forged record otherwise.
@@ -331,7 +331,7 @@ class Generation(aioice.Connection):
             self.last_received = self._clock.time()
             self._on_data(data)
 
-    def stun_received(self, addr: tuple[Any, ...]) -> None:
+    def stun_received(self, addr: tuple[object, ...]) -> None:
         """A well-formed STUN message: a sign of life if it comes from the selected address."""
         target = self._send_to
         if target is not None and target[1] == (addr[0], addr[1]):
@@ -363,9 +363,9 @@ class Generation(aioice.Connection):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.close()
         except TimeoutError:
-            logger.debug("ICE did not close within %s s", CLOSE_SECONDS)
+            log.debug("ICE did not close within %s s", CLOSE_SECONDS)
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

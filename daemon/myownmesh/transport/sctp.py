@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import aiortc.rtcdatachannel  # noqa: F401 - first: the two import each other, and only this order works
 from aiortc.rtcsctptransport import CHUNK_TYPES, InitChunk, RTCSctpTransport
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
+    from aiortc.rtcdatachannel import RTCDataChannel
+    from aiortc.rtcdtlstransport import RTCDtlsTransport
+    from aiortc.rtcsctptransport import Chunk
+
     from myownmesh.transport.dtls import DtlsLink
     from myownmesh.transport.sctp_receiving import Message
     from myownmesh.transport.sctp_sending import Fragment
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 CHANNEL_LABEL = b"myownmesh"
 CHANNEL_PRIORITY = 256
@@ -90,7 +94,7 @@ class _Channel:
             self._on_closing()
 
 
-def drive(coroutine: Coroutine[Any, Any, None]) -> None:
+def drive(coroutine: Coroutine[object, None, None]) -> None:
     """Run a coroutine of the base class that never really waits: its transport sends at once."""
     try:
         coroutine.send(None)
@@ -105,7 +109,7 @@ class DataAssociation(RTCSctpTransport):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, dtls: DtlsLink, owner: SctpOwner, *, opener: bool) -> None:
         self._receiver = Receiver()
-        super().__init__(cast("Any", dtls))
+        super().__init__(cast("RTCDtlsTransport", dtls))
         self._dtls = dtls
         self._clock = loop
         self._owner = owner
@@ -209,7 +213,7 @@ class DataAssociation(RTCSctpTransport):
             if was_unknown and self._receiver.last_tsn is not None:
                 self._sender.peer_window_bytes = self._ssthresh
         except _MALFORMED as error:
-            logger.debug("malformed SCTP chunk of type %d: %r", kind, error)
+            log.debug("malformed SCTP chunk of type %d: %r", kind, error)
 
     def _take_init(self, chunk: InitChunk) -> None:
         """An INIT may collide with ours, or come late; then it must not set back what has been received."""
@@ -344,7 +348,7 @@ class DataAssociation(RTCSctpTransport):
         sender.time_out()
         self._pump()
 
-    async def _send_chunk(self, chunk: Any) -> None:
+    async def _send_chunk(self, chunk: Chunk) -> None:
         self._put(bytes(chunk))
 
     async def _data_channel_flush(self) -> None:
@@ -374,7 +378,7 @@ class DataAssociation(RTCSctpTransport):
 
     def _use_stream(self, stream: int) -> None:
         self._stream_id = stream
-        self._data_channels[stream] = cast("Any", _Channel(stream, self._channel_closing))
+        self._data_channels[stream] = cast("RTCDataChannel", _Channel(stream, self._channel_closing))
 
     def _became_open(self) -> None:
         if not self._open:

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVarTuple, Unpack
 from weakref import WeakSet
 
 import trio
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from myownmesh.transport.aiortc_factory import AiortcFactory
     from myownmesh.transport.session import IceServer, Session
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
+
+Ts = TypeVarTuple("Ts")
 
 STOP_SECONDS = 5.0
 """The thread stops within this time or is left behind as a daemon thread."""
@@ -41,14 +43,14 @@ class _Mailbox:
     A call that fails is logged with its traceback, as the loop of `guest.run` does it; the others are made.
     """
 
-    def __init__(self, wake: Callable[[Callable[[], None]], Any]) -> None:
+    def __init__(self, wake: Callable[[Callable[[], None]], object]) -> None:
         """`wake` arranges that the other thread runs a function; it raises `RuntimeError` when that has ended."""
         self._wake = wake
-        self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._lock = threading.Lock()
         self._awake = False
 
-    def post(self, function: Callable[..., Any], *args: Any) -> None:
+    def post(self, function: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         with self._lock:
             self._calls.append((function, args))
             if self._awake:
@@ -57,7 +59,7 @@ class _Mailbox:
         try:
             self._wake(self._run)
         except RuntimeError:
-            logger.debug("a call to the transport or from it came after the end of its thread")
+            log.debug("a call to the transport or from it came after the end of its thread")
 
     def _run(self) -> None:
         while True:
@@ -71,7 +73,7 @@ class _Mailbox:
                 try:
                     function(*args)
                 except Exception:
-                    logger.exception("error in a transport callback")
+                    log.exception("error in a transport callback")
 
 
 class ThreadedSession:
@@ -102,16 +104,16 @@ class ThreadedSession:
         return max(0, self._sent - self._taken) + (inner.buffered_bytes if inner is not None else 0)
 
     def make_offer(self, *, restart: bool = False) -> None:
-        self._to_loop.post(self._call, "make_offer", restart)
+        self._to_loop.post(self._call, lambda session: session.make_offer(restart=restart))
 
     def take_offer(self, sdp: str) -> None:
-        self._to_loop.post(self._call, "take_offer", sdp)
+        self._to_loop.post(self._call, lambda session: session.take_offer(sdp))
 
     def take_answer(self, sdp: str) -> None:
-        self._to_loop.post(self._call, "take_answer", sdp)
+        self._to_loop.post(self._call, lambda session: session.take_answer(sdp))
 
     def add_candidate(self, candidate: Candidate) -> None:
-        self._to_loop.post(self._call, "add_candidate", candidate)
+        self._to_loop.post(self._call, lambda session: session.add_candidate(candidate))
 
     def send(self, data: bytes) -> None:
         if not self._open or self._closed:
@@ -126,12 +128,12 @@ class ThreadedSession:
             if not self._closed:
                 callback()
 
-        self._to_loop.post(self._call, "when_drained", lambda: self._to_trio.post(drained))
+        self._to_loop.post(self._call, lambda session: session.when_drained(lambda: self._to_trio.post(drained)))
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._to_loop.post(self._call, "close")
+            self._to_loop.post(self._call, lambda session: session.close())
 
     def _deliver_event(self, event: LinkEvent) -> None:
         from myownmesh.engine.links import ChannelClosed, ChannelOpened
@@ -157,13 +159,9 @@ class ThreadedSession:
             on_frame=lambda data: self._to_trio.post(self._deliver_frame, data),
         )
 
-    def _call(self, method: str, *args: Any) -> None:
-        if self._inner is None:
-            return
-        if method == "make_offer":
-            self._inner.make_offer(restart=args[0])
-        else:
-            getattr(self._inner, method)(*args)
+    def _call(self, act: Callable[[Session], None]) -> None:
+        if self._inner is not None:
+            act(self._inner)
 
     def _send(self, data: bytes) -> None:
         self._taken += len(data)
@@ -172,7 +170,7 @@ class ThreadedSession:
         try:
             self._inner.send(data)
         except (SessionNotOpen, ValueError) as error:
-            logger.debug("frame lost on its way to the transport: %s", error)
+            log.debug("frame lost on its way to the transport: %s", error)
 
 
 class ThreadedFactory:

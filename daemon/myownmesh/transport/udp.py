@@ -8,7 +8,7 @@ large kernel buffer and calls the receiver directly (×1.7 and ×1.27 in the mea
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
@@ -81,7 +81,7 @@ class UdpSocket:
         except OSError:
             self.dropped += 1
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
+    def get_extra_info(self, name: str, default: object = None) -> object:
         if name == "sockname":
             return self.local_address
         return default

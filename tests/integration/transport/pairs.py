@@ -18,9 +18,12 @@ from myownmesh.engine.links import (
     SdpType,
 )
 from myownmesh.transport import load_webrtc, run_guest
+from myownmesh.transport.udp import UdpSocket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    import pytest
 
     from myownmesh.engine.links import (
         LinkEvent,
@@ -49,8 +52,26 @@ def guest_test(async_fn: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
     signature = inspect.signature(async_fn)
     _, *fixtures = signature.parameters.values()  # pytest would look for a fixture named factory
-    test.__signature__ = signature.replace(parameters=fixtures)  # type: ignore[attr-defined]
+    test.__signature__ = signature.replace(parameters=fixtures)  # type: ignore[attr-defined]  # pytest reads it
     return test
+
+
+class Sockets:
+    """Every socket that the sessions of this process open from now on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[UdpSocket] = []
+        start = UdpSocket.start
+
+        def noted(socket: UdpSocket, *callbacks: Any) -> None:
+            self.made.append(socket)
+            start(socket, *callbacks)
+
+        monkeypatch.setattr(UdpSocket, "start", noted)
+
+    @property
+    def open(self) -> list[UdpSocket]:
+        return [socket for socket in self.made if not socket.is_closing()]
 
 
 class End:

@@ -75,12 +75,12 @@ async def test_a_cut_path_is_disconnected_and_recovers_by_itself(factory: Sessio
     cable.cut = True
     cut_at = trio.current_time()
     for end in (pair.a, pair.b):
-        await end.until(lambda end=end: end.path is PathState.DISCONNECTED, "Disconnected")  # type: ignore[misc]
+        await end.until(lambda end=end: end.path is PathState.DISCONNECTED, "Disconnected")  # type: ignore[misc]  # its default has no type
     assert 0.2 < trio.current_time() - cut_at < 1.0
     pair.a.session.send(b"sent into the hole")
     cable.cut = False
     for end in (pair.a, pair.b):
-        await end.until(lambda end=end: end.path is PathState.CONNECTED, "Connected")  # type: ignore[misc]
+        await end.until(lambda end=end: end.path is PathState.CONNECTED, "Connected")  # type: ignore[misc]  # its default has no type
     await pair.b.frames_until(1)
     await pair.check_traffic()
     assert not pair.a.all(ChannelClosed)
@@ -127,7 +127,7 @@ async def test_a_first_attempt_without_a_path_fails(factory: SessionFactory, cab
     cable.cut = True
     pair.a.session.make_offer()
     for end in (pair.a, pair.b):
-        await end.until(lambda end=end: end.path is PathState.FAILED, "Failed")  # type: ignore[misc]
+        await end.until(lambda end=end: end.path is PathState.FAILED, "Failed")  # type: ignore[misc]  # its default has no type
         assert states(end) == [PathState.CHECKING, PathState.FAILED]
 
 

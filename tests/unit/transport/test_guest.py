@@ -120,13 +120,14 @@ def test_deadlines_and_threads_of_trio_work() -> None:
 
 def test_tasks_of_the_loop_may_finish_after_the_main_function() -> None:
     finished = []
+    kept: list[asyncio.Task[None]] = []
 
     async def slow() -> None:
         await asyncio.sleep(0.05)
         finished.append(True)
 
     async def main() -> None:
-        main.task = asyncio.ensure_future(slow())  # type: ignore[attr-defined]
+        kept.append(asyncio.ensure_future(slow()))
 
     run(main)
     assert finished == [True]

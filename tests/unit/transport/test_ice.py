@@ -1,4 +1,4 @@
-"""Which of several working pairs sends."""
+"""Which checks are made, and which of several working pairs sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any, cast
 
 import pytest
 
+from myownmesh.transport.addresses import HostAddresses, LocalAddress
+from myownmesh.transport.candidates import RemoteCandidate
 from myownmesh.transport.lean_imports import without_media
+from myownmesh.transport.udp import UdpSocket
+from unit.transport.virtual_loop import run_virtual
 
 with without_media():
     import aioice
@@ -24,6 +28,7 @@ class Case:
 
     def __init__(self, *, controlling: bool) -> None:
         self.ups = 0
+        self.sent_to: list[tuple[str, int]] = []
         self.generation = Generation(
             asyncio.get_running_loop(), controlling=controlling, on_data=lambda data: None, on_up=self._up
         )
@@ -34,11 +39,10 @@ class Case:
     def succeed(self, kind: str, port: int) -> None:
         local = aioice.Candidate("1", 1, "udp", PRIORITIES[kind], "192.0.2.1", port, kind)
         remote = aioice.Candidate("2", 1, "udp", PRIORITIES["host"], "192.0.2.2", port, "host")
-        transport = SimpleNamespace(sendto=lambda data, address: None)
+        transport = SimpleNamespace(sendto=lambda data, address: self.sent_to.append(address))
         pair = CandidatePair(cast("Any", SimpleNamespace(local_candidate=local, transport=transport)), remote)
         pair.state = CandidatePair.State.SUCCEEDED
         pair.nominated = True
-        self.generation._check_list.append(pair)
         self.generation.check_complete(pair)
 
     @property
@@ -60,7 +64,67 @@ def test_a_better_pair_takes_over_and_a_worse_one_does_not(controlling: bool) ->
         case.succeed("relay", 3)
         case.succeed("host", 4)
         assert case.local_kind == "host"
-        assert case.generation._nominated[1].remote_candidate.port == 2
+        case.generation.send_now(b"x")
+        assert case.sent_to == [("192.0.2.2", 2)]
         assert case.ups == 2
 
     asyncio.run(main())
+
+
+# ── which candidates and checks there are ────────────────────────────────────────────────────────────────────────
+
+LAN = LocalAddress("eth0", "127.0.0.1", 8)
+
+
+class Checks:
+    """A generation on a socket of the loopback interface, that notes where its checks go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent_to: list[tuple[str, int]] = []
+        monkeypatch.setattr(UdpSocket, "sendto", lambda _, data, address: self.sent_to.append(address))
+        self.generation = Generation(
+            asyncio.get_running_loop(), controlling=True, on_data=lambda data: None, on_up=lambda generation: None
+        )
+        self.generation.gather_host(HostAddresses((LAN,)))
+        self.generation.set_remote("ufrag", "p" * 24)
+
+    def add(self, host: str, priority: int, kind: str = "host") -> None:
+        self.generation.add_remote(RemoteCandidate("1", priority, host, 9, kind))
+
+    async def first(self, count: int) -> list[str]:
+        """The first addresses that are checked."""
+        self.generation.start_checks()
+        async with asyncio.timeout(10):
+            while len(checked := list(dict.fromkeys(host for host, _ in self.sent_to))) < count:
+                await asyncio.sleep(0.01)
+        await self.generation.close_soon()
+        return checked
+
+
+def test_what_lies_in_our_own_network_is_checked_first_then_by_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        checks = Checks(monkeypatch)
+        for number in range(12):
+            checks.add(f"10.9.{number}.1", 2_000 + number)
+        checks.add("127.0.0.5", 1)
+        checks.add("127.0.0.6", 2)
+        assert await checks.first(4) == ["127.0.0.6", "127.0.0.5", "10.9.11.1", "10.9.10.1"]
+
+    run_virtual(main())
+
+
+def test_of_too_many_candidates_those_worth_most_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        checks = Checks(monkeypatch)
+        for number in range(200):
+            checks.add(f"10.9.{number}.1", 1_000 + number)
+        checks.add("127.0.0.5", 1)
+        checks.add("198.51.100.7", 5, "relay")
+        checks.add("198.51.100.8", 3, "srflx")
+        for _ in range(40):
+            checks.add("127.0.0.5", 1)  # as descriptions and messages repeat them
+        checked = await checks.first(34)
+        best = [f"10.9.{number}.1" for number in range(199, 168, -1)]
+        assert checked == ["127.0.0.5", *best, "198.51.100.7", "198.51.100.8"]
+
+    run_virtual(main())

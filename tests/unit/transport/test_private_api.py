@@ -97,11 +97,14 @@ MEMBERS: Final = (
     Member(PROTOCOL, "receiver", "= receiver", "the generation"),
     # ── DTLS: only the certificate and its context ──────────────────────────────────────────────────────────────
     Member("aiortc.rtcdtlstransport", "RTCCertificate", "class", "key and certificate of a transport"),
+    Member("aiortc.rtcdtlstransport", "RTCDtlsTransport", "class", "the type that our link stands in for"),
     Member("aiortc.rtcdtlstransport", "SRTP_PROFILES", "list", "v0.3.8 negotiates them even for data alone"),
     Member("aiortc.rtcdtlstransport:RTCCertificate", "_create_ssl_context",
            "(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context", "cipher settings that v0.3.8 accepts"),
     # ── SCTP: the association is theirs; DATA, SACK and the timers are ours ─────────────────────────────────────
     Member("aiortc.rtcsctptransport", "CHUNK_TYPES", "dict", "which class reads a chunk"),
+    Member("aiortc.rtcdatachannel", "RTCDataChannel", "class", "the type that our channel stands in for"),
+    Member("aiortc.rtcsctptransport", "Chunk", "class", "what it sends"),
     Member("aiortc.rtcsctptransport", "InitChunk", "class", "may collide with ours or come late"),
     Member("aiortc.rtcsctptransport", "RTCSctpTransport", "class", "base of the association"),
     Member(SCTP, "_association_state", "= self.State.CLOSED", "whether data may be sent"),
@@ -311,3 +314,9 @@ def test_the_pins_are_those_that_the_list_was_made_with() -> None:
     for name, pinned in PINNED.items():
         assert f"{name}=={pinned}" in wanted
         assert version(name) == pinned, f"{name} {version(name)}: go through the list above, then move the pins"
+
+
+@pytest.mark.parametrize("folder", ["unit", "integration"])
+def test_the_tests_of_the_transport_go_through_public_ways(folder: str) -> None:
+    for path in sorted((ROOT / "tests" / folder / "transport").glob("*.py")):
+        assert not touched_elsewhere(ast.parse(path.read_text())), path
