@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_log = logging.getLogger("myownmesh.daemon")
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -43,11 +43,11 @@ def _make(socket: Path, environ: Mapping[str, str]) -> Path | None:
         home.root.mkdir(mode=0o700, exist_ok=True)
         link.symlink_to(socket)
     except FileExistsError:
-        _log.warning("no link to the control socket at the default place: something is there already")
+        log.warning("no link to the control socket at the default place: something is there already")
         return None
     except (StoreError, OSError) as error:
         reason = os_error_text(error) if isinstance(error, OSError) else str(error)
-        _log.warning("no link to the control socket at the default place: %s", reason)
+        log.warning("no link to the control socket at the default place: %s", reason)
         return None
-    _log.info("control socket also at %s", os.fspath(link))
+    log.info("control socket also at %s", os.fspath(link))
     return link

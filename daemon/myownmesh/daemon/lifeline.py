@@ -7,9 +7,10 @@ import os
 
 import trio
 
-_CHUNK = 4096  # bytes; their content means nothing
+log = logging.getLogger(__name__)
 
-_log = logging.getLogger("myownmesh.daemon")
+_CHUNK_BYTES = 4096
+"""Read at a time; their content means nothing."""
 
 
 async def wait_for_end(descriptor: int) -> bool:
@@ -19,10 +20,10 @@ async def wait_for_end(descriptor: int) -> bool:
         while True:
             await trio.lowlevel.wait_readable(descriptor)
             try:
-                if not os.read(descriptor, _CHUNK):
+                if not os.read(descriptor, _CHUNK_BYTES):
                     return True
             except BlockingIOError:
                 continue
     except OSError as error:
-        _log.warning("MYOWNMESH_LIFELINE_FD: descriptor %d cannot be watched: %s; ignored", descriptor, error)
+        log.warning("MYOWNMESH_LIFELINE_FD: descriptor %d cannot be watched: %s; ignored", descriptor, error)
         return False

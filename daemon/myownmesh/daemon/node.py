@@ -40,12 +40,15 @@ if TYPE_CHECKING:
     from myownmesh.store import Store
     from myownmesh.store.config import MeshConfig
 
-STOP_LIMIT = 1.6  # seconds from the first signal to the end, whatever hangs; supervisors kill after 2 (spec 07 §11)
-PRELOAD_DELAY = 0.3  # seconds after readiness; leaves the processor to the first requests of a client
+STOP_LIMIT_S = 1.6
+"""From the first signal to the end, whatever hangs; supervisors kill after 2 s (spec 07 §11)."""
+
+PRELOAD_DELAY_S = 0.3
+"""After readiness; leaves the processor to the first requests of a client."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_log = logging.getLogger("myownmesh.daemon")
+log = logging.getLogger(__name__)
 
 
 class Node:
@@ -110,12 +113,12 @@ class Node:
                     with self._second_name():
                         self._ready(nursery)
                         await self._stop.wait()  # no deadline: this is the daemon's life
-                _exit_after(STOP_LIMIT)
+                _exit_after(STOP_LIMIT_S)
                 self._supervision.stopping()
                 server.stop_accepting()
                 # Networks are left while a hosted relay can still carry the farewell, and open connections are served.
                 self._mesh_scope.cancel()
-                await self._mesh_left.wait()  # bounded by STOP_LIMIT
+                await self._mesh_left.wait()  # bounded by STOP_LIMIT_S
                 await self._webrtc.aclose()
                 nursery.cancel_scope.cancel()
 
@@ -137,15 +140,15 @@ class Node:
     async def _watch_signals(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
             if self._stop.is_set():
-                _log.warning("second signal: leaving at once")
+                log.warning("second signal: leaving at once")
                 logs.flush()
                 os._exit(128 + number)
-            _log.info("stopping on %s", signal.Signals(number).name)
+            log.info("stopping on %s", signal.Signals(number).name)
             self._stop.set()
 
     async def _watch_lifeline(self, descriptor: int) -> None:
         if await wait_for_end(descriptor) and not self._stop.is_set():
-            _log.info("stopping: whoever started this daemon has closed the lifeline")
+            log.info("stopping: whoever started this daemon has closed the lifeline")
             self._stop.set()
 
     def _second_name(self) -> AbstractContextManager[None]:
@@ -157,34 +160,34 @@ class Node:
 
     async def _preload(self) -> None:
         """Have WebRTC and the relay client at hand before the first peer needs them."""
-        await trio.sleep(PRELOAD_DELAY)
+        await trio.sleep(PRELOAD_DELAY_S)
         try:
             await trio.to_thread.run_sync(preload_signaling, abandon_on_cancel=True)
             await self._webrtc.get()
         except ImportError as error:
-            _log.error("WebRTC cannot be loaded, so no peer can be reached: %s", error)  # the daemon still answers
+            log.error("WebRTC cannot be loaded, so no peer can be reached: %s", error)  # the daemon still answers
         except OSError as error:
             # Too many open files, for one. Whoever needs it next tries again.
-            _log.warning("WebRTC could not be loaded yet: %s", error)
+            log.warning("WebRTC could not be loaded yet: %s", error)
 
     def _warn_about_config(self) -> None:
         config = self._config
         for name in config.unknown_switches():
-            _log.warning("configuration: compat has no switch %r; ignored", name)
+            log.warning("configuration: compat has no switch %r; ignored", name)
         if config.identity_path is not None:
-            _log.warning("configuration: identity_path has no effect; set MYOWNMESH_HOME instead")
+            log.warning("configuration: identity_path has no effect; set MYOWNMESH_HOME instead")
         if not config.daemon.enabled:
-            _log.warning("configuration: daemon.enabled has no effect; do not start the daemon instead")
+            log.warning("configuration: daemon.enabled has no effect; do not start the daemon instead")
         for network in config.networks:
             if network.roster_path is not None:
-                _log.warning("configuration: roster_path of network %r has no effect", network.id)
+                log.warning("configuration: roster_path of network %r has no effect", network.id)
 
 
 def _exit_after(seconds: float) -> None:
     """End the process even if the loop hangs. Every file is whole at any moment, so nothing is lost by it."""
 
     def end() -> None:
-        _log.warning("stopping took longer than %.1f s; leaving at once", seconds)
+        log.warning("stopping took longer than %.1f s; leaving at once", seconds)
         logs.flush()
         os._exit(0)
 

@@ -17,7 +17,7 @@ from myownmesh.daemon import logs
 from myownmesh.daemon.supervision import Supervision
 from myownmesh.store.errors import StoreError
 
-_log = logging.getLogger("myownmesh.daemon")
+log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
@@ -83,7 +83,7 @@ def _serve(supervision: Supervision) -> int:
             everyone=loaded.config.compat_switch("any_local_user"),
         )
         for problem in loaded.problems:
-            _log.error("configuration: %s; going on without it", problem)
+            log.error("configuration: %s; going on without it", problem)
         try:
             identity = store.load_identity()
         except StoreError as error:

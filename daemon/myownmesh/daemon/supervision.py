@@ -20,9 +20,10 @@ READY_VARIABLE = "MYOWNMESH_READY_FD"
 LIFELINE_VARIABLE = "MYOWNMESH_LIFELINE_FD"
 NOTIFY_VARIABLE = "NOTIFY_SOCKET"
 
-_STANDARD = 2  # the last of stdin, stdout, stderr: never closed here
+_STANDARD = 2
+"""The last of stdin, stdout, stderr: never closed here."""
 
-_log = logging.getLogger("myownmesh.daemon")
+log = logging.getLogger(__name__)
 
 
 class Supervision:
@@ -57,7 +58,7 @@ class Supervision:
             os.set_blocking(descriptor, False)  # a parent that never reads must not hold the daemon up
             os.write(descriptor, line)
         except OSError as error:
-            _log.warning("%s: could not be written: %s", READY_VARIABLE, error.strerror)
+            log.warning("%s: could not be written: %s", READY_VARIABLE, error.strerror)
         finally:
             if descriptor > _STANDARD:
                 with contextlib.suppress(OSError):
@@ -74,7 +75,7 @@ class Supervision:
                 sender.setblocking(False)
                 sender.sendto(state.encode(), address)
         except OSError as error:
-            _log.warning("%s: could not send %s: %s", NOTIFY_VARIABLE, state, error)
+            log.warning("%s: could not send %s: %s", NOTIFY_VARIABLE, state, error)
 
 
 def _take_descriptor(environ: MutableMapping[str, str], variable: str) -> int | None:
@@ -84,13 +85,13 @@ def _take_descriptor(environ: MutableMapping[str, str], variable: str) -> int | 
         return None
     number = text.strip()
     if not number.isascii() or not number.isdigit() or len(number) > 18:
-        _log.warning("%s: %r is not the number of a descriptor; ignored", variable, text)
+        log.warning("%s: %r is not the number of a descriptor; ignored", variable, text)
         return None
     try:
         descriptor = int(number)
         os.fstat(descriptor)
         os.set_inheritable(descriptor, False)
     except (OSError, OverflowError) as error:
-        _log.warning("%s: descriptor %s cannot be used: %s; ignored", variable, number, error)
+        log.warning("%s: descriptor %s cannot be used: %s; ignored", variable, number, error)
         return None
     return descriptor

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from myownmesh.store.paths import Home
 
-_log = logging.getLogger("myownmesh.store")
+log = logging.getLogger(__name__)
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
 KEPT_COPIES = 9  # numbered quarantine copies behind the newest one; enough to look back, bounded on a sick disk
 
-_log = logging.getLogger("myownmesh.store")
+log = logging.getLogger(__name__)
 
 
 def private_directory(path: Path) -> None:
@@ -81,9 +81,9 @@ def quarantine(path: Path, reason: str) -> Path | None:
         _rotate(copy)
         path.replace(copy)
     except OSError as error:
-        _log.error("%s is corrupt (%s) and could not be set aside: %s", path, reason, os_error_text(error))
+        log.error("%s is corrupt (%s) and could not be set aside: %s", path, reason, os_error_text(error))
         return None
-    _log.error("%s is corrupt (%s); set aside as %s", path, reason, copy)
+    log.error("%s is corrupt (%s); set aside as %s", path, reason, copy)
     return copy
 
 
@@ -99,9 +99,9 @@ def set_copy_aside(path: Path, data: bytes, reason: str) -> Path | None:
         _rotate(copy)
         atomic_write(copy, data)
     except OSError as error:
-        _log.error("part of %s is unusable (%s) and no copy could be kept: %s", path, reason, os_error_text(error))
+        log.error("part of %s is unusable (%s) and no copy could be kept: %s", path, reason, os_error_text(error))
         return None
-    _log.error("part of %s is unusable (%s); a copy of the file is kept as %s", path, reason, copy)
+    log.error("part of %s is unusable (%s); a copy of the file is kept as %s", path, reason, copy)
     return copy
 
 

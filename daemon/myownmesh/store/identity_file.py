@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ANCHOR_VERSION = 1
 SEED_BYTES = 32
 
-_log = logging.getLogger("myownmesh.store")
+log = logging.getLogger(__name__)
 
 
 class Anchor(Record, frozen=True, kw_only=True):
@@ -121,7 +121,7 @@ def _create(home: Home, created_at: int) -> Identity:
         label="",
     )
     _write(home, anchor)
-    _log.info("created a new identity: %s", identity.device_id)
+    log.info("created a new identity: %s", identity.device_id)
     return identity
 
 

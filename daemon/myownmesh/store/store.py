@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .config_file import LoadedConfig
     from .paths import Home
 
-_log = logging.getLogger("myownmesh.store")
+log = logging.getLogger(__name__)
 
 
 class AlreadyRunning(StoreError):
@@ -128,7 +128,7 @@ class Store:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                _log.warning("could not delete %s: %s", path, os_error_text(error))
+                log.warning("could not delete %s: %s", path, os_error_text(error))
 
 
 def open_store(home: Home) -> Store:
