@@ -16,6 +16,7 @@ from myownmesh.protocol import base32
 from myownmesh.protocol.clock import Instant
 from myownmesh.services.relay import RelayServer
 from myownmesh.signaling.client import NostrSignaling
+from myownmesh.signaling.sources import RelaySources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,6 +52,7 @@ class Device:
 
     id: str
     signaling: NostrSignaling
+    sources: RelaySources
     heard: list[InboundSignal] = field(factory=list)
     _news: trio.Event = Factory(trio.Event)
 
@@ -80,6 +82,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 def new_device(number: int, *relays: str, listen_only: bool = False, network: str = "office-mesh") -> Device:
     identifier = device_id(number)
+    sources = RelaySources()
     return Device(
         identifier,
         NostrSignaling(
@@ -89,7 +92,9 @@ def new_device(number: int, *relays: str, listen_only: bool = False, network: st
             settings=Settings(relays, listen_only=listen_only),
             now=wall_clock,
             rng=random.Random(number),
+            sources=sources,
         ),
+        sources,
     )
 
 

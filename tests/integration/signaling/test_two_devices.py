@@ -55,3 +55,14 @@ async def test_a_burst_of_candidates_arrives_whole_through_the_default_limits() 
             candidates = [signal for signal in second.heard if isinstance(signal, CandidateReceived)]
             assert len(candidates) == 100
             assert server.activity.connections_total == 2
+
+
+async def test_where_a_relay_link_goes_from_is_known_while_it_stands() -> None:
+    """The transport offers that address to peers before others."""
+    async with relay_server() as server:
+        device = new_device(1, url_of(server))
+        assert device.sources.addresses() == ()
+        async with running(device):
+            await device.admitted_by(url_of(server))
+            assert device.sources.addresses() == ("127.0.0.1",)
+        assert device.sources.addresses() == ()

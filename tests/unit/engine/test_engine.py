@@ -12,6 +12,7 @@ from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession
 from myownmesh.engine.events import PeerCapabilitiesChanged, PhaseChanged
 from myownmesh.engine.links import (
     ChannelOpened,
+    GatheringDone,
     LocalCandidate,
     LocalDescription,
     NegotiationFailed,
@@ -226,3 +227,11 @@ def test_epochs_never_come_back() -> None:
     epochs = [action.epoch for action in bench.actions if isinstance(action, OpenSession)]
     assert epochs == sorted(set(epochs))
     assert len(epochs) == 29
+
+
+def test_addresses_that_are_not_offered_are_told() -> None:
+    bench = Bench("lower").up_to("connecting")
+    bench.event(GatheringDone())
+    bench.event(GatheringDone(("172.17.0.1 of docker0: why",)))
+    told = [diag.detail for diag in bench.diags if diag.message == "gathering done"]
+    assert [detail.get("left_out") for detail in told if detail is not None] == [None, ("172.17.0.1 of docker0: why",)]
