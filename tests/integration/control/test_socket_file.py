@@ -15,6 +15,7 @@ import trio
 from integration.control.harness import connect_blocking, serving
 from myownmesh.control.peer_check import PeerPolicy, peer_uid
 from myownmesh.control.socket_file import MAX_PATH_BYTES, ControlSocketError, bind
+from unit.control.fake_mesh import as_mesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,7 +182,7 @@ async def test_a_stranger_is_told_why_not(monkeypatch: pytest.MonkeyPatch) -> No
 async def test_two_servers_at_one_path() -> None:
     async with serving() as first:
         second = type(first.server)(
-            first.server._control.mesh, first.path, version="0.3.8", instance="1" * 16, home=first.path.parent
+            as_mesh(first.mesh), first.path, version="0.3.8", instance="1" * 16, home=first.path.parent
         )
         with pytest.raises(ControlSocketError):
             await second.serve()
