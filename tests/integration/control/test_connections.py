@@ -368,6 +368,10 @@ async def test_long_lines_of_many_clients_share_a_budget() -> None:
         assert 10 < refused < 30
         for client in clients:
             client.close()
+        leavers = [await server.connect() for _ in range(10)]
+        for client in leavers:
+            await client.send(long_line)
+            client.close()
         assert await honest.is_open()
         again = [await server.connect() for _ in range(10)]
         for client in again:
