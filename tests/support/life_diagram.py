@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from myownmesh.engine.life import DROPS, LIFE, Stage, Turn
+from myownmesh.engine.life import DROPS, LIFE, Stage
+
+if TYPE_CHECKING:
+    from myownmesh.engine.life import Turn
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "engine.md"
 BEGIN: Final = "<!-- life: begin, drawn by tests/support/life_diagram.py -->\n"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from myownmesh.control.answers import success
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
-from myownmesh.topology.modes import BadTopology, FullMesh, parse_topology
+from myownmesh.topology.modes import BadTopology, parse_topology
+from myownmesh.topology.shapes import is_built
 
 if TYPE_CHECKING:
     from myownmesh.control import requests
@@ -54,7 +55,7 @@ async def topology_set(control: Control, request: requests.TopologySet) -> bytes
     except BadTopology as error:
         raise MeshError(str(error)) from error
     network = control.find(request.network)
-    if not isinstance(mode, FullMesh):
+    if not is_built(mode):
         raise MeshError(
             f"topology: this release connects every device with every other and cannot shape a network as "
             f"'{request.topology}'; use full_mesh"

@@ -54,13 +54,15 @@ def role(me: str, peer: str) -> Role:
     return Role.OFFERER if me < peer else Role.ANSWERER
 
 
-def on_announce(me: str, peer: str, *, pinned: bool, silent: bool, has_entry: bool, has_transport: bool) -> Dial:
-    """An announce was seen. Any member may be dialled: shapes that say otherwise are not built yet."""
+def on_announce(
+    me: str, peer: str, *, pinned: bool, silent: bool, edge: bool, has_entry: bool, has_transport: bool
+) -> Dial:
+    """An announce was seen. `edge`: the network's shape wants a link to this peer."""
     if has_transport:
         return Dial.KEEP
     if pinned:
         return Dial.OFFER
-    if silent:
+    if silent or not edge:
         return Dial.NOTHING if has_entry else Dial.NOTE
     return Dial.OFFER if role(me, peer) is Role.OFFERER else Dial.WAIT
 

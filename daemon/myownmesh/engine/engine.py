@@ -43,7 +43,6 @@ from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Approve, CapabilitiesUpdate
-from myownmesh.protocol.modes import FullMesh
 from myownmesh.protocol.signals import (
     AnswerReceived,
     CandidateReceived,
@@ -52,6 +51,7 @@ from myownmesh.protocol.signals import (
     PeerAnnounced,
     PeerLeft,
 )
+from myownmesh.topology.shapes import is_built
 
 if TYPE_CHECKING:
     from myownmesh.engine.actions import Action
@@ -221,7 +221,7 @@ class Engine:
     def set_topology(self, mode: TopologyMode, now: Instant) -> None:
         """Change the shape. Raises `EngineError` for shapes that this version cannot keep."""
         self._check_open()
-        if not isinstance(mode, FullMesh):
+        if not is_built(mode):
             raise EngineError("topology: this version keeps full meshes only; use full_mesh")
         self._core.topology = mode
         shelving.reevaluate(self._core, now)

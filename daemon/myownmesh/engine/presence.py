@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import keepalive, lifecycle, negotiation
+from myownmesh.engine import keepalive, lifecycle, negotiation, shelving
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -124,6 +124,7 @@ def _decision(core: Core, device_id: str) -> Dial:
         device_id,
         pinned=device_id in core.pins,
         silent=core.is_silent(),
+        edge=shelving.has_edge(core, device_id),
         has_entry=peer is not None,
         has_transport=isinstance(peer, Link),
     )
@@ -146,6 +147,7 @@ def _decide(core: Core, device_id: str, now: Instant) -> None:
             lifecycle.note(core, device_id, "waiting for its offer", now)
             lifecycle.dial_unless_offered(core, device_id, now)
         case Dial.NOTE:
-            lifecycle.note(core, device_id, "silent network", now)
+            reason = "silent network" if core.is_silent() else "no edge in this shape"
+            lifecycle.note(core, device_id, reason, now)
         case _:
             pass

@@ -1,7 +1,4 @@
-"""Whom we prefer among admitted peers, and telling the others (spec 04 §8.5).
-
-Full mesh prefers everybody. A shape that does not will hand its preferred set to `reevaluate`.
-"""
+"""What the network's shape says: whom we dial, whom we prefer, and telling the others (spec 04 §5.3, §8.5)."""
 
 from __future__ import annotations
 
@@ -11,10 +8,9 @@ from myownmesh.engine.events import PeerShelved, PeerUnshelved
 from myownmesh.engine.life import Turn
 from myownmesh.engine.peer import Active, Shelved
 from myownmesh.protocol.frames import Shelve, Unshelve
+from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
-
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import Channel, Live, Transport, Upkeep
     from myownmesh.protocol.clock import Instant
@@ -22,10 +18,17 @@ if TYPE_CHECKING:
 SHELVE_REASON: Final = "topology-rebalance"
 
 
-def reevaluate(core: Core, now: Instant, preferred: AbstractSet[str] | None = None) -> None:
-    """Shelve whom we do not prefer and take back whom we do; `None` prefers everybody. Pins are always preferred."""
-    for peer in core.live_peers():
-        shelve = preferred is not None and peer.device_id not in preferred and peer.device_id not in core.pins
+def has_edge(core: Core, device_id: str) -> bool:
+    """Does the shape want a link to this peer, seen with everybody who is known here?"""
+    return shape_of(core.topology).edge(core.me, device_id, core.peers)
+
+
+def reevaluate(core: Core, now: Instant) -> None:
+    """Shelve whom the shape does not prefer among the admitted, take back whom it does; pins are always preferred."""
+    live = core.live_peers()
+    preferred = shape_of(core.topology).preferred(core.me, [peer.device_id for peer in live])
+    for peer in live:
+        shelve = peer.device_id not in preferred and peer.device_id not in core.pins
         if shelve is isinstance(peer, Shelved):
             continue
         if shelve:

@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import frozen
 
 from myownmesh.engine.actions import SendFrame
 from myownmesh.engine.config import EngineConfig
@@ -15,14 +16,17 @@ from myownmesh.engine.peer import Live, Peer, Shelved
 from myownmesh.engine.shelving import broadcast_targets, reevaluate
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Shelve, Unshelve
+from myownmesh.protocol.modes import Star, read_mode
+from myownmesh.protocol.strict_json import dumps
 from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
+from myownmesh.topology.shapes import SHAPES, is_built
 from support.vectors import load
 from unit.engine.bench import LOW, Bench
 from unit.engine.stages import active, connecting, handshaking, pending, shelved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from myownmesh.engine.peer import Peer
 
@@ -30,13 +34,12 @@ NOW = Instant(0.0, 0)
 
 REEVALUATIONS: list[dict[str, Any]] = load("topology", "reevaluate")
 TARGETS: list[dict[str, Any]] = load("topology", "broadcast_targets")
-PREFERRED: dict[str, set[str] | None] = {
+PREFERRED: dict[str, set[str]] = {
     # What the shape of each case prefers; computing it is the shape's business, not the engine's.
     "star spoke shelves spokes": {"hub"},
     "star spoke without hub": set(),
     "pin is never shelved": set(),
     "pin heals a shelved peer": set(),
-    "switch to full mesh unshelves": None,
     "unfinished peers are ignored": {"b", "d"},
     "no change no frame": {"hub"},
     "nobody live": set(),
@@ -50,6 +53,36 @@ MAKE: dict[PeerStatus, Callable[[str, int], Peer]] = {
     PeerStatus.ACTIVE: active,
     PeerStatus.SHELVED: shelved,
 }
+
+
+@frozen
+class Choice:
+    """A shape that prefers these."""
+
+    chosen: set[str]
+
+    def preferred(self, _me: str, _members: Collection[str]) -> set[str]:
+        return self.chosen
+
+    def edge(self, _me: str, peer: str, _members: Collection[str]) -> bool:
+        return peer in self.chosen
+
+
+def test_who_has_no_edge_with_us_is_noted_and_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SHAPES, Star, Choice(set()))
+    bench = Bench("lower", EngineConfig(topology=Star("hub")))
+    assert bench.announce() == ["announce"]
+    assert bench.status == "sighted"
+    assert [diag.detail for diag in bench.diags if diag.message.startswith("sighted")] == [
+        {"peer": bench.peer_id, "reason": "no edge in this shape"}
+    ]
+    assert bench.wait(300.0) == []
+    assert "answer A1 to B1" in bench.offer("B1"), "an offer is answered whatever the shape says"
+
+
+def test_a_shape_that_is_not_built_behaves_as_a_full_mesh() -> None:
+    bench = Bench("lower", EngineConfig(topology=Star("hub")))
+    assert "offer A1" in bench.announce()
 
 
 def core_with(entries: list[dict[str, Any]]) -> Core:
@@ -66,9 +99,12 @@ def core_with(entries: list[dict[str, Any]]) -> Core:
 
 
 @pytest.mark.parametrize("case", REEVALUATIONS, ids=lambda case: case["name"])
-def test_reevaluation(case: dict[str, Any]) -> None:
+def test_reevaluation(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     core = core_with(case["before"])
-    reevaluate(core, NOW, PREFERRED[case["name"]])
+    core.topology = read_mode(dumps(case["mode"]))
+    if not is_built(core.topology):
+        monkeypatch.setitem(SHAPES, type(core.topology), Choice(PREFERRED[case["name"]]))
+    reevaluate(core, NOW)
     after = [
         {
             "id": peer.device_id,
