@@ -349,8 +349,7 @@ class Engine:
         core = self._core
         match timer:
             case LinkTimer():
-                if (entry := core.link_to(owner)) is not None:
-                    self._link_due(timer, entry, now)
+                self._link_due(timer, core.link_to(owner), now)
             case NetworkTimer.HEARTBEAT:
                 keepalive.beat(core, now)
             case NetworkTimer.INTENTS:
@@ -364,15 +363,15 @@ class Engine:
             case _:
                 assert_never(timer)
 
-    def _link_due(self, timer: LinkTimer, entry: Link, now: Instant) -> None:
+    def _link_due(self, timer: LinkTimer, entry: Link | None, now: Instant) -> None:
         core = self._core
         match timer:
             case LinkTimer.CHANNEL_OPEN if isinstance(entry, Connecting):
                 lifecycle.connect_timed_out(core, entry, now)
             case LinkTimer.REOFFER if isinstance(entry, Connecting):
                 negotiation.reoffer_due(core, entry, now)
-            case LinkTimer.GLARE_HOLD:
-                negotiation.hold_ended(core, entry, now)
+            case LinkTimer.GLARE_HOLD if entry is not None and (held := entry.transport.held) is not None:
+                negotiation.hold_ended(core, entry, held, now)
             case LinkTimer.HELLO if isinstance(entry, Handshaking):
                 handshake.repeat_hello(core, entry, now)
             case LinkTimer.HANDSHAKE if isinstance(entry, Handshaking):

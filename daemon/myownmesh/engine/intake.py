@@ -140,8 +140,6 @@ def _dispatch(core: Core, peer: Live, frame: Frame, now: Instant) -> None:
             roster_sync.receive_entries(core, peer, frame, now)
         case NetworkState():
             roster_sync.receive_state(core, peer, frame, now)
-        case RpcRequest() | RpcResponse() | RpcStreamChunk() | RpcStreamEnd() | Channel() | ChannelSeq():
-            pass  # handed on already
         case ChannelAck():
             pass  # we send nothing that would be acknowledged
         case NetworkStatePropose() | NetworkStateAck() | NetworkStateSplit():

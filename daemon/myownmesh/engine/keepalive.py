@@ -213,5 +213,3 @@ def _watch_clock(core: Core, live: list[Live], now: Instant) -> None:
             )
         case "clear":
             core.diag(now, "info", "clock", "this device's clock agrees with its peers' again", {"skew_ms": estimate})
-        case None:
-            pass

@@ -68,11 +68,9 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
             pass  # a repeat, or an id that offers too often
 
 
-def hold_ended(core: Core, peer: Link, now: Instant) -> None:
+def hold_ended(core: Core, peer: Link, held: HeldOffer, now: Instant) -> None:
     """Our attempt came to nothing while the peer's offer waited: the peer never yields, so we do."""
-    held, peer.transport.held = peer.transport.held, None
-    if held is None:
-        return
+    peer.transport.held = None
     if not isinstance(peer, OpenLink):
         _yield(core, peer, held.sdp, now)
         return
@@ -304,7 +302,7 @@ def _hold(core: Core, peer: Link, sdp: str, now: Instant) -> None:
         return
     patience, frames = GLARE_HOLD_S, 0
     if isinstance(peer, OpenLink):
-        patience, frames = min(GLARE_HOLD_S, HOLD_PING_S), peer.channel.frames_in
+        patience, frames = HOLD_PING_S, peer.channel.frames_in
     if isinstance(peer, Live):
         patience = min(GLARE_HOLD_S, max(HOLD_PING_S, SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000))
         keepalive.ping(core, peer, now)

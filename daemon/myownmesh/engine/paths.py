@@ -42,8 +42,6 @@ def changed(core: Core, peer: Link, state: PathState, now: Instant) -> None:
             _expect_frames(core, peer, now)
         case PathState.CLOSED:
             transport.selected_pair = None
-        case PathState.NEW | PathState.CHECKING:
-            pass
 
 
 def _expect_frames(core: Core, peer: Link, now: Instant) -> None:

@@ -66,8 +66,7 @@ def dial_now(core: Core, device_id: str, now: Instant) -> None:
         return
     memory = core.memories.of(device_id)
     if now.mono < memory.dial_not_before or not lifecycle.has_room_for_dial(core, device_id, now):
-        if device_id in core.peers:  # or it was forgotten for younger ones
-            core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, max(memory.dial_not_before, now.mono + STATE_WATCH_S))
+        core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, max(memory.dial_not_before, now.mono + STATE_WATCH_S))
         return
     if decision is Dial.WAIT:
         memory.dialled_anyway_at = now.mono

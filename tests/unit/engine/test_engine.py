@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 import pytest
 
+from mesh_common.version import VERSION
 from myownmesh.engine import EngineConfig, EngineError, FrameTooLarge, PeerNotAdmitted, PeerNotFound
 from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession
 from myownmesh.engine.events import PeerCapabilitiesChanged, PhaseChanged
@@ -119,6 +120,7 @@ def test_only_full_meshes_are_kept() -> None:
     with pytest.raises(EngineError, match=r"^topology: "):
         bench.engine.set_topology(Ring(), bench.now)
     assert bench.engine.topology == FullMesh()
+    assert bench.engine.capabilities.app_version == VERSION
 
 
 def test_a_network_without_peers_is_alone_once_signaling_works() -> None:
@@ -235,3 +237,21 @@ def test_addresses_that_are_not_offered_are_told() -> None:
     bench.event(GatheringDone(("172.17.0.1 of docker0: why",)))
     told = [diag.detail for diag in bench.diags if diag.message == "gathering done"]
     assert [detail.get("left_out") for detail in told if detail is not None] == [None, ("172.17.0.1 of docker0: why",)]
+
+
+def test_a_network_that_leaves_takes_nothing_more_in() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.engine.leave(bench.now)
+    phase = bench.engine.phase
+    bench.engine.signaling_is_up(bench.now)
+    assert bench.engine.phase == phase
+
+
+def test_what_the_engine_shows_of_its_network() -> None:
+    pinned = Bench("higher").peer_id
+    bench = Bench("higher", EngineConfig(pinned_peers=frozenset({pinned})))
+    assert bench.engine.topology == FullMesh()
+    assert bench.engine.capabilities.app_version == VERSION
+    assert bench.engine.pinned_peers == {pinned}
+    bench.connect(pin=True)
+    assert bench.engine.pinned_peers == {pinned}

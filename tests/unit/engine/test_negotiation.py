@@ -1,0 +1,362 @@
+"""Offers, answers and candidates out of the usual order (spec 04 §5.4–5.9); the usual ones are in test_traces.py."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from myownmesh.engine import EngineConfig
+from myownmesh.engine.core import Core
+from myownmesh.engine.decisions import OnOffer, on_offer
+from myownmesh.engine.events import PeerDropped
+from myownmesh.engine.links import (
+    ChannelClosed,
+    GatheringDone,
+    LocalCandidate,
+    LocalDescription,
+    NegotiationFailed,
+    PathChanged,
+    PathState,
+    RemoteApplied,
+    SdpType,
+)
+from myownmesh.engine.negotiation import hold_ended
+from myownmesh.engine.peer import Connecting, HeldOffer, OwnOffer
+from myownmesh.protocol.binding import first_fingerprint
+from myownmesh.protocol.clock import Instant
+from myownmesh.protocol.frames import Ping, Pong
+from myownmesh.protocol.signals import Candidate, CandidateReceived, OfferReceived
+from myownmesh.roster import Roster
+from unit.engine.bench import LOW, Bench, sdp
+from unit.engine.stages import active, channel, connecting, handshaking
+
+if TYPE_CHECKING:
+    from myownmesh.engine.peer import Link
+
+B1 = first_fingerprint(sdp("B1"))
+HOST = Candidate("candidate:9 1 udp 1 a 1 typ host")
+
+
+def answering(me: Literal["lower", "higher"]) -> Bench:
+    """Our offer was answered a moment ago, and the channel is open."""
+    bench = Bench(me, EngineConfig(auto_approve=True), obedient=True)
+    bench.connect()
+    bench.answer("B1")
+    bench.take()
+    return bench
+
+
+# ── the rule that decides on an offer ────────────────────────────────────────────────────────────────────────────
+
+
+def link(
+    kind: Literal["connecting", "handshaking", "active"] = "connecting",
+    *,
+    own_offer: OwnOffer = OwnOffer.NONE,
+    known: str | None = None,
+    applied: bool = False,
+    answered_at: float | None = None,
+) -> Link:
+    made: Link = {"connecting": connecting, "handshaking": handshaking, "active": active}[kind]()
+    made.transport.own_offer = own_offer
+    made.transport.remote_fingerprint = known
+    made.transport.remote_sdp_set = applied
+    made.transport.answered_at = answered_at
+    return made
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (None, OnOffer.ANSWER),
+        (link(), OnOffer.APPLY),
+        (link(own_offer=OwnOffer.OPEN, applied=True, known=B1), OnOffer.APPLY),
+        (link("active", known=B1, applied=True), OnOffer.APPLY),
+        (link("active", known="sha-256 another", applied=True), OnOffer.REBUILD),
+        (link("active", applied=True), OnOffer.REBUILD),
+        (link("handshaking", known="sha-256 another", applied=True, answered_at=8.0), OnOffer.HOLD),
+        (link("handshaking", known="sha-256 another", applied=True, answered_at=7.0), OnOffer.REBUILD),
+        (link("handshaking", own_offer=OwnOffer.BUILDING), OnOffer.APPLY),
+    ],
+)
+def test_an_offer(there: Link | None, expected: OnOffer) -> None:
+    assert on_offer("a", "b", there, sdp("B1"), 9.9 if there else 0.0) is expected
+
+
+@pytest.mark.parametrize("open_offer", [OwnOffer.BUILDING, OwnOffer.OPEN])
+def test_when_both_offer_the_higher_yields_and_the_lower_holds(open_offer: OwnOffer) -> None:
+    assert on_offer("b", "a", link(own_offer=open_offer), sdp("B1"), 1.0) is OnOffer.YIELD
+    assert on_offer("a", "b", link(own_offer=open_offer), sdp("B1"), 1.0) is OnOffer.HOLD
+    assert on_offer("a", "b", link(own_offer=open_offer), sdp("B1"), 10.0) is OnOffer.REPLACE_STUCK
+
+
+def test_a_second_copy_is_no_second_offer() -> None:
+    there = link()
+    there.transport.last_remote_offer = sdp("B1")
+    assert on_offer("a", "b", there, sdp("B1"), 99.0) is OnOffer.IGNORE
+
+
+def test_who_did_not_offer_was_not_just_answered() -> None:
+    there = Connecting("p", 0, link(known="sha-256 another", applied=True, answered_at=9.0).transport)
+    there.transport.offerer = False
+    assert on_offer("a", "b", there, sdp("B1"), 9.5) is OnOffer.REBUILD
+
+
+# ── an offer that waits ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_link_that_is_heard_keeps_its_place_for_the_whole_hold() -> None:
+    bench = answering("lower")
+    bench.open_channel()
+    bench.offer("B2")
+    bench.hello()
+    bench.proof()
+    assert "close A1" not in bench.wait(2.4)
+    assert "answer A2 to B2" in bench.wait(0.2)
+
+
+def test_a_link_that_stays_mute_gives_way_to_the_offer_that_waits() -> None:
+    bench = answering("lower")
+    bench.open_channel()
+    assert bench.offer("B2") == []
+    assert bench.offer("B3") == [], "the newest counts, and the clock runs on"
+    words = bench.wait(0.6)
+    assert words == ["close A1", "answer A2 to B3"]
+
+
+def test_a_path_that_works_speaks_for_a_link_that_may_send_nothing_yet() -> None:
+    bench = answering("lower")
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.open_channel()
+    bench.offer("B2")
+    assert "close A1" not in bench.wait(2.0)
+    assert "answer A2 to B2" in bench.wait(1.0), "not for longer than the hold"
+
+
+def test_an_admitted_link_is_pinged_before_it_gives_way() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True))
+    bench.connect()
+    bench.answer("B1")
+    bench.up_to("active")
+    assert bench.offer("B2") == ["ping"]
+    bench.frame(Pong(t=1))
+    assert "close A1" not in bench.wait(2.4)
+    assert "answer A2 to B2" in bench.wait(0.2)
+
+
+def test_a_channel_that_closes_under_a_waiting_offer_was_rebuilt() -> None:
+    bench = answering("lower")
+    bench.open_channel()
+    bench.offer("B2")
+    assert "answer A2 to B2" in bench.event(ChannelClosed("gone"))
+
+
+def test_a_channel_that_was_left_is_not_rebuilt_by_an_offer_that_waits() -> None:
+    bench = answering("lower")
+    bench.open_channel()
+    bench.offer("B2")
+    bench.leave()
+    bench.take()
+    assert bench.event(ChannelClosed("left")) == ["close A1"]
+
+
+def test_an_id_that_offers_too_often_is_not_answered_even_when_held() -> None:
+    bench = Bench("higher")
+    for number in range(1, 5):
+        bench.offer(f"B{number}")
+    bench.connect()
+    assert not any(word.startswith("answer") for word in bench.offer("B5"))
+
+
+def test_the_higher_side_that_yields_too_often_stops() -> None:
+    bench = Bench("higher", obedient=False)
+    for _ in range(8):
+        bench.connect()
+        bench.offer("B1")
+        bench.leave()
+    assert bench.engine.peers() == []
+    opened = [action for action in bench.actions if type(action).__name__ == "TakeOffer"]
+    assert len(opened) == 4
+
+
+# ── answers nobody waits for ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_answer_without_a_link_makes_the_offering_side_offer() -> None:
+    bench = Bench("lower")
+    assert "offer A1" in bench.answer("B1")
+    assert Bench("higher").answer("B1") == []
+
+
+def test_answers_open_no_more_links_than_offers_may() -> None:
+    bench = Bench("lower", obedient=False)
+    for _ in range(9):
+        bench.answer("B1")
+        bench.leave()
+    opened = [action for action in bench.actions if type(action).__name__ == "OpenSession"]
+    assert len(opened) == 4
+
+
+def test_a_second_answer_leads_to_one_more_offer_after_the_gap() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    assert bench.answer("B1.2") == []
+    bench.mono += 2.1
+    assert bench.answer("B1.3") == ["offer A1.2"]
+
+
+def test_an_answer_of_another_certificate_is_a_forgery_while_the_link_speaks() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.mono += 3.0
+    bench.answer("B1.2")
+    assert bench.answer("B2") == []
+    assert bench.status == "active"
+
+
+def test_an_answer_of_another_certificate_to_a_mute_link_rebuilds_it() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.mono += 3.0
+    bench.announce()
+    assert bench.wait(0.2) == ["offer A1.2"]
+    words = bench.answer("B2")
+    assert words == ["close A1", "offer A2"]
+
+
+def test_a_mute_link_is_not_rebuilt_by_an_id_that_does_so_all_the_time() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.mono += 3.0
+    for number in (3, 4, 5, 6):
+        bench.signal(CandidateReceived(bench.peer_id, HOST))
+        bench.offer(f"B{number}")
+    bench.take()
+    assert bench.offer("B7") == []
+
+
+# ── candidates and descriptions ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_candidates_wait_for_the_description_and_are_used_again_after_the_next() -> None:
+    bench = Bench("lower", obedient=False)
+    assert bench.signal(CandidateReceived(bench.peer_id, Candidate(""))) == []
+    bench.announce()
+    assert bench.candidate("c1") == [], "no description is applied"
+    assert bench.info.remote_candidates.host == 1
+    assert bench.event(RemoteApplied(SdpType.ANSWER, B1)) == ["add candidate c1"]
+    assert bench.candidate("c2") == ["add candidate c2"]
+    assert bench.event(RemoteApplied(SdpType.OFFER, None)) == ["add candidate c1", "add candidate c2"]
+    bench.mono += 10.0
+    assert bench.event(RemoteApplied(SdpType.OFFER, None)) == []
+
+
+def test_nothing_is_kept_of_whom_nothing_was_heard() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.connect()
+    assert bench.event(RemoteApplied(SdpType.ANSWER, B1)) == []
+
+
+def test_our_candidates_are_counted_and_sent_and_their_end_is_only_told() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.announce()
+    bench.event(LocalCandidate(HOST))
+    bench.event(LocalCandidate(HOST))
+    assert bench.info.local_candidates.host == 2
+    assert bench.event(GatheringDone()) == []
+    [told] = [diag.detail for diag in bench.diags if diag.message == "gathering done"]
+    assert told == {"peer": bench.peer_id, "host": 2, "srflx": 0, "relay": 0}
+
+
+def test_an_offer_that_was_overtaken_does_not_leave() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.announce()
+    assert bench.event(LocalDescription(SdpType.OFFER, sdp("A1"))) == ["offer A1"]
+    assert bench.event(LocalDescription(SdpType.OFFER, sdp("A1.2"))) == []
+
+
+def test_an_offer_that_could_not_be_built_is_made_again() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.announce()
+    bench.event(NegotiationFailed(SdpType.OFFER, local=True, error="no"))
+    bench.mono += 2.1
+    before = len(bench.actions)
+    bench.announce()
+    assert "MakeOffer" in [type(action).__name__ for action in bench.actions[before:]]
+
+
+def test_an_offer_that_could_not_be_applied_may_come_again() -> None:
+    bench = Bench("higher", obedient=False)
+    bench.offer("B1")
+    bench.event(NegotiationFailed(SdpType.OFFER, local=False, error="no"))
+    before = len(bench.actions)
+    bench.offer("B1")
+    assert "TakeOffer" in [type(action).__name__ for action in bench.actions[before:]]
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_an_answer_that_failed_is_ours_to_repair_only_if_it_was_the_peers(local: bool) -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.mono += 2.1
+    words = bench.event(NegotiationFailed(SdpType.ANSWER, local=local, error="no"))
+    assert words == ([] if local else ["offer A1.2"])
+
+
+def test_the_offer_of_an_open_link_is_not_repeated_by_the_clock() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.announce()
+    bench.open_channel()
+    bench.event(LocalDescription(SdpType.OFFER, sdp("A1")))
+    assert not any(word.startswith("offer") for word in bench.wait(10.0))
+
+
+def test_a_postponed_offer_is_void_once_a_description_is_there() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.announce()
+    bench.event(LocalDescription(SdpType.OFFER, sdp("A1")))
+    bench.event(RemoteApplied(SdpType.OFFER, B1))
+    before = len(bench.actions)
+    bench.wait(10.0)
+    assert "MakeOffer" not in [type(action).__name__ for action in bench.actions[before:]]
+
+
+def test_a_ping_says_nothing_of_a_channel_without_frames() -> None:
+    assert channel().last_recv is None
+    bench = Bench("lower").up_to("active")
+    assert bench.frame(Ping(t=1)) == ["pong"]
+
+
+def test_an_offer_clears_a_link_that_is_silent_over_a_dead_path() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True)).up_to("active")
+    bench.event(PathChanged(PathState.FAILED))
+    bench.mono += 26.0
+    assert bench.offer("B1.2") == ["close A1", "answer A2 to B1.2"]
+    assert bench.named(PeerDropped)[-1].reason.kind == "heartbeat_timeout"
+
+
+def test_an_offer_that_waited_is_not_answered_for_an_id_that_opens_too_many_links() -> None:
+    core = Core(LOW, "home", EngineConfig(), Roster("home"), random.Random(1))
+    peer = handshaking()
+    core.peers["p"] = peer
+    while core.memories.of("p").may_open_link(5.0):
+        pass
+    hold_ended(core, peer, HeldOffer(sdp("B2"), 2.0, 0), Instant(5.0, 0))
+    assert core.peers["p"] is peer
+
+
+def test_a_mute_link_is_not_rebuilt_by_the_answers_of_an_id_that_opens_too_many_links() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True))
+    for number in range(1, 5):
+        bench.offer(f"B{number}")
+    bench.up_to("active")
+    bench.announce()
+    assert bench.wait(0.2) == ["offer A4.2"]
+    assert bench.answer("B9") == []
+    assert bench.status == "active"
+
+
+def test_an_offer_without_a_certificate_is_handed_to_the_session_to_refuse() -> None:
+    bench = Bench("higher", obedient=False)
+    bench.signal(OfferReceived(bench.peer_id, "v=0\r\n"))
+    assert "TakeOffer" in [type(action).__name__ for action in bench.actions]
