@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownmesh.protocol.labels import MAX_LABEL_BYTES, clean_label
+from myownmesh.protocol.labels import MAX_LABEL_BYTES, clean_label, label_problem
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,8 @@ def test_a_clean_label_is_short_and_stays_as_it_is(text: str) -> None:
     label = clean_label(text)
     assert len(label.encode()) <= MAX_LABEL_BYTES
     assert clean_label(label) == label
+
+
+def test_what_a_label_of_ours_may_weigh() -> None:
+    assert label_problem("ö" * 128) is None
+    assert label_problem("ö" * 128 + "x") == "label of 257 bytes exceeds the 256-byte limit; choose a shorter one"
