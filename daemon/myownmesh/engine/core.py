@@ -22,6 +22,7 @@ from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.signals import Announce
 from myownmesh.protocol.traffic import Traffic
 from myownmesh.protocol.views import Phase
+from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
     from myownmesh.engine.actions import Action
@@ -49,7 +50,7 @@ class Core:
         self.label = identity.label
         self.network_id = network_id
         self.config = config
-        self.topology: TopologyMode = config.topology
+        self.set_topology(config.topology)
         self.capabilities: Capabilities = config.capabilities
         self.pins: set[str] = set(config.pinned_peers)
         self.roster = roster
@@ -139,6 +140,11 @@ class Core:
 
     def live_peers(self) -> list[Live]:
         return [peer for peer in self.peers.values() if isinstance(peer, Live)]
+
+    def set_topology(self, mode: TopologyMode) -> None:
+        self.topology: TopologyMode = mode
+        self.shape = shape_of(mode)
+        """What the network's mode means; whoever dials or shelves asks it."""
 
     def is_silent(self) -> bool:
         return self.config.kind == "silent"

@@ -223,7 +223,7 @@ class Engine:
         self._check_open()
         if not is_built(mode):
             raise EngineError("topology: this version keeps full meshes only; use full_mesh")
-        self._core.topology = mode
+        self._core.set_topology(mode)
         shelving.reevaluate(self._core, now)
 
     def set_capabilities(self, capabilities: Capabilities, now: Instant) -> None:
@@ -251,7 +251,7 @@ class Engine:
         for peer in unpinned:
             core.intents.clear(peer)
         core.config = config
-        core.topology = config.topology
+        core.set_topology(config.topology)
         shelving.reevaluate(core, now)
         approval.reconsider_all(core, now)
         presence.reconsider_all(core, now)

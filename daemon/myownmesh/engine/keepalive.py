@@ -111,10 +111,10 @@ def silent_for(peer: Peer, mono: float) -> float | None:
 
 def is_healthy(peer: Peer, mono: float) -> bool:
     """An open channel on a path that works, with a recent frame: no announce of ours is needed (spec 03 §10.3)."""
-    silence = silent_for(peer, mono)
-    if not isinstance(peer, OpenLink) or silence is None:
+    if not isinstance(peer, OpenLink):
         return False
-    return silence <= HEALTHY_SILENCE_S and peer.transport.path not in _DEAD_PATHS
+    silence = silent_for(peer, mono)
+    return silence is not None and silence <= HEALTHY_SILENCE_S and peer.transport.path not in _DEAD_PATHS
 
 
 def is_waiting_on_a_path(peer: Peer) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import keepalive, lifecycle, negotiation, shelving
+from myownmesh.engine import keepalive, lifecycle, negotiation
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -118,12 +118,13 @@ def how_it_closed(peer: Link, mono: float) -> Turn:
 
 def _decision(core: Core, device_id: str) -> Dial:
     peer = core.peers.get(device_id)
+    silent = core.is_silent()
     return on_announce(
         core.me,
         device_id,
         pinned=device_id in core.pins,
-        silent=core.is_silent(),
-        edge=shelving.has_edge(core, device_id),
+        silent=silent,
+        edge=silent or core.shape.edge(core.me, device_id, core.peers),
         has_entry=peer is not None,
         has_transport=isinstance(peer, Link),
     )

@@ -1,4 +1,4 @@
-"""What the network's shape says: whom we dial, whom we prefer, and telling the others (spec 04 §5.3, §8.5)."""
+"""Whom the network's shape prefers among admitted peers, and telling the others (spec 04 §8.5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from myownmesh.engine.events import PeerShelved, PeerUnshelved
 from myownmesh.engine.life import Turn
 from myownmesh.engine.peer import Active, Shelved
 from myownmesh.protocol.frames import Shelve, Unshelve
-from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -18,15 +17,10 @@ if TYPE_CHECKING:
 SHELVE_REASON: Final = "topology-rebalance"
 
 
-def has_edge(core: Core, device_id: str) -> bool:
-    """Does the shape want a link to this peer, seen with everybody who is known here?"""
-    return shape_of(core.topology).edge(core.me, device_id, core.peers)
-
-
 def reevaluate(core: Core, now: Instant) -> None:
     """Shelve whom the shape does not prefer among the admitted, take back whom it does; pins are always preferred."""
     live = core.live_peers()
-    preferred = shape_of(core.topology).preferred(core.me, [peer.device_id for peer in live])
+    preferred = core.shape.preferred(core.me, [peer.device_id for peer in live])
     for peer in live:
         shelve = peer.device_id not in preferred and peer.device_id not in core.pins
         if shelve is isinstance(peer, Shelved):

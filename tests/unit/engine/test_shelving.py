@@ -101,9 +101,10 @@ def core_with(entries: list[dict[str, Any]]) -> Core:
 @pytest.mark.parametrize("case", REEVALUATIONS, ids=lambda case: case["name"])
 def test_reevaluation(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     core = core_with(case["before"])
-    core.topology = read_mode(dumps(case["mode"]))
-    if not is_built(core.topology):
-        monkeypatch.setitem(SHAPES, type(core.topology), Choice(PREFERRED[case["name"]]))
+    mode = read_mode(dumps(case["mode"]))
+    if not is_built(mode):
+        monkeypatch.setitem(SHAPES, type(mode), Choice(PREFERRED[case["name"]]))
+    core.set_topology(mode)
     reevaluate(core, NOW)
     after = [
         {
