@@ -30,7 +30,7 @@ PEER = "fgwlvykbxtfpbmrodkkngtily43b4utnbp7bfsexss6jgiuwnxlq"
 LOOPS = ("trio", "guest", "host")
 
 
-# ── the server process ───────────────────────────────────────────────────────────────────────────────────────
+# ── the server process ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Network:
@@ -99,7 +99,7 @@ def serve(path: Path, how: str) -> None:
     uvloop.run(host())
 
 
-# ── the client process ───────────────────────────────────────────────────────────────────────────────────────
+# ── the client process ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def connect(path: Path) -> socket.socket:

@@ -83,7 +83,7 @@ def show(what: str, seconds: list[float]) -> None:
     print(f"{what:58} p50 {statistics.median(milliseconds):6.2f} ms   p95 {p95:6.2f} ms")
 
 
-# -- process one: the relay and device A ----------------------------------------------------------------------------
+# ── process one: the relay and device A ───────────────────────────────────────────────────────────────────────────────
 
 
 def host(pipe: Connection) -> None:
@@ -116,7 +116,7 @@ async def _serve(server: RelayServer, *, task_status: trio.TaskStatus[None]) -> 
     await server.serve(task_status=task_status)
 
 
-# -- process two: device B ------------------------------------------------------------------------------------------
+# ── process two: device B ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _measure(pipe: Connection) -> None:

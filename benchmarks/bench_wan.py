@@ -86,7 +86,7 @@ def share(times: list[float], per_mille: int) -> float:
     return times[min(len(times) - 1, len(times) * per_mille // 1000)] * 1e3 if times else float("nan")
 
 
-# ── one end, in its own process on its own host ──────────────────────────────────────────────────────────────────
+# ── one end, in its own process on its own host ───────────────────────────────────────────────────────────────────────
 
 
 class End:
@@ -204,7 +204,7 @@ def run_tcp(end: str, address: str, seconds: float) -> None:
             stream.sendall(bytes(MESSAGE_BYTES))
 
 
-# ── the grid ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the grid ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def start(wan: Wan, host: int, *words: str) -> subprocess.Popen[str]:

@@ -16,7 +16,8 @@ from mesh_bundler.header import MIN_BINARY_BYTES
 MAX_MEMBERS = 16
 MAX_MEMBER_BYTES = 512 * 1024 * 1024
 MAX_TOTAL_BYTES = 1024 * 1024 * 1024
-MAX_RATIO = 200  # unpacked / packed; release archives reach 4
+MAX_RATIO = 200
+"""Unpacked / packed; release archives reach 4."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")

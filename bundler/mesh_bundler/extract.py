@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK = 512
-_HEADER_RECORD_MAX = 64 * 1024  # bytes of one pax or long-name record
-_PADDING_MAX = 64 * 1024  # bytes of zeros behind the end mark; tar writes at most 10 KiB
-_OVERHEAD = 1024 * 1024  # headers and padding that a tar stream may add to its members
+_HEADER_RECORD_MAX = 64 * 1024
+"""Bytes of one pax or long-name record."""
+_PADDING_MAX = 64 * 1024
+"""Bytes of zeros behind the end mark; tar writes at most 10 KiB."""
+_OVERHEAD = 1024 * 1024
+"""Headers and padding that a tar stream may add to its members."""
 _ZERO = bytes(_BLOCK)
 
 
@@ -42,7 +45,7 @@ def extract(archive: Path, wanted: str, write: Callable[[bytes], object]) -> lis
     return guard.ignored
 
 
-# --- tar.gz ---------------------------------------------------------------------------------------------------
+# ── tar.gz ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class _OneGzipStream:
@@ -176,7 +179,7 @@ def _pax(data: bytes, guard: ArchiveGuard) -> dict[str, str]:
     return values
 
 
-# --- zip ------------------------------------------------------------------------------------------------------
+# ── zip ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _extract_zip(path: Path, guard: ArchiveGuard, write: Callable[[bytes], object]) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-LOCK_TIMEOUT = 300.0  # seconds; one slow download
+LOCK_TIMEOUT = 300.0
+"""Seconds; one slow download."""
 _FIRST_REMARK, _NEXT_REMARKS = 2.0, 10.0  # seconds until the waiting is mentioned, and between mentions
 
 

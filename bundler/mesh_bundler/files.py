@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CHUNK = 1024 * 1024  # bytes per read: large enough that hashing, not Python, is the cost
+CHUNK = 1024 * 1024
+"""Bytes per read: large enough that hashing, not Python, is the cost."""
 
 
 def sha256_of(path: Path) -> str:

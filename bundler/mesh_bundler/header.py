@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from mesh_bundler.target import Platform
 
-MIN_BINARY_BYTES = 1024 * 1024  # consumers refuse anything smaller as a stub or a script (spec 09 I2)
-HEAD_BYTES = 64 * 1024  # program headers, PE offset and fat slices all lie well inside
+MIN_BINARY_BYTES = 1024 * 1024
+"""Consumers refuse anything smaller as a stub or a script (spec 09 I2)."""
+HEAD_BYTES = 64 * 1024
+"""Program headers, PE offset and fat slices all lie well inside."""
 
 _ELF_MACHINES = {0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64", 0x03: "i686"}
 _PE_MACHINES = {0x8664: "x86_64", 0xAA64: "aarch64", 0x14C: "i686"}

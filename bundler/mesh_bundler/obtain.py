@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from mesh_bundler.plan import Plan
     from mesh_bundler.store import Store
 
-_POLL_ASSET = 20.0  # seconds between looks for an asset that is still being built
+_POLL_ASSET = 20.0
+"""Seconds between looks for an asset that is still being built."""
 _NEXT_BASE = frozenset({"network", "tls", "asset_not_found", "release_not_found", "rate_limited"})
 
 
@@ -96,7 +97,7 @@ class Obtainer:
             self._fetcher = Fetcher(client, self._plan.request.on_progress)
         return self._fetcher
 
-    # --- without network --------------------------------------------------------------------------------------
+    # ── without network ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def at_hand(self, tag: str) -> Archive | None:
         """The archive from the store or the seed folder, if it satisfies today's demands."""
@@ -140,7 +141,7 @@ class Obtainer:
             expected = None if sidecar is None else Expected(parse_checksum_file(sidecar, self._asset), "sidecar")
         return self._judged(path, tag, path.as_uri(), expected, minisig, resumed=False, from_cache=True)
 
-    # --- network ----------------------------------------------------------------------------------------------
+    # ── network ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def download(self, tag: str) -> Archive:
         """From the feed. Raises `Refused`: exit 6 when it cannot be had, 7 when it is not what it should be."""
@@ -320,7 +321,7 @@ class Obtainer:
             checksum_from="computed" if expected is None else expected.source,
         )
 
-    # --- places -----------------------------------------------------------------------------------------------
+    # ── places ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def key(self, tag: str) -> str:
         """Name of this asset in the store."""

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     Level: TypeAlias = Literal["none", "checksum", "signature", "lock"]
 
-LEVELS: tuple[Level, ...] = ("none", "checksum", "signature", "lock")  # ascending trust (spec 09 §7.5)
+LEVELS: tuple[Level, ...] = ("none", "checksum", "signature", "lock")
+"""Ascending trust (spec 09 §7.5)."""
 
 
 @dataclass(frozen=True, slots=True)

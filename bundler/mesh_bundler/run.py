@@ -45,7 +45,7 @@ class Run:
         if self.caller.cancelled():
             raise Cancelled
 
-    # ── what is said ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what is said ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def notice(self, notice: Notice) -> None:
         """Tell the caller; a warning is part of the result as well."""
@@ -60,7 +60,7 @@ class Run:
                 self._said.add((notice.id, notice.text))
                 self.notice(notice)
 
-    # ── what is shared with other runs ───────────────────────────────────────────────────────────────────────────
+    # ── what is shared with other runs ────────────────────────────────────────────────────────────────────────────────
 
     def store(self) -> Store | None:
         """The cache, or None with a remark when it cannot be used."""
@@ -99,7 +99,7 @@ class Run:
             )
         )
 
-    # ── what was done ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what was done ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def pinned_version(self) -> str | None:

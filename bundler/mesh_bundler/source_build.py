@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from mesh_bundler.decision import BuildSource
     from mesh_bundler.plan import Plan
 
-_LIMIT = 45 * 60.0  # seconds; a cold build of the reference on a slow machine
-_POLL = 0.5  # seconds
+_LIMIT = 45 * 60.0
+"""Seconds; a cold build of the reference on a slow machine."""
+_POLL = 0.5
+"""Seconds."""
 
 
 @contextlib.contextmanager

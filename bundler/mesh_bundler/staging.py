@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cancelled", "ensure", "examine"]
 
-_MAX_ROUNDS = 12  # every round removes a step; more would be a bug, not bad luck
+_MAX_ROUNDS = 12
+"""Every round removes a step; more would be a bug, not bad luck."""
 
 
 def ensure(request: EnsureRequest, *, limits: Limits | None = None) -> EnsureResult:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from mesh_bundler.errors import Exit, Refused
 from mesh_common.versions import SemVer
 
-MIN_GLIBC = (2, 35)  # the reference's Linux builds are made on a base with this libc
-WINDOWS_X64_EMULATION_BUILD = 22_000  # first Windows on ARM that runs x86_64 programs
+MIN_GLIBC = (2, 35)
+"""The reference's Linux builds are made on a base with this libc."""
+WINDOWS_X64_EMULATION_BUILD = 22_000
+"""First Windows on ARM that runs x86_64 programs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,7 @@ def clean(request: EnsureRequest, older_than: float) -> dict[str, object]:
     return {"format": 1, "path": str(root), "removed": Store(root).clean(older_than) if root.is_dir() else 0}
 
 
-# --- helpers --------------------------------------------------------------------------------------------------
+# ── helpers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _release_pin(plan: Plan) -> Pin:

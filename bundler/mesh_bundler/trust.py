@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from mesh_bundler.plan import Plan
 
-_LAST_UNBOUND = (0, 3, 8)  # last reference release whose signatures do not name their version
+_LAST_UNBOUND = (0, 3, 8)
+"""Last reference release whose signatures do not name their version."""
 
 
 @dataclass(frozen=True, slots=True)

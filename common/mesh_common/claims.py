@@ -14,8 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-_BEAT = 5.0  # seconds between two signs of life
-_STALE_AFTER = 60.0  # seconds without one until a claim belongs to nobody; a machine may sleep or swap for some
+_BEAT = 5.0
+"""Seconds between two signs of life."""
+_STALE_AFTER = 60.0
+"""Seconds without one until a claim belongs to nobody; a machine may sleep or swap for some."""
 
 
 class Claim:

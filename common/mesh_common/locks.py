@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mesh_common.claims import Claim
 
 _POLL, _POLL_LATER = 0.01, 0.1  # seconds between tries: kernel locks know no wait with a time limit
-_PATIENT_AFTER = 2.0  # seconds; whoever holds it for so long is not writing a small file
+_PATIENT_AFTER = 2.0
+"""Seconds; whoever holds it for so long is not writing a small file."""
 _NOTE_MAX_BYTES = 4096
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     SiblingPolicy: TypeAlias = Literal["exact", "at_least"]
 
-PIN_MAX_BYTES = 4096  # a pin is one line; anything longer is another file under this name
+PIN_MAX_BYTES = 4096
+"""A pin is one line; anything longer is another file under this name."""
 
 # Patterns as texts: a sound pin needs none of the first four, and compiling costs more than reading the file.
 _INCOMPLETE = r"[vV]?[0-9]{1,6}(?:\.[0-9]{1,6})?"

@@ -20,7 +20,8 @@ FEATURES: Final = (
     "ring_shelve", "file_transfer_v1", "app_version", "transcribe_request", "session_view_v1", "infer_tools_v1",
     "agent_permissions_v1", "prompts_v1",
 )  # fmt: skip
-BASELINE_FEATURES: Final = FEATURES[:7]  # what a peer that predates the list can do
+BASELINE_FEATURES: Final = FEATURES[:7]
+"""What a peer that predates the list can do."""
 ACCEPTING: Final = ("available", "limited", "busy")
 GPU_TYPES: Final = ("nvidia", "amd", "apple", "none")
 

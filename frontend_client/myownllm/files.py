@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from myownllm.catalog.coerce import Json
 
-CHANGE_WAIT_S: Final = 10.0  # a change of a file takes milliseconds; who holds its lock longer is stuck
+CHANGE_WAIT_S: Final = 10.0
+"""A change of a file takes milliseconds; who holds its lock longer is stuck."""
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -21,7 +21,8 @@ _BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 NETWORK_ID_MIN_CHARS: Final = 3
 NETWORK_ID_MAX_CHARS: Final = 64
 GENERATED_ID_CHARS: Final = 8
-PREFIX_MIN_CHARS: Final = 4  # shorter prefixes are typing accidents
+PREFIX_MIN_CHARS: Final = 4
+"""Shorter prefixes are typing accidents."""
 
 
 class Rng(Protocol):

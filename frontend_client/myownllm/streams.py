@@ -10,9 +10,12 @@ import attrs
 if TYPE_CHECKING:
     from myownllm.wire import StreamChunk, StreamEnd
 
-EARLY_SECONDS: Final = 5.0  # how long frames wait for a call whose answer is still under way
-EARLY_FRAMES: Final = 256  # ... and how many, over all unknown ids
-STREAM_FRAMES: Final = 256  # a caller that reads slower than that loses its stream, not the reader its pace (FE-4.8)
+EARLY_SECONDS: Final = 5.0
+"""How long frames wait for a call whose answer is still under way."""
+EARLY_FRAMES: Final = 256
+"""And how many, over all unknown ids."""
+STREAM_FRAMES: Final = 256
+"""A caller that reads slower than that loses its stream, not the reader its pace (FE-4.8)."""
 
 
 @attrs.define

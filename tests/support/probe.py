@@ -70,7 +70,7 @@ class Probe:
     def device_id(self) -> str:
         return self.identity.device_id
 
-    # ── signaling ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── signaling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def announce(self) -> None:
         self.signaling.publish(Announce())
@@ -128,7 +128,7 @@ class Probe:
         self.frames.append(frame)
         self._wake()
 
-    # ── the channel ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── the channel ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def send(self, *frames: Frame) -> None:
         for frame in frames:

@@ -310,7 +310,7 @@ class ReferencePeer:
     def is_lower(self) -> bool:
         return self.device_id < self.only
 
-    # ── signaling ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── signaling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def join(self) -> None:
         self.relay.attach(self.on_event)
@@ -452,7 +452,7 @@ class ReferencePeer:
         else:
             await link.take_answer(sdp)
 
-    # ── offers ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── offers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def dial(self, edit: Callable[[str], str] = str) -> None:
         """Open a fresh transport and offer; `edit` may change the text."""
@@ -504,7 +504,7 @@ class ReferencePeer:
         if link is not None:
             link.vanish()
 
-    # ── the channel ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── the channel ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _reset_handshake(self) -> None:
         self.nonce, self.code = base32(secrets.token_bytes(32)), "".join(random.choices(ALPHABET, k=6))
@@ -654,7 +654,7 @@ class ReferencePeer:
                 self.send("ping", t=time.time_ns() // 1_000_000)
             self._after(self.ping_every_s, lambda: self._ping_again(link))
 
-    # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def kinds(self, since: int = 0) -> list[str]:
         return [frame["kind"] for frame in self.frames[since:]]

@@ -124,7 +124,7 @@ def url_of(server: RelayServer) -> str:
     return f"ws://127.0.0.1:{server.port}"
 
 
-# -- bare WebSockets, for both ends that misbehave -------------------------------------------------------------------
+# ── bare WebSockets, for both ends that misbehave ─────────────────────────────────────────────────────────────────────
 
 
 def ws_frame(payload: bytes, opcode: int = 1, *, fin: bool = True, masked: bool = False) -> bytes:

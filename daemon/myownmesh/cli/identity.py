@@ -15,7 +15,8 @@ from myownmesh.cli.output import write_line
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
 
-DAEMON_WAIT = 5.0  # seconds; a daemon that does not answer for so long is no help for a file edit
+DAEMON_WAIT = 5.0
+"""Seconds; a daemon that does not answer for so long is no help for a file edit."""
 
 app = group("This device's identity.")
 

@@ -13,8 +13,10 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_UCRED = struct.Struct("3i")  # Linux: pid, uid, gid
-_XUCRED = struct.Struct("2I")  # macOS and BSD: version, uid; groups follow
+_UCRED = struct.Struct("3i")
+"""Linux: pid, uid, gid."""
+_XUCRED = struct.Struct("2I")
+"""macOS and BSD: version, uid; groups follow."""
 _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
 
 

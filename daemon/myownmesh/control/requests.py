@@ -50,7 +50,7 @@ class Request(Struct, frozen=True, tag_field="op", tag=tag_by_name):
     """Base of all requests. The name of a class is its op: ``RpcCall`` is ``rpc_call``."""
 
 
-# ── this device ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── this device ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Status(Request, frozen=True):
@@ -85,7 +85,7 @@ class ServicesSet(Request, frozen=True):
     services: Annotated[ServicesConfig, Checked(_check_size)]
 
 
-# ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── networks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class NetworksList(Request, frozen=True):
@@ -131,7 +131,7 @@ class CapabilitiesSet(Request, frozen=True):
     capabilities: Capabilities
 
 
-# ── peers and roster ─────────────────────────────────────────────────────────────────────────────────────────
+# ── peers and roster ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class PeersList(Request, frozen=True):
@@ -153,7 +153,7 @@ class RosterRemove(Request, frozen=True):
     device_id: str
 
 
-# ── events, calls, channels ──────────────────────────────────────────────────────────────────────────────────
+# ── events, calls, channels ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 class EventsSubscribe(Request, frozen=True):

@@ -117,9 +117,12 @@ def configure(environ: Mapping[str, str], stream: TextIO, *, background: bool = 
 class Background(logging.Handler):
     """Writes to a descriptor in a thread of its own. Lines that nobody takes are counted and dropped."""
 
-    LINES = 2000  # some hundred kilobytes
-    FLUSH_S = 0.3  # at the end, for a reader that is alive
-    LOOK_S = 2.0  # how often counts of held back lines are looked for while there are any
+    LINES = 2000
+    """Some hundred kilobytes."""
+    FLUSH_S = 0.3
+    """At the end, for a reader that is alive."""
+    LOOK_S = 2.0
+    """How often counts of held back lines are looked for while there are any."""
 
     def __init__(self, descriptor: int, throttle: Throttle | None = None) -> None:
         super().__init__()

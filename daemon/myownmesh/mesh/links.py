@@ -38,7 +38,7 @@ class Links:
         while self._by_peer:
             self._by_peer.popitem()[1].close()
 
-    # ── congestion ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── congestion ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def watch(self, link: Link) -> bool:
         """To be called after a send; True when frames wait on this link that did not before."""

@@ -69,7 +69,7 @@ class Networks:
                 task_status.started(scope)
                 await trio.sleep_forever()
 
-    # ── names ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── names ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def __iter__(self) -> Iterator[Network]:
         return iter(tuple(self._joined))
@@ -92,7 +92,7 @@ class Networks:
         if record.network_id in taken or wire_id(record.network_id) in {network.network_id for network in others}:
             raise MeshError(f"network id '{record.network_id}' already joined under a different config")
 
-    # ── joining ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── joining ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def join(self, record: NetworkConfig) -> Network:
         """Register a network and start its driver. Raises `JoinFailed`; then nothing has changed."""
@@ -152,7 +152,7 @@ class Networks:
                 self._try_join(network.config)
                 self._on_rejoined()
 
-    # ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def leave(self, network: Network) -> None:
         """Say goodbye in the network and end its driver."""

@@ -147,7 +147,7 @@ class Rpc:
         self._inbound_per_peer: dict[str, int] = {}
         self._handlers: dict[str, Handler] = {}
 
-    # ── our calls ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── our calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def call(
         self,
@@ -208,7 +208,7 @@ class Rpc:
             raise MeshError(_as_call_error(peer, error)) from error
         return partial(_discard, self._streams, key)
 
-    # ── what is served here ──────────────────────────────────────────────────────────────────────────────────
+    # ── what is served here ───────────────────────────────────────────────────────────────────────────────────────────
 
     def serve(self, method: str, handler: Callable[[InboundCall], None], *, streaming: bool) -> None:
         """Serve `method`; an earlier handler is replaced."""
@@ -217,7 +217,7 @@ class Rpc:
     def unserve(self, method: str) -> None:
         self._handlers.pop(method, None)
 
-    # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def receive(self, peer: str, epoch: int, frame: RpcRequest | RpcResponse | RpcStreamChunk | RpcStreamEnd) -> None:
         """Take one frame of an admitted peer."""
@@ -263,7 +263,7 @@ class Rpc:
                 del self._calls[key]
                 call.on_done(None, TIMED_OUT)
 
-    # ── replies ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── replies ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, call: InboundCall) -> None:
         """Take a call out of the table; nothing more can be sent for it but the reply that follows."""

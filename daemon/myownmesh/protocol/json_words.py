@@ -31,7 +31,7 @@ class JsonError(ValueError):
     """The text is not what it has to be; the message is worded as the reference words it."""
 
 
-# ── members and values ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── members and values ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def wrong_type(value: Raw, expected: str) -> JsonError:
@@ -114,7 +114,7 @@ def _shown_character(character: str) -> str:
     return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
 
 
-# ── syntax ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── syntax ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def syntax_error(message: str, data: bytes) -> JsonError:

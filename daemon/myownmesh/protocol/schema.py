@@ -42,7 +42,7 @@ _TEXT: Final = msgspec.json.Decoder(str)
 # A proven value is told by its first byte.
 _QUOTE, _LETTER_T, _LETTER_F = b'"tf'
 
-# ── what an annotation can say ───────────────────────────────────────────────────────────────────────────────────────
+# ── what an annotation can say ────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Number(msgspec.Struct, frozen=True):
@@ -55,7 +55,8 @@ class Number(msgspec.Struct, frozen=True):
 
 U16 = Annotated[int, Number("u16", 0, 2**16 - 1), Meta(ge=0, le=2**16 - 1)]
 U32 = Annotated[int, Number("u32", 0, 2**32 - 1), Meta(ge=0, le=2**32 - 1)]
-U64 = Annotated[int, Number("u64", 0, 2**64 - 1), Meta(ge=0)]  # msgspec has no bound beyond 63 bits
+U64 = Annotated[int, Number("u64", 0, 2**64 - 1), Meta(ge=0)]
+"""msgspec has no bound beyond 63 bits."""
 I64 = Annotated[int, Number("i64", -(2**63), 2**63 - 1), Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -101,7 +102,7 @@ def tag_by_name(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-# ── plain values ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── plain values ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_text(value: Raw) -> str:
@@ -157,7 +158,7 @@ def _read_checked(check: Callable[[Raw], None], read: Reader[T], value: Raw) -> 
 
 _PLAIN: Final[Mapping[type, Reader[Any]]] = {str: read_text, bool: read_bool, Raw: _as_it_is}
 
-# ── readers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── readers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def reader(hint: Any) -> Reader[Any]:
@@ -341,7 +342,7 @@ def _value(value: T, _: Members) -> T:
     return value
 
 
-# ── the writer ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the writer ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def written(value: msgspec.Struct) -> dict[str, object]:

@@ -36,8 +36,10 @@ _SCANNER: Final = json.JSONDecoder()
 
 # Shorter ones cannot overflow.
 _NUMBER: Final = re.compile(rb"[0-9][0-9.eE+-]{4,}")
-_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level up, one level down, as signed bytes
-_CHEAP_LEVELS: Final = 2  # nearly all that is long is flat and gone after them
+_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""One level up, one level down, as signed bytes."""
+_CHEAP_LEVELS: Final = 2
+"""Nearly all that is long is flat and gone after them."""
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 # A number can only overflow with an exponent of three digits, or with two hundred digits before the point. Two
@@ -50,10 +52,11 @@ _SHORTEST_LONG_NUMBER: Final = _DIGIT_STRIDE * 25
 _SHORTEST_TOO_DEEP: Final = 2 * (MAX_DEPTH + 1)
 # A proven value is told by its first byte.
 _QUOTE, _BRACE, _BRACKET, _LETTER_N = b'"{[n'
-_MAX_INTEGER_DIGITS: Final = 20  # of 64 bits, the sign counted
+_MAX_INTEGER_DIGITS: Final = 20
+"""Of 64 bits, the sign counted."""
 
 
-# ── proving whole texts ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── proving whole texts ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def proven(data: bytes) -> Raw:
@@ -125,7 +128,7 @@ def _check_numbers(data: bytes) -> None:
             raise JsonError("number out of range")
 
 
-# ── taking proven texts apart ────────────────────────────────────────────────────────────────────────────────────────
+# ── taking proven texts apart ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def decode_object(data: bytes, expected: str = "a map") -> Members:
@@ -201,7 +204,7 @@ def is_null(value: Raw) -> bool:
     return memoryview(value)[0] == _LETTER_N
 
 
-# ── free values ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── free values ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def loads(data: bytes) -> object:

@@ -78,7 +78,7 @@ class Conversation:
         self.on_output: Callable[[], None] = _nobody
         """Called whenever there is something new to send or another timer; the trio side sets it."""
 
-    # ── what the trio side calls ────────────────────────────────────────────────────────────────────────────────────
+    # ── what the trio side calls ──────────────────────────────────────────────────────────────────────────────────────
 
     def open(self, now: Instant) -> None:
         """Subscribe before anything else, then announce: whoever answers finds us listening."""
@@ -167,7 +167,7 @@ class Conversation:
         elif not catch_all.open and catch_all.ask_again_at is None and self._needs_catch_all():
             self._ask(catch_all.sub, now)
 
-    # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _needs_catch_all(self) -> bool:
         return self._member.needs_catch_all or not self._member.tags_accepted_by(self.relay)

@@ -49,7 +49,7 @@ class Membership:
         self._ledger = Ledger()
         self._tags_refused_by: set[str] = set()
 
-    # ── saying ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── saying ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def announces(self) -> bool:
@@ -96,7 +96,7 @@ class Membership:
     def confirmed(self, outbound: Outbound) -> None:
         self._ledger.confirmed(outbound)
 
-    # ── hearing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── hearing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def hear(self, event: Raw, replay_began_s: int | None) -> InboundSignal | Dropped:
         """Judge one event from whatever relay, as `Receiver.receive` does."""

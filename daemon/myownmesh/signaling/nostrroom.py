@@ -45,7 +45,7 @@ class NostrRoom:
         """The room's name on the relays (spec 03 §2)."""
         return self._member.handle
 
-    # ── the engine's side ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── the engine's side ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def publish(self, signal: OutboundSignal, now: Instant) -> None:
         """Queue a signal on every link. After a leave nothing is queued any more (spec 04 §1.2)."""
@@ -76,7 +76,7 @@ class NostrRoom:
     def leaving(self) -> bool:
         return self._member.leaving
 
-    # ── the relays' side ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── the relays' side ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def open_link(self, relay: str, now: Instant) -> Conversation:
         link = Conversation(self._member, relay, now)

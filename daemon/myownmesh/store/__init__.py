@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import StoreError
+from myownmesh.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from .paths import Home
-    from .store import AlreadyRunning, Store, open_store
+    from myownmesh.store.paths import Home
+    from myownmesh.store.store import AlreadyRunning, Store, open_store
 
 __all__ = ["AlreadyRunning", "Home", "Store", "StoreError", "open_store"]
 
@@ -19,11 +19,11 @@ __all__ = ["AlreadyRunning", "Home", "Store", "StoreError", "open_store"]
 def __getattr__(name: str) -> object:
     match name:
         case "Home":
-            from .paths import Home
+            from myownmesh.store.paths import Home
 
             return Home
         case "AlreadyRunning" | "Store" | "open_store":
-            from . import store
+            from myownmesh.store import store
 
             return getattr(store, name)
         case _:

@@ -17,7 +17,8 @@ from myownmesh.store.errors import StoreError, os_error_text
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
-KEPT_COPIES = 9  # numbered quarantine copies behind the newest one; enough to look back, bounded on a sick disk
+KEPT_COPIES = 9
+"""Numbered quarantine copies behind the newest one; enough to look back, bounded on a sick disk."""
 
 log = logging.getLogger(__name__)
 

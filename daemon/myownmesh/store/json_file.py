@@ -9,7 +9,8 @@ from myownmesh.store.errors import StoreError, os_error_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_FILE_BYTES = 64 << 20  # a roster of a hundred thousand devices is a fifth of this; more is not one of our files
+MAX_FILE_BYTES = 64 << 20
+"""A roster of a hundred thousand devices is a fifth of this; more is not one of our files."""
 
 
 def read_file(path: Path, what: str) -> bytes | None:

@@ -11,7 +11,8 @@ from myownmesh.store.errors import StoreError, os_error_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONFIG_LOCK_WAIT = 2.0  # seconds; a save takes milliseconds, so a longer holder is stuck
+CONFIG_LOCK_WAIT = 2.0
+"""Seconds; a save takes milliseconds, so a longer holder is stuck."""
 
 
 class Held(StoreError):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 CALLS_PER_PEER: Final = 8
 CALLS_TOTAL: Final = 16
 SINGLE_TIMEOUT_S: Final = 20.0
-STREAM_TIMEOUT_S: Final = 1800.0  # a stream may run for half an hour in all
+STREAM_TIMEOUT_S: Final = 1800.0
+"""A stream may run for half an hour in all."""
 
 
 class CallRefusedError(AppError):

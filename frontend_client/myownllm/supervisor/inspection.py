@@ -14,7 +14,8 @@ from myownllm.supervisor import binaries
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROBE_TIMEOUT_S: Final = 5.0  # a person waits for the app
+PROBE_TIMEOUT_S: Final = 5.0
+"""A person waits for the app."""
 
 
 class Inspector:

@@ -23,7 +23,8 @@ _SECRETS: Final = re.compile(
     r"((?:credential|password|secret|token|secret_key|bearer)\"?\s*[:=]\s*\"?)([^\s\",}]+)", re.IGNORECASE
 )
 
-_TROUBLE: Final = re.compile(r"\S+Z\s+(WARN|ERROR)\s+(.*)")  # `<timestamp>Z  WARN text`, ours and the reference's
+_TROUBLE: Final = re.compile(r"\S+Z\s+(WARN|ERROR)\s+(.*)")
+"""`<timestamp>Z  WARN text`, ours and the reference's."""
 
 
 def clean(line: bytes) -> str:

@@ -41,7 +41,7 @@ def builder(name: str) -> Any:
     return module
 
 
-# --- signing (fast) -------------------------------------------------------------------------------------------
+# ── signing (fast) ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_our_signatures_satisfy_our_verifier_and_bind_asset_and_version(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_machine_that_cannot_build_is_told_what_is_missing(monkeypatch: pytest
     assert "--enable-shared" in missing[-1]
 
 
-# --- a real build (slow) --------------------------------------------------------------------------------------
+# ── a real build (slow) ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_the_signed_release_stages_from_a_folder(release: Path, tmp_path: Path) 
     assert (result.version, result.verified) == ("0.3.8", "signature")
 
 
-# --- the native stub (slow, for the build) --------------------------------------------------------------------
+# ── the native stub (slow, for the build) ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(scope="module")

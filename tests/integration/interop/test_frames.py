@@ -26,7 +26,7 @@ def someone(number: int) -> str:
     return base32(bytes(nacl.signing.SigningKey(seed_for(number)).verify_key))
 
 
-# ── size and kind of messages ────────────────────────────────────────────────────────────────────────────────
+# ── size and kind of messages ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_both_sides
@@ -80,7 +80,7 @@ async def test_a_burst_behind_the_activation_is_delivered_whole_and_in_order(our
         assert got == list(range(200))
 
 
-# ── keepalive, capabilities, shelving, the unknown ───────────────────────────────────────────────────────────
+# ── keepalive, capabilities, shelving, the unknown ────────────────────────────────────────────────────────────────────
 
 
 @on_the_loop
@@ -181,7 +181,7 @@ async def test_unknown_and_malformed_frames_do_nothing(ours: Daemon) -> None:
         assert await stage.status() == "active"
 
 
-# ── RPC ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── RPC ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_both_sides
@@ -285,7 +285,7 @@ async def test_a_call_ends_at_once_when_the_peer_goes(ours: Daemon) -> None:
         assert time.monotonic() - began < 1
 
 
-# ── gossip ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── gossip ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_both_sides
@@ -335,7 +335,7 @@ async def test_a_member_vouched_for_by_gossip_is_let_in_without_asking(ours: Dae
         assert set(rows) == {peer.device_id, third}
 
 
-# ── reliable channels, routing ───────────────────────────────────────────────────────────────────────────────
+# ── reliable channels, routing ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_the_loop
@@ -377,7 +377,7 @@ async def test_bytes_of_the_largest_convention_pass(ours: Daemon) -> None:
         await peer.sees("channel", payload=text)
 
 
-# ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── ends ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_both_sides

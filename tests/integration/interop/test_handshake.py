@@ -35,7 +35,7 @@ async def channel(peer: ReferencePeer) -> None:
     await peer.until(lambda: peer.opened and peer.their_nonce, "an open channel and a hello")
 
 
-# ── our frames, byte for byte ────────────────────────────────────────────────────────────────────────────────
+# ── our frames, byte for byte ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def shape(text: str) -> str:
@@ -95,7 +95,7 @@ async def test_our_hello_is_the_one_of_the_catalogue(ours: Daemon) -> None:
         assert set(hello["verification_code"]) <= set(ALPHABET)
 
 
-# ── the vectors' traces ──────────────────────────────────────────────────────────────────────────────────────
+# ── the vectors' traces ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 TRACES = load("peer-protocol", "handshake_traces")["cases"]
@@ -201,7 +201,7 @@ async def test_an_unanswered_hello_is_repeated_and_then_given_up(ours: Daemon) -
         assert (await stage.event("dropped"))["reason"]["kind"] == "heartbeat_timeout"
 
 
-# ── approvals ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── approvals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_both_sides
@@ -281,7 +281,7 @@ async def test_gated_frames_before_approval_are_dropped_and_leave_no_trace(ours:
         assert await stage.status() == "pending_approval"
 
 
-# ── deny ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── deny ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_the_loop

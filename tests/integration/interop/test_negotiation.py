@@ -53,7 +53,7 @@ async def linked(stage: Stage) -> None:
     await stage.peer.alive()
 
 
-# ── the texts ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the texts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_the_loop
@@ -146,7 +146,7 @@ async def test_an_identical_offer_is_not_answered_again(ours: Daemon) -> None:
         await peer.alive()
 
 
-# ── restart and rebuild ──────────────────────────────────────────────────────────────────────────────────────
+# ── restart and rebuild ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_both_sides
@@ -260,7 +260,7 @@ async def test_a_closed_channel_is_offered_again_by_the_lower_side(ours: Daemon)
         assert len(stage.relay.contents("announce")) - before <= 1
 
 
-# ── glare ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── glare ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_the_loop
@@ -297,7 +297,7 @@ async def test_glare_the_higher_daemon_yields_at_once(ours: Daemon) -> None:
         assert stage.peer_events("dropped") == []
 
 
-# ── answers and candidates out of order ──────────────────────────────────────────────────────────────────────
+# ── answers and candidates out of order ───────────────────────────────────────────────────────────────────────────────
 
 
 @on_the_loop
@@ -424,7 +424,7 @@ async def test_an_announce_of_a_live_peer_is_answered_by_a_ping_and_no_reflectio
         assert len(peer.descriptions) == 1
 
 
-# ── slow ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── slow ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.slow

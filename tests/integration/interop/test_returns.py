@@ -101,7 +101,7 @@ async def test_transports_never_share_a_certificate_or_a_session_number(ours: Da
         assert len({sdp.split("\r\n")[1].split()[1] for _, sdp in peer.descriptions}) == 3
 
 
-# ── a v0.3.8 client on our own relay ─────────────────────────────────────────────────────────────────────────
+# ── a v0.3.8 client on our own relay ──────────────────────────────────────────────────────────────────────────────────
 
 
 @asynccontextmanager

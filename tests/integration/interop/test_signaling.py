@@ -30,7 +30,7 @@ def written(stage: Stage, kind: str) -> list[dict[str, Any]]:
     return [event for _, event in stage.relay.events if json.loads(event["content"])["kind"] == kind]
 
 
-# ── texts ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── texts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_both_sides
@@ -138,7 +138,7 @@ async def test_members_that_tomorrow_adds_are_ignored(ours: Daemon) -> None:
         await stage.both_active()
 
 
-# ── pace ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── pace ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_the_loop
@@ -185,7 +185,7 @@ async def test_the_announce_is_repeated_after_thirty_seconds(ours: Daemon) -> No
         assert time.monotonic() - began == pytest.approx(30, abs=2)
 
 
-# ── departures ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── departures ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @on_both_sides
@@ -248,7 +248,7 @@ async def test_a_removed_network_leaves_its_room(ours: Daemon) -> None:
         await peer.alive()
 
 
-# ── relays that misbehave ────────────────────────────────────────────────────────────────────────────────────
+# ── relays that misbehave ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 MISBEHAVIOUR: dict[str, dict[str, Any]] = {

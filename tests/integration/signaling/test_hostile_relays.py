@@ -38,7 +38,7 @@ KEY = NostrKey(b"\x06" * 32)
 VICTIM = new_device(77).id
 
 
-# -- what relays do -------------------------------------------------------------------------------------------------
+# ── what relays do ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def says_nothing(socket: BareSocket) -> None:
@@ -222,7 +222,7 @@ async def test_devices_meet_on_the_honest_relay_whatever_the_other_one_does(scri
             assert {type(signal) for signal in first.heard} <= {PeerAnnounced, AnswerReceived}
 
 
-# -- lies -----------------------------------------------------------------------------------------------------------
+# ── lies ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @asynccontextmanager
@@ -289,7 +289,7 @@ async def test_the_same_relay_is_believed_when_it_tells_the_truth() -> None:
         assert device.heard == [PeerAnnounced(VICTIM), PeerLeft(VICTIM)]
 
 
-# -- relays that come and go ----------------------------------------------------------------------------------------
+# ── relays that come and go ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_relay_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ class FakeSession:
     busy_until: float = 0.0
     on_drained: Callable[[], None] | None = None
 
-    # ── what the switch calls ────────────────────────────────────────────────────────────────────────────────
+    # ── what the switch calls ─────────────────────────────────────────────────────────────────────────────────────────
 
     def make_offer(self, *, restart: bool = False) -> None:
         assert not self.closed
@@ -111,7 +111,7 @@ class FakeSession:
             self.closed = True
             self.wire.hang_up(self)
 
-    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _later(self, event: LinkEvent, delay: float = STEP_S) -> None:
         self.wire.clock.after(delay, lambda: self.tell(event))

@@ -192,7 +192,7 @@ def test_without_a_pin_nothing_is_trusted() -> None:
     assert isinstance(decide(pin, Policy(allow_unpinned=True), facts).action, StageFile)
 
 
-# --- totality -------------------------------------------------------------------------------------------------
+# ── totality ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _versions = st.sampled_from(["0.1.1", "0.1.2", "0.1.2-rc.1", "0.1.2+gabc.dirty", "0.1.2+gabc", "0.1.3", "9.9.9"])
 _readings = st.one_of(

@@ -105,7 +105,7 @@ def test_special_members_refuse_the_whole_archive(tmp_path: Path, kind: bytes) -
     assert code_of(tmp_path, gzip.compress(raw.getvalue())) == "member_type"
 
 
-# --- zip ------------------------------------------------------------------------------------------------------
+# ── zip ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def zip_of(*members: tuple[str, bytes], mode: int = 0, method: int = zipfile.ZIP_DEFLATED) -> bytes:

@@ -100,7 +100,7 @@ def world() -> World:
     return World()
 
 
-# ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_call_goes_to_the_client_that_claims_the_method_and_its_answer_comes_back(world: World) -> None:
@@ -359,7 +359,7 @@ def test_ids_are_never_used_again(world: World) -> None:
         world.register(first)
 
 
-# ── stream calls of ours ─────────────────────────────────────────────────────────────────────────────────────
+# ── stream calls of ours ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def stream_call(world: World, client: Client, peer: str = PEER) -> str:
@@ -399,7 +399,7 @@ def test_stream_calls_end_with_their_client(world: World) -> None:
     assert world.network.cancelled == 1, "only the one under way"
 
 
-# ── channels ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── channels ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_frame_reaches_every_subscriber_once_under_the_name_each_used(world: World) -> None:

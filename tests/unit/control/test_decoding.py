@@ -236,7 +236,7 @@ def test_objects_that_no_honest_client_sends_are_refused() -> None:
     assert error_of(encoded({"op": "network_add", "config": record})).startswith("parse: object too large (")
 
 
-# ── a new op is one class ────────────────────────────────────────────────────────────────────────────────────
+# ── a new op is one class ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class LaterOp(Request, frozen=True):
@@ -289,7 +289,7 @@ def test_a_request_class_alone_refuses_what_is_wrong(members: str, text: str) ->
     assert str(caught.value) == text
 
 
-# ── the two ways of decoding agree ───────────────────────────────────────────────────────────────────────────
+# ── the two ways of decoding agree ────────────────────────────────────────────────────────────────────────────────────
 
 decode_carefully = careful_decoder(SERVED)
 

@@ -50,7 +50,7 @@ def test_the_map_shows_the_layers_that_are_checked(title: str) -> None:
     assert layers == contract_of(PACKAGES[title])
 
 
-# ── names in the text ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── names in the text ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 SOURCES = [ROOT / "common" / "mesh_common", ROOT / "daemon" / "myownmesh", ROOT / "frontend_client" / "myownllm"]
 SOURCES.append(ROOT / "bundler" / "mesh_bundler")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tokenize
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("common", "daemon", "frontend_client", "bundler")
@@ -83,3 +88,129 @@ def test_the_metadata_names_the_supported_systems() -> None:
     systems = {name for name in project["classifiers"] if name.startswith("Operating System")}
     assert systems == {"Operating System :: MacOS", "Operating System :: POSIX :: Linux"}
     assert "Supported are Linux and macOS" in (ROOT / "README.md").read_text()
+
+
+# ── one way of writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+RULER = re.compile(r"\s*# ── \S.* ─+")
+LOOKS_LIKE_A_RULER = re.compile(r"\s*# ?.*(?:-{6}|={6}|─{6}|#{6})\s*")
+RULER_WIDTH = 120
+CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
+
+
+def wrong_rulers(text: str) -> list[str]:
+    lines = [line for line in text.split("\n") if LOOKS_LIKE_A_RULER.fullmatch(line)]
+    return [line for line in lines if not RULER.fullmatch(line) or len(line) != RULER_WIDTH]
+
+
+def wrong_loggers(text: str) -> list[str]:
+    made = re.findall(r"^\w+ *= *logging\.getLogger\(.*\)$", text, flags=re.MULTILINE)
+    return [line for line in made if line != "log = logging.getLogger(__name__)"]
+
+
+def remarks_beside_constants(text: str) -> list[str]:
+    """Constants of a module or class that are explained beside their value instead of below it."""
+    lines, found = text.split("\n"), []
+    tree = ast.parse(text)
+    for holder in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]:
+        for statement in holder.body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(name)]) | ast.AnnAssign(target=ast.Name(name)):
+                    pass
+                case _:
+                    continue
+            assert statement.end_lineno is not None
+            rest = lines[statement.end_lineno - 1].encode()[statement.end_col_offset :].decode()
+            is_remark = rest.strip().startswith("#") and not re.match(r"\s*# (type:|noqa|fmt)", rest)
+            if CONSTANT.fullmatch(name) and name != "TYPE_CHECKING" and is_remark:
+                found.append(f"{name}{rest}")
+    return found
+
+
+OTHERWISE = frozenset(
+    {
+        "benchmarks/bench_bundler.py",
+        "bundler/mesh_bundler/cli.py",
+        "bundler/mesh_bundler/client.py",
+        "bundler/mesh_bundler/feed.py",
+        "bundler/mesh_bundler/fetch.py",
+        "bundler/mesh_bundler/plan.py",
+        "bundler/mesh_bundler/slot.py",
+        "bundler/mesh_bundler/store.py",
+        "common/mesh_common/files.py",
+        "common/mesh_common/probe.py",
+        "daemon/myownmesh/control/connection.py",
+        "daemon/myownmesh/control/traffic_ops.py",
+        "daemon/myownmesh/engine/core.py",
+        "daemon/myownmesh/engine/engine.py",
+        "daemon/myownmesh/engine/negotiation.py",
+        "daemon/myownmesh/engine/peer.py",
+        "daemon/myownmesh/mesh/driver.py",
+        "daemon/myownmesh/mesh/mesh.py",
+        "daemon/myownmesh/mesh/network.py",
+        "daemon/myownmesh/mesh/switch.py",
+        "daemon/myownmesh/protocol/canonical.py",
+        "frontend_client/myownllm/app.py",
+        "frontend_client/myownllm/bridge.py",
+        "frontend_client/myownllm/catalog/file.py",
+        "frontend_client/myownllm/cli/peers.py",
+        "frontend_client/myownllm/client/client.py",
+        "frontend_client/myownllm/client/convergence.py",
+        "frontend_client/myownllm/client/dispatch.py",
+        "frontend_client/myownllm/client/operations.py",
+        "frontend_client/myownllm/client/start.py",
+        "frontend_client/myownllm/home.py",
+        "frontend_client/myownllm/supervisor/policy.py",
+        "frontend_client/myownllm/supervisor/process.py",
+        "frontend_client/myownllm/supervisor/supervisor.py",
+        "frontend_client/myownllm/wire.py",
+        "tests/integration/bundler/test_failure_matrix.py",
+        "tests/integration/control/test_connections.py",
+        "tests/integration/control/test_ops.py",
+        "tests/integration/control/test_socket_file.py",
+        "tests/integration/control/test_two_daemons.py",
+        "tests/integration/frontend/test_commands.py",
+        "tests/integration/hostile/test_hostile_peer.py",
+        "tests/simulation/sim/node.py",
+        "tests/unit/docs/test_house_rules.py",
+        "tests/unit/engine/bench.py",
+        "tests/unit/engine/test_lifecycle.py",
+        "tests/unit/frontend/fakes.py",
+        "tests/unit/frontend/test_client.py",
+        "tests/unit/frontend/test_pure_parts.py",
+        "tests/unit/mesh/test_switch.py",
+        "tests/unit/protocol/test_schema.py",
+    }
+)
+"""Files that are being rebuilt; they are written like all others when they are done."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "places"),
+    [
+        (wrong_rulers, (*PACKAGES, "tests", "benchmarks", "scripts")),
+        (wrong_loggers, PACKAGES),
+        (remarks_beside_constants, PACKAGES),
+    ],
+)
+def test_every_module_is_written_alike(wrong: Callable[[str], list[str]], places: tuple[str, ...]) -> None:
+    found = [
+        f"{name}: {line}"
+        for name in sources(*places)
+        if name not in OTHERWISE
+        for line in wrong((ROOT / name).read_text("utf-8"))
+    ]
+    assert found == []
+
+
+def test_what_is_written_otherwise_is_seen() -> None:
+    name = " name "
+    assert wrong_rulers(f"# ──{name}".ljust(119, "─")), "too short"
+    assert wrong_rulers(f"# --{name}".ljust(120, "-"))
+    assert not wrong_rulers(f"# ──{name}".ljust(120, "─"))
+    assert wrong_loggers('log = logging.getLogger("x")')
+    assert wrong_loggers("logger = logging.getLogger(__name__)")
+    assert not wrong_loggers("log = logging.getLogger(__name__)")
+    assert remarks_beside_constants("WAIT_S = 1.0  # seconds")
+    assert remarks_beside_constants("class A:\n    WAIT_S: float = 1.0  # seconds")
+    assert not remarks_beside_constants('WAIT_S = 1.0\n"""Seconds."""\nwait = 2  # no constant')

@@ -66,7 +66,7 @@ def test_readme_and_architecture_point_to_the_specification() -> None:
     assert "(spec/README.md)" in (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
-# ── the reader of references ────────────────────────────────────────────────────────────────────────────────────────
+# ── the reader of references ──────────────────────────────────────────────────────────────────────────────────────────
 
 PART_WITH_RULES = """\
 # 04 — Engine

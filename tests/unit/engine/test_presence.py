@@ -207,7 +207,7 @@ def test_a_link_that_never_carried_a_frame_is_left_alone() -> None:
     assert bench.status == "sighted"
 
 
-# ── leaves ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── leaves ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_leave_without_a_channel_is_believed() -> None:

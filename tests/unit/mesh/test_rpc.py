@@ -80,7 +80,7 @@ def request_id(wire: Wire) -> str:
     return frame.request_id
 
 
-# ── caller ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── caller ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_call_is_answered(rpc: Rpc, wire: Wire) -> None:
@@ -214,7 +214,7 @@ def test_a_stream_end_to_a_single_call_is_an_error(rpc: Rpc, wire: Wire) -> None
     assert answers == [(None, NETWORK_DOWN)]
 
 
-# ── callee ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── callee ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def request(rid: str = "r1", *, method: str = "echo", streaming: bool = False) -> RpcRequest:

@@ -49,7 +49,7 @@ def exactly(data: bytes) -> Frame:
         raise MalformedFrame(str(error)) from None
 
 
-# ------------------------------------------------------------------------------------------------------------ vectors
+# ── vectors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: ascii(case.get("text", case.get("hex")))[:60])
@@ -95,7 +95,7 @@ def test_what_the_reference_said_is_read_and_written_byte_for_byte(text: str) ->
     assert exactly(text.encode()) == frame
 
 
-# -------------------------------------------------------------------------------------------------------- properties
+# ── properties ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 u32 = st.integers(0, 2**32 - 1)
@@ -235,7 +235,7 @@ def _assert_agreement(data: bytes) -> None:
     assert fast == exact
 
 
-# ------------------------------------------------------------------------------------------------- limits of the wire
+# ── limits of the wire ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ json_values = st.recursive(
 )
 
 
-# -------------------------------------------------------------------------------------------------------- whole texts
+# ── whole texts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("line", SYNTAX_ERRORS)
@@ -195,7 +195,7 @@ def test_any_bytes_pass_or_are_refused(data: bytes) -> None:
         strict_json.proven(data)
 
 
-# ------------------------------------------------------------------------------------------------------------ objects
+# ── objects ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_object_comes_apart_in_order() -> None:
@@ -283,7 +283,7 @@ def test_nested_objects_and_arrays_come_apart() -> None:
         strict_json.elements(raw("{}"))
 
 
-# ------------------------------------------------------------------------------------------------------------- values
+# ── values ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_values_are_described_as_the_reference_does(text: str, words: str) -> No
     assert json_words.describe(raw(text)) == words
 
 
-# ----------------------------------------------------------------------------------------------------- Python values
+# ── Python values ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": -math.inf}, "\ud800", {"\udc00": 1}])

@@ -84,7 +84,7 @@ def as_json(made: NostrEvent) -> Any:
 ROOM1 = {"kinds": [1077], "#r": ["room1"]}
 
 
-# -- filters ------------------------------------------------------------------------------------------------------
+# ── filters ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 FILTER_EVENTS = [decode_event(dumps(value)) for value in VECTORS["filter_events"]]
 
@@ -113,7 +113,7 @@ def test_filters_hold_for_the_replay_and_for_live_events(case: dict[str, Any], l
     assert frames == [["EVENT", "s", as_json(FILTER_EVENTS[index])] for index in case["match"]]
 
 
-# -- dialogues ----------------------------------------------------------------------------------------------------
+# ── dialogues ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_every_dialogue_of_the_vectors_is_held_here_or_over_a_socket() -> None:
@@ -329,7 +329,7 @@ def test_a_client_that_does_not_read_is_dropped_before_it_fills_the_memory() -> 
     assert slow.take_output() == []
 
 
-# -- what is remembered -------------------------------------------------------------------------------------------
+# ── what is remembered ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_device_that_announced_three_times_is_replayed_three_times() -> None:
@@ -408,7 +408,7 @@ def test_an_event_is_found_by_any_of_its_rooms_and_by_id() -> None:
     assert say(hub, client, "REQ", "s", {"ids": [loose.id]})[0] == ["EVENT", "s", as_json(loose)]
 
 
-# -- presence -----------------------------------------------------------------------------------------------------
+# ── presence ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("case", VECTORS["presence_of"], ids=lambda case: compact_json(case["content"]))
@@ -520,7 +520,7 @@ def test_presence_per_connection_is_bounded() -> None:
     assert hub.activity.rooms == PAIRS_PER_CONNECTION
 
 
-# -- addresses ----------------------------------------------------------------------------------------------------
+# ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("case", VECTORS["client_ip"], ids=lambda case: case["x_forwarded_for"])
@@ -534,7 +534,7 @@ def test_the_last_header_line_counts_first() -> None:
     assert client_address("not an address", ["192.0.2.1"]) == "not an address"
 
 
-# -- whatever clients do ------------------------------------------------------------------------------------------
+# ── whatever clients do ───────────────────────────────────────────────────────────────────────────────────────────────
 
 MESSAGES = st.one_of(
     st.text(max_size=30),

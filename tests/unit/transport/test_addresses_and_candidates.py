@@ -186,7 +186,7 @@ def test_the_routing_table_is_asked() -> None:
     assert source_address("255.255.255.255") is None  # nobody may send there without asking
 
 
-# ── worth of pairs and of remote candidates ──────────────────────────────────────────────────────────────────────
+# ── worth of pairs and of remote candidates ───────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_a_better_pair_takes_over_and_a_worse_one_does_not(controlling: bool) ->
     asyncio.run(main())
 
 
-# ── which candidates and checks there are ────────────────────────────────────────────────────────────────────────
+# ── which candidates and checks there are ─────────────────────────────────────────────────────────────────────────────
 
 LAN = LocalAddress("eth0", "127.0.0.1", 8)
 

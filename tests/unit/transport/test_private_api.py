@@ -49,7 +49,7 @@ class Member:
 
 
 MEMBERS: Final = (
-    # ── ICE: a generation is a Connection whose gathering, order of checks and life are ours ────────────────────
+    # ── ICE: a generation is a Connection whose gathering, order of checks and life are ours ──────────────────────────
     Member(CONNECTION, "_add_remote_candidate", "(self, remote_candidate: Candidate, network_host: str) -> None",
            "adds a candidate that we have parsed, without resolving names"),
     Member(CONNECTION, "_check_list", "list[CandidatePair]", "which pairs wait; bounded by us"),
@@ -95,13 +95,13 @@ MEMBERS: Final = (
     Member(PROTOCOL, "datagram_received", "(self, data: bytes | str, addr: tuple[Any, ...]) -> None",
            "overridden: DTLS is told from STUN by the first byte"),
     Member(PROTOCOL, "receiver", "= receiver", "the generation"),
-    # ── DTLS: only the certificate and its context ──────────────────────────────────────────────────────────────
+    # ── DTLS: only the certificate and its context ────────────────────────────────────────────────────────────────────
     Member("aiortc.rtcdtlstransport", "RTCCertificate", "class", "key and certificate of a transport"),
     Member("aiortc.rtcdtlstransport", "RTCDtlsTransport", "class", "the type that our link stands in for"),
     Member("aiortc.rtcdtlstransport", "SRTP_PROFILES", "list", "v0.3.8 negotiates them even for data alone"),
     Member("aiortc.rtcdtlstransport:RTCCertificate", "_create_ssl_context",
            "(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context", "cipher settings that v0.3.8 accepts"),
-    # ── SCTP: the association is theirs; DATA, SACK and the timers are ours ─────────────────────────────────────
+    # ── SCTP: the association is theirs; DATA, SACK and the timers are ours ───────────────────────────────────────────
     Member("aiortc.rtcsctptransport", "CHUNK_TYPES", "dict", "which class reads a chunk"),
     Member("aiortc.rtcdatachannel", "RTCDataChannel", "class", "the type that our channel stands in for"),
     Member("aiortc.rtcsctptransport", "Chunk", "class", "what it sends"),
@@ -207,7 +207,7 @@ def test_the_member_is_there_as_it_was(member: Member) -> None:
         assert type(value).__name__ == member.shape
 
 
-# ── what we touch ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what we touch ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 BASES: Final = {"aioice.Connection": CONNECTION, "StunProtocol": PROTOCOL, "RTCSctpTransport": SCTP}
 LIBRARIES: Final = ("aioice", "aiortc")
@@ -282,7 +282,7 @@ def test_nobody_outside_of_the_transport_knows_the_libraries() -> None:
         assert not imported(ast.parse(path.read_text())), path
 
 
-# ── what stands in for their objects ─────────────────────────────────────────────────────────────────────────────
+# ── what stands in for their objects ──────────────────────────────────────────────────────────────────────────────────
 
 
 def asked(tree: ast.Module, *objects: str) -> set[str]:
