@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _running: set[subprocess.Popen[bytes]] = set()
+_birth = threading.Lock()  # a child may be at work before we know of it: the end of the interpreter waits for that
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def own_group(
     """
     process: subprocess.Popen[bytes] | None = None
     try:
-        with _signals_held():
+        with _signals_held(), _birth:
             process = subprocess.Popen(
                 command,
                 cwd=cwd,
@@ -89,5 +90,6 @@ def _signals_held() -> Iterator[None]:
 
 @atexit.register
 def _end_all() -> None:
-    for process in tuple(_running):
-        end_group(process)
+    with _birth:
+        for process in tuple(_running):
+            end_group(process)
