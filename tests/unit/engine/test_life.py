@@ -11,12 +11,20 @@ from hypothesis import strategies as st
 
 from myownmesh.engine.config import EngineConfig
 from myownmesh.engine.core import Core
+from myownmesh.engine.events import PeerDropped
 from myownmesh.engine.life import DROPS, LIFE, ROWS, OutOfTurn, Stage, Turn, follow
+from myownmesh.engine.limits import MAX_UNPROVEN_LINKS
+from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState
+from myownmesh.identity import Identity
+from myownmesh.protocol.frames import Deny, Hello
+from myownmesh.protocol.modes import FullMesh, Star
+from myownmesh.protocol.signals import OfferReceived
 from myownmesh.roster import Roster
+from myownmesh.topology.shapes import SHAPES
 from support.examples import examples
 from support.life_diagram import DOCUMENT, replaced
-from unit.engine.bench import LOW
-from unit.engine.stages import every_stage
+from unit.engine.bench import LOW, Bench, sdp
+from unit.engine.stages import Choice, every_stage
 
 CELLS = list(product(Stage, Turn))
 turns = st.sampled_from(Turn)
@@ -85,3 +93,91 @@ def test_the_document_shows_the_table() -> None:
     """`python tests/support/life_diagram.py` draws it anew."""
     text = DOCUMENT.read_text()
     assert replaced(text) == text
+
+
+# ── every row that ends an entry, walked by what a peer, the room or the clock does ──────────────────────────────
+
+
+def at_stage(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A link that was opened 5 s ago and has come so far at once."""
+    if stage is Stage.PLACEHOLDER:
+        bench = Bench("lower", EngineConfig(kind="silent"))
+        bench.announce()
+        return bench
+    if stage is Stage.SHELVED:
+        monkeypatch.setitem(SHAPES, Star, Choice(set()))
+    bench = Bench("lower", EngineConfig(topology=Star("hub") if stage is Stage.SHELVED else FullMesh()))
+    bench.connect()
+    bench.mono += 5.0
+    if stage is Stage.CONNECTING:
+        return bench.up_to("connecting")
+    if stage is Stage.HANDSHAKING:
+        return bench.up_to("handshaking")
+    return bench.up_to("pending" if stage is Stage.PENDING else "active")
+
+
+def happens(turn: Turn, bench: Bench) -> None:
+    """Bring about what `turn` is called."""
+    match turn:
+        case Turn.NOT_OPENED | Turn.UNPROVED:
+            bench.wait(30.1)
+        case Turn.UNDECIDED:
+            bench.wait(24 * 3600.0)
+        case Turn.CROWDED_OUT:
+            for number in range(MAX_UNPROVEN_LINKS):
+                stranger = Identity.from_seed(number.to_bytes(32, "big")).device_id
+                bench.signal(OfferReceived(stranger, sdp("B1")))
+        case Turn.CLOSED:
+            bench.event(ChannelClosed("gone"))
+        case Turn.PATH_FAILED:
+            bench.event(PathChanged(PathState.FAILED))
+            bench.wait(30.1)
+        case Turn.REBUILT:
+            bench.mono += 11.0
+            bench.offer("B7")
+        case Turn.UNTRUSTED if bench.status == "sighted":
+            bench.event(ChannelOpened(None, None))
+        case Turn.UNTRUSTED:
+            bench.frame(Hello(protocol=1, device_id=LOW.device_id, label="", nonce="n", verification_code=""))
+        case Turn.SILENT:
+            bench.hello("n1")
+            bench.event(PathChanged(PathState.FAILED))
+            bench.mono += 26.0
+            bench.announce()
+        case Turn.FLOODED:
+            for _ in range(1300):
+                bench.raw(b"{")
+        case Turn.LEFT:
+            bench.leave()
+            if bench.has_entry:
+                bench.event(ChannelClosed("left"))
+        case Turn.DENIED:
+            bench.frame(Deny())
+        case Turn.REFUSED:
+            bench.engine.remove(bench.peer_id, bench.now)
+            bench.collect()
+        case _:
+            raise AssertionError(turn)
+
+
+@pytest.mark.parametrize(
+    ("stage", "turn"), [(stage, turn) for stage, turn in LIFE if turn in DROPS], ids=lambda each: each.name
+)
+def test_every_end_is_walked_and_told_with_its_reason(
+    stage: Stage, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = at_stage(stage, monkeypatch)
+    assert bench.status == STAGES[stage].status
+    assert bench.named(PeerDropped) == []
+    happens(turn, bench)
+    first = bench.named(PeerDropped)[0]
+    assert (first.device_id, first.reason) == (bench.peer_id, DROPS[turn])
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda each: each.name)
+def test_the_end_of_the_network_ends_every_stage_without_a_word(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = at_stage(stage, monkeypatch)
+    bench.engine.stop(bench.now)
+    assert bench.collect() == ([] if stage is Stage.PLACEHOLDER else ["close A1"])
+    assert bench.engine.peers() == []
+    assert bench.named(PeerDropped) == []

@@ -6,7 +6,6 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import frozen
 
 from myownmesh.engine.actions import SendFrame
 from myownmesh.engine.config import EngineConfig
@@ -23,10 +22,10 @@ from myownmesh.roster import Roster
 from myownmesh.topology.shapes import SHAPES, is_built
 from support.vectors import load
 from unit.engine.bench import LOW, Bench
-from unit.engine.stages import active, connecting, handshaking, pending, shelved
+from unit.engine.stages import Choice, active, connecting, handshaking, pending, shelved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from myownmesh.engine.peer import Peer
 
@@ -53,19 +52,6 @@ MAKE: dict[PeerStatus, Callable[[str, int], Peer]] = {
     PeerStatus.ACTIVE: active,
     PeerStatus.SHELVED: shelved,
 }
-
-
-@frozen
-class Choice:
-    """A shape that prefers these."""
-
-    chosen: set[str]
-
-    def preferred(self, _me: str, _members: Collection[str]) -> set[str]:
-        return self.chosen
-
-    def edge(self, _me: str, peer: str, _members: Collection[str]) -> bool:
-        return peer in self.chosen
 
 
 def test_who_has_no_edge_with_us_is_noted_and_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
