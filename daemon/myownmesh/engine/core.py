@@ -154,7 +154,7 @@ class Core:
 
     def refresh_phase(self) -> None:
         """Tell clients when the peers amount to another phase; `joining` lasts until there is something to say."""
-        phase = rollup(peer.status for peer in self.peers.values())
+        phase = rollup(kind.status for kind in {type(peer) for peer in self.peers.values()})  # a large room is alike
         if phase is Phase.ALONE and self.phase is Phase.JOINING and not self.signaling_up:
             return
         if phase is not self.phase:
