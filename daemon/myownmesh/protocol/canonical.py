@@ -9,14 +9,16 @@ depth and the numbers of a free value, and a free value that may be null, which 
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import msgspec
 from msgspec import Raw
 
 from myownmesh.protocol.schema import Number
 from myownmesh.protocol.strict_json import check_payload_limits, is_null
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Finish = Callable[[Any, bytes], Any]
 """From what was parsed, and the text that it was parsed from, to the object; None when the exact reader has to decide.
@@ -33,25 +35,28 @@ def quick_way(cls: type[msgspec.Struct]) -> tuple[type[msgspec.Struct], Finish |
     parsed = {name: Raw if name in free else _parsed(hint) for name, hint in hints.items()}
     if len(free) > 1 or None in parsed.values():
         return None
-    config = cls.__struct_config__
     twin = cls
     if parsed != hints:
+        config = cls.__struct_config__
         members = list(parsed.items())
         twin = msgspec.defstruct(cls.__name__, members, frozen=True, tag_field=config.tag_field, tag=config.tag)
-    steps: list[Finish] = []
-    if (in_range := _range_check(twin)) is not None:
-        steps.append(_ranges(in_range))
-    if logs := [name for name, hint in parsed.items() if hint != hints[name] and name not in free]:
-        steps.append(_rebuilt_without(cls, logs))
-    elif twin is not cls:
-        steps.append(_rebuilt(cls, free[0]))
-    elif free:
-        steps.append(_payload(free[0]))
-    return twin, _both(*steps) if len(steps) == 2 else next(iter(steps), None)
+    todo = [f"check_payload_limits(parsed.{name}, data)" for name in free]
+    todo += _ranges(twin, "parsed")
+    result = "parsed"
+    if twin is not cls:
+        # What is left of a sequence that msgspec cannot parse is empty here.
+        logs = [name for name in parsed if parsed[name] != hints[name] and name not in free]
+        todo += [f"if parsed.{name}: return None" for name in logs]
+        values = {name: f"parsed.{name}" for name in hints}
+        values |= {name: f"None if is_null(parsed.{name}) else parsed.{name}" for name in free if hints[name] != Raw}
+        result = f"cls({', '.join(values.values())})"
+    return twin, _function([*todo, f"return {result}"], cls) if todo or twin is not cls else None
 
 
 def _parsed(hint: Any) -> Any:
     """The type to parse for a member that is no free value, None when there is none."""
+    if _holds_free_values(hint):
+        return None
     try:
         msgspec.json.Decoder(hint)
     except TypeError:
@@ -60,76 +65,44 @@ def _parsed(hint: Any) -> Any:
     return hint
 
 
-# ── the steps that finish ────────────────────────────────────────────────────────────────────────────────────────────
-# One plain function each: this is the hot path of every frame.
+def _holds_free_values(hint: Any) -> bool:
+    """Whether there are free values further inside. One that may be null is none: the parser takes only the null."""
+    if _is_class(hint):
+        return any(_holds_free_values(field.type) for field in msgspec.structs.fields(hint))
+    return hint is Raw or (hint != Raw | None and any(map(_holds_free_values, get_args(hint))))
 
 
-def _both(first: Finish, second: Finish) -> Finish:
-    return lambda parsed, data: None if first(parsed, data) is None else second(parsed, data)
+def _is_class(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
-def _ranges(in_range: Callable[[Any], bool]) -> Finish:
-    return lambda parsed, _: parsed if in_range(parsed) else None
+# ── what finishes ────────────────────────────────────────────────────────────────────────────────────────────────────
+# This is the hot path of every frame, where a call costs more than a comparison. So the function is written out for
+# each class, as attrs writes `__init__`; nothing but the names of members goes into its text.
 
 
-def _payload(name: str) -> Finish:
-    payload = attrgetter(name)
-
-    def finish(parsed: Any, data: bytes) -> Any:
-        check_payload_limits(payload(parsed), data)
-        return parsed
-
+def _function(lines: list[str], cls: type[msgspec.Struct]) -> Finish:
+    names = {"check_payload_limits": check_payload_limits, "is_null": is_null, "cls": cls}
+    exec("def finish(parsed, data):\n" + "\n".join(f"    {line}" for line in lines), names)
+    finish: Finish = names["finish"]  # type: ignore[assignment]  # made by the line above
     return finish
 
 
-def _rebuilt(cls: type[msgspec.Struct], name: str) -> Finish:
-    """A free value that may be null: null is None."""
-    payload, members = attrgetter(name), attrgetter(*cls.__struct_fields__)
-
-    def finish(twin: Any, data: bytes) -> Any:
-        value = payload(twin)
-        check_payload_limits(value, data)
-        if is_null(value):
-            return cls(*(None if member is value else member for member in members(twin)))
-        return cls(*members(twin))
-
-    return finish
-
-
-def _rebuilt_without(cls: type[msgspec.Struct], logs: list[str]) -> Finish:
-    def finish(twin: Any, _: bytes) -> Any:
-        members = {name: getattr(twin, name) for name in cls.__struct_fields__}
-        return None if any(map(members.get, logs)) else cls(**members)
-
-    return finish
+def _ranges(hint: Any, value: str, depth: int = 0) -> Iterator[str]:
+    """The lines that leave every unsigned 64-bit integer inside `value` in its range."""
+    if any(isinstance(mark, Number) and mark.most > BOUNDED_BY_THE_PARSER for mark in get_args(hint)[1:]):
+        yield f"if {value} >= {2**64}: return None"
+    elif _is_class(hint):
+        for field in msgspec.structs.fields(hint):
+            yield from _ranges(field.type, f"{value}.{field.name}", depth)
+    elif get_origin(hint) is tuple:
+        yield from _block(f"for item{depth} in {value}:", _ranges(get_args(hint)[0], f"item{depth}", depth + 1))
+    else:
+        for arm in get_args(hint):
+            yield from _block(f"if {value} is not None:", _ranges(arm, value, depth))
 
 
-def _range_check(hint: Any) -> Callable[[Any], bool] | None:
-    """Whether every integer in a value of this type is in range, None when the parser itself sees to that."""
-    if get_origin(hint) is Annotated:
-        bounds = [mark.most for mark in get_args(hint)[1:] if isinstance(mark, Number)]
-        if bounds and bounds[0] > BOUNDED_BY_THE_PARSER:
-            return bounds[0].__ge__
-        return _range_check(get_args(hint)[0])
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return _members_check({field.name: _range_check(field.type) for field in msgspec.structs.fields(hint)})
-    checks = [check for argument in get_args(hint) if (check := _range_check(argument)) is not None]
-    if not checks:
-        return None
-    check = checks[0]
-    if get_origin(hint) is tuple:
-        return lambda values: all(map(check, values))
-    return lambda value: value is None or check(value)
-
-
-def _members_check(checks: dict[str, Callable[[Any], bool] | None]) -> Callable[[Any], bool] | None:
-    todo = [(attrgetter(name), check) for name, check in checks.items() if check is not None]
-    match todo:
-        case []:
-            return None
-        case [(value, check)]:
-            return lambda parsed: check(value(parsed))
-        case [(first, check_first), (second, check_second)]:
-            return lambda parsed: check_first(first(parsed)) and check_second(second(parsed))
-        case _:
-            return lambda parsed: all(check(value(parsed)) for value, check in todo)
+def _block(head: str, lines: Iterator[str]) -> Iterator[str]:
+    if body := [f"    {line}" for line in lines]:
+        yield head
+        yield from body

@@ -27,6 +27,7 @@ from myownmesh.protocol.schema import (
     written,
 )
 from myownmesh.protocol.strict_json import decode_object, dumps
+from myownmesh.protocol.transitions import Evict, Transition
 
 if TYPE_CHECKING:
     from myownmesh.protocol.strict_json import Members
@@ -229,9 +230,20 @@ class OtherLaterFrame(Frame, frozen=True):
     TRAFFIC = "gossip"
     ok: Raw | None = None
     sizes: tuple[U64, ...] = ()
+    limit: U64 | None = None
 
 
-LATER = {**KINDS, LaterFrame.KIND: LaterFrame, OtherLaterFrame.KIND: OtherLaterFrame}
+class Box(msgspec.Struct, frozen=True):
+    content: Raw
+
+
+class FreeInsideFrame(Frame, frozen=True):
+    TRAFFIC = "app"
+    boxes: tuple[Box, ...]
+    log: tuple[Transition, ...] = ()
+
+
+LATER = {cls.KIND: cls for cls in (*KINDS.values(), LaterFrame, OtherLaterFrame, FreeInsideFrame)}
 
 
 def test_a_frame_class_alone_is_written_read_counted_and_gated() -> None:
@@ -256,10 +268,14 @@ def test_a_frame_class_alone_is_written_read_counted_and_gated() -> None:
         ('{"kind":"later_frame","stream":1,"label":null,"payload":1,"payload":1}', "duplicate field `payload`"),
         ('{"kind":"later_frame","stream":1,"label":null}', "missing field `payload`"),
         (
-            '{"kind":"other_later_frame","ok":1,"sizes":[1,18446744073709551616]}',
+            '{"kind":"other_later_frame","ok":1,"sizes":[1,18446744073709551616],"limit":null}',
             "invalid type: floating point `1.8446744073709552e19`, expected u64",
         ),
-        ('{"kind":"other_later_frame","ok":1e999,"sizes":[]}', "number out of range"),
+        (
+            '{"kind":"other_later_frame","ok":1,"sizes":[],"limit":18446744073709551616}',
+            "invalid type: floating point `1.8446744073709552e19`, expected u64",
+        ),
+        ('{"kind":"other_later_frame","ok":1e999,"sizes":[],"limit":1}', "number out of range"),
     ],
 )
 def test_a_frame_class_alone_refuses_what_is_wrong(text: str, words: str) -> None:
@@ -270,5 +286,12 @@ def test_a_frame_class_alone_refuses_what_is_wrong(text: str, words: str) -> Non
 
 @pytest.mark.parametrize("ok", [None, raw("[1]"), raw('"text"')])
 def test_a_free_value_that_may_be_null_comes_back(ok: Raw | None) -> None:
-    frame = OtherLaterFrame(ok, (1, 2**64 - 1))
+    for frame in (OtherLaterFrame(ok, (1, 2**64 - 1)), OtherLaterFrame(ok, limit=2**64 - 1)):
+        assert decoder(LATER)(encode_frame(frame)) == frame
+
+
+def test_what_the_parser_cannot_judge_is_read_exactly() -> None:
+    frame = FreeInsideFrame((Box(raw("[1]")),), (Transition(1, Evict("t"), (), ()),))
     assert decoder(LATER)(encode_frame(frame)) == frame
+    with pytest.raises(ValueError, match="number out of range"):
+        decoder(LATER)(b'{"kind":"free_inside_frame","boxes":[{"content":1e999}],"log":[]}')
