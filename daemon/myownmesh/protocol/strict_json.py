@@ -169,12 +169,21 @@ def elements(value: Raw) -> list[Raw]:
 
 
 def _members(data: bytes, found: dict[str, Raw]) -> Members:
+    if _fills(data, found):
+        return list(found.items())
+    compact = msgspec.json.format(data, indent=-1)
+    if len(compact) < len(data) and _fills(compact, _OBJECT.decode(compact)):
+        return list(found.items())  # it was only white space
+    return _scan_members(data)
+
+
+def _fills(data: bytes, found: dict[str, Raw]) -> bool:
     # Every member takes at least its name, its value, two quotes, a colon and a comma. When the members that were found
     # fill the text to the last byte, none was dropped as a repetition.
     filled = 1
     for name, value in found.items():
         filled += len(name if name.isascii() else name.encode()) + len(memoryview(value)) + 4
-    return list(found.items()) if filled == len(data) else _scan_members(data)
+    return filled == len(data)
 
 
 def _scan_members(data: bytes) -> Members:
