@@ -19,7 +19,7 @@ from mesh_common.files import remove_leftovers
 from mesh_common.locks import FileLock
 from myownllm import bridge as bridges
 from myownllm.catalog.file import CatalogFile, wall_ms
-from myownllm.client import MeshClient
+from myownllm.client import MeshClient, Offer
 from myownllm.client.owned import OwnedNetworks
 from myownllm.errors import AlreadyRunningError, AppError, HomeError, MeshError
 from myownllm.features import hardware
@@ -46,6 +46,7 @@ SPAWN_LOCK_POLL_S: Final = 0.1
 BRIDGE_RETRY_S: Final = 1.0  # after a refused subscription; doubled each time
 BRIDGE_RETRY_MAX_S: Final = 30.0
 STOP_BUDGET_S: Final = 4.0
+GLANCE_S: Final = 0.2  # how often a running app looks whether the file of its catalog has changed
 
 
 class AsyncCatalog:
@@ -70,7 +71,8 @@ class AsyncCatalog:
                 listener(notice)
         return stored.catalog
 
-    async def changed(self) -> bool:
+    def changed(self) -> bool:
+        """Has the file changed since the last `load`?"""
         return self._file.signature() != self._seen
 
 
@@ -183,6 +185,14 @@ async def _newer_connection(supervisor: Supervisor, last: int) -> Connection:
             return state.connection
 
 
+async def follow_edits(catalog: AsyncCatalog, client: MeshClient) -> None:
+    """Reconcile whenever the file has changed, whoever changed it."""
+    while True:
+        await trio.sleep(GLANCE_S)
+        if catalog.changed():
+            await client.reconcile()
+
+
 async def keep_bridge(supervisor: Supervisor, client: MeshClient) -> None:
     """For every connection that the supervisor publishes: subscribe, hand over, and report its end."""
     last = refusals = 0
@@ -234,15 +244,9 @@ async def running_app(
     try:
         async with trio.open_nursery() as outer:  # keeps the tasks that watch the own daemon until it has ended
             catalog = AsyncCatalog(file)
-            client = MeshClient(
-                catalog,
-                OwnedNetworks(home.owned_networks_file),
-                make_features(lambda: client.state.device_id),
-                pin=pin,
-                now_ms=wall_ms,
-                blob={"hardware": hardware()},
-                app_version=app_version,
-            )
+            features = make_features(lambda: client.state.device_id)
+            offer = Offer(features, pin, app_version, {"hardware": hardware()})
+            client = MeshClient(catalog, OwnedNetworks(home.owned_networks_file), offer, now_ms=wall_ms)
             catalog.on_notice.append(lambda text: client.note("error", text))
             trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
             log = DaemonLog(home.daemon_log, trouble)
@@ -253,7 +257,7 @@ async def running_app(
                 async with trio.open_nursery() as app_side:
                     app_side.start_soon(keep_bridge, supervisor, client)
                     await app_side.start(client.run)
-                    app_side.start_soon(client.follow_catalog)
+                    app_side.start_soon(follow_edits, catalog, client)
                     await client.preview()
                     app_side.start_soon(client.boot)
                     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from myownllm import wire
-from myownllm.errors import CLOSED_TEXT, TIMEOUT_TEXT, MeshError, connect_failed
+from myownllm.errors import CLOSED_TEXT, TIMEOUT_TEXT, MeshError, connect_failed, connection_lost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -109,7 +109,7 @@ class Bridge:
         self.lost = trio.Event()
         self._connect = connect
         self._commands = trio.CapacityLimiter(MAX_COMMANDS)
-        self._pending: dict[trio.CancelScope, str] = {}
+        self._pending: set[trio.CancelScope] = set()
         self._sink: FrameSink | None = None
         self._early: deque[wire.Frame] = deque()
         self._early_dropped = 0
@@ -117,9 +117,9 @@ class Bridge:
     async def command(self, operation: str, /, *, timeout_s: float | None = None, **members: Any) -> Json:
         """One operation. Raises MeshError; `connection_lost` as soon as the event connection ends."""
         if self.lost.is_set():
-            raise MeshError("connection_lost", "the connection to the mesh daemon was lost")
+            raise connection_lost()
         with trio.CancelScope() as scope:
-            self._pending[scope] = operation
+            self._pending.add(scope)
             try:
                 async with self._commands:
                     return await command(self.address, operation, members, timeout_s=timeout_s, connect=self._connect)
@@ -130,13 +130,8 @@ class Bridge:
                 if not self.lost.is_set():
                     raise
             finally:
-                self._pending.pop(scope, None)
-        raise MeshError("connection_lost", f"the connection to the mesh daemon was lost during `{operation}`")
-
-    @property
-    def waits_for(self) -> str | None:
-        """The operation that has been waiting longest for its answer."""
-        return next(iter(self._pending.values()), None)
+                self._pending.discard(scope)
+        raise connection_lost(operation)
 
     def attach(self, sink: FrameSink) -> None:
         """Hand frames to `sink` from now on, beginning with those that came before anyone was attached."""
@@ -209,9 +204,9 @@ async def open_bridge(address: Path, generation: int, *, connect: Connect = conn
         try:
             client_id = wire.subscription_id(wire.answer_data(answer))
         except MeshError as error:
-            if error.kind != "daemon_error":
+            if not error.refused:
                 raise
-            raise MeshError("daemon_error", f"subscribe rejected: {error.text}") from None
+            raise MeshError(error.kind, f"subscribe rejected: {error.text}", refused=True) from None
         bridge = Bridge(address, client_id, generation, connect)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bridge._read_events, stream, buffer, rest)

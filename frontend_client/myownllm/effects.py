@@ -33,7 +33,6 @@ class CheckJoined:
 @attrs.frozen
 class SetPhase:
     phase: phases.Phase
-    status: phases.Status
 
 
 @attrs.frozen
@@ -149,8 +148,8 @@ def _event(event: dict[str, Any], network: str, *, diag_quiet: bool) -> list[Eff
                 told = [AddDiag("info", line.format(peer=str(event.get("device_id", ""))[:8]))]
             return [RefreshPeers(), *told]
         case "phase" if event.get("kind") == "changed":
-            phase, status = phases.from_daemon(str(event.get("next")))
-            return [SetPhase(phase, status), *([CheckJoined()] if phase == "off" else [])]
+            phase = phases.from_daemon(str(event.get("next")))
+            return [SetPhase(phase), *([CheckJoined()] if phase == "off" else [])]
         case "diag":
             return _diag(event, diag_quiet=diag_quiet)
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 ErrorKind = Literal[
@@ -16,8 +17,13 @@ ErrorKind = Literal[
     "validation",
     "not_found",
     "no_active_network",
-    "unsupported",
     "stopped",
+    # refusals of the daemon; one that has no kind of its own is a `daemon_error`
+    "unsupported",
+    "bad_request",
+    "unknown_network",
+    "already_joined",
+    "not_saved",
 ]
 
 NOT_CONNECTED_TEXT: Final = "mesh daemon not connected — it's still starting up or currently unavailable"
@@ -32,15 +38,38 @@ class AppError(Exception):
 class MeshError(AppError):
     """A command to the daemon failed (spec 08 FE-4.2); `kind` is what code may branch on."""
 
-    def __init__(self, kind: ErrorKind, text: str) -> None:
+    def __init__(self, kind: ErrorKind, text: str, *, refused: bool = False) -> None:
         super().__init__(text)
         self.kind: ErrorKind = kind
         self.text = text
+        self.refused = refused
+        """the daemon said it"""
+
+
+_REFUSALS: Final[tuple[tuple[ErrorKind, re.Pattern[str]], ...]] = (
+    ("unsupported", re.compile(r"parse: .*unknown variant")),
+    ("bad_request", re.compile(r"parse: ")),
+    ("unknown_network", re.compile(r"unknown network\b")),
+    ("already_joined", re.compile(r".*already (in use|joined)")),
+    ("not_saved", re.compile(r".*config\.json save failed")),
+)
+
+
+def refusal(text: str) -> MeshError:
+    """The failure that a daemon tells with this text. Nobody else compares its texts (spec 05 §4)."""
+    kind: ErrorKind = next((kind for kind, pattern in _REFUSALS if pattern.match(text)), "daemon_error")
+    return MeshError(kind, text, refused=True)
 
 
 def not_connected() -> MeshError:
     """The daemon is not there yet, or not any more (spec 08 FE-2.3)."""
     return MeshError("not_connected", NOT_CONNECTED_TEXT)
+
+
+def connection_lost(during: str = "") -> MeshError:
+    """The event connection ended, and with it everything that was under way."""
+    what = f" during `{during}`" if during else ""
+    return MeshError("connection_lost", f"the connection to the mesh daemon was lost{what}")
 
 
 def connect_failed(address: object) -> MeshError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 
 from mesh_common.versions import version_meets
-from myownllm.convergence import is_joined
+from myownllm.membership import is_joined
 
 if TYPE_CHECKING:
     from myownllm.catalog.coerce import JsonObject

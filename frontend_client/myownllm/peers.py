@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from myownllm import capabilities
-from myownllm.catalog.coerce import as_object, is_number
+from myownllm.catalog.coerce import is_number
 from myownllm.ids import short_display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from myownllm.catalog.coerce import Json, JsonObject
 
@@ -150,12 +150,10 @@ def peer_entry(raw: JsonObject, previous_catalog: Iterable[Json] = ()) -> PeerEn
     )
 
 
-def peer_entries(answer: Json, previous: Mapping[str, PeerEntry]) -> tuple[PeerEntry, ...]:
-    """Map an answer of `peers_list`, sorted so that a list does not jump; connected peers first."""
-    rows = as_object(answer).get("peers")
+def peer_entries(rows: Sequence[JsonObject], previous: Mapping[str, PeerEntry]) -> tuple[PeerEntry, ...]:
+    """Map the rows of `peers_list`, sorted so that a list does not jump; connected peers first."""
     entries = [
         peer_entry(r, previous[k].catalog if isinstance(k := r.get("device_id"), str) and k in previous else ())
-        for r in (rows if isinstance(rows, list) else [])
-        if isinstance(r, dict)
+        for r in rows
     ]
     return tuple(sorted(entries, key=lambda p: (p.status not in CONNECTED, p.label.casefold(), p.device_pubkey)))

@@ -1,11 +1,11 @@
-"""What a person reads about the mesh: the phase, the coarse status, and the headline text (spec 08 §5.2, §10).
+"""What a person reads about the mesh: the phase, the coarse status that follows from it, and the headline text.
 
-Pure and total: any text that a daemon may send maps to something that can be shown.
+Pure and total: any text that a daemon may send maps to something that can be shown (spec 08 §5.2, §10).
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 Phase = Literal[
     "off",
@@ -18,21 +18,34 @@ Phase = Literal[
     "peer-active",
     "error",
 ]
-Status = Literal["off", "starting", "connecting", "online", "error"]
+Status = Literal["off", "connecting", "online", "error"]
 
-_BY_DAEMON_PHASE: Final[dict[str, tuple[Phase, Status]]] = {
-    "joining": ("starting", "connecting"),
-    "alone": ("signaling-up", "online"),
-    "discovering": ("peer-discovered", "online"),
-    "active": ("peer-active", "online"),
-    "degraded": ("signaling-up", "online"),
-    "stopped": ("off", "off"),
+_BY_DAEMON_PHASE: Final[dict[str, Phase]] = {
+    "joining": "starting",
+    "alone": "signaling-up",
+    "discovering": "peer-discovered",
+    "active": "peer-active",
+    "degraded": "signaling-up",
+    "stopped": "off",
 }
 
 
-def from_daemon(daemon_phase: str) -> tuple[Phase, Status]:
-    """The app's phase and status for a phase of the daemon; an unknown one counts as still starting."""
-    return _BY_DAEMON_PHASE.get(daemon_phase, ("starting", "connecting"))
+def from_daemon(daemon_phase: str) -> Phase:
+    """The app's phase for a phase of the daemon; an unknown one counts as still starting."""
+    return _BY_DAEMON_PHASE.get(daemon_phase, "starting")
+
+
+def status_of(phase: Phase) -> Status:
+    """The coarse status: there is nothing in it that the phase does not say."""
+    match phase:
+        case "off" | "error":
+            return phase
+        case "starting" | "signaling-connecting":
+            return "connecting"
+        case "signaling-up" | "peer-discovered" | "peer-active" | "ice-failed-no-turn" | "ice-failed-turn-unreachable":
+            return "online"
+        case _:
+            assert_never(phase)
 
 
 def pill_text(handle: str | None, phase: Phase, peers: int = 0, error: str = "") -> str:

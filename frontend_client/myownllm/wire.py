@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import msgspec
 
-from myownllm.errors import MeshError
+from myownllm.errors import MeshError, refusal
 
 if TYPE_CHECKING:
     from myownllm.catalog.coerce import Json, JsonObject
@@ -75,21 +75,16 @@ def parse_object(line: bytes) -> JsonObject:
 
 
 def answer_data(line: bytes) -> Json:
-    """The `data` of an answer. Raises MeshError `daemon_error` with the daemon's text, or `protocol`."""
+    """The `data` of an answer. Raises the `refusal` that it tells, or MeshError `protocol`."""
     answer = parse_object(line)
     match answer.get("ok"):
         case True:
             return answer.get("data")
         case False:
             text = answer.get("error")
-            raise MeshError("daemon_error", text if isinstance(text, str) else "(no error)")
+            raise refusal(text if isinstance(text, str) else "(no error)")
         case _:
             raise MeshError("protocol", "the daemon's answer has no `ok`")
-
-
-def is_unsupported(error: MeshError) -> bool:
-    """Does this error mean that the daemon does not know the operation (05 §4)?"""
-    return error.kind == "daemon_error" and error.text.startswith("parse: ") and "unknown variant" in error.text
 
 
 class LineBuffer:

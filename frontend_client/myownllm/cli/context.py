@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import attrs
 import msgspec
 
-from myownllm import oneshot
+from myownllm import answers, oneshot
 from myownllm.catalog.coerce import as_object
 from myownllm.catalog.file import CatalogFile
 from myownllm.errors import AppError, MeshError
@@ -108,7 +108,7 @@ class Session:
     handle: str
 
     def peers(self) -> tuple[PeerEntry, ...]:
-        return peer_entries(self.daemon.ask("peers_list", network=self.network), {})
+        return peer_entries(answers.peers(self.daemon.ask("peers_list", network=self.network)), {})
 
     def peer(self, text: str, *, rostered: bool = False) -> PeerEntry:
         """The peer that a person means; `rostered` also looks among approved devices that are away."""
@@ -148,9 +148,9 @@ def print_json(value: Any) -> None:
 def fail(error: Exception, *, as_json: bool = False, status: int = EXIT_FAILED) -> NoReturn:
     """Say what went wrong and end with a status."""
     if as_json:
-        kind = (
-            error.kind if isinstance(error, MeshError) else "validation" if isinstance(error, ValueError) else "error"
-        )
+        kind = "validation" if isinstance(error, ValueError) else "error"
+        if isinstance(error, MeshError):
+            kind = "daemon_error" if error.refused else error.kind
         print_json({"error": {"kind": kind, "message": str(error)}})
     else:
         sys.stderr.write(f"error: {error}\n")

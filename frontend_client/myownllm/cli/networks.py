@@ -15,9 +15,9 @@ from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
-from myownllm.convergence import is_joined
 from myownllm.errors import AppError
 from myownllm.ids import generate_network_id, normalize_network_id
+from myownllm.membership import is_joined
 
 app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
 

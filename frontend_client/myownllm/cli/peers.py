@@ -269,7 +269,7 @@ def reconnect(
         members: dict[str, Any] = {} if target is None else {"peer": target}
         here.daemon.ask("network_reconnect", network=here.network, **members)
     except AppError as error:
-        if isinstance(error, MeshError) and wire.is_unsupported(error):
+        if isinstance(error, MeshError) and error.kind == "unsupported":
             error = MeshError("unsupported", "not supported by this daemon")
         context.fail(error, as_json=as_json)
     if as_json:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from mesh_common.versions import version_meets
+from myownllm import answers, phases
 from myownllm import health as health_rules
-from myownllm import phases
 from myownllm.catalog.coerce import as_object
 from myownllm.catalog.model import Catalog
 from myownllm.cli import context
@@ -34,7 +34,7 @@ def _network_row(daemon: context.Daemon, wire_id: str) -> dict[str, Any] | None:
 
 def _known_peers(daemon: context.Daemon, wire_id: str) -> tuple[PeerEntry, ...]:
     try:
-        return peer_entries(daemon.ask("peers_list", network=wire_id), {})
+        return peer_entries(answers.peers(daemon.ask("peers_list", network=wire_id)), {})
     except MeshError:
         return ()
 
@@ -76,7 +76,6 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
     active = catalog.active
     daemon = context.find_daemon(app_home)
     phase: phases.Phase = "off"
-    state: phases.Status = "off"
     peers: tuple[PeerEntry, ...] = ()
     label = ""
     joined: list[str] = []
@@ -94,19 +93,19 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
             word = str(row.get("phase", ""))
             if word == "joining" and "home" in daemon.status:  # the reference stays in this phase while it is alone
                 hint = "no relay of this network has answered yet, so nobody can be found"
-            phase, state = ("signaling-up", "online") if word == "joining" else phases.from_daemon(word)
+            phase = "signaling-up" if word == "joining" else phases.from_daemon(word)
             peers = _known_peers(daemon, active.wire_id)
         elif active is not None and pid is not None:
-            phase, state = "starting", "connecting"
+            phase = "starting"
     connected = sum(p.status in CONNECTED for p in peers)
     pill = phases.pill_text(None if active is None else active.handle, phase, connected)
-    if active is not None and state == "off" and pid is None:
+    if active is not None and phase == "off" and pid is None:
         pill = f"Not running — '{active.handle}' is joined as soon as `myownllm up` runs"
     version = "" if daemon is None else str(daemon.status.get("version", ""))
     return {
         "pill": pill,
         "hint": hint,
-        "status": state,
+        "status": phases.status_of(phase),
         "phase": phase,
         "network": None if active is None else {"id": active.id, "network_id": active.wire_id, "handle": active.handle},
         "label": label,

@@ -1,81 +1,61 @@
-"""One bound life of the client: from connecting to a network until it is stopped, switched or cut off (spec 08 §5.9).
+"""One bound life of the client: from the wish to be online until a stop, a switch or a loss (spec 08 §5.9). Pure.
 
-A life has one cancel scope and one bridge. Everything it awaits goes through `command`, which re-checks the scope
-before its result is used, so nothing of an old life can write into the state of a new one.
+Everything that hangs on a network or on a connection is in here, so a new life begins with nothing of the old one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import attrs
-import trio
 
 from myownllm.client.features import CallLoad
-from myownllm.errors import not_connected
-from myownllm.streams import StreamBook
 
 if TYPE_CHECKING:
-    from myownllm import wire
-    from myownllm.bridge import Bridge
-    from myownllm.catalog.coerce import Json
     from myownllm.catalog.network import SavedNetwork
-    from myownllm.supervisor import Connection
+    from myownllm.client.messages import Ask, Link
+    from myownllm.errors import AppError
+
+Stage = Literal["starting", "up", "ending"]
 
 
 @attrs.define(eq=False)
 class Life:
-    """State that ends with the life. `finished`: its start has succeeded or failed; `ended`: it left nothing behind."""
+    """State that ends with the life."""
 
     number: int
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    finished: trio.Event = attrs.field(factory=trio.Event)
-    ended: trio.Event = attrs.field(factory=trio.Event)
-    error: Exception | None = None
-    bridge: Bridge | None = None
-    connection: Connection | None = None
+    stage: Stage = "starting"
+    """`up`: events, handlers and capabilities are installed. `ending`: what was installed is being undone"""
+    link: Link | None = None
+    """the connection it hangs on; a start may wait for one"""
     network: SavedNetwork | None = None
     """the active record as it was when this life bound to it"""
     catalog_read: bool = False
     wire_id: str = ""
-    online: bool = False
-    """events, handlers and capabilities are installed; the state may say so"""
+    error: AppError | None = None
+    """why its start failed"""
     again: bool = False
     """start a new life when this one has ended"""
-    early: list[wire.Frame] = attrs.field(factory=list)
-    peers_dirty: trio.Event = attrs.field(factory=trio.Event)
-    resync: bool = False
-    recheck: trio.Event = attrs.field(factory=trio.Event)
-    streams: StreamBook = attrs.field(factory=StreamBook)
-    stream_events: dict[str, trio.Event] = attrs.field(factory=dict)
+    starters: list[int] = attrs.field(factory=list)
+    """tickets of those who wait for the outcome of its start"""
+    undo: list[Ask] = attrs.field(factory=list)
+    """what takes back the registrations made so far, in the order they were made"""
     load: CallLoad = attrs.field(factory=CallLoad)
-    nursery: trio.Nursery | None = None
-    registered: list[tuple[str, dict[str, Any]]] = attrs.field(factory=list)
-    """undo commands, in order of installation"""
     displaced_at: dict[str, float] = attrs.field(factory=dict)
+    peers_dirty: bool = False
+    resync: bool = False
+    """with the peers read the phase, too"""
+    recheck: bool = False
+    edits_asked: int = 0
+    edits_done: int = 0
 
-    async def command(self, operation: str, /, *, timeout_s: float | None = None, **members: Any) -> Json:
-        """A command of this life. Raises MeshError; Cancelled when the life ended meanwhile."""
-        if self.bridge is None:
-            raise not_connected()
-        data = await self.bridge.command(operation, timeout_s=timeout_s, **members)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        return data
+    def is_started(self) -> bool:
+        """Is its start over, well or badly?"""
+        return self.stage != "starting"
 
-    async def stream_wake(self, request_id: str) -> None:
-        """Return when something happened to that outgoing stream, or the life ended."""
-        event = self.stream_events[request_id] = trio.Event()
-        if not self.ended.is_set():
-            await event.wait()
-
-    def wake_streams(self, request_id: str | None = None) -> None:
-        """Something happened to one outgoing stream, or to all of them."""
-        events = self.stream_events.values() if request_id is None else [self.stream_events.get(request_id)]
-        for event in events:
-            if event is not None:
-                event.set()
-
-    def end(self, *, again: bool = False) -> None:
-        """Cancel everything that hangs on this life."""
-        self.again = again
-        self.scope.cancel()
+    def is_for(self, network: SavedNetwork | None) -> bool:
+        """Is this life bound to that saved network (or to none, when it is None)?"""
+        bound = self.network
+        if bound is None or network is None:
+            return bound is network
+        return (bound.id, bound.wire_id) == (network.id, network.wire_id)

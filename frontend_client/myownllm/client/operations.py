@@ -12,14 +12,13 @@ import trio
 
 from myownllm import wire
 from myownllm.catalog.coerce import as_object
-from myownllm.errors import MeshError, not_connected
+from myownllm.errors import MeshError, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from myownllm.catalog.coerce import Json
     from myownllm.client.client import MeshClient
-    from myownllm.client.life import Life
 
 CALL_TIMEOUT_S: Final = 30.0
 STREAM_FIRST_S: Final = 180.0  # a cold model needs this long before its first word (FE-9.4)
@@ -38,12 +37,12 @@ class Operations:
         peer = self._client.state.peer(pubkey)
         label = "" if peer is None else peer.announced_label
         await self._command("roster_approve", device_id=pubkey, label=label)
-        self._client.refresh_peers()
+        self._client.peers_changed()
 
     async def remove(self, pubkey: str) -> None:
         """Turn a device away, or take an approval back."""
         await self._command("roster_remove", device_id=pubkey)
-        self._client.refresh_peers()
+        self._client.peers_changed()
 
     async def call(self, pubkey: str, method: str, payload: Json, *, timeout_s: float = CALL_TIMEOUT_S) -> Json:
         """A single answer. `timeout` after `timeout_s` seconds, whatever the daemon does."""
@@ -71,47 +70,42 @@ class Operations:
         Ends without an error only behind a clean end with at least one piece; an error chunk, an error end, silence
         and a reader that is too slow (`overflow`) raise. Close the iterator to lose interest.
         """
-        life = self._life()
-        assert life.bridge is not None
-        answer = await self._of(
-            life,
-            lambda: life.command(
-                "rpc_call_stream",
-                client_id=life.bridge.client_id if life.bridge is not None else "",
-                network=life.wire_id,
-                peer=pubkey,
-                method=method,
-                payload=payload,
-            ),
+        session = self._client.session()
+        answer = await session.command(
+            "rpc_call_stream",
+            client_id=session.bridge.client_id,
+            network=session.wire_id,
+            peer=pubkey,
+            method=method,
+            payload=payload,
         )
         request_id = str(as_object(answer).get("request_id", ""))
-        stream = life.streams.register(request_id, trio.current_time())
+        stream = session.streams.register(request_id, trio.current_time())
         pieces = 0
         try:
             while True:
                 while not stream.frames:
                     if stream.overflowed:
                         raise MeshError("protocol", f"{method}: overflow, the stream was read too slowly")
-                    if life.ended.is_set():
+                    if session.ended.is_set():
                         raise MeshError("stopped", "stopped")
                     with trio.move_on_after(idle_s if pieces else first_s) as limit:
-                        await life.stream_wake(request_id)
+                        await session.stream_wake(request_id)
                     if limit.cancelled_caught:
                         raise MeshError("timeout", f"timed out waiting for {self._name(pubkey)}")
                 frame = stream.frames.popleft()
                 if isinstance(frame, wire.StreamEnd):
                     if frame.error is not None:
-                        raise MeshError("daemon_error", frame.error)
+                        raise refusal(frame.error)
                     if not pieces:
                         raise MeshError("closed", NO_DATA_TEXT)
                     return
                 if isinstance(frame.payload, dict) and set(frame.payload) == {"error"}:
-                    raise MeshError("daemon_error", str(frame.payload["error"]))
+                    raise refusal(str(frame.payload["error"]))
                 pieces += 1
                 yield frame.payload
         finally:
-            life.streams.release(request_id)
-            life.stream_events.pop(request_id, None)
+            session.forget_stream(request_id)
 
     async def send(self, pubkey: str, channel: str, payload: Json) -> None:
         """A message to one device."""
@@ -127,40 +121,6 @@ class Operations:
         peer = self._client.state.peer(pubkey)
         return pubkey[:8] if peer is None else peer.label
 
-    def _life(self) -> Life:
-        life = self._client.life
-        if life is None or life.bridge is None:
-            raise not_connected()
-        if not life.wire_id:
-            raise MeshError("no_active_network", "no active network")
-        return life
-
     async def _command(self, operation: str, *, timeout_s: float | None = None, **members: Any) -> Json:
-        life = self._life()
-        return await self._of(
-            life, lambda: life.command(operation, timeout_s=timeout_s, network=life.wire_id, **members)
-        )
-
-    @staticmethod
-    async def _of(life: Life, work: Callable[[], Awaitable[Json]]) -> Json:
-        """Run a command for a caller outside the life; the end of the life is the caller's error, not its hang."""
-        result: list[Json] = []
-        failure: list[MeshError] = []
-
-        async def run() -> None:
-            try:
-                result.append(await work())
-            except MeshError as error:
-                failure.append(error)
-            nursery.cancel_scope.cancel()
-
-        async def watch() -> None:
-            await life.ended.wait()
-            nursery.cancel_scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run)
-            nursery.start_soon(watch)
-        if result:
-            return result[0]
-        raise failure[0] if failure else MeshError("stopped", "stopped")
+        session = self._client.session()
+        return await session.command(operation, timeout_s=timeout_s, network=session.wire_id, **members)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from myownllm import phases
-from myownllm.peers import CONNECTED
+from myownllm.peers import CONNECTED, peer_entries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from myownllm.catalog.coerce import JsonObject
+    from myownllm.catalog.model import Catalog
     from myownllm.effects import Level
     from myownllm.peers import PeerEntry
 
@@ -31,7 +34,6 @@ class ClientState:
     """A snapshot. `rev` grows with every change, so a reader can tell that it missed one."""
 
     rev: int = 0
-    status: phases.Status = "off"
     phase: phases.Phase = "off"
     error: str = ""
     network: str = ""
@@ -52,6 +54,11 @@ class ClientState:
     auto_gossip: bool = True
 
     @property
+    def status(self) -> phases.Status:
+        """The coarse status; it follows from the phase."""
+        return phases.status_of(self.phase)
+
+    @property
     def connected_peers(self) -> int:
         """Peers that count in the headline: active and shelved ones."""
         return sum(p.status in CONNECTED for p in self.peers)
@@ -69,11 +76,52 @@ class ClientState:
     def peer(self, pubkey: str) -> PeerEntry | None:
         return next((p for p in self.peers if p.device_pubkey == pubkey), None)
 
-    def to_json(self) -> JsonObject:
-        plain = attrs.asdict(self, filter=lambda a, _: a.name != "peers")
-        return {
-            **plain,
-            "pill": self.pill,
-            "pending_approvals": self.pending_approvals,
-            "peers": [p.to_json() for p in self.peers],
-        }
+
+class Picture:
+    """The present snapshot and the rules by which it changes. Owned by the machine, painted by its procedures."""
+
+    def __init__(self, pin: str | None) -> None:
+        self.state = ClientState(pinned_version=pin)
+        self.quiet = False
+        """info lines are hidden (`cloud_mesh.diag_quiet`)"""
+        self.has_turn = False
+        """the bound network has a TURN server"""
+        self.wall_ms = 0
+        """now, in milliseconds since the epoch"""
+
+    def update(self, **changes: Any) -> None:
+        """A new snapshot, if anything is different."""
+        changed = attrs.evolve(self.state, **changes)
+        if changed != self.state:
+            self.state = attrs.evolve(changed, rev=changed.rev + 1)
+
+    def show_active(self, catalog: Catalog, wire_id: str) -> None:
+        """Which saved network is active, its settings, and the network that the client is bound to."""
+        active = catalog.active
+        self.quiet = catalog.diag_quiet
+        self.update(
+            handle=None if active is None else active.handle,
+            active_config_id="" if active is None else active.id,
+            network=wire_id,
+            accepting="available" if active is None else active.accepting,
+            auto_gossip=True if active is None else active.auto_gossip,
+        )
+
+    def show_peers(self, rows: Sequence[JsonObject]) -> None:
+        """The rows of `peers_list`; what only the app knows about a peer is carried over."""
+        peers = peer_entries(rows, {p.device_pubkey: p for p in self.state.peers})
+        self.update(peers=peers)
+        if any(p.status == "active" for p in peers):
+            self.update(recent_ice_failure_at=None)
+        elif any(p.needs_turn for p in peers) and self.state.status == "online":
+            self.show_ice_failure(self.wall_ms, needs_turn=True)
+
+    def show_ice_failure(self, at_ms: int, *, needs_turn: bool) -> None:
+        """No direct path to a peer (FE-5.3); while another one is active that is not the headline."""
+        self.update(recent_ice_failure_at=at_ms)
+        if needs_turn and not any(p.status == "active" for p in self.state.peers):
+            self.update(phase="ice-failed-turn-unreachable" if self.has_turn else "ice-failed-no-turn")
+
+    def show_nothing(self) -> None:
+        """The client is off."""
+        self.update(phase="off", error="", network="", active_config_id="", peers=(), recent_ice_failure_at=None)

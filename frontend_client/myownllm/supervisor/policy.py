@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 
 if TYPE_CHECKING:
-    from myownllm.convergence import DaemonMode
+    from myownllm.membership import DaemonMode
 
 BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 JITTER: Final = 0.2  # ± share of a delay, so that two apps do not restart in step

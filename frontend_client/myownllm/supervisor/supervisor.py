@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from myownllm.catalog.coerce import JsonObject
-    from myownllm.convergence import DaemonMode
+    from myownllm.membership import DaemonMode
     from myownllm.supervisor.binaries import Candidate
 
 SPAWN_WAIT_S: Final = 8.0  # FE-3.10

@@ -159,19 +159,12 @@ class FakeDaemon:
 
     async def _request(self, stream: trio.abc.Stream, request: dict[str, Any]) -> None:
         operation = request["op"]
-        self.log.append(request)
-        if operation in self.before:
-            self.before[operation]()
         if operation in self.hang:
+            self.log.append(request)
             await trio.sleep_forever()
         try:
-            if operation in self.refuse:
-                texts = self.refuse[operation]
-                raise Refusal(texts.pop(0) if texts else "refused")
-            data = self._perform(operation, request)
+            data = self.perform(request)
         except Refusal as refusal:
-            if operation in self.refuse and not self.refuse[operation] and str(refusal) != "refused":
-                del self.refuse[operation]
             await _send(stream, {"ok": False, "error": str(refusal)})
         else:
             subscribes = operation == "events_subscribe" and "client_id" in data
@@ -180,6 +173,26 @@ class FakeDaemon:
             if subscribes:
                 self._subscribing -= 1
                 self._subscribers[data["client_id"]] = stream  # behind the answer, as the reference does
+
+    def perform(self, request: dict[str, Any]) -> Any:
+        """The `data` that answers a request. Raises Refusal."""
+        operation = request["op"]
+        self.log.append(request)
+        if operation in self.before:
+            self.before[operation]()
+        if operation in self.refuse:
+            texts = self.refuse[operation]
+            text = texts.pop(0) if texts else "refused"
+            if not texts and text != "refused":
+                del self.refuse[operation]
+            raise Refusal(text)
+        return self._perform(operation, request)
+
+    def subscribe(self) -> str:
+        """A client without a connection, for tests that hand requests in themselves."""
+        client_id = str(self._op_events_subscribe(None)["client_id"])
+        self._subscribers[client_id] = trio.testing.MemorySendStream()  # type: ignore[assignment]  # nobody sends to it
+        return client_id
 
     # --- operations -------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import trio
 from myownllm.bridge import open_bridge
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork
-from myownllm.client import CallRefusedError, FeatureSet, MeshClient, Method
+from myownllm.client import CallRefusedError, FeatureSet, MeshClient, Method, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
 from myownllm.errors import MeshError
 from myownllm.supervisor import Connection
@@ -41,7 +41,7 @@ class MemoryCatalog:
         self._changed = False
         return self._catalog
 
-    async def changed(self) -> bool:
+    def changed(self) -> bool:
         return self._changed
 
     def put(self, change: Callable[[Catalog], Catalog]) -> None:
@@ -68,6 +68,7 @@ async def _count(call: InboundCall) -> AsyncIterator[Any]:
 class World:
     daemon: FakeDaemon
     client: MeshClient
+    do: Operations
     catalog: MemoryCatalog
     heard: list[Any]
     mode: Any = "own_llm"
@@ -93,6 +94,13 @@ class World:
             await bridge.lost.wait()
         self.client.disconnected(connection.generation)
 
+    async def follow(self) -> None:
+        """Reconcile whenever the catalog changes, as the app does."""
+        while True:
+            await trio.sleep(0.2)
+            if self.catalog.changed():
+                await self.client.reconcile()
+
     @property
     def diag(self) -> list[str]:
         return [d.message for d in self.client.diag]
@@ -108,10 +116,9 @@ async def world(catalog: Catalog, tmp_path: Path, *, connected: bool = True) -> 
         ("capabilities_v1",),
     )
     memory = MemoryCatalog(catalog)
-    client = MeshClient(
-        memory, OwnedNetworks(tmp_path / "owned.json"), features, pin="v0.3.8", now_ms=lambda: 1, app_version="1.0"
-    )
-    made = World(daemon, client, memory, heard)
+    offer = Offer(features, "v0.3.8", "1.0")
+    client = MeshClient(memory, OwnedNetworks(tmp_path / "owned.json"), offer, now_ms=lambda: 1)
+    made = World(daemon, client, Operations(client), memory, heard)
     async with trio.open_nursery() as nursery:
         daemon.nursery = made.nursery = nursery
         await nursery.start(client.run)
@@ -280,7 +287,7 @@ async def test_switch_leaves_the_old_network_then_joins_the_new_one(autojump_clo
     async with world(active(HOME, WORK), tmp_path) as w:
         await w.client.start()
         w.daemon.peers = [peer_info()]
-        w.client.refresh_peers()
+        w.client.peers_changed()
         await settled()
         w.daemon.log.clear()
         w.daemon.peers = []
@@ -357,7 +364,7 @@ async def test_removing_the_active_network_leaves_it(autojump_clock: Any, tmp_pa
 async def test_a_running_app_follows_the_file(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME, WORK), tmp_path) as w:
         assert w.nursery is not None
-        w.nursery.start_soon(w.client.follow_catalog)
+        w.nursery.start_soon(w.follow)
         await w.client.start()
         w.catalog.put(lambda c: c.set_active_network("net-2"))
         await trio.sleep(2)
@@ -588,7 +595,7 @@ async def test_a_daemon_too_old_for_calls_still_shows_peers(autojump_clock: Any,
 async def test_without_an_active_network_nothing_is_registered(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(Catalog(), tmp_path) as w:
         await w.client.start()
-        assert w.daemon.ops() == ["events_subscribe", "status", "status", "status"]
+        assert w.daemon.ops() == ["events_subscribe", "status"]
         assert w.client.state.pill == "No active network — pick one below"
 
 
@@ -607,11 +614,11 @@ async def test_frames_between_connecting_and_attaching_are_not_lost(autojump_clo
 async def test_operations_without_a_daemon_or_network_fail_at_once(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path, connected=False) as w:
         with pytest.raises(MeshError, match="mesh daemon not connected — it's still starting up"):
-            await w.client.do.approve(DEVICE_B)
+            await w.do.approve(DEVICE_B)
     async with world(Catalog(), tmp_path) as w:
         await w.client.start()
         with pytest.raises(MeshError, match="no active network"):
-            await w.client.do.broadcast("notice", 1)
+            await w.do.broadcast("notice", 1)
 
 
 async def test_approval_sends_the_announced_label_and_refreshes(autojump_clock: Any, tmp_path: Path) -> None:
@@ -619,11 +626,11 @@ async def test_approval_sends_the_announced_label_and_refreshes(autojump_clock: 
         w.daemon.peers = [peer_info(status="pending_approval", local_approve_sent=False, remote_approve_seen=False)]
         await w.client.start()
         w.daemon.peers = [peer_info(status="pending_approval", remote_approve_seen=False)]
-        await w.client.do.approve(DEVICE_B)
+        await w.do.approve(DEVICE_B)
         await settled()
         assert w.daemon.roster[0]["label"] == "Pi"
         assert [p.status for p in w.client.state.peers] == ["pending_remote"]
-        await w.client.do.remove(DEVICE_B)
+        await w.do.remove(DEVICE_B)
         assert w.daemon.log[-1]["op"] in ("roster_remove", "peers_list")
 
 
@@ -639,18 +646,18 @@ async def test_an_approval_given_elsewhere_is_seen(autojump_clock: Any, tmp_path
 async def test_calls_answer_time_out_and_fail_with_the_daemons_text(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
-        assert await w.client.do.call(DEVICE_B, "echo", {"x": 1}) == {"x": 1}
+        assert await w.do.call(DEVICE_B, "echo", {"x": 1}) == {"x": 1}
         w.daemon.refuse["rpc_call"] = ["handler returned error: no"]
         with pytest.raises(MeshError, match="handler returned error: no"):
-            await w.client.do.call(DEVICE_B, "echo", 1)
+            await w.do.call(DEVICE_B, "echo", 1)
         w.daemon.hang.add("rpc_call")
         began = trio.current_time()
         with pytest.raises(MeshError, match="timed out"):
-            await w.client.do.call(DEVICE_B, "echo", 1, timeout_s=2)
+            await w.do.call(DEVICE_B, "echo", 1, timeout_s=2)
         assert trio.current_time() - began == pytest.approx(2)
-        await w.client.do.send(DEVICE_B, "notice", 1)
+        await w.do.send(DEVICE_B, "notice", 1)
         w.daemon.peers = [peer_info()]
-        assert await w.client.do.broadcast("notice", 1) == 1
+        assert await w.do.broadcast("notice", 1) == 1
 
 
 @pytest.mark.parametrize("how", ["stop", "die"])
@@ -662,7 +669,7 @@ async def test_the_end_of_a_life_ends_its_calls(autojump_clock: Any, tmp_path: P
 
         async def call() -> None:
             with pytest.raises(MeshError) as raised:
-                await w.client.do.call(DEVICE_B, "echo", 1, timeout_s=3600)
+                await w.do.call(DEVICE_B, "echo", 1, timeout_s=3600)
             kinds.append(raised.value.kind)
 
         async with trio.open_nursery() as nursery:
@@ -681,7 +688,7 @@ def _end(error: str | None = None) -> dict[str, Any]:
 
 
 async def _read(w: World, pieces: list[Any]) -> None:
-    async for piece in w.client.do.call_stream(DEVICE_B, "count", None):
+    async for piece in w.do.call_stream(DEVICE_B, "count", None):
         pieces.append(piece)  # noqa: PERF401 - what came before a failure counts
 
 

@@ -71,7 +71,7 @@ async def _start(w: World) -> None:
 async def live_through(steps: list[str], folder: Path) -> None:
     async with world(active(HOME, WORK), folder) as w:
         assert w.nursery is not None
-        w.nursery.start_soon(w.client.follow_catalog)
+        w.nursery.start_soon(w.follow)
         for name in steps:
             await step(w, name)
             await trio.lowlevel.checkpoint()

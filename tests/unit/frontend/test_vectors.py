@@ -13,12 +13,12 @@ import pytest
 
 from mesh_common.pins import compare, parse_pin
 from mesh_common.versions import PROGRAM, read_version, version_meets
-from myownllm import capabilities, convergence, effects, ids, peers, phases, wire
+from myownllm import capabilities, effects, ids, membership, peers, phases, wire
 from myownllm.catalog import coerce
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.catalog.network import SavedNetwork
-from myownllm.errors import MeshError, NetworkIdError, UnknownNetworkError
+from myownllm.errors import NetworkIdError, UnknownNetworkError, refusal
 
 SUITES: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "frontend.json").read_text(encoding="utf-8")
@@ -87,8 +87,8 @@ def test_peer_mapping(case: dict[str, Any]) -> None:
 
 @cases("phase_mapping")
 def test_phase_mapping(case: dict[str, Any]) -> None:
-    expected = (case["expect"]["phase"], case["expect"]["status_required"])
-    assert phases.from_daemon(case["input"]["daemon_phase"]) == expected
+    phase = phases.from_daemon(case["input"]["daemon_phase"])
+    assert (phase, phases.status_of(phase)) == (case["expect"]["phase"], case["expect"]["status_required"])
 
 
 @cases("capability_pack")
@@ -115,13 +115,13 @@ def test_feature_support(case: dict[str, Any]) -> None:
 @cases("error_idempotency")
 def test_error_idempotency(case: dict[str, Any]) -> None:
     given, expected = case["input"], case["expect"]
-    outcome = (convergence.add_outcome if given["op"] == "add" else convergence.remove_outcome)(given["error"])
-    if outcome == "verify" and "joined_after" in given:
-        succeeded = convergence.is_joined(given["joined_after"], given["wanted_network_id"])
+    kind = refusal(given["error"]).kind
+    if kind == "already_joined" and given["op"] == "add":
+        succeeded = membership.is_joined(given.get("joined_after", ["home"]), given.get("wanted_network_id", "home"))
     else:
-        succeeded = outcome != "failed"
+        succeeded = kind == "not_saved" or (given["op"] == "remove" and kind == "unknown_network")
     assert succeeded is expected["treated_as_success"]
-    assert (outcome == "done_unsaved") is (expected.get("diag_level") == "warn")
+    assert (kind == "not_saved") is (expected.get("diag_level") == "warn")
 
 
 @cases("config_load")
@@ -192,10 +192,10 @@ def test_bundle_version_check(case: dict[str, Any]) -> None:
 def test_convergence(case: dict[str, Any]) -> None:
     given = case["input"]
     active = network(given["active"]) if given["active"] else None
-    operations = convergence.plan(
+    operations = membership.plan(
         given["joined"], active, given["mode"], given.get("added_by_us", ()), strict=given.get("strict", False)
     )
-    shown = [["remove", o.network_id] if isinstance(o, convergence.Leave) else ["add", o.config_id] for o in operations]
+    shown = [["remove", o.network_id] if isinstance(o, membership.Leave) else ["add", o.config_id] for o in operations]
     assert shown == case["expect"]["ops"]
 
 
@@ -219,23 +219,23 @@ def test_config_drift(case: dict[str, Any]) -> None:
     stored = {**saved.to_daemon(), "relay_redundancy": 5}
     stored["signaling"] = {**stored["signaling"], "redundancy": 5, "denylist": []}
     edited = attrs.evolve(saved, **{name: CHANGES[name] for name in case["input"]["changed_fields"]})
-    drifted = convergence.drifted(stored, edited.to_daemon())
+    drifted = membership.drifted(stored, edited.to_daemon())
     assert bool(drifted) is bool(case["expect"]["ops"])
     if drifted:
-        update = convergence.overlay(stored, edited.to_daemon())
+        update = membership.overlay(stored, edited.to_daemon())
         assert update["relay_redundancy"] == 5
         assert update["signaling"]["redundancy"] == 5
-        assert convergence.drifted(update, edited.to_daemon()) == ()
+        assert membership.drifted(update, edited.to_daemon()) == ()
     if case["input"].get("update_error"):
-        assert wire.is_unsupported(MeshError("daemon_error", case["input"]["update_error"]))
+        assert refusal(case["input"]["update_error"]).kind == "unsupported"
 
 
 def shown(effect: effects.Effect) -> list[str]:
     match effect:
         case effects.RefreshPeers():
             return ["peers_refresh"]
-        case effects.SetPhase(phase, status):
-            return [f"set_phase:{phase}", f"set_status:{status}"]
+        case effects.SetPhase(phase):
+            return [f"set_phase:{phase}", f"set_status:{phases.status_of(phase)}"]
         case effects.AddDiag(level, message):
             return [f"diag:{level}:{message}"]
         case effects.Resync():

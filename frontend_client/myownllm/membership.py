@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from myownllm.catalog.network import SavedNetwork
 
 DaemonMode = Literal["shared", "own_llm"]
-Outcome = Literal["done", "done_unsaved", "verify", "failed"]
 MAPPED_MEMBERS: Final = (
     "label", "kind", "topology", "signaling", "stun_servers", "turn_servers", "auto_approve",
 )  # fmt: skip
@@ -62,20 +61,6 @@ def plan(
     if active is not None and wanted not in {comparable_network_id(n) for n in joined}:
         operations.append(Join(active.id))
     return operations
-
-
-def add_outcome(error: str) -> Outcome:
-    """What an error of `network_add` means: idempotent refusals must be verified against the joined set."""
-    if "network joined but" in error:
-        return "done_unsaved"
-    return "verify" if "already in use" in error or "already joined" in error else "failed"
-
-
-def remove_outcome(error: str) -> Outcome:
-    """What an error of `network_remove` means: a network that is not there is left already."""
-    if "network left but" in error or "network removed but" in error:
-        return "done_unsaved"
-    return "done" if "unknown network" in error else "failed"
 
 
 def is_joined(joined: Sequence[str], network_id: str) -> bool:

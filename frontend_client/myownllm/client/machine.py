@@ -1,0 +1,395 @@
+"""The client's machine: the one place that decides what the app's mesh state is (spec 08 §5). Pure.
+
+`handle(event, now, wall_ms)` takes what happened and returns what is to be done; `state` is what a person sees;
+`next_timer` says when to come again although nothing happens. At most one life runs. A stop, a switch and a lost daemon
+end it; a wish to be online, and a new connection, begin the next one. What is left is what was asked for last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, assert_never
+
+from myownllm.client import asks, messages
+from myownllm.client.hearing import Hearing
+from myownllm.client.life import Life
+from myownllm.client.messages import Done, EndWork, Note
+from myownllm.client.procedures import FOREVER, Procedures, Until, pause
+from myownllm.client.start import Opening, daemon_phase, release
+from myownllm.client.state import Picture
+from myownllm.client.sync import Pass
+from myownllm.errors import AppError, MeshError
+
+if TYPE_CHECKING:
+    from myownllm.catalog.model import Catalog
+    from myownllm.client.messages import Command, Event, Link
+    from myownllm.client.procedures import Procedure
+    from myownllm.client.start import Offer
+    from myownllm.client.state import ClientState
+
+RELEASE_BUDGET_S: Final = 3.0  # FE-5.23
+PEERS_SPACING_S: Final = 0.1  # FE-5.16
+DECISION_POLL_S: Final = 0.25  # while a device waits for an approval: no event tells that another program gave it
+CHECK_ONLINE_S: Final = 5.0  # one `status`; no event tells that another program removed the network
+CHECK_UNSETTLED_S: Final = 2.0  # while not online: a healthy daemon must never be left with the app still joining
+EXPLAIN_AFTER_S: Final = 8.0  # a start that takes longer says what it waits for (FE-10.1)
+START_AGAIN_S: Final = 10.0  # after a start that failed although its daemon is connected
+
+NO_LIFE: Final = 0  # owner of what outlives lives: following the catalog, trying again
+
+
+class Machine:
+    """Events in; state and commands out."""
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+        self._picture = Picture(offer.pin)
+        self._procedures = Procedures()
+        self._hearing = Hearing(offer.features, self._picture, self._procedures)
+        self._link: Link | None = None
+        self._known: Link | None = None
+        """the connection before: what is different about the next one is told"""
+        self._refusal = ""
+        self._wanted = False
+        self._life: Life | None = None
+        self._lives = 0
+        self._starters: list[int] = []
+        """tickets of those who want a start while a life is still ending"""
+        self._stoppers: list[int] = []
+        self._followers: list[int] = []
+        self._following = False
+
+    @property
+    def state(self) -> ClientState:
+        """What a person sees. `rev` grows with every change."""
+        return self._picture.state
+
+    def next_timer(self) -> float | None:
+        """When to hand in `Woke`, on the clock of `now`; None when nothing is due."""
+        return self._procedures.next_timer()
+
+    def handle(self, event: Event, now: float, wall_ms: int) -> list[Command]:
+        """Take an event at `now` (monotonic seconds) and `wall_ms` (milliseconds since the epoch)."""
+        self._procedures.now, self._picture.wall_ms = now, wall_ms
+        match event:
+            case messages.Start(ticket):
+                self._start(ticket)
+            case messages.Stop(ticket):
+                self._stop(ticket)
+            case messages.Reconcile(ticket):
+                self._followers.append(ticket)
+                if not self._following:
+                    self._following = True
+                    self._procedures.begin(self._follow(), NO_LIFE)
+            case messages.Preview(catalog):
+                self._picture.show_active(catalog, "")
+            case messages.Connected(link):
+                self._connected(link)
+            case messages.Disconnected(generation):
+                self._disconnected(generation)
+            case messages.NotSubscribed(reason):
+                self._not_subscribed(reason)
+            case messages.Answered(number, answer, error):
+                self._procedures.reply(number, answer, error)
+            case messages.Arrived(generation, frame):
+                if self._link is not None and self._link.generation == generation:
+                    self._hearing.take(frame, self._life)
+            case messages.Served(order, refusal):
+                if self._life is not None and self._life.number == order.life:
+                    self._hearing.served(order, refusal, self._life)
+            case messages.PeersChanged():
+                if self._life is not None:
+                    self._life.peers_dirty = True
+            case messages.Woke():
+                pass  # the waits below see that their time has come
+            case _:
+                assert_never(event)
+        self._procedures.settle()
+        commands, self._procedures.out = self._procedures.out, []
+        return commands
+
+    # ── intents ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self, ticket: int) -> None:
+        """One run for all who ask (FE-5.4)."""
+        self._wanted = True
+        life = self._life
+        match None if life is None else life.stage:
+            case None:
+                self._begin().starters.append(ticket)
+            case "starting" if life is not None:
+                life.starters.append(ticket)
+            case "up":
+                self._tell(Done(ticket))
+            case _:
+                self._starters.append(ticket)
+
+    def _stop(self, ticket: int) -> None:
+        self._wanted = False
+        self._stoppers.append(ticket)
+        self._overtaken(self._starters)
+        if self._life is None:
+            self._stopped()
+        else:
+            self._end(self._life)
+
+    def _stopped(self) -> None:
+        if not self._wanted:
+            self._picture.show_nothing()
+        for ticket in self._stoppers:
+            self._tell(Done(ticket))
+        self._stoppers.clear()
+
+    def _overtaken(self, tickets: list[int]) -> None:
+        error = MeshError("stopped", "the start was overtaken by a stop or a lost daemon")
+        for ticket in tickets:
+            self._tell(Done(ticket, error))
+        tickets.clear()
+
+    # ── the connection ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _connected(self, link: Link) -> None:
+        before, self._known, self._link = self._known, link, link
+        self._refusal = ""
+        self._hearing.forget()
+        if before is not None and before.daemon_version != link.daemon_version:
+            self._note(Note("info", f"daemon is now {link.daemon_version}, was {before.daemon_version}"))
+        if before is not None and before.device_id != link.device_id:
+            text = f"this device is now {link.device_id}, was {before.device_id}: its peers must approve it anew"
+            self._note(Note("warn", text))
+        self._picture.update(subscription="live")
+        if self._life is None and self._wanted:
+            self._begin()
+        elif self._life is not None and self._life.stage == "starting" and self._life.link is None:
+            self._life.link = link
+
+    def _disconnected(self, generation: int) -> None:
+        if self._link is None or self._link.generation != generation:
+            return
+        self._link = None
+        self._picture.update(subscription="disconnected")
+        life = self._life
+        if life is not None and life.link is not None and life.link.generation == generation:
+            self._end(life, again=True)
+        if self._wanted:
+            self._picture.update(phase="starting")
+
+    def _not_subscribed(self, reason: str) -> None:
+        """Nothing can start, and that is shown instead of "joining"."""
+        if reason != self._refusal:
+            self._refusal = reason
+            self._note(Note("warn", reason))
+        if self._wanted:
+            self._picture.update(phase="error", error=reason)
+
+    # ── a life ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self) -> Life:
+        self._lives += 1
+        life = self._life = Life(self._lives, link=self._link)
+        self._picture.update(phase="starting", error="")
+        self._procedures.begin(self._explain(life), life.number)
+        self._procedures.begin(self._run(life), life.number)
+        return life
+
+    def _run(self, life: Life) -> Procedure[None]:
+        try:
+            yield from Opening(life, self._offer, self._picture).run()
+        except AppError as error:
+            life.error = error
+            self._start_failed(life, error)
+            return
+        life.stage = "up"
+        for ticket in life.starters:
+            yield Done(ticket)
+        life.starters.clear()
+        self._procedures.begin(self._keep_peers_fresh(life), life.number)
+        self._procedures.begin(self._keep_joined(life), life.number)
+        self._hearing.catch_up(life)
+
+    def _explain(self, life: Life) -> Procedure[None]:
+        """Say what a long start waits for, so that "joining" never stands there without a reason."""
+        while not life.is_started():
+            yield Until(life.is_started, EXPLAIN_AFTER_S)
+            operation = self._procedures.longest_ask(life.number)
+            if operation is not None and not life.is_started():
+                self._picture.update(error=f"the mesh daemon has not answered `{operation}` yet")
+
+    def _start_failed(self, life: Life, error: AppError) -> None:
+        if not isinstance(error, MeshError) or error.kind not in ("not_connected", "connection_lost", "connect_failed"):
+            self._picture.update(phase="error", error=str(error))
+            self._note(Note("error", f"start failed: {error}"))
+            self._procedures.begin(self._start_again(life), NO_LIFE)
+            self._end(life)
+        elif self._refusal:
+            self._picture.update(phase="error", error=self._refusal)
+            self._end(life)
+        else:  # not an error of the app: the supervisor says what it waits for (FE-5.5)
+            self._picture.update(phase="starting")
+            is_dead = error.kind == "connection_lost" and self._link is life.link  # `Disconnected` is under way
+            self._end(life, again=self._link is not None and not is_dead)
+
+    def _start_again(self, failed: Life) -> Procedure[None]:
+        """A start that failed for another reason than the connection is repeated: nothing else would begin it."""
+        yield pause(START_AGAIN_S)
+        if self._wanted and self._life is None and self._lives == failed.number and self._link is not None:
+            self._begin()
+
+    def _end(self, life: Life, *, again: bool = False) -> None:
+        """Cut a life off: its work stops at once, what it registered is taken back, then `_ended`."""
+        life.again = again
+        reachable = life.link is not None and life.link is self._link
+        if life.stage == "ending":
+            if not reachable:
+                self._procedures.drop(-life.number)
+                self._ended(life)
+            return
+        life.stage = "ending"
+        self._procedures.drop(life.number)
+        self._tell(EndWork(life.number))
+        if reachable and life.undo:
+            self._procedures.begin(self._release(life), -life.number)
+            self._procedures.begin(self._end_release(life), -life.number)
+        else:
+            self._ended(life)
+
+    def _release(self, life: Life) -> Procedure[None]:
+        yield from release(life)
+        self._ended(life)
+
+    def _end_release(self, life: Life) -> Procedure[None]:
+        yield pause(RELEASE_BUDGET_S)
+        self._ended(life)
+
+    def _ended(self, life: Life) -> None:
+        """The life has left nothing behind; the next one may begin."""
+        self._procedures.drop(-life.number)
+        self._life = None
+        if life.error is None:
+            self._overtaken(life.starters)
+        for ticket in life.starters:
+            self._tell(Done(ticket, life.error))
+        if self._stoppers:
+            self._stopped()
+        if self._wanted and self._starters:
+            self._begin().starters.extend(self._starters)
+            self._starters.clear()
+        elif self._wanted and life.again:
+            if self._link is not None:
+                self._begin()
+            else:
+                self._picture.update(phase="starting")
+
+    # ── while it is up ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _keep_peers_fresh(self, life: Life) -> Procedure[None]:
+        """One refresh at a time, none lost, no more than ten a second (FE-5.16)."""
+        while True:
+            undecided = any(p.status in ("pending_approval", "pending_remote") for p in self.state.peers)
+            yield Until(lambda: life.peers_dirty, DECISION_POLL_S if undecided else FOREVER)
+            life.peers_dirty = False
+            resync, life.resync = life.resync, False
+            if life.wire_id:
+                try:
+                    self._picture.show_peers((yield from asks.peers(life.wire_id)))
+                    if resync:
+                        yield from self._show_phase(life)
+                except MeshError as error:
+                    life.resync = life.resync or resync
+                    life.recheck = life.recheck or error.kind == "unknown_network"
+                    yield Note("warn", f"reconcile peers_list failed: {error.text}")
+            yield pause(PEERS_SPACING_S)
+
+    def _show_phase(self, life: Life) -> Procedure[None]:
+        phase = yield from daemon_phase(life.wire_id)
+        if phase is not None:
+            self._picture.update(phase=phase)
+
+    def _keep_joined(self, life: Life) -> Procedure[None]:
+        """Look again whether the daemon still has what this app shows: every few seconds, at once when in doubt."""
+        while True:
+            settled = self.state.status == "online" or not life.wire_id
+            yield Until(lambda: life.recheck, CHECK_ONLINE_S if settled else CHECK_UNSETTLED_S)
+            life.recheck = False
+            edits = life.edits_asked
+            try:
+                catalog = yield from asks.catalog()
+                yield from self._look(life, catalog, check_edits=edits > life.edits_done)
+            except AppError as error:
+                yield Note("warn", f"network check failed: {error}")
+            life.edits_done = edits
+
+    def _look(self, life: Life, catalog: Catalog, *, check_edits: bool) -> Procedure[None]:
+        """A pass in a running life; what it changed makes a new life, because claims may be gone."""
+        assert life.link is not None
+        try:
+            result = yield from Pass(life.link, (yield from asks.status())).run(catalog, check_edits=check_edits)
+        except MeshError as error:
+            yield Note("warn", f"network sync failed: {error.text}")
+            return
+        if result.error:
+            handle = catalog.active.handle if catalog.active is not None else ""
+            self._picture.update(phase="error", error=f"cannot join '{handle}': {result.error}")
+        elif result.changed or self.state.phase == "error":
+            self._end(life, again=True)
+        elif self.state.phase in ("starting", "off") and life.wire_id:
+            self._picture.update(phase=(yield from daemon_phase(life.wire_id)) or "signaling-up")
+
+    # ── following the saved networks ──────────────────────────────────────────────────────────────────────────────────
+
+    def _follow(self) -> Procedure[None]:
+        """One at a time; what is asked for meanwhile collapses into one more (FE-5.21)."""
+        while self._followers:
+            tickets, self._followers = self._followers, []
+            yield from self._reconcile()
+            for ticket in tickets:
+                yield Done(ticket)
+        self._following = False
+
+    def _reconcile(self) -> Procedure[None]:
+        """Switch, start, bring edits in, or look anew (spec 08 §5.7)."""
+        try:
+            catalog = yield from asks.catalog()
+        except AppError as error:
+            yield Note("warn", f"reconcile loadConfig failed: {error}")
+            return
+        desired, life = catalog.active, self._life
+        if life is not None and life.stage == "starting" and (life.is_for(desired) or not life.catalog_read):
+            yield Until(life.is_started)
+        life = self._life
+        if life is None or life.stage != "up" or not life.is_for(desired):
+            yield from self._switch(None if desired is None else desired.handle)
+            return
+        before, life.network = life.network, desired
+        self._picture.show_active(catalog, life.wire_id)
+        if desired is not None and before is not None and desired.to_daemon() != before.to_daemon():
+            life.edits_asked += 1
+            life.recheck = True
+            wanted = life.edits_asked
+            yield Until(lambda: life.edits_done >= wanted or self._life is not life)
+        else:
+            life.peers_dirty = True
+
+    def _switch(self, handle: str | None) -> Procedure[None]:
+        """A new life for what is active now; a stop that comes meanwhile has the last word."""
+        self._wanted = True
+        self._picture.update(handle=handle, phase="starting")  # "online" is about the old network
+        old = self._life
+        if old is not None:
+            self._end(old)
+            yield Until(lambda: self._life is not old)
+        if not self._wanted:
+            return
+        self._picture.update(network="", peers=(), recent_ice_failure_at=None)
+        new = self._life or self._begin()
+        yield Until(new.is_started)
+        if new.error is not None:
+            yield Note("warn", f"start failed: {new.error}")
+
+    # ── saying things ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, command: Command) -> None:
+        self._procedures.out.append(command)
+
+    def _note(self, note: Note) -> None:
+        if not (self._picture.quiet and note.level in ("debug", "info")):
+            self._tell(note)

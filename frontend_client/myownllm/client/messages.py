@@ -1,0 +1,247 @@
+"""What goes into the client's machine and what comes out of it (spec 08 §5): small values, and nothing that acts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from myownllm import wire
+    from myownllm.catalog.coerce import JsonObject
+    from myownllm.catalog.model import Catalog
+    from myownllm.effects import Level
+    from myownllm.errors import AppError
+    from myownllm.membership import DaemonMode
+    from myownllm.peers import PeerEntry
+
+# ── events: what happened ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen
+class Link:
+    """A daemon's event connection. `generation` grows with every new one and fences all work that hangs on it."""
+
+    generation: int
+    client_id: str
+    mode: DaemonMode
+    socket: Path
+    daemon_version: str
+    device_id: str
+
+
+@attrs.frozen
+class Start:
+    """Somebody wants the active network online; `Done(ticket)` tells the outcome, as for the two below."""
+
+    ticket: int
+
+
+@attrs.frozen
+class Stop:
+    ticket: int
+
+
+@attrs.frozen
+class Reconcile:
+    """The saved networks may have changed: follow them."""
+
+    ticket: int
+
+
+@attrs.frozen
+class Preview:
+    """Show which network is active, before any daemon is there."""
+
+    catalog: Catalog
+
+
+@attrs.frozen
+class Connected:
+    link: Link
+
+
+@attrs.frozen
+class Disconnected:
+    generation: int
+
+
+@attrs.frozen
+class NotSubscribed:
+    """A daemon answers, but gives no events."""
+
+    reason: str
+
+
+@attrs.frozen
+class Answered:
+    """What a `Carry` brought: an answer, or the error that stands for it."""
+
+    number: int
+    answer: object = attrs.field(default=None, repr=False)
+    error: AppError | None = None
+
+
+@attrs.frozen
+class Arrived:
+    """A pushed frame of the connection of that generation."""
+
+    generation: int
+    frame: wire.Frame
+
+
+@attrs.frozen
+class Served:
+    """A `Serve` has come to its end; with a `refusal` its caller has still to be told that."""
+
+    order: Serve
+    refusal: str = ""
+
+
+@attrs.frozen
+class PeersChanged:
+    """This app itself did something to a peer: look at the list."""
+
+
+@attrs.frozen
+class Woke:
+    """The time that `next_timer` named has come."""
+
+
+Event = (
+    Start
+    | Stop
+    | Reconcile
+    | Preview
+    | Connected
+    | Disconnected
+    | NotSubscribed
+    | Answered
+    | Arrived
+    | Served
+    | PeersChanged
+    | Woke
+)
+
+# ── requests: what a procedure waits for ──────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen
+class Ask:
+    """One operation of the daemon. The limit is the operation's own unless `timeout_s` says another."""
+
+    operation: str
+    members: JsonObject = attrs.field(factory=dict)
+    timeout_s: float | None = None
+
+
+@attrs.frozen
+class ReadCatalog:
+    """The saved networks as they are now."""
+
+
+@attrs.frozen
+class ReadOwned:
+    """Wire ids that this app added to the (shared) daemon of that device id."""
+
+    device_id: str
+
+
+Request = Ask | ReadCatalog | ReadOwned
+
+# ── commands: what is to be done ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen
+class Carry:
+    """Carry a request out and bring `Answered(number)`; it may be given up at `EndWork(life)`."""
+
+    number: int
+    life: int
+    request: Request
+
+
+@attrs.frozen
+class Note:
+    """A line for the activity log; `ts` in milliseconds is the daemon's own time, None means now."""
+
+    level: Level
+    message: str
+    ts: int | None = None
+
+
+@attrs.frozen
+class Bind:
+    """From now on users' operations go to this network, by this life; an empty one means that there is none."""
+
+    life: int
+    wire_id: str
+
+
+@attrs.frozen
+class EndWork:
+    """Nothing of this life may go on: give up what it carries, end what it serves, fail what users ask through it."""
+
+    life: int
+
+
+@attrs.frozen
+class Serve:
+    """Let the method answer an approved peer; `Served` when that is over."""
+
+    life: int
+    call: wire.RpcInbound
+    peer: PeerEntry
+
+
+@attrs.frozen
+class Deliver:
+    """Hand a message of an approved peer to its channel's handler."""
+
+    peer: PeerEntry
+    channel: str
+    payload: Any = attrs.field(repr=False)
+
+
+@attrs.frozen
+class PassStream:
+    """A piece, or the end, of an answer that a user of this life streams."""
+
+    life: int
+    frame: wire.StreamChunk | wire.StreamEnd
+
+
+@attrs.frozen
+class Own:
+    """Remember that this app added a network to a shared daemon."""
+
+    device_id: str
+    config_id: str
+    network_id: str
+
+
+@attrs.frozen
+class Disown:
+    device_id: str
+    network_id: str
+
+
+@attrs.frozen
+class DaemonStuck:
+    """The daemon of that generation answers but will never finish an operation; only a restart helps."""
+
+    generation: int
+
+
+@attrs.frozen
+class Done:
+    """An intent has come to its end; `error` says how it failed."""
+
+    ticket: int
+    error: AppError | None = None
+
+
+Notice = Note | Bind | EndWork | Serve | Deliver | PassStream | Own | Disown | DaemonStuck | Done
+Command = Carry | Notice

@@ -1,0 +1,132 @@
+"""A pass over the daemon's networks: exactly the active one joined, as it is saved (spec 08 §5.4, FE-8.3). Pure.
+
+What to leave and join is decided in `myownllm.membership`; these procedures ask for it, and ask again only where an
+operation did not say clearly what came of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from myownllm import membership
+from myownllm.client import asks
+from myownllm.client.messages import DaemonStuck, Disown, Note, Own
+from myownllm.errors import MeshError
+from myownllm.ids import comparable_network_id
+
+if TYPE_CHECKING:
+    from myownllm.answers import Status
+    from myownllm.catalog.model import Catalog
+    from myownllm.catalog.network import SavedNetwork
+    from myownllm.client.messages import Link
+    from myownllm.client.procedures import Procedure
+
+REMOVE_TIMEOUT_S: Final = 10.0  # the reference may never answer a second removal (FE-4.16)
+
+
+@attrs.frozen
+class PassResult:
+    """What a pass found and did. `changed` means that registrations made before it may be gone."""
+
+    joined: tuple[str, ...]
+    changed: bool
+    error: str = ""
+    """why the active network is not joined, or not as saved"""
+
+
+@attrs.frozen
+class Pass:
+    """One pass over one daemon, which said `status` just now."""
+
+    link: Link
+    status: Status
+
+    def run(self, catalog: Catalog, *, check_edits: bool) -> Procedure[PassResult]:
+        """Leave, join, and on request bring edited settings in. Raises MeshError `connection_lost`."""
+        joined, active = self.status.joined_networks, catalog.active
+        ours = (yield from asks.owned(self.status.device_id)) if self.link.mode == "shared" else ()
+        operations = membership.plan(joined, active, self.link.mode, ours, strict=catalog.strict_single_network)
+        error = ""
+        for operation in operations:
+            match operation:
+                case membership.Leave(network_id):
+                    if (yield from self._leave(network_id)):
+                        joined = tuple(n for n in joined if n != network_id)
+                case membership.Join() if active is not None:
+                    error = yield from self._join(active)
+                    joined = joined if error else (*joined, active.wire_id)
+        if operations or active is None or not check_edits:
+            return PassResult(joined, changed=bool(operations), error=error)
+        return (yield from self._bring_edits(active))
+
+    def _leave(self, network_id: str) -> Procedure[bool]:
+        """Remove a network; False when the daemon keeps it."""
+        left = True
+        try:
+            yield from asks.ask("network_remove", network=network_id, timeout_s=REMOVE_TIMEOUT_S)
+        except MeshError as error:
+            if error.kind == "connection_lost":
+                raise
+            left = error.kind in ("unknown_network", "not_saved")
+            if error.kind != "unknown_network":
+                yield Note("warn", f"leaving network '{network_id}': {error.text}")
+            if error.kind == "timeout":  # the reference never answers again after a deferred removal
+                yield DaemonStuck(self.link.generation)
+        if left:
+            yield Disown(self.status.device_id, network_id)
+        return left
+
+    def _join(self, network: SavedNetwork) -> Procedure[str]:
+        """Add the network; returns why it is not joined, or an empty text."""
+        for is_last in (False, True):
+            try:
+                yield from asks.ask("network_add", config=network.to_daemon())
+            except MeshError as error:
+                if error.kind == "connection_lost":
+                    raise
+                if error.kind == "not_saved":
+                    text = f"network '{network.handle}' is joined but will not survive a restart: {error.text}"
+                    yield Note("warn", text)
+                elif not (yield from self._is_joined(network)):
+                    if is_last or error.kind != "already_joined":
+                        return error.text
+                    yield from self._clear_conflict(network)
+                    continue
+            break
+        if self.link.mode == "shared":
+            yield Own(self.status.device_id, network.id, network.wire_id)
+        return ""
+
+    @staticmethod
+    def _is_joined(network: SavedNetwork) -> Procedure[bool]:
+        return membership.is_joined((yield from asks.status()).joined_networks, network.wire_id)
+
+    def _clear_conflict(self, network: SavedNetwork) -> Procedure[None]:
+        """Our record id or handle is taken by another record of the daemon: free it, once (FE-5.9)."""
+        for summary in (yield from asks.networks()):
+            if summary.config_id == network.id or comparable_network_id(summary.network_id) == network.wire_id:
+                yield from self._leave(summary.config_id)
+
+    def _bring_edits(self, network: SavedNetwork) -> Procedure[PassResult]:
+        """Bring an edited record into the daemon: one `network_update`, or leave and join on an old daemon (FE-8.3)."""
+        joined, wanted = self.status.joined_networks, network.to_daemon()
+        stored = yield from asks.stored_record(network)
+        if stored is None or not membership.drifted(stored, wanted):
+            return PassResult(joined, changed=False)
+        try:
+            restarted = yield from asks.update(membership.overlay(stored, wanted))
+        except MeshError as error:
+            if error.kind == "connection_lost":
+                raise
+            if error.kind in ("unsupported", "unknown_network"):
+                yield from self._leave(network.wire_id)
+                text = yield from self._join(network)
+                return PassResult(joined, changed=True, error=text)
+            what = "were not applied"
+            if error.kind == "not_saved":
+                what = "are live but will not survive a restart"
+            yield Note("warn", f"settings of '{network.handle}' {what}: {error.text}")
+            return PassResult(joined, changed=False)
+        return PassResult(joined, changed=restarted)
