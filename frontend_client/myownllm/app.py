@@ -21,6 +21,7 @@ from myownllm import bridge as bridges
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.client import MeshClient, Offer
 from myownllm.client.owned import OwnedNetworks
+from myownllm.door import Door
 from myownllm.errors import AlreadyRunningError, AppError, HomeError, MeshError
 from myownllm.features import hardware
 from myownllm.files import read_json, write_durably
@@ -34,6 +35,7 @@ from myownllm.supervisor.supervisor import Ports, Row
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
     from myownllm.client import FeatureSet
     from myownllm.home import AppHome
@@ -46,7 +48,7 @@ SPAWN_LOCK_POLL_S: Final = 0.1
 BRIDGE_RETRY_S: Final = 1.0  # after a refused subscription; doubled each time
 BRIDGE_RETRY_MAX_S: Final = 30.0
 STOP_BUDGET_S: Final = 4.0
-GLANCE_S: Final = 0.2  # how often a running app looks whether the file of its catalog has changed
+GLANCE_S: Final = 1.0  # how often the file is looked at, for edits by hand: commands knock at the door
 
 
 class AsyncCatalog:
@@ -186,11 +188,36 @@ async def _newer_connection(supervisor: Supervisor, last: int) -> Connection:
 
 
 async def follow_edits(catalog: AsyncCatalog, client: MeshClient) -> None:
-    """Reconcile whenever the file has changed, whoever changed it."""
+    """Reconcile when the file has changed without a knock: somebody edited it by hand."""
     while True:
         await trio.sleep(GLANCE_S)
         if catalog.changed():
             await client.reconcile()
+
+
+async def followed(client: MeshClient) -> JsonObject:
+    """Follow the saved networks; returns where the client stands when it neither starts nor switches any more."""
+    await client.reconcile()
+    state = await client.watch.until(
+        lambda s: s.status != "connecting" or (s.handle is None and s.subscription != "live")
+    )
+    return {"network": state.network, "status": "off" if state.handle is None else state.status, "error": state.error}
+
+
+async def keep_door(home: AppHome, client: MeshClient) -> None:
+    """Let commands knock, until cancelled.
+
+    An app whose door cannot be opened works as well: it sees changes of its file when it looks.
+    """
+    try:
+        door = Door(home.app_socket)
+    except OSError as error:
+        client.note("warn", f"commands cannot reach this app at {home.app_socket}: {error.strerror}")
+        return
+    try:
+        await door.keep(lambda: followed(client))
+    finally:
+        door.close()
 
 
 async def keep_bridge(supervisor: Supervisor, client: MeshClient) -> None:
@@ -255,6 +282,7 @@ async def running_app(
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:
+                    app_side.start_soon(keep_door, home, client)
                     app_side.start_soon(keep_bridge, supervisor, client)
                     await app_side.start(client.run)
                     app_side.start_soon(follow_edits, catalog, client)

@@ -60,6 +60,11 @@ class AppHome:
         return self.root / "app.lock"
 
     @property
+    def app_socket(self) -> Path:
+        """Where commands reach the running app."""
+        return self.root / "app.sock"
+
+    @property
     def owned_networks_file(self) -> Path:
         return self.root / "mesh_owned.json"
 

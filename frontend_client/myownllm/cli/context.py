@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from myownllm.catalog.network import SavedNetwork
 
 EXIT_FAILED = 1
+DOOR_OPENS_S = 0.2  # from taking its lock to listening an app needs a few milliseconds
 
 
 class NoDaemonError(AppError):
@@ -90,6 +92,17 @@ def app_pid(app_home: AppHome) -> int | None:
         return None
     pid = as_object(note).get("pid")
     return pid if isinstance(pid, int) else 0
+
+
+def ask_app(app_home: AppHome, operation: str, timeout_s: float) -> JsonObject:
+    """One request at the door of the running app. Raises MeshError."""
+    try:
+        return as_object(oneshot.request(app_home.app_socket, operation, timeout_s=timeout_s))
+    except MeshError as error:
+        if error.kind != "connect_failed":
+            raise
+    time.sleep(DOOR_OPENS_S)  # an app that has just begun opens its door in a moment
+    return as_object(oneshot.request(app_home.app_socket, operation, timeout_s=timeout_s))
 
 
 def need_active(catalog: Catalog) -> SavedNetwork:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -15,14 +14,13 @@ from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
-from myownllm.errors import AppError
+from myownllm.errors import AppError, MeshError
 from myownllm.ids import generate_network_id, normalize_network_id
-from myownllm.membership import is_joined
 
 app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-FOLLOW_S = 15.0
+FOLLOW_S = 15.0  # a person waits no longer for the app to join
 
 
 def complete_network(incomplete: str) -> list[str]:
@@ -267,22 +265,16 @@ def _find(catalog: Catalog, name: str) -> SavedNetwork:
 
 
 def _follow(target: SavedNetwork | None) -> bool | None:
-    """Wait until a running app has carried the change into its daemon; None when no app runs, False when it has not."""
+    """Let a running app carry the change into its daemon; None when no app runs, False when it has not."""
     app_home = context.home()
     if context.app_pid(app_home) is None:
         return None
-    deadline = time.monotonic() + FOLLOW_S
-    while time.monotonic() < deadline:
-        daemon = context.find_daemon(app_home)
-        joined = daemon.status.get("joined_networks") if daemon is not None else None
-        if isinstance(joined, list):
-            names = [n for n in joined if isinstance(n, str)]
-            if (target is None and (daemon is None or daemon.mode == "shared" or not names)) or (
-                target is not None and is_joined(names, target.network_id)
-            ):
-                return True
-        time.sleep(0.05)
-    return False
+    try:
+        answer = context.ask_app(app_home, "follow", FOLLOW_S)
+    except MeshError:
+        return False
+    network = "" if target is None else target.wire_id
+    return answer.get("network") == network and answer.get("status") in ("online", "off")
 
 
 def _say_joined(network: SavedNetwork, joined: bool | None) -> None:

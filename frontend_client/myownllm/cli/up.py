@@ -172,6 +172,8 @@ async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
         app_version=context.app_version(),
         report=screen.progress,
     ) as app:
+        for diag in app.client.diag:  # what was noted while nobody listened yet
+            screen.diag(diag)
         app.client.on_diag.append(screen.diag)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:

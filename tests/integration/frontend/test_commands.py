@@ -200,6 +200,49 @@ async def test_networks_are_followed_while_up_runs(desk: Desk) -> None:
     await up.stop()
 
 
+async def test_a_change_costs_one_question_and_one_answer(desk: Desk) -> None:
+    """Neither the command nor the app looks again and again: the command knocks, the app answers when it is done."""
+    up = await desk.up()
+    await up.wait(lambda e: e["event"] == "pill" and e["text"] == "No active network — pick one below")
+    desk.daemon.log.clear()
+    assert (await desk.json("networks", "add", "home"))["joined"] is True
+    assert len(desk.daemon.ops("status")) <= 2, "the start's own, and the check of every five seconds if it is due"
+    assert desk.daemon.ops("network_add") == ["network_add"]
+    desk.daemon.refuse["network_add"] = ["join: no"] * 99
+    assert (await desk.json("networks", "add", "work"))["joined"] is False
+    desk.daemon.alive = False
+    assert "has not left it yet" not in await desk.run("networks", "remove", "work")
+    await up.stop()
+    assert not (desk.home / ".myownllm" / "app.sock").exists()
+
+
+async def test_an_edit_by_hand_is_followed(desk: Desk) -> None:
+    up = await desk.up()
+    await up.wait(lambda e: e["event"] == "pill" and e["text"] == "No active network — pick one below")
+    save(desk, "home")
+    await up.online()
+    assert desk.daemon.joined == ["home"]
+
+
+async def test_a_door_that_a_killed_app_left_is_replaced_and_one_that_cannot_be_opened_is_told(desk: Desk) -> None:
+    door = desk.home / ".myownllm" / "app.sock"
+    up = await desk.up()
+    await up.wait(lambda e: e["event"] == "daemon")
+    up.process.kill()
+    await up.process.wait()
+    assert door.exists()
+    up = await desk.up()
+    await up.wait(lambda e: e["event"] == "daemon")
+    assert (await desk.json("networks", "add", "home"))["joined"] is True
+    assert door.stat().st_mode & 0o777 == 0o600
+    await up.stop()
+    door.mkdir()
+    up = await desk.up()
+    await up.wait(lambda e: e["event"] == "diag" and "cannot reach this app" in e["message"])
+    assert (await desk.json("networks", "add", "work"))["joined"] is False
+    await up.wait(lambda e: e["event"] == "pill" and "work" in e["text"] and e["status"] == "online")
+
+
 async def test_an_attached_daemon_is_never_ended(desk: Desk) -> None:
     up = await desk.up()
     ready = await up.wait(lambda e: e["event"] == "daemon")
