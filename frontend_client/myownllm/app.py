@@ -24,13 +24,13 @@ from myownllm.client.owned import OwnedNetworks
 from myownllm.door import Door
 from myownllm.errors import AlreadyRunningError, AppError, HomeError, MeshError
 from myownllm.features import hardware
-from myownllm.files import read_json, write_durably
+from myownllm.files import read_json
 from myownllm.home import find_pin
 from myownllm.supervisor import Supervisor, binaries
 from myownllm.supervisor.inspection import Inspector
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
+from myownllm.supervisor.ports import Ports, Row
 from myownllm.supervisor.process import launch
-from myownllm.supervisor.supervisor import Ports, Row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from myownllm.client import FeatureSet
     from myownllm.home import AppHome
     from myownllm.supervisor import Connection
-    from myownllm.supervisor.supervisor import ChildProcess
+    from myownllm.supervisor.ports import Started, Survivor
 
 HEALTH_TIMEOUT_S: Final = 5.0
 SPAWN_LOCK_WAIT_S: Final = 30.0  # longer than one slow start of the other app, shorter than a person's patience
@@ -107,11 +107,20 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
     def candidates() -> list[binaries.Candidate]:
         return binaries.collect(environ, Path(sys.executable).parent, checkout, target_triple())
 
-    async def start(candidate: binaries.Candidate) -> ChildProcess:
+    async def start(candidate: binaries.Candidate) -> Started:
         return await launch(candidate.path, home.own_daemon, environ, log, nursery)
 
-    async def remember(child: ChildProcess) -> None:
-        await trio.to_thread.run_sync(_write_owner, home, child.pid)
+    async def remember(child: Started) -> None:
+        from myownllm.supervisor.owner import OwnerFile  # psutil, which only a start needs
+
+        await trio.to_thread.run_sync(OwnerFile(home.owner_file, home.own_daemon, home.own_socket).remember, child.pid)
+
+    async def survivor() -> Survivor | None:
+        if not home.owner_file.exists():
+            return None
+        from myownllm.supervisor.owner import OwnerFile
+
+        return await trio.to_thread.run_sync(OwnerFile(home.owner_file, home.own_daemon, home.own_socket).survivor)
 
     async def healthy(socket: Path) -> bool:
         try:
@@ -139,19 +148,8 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         spawn_lock=lambda: _spawn_lock(home),
         stage=get_release,
         started=remember,
+        survivor=survivor,
     )
-
-
-def _write_owner(home: AppHome, pid: int) -> None:
-    """Remember the child; a pid alone is not an identity, so its start time is kept with it (FE-3.17)."""
-    import psutil  # type: ignore[import-untyped]  # it ships no types
-
-    try:
-        started = psutil.Process(pid).create_time()
-        record = {"pid": pid, "start_time": started, "socket": str(home.own_socket)}
-        write_durably(home.owner_file, msgspec.json.encode(record))
-    except (psutil.Error, OSError):
-        return  # the record only helps a later launch; this one works without
 
 
 @asynccontextmanager

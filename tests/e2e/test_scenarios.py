@@ -162,6 +162,19 @@ def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pa
     pair.anna.wait("pill", pill("Online on home"), mark)
 
 
+def test_a_frozen_daemon_of_a_killed_app_does_not_stop_the_next_one(pair: Pair) -> None:
+    pair.add(pair.anna, "home")
+    app, frozen = pair.anna.run("status")["app"]["pid"], daemon_pid(pair.anna)
+    os.kill(frozen, signal.SIGSTOP)
+    os.kill(app, signal.SIGKILL)
+    pair.anna._process.wait(5)
+    mark = pair.anna.mark()
+    pair.anna.up()
+    pair.anna.wait("pill", pill("Online on home"), mark)
+    assert daemon_pid(pair.anna) != frozen
+    assert not is_alive(frozen)
+
+
 def test_denied_devices_go_and_may_knock_again(pair: Pair) -> None:
     for device in pair.both:
         pair.add(device, "home")

@@ -104,7 +104,8 @@ class Child:
 
     async def watch(self) -> None:
         """Notice its end; run as a task beside everything else."""
-        await _wait_exit(self._process)
+        await wait_exit(self.pid, lambda: self._process.poll() is not None)
+        self._process.poll()
         # what it said last explains its end, so read that before anybody asks; a grandchild may hold the pipe open
         with trio.move_on_after(0.5):
             await self._output_ended.wait()
@@ -123,20 +124,21 @@ class Child:
             self._output_ended.set()
 
 
-async def _wait_exit(process: subprocess.Popen[bytes]) -> None:
+async def wait_exit(pid: int, is_over: Callable[[], bool]) -> None:
+    """Return when the process has ended; `is_over` asks about exactly that one, whoever has its number later."""
     if hasattr(os, "pidfd_open"):
         try:
-            descriptor = os.pidfd_open(process.pid)
+            descriptor = os.pidfd_open(pid)
         except OSError:
             descriptor = -1
         if descriptor >= 0:
             try:
-                await trio.lowlevel.wait_readable(descriptor)
+                if not is_over():
+                    await trio.lowlevel.wait_readable(descriptor)
             finally:
                 os.close(descriptor)
-            process.poll()
             return
-    while process.poll() is None:  # noqa: ASYNC110 - this platform has nothing to wait on
+    while not is_over():  # noqa: ASYNC110 - this platform has nothing to wait on
         await trio.sleep(_EXIT_POLL_S)
 
 

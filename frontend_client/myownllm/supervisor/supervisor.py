@@ -6,79 +6,30 @@ be started, retried on request and once a minute. Decisions are in `policy`; thi
 
 from __future__ import annotations
 
-import random
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import attrs
 import trio
 
 from myownllm.errors import AppError
 from myownllm.supervisor import policy
-from myownllm.supervisor.binaries import Refused, no_binary_text
-from myownllm.supervisor.process import LaunchError
+from myownllm.supervisor.spawning import SPAWN_POLL_S, TAIL_LINES, Spawning, SupervisorError, ending, quoted
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Callable
     from pathlib import Path
 
     from myownllm.catalog.coerce import JsonObject
     from myownllm.membership import DaemonMode
-    from myownllm.supervisor.binaries import Candidate
+    from myownllm.supervisor.ports import ChildProcess, Ports
 
-SPAWN_WAIT_S: Final = 8.0  # FE-3.10
-SPAWN_POLL_S: Final = 0.15
 HEALTH_PERIOD_S: Final = 30.0
 HEALTH_FAILURES: Final = 3
-TAIL_LINES: Final = 20
 BRIEF_S: Final = 2.0  # a connection that ends sooner is followed by a pause, not by a busy loop
 BRIEF_PAUSE_S: Final = 0.5
 
 State = Literal["down", "probing", "spawning", "up", "lost", "backoff", "failed"]
-
-
-class ChildProcess(Protocol):
-    """The part of `process.Child` that the supervisor uses."""
-
-    @property
-    def pid(self) -> int: ...
-    @property
-    def exit_status(self) -> int | None: ...
-    def tail(self, lines: int = ..., /) -> list[str]: ...
-    async def wait(self) -> int: ...
-    async def ready_line(self) -> dict[str, Any]: ...
-    async def stop(self) -> None: ...
-
-
-@attrs.frozen
-class Row:
-    """One place where a daemon may already listen."""
-
-    name: Literal["shared", "own", "seed-era"]
-    mode: DaemonMode
-    socket: Path
-    only_if_exists: bool = False
-
-
-@attrs.frozen
-class Ports:
-    """Everything that the supervisor needs from the world; tests put a scripted world here."""
-
-    rows: Sequence[Row]
-    own_socket: Path
-    probe: Callable[[Path], Awaitable[JsonObject | None]]
-    healthy: Callable[[Path], Awaitable[bool]]
-    """the patient probe of a connection that is in use (5 s)"""
-    candidates: Callable[[], Sequence[Candidate]]
-    version_of: Callable[[Candidate], Awaitable[str | Refused]]
-    launch: Callable[[Candidate], Awaitable[ChildProcess]]
-    spawn_lock: Callable[[], AbstractAsyncContextManager[None]]
-    stage: Callable[[Callable[[str], None]], Awaitable[Candidate]] | None = None
-    """get a daemon from the release feed (the bundler); raises AppError that says why not"""
-    started: Callable[[ChildProcess], Awaitable[None]] | None = None
-    """remember the child on disk (owner.json)"""
-    uniform: Callable[[], float] = random.random
 
 
 @attrs.frozen
@@ -102,10 +53,6 @@ class SupervisorState:
     error: str = ""
     notes: tuple[str, ...] = ()
     """warnings of the present attempt: refused binaries, a daemon of an older layout"""
-
-
-class SupervisorError(AppError):
-    """No daemon could be attached to or started."""
 
 
 class Supervisor:
@@ -179,7 +126,13 @@ class Supervisor:
         self._set("spawning")
         async with self._ports.spawn_lock():
             attached = await self._attach()  # somebody else may have been faster
-            return attached if attached is not None else await self._spawn()
+            if attached is None and await self._end_survivor():
+                attached = await self._attach()
+            if attached is not None:
+                return attached
+            spawned = await Spawning(self._ports, self._note, self._report).run()
+            self._child, self._child_binary = spawned.child, spawned.binary
+            return self._connection("own_llm", self._ports.own_socket, spawned.status)
 
     async def _attach(self) -> Connection | None:
         for row in self._ports.rows:
@@ -189,96 +142,30 @@ class Supervisor:
             if status is not None:
                 if row.name == "seed-era":
                     self._note(f"using a daemon of an older layout at {row.socket}")
+                elif row.name == "own" and self._child is None:
+                    await self._take_back(status)
                 return self._connection(row.mode, row.socket, status)
         return None
 
-    async def _spawn(self) -> Connection:
-        refused: list[Refused] = []
-        attempts: list[str] = []
-        for candidate in self._ports.candidates():
-            connection = await self._try_candidate(candidate, refused, attempts)
-            if connection is not None:
-                return connection
-        staging: str | None = None
-        if self._ports.stage is not None and not attempts:
-            try:
-                staged = await self._ports.stage(self._report)
-            except AppError as error:
-                staging = str(error)
-            else:
-                connection = await self._try_candidate(staged, refused, attempts)
-                if connection is not None:
-                    return connection
-        if attempts:
-            raise SupervisorError("no mesh daemon could be started:\n  " + "\n  ".join(attempts))
-        raise SupervisorError(no_binary_text(refused, staging))
+    async def _take_back(self, status: JsonObject) -> None:
+        """A daemon that an earlier launch of this app started is ours again: it ends with this app (FE-3.17)."""
+        survivor = await self._ports.survivor() if self._ports.survivor is not None else None
+        if survivor is not None and status.get("pid", survivor.pid) == survivor.pid:
+            self._child, self._child_binary = survivor, None
 
-    async def _try_candidate(
-        self, candidate: Candidate, refused: list[Refused], attempts: list[str]
-    ) -> Connection | None:
-        version = await self._ports.version_of(candidate)
-        if isinstance(version, Refused):
-            refused.append(version)
-            self._note(f"not using {candidate.path} ({candidate.origin}): it {version.reason}")
-            return None
-        try:
-            child = await self._ports.launch(candidate)
-        except LaunchError as error:
-            attempts.append(str(error))
-            return None
-        self._child, self._child_binary = child, candidate.path
-        try:
-            status = await self._await_ready(child, candidate)
-        except SupervisorError as error:
-            attempts.append(str(error))
-            status = None
-        if status is None:
-            self._child = None
-            await child.stop()
-            return None
-        if self._ports.started is not None:
-            await self._ports.started(child)
-        return self._connection("own_llm", self._ports.own_socket, status)
+    async def _end_survivor(self) -> bool:
+        """A child of an earlier launch that holds the home but answers nobody is ended; True if it answers after all.
 
-    async def _await_ready(self, child: ChildProcess, candidate: Candidate) -> JsonObject:
-        """Wait for the socket: a ready line, a good poll, an early end, or eight seconds (FE-3.10, FE-3.11)."""
-        told: dict[str, Any] = {}
-        wake = trio.Event()
-
-        async def hear() -> None:
-            told.update(await child.ready_line())
-            wake.set()
-
-        async def watch_exit() -> None:
-            await child.wait()
-            wake.set()
-
-        deadline = trio.current_time() + SPAWN_WAIT_S
-        problem = f"{candidate.path} spawned but the control socket never opened ({self._ports.own_socket})"
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(hear)
-            nursery.start_soon(watch_exit)
-            try:
-                while trio.current_time() < deadline:
-                    with trio.move_on_after(SPAWN_POLL_S):
-                        await wake.wait()
-                    if child.exit_status is not None or told.get("ready") is False:
-                        problem = self._early_exit_text(child, candidate, told)
-                        break
-                    status = await self._ports.probe(self._ports.own_socket)
-                    if status is not None:
-                        return status
-                    if wake.is_set():  # it says ready, but does not answer yet: poll on
-                        wake = trio.Event()
-            finally:
-                nursery.cancel_scope.cancel()
-        raise SupervisorError(problem + ("" if told.get("ready") is False else _quoted(child.tail(TAIL_LINES))))
-
-    @staticmethod
-    def _early_exit_text(child: ChildProcess, candidate: Candidate, told: dict[str, Any]) -> str:
-        if told.get("ready") is False:
-            return f"{candidate.path} could not start: {told.get('error', 'no reason given')}"
-        return f"{candidate.path} {_ending(child.exit_status)} before its control socket opened"
+        One that was stopped will not answer however long we wait; any other gets as long as a silent child of ours.
+        """
+        survivor = await self._ports.survivor() if self._ports.survivor is not None else None
+        if survivor is None:
+            return False
+        if not survivor.is_frozen and await self._answers_within(self._ports.own_socket, policy.SILENT_CHILD_S):
+            return True
+        await survivor.stop()
+        self._note(f"ended a mesh daemon of an earlier launch that no longer answered (process {survivor.pid})")
+        return False
 
     def _connection(self, mode: DaemonMode, socket: Path, status: JsonObject) -> Connection:
         self._generation += 1
@@ -381,8 +268,8 @@ class Supervisor:
 
     async def _crashed(self, child: ChildProcess | None) -> None:
         now = trio.current_time()
-        tail = _quoted(child.tail(TAIL_LINES)) if child is not None else ""
-        how = "ended" if child is None else _ending(child.exit_status)
+        tail = quoted(child.tail(TAIL_LINES)) if child is not None else ""
+        how = "ended" if child is None else ending(child.exit_status)
         await self._drop_child()
         self._history = self._history.after_crash(now, self._up_since)
         if self._history.too_many:
@@ -415,14 +302,3 @@ class Supervisor:
         value = self.watch.value
         if text not in value.notes:
             self.watch.set(attrs.evolve(value, notes=(*value.notes, text)))
-
-
-def _ending(status: int | None) -> str:
-    """How a process ended, for a sentence; None is one that lives and does not answer."""
-    if status is None:
-        return "no longer answers"
-    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
-
-
-def _quoted(lines: Sequence[str]) -> str:
-    return "; it said last:\n    " + "\n    ".join(lines) if lines else ""

@@ -15,8 +15,8 @@ import trio
 from myownllm.errors import AppError
 from myownllm.supervisor import Supervisor, policy
 from myownllm.supervisor.binaries import Candidate, Refused
+from myownllm.supervisor.ports import Ports, Row
 from myownllm.supervisor.process import LaunchError
-from myownllm.supervisor.supervisor import Ports, Row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -74,6 +74,14 @@ class FakeChild:
             self.exit(-15)
 
 
+class FakeSurvivor(FakeChild):
+    """A daemon of an earlier launch."""
+
+    def __init__(self, world: ScriptedWorld, *, frozen: bool) -> None:
+        super().__init__(world, "survivor", "")
+        self.is_frozen = frozen
+
+
 @attrs.define
 class ScriptedWorld:
     shared: str = "absent"
@@ -87,6 +95,8 @@ class ScriptedWorld:
     killed: list[str] = attrs.field(factory=list)
     children: list[FakeChild] = attrs.field(factory=list)
     locked: bool = False
+    survivor: FakeSurvivor | None = None
+    status: dict[str, Any] = attrs.field(factory=lambda: STATUS)
 
     async def probe(self, socket: Path) -> dict[str, Any] | None:
         began = trio.current_time()
@@ -99,13 +109,13 @@ class ScriptedWorld:
         if not self.children and not self.locked:
             self.probes.append(name)
         if self.own_binds_at is not None and name == "own":
-            return STATUS if trio.current_time() >= self.own_binds_at else None
+            return self.status if trio.current_time() >= self.own_binds_at else None
         behaviour = self.shared if name == "shared" else self.own
         if behaviour == "hangs":
             await trio.sleep(0.8)
         if behaviour == "absent_then_ok_after_lock":
-            return STATUS if self.locked else None
-        return STATUS if behaviour == "ok" else None
+            return self.status if self.locked else None
+        return self.status if behaviour == "ok" else None
 
     async def healthy(self, socket: Path) -> bool:
         return await self.probe(socket) is not None
@@ -121,6 +131,9 @@ class ScriptedWorld:
         child = FakeChild(self, candidate.path.name, script)
         self.children.append(child)
         return child
+
+    async def find_survivor(self) -> FakeSurvivor | None:
+        return self.survivor
 
     @asynccontextmanager
     async def spawn_lock(self) -> AsyncIterator[None]:
@@ -141,6 +154,7 @@ class ScriptedWorld:
             version_of=self.version_of,
             launch=self.launch,
             spawn_lock=self.spawn_lock,
+            survivor=self.find_survivor,
             uniform=lambda: 0.5,
         )
 
@@ -404,3 +418,56 @@ async def test_a_stuck_own_daemon_is_restarted_and_a_foreign_one_left_alone(auto
         supervisor.report_stuck(1)
         await trio.sleep(1)
         assert supervisor.watch.value.state == "up"
+
+
+# --- what an earlier launch left (FE-3.17) --------------------------------------------------------------------------
+
+
+async def test_a_daemon_of_an_earlier_launch_is_ours_again(autojump_clock: Any) -> None:
+    world = ScriptedWorld(own="ok")
+    world.survivor = FakeSurvivor(world, frozen=False)
+    async with supervised(world) as supervisor:
+        connection = (await outcome(supervisor)).connection
+        assert connection is not None
+        assert connection.owned_child
+        assert connection.pid == FakeChild.pid
+    assert world.survivor.stopped
+
+
+async def test_a_daemon_that_answers_with_another_number_is_not_the_recorded_one(autojump_clock: Any) -> None:
+    world = ScriptedWorld(own="ok")
+    world.survivor = FakeSurvivor(world, frozen=False)
+    world.status = {**STATUS, "pid": 99}
+    async with supervised(world) as supervisor:
+        connection = (await outcome(supervisor)).connection
+        assert connection is not None
+        assert not connection.owned_child
+    assert not world.survivor.stopped
+
+
+@pytest.mark.parametrize(("frozen", "seconds"), [(True, 2), (False, 10)])
+async def test_one_that_answers_nobody_is_ended_and_another_started(
+    autojump_clock: Any, frozen: bool, seconds: float
+) -> None:
+    world = ScriptedWorld(own="hangs", candidates=["a"], scripts={"a": "says_ready"})
+    world.survivor = FakeSurvivor(world, frozen=frozen)
+    began = trio.current_time()
+    async with supervised(world) as supervisor:
+        state = await outcome(supervisor)
+        assert state.connection is not None
+        assert state.connection.owned_child
+        assert [n for n in state.notes if "process 4242" in n]
+        assert trio.current_time() - began < seconds + 2.5
+        assert world.killed == ["survivor"]
+
+
+async def test_one_that_was_only_slow_is_not_ended(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"])
+    world.survivor = FakeSurvivor(world, frozen=False)
+    world.own_binds_at = trio.current_time() + 4
+    async with supervised(world) as supervisor:
+        state = await outcome(supervisor)
+        assert state.connection is not None
+        assert state.connection.owned_child
+        assert world.killed == []
+        assert world.children == []

@@ -1,0 +1,76 @@
+"""What the supervisor needs from the world (spec 08 §3): places, programs and processes; tests put a script here."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from myownllm.catalog.coerce import JsonObject
+    from myownllm.membership import DaemonMode
+    from myownllm.supervisor.binaries import Candidate, Refused
+
+
+class ChildProcess(Protocol):
+    """A daemon that this app may end: one that it started, or one of an earlier launch that is proved to be ours."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def exit_status(self) -> int | None: ...
+    def tail(self, lines: int = ..., /) -> list[str]: ...
+    async def wait(self) -> int: ...
+    async def stop(self) -> None: ...
+
+
+class Started(ChildProcess, Protocol):
+    """A daemon that this app started and that may yet say whether it is ready."""
+
+    async def ready_line(self) -> dict[str, Any]: ...
+
+
+class Survivor(ChildProcess, Protocol):
+    """A daemon of an earlier launch of this app, proved to be that (FE-3.17)."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Stopped by a signal: it will answer nobody until somebody lets it go on."""
+        ...
+
+
+@attrs.frozen
+class Row:
+    """One place where a daemon may already listen."""
+
+    name: Literal["shared", "own", "seed-era"]
+    mode: DaemonMode
+    socket: Path
+    only_if_exists: bool = False
+
+
+@attrs.frozen
+class Ports:
+    """Everything that the supervisor needs from the world."""
+
+    rows: Sequence[Row]
+    own_socket: Path
+    probe: Callable[[Path], Awaitable[JsonObject | None]]
+    healthy: Callable[[Path], Awaitable[bool]]
+    """the patient probe of a connection that is in use (5 s)"""
+    candidates: Callable[[], Sequence[Candidate]]
+    version_of: Callable[[Candidate], Awaitable[str | Refused]]
+    launch: Callable[[Candidate], Awaitable[Started]]
+    spawn_lock: Callable[[], AbstractAsyncContextManager[None]]
+    stage: Callable[[Callable[[str], None]], Awaitable[Candidate]] | None = None
+    """get a daemon from the release feed (the bundler); raises AppError that says why not"""
+    started: Callable[[Started], Awaitable[None]] | None = None
+    """remember the child on disk (`owner.json`)"""
+    survivor: Callable[[], Awaitable[Survivor | None]] | None = None
+    """the child that was remembered last, if it lives and is ours without doubt"""
+    uniform: Callable[[], float] = random.random

@@ -1,0 +1,144 @@
+"""Starting an own daemon: one candidate after the other, until one of them answers (spec 08 §3.3, §3.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import trio
+
+from myownllm.errors import AppError
+from myownllm.supervisor.binaries import Refused, no_binary_text
+from myownllm.supervisor.process import LaunchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from myownllm.catalog.coerce import JsonObject
+    from myownllm.supervisor.binaries import Candidate
+    from myownllm.supervisor.ports import Ports, Started
+
+SPAWN_WAIT_S: Final = 8.0  # FE-3.10
+SPAWN_POLL_S: Final = 0.15
+TAIL_LINES: Final = 20
+
+
+class SupervisorError(AppError):
+    """No daemon could be attached to or started."""
+
+
+@attrs.frozen
+class Spawned:
+    """A daemon that was started and answers."""
+
+    child: Started
+    binary: Path
+    status: JsonObject
+
+
+@attrs.define
+class Spawning:
+    """One attempt to start a daemon. `note` is told of each refused candidate, `report` of a download's progress."""
+
+    _ports: Ports
+    _note: Callable[[str], None]
+    _report: Callable[[str], None]
+    _refused: list[Refused] = attrs.field(init=False, factory=list)
+    _attempts: list[str] = attrs.field(init=False, factory=list)
+
+    async def run(self) -> Spawned:
+        """Raises SupervisorError that names everything that was tried; no child of a failed try is left behind."""
+        for candidate in self._ports.candidates():
+            spawned = await self._try(candidate)
+            if spawned is not None:
+                return spawned
+        staging: str | None = None
+        if self._ports.stage is not None and not self._attempts:
+            try:
+                staged = await self._ports.stage(self._report)
+            except AppError as error:
+                staging = str(error)
+            else:
+                spawned = await self._try(staged)
+                if spawned is not None:
+                    return spawned
+        if self._attempts:
+            raise SupervisorError("no mesh daemon could be started:\n  " + "\n  ".join(self._attempts))
+        raise SupervisorError(no_binary_text(self._refused, staging))
+
+    async def _try(self, candidate: Candidate) -> Spawned | None:
+        version = await self._ports.version_of(candidate)
+        if isinstance(version, Refused):
+            self._refused.append(version)
+            self._note(f"not using {candidate.path} ({candidate.origin}): it {version.reason}")
+            return None
+        try:
+            child = await self._ports.launch(candidate)
+        except LaunchError as error:
+            self._attempts.append(str(error))
+            return None
+        try:
+            status = await self._await_ready(child, candidate)
+            if self._ports.started is not None:
+                await self._ports.started(child)
+        except SupervisorError as error:
+            self._attempts.append(str(error))
+            await child.stop()
+            return None
+        except BaseException:
+            await child.stop()
+            raise
+        return Spawned(child, candidate.path, status)
+
+    async def _await_ready(self, child: Started, candidate: Candidate) -> JsonObject:
+        """Wait for the socket: a ready line, a good poll, an early end, or eight seconds (FE-3.10, FE-3.11)."""
+        told: dict[str, Any] = {}
+        wake = trio.Event()
+
+        async def hear() -> None:
+            told.update(await child.ready_line())
+            wake.set()
+
+        async def watch_exit() -> None:
+            await child.wait()
+            wake.set()
+
+        deadline = trio.current_time() + SPAWN_WAIT_S
+        problem = f"{candidate.path} spawned but the control socket never opened ({self._ports.own_socket})"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hear)
+            nursery.start_soon(watch_exit)
+            try:
+                while trio.current_time() < deadline:
+                    with trio.move_on_after(SPAWN_POLL_S):
+                        await wake.wait()
+                    if child.exit_status is not None or told.get("ready") is False:
+                        problem = _early_exit_text(child, candidate, told)
+                        break
+                    status = await self._ports.probe(self._ports.own_socket)
+                    if status is not None:
+                        return status
+                    if wake.is_set():  # it says ready, but does not answer yet: poll on
+                        wake = trio.Event()
+            finally:
+                nursery.cancel_scope.cancel()
+        raise SupervisorError(problem + ("" if told.get("ready") is False else quoted(child.tail(TAIL_LINES))))
+
+
+def _early_exit_text(child: Started, candidate: Candidate, told: dict[str, Any]) -> str:
+    if told.get("ready") is False:
+        return f"{candidate.path} could not start: {told.get('error', 'no reason given')}"
+    return f"{candidate.path} {ending(child.exit_status)} before its control socket opened"
+
+
+def ending(status: int | None) -> str:
+    """How a process ended, for a sentence; None is one that lives and does not answer."""
+    if status is None:
+        return "no longer answers"
+    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
+
+
+def quoted(lines: Sequence[str]) -> str:
+    """What it printed last, for the end of a sentence."""
+    return "; it said last:\n    " + "\n    ".join(lines) if lines else ""
