@@ -162,6 +162,13 @@ class Device:
         os.kill(pids[-1], signal.SIGKILL)
         self._process.wait()
 
+    def kill_app(self) -> None:
+        """SIGKILL for the app alone: what becomes of its daemon is up to that."""
+        if self._process is None:
+            raise DemoError(f"{self.name} is not running, so it cannot be killed")
+        self._process.kill()
+        self._process.wait()
+
     def interrupt(self) -> None:
         """Ask the app to end, the polite way, without waiting."""
         if self._process is not None and self._process.poll() is None:

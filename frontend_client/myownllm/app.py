@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-import msgspec
 import trio
 
 from mesh_common.files import remove_leftovers
@@ -22,15 +19,13 @@ from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.client import MeshClient, Offer
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door import Door
-from myownllm.errors import AlreadyRunningError, AppError, HomeError, MeshError
+from myownllm.errors import AlreadyRunningError, AppError, MeshError
 from myownllm.features import hardware
-from myownllm.files import read_json
+from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
-from myownllm.supervisor import Supervisor, binaries
-from myownllm.supervisor.inspection import Inspector
+from myownllm.supervisor import Supervisor
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
-from myownllm.supervisor.ports import Ports, Row
-from myownllm.supervisor.process import launch
+from myownllm.supervisor.world import make_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,15 +35,13 @@ if TYPE_CHECKING:
     from myownllm.client import FeatureSet
     from myownllm.home import AppHome
     from myownllm.supervisor import Connection
-    from myownllm.supervisor.ports import Started, Survivor
 
-HEALTH_TIMEOUT_S: Final = 5.0
-SPAWN_LOCK_WAIT_S: Final = 30.0  # longer than one slow start of the other app, shorter than a person's patience
-SPAWN_LOCK_POLL_S: Final = 0.1
-BRIDGE_RETRY_S: Final = 1.0  # after a refused subscription; doubled each time
+BRIDGE_RETRY_S: Final = 1.0
+"""After a refused subscription; doubled each time."""
 BRIDGE_RETRY_MAX_S: Final = 30.0
 STOP_BUDGET_S: Final = 4.0
-GLANCE_S: Final = 1.0  # how often the file is looked at, for edits by hand: commands knock at the door
+GLANCE_S: Final = 1.0
+"""How often the file is looked at, for edits by hand: commands knock at the door."""
 
 
 class AsyncCatalog:
@@ -76,95 +69,6 @@ class AsyncCatalog:
     def changed(self) -> bool:
         """Has the file changed since the last `load`?"""
         return self._file.signature() != self._seen
-
-
-def target_triple() -> str:
-    """The target triple in the names of bundled daemons."""
-    import platform
-
-    arch = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-    system = {"darwin": "apple-darwin", "win32": "pc-windows-msvc"}.get(sys.platform, "unknown-linux-gnu")
-    return f"{arch}-{system}"
-
-
-def daemon_rows(home: AppHome) -> list[Row]:
-    """Where to look for a running daemon, in order (spec 08 §3.2)."""
-    rows = [
-        Row("shared", "shared", home.shared_socket),
-        Row("own", "own_llm", home.own_socket),
-        Row("seed-era", "own_llm", home.seed_era_socket, only_if_exists=True),
-    ]
-    return rows[1:] if home.shared_socket == home.own_socket else rows
-
-
-def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: DaemonLog) -> Ports:
-    """The supervisor's view of this machine."""
-    inspector = Inspector(pin)
-    package = Path(__file__).parent
-    checkout = next((p for p in package.parents if (p / ".myownmesh-rev").exists()), None)
-    environ = dict(os.environ)
-
-    def candidates() -> list[binaries.Candidate]:
-        return binaries.collect(environ, Path(sys.executable).parent, checkout, target_triple())
-
-    async def start(candidate: binaries.Candidate) -> Started:
-        return await launch(candidate.path, home.own_daemon, environ, log, nursery)
-
-    async def remember(child: Started) -> None:
-        from myownllm.supervisor.owner import OwnerFile  # psutil, which only a start needs
-
-        await trio.to_thread.run_sync(OwnerFile(home.owner_file, home.own_daemon, home.own_socket).remember, child.pid)
-
-    async def survivor() -> Survivor | None:
-        if not home.owner_file.exists():
-            return None
-        from myownllm.supervisor.owner import OwnerFile
-
-        return await trio.to_thread.run_sync(OwnerFile(home.owner_file, home.own_daemon, home.own_socket).survivor)
-
-    async def healthy(socket: Path) -> bool:
-        try:
-            await bridges.command(socket, "status", {}, timeout_s=HEALTH_TIMEOUT_S)
-        except MeshError:
-            return False
-        return True
-
-    async def get_release(report: Callable[[str], None]) -> binaries.Candidate:
-        from myownllm.supervisor.staging import stage  # with the bundler, which an app that has a daemon never needs
-
-        stored = await trio.to_thread.run_sync(CatalogFile(home.config_file).load)
-        if stored.catalog.unknown.get("daemon_download") is False:
-            raise AppError("downloads are switched off (`cloud_mesh.daemon_download`)")
-        return binaries.Candidate(await stage(home.binaries, pin, report), "staged", "downloaded release")
-
-    return Ports(
-        rows=daemon_rows(home),
-        own_socket=home.own_socket,
-        probe=bridges.probe,
-        healthy=healthy,
-        candidates=candidates,
-        version_of=inspector.version_of,
-        launch=start,
-        spawn_lock=lambda: _spawn_lock(home),
-        stage=get_release,
-        started=remember,
-        survivor=survivor,
-    )
-
-
-@asynccontextmanager
-async def _spawn_lock(home: AppHome) -> AsyncIterator[None]:
-    """Only one app at a time may start the own daemon. Raises AppError when another one takes for ever."""
-    lock = FileLock(home.spawn_lock)
-    with trio.move_on_after(SPAWN_LOCK_WAIT_S) as limit:
-        while not _try(lock, home.spawn_lock):  # noqa: ASYNC110 - a kernel lock cannot be awaited
-            await trio.sleep(SPAWN_LOCK_POLL_S)
-    if limit.cancelled_caught:
-        raise AppError(f"another app has been starting the daemon in {home.own_daemon} for {SPAWN_LOCK_WAIT_S:.0f} s")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @attrs.frozen
@@ -298,19 +202,10 @@ async def running_app(
         lock.release()
 
 
-def _try(lock: FileLock, path: Path) -> bool:
-    """Take a lock of this home, if it is free. Raises HomeError where no lock can be made."""
-    try:
-        return lock.try_acquire(msgspec.json.encode({"pid": os.getpid(), "started_at_ms": wall_ms()}) + b"\n")
-    except OSError as error:
-        text = f"cannot use {path}: {error.strerror}; make the directory writable or set MYOWNLLM_HOME to another one"
-        raise HomeError(text) from None
-
-
 async def _app_lock(home: AppHome) -> FileLock:
     lock = FileLock(home.app_lock)
     for _ in range(5):  # a command that looks whether we run holds it for an instant
-        if _try(lock, home.app_lock):
+        if try_lock(lock):
             return lock
         await trio.sleep(0.05)
     holder: Any = read_json(home.app_lock)

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     Connect = Callable[[Path], Awaitable[trio.abc.Stream]]
     FrameSink = Callable[[wire.Frame], None]
 
-MAX_COMMANDS: Final = 32  # concurrent command connections; more of them queue
-EARLY_FRAMES: Final = 1024  # frames kept for a client that has not attached yet
-LOST_TOGETHER_S: Final = 0.1  # how long the ends of two connections to a dying daemon may lie apart
+MAX_COMMANDS: Final = 32
+"""Concurrent command connections; more of them queue."""
+EARLY_FRAMES: Final = 1024
+"""Frames kept for a client that has not attached yet."""
+LOST_TOGETHER_S: Final = 0.1
+"""How long the ends of two connections to a dying daemon may lie apart."""
 _CHUNK: Final = 65_536
 
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from myownllm.catalog.coerce import JsonObject
 
-REQUEST_MAX_BYTES: Final = 4096  # a longer request is nobody's
-ANSWER_LIMIT_S: Final = 30.0  # beyond what any command waits
+REQUEST_MAX_BYTES: Final = 4096
+"""A longer request is nobody's."""
+ANSWER_LIMIT_S: Final = 30.0
+"""Beyond what any command waits."""
 _CHUNK: Final = 4096
 
 

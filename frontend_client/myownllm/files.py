@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from mesh_common.files import write_atomically
 from mesh_common.locks import holder_note
+from myownllm.errors import HomeError
 from myownllm.home import PRIVATE_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mesh_common.locks import FileLock
     from myownllm.catalog.coerce import Json
 
 CHANGE_WAIT_S: Final = 10.0
@@ -30,6 +34,18 @@ def read_json(path: Path) -> Json:
         return _json(path.read_bytes())
     except OSError:
         return None
+
+
+def try_lock(lock: FileLock) -> bool:
+    """Take a lock of this home, if it is free. Raises HomeError where no lock can be made."""
+    note = {"pid": os.getpid(), "started_at_ms": time.time_ns() // 1_000_000}
+    try:
+        return lock.try_acquire(msgspec.json.encode(note) + b"\n")
+    except OSError as error:
+        text = (
+            f"cannot use {lock.path}: {error.strerror}; make the directory writable or set MYOWNLLM_HOME to another one"
+        )
+        raise HomeError(text) from None
 
 
 def lock_holder_note(path: Path) -> Json:

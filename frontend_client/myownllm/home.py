@@ -19,7 +19,8 @@ from myownllm.errors import AppError, HomeError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SOCKET_PATH_MAX_BYTES: Final = 107 if sys.platform.startswith("linux") else 103  # sun_path without its NUL
+SOCKET_PATH_MAX_BYTES: Final = 107 if sys.platform.startswith("linux") else 103
+"""Bytes of sun_path without its NUL."""
 PIN_FILE: Final = ".myownmesh-rev"
 PRIVATE_DIR: Final = 0o700
 PRIVATE_FILE: Final = 0o600

@@ -15,14 +15,21 @@ from myownllm.errors import MeshError, refusal
 if TYPE_CHECKING:
     from myownllm.catalog.coerce import Json, JsonObject
 
-MAX_REQUEST_BYTES: Final = 8 * 2**20  # what our daemon reads before it closes (05 W5)
-MAX_LINE_BYTES: Final = 32 * 2**20  # a longer answer or frame is not from a daemon (FE-4.4)
-MAX_PAYLOAD_BYTES: Final = 64_000  # what fits into one mesh frame beside its envelope (FE-4.15)
-MAX_NAME_BYTES: Final = 256  # methods, channels and stream names
+MAX_REQUEST_BYTES: Final = 8 * 2**20
+"""What our daemon reads before it closes (05 W5)."""
+MAX_LINE_BYTES: Final = 32 * 2**20
+"""A longer answer or frame is not from a daemon (FE-4.4)."""
+MAX_PAYLOAD_BYTES: Final = 64_000
+"""What fits into one mesh frame beside its envelope (FE-4.15)."""
+MAX_NAME_BYTES: Final = 256
+"""Methods, channels and stream names."""
 CONNECT_TIMEOUT_S: Final = 2.0
-PROBE_TIMEOUT_S: Final = 0.8  # FE-3.1
-FAST_TIMEOUT_S: Final = 10.0  # operations that touch memory or one file
-ENGINE_TIMEOUT_S: Final = 45.0  # an engine may stall about 10 s during a network change (05 §17 rule 2)
+PROBE_TIMEOUT_S: Final = 0.8
+"""FE-3.1."""
+FAST_TIMEOUT_S: Final = 10.0
+"""Operations that touch memory or one file."""
+ENGINE_TIMEOUT_S: Final = 45.0
+"""An engine may stall about 10 s during a network change (05 §17 rule 2)."""
 
 _FAST: Final = frozenset(
     {

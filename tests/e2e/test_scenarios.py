@@ -154,9 +154,8 @@ def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pa
     assert second["event"] == "already_running"
     app, daemon = pair.anna.run("status")["app"]["pid"], daemon_pid(pair.anna)
     assert second["pid"] == app
-    os.kill(app, signal.SIGKILL)
+    pair.anna.kill_app()
     eventually(lambda: not is_alive(daemon), "the daemon ends with its app")
-    assert pair.anna._process.wait(5) == -signal.SIGKILL
     mark = pair.anna.mark()
     pair.anna.up()
     pair.anna.wait("pill", pill("Online on home"), mark)
@@ -164,10 +163,9 @@ def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pa
 
 def test_a_frozen_daemon_of_a_killed_app_does_not_stop_the_next_one(pair: Pair) -> None:
     pair.add(pair.anna, "home")
-    app, frozen = pair.anna.run("status")["app"]["pid"], daemon_pid(pair.anna)
+    frozen = daemon_pid(pair.anna)
     os.kill(frozen, signal.SIGSTOP)
-    os.kill(app, signal.SIGKILL)
-    pair.anna._process.wait(5)
+    pair.anna.kill_app()
     mark = pair.anna.mark()
     pair.anna.up()
     pair.anna.wait("pill", pill("Online on home"), mark)

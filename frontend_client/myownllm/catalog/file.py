@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from myownllm.catalog.model import LoadedCatalog
     from myownllm.ids import Rng
 
-MAX_CONFIG_BYTES: Final = 64 * 2**20  # prompts and policies of many networks stay far below
+MAX_CONFIG_BYTES: Final = 64 * 2**20
+"""Prompts and policies of many networks stay far below."""
 
 
 def wall_ms() -> int:

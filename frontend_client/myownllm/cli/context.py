@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from myownllm.catalog.network import SavedNetwork
 
 EXIT_FAILED = 1
-DOOR_OPENS_S = 0.2  # from taking its lock to listening an app needs a few milliseconds
+DOOR_OPENS_S = 0.2
+"""From taking its lock to listening an app needs a few milliseconds."""
 
 
 class NoDaemonError(AppError):

@@ -20,7 +20,8 @@ from myownllm.ids import generate_network_id, normalize_network_id
 app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-FOLLOW_S = 15.0  # a person waits no longer for the app to join
+FOLLOW_S = 15.0
+"""A person waits no longer for the app to join."""
 
 
 def complete_network(incomplete: str) -> list[str]:

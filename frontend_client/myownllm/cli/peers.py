@@ -17,7 +17,8 @@ from myownllm.peers import PeerEntry, peer_entry
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
 CALL_TIMEOUT_S = 30.0
-CALL_TIMEOUT_MAX_S = 600.0  # the daemon's own limit of a single call
+CALL_TIMEOUT_MAX_S = 600.0
+"""The daemon's own limit of a single call."""
 
 _STATUS_WORDS = {
     "active": "connected",

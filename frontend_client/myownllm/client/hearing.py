@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from myownllm.client.state import Picture
     from myownllm.peers import PeerEntry
 
-EARLY_FRAMES: Final = 1024  # kept while no life is up that could hear them; beyond that the oldest are missed
-RECLAIM_AFTER_S: Final = 5.0  # FE-5.28
+EARLY_FRAMES: Final = 1024
+"""Kept while no life is up that could hear them; beyond that the oldest are missed."""
+RECLAIM_AFTER_S: Final = 5.0
+"""FE-5.28."""
 CONTEND_WINDOW_S: Final = 60.0
 
 

@@ -26,15 +26,23 @@ if TYPE_CHECKING:
     from myownllm.client.start import Offer
     from myownllm.client.state import ClientState
 
-RELEASE_BUDGET_S: Final = 3.0  # FE-5.23
-PEERS_SPACING_S: Final = 0.1  # FE-5.16
-DECISION_POLL_S: Final = 0.25  # while a device waits for an approval: no event tells that another program gave it
-CHECK_ONLINE_S: Final = 5.0  # one `status`; no event tells that another program removed the network
-CHECK_UNSETTLED_S: Final = 2.0  # while not online: a healthy daemon must never be left with the app still joining
-EXPLAIN_AFTER_S: Final = 8.0  # a start that takes longer says what it waits for (FE-10.1)
-START_AGAIN_S: Final = 10.0  # after a start that failed although its daemon is connected
+RELEASE_BUDGET_S: Final = 3.0
+"""FE-5.23."""
+PEERS_SPACING_S: Final = 0.1
+"""FE-5.16."""
+DECISION_POLL_S: Final = 0.25
+"""While a device waits for an approval: no event tells that another program gave it."""
+CHECK_ONLINE_S: Final = 5.0
+"""One `status`; no event tells that another program removed the network."""
+CHECK_UNSETTLED_S: Final = 2.0
+"""While not online: a healthy daemon must never be left with the app still joining."""
+EXPLAIN_AFTER_S: Final = 8.0
+"""A start that takes longer says what it waits for (FE-10.1)."""
+START_AGAIN_S: Final = 10.0
+"""After a start that failed although its daemon is connected."""
 
-NO_LIFE: Final = 0  # owner of what outlives lives: following the catalog, trying again
+NO_LIFE: Final = 0
+"""Owner of what outlives lives: following the catalog, trying again."""
 
 
 class Machine:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from myownllm.client.client import MeshClient
 
 CALL_TIMEOUT_S: Final = 30.0
-STREAM_FIRST_S: Final = 180.0  # a cold model needs this long before its first word (FE-9.4)
+STREAM_FIRST_S: Final = 180.0
+"""A cold model needs this long before its first word (FE-9.4)."""
 STREAM_IDLE_S: Final = 60.0
 NO_DATA_TEXT: Final = "peer closed the stream without data (no handler, busy or nothing to say)"
 

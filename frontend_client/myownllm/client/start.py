@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from myownllm.client.procedures import Procedure
     from myownllm.client.state import Picture
 
-STATUS_ATTEMPTS: Final = 30  # FE-5.5
+STATUS_ATTEMPTS: Final = 30
+"""FE-5.5."""
 STATUS_RETRY_S: Final = 0.2
 TOO_OLD_TEXT: Final = "daemon too old for LLM features"
 

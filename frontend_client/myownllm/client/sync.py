@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from myownllm.client.messages import Link
     from myownllm.client.procedures import Procedure
 
-REMOVE_TIMEOUT_S: Final = 10.0  # the reference may never answer a second removal (FE-4.16)
+REMOVE_TIMEOUT_S: Final = 10.0
+"""The reference may never answer a second removal (FE-4.16)."""
 
 
 @attrs.frozen

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-START_TOLERANCE_S: Final = 2.0  # the kernel tells it relative to the start of the system, whose date clocks correct
+START_TOLERANCE_S: Final = 2.0
+"""The kernel tells it relative to the start of the system, whose date clocks correct."""
 
 
 @attrs.frozen

@@ -10,13 +10,19 @@ if TYPE_CHECKING:
     from myownllm.membership import DaemonMode
 
 BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-JITTER: Final = 0.2  # ± share of a delay, so that two apps do not restart in step
-HEALTHY_RESET_S: Final = 60.0  # this long without trouble, and the next crash is a first one again
+JITTER: Final = 0.2
+"""± share of a delay, so that two apps do not restart in step."""
+HEALTHY_RESET_S: Final = 60.0
+"""This long without trouble, and the next crash is a first one again."""
 CRASH_WINDOW_S: Final = 60.0
-CRASH_LIMIT: Final = 5  # crashes within the window that make the app stop trying by itself
-RETRY_FAILED_S: Final = 60.0  # ... and how soon it tries again nevertheless
-SILENT_CHILD_S: Final = 8.0  # a living child that lost its socket gets this long
-SHARED_SEARCHES: Final = 5  # looks for a shared daemon that went away, before an own one is started
+CRASH_LIMIT: Final = 5
+"""Crashes within the window that make the app stop trying by itself."""
+RETRY_FAILED_S: Final = 60.0
+"""... and how soon it tries again nevertheless."""
+SILENT_CHILD_S: Final = 8.0
+"""A living child that lost its socket gets this long."""
+SHARED_SEARCHES: Final = 5
+"""Looks for a shared daemon that went away, before an own one is started."""
 SHARED_SEARCH_S: Final = 2.0
 
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 TERMINATE_GRACE_S: Final = 5.0
 READY_LINE_MAX_BYTES: Final = 16_384
 _PR_SET_PDEATHSIG: Final = 1
-_EXIT_POLL_S: Final = 0.1  # where the kernel offers no handle on a process
+_EXIT_POLL_S: Final = 0.1
+"""Where the kernel offers no handle on a process."""
 
 
 class LaunchError(AppError):

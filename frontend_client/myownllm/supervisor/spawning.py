@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from myownllm.supervisor.binaries import Candidate
     from myownllm.supervisor.ports import Ports, Started
 
-SPAWN_WAIT_S: Final = 8.0  # FE-3.10
+SPAWN_WAIT_S: Final = 8.0
+"""FE-3.10."""
 SPAWN_POLL_S: Final = 0.15
 TAIL_LINES: Final = 20
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 HEALTH_PERIOD_S: Final = 30.0
 HEALTH_FAILURES: Final = 3
-BRIEF_S: Final = 2.0  # a connection that ends sooner is followed by a pause, not by a busy loop
+BRIEF_S: Final = 2.0
+"""A connection that ends sooner is followed by a pause, not by a busy loop."""
 BRIEF_PAUSE_S: Final = 0.5
 
 State = Literal["down", "probing", "spawning", "up", "lost", "backoff", "failed"]

@@ -203,7 +203,7 @@ async def test_networks_are_followed_while_up_runs(desk: Desk) -> None:
 async def test_a_change_costs_one_question_and_one_answer(desk: Desk) -> None:
     """Neither the command nor the app looks again and again: the command knocks, the app answers when it is done."""
     up = await desk.up()
-    await up.wait(lambda e: e["event"] == "pill" and e["text"] == "No active network — pick one below")
+    await up.wait(lambda e: e["event"] == "diag" and "no network configured" in e["message"])
     desk.daemon.log.clear()
     began = trio.current_time()
     assert (await desk.json("networks", "add", "home"))["joined"] is True

@@ -24,7 +24,7 @@ WINDOWS = re.compile(r"\b(win32|cygwin|msvcrt|winreg|_winapi)\b|os\.name\b|\\\\p
 
 REBUILT = frozenset({"daemon/myownmesh/cli/client.py"})
 """Gives way to the common client, with its Windows pipe."""
-KNOWS_TARGETS = frozenset({"bundler/mesh_bundler/target.py", "frontend_client/myownllm/app.py"})
+KNOWS_TARGETS = frozenset({"bundler/mesh_bundler/target.py"})
 """Pure knowledge of what the reference is built for."""
 
 

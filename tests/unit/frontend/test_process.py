@@ -95,19 +95,35 @@ async def test_what_cannot_be_executed_is_an_error_that_names_it(tmp_path: Path)
             await launch(binary, tmp_path, os.environ, DaemonLog(None), nursery)
 
 
+HOLDER = """
+import os, sys, trio
+from pathlib import Path
+from myownllm.supervisor.log import DaemonLog
+from myownllm.supervisor.process import launch
+async def main():
+    async with trio.open_nursery() as nursery:
+        child = await launch(Path(sys.argv[1]), Path(sys.argv[2]), os.environ, DaemonLog(None), nursery)
+        await child.ready_line()
+        os.kill(os.getpid(), 9)
+trio.run(main)
+"""
+
+
 async def test_the_lifeline_ends_with_its_holder(program: Callable[[str], Path], tmp_path: Path) -> None:
     """A daemon that knows the lifeline sees the end of an app that was killed."""
-    binary = program(f'{READY}\nos.read(int(os.environ["MYOWNMESH_LIFELINE_FD"]), 1)\nsys.exit(7)')
-    async with trio.open_nursery() as nursery:
-        child = await launch(binary, tmp_path, os.environ, DaemonLog(None), nursery)
-        with trio.fail_after(10):
-            await child.ready_line()
-            assert child.exit_status is None
-            assert child._lifeline is not None
-            os.close(child._lifeline)
-            child._lifeline = None
-            assert await child.wait() == 7
-        await child.stop()
+    binary = program(
+        f"""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        {READY}
+        os.read(int(os.environ["MYOWNMESH_LIFELINE_FD"]), 1)
+        open("{tmp_path}/saw-the-end", "w").close()
+        """
+    )
+    command = [sys.executable, "-c", HOLDER, str(binary), str(tmp_path)]
+    with trio.fail_after(20):
+        assert (await trio.run_process(command, check=False)).returncode == -signal.SIGKILL
+        while not (tmp_path / "saw-the-end").exists():
+            await trio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

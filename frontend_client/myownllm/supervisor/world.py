@@ -1,0 +1,122 @@
+"""The supervisor's view of this machine: its places, programs, processes and locks (spec 08 §3.2-3.4)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+import myownllm
+from mesh_common.locks import FileLock
+from myownllm import bridge as bridges
+from myownllm.catalog.file import CatalogFile
+from myownllm.errors import AppError, MeshError
+from myownllm.files import try_lock
+from myownllm.supervisor import binaries
+from myownllm.supervisor.inspection import Inspector
+from myownllm.supervisor.ports import Ports, Row
+from myownllm.supervisor.process import launch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from myownllm.home import AppHome
+    from myownllm.supervisor.log import DaemonLog
+    from myownllm.supervisor.owner import OwnerFile
+    from myownllm.supervisor.ports import Started, Survivor
+
+HEALTH_TIMEOUT_S: Final = 5.0
+SPAWN_LOCK_WAIT_S: Final = 30.0
+"""Longer than one slow start of the other app, shorter than a person's patience."""
+SPAWN_LOCK_POLL_S: Final = 0.1
+
+
+def target_triple() -> str:
+    """The target triple in the names of bundled daemons."""
+    arch = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    system = "apple-darwin" if sys.platform == "darwin" else "unknown-linux-gnu"
+    return f"{arch}-{system}"
+
+
+def daemon_rows(home: AppHome) -> list[Row]:
+    """Where to look for a running daemon, in order (spec 08 §3.2)."""
+    rows = [
+        Row("shared", "shared", home.shared_socket),
+        Row("own", "own_llm", home.own_socket),
+        Row("seed-era", "own_llm", home.seed_era_socket, only_if_exists=True),
+    ]
+    return rows[1:] if home.shared_socket == home.own_socket else rows
+
+
+def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: DaemonLog) -> Ports:
+    """The supervisor's ports. The nursery keeps the tasks that watch a child."""
+    inspector = Inspector(pin)
+    package = Path(myownllm.__file__).parent
+    checkout = next((p for p in package.parents if (p / ".myownmesh-rev").exists()), None)
+    environ = dict(os.environ)
+
+    def candidates() -> list[binaries.Candidate]:
+        return binaries.collect(environ, Path(sys.executable).parent, checkout, target_triple())
+
+    async def start(candidate: binaries.Candidate) -> Started:
+        return await launch(candidate.path, home.own_daemon, environ, log, nursery)
+
+    async def remember(child: Started) -> None:
+        await trio.to_thread.run_sync(owner().remember, child.pid)
+
+    async def survivor() -> Survivor | None:
+        return await trio.to_thread.run_sync(owner().survivor) if home.owner_file.exists() else None
+
+    def owner() -> OwnerFile:
+        from myownllm.supervisor.owner import OwnerFile  # psutil, which an app that only attaches never needs
+
+        return OwnerFile(home.owner_file, home.own_daemon, home.own_socket)
+
+    async def healthy(socket: Path) -> bool:
+        try:
+            await bridges.command(socket, "status", {}, timeout_s=HEALTH_TIMEOUT_S)
+        except MeshError:
+            return False
+        return True
+
+    async def get_release(report: Callable[[str], None]) -> binaries.Candidate:
+        from myownllm.supervisor.staging import stage  # with the bundler, which an app that has a daemon never needs
+
+        stored = await trio.to_thread.run_sync(CatalogFile(home.config_file).load)
+        if stored.catalog.unknown.get("daemon_download") is False:
+            raise AppError("downloads are switched off (`cloud_mesh.daemon_download`)")
+        return binaries.Candidate(await stage(home.binaries, pin, report), "staged", "downloaded release")
+
+    return Ports(
+        rows=daemon_rows(home),
+        own_socket=home.own_socket,
+        probe=bridges.probe,
+        healthy=healthy,
+        candidates=candidates,
+        version_of=inspector.version_of,
+        launch=start,
+        spawn_lock=lambda: _spawn_lock(home),
+        stage=get_release,
+        started=remember,
+        survivor=survivor,
+    )
+
+
+@asynccontextmanager
+async def _spawn_lock(home: AppHome) -> AsyncIterator[None]:
+    """Only one app at a time may start the own daemon. Raises AppError when another one takes for ever."""
+    lock = FileLock(home.spawn_lock)
+    with trio.move_on_after(SPAWN_LOCK_WAIT_S) as limit:
+        while not try_lock(lock):  # noqa: ASYNC110 - a kernel lock cannot be awaited
+            await trio.sleep(SPAWN_LOCK_POLL_S)
+    if limit.cancelled_caught:
+        raise AppError(f"another app has been starting the daemon in {home.own_daemon} for {SPAWN_LOCK_WAIT_S:.0f} s")
+    try:
+        yield
+    finally:
+        lock.release()
