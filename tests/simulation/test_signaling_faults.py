@@ -69,6 +69,7 @@ def test_glare_with_a_peer_that_never_yields() -> None:
     world = World(3)
     low, high = world.pair(EngineConfig(auto_approve=True, kind="silent"))
     world.run(5.0)
+    world.room.like_the_reference.add(high.device_id)
     world.room.lost = lambda sender, signal: sender == low.device_id and isinstance(signal, SendOffer)
     high.connect(low)
     low.connect(high)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from myownmesh.engine.peer import Connecting, OwnOffer
 from myownmesh.engine.timing import GLARE_HOLD_S, STUCK_AGE_S
 from myownmesh.protocol.binding import first_fingerprint
+from myownmesh.protocol.offer_ids import gives_way
 
 if TYPE_CHECKING:
     from myownmesh.engine.peer import Link, Transport
+    from myownmesh.protocol.signals import OfferReceived
 
 
 class Role(Enum):
@@ -43,6 +45,8 @@ class OnOffer(Enum):
     """Both offered: the peer never yields, so we do, at once."""
     HOLD = "hold"
     """Give our own attempt its time first."""
+    INSIST = "insist"
+    """Both offered and the peer gives way: it does as soon as it hears our offer, so it hears it again."""
     REBUILD = "peer_rebuilt"
     """Another certificate means another transport."""
     REPLACE_STUCK = "stuck_connecting"
@@ -79,8 +83,9 @@ def on_intent(me: str, peer: str, *, pinned: bool, has_transport: bool) -> Dial:
     return Dial.OFFER if pinned or role(me, peer) is Role.OFFERER else Dial.NOTHING
 
 
-def on_offer(me: str, device_id: str, link: Link | None, sdp: str, mono: float) -> OnOffer:
+def on_offer(me: str, offer: OfferReceived, link: Link | None, mono: float) -> OnOffer:
     """An offer is answered whatever role, silence and shape say; how depends on the link that there is."""
+    device_id, sdp = offer.peer, offer.sdp
     if link is None:
         return OnOffer.ANSWER
     transport = link.transport
@@ -92,9 +97,12 @@ def on_offer(me: str, device_id: str, link: Link | None, sdp: str, mono: float) 
         return OnOffer.HOLD if _was_just_answered(transport, mono) else OnOffer.REBUILD
     if not isinstance(link, Connecting):
         return OnOffer.APPLY
+    is_glare = transport.own_offer is not OwnOffer.NONE and not transport.remote_sdp_set
+    if is_glare and role(me, device_id) is Role.OFFERER and gives_way(offer.offer_id, device_id, me):
+        return OnOffer.INSIST
     if mono - transport.opened_at >= STUCK_AGE_S:
         return OnOffer.REPLACE_STUCK
-    if transport.own_offer is OwnOffer.NONE or transport.remote_sdp_set:
+    if not is_glare:
         return OnOffer.APPLY
     return OnOffer.YIELD if role(me, device_id) is Role.ANSWERER else OnOffer.HOLD
 

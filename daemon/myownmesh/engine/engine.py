@@ -116,12 +116,12 @@ class Engine:
             case PeerAnnounced(peer, again):
                 core.traffic.announces_rx += 1
                 presence.receive_announce(core, peer, now, again=again)
-            case OfferReceived(peer, sdp):
+            case OfferReceived():
                 core.traffic.negotiation_rx += 1
-                negotiation.receive_offer(core, peer, sdp, now)
-            case AnswerReceived(peer, sdp):
+                negotiation.receive_offer(core, item, now)
+            case AnswerReceived():
                 core.traffic.negotiation_rx += 1
-                negotiation.receive_answer(core, peer, sdp, now)
+                negotiation.receive_answer(core, item, now)
             case CandidateReceived(peer, candidate):
                 core.traffic.negotiation_rx += 1
                 negotiation.receive_candidate(core, peer, candidate, now)
@@ -372,6 +372,8 @@ class Engine:
                 negotiation.reoffer_due(core, entry, now)
             case LinkTimer.GLARE_HOLD if entry is not None and (held := entry.transport.held) is not None:
                 negotiation.hold_ended(core, entry, held, now)
+            case LinkTimer.CONTEST if isinstance(entry, Connecting):
+                negotiation.contest_ended(core, entry, now)
             case LinkTimer.HELLO if isinstance(entry, Handshaking):
                 handshake.repeat_hello(core, entry, now)
             case LinkTimer.HANDSHAKE if isinstance(entry, Handshaking):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def start(core: Core, peer: Connecting, opened: ChannelOpened, now: Instant) -> None:
     """The channel is open: say hello, and keep saying it until the peer has proved itself or 30 s are over."""
     core.intents.clear(peer.device_id)
-    for timer in (LinkTimer.CHANNEL_OPEN, LinkTimer.REOFFER):
+    for timer in (LinkTimer.CHANNEL_OPEN, LinkTimer.REOFFER, LinkTimer.CONTEST):
         core.timers.cancel(timer, peer.device_id)
     core.diag(now, "debug", "transport", "channel open", {"peer": peer.device_id, "state": "open"})
     if opened.local_binding is None or opened.remote_binding is None:

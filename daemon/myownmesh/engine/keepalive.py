@@ -122,9 +122,10 @@ def is_waiting_on_a_path(peer: Peer) -> bool:
     return isinstance(peer, Handshaking | Pending) and peer.transport.path not in _DEAD_PATHS
 
 
-def nudge(core: Core, peer: Live, now: Instant) -> None:
+def nudge(core: Core, peer: Live, now: Instant, *, newcomer: bool) -> None:
     """A live peer announced itself: it may wait for a frame before it drops the link, or it may be a fresh process."""
     upkeep = peer.upkeep
+    upkeep.is_newcomer = newcomer or (upkeep.is_newcomer and is_suspicious(peer))
     if upkeep.nudge is None or now.mono - upkeep.nudge.at >= LIVE_NUDGE_S:
         upkeep.nudge = Mark(now.mono, peer.channel.frames_in)
         ping(core, peer, now)

@@ -37,6 +37,13 @@ MAX_CANDIDATE_CHARS: Final = 512
 MAX_SDP_CHARS: Final = 65_536
 """Longest description; honest ones have a few thousand, with every candidate in them."""
 
+MAX_OFFER_IDS: Final = 16
+"""Per transport: its last offers, by which an answer may belong to it. A new one leaves every 6 s, for 30 s at most."""
+
+MAX_ENDED_CERTIFICATES: Final = 8
+"""Per peer: certificates of its transports that are over. v0.3.8 names no offer in its answers; by them a late one is
+known."""
+
 MAX_INTENTS: Final = 256
 """Reconnect intents; the plain one that ends first gives way."""
 

@@ -8,6 +8,7 @@ import msgspec
 
 from myownmesh.engine.limits import (
     MAX_EARLY_CANDIDATES,
+    MAX_ENDED_CERTIFICATES,
     MAX_KEPT_CANDIDATES,
     MAX_REMEMBERED_PEERS,
     NEW_LINKS_PER_S,
@@ -35,6 +36,8 @@ class PeerMemory(msgspec.Struct, eq=False):
     lost_before_proof: bool = False
     has_proved: bool = False
     """Authenticated once since we run; such a memory is forgotten after those of strangers."""
+    ended_certificates: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_ENDED_CERTIFICATES))
+    """Fingerprints of the peer's transports that are over; it takes a new certificate for each (spec 04 §5.10)."""
     stream: int | None = None
     last_seq: int = 0
     """Mark of the peer's reliable stream (spec 01 §13.2)."""

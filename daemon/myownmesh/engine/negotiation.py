@@ -14,9 +14,10 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
 from myownmesh.engine.links import SdpType
-from myownmesh.engine.peer import HeldOffer, Live, OpenedBy, OpenLink, OwnOffer
+from myownmesh.engine.peer import Connecting, HeldOffer, Live, OpenedBy, OpenLink, OwnOffer
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
+    CONTEST_S,
     GLARE_HOLD_S,
     HOLD_PING_S,
     OFFER_REPEAT_S,
@@ -24,21 +25,23 @@ from myownmesh.engine.timing import (
     SUSPICION_WAIT_RTTS,
 )
 from myownmesh.protocol.binding import first_fingerprint
+from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
     from myownmesh.engine.links import GatheringDone, LocalDescription, NegotiationFailed, RemoteApplied
-    from myownmesh.engine.peer import Connecting, Link, Transport
+    from myownmesh.engine.peer import Link, Transport
     from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.signals import Candidate
+    from myownmesh.protocol.signals import AnswerReceived, Candidate, OfferReceived
 
 
 # ── what the peer sends ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
+def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
     """An offer is the universal "please connect": it is answered whatever role, silence and shape say."""
+    device_id, sdp = offer.peer, offer.sdp
     core.diag(
         now, "debug", "signaling", f"offer from {short_id(device_id)}", {"peer": device_id, "sdp_bytes": len(sdp)}
     )
@@ -48,22 +51,24 @@ def receive_offer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
     peer = core.link_to(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
         peer = None
-    decision = on_offer(core.me, device_id, peer, sdp, now.mono)
+    decision = on_offer(core.me, offer, peer, now.mono)
     match decision:
         case OnOffer.ANSWER if core.memories.of(device_id).may_open_link(now.mono):
-            _take_afresh(core, device_id, sdp, now)
+            _take_afresh(core, offer, now)
         case OnOffer.APPLY if peer is not None:
             peer.transport.own_offer = OwnOffer.NONE
-            _take(core, peer, sdp)
+            _take(core, peer, offer)
         case OnOffer.YIELD if peer is not None:
-            _yield(core, peer, sdp, now)
+            _yield(core, peer, offer, now)
         case OnOffer.HOLD if peer is not None:
-            _hold(core, peer, sdp, now)
+            _hold(core, peer, offer, now)
+        case OnOffer.INSIST if peer is not None:
+            reoffer(core, peer, now)
         case OnOffer.REBUILD | OnOffer.REPLACE_STUCK if core.memories.of(device_id).may_open_link(now.mono):
             detail = {"peer": device_id, "reason": decision.value}
             core.diag(now, "info", "signaling", f"rebuilding for {short_id(device_id)}", detail)
             lifecycle.drop(core, device_id, Turn.REBUILT, now)
-            _take_afresh(core, device_id, sdp, now)
+            _take_afresh(core, offer, now)
         case _:
             pass  # a repeat, or an id that offers too often
 
@@ -72,7 +77,7 @@ def hold_ended(core: Core, peer: Link, held: HeldOffer, now: Instant) -> None:
     """Our attempt came to nothing while the peer's offer waited: the peer never yields, so we do."""
     peer.transport.held = None
     if not isinstance(peer, OpenLink):
-        _yield(core, peer, held.sdp, now)
+        _yield(core, peer, held.offer, now)
         return
     ends = held.since + GLARE_HOLD_S
     is_heard = peer.channel.frames_in != held.frames or (not isinstance(peer, Live) and peer.transport.path.is_up)
@@ -81,7 +86,7 @@ def hold_ended(core: Core, peer: Link, held: HeldOffer, now: Instant) -> None:
         core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, ends)
     elif core.memories.of(peer.device_id).may_open_link(now.mono):
         lifecycle.drop(core, peer.device_id, Turn.REBUILT, now)
-        _take_afresh(core, peer.device_id, held.sdp, now)
+        _take_afresh(core, held.offer, now)
 
 
 def channel_closed(core: Core, peer: Link, turn: Turn, now: Instant) -> None:
@@ -89,11 +94,12 @@ def channel_closed(core: Core, peer: Link, turn: Turn, now: Instant) -> None:
     held = peer.transport.held if isinstance(peer, OpenLink) else None
     lifecycle.channel_closed(core, peer, turn, now)
     if held is not None and turn is Turn.CLOSED:
-        receive_offer(core, peer.device_id, held.sdp, now)
+        receive_offer(core, held.offer, now)
 
 
-def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
+def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
     """Apply an answer that this transport waits for; anything else makes the offering side offer again."""
+    device_id, sdp = answer.peer, answer.sdp
     core.diag(
         now, "debug", "signaling", f"answer from {short_id(device_id)}", {"peer": device_id, "sdp_bytes": len(sdp)}
     )
@@ -105,15 +111,20 @@ def receive_answer(core: Core, device_id: str, sdp: str, now: Instant) -> None:
         recover(core, device_id, now)
         return
     transport = peer.transport
-    if transport.own_offer is not OwnOffer.OPEN:
-        core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "not_awaiting_answer"})
-        recover(core, device_id, now)
+    if _is_for_another(core, transport, answer):
+        core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "another_attempt"})
         return
-    if transport.remote_fingerprint is not None and first_fingerprint(sdp) != transport.remote_fingerprint:
-        _answered_by_another(core, peer, now)
+    certificate = first_fingerprint(sdp)
+    if transport.remote_fingerprint is not None and certificate != transport.remote_fingerprint:
+        _answered_by_another(core, peer, certificate, now)
+        return
+    if transport.own_offer is OwnOffer.NONE:
+        core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "not_awaiting_answer"})
+        if not answer.offer_id:
+            recover(core, device_id, now)
         return
     transport.own_offer = OwnOffer.NONE
-    transport.remote_fingerprint = first_fingerprint(sdp)
+    transport.remote_fingerprint = certificate
     transport.held = None
     if transport.answered_at is None:
         transport.answered_at = now.mono
@@ -143,7 +154,7 @@ def local_description(core: Core, peer: Link, event: LocalDescription, now: Inst
     """Our offer or answer is ready: send it."""
     detail = {"peer": peer.device_id, "sdp_bytes": len(event.sdp)}
     if event.type is SdpType.ANSWER:
-        core.publish(SendAnswer(peer.device_id, event.sdp))
+        core.publish(SendAnswer(peer.device_id, event.sdp, _answered(peer.transport)))
         core.diag(now, "debug", "signaling", f"answer to {short_id(peer.device_id)}", detail)
         return
     transport = peer.transport
@@ -151,7 +162,9 @@ def local_description(core: Core, peer: Link, event: LocalDescription, now: Inst
         return  # the peer's offer overtook it
     transport.own_offer = OwnOffer.OPEN
     transport.last_offer = now.mono
-    core.publish(SendOffer(peer.device_id, event.sdp))
+    offer_id = new_offer_id(core.me, peer.device_id, core.rng)
+    transport.offer_ids.append(offer_id)
+    core.publish(SendOffer(peer.device_id, event.sdp, offer_id))
     core.diag(now, "debug", "signaling", f"offer to {short_id(peer.device_id)}", detail)
     if not transport.remote_sdp_set:
         core.timers.set(LinkTimer.REOFFER, peer.device_id, now.mono + OFFER_REPEAT_S)
@@ -219,6 +232,7 @@ def failed(core: Core, peer: Link, event: NegotiationFailed, now: Instant) -> No
             transport.own_offer = OwnOffer.NONE
         else:
             transport.last_remote_offer = None
+            _answered(transport)
     elif not event.local:
         recover(core, peer.device_id, now)
 
@@ -263,7 +277,8 @@ def recover(core: Core, device_id: str, now: Instant) -> None:
 def look_closer(core: Core, peer: Live, now: Instant) -> None:
     """A live peer announced itself and has not answered our ping yet: a fresh process would not know this link.
 
-    A plain re-offer tells: a process that knows the link answers with its certificate, a fresh one with another.
+    One that announced itself with a new key is fresh, and gets an offer of its own: one way through the room less. Of
+    others a plain re-offer tells: a process that knows the link answers with its certificate, a fresh one with another.
     Where offering is the peer's part our announce lets it. Nudges are 2 s apart, so these offers need no gap of
     their own.
     """
@@ -271,6 +286,8 @@ def look_closer(core: Core, peer: Live, now: Instant) -> None:
         return
     if role(core.me, peer.device_id) is Role.ANSWERER:
         core.announce(now)
+    elif peer.upkeep.is_newcomer:
+        _rebuild(core, peer, now)
     elif peer.transport.own_offer is not OwnOffer.BUILDING:
         lifecycle.make_offer(core, peer, now)
 
@@ -289,16 +306,35 @@ def _offer_due_at(transport: Transport) -> float:
     return 0.0 if transport.last_offer is None else transport.last_offer + REOFFER_GAP_S
 
 
-def _take_afresh(core: Core, device_id: str, sdp: str, now: Instant) -> None:
-    peer = lifecycle.open_link(core, device_id, offerer=False, opened_by=OpenedBy.OFFER, now=now)
-    _take(core, peer, sdp)
+def _answered(transport: Transport) -> str:
+    """The id of the offer that the session is done with; it takes them one after the other."""
+    return transport.answering.popleft() if transport.answering else ""
 
 
-def _hold(core: Core, peer: Link, sdp: str, now: Instant) -> None:
+def _is_for_another(core: Core, transport: Transport, answer: AnswerReceived) -> bool:
+    """Whether an answer belongs to an offer of another transport than the present one (spec 04 §5.5).
+
+    Ours name the offer. Those of v0.3.8 do not; there the certificate tells, if we have seen it on a link that is over.
+    """
+    if answer.offer_id:
+        return answer.offer_id not in transport.offer_ids
+    memory = core.memories.get(answer.peer)
+    certificate = first_fingerprint(answer.sdp)
+    return (
+        memory is not None and certificate in memory.ended_certificates and certificate != transport.remote_fingerprint
+    )
+
+
+def _take_afresh(core: Core, offer: OfferReceived, now: Instant) -> None:
+    peer = lifecycle.open_link(core, offer.peer, offerer=False, opened_by=OpenedBy.OFFER, now=now)
+    _take(core, peer, offer)
+
+
+def _hold(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
     """Give our own attempt its time before the peer's offer is answered (spec 04 §5.9)."""
     transport = peer.transport
     if transport.held is not None:
-        transport.held = evolve(transport.held, sdp=sdp)
+        transport.held = evolve(transport.held, offer=offer)
         return
     patience, frames = GLARE_HOLD_S, 0
     if isinstance(peer, OpenLink):
@@ -306,28 +342,49 @@ def _hold(core: Core, peer: Link, sdp: str, now: Instant) -> None:
     if isinstance(peer, Live):
         patience = min(GLARE_HOLD_S, max(HOLD_PING_S, SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000))
         keepalive.ping(core, peer, now)
-    transport.held = HeldOffer(sdp, now.mono, frames)
+    transport.held = HeldOffer(offer, now.mono, frames)
     core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, now.mono + patience)
 
 
-def _yield(core: Core, peer: Link, sdp: str, now: Instant) -> None:
+def _yield(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
     if core.memories.of(peer.device_id).may_open_link(now.mono):
-        _take(core, lifecycle.yield_link(core, peer, now), sdp)
+        _take(core, lifecycle.yield_link(core, peer, now), offer)
 
 
-def _take(core: Core, peer: Link, sdp: str) -> None:
-    peer.transport.last_remote_offer = sdp
-    if (fingerprint := first_fingerprint(sdp)) is not None:
-        peer.transport.remote_fingerprint = fingerprint
-    core.out.append(TakeOffer(peer.device_id, peer.epoch, sdp))
+def _take(core: Core, peer: Link, offer: OfferReceived) -> None:
+    transport = peer.transport
+    transport.last_remote_offer = offer.sdp
+    if (fingerprint := first_fingerprint(offer.sdp)) is not None:
+        transport.remote_fingerprint = fingerprint
+    transport.answering.append(offer.offer_id)
+    core.out.append(TakeOffer(peer.device_id, peer.epoch, offer.sdp))
 
 
-def _answered_by_another(core: Core, peer: Link, now: Instant) -> None:
-    """The answer names another certificate than the link's: a fresh process if the link is mute, else a forgery."""
+def _answered_by_another(core: Core, peer: Link, certificate: str | None, now: Instant) -> None:
+    """The answer names another certificate than the link's.
+
+    Of a link that is still being made one of the two belongs to another attempt: which, the channel shows. On a live
+    one it is a fresh process if the link is mute, else a forgery.
+    """
     device_id = peer.device_id
-    if role(core.me, device_id) is Role.ANSWERER or not (isinstance(peer, Live) and keepalive.is_suspicious(peer)):
-        core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "other_fingerprint"})
-        return
+    core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "other_fingerprint"})
+    if isinstance(peer, Connecting) and peer.transport.answered_at is not None:
+        if certificate is not None:  # whatever follows with it answers none of our next transport's offers
+            core.memories.of(device_id).ended_certificates.append(certificate)
+        if not core.timers.is_set(LinkTimer.CONTEST, device_id):
+            core.timers.set(LinkTimer.CONTEST, device_id, max(now.mono, peer.transport.answered_at + CONTEST_S))
+    elif isinstance(peer, Live) and keepalive.is_suspicious(peer) and role(core.me, device_id) is Role.OFFERER:
+        _rebuild(core, peer, now)
+
+
+def contest_ended(core: Core, peer: Connecting, now: Instant) -> None:
+    """The answer that was applied first brought no channel: it was none to this offer."""
+    _rebuild(core, peer, now)
+
+
+def _rebuild(core: Core, peer: Link, now: Instant) -> None:
+    """Offer a new transport in place of one whose far end is gone."""
+    device_id = peer.device_id
     if not core.memories.of(device_id).may_open_link(now.mono):
         return
     core.diag(

@@ -6,20 +6,21 @@ admitted one its `Upkeep`. `life.py` says which stage follows which.
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from attrs import define, field, frozen
 
 from myownmesh.engine.life import Stage
+from myownmesh.engine.limits import MAX_OFFER_IDS
 from myownmesh.engine.links import PathState
 from myownmesh.protocol.views import PeerStatus, Tier
 
 if TYPE_CHECKING:
-    from collections import deque
-
     from myownmesh.engine.limits import ControlBudget
     from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.protocol.signals import OfferReceived
     from myownmesh.protocol.views import CandidateKind, SelectedPair
 
 STEADY: Final = Tier("steady")
@@ -61,7 +62,7 @@ class OurApprove(Enum):
 class HeldOffer:
     """The peer's newest offer, waiting while our own attempt, or the link, may still prove alive (spec 04 §5.9)."""
 
-    sdp: str
+    offer: OfferReceived
     since: float
     """Monotonic second of the first one that was held."""
     frames: int
@@ -104,6 +105,10 @@ class Transport:
     opened_by: OpenedBy
 
     own_offer: OwnOffer = OwnOffer.NONE
+    offer_ids: deque[str] = field(factory=lambda: deque(maxlen=MAX_OFFER_IDS))
+    """Of the offers that this transport made; an answer that names another one belongs to an attempt that is over."""
+    answering: deque[str] = field(factory=deque)
+    """Ids of the peer's offers that the session is answering, in its order."""
     last_offer: float | None = None
     remote_sdp_set: bool = False
     remote_fingerprint: str | None = None
@@ -152,6 +157,8 @@ class Upkeep:
     remote_shelved: bool = False
     probe: Mark | None = None
     nudge: Mark | None = None
+    is_newcomer: bool = False
+    """A process that was not heard of before announced itself behind that nudge."""
     last_ping: tuple[int, float] | None = None
     """Its time in Unix milliseconds, as it went out, and the monotonic second."""
     rtt_ms: int | None = None

@@ -36,7 +36,7 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
         if own_role is Role.OFFERER and isinstance(peer, Connecting):
             negotiation.reoffer(core, peer, now)
         if isinstance(peer, Live):
-            keepalive.nudge(core, peer, now)
+            keepalive.nudge(core, peer, now, newcomer=not again)
         if not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
             keepalive.probe(core, peer, now)
     _decide(core, device_id, now)

@@ -37,6 +37,7 @@ class LinkTimer(Enum):
     CHANNEL_OPEN = auto()
     REOFFER = auto()
     GLARE_HOLD = auto()
+    CONTEST = auto()
     HELLO = auto()
     HANDSHAKE = auto()
     APPROVE = auto()

@@ -66,6 +66,10 @@ REOFFER_GAP_S: Final = 2.0
 GLARE_HOLD_S: Final = 2.5
 """[GLARE_HOLD] How long the lower id waits for an answer before it yields (spec 04 §5.9)."""
 
+CONTEST_S: Final = 1.5
+"""How long the first of two answers with different certificates has to bring the channel up before we offer anew:
+checks and DTLS take a few round trips."""
+
 HOLD_PING_S: Final = 0.5
 """A link that sends nothing for this long behind the ping that an offer of another certificate caused (three known
 round trips, if that is more) is taken for dead, and the offer is answered."""

@@ -28,11 +28,15 @@ class PeerAnnounced(msgspec.Struct, frozen=True):
 class OfferReceived(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
+    offer_id: str = ""
+    """As its sender wrote it; the answer names it."""
 
 
 class AnswerReceived(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
+    offer_id: str = ""
+    """The offer that it answers; empty from v0.3.8, which names none."""
 
 
 class CandidateReceived(msgspec.Struct, frozen=True):
@@ -58,11 +62,13 @@ class Leave(msgspec.Struct, frozen=True):
 class SendOffer(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
+    offer_id: str = ""
 
 
 class SendAnswer(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
+    offer_id: str = ""
 
 
 class SendCandidate(msgspec.Struct, frozen=True):

@@ -112,10 +112,10 @@ class BrokerSignaling:
             case Leave():
                 self._left = True
                 self._tell_all(PeerLeft(me))
-            case SendOffer(peer, sdp):
-                self._tell(peer, OfferReceived(me, sdp))
-            case SendAnswer(peer, sdp):
-                self._tell(peer, AnswerReceived(me, sdp))
+            case SendOffer(peer, sdp, offer_id):
+                self._tell(peer, OfferReceived(me, sdp, offer_id))
+            case SendAnswer(peer, sdp, offer_id):
+                self._tell(peer, AnswerReceived(me, sdp, offer_id))
             case SendCandidate(peer, candidate):
                 self._tell(peer, CandidateReceived(me, candidate))
 

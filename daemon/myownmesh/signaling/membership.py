@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from myownmesh.protocol.signals import SendAnswer, SendOffer
 from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.outbound import EventWriter, Ledger
-from myownmesh.signaling.receive import OfferBook, Receiver
-from myownmesh.signaling.room import offer_id, room_handle
+from myownmesh.signaling.receive import Receiver
+from myownmesh.signaling.room import room_handle
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -39,12 +39,8 @@ class Membership:
         self.key = NostrKey.generate(rng)
         self.leaving = False
         """After our leave nothing is said any more (spec 04 §1.2)."""
-        self._rng = rng
         self._listen_only = listen_only
-        self._offers = OfferBook()
-        self._receiver = Receiver(
-            device_id=device_id, room=self.handle, pubkey=self.key.pubkey, gate=gate, offers=self._offers
-        )
+        self._receiver = Receiver(device_id=device_id, room=self.handle, pubkey=self.key.pubkey, gate=gate)
         self._writer = EventWriter(device_id=device_id, room=self.handle, key=self.key)
         self._ledger = Ledger()
         self._tags_refused_by: set[str] = set()
@@ -68,12 +64,10 @@ class Membership:
         """The event of a directed signal; it stays unconfirmed until a relay has it."""
         mono, wall_s = now.mono, now.wall_ms // 1000
         match signal:
-            case SendOffer(peer=peer):
-                identifier = offer_id(self._rng)
-                self._offers.sent(peer, identifier)
-                outbound = self._writer.offer(signal, identifier, mono, wall_s)
-            case SendAnswer(peer=peer):
-                outbound = self._writer.answer(signal, self._offers.latest_from(peer), mono, wall_s)
+            case SendOffer():
+                outbound = self._writer.offer(signal, mono, wall_s)
+            case SendAnswer():
+                outbound = self._writer.answer(signal, mono, wall_s)
             case _:
                 outbound = self._writer.candidate(signal, mono, wall_s)
         self._ledger.add(outbound)

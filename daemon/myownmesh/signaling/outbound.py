@@ -106,11 +106,11 @@ class EventWriter:
         tags = (("r", self._room), ("p", self._room))
         return Outbound(self._sign(KIND_EPHEMERAL, wall_s, tags, None, LeaveBody()), Urgency.AT_ONCE, now)
 
-    def offer(self, signal: SendOffer, offer_id: str, now: float, wall_s: int) -> Outbound:
-        return self._directed(signal.peer, OfferBody(offer_id, signal.sdp), Urgency.DESCRIPTION, now, wall_s)
+    def offer(self, signal: SendOffer, now: float, wall_s: int) -> Outbound:
+        return self._directed(signal.peer, OfferBody(signal.offer_id, signal.sdp), Urgency.DESCRIPTION, now, wall_s)
 
-    def answer(self, signal: SendAnswer, offer_id: str, now: float, wall_s: int) -> Outbound:
-        return self._directed(signal.peer, AnswerBody(offer_id, signal.sdp), Urgency.DESCRIPTION, now, wall_s)
+    def answer(self, signal: SendAnswer, now: float, wall_s: int) -> Outbound:
+        return self._directed(signal.peer, AnswerBody(signal.offer_id, signal.sdp), Urgency.DESCRIPTION, now, wall_s)
 
     def candidate(self, signal: SendCandidate, now: float, wall_s: int) -> Outbound:
         return self._directed(signal.peer, signal.candidate, Urgency.CANDIDATE, now, wall_s)

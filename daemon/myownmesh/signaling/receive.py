@@ -40,7 +40,6 @@ STALE_EPHEMERAL_S = 60
 """While a relay replays, ephemeral events older than this are leftovers of an earlier run, not news."""
 
 _MAX_TRACKED_PEERS = 4096
-_OFFERS_PER_PEER = 8
 
 
 class Dropped(Enum):
@@ -57,7 +56,6 @@ class Dropped(Enum):
     NOT_FOR_US = "addressed to another device"
     WRONG_KIND = "announce and negotiation have a kind each"
     OWN_DEVICE = "names this device"
-    UNKNOWN_OFFER = "answers an offer that we did not make"
     REPEATED_CONTENT = "content seen before"
 
 
@@ -108,31 +106,6 @@ class Announcers:
         self._keys.pop(peer, None)
 
 
-class OfferBook:
-    """Offer ids in both directions: ours, to know an answer by; theirs, to answer with (spec 03 §23-V)."""
-
-    def __init__(self) -> None:
-        self._sent: OrderedDict[str, tuple[str, ...]] = OrderedDict()
-        self._received: OrderedDict[str, str] = OrderedDict()
-
-    def sent(self, peer: str, offer_id: str) -> None:
-        self._sent[peer] = (*self._sent.pop(peer, ()), offer_id)[-_OFFERS_PER_PEER:]
-        if len(self._sent) > _MAX_TRACKED_PEERS:
-            self._sent.popitem(last=False)
-
-    def received(self, peer: str, offer_id: str) -> None:
-        self._received.pop(peer, None)
-        self._received[peer] = offer_id
-        if len(self._received) > _MAX_TRACKED_PEERS:
-            self._received.popitem(last=False)
-
-    def answers_ours(self, peer: str, offer_id: str) -> bool:
-        return offer_id == "" or offer_id in self._sent.get(peer, ())
-
-    def latest_from(self, peer: str) -> str:
-        return self._received.get(peer, "")
-
-
 class Receiver:
     """The pipeline of one driver; all of its relay links feed it."""
 
@@ -143,14 +116,12 @@ class Receiver:
         room: str,
         pubkey: str,
         gate: ContentGate | None = None,
-        offers: OfferBook | None = None,
     ) -> None:
         self._device_id = device_id
         self._room = room
         self._pubkey = pubkey
         self._seen = Ring()
         self._gate = ContentGate() if gate is None else gate
-        self._offers = OfferBook() if offers is None else offers
         self._announcers = Announcers()
         self.tags = PeerTags()
 
@@ -210,11 +181,8 @@ class Receiver:
             return Dropped.NOT_FOR_US
         match body:
             case OfferBody(offer_id=offer_id, sdp=sdp):
-                self._offers.received(peer, offer_id)
-                return OfferReceived(peer, sdp)
+                return OfferReceived(peer, sdp, offer_id)
             case AnswerBody(offer_id=offer_id, sdp=sdp):
-                if not self._offers.answers_ours(peer, offer_id):
-                    return Dropped.UNKNOWN_OFFER
-                return AnswerReceived(peer, sdp)
+                return AnswerReceived(peer, sdp, offer_id)
             case Candidate():
                 return CandidateReceived(peer, body)

@@ -5,12 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
-from myownmesh.protocol import base32
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from myownmesh.protocol.ids import Rng
 
 DEFAULT_APP_ID = "myownmesh-cloud-mesh-v1"
 APP_ID_VARIABLE = "MYOWNMESH_TRYSTERO_APP_ID"
@@ -39,11 +35,6 @@ def app_id_of(environment: Mapping[str, str]) -> str:
 def room_handle(app_id: str, network_id: str) -> str:
     """64 hex digits that every member of the network computes alike. `network_id` is already normalised."""
     return hashlib.sha256(f"{app_id}:{network_id}".encode()).hexdigest()
-
-
-def offer_id(rng: Rng) -> str:
-    """A fresh 13-character id for one copy of one offer."""
-    return base32.encode(rng.randbytes(8))
 
 
 def remote_driver(strategy: str) -> str | None:

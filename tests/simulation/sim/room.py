@@ -55,6 +55,10 @@ class Room:
     published: list[tuple[float, str, OutboundSignal]] = field(factory=list)
     lost: Callable[[str, OutboundSignal], bool] = field(default=lambda _sender, _signal: False)
     """What else gets lost, by sender and signal."""
+    like_the_reference: set[str] = field(factory=set)
+    """Devices whose offers have any id and whose answers have none."""
+    copies: tuple[float, ...] = ()
+    """Seconds that each of several relays takes; the members hear every event from all of them."""
 
     def join(self, node: Node) -> None:
         """Subscribe: stored announces come first, then our own goes out, as on a real relay link."""
@@ -79,10 +83,10 @@ class Room:
             case Leave():
                 self.stored.pop(sender, None)
                 self._to_all(sender, PeerLeft(sender), Leave)
-            case SendOffer(peer, sdp):
-                self._to(peer, OfferReceived(sender, sdp), SendOffer)
-            case SendAnswer(peer, sdp):
-                self._to(peer, AnswerReceived(sender, sdp), SendAnswer)
+            case SendOffer(peer, sdp, offer_id):
+                self._to(peer, OfferReceived(sender, sdp, self._id_of(sender, offer_id)), SendOffer)
+            case SendAnswer(peer, sdp, offer_id):
+                self._to(peer, AnswerReceived(sender, sdp, self._id_of(sender, offer_id)), SendAnswer)
             case SendCandidate(peer, candidate):
                 self._to(peer, CandidateReceived(sender, candidate), SendCandidate)
 
@@ -99,8 +103,26 @@ class Room:
             self._deliver(node, item, kind)
 
     def _deliver(self, node: Node, item: InboundSignal, kind: type[OutboundSignal]) -> None:
+        if self.copies:
+            self._deliver_copies(node, item)
+            return
         faults = self.faults.get(kind, Faults())
         copies = 1 + (self.rng.random() < faults.duplicate)
         for _ in range(copies):
             if self.rng.random() >= faults.drop:
                 self.clock.after(self.rng.uniform(*faults.delay), lambda: node.hear(item))
+
+    def _deliver_copies(self, node: Node, item: InboundSignal) -> None:
+        """Every relay brings the event; the signaling layer passes its first copy on."""
+        heard: list[InboundSignal] = []
+
+        def hear() -> None:
+            if not heard:
+                heard.append(item)
+                node.hear(item)
+
+        for delay_s in self.copies:
+            self.clock.after(delay_s, hear)
+
+    def _id_of(self, sender: str, offer_id: str) -> str:
+        return "" if sender in self.like_the_reference else offer_id

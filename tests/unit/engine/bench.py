@@ -143,17 +143,24 @@ class Bench:
         self.engine.receive_signal(item, self.now)
         return self._collect()
 
-    def announce(self) -> list[str]:
-        return self.signal(PeerAnnounced(self.peer_id))
+    def announce(self, *, again: bool = False) -> list[str]:
+        """Of a process that is new to the room, or `again` of the one that was heard before."""
+        return self.signal(PeerAnnounced(self.peer_id, again))
 
     def leave(self) -> list[str]:
         return self.signal(PeerLeft(self.peer_id))
 
-    def offer(self, name: str) -> list[str]:
-        return self.signal(OfferReceived(self.peer_id, sdp(name)))
+    def offer(self, name: str, offer_id: str = "") -> list[str]:
+        return self.signal(OfferReceived(self.peer_id, sdp(name), offer_id))
 
-    def answer(self, name: str) -> list[str]:
-        return self.signal(AnswerReceived(self.peer_id, sdp(name)))
+    def answer(self, name: str, offer_id: str = "") -> list[str]:
+        return self.signal(AnswerReceived(self.peer_id, sdp(name), offer_id))
+
+    @property
+    def offer_ids(self) -> list[str]:
+        """Of our offers, in the order in which they left."""
+        published = [action.signal for action in self.actions if isinstance(action, Publish)]
+        return [signal.offer_id for signal in published if isinstance(signal, SendOffer)]
 
     def candidate(self, name: str) -> list[str]:
         return self.signal(CandidateReceived(self.peer_id, Candidate(f"candidate:{name} 1 udp 1 a 1 typ host")))

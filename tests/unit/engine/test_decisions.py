@@ -17,6 +17,7 @@ from myownmesh.engine.decisions import (
     role,
 )
 from myownmesh.protocol.modes import read_mode
+from myownmesh.protocol.signals import OfferReceived
 from myownmesh.protocol.strict_json import dumps
 from myownmesh.topology.shapes import is_built, shape_of
 from support.vectors import load
@@ -71,7 +72,7 @@ def decide(case: dict[str, Any]) -> Dial | OnOffer:
             return on_intent(me, peer, pinned=case["sticky"], has_transport=has_transport)
         case "offer":
             assert not has_transport
-            return on_offer(me, peer, None, sdp("B1"), 0.0)
+            return on_offer(me, OfferReceived(peer, sdp("B1")), None, 0.0)
         case "answer_without_transport":
             return on_unmatched_answer(me, peer, has_transport=has_transport)
         case other:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from myownmesh.engine import EngineConfig
+from myownmesh.engine.actions import Publish
 from myownmesh.engine.core import Core
 from myownmesh.engine.decisions import OnOffer, on_offer
 from myownmesh.engine.events import PeerDropped
@@ -22,12 +23,13 @@ from myownmesh.engine.links import (
     RemoteApplied,
     SdpType,
 )
-from myownmesh.engine.negotiation import hold_ended
+from myownmesh.engine.negotiation import contest_ended, hold_ended
 from myownmesh.engine.peer import Connecting, HeldOffer, OwnOffer
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Ping, Pong
-from myownmesh.protocol.signals import Candidate, CandidateReceived, OfferReceived
+from myownmesh.protocol.offer_ids import new_offer_id
+from myownmesh.protocol.signals import Candidate, CandidateReceived, OfferReceived, SendAnswer
 from myownmesh.roster import Roster
 from unit.engine.bench import LOW, Bench, sdp
 from unit.engine.stages import active, channel, connecting, handshaking
@@ -82,26 +84,26 @@ def link(
     ],
 )
 def test_an_offer(there: Link | None, expected: OnOffer) -> None:
-    assert on_offer("a", "b", there, sdp("B1"), 9.9 if there else 0.0) is expected
+    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 9.9 if there else 0.0) is expected
 
 
 @pytest.mark.parametrize("open_offer", [OwnOffer.BUILDING, OwnOffer.OPEN])
 def test_when_both_offer_the_higher_yields_and_the_lower_holds(open_offer: OwnOffer) -> None:
-    assert on_offer("b", "a", link(own_offer=open_offer), sdp("B1"), 1.0) is OnOffer.YIELD
-    assert on_offer("a", "b", link(own_offer=open_offer), sdp("B1"), 1.0) is OnOffer.HOLD
-    assert on_offer("a", "b", link(own_offer=open_offer), sdp("B1"), 10.0) is OnOffer.REPLACE_STUCK
+    assert on_offer("b", OfferReceived("a", sdp("B1")), link(own_offer=open_offer), 1.0) is OnOffer.YIELD
+    assert on_offer("a", OfferReceived("b", sdp("B1")), link(own_offer=open_offer), 1.0) is OnOffer.HOLD
+    assert on_offer("a", OfferReceived("b", sdp("B1")), link(own_offer=open_offer), 10.0) is OnOffer.REPLACE_STUCK
 
 
 def test_a_second_copy_is_no_second_offer() -> None:
     there = link()
     there.transport.last_remote_offer = sdp("B1")
-    assert on_offer("a", "b", there, sdp("B1"), 99.0) is OnOffer.IGNORE
+    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 99.0) is OnOffer.IGNORE
 
 
 def test_who_did_not_offer_was_not_just_answered() -> None:
     there = Connecting("p", 0, link(known="sha-256 another", applied=True, answered_at=9.0).transport)
     there.transport.offerer = False
-    assert on_offer("a", "b", there, sdp("B1"), 9.5) is OnOffer.REBUILD
+    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 9.5) is OnOffer.REBUILD
 
 
 # ── an offer that waits ──────────────────────────────────────────────────────────────────────────────────────────
@@ -219,7 +221,7 @@ def test_an_answer_of_another_certificate_is_a_forgery_while_the_link_speaks() -
 def test_an_answer_of_another_certificate_to_a_mute_link_rebuilds_it() -> None:
     bench = Bench("lower").up_to("active")
     bench.mono += 3.0
-    bench.announce()
+    bench.announce(again=True)
     assert bench.wait(0.2) == ["offer A1.2"]
     words = bench.answer("B2")
     assert words == ["close A1", "offer A2"]
@@ -233,6 +235,123 @@ def test_a_mute_link_is_not_rebuilt_by_an_id_that_does_so_all_the_time() -> None
         bench.offer(f"B{number}")
     bench.take()
     assert bench.offer("B7") == []
+
+
+# ── answers of another attempt ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_answer_belongs_to_one_offer_of_one_transport() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.leave()
+    bench.announce()
+    former, present = bench.offer_ids
+    bench.take()
+    assert bench.answer("B1", former) == [], "it answers A1, which is gone"
+    assert bench.answer("B2", present) == ["apply B2"]
+    assert bench.answer("B1.2", former) == []
+
+
+def test_an_answer_without_a_name_is_known_by_its_certificate() -> None:
+    """v0.3.8 names no offer, but takes a new certificate for each transport."""
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    bench.leave()
+    bench.announce()
+    assert bench.answer("B1.2") == [], "that one was of A1"
+    assert bench.answer("B2") == ["apply B2"]
+
+
+def test_any_offer_of_the_transport_may_be_the_answered_one() -> None:
+    """A relay that takes longer than 6 s brings the answer to the first offer after the second one left."""
+    bench = Bench("lower")
+    bench.announce()
+    assert bench.wait(6.1) == ["offer A1.2"]
+    first, second = bench.offer_ids
+    assert bench.answer("B1", first) == ["apply B1"]
+    assert bench.answer("B1.2", second) == [], "both are answered, and nothing is to be repaired"
+    bench.mono += 10.0
+    assert bench.answer("B1.3", second) == []
+
+
+def test_an_answer_counts_while_the_next_offer_is_built() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.announce()
+    bench.event(LocalDescription(SdpType.OFFER, sdp("A1")))
+    bench.wait(6.1)
+    [first] = bench.offer_ids
+    assert bench.answer("B1", first) == ["apply B1"]
+    assert bench.event(LocalDescription(SdpType.OFFER, sdp("A1.2"))) == [], "it is not needed any more"
+
+
+def test_our_answer_names_the_offer_that_it_answers() -> None:
+    bench = Bench("higher", obedient=False)
+    bench.offer("B1", "one")
+    bench.offer("B1.2", "two")
+    bench.offer("B1.3", "three")
+    bench.event(LocalDescription(SdpType.ANSWER, sdp("A1")))
+    bench.event(NegotiationFailed(SdpType.OFFER, local=False, error="no"))
+    bench.event(LocalDescription(SdpType.ANSWER, sdp("A1.2")))
+    answers = [action.signal for action in bench.actions if isinstance(action, Publish)]
+    assert [each.offer_id for each in answers if isinstance(each, SendAnswer)] == ["one", "three"]
+
+
+def test_of_two_answers_to_one_offer_the_channel_shows_which_is_right() -> None:
+    """v0.3.8 answered the former offer and then this one; what was applied first brings no channel."""
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    bench.mono += 0.5
+    assert bench.answer("B2") == []
+    assert bench.answer("B3") == []
+    assert bench.wait(0.9) == []
+    assert bench.wait(0.2) == ["close A1", "offer A2"]
+    assert bench.answer("B4") == ["apply B4"]
+
+
+def test_a_channel_that_opens_settles_which_answer_was_right() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    bench.answer("B2")
+    bench.open_channel()
+    assert "close A1" not in bench.wait(3.0)
+
+
+def test_a_contest_opens_no_more_links_than_the_id_may() -> None:
+    core = Core(LOW, "home", EngineConfig(), Roster("home"), random.Random(1))
+    peer = connecting()
+    core.peers["p"] = peer
+    while core.memories.of("p").may_open_link(5.0):
+        pass
+    contest_ended(core, peer, Instant(5.0, 0))
+    assert core.peers["p"] is peer
+
+
+# ── both offered ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_peer_that_gives_way_hears_our_offer_again() -> None:
+    """However slow the relay is: nobody has to guess how long an answer may take."""
+    bench = Bench("lower")
+    bench.announce()
+    mark = new_offer_id(bench.peer_id, bench.us.device_id, random.Random(3))
+    bench.mono += 2.5
+    assert bench.offer("B1", mark) == ["offer A1.2"]
+    assert bench.offer("B1.2", mark) == [], "not twice within the gap"
+    assert bench.wait(2.1) == ["offer A1.3"]
+    bench.wait(12.0)
+    assert "close A1" not in bench.offer("B1.3", mark), "not even after ten seconds"
+    assert bench.answer("B2", bench.offer_ids[0]) == ["apply B2"]
+
+
+def test_to_the_lower_one_the_higher_gives_way_whoever_it_is() -> None:
+    bench = Bench("higher")
+    bench.connect()
+    bench.take()
+    mark = new_offer_id(bench.peer_id, bench.us.device_id, random.Random(3))
+    assert bench.offer("B1", mark) == ["close A1", "answer A2 to B1"]
 
 
 # ── candidates and descriptions ──────────────────────────────────────────────────────────────────────────────────
@@ -341,7 +460,7 @@ def test_an_offer_that_waited_is_not_answered_for_an_id_that_opens_too_many_link
     core.peers["p"] = peer
     while core.memories.of("p").may_open_link(5.0):
         pass
-    hold_ended(core, peer, HeldOffer(sdp("B2"), 2.0, 0), Instant(5.0, 0))
+    hold_ended(core, peer, HeldOffer(OfferReceived("p", sdp("B2")), 2.0, 0), Instant(5.0, 0))
     assert core.peers["p"] is peer
 
 
@@ -350,7 +469,7 @@ def test_a_mute_link_is_not_rebuilt_by_the_answers_of_an_id_that_opens_too_many_
     for number in range(1, 5):
         bench.offer(f"B{number}")
     bench.up_to("active")
-    bench.announce()
+    bench.announce(again=True)
     assert bench.wait(0.2) == ["offer A4.2"]
     assert bench.answer("B9") == []
     assert bench.status == "active"

@@ -106,7 +106,7 @@ def test_devices_without_a_link_do_not_answer_each_other_for_ever() -> None:
 def test_a_mute_link_is_looked_at_closer() -> None:
     """The peer may be a fresh process. A plain re-offer tells; the link is not cut on suspicion."""
     bench = live("lower")
-    assert bench.announce() == ["ping"]
+    assert bench.announce(again=True) == ["ping"]
     assert bench.wait(0.25) == ["offer A1.2"]
     assert bench.answer("B1.2") == ["apply B1.2"], "it knows this link"
     assert bench.status == "active"
@@ -114,12 +114,12 @@ def test_a_mute_link_is_looked_at_closer() -> None:
 
 def test_a_far_peer_gets_three_round_trips_to_answer() -> None:
     bench = live("lower")
-    bench.announce()
+    bench.announce(again=True)
     bench.mono += 0.3
     answer_ping(bench)
     assert bench.info.rtt_ms == 300
     bench.wait(3.0)
-    bench.announce()
+    bench.announce(again=True)
     assert bench.wait(0.85) == []
     assert bench.wait(0.1) == ["offer A1.2"]
 
@@ -127,13 +127,13 @@ def test_a_far_peer_gets_three_round_trips_to_answer() -> None:
 def test_a_peer_that_restarts_right_after_the_meeting_is_looked_at_too() -> None:
     bench = Bench("lower").up_to("active")
     bench.mono += 0.5
-    bench.announce()
+    bench.announce(again=True)
     assert bench.wait(0.11) == ["offer A1.2"]
 
 
 def test_a_fresh_process_gives_itself_away() -> None:
     bench = live("lower")
-    bench.announce()
+    bench.announce(again=True)
     bench.wait(0.25)
     assert bench.answer("B2") == ["close A1", "offer A2"]
     assert bench.status == "sighted"
@@ -141,11 +141,35 @@ def test_a_fresh_process_gives_itself_away() -> None:
 
 def test_another_certificate_in_an_answer_is_a_forgery_while_frames_come() -> None:
     bench = live("lower")
-    bench.announce()
+    bench.announce(again=True)
     bench.wait(0.25)
     answer_ping(bench)
     assert bench.answer("B2") == []
     assert bench.status == "active"
+
+
+def test_a_mute_link_gives_way_to_a_process_that_was_not_heard_before() -> None:
+    """Its first announce tells: the offer that it gets is one that it can answer (spec 04 §5.3)."""
+    bench = live("lower")
+    assert bench.announce() == ["ping"]
+    assert bench.wait(0.25) == ["close A1", "offer A2"]
+    assert bench.answer("B2", bench.offer_ids[-1]) == ["apply B2"]
+
+
+def test_a_link_that_answers_the_ping_is_kept_whoever_announced_itself() -> None:
+    bench = live("lower")
+    bench.announce()
+    answer_ping(bench)
+    assert bench.wait(3.0) == []
+    bench.announce(again=True)
+    assert bench.wait(0.25) == ["offer A1.2"], "that was another announce"
+
+
+def test_a_newcomer_that_repeats_its_announce_is_a_newcomer_still() -> None:
+    bench = live("lower")
+    bench.announce()
+    bench.announce(again=True)
+    assert bench.wait(0.25) == ["close A1", "offer A2"]
 
 
 def test_the_higher_side_lets_a_fresh_lower_one_find_it() -> None:

@@ -47,8 +47,8 @@ def test_events_are_the_reference_s_to_the_byte() -> None:
     assert announce is not None
     made = {
         "announce from A": announce,
-        "offer A to B": writer().offer(SendOffer(B, SDP), "aaaqeayeaudao", 0.0, CREATED_AT),
-        "answer B to A": writer("B").answer(SendAnswer(A, answer_sdp), "", 0.0, CREATED_AT),
+        "offer A to B": writer().offer(SendOffer(B, SDP, "aaaqeayeaudao"), 0.0, CREATED_AT),
+        "answer B to A": writer("B").answer(SendAnswer(A, answer_sdp), 0.0, CREATED_AT),
         "candidate A to B": writer().candidate(SendCandidate(B, Candidate(reference, "", 0, None)), 0.0, CREATED_AT),
         "leave from A": writer().leave(0.0, CREATED_AT),
     }
@@ -110,7 +110,7 @@ def test_a_link_that_opens_after_the_clock_was_set_back_announces_anew() -> None
 
 def test_without_p_tags_the_event_is_another_one_with_the_same_content() -> None:
     device = writer()
-    outbound = device.offer(SendOffer(B, SDP), "o", 0.0, CREATED_AT)
+    outbound = device.offer(SendOffer(B, SDP, "o"), 0.0, CREATED_AT)
     assert outbound.for_relay(tagged=True, key=device.key) is outbound.event
     untagged = outbound.for_relay(tagged=False, key=device.key)
     assert untagged is outbound.for_relay(tagged=False, key=device.key)

@@ -22,7 +22,7 @@ from myownmesh.protocol.signals import (
 from myownmesh.protocol.strict_json import compact_json, dumps, proven
 from myownmesh.signaling.gate import RING_CAPACITY, ContentGate, Ring
 from myownmesh.signaling.nostr import NostrKey
-from myownmesh.signaling.receive import LIES, Dropped, OfferBook, PeerTags, Receiver
+from myownmesh.signaling.receive import LIES, Dropped, PeerTags, Receiver
 from myownmesh.signaling.relayframes import EventFrame, decode_relay_frame
 from support.vectors import load
 
@@ -132,7 +132,7 @@ def test_a_forgery_does_not_shadow_the_event_whose_id_it_borrowed() -> None:
     forged = dumps({**members, "content": compact_json(offer("evil"))})
     assert judge.receive(forged) is Dropped.FORGED
     assert judge.receive(dumps({**members, "sig": "00" * 64})) is Dropped.FORGED
-    assert judge.receive(genuine) == OfferReceived(A, "v=0")
+    assert judge.receive(genuine) == OfferReceived(A, "v=0", "o")
 
 
 @pytest.mark.parametrize(
@@ -161,37 +161,20 @@ def test_leftovers_of_an_earlier_run_are_kept_away_only_during_the_replay() -> N
     stale, recent = event(offer("old"), created_at=began - 61), event(offer("new"), created_at=began - 60)
     judge = receiver()
     assert judge.receive(stale, replay_began_s=began) is Dropped.STALE
-    assert judge.receive(recent, replay_began_s=began) == OfferReceived(A, "new")
+    assert judge.receive(recent, replay_began_s=began) == OfferReceived(A, "new", "o")
     # Live events may have any time: a peer with a slow clock must be able to negotiate.
-    assert receiver().receive(stale) == OfferReceived(A, "old")
+    assert receiver().receive(stale) == OfferReceived(A, "old", "o")
     announce = {"from": A, "kind": "announce", "peer_id": A}
     old = event(announce, kind=1077, created_at=began - 200)
     assert receiver().receive(old, replay_began_s=began) == PeerAnnounced(A)
 
 
-def test_an_answer_must_name_an_offer_of_ours_or_none() -> None:
-    offers = OfferBook()
-    offers.sent(A, "ours")
+def test_offers_and_answers_keep_their_names() -> None:
     answer = {"from": A, "to": ME, "kind": "answer", "peer_id": A, "offer_id": "", "sdp": "1"}
-    judge = receiver(offers=offers)
+    judge = receiver()
+    assert judge.receive(event(offer())) == OfferReceived(A, "v=0", "o")
     assert judge.receive(event(answer)) == AnswerReceived(A, "1")
-    assert judge.receive(event({**answer, "offer_id": "ours", "sdp": "2"})) == AnswerReceived(A, "2")
-    assert judge.receive(event({**answer, "offer_id": "foreign", "sdp": "3"})) is Dropped.UNKNOWN_OFFER
-
-
-def test_the_offer_book_is_bounded_and_remembers_the_last_offers_of_a_peer() -> None:
-    book = OfferBook()
-    for number in range(20):
-        book.sent(A, str(number))
-    assert book.answers_ours(A, "19")
-    assert not book.answers_ours(A, "1")
-    book.received(A, "theirs")
-    assert book.latest_from(A) == "theirs"
-    for number in range(5000):
-        book.received(f"peer{number}", "x")
-        book.sent(f"peer{number}", "x")
-    assert book.latest_from(A) == ""
-    assert not book.answers_ours(A, "19")
+    assert judge.receive(event({**answer, "offer_id": "ours", "sdp": "2"})) == AnswerReceived(A, "2", "ours")
 
 
 GATE = {case["name"]: case for case in load("signaling", "cross_transport_gate")["cases"]}
@@ -229,7 +212,7 @@ def test_the_gate_tells_offers_from_answers_and_forgets_the_oldest() -> None:
 def test_one_content_in_two_events_is_delivered_once() -> None:
     judge = receiver()
     first, second = event(offer()), event(offer(offer_id="another"))
-    assert judge.receive(first) == OfferReceived(A, "v=0")
+    assert judge.receive(first) == OfferReceived(A, "v=0", "o")
     assert judge.receive(second) is Dropped.REPEATED_CONTENT
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from myownmesh.protocol.ids import BadNetworkId, normalize_network_id
-from myownmesh.signaling.room import DEFAULT_APP_ID, app_id_of, offer_id, remote_driver, room_handle
+from myownmesh.signaling.room import DEFAULT_APP_ID, app_id_of, remote_driver, room_handle
 from support.vectors import load
 
 
@@ -32,15 +31,6 @@ def test_network_ids_are_normalised_before_they_name_a_room(case: dict[str, Any]
 @pytest.mark.parametrize("case", load("signaling", "strategy_values")["cases"])
 def test_only_known_strategies_attach_a_remote_driver(case: dict[str, Any]) -> None:
     assert remote_driver(case["strategy"]) == case["remote_driver"]
-
-
-def test_offer_ids_are_thirteen_base32_characters() -> None:
-    class Fixed:
-        def randbytes(self, n: int, /) -> bytes:
-            return bytes.fromhex(load("signaling", "offer_id")["example"]["bytes_hex"])[:n]
-
-    assert offer_id(Fixed()) == load("signaling", "offer_id")["example"]["offer_id"]
-    assert offer_id(random.Random(1)) != offer_id(random.Random(2))
 
 
 def test_the_environment_replaces_the_app_id_even_by_nothing() -> None:

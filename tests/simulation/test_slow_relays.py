@@ -1,0 +1,137 @@
+"""Slow relays: a reply belongs to one attempt, however late it comes (spec 04 §5.5, §5.9; 03 §23-V)."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from myownmesh.protocol.signals import Announce, Leave, SendAnswer, SendCandidate, SendOffer
+from simulation.sim import Faults, World
+
+if TYPE_CHECKING:
+    from simulation.sim import Node
+
+MARGIN_S = 1.0
+"""What a return may take beside three deliveries: announce, offer, answer."""
+
+DELAYS_S = [0.1, 0.5, 1.0, 1.25, 1.5, 1.8, 2.0, 2.5, 3.0, 4.0, 5.0]
+
+
+def slow_down(world: World, *delays_s: float) -> None:
+    """From now on every event comes so late; with several relays each brings its own copy of it."""
+    world.room.copies = tuple(delays_s)
+
+
+def pair_on_slow_relays(seed: int, *delays_s: float) -> tuple[World, dict[str, Node]]:
+    world = World(seed)
+    pair = dict(zip(("low", "high"), world.pair(), strict=True))
+    world.run_until(world.all_linked, within=1.0)
+    world.run(random.Random(seed).uniform(20.0, 60.0))
+    slow_down(world, *delays_s)
+    return world, pair
+
+
+def time_to_return(world: World, victim: Node, pair: dict[str, Node], *, within: float) -> float:
+    again = world.node(victim.identity)
+    [survivor] = [node for node in pair.values() if node is not victim]
+    took = world.run_until(lambda: again.is_linked(survivor) and survivor.is_linked(again), within=within)
+    world.run(120.0)
+    assert again.is_linked(survivor), "the link came up and was lost again"
+    assert survivor.is_linked(again), "the link came up and was lost again"
+    return took
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("delay_s", DELAYS_S)
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_a_killed_process_is_back_after_three_deliveries(who: str, delay_s: float, seed: int) -> None:
+    world, pair = pair_on_slow_relays(seed, delay_s)
+    pair[who].kill()
+    assert time_to_return(world, pair[who], pair, within=200.0) < 3 * delay_s + MARGIN_S
+
+
+@pytest.mark.parametrize("down_s", [0.0, 0.3, 0.5, 1.0, 2.0, 4.0, 7.0, 20.0])
+@pytest.mark.parametrize("delay_s", DELAYS_S)
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_a_process_that_left_is_back_after_three_deliveries(who: str, delay_s: float, down_s: float) -> None:
+    world, pair = pair_on_slow_relays(1, delay_s)
+    pair[who].leave()
+    world.run_until(lambda: not pair[who].running, within=1.0)
+    world.run(down_s)
+    assert time_to_return(world, pair[who], pair, within=200.0) < 3 * delay_s + MARGIN_S
+
+
+@pytest.mark.parametrize("delays_s", [(0.3, 4.0), (1.8, 2.0, 5.0), (2.0, 2.0), (5.0, 4.0)], ids=str)
+@pytest.mark.parametrize("end", ["kill", "leave"])
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_the_fastest_of_several_relays_counts(who: str, end: str, delays_s: tuple[float, ...]) -> None:
+    world, pair = pair_on_slow_relays(1, *delays_s)
+    if end == "kill":
+        pair[who].kill()
+    else:
+        pair[who].leave()
+        world.run_until(lambda: not pair[who].running, within=1.0)
+    assert time_to_return(world, pair[who], pair, within=200.0) < 3 * min(delays_s) + MARGIN_S
+
+
+@pytest.mark.parametrize("delay_s", DELAYS_S)
+def test_a_first_meeting_takes_three_deliveries(delay_s: float) -> None:
+    world = World(4)
+    slow_down(world, delay_s)
+    low, high = world.identities(2)
+    world.node(low)
+    world.run(30.0)
+    world.node(high)
+    assert world.run_until(world.all_linked, within=200.0) < 3 * delay_s + MARGIN_S
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("delay_s", [1.0, 2.0, 5.0])
+def test_both_dial_over_a_slow_relay(delay_s: float, seed: int) -> None:
+    world = World(seed)
+    slow_down(world, delay_s)
+    low, high = world.pair()
+    world.run(random.Random(seed).uniform(0.0, 3 * delay_s))
+    low.connect(high)
+    world.run(random.Random(seed + 100).uniform(0.0, 2 * delay_s))
+    high.connect(low)
+    world.run_until(world.all_linked, within=3 * delay_s + MARGIN_S)
+    world.run(60.0)
+    assert world.all_linked()
+
+
+KINDS = (Announce, Leave, SendOffer, SendAnswer, SendCandidate)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_restarts_in_a_row_over_a_relay_of_uneven_speed(seed: int) -> None:
+    rng = random.Random(seed)
+    world, pair = pair_on_slow_relays(seed)
+    world.disturb(*KINDS, faults=Faults(delay=(0.5, 3.0)))
+    for _ in range(4):
+        who = rng.choice(["low", "high"])
+        if rng.random() < 0.5:
+            pair[who].kill()
+        else:
+            pair[who].leave()
+            world.run(1.0)
+        world.run(rng.uniform(0.0, 4.0))
+        pair[who] = world.node(pair[who].identity)
+    world.run_until(world.all_linked, within=40.0)
+
+
+@pytest.mark.parametrize("delay_s", [delay_s for delay_s in DELAYS_S if delay_s < 5.0])
+@pytest.mark.parametrize("end", ["kill", "leave"])
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_a_peer_that_names_no_offer_is_back_too(who: str, end: str, delay_s: float) -> None:
+    """One of the two speaks as v0.3.8 does: a wrong answer costs an attempt, not the half minute of its clock."""
+    world, pair = pair_on_slow_relays(1, delay_s)
+    world.room.like_the_reference.add(pair[who].device_id)
+    if end == "kill":
+        pair[who].kill()
+    else:
+        pair[who].leave()
+        world.run_until(lambda: not pair[who].running, within=1.0)
+    assert time_to_return(world, pair[who], pair, within=200.0) < 5 * delay_s + 3.0
