@@ -93,5 +93,5 @@ async def roster_remove(control: Control, request: requests.RosterRemove) -> byt
 
 
 def _short_summary(network: Network) -> dict[str, object]:
-    """What `network_add` and `network_update` answer: a summary without counters."""
-    return {name: value for name, value in network.at_join.items() if name != "traffic"}
+    """What `network_add` and `network_update` answer: a summary without counters and relays."""
+    return {name: value for name, value in network.at_join.items() if name not in ("traffic", "relays")}

@@ -6,7 +6,7 @@ after each call. It opens no socket, reads no clock and starts no task, so a who
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from myownmesh.engine import (
     approval,
@@ -56,6 +56,8 @@ from myownmesh.topology.shapes import is_built
 if TYPE_CHECKING:
     from myownmesh.engine.actions import Action
     from myownmesh.engine.config import EngineConfig
+    from myownmesh.engine.diagnostics import Category
+    from myownmesh.engine.events import Level
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.peer import Link
     from myownmesh.engine.timers import Timer
@@ -106,6 +108,10 @@ class Engine:
         if not self._core.leaving:
             self._core.signaling_up = True
             self._core.refresh_phase()
+
+    def tell(self, level: Level, category: Category, message: str, detail: dict[str, Any] | None, now: Instant) -> None:
+        """Say in the diagnostics what somebody outside of the engine has noticed."""
+        self._core.diag(now, level, category, message, detail)
 
     def receive_signal(self, item: InboundSignal, now: Instant) -> None:
         """Take one item of the room."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import OutboundSignal
     from myownmesh.roster import Roster
     from myownmesh.signaling.driver import Signaling
+    from myownmesh.signaling.standing import News, RelayReport
     from myownmesh.transport.session import IceServer, Session, SessionFactory
 
 P = ParamSpec("P")
@@ -80,6 +81,7 @@ class Driver:
                     nursery.start_soon(self._run_timer)
                     for signaling in self._signaling:
                         signaling.on_up = self._guarded(self.switch.signaling_is_up)
+                        signaling.on_news = self._guarded(self._tell)
                         nursery.start_soon(signaling.run, self._guarded(self.switch.receive_signal))
                     self.ready.set()
         finally:
@@ -95,6 +97,10 @@ class Driver:
         """Close every session, fail every call and end `run`."""
         self.switch.stop()
         self._cancel_scope.cancel()
+
+    def relays(self) -> list[RelayReport]:
+        """How each relay of the network serves it at the moment."""
+        return [report for signaling in self._signaling for report in signaling.report()]
 
     async def roster_saved(self) -> None:
         """Wait until the roster as it is now is on disk. Raises `MeshError` when it could not be written."""
@@ -122,6 +128,13 @@ class Driver:
     def _redial(self) -> None:
         for signaling in self._signaling:
             signaling.redial()
+
+    def _tell(self, news: News) -> None:
+        why = news.standing.why
+        detail: dict[str, object] = {"relay": news.url, "state": news.standing.state}
+        if why is not None:
+            detail |= why.to_json()
+        self.switch.tell("info" if why is None else "warn", "signaling", news.text, detail)
 
     def _wake_at(self, second: float) -> None:
         self._alarm_at = second

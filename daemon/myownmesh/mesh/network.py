@@ -65,6 +65,7 @@ class Network:
             "phase": self.phase,
             "topology": topology_json(self._switch.engine.topology),
             "traffic": self._switch.engine.traffic.to_json(),
+            "relays": [relay.to_json() for relay in self.driver.relays()],
         }
 
     def peers(self) -> list[PeerInfo]:

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
     from myownmesh.engine import Engine, EngineConfig
     from myownmesh.engine.actions import Action
-    from myownmesh.engine.events import MeshEvent
+    from myownmesh.engine.diagnostics import Category
+    from myownmesh.engine.events import Level, MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.mesh.link import Link
     from myownmesh.mesh.ports import SessionOpener
@@ -143,6 +144,11 @@ class Switch:
     def signaling_is_up(self) -> None:
         """A way into the room works."""
         self.engine.signaling_is_up(self._now())
+        self._pump()
+
+    def tell(self, level: Level, category: Category, message: str, detail: dict[str, object]) -> None:
+        """Have the network's diagnostics say what somebody outside of the engine has noticed."""
+        self.engine.tell(level, category, message, detail, self._now())
         self._pump()
 
     def receive_signal(self, signal: InboundSignal) -> None:

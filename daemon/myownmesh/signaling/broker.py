@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import (
         OutboundSignal,
     )
+    from myownmesh.signaling.standing import News, RelayReport
 
 QUEUE_CAPACITY = 1024
 """Signals that may wait for a member that does not run; older ones are lost, as on any relay."""
@@ -100,6 +101,12 @@ class BrokerSignaling:
         self._left = False
         self.on_up: Callable[[], None] = _nobody
         """Called when the room is joined; whoever runs this may set it."""
+        self.on_news: Callable[[News], None] = _no_news
+        """Never called: nothing stands between the members."""
+
+    def report(self) -> list[RelayReport]:
+        """There is no relay."""
+        return []
 
     def publish(self, signal: OutboundSignal) -> None:
         if not self._joined or self._left:
@@ -154,4 +161,8 @@ class BrokerSignaling:
 
 
 def _nobody() -> None:
+    """Nobody asked."""
+
+
+def _no_news(news: News) -> None:
     """Nobody asked."""

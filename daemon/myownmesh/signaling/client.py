@@ -20,6 +20,8 @@ from myownmesh.signaling.relays import (
     select_primary,
 )
 from myownmesh.signaling.sources import RelaySources
+from myownmesh.signaling.standing import RelayRecord, State
+from myownmesh.signaling.trouble import Kind, Trouble
 
 if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import OutboundSignal
     from myownmesh.signaling.gate import ContentGate
     from myownmesh.signaling.room import SignalingSettings
+    from myownmesh.signaling.standing import News, RelayReport
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,10 @@ class NostrSignaling:
         )
         self.on_up: Callable[[], None] = _nobody
         """Called whenever a relay begins to serve us (spec 03 §8.2); whoever runs this may set it."""
+        self.on_news: Callable[[News], None] = _tell_nobody
+        """Called when a relay begins to be of no use, or serves again; whoever runs this may set it."""
+        self._records: dict[str, RelayRecord] = {}
+        """Of the relays that are in use, the network's own first."""
         self._sources = sources or RelaySources()
         self._redial = trio.Event()
         self._tick_changed = trio.Event()
@@ -86,6 +93,11 @@ class NostrSignaling:
     def admitted(self) -> list[str]:
         """The relays that serve us at the moment."""
         return [link.relay for link in self._room.links if link.admitted_at is not None]
+
+    def report(self) -> list[RelayReport]:
+        """How every relay in use serves us at the moment, the network's own first."""
+        now = self._now().mono
+        return [record.report(now) for record in self._records.values()]
 
     def publish(self, signal: OutboundSignal) -> None:
         self._room.publish(signal, self._now())
@@ -149,6 +161,14 @@ class NostrSignaling:
             task_status.started(nursery.cancel_scope)
 
     async def _run_link(self, url: str, deliver: Deliver) -> None:
+        record = RelayRecord(url, url not in self._primary, self._told, self._now().mono)
+        self._records[url] = record
+        try:
+            await self._keep_link(url, record, deliver)
+        finally:
+            del self._records[url]
+
+    async def _keep_link(self, url: str, record: RelayRecord, deliver: Deliver) -> None:
         # Loaded by the first dial: a daemon without networks needs no WebSocket library.
         from myownmesh.signaling.link import RelayLink
         from myownmesh.signaling.websocket import BadRelayUrl, parse_relay_url
@@ -157,13 +177,15 @@ class NostrSignaling:
             address = parse_relay_url(url)
         except BadRelayUrl as error:
             log.warning("%s; this relay is left out", error)
-            return
+            record.down(Trouble(Kind.ADDRESS, str(error)), self._now().mono, None)
+            await trio.sleep_forever()  # what is wrong stays to be asked for
         backoff = Backoff(self._device_id, self._room.handle, url)
         failing = False
         while True:
             redial = self._redial
-            link = RelayLink(self._room, url, address, self._now, deliver, lambda: self.on_up(), self._sources)
-            reason = await link.run(redial)
+            record.connecting(self._now().mono)
+            link = RelayLink(self._room, url, address, self._now, deliver, lambda: self.on_up(), self._sources, record)
+            why = await link.run(redial)
             if redial.is_set():
                 backoff.reset()
                 continue
@@ -171,13 +193,24 @@ class NostrSignaling:
                 backoff.reset()
                 failing = False
             wait_s = backoff.next_wait_ms() / 1000
+            now = self._now().mono
+            record.down(why, now, now + wait_s)
             level = logging.DEBUG if failing else logging.WARNING
-            log.log(level, "relay %s: %s; next try in %.1f s", url, reason, wait_s)
+            log.log(level, "relay %s: %s; next try in %.1f s", url, why.text, wait_s)
             failing = True
             with trio.move_on_after(wait_s):
                 await redial.wait()
                 backoff.reset()
 
+    def _told(self, news: News) -> None:
+        if news.standing.state in (State.REFUSING, State.SILENT):
+            log.warning("%s", news.text)
+        self.on_news(news)
+
 
 def _nobody() -> None:
+    """Nobody asked."""
+
+
+def _tell_nobody(news: News) -> None:
     """Nobody asked."""

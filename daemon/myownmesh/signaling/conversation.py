@@ -13,8 +13,11 @@ from attrs import define
 
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling import relayframes as frames
+from myownmesh.signaling.nostr import KIND_PRESENCE
 from myownmesh.signaling.outbound import PacedQueue, Urgency
 from myownmesh.signaling.receive import LIES, Dropped
+from myownmesh.signaling.standing import Standing, State
+from myownmesh.signaling.trouble import Kind, Trouble, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +38,12 @@ _MAX_REFUSALS = 3
 _MAX_UNANSWERED = 512
 _RATE_LIMIT_PAUSE_S = 1.0
 _MAX_RATE_LIMIT_PAUSE_S = 8.0
+_ANNOUNCE_PAUSE_S = 5.0
+_MAX_ANNOUNCE_PAUSE_S = 60.0
+ANSWER_WITHIN_S = 5.0
+"""By then a relay has confirmed what we published, or told us of it as of anything in the room; slow ones take 2 s."""
+_HEARS_NOTHING = "it is connected and does not answer"
+_CONFIRMS_NOTHING = "it takes what this device publishes and neither confirms nor delivers it"
 
 # What a relay may make us read: a replay at once, then a rate that costs a few percent of a core.
 _INBOUND_BURST = 2000.0
@@ -51,6 +60,7 @@ class Subscription:
     limited: bool = True
     open: bool = False
     refusals: int = 0
+    refusal: Trouble | None = None
     ask_again_at: float | None = None
     replaying_since: Instant | None = None
     """When it was asked for, until its EOSE: the relay may still be telling what it has stored for it."""
@@ -67,10 +77,21 @@ class Conversation:
         self._unanswered: OrderedDict[str, Outbound] = OrderedDict()
         self._inbound = TokenBucket(_INBOUND_PER_S, _INBOUND_BURST, now.mono)
         self._pause_s = _RATE_LIMIT_PAUSE_S
+        self._announce_pause_s = _ANNOUNCE_PAUSE_S
         self._subs = {sub: Subscription(sub) for sub in (frames.SUB_PRESENCE, frames.SUB_TAGGED, frames.SUB_CATCH_ALL)}
         self._asked_at = now
         self._narrow_not_before = now.mono
         self._refused = False
+        self._refused_kinds: dict[int, Trouble] = {}
+        """By event kind, what the relay said of the last event when it turned it down."""
+        self._notice: Trouble | None = None
+        self._waits_since: float | None = None
+        """Since when something published is neither confirmed nor delivered."""
+        self._again: tuple[float, Outbound] | None = None
+        """The announce to repeat, and when."""
+        self._ping_unanswered = False
+        self.last_refusal: Trouble | None = None
+        """Of whatever kind, in the words of the relay."""
         self.admitted_at: float | None = None
         self.ended: str | None = None
         """Why the link is to be closed, once it is."""
@@ -111,9 +132,8 @@ class Conversation:
                 self._answered(event_id, accepted, reason, now)
             case frames.ClosedFrame(sub, reason):
                 self._closed(sub, reason, now)
-            case frames.NoticeFrame() as notice if notice.rejects:
-                self._refused = True
-                self.ended = "the relay refuses us: too many connections"
+            case frames.NoticeFrame() as notice:
+                self._noticed(notice, now)
             case _:
                 pass
         return None
@@ -129,6 +149,8 @@ class Conversation:
         while (outbound := self._queue.take(now.mono)) is not None:
             event = outbound.for_relay(tagged=self._member.tags_accepted_by(self.relay), key=self._member.key)
             self._unanswered[event.id] = outbound
+            if self._waits_since is None:
+                self._waits_since = now.mono
             if len(self._unanswered) > _MAX_UNANSWERED:
                 self._unanswered.popitem(last=False)
             texts.append(frames.encode_event_frame(event))
@@ -137,19 +159,44 @@ class Conversation:
     def next_timer(self, now: float) -> float | None:
         times = [sub.ask_again_at for sub in self._subs.values()]
         times.append(self._queue.ready_at(now))
-        if self.admitted_at is None and not self._refused:
+        if self._may_be_admitted_by_silence:
             times.append(self._asked_at.mono + ADMISSION_WITHOUT_EOSE_S)
+        if self._again is not None:
+            times.append(self._again[0])
+        if self._waits_since is not None and now < self._waits_since + ANSWER_WITHIN_S:
+            times.append(self._waits_since + ANSWER_WITHIN_S)
         if self._wants_narrowing():
             times.append(self._narrow_not_before)
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: Instant) -> None:
-        if not self._refused and now.mono >= self._asked_at.mono + ADMISSION_WITHOUT_EOSE_S:
+        if self._may_be_admitted_by_silence and now.mono >= self._asked_at.mono + ADMISSION_WITHOUT_EOSE_S:
             self._admit(now)
+        if self._again is not None and now.mono >= self._again[0]:
+            outbound, self._again = self._again[1], None
+            if not self._member.leaving:
+                self.send(outbound)
         for sub in self._subs.values():
             if sub.ask_again_at is not None and now.mono >= sub.ask_again_at:
                 self._ask(sub.sub, now)
         self.fit_catch_all(now)
+
+    def pinged(self) -> None:
+        """A WebSocket ping went out: until its answer, silence is no sign of a relay that serves."""
+        self._ping_unanswered = True
+
+    def ponged(self) -> None:
+        self._ping_unanswered = False
+        self.on_output()
+
+    def standing(self, now: Instant) -> Standing:
+        """How the relay serves us on this link."""
+        why = self._trouble(now)
+        if self.admitted_at is None:
+            return Standing(State.CONNECTING, why or self.last_refusal)
+        if why is None:
+            return Standing(State.UP)
+        return Standing(State.SILENT if why.kind is Kind.SILENT else State.REFUSING, why)
 
     def is_stable(self, now: float) -> bool:
         """Admitted long enough that its end is no reason to wait longer before the next dial."""
@@ -189,6 +236,36 @@ class Conversation:
         self._out.append(text)
         self.on_output()
 
+    @property
+    def _may_be_admitted_by_silence(self) -> bool:
+        """Nobody refused anything, and the other end is alive (spec 03 §23-O)."""
+        return self.admitted_at is None and not self._refused and not self._ping_unanswered
+
+    def _trouble(self, now: Instant) -> Trouble | None:
+        for subscription in self._subs.values():
+            asked = subscription.replaying_since
+            answered = asked is None or now.mono - asked.mono >= ADMISSION_WITHOUT_EOSE_S
+            if subscription.refusal is not None and (subscription.ask_again_at is not None or not answered):
+                return subscription.refusal
+        if self._refused_kinds:
+            return next(reversed(self._refused_kinds.values()))
+        if self._ping_unanswered and self.admitted_at is None:
+            return Trouble(Kind.SILENT, _HEARS_NOTHING)
+        if self._waits_since is not None and now.mono - self._waits_since >= ANSWER_WITHIN_S:
+            return self._notice or Trouble(Kind.SILENT, _CONFIRMS_NOTHING)
+        return None
+
+    def _noticed(self, notice: frames.NoticeFrame, now: Instant) -> None:
+        self._notice = refusal(notice.text)
+        if self.admitted_at is None:
+            # Instead of an answer to what we asked: whoever serves us confirms or delivers something besides.
+            self._refused = True
+            self.last_refusal = self._notice
+        if notice.rejects:
+            self._refused = True
+            self.last_refusal = self._notice
+            self.ended = "the relay refuses us: too many connections"
+
     def _admit(self, now: Instant) -> None:
         if self.admitted_at is None:
             self.admitted_at = now.mono
@@ -202,9 +279,12 @@ class Conversation:
         outcome = self._member.hear(event, self._replaying_since(now))
         if isinstance(outcome, Dropped):
             self.dropped[outcome] = self.dropped.get(outcome, 0) + 1
+            if outcome is Dropped.OWN_ECHO:
+                self._waits_since = None
             if outcome in LIES:
                 self._inbound.force(now.mono, _LIE_TOKENS)
             return None
+        self._waits_since = None
         return outcome
 
     def _replaying_since(self, now: Instant) -> int | None:
@@ -220,25 +300,37 @@ class Conversation:
 
     def _answered(self, event_id: str | None, accepted: bool, reason: str, now: Instant) -> None:
         outbound = None if event_id is None else self._unanswered.pop(event_id, None)
-        if accepted:
+        self._waits_since = None
+        if accepted or reason.startswith("duplicate:"):
             self._admit(now)
             self._pause_s = _RATE_LIMIT_PAUSE_S
             if outbound is not None:
+                if outbound.event.kind == KIND_PRESENCE:
+                    self._again, self._announce_pause_s = None, _ANNOUNCE_PAUSE_S
+                self._refused_kinds.pop(outbound.event.kind, None)
                 self._member.confirmed(outbound)
-        elif outbound is None:
-            pass
-        elif reason.startswith("rate-limited:"):
-            if outbound.urgency is Urgency.AT_ONCE:
-                # It would not wait for its turn; announces repeat themselves.
-                return
-            self._queue.put_back(outbound, now.mono + self._pause_s)
-            self._pause_s = min(self._pause_s * 2, _MAX_RATE_LIMIT_PAUSE_S)
-            self.on_output()
-        elif "tag" in reason.lower() and outbound.event.id == event_id and outbound.event.tag_values("p"):
+            return
+        if outbound is None:
+            return
+        if _refused_for_tag(reason) and outbound.event.id == event_id and outbound.event.tag_values("p"):
             # Some relays take every `p` value for a Nostr key (spec 03 §23-A); ours are device ids.
             self._member.tags_refused_by(self.relay)
             self.fit_catch_all(now)
             self.send(outbound)
+            return
+        self._refused = True
+        why = self.last_refusal = refusal(reason)
+        self._refused_kinds.pop(outbound.event.kind, None)
+        self._refused_kinds[outbound.event.kind] = why
+        if why.kind is Kind.RATE_LIMITED:
+            if outbound.urgency is not Urgency.AT_ONCE:
+                self._queue.put_back(outbound, now.mono + self._pause_s)
+                self._pause_s = min(self._pause_s * 2, _MAX_RATE_LIMIT_PAUSE_S)
+            elif outbound.event.kind == KIND_PRESENCE:
+                # It does not wait in the queue, and the next one may be two minutes away.
+                self._again = (now.mono + self._announce_pause_s, outbound)
+                self._announce_pause_s = min(self._announce_pause_s * 2, _MAX_ANNOUNCE_PAUSE_S)
+        self.on_output()
 
     def _closed(self, sub: str | None, reason: str, now: Instant) -> None:
         subscription = None if sub is None else self._subs.get(sub)
@@ -254,10 +346,16 @@ class Conversation:
         else:
             self._refused = True
             subscription.refusals += 1
+            why = subscription.refusal = self.last_refusal = refusal(reason)
             if subscription.refusals >= _MAX_REFUSALS:
-                self.ended = f"the relay refuses the subscription {subscription.sub}: {reason[:200]}"
+                self.ended = f"the relay refuses the subscription {subscription.sub}: {why.text}"
             subscription.ask_again_at = now.mono + min(2.0**subscription.refusals, 60.0)
             self.on_output()
+
+
+def _refused_for_tag(reason: str) -> bool:
+    """Whether a relay that turns an event down means one of its tags."""
+    return "tag" in reason.lower() and not reason.startswith("rate-limited:")
 
 
 def _nobody() -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.signaling.standing import News, RelayReport
 
 
 class Signaling(Protocol):
@@ -17,6 +18,13 @@ class Signaling(Protocol):
 
     on_up: Callable[[], None]
     """Called whenever a way into the room starts to work; set it before `run`."""
+
+    on_news: Callable[[News], None]
+    """Called when a relay begins to be of no use, or serves again; set it before `run`."""
+
+    def report(self) -> Sequence[RelayReport]:
+        """How each relay that this way leads over serves us at the moment; empty for a way without relays."""
+        ...
 
     def publish(self, signal: OutboundSignal) -> None:
         """Queue a signal; the driver paces, repeats and drops it by its own rules."""

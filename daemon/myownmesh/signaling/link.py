@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from myownmesh.signaling.pacing import seconds_until
-from myownmesh.signaling.websocket import LINK_ERRORS, describe, dial
+from myownmesh.signaling.trouble import Kind, Trouble
+from myownmesh.signaling.websocket import LINK_ERRORS, dial, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from myownmesh.signaling.conversation import Conversation
     from myownmesh.signaling.nostrroom import NostrRoom
     from myownmesh.signaling.sources import RelaySources
+    from myownmesh.signaling.standing import RelayRecord
     from myownmesh.signaling.websocket import RelayAddress, Socket
 
 log = logging.getLogger(__name__)
 
+FIRST_PING_S = 1.0
+"""An honest relay has admitted us by then; whoever has not said anything is asked whether it lives."""
 PING_INTERVAL_S = 25.0
 PING_LIMIT_S = 10.0
 
@@ -38,6 +42,7 @@ class RelayLink:
         deliver: Callable[[InboundSignal], None],
         on_up: Callable[[], None],
         sources: RelaySources,
+        record: RelayRecord,
     ) -> None:
         self._room = room
         self._url = url
@@ -46,30 +51,31 @@ class RelayLink:
         self._deliver = deliver
         self._on_up = on_up
         self._sources = sources
+        self._record = record
         self._is_up = False
         self.was_stable = False
         """After `run`: the relay served us for long enough to forgive its end."""
 
-    async def run(self, redial: trio.Event) -> str:
+    async def run(self, redial: trio.Event) -> Trouble:
         """Talk to the relay until the link ends or `redial` is set; return why it ended."""
-        reasons: list[str] = []
+        reasons: list[Trouble] = []
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_when, redial, nursery.cancel_scope)
                 socket = await dial(nursery, self._address)
                 with self._sources.standing(socket.local_address):
-                    reasons.append(await self._converse(socket, redial))
+                    reasons.extend(await self._converse(socket, redial))
                 nursery.cancel_scope.cancel()
         except* LINK_ERRORS as group:
-            reasons.extend(map(describe, _leaves(group)))
-        return next((reason for reason in reasons if reason), "the relay closed the connection")
+            reasons.extend(map(trouble, _leaves(group)))
+        return next(iter(reasons), Trouble(Kind.CLOSED, "the relay closed the connection"))
 
-    async def _converse(self, socket: Socket, redial: trio.Event) -> str:
+    async def _converse(self, socket: Socket, redial: trio.Event) -> list[Trouble]:
         link = self._room.open_link(self._url, self._now())
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, socket, link)
-                nursery.start_soon(_keep_alive, socket)
+                nursery.start_soon(_keep_alive, socket, link)
                 await self._read(socket, link)
                 nursery.cancel_scope.cancel()
         finally:
@@ -77,7 +83,9 @@ class RelayLink:
             self.was_stable = link.is_stable(self._now().mono)
             # On a redial the old path is a zombie: a Close would only wait on it.
             await (socket.abort() if redial.is_set() else socket.close())
-        return link.ended or ""
+        if link.ended is None:
+            return []
+        return [Trouble(Kind.ERROR if link.last_refusal is None else link.last_refusal.kind, link.ended)]
 
     async def _read(self, socket: Socket, link: Conversation) -> None:
         while link.ended is None:
@@ -89,7 +97,7 @@ class RelayLink:
                     continue
             now = self._now()
             signal = self._room.receive(link, message, now)
-            self._note_admission(link)
+            self._note(link, now)
             if signal is not None:
                 self._deliver(signal)
             if (pause_s := link.read_again_at(now.mono) - now.mono) > 0:
@@ -101,21 +109,27 @@ class RelayLink:
             link.on_output = wake.set
             now = self._now()
             link.handle_timer(now)
-            self._note_admission(link)
+            self._note(link, now)
             for text in link.take_output(now):
                 await socket.send(text)
             timer = link.next_timer(now.mono)
             with trio.move_on_after(seconds_until(timer, self._now().mono)):
                 await wake.wait()
 
-    def _note_admission(self, link: Conversation) -> None:
+    def _note(self, link: Conversation, now: Instant) -> None:
+        self._record.links(link.standing(now), link.last_refusal, now.mono)
         if not self._is_up and link.admitted_at is not None:
             self._is_up = True
             log.info("relay %s is up", self._url)
             self._on_up()
 
 
-async def _keep_alive(socket: Socket) -> None:
+async def _keep_alive(socket: Socket, link: Conversation) -> None:
+    await trio.sleep(FIRST_PING_S)
+    if link.admitted_at is None:
+        link.pinged()
+        await socket.ping(PING_LIMIT_S)
+        link.ponged()
     while True:
         await trio.sleep(PING_INTERVAL_S)
         await socket.ping(PING_LIMIT_S)

@@ -26,6 +26,8 @@ from trio_websocket import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
+from myownmesh.signaling.trouble import Kind, Trouble, http_refusal, printable, refusal
+
 if TYPE_CHECKING:
     from trio_websocket import (
         WebSocketConnection,
@@ -51,6 +53,26 @@ _PRINTABLE_URL: Final = re.compile(r"[!-~]+")
 
 class LinkLost(Exception):
     """The link broke, or its other end went beyond a limit; the message says which."""
+
+    kind = Kind.CLOSED
+
+
+class TlsFailed(LinkLost):
+    """No TLS connection comes about: an unknown certificate, another name in it, or no TLS at all."""
+
+    kind = Kind.TLS
+
+
+class NotHttp(LinkLost):
+    """What answers is no WebSocket server, or hangs up before it has answered."""
+
+    kind = Kind.HTTP
+
+
+class Unreachable(LinkLost):
+    """No connection to the address."""
+
+    kind = Kind.UNREACHABLE
 
 
 LINK_ERRORS: Final = (
@@ -149,7 +171,7 @@ class GuardedStream(trio.abc.Stream):
             data = b""
         if self._connection is None and not data:
             # trio-websocket would wait for the rest of the handshake for ever; it also closes what is no HTTP.
-            raise LinkLost("the connection ended during the handshake, or the other end speaks no HTTP")
+            raise NotHttp("the connection ended during the handshake, or the other end speaks no HTTP")
         now = trio.current_time()
         earned = (now - self._counted_at) * _RAW_BYTES_PER_S
         self._allowance = min(_RAW_BYTES_PER_MESSAGE, self._allowance + earned) - len(data)
@@ -212,7 +234,9 @@ async def dial(nursery: trio.Nursery, address: RelayAddress) -> Socket:
         try:
             stream = await trio.open_tcp_stream(address.host, address.port)
         except ValueError as error:
-            raise LinkLost(f"cannot dial {address.host}: {error}") from error
+            raise Unreachable(f"cannot dial {address.host}: {error}") from error
+        except OSError as error:
+            raise Unreachable(f"{address.host}:{address.port}: {_reasons(error)}") from error
         guard = GuardedStream(stream)
         try:
             if address.tls:
@@ -247,8 +271,16 @@ async def _secured(stream: trio.abc.Stream, host: str) -> trio.abc.Stream:
     try:
         await secured.do_handshake()
     except trio.BrokenResourceError as error:
-        raise LinkLost(f"TLS with {host} failed: {error.__cause__ or error}") from error
+        raise TlsFailed(f"TLS with {host} failed: {error.__cause__ or error}") from error
     return secured
+
+
+def _reasons(error: OSError) -> str:
+    """Why none of a name's addresses can be connected to; `trio.open_tcp_stream` hides it in a group."""
+    cause = error.__cause__
+    causes = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause,)
+    told = [each.strerror or str(each) for each in causes if isinstance(each, OSError)]
+    return ", ".join(dict.fromkeys(told)) or error.strerror or str(error)
 
 
 @cache
@@ -256,6 +288,29 @@ def trust_store() -> ssl.SSLContext:
     """The certificates that this system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` count."""
     # Reading the system's certificates takes tens of milliseconds; only a wss:// relay needs them.
     return ssl.create_default_context()
+
+
+def trouble(error: BaseException) -> Trouble:
+    """One of LINK_ERRORS as what it tells of the relay."""
+    text = describe(error)
+    match error:
+        case LinkLost(kind=kind):
+            return Trouble(kind, text)
+        case trio.TooSlowError():
+            return Trouble(Kind.SILENT, text)
+        case ConnectionRejected(status_code=int() as status):
+            return http_refusal(status)
+        case ConnectionClosed(reason=reason) if reason is not None and reason.reason:
+            said = refusal(reason.reason)
+            return Trouble(Kind.CLOSED if said.kind is Kind.ERROR else said.kind, text)
+        case ConnectionClosed():
+            return Trouble(Kind.CLOSED, text)
+        case HandshakeError() | ProtocolError() | h11.ProtocolError():
+            return Trouble(Kind.HTTP, text)
+        case OSError():
+            return Trouble(Kind.UNREACHABLE, text)
+        case _:
+            return Trouble(Kind.CLOSED, text)
 
 
 def describe(error: BaseException) -> str:
@@ -266,9 +321,9 @@ def describe(error: BaseException) -> str:
         case h11.ProtocolError():
             return "the other end speaks no HTTP"
         case ConnectionRejected():
-            return f"the other end refuses WebSockets: HTTP {error.status_code}"
+            return http_refusal(error.status_code).text
         case ConnectionClosed(reason=reason) if reason is not None:
-            told = f": {reason.reason}" if reason.reason else ""
+            told = f": {printable(reason.reason)}" if reason.reason else ""
             return f"the connection was closed ({reason.code}{told})"
         case _:
             return str(error) or str(error.__cause__ or "") or type(error).__name__

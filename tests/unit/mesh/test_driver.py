@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.signaling.standing import News, RelayReport
     from myownmesh.transport.session import SessionFactory
 
 ME, PEER = (Identity.from_seed(bytes([n]) * 32, label="") for n in (1, 2))
@@ -69,10 +70,15 @@ class FakeRoom:
         self.published: list[OutboundSignal] = []
         self.redialled = 0
         self.on_up: Callable[[], None] = lambda: None
+        self.on_news: Callable[[News], None] = lambda _news: None
+        self.reports: list[RelayReport] = []
         self.deliver: Callable[[InboundSignal], None] = lambda _signal: None
 
     def publish(self, signal: OutboundSignal) -> None:
         self.published.append(signal)
+
+    def report(self) -> list[RelayReport]:
+        return self.reports
 
     def redial(self) -> None:
         self.redialled += 1

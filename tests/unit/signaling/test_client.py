@@ -16,6 +16,7 @@ from myownmesh.protocol.signals import Announce, Leave
 from myownmesh.signaling import link
 from myownmesh.signaling.client import NostrSignaling
 from myownmesh.signaling.relays import PUBLIC_FALLBACK
+from myownmesh.signaling.trouble import Kind, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.signaling.nostrroom import NostrRoom
     from myownmesh.signaling.sources import RelaySources
+    from myownmesh.signaling.standing import RelayRecord
     from myownmesh.signaling.websocket import RelayAddress
 
 ME = base32.encode(random.Random(1).randbytes(32))
@@ -65,22 +67,24 @@ class World:
         deliver: Callable[[InboundSignal], None],
         on_up: Callable[[], None],
         sources: RelaySources,
+        record: RelayRecord,
     ) -> FakeLink:
-        return FakeLink(self, room, url)
+        return FakeLink(self, room, url, record)
 
 
 class FakeLink:
-    def __init__(self, world: World, room: NostrRoom, url: str) -> None:
-        self._world, self._room, self._url = world, room, url
+    def __init__(self, world: World, room: NostrRoom, url: str, record: RelayRecord) -> None:
+        self._world, self._room, self._url, self._record = world, room, url, record
         self.was_stable = False
 
-    async def run(self, redial: trio.Event) -> str:
+    async def run(self, redial: trio.Event) -> Trouble:
         self._world.dials.setdefault(self._url, []).append(self._world.now())
         lifetime = self._world.serves_for.get(self._url)
         if lifetime is None:
-            return "unreachable"
+            return Trouble(Kind.UNREACHABLE, "nobody listens")
         conversation = self._room.open_link(self._url, virtual_clock())
         conversation.receive('["EOSE","s"]', virtual_clock())
+        self._record.links(conversation.standing(virtual_clock()), None, trio.current_time())
         self._world.open.add(self._url)
         try:
             with trio.move_on_after(lifetime):
@@ -89,7 +93,7 @@ class FakeLink:
             self._world.open.discard(self._url)
             self._room.close_link(conversation)
             self.was_stable = conversation.is_stable(trio.current_time())
-        return "ended"
+        return Trouble(Kind.CLOSED, "ended")
 
 
 @pytest.fixture
