@@ -8,9 +8,11 @@ import attrs
 
 from mesh_common.versions import version_meets
 from myownllm.membership import is_joined
+from myownllm.relays import told
 
 if TYPE_CHECKING:
     from myownllm.catalog.coerce import JsonObject
+    from myownllm.relays import Relay
 
 Severity = Literal["ok", "note", "stop"]
 
@@ -25,6 +27,7 @@ EXIT_CODES: Final[dict[str, int]] = {
     "app_not_running": 16,
     "still_joining": 17,
     "peers_unreachable": 18,
+    "no_relay_serves": 19,
 }
 """the stop that `health` names, and the exit status that goes with it"""
 
@@ -48,6 +51,8 @@ class Facts:
     phase: str | None = None
     peers: tuple[tuple[str, bool], ...] = ()
     """(shown status, needs TURN) of every peer"""
+    relays: tuple[Relay, ...] | None = None
+    """the relays of the active network, None when the daemon does not tell of them"""
 
 
 @attrs.frozen
@@ -117,10 +122,17 @@ def _first_stop(facts: Facts) -> Finding | None:
         )
     if not facts.app_running:
         return stop("app_not_running", "the daemon is joined, but the app is not running: `myownllm up` starts it")
+    troubled = () if facts.relays is None else tuple(relay for relay in facts.relays if not relay.serves)
     if facts.phase == "joining" and "home" in facts.daemon:  # the reference stays in this phase while it is alone
+        what_is_wrong = told(troubled) or "check the network's relays"
         return stop(
             "still_joining",
-            f"the daemon is still joining '{facts.handle}': no relay has answered yet; check the network's relays",
+            f"the daemon is still joining '{facts.handle}': no relay has answered yet; {what_is_wrong}",
+        )
+    if facts.relays is not None and len(troubled) == len(facts.relays):
+        return stop(
+            "no_relay_serves",
+            f"nobody new can be found on '{facts.handle}': {told(troubled) or 'the network uses no relay'}",
         )
     unreachable = [p for p in facts.peers if p[1]]
     if unreachable and not any(status == "active" for status, _ in facts.peers):
@@ -133,6 +145,9 @@ def _first_stop(facts: Facts) -> Finding | None:
 
 def _notes(facts: Facts) -> list[Finding]:
     notes: list[Finding] = []
+    troubled = [relay for relay in facts.relays or () if not relay.serves]
+    if facts.relays is not None and 0 < len(troubled) < len(facts.relays):
+        notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(troubled)}"))
     version = str((facts.daemon or {}).get("version", ""))
     if facts.daemon is not None and facts.pin is not None and not version_meets(version, facts.pin):
         notes.append(

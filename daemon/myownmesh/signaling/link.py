@@ -68,7 +68,9 @@ class RelayLink:
                 nursery.cancel_scope.cancel()
         except* LINK_ERRORS as group:
             reasons.extend(map(trouble, _leaves(group)))
-        return next(iter(reasons), Trouble(Kind.CLOSED, "the relay closed the connection"))
+        # A time that runs out tears down what else is under way, and that is heard of too.
+        timeouts = (each for each in reasons if each.kind is Kind.SILENT)
+        return next(timeouts, None) or next(iter(reasons), Trouble(Kind.CLOSED, "the relay closed the connection"))
 
     async def _converse(self, socket: Socket, redial: trio.Event) -> list[Trouble]:
         link = self._room.open_link(self._url, self._now())

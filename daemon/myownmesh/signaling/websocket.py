@@ -165,7 +165,11 @@ class GuardedStream(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         try:
             data = bytes(await self._inner.receive_some(max_bytes))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except trio.ClosedResourceError:
+            if self._connection is not None:
+                raise
+            raise trio.TooSlowError from None  # whoever dials has given up
+        except trio.BrokenResourceError:
             if self._connection is not None:
                 raise
             data = b""

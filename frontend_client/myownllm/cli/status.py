@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh_common.versions import version_meets
-from myownllm import answers, phases
+from myownllm import answers, phases, relays
 from myownllm import health as health_rules
 from myownllm.catalog.coerce import as_object
 from myownllm.catalog.model import Catalog
@@ -93,6 +93,8 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
             word = str(row.get("phase", ""))
             if word == "joining" and "home" in daemon.status:  # the reference stays in this phase while it is alone
                 hint = "no relay of this network has answered yet, so nobody can be found"
+            if troubled := [relay for relay in relays.relays(row.get("relays")) or () if not relay.serves]:
+                hint = relays.told(troubled)
             phase = "signaling-up" if word == "joining" else phases.from_daemon(word)
             peers = _known_peers(daemon, active.wire_id)
         elif active is not None and pid is not None:
@@ -155,12 +157,14 @@ def _facts() -> health_rules.Facts:
     daemon = context.find_daemon(app_home)
     phase: str | None = None
     peers: tuple[tuple[str, bool], ...] = ()
+    known_relays: tuple[relays.Relay, ...] | None = None
     if daemon is not None and active is not None:
         try:
             row = _network_row(daemon, active.wire_id)
         except MeshError:
             row = None
         phase = None if row is None else str(row.get("phase", ""))
+        known_relays = None if row is None else relays.relays(row.get("relays"))
         peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id)) if row is not None else ()
     return health_rules.Facts(
         config_notices=stored.notices,
@@ -174,6 +178,7 @@ def _facts() -> health_rules.Facts:
         pin=find_pin(Path(__file__).parent),
         phase=phase,
         peers=peers,
+        relays=known_relays,
     )
 
 
