@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from mesh_common.streams import prepare
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -22,6 +24,7 @@ _FLAGS = {"--json": "json", "--quiet": "quiet", "-q": "quiet", "--path": "path",
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    prepare(utf8="--json" in arguments)
     options = _fast_options(arguments)
     if options is None:
         from mesh_bundler.commands import run
@@ -52,21 +55,20 @@ def _fast_options(arguments: list[str]) -> dict[str, str | bool] | None:
 
 def _fast(options: dict[str, str | bool]) -> int:
     from mesh_bundler import report
-    from mesh_bundler.errors import Refused
+    from mesh_bundler.guard import guarded
     from mesh_bundler.request import EnsureRequest
 
     console = report.Console(json=bool(options.get("json")), quiet=bool(options.get("quiet")))
     members: dict[str, Any] = {name: options[name] for name in _MEMBERS if name in options}
-    for name in ("repo_root", "dest"):
-        if name in members:
-            members[name] = Path(members[name])
-    members["repo_root"] = members.get("repo_root", Path()).absolute()
-    request = EnsureRequest(on_notice=console.notice, **members)
-    try:
+
+    def command() -> int:
+        for name in ("repo_root", "dest"):
+            if name in members:
+                members[name] = Path(members[name])
+        members["repo_root"] = members.get("repo_root", Path()).absolute()
+        request = EnsureRequest(on_notice=console.notice, **members)
         if options["command"] == "check":
             return report.check(request, console)
         return report.cache_key(request, console, path=bool(options.get("path")))
-    except Refused as refused:
-        return console.refused(refused)
-    except KeyboardInterrupt:
-        return 130
+
+    return guarded(console, command)

@@ -12,15 +12,14 @@ import ssl
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from importlib import import_module, util
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from mesh_bundler import trouble
+from mesh_bundler.connection import new_client
 from mesh_bundler.errors import Notice
-from mesh_common.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ _RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _MAX_WAIT = 120.0  # seconds that a server may ask us to wait
+_LONGEST_WAIT = 366 * 24 * 3600.0  # seconds; what a server says beyond is nonsense, and no date to show
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +79,10 @@ class Client:
         self.checkpoint = checkpoint or (lambda: None)
         self.clock, self._sleep, self._rng = clock, sleep, rng
         self._bad_token = False
-        self._http = httpx.Client(
-            follow_redirects=False,
-            timeout=httpx.Timeout(
-                connect=self.limits.connect, read=self.limits.read, write=self.limits.read, pool=self.limits.connect
-            ),
-            verify=_tls_context(),
-            auth=httpx.NetRCAuth() if netrc else None,
-            headers={"User-Agent": f"myownmesh-bundler/{VERSION}"},
-            # A proxy for the outside world has no business with a feed on this machine.
-            mounts=dict.fromkeys(("http://127.0.0.1", "http://localhost", "http://[::1]")),
+        timeout = httpx.Timeout(
+            connect=self.limits.connect, read=self.limits.read, write=self.limits.read, pool=self.limits.connect
         )
+        self._http = new_client(timeout, netrc=netrc)
 
     def close(self) -> None:
         self._http.close()
@@ -106,9 +99,8 @@ class Client:
             if not self.feed.allows(address):
                 raise trouble.redirect(url, address, "that host is not allowed")
             sent = base | self._authorization(address)
-            request = self._http.build_request(method, address, headers=sent)
             with _transport_errors(address):
-                response = self._http.send(request, stream=True)
+                response = self._http.send(self._http.build_request(method, address, headers=sent), stream=True)
             try:
                 if response.status_code in _REDIRECTS and "location" in response.headers:
                     hops += 1
@@ -156,13 +148,14 @@ class Client:
     def _asked_wait(self, response: httpx.Response) -> float | None:
         """Seconds that the server asks for, from Retry-After or the rate limit's reset time."""
         retry_after, reset = response.headers.get("retry-after"), response.headers.get("x-ratelimit-reset")
-        if retry_after and retry_after.isdecimal():
-            return float(retry_after)
-        if retry_after:
-            with contextlib.suppress(ValueError):
-                return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-        if reset and reset.isdecimal():
-            return max(0.0, float(reset) - time.time())
+        with contextlib.suppress(ValueError, OverflowError):
+            if retry_after and retry_after.isdecimal():
+                return min(float(retry_after), _LONGEST_WAIT)
+            if retry_after:
+                until = parsedate_to_datetime(retry_after).timestamp()
+                return min(max(0.0, until - time.time()), _LONGEST_WAIT)
+            if reset and reset.isdecimal():
+                return min(max(0.0, float(reset) - time.time()), _LONGEST_WAIT)
         return None
 
     def retrying(self, url: str, attempt: Callable[[], _T], attempts: int | None = None) -> _T:
@@ -208,16 +201,8 @@ def _transport_errors(url: str) -> Iterator[None]:
         if tls is not None:
             raise trouble.tls(url, tls) from error
         raise TryAgain(trouble.network(url, str(error) or type(error).__name__)) from error
-    except (httpx.InvalidURL, httpx.DecodingError) as error:
+    except (httpx.InvalidURL, httpx.DecodingError, UnicodeError) as error:  # the last: a name that no host can have
         raise trouble.network(url, str(error)) from error
-
-
-def _tls_context() -> ssl.SSLContext:
-    """The system's trust store when `truststore` is installed, else the bundled one. There is no insecure switch."""
-    if util.find_spec("truststore") is not None:
-        context: ssl.SSLContext = import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return context
-    return httpx.create_ssl_context()
 
 
 def _tls_cause(error: BaseException | None) -> ssl.SSLError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from mesh_bundler import options, report, tools
-from mesh_bundler.errors import Exit, Refused
+from mesh_bundler.errors import Exit
+from mesh_bundler.guard import Ended, guarded
 from mesh_bundler.options import Around, Invocation
-from mesh_bundler.staging import Cancelled, ensure, examine
+from mesh_bundler.staging import ensure, examine
+from mesh_common.streams import put
 from mesh_common.version import VERSION
 
 # typer carries its own copy of click in some versions and uses the package in others; its classes lead to the base
@@ -37,7 +40,7 @@ def _around(
     **values: Any,
 ) -> None:
     if version:
-        print(f"mesh-bundler {VERSION}")
+        put(f"mesh-bundler {VERSION}", sys.stdout)
         raise typer.Exit
     context.obj = Around.of(color, **values)
     if context.invoked_subcommand is None:
@@ -189,15 +192,15 @@ def _clean(
 
 
 def run(arguments: list[str]) -> int:
-    """Invocation one command; returns the exit status. Errors are sentences, bugs are tracebacks."""
-    console = report.Console(json="--json" in arguments)
+    """Run one command; returns the exit status. Errors are sentences, bugs are tracebacks."""
+    return guarded(report.Console(json="--json" in arguments), lambda: _run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
     try:
         status = app(args=arguments, prog_name="mesh-bundler", standalone_mode=False)
-    except Refused as refused:
-        return console.refused(refused)
-    except (KeyboardInterrupt, typer.Abort, Cancelled):
-        print("interrupted; nothing half-done was left", file=sys.stderr)
-        return int(Exit.INTERRUPTED)
+    except typer.Abort:
+        raise Ended(signal.SIGINT) from None
     except _USAGE_ERROR as error:
         error.show()  # type: ignore[attr-defined]  # every version of it has this method
         return int(Exit.USAGE)

@@ -76,7 +76,10 @@ class Feed:
         """Whether a request may go there: https to known hosts; plain http only between loopback addresses."""
         from urllib.parse import urlsplit
 
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return False
         host = (parts.hostname or "").lower()
         ours = {urlsplit(base).hostname for base in (*self.bases, self.api_base or "")}
         if parts.scheme == "http":
@@ -91,7 +94,17 @@ class Feed:
         from urllib.parse import urlsplit
 
         for base in (*self.bases, *([self.api_base] if self.api_base else [])):
-            parts = urlsplit(base)
+            try:
+                parts = urlsplit(base)
+                _ = parts.port  # it is looked at only now
+            except ValueError as error:
+                raise Refused(
+                    "feed_malformed",
+                    Exit.USAGE,
+                    f"The release feed {base} is no address: {error}.",
+                    hint="Correct MYOWNMESH_RELEASE_BASE, MYOWNMESH_RELEASE_MIRRORS or the configuration file.",
+                    base=base,
+                ) from None
             loopback = parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK
             if parts.scheme not in ("https", "file") and not loopback:
                 raise Refused(

@@ -7,7 +7,6 @@ goes where it does not belong; it measures what arrives, not what headers promis
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from mesh_bundler.client import TryAgain
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.files import file_refusal
 from mesh_bundler.progress import Progress
+from mesh_common.files import sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,7 +235,7 @@ class Fetcher:
                         shown = now
                         self._on_progress(Progress(asset, done, total, _rate(done - have, now - opened)))
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
         except OSError as error:
             raise file_refusal(error, part) from error
         self._on_progress(Progress(asset, done, total or done, _rate(done - have, self._client.clock() - opened), True))

@@ -11,6 +11,7 @@ from mesh_bundler.decision import Candidate, Facts
 from mesh_bundler.record import override_key, sibling_key
 from mesh_bundler.store import name_key
 from mesh_common.pins import Pin, compare
+from mesh_common.shebang import has_windows_shebang
 from mesh_common.versions import Reported, SemVer, Unreadable
 
 TYPE_CHECKING = False
@@ -65,7 +66,7 @@ class Gatherer:
     def _override(self, noted: Record | None) -> Candidate:
         assert self._plan.override is not None
         origin, text = self._plan.override
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))  # noqa: PTH111 - a user that is not there is no exception here
         path = path if path.is_absolute() else (self._plan.request.repo_root or Path.cwd()) / path
         return self._candidate(origin, path, noted, "override")
 
@@ -85,19 +86,21 @@ class Gatherer:
 
     def _candidate(self, origin: str, path: Path, noted: Record | None, source: str) -> Candidate:
         try:
-            real = path.resolve(strict=True)
-            facts = real.stat()
-        except (OSError, RuntimeError):
+            facts = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
             return Candidate(origin, str(path), problem="missing")
+        except (OSError, ValueError) as error:
+            return Candidate(origin, str(path), problem=(getattr(error, "strerror", None) or str(error)).lower())
+        real = Path(os.path.realpath(path))
         seen = Candidate(origin, str(real), facts.st_size, facts.st_mtime_ns)
         if not real.is_file():
             return replace(seen, problem="not_a_file")
         if facts.st_size < header.MIN_BINARY_BYTES:
-            return replace(seen, problem="too_small")
+            return replace(seen, problem="crlf_shebang" if has_windows_shebang(real) else "too_small")
         try:
             found = header.inspect(real)
         except header.BadHeader as bad:
-            return replace(seen, problem=bad.code)
+            return replace(seen, problem="crlf_shebang" if has_windows_shebang(real) else bad.code)
         except OSError as error:
             return replace(seen, problem=(error.strerror or "unreadable").lower())
         wanted = header.misfit(found, self._plan.target.platform)

@@ -11,7 +11,11 @@ from mesh_bundler.files import file_refusal
 
 
 def path_of(url: str) -> Path:
-    return Path(unquote(urlsplit(url).path))
+    """The file that an address names. Raises `Refused` for what no file can be called."""
+    path = unquote(urlsplit(url).path)
+    if "\0" in path:
+        raise trouble.network(url, "it holds a NUL byte")
+    return Path(path)
 
 
 def read(url: str, limit: int) -> bytes | None:

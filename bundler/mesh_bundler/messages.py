@@ -21,75 +21,62 @@ def rebuild_hint(tag: str, variable: str) -> str:
     )
 
 
+def _notice(name: str, text: str, *, level: str = "warning", tail: str = "", **fields: object) -> Notice:
+    """A remark whose sentence is made of its fields; `tail` is said too, but is none of them."""
+    return Notice(name, text.format_map(fields) + tail, level, fields)
+
+
 def sibling_mismatch(path: str, actual: str, reason: str, pin: str, variable: str) -> Notice:
-    return Notice(
-        "sibling_mismatch",
-        f"The sibling daemon {path} reports {actual} but the pin is {pin} ({reason}), so it is not used. "
-        + rebuild_hint(pin, variable),
-        fields={"path": path, "actual": actual, "pin": pin, "reason": reason},
+    text = "The sibling daemon {path} reports {actual} but the pin is {pin} ({reason}), so it is not used. "
+    return _notice(
+        "sibling_mismatch", text, path=path, actual=actual, pin=pin, reason=reason, tail=rebuild_hint(pin, variable)
     )
 
 
 def sibling_unreadable(path: str, reason: str, detail: str, pin: str, variable: str) -> Notice:
-    tail = f": {detail.strip()[-200:]}" if detail.strip() else ""
+    said = f": {detail.strip()[-200:]}" if detail.strip() else ""
     return Notice(
         "sibling_unreadable",
-        f"The sibling daemon {path} does not say which version it is ({reason}{tail}) and the pin is {pin}, "
+        f"The sibling daemon {path} does not say which version it is ({reason}{said}) and the pin is {pin}, "
         f"so it is not used. " + rebuild_hint(pin, variable),
         fields={"path": path, "reason": reason, "stderr": detail[-200:], "pin": pin},
     )
 
 
 def sibling_wrong_target(path: str, found: str, wanted: str) -> Notice:
-    return Notice(
-        "sibling_wrong_target",
-        f"The sibling daemon {path} is built for another machine ({found}, wanted {wanted}), so it is not used.",
-        fields={"path": path, "found": found, "wanted": wanted},
-    )
+    text = "The sibling daemon {path} is built for another machine ({found}, wanted {wanted}), so it is not used."
+    return _notice("sibling_wrong_target", text, path=path, found=found, wanted=wanted)
 
 
 def sibling_stub(path: str, size: int) -> Notice:
-    return Notice(
-        "sibling_stub",
-        f"The sibling file {path} is a placeholder of {size} bytes; it is passed over.",
-        level="note",
-        fields={"path": path, "size": size},
-    )
+    text = "The sibling file {path} is a placeholder of {size} bytes; it is passed over."
+    return _notice("sibling_stub", text, level="note", path=path, size=size)
 
 
 def sibling_unpinned(path: str, actual: str) -> Notice:
-    return Notice(
-        "sibling_unpinned",
-        f"There is no pin, so the sibling daemon {path} ({actual}) is used unchecked. Write a pin file.",
-        fields={"path": path, "actual": actual},
-    )
+    text = "There is no pin, so the sibling daemon {path} ({actual}) is used unchecked. Write a pin file."
+    return _notice("sibling_unpinned", text, path=path, actual=actual)
 
 
 def override_used(variable: str, path: str, version: str, pin: str) -> Notice:
-    return Notice(
-        "override_used",
-        f"{variable} is set: {path} ({version}) is used and the pin ({pin}) is bypassed.",
-        level="info",
-        fields={"variable": variable, "path": path, "version": version, "pin": pin},
-    )
+    text = "{variable} is set: {path} ({version}) is used and the pin ({pin}) is bypassed."
+    return _notice("override_used", text, level="info", variable=variable, path=path, version=version, pin=pin)
 
 
 def override_differs(variable: str, path: str, actual: str, pin: str) -> Notice:
-    return Notice(
-        "override_differs_from_pin",
-        f"{variable} names {path}, which reports {actual}; the pin is {pin}. Builds with different daemons may not "
-        f"peer. Unset {variable} to use the pinned daemon.",
-        fields={"variable": variable, "path": path, "actual": actual, "pin": pin},
+    text = (
+        "{variable} names {path}, which reports {actual}; the pin is {pin}. Builds with different daemons may not "
+        "peer. Unset {variable} to use the pinned daemon."
     )
+    return _notice("override_differs_from_pin", text, variable=variable, path=path, actual=actual, pin=pin)
 
 
 def override_unreadable(variable: str, path: str, reason: str, pin: str) -> Notice:
-    return Notice(
-        "override_version_unreadable",
-        f"{variable} names {path}, which does not say its version ({reason}); the pin is {pin}. It is used anyway. "
-        f"Unset {variable} to use the pinned daemon.",
-        fields={"variable": variable, "path": path, "reason": reason, "pin": pin},
+    text = (
+        "{variable} names {path}, which does not say its version ({reason}); the pin is {pin}. It is used anyway. "
+        "Unset {variable} to use the pinned daemon."
     )
+    return _notice("override_version_unreadable", text, variable=variable, path=path, reason=reason, pin=pin)
 
 
 def override_refused(variable: str, path: str, reason: str, pin: str) -> Refused:
@@ -108,28 +95,18 @@ def override_refused(variable: str, path: str, reason: str, pin: str) -> Refused
 
 
 def slot_stale(slot: str, version: str, pin: str) -> Notice:
-    return Notice(
-        "slot_stale",
-        f"The slot {slot} holds {version}, not the pin ({pin}).",
-        fields={"slot": slot, "version": version, "pin": pin},
-    )
+    text = "The slot {slot} holds {version}, not the pin ({pin})."
+    return _notice("slot_stale", text, slot=slot, version=version, pin=pin)
 
 
 def release_unavailable(cause: Refused, pin: str) -> Notice:
-    return Notice(
-        "release_unavailable",
-        f"The release {pin} could not be had: {cause.message}",
-        fields={"cause": cause.code, "pin": pin},
-    )
+    text = "The release {pin} could not be had: "
+    return _notice("release_unavailable", text, cause=cause.code, pin=pin, tail=cause.message)
 
 
 def unsigned_release(asset: str) -> Notice:
-    return Notice(
-        "unsigned_release",
-        f"{asset} is not signed by a trusted key; only its checksum was verified.",
-        level="info",
-        fields={"asset": asset},
-    )
+    text = "{asset} is not signed by a trusted key; only its checksum was verified."
+    return _notice("unsigned_release", text, level="info", asset=asset)
 
 
 def unusable_pin(error: PinError) -> Refused:

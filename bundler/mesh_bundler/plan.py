@@ -23,6 +23,8 @@ from mesh_common.pins import NoPin, Pin, PinError, parse_pin, read_pin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mesh_bundler.lockfile import Lock, LockEntry
     from mesh_bundler.policy import Level
     from mesh_bundler.request import EnsureRequest
@@ -119,8 +121,23 @@ def make_plan(request: EnsureRequest, *, check: bool = False, ignore_lock: bool 
         override=override,
         sibling_paths=() if root is None else _sibling_paths(request, settings, root, target, runnable=runnable),
         offline=request.offline or env.get("MYOWNMESH_OFFLINE", "") not in ("", "0"),
-        token=next((env[name] for name in _TOKEN_VARIABLES if env.get(name)), None),
+        token=_token(env),
     )
+
+
+def _token(env: Mapping[str, str]) -> str | None:
+    for name in _TOKEN_VARIABLES:
+        if token := env.get(name, "").strip():
+            if not (token.isascii() and token.isprintable()):
+                raise Refused(
+                    "bad_variable",
+                    Exit.USAGE,
+                    f"The variable {name} is no token: it holds characters that no header can.",
+                    hint=f"Correct {name} or unset it, then run again.",
+                    variable=name,
+                )
+            return token
+    return None
 
 
 def _require(request: EnsureRequest, settings: Settings) -> bool:

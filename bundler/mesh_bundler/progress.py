@@ -7,6 +7,8 @@ import sys
 import time
 from dataclasses import dataclass
 
+from mesh_common.streams import put
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +59,7 @@ def reporter(mode: str, stream: TextIO | None = None) -> Callable[[Progress], No
     if mode == "none":
         return lambda _progress: None
     if mode == "json":
-        return lambda progress: print(json.dumps(progress.to_json()), file=out, flush=True)
+        return lambda progress: put(json.dumps(progress.to_json()), out)
     return _Bar(out) if out.isatty() else _Lines(out)
 
 
@@ -71,7 +73,7 @@ class _Bar:
         filled = round(self._WIDTH * (progress.fraction or 0))
         bar = "█" * filled + "░" * (self._WIDTH - filled)
         end = "\n" if progress.finished else ""
-        print(f"\r\x1b[2K{progress.asset} {bar} {progress.text()}", end=end, file=self._out, flush=True)
+        put(f"\r\x1b[2K{progress.asset} {bar} {progress.text()}", self._out, end=end)
 
 
 class _Lines:
@@ -85,7 +87,7 @@ class _Lines:
         tenth, now = int((progress.fraction or 0) * 10), time.monotonic()
         if progress.finished or tenth > self._tenth or now - self._at >= self._EVERY_SECONDS:
             self._tenth, self._at = tenth, now
-            print(f"{progress.asset}: {progress.text()}", file=self._out, flush=True)
+            put(f"{progress.asset}: {progress.text()}", self._out)
 
 
 def _mega(count: float) -> str:

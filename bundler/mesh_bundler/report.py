@@ -7,13 +7,14 @@ import os
 import sys
 from dataclasses import dataclass
 
-from mesh_bundler.errors import Exit
+from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.plan import make_plan
 from mesh_bundler.store import cache_root
+from mesh_common.streams import put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mesh_bundler.errors import Notice, Refused
+    from mesh_bundler.errors import Notice
     from mesh_bundler.request import EnsureRequest
     from mesh_bundler.result import EnsureResult
 
@@ -46,9 +47,17 @@ class Console:
             )
         return int(refused.exit_code)
 
+    def interrupted(self, status: int) -> int:
+        """Say that somebody ended the command; returns the exit status."""
+        ended = Refused("interrupted", Exit.INTERRUPTED, "interrupted; nothing half-done was left")
+        self._line("", ended.message)
+        if self.json:
+            self.document({"format": 1, "outcome": "error", "error": ended.to_json()})
+        return status
+
     def document(self, value: dict[str, object]) -> None:
         """One JSON object on stdout."""
-        print(json_module.dumps(value, ensure_ascii=False, default=str))
+        put(json_module.dumps(value, ensure_ascii=False, default=str), sys.stdout)
 
     def answer(self, document: dict[str, object], *lines: str) -> None:
         """The same for machines or for people."""
@@ -59,23 +68,23 @@ class Console:
 
     def text(self, line: str) -> None:
         if not self.json:
-            print(line)
+            put(line, sys.stdout)
 
     def say(self, line: str) -> None:
         """A line for people on stderr, unless they asked for silence."""
         if not self.quiet:
-            print(line, file=sys.stderr)
+            put(line, sys.stderr)
 
     def _line(self, kind: str, text: str) -> None:
         if kind and os.environ.get("GITHUB_ACTIONS"):
             # The annotation format ends at a line break and knows these escapes only.
             escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            print(f"::{kind}::{escaped}", file=sys.stderr)
+            put(f"::{kind}::{escaped}", sys.stderr)
             return
         prefix = f"{kind}: " if kind else ""
         if prefix and self.colour:
             prefix = f"{_COLOURS[kind]}{prefix}\x1b[0m"
-        print(f"{prefix}{text}", file=sys.stderr)
+        put(f"{prefix}{text}", sys.stderr)
 
 
 def show_result(result: EnsureResult, console: Console) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from mesh_bundler import files
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.record import SlotFacts, parse_record
-from mesh_common.files import sync_folder, unique, write_atomically, write_beside
+from mesh_common.files import keep_copy, sync, sync_folder, unique, write_atomically, write_beside
 from mesh_common.processes import alive
 
 TYPE_CHECKING = False
@@ -140,7 +140,7 @@ class Slot:
             self.record_path.unlink(missing_ok=True)
             aside = self.path.with_name(self.path.name + ".stale") if move_aside else None
             if aside is not None:
-                _keep_copy(self.path, aside)
+                keep_copy(self.path, aside)
             with self.incoming() as temp:
                 temp.finish()
                 temp.path.replace(self.path)
@@ -169,8 +169,8 @@ class Incoming:
     def finish(self) -> SlotFacts:
         """Everything is on disk and executable; no handle of ours keeps it busy."""
         self._file.flush()
-        os.fsync(self._file.fileno())
-        os.fchmod(self._file.fileno(), 0o755)
+        sync(self._file.fileno())
+        self._make_executable()
         self._file.close()
         found = self.path.stat()
         return SlotFacts(found.st_size, found.st_mtime_ns, self.sha256)
@@ -178,14 +178,18 @@ class Incoming:
     def close(self) -> None:
         self._file.close()
 
-
-def _keep_copy(path: Path, aside: Path) -> None:
-    """Give the old file a second name, so that the slot itself is never absent."""
-    aside.unlink(missing_ok=True)
-    try:
-        aside.hardlink_to(path)
-    except OSError:  # no hard links here: a rename leaves a gap, but no wrong file
-        path.rename(aside)
+    def _make_executable(self) -> None:
+        """Where modes cannot be changed, every file may be executable already, or none ever."""
+        try:
+            os.fchmod(self._file.fileno(), 0o755)
+        except OSError as error:
+            if not os.access(self.path, os.X_OK):
+                raise Refused(
+                    "not_executable",
+                    Exit.FILES,
+                    f"The file system of {self.path.parent} does not let a file be made executable ({error.strerror}).",
+                    hint="Name a folder on another file system with --dest.",
+                ) from error
 
 
 def _pid_of(name: str) -> int | None:

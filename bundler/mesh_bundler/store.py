@@ -38,13 +38,17 @@ class Cached:
 def cache_root(env: Mapping[str, str]) -> Path:
     """Where the cache belongs: `MYOWNMESH_CACHE_DIR`, else the platform's cache folder."""
     if named := env.get("MYOWNMESH_CACHE_DIR", "").strip():
-        return Path(named).expanduser().absolute()
-    home = Path(env.get("HOME") or "~").expanduser()
+        return _expanded(named).absolute()
+    home = _expanded(env.get("HOME") or "~")
     if sys.platform == "darwin":
         base = home / "Library" / "Caches"
     else:
         base = Path(env.get("XDG_CACHE_HOME") or home / ".cache")
     return (base / "myownmesh-bundler").absolute()
+
+
+def _expanded(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - a user that is not there stays as it was written
 
 
 class Store:
@@ -113,10 +117,13 @@ class Store:
         entry.mkdir(mode=0o700, parents=True, exist_ok=True)
         meta = {"verified": verified, "key_id": key_id, "url": url, "stored_at": int(time.time())}
         write_atomically(entry / "meta.json", json.dumps(meta, sort_keys=True).encode(), mode=0o600)
+        with contextlib.suppress(OSError):  # a file system without modes
+            archive.chmod(0o400)
         archive.replace(entry / "archive")
-        (entry / "archive").chmod(0o400)
-        sync_folder(entry)
-        self.remember(key, sha256)
+        # It is in the store now, whatever else fails: the caller must not look for it where it was.
+        with contextlib.suppress(OSError):
+            sync_folder(entry)
+            self.remember(key, sha256)
         return Cached(entry / "archive", sha256, verified, key_id, url)
 
     def remember(self, key: str, sha256: str) -> None:

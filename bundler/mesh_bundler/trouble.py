@@ -21,6 +21,25 @@ def network(url: str, why: str) -> Refused:
     )
 
 
+def variable(name: str, value: str, why: str) -> Refused:
+    return Refused(
+        "bad_variable",
+        Exit.USAGE,
+        f"The variable {name} cannot be used ({value[:200]!r}: {why}).",
+        hint=f"Correct {name} or unset it, then run again.",
+        variable=name,
+    )
+
+
+def netrc(why: str) -> Refused:
+    return Refused(
+        "bad_netrc",
+        Exit.USAGE,
+        f"The netrc file cannot be used: {why}.",
+        hint="Correct ~/.netrc, or leave out --netrc.",
+    )
+
+
 def tls(url: str, error: ssl.SSLError) -> Refused:
     why = getattr(error, "verify_message", "") or str(error)
     clock = "expired" in why or "not yet valid" in why
@@ -34,7 +53,7 @@ def tls(url: str, error: ssl.SSLError) -> Refused:
 
 
 def rate_limited(url: str, wait: float | None) -> Refused:
-    until = "" if wait is None else time.strftime(" until %H:%M:%S", time.localtime(time.time() + wait))
+    until = "" if wait is None else time.strftime(" until %Y-%m-%d %H:%M:%S", time.localtime(time.time() + wait))
     return Refused(
         "rate_limited",
         Exit.NETWORK,

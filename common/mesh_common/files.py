@@ -40,12 +40,43 @@ def write_beside(path: Path, data: bytes, *, mode: int) -> Path:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     return temporary
+
+
+def sync(descriptor: int) -> None:
+    """Have a file or folder on the disk, where the file system can be asked for that. Raises `OSError`."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSYNCED:
+            raise
+
+
+def keep_copy(path: Path, copy: Path) -> None:
+    """Give a file's content a second name, replacing what had that name; `path` is there all the time.
+
+    A second link where the file system has links, else a copy. Raises `OSError`, and then `copy` is what it was.
+    """
+    temporary = path.with_name(f"{copy.name}.{unique()}.tmp")
+    try:
+        try:
+            temporary.hardlink_to(path)
+        except OSError:
+            import shutil  # hardly ever needed
+
+            temporary.unlink(missing_ok=True)  # a link that was made and reported as failed
+            shutil.copy2(path, temporary)
+            with temporary.open("rb") as file:
+                sync(file.fileno())
+        temporary.replace(copy)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(copy.parent)
 
 
 def unique() -> str:
@@ -63,10 +94,7 @@ def sync_folder(folder: Path) -> None:
     except OSError:
         return  # not readable for us; the rename itself is done
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _UNSYNCED:
-            raise
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -13,14 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh_common.programs import own_group, signal_group
+from mesh_common.shebang import has_windows_shebang
 from mesh_common.versions import PROGRAM, STDOUT_MAX_BYTES, Unreadable, read_version, spawn_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from mesh_common.versions import Reading
 
@@ -30,7 +31,6 @@ _TERM_GRACE = 0.5  # seconds between SIGTERM and SIGKILL
 _PIPE_GRACE = 0.3  # seconds for the answer of a helper that outlives the program, such as a launcher's child
 _RETRY_DELAY = 0.05  # seconds between attempts on a file that is still busy
 _POLL, _POLL_MOST = 0.001, 0.02  # seconds between looks at a program, doubled: its end alone wakes nobody
-_SHEBANG_MAX_BYTES = 512  # more than any system reads of the line
 
 
 def probe(
@@ -73,7 +73,7 @@ def _run(path: str, folder: str, program: str, timeout: float, checkpoint: Calla
             ) as process:
                 return _answer(process, program, timeout, checkpoint)
         except OSError as error:
-            if _has_windows_shebang(path):
+            if has_windows_shebang(Path(path)):
                 return Unreadable("crlf_shebang", "its first line ends as on Windows, so no interpreter has that name")
             reason, retries = spawn_failure(sys.platform, errno=error.errno)
             attempt += 1
@@ -135,12 +135,3 @@ class _Ear:
         self.heard += data[: self._limit - len(self.heard)]
         self.closed = not data
         return bool(data)
-
-
-def _has_windows_shebang(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a text from realpath
-            line = file.readline(_SHEBANG_MAX_BYTES)
-    except OSError:
-        return False
-    return line.startswith(b"#!") and line.endswith(b"\r\n")

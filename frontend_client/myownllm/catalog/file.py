@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import msgspec
 
+from mesh_common.files import keep_copy
 from mesh_common.locks import FileLock
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.errors import HomeError
@@ -157,7 +158,7 @@ class CatalogFile:
         aside = self.path.with_name(f"{self.path.name}.corrupt-{self._now_ms()}")
         if backup is None:
             return self.path.rename(aside)
-        aside.hardlink_to(self.path)
+        keep_copy(self.path, aside)
         try:
             write_durably(self.path, _pretty(backup))
         except OSError:

@@ -64,12 +64,12 @@ def collect(
             for profile in ("debug", "release"):
                 path = base / "target" / profile / "myownmesh"
                 found.append(Candidate(path, "development", f"development build ({base})"))
-    seen: set[Path] = set()
+    seen: set[str] = set()
     unique: list[Candidate] = []
     for candidate in found:
-        if candidate.source != "override" and not candidate.path.exists():
+        if candidate.source != "override" and not os.path.exists(candidate.path):  # noqa: PTH110 - raises for nothing
             continue
-        canonical = candidate.path.resolve()
+        canonical = os.path.realpath(candidate.path)  # of a loop of links, too
         if canonical not in seen:
             seen.add(canonical)
             unique.append(candidate)
@@ -80,8 +80,10 @@ def file_problem(path: Path) -> str | None:
     """Why a file cannot be a program at all, or None."""
     try:
         facts = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be looked at ({getattr(error, 'strerror', None) or error})"
     if not stat.S_ISREG(facts.st_mode):
         return "is not a regular file"
     if facts.st_size == 0:

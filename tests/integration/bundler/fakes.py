@@ -6,12 +6,10 @@ Linux on x86_64 only, like the integration tests that run them.
 
 from __future__ import annotations
 
+import os
 import random
 import struct
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 _BASE = 0x400000
 _SIZE = 1024 * 1024 + 4096  # the smallest size that consumers accept, and a bit
@@ -100,3 +98,16 @@ def install(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     path.chmod(0o755)
     return path
+
+
+def running(path: Path) -> list[int]:
+    """Processes that run this file."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                if Path(f"/proc/{entry.name}/exe").readlink() == path:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found

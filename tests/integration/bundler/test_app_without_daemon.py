@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from integration.bundler.bench import ASSET
 from integration.bundler.fakes import daemon
 from integration.bundler.release_server import tar_gz
@@ -89,6 +91,24 @@ def test_with_no_network_it_says_what_to_do(tmp_path: Path) -> None:
         "MYOWNLLM_MESH_BIN",
     ):
         assert needed in said, said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("NO_PROXY", "localhost,[::1]"),
+        ("HTTPS_PROXY", "nonsense://127.0.0.1"),
+        ("SSL_CERT_FILE", "/nonexistent/roots.pem"),
+        ("MYOWNMESH_RELEASE_BASE", "https://[::1"),
+        ("MYOWNMESH_GITHUB_TOKEN", "ü"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named_and_the_app_stays(tmp_path: Path, variable: str, value: str) -> None:
+    """It tries again when it has waited; `up` ends only because the test has heard enough."""
+    said = text_of(BareMachine(tmp_path, **{variable: value}).up(40, "what helps"))
+    assert value in said or variable in said, said
+    assert "Traceback" not in said
+    assert "no mesh daemon to start" in said
 
 
 def test_what_it_downloads_is_verified_and_shown(tmp_path: Path, server: ReleaseServer) -> None:

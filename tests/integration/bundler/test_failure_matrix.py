@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -19,7 +20,7 @@ import pytest
 
 from integration.bundler import release_server as trouble
 from integration.bundler.bench import ASSET, QUICK, TAG, TRIPLE, Machine, publish
-from integration.bundler.fakes import Program, daemon, install
+from integration.bundler.fakes import Program, daemon, install, running
 from integration.bundler.release_server import tar_gz
 from mesh_bundler import Refused, client, examine, filelock
 from mesh_bundler.lockfile import Lock, LockEntry
@@ -185,19 +186,6 @@ def test_f8_a_hanging_sibling_is_killed_with_all_it_started(machine: Machine) ->
     assert result.source == "release"
     assert [notice.fields["reason"] for notice in result.warnings] == ["timeout"]
     assert not running(machine.sibling), "the probe left a process behind"
-
-
-def running(path: Path) -> list[int]:
-    """Processes that run this file."""
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                if Path(f"/proc/{entry.name}/exe").readlink() == path:
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 @pytest.mark.parametrize(
@@ -422,6 +410,27 @@ def test_f21_a_rate_limit_names_the_token_and_the_time(machine: Machine, server:
     assert "MYOWNMESH_GITHUB_TOKEN" in refusal.hint
     assert "until" in refusal.message
     assert "retrying" not in machine.said()
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("86400", True),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", True),
+        ("9" * 30, True),
+        ("9" * 400, True),
+        ("Fri, 99 Jan 2100 00:00:00 GMT", False),
+        ("soon", False),
+    ],
+)
+def test_f21_the_time_of_a_rate_limit_has_a_date(
+    machine: Machine, server: ReleaseServer, asked: str, shown: bool
+) -> None:
+    server.once = False
+    server.script(STORAGE, trouble.status(429, Retry_After=asked))
+    refusal = machine.refusal()
+    assert (refusal.code, refusal.exit_code) == ("rate_limited", 6)
+    assert bool(re.search(r"until 20[0-9]{2}-[01][0-9]-[0-3][0-9] [0-9:]{8}\.", refusal.message)) == shown
 
 
 def test_f21_a_short_wait_is_obeyed(machine: Machine, server: ReleaseServer) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh_common.files import remove_leftovers, sync_folder, write_atomically
+from mesh_common.files import keep_copy, remove_leftovers, sync_folder, write_atomically
 
 
 def mode(path: Path) -> int:
@@ -108,3 +108,54 @@ def test_a_disk_that_fails_under_a_folder_is_one(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("mesh_common.files.os.fsync", fail)
     with pytest.raises(OSError, match="Input/output"):
         sync_folder(tmp_path)
+
+
+def no_links(self: Path, target: Path) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+def made_and_denied(self: Path, target: Path) -> None:
+    """A link over the network whose answer was lost and asked for again."""
+    os.link(target, self)
+    raise FileExistsError(errno.EEXIST, "File exists")
+
+
+@pytest.mark.parametrize("link", [None, no_links, made_and_denied])
+def test_a_copy_is_kept_with_and_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: object | None
+) -> None:
+    if link is not None:
+        monkeypatch.setattr(Path, "hardlink_to", link)
+    file, copy = tmp_path / "f", tmp_path / "f.stale"
+    copy.write_text("older")
+    file.write_text("content")
+    keep_copy(file, copy)
+    assert (file.read_text(), copy.read_text()) == ("content", "content")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_copy_that_cannot_be_kept_costs_neither_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    monkeypatch.setattr("shutil.copy2", full)
+    file, copy = tmp_path / "f", tmp_path / "f.stale"
+    copy.write_text("older")
+    file.write_text("content")
+    with pytest.raises(OSError, match="No space left"):
+        keep_copy(file, copy)
+    assert (file.read_text(), copy.read_text()) == ("content", "older")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("refusal", [errno.EINVAL, errno.ENOSYS])
+def test_a_file_system_that_cannot_sync_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr("mesh_common.files.os.fsync", refuse)
+    write_atomically(tmp_path / "f", b"x", mode=0o600)
+    assert (tmp_path / "f").read_bytes() == b"x"

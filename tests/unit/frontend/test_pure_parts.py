@@ -362,3 +362,20 @@ def test_warnings_of_the_daemon_reach_the_activity_log_ten_a_second() -> None:
     now[0] = 1.5
     log.feed(b"2026-11-24T07:29:32Z  WARN later\n")
     assert told[10:] == [("warn", "suppressed 12 lines"), ("warn", "later")]
+
+
+LONG = "x" * 300
+
+
+def test_paths_that_lead_nowhere_are_skipped_when_searched_and_told_when_asked_for(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    asked = {"MYOWNLLM_MESH_BIN": str(loop), "MYOWNMESH_BIN": f"/{LONG}"}
+    searched = {"PATH": f"/{LONG}:{loop}:{loop}/deeper:{tmp_path}"}
+    found = binaries.collect({**asked, **searched}, tmp_path / LONG, loop, "x86_64-unknown-linux-gnu")
+    assert [candidate.origin for candidate in found] == ["$MYOWNLLM_MESH_BIN", "$MYOWNMESH_BIN"]
+    problems = [binaries.file_problem(candidate.path) for candidate in found]
+    assert problems == [
+        "cannot be looked at (Too many levels of symbolic links)",
+        "cannot be looked at (File name too long)",
+    ]
