@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from pathlib import Path
 
 from mesh_bundler.errors import Refused
@@ -53,12 +52,14 @@ def guarded(console: Console, command: Callable[[], int]) -> int:
 @contextlib.contextmanager
 def _endings_raised() -> Iterator[None]:
     """Signals that would end this process at once raise `Ended` instead; what somebody else has set stays so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    changed = [number for number, usual in _ENDING.items() if signal.getsignal(number) == usual]
-    for number in changed:
-        signal.signal(number, _end)
+    changed = []
+    try:
+        for number, usual in _ENDING.items():
+            if signal.getsignal(number) == usual:
+                signal.signal(number, _end)
+                changed.append(number)
+    except ValueError:
+        pass  # not the main thread: signals go elsewhere
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LEFTOVER_AGE = 60.0  # seconds; a write takes milliseconds, so an older temporary file is a killed writer's
 
-_LEFTOVER = re.compile(r"\.(?:[0-9]+-[0-9a-f]{8}|[0-9a-f]{12}|[0-9]+)\.tmp\Z")  # ours, and those of releases up to 0.2
+_LEFTOVER = r"\.(?:[0-9]+-[0-9a-f]{8}|[0-9a-f]{12}|[0-9]+)\.tmp\Z"  # ours, and those of earlier releases
 _UNSYNCED = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES})
 
 
@@ -106,5 +106,5 @@ def remove_leftovers(folder: Path, now: float) -> None:
     """
     with contextlib.suppress(OSError):
         for entry in folder.iterdir():
-            if _LEFTOVER.search(entry.name) and now - entry.lstat().st_mtime > LEFTOVER_AGE:
+            if re.search(_LEFTOVER, entry.name) and now - entry.lstat().st_mtime > LEFTOVER_AGE:
                 entry.unlink(missing_ok=True)
