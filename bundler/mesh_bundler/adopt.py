@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from mesh_bundler import files, header
 from mesh_bundler.record import SlotFacts
-from mesh_common.pins import compare
-from mesh_common.versions import Reported
+from mesh_common.versions import Reported, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

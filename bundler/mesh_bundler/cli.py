@@ -68,7 +68,10 @@ def _fast(options: dict[str, str | bool]) -> int:
         members["repo_root"] = members.get("repo_root", Path()).absolute()
         request = EnsureRequest(on_notice=console.notice, **members)
         if options["command"] == "check":
-            return report.check(request, console)
+            from mesh_bundler.ending import endings_raised  # a key asks no program, so nothing is left behind
+
+            with endings_raised():
+                return report.check(request, console)
         return report.cache_key(request, console, path=bool(options.get("path")))
 
     return guarded(console, command)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh_bundler import options, report, tools
+from mesh_bundler.ending import endings_raised
 from mesh_bundler.errors import Exit
 from mesh_bundler.guard import Ended, guarded
 from mesh_bundler.options import Around, Invocation
@@ -198,7 +199,8 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        status = app(args=arguments, prog_name="mesh-bundler", standalone_mode=False)
+        with endings_raised():
+            status = app(args=arguments, prog_name="mesh-bundler", standalone_mode=False)
     except typer.Abort:
         raise Ended(signal.SIGINT) from None
     except _USAGE_ERROR as error:

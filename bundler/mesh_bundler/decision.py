@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from mesh_bundler import messages, record
 from mesh_bundler.errors import Exit
 from mesh_bundler.policy import rank
-from mesh_common.pins import NoPin, Pin, compare
-from mesh_common.versions import Reported, SemVer, Unreadable
+from mesh_common.pins import NoPin, Pin
+from mesh_common.semver import SemVer
+from mesh_common.versions import Reported, Unreadable, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

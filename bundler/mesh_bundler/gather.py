@@ -10,9 +10,10 @@ from mesh_bundler import files, header
 from mesh_bundler.decision import Candidate, Facts
 from mesh_bundler.record import override_key, sibling_key
 from mesh_bundler.store import name_key
-from mesh_common.pins import Pin, compare
+from mesh_common.pins import Pin
+from mesh_common.semver import SemVer
 from mesh_common.shebang import has_windows_shebang
-from mesh_common.versions import Reported, SemVer, Unreadable
+from mesh_common.versions import Reported, Unreadable, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

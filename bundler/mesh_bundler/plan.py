@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mesh_bundler.policy import Level
     from mesh_bundler.request import EnsureRequest
     from mesh_bundler.target import Target
-    from mesh_common.pins import SiblingPolicy
+    from mesh_common.versions import SiblingPolicy
 
 _TARGET_VARIABLES = ("TARGET", "CARGO_BUILD_TARGET", "TAURI_ENV_TARGET_TRIPLE")
 _TOKEN_VARIABLES = ("MYOWNMESH_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
-    from mesh_common.pins import SiblingPolicy
+    from mesh_common.versions import SiblingPolicy
 
     Level: TypeAlias = Literal["none", "checksum", "signature", "lock"]
 

@@ -1,7 +1,8 @@
 """The slot: the file a packager picks up, changed by rename only (spec 09 §6).
 
 At every instant the slot is the old file or the new file. The order of writes is chosen so that a crash between any
-two of them leaves at worst a record that does not fit, which means "stage again", never a wrong "current".
+two of them leaves at worst a record that does not fit, which means "stage again", never a wrong "current". What writes
+is loaded by the methods that write: `check` only looks.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from dataclasses import dataclass
 from mesh_bundler import files
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.record import SlotFacts, parse_record
-from mesh_common.files import keep_copy, sync, sync_folder, unique, write_atomically, write_beside
-from mesh_common.processes import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +87,8 @@ class Slot:
 
     def sweep(self) -> None:
         """Remove what dead runs left behind."""
+        from mesh_common.processes import alive
+
         names = (f".{self.name}-{self.triple}.*.incoming*", f"{self.record_path.name}.*.tmp", f"{MARKER}.*.tmp")
         for pattern in names:
             for path in self.dest.glob(pattern):
@@ -100,7 +101,9 @@ class Slot:
     @contextlib.contextmanager
     def incoming(self) -> Iterator[Incoming]:
         """A temp file beside the slot, gone again unless it was committed."""
-        path = self.dest / f".{self.name}-{self.triple}.{unique()}.incoming"
+        from mesh_common import files as durable
+
+        path = self.dest / f".{self.name}-{self.triple}.{durable.unique()}.incoming"
         with files.explained(path):
             self.dest.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -113,38 +116,44 @@ class Slot:
 
     def commit(self, temp: Incoming, record: Record, marker: str | None) -> None:
         """Put the verified temp file into the slot, then the marker, then the record."""
+        from mesh_common import files as durable
+
         with files.explained(self.path):
             # First of all the marker goes: it must never vouch for a file that it was not written for.
             self.marker_path.unlink(missing_ok=True)
-            note = write_beside(self.record_path, record.to_bytes(), mode=_MODE)
+            note = durable.write_beside(self.record_path, record.to_bytes(), mode=_MODE)
             try:
                 temp.path.replace(self.path)
-                sync_folder(self.dest)
+                durable.sync_folder(self.dest)
                 if marker is not None:
-                    write_atomically(self.marker_path, marker.encode(), mode=_MODE)
+                    durable.write_atomically(self.marker_path, marker.encode(), mode=_MODE)
                 # The record is last: whatever a crash left undone before it, the next run does again.
                 note.replace(self.record_path)
             finally:
                 note.unlink(missing_ok=True)
-            sync_folder(self.dest)
+            durable.sync_folder(self.dest)
 
     def refresh_record(self, record: Record) -> None:
         """Write the record alone, for a slot that is what it should be."""
+        from mesh_common import files as durable
+
         with files.explained(self.record_path):
-            write_atomically(self.record_path, record.to_bytes(), mode=_MODE)
+            durable.write_atomically(self.record_path, record.to_bytes(), mode=_MODE)
 
     def write_stub(self, *, move_aside: bool) -> Path | None:
         """An empty executable file in the slot; returns where the old daemon went, if there was one."""
+        from mesh_common import files as durable
+
         with files.explained(self.path):
             self.marker_path.unlink(missing_ok=True)
             self.record_path.unlink(missing_ok=True)
             aside = self.path.with_name(self.path.name + ".stale") if move_aside else None
             if aside is not None:
-                keep_copy(self.path, aside)
+                durable.keep_copy(self.path, aside)
             with self.incoming() as temp:
                 temp.finish()
                 temp.path.replace(self.path)
-            sync_folder(self.dest)
+            durable.sync_folder(self.dest)
             return aside
 
 
@@ -168,8 +177,10 @@ class Incoming:
 
     def finish(self) -> SlotFacts:
         """Everything is on disk and executable; no handle of ours keeps it busy."""
+        from mesh_common import files as durable
+
         self._file.flush()
-        sync(self._file.fileno())
+        durable.sync(self._file.fileno())
         self._make_executable()
         self._file.close()
         found = self.path.stat()

@@ -7,8 +7,7 @@ from pathlib import Path
 from mesh_bundler import files, verify
 from mesh_bundler import record as records
 from mesh_bundler.errors import Exit, Refused
-from mesh_common.pins import compare
-from mesh_common.versions import Reported, Unreadable
+from mesh_common.versions import Reported, Unreadable, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

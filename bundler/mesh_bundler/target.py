@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mesh_bundler.errors import Exit, Refused
-from mesh_common.versions import SemVer
+from mesh_common.semver import SemVer
 
 MIN_GLIBC = (2, 35)
 """The reference's Linux builds are made on a base with this libc."""

@@ -16,9 +16,9 @@ from mesh_bundler.plan import make_plan
 from mesh_bundler.store import Store, cache_root
 from mesh_bundler.target import PLATFORMS, check_availability
 from mesh_common.files import write_atomically
-from mesh_common.pins import Pin, compare
+from mesh_common.pins import Pin
 from mesh_common.probe import probe
-from mesh_common.versions import Unreadable
+from mesh_common.versions import Unreadable, compare
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.files import CHUNK, file_refusal
 from mesh_bundler.plan import REVOKED_KEYS
 from mesh_bundler.policy import rank
-from mesh_common.versions import SemVer
+from mesh_common.semver import SemVer
 
 if TYPE_CHECKING:
     from pathlib import Path

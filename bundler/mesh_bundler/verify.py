@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mesh_bundler import header
 from mesh_bundler.errors import Exit, Notice, Refused
-from mesh_common.pins import Pin, compare
-from mesh_common.versions import Unreadable
+from mesh_common.pins import Pin
+from mesh_common.versions import Unreadable, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The pin: which daemon release an app is built against, and whether a program is that daemon (spec 09 §2, §3.4).
+"""The pin: which daemon release an app is built against (spec 09 §2).
 
 A pin is a release tag, a bare version or a full commit id; everything else is an error with its own code, because a
 pin that floats or that nobody can read is how two devices end up with two daemons.
@@ -9,16 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mesh_common.versions import SemVer, Unreadable
+from mesh_common.semver import SemVer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Literal, TypeAlias
-
-    from mesh_common.versions import Reading
-
-    SiblingPolicy: TypeAlias = Literal["exact", "at_least"]
+    from typing import Literal
 
 PIN_MAX_BYTES = 4096
 """A pin is one line; anything longer is another file under this name."""
@@ -154,43 +150,3 @@ def _classify(raw: str) -> Pin:
     else:
         code = "pin_unrecognised"
     raise PinError(code, raw)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`match`, `mismatch`, `unreadable` or `no_pin`, why, and the version that was read."""
-
-    verdict: Literal["match", "mismatch", "unreadable", "no_pin"]
-    reason: str | None
-    version: str | None
-
-    @property
-    def matches(self) -> bool:
-        return self.verdict == "match"
-
-
-def compare(pin: Pin | NoPin, reading: Reading, policy: SiblingPolicy = "exact") -> Verdict:
-    """Is this the pinned daemon?
-
-    `exact` is the rule for downloads and the default for siblings; `at_least` is opt-in for siblings.
-    """
-    if isinstance(reading, Unreadable):
-        return Verdict("unreadable", reading.reason, None)
-    have, text = reading.version, str(reading.version)
-    if isinstance(pin, NoPin):
-        return Verdict("no_pin", None, text)
-    if pin.version is None:
-        proven = any(pin.commit is not None and pin.commit.startswith(word) for word in reading.commits)
-        return Verdict("match", "build_commit", text) if proven else Verdict("mismatch", "commit_unverifiable", text)
-    want = pin.version
-    if have.precedence < want.precedence:
-        return Verdict("mismatch", "older", text)
-    if policy == "at_least":
-        return Verdict("match", None, text)
-    if have.precedence > want.precedence:
-        return Verdict("mismatch", "newer", text)
-    if want.build and have.build != want.build:
-        return Verdict("mismatch", "build_metadata", text)
-    if "dirty" in have.build:
-        return Verdict("mismatch", "dirty_build", text)
-    return Verdict("match", None, text)

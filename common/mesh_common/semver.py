@@ -9,7 +9,8 @@ _NUMBER = r"(?:0|[1-9][0-9]*)"
 _PRE_WORD = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 _WORDS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _SEMVER = rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_PRE_WORD}(?:\.{_PRE_WORD})*))?(?:\+({_WORDS}))?"
-_MAX_LENGTH = 256  # characters; longer ones are not versions but attacks on whoever prints or compares them
+_MAX_LENGTH = 256
+"""Characters; longer ones are not versions but attacks on whoever prints or compares them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,20 @@
-"""Versions: what they are, and what a daemon prints for `--version` (spec 08 §3.9, 09 §3). Pure.
-
-What parses as a `SemVer` holds no slash, no blank and no dot-dot.
-"""
+"""What a daemon prints for `--version`, and whether that is the pinned one (spec 08 §3.9, 09 §3). Pure."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from mesh_common.pins import NoPin
+from mesh_common.semver import SemVer
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Literal, TypeAlias
+
+    from mesh_common.pins import Pin
+
+    SiblingPolicy: TypeAlias = Literal["exact", "at_least"]
 
     Reading: TypeAlias = "Reported | Unreadable"
 
@@ -22,54 +26,6 @@ STDOUT_MAX_BYTES = 4096
 
 _BUILD_INFO = r"\([^()]*\)"
 _HEX_WORD = r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])"
-
-_NUMBER = r"(?:0|[1-9][0-9]*)"
-_PRE_WORD = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
-_WORDS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
-_SEMVER = rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_PRE_WORD}(?:\.{_PRE_WORD})*))?(?:\+({_WORDS}))?"
-_MAX_LENGTH = 256
-"""Characters; longer ones are not versions but attacks on whoever prints or compares them."""
-
-
-@dataclass(frozen=True, slots=True)
-class SemVer:
-    """A version; `pre` and `build` are the dot-separated identifiers."""
-
-    major: int
-    minor: int
-    patch: int
-    pre: tuple[str, ...] = ()
-    build: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> SemVer | None:
-        """None unless the whole text is a strict SemVer (no leading `v`, no leading zeros)."""
-        found = re.fullmatch(_SEMVER, text) if len(text) <= _MAX_LENGTH else None
-        if found is None:
-            return None
-        major, minor, patch, pre, build = found.groups()
-        return cls(
-            int(major),
-            int(minor),
-            int(patch),
-            tuple(pre.split(".")) if pre else (),
-            tuple(build.split(".")) if build else (),
-        )
-
-    @property
-    def core(self) -> tuple[int, int, int]:
-        return (self.major, self.minor, self.patch)
-
-    @property
-    def precedence(self) -> tuple[object, ...]:
-        """Sorts as SemVer §11 says: numbers numerically and below words, a pre-release below its release."""
-        words = tuple((0, int(word), "") if word.isdigit() else (1, 0, word) for word in self.pre)
-        return (*self.core, not self.pre, words)
-
-    def __str__(self) -> str:
-        text = f"{self.major}.{self.minor}.{self.patch}"
-        text += "-" + ".".join(self.pre) if self.pre else ""
-        return text + ("+" + ".".join(self.build) if self.build else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +69,46 @@ def read_version(stdout: bytes, exit_code: int | None, *, program: str, detail: 
     if version is None or (info and not re.fullmatch(_BUILD_INFO, info)):
         return Unreadable("unparsable", detail or line[:80])
     return Reported(version, tuple(re.findall(_HEX_WORD, info.lower())))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`match`, `mismatch`, `unreadable` or `no_pin`, why, and the version that was read."""
+
+    verdict: Literal["match", "mismatch", "unreadable", "no_pin"]
+    reason: str | None
+    version: str | None
+
+    @property
+    def matches(self) -> bool:
+        return self.verdict == "match"
+
+
+def compare(pin: Pin | NoPin, reading: Reading, policy: SiblingPolicy = "exact") -> Verdict:
+    """Is this the pinned daemon?
+
+    `exact` is the rule for downloads and the default for siblings; `at_least` is opt-in for siblings.
+    """
+    if isinstance(reading, Unreadable):
+        return Verdict("unreadable", reading.reason, None)
+    have, text = reading.version, str(reading.version)
+    if isinstance(pin, NoPin):
+        return Verdict("no_pin", None, text)
+    if pin.version is None:
+        proven = any(pin.commit is not None and pin.commit.startswith(word) for word in reading.commits)
+        return Verdict("match", "build_commit", text) if proven else Verdict("mismatch", "commit_unverifiable", text)
+    want = pin.version
+    if have.precedence < want.precedence:
+        return Verdict("mismatch", "older", text)
+    if policy == "at_least":
+        return Verdict("match", None, text)
+    if have.precedence > want.precedence:
+        return Verdict("mismatch", "newer", text)
+    if want.build and have.build != want.build:
+        return Verdict("mismatch", "build_metadata", text)
+    if "dirty" in have.build:
+        return Verdict("mismatch", "dirty_build", text)
+    return Verdict("match", None, text)
 
 
 def spawn_failure(platform: str, *, errno: int | None = None, winerror: int | None = None) -> tuple[str, int]:

@@ -30,7 +30,7 @@ from smoke import SmokeError, missing_for_build, smoke
 
 from mesh_bundler import EnsureRequest, Refused, ensure
 from mesh_bundler.progress import reporter
-from mesh_common.versions import SemVer
+from mesh_common.semver import SemVer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

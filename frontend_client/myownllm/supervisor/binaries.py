@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from mesh_common.pins import compare, parse_pin
-from mesh_common.versions import version_meets
+from mesh_common.pins import parse_pin
+from mesh_common.versions import compare, version_meets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

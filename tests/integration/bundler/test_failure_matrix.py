@@ -602,7 +602,7 @@ def test_f33_a_disk_that_fills_up_at_any_step_leaves_the_old_daemon(
         case "write" | "finish":
             monkeypatch.setattr(slot.Incoming, step, full)
         case "record":
-            monkeypatch.setattr(slot, "write_beside", full)
+            monkeypatch.setattr("mesh_common.files.write_beside", full)
         case "rename":
 
             def replace_all_but_the_slot(source: Path, target: Path) -> Path:

@@ -26,8 +26,9 @@ from mesh_bundler.decision import (
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.policy import LEVELS, Policy
 from mesh_bundler.record import Record, SlotFacts
-from mesh_common.pins import NoPin, Pin, compare, parse_pin
-from mesh_common.versions import Reported, SemVer, Unreadable
+from mesh_common.pins import NoPin, Pin, parse_pin
+from mesh_common.semver import SemVer
+from mesh_common.versions import Reported, Unreadable, compare
 from unit.bundler.vectors import cases, names
 
 TRIPLE = "x86_64-unknown-linux-gnu"

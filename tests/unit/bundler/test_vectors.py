@@ -21,8 +21,9 @@ from mesh_bundler.target import (
     slot_name,
     target_of_triple,
 )
-from mesh_common.pins import NoPin, Pin, PinError, compare, parse_pin
-from mesh_common.versions import SemVer, read_version, spawn_failure
+from mesh_common.pins import NoPin, Pin, PinError, parse_pin
+from mesh_common.semver import SemVer
+from mesh_common.versions import compare, read_version, spawn_failure
 from unit.bundler.vectors import cases, data_of, names, section
 
 

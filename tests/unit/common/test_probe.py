@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh_common.probe import probe
-from mesh_common.versions import Reported, SemVer, Unreadable
+from mesh_common.semver import SemVer
+from mesh_common.versions import Reported, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

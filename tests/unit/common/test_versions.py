@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mesh_common.versions import PROGRAM, Reported, SemVer, Unreadable, read_version
+from mesh_common.semver import SemVer
+from mesh_common.versions import PROGRAM, Reported, Unreadable, read_version
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh_common.versions import Reported, SemVer
+from mesh_common.semver import SemVer
+from mesh_common.versions import Reported
 from myownllm import effects, health, ids, phases, streams, wire
 from myownllm.errors import HomeError, MeshError, PeerSelectorError
 from myownllm.home import SOCKET_PATH_MAX_BYTES, AppHome, check_socket_path

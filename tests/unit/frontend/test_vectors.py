@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 import pytest
 
-from mesh_common.pins import compare, parse_pin
-from mesh_common.versions import PROGRAM, read_version, version_meets
+from mesh_common.pins import parse_pin
+from mesh_common.versions import PROGRAM, compare, read_version, version_meets
 from myownllm import capabilities, effects, ids, membership, peers, phases, wire
 from myownllm.catalog import coerce
 from myownllm.catalog.envelope import export_envelope, import_envelope
