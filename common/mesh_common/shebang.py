@@ -6,7 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LINE_MAX_BYTES = 512  # more than any system reads of the line
+_LINE_MAX_BYTES = 512
+"""More than any system reads of the line."""
 
 
 def has_windows_shebang(path: Path) -> bool:
