@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FAST = ("check", "cache-key")
-_MEMBERS = ("repo_root", "target", "dest", "pin", "pin_file", "plain_name")  # of the request, as texts or switches
+_MEMBERS = ("repo_root", "target", "dest", "pin", "pin_file", "plain_name")
+"""Members of the request, as texts or switches."""
 _VALUES = {f"--{name.replace('_', '-')}": name for name in _MEMBERS if name != "plain_name"}
 _FLAGS = {"--json": "json", "--quiet": "quiet", "-q": "quiet", "--path": "path", "--plain-name": "plain_name"}
 

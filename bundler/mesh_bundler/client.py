@@ -32,8 +32,10 @@ _T = TypeVar("_T")
 _RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
-_MAX_WAIT = 120.0  # seconds that a server may ask us to wait
-_LONGEST_WAIT = 366 * 24 * 3600.0  # seconds; what a server says beyond is nonsense, and no date to show
+_MAX_WAIT = 120.0
+"""Seconds that a server may ask us to wait."""
+_LONGEST_WAIT = 366 * 24 * 3600.0
+"""Seconds; what a server says beyond is nonsense, and no date to show."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ REFERENCE_REPO = "mrjeeves/MyOwnMesh"
 RELEASE_HOST = "https://github.com"
 API_HOST = "https://api.github.com"
 _ALLOWED_HOSTS = frozenset({"github.com", "api.github.com"})
-_ALLOWED_SUFFIX = ".githubusercontent.com"  # the host redirects downloads to its storage
+_ALLOWED_SUFFIX = ".githubusercontent.com"
+"""The host redirects downloads to its storage."""
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from mesh_bundler.client import Client
 
 
-_PROGRESS_EVERY = 0.1  # seconds between progress reports
+_PROGRESS_EVERY = 0.1
+"""Seconds between progress reports."""
 
 
 class _StartOver(Exception):
@@ -68,7 +69,7 @@ class Fetcher:
         """Wait, noticing a cancellation within a second."""
         self._client.pause(seconds)
 
-    # --- small files ------------------------------------------------------------------------------------------
+    # ── small files ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def small(self, url: str, limit: int, *, accept: str | None = None, attempts: int | None = None) -> bytes | None:
         """A whole small file, None when it does not exist. Raises `Refused`; more than `limit` bytes is exit 7."""
@@ -125,7 +126,7 @@ class Fetcher:
                 url=address,
             ) from None
 
-    # --- archives ---------------------------------------------------------------------------------------------
+    # ── archives ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def download(
         self,

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 _TARGET_VARIABLES = ("TARGET", "CARGO_BUILD_TARGET", "TAURI_ENV_TARGET_TRIPLE")
 _TOKEN_VARIABLES = ("MYOWNMESH_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
-PACKAGED_KEYS: tuple[str, ...] = ()  # minisign keys of releases; empty until a release key exists
-REVOKED_KEYS: frozenset[str] = frozenset()  # key ids that are refused even when somebody trusts them
+PACKAGED_KEYS: tuple[str, ...] = ()
+"""Minisign keys of releases; empty until a release key exists."""
+REVOKED_KEYS: frozenset[str] = frozenset()
+"""Key ids that are refused even when somebody trusts them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
     from mesh_bundler.record import Record
 
-MARKER = ".bundled-rev"  # what the reference's bundlers read; one file for all triples, so never evidence alone
-_MODE = 0o644  # of the files beside the slot; packagers of other users read them
-_SWEEP_AFTER = 3600.0  # seconds; a temp file of a dead process that old belongs to nobody
+MARKER = ".bundled-rev"
+"""What the reference's bundlers read; one file for all triples, so never evidence alone."""
+_MODE = 0o644
+"""Of the files beside the slot; packagers of other users read them."""
+_SWEEP_AFTER = 3600.0
+"""Seconds; a temp file of a dead process that old belongs to nobody."""
 
 
 @dataclass(frozen=True, slots=True)

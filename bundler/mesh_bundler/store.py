@@ -21,7 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-PART_MAX_AGE = 7 * 24 * 3600.0  # seconds until an abandoned download is swept
+PART_MAX_AGE = 7 * 24 * 3600.0
+"""Seconds until an abandoned download is swept."""
 
 
 @dataclass(frozen=True, slots=True)

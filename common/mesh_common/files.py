@@ -11,9 +11,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-LEFTOVER_AGE = 60.0  # seconds; a write takes milliseconds, so an older temporary file is a killed writer's
+LEFTOVER_AGE = 60.0
+"""Seconds; a write takes milliseconds, so an older temporary file is a killed writer's."""
 
-_LEFTOVER = r"\.(?:[0-9]+-[0-9a-f]{8}|[0-9a-f]{12}|[0-9]+)\.tmp\Z"  # ours, and those of earlier releases
+_LEFTOVER = r"\.(?:[0-9]+-[0-9a-f]{8}|[0-9a-f]{12}|[0-9]+)\.tmp\Z"
+"""Ours, and those of earlier releases."""
 _UNSYNCED = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES})
 
 

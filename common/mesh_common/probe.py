@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
     from mesh_common.versions import Reading
 
-PROBE_TIMEOUT = 10.0  # seconds; slow appliances need several for a cold start
+PROBE_TIMEOUT = 10.0
+"""Seconds; slow appliances need several for a cold start."""
 _STDERR_MAX_BYTES = 16 * 1024
-_TERM_GRACE = 0.5  # seconds between SIGTERM and SIGKILL
-_PIPE_GRACE = 0.3  # seconds for the answer of a helper that outlives the program, such as a launcher's child
-_RETRY_DELAY = 0.05  # seconds between attempts on a file that is still busy
+_TERM_GRACE = 0.5
+"""Seconds between SIGTERM and SIGKILL."""
+_PIPE_GRACE = 0.3
+"""Seconds for the answer of a helper that outlives the program, such as a launcher's child."""
+_RETRY_DELAY = 0.05
+"""Seconds between attempts on a file that is still busy."""
 _POLL, _POLL_MOST = 0.001, 0.02  # seconds between looks at a program, doubled: its end alone wakes nobody
 
 

@@ -128,16 +128,6 @@ def remarks_beside_constants(text: str) -> list[str]:
 
 OTHERWISE = frozenset(
     {
-        "benchmarks/bench_bundler.py",
-        "bundler/mesh_bundler/cli.py",
-        "bundler/mesh_bundler/client.py",
-        "bundler/mesh_bundler/feed.py",
-        "bundler/mesh_bundler/fetch.py",
-        "bundler/mesh_bundler/plan.py",
-        "bundler/mesh_bundler/slot.py",
-        "bundler/mesh_bundler/store.py",
-        "common/mesh_common/files.py",
-        "common/mesh_common/probe.py",
         "daemon/myownmesh/control/connection.py",
         "daemon/myownmesh/control/traffic_ops.py",
         "daemon/myownmesh/engine/core.py",
@@ -163,7 +153,6 @@ OTHERWISE = frozenset(
         "frontend_client/myownllm/supervisor/process.py",
         "frontend_client/myownllm/supervisor/supervisor.py",
         "frontend_client/myownllm/wire.py",
-        "tests/integration/bundler/test_failure_matrix.py",
         "tests/integration/control/test_connections.py",
         "tests/integration/control/test_ops.py",
         "tests/integration/control/test_socket_file.py",
