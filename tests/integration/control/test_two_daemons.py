@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration.control.daemons import NETWORK, RECORD_ID, two_devices
+from mesh_common.client.errors import ControlError, ErrorKind
+from support.devices import NETWORK, RECORD_ID, two_devices
 from unit.control.vectors import VECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from integration.control.daemons import Device, Pair, Wire
+    from support.devices import Device, Pair, Wire
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,12 @@ class Served:
 
 
 def calling(wire: Wire, **members: object) -> None:
-    wire.send("rpc_call", network=NETWORK, **members)
+    wire.post("rpc_call", network=NETWORK, **members)
 
 
 def read_to_the_end(wire: Wire) -> None:
     while True:
-        wire.receive()
+        wire.answer()
 
 
 # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -63,7 +64,7 @@ def test_a_call_and_its_answer(pair: Pair) -> None:
     assert served.requests.data("rpc_respond", request_id=call["request_id"], ok={"n_squared": 49}) == {
         "resolved": True
     }
-    assert caller.receive() == {"ok": True, "data": {"response": {"n_squared": 49}}}
+    assert caller.answer() == {"ok": True, "data": {"response": {"n_squared": 49}}}
 
 
 def test_errors_of_calls_in_the_words_of_the_protocol(pair: Pair) -> None:
@@ -73,18 +74,18 @@ def test_errors_of_calls_in_the_words_of_the_protocol(pair: Pair) -> None:
         answer = caller.ask(op, network=NETWORK, peer=nobody, method="m", payload=None, **members)
         assert answer["error"] == f"peer peer not found: {nobody} not in active set"
     calling(caller, peer=pair.b.key, method="never-registered", payload=None)
-    assert caller.receive()["error"] == "handler returned error: no handler for 'never-registered'"
+    assert caller.answer()["error"] == "handler returned error: no handler for 'never-registered'"
     served = Served(pair.b, "fails")
     calling(caller, peer=pair.b.key, method="fails", payload=None)
     served.requests.data("rpc_respond", request_id=served.call()["request_id"], error="busy")
-    assert caller.receive()["error"] == "handler returned error: busy"
+    assert caller.answer()["error"] == "handler returned error: busy"
     assert served.requests.data("rpc_unregister", client_id=served.client_id, network=NETWORK, method="fails") == {
         "released": True
     }
     calling(caller, peer=pair.b.key, method="fails", payload=None)
-    assert caller.receive()["error"] == (f"handler returned error: no IPC client holds method 'fails' on '{NETWORK}'")
+    assert caller.answer()["error"] == (f"handler returned error: no IPC client holds method 'fails' on '{NETWORK}'")
     calling(caller, peer=pair.b.key, method="x", payload=None, timeout_ms=-1)
-    assert caller.receive()["error"] == "parse: invalid value: integer `-1`, expected u64"
+    assert caller.answer()["error"] == "parse: invalid value: integer `-1`, expected u64"
 
 
 def test_a_call_that_nobody_answers_ends_at_its_time(pair: Pair) -> None:
@@ -92,7 +93,7 @@ def test_a_call_that_nobody_answers_ends_at_its_time(pair: Pair) -> None:
     caller = pair.a.wire()
     began = time.monotonic()
     calling(caller, peer=pair.b.key, method="silent", payload=None, timeout_ms=300)
-    assert caller.receive()["ok"] is False
+    assert caller.answer()["ok"] is False
     assert 0.25 < time.monotonic() - began < 5
     served.call()
 
@@ -102,8 +103,8 @@ def test_a_call_whose_server_goes_away_fails_at_once(pair: Pair) -> None:
     caller = pair.a.wire()
     calling(caller, peer=pair.b.key, method="leaving", payload=None)
     served.call()
-    served.events.sock.close()
-    assert caller.receive()["error"] == "handler returned error: handler owner client disconnected"
+    served.events.close()
+    assert caller.answer()["error"] == "handler returned error: handler owner client disconnected"
 
 
 def test_a_stream(pair: Pair) -> None:
@@ -136,7 +137,7 @@ def test_the_error_of_a_stream_reaches_the_caller(pair: Pair) -> None:
     assert events.frame("rpc_call_stream_end")["error"] == "out of memory"
     caller.data("rpc_call_stream", **names, method="breaks")
     served.call()
-    served.events.sock.close()
+    served.events.close()
     assert events.frame("rpc_call_stream_end")["error"] == "handler owner client disconnected"
     caller.data("rpc_call_stream", **names, method="breaks")
     assert events.frame("rpc_call_stream_end")["error"] == (
@@ -151,13 +152,13 @@ def test_frames_that_are_too_large_are_errors_for_everybody(pair: Pair) -> None:
     caller = pair.a.wire()
     big = "x" * 70_000
     calling(caller, peer=pair.b.key, method="large", payload=big)
-    refused = caller.receive()["error"]
+    refused = caller.answer()["error"]
     assert refused.startswith("transport: frame of 70")
     assert refused.endswith(" bytes exceeds the 65535-byte limit")
     calling(caller, peer=pair.b.key, method="large", payload=None)
     answer = served.requests.ask("rpc_respond", request_id=served.call()["request_id"], ok=big)
     assert answer["error"].endswith(" bytes exceeds the 65535-byte limit")
-    assert caller.receive()["error"] == f"handler returned error: {answer['error']}"
+    assert caller.answer()["error"] == f"handler returned error: {answer['error']}"
     names = {"client_id": client_id, "network": NETWORK, "peer": pair.b.key, "payload": None}
     caller.data("rpc_call_stream", **names, method="large-stream")
     answer = stream.requests.ask("rpc_stream_chunk", request_id=stream.call()["request_id"], payload=big)
@@ -213,12 +214,12 @@ def test_bulk_arrives_whole_and_in_order(pair: Pair) -> None:
 
     def pour() -> None:
         for number in range(count):
-            sender.send("channel_send_to", network=NETWORK, channel="bulk", peer=pair.b.key, payload=f"{number}:{body}")
+            sender.post("channel_send_to", network=NETWORK, channel="bulk", peer=pair.b.key, payload=f"{number}:{body}")
 
     thread = threading.Thread(target=pour)
     thread.start()
     for _ in range(count):
-        assert sender.receive() == {"ok": True, "data": {"sent": True}}
+        assert sender.answer() == {"ok": True, "data": {"sent": True}}
     thread.join()
     for number in range(count):
         payload = events.frame("channel_inbound")["payload"]
@@ -291,7 +292,7 @@ def test_a_network_that_is_left_ends_what_waits_on_it_and_keeps_claims(pair: Pai
     began = time.monotonic()
     assert wire.data("network_remove", network=NETWORK) == {"removed": RECORD_ID}
     assert time.monotonic() - began < 5
-    assert caller.receive()["error"] == "network down"
+    assert caller.answer()["error"] == "network down"
     assert wire.data("networks_list") == {"networks": []}
     added = wire.data("network_add", config=pair.record())["added"]
     assert (added["config_id"], added["network_id"]) == (RECORD_ID, NETWORK)
@@ -301,7 +302,7 @@ def test_a_network_that_is_left_ends_what_waits_on_it_and_keeps_claims(pair: Pai
     call = served.call()
     assert call["payload"] == 5
     served.requests.data("rpc_respond", request_id=call["request_id"], ok=None)
-    assert back.receive() == {"ok": True, "data": {"response": None}}
+    assert back.answer() == {"ok": True, "data": {"response": None}}
 
 
 def test_hostile_local_clients_do_not_disturb_calls(pair: Pair) -> None:
@@ -326,7 +327,7 @@ def test_hostile_local_clients_do_not_disturb_calls(pair: Pair) -> None:
             calling(caller, peer=pair.b.key, method="steady", payload=number)
             call = served.call()
             served.requests.data("rpc_respond", request_id=call["request_id"], ok=call["payload"])
-            assert caller.receive()["data"]["response"] == number
+            assert caller.answer()["data"]["response"] == number
     finally:
         stop.set()
         thread.join()
@@ -342,8 +343,9 @@ def test_the_end_of_a_daemon_is_seen_by_its_clients_and_its_peers() -> None:
         served.call()
         assert pair.b.stop() == 0
         assert not (pair.b.home / "daemon.sock").exists()
-        assert caller.receive()["error"] == "network down"
+        assert caller.answer()["error"] == "network down"
         assert events.event("dropped")["reason"]["kind"] == "user_left"
-        with pytest.raises((EOFError, ConnectionError)):
+        with pytest.raises(ControlError) as ended:
             read_to_the_end(own_events)
+        assert ended.value.kind is ErrorKind.CLOSED
         assert json.loads((pair.b.home / "config.json").read_text())["networks"][0]["id"] == RECORD_ID

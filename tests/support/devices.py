@@ -1,4 +1,4 @@
-"""Two real daemons on one machine: their own homes, one hosted relay, one open network, no internet."""
+"""Daemons as separate devices on one machine, ours or the reference's, driven by a blocking client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,47 +15,35 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from mesh_common.client.blocking import Connection
+from mesh_common.client.errors import ControlError
+from mesh_common.client.protocol import request_line
+from support.daemons import MYOWNMESH, network_record
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_S = 30.0
+"""Every wait for something that has to happen; generous, for these machines are shared."""
 NETWORK = "office-mesh"
 RECORD_ID = "net_1"
 
 
-@define
-class Wire:
-    """A plain blocking control client."""
+class Wire(Connection):
+    """A control connection that shows a test what stands on it."""
 
-    sock: socket.socket
-    rest: bytes = b""
+    def post(self, op: str, **members: object) -> None:
+        """Send a request; its answer is received later."""
+        self.send(request_line(op, members))
 
-    @classmethod
-    def dial(cls, home: Path) -> Wire:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.connect(str(home / "daemon.sock"))
-        except OSError:
-            sock.close()
-            raise
-        sock.settimeout(PATIENCE_S)
-        return cls(sock)
-
-    def send(self, op: str, **members: object) -> None:
-        self.sock.sendall(json.dumps({"op": op, **members}).encode() + b"\n")
-
-    def receive(self) -> Any:
-        while b"\n" not in self.rest:
-            data = self.sock.recv(1 << 20)
-            if not data:
-                raise EOFError
-            self.rest += data
-        line, _, self.rest = self.rest.partition(b"\n")
-        return json.loads(line)
+    def answer(self) -> Any:
+        """The next line, decoded. Raises `ControlError` CLOSED at the end of the stream."""
+        return json.loads(self.receive())
 
     def ask(self, op: str, **members: object) -> Any:
-        self.send(op, **members)
-        return self.receive()
+        """The whole answer to a request, whether it is a success or not."""
+        self.post(op, **members)
+        return self.answer()
 
     def data(self, op: str, **members: object) -> Any:
         """The data of an answer that must be a success."""
@@ -66,7 +53,7 @@ class Wire:
 
     def frame(self, kind: str) -> Any:
         """The next frame of this kind; others are skipped."""
-        while (frame := self.receive())["kind"] != kind:
+        while (frame := self.answer())["kind"] != kind:
             pass
         return frame
 
@@ -79,15 +66,25 @@ class Wire:
 
 @define
 class Device:
+    """One daemon in a home of its own."""
+
     home: Path
+    program: Path = MYOWNMESH
     process: subprocess.Popen[bytes] | None = None
     wires: list[Wire] = field(factory=list)
     key: str = ""
+    """Bare id, known after the start."""
+
+    @property
+    def socket(self) -> Path:
+        return self.home / "daemon.sock"
 
     def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.home.mkdir(exist_ok=True)
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "myownmesh.cli", "serve"],
+                [str(self.program), "serve"],
                 env={**os.environ, "MYOWNMESH_HOME": str(self.home)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -97,7 +94,7 @@ class Device:
         while True:
             try:
                 self.key = self.wire().data("identity_show")["pubkey"]
-            except OSError:
+            except ControlError:
                 assert self.process.poll() is None, (self.home / "log").read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
@@ -105,7 +102,8 @@ class Device:
                 return
 
     def wire(self) -> Wire:
-        wire = Wire.dial(self.home)
+        """A connection that is closed with the device."""
+        wire = Wire(self.socket, PATIENCE_S)
         self.wires.append(wire)
         return wire
 
@@ -120,7 +118,7 @@ class Device:
 
     def close(self) -> None:
         for wire in self.wires:
-            wire.sock.close()
+            wire.close()
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -128,21 +126,18 @@ class Device:
 
 @define
 class Pair:
+    """Two devices, one relay hosted by the first, one open network."""
+
     a: Device
     b: Device
     port: int
 
     def record(self) -> dict[str, Any]:
-        return {
-            "id": RECORD_ID,
-            "network_id": NETWORK,
-            "signaling": {"servers": [f"ws://127.0.0.1:{self.port}"], "mdns": False, "public_fallback": False},
-            "stun_servers": [],
-            "turn_servers": [],
-            "auto_approve": True,
-        }
+        relay = f"ws://127.0.0.1:{self.port}"
+        return network_record(RECORD_ID, relay, network_id=NETWORK, auto_approve=True)
 
     def wait_active(self) -> None:
+        """Wait until both see the other as active."""
         for device in (self.a, self.b):
             wire = device.wire()
             deadline = time.monotonic() + PATIENCE_S
@@ -152,20 +147,15 @@ class Pair:
 
 
 @contextlib.contextmanager
-def two_devices() -> Iterator[Pair]:
-    """Both joined and linked."""
+def two_devices(*programs: Path) -> Iterator[Pair]:
+    """Both joined and linked; ours unless other programs are given."""
+    first, second = programs or (MYOWNMESH, MYOWNMESH)
     with tempfile.TemporaryDirectory() as folder:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        homes = [Path(folder) / name for name in "ab"]
-        for home in homes:
-            home.mkdir()
-        pair = Pair(Device(homes[0]), Device(homes[1]), port)
+        pair = Pair(Device(Path(folder) / "a", first), Device(Path(folder) / "b", second), free_port())
         try:
             pair.a.start()
             pair.b.start()
-            relay = {"signaling": {"enabled": True, "bind": "127.0.0.1", "port": port}}
+            relay = {"signaling": {"enabled": True, "bind": "127.0.0.1", "port": pair.port}}
             pair.a.wire().data("services_set", services=relay)
             for device in (pair.a, pair.b):
                 device.wire().data("network_add", config=pair.record())
@@ -174,3 +164,11 @@ def two_devices() -> Iterator[Pair]:
         finally:
             pair.a.close()
             pair.b.close()
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

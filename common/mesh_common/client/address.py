@@ -1,0 +1,80 @@
+"""Where a daemon listens, for programs that know nothing else of its files (spec 05 §1.1, 07 §1 and C13)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SYSTEM_SOCKET: Final = (
+    "/Library/Application Support/MyOwnMesh/daemon.sock"
+    if sys.platform == "darwin"
+    else "/var/lib/myownmesh/daemon.sock"
+)
+"""Where a daemon of the system service keeps its socket (spec 07 §7)."""
+
+NEWEST_CONFIG: Final = 3
+"""Version of `config.json` that this release writes; a newer file is not understood, so it pins nothing."""
+
+_MAX_CONFIG_BYTES: Final = 64 << 20
+
+
+class NoHome(Exception):
+    """There is no home directory, and nothing names another one."""
+
+    def __init__(self) -> None:
+        super().__init__("could not resolve user home directory (set MYOWNMESH_HOME to override)")
+
+
+def data_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """``MYOWNMESH_HOME``, else ``.myownmesh`` in the user's home; nothing is touched. Raises `NoHome`."""
+    configured = environ.get("MYOWNMESH_HOME", "").strip()
+    if configured:
+        return Path(configured)
+    home = environ.get("HOME") or _registered_home()
+    if home is None:
+        raise NoHome
+    return Path(home, ".myownmesh")
+
+
+def pinned_socket(config: Path) -> str | None:
+    """The path in ``daemon.control_socket`` of the file `config`.
+
+    None when the file is absent, does not load, is too new or pins nothing: a client then tries the default place.
+    """
+    try:
+        with config.open("rb") as file:
+            value = json.loads(file.read(_MAX_CONFIG_BYTES + 1).decode())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    version = value.get("version", NEWEST_CONFIG)
+    daemon = value.get("daemon")
+    if not isinstance(version, int) or version > NEWEST_CONFIG or not isinstance(daemon, dict):
+        return None
+    pinned = daemon.get("control_socket")
+    return pinned if isinstance(pinned, str) else None
+
+
+def addresses(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Where a daemon may listen, most specific first. Raises `NoHome`."""
+    home = data_directory(environ)
+    found = [pinned_socket(home / "config.json") or str(home / "daemon.sock")]
+    if not environ.get("MYOWNMESH_HOME", "").strip():
+        found.append(SYSTEM_SOCKET)
+    return found
+
+
+def _registered_home() -> str | None:
+    import pwd  # only the rare program without HOME pays for the user database
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir or None
+    except KeyError:
+        return None
