@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mesh_common.client.errors import ControlError, ErrorKind
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,13 +24,15 @@ NEWEST_CONFIG: Final = 3
 """Version of `config.json` that this release writes; a newer file is not understood, so it pins nothing."""
 
 _MAX_CONFIG_BYTES: Final = 64 << 20
+"""A larger file is none of ours, and what is cut off there does not load."""
 
 
-class NoHome(Exception):
+class NoHome(ControlError):
     """There is no home directory, and nothing names another one."""
 
     def __init__(self) -> None:
-        super().__init__("could not resolve user home directory (set MYOWNMESH_HOME to override)")
+        text = "could not resolve user home directory (set MYOWNMESH_HOME to override)"
+        super().__init__(ErrorKind.CONNECT_FAILED, text)
 
 
 def data_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -49,7 +53,7 @@ def pinned_socket(config: Path) -> str | None:
     """
     try:
         with config.open("rb") as file:
-            value = json.loads(file.read(_MAX_CONFIG_BYTES + 1).decode())
+            value = json.loads(file.read(_MAX_CONFIG_BYTES).decode())
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -65,7 +69,8 @@ def pinned_socket(config: Path) -> str | None:
 def addresses(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Where a daemon may listen, most specific first. Raises `NoHome`."""
     home = data_directory(environ)
-    found = [pinned_socket(home / "config.json") or str(home / "daemon.sock")]
+    pinned = pinned_socket(home / "config.json")
+    found = [str(home / "daemon.sock") if pinned is None else pinned]
     if not environ.get("MYOWNMESH_HOME", "").strip():
         found.append(SYSTEM_SOCKET)
     return found

@@ -5,13 +5,11 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import (
     CONNECT_TIMEOUT_S,
-    MAX_LINE_BYTES,
     LineBuffer,
     answer_data,
     request_line,
@@ -32,13 +30,11 @@ class Connection:
     `timeout` (seconds) bounds each request and each wait for a pushed line; None waits for ever.
     """
 
-    def __init__(
-        self, address: Path | str, timeout: float | None = None, *, max_line_bytes: int = MAX_LINE_BYTES
-    ) -> None:
+    def __init__(self, address: Path | str, timeout: float | None = None) -> None:
         """Connect. Raises `ControlError` CONNECT_FAILED, from the `OSError` that tells why."""
         self.timeout = timeout
         self._lines: deque[bytes] = deque()
-        self._buffer = LineBuffer(max_line_bytes)
+        self._buffer = LineBuffer()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(CONNECT_TIMEOUT_S if timeout is None else min(timeout, CONNECT_TIMEOUT_S))
@@ -49,17 +45,17 @@ class Connection:
             raise ControlError(ErrorKind.CONNECT_FAILED, text) from error
 
     @classmethod
-    def open(cls, addresses: Iterable[Path | str], timeout: float | None = None, **options: int) -> Connection:
+    def open(cls, addresses: Iterable[Path | str], timeout: float | None = None) -> Self:
         """Connect to the first daemon that can be reached. Raises as for the first address."""
         first: ControlError | None = None
         for address in addresses:
             try:
-                return cls(address, timeout, **options)
+                return cls(address, timeout)
             except ControlError as error:
                 first = first or error
         raise first or ControlError(ErrorKind.CONNECT_FAILED, "no address of a daemon is known")
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -70,6 +66,13 @@ class Connection:
     def request(self, operation: str, /, **members: object) -> object:
         """One request; returns the answer's ``data``. Raises `ControlError`."""
         return answer_data(self.exchange(request_line(operation, members)))
+
+    def subscribe(self) -> str:
+        """Make this the event connection of a client; returns its id. `lines` gives what is pushed from now on.
+
+        Requests that name the id go over other connections (spec 05 §3). Raises `ControlError`.
+        """
+        return subscription_id(self.request("events_subscribe"))
 
     def exchange(self, line: bytes) -> bytes:
         """Send one request line and return the line that answers it. Raises `ControlError`.
@@ -143,17 +146,6 @@ def request(address: Path | str, operation: str, /, *, timeout: float | None = N
     """One request on a connection of its own; returns ``data``. Raises `ControlError`."""
     with Connection(address, timeout) as connection:
         return connection.request(operation, **members)
-
-
-@contextmanager
-def event_connection(connection: Connection) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Subscribe `connection` to the daemon's events; gives the client id and the lines that follow.
-
-    Requests that name this id go over other connections (spec 05 §3). Raises `ControlError`.
-    """
-    with connection:
-        client_id = subscription_id(connection.request("events_subscribe"))
-        yield client_id, connection.lines()
 
 
 def _timed_out() -> ControlError:

@@ -78,46 +78,45 @@ class ControlError(Exception):
 HANDLER_ERROR: Final = "handler returned error: "
 """What a daemon writes before the error text of a peer's handler (spec 05 §13.1)."""
 
-_TEXTS: Final = tuple(
-    (kind, re.compile(pattern))
-    for kind, pattern in (
-        (ErrorKind.UNSUPPORTED, r"parse: .*unknown variant"),
-        (ErrorKind.BAD_REQUEST, r"parse: "),
-        (ErrorKind.UNKNOWN_NETWORK, r"unknown network\b"),
-        (ErrorKind.ALREADY_JOINED, r"config id '.*' already in use|network id '.*' already joined"),
-        (ErrorKind.NOT_SAVED, r"(network (joined|left|removed|updated)|config applied) but config\.json save failed"),
-        (ErrorKind.UNKNOWN_CLIENT, r"unknown client_id: "),
-        (ErrorKind.UNKNOWN_PEER, r".*not (found )?in active set$|network: peer not (found|connected): "),
-        (ErrorKind.NOT_ADMITTED, r"peer denied$|network: connect \S+: (Denied|AuthFailed)$|.* abandoned: Denied$"),
-        (ErrorKind.TOO_LARGE, r".*exceeds the \d+-byte limit|.*packet larger than maximum|capabilities too large"),
-        (
-            ErrorKind.TIMEOUT,
-            r"call timed out$|.*peer send timed out$|network: connect .* still pending after |.*expired",
-        ),
-        (ErrorKind.BUSY, r"too many |.*send queue of this peer is full|.*outbox for \S+ is full"),
-        (ErrorKind.NO_SUCH_CALL, r"no in-flight inbound "),
-        (ErrorKind.LINK_DOWN, r"network down$|network: network shut down$|network: connect \S+: "),
-        (ErrorKind.UNREACHABLE, r"transport: "),
-    )
+_TEXTS: Final = (
+    (ErrorKind.UNSUPPORTED, r"parse: .*unknown variant"),
+    (ErrorKind.BAD_REQUEST, r"parse: "),
+    (ErrorKind.UNKNOWN_NETWORK, r"unknown network\b"),
+    (ErrorKind.ALREADY_JOINED, r"config id '.*' already in use|network id '.*' already joined"),
+    (ErrorKind.NOT_SAVED, r"(network (joined|left|removed|updated)|config applied) but config\.json save failed"),
+    (ErrorKind.UNKNOWN_CLIENT, r"unknown client_id: "),
+    (ErrorKind.UNKNOWN_PEER, r".*not (found )?in active set$|network: peer not (found|connected): "),
+    (ErrorKind.NOT_ADMITTED, r"peer denied$|network: connect \S+: (Denied|AuthFailed)$|.* abandoned: Denied$"),
+    (ErrorKind.TOO_LARGE, r".*exceeds the \d+-byte limit|.*packet larger than maximum|capabilities too large"),
+    (
+        ErrorKind.TIMEOUT,
+        r"call timed out$|.*peer send timed out$|network: connect .* still pending after |.* expired before",
+    ),
+    (ErrorKind.BUSY, r"too many |.*send queue of this peer is full|.*outbox for \S+ is full"),
+    (ErrorKind.NO_SUCH_CALL, r"no in-flight inbound "),
+    (ErrorKind.LINK_DOWN, r"network down$|network: network shut down$|network: connect \S+: "),
+    (ErrorKind.UNREACHABLE, r"transport: "),
 )
-_NOBODY: Final = re.compile(r"no handler for |no IPC client holds |handler owner client disconnected$")
+"""Patterns from the left, the first one counts. They are compiled when a daemon refuses something: most commands see
+none."""
+_NOBODY: Final = r"no handler for |no IPC client holds |handler owner client disconnected$"
 
 
 def refusal(text: str) -> ControlError:
     """The failure that a daemon tells with this text."""
     if text.startswith(HANDLER_ERROR):
         return ControlError(_handler_kind(text.removeprefix(HANDLER_ERROR)), text, refused=True)
-    kind = next((kind for kind, pattern in _TEXTS if pattern.match(text)), ErrorKind.REFUSED)
+    kind = next((kind for kind, pattern in _TEXTS if re.match(pattern, text)), ErrorKind.REFUSED)
     return ControlError(kind, text, refused=True)
 
 
 def stream_failure(text: str) -> ControlError:
     """The failure with which a streamed answer ended: what the peer's handler said, or that its link dropped."""
     error = refusal(text)
-    if error.kind is ErrorKind.REFUSED:
-        return ControlError(_handler_kind(text), text, refused=True)
-    return error
+    if error.kind is ErrorKind.LINK_DOWN:
+        return error
+    return ControlError(_handler_kind(text), text, refused=True)  # any other text is the peer's own
 
 
 def _handler_kind(text: str) -> ErrorKind:
-    return ErrorKind.NO_HANDLER if _NOBODY.match(text) else ErrorKind.HANDLER_FAILED
+    return ErrorKind.NO_HANDLER if re.match(_NOBODY, text) else ErrorKind.HANDLER_FAILED

@@ -30,6 +30,8 @@ FAST_TIMEOUT_S: Final = 10.0
 ENGINE_TIMEOUT_S: Final = 45.0
 """For the others: an engine may stall about 10 s during a network change (spec 05 §17 rule 2)."""
 
+_NO_ANSWER: Final = "parse response: the answer has no boolean `ok`"
+
 _FAST: Final = frozenset(
     {
         "status", "networks_list", "peers_list", "roster_list", "identity_show", "identity_set_label", "config_show",
@@ -76,10 +78,9 @@ def parse_object(line: bytes) -> dict[str, Any]:
     try:
         value = _decode(line.decode())
     except (ValueError, RecursionError) as error:
-        text = f"the daemon's answer is not JSON; is another program on this socket? ({error})"
-        raise ControlError(ErrorKind.PROTOCOL, text) from error
+        raise ControlError(ErrorKind.PROTOCOL, f"parse response: {error}") from error
     if not isinstance(value, dict):
-        raise ControlError(ErrorKind.PROTOCOL, "the daemon's answer is not a JSON object")
+        raise ControlError(ErrorKind.PROTOCOL, _NO_ANSWER)
     return value
 
 
@@ -93,7 +94,7 @@ def answer_data(line: bytes) -> object:
             text = answer.get("error")
             raise refusal(text if isinstance(text, str) else "(no error message)")
         case _:
-            raise ControlError(ErrorKind.PROTOCOL, "the daemon's answer has no boolean `ok`")
+            raise ControlError(ErrorKind.PROTOCOL, _NO_ANSWER)
 
 
 def subscription_id(data: object) -> str:
@@ -125,7 +126,7 @@ class LineBuffer:
             del self._buffer[:start]
         self._searched = len(self._buffer)
         if self._searched > self._limit:
-            raise ControlError(ErrorKind.PROTOCOL, f"a line of the daemon is longer than {self._limit} bytes")
+            raise ControlError(ErrorKind.PROTOCOL, "the daemon's answer has no end; giving up")
         return lines
 
     def rest(self) -> bytes:

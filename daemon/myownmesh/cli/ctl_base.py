@@ -49,9 +49,9 @@ def run(request: client.Request, table: Callable[[object], str] | None = None) -
 
 def follow(request: client.Request) -> None:
     """Send a request that turns the connection into a stream, then print its lines until the daemon ends it."""
-    with client.Connection.open(Options.timeout) as connection:
-        connection.request(request)
-        for line in connection.lines():
+    with client.connection(Options.timeout) as opened:
+        client.ask(opened, request)
+        for line in client.lines(opened):
             write_line(line.decode("utf-8", "surrogateescape"))
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from myownmesh.cli import client
 from myownmesh.cli.ctl_base import Options
-from myownmesh.cli.errors import CliError
 from myownmesh.cli.output import write_line
 
 if TYPE_CHECKING:
@@ -22,12 +21,8 @@ if TYPE_CHECKING:
 @contextmanager
 def event_connection() -> Iterator[tuple[str, Iterator[bytes]]]:
     """Subscribe; gives the client id and the lines that follow."""
-    with client.Connection.open(Options.timeout) as connection:
-        data = connection.request({"op": "events_subscribe"})
-        client_id = data.get("client_id") if isinstance(data, dict) else None
-        if not isinstance(client_id, str):
-            raise CliError("the daemon gave no client id")
-        yield client_id, connection.lines()
+    with client.connection(Options.timeout) as opened:
+        yield opened.subscribe(), client.lines(opened)
 
 
 def follow_events() -> None:

@@ -8,9 +8,9 @@ import platform
 import sys
 from importlib import import_module, metadata
 
+from mesh_common.client.address import pinned_socket
 from mesh_common.version import VERSION
 from myownmesh.cli.errors import CliError
-from myownmesh.store.config_address import pinned_socket
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
 

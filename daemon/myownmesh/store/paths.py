@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh_common.client.address import NoHome, data_directory
+
 from .errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-WINDOWS_PIPE = r"\\.\pipe\myownmesh.sock"
 
 
 class Home:
@@ -28,13 +28,10 @@ class Home:
     @classmethod
     def resolve(cls, environ: Mapping[str, str] = os.environ) -> Home:
         """Find the data directory without touching it. Raises `StoreError` when there is no home directory at all."""
-        configured = environ.get("MYOWNMESH_HOME", "").strip()
-        if configured:
-            return cls(Path(configured))
-        home = _user_home(environ)
-        if home is None:
-            raise StoreError("could not resolve user home directory (set MYOWNMESH_HOME to override)")
-        return cls(Path(home, ".myownmesh"))
+        try:
+            return cls(data_directory(environ))
+        except NoHome as error:
+            raise StoreError(str(error)) from error
 
     @property
     def config(self) -> Path:
@@ -70,18 +67,5 @@ class Home:
         return self.root / "mesh" / "states" / f"{network_id}.json"
 
     def socket(self, pinned: str | None = None) -> Path:
-        """The control socket: `pinned` verbatim if the configuration names one, else the default place."""
-        if pinned is not None:
-            return Path(pinned)
-        return self.root / "daemon.sock"
-
-
-def _user_home(environ: Mapping[str, str]) -> str | None:
-    if environ.get("HOME"):
-        return environ["HOME"]
-    import pwd  # only the rare daemon without HOME pays for the user database
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir or None
-    except KeyError:
-        return None
+        """The control socket: `pinned` verbatim if the configuration names one, else ``daemon.sock``."""
+        return self.root / "daemon.sock" if pinned is None else Path(pinned)

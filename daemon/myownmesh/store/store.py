@@ -9,10 +9,10 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
+from mesh_common.client.address import pinned_socket
 from mesh_common.files import remove_leftovers
 
 from . import config_file, identity_file, roster_file
-from .config_address import pinned_socket
 from .errors import StoreError, os_error_text
 from .files import private_directory, tighten, tighten_file
 from .locks import Held, take

@@ -285,7 +285,7 @@ def test_the_daemon_of_the_system_service_is_found_last(
 ) -> None:
     monkeypatch.delenv("MYOWNMESH_HOME")
     monkeypatch.setenv("HOME", str(home / "nobody"))
-    monkeypatch.setattr("myownmesh.cli.client.SYSTEM_SOCKET", str(home / "daemon.sock"))
+    monkeypatch.setattr("mesh_common.client.address.SYSTEM_SOCKET", str(home / "daemon.sock"))
     assert run("ctl", "status") == 0
     monkeypatch.setenv("MYOWNMESH_HOME", str(home / "elsewhere"))  # a named home means that one and no other
     assert run("ctl", "status") == 1

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from mesh_common.client.address import pinned_socket
 from myownmesh.store import Home, Store, StoreError
 from myownmesh.store.config import MeshConfig
-from myownmesh.store.config_address import pinned_socket
 from myownmesh.store.config_file import change_config, load_config
 from myownmesh.store.locks import FileLock
 from myownmesh.store.network_config import NetworkConfig
