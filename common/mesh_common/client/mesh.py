@@ -11,6 +11,7 @@ from attrs import frozen
 
 from mesh_common import answers
 from mesh_common.client.address import addresses
+from mesh_common.client.connection import connect_unix
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.frames import (
     ChannelInbound,
@@ -24,7 +25,7 @@ from mesh_common.client.frames import (
 from mesh_common.client.inbox import Inbox
 from mesh_common.client.operations import Operations, bare_id
 from mesh_common.client.serving import Claim, RefusedClaim, Serving
-from mesh_common.client.session import connect_unix, open_session
+from mesh_common.client.session import open_session
 from mesh_common.client.streams import STREAM_FRAMES, StreamBook
 from mesh_common.events import MeshEvent
 from mesh_common.reading import read_event
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskStatus
 
+    from mesh_common.client.connection import Connect
     from mesh_common.client.frames import Frame
     from mesh_common.client.serving import Handler, StreamHandler
-    from mesh_common.client.session import Connect, Session
+    from mesh_common.client.session import Session
     from mesh_common.views import PeerInfo
 
 RETRY_FIRST_S: Final = 0.1

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio import CancelScope, CapacityLimiter, ClosedResourceError, EndOfStream, create_task_group
-from anyio.lowlevel import checkpoint
+from anyio import CancelScope, CapacityLimiter, create_task_group
 
+from mesh_common.client.connection import Connection, connect_unix
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.frames import Lagged, read_frame
 from mesh_common.client.operations import Operations
 from mesh_common.client.protocol import (
-    CONNECT_TIMEOUT_S,
     FAST_TIMEOUT_S,
     PROBE_TIMEOUT_S,
-    LineBuffer,
     answer_data,
     check_traffic,
     request_line,
@@ -30,9 +28,10 @@ from mesh_common.client.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from mesh_common.client.connection import Connect
     from mesh_common.client.frames import Frame
 
     FrameSink = Callable[[Frame], None]
@@ -43,28 +42,6 @@ EARLY_FRAMES: Final = 1024
 """Frames kept while nobody is attached; of more the oldest fall and are told as lagged."""
 LOST_TOGETHER_S: Final = 0.1
 """How far the ends of two connections to a dying daemon may lie apart."""
-
-
-class Stream(Protocol):
-    """What a session needs of a byte stream; anyio's streams have it."""
-
-    async def receive(self) -> bytes:
-        """The next bytes. Raises `anyio.EndOfStream` or `anyio.BrokenResourceError` at the end."""
-        ...
-
-    async def send(self, data: bytes, /) -> None: ...
-    async def aclose(self) -> None: ...
-
-
-class Connect(Protocol):
-    """Opens the control socket. Raises `OSError`."""
-
-    def __call__(self, address: Path | str, /) -> Awaitable[Stream]: ...
-
-
-async def connect_unix(address: Path | str) -> Stream:
-    """Open a Unix socket, under trio or asyncio."""
-    return await anyio.connect_unix(address)
 
 
 async def command(
@@ -86,12 +63,11 @@ async def command(
     limit = timeout_of(operation) if timeout is None else timeout
     try:
         with anyio.fail_after(limit):
-            stream = await _open(address, connect)
+            connection = await Connection.open(address, connect)
             try:
-                await _send(stream, line)
-                answer, _ = await _first_line(stream, LineBuffer())
+                answer = await connection.exchange(line)
             finally:
-                await _close(stream)
+                await connection.aclose()
     except TimeoutError:
         raise _timed_out() from None
     return answer_data(answer)
@@ -164,34 +140,29 @@ class Session(Operations):
         """Keep frames, as before `attach`."""
         self._sink = None
 
-    def _deliver(self, lines: list[bytes]) -> None:
-        for line in lines:
-            frame = read_frame(line)
-            if frame is None:
-                continue  # one malformed line is not the end of the stream (FE-4.6)
-            if self._sink is not None:
-                self._sink(frame)
-                continue
-            if len(self._early) == EARLY_FRAMES:
-                self._early.popleft()
-                self._early_dropped += 1
-            self._early.append(frame)
+    def _deliver(self, frame: Frame) -> None:
+        if self._sink is not None:
+            self._sink(frame)
+            return
+        if len(self._early) == EARLY_FRAMES:
+            self._early.popleft()
+            self._early_dropped += 1
+        self._early.append(frame)
 
     def _end(self) -> None:
         self.lost.set()
         for scope in self._pending:
             scope.cancel()
 
-    async def _read_events(self, stream: Stream, buffer: LineBuffer, first: list[bytes]) -> None:
+    async def _read_events(self, connection: Connection) -> None:
+        """Until the stream ends, or a line without end shows that whatever talks there is no daemon."""
         try:
-            self._deliver(first)
             while True:
-                self._deliver(buffer.feed(await stream.receive()))
-                await checkpoint()  # a stream that never runs dry must not keep everybody else waiting
-        except (EndOfStream, anyio.BrokenResourceError, ClosedResourceError):
-            return
+                frame = read_frame(await connection.receive())
+                if frame is not None:  # one malformed line is not the end of the stream (FE-4.6)
+                    self._deliver(frame)
         except ControlError:
-            return  # a line without end: whatever talks there is no daemon
+            return
         finally:
             self._end()
 
@@ -205,19 +176,17 @@ async def open_session(
     The block is not cancelled when the connection is lost; it watches `session.lost`. What the block raises comes out
     as it is, not in a group.
     """
-    buffer = LineBuffer()
-    stream = await _open(address, connect)
+    connection = await Connection.open(address, connect)
     failure: Exception | None = None
     try:
         try:
             with anyio.fail_after(FAST_TIMEOUT_S):
-                await _send(stream, request_line("events_subscribe", {}))
-                answer, rest = await _first_line(stream, buffer)
+                answer = await connection.exchange(request_line("events_subscribe", {}))
         except TimeoutError:
             raise _timed_out() from None
         session = Session(address, subscription_id(answer_data(answer)), generation, connect)
         async with create_task_group() as tasks:
-            tasks.start_soon(session._read_events, stream, buffer, rest)
+            tasks.start_soon(session._read_events, connection)
             try:
                 yield session
             except Exception as error:  # noqa: BLE001 - raised again outside of the task group
@@ -226,50 +195,10 @@ async def open_session(
                 session._end()
                 tasks.cancel_scope.cancel()
     finally:
-        await _close(stream)
+        await connection.aclose()
     if failure is not None:
         raise failure
 
 
-async def _open(address: Path | str, connect: Connect) -> Stream:
-    try:
-        with anyio.fail_after(CONNECT_TIMEOUT_S):
-            return await connect(address)
-    except OSError as error:  # a timeout is one too
-        text = f"connect daemon socket at {address} — is `myownmesh serve` running?"
-        raise ControlError(ErrorKind.CONNECT_FAILED, text) from error
-
-
-async def _send(stream: Stream, line: bytes) -> None:
-    try:
-        await stream.send(line)
-    except (anyio.BrokenResourceError, ClosedResourceError) as error:
-        raise _closed() from error
-
-
-async def _first_line(stream: Stream, buffer: LineBuffer) -> tuple[bytes, list[bytes]]:
-    """The first line and what came behind it. Raises `ControlError` CLOSED or PROTOCOL."""
-    while True:
-        try:
-            data = await stream.receive()
-        except (EndOfStream, anyio.BrokenResourceError, ClosedResourceError):
-            rest = buffer.rest()
-            if rest:
-                return rest, []
-            raise _closed() from None
-        lines = buffer.feed(data)
-        if lines:
-            return lines[0], lines[1:]
-
-
-async def _close(stream: Stream) -> None:
-    with CancelScope(shield=True):  # closing a local socket does not wait
-        await stream.aclose()
-
-
 def _timed_out() -> ControlError:
     return ControlError(ErrorKind.TIMEOUT, "daemon response timed out")
-
-
-def _closed() -> ControlError:
-    return ControlError(ErrorKind.CLOSED, "daemon closed connection without a response")
