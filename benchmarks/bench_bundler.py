@@ -13,11 +13,9 @@ import argparse
 import gzip
 import hashlib
 import io
-import json
 import os
 import random
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -33,6 +31,8 @@ sys.path[:0] = [str(ROOT / "tests")]
 from integration.bundler.bench import ASSET, TAG, Machine, publish  # noqa: E402
 from integration.bundler.release_server import ReleaseServer  # noqa: E402
 from mesh_bundler.extract import extract  # noqa: E402
+from mesh_common.client.blocking import request  # noqa: E402
+from mesh_common.client.errors import ControlError  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,13 +197,10 @@ def serve(path: Path, folder: Path) -> Callable[[], float]:
 
 def _answers(path: Path) -> bool:
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(2)
-            connection.connect(str(path))
-            connection.sendall(b'{"op":"status"}\n')
-            return bool(json.loads(connection.makefile("rb").readline()).get("ok"))
-    except (OSError, ValueError):
+        request(path, "status", timeout=2)
+    except ControlError:
         return False
+    return True
 
 
 def _size(path: Path) -> int:

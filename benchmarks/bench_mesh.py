@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mesh_client import Control, Pair, wait_active
 
@@ -34,28 +34,23 @@ class EchoServer(threading.Thread):
     def __init__(self, pair: Pair, network: str) -> None:
         super().__init__(daemon=True)
         self.events = Control(pair.b.home)
-        client_id = self.events.ask("events_subscribe")["client_id"]
+        client_id = self.events.subscribe()
         self.answers = Control(pair.b.home)
-        self.answers.ask("rpc_register", client_id=client_id, network=network, method="echo", streaming=False)
+        self.answers.request("rpc_register", client_id=client_id, network=network, method="echo", streaming=False)
 
     def run(self) -> None:
         marker = b'"request_id":"'
-        events, answers = self.events, self.answers.sock
         pending = 0
-        while True:
-            try:
-                line = events.line()
-            except (EOFError, OSError):
-                return
+        for line in self.events.lines():
             if b'"rpc_inbound"' not in line:
                 continue
             at = line.index(marker) + len(marker)
             request_id = line[at : line.index(b'"', at)]
-            answers.sendall(b'{"op":"rpc_respond","request_id":"' + request_id + b'","ok":' + ECHO_PAYLOAD + b"}\n")
+            self.answers.send(b'{"op":"rpc_respond","request_id":"' + request_id + b'","ok":' + ECHO_PAYLOAD + b"}\n")
             pending += 1
             if pending >= 32:  # read the acknowledgements now and then, so that the socket never fills
                 for _ in range(pending):
-                    self.answers.line()
+                    self.answers.receive()
                 pending = 0
 
 
@@ -63,11 +58,11 @@ def rpc_latency(pair: Pair, network: str, calls: int) -> dict[str, float]:
     control = Control(pair.a.home)
     request = _call_line(network, pair.peer_of(pair.a))
     for _ in range(50):
-        control.raw(request)
+        control.exchange(request)
     times = []
     for _ in range(calls):
         began = time.perf_counter()
-        answer = control.raw(request)
+        answer = control.exchange(request)
         times.append(time.perf_counter() - began)
         assert answer.startswith(b'{"ok":true'), answer[:200]
     control.close()
@@ -80,17 +75,16 @@ def rpc_rate(pair: Pair, network: str, seconds: float, callers: int = 16) -> flo
     selector = selectors.DefaultSelector()
     for _ in range(callers):
         control = Control(pair.a.home)
-        control.sock.setblocking(False)
-        selector.register(control.sock, selectors.EVENT_READ)
-        control.sock.send(request)
+        selector.register(control, selectors.EVENT_READ)
+        control.send(request)
     done = 0
     began = time.perf_counter()
     while (now := time.perf_counter()) - began < seconds:
         for key, _ in selector.select(timeout=1):
-            sock: Any = key.fileobj
-            if sock.recv(4096).endswith(b"\n"):
-                done += 1
-                sock.send(request)
+            caller = cast("Control", key.fileobj)
+            caller.receive()  # one request is under way, so one answer is there
+            done += 1
+            caller.send(request)
     for key in [*selector.get_map().values()]:
         key.fileobj.close()  # type: ignore[union-attr]  # sockets are registered above
     return done / (now - began)
@@ -100,8 +94,8 @@ def bulk(pair: Pair, network: str, megabytes: int) -> dict[str, float]:
     """`channel_send_to` from one connection with 64 requests in flight, to one subscriber of the other daemon."""
     count = megabytes * 1024 * 1024 // len(BULK_PAYLOAD)
     events = Control(pair.b.home)
-    client_id = events.ask("events_subscribe")["client_id"]
-    Control(pair.b.home).ask("channel_subscribe", client_id=client_id, network=network, channel="bulk")
+    client_id = events.subscribe()
+    Control(pair.b.home).request("channel_subscribe", client_id=client_id, network=network, channel="bulk")
     sender = Control(pair.a.home)
     peer = pair.peer_of(pair.a).encode()
     line = (
@@ -118,7 +112,7 @@ def bulk(pair: Pair, network: str, megabytes: int) -> dict[str, float]:
 
     def collect() -> None:
         for _ in range(count):
-            answer = sender.line()
+            answer = sender.receive()
             if not answer.startswith(b'{"ok":true'):
                 failures.append(answer)
             window.release()
@@ -131,12 +125,12 @@ def bulk(pair: Pair, network: str, megabytes: int) -> dict[str, float]:
     def send() -> None:
         for _ in range(count):
             window.acquire()
-            sender.sock.sendall(line)
+            sender.send(line)
 
     threading.Thread(target=send, daemon=True).start()
     received, size = 0, 0
     while received < count:
-        got = events.line()
+        got = events.receive()
         if b'"channel_inbound"' in got[:64] or b'"channel_inbound"' in got[-64:] or len(got) > len(BULK_PAYLOAD):
             received += 1
             size += len(BULK_PAYLOAD)
@@ -209,7 +203,7 @@ def main() -> None:
         for number in range(1, repeats):
             for daemon in (pair.a, pair.b):
                 control = Control(daemon.home)
-                control.ask("network_remove", network=f"bench{number}", purge=True)
+                control.request("network_remove", network=f"bench{number}", purge=True)
                 control.close()
         figures["add_to_active_s"] = {"p50": statistics.median(joins), "max": max(joins)}
         show("second network_add -> ACTIVE, p50 / max", f"{statistics.median(joins):.2f} / {max(joins):.2f} s")

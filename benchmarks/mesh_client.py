@@ -1,11 +1,10 @@
-"""What the benchmarks share: daemons in throw-away homes, and a control client that costs next to nothing.
+"""What the benchmarks share: daemons in throw-away homes, and connections to them.
 
-Plain blocking sockets and prebuilt bytes, so that the figures are the daemon's and not the client's.
+The blocking client and prebuilt lines, so that the figures are the daemon's and not the client's.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -17,38 +16,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mesh_common.client.blocking import Connection
+from mesh_common.client.errors import ControlError
 
-class Control:
-    """One control connection: one request, one answer."""
+PATIENCE_S = 60.0
+
+
+class Control(Connection):
+    """One control connection to a daemon by its home."""
 
     def __init__(self, home: Path) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(60)
-        self.sock.connect(str(home / "daemon.sock"))
-        self._buffer = b""
-
-    def line(self) -> bytes:
-        """The next line, without its end."""
-        while (end := self._buffer.find(b"\n")) < 0:
-            data = self.sock.recv(1 << 20)
-            if not data:
-                raise EOFError("the daemon closed the connection")
-            self._buffer += data
-        line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
-        return line
-
-    def raw(self, request: bytes) -> bytes:
-        self.sock.sendall(request)
-        return self.line()
-
-    def ask(self, op: str, **members: Any) -> Any:
-        answer = json.loads(self.raw(json.dumps({"op": op, **members}).encode() + b"\n"))
-        if not answer["ok"]:
-            raise RuntimeError(f"{op}: {answer['error']}")
-        return answer["data"]
-
-    def close(self) -> None:
-        self.sock.close()
+        super().__init__(home / "daemon.sock", PATIENCE_S)
 
 
 class Daemon:
@@ -74,8 +52,8 @@ class Daemon:
         while True:
             try:
                 control = Control(self.home)
-                control.ask("status")
-            except OSError:
+                control.request("status")
+            except ControlError:
                 if self.process.poll() is not None:
                     raise RuntimeError(f"serve exited with {self.process.returncode}; see {self.home}/log") from None
                 if time.perf_counter() - began > 30:
@@ -132,7 +110,8 @@ class Pair:
         """Start both and the relay; returns both start times in seconds."""
         times = [self.a.start(), self.b.start()]
         control = Control(self.a.home)
-        control.ask("services_set", services={"signaling": {"enabled": True, "bind": "127.0.0.1", "port": self.port}})
+        relay = {"enabled": True, "bind": "127.0.0.1", "port": self.port}
+        control.request("services_set", services={"signaling": relay})
         control.close()
         return times
 
@@ -149,10 +128,10 @@ class Pair:
     def join(self, name: str) -> float:
         """Join both; returns seconds from the second `network_add` until both see the other active."""
         a, b = Control(self.a.home), Control(self.b.home)
-        a.ask("network_add", config=self.record(name))
+        a.request("network_add", config=self.record(name))
         time.sleep(1.0)
         began = time.perf_counter()
-        b.ask("network_add", config=self.record(name))
+        b.request("network_add", config=self.record(name))
         wait_active(a, name)
         wait_active(b, name)
         took = time.perf_counter() - began
@@ -164,18 +143,23 @@ class Pair:
         """The bare id of the other device, as this daemon's peer."""
         other = self.b if daemon is self.a else self.a
         control = Control(other.home)
-        key: str = control.ask("identity_show")["pubkey"]
+        identity: Any = control.request("identity_show")
         control.close()
-        return key
+        return str(identity["pubkey"])
 
 
 def wait_active(control: Control, network: str, timeout: float = 60.0) -> None:
     """Poll until some peer of the network is active."""
     deadline = time.perf_counter() + timeout
-    while not any(peer["status"] == "active" for peer in control.ask("peers_list", network=network)["peers"]):
+    while not any(peer["status"] == "active" for peer in _peers(control, network)):
         if time.perf_counter() > deadline:
             raise TimeoutError(f"no active peer in {network} after {timeout} s")
         time.sleep(0.005)
+
+
+def _peers(control: Control, network: str) -> list[dict[str, Any]]:
+    data: Any = control.request("peers_list", network=network)
+    return list(data["peers"])
 
 
 def _free_port() -> int:

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from mesh_common.client.connection import Connection
+from mesh_common.client.errors import ControlError
+from mesh_common.client.protocol import answer_data, parse_object, request_line
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -27,43 +31,22 @@ class Refused(Exception):
     """The daemon answered `ok: false`; the text is its error."""
 
 
-class Control:
+class Control(Connection):
     """One control connection of a test."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
-        self._buffer = b""
-
-    @classmethod
-    async def open(cls, path: Path) -> Control:
-        return cls(await trio.open_unix_socket(path))
-
-    async def line(self) -> bytes:
-        while b"\n" not in self._buffer:
-            data = await self.stream.receive_some(1 << 20)
-            if not data:
-                raise EOFError("the daemon closed the connection")
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
-
     async def frame(self) -> dict[str, Any]:
-        """The next line of an event connection."""
+        """The next line of an event connection. Raises `ControlError` CLOSED at its end."""
         with trio.fail_after(PATIENCE_S):
-            frame: dict[str, Any] = json.loads(await self.line())
-            return frame
+            return parse_object(await self.receive())
 
     async def ask(self, op: str, **members: Any) -> Any:
         """One request, one answer. Raises `Refused`."""
         with trio.fail_after(PATIENCE_S):
-            await self.stream.send_all(json.dumps({"op": op, **members}).encode() + b"\n")
-            answer = json.loads(await self.line())
-        if not answer["ok"]:
-            raise Refused(answer["error"])
-        return answer["data"]
-
-    async def aclose(self) -> None:
-        await self.stream.aclose()
+            answer = await self.exchange(request_line(op, members))
+        try:
+            return answer_data(answer)
+        except ControlError as error:
+            raise Refused(error.text) from error
 
 
 class Daemon:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+"""Bytes asked for at once: more than the kernel holds for a Unix socket by default costs allocations only."""
 
 
 class Connection:
@@ -100,6 +101,10 @@ class Connection:
                 if error.kind is ErrorKind.CLOSED:
                     return
                 raise
+
+    def fileno(self) -> int:
+        """For `select`: readable means that `receive` has something to do."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         self._socket.close()

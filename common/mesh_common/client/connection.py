@@ -42,7 +42,7 @@ class Connection:
     """Requests one after another, or a stream once one of them made it that. No wait here has a limit but `open`'s."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream = stream
+        self.stream = stream
         self._buffer = LineBuffer()
         self._lines: deque[bytes] = deque()
 
@@ -59,7 +59,7 @@ class Connection:
     async def send(self, lines: bytes) -> None:
         """Send request lines; each gets one line in answer, in order (spec 05 §3). Raises `ControlError` CLOSED."""
         try:
-            await self._stream.send(lines)
+            await self.stream.send(lines)
         except (BrokenResourceError, ClosedResourceError) as error:
             raise _closed() from error
 
@@ -67,7 +67,7 @@ class Connection:
         """The next line of the daemon. Raises `ControlError` CLOSED at the end of the stream, or PROTOCOL."""
         while not self._lines:
             try:
-                data = await self._stream.receive()
+                data = await self.stream.receive()
             except (EndOfStream, BrokenResourceError, ClosedResourceError):
                 rest = self._buffer.rest()
                 if not rest:
@@ -87,7 +87,7 @@ class Connection:
     async def aclose(self) -> None:
         """Close; also when the caller is being cancelled."""
         with CancelScope(shield=True):  # closing a local socket does not wait
-            await self._stream.aclose()
+            await self.stream.aclose()
 
 
 def _closed() -> ControlError:

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
+from anyio.abc import SocketAttribute
 from attrs import define, field
 
+from mesh_common.client.connection import Connection
+from mesh_common.client.errors import ControlError
+from mesh_common.client.protocol import parse_object
 from myownmesh.control.server import ControlServer
 from unit.control.fake_mesh import FakeMesh, as_mesh, office
 
@@ -32,7 +36,7 @@ class Server:
 
     async def connect(self) -> Client:
         """A client; closed at the end of the test."""
-        client = Client(await trio.open_unix_socket(str(self.path)))
+        client = Client(await Connection.open(self.path))
         self.clients.append(client)
         return client
 
@@ -45,13 +49,11 @@ class Server:
 
 @define
 class Client:
-    stream: trio.SocketStream
-    _rest: bytes = b""
-    _lines: list[bytes] = field(factory=list)
+    connection: Connection
 
     async def send(self, *requests: object) -> None:
         """Send requests (objects or raw bytes) in one write."""
-        await self.stream.send_all(
+        await self.connection.send(
             b"".join(r if isinstance(r, bytes) else json.dumps(r).encode() + b"\n" for r in requests)
         )
 
@@ -60,19 +62,14 @@ class Client:
         return await self.receive()
 
     async def receive(self) -> Any:
-        """The next line, decoded. Raises EOFError at the end of the stream."""
+        """The next line, decoded. Raises `ControlError` CLOSED at the end of the stream."""
         with trio.fail_after(PATIENCE_S):
-            while not self._lines:
-                data = await self.stream.receive_some(65536)
-                if not data:
-                    raise EOFError(self._rest)
-                *self._lines, self._rest = (self._rest + data).split(b"\n")
-        return json.loads(self._lines.pop(0))
+            return parse_object(await self.connection.receive())
 
     async def rest(self) -> list[Any]:
         """Everything up to the end of the stream."""
         seen = []
-        with contextlib.suppress(EOFError):
+        with contextlib.suppress(ControlError):
             while True:
                 seen.append(await self.receive())
         return seen
@@ -83,7 +80,7 @@ class Client:
         return bool(answer["ok"])
 
     def close(self) -> None:
-        self.stream.socket.close()
+        self.connection.stream.extra(SocketAttribute.raw_socket).close()
 
 
 @contextlib.asynccontextmanager

@@ -77,11 +77,11 @@ async def test_a_label_that_waits_for_the_files_lock_holds_nobody_else_up(tmp_pa
         slow, quick = await node.control(), await node.control()
         with (node.home / "config.json.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            await slow.stream.send_all(b'{"op":"identity_set_label","label":"new"}\n')
+            await slow.send(b'{"op":"identity_set_label","label":"new"}\n')
             with trio.fail_after(1):
                 await quick.ask("status")
                 assert (await quick.ask("identity_show"))["label"] == ""
-        assert json.loads(await slow.line())["data"]["label"] == "new"
+        assert json.loads(await slow.receive())["data"]["label"] == "new"
 
 
 async def test_services_set_joins_what_is_missing_and_says_nothing_of_the_rest(tmp_path: Path) -> None:

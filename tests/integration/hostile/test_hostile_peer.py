@@ -222,7 +222,7 @@ async def test_an_honest_peer_notices_nothing_of_a_flood(tmp_path: Path) -> None
         async def answer() -> None:
             replies = await victim.control()
             while True:
-                frame = json.loads(await events.line())
+                frame = await events.frame()
                 if frame["kind"] == "rpc_inbound" and frame["from"] == honest.device_id:
                     await replies.ask("rpc_respond", request_id=frame["request_id"], ok=frame["payload"])
 

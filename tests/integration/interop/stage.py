@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import trio
 from attrs import define, field
 
+from mesh_common.client.errors import ControlError
+from mesh_common.client.protocol import parse_object
 from myownmesh.transport import run_guest
 from support.daemons import MYOWNMESH, Control, Daemon, network_record
 from support.reference_peer import ReferencePeer, room_of, seed_for
@@ -135,8 +137,8 @@ class Stage:
         with trio.CancelScope():
             while True:
                 try:
-                    frame = json.loads(await events.line())
-                except (EOFError, trio.ClosedResourceError, trio.BrokenResourceError):
+                    frame = parse_object(await events.receive())
+                except ControlError:
                     return
                 self.events.append(frame)
                 self._news.set()
