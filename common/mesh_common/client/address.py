@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.client.errors import ControlError, ErrorKind
+from mesh_common.client.protocol import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def pinned_socket(config: Path) -> str | None:
     """
     try:
         with config.open("rb") as file:
-            value = json.loads(file.read(_MAX_CONFIG_BYTES).decode())
+            value = decode(file.read(_MAX_CONFIG_BYTES).decode())
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(value, dict):

@@ -76,7 +76,7 @@ def check_traffic(members: Mapping[str, object]) -> None:
 def parse_object(line: bytes) -> dict[str, Any]:
     """A line that must be one JSON object. Raises `ControlError` PROTOCOL."""
     try:
-        value = _decode(line.decode())
+        value = decode(line.decode())
     except (ValueError, RecursionError) as error:
         raise ControlError(ErrorKind.PROTOCOL, f"parse response: {error}") from error
     if not isinstance(value, dict):
@@ -142,4 +142,5 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+"""A JSON text as Python values; what JSON does not have, NaN for one, is a ValueError."""
