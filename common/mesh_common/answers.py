@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mesh_common.views import JoinedNetwork, NetworkSummary, PeerInfo, RosterEntry, ServicesReport
+from mesh_common.views import JoinedNetwork, NetworkSummary, PeerInfo, RosterRow, ServicesReport
 
 # ── this device ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,7 +123,7 @@ class PeersAnswer:
 
 @frozen(slots=False)
 class RosterAnswer:
-    roster: tuple[RosterEntry, ...]
+    roster: tuple[RosterRow, ...]
 
 
 @frozen(slots=False)

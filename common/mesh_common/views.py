@@ -132,7 +132,7 @@ class PeerInfo:
 
 
 @frozen(slots=False)
-class RosterEntry:
+class RosterRow:
     """One row of `roster_list`."""
 
     device_id: str
@@ -215,10 +215,41 @@ class JoinedNetwork:
 
 
 @frozen(slots=False)
+class RelayTrouble:
+    """What keeps a relay from serving; `kind` is one of spec 05 §7.3."""
+
+    kind: str
+    text: str
+
+
+@frozen(slots=False)
+class RelayRefusal(RelayTrouble):
+    ago_ms: int | None
+
+
+@frozen(slots=False)
+class RelayRow:
+    """How a relay serves a network at the moment; only our daemon tells."""
+
+    url: str
+    public: bool
+    """One of the public relays that stand in for the network's own."""
+    state: str
+    """`connecting`, `up`, `refusing`, `silent` or `down`."""
+    since_ms: int
+    reason: RelayTrouble | None = None
+    """Why it is not up."""
+    refusal: RelayRefusal | None = None
+    """What it refused last, however well it serves now."""
+    retry_in_ms: int | None = None
+
+
+@frozen(slots=False)
 class NetworkSummary(JoinedNetwork):
     """One row of `networks_list`."""
 
     traffic: Traffic = field(factory=Traffic)
+    relays: tuple[RelayRow, ...] = ()
 
 
 # ── hosted services ──────────────────────────────────────────────────────────────────────────────────────────

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from mesh_common.events import PeerApproved, PeerAuthenticated, PeerDropped
 from myownmesh.engine import EngineConfig
-from myownmesh.engine.events import PeerApproved, PeerAuthenticated, PeerDropped
 from myownmesh.protocol.frames import Channel
 from simulation.sim import World
 

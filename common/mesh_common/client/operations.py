@@ -12,7 +12,7 @@ from mesh_common.reading import UnreadableAnswer, read
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mesh_common.views import JoinedNetwork, NetworkSummary, PeerInfo, RosterEntry, ServicesReport
+    from mesh_common.views import JoinedNetwork, NetworkSummary, PeerInfo, RosterRow, ServicesReport
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ class Operations:
         """Everybody that is known in a network, in no order."""
         return (await self.ask(answers.PeersAnswer, "peers_list", network=network)).peers
 
-    async def roster(self, network: str) -> tuple[RosterEntry, ...]:
+    async def roster(self, network: str) -> tuple[RosterRow, ...]:
         """The admitted devices, in the order of their admission."""
         return (await self.ask(answers.RosterAnswer, "roster_list", network=network)).roster
 

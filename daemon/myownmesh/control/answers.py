@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from attrs import AttrsInstance
     from msgspec import Raw
+
+    from mesh_common.events import MeshEvent
 
 _encode = msgspec.json.Encoder().encode
 
 NULL = b"null"
 
 
-def success(data: object) -> bytes:
-    """The answer to a request that worked; `data` encodes to a JSON object."""
+def success(data: AttrsInstance) -> bytes:
+    """The answer to a request that worked: a class of `mesh_common.answers`."""
     return one_line(b"".join((b'{"ok":true,"data":', _encode(data), b"}"))) + b"\n"
 
 
@@ -38,9 +41,9 @@ def pushed(members: dict[str, object]) -> bytes:
     return one_line(_encode(members)) + b"\n"
 
 
-def event(members: dict[str, object]) -> bytes:
+def event(happened: MeshEvent) -> bytes:
     """The frame of a mesh event."""
-    return b"".join((b'{"kind":"event","event":', one_line(_encode(members)), b"}\n"))
+    return b"".join((b'{"kind":"event","event":', one_line(_encode(happened)), b"}\n"))
 
 
 def lagged(skipped: int) -> bytes:

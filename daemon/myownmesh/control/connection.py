@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mesh_common.answers import EventsSubscribed
 from myownmesh.control import answers, requests
 from myownmesh.control.decoding import ParseError, decode
 from myownmesh.control.dispatch import DEFERRED, IMMEDIATE, TASKS, WAITS
@@ -335,7 +336,7 @@ class Connection:
         self._lines.clear()
         self._stream = EventStream(self._writer, self.close)
         self._client = self._control.connect(self._stream)
-        return answers.success({"subscribed": True, "client_id": self._client.name})
+        return answers.success(EventsSubscribed(True, self._client.name))
 
     def _hang_up(self) -> None:
         """Close our side, and the rest when the client has noticed."""

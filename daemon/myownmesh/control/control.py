@@ -19,13 +19,12 @@ from myownmesh.control.claims import Claims
 from myownmesh.control.clients import Clients
 from myownmesh.control.inbound import InboundCalls
 from myownmesh.control.subscriptions import Subscriptions
-from myownmesh.engine.events import event_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mesh_common.events import MeshEvent
     from myownmesh.control.clients import Client, Sink
-    from myownmesh.engine.events import MeshEvent
     from myownmesh.mesh.mesh import Mesh
     from myownmesh.mesh.network import Network
     from myownmesh.protocol.ids import Rng
@@ -121,6 +120,6 @@ class Control:
     def _on_event(self, event: MeshEvent) -> None:
         if not self.clients:
             return
-        line = answers.event(event_json(event))
+        line = answers.event(event)
         for client in self.clients:
             client.sink.event(line)

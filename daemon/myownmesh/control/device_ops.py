@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common import answers
 from myownmesh.control.answers import success
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.ids import BadNetworkId, display_id, generate_network_id, normalize_network_id
@@ -12,6 +13,7 @@ from myownmesh.protocol.labels import label_problem
 if TYPE_CHECKING:
     from myownmesh.control import requests
     from myownmesh.control.control import Control
+    from myownmesh.identity import Identity
 
 MEDIA_LANES = 1
 """The protocol's minimum: this release carries no media, which `media_pipes` says too (spec 05 §17 no. 12)."""
@@ -20,33 +22,33 @@ MEDIA_LANES = 1
 def status(control: Control, _request: requests.Status) -> bytes:
     about = control.about
     return success(
-        {
-            "version": about.version,
-            "device_id": display_id(control.mesh.identity.device_id),
-            "joined_networks": [network.network_id for network in control.mesh.networks()],
-            "media_lanes": MEDIA_LANES,
-            "media_pipes": False,
-            "home": str(about.home),
-            "instance": about.instance,
-            "pid": about.pid,
-        }
+        answers.StatusAnswer(
+            version=about.version,
+            device_id=display_id(control.mesh.identity.device_id),
+            joined_networks=tuple(network.network_id for network in control.mesh.networks()),
+            media_lanes=MEDIA_LANES,
+            media_pipes=False,
+            home=str(about.home),
+            instance=about.instance,
+            pid=about.pid,
+        )
     )
 
 
 def identity_show(control: Control, _request: requests.IdentityShow) -> bytes:
     identity = control.mesh.identity
-    return success({"device_id": display_id(identity.device_id), "pubkey": identity.device_id, "label": identity.label})
+    return success(_shown(identity))
 
 
 async def identity_set_label(control: Control, request: requests.IdentitySetLabel) -> bytes:
     if (problem := label_problem(request.label)) is not None:
         raise MeshError(f"identity: {problem}")
     identity = await control.mesh.set_label(request.label)
-    return success({"device_id": display_id(identity.device_id), "pubkey": identity.device_id, "label": identity.label})
+    return success(_shown(identity))
 
 
 def network_id_generate(control: Control, _request: requests.NetworkIdGenerate) -> bytes:
-    return success({"network_id": generate_network_id(control.rng)})
+    return success(answers.NetworkIdAnswer(generate_network_id(control.rng)))
 
 
 def network_id_normalize(_control: Control, request: requests.NetworkIdNormalize) -> bytes:
@@ -54,26 +56,26 @@ def network_id_normalize(_control: Control, request: requests.NetworkIdNormalize
         network_id = normalize_network_id(request.input)
     except BadNetworkId as error:
         raise MeshError(f"identity: {error}") from error
-    return success({"network_id": network_id})
+    return success(answers.NetworkIdAnswer(network_id))
 
 
 async def config_show(control: Control, _request: requests.ConfigShow) -> bytes:
     config = await control.mesh.config_on_disk()
-    return success({"config": config.to_json()})
+    return success(answers.ConfigAnswer(config.to_json()))
 
 
 def services_status(control: Control, _request: requests.ServicesStatus) -> bytes:
     mesh = control.mesh
     config = mesh.config.services
     return success(
-        {
-            "status": mesh.services_report(),
-            "config": config.to_json(),
-            "config_redacted": config.redacted().to_json(),
-        }
+        answers.ServicesAnswer(mesh.services_report(), config.to_json(), config_redacted=config.redacted().to_json())
     )
 
 
 async def services_set(control: Control, request: requests.ServicesSet) -> bytes:
     services = request.services.keeping_own_members(control.mesh.config.services)
-    return success({"status": await control.mesh.services_set(services)})
+    return success(answers.ServicesSet(await control.mesh.services_set(services)))
+
+
+def _shown(identity: Identity) -> answers.IdentityAnswer:
+    return answers.IdentityAnswer(display_id(identity.device_id), identity.device_id, identity.label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common import answers
 from myownmesh.control.answers import success
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
@@ -13,32 +14,30 @@ from myownmesh.topology.shapes import is_built
 if TYPE_CHECKING:
     from myownmesh.control import requests
     from myownmesh.control.control import Control
-    from myownmesh.mesh.network import Network
 
 
 def networks_list(control: Control, _request: requests.NetworksList) -> bytes:
     networks = sorted(control.mesh.networks(), key=lambda network: network.config_id.encode())
-    return success({"networks": [network.summary() for network in networks]})
+    return success(answers.NetworksAnswer(tuple(network.summary() for network in networks)))
 
 
 async def network_add(control: Control, request: requests.NetworkAdd) -> bytes:
     network = await control.mesh.add_network(request.config)
-    return success({"added": _short_summary(network)})
+    return success(answers.NetworkAdded(network.at_join))
 
 
 async def network_remove(control: Control, request: requests.NetworkRemove) -> bytes:
-    return success({"removed": await control.mesh.remove_network(request.network, purge=request.purge)})
+    return success(answers.NetworkRemoved(await control.mesh.remove_network(request.network, purge=request.purge)))
 
 
 async def network_update(control: Control, request: requests.NetworkUpdate) -> bytes:
     network, restarted = await control.mesh.update_network(request.config, request.given)
-    updated = _short_summary(network) if restarted else network.config_id
-    return success({"updated": updated, "restarted": restarted})
+    return success(answers.NetworkUpdated(network.at_join if restarted else network.config_id, restarted))
 
 
 def network_reconnect(control: Control, request: requests.NetworkReconnect) -> bytes:
     control.find(request.network).reconnect(request.peer)
-    return success({"reconnecting": request.network})
+    return success(answers.NetworkReconnecting(request.network))
 
 
 async def network_connect_peer(control: Control, request: requests.NetworkConnectPeer) -> bytes:
@@ -46,7 +45,7 @@ async def network_connect_peer(control: Control, request: requests.NetworkConnec
     if request.pin:
         await control.mesh.pin(network, request.peer)
     active = await network.connect_peer(request.peer, pin=request.pin, wait_ms=request.wait_ms)
-    return success({"connecting": request.peer, "network": request.network, "pinned": request.pin, "active": active})
+    return success(answers.PeerConnecting(request.peer, request.network, request.pin, active))
 
 
 async def topology_set(control: Control, request: requests.TopologySet) -> bytes:
@@ -61,7 +60,7 @@ async def topology_set(control: Control, request: requests.TopologySet) -> bytes
             f"'{request.topology}'; use full_mesh"
         )
     await control.mesh.set_topology(network, mode)
-    return success({"topology": request.topology})
+    return success(answers.TopologySet(request.topology))
 
 
 def capabilities_set(control: Control, request: requests.CapabilitiesSet) -> bytes:
@@ -71,27 +70,22 @@ def capabilities_set(control: Control, request: requests.CapabilitiesSet) -> byt
     except CapabilitiesTooLarge as error:
         raise MeshError(str(error)) from error
     control.mesh.set_capabilities(network, advert)
-    return success({"advertised": True})
+    return success(answers.CapabilitiesSet())
 
 
 def peers_list(control: Control, request: requests.PeersList) -> bytes:
-    return success({"peers": control.find(request.network).peers()})
+    return success(answers.PeersAnswer(tuple(control.find(request.network).peers())))
 
 
 def roster_list(control: Control, request: requests.RosterList) -> bytes:
-    return success({"roster": control.find(request.network).roster()})
+    return success(answers.RosterAnswer(control.find(request.network).roster()))
 
 
 async def roster_approve(control: Control, request: requests.RosterApprove) -> bytes:
     await control.find(request.network).approve(request.device_id, request.label or "")
-    return success({"approved": request.device_id})
+    return success(answers.DeviceApproved(request.device_id))
 
 
 async def roster_remove(control: Control, request: requests.RosterRemove) -> bytes:
     await control.find(request.network).remove_peer(request.device_id)
-    return success({"removed": request.device_id})
-
-
-def _short_summary(network: Network) -> dict[str, object]:
-    """What `network_add` and `network_update` answer: a summary without counters and relays."""
-    return {name: value for name, value in network.at_join.items() if name not in ("traffic", "relays")}
+    return success(answers.DeviceRemoved(request.device_id))

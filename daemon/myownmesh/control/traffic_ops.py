@@ -9,6 +9,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from mesh_common.answers import (
+    CallResolved,
+    ChannelSubscribed,
+    ChannelUnsubscribed,
+    ChunkDelivered,
+    MessageDispatched,
+    MessageSent,
+    MethodRegistered,
+    MethodReleased,
+    StreamClosed,
+    StreamStarted,
+)
 from myownmesh.control import answers
 from myownmesh.control.answers import failure, success
 from myownmesh.control.claims import Claim
@@ -22,12 +34,12 @@ if TYPE_CHECKING:
     from myownmesh.control.control import Control
     from myownmesh.control.reply import Reply
 
-_REGISTERED = success({"registered": True})
-_RESOLVED = success({"resolved": True})
-_DELIVERED = success({"delivered": True})
-_SUBSCRIBED = success({"subscribed": True})
-_UNSUBSCRIBED = success({"unsubscribed": True})
-_SENT = success({"sent": True})
+_REGISTERED = success(MethodRegistered())
+_RESOLVED = success(CallResolved())
+_DELIVERED = success(ChunkDelivered())
+_SUBSCRIBED = success(ChannelSubscribed())
+_UNSUBSCRIBED = success(ChannelUnsubscribed())
+_SENT = success(MessageSent())
 
 
 # ── calls that peers make here ───────────────────────────────────────────────────────────────────────────────
@@ -45,7 +57,7 @@ def rpc_unregister(control: Control, request: requests.RpcUnregister) -> bytes:
     released = client is not None and control.claims.release(
         control.find_joined(request.network), client, request.network, request.method
     )
-    return success({"released": released})
+    return success(MethodReleased(released))
 
 
 def rpc_respond(control: Control, request: requests.RpcRespond) -> bytes:
@@ -62,7 +74,7 @@ def rpc_stream_chunk(control: Control, request: requests.RpcStreamChunk, reply: 
 
 
 def rpc_stream_end(control: Control, request: requests.RpcStreamEnd) -> bytes:
-    return success({"closed": control.calls.end(request.request_id, request.error)})
+    return success(StreamClosed(control.calls.end(request.request_id, request.error)))
 
 
 # ── our calls ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -98,7 +110,7 @@ def rpc_call_stream(control: Control, request: requests.RpcCallStream) -> bytes:
     cancel = network.call_stream(request.peer, request.method, request.payload, on_chunk, on_end)
     if not ended:
         client.streams[request_id] = cancel
-    return success({"request_id": request_id})
+    return success(StreamStarted(request_id))
 
 
 # ── channels ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,6 +140,6 @@ def channel_send_to(control: Control, request: requests.ChannelSendTo, reply: Re
 
 def channel_send_all(control: Control, request: requests.ChannelSendAll, reply: Reply) -> None:
     def done(count: int) -> None:
-        reply.send(success({"dispatched_to": count}))
+        reply.send(success(MessageDispatched(count)))
 
     control.find(request.network).post_all(request.channel, request.payload, done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from myownmesh.engine.events import MeshEvent
+from mesh_common.events import MeshEvent
 from myownmesh.protocol.frames import Frame
 from myownmesh.protocol.signals import Candidate, OutboundSignal
 

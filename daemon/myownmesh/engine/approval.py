@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common.events import PeerApproved
 from myownmesh.engine import gossip, lifecycle, shelving, waiting
 from myownmesh.engine.diagnostics import short_id
-from myownmesh.engine.events import PeerApproved
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
 from myownmesh.engine.peer import Active, Handshaking, Live, OpenLink, OurApprove, Pending, Upkeep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Final
 
-from myownmesh.protocol.views import CandidateKind
+from mesh_common.views import CandidateKind
 
 _KINDS: Final = {
     "host": CandidateKind.HOST,

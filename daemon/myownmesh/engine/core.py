@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mesh_common.events import Diag, PhaseChanged
+from mesh_common.views import Phase, Traffic
 from myownmesh.engine.actions import Emit, Publish, SaveRoster, SendFrame
 from myownmesh.engine.clockwatch import ClockWatch
-from myownmesh.engine.events import Diag, PhaseChanged
 from myownmesh.engine.intents import IntentBook
 from myownmesh.engine.life import OutOfTurn, Stage, follow
 from myownmesh.engine.memory import Memories
@@ -20,15 +21,14 @@ from myownmesh.engine.timers import Timers
 from myownmesh.engine.timing import REACTIVE_ANNOUNCE_GAP_S
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.signals import Announce
-from myownmesh.protocol.traffic import Traffic
-from myownmesh.protocol.views import Phase
+from myownmesh.protocol.traffic import count_sent
 from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
+    from mesh_common.events import Level, MeshEvent
     from myownmesh.engine.actions import Action
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.diagnostics import Category
-    from myownmesh.engine.events import Level, MeshEvent
     from myownmesh.engine.life import Turn
     from myownmesh.engine.peer import Peer
     from myownmesh.identity import Identity
@@ -114,7 +114,7 @@ class Core:
         self.send_encoded(peer, frame.KIND, data)
 
     def send_encoded(self, peer: Peer, kind: str, data: bytes) -> None:
-        self.traffic.sent(kind, len(data))
+        count_sent(self.traffic, kind, len(data))
         self.out.append(SendFrame(peer.device_id, peer.epoch, kind, data))
 
     def save_roster(self, roster: Roster) -> None:

@@ -51,13 +51,15 @@ from myownmesh.protocol.signals import (
     PeerAnnounced,
     PeerLeft,
 )
+from myownmesh.protocol.traffic import count_sent
 from myownmesh.topology.shapes import is_built
 
 if TYPE_CHECKING:
+    from mesh_common.events import Level
+    from mesh_common.views import PeerInfo, Phase, Traffic
     from myownmesh.engine.actions import Action
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.diagnostics import Category
-    from myownmesh.engine.events import Level
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.peer import Link
     from myownmesh.engine.timers import Timer
@@ -68,8 +70,6 @@ if TYPE_CHECKING:
     from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.modes import TopologyMode
     from myownmesh.protocol.signals import InboundSignal
-    from myownmesh.protocol.traffic import Traffic
-    from myownmesh.protocol.views import PeerInfo, Phase
     from myownmesh.roster import Roster
 
 
@@ -298,7 +298,7 @@ class Engine:
 
     def note_sent(self, kind: str, nbytes: int) -> None:
         """Count an application frame that left; frames of `SendFrame` are counted already."""
-        self._core.traffic.sent(kind, nbytes)
+        count_sent(self._core.traffic, kind, nbytes)
 
     def broadcast_targets(self) -> list[tuple[str, int]]:
         """Peer and epoch of every link that takes broadcasts."""

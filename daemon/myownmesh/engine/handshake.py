@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common.events import PeerAuthenticated
 from myownmesh.engine import approval, lifecycle
 from myownmesh.engine.diagnostics import short_id
-from myownmesh.engine.events import PeerAuthenticated
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import ControlBudget
 from myownmesh.engine.peer import Channel, Greeting, Handshaking, Live, Pending
 from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import HANDSHAKE_TIMEOUT_S, HELLO_RETRIES_S
+from myownmesh.engine.views import advert
 from myownmesh.identity.handshake import sign_handshake, verify_handshake
 from myownmesh.protocol.capabilities import NO_CAPABILITIES
 from myownmesh.protocol.codec import encode_frame
@@ -154,7 +155,7 @@ def _tell_proof(core: Core, peer: OpenLink) -> None:
             peer.device_id,
             label=greeting.label,
             verification_code=greeting.code,
-            capabilities=peer.channel.capabilities or NO_CAPABILITIES,
+            capabilities=advert(peer.channel.capabilities or NO_CAPABILITIES),
             rostered=core.is_rostered(peer.device_id),
         )
     )

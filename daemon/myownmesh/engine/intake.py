@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeGuard, assert_never
 
+from mesh_common.events import PeerCapabilitiesChanged
 from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, reliable, roster_sync, shelving
 from myownmesh.engine.actions import Deliver
 from myownmesh.engine.diagnostics import short_id
-from myownmesh.engine.events import PeerCapabilitiesChanged
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_EARLY_FRAMES, is_power_of_two
 from myownmesh.engine.peer import Connecting, Live, OpenLink
+from myownmesh.engine.views import advert
 from myownmesh.protocol.codec import MalformedFrame, decode_frame
 from myownmesh.protocol.frames import (
     Approve,
@@ -42,6 +43,7 @@ from myownmesh.protocol.frames import (
     Unshelve,
 )
 from myownmesh.protocol.limits import MAX_INBOUND_BYTES
+from myownmesh.protocol.traffic import count_received
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -77,7 +79,7 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
         channel.frames_in += 1
         if peer.transport.recovery is not None:
             peer.transport.recovery = None
-        core.traffic.received(frame.KIND, nbytes)
+        count_received(core.traffic, frame.KIND, nbytes)
         if type(frame) in APPLICATION:
             core.out.append(Deliver(peer.device_id, peer.epoch, frame))
         elif isinstance(frame, ChannelSeq):
@@ -88,7 +90,7 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
         if _within_budget(core, peer, now):
             channel.last_recv = now.mono
             channel.frames_in += 1
-            core.traffic.received(frame.KIND, nbytes)
+            count_received(core.traffic, frame.KIND, nbytes)
             _shake(core, peer, frame, now)
     else:
         _refuse_unadmitted(core, peer, frame, now)
@@ -131,7 +133,7 @@ def _dispatch(core: Core, peer: Live, frame: Frame, now: Instant) -> None:
             shelving.receive_unshelve(core, peer)
         case CapabilitiesUpdate():
             peer.channel.capabilities = frame.capabilities
-            core.emit(PeerCapabilitiesChanged(core.network_id, peer.device_id, frame.capabilities))
+            core.emit(PeerCapabilitiesChanged(core.network_id, peer.device_id, advert(frame.capabilities)))
         case RosterSummary():
             roster_sync.receive_summary(core, peer, frame, now)
         case RosterRequest():

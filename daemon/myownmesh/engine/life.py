@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from myownmesh.protocol.views import DropReason
+from mesh_common.views import DropReason, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ DROPS: Final[Mapping[Turn, DropReason]] = {
     Turn.UNTRUSTED: DropReason("auth_failed"),
     Turn.UNDECIDED: DropReason("heartbeat_timeout"),
     Turn.SILENT: DropReason("heartbeat_timeout"),
-    Turn.FLOODED: DropReason("transport_error", "too many control frames"),
+    Turn.FLOODED: TransportError("transport_error", "too many control frames"),
     Turn.LEFT: DropReason("user_left"),
     Turn.DENIED: DropReason("denied"),
     Turn.REFUSED: DropReason("denied"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mesh_common.events import PeerDropped, PeerSighted
 from myownmesh.engine import shelving, waiting
 from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSession
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
-from myownmesh.engine.events import PeerDropped, PeerSighted
 from myownmesh.engine.life import DROPS, Turn
 from myownmesh.engine.limits import DIAL_TURN_S, MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
 from myownmesh.engine.peer import (

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common.views import SelectedPair
 from myownmesh.engine import keepalive, lifecycle
 from myownmesh.engine.life import Turn
 from myownmesh.engine.links import PathState
 from myownmesh.engine.peer import ICE_RESTART, ICE_WATCHDOG, Live, OpenLink, Recovery
 from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import PATH_FAILED_GRACE_S
-from myownmesh.protocol.views import SelectedPair
 
 if TYPE_CHECKING:
+    from mesh_common.events import Level
     from myownmesh.engine.core import Core
-    from myownmesh.engine.events import Level
     from myownmesh.engine.links import PairSelected
     from myownmesh.engine.peer import Link
     from myownmesh.protocol.clock import Instant

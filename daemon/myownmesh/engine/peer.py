@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from attrs import define, field, frozen
 
+from mesh_common.views import PeerStatus, Tier
 from myownmesh.engine.life import Stage
 from myownmesh.engine.limits import MAX_OFFER_IDS
 from myownmesh.engine.links import PathState
-from myownmesh.protocol.views import PeerStatus, Tier
 
 if TYPE_CHECKING:
+    from mesh_common.views import CandidateKind, SelectedPair
     from myownmesh.engine.limits import ControlBudget
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.signals import OfferReceived
-    from myownmesh.protocol.views import CandidateKind, SelectedPair
 
 STEADY: Final = Tier("steady")
 ICE_WATCHDOG: Final = Tier("ice_watchdog")

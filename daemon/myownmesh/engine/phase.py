@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.protocol.views import PeerStatus, Phase
+from mesh_common.views import PeerStatus, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

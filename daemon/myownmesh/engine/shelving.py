@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from myownmesh.engine.events import PeerShelved, PeerUnshelved
+from mesh_common.events import PeerShelved, PeerUnshelved
 from myownmesh.engine.life import Turn
 from myownmesh.engine.peer import Active, Shelved
 from myownmesh.protocol.frames import Shelve, Unshelve

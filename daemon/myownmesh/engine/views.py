@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common.views import CandidateCounts, CapabilityAdvert, PeerInfo
 from myownmesh.engine.approval import has_approved
 from myownmesh.engine.peer import STEADY, Handshaking, Link, Live, OpenLink, Pending, Shelved
 from myownmesh.protocol.ids import device_suffix
-from myownmesh.protocol.views import CandidateCounts, PeerInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mesh_common.views import CandidateKind
     from myownmesh.engine.peer import Peer
-    from myownmesh.protocol.views import CandidateKind
+    from myownmesh.protocol.capabilities import Capabilities
 
 
 def peer_info(peer: Peer) -> PeerInfo:
@@ -30,7 +31,7 @@ def peer_info(peer: Peer) -> PeerInfo:
         rtt_ms=upkeep.rtt_ms if upkeep else None,
         clock_skew_ms=upkeep.clock_skew_ms if upkeep else None,
         label=greeting.label if greeting else "",
-        capabilities=channel.capabilities if channel else None,
+        capabilities=advert(channel.capabilities) if channel and channel.capabilities else None,
         local_shelved=isinstance(peer, Shelved),
         remote_shelved=upkeep is not None and upkeep.remote_shelved,
         authenticated=isinstance(peer, Pending | Live),
@@ -42,6 +43,13 @@ def peer_info(peer: Peer) -> PeerInfo:
         local_candidates=_counts(transport.local_candidates if transport else {}),
         remote_candidates=_counts(transport.remote_candidates if transport else {}),
         selected_pair=transport.selected_pair if transport else None,
+    )
+
+
+def advert(capabilities: Capabilities) -> CapabilityAdvert:
+    """What a peer offers; its free JSON stays the text that it came as."""
+    return CapabilityAdvert(
+        capabilities.tags, capabilities.app_version, capabilities.max_connections, capabilities.extra
     )
 
 

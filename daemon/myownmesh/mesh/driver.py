@@ -13,8 +13,8 @@ from myownmesh.mesh.switch import NEVER, Switch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from mesh_common.events import MeshEvent
     from myownmesh.engine import Engine
-    from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.mesh.ports import SessionOpener
     from myownmesh.protocol.ids import Rng

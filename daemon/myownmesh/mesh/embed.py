@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from mesh_common.version import VERSION
+from mesh_common.views import NodeReport, ServicesReport
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.outcome import outcome
@@ -31,10 +32,10 @@ from myownmesh.transport import open_threaded_factory
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
-    from myownmesh.engine.events import MeshEvent
+    from mesh_common.events import MeshEvent
+    from mesh_common.views import PeerInfo
     from myownmesh.mesh.network import Network
     from myownmesh.mesh.rpc import InboundCall
-    from myownmesh.protocol.views import PeerInfo
     from myownmesh.store.services_config import ServicesConfig
     from myownmesh.transport.session import SessionFactory
 
@@ -271,8 +272,8 @@ class _NoServices:
     async def apply(self, config: ServicesConfig) -> None:
         await trio.lowlevel.checkpoint()
 
-    def report(self, *, joined: int) -> dict[str, object]:
-        return {"node": {"enabled": True, "joined": joined}}
+    def report(self, *, joined: int) -> ServicesReport:
+        return ServicesReport(NodeReport(enabled=True, joined=joined))
 
     def advert(self) -> Capabilities:
         return Capabilities(app_version=VERSION)

@@ -27,7 +27,8 @@ from myownmesh.transport.session import IceServer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from myownmesh.engine.events import MeshEvent
+    from mesh_common.events import MeshEvent
+    from mesh_common.views import ServicesReport
     from myownmesh.identity import Identity
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
     from myownmesh.protocol.capabilities import Capabilities
@@ -220,11 +221,11 @@ class Mesh:
 
     # ── services ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def services_report(self) -> dict[str, object]:
-        """The ServicesReport of spec 06 §3."""
+    def services_report(self) -> ServicesReport:
+        """What is hosted here and what of it runs (spec 06 §3)."""
         return self._services.report(joined=len(self._networks))
 
-    async def services_set(self, services: ServicesConfig) -> dict[str, object]:
+    async def services_set(self, services: ServicesConfig) -> ServicesReport:
         """Save and apply what this device hosts. Raises `MeshError` when it cannot be saved; then nothing changed."""
         async with self._networks.lock:
             await self._save("services config save failed", lambda config: replace(config, services=services))

@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mesh_common.views import JoinedNetwork, NetworkSummary
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.outcome import outcome
 from myownmesh.mesh.rpc import CALL_CEILING_S
 from myownmesh.protocol.frames import Channel
 from myownmesh.protocol.ids import BadDeviceId, is_device_id, parse_device_id
-from myownmesh.topology.modes import topology_json
+from myownmesh.topology.modes import shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import msgspec
 
+    from mesh_common.views import PeerInfo, RosterRow
     from myownmesh.engine import EngineConfig
     from myownmesh.mesh.driver import Driver
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.protocol.capabilities import Capabilities
-    from myownmesh.protocol.views import PeerInfo
     from myownmesh.store.network_config import NetworkConfig
     from myownmesh.topology.modes import TopologyMode
 
@@ -40,8 +41,8 @@ class Network:
         """The wire id: normalised."""
         self.driver = driver
         self._switch = driver.switch
-        self.at_join = self.summary()
-        """The summary as it was when the network was joined: what `network_add` answers, however long the save took."""
+        self.at_join = self._as_it_is()
+        """The network as it was when it was joined: what `network_add` answers, however long the save took."""
 
     @property
     def config_id(self) -> str:
@@ -56,23 +57,28 @@ class Network:
     def phase(self) -> str:
         return self._switch.engine.phase
 
-    def summary(self) -> dict[str, object]:
-        """The NetworkSummary of spec 05 §7.3."""
-        return {
-            "config_id": self.config_id,
-            "network_id": self.network_id,
-            "label": self.config.label,
-            "phase": self.phase,
-            "topology": topology_json(self._switch.engine.topology),
-            "traffic": self._switch.engine.traffic.to_json(),
-            "relays": [relay.to_json() for relay in self.driver.relays()],
-        }
+    def _as_it_is(self) -> JoinedNetwork:
+        engine = self._switch.engine
+        return JoinedNetwork(self.config_id, self.network_id, self.config.label, engine.phase, shape(engine.topology))
+
+    def summary(self) -> NetworkSummary:
+        """What `networks_list` shows; its counters go on counting (spec 05 §7.3)."""
+        engine = self._switch.engine
+        return NetworkSummary(
+            self.config_id,
+            self.network_id,
+            self.config.label,
+            engine.phase,
+            shape(engine.topology),
+            engine.traffic,
+            tuple(relay.row() for relay in self.driver.relays()),
+        )
 
     def peers(self) -> list[PeerInfo]:
         return self._switch.engine.peers()
 
-    def roster(self) -> list[dict[str, object]]:
-        """The rows of `roster_list` in insertion order."""
+    def roster(self) -> tuple[RosterRow, ...]:
+        """The admitted devices in the order of their admission."""
         return self._switch.engine.roster.rows()
 
     # ── membership ───────────────────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mesh_common.views import ServicesReport
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.signaling.driver import Signaling
@@ -36,8 +37,8 @@ class ServiceHost(Protocol):
         """Start, stop or restart services until they are as configured; a failed start is only reported."""
         ...
 
-    def report(self, *, joined: int) -> dict[str, object]:
-        """The ServicesReport of spec 06 §3."""
+    def report(self, *, joined: int) -> ServicesReport:
+        """What is hosted here and what of it runs (spec 06 §3)."""
         ...
 
     def advert(self) -> Capabilities:

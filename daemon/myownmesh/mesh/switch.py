@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from mesh_common.events import Level, MeshEvent
     from myownmesh.engine import Engine, EngineConfig
     from myownmesh.engine.actions import Action
     from myownmesh.engine.diagnostics import Category
-    from myownmesh.engine.events import Level, MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.mesh.link import Link
     from myownmesh.mesh.ports import SessionOpener

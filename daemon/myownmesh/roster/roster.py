@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from attrs import evolve, field, frozen
 
+from mesh_common.views import RosterRow
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import RosterEntry, RosterSummary
 from myownmesh.protocol.ids import is_device_id, pubkey_part
@@ -184,17 +185,11 @@ class Roster:
         """All entries as gossip carries them; the user's own names stay here."""
         return tuple(RosterEntry(entry.device_id, entry.label, entry.approved_at, entry.role) for entry in self.entries)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of `roster_list` (spec 05 §7.5)."""
-        return [
-            {
-                "device_id": entry.device_id,
-                "label": entry.shown_label,
-                "approved_at": entry.approved_at,
-                "role": entry.role,
-            }
-            for entry in self.entries
-        ]
+    def rows(self) -> tuple[RosterRow, ...]:
+        """What local clients see (spec 05 §7.5)."""
+        return tuple(
+            RosterRow(entry.device_id, entry.shown_label, entry.approved_at, entry.role) for entry in self.entries
+        )
 
     # ----------------------------------------------------------------------------------------------------- the file
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
+from mesh_common.views import FailedServer, ForwardingReport, NodeReport, ServerReport, ServicesReport
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.services.service import CannotServe
 from myownmesh.store.services_config import ServicesConfig
@@ -54,14 +55,14 @@ class Services:
         for hosted in self._hosted:
             await hosted.apply(self._nursery, old, config)
 
-    def report(self, *, joined: int) -> dict[str, object]:
-        """The ServicesReport of spec 06 §3."""
+    def report(self, *, joined: int) -> ServicesReport:
+        """What is hosted here and what of it runs (spec 06 §3)."""
         config = self._config
-        return {
-            "node": {"enabled": config.node.enabled, "joined": joined},
-            "relay": {"enabled": config.relay.enabled, "networks": 0, "max_fanout": config.relay.max_fanout},
+        return ServicesReport(
+            NodeReport(config.node.enabled, joined),
+            ForwardingReport(config.relay.enabled, networks=0, max_fanout=config.relay.max_fanout),
             **{hosted.role.name: hosted.report(config) for hosted in self._hosted},
-        }
+        )
 
     def advert(self) -> Capabilities:
         """Tags and endpoints of what runs here (spec 06 §4)."""
@@ -94,16 +95,15 @@ class _Hosted:
         if wanted.enabled and self.service is None and self.role.make is not None:
             await self._start(nursery, self.role.make(new))
 
-    def report(self, config: ServicesConfig) -> dict[str, object]:
+    def report(self, config: ServicesConfig) -> ServerReport:
         enabled = self.role.block(config).enabled
-        report: dict[str, object] = {"enabled": enabled, "running": self.service is not None, "listen": None}
         if self.service is not None:
-            report |= self.service.report()
-        elif self._error is not None:
-            report["error"] = self._error
-        elif enabled and self.role.make is None:
-            report["error"] = NOT_HOSTED.format(self.role.name)
-        return report
+            return self.service.report(enabled=enabled)
+        if self._error is not None:
+            return FailedServer(enabled, running=False, error=self._error)
+        if enabled and self.role.make is None:
+            return FailedServer(enabled, running=False, error=NOT_HOSTED.format(self.role.name))
+        return ServerReport(enabled, running=False)
 
     async def _start(self, nursery: trio.Nursery, service: Service) -> None:
         try:

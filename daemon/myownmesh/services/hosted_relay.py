@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from mesh_common.views import ActiveServer
 from myownmesh.services.relay import RelayServer
 from myownmesh.services.relay_hub import Limits
 from myownmesh.services.service import Advert, CannotServe
@@ -50,18 +51,9 @@ class HostedRelay:
             bind, port = self._config.bind, self._config.port
             raise CannotServe(f"cannot listen on {bind}:{port}: {error.strerror or error}") from error
 
-    def report(self) -> dict[str, object]:
+    def report(self, *, enabled: bool) -> ActiveServer:
         """Where it listens and what it has done (spec 06 §3)."""
-        activity = self._server.activity
-        return {
-            "listen": self._server.listen,
-            "activity": {
-                "connections": activity.connections,
-                "connections_total": activity.connections_total,
-                "rooms": activity.rooms,
-                "events_relayed": activity.events_relayed,
-            },
-        }
+        return ActiveServer(enabled, running=True, listen=self._server.listen, activity=self._server.activity)
 
     def advert(self, config: ServicesConfig) -> Advert:
         """Its tag, and an endpoint only if others can reach it (06 K)."""

@@ -22,9 +22,10 @@ from myownmesh.signaling.websocket import LINK_ERRORS, Socket, receive_upgrade
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from mesh_common.views import RelayActivity
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
-    from myownmesh.services.relay_hub import Activity, Client
+    from myownmesh.services.relay_hub import Client
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class RelayServer:
         return self._configured_port if self._address is None else self._address[1]
 
     @property
-    def activity(self) -> Activity:
+    def activity(self) -> RelayActivity:
         return self._hub.activity
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mesh_common.views import RelayActivity
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import read_text
 from myownmesh.protocol.strict_json import compact_json, decode_array, members, python_value
@@ -56,16 +57,6 @@ class Limits:
     max_filters_per_req: int = 16
     max_message_bytes: int = 65536
     max_connections_per_ip: int = 64
-
-
-@frozen
-class Activity:
-    """The counters of `services_status`."""
-
-    connections: int
-    connections_total: int
-    rooms: int
-    events_relayed: int
 
 
 @frozen(eq=False)
@@ -157,8 +148,8 @@ class Hub:
         self._relayed = 0
 
     @property
-    def activity(self) -> Activity:
-        return Activity(len(self._clients), self._accepted, self._presence.rooms, self._relayed)
+    def activity(self) -> RelayActivity:
+        return RelayActivity(len(self._clients), self._accepted, self._presence.rooms, self._relayed)
 
     def connect(self, address: str, now: float) -> Client | None:
         """A new connection, or None when its address has enough of them."""

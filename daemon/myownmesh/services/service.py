@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import trio
 
+    from mesh_common.views import ServerReport
     from myownmesh.store.services_config import ServicesConfig
 
 
@@ -34,8 +35,8 @@ class Service(Protocol):
         """Serve until cancelled, once. Started when others can reach it; `CannotServe` before that."""
         ...
 
-    def report(self) -> Mapping[str, object]:
-        """What `services_status` says of it beside `enabled` and `running`, while it serves: `listen` first."""
+    def report(self, *, enabled: bool) -> ServerReport:
+        """What `services_status` says of it while it serves."""
         ...
 
     def advert(self, config: ServicesConfig) -> Advert:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from mesh_common.views import RelayRefusal, RelayRow, RelayTrouble
 from myownmesh.protocol.tokens import TokenBucket
 
 if TYPE_CHECKING:
@@ -51,20 +52,18 @@ class RelayReport:
     refused_ms: int | None
     retry_in_ms: int | None
 
-    def to_json(self) -> dict[str, object]:
-        """The row of `networks_list` (spec 05 §7.3)."""
-        refusal = None
-        if self.refusal is not None:
-            refusal = {**self.refusal.to_json(), "ago_ms": self.refused_ms}
-        return {
-            "url": self.url,
-            "public": self.public,
-            "state": self.standing.state,
-            "since_ms": self.since_ms,
-            "reason": None if self.standing.why is None else self.standing.why.to_json(),
-            "refusal": refusal,
-            "retry_in_ms": self.retry_in_ms,
-        }
+    def row(self) -> RelayRow:
+        """As `networks_list` shows it (spec 05 §7.3)."""
+        why, refusal = self.standing.why, self.refusal
+        return RelayRow(
+            self.url,
+            self.public,
+            self.standing.state,
+            self.since_ms,
+            None if why is None else RelayTrouble(why.kind, why.text),
+            None if refusal is None else RelayRefusal(refusal.kind, refusal.text, self.refused_ms),
+            self.retry_in_ms,
+        )
 
 
 @frozen

@@ -43,9 +43,6 @@ class Trouble:
     kind: Kind
     text: str
 
-    def to_json(self) -> dict[str, str]:
-        return {"kind": self.kind, "text": self.text}
-
 
 _PREFIXES = {
     "auth-required": Kind.AUTH_REQUIRED,

@@ -11,7 +11,7 @@ from myownmesh.topology.modes import (
     TopologyMode,
     effective,
     parse_topology,
-    topology_json,
+    shape,
 )
 
 __all__ = [
@@ -23,5 +23,5 @@ __all__ = [
     "TopologyMode",
     "effective",
     "parse_topology",
-    "topology_json",
+    "shape",
 ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final, assert_never
 
-import msgspec
-
+from mesh_common.views import HubsShape, RingShape, Shape, StarShape
 from myownmesh.protocol.ids import WHITE_SPACE
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star, TopologyMode, read_mode
 
@@ -20,7 +19,7 @@ __all__ = [
     "effective",
     "parse_topology",
     "read_mode",
-    "topology_json",
+    "shape",
 ]
 
 _COUNT: Final = re.compile(r"\+?0*([0-9]{1,10})")
@@ -68,10 +67,19 @@ def _parse_redundancy(text: str) -> int:
     return count
 
 
-def topology_json(mode: TopologyMode) -> dict[str, Any]:
-    """The JSON object of a shape, what was not said as null."""
-    members: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(mode))
-    return members
+def shape(mode: TopologyMode) -> Shape:
+    """The mode as local clients see it; what was not said is None."""
+    match mode:
+        case FullMesh():
+            return Shape("full_mesh")
+        case Ring():
+            return RingShape("ring", mode.n_preferred)
+        case Star():
+            return StarShape("star", mode.hub)
+        case Hubs():
+            return HubsShape("hubs", mode.hubs, mode.spoke_redundancy)
+        case _:
+            assert_never(mode)
 
 
 def effective(mode: TopologyMode) -> TopologyMode:

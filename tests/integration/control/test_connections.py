@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from integration.control.harness import PATIENCE_S, connect_blocking, serving
 from mesh_common.client.errors import ControlError, ErrorKind
+from mesh_common.events import PeerSighted
 from myownmesh.control import clients as registry
 from myownmesh.control.connection import Connection
 from myownmesh.control.socket_file import bind
-from myownmesh.engine.events import PeerSighted
 from unit.control.fake_mesh import PEER, FakeMesh, FakeNetwork
 from unit.control.vectors import VECTORS
 
@@ -59,7 +59,7 @@ async def connect_when_there_is_room(server: Server) -> Client:
     with trio.fail_after(PATIENCE_S):
         while True:
             client = await server.connect()
-            with contextlib.suppress(trio.BrokenResourceError):
+            with contextlib.suppress(ControlError):
                 if await client.is_open():
                     return client
             await trio.sleep(0.005)

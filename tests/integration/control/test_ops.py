@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from integration.control.harness import serving
+from mesh_common.views import DropReason, PeerInfo
 from myownmesh.control.requests import SERVED
 from myownmesh.engine import events as mesh_events
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.modes import FullMesh
-from myownmesh.protocol.views import DropReason, PeerInfo
 from unit.control.fake_mesh import PEER, FakeNetwork
 from unit.control.vectors import VECTORS, op_cases
 

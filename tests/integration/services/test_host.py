@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import trio
+from msgspec import to_builtins
 
 from myownmesh.mesh import clock
 from myownmesh.services.host import Services
@@ -40,7 +41,7 @@ def relay(port: int = 0, *, bind: str = "127.0.0.1", **members: Any) -> Services
 
 
 def signaling(services: Services) -> Any:
-    return services.report(joined=1)["signaling"]
+    return to_builtins(services.report(joined=1))["signaling"]
 
 
 async def connects(listen: str) -> bool:
@@ -97,7 +98,7 @@ async def test_a_busy_port_is_reported_and_tried_again() -> None:
 async def test_roles_that_are_not_hosted_say_so() -> None:
     async with manager() as services:
         await services.apply(config(stun={"enabled": True}, turn={"enabled": True}))
-        report: Any = services.report(joined=2)
+        report = to_builtins(services.report(joined=2))
         assert report["node"] == {"enabled": True, "joined": 2}
         for role in ("stun", "turn"):
             assert report[role]["enabled"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 import trio
+from msgspec import to_builtins
 
 from myownllm import health
 from myownllm.relays import relays
@@ -44,7 +45,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def findings(device: Device) -> list[health.Finding]:
     """What `myownllm health` would say, with this device's relays and nobody met yet."""
-    rows: Any = [report.to_json() for report in device.signaling.report()]
+    rows: Any = [to_builtins(report.row()) for report in device.signaling.report()]
     phase = "alone" if device.signaling.admitted else "joining"
     return health.examine(attrs.evolve(WELL, phase=phase, relays=relays(rows)))
 

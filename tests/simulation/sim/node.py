@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
+from mesh_common.events import Diag, PeerDropped
+from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine
-from myownmesh.engine.events import Diag, PeerDropped
 from myownmesh.mesh.switch import NEVER, Switch
 from myownmesh.protocol.signals import Announce, AnswerReceived, CandidateReceived, OfferReceived, PeerAnnounced
-from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
 from simulation.sim.calls import Outcome, Stream
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from mesh_common.events import MeshEvent
+    from mesh_common.views import PeerInfo
     from myownmesh.engine import EngineConfig
-    from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.identity import Identity
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal
-    from myownmesh.protocol.views import PeerInfo
     from simulation.sim.wire import FakeSession
     from simulation.sim.world import World
 

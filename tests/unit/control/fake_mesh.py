@@ -10,18 +10,28 @@ from attrs import define, evolve, field, frozen
 from msgspec import Raw
 from msgspec.structs import replace
 
+from mesh_common.views import (
+    ForwardingReport,
+    JoinedNetwork,
+    NetworkSummary,
+    NodeReport,
+    RosterRow,
+    ServerReport,
+    ServicesReport,
+    Shape,
+    Traffic,
+)
 from myownmesh.control.control import About, Control
 from myownmesh.mesh.errors import MeshError
-from myownmesh.protocol.views import Traffic
 from myownmesh.store.config import MeshConfig
 from myownmesh.store.network_config import NetworkConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mesh_common.views import PeerInfo
     from myownmesh.mesh.mesh import Mesh
     from myownmesh.mesh.network import Network
-    from myownmesh.protocol.views import PeerInfo
     from myownmesh.store.services_config import ServicesConfig
 
 SELF = "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4a"
@@ -111,24 +121,17 @@ class FakeNetwork:
         return self.config_id, self.network_id
 
     @property
-    def at_join(self) -> dict[str, object]:
-        return self.summary()
+    def at_join(self) -> JoinedNetwork:
+        return JoinedNetwork(self.config_id, self.network_id, self.label, self.phase, Shape("full_mesh"))
 
-    def summary(self) -> dict[str, object]:
-        return {
-            "config_id": self.config_id,
-            "network_id": self.network_id,
-            "label": self.label,
-            "phase": self.phase,
-            "topology": {"kind": "full_mesh"},
-            "traffic": Traffic().to_json(),
-        }
+    def summary(self) -> NetworkSummary:
+        return NetworkSummary(self.config_id, self.network_id, self.label, self.phase, Shape("full_mesh"), Traffic())
 
     def peers(self) -> list[PeerInfo]:
         return self.peer_infos
 
-    def roster(self) -> list[dict[str, object]]:
-        return [{"device_id": PEER, "label": "Phone", "approved_at": 1755500000, "role": "member"}]
+    def roster(self) -> tuple[RosterRow, ...]:
+        return (RosterRow(PEER, "Phone", 1755500000, "member"),)
 
     async def approve(self, device_id: str, label: str) -> None:
         self.done.append(("approve", device_id, label))
@@ -297,17 +300,17 @@ class FakeMesh:
     async def config_on_disk(self) -> MeshConfig:
         return replace(self.config, networks=(NetworkConfig(id="home", network_id="home"),))
 
-    def services_report(self) -> dict[str, object]:
-        closed = {"enabled": False, "running": False, "listen": None}
-        return {
-            "node": {"enabled": True, "joined": len(self.joined)},
-            "relay": {"enabled": False, "networks": 0, "max_fanout": 0},
-            "signaling": closed,
-            "stun": closed,
-            "turn": closed,
-        }
+    def services_report(self) -> ServicesReport:
+        off = ServerReport(enabled=False, running=False)
+        return ServicesReport(
+            NodeReport(enabled=True, joined=len(self.joined)),
+            ForwardingReport(enabled=False, networks=0, max_fanout=0),
+            signaling=off,
+            stun=off,
+            turn=off,
+        )
 
-    async def services_set(self, services: ServicesConfig) -> dict[str, object]:
+    async def services_set(self, services: ServicesConfig) -> ServicesReport:
         self.done.append(("services", services))
         return self.services_report()
 

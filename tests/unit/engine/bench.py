@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from attrs import define
 
+from mesh_common.events import Diag, PeerDropped
 from myownmesh.engine import Engine, EngineConfig
 from myownmesh.engine.actions import (
     AddCandidate,
@@ -25,7 +26,6 @@ from myownmesh.engine.actions import (
     TakeAnswer,
     TakeOffer,
 )
-from myownmesh.engine.events import Diag, PeerDropped
 from myownmesh.engine.links import ChannelOpened, LocalDescription, RemoteApplied, SdpType
 from myownmesh.identity import Identity, sign_handshake
 from myownmesh.protocol.binding import first_fingerprint
@@ -47,12 +47,12 @@ from myownmesh.protocol.signals import (
 from myownmesh.roster import Roster
 
 if TYPE_CHECKING:
+    from mesh_common.events import MeshEvent
+    from mesh_common.views import PeerInfo
     from myownmesh.engine.actions import Action
-    from myownmesh.engine.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal
-    from myownmesh.protocol.views import PeerInfo
 
 E = TypeVar("E")
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from attrs import asdict
 
+from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig
-from myownmesh.engine.events import PeerDropped
 from myownmesh.engine.limits import MAX_EARLY_FRAMES
 from myownmesh.engine.links import PathChanged, PathState
 from myownmesh.engine.peer import ICE_WATCHDOG, STEADY, Live
@@ -66,9 +67,9 @@ def test_a_gated_frame_leaves_no_trace(kind: str, stage: Any) -> None:
     bench = Bench("lower").up_to(stage)
     bench.event(PathChanged(PathState.DISCONNECTED))
     bench.mono += 1.0
-    before = (bench.info.to_json(), bench.engine.traffic.to_json(), bench.engine.next_timer())
+    before = (bench.info, asdict(bench.engine.traffic), bench.engine.next_timer())
     assert bench.frame(GATED[kind]) == []
-    assert (bench.info.to_json(), bench.engine.traffic.to_json(), bench.engine.next_timer()) == before
+    assert (bench.info, asdict(bench.engine.traffic), bench.engine.next_timer()) == before
     assert bench.info.tier is ICE_WATCHDOG
     assert refusals(bench) == [1]
     assert bench.delivered == []
@@ -103,10 +104,10 @@ def test_unknown_kinds_are_gated_too() -> None:
     bench.raw(b'{"kind":"later"}')
     assert refusals(bench) == [1]
     active = Bench("lower").up_to("active")
-    traffic = active.engine.traffic.to_json()
+    traffic = asdict(active.engine.traffic)
     active.raw(b'{"kind":"later"}')
     assert refusals(active) == []
-    assert active.engine.traffic.to_json() != traffic, "taken note of, and no more"
+    assert asdict(active.engine.traffic) != traffic, "taken note of, and no more"
 
 
 @pytest.mark.parametrize("case", ACTIVATION["cases"])
@@ -149,11 +150,11 @@ def test_any_order_of_consents_ends_active(order: tuple[int, int, int]) -> None:
 )
 def test_bad_messages_harm_nobody(data: bytes) -> None:
     bench = Bench("lower").up_to("active")
-    before = (bench.info.to_json(), bench.engine.traffic.to_json())
+    before = (bench.info, asdict(bench.engine.traffic))
     bench.mono += 5.0
     assert bench.raw(data) == []
     assert bench.status == "active"
-    assert (bench.info.to_json(), bench.engine.traffic.to_json()) == before
+    assert (bench.info, asdict(bench.engine.traffic)) == before
     bench.frame(GATED["channel"])
     assert bench.delivered == [GATED["channel"]]
 

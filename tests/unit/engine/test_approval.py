@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mesh_common.events import PeerApproved, PeerAuthenticated
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import SaveRoster
-from myownmesh.engine.events import PeerApproved, PeerAuthenticated
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
 from myownmesh.engine.links import ChannelClosed
 from myownmesh.identity import Identity
@@ -130,9 +130,9 @@ def test_a_name_stays_until_the_device_says_its_own() -> None:
     bench.proof()
     bench.frame(Approve())
     assert bench.status == "active"
-    assert [row["label"] for row in bench.engine.roster.rows()] == ["by gossip"]
+    assert [row.label for row in bench.engine.roster.rows()] == ["by gossip"]
     bench.hello(label="its own")
-    assert [row["label"] for row in bench.engine.roster.rows()] == ["its own"]
+    assert [row.label for row in bench.engine.roster.rows()] == ["its own"]
     assert bench.engine.roster.entries[0].approved_at == 5
 
 

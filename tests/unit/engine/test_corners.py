@@ -7,11 +7,11 @@ import random
 import msgspec
 import pytest
 
+from mesh_common.events import Diag, PeerDropped
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import CloseSession, Emit, WaiterDone
 from myownmesh.engine.config import EngineConfig as Config
 from myownmesh.engine.core import Core
-from myownmesh.engine.events import Diag, PeerDropped
 from myownmesh.engine.intents import IntentBook
 from myownmesh.engine.limits import DIAL_TURN_S, MAX_KEPT_CANDIDATES, MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS, MAX_WAITERS
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, LocalDescription, PathChanged, PathState, SdpType

@@ -7,10 +7,11 @@ from typing import Literal
 import msgspec
 import pytest
 
+from mesh_common.events import PeerCapabilitiesChanged, PhaseChanged
 from mesh_common.version import VERSION
+from mesh_common.views import Lane
 from myownmesh.engine import EngineConfig, EngineError, FrameTooLarge, PeerNotAdmitted, PeerNotFound
 from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession
-from myownmesh.engine.events import PeerCapabilitiesChanged, PhaseChanged
 from myownmesh.engine.links import (
     ChannelOpened,
     GatheringDone,
@@ -55,14 +56,14 @@ def test_counters() -> None:
     bench = Bench("lower").up_to("active")
     bench.engine.note_sent("channel", 100)
     bench.frame(FRAME)
-    traffic = bench.engine.traffic.to_json()
-    assert traffic["app_tx"] == {"frames": 1, "bytes": 100}
-    assert traffic["app_rx"]["frames"] == 1
-    assert traffic["control_tx"]["frames"] == 3, "hello, auth_response, approve"
-    assert traffic["control_rx"]["frames"] == 3
-    assert traffic["gossip_tx"]["frames"] == 2, "the approval had nobody to tell; activation tells both"
-    assert traffic["announces_rx"] == traffic["announces_tx"] == 1
-    assert traffic["negotiation_rx"] == traffic["negotiation_tx"] == 1
+    traffic = bench.engine.traffic
+    assert traffic.app_tx == Lane(1, 100)
+    assert traffic.app_rx.frames == 1
+    assert traffic.control_tx.frames == 3, "hello, auth_response, approve"
+    assert traffic.control_rx.frames == 3
+    assert traffic.gossip_tx.frames == 2, "the approval had nobody to tell; activation tells both"
+    assert traffic.announces_rx == traffic.announces_tx == 1
+    assert traffic.negotiation_rx == traffic.negotiation_tx == 1
 
 
 def test_capabilities_ride_in_the_hello_and_in_updates() -> None:

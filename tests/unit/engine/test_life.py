@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh_common.events import PeerDropped
 from myownmesh.engine.config import EngineConfig
 from myownmesh.engine.core import Core
-from myownmesh.engine.events import PeerDropped
 from myownmesh.engine.life import DROPS, LIFE, ROWS, OutOfTurn, Stage, Turn, follow
 from myownmesh.engine.limits import MAX_UNPROVEN_LINKS
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh_common.events import PeerDropped, PeerSighted
 from myownmesh.engine import EngineConfig, EngineError
 from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession, WaiterDone
-from myownmesh.engine.events import PeerDropped, PeerSighted
 from myownmesh.engine.limits import (
     DIAL_TURN_S,
     MAX_KEPT_CANDIDATES,

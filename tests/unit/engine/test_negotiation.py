@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import Publish
 from myownmesh.engine.core import Core
 from myownmesh.engine.decisions import OnOffer, on_offer
-from myownmesh.engine.events import PeerDropped
 from myownmesh.engine.links import (
     ChannelClosed,
     GatheringDone,

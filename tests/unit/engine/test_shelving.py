@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mesh_common.events import PeerShelved, PeerUnshelved
+from mesh_common.views import PeerStatus
 from myownmesh.engine.actions import SendFrame
 from myownmesh.engine.config import EngineConfig
 from myownmesh.engine.core import Core
-from myownmesh.engine.events import PeerShelved, PeerUnshelved
 from myownmesh.engine.peer import Live, Peer, Shelved
 from myownmesh.engine.shelving import broadcast_targets, reevaluate
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Shelve, Unshelve
 from myownmesh.protocol.modes import Star, read_mode
 from myownmesh.protocol.strict_json import dumps
-from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
 from myownmesh.topology.shapes import SHAPES, is_built
 from support.vectors import load

@@ -10,6 +10,8 @@ from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh_common.events import PeerApproved
+from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine, EngineConfig, EngineError
 from myownmesh.engine.actions import (
     AddCandidate,
@@ -25,7 +27,6 @@ from myownmesh.engine.actions import (
     TakeOffer,
     WaiterDone,
 )
-from myownmesh.engine.events import PeerApproved
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS, MAX_UNPROVEN_LINKS
 from myownmesh.engine.links import (
     ChannelClosed,
@@ -81,7 +82,6 @@ from myownmesh.protocol.signals import (
     PeerLeft,
 )
 from myownmesh.protocol.transitions import Evict
-from myownmesh.protocol.views import PeerStatus
 from myownmesh.roster import Roster
 from support.examples import examples
 from unit.engine.bench import LOW, OUR_BINDING, THEIR_BINDING, sdp
@@ -227,7 +227,7 @@ class Trial:
                 assert (peer, self.epoch_of(peer, 0)) in self.up or self.leaving
             if is_live or info.status in (PeerStatus.HANDSHAKING, PeerStatus.PENDING_APPROVAL):
                 assert self.opened[peer, self.epoch_of(peer, 0)]
-            info.to_json()
+            msgspec.json.encode(info)
         unproven = [
             peer
             for peer in infos

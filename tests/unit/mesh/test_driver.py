@@ -12,8 +12,8 @@ import pytest
 import trio
 import trio.testing
 
+from mesh_common.events import PhaseChanged
 from myownmesh.engine import Engine, EngineConfig
-from myownmesh.engine.events import PhaseChanged
 from myownmesh.engine.links import ChannelClosed
 from myownmesh.engine.timing import DIAL_ANYWAY_S
 from myownmesh.identity import Identity
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from myownmesh.engine.events import MeshEvent
+    from mesh_common.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import InboundSignal, OutboundSignal
     from myownmesh.signaling.standing import News, RelayReport

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import pytest
 
+from mesh_common.events import PeerSighted
 from myownmesh.engine import EngineConfig, EngineError, Outgoing, PeerNotAdmitted, PeerNotFound
 from myownmesh.engine.actions import (
     AddCandidate,
@@ -25,7 +26,6 @@ from myownmesh.engine.actions import (
     TakeOffer,
     WaiterDone,
 )
-from myownmesh.engine.events import PeerSighted
 from myownmesh.engine.links import ChannelClosed, GatheringDone
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked

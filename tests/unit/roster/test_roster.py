@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh_common.views import RosterRow
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import RosterEntry
 from myownmesh.roster import MAX_ENTRIES, Entry, Roster
@@ -87,15 +88,15 @@ def test_an_approved_device_is_authorized_in_either_form() -> None:
 
 def test_approving_again_changes_nothing_but_the_name() -> None:
     roster = Roster("home").approve(BOB, "Bob", 100).set_role(BOB, "owner").approve(BOB, "Bobby", 200)
-    assert roster.rows() == [{"device_id": BOB, "label": "Bobby", "approved_at": 100, "role": "owner"}]
-    assert roster.approve(BOB, "", 300).rows()[0]["label"] == ""
+    assert roster.rows() == (RosterRow(BOB, "Bobby", 100, "owner"),)
+    assert roster.approve(BOB, "", 300).rows()[0].label == ""
 
 
 def test_the_users_name_outlives_the_name_a_device_gives_itself() -> None:
     roster = Roster("home").approve(BOB, "Bob's old phone", 100).meet(BOB, "android-77", 200)
-    assert roster.rows()[0]["label"] == "Bob's old phone"
+    assert roster.rows()[0].label == "Bob's old phone"
     assert roster.wire_entries() == (RosterEntry(BOB, "android-77", 100, "member"),)
-    assert roster.approve(BOB, "", 300).meet(BOB, "android-77", 300).rows()[0]["label"] == "android-77"
+    assert roster.approve(BOB, "", 300).meet(BOB, "android-77", 300).rows()[0].label == "android-77"
 
 
 def test_meeting_a_stranger_rosters_it() -> None:
@@ -111,12 +112,12 @@ def test_roles_change_for_known_devices_only() -> None:
     roster = Roster("home").meet(BOB, "", 100)
     assert roster.set_role(ALICE, "owner") is roster
     assert roster.set_role(BOB, "member") is roster
-    assert roster.set_role(BOB, "controller").rows()[0]["role"] == "controller"
+    assert roster.set_role(BOB, "controller").rows()[0].role == "controller"
 
 
 def test_gossip_adds_and_never_refreshes() -> None:
     roster = Roster("home").merge([RosterEntry(BOB, "Bob", 7, "controller")], 100, me=ME)
-    assert roster.rows() == [{"device_id": BOB, "label": "Bob", "approved_at": 100, "role": "controller"}]
+    assert roster.rows() == (RosterRow(BOB, "Bob", 100, "controller"),)
     assert roster.merge([RosterEntry(f"{BOB}-FE85D", "Mallory", 7, "owner")], 200, me=ME) is roster
 
 
@@ -139,8 +140,8 @@ def test_gossip_comes_in_one_piece() -> None:
         RosterEntry(CAROL, "", 8, "member"),
     ]
     roster = Roster("home").approve(ALICE, "", 1).merge(rows, 100, me=ME)
-    assert [row["device_id"] for row in roster.rows()] == [ALICE, CAROL, BOB]
-    assert [row["label"] for row in roster.rows()] == ["", "first", ""]
+    assert [row.device_id for row in roster.rows()] == [ALICE, CAROL, BOB]
+    assert [row.label for row in roster.rows()] == ["", "first", ""]
     assert roster.is_authorized(BOB)
 
 
@@ -171,13 +172,13 @@ def test_strangers_cannot_fill_the_roster_without_end(monkeypatch: pytest.Monkey
     roster = Roster("home").merge([RosterEntry(ALICE, "", 7, "member")], 1, me=ME)
     assert roster.merge([RosterEntry(BOB, "", 7, "member")], 1, me=ME) is roster
     assert roster.meet(BOB, "", 1) is roster
-    assert roster.meet(ALICE, "new", 1).rows()[0]["label"] == "new"
+    assert roster.meet(ALICE, "new", 1).rows()[0].label == "new"
     assert roster.approve(BOB, "", 1).is_authorized(BOB)
 
 
 def test_rows_keep_the_order_of_approval() -> None:
     roster = Roster("home").approve(CAROL, "", 1).approve(ALICE, "", 2).meet(BOB, "", 3).meet(CAROL, "new", 4)
-    assert [row["device_id"] for row in roster.rows()] == [CAROL, ALICE, BOB]
+    assert [row.device_id for row in roster.rows()] == [CAROL, ALICE, BOB]
 
 
 # --------------------------------------------------------------------------------------------------------------- file

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
+from msgspec import to_builtins
 
+from mesh_common.views import ServerReport
 from myownmesh.services.host import Services
 from myownmesh.services.service import Advert, CannotServe, Role
 from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
 
 class Fake:
@@ -34,8 +36,8 @@ class Fake:
         finally:
             self._log.append(f"{self._name} down")
 
-    def report(self) -> Mapping[str, object]:
-        return {"listen": f"{self._name}:1"}
+    def report(self, *, enabled: bool) -> ServerReport:
+        return ServerReport(enabled, running=True, listen=f"{self._name}:1")
 
     def advert(self, config: ServicesConfig) -> Advert:
         return Advert((f"service:{self._name}",), {f"{self._name}_url": config.turn.public_ip})
@@ -55,7 +57,8 @@ class Stage:
 
     async def apply(self, **members: Any) -> dict[str, Any]:
         await self.services.apply(ServicesConfig.from_json(members))
-        return self.services.report(joined=0)
+        report: dict[str, Any] = to_builtins(self.services.report(joined=0))
+        return report
 
 
 @asynccontextmanager
