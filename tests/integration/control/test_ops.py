@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from attrs import evolve
 
 from integration.control.harness import serving
-from mesh_common.views import DropReason, PeerInfo
+from mesh_common.events import PeerAuthenticated, PeerCapabilitiesChanged
+from mesh_common.reading import read, read_event
+from mesh_common.views import PeerInfo
 from myownmesh.control.requests import SERVED
-from myownmesh.engine import events as mesh_events
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.modes import FullMesh
 from unit.control.fake_mesh import PEER, FakeNetwork
@@ -19,6 +21,7 @@ from unit.control.vectors import VECTORS, op_cases
 
 if TYPE_CHECKING:
     from integration.control.harness import Client, Server
+    from mesh_common.events import MeshEvent
 
 CASES = op_cases(set(SERVED))
 BY_OP = {case["op"]: case for case in CASES}
@@ -93,14 +96,12 @@ def example_peers() -> list[PeerInfo]:
 
 
 def peer_info(row: dict[str, Any]) -> PeerInfo:
-    info = msgspec.convert({**row, "capabilities": None}, PeerInfo)
-    advert = row["capabilities"]
-    if advert is None:
+    """The row as the engine makes it: the free JSON of an advert is text there."""
+    info = read(PeerInfo, row)
+    if info.capabilities is None:
         return info
-    extra = msgspec.Raw(msgspec.json.encode(advert["extra"]))
-    return msgspec.structs.replace(
-        info, capabilities=Capabilities(tuple(advert["tags"]), advert["app_version"], None, extra)
-    )
+    extra = msgspec.Raw(msgspec.json.encode(info.capabilities.extra))
+    return evolve(info, capabilities=evolve(info.capabilities, extra=extra))
 
 
 async def test_snapshots_are_exactly_those_of_the_vectors() -> None:
@@ -258,32 +259,16 @@ async def test_services_are_shown_with_and_without_passwords() -> None:
 
 # ── frames and events ────────────────────────────────────────────────────────────────────────────────────────
 
-ADVERT = Capabilities(
-    ("transcribe", "service:turn"), "0.3.8", None, msgspec.Raw(b'{"services":{"turn_url":"turn:203.0.113.9:3478"}}')
-)
+ENDPOINTS = msgspec.Raw(b'{"services":{"turn_url":"turn:203.0.113.9:3478"}}')
 
 
-def event_of(case: dict[str, Any]) -> Any:
-    """The engine's event that must show like this."""
-    kind = case.get("kind", case["event_kind"])
-    members = {name: value for name, value in case.items() if name not in ("event_kind", "kind")}
-    if isinstance(members.get("capabilities"), dict):
-        advert = members["capabilities"]
-        members["capabilities"] = ADVERT if advert["tags"] else Capabilities()
-    if isinstance(members.get("reason"), dict):
-        members["reason"] = DropReason(members["reason"]["kind"], members["reason"].get("message"))
-    classes: dict[str, Any] = {
-        "sighted": mesh_events.PeerSighted,
-        "authenticated": mesh_events.PeerAuthenticated,
-        "approved": mesh_events.PeerApproved,
-        "shelved": mesh_events.PeerShelved,
-        "unshelved": mesh_events.PeerUnshelved,
-        "capabilities_changed": mesh_events.PeerCapabilitiesChanged,
-        "dropped": mesh_events.PeerDropped,
-        "changed": mesh_events.PhaseChanged,
-        "diag": mesh_events.Diag,
-    }
-    return classes[kind](**members)
+def event_of(case: dict[str, Any]) -> MeshEvent:
+    """The engine's event that must show like this; the free JSON of an advert is text there."""
+    event = read_event(case)
+    assert event is not None
+    if isinstance(event, PeerAuthenticated | PeerCapabilitiesChanged) and event.capabilities.tags:
+        return evolve(event, capabilities=evolve(event.capabilities, extra=ENDPOINTS))
+    return event
 
 
 async def test_every_mesh_event_of_the_vectors() -> None:
