@@ -133,7 +133,7 @@ class Driver:
         why = news.standing.why
         detail: dict[str, object] = {"relay": news.url, "state": news.standing.state}
         if why is not None:
-            detail |= why.to_json()
+            detail |= {"kind": why.kind, "text": why.text}
         self.switch.tell("info" if why is None else "warn", "signaling", news.text, detail)
 
     def _wake_at(self, second: float) -> None:
