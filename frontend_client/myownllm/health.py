@@ -38,6 +38,8 @@ class Facts:
 
     home_problem: str = ""
     config_notices: tuple[str, ...] = ()
+    address_problems: tuple[str, ...] = ()
+    """of the active network's relays, STUN and TURN servers: those are left out"""
     handle: str | None = None
     network_id: str | None = None
     app_running: bool = False
@@ -144,7 +146,7 @@ def _first_stop(facts: Facts) -> Finding | None:
 
 
 def _notes(facts: Facts) -> list[Finding]:
-    notes: list[Finding] = []
+    notes = [Finding("bad_address", "note", f"left out: {problem}") for problem in facts.address_problems]
     troubled = [relay for relay in facts.relays or () if not relay.serves]
     if facts.relays is not None and 0 < len(troubled) < len(facts.relays):
         notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(troubled)}"))

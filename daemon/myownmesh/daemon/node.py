@@ -22,6 +22,7 @@ from myownmesh.daemon.descriptors import raise_limit, share_for_clients
 from myownmesh.daemon.lifeline import wait_for_end
 from myownmesh.daemon.webrtc import WebRtc
 from myownmesh.mesh import clock
+from myownmesh.mesh.addresses import address_problems
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import rooms
 from myownmesh.services.host import Services
@@ -179,6 +180,8 @@ class Node:
         if not config.daemon.enabled:
             log.warning("configuration: daemon.enabled has no effect; do not start the daemon instead")
         for network in config.networks:
+            for problem in address_problems(network):
+                log.warning("configuration: network %r: %s; left out", network.id, problem)
             if network.roster_path is not None:
                 log.warning("configuration: roster_path of network %r has no effect", network.id)
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from myownmesh.engine import Engine, EngineConfig
 from myownmesh.engine.timing import LEAVE_FLUSH_S
 from myownmesh.engine.waiting import SHUT_DOWN
+from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
 from myownmesh.mesh.driver import Driver
 from myownmesh.mesh.errors import MeshError
@@ -141,6 +142,7 @@ class Mesh:
 
     async def add_network(self, record: NetworkConfig) -> Network:
         """Join a network and keep its record. Raises `MeshError` with the texts of spec 05 §8.1."""
+        check_addresses(record)
         async with self._networks.lock:
             self._networks.check_names(record)
             network = self._networks.join(record)
@@ -175,6 +177,7 @@ class Mesh:
                 raise MeshError(f"unknown network '{record.id}' — join it with network_add first")
             self._networks.check_names(record, but=network)
             old, request = network.config, record
+            check_addresses(request, old)
             record = kept_from(old, request, given)
             restart = record.network_id not in (old.network_id, network.network_id) or record.signaling != old.signaling
             if restart:
@@ -227,6 +230,7 @@ class Mesh:
 
     async def services_set(self, services: ServicesConfig) -> ServicesReport:
         """Save and apply what this device hosts. Raises `MeshError` when it cannot be saved; then nothing changed."""
+        check_public_url(services, self.config.services)
         async with self._networks.lock:
             await self._save("services config save failed", lambda config: replace(config, services=services))
             self.config = replace(self.config, services=services)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mesh_common.addresses import relay_address
 from myownmesh.protocol.signals import InboundSignal
 from myownmesh.signaling.nostrroom import NostrRoom
 from myownmesh.signaling.pacing import Backoff, seconds_until
@@ -16,8 +17,9 @@ from myownmesh.signaling.relays import (
     FallbackAction,
     all_private,
     fallback_action,
+    problems_by_text,
     select_fallback,
-    select_primary,
+    select_relays,
 )
 from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.standing import RelayRecord, State
@@ -58,13 +60,11 @@ class NostrSignaling:
         """
         self._now = now
         self._device_id = device_id
-        # A URL that is listed twice would only be dialled twice.
-        self._primary = list(
-            dict.fromkeys(select_primary(app_id, settings.servers, settings.redundancy, settings.denylist))
-        )
+        self._primary = select_relays(app_id, settings.servers, settings.redundancy, settings.denylist)
         self._fallback: list[str] = []
         if settings.public_fallback and not all_private(settings.servers):
             self._fallback = select_fallback(self._primary, settings.denylist)
+        self._unusable = problems_by_text(settings.servers)
         self._room = NostrRoom(
             device_id=device_id,
             network_id=network_id,
@@ -115,6 +115,7 @@ class NostrSignaling:
         async with trio.open_nursery() as nursery:
             for url in self._primary:
                 nursery.start_soon(self._run_link, url, deliver)
+            self._tell_of_unusable_addresses()
             nursery.start_soon(self._run_ticker)
             if self._fallback:
                 nursery.start_soon(self._run_fallback, deliver)
@@ -171,14 +172,8 @@ class NostrSignaling:
     async def _keep_link(self, url: str, record: RelayRecord, deliver: Deliver) -> None:
         # Loaded by the first dial: a daemon without networks needs no WebSocket library.
         from myownmesh.signaling.link import RelayLink
-        from myownmesh.signaling.websocket import BadRelayUrl, parse_relay_url
 
-        try:
-            address = parse_relay_url(url)
-        except BadRelayUrl as error:
-            log.warning("%s; this relay is left out", error)
-            record.down(Trouble(Kind.ADDRESS, str(error)), self._now().mono, None)
-            await trio.sleep_forever()  # what is wrong stays to be asked for
+        address = relay_address(url)
         backoff = Backoff(self._device_id, self._room.handle, url)
         failing = False
         while True:
@@ -201,6 +196,13 @@ class NostrSignaling:
             with trio.move_on_after(wait_s):
                 await redial.wait()
                 backoff.reset()
+
+    def _tell_of_unusable_addresses(self) -> None:
+        now = self._now().mono
+        for text, problem in self._unusable.items():
+            log.warning("%s; this relay is left out", problem)
+            record = self._records[text] = RelayRecord(text, False, self._told, now)
+            record.down(Trouble(Kind.ADDRESS, problem), now, None)
 
     def _told(self, news: News) -> None:
         if news.standing.state in (State.REFUSING, State.SILENT):

@@ -14,13 +14,14 @@ from myownmesh.signaling.websocket import LINK_ERRORS, dial, trouble
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mesh_common.addresses import RelayAddress
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.signaling.conversation import Conversation
     from myownmesh.signaling.nostrroom import NostrRoom
     from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.standing import RelayRecord
-    from myownmesh.signaling.websocket import RelayAddress, Socket
+    from myownmesh.signaling.websocket import Socket
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mesh_common.addresses import problems, relay_address, usable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -57,9 +59,30 @@ def select_primary(app_id: str, servers: Sequence[str], redundancy: int, denylis
     return sorted(pool, key=lambda url: (relay_score(app_id, url), url))[: max(redundancy, 0)]
 
 
+def select_relays(app_id: str, servers: Sequence[str], redundancy: int, denylist: Iterable[str]) -> list[str]:
+    """The relays to connect to: each once, however often and in whatever spelling it is listed.
+
+    Addresses that cannot be used are left out, those of `select_primary` that can are always among them: it counts a
+    relay for each of its spellings, so members that use it never know a relay that we do not.
+    """
+    texts = usable(servers, relay_address)
+    if servers and not texts:
+        return []  # never the built-in relays: the network has its own
+    denied = tuple(denylist)
+    once: dict[str, str] = {}
+    for text in select_primary(app_id, texts, len(texts) or len(DEFAULT_PRIMARY), denied):
+        once.setdefault(relay_address(text).url, text)  # the spelling that ranks first stands for all of them
+    return [text for url, text in once.items() if not is_denied(url, denied)][: max(redundancy, 0)]
+
+
+def problems_by_text(servers: Sequence[str]) -> dict[str, str]:
+    """Why each address that is left out cannot be used."""
+    return {text: problem for text in servers for problem in problems([text], relay_address)}
+
+
 def select_fallback(primary: Iterable[str], denylist: Iterable[str]) -> list[str]:
-    """The public relays, all of them, without those already in use."""
-    taken, denied = frozenset(primary), tuple(denylist)
+    """The public relays, all of them, without those already in use in whatever spelling."""
+    taken, denied = {relay_address(url).url for url in primary}, tuple(denylist)
     return [url for url in PUBLIC_FALLBACK if url not in taken and not is_denied(url, denied)]
 
 

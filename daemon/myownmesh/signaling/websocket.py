@@ -6,16 +6,13 @@ connection ends; a `GuardedStream` under it does. Everything that can go wrong o
 
 from __future__ import annotations
 
-import re
 import ssl
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import h11
 import trio
-from attrs import frozen
 from trio_websocket import (
     ConnectionClosed,
     ConnectionRejected,
@@ -34,6 +31,8 @@ if TYPE_CHECKING:
         WebSocketRequest,
     )
 
+    from mesh_common.addresses import RelayAddress
+
 MAX_MESSAGE_BYTES: Final = 2**20
 """Largest message in either direction; signaling needs a few kilobytes."""
 DIAL_LIMIT_S: Final = 12.0
@@ -47,8 +46,6 @@ _RAW_BYTES_PER_MESSAGE: Final = MAX_MESSAGE_BYTES + 65536
 _RAW_BYTES_PER_S: Final = 1024
 """What pings may add to that while no message comes."""
 _MAX_FRAGMENTS: Final = 1024
-
-_PRINTABLE_URL: Final = re.compile(r"[!-~]+")
 
 
 class LinkLost(Exception):
@@ -87,40 +84,6 @@ LINK_ERRORS: Final = (
     trio.TooSlowError,
     UnicodeError,  # names and headers that are no ASCII
 )
-
-
-class BadRelayUrl(ValueError):
-    """A relay URL that cannot be dialled; the message names it."""
-
-
-@frozen
-class RelayAddress:
-    host: str
-    port: int
-    host_header: str
-    resource: str
-    tls: bool
-
-
-def parse_relay_url(url: str) -> RelayAddress:
-    """Raises BadRelayUrl unless `url` is `ws://host[:port][/path][?query]` or the same with `wss`."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise BadRelayUrl(f"not a relay URL: {url!a} ({error}); write ws://host:port or wss://host") from None
-    if parts.scheme not in ("ws", "wss") or not host or port == 0 or _PRINTABLE_URL.fullmatch(url) is None:
-        raise BadRelayUrl(f"not a relay URL: {url!a}; write ws://host:port or wss://host")
-    tls = parts.scheme == "wss"
-    default_port = 443 if tls else 80
-    name = f"[{host}]" if ":" in host else host
-    return RelayAddress(
-        host=host,
-        port=port or default_port,
-        host_header=name if port in (None, default_port) else f"{name}:{port}",
-        resource=(parts.path or "/") + (f"?{parts.query}" if "?" in url else ""),
-        tls=tls,
-    )
 
 
 class GuardedStream(trio.abc.Stream):
@@ -248,7 +211,7 @@ async def dial(nursery: trio.Nursery, address: RelayAddress) -> Socket:
             connection = await wrap_client_stream(
                 nursery,
                 guard,  # type: ignore[arg-type]  # any trio stream does
-                address.host_header,
+                address.authority,
                 address.resource,
                 max_message_size=MAX_MESSAGE_BYTES,
                 receive_buffer_size=_RECEIVE_BYTES,

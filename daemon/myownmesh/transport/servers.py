@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from attrs import frozen
+
+from mesh_common.addresses import stun_address, turn_address, usable
 
 if TYPE_CHECKING:
     from myownmesh.transport.session import IceServer
 
 MAX_SERVERS = 8
 """Of STUN and of TURN; every one is asked on every address."""
-
-_URL = re.compile(
-    r"(?P<scheme>stun|turns?):(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]?:/]+)(?::(?P<port>\d{1,5}))?"
-    r"(?:\?transport=(?P<transport>udp|tcp))?",
-    re.IGNORECASE,
-)
 
 
 @frozen
@@ -38,26 +33,17 @@ class TurnServer:
 
 
 def split_servers(servers: tuple[IceServer, ...]) -> tuple[tuple[StunServer, ...], tuple[TurnServer, ...]]:
-    """All usable servers; entries that cannot be read are left out."""
+    """All usable servers; what is no address that this release can use is left out (spec 07 §4.3)."""
     stun: list[StunServer] = []
     turn: list[TurnServer] = []
     for server in servers:
-        for url in server.urls:
-            match = _URL.fullmatch(url.strip())
-            if match is None:
-                continue
-            scheme = match["scheme"].lower()
-            host = match["host"].strip("[]")
-            port = int(match["port"] or (5349 if scheme == "turns" else 3478))
-            if not 0 < port < 65_536:
-                continue
-            if scheme == "stun":
-                stun.append(StunServer(host, port))
-                continue
-            tls = scheme == "turns"
-            transport = (match["transport"] or ("tcp" if tls else "udp")).lower()
-            if not (tls and transport == "udp"):  # DTLS to a TURN server: nobody offers it
-                turn.append(TurnServer(host, port, transport, tls, server.username, server.credential))
+        for url in usable(server.urls, stun_address):
+            address = stun_address(url)
+            stun.append(StunServer(address.host, address.port))
+        for url in usable(server.urls, turn_address):
+            address = turn_address(url)
+            where = address.host, address.port, address.transport
+            turn.append(TurnServer(*where, address.scheme == "turns", server.username, server.credential))
     return tuple(dict.fromkeys(stun))[:MAX_SERVERS], _one_of_each_kind_first(turn)[:MAX_SERVERS]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from mesh_common.addresses import problems, relay_address, stun_address, turn_address, usable
 from myownllm.catalog import coerce
 from myownllm.errors import NetworkIdError
 from myownllm.ids import comparable_network_id, normalize_network_id
@@ -62,6 +63,12 @@ def signaling_servers(value: Json) -> tuple[str, ...]:
     return tuple(s for s in coerce.strings(value) if s not in RETIRED_RELAYS)
 
 
+def _for_any_daemon(url: str) -> str:
+    """As it is spelled, if every daemon understands that: the reference knows no `WSS:` and no international name."""
+    plain = url.isascii() and url.startswith(("ws://", "wss://"))
+    return url if plain or not usable([url], relay_address) else relay_address(url).url
+
+
 def _text(value: Json) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -102,6 +109,14 @@ class SavedNetwork:
         except NetworkIdError as error:
             return str(error)
         return None
+
+    def address_problems(self) -> tuple[str, ...]:
+        """What is wrong with the addresses that the daemon is not told of (spec 08 FE-6.9)."""
+        return (
+            *problems(self.signaling_servers, relay_address),
+            *problems(self.stun_servers, stun_address),
+            *problems((server.url for server in self.turn_servers), turn_address),
+        )
 
     @classmethod
     def from_json(cls, raw: JsonObject, mint_id: Callable[[], str]) -> SavedNetwork:
@@ -150,15 +165,21 @@ class SavedNetwork:
         }
 
     def to_daemon(self) -> JsonObject:
-        """The record of `network_add` and `network_update`: exactly these members (spec 08 FE-6.9)."""
+        """The record of `network_add` and `network_update`: exactly these members (spec 08 FE-6.9).
+
+        Addresses that cannot be used are left out. Relays of which none can be used are not: without any the daemon
+        would take its own, and a private network would be seen there. It refuses them and says why.
+        """
+        relays = usable(self.signaling_servers, relay_address) or self.signaling_servers
+        stun = usable(self.stun_servers, stun_address)
         return {
             "id": self.id,
             "network_id": self.wire_id,
             "label": self.label or "",
             "kind": self.kind or "open",
             "topology": self.topology or {"kind": "ring", "n_preferred": None},
-            "signaling": {"strategy": "nostr", "servers": list(self.signaling_servers)},
-            "stun_servers": [{"urls": list(self.stun_servers)}] if self.stun_servers else [],
-            "turn_servers": [t.to_daemon() for t in self.turn_servers],
+            "signaling": {"strategy": "nostr", "servers": [_for_any_daemon(url) for url in relays]},
+            "stun_servers": [{"urls": list(stun)}] if stun else [],
+            "turn_servers": [t.to_daemon() for t in self.turn_servers if usable([t.url], turn_address)],
             "auto_approve": self.auto_approve or False,
         }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
 
+from mesh_common.addresses import problems, relay_address, stun_address, turn_address
 from mesh_common.tables import columns
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
@@ -16,6 +16,9 @@ from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
 from myownllm.errors import AppError, MeshError
 from myownllm.ids import generate_network_id, normalize_network_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
 
@@ -89,8 +92,8 @@ def add_network(
             id=file.mint_id(),
             network_id=handle,
             label=label.strip() or None,
-            signaling_servers=_checked(relay, ("ws://", "wss://"), "relay"),
-            stun_servers=() if no_stun else _checked(stun, ("stun:", "stuns:"), "STUN server") or DEFAULT_STUN,
+            signaling_servers=_checked(relay, relay_address),
+            stun_servers=() if no_stun else _checked(stun, stun_address) or DEFAULT_STUN,
             turn_servers=tuple(_turn(t) for t in turn or ()),
             auto_approve=True if auto_approve else None,
         )
@@ -121,31 +124,16 @@ def _added(catalog: Catalog, record: SavedNetwork, given: dict[str, Any], *, act
     return grown if existing is None else grown.update_network(existing.id, **given)
 
 
-def _checked(values: list[str] | None, schemes: tuple[str, ...], what: str) -> tuple[str, ...]:
-    for value in values or ():
-        if not value.startswith(schemes):
-            raise AppError(f"'{value}' is no {what}: it must begin with {' or '.join(schemes)}")
-        if not _has_host(value):
-            raise AppError(f"'{value}' is no {what}: it must name a host, and a port only from 1 to 65535")
+def _checked(values: list[str] | None, read: Callable[[str], object]) -> tuple[str, ...]:
+    """`values` as they are spelled. Raises `AppError` for the first one that cannot be used."""
+    if wrong := problems(values or (), read):
+        raise AppError(wrong[0])
     return tuple(values or ())
-
-
-def _has_host(url: str) -> bool:
-    """Does an address like `ws://host:port/path` or `stun:host:port` name a host that can exist?"""
-    scheme, _, rest = url.partition(":")
-    try:
-        parts = urlsplit(f"{scheme}://{rest.removeprefix('//')}")
-        return bool(parts.hostname) and parts.port != 0 and not any(c.isspace() for c in url)
-    except ValueError:
-        return False
 
 
 def _turn(text: str) -> TurnServer:
     url, *rest = text.split(",", 2)
-    if not url.startswith(("turn:", "turns:")):
-        raise AppError(f"'{url}' is no TURN server: it must begin with turn: or turns:")
-    if not _has_host(url):
-        raise AppError(f"'{url}' is no TURN server: it must name a host, and a port only from 1 to 65535")
+    _checked([url], turn_address)
     return TurnServer(url, *(part or None for part in rest))
 
 
@@ -228,6 +216,8 @@ def import_network(
         if settings is None:
             raise AppError("these are no network settings; make them with `myownllm networks export`")
         handle = normalize_network_id(settings["network_id"])
+        if wrong := SavedNetwork.from_json(settings, lambda: "").address_problems():
+            raise AppError("; ".join(wrong))
         store = context.catalog_file(context.home())
         catalog = store.mutate(lambda c: _imported(c, settings, store.mint_id(), activate=use))
     except AppError as error:

@@ -168,6 +168,7 @@ def _facts() -> health_rules.Facts:
         peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id)) if row is not None else ()
     return health_rules.Facts(
         config_notices=stored.notices,
+        address_problems=() if active is None else active.address_problems(),
         handle=None if active is None else active.handle,
         network_id=None if active is None else active.wire_id,
         app_running=context.app_pid(app_home) is not None,

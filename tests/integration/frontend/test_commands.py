@@ -447,7 +447,9 @@ async def test_networks_refuse_what_cannot_work(desk: Desk) -> None:
         (("add", "home", "--relay", "http://x"), "must begin with ws://"),
         (("add", "home", "--turn", "x"), "must begin with turn:"),
         (("add", "home", "--relay", "ws://"), "must name a host"),
-        (("add", "home", "--relay", "wss://a b"), "must name a host"),
+        (("add", "home", "--relay", "wss://a b"), "it holds white space"),
+        (("add", "home", "--relay", ""), "it is empty"),
+        (("add", "home", "--stun", "stuns:h"), "must begin with stun:"),
         (("add", "home", "--relay", "wss://r:99999"), "must name a host"),
         (("add", "home", "--stun", "stun:"), "must name a host"),
         (("add", "home", "--turn", "turn:t:0,u,p"), "must name a host"),
@@ -456,6 +458,11 @@ async def test_networks_refuse_what_cannot_work(desk: Desk) -> None:
         (("remove", "nope"), "no saved network"),
     ):
         assert text in await desk.run("networks", *arguments, status=1)
+    odd = json.dumps({"kind": "myownllm.network-settings", "network_id": "home", "signaling_servers": [" ws://h"]})
+    (desk.home / "odd.json").write_text(odd)
+    assert "' ws://h' is no relay address" in await desk.run("networks", "import", f"{desk.home}/odd.json", status=1)
+    made = await desk.json("networks", "add", "--relay", "WSS://BÜCHER.example/")
+    assert made["signaling_servers"] == ["WSS://BÜCHER.example/"], "as it was spelled"
     made = await desk.json("networks", "add")
     assert len(made["network_id"]) == 8
     turn = await desk.json("networks", "add", "with-turn", "--turn", "turn:t:1,u,p,w", "--no-stun", "--label", " L ")

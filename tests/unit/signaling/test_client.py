@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
+    from mesh_common.addresses import RelayAddress
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.signaling.nostrroom import NostrRoom
     from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.standing import RelayRecord
-    from myownmesh.signaling.websocket import RelayAddress
 
 ME = base32.encode(random.Random(1).randbytes(32))
 RELAY = "wss://relay.example"

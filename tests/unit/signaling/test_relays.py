@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mesh_common.addresses import relay_address
 from myownmesh.signaling.relays import (
     DEFAULT_PRIMARY,
     PUBLIC_FALLBACK,
@@ -13,9 +16,11 @@ from myownmesh.signaling.relays import (
     denylist_host,
     fallback_action,
     is_denied,
+    problems_by_text,
     relay_score,
     select_fallback,
     select_primary,
+    select_relays,
 )
 from support.vectors import load
 
@@ -30,6 +35,32 @@ def test_scores(case: dict[str, str]) -> None:
 @pytest.mark.parametrize("case", SELECTION["cases"])
 def test_primary_selection(case: dict[str, Any]) -> None:
     assert select_primary(case["app_id"], case["pool"], case["redundancy"], ()) == case["selected"]
+
+
+def test_a_relay_in_several_spellings_is_one_connection() -> None:
+    spellings = ("wss://relay.example", "wss://relay.example/", "WSS://Relay.example:443", "wss://RELAY.example")
+    (chosen,) = select_relays("app", spellings, 5, ())
+    assert chosen == select_primary("app", spellings, 1, ())[0]
+
+
+@given(st.lists(st.sampled_from([f"{s}://{h}{e}" for s in ("ws", "WSS") for h in "abc" for e in ("", "/", "/x")])))
+def test_who_counts_spellings_never_picks_a_relay_that_we_leave_out(servers: list[str]) -> None:
+    ours = {relay_address(url).url for url in select_relays("app", servers, 3, ())}
+    theirs = {relay_address(url).url for url in select_primary("app", servers, 3, ())}
+    assert theirs <= ours
+    assert len(select_relays("app", servers, 3, ())) <= 3
+
+
+def test_what_is_no_address_is_left_out_and_told_and_never_replaced_by_the_built_in_relays() -> None:
+    assert select_relays("app", ["", " ws://h", "http://h"], 5, ()) == []
+    assert select_relays("app", ["", "ws://h"], 1, ()) == ["ws://h"]
+    assert list(problems_by_text(["", "ws://h", "http://h"])) == ["", "http://h"]
+    assert select_relays("app", [], 5, ()) == list(DEFAULT_PRIMARY)
+
+
+def test_no_spelling_gets_around_the_denylist_or_makes_a_public_relay_twice() -> None:
+    assert select_relays("app", ["WSS://Relay.Damus.IO", "wss://OK.example:443"], 5, ["ok.example"]) == []
+    assert "wss://nos.lol" not in select_fallback(["WSS://NOS.lol:443/"], ())
 
 
 def test_no_servers_means_the_built_in_one() -> None:

@@ -52,6 +52,13 @@ def test_unreadable_urls_are_left_out(url: str) -> None:
     assert split_servers((IceServer((url,)),)) == ((), ())
 
 
+def test_spellings_of_one_server_are_one() -> None:
+    urls = ("stun:Bücher.example", "STUN:xn--bcher-kva.example:3478", "stun:bücher.example.", " stun:bücher.example")
+    assert split_servers((IceServer(urls),)) == ((StunServer("xn--bcher-kva.example", 3478),), ())
+    _, turn = split_servers((IceServer(("turn:T:3478", "turn:t?transport=udp"), "me", "secret"),))
+    assert turn == (TurnServer("t", 3478, "udp", False, "me", "secret"),)
+
+
 def test_servers_are_bounded_and_not_repeated() -> None:
     stun, _ = split_servers((IceServer(tuple(f"stun:h{n}" for n in range(50))), IceServer(("stun:h1", "stun:h1"))))
     assert len(stun) == MAX_SERVERS
