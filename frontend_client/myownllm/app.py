@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 import trio
 
+from mesh_common.client.errors import ControlError
+from mesh_common.client.session import open_session
 from mesh_common.files import remove_leftovers
 from mesh_common.locks import FileLock
-from myownllm import bridge as bridges
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.client import MeshClient, Offer
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door import Door
-from myownllm.errors import AlreadyRunningError, AppError, MeshError
+from myownllm.errors import AlreadyRunningError, AppError
 from myownllm.features import hardware
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
@@ -129,12 +130,13 @@ async def keep_bridge(supervisor: Supervisor, client: MeshClient) -> None:
         connection = await _newer_connection(supervisor, last)
         last = connection.generation
         try:
-            async with bridges.open_bridge(connection.socket, connection.generation) as bridge:
+            async with open_session(connection.socket, connection.generation) as bridge:
                 refusals = 0
                 client.connected(bridge, connection)
                 await _until_over(bridge.lost, supervisor, connection.generation)
-        except MeshError as error:
-            client.not_subscribed(f"events of the daemon: {error}")
+        except ControlError as error:
+            said = f"subscribe rejected: {error}" if error.refused else str(error)
+            client.not_subscribed(f"events of the daemon: {said}")
             with trio.move_on_after(min(BRIDGE_RETRY_S * 2**refusals, BRIDGE_RETRY_MAX_S)):
                 await _until_over(trio.Event(), supervisor, connection.generation)
             refusals += 1
@@ -142,7 +144,13 @@ async def keep_bridge(supervisor: Supervisor, client: MeshClient) -> None:
         supervisor.report_lost(connection.generation)
 
 
-async def _until_over(lost: trio.Event, supervisor: Supervisor, generation: int) -> None:
+class Lost(Protocol):
+    """Set when a connection has ended."""
+
+    async def wait(self) -> None: ...
+
+
+async def _until_over(lost: Lost, supervisor: Supervisor, generation: int) -> None:
     """Return when the connection is lost, or the supervisor has given it up."""
 
     async def watch_supervisor() -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import trio
 
-from myownllm import wire
-from myownllm.errors import MeshError
+from mesh_common.client.errors import ControlError
+from mesh_common.client.protocol import LineBuffer, parse_object
 from myownllm.home import PRIVATE_FILE
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Door:
         """Answer whoever knocks, until cancelled."""
 
         async def answer(stream: trio.SocketStream) -> None:
-            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, MeshError):
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, ControlError):
                 async with stream:
                     line = await _line(stream)
                     if line:
@@ -69,7 +69,7 @@ class Door:
 
 
 async def _line(stream: trio.SocketStream) -> bytes:
-    buffer = wire.LineBuffer(REQUEST_MAX_BYTES)
+    buffer = LineBuffer(REQUEST_MAX_BYTES)
     async for data in stream:
         lines = buffer.feed(bytes(data))
         if lines:
@@ -78,7 +78,7 @@ async def _line(stream: trio.SocketStream) -> bytes:
 
 
 async def _response(line: bytes, follow: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
-    operation = wire.parse_object(line).get("op")
+    operation = parse_object(line).get("op")
     if operation != "follow":
         return {"ok": False, "error": f"parse: unknown variant `{operation}`, expected `follow`"}
     return {"ok": True, "data": await follow()}

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import attrs
 
-from myownllm import phases, wire
+from mesh_common.client import frames
+from myownllm import phases
 from myownllm.catalog.coerce import as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Level = Literal["debug", "info", "warn", "error"]
 
@@ -60,17 +61,17 @@ class RefuseCall:
 
 @attrs.frozen
 class ServeCall:
-    call: wire.RpcInbound
+    call: frames.RpcInbound
 
 
 @attrs.frozen
 class DeliverChannel:
-    message: wire.ChannelInbound
+    message: frames.ChannelInbound
 
 
 @attrs.frozen
 class DeliverStream:
-    frame: wire.StreamChunk | wire.StreamEnd
+    frame: frames.StreamChunk | frames.StreamEnd
 
 
 @attrs.frozen
@@ -96,7 +97,7 @@ Effect = (
 
 
 def frame_effects(
-    frame: wire.Frame | None,
+    frame: frames.Frame | None,
     *,
     network: str,
     diag_quiet: bool,
@@ -107,21 +108,21 @@ def frame_effects(
     match frame:
         case None:
             return []
-        case wire.EventFrame():
+        case frames.EventFrame():
             return _event(frame.event, network, diag_quiet=diag_quiet)
-        case wire.Lagged():
+        case frames.Lagged():
             return [AddDiag("warn", f"mesh event subscriber lagged; dropped {frame.skipped} events"), Resync()]
-        case wire.RpcInbound():
+        case frames.RpcInbound():
             if frame.network != network:
                 return []
             if serves(frame.method):
                 return [ServeCall(frame)]
             return [RefuseCall(frame.request_id, f"frontend: no handler for method '{frame.method}'", frame.streaming)]
-        case wire.StreamChunk() | wire.StreamEnd():
+        case frames.StreamChunk() | frames.StreamEnd():
             return [DeliverStream(frame)]
-        case wire.ChannelInbound():
+        case frames.ChannelInbound():
             return [DeliverChannel(frame)] if frame.network == network and listens(frame.channel) else []
-        case wire.HandlerDisplaced():
+        case frames.HandlerDisplaced():
             if frame.network != network:
                 return []
             text = f"handler displaced: {frame.method} on {frame.network} (by {frame.by})"
@@ -137,7 +138,7 @@ _PEER_LINES = {
 }
 
 
-def _event(event: dict[str, Any], network: str, *, diag_quiet: bool) -> list[Effect]:
+def _event(event: Mapping[str, Any], network: str, *, diag_quiet: bool) -> list[Effect]:
     if event.get("network_id") != network:
         return []
     match event.get("event_kind"):
@@ -156,7 +157,7 @@ def _event(event: dict[str, Any], network: str, *, diag_quiet: bool) -> list[Eff
             return []
 
 
-def _diag(event: dict[str, Any], *, diag_quiet: bool) -> list[Effect]:
+def _diag(event: Mapping[str, Any], *, diag_quiet: bool) -> list[Effect]:
     detail = as_object(event.get("detail"))
     stamp = event.get("ts")
     ts = stamp if isinstance(stamp, int) else None

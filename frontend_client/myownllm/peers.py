@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from myownllm import capabilities
-from myownllm.catalog.coerce import is_number
+from myownllm.catalog.coerce import as_object, is_number
 from myownllm.ids import short_display
 
 if TYPE_CHECKING:
@@ -148,6 +148,12 @@ def peer_entry(raw: JsonObject, previous_catalog: Iterable[Json] = ()) -> PeerEn
         needs_turn=raw.get("needs_turn") is True,
         path=path_class(raw.get("selected_pair")),
     )
+
+
+def peer_rows(answer: object) -> list[JsonObject]:
+    """The rows in an answer of `peers_list`. What a peer says of itself is read by `peer_entry`, member by member."""
+    rows = as_object(answer).get("peers")
+    return [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
 
 
 def peer_entries(rows: Sequence[JsonObject], previous: Mapping[str, PeerEntry]) -> tuple[PeerEntry, ...]:

@@ -98,9 +98,9 @@ def answer(device: Any, *arguments: str) -> Any:
 
 def ask(device: Any, operation: str, **members: Any) -> Any:
     """One operation at the device's daemon, as any other local program could send it."""
-    from myownllm import oneshot
+    from mesh_common.client import blocking
 
-    return oneshot.request(device.home / ".myownllm" / ".myownmesh" / "daemon.sock", operation, members)
+    return blocking.request(device.home / ".myownllm" / ".myownmesh" / "daemon.sock", operation, timeout=45, **members)
 
 
 def daemon_pid(device: Any) -> int:

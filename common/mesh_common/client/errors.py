@@ -27,6 +27,8 @@ class ErrorKind(StrEnum):
     """What came is no answer of a daemon."""
     INVALID = "validation"
     """JSON cannot carry the request, or a name in it is too long; nothing was sent."""
+    STOPPED = "stopped"
+    """This program itself gave it up."""
     TOO_SLOW = "too_slow"
     """The reader of a stream fell too far behind."""
 
@@ -82,7 +84,7 @@ _TEXTS: Final = (
     (ErrorKind.UNSUPPORTED, r"parse: .*unknown variant"),
     (ErrorKind.BAD_REQUEST, r"parse: "),
     (ErrorKind.UNKNOWN_NETWORK, r"unknown network\b"),
-    (ErrorKind.ALREADY_JOINED, r"config id '.*' already in use|network id '.*' already joined"),
+    (ErrorKind.ALREADY_JOINED, r".*(config id '.*' already in use|network id '.*' already joined)"),
     (ErrorKind.NOT_SAVED, r"(network (joined|left|removed|updated)|config applied) but config\.json save failed"),
     (ErrorKind.UNKNOWN_CLIENT, r"unknown client_id: "),
     (ErrorKind.UNKNOWN_PEER, r".*not (found )?in active set$|network: peer not (found|connected): "),

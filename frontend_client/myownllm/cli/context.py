@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import attrs
 import msgspec
 
-from myownllm import answers, oneshot
+from mesh_common.client import blocking
+from mesh_common.client.errors import ControlError, ErrorKind
+from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_of
 from myownllm.catalog.coerce import as_object
 from myownllm.catalog.file import CatalogFile
-from myownllm.errors import AppError, MeshError
+from myownllm.errors import AppError
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
 from myownllm.ids import select_peer
-from myownllm.peers import PeerEntry, peer_entries, peer_entry
+from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
 
 if TYPE_CHECKING:
     from myownllm.catalog.coerce import JsonObject
@@ -43,8 +45,10 @@ class Daemon:
     status: JsonObject
 
     def ask(self, operation: str, *, timeout_s: float | None = None, **members: Any) -> Any:
-        """One operation. Raises MeshError."""
-        return oneshot.request(self.socket, operation, members, timeout_s=timeout_s)
+        """One operation. Raises ControlError."""
+        check_traffic(members)
+        limit = timeout_of(operation) if timeout_s is None else timeout_s
+        return blocking.request(self.socket, operation, timeout=limit, **members)
 
 
 def app_version() -> str:
@@ -70,9 +74,11 @@ def find_daemon(app_home: AppHome) -> Daemon | None:
     for socket, mode in ((app_home.shared_socket, "shared"), (app_home.own_socket, "own_llm")):
         if mode == "shared" and socket == app_home.own_socket:
             continue
-        status = oneshot.probe(socket)
-        if status is not None:
-            return Daemon(socket, mode, status)
+        try:
+            status = blocking.request(socket, "status", timeout=PROBE_TIMEOUT_S)
+        except ControlError:
+            continue
+        return Daemon(socket, mode, as_object(status))
     return None
 
 
@@ -96,14 +102,14 @@ def app_pid(app_home: AppHome) -> int | None:
 
 
 def ask_app(app_home: AppHome, operation: str, timeout_s: float) -> JsonObject:
-    """One request at the door of the running app. Raises MeshError."""
+    """One request at the door of the running app. Raises ControlError."""
     try:
-        return as_object(oneshot.request(app_home.app_socket, operation, timeout_s=timeout_s))
-    except MeshError as error:
-        if error.kind != "connect_failed":
+        return as_object(blocking.request(app_home.app_socket, operation, timeout=timeout_s))
+    except ControlError as error:
+        if error.kind is not ErrorKind.CONNECT_FAILED:
             raise
     time.sleep(DOOR_OPENS_S)  # an app that has just begun opens its door in a moment
-    return as_object(oneshot.request(app_home.app_socket, operation, timeout_s=timeout_s))
+    return as_object(blocking.request(app_home.app_socket, operation, timeout=timeout_s))
 
 
 def need_active(catalog: Catalog) -> SavedNetwork:
@@ -122,7 +128,7 @@ class Session:
     handle: str
 
     def peers(self) -> tuple[PeerEntry, ...]:
-        return peer_entries(answers.peers(self.daemon.ask("peers_list", network=self.network)), {})
+        return peer_entries(peer_rows(self.daemon.ask("peers_list", network=self.network)), {})
 
     def peer(self, text: str, *, rostered: bool = False) -> PeerEntry:
         """The peer that a person means; `rostered` also looks among approved devices that are away."""
@@ -163,7 +169,7 @@ def fail(error: Exception, *, as_json: bool = False, status: int = EXIT_FAILED) 
     """Say what went wrong and end with a status."""
     if as_json:
         kind = "validation" if isinstance(error, ValueError) else "error"
-        if isinstance(error, MeshError):
+        if isinstance(error, ControlError):
             kind = "daemon_error" if error.refused else error.kind
         print_json({"error": {"kind": kind, "message": str(error)}})
     else:

@@ -9,12 +9,13 @@ import attrs
 import typer
 
 from mesh_common.addresses import problems, relay_address, stun_address, turn_address
+from mesh_common.client.errors import ControlError
 from mesh_common.tables import columns
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
-from myownllm.errors import AppError, MeshError
+from myownllm.errors import FAILURES, AppError
 from myownllm.ids import generate_network_id, normalize_network_id
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def complete_network(incomplete: str) -> list[str]:
     """Handles of saved networks, for the shell's completion."""
     try:
         catalog = context.catalog_file(context.home()).load().catalog
-    except AppError:
+    except FAILURES:
         return []
     return [n.wire_id for n in catalog.networks if n.wire_id.startswith(incomplete)]
 
@@ -46,7 +47,7 @@ def list_networks(as_json: Json = False) -> None:
     """Show the saved networks; * marks the active one."""
     try:
         catalog = context.catalog_file(context.home()).load().catalog
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
         context.print_json(_catalog_json(catalog))
@@ -101,7 +102,7 @@ def add_network(
         given = {k: getattr(record, k) for k, v in {**named, "auto_approve": auto_approve}.items() if v}
         before = file.load().catalog.by_wire_id(handle)
         catalog = file.mutate(lambda c: _added(c, record, given, activate=use))
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     saved = catalog.by_wire_id(handle)
     assert saved is not None
@@ -153,7 +154,7 @@ def use_network(
         target = None if name is None else _find(file.load().catalog, name)
         config_id = None if target is None else target.id
         file.mutate(lambda c: c.set_active_network(config_id))
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     joined = _follow(target)
     if as_json:
@@ -173,7 +174,7 @@ def remove_network(name: Network, as_json: Json = False) -> None:
         target = _find(file.load().catalog, name)
         was_active = file.load().catalog.active_network_id == target.id
         file.mutate(lambda c: c.remove_network(target.id))
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     left = _follow(None) if was_active else None
     if as_json:
@@ -194,7 +195,7 @@ def export_network(
     try:
         catalog = context.catalog_file(context.home()).load().catalog
         network = context.need_active(catalog) if name is None else _find(catalog, name)
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error)
     envelope = export_envelope(network)
     if no_secrets:
@@ -220,7 +221,7 @@ def import_network(
             raise AppError("; ".join(wrong))
         store = context.catalog_file(context.home())
         catalog = store.mutate(lambda c: _imported(c, settings, store.mint_id(), activate=use))
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     saved = catalog.by_wire_id(handle)
     assert saved is not None
@@ -262,7 +263,7 @@ def _follow(target: SavedNetwork | None) -> bool | None:
         return None
     try:
         answer = context.ask_app(app_home, "follow", FOLLOW_S)
-    except MeshError:
+    except ControlError:
         return False
     network = "" if target is None else target.wire_id
     return answer.get("network") == network and answer.get("status") in ("online", "off")

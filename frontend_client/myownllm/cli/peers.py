@@ -7,16 +7,20 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from mesh_common.client import blocking
+from mesh_common.client.errors import HANDLER_ERROR, ControlError, ErrorKind, refusal, stream_failure
+from mesh_common.client.frames import StreamChunk, StreamEnd, read_frame
+from mesh_common.client.protocol import FAST_TIMEOUT_S
 from mesh_common.tables import columns
-from myownllm import oneshot, wire
 from myownllm.cli import context
-from myownllm.errors import AppError, MeshError, PeerSelectorError
+from myownllm.errors import FAILURES, AppError, PeerSelectorError
 from myownllm.ids import DEVICE_ID, bare_id, device_suffix
 from myownllm.peers import PeerEntry, peer_entry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
 CALL_TIMEOUT_S = 30.0
+NO_DATA_TEXT = "peer closed the stream without data (no handler, busy or nothing to say)"
 CALL_TIMEOUT_MAX_S = 600.0
 """The daemon's own limit of a single call."""
 
@@ -36,7 +40,7 @@ def complete_peer(incomplete: str) -> list[str]:
     """Labels and ids of known peers, for the shell's completion."""
     try:
         known = context.session().peers()
-    except AppError:
+    except FAILURES:
         return []
     names = [p.label for p in known] + [p.device_pubkey for p in known]
     return [n for n in names if n.startswith(incomplete)]
@@ -54,7 +58,7 @@ def peers(network: OnNetwork = None, as_json: Json = False) -> None:
     try:
         here = context.session(network)
         known = here.peers()
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
         context.print_json({"network": here.network, "peers": [p.to_json() for p in known]})
@@ -87,7 +91,7 @@ def approve(
         here.daemon.ask(
             "roster_approve", network=here.network, device_id=found.device_pubkey, label=found.announced_label
         )
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
         context.print_json({"approved": found.device_pubkey, "label": found.announced_label})
@@ -113,7 +117,7 @@ def deny(peer: Peer, network: OnNetwork = None, as_json: Json = False) -> None:
         here = context.session(network)
         found = here.peer(peer, rostered=True)
         here.daemon.ask("roster_remove", network=here.network, device_id=found.device_pubkey)
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
         context.print_json({"removed": found.device_pubkey})
@@ -167,43 +171,44 @@ def call(
             timeout_ms=int(timeout * 1000),
             timeout_s=timeout + 1,
         )
-    except AppError as error:
+    except FAILURES as error:
         text = str(error)
-        if isinstance(error, MeshError) and error.kind == "timeout":
+        if isinstance(error, ControlError) and error.kind is ErrorKind.TIMEOUT:
             text = f"timed out waiting for {peer}"
         context.fail(
-            AppError(text) if not isinstance(error, MeshError) else MeshError(error.kind, text), as_json=as_json
+            AppError(text) if not isinstance(error, ControlError) else ControlError(error.kind, text), as_json=as_json
         )
     response = answer.get("response") if isinstance(answer, dict) else None
     context.print_json({"response": response} if as_json else response)
 
 
 def _stream(here: context.Session, peer: PeerEntry, method: str, request: Any, timeout: float) -> Any:
-    """Pieces of a streamed answer, also those that overtake the answer to the call itself. Raises MeshError."""
-    with oneshot.Events(here.daemon.socket) as events:
+    """Pieces of a streamed answer, also those that overtake the answer to the call itself. Raises ControlError."""
+    with blocking.Connection(here.daemon.socket, FAST_TIMEOUT_S) as events:
+        client_id = events.subscribe()
         answer = here.daemon.ask(
             "rpc_call_stream",
-            client_id=events.client_id,
+            client_id=client_id,
             network=here.network,
             peer=peer.device_pubkey,
             method=method,
             payload=request,
         )
         request_id = answer.get("request_id") if isinstance(answer, dict) else None
+        events.timeout = timeout
         pieces = 0
-        for frame in events.frames(timeout):
-            match frame:
-                case wire.StreamChunk(request_id=rid, payload=piece) if rid == request_id:
+        while True:
+            match read_frame(events.receive()):
+                case StreamChunk(request_id=rid, payload=piece) if rid == request_id:
                     if isinstance(piece, dict) and set(piece) == {"error"}:
-                        raise MeshError("daemon_error", f"handler returned error: {piece['error']}")
+                        raise refusal(f"{HANDLER_ERROR}{piece['error']}")
                     pieces += 1
                     yield piece
-                case wire.StreamEnd(request_id=rid, error=error) if rid == request_id:
+                case StreamEnd(request_id=rid, error=error) if rid == request_id:
                     if error is not None:
-                        raise MeshError("daemon_error", error)
+                        raise stream_failure(error)
                     if not pieces:
-                        text = "peer closed the stream without data (no handler, busy or nothing to say)"
-                        raise MeshError("daemon_error", text)
+                        raise ControlError(ErrorKind.CLOSED, NO_DATA_TEXT, refused=True)
                     return
                 case _:
                     continue
@@ -229,7 +234,7 @@ def broadcast(
             target = here.peer(to).device_pubkey
             here.daemon.ask("channel_send_to", network=here.network, channel=channel, peer=target, payload=message)
             count = 1
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
         context.print_json({"dispatched_to": count})
@@ -250,7 +255,7 @@ def label(
             if len(name) > 64:
                 raise AppError(f"the name has {len(name)} characters; 64 is the most")
             identity = daemon.ask("identity_set_label", label=name)
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
         context.print_json(identity)
@@ -269,9 +274,9 @@ def reconnect(
         target = None if peer is None else here.peer(peer).device_pubkey
         members: dict[str, Any] = {} if target is None else {"peer": target}
         here.daemon.ask("network_reconnect", network=here.network, **members)
-    except AppError as error:
-        if isinstance(error, MeshError) and error.kind == "unsupported":
-            error = MeshError("unsupported", "not supported by this daemon")
+    except FAILURES as error:
+        if isinstance(error, ControlError) and error.kind is ErrorKind.UNSUPPORTED:
+            error = ControlError(ErrorKind.UNSUPPORTED, "not supported by this daemon")
         context.fail(error, as_json=as_json)
     if as_json:
         context.print_json({"reconnecting": here.network, "peer": target})

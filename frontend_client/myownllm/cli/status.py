@@ -9,16 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
+from mesh_common.client.errors import ControlError
 from mesh_common.versions import version_meets
-from myownllm import answers, phases, relays
 from myownllm import health as health_rules
+from myownllm import phases, relays
 from myownllm.catalog.coerce import as_object
 from myownllm.catalog.model import Catalog
 from myownllm.cli import context
-from myownllm.errors import AppError, HomeError, MeshError
+from myownllm.errors import FAILURES, HomeError
 from myownllm.home import AppHome, check_socket_path, find_pin
 from myownllm.ids import comparable_network_id, device_suffix
-from myownllm.peers import CONNECTED, PeerEntry, peer_entries
+from myownllm.peers import CONNECTED, PeerEntry, peer_entries, peer_rows
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HEALTH_EPILOG = "Exit status: " + ", ".join(f"{code} {name}" for name, code in health_rules.EXIT_CODES.items()) + "."
@@ -34,8 +35,8 @@ def _network_row(daemon: context.Daemon, wire_id: str) -> dict[str, Any] | None:
 
 def _known_peers(daemon: context.Daemon, wire_id: str) -> tuple[PeerEntry, ...]:
     try:
-        return peer_entries(answers.peers(daemon.ask("peers_list", network=wire_id)), {})
-    except MeshError:
+        return peer_entries(peer_rows(daemon.ask("peers_list", network=wire_id)), {})
+    except ControlError:
         return ()
 
 
@@ -45,7 +46,7 @@ def status(as_json: Json = False) -> None:
     try:
         catalog = context.catalog_file(app_home).load().catalog
         found = _status(app_home, catalog)
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
         context.print_json(found)
@@ -85,7 +86,7 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
         try:
             label = str(as_object(daemon.ask("identity_show")).get("label", ""))
             row = None if active is None else _network_row(daemon, active.wire_id)
-        except MeshError as error:  # it answers `status`, so it is shown; what else it says is the hint
+        except ControlError as error:  # it answers `status`, so it is shown; what else it says is the hint
             hint = f"the daemon does not answer as it should: {error}"
         names = daemon.status.get("joined_networks")
         joined = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
@@ -161,7 +162,7 @@ def _facts() -> health_rules.Facts:
     if daemon is not None and active is not None:
         try:
             row = _network_row(daemon, active.wire_id)
-        except MeshError:
+        except ControlError:
             row = None
         phase = None if row is None else str(row.get("phase", ""))
         known_relays = None if row is None else relays.relays(row.get("relays"))

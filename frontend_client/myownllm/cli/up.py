@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import trio
 
+from mesh_common.client.errors import ControlError
 from myownllm.app import App, running_app
 from myownllm.cli import context
 from myownllm.client import ClientState, Diag, InboundCall
-from myownllm.errors import AlreadyRunningError, AppError, MeshError
+from myownllm.errors import FAILURES, AlreadyRunningError
 from myownllm.features import built_in
 from myownllm.peers import PeerEntry
 from myownllm.supervisor import SupervisorState
@@ -210,15 +211,15 @@ async def _show_client(app: App, screen: Screen) -> None:
 
 async def _set_label(app: App, screen: Screen, label: str) -> None:
     """Name the device as asked on the command line, once a daemon is there."""
-    from myownllm.bridge import command
+    from mesh_common.client.session import command
 
     state = await app.supervisor.watch.until(lambda s: s.connection is not None)
     assert state.connection is not None
     try:
-        identity = await command(state.connection.socket, "identity_show", {})
+        identity = await command(state.connection.socket, "identity_show")
         if not isinstance(identity, dict) or identity.get("label") != label:
-            await command(state.connection.socket, "identity_set_label", {"label": label})
-    except MeshError as error:
+            await command(state.connection.socket, "identity_set_label", label=label)
+    except ControlError as error:
         screen.emit("diag", f"  warn: the label was not set: {error}", level="warn", message=str(error))
 
 
@@ -233,5 +234,5 @@ def run_up(label: str | None, channels: tuple[str, ...], *, verbose: bool, as_js
         raise SystemExit(130) from None  # a second Ctrl-C while it was stopping
     except AlreadyRunningError as error:
         screen.emit("already_running", str(error), pid=error.pid)
-    except AppError as error:
+    except FAILURES as error:
         context.fail(error, as_json=as_json)

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from myownllm import answers
+from mesh_common import answers
+from mesh_common.client.operations import read_answer
 from myownllm.client.messages import Ask, ReadCatalog, ReadOwned
+from myownllm.ids import comparable_network_id
+from myownllm.peers import peer_rows
 
 if TYPE_CHECKING:
-    from myownllm.answers import NetworkSummary, Status
+    from mesh_common.answers import StatusAnswer
+    from mesh_common.views import NetworkSummary
     from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
     from myownllm.client.procedures import Procedure
 
 
-def ask(operation: str, /, *, timeout_s: float | None = None, **members: Any) -> Procedure[object]:
-    """One operation whose answer says no more than that it is done. Raises MeshError."""
+def ask(operation: str, /, *, timeout_s: float | None = None, **members: object) -> Procedure[object]:
+    """One operation whose answer says no more than that it is done. Raises ControlError."""
     return (yield Ask(operation, members, timeout_s))
 
 
-def status() -> Procedure[Status]:
-    return answers.status((yield Ask("status")))
+def status() -> Procedure[StatusAnswer]:
+    return read_answer(answers.StatusAnswer, "status", (yield Ask("status")))
 
 
 def networks() -> Procedure[tuple[NetworkSummary, ...]]:
-    return answers.networks((yield Ask("networks_list")))
+    return read_answer(answers.NetworksAnswer, "networks_list", (yield Ask("networks_list"))).networks
 
 
 def stored_record(network: SavedNetwork) -> Procedure[JsonObject | None]:
     """The daemon's saved record of a network, whatever local id it has there."""
-    return answers.stored_record((yield Ask("config_show")), network.wire_id)
+    config = read_answer(answers.ConfigAnswer, "config_show", (yield Ask("config_show"))).config
+    records = [r for r in config.get("networks", ()) if isinstance(r, dict)]
+    return next((r for r in records if comparable_network_id(str(r.get("network_id", ""))) == network.wire_id), None)
 
 
 def update(config: JsonObject) -> Procedure[bool]:
     """Bring an edited record into the daemon; True when that restarted the network."""
-    return answers.restarted((yield Ask("network_update", {"config": config})))
+    answer = yield Ask("network_update", {"config": config})
+    return read_answer(answers.NetworkUpdated, "network_update", answer).restarted
 
 
 def peers(network: str) -> Procedure[list[JsonObject]]:
-    return answers.peers((yield Ask("peers_list", {"network": network})))
+    return peer_rows((yield Ask("peers_list", {"network": network})))
 
 
 def catalog() -> Procedure[Catalog]:

@@ -16,13 +16,13 @@ from myownllm.client.machine import Machine
 from myownllm.client.serving import serve
 from myownllm.client.session import Session
 from myownllm.client.state import DIAG_RING, ClientState, Diag
-from myownllm.errors import AppError, MeshError, not_connected
+from myownllm.errors import FAILURES, NoNetworkError, not_connected
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from myownllm.bridge import Bridge
+    from mesh_common.client.session import Session as Bridge
     from myownllm.catalog.model import Catalog
     from myownllm.client.owned import OwnedNetworks
     from myownllm.client.start import Offer
@@ -112,7 +112,7 @@ class MeshClient:
     async def start(self) -> None:
         """Bring the active network online. Concurrent calls share one run and its outcome (FE-5.4).
 
-        Raises MeshError or HomeError when the run failed; the client then begins again by itself, with the next
+        Raises ControlError or HomeError when the run failed; the client then begins again by itself, with the next
         connection to a daemon at the latest.
         """
         if self._nursery is None:
@@ -131,7 +131,7 @@ class MeshClient:
         """The start at launch: its failure is in the state and the log, and the next connection starts again."""
         try:
             await self.start()
-        except AppError as error:
+        except FAILURES as error:
             self.note("warn", f"start failed: {error}")
 
     async def preview(self) -> None:
@@ -139,11 +139,11 @@ class MeshClient:
         self._feed(messages.Preview(await self._catalog.load()))
 
     def session(self) -> Session:
-        """The life that users' operations go through now. Raises MeshError when there is none, or no network."""
+        """The life that users' operations go through now. Raises ControlError when there is none, NoNetworkError."""
         if self._session is None:
             raise not_connected()
         if not self._session.wire_id:
-            raise MeshError("no_active_network", "no active network")
+            raise NoNetworkError
         return self._session
 
     def note(self, level: Level, message: str, ts: int | None = None) -> None:
@@ -212,7 +212,7 @@ class MeshClient:
                     handler(peer, channel, payload)
             case messages.PassStream(life, piece):
                 if self._session is not None and self._session.life == life:
-                    self._session.take(piece)
+                    self._session.streams.receive(piece, trio.current_time())
             case messages.Own(device_id, config_id, network_id):
                 self._remember(lambda: self._owned.add(device_id, config_id, network_id))
             case messages.Disown(device_id, network_id):
@@ -257,14 +257,14 @@ class MeshClient:
                 case messages.Ask(operation, members, timeout_s):
                     if self._bridge is None:
                         raise not_connected()
-                    answer = await self._bridge.command(operation, timeout_s=timeout_s, **members)
+                    answer = await self._bridge.command(operation, timeout=timeout_s, **members)
                 case messages.ReadCatalog():
                     answer = await self._catalog.load()
                 case messages.ReadOwned(device_id):
                     answer = self._owned.of(device_id)
                 case _:
                     assert_never(request)
-        except AppError as error:
+        except FAILURES as error:
             self._feed(messages.Answered(number, error=error))
         else:
             self._feed(messages.Answered(number, answer))

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, assert_never
 
-from myownllm import effects, wire
+from mesh_common.client import frames
+from mesh_common.client.errors import ControlError, ErrorKind
+from myownllm import effects
 from myownllm.client import asks, messages
 from myownllm.client.messages import Ask, Note
 from myownllm.client.procedures import pause
-from myownllm.errors import MeshError
 from myownllm.peers import CONNECTED
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Hearing:
         self._features = features
         self._picture = picture
         self._procedures = procedures
-        self._early: deque[wire.Frame] = deque()
+        self._early: deque[frames.Frame] = deque()
         self._missed = 0
 
     def forget(self) -> None:
@@ -44,7 +45,7 @@ class Hearing:
         self._early.clear()
         self._missed = 0
 
-    def take(self, frame: wire.Frame, life: Life | None) -> None:
+    def take(self, frame: frames.Frame, life: Life | None) -> None:
         """A frame of the present connection."""
         if life is not None and life.stage == "up":
             self._hear(frame, life)
@@ -56,20 +57,20 @@ class Hearing:
 
     def catch_up(self, life: Life) -> None:
         """The life is up: it hears what came while it was starting."""
-        frames, missed = list(self._early), self._missed
+        early, missed = list(self._early), self._missed
         self.forget()
-        for frame in (wire.Lagged(missed), *frames) if missed else frames:
+        for frame in (frames.Lagged(missed), *early) if missed else early:
             self._hear(frame, life)
 
     def served(self, order: messages.Serve, refusal: str, life: Life) -> None:
         """A call of this life is over."""
-        life.load.done(order.call.from_peer)
+        life.load.done(order.call.peer)
         method = self._features.method(order.call.method)
         if refusal and method is not None:
             steps = refuse(order.call.request_id, refusal, streaming=method.streaming)
             self._procedures.begin(steps, life.number)
 
-    def _hear(self, frame: wire.Frame, life: Life) -> None:
+    def _hear(self, frame: frames.Frame, life: Life) -> None:
         if not life.wire_id:
             return  # a client that is bound to no network hears nothing
         decided = effects.frame_effects(
@@ -122,31 +123,31 @@ class Hearing:
                 self._picture.show_peers((yield from asks.peers(life.wire_id)))
         return None
 
-    def _deliver(self, message: wire.ChannelInbound, life: Life) -> Procedure[None]:
+    def _deliver(self, message: frames.ChannelInbound, life: Life) -> Procedure[None]:
         try:
-            peer = yield from self._approved(message.from_peer, life)
-        except MeshError:
+            peer = yield from self._approved(message.peer, life)
+        except ControlError:
             return
         if peer is not None:
             yield messages.Deliver(peer, message.channel, message.payload)
 
-    def _admit(self, call: wire.RpcInbound, life: Life) -> Procedure[None]:
+    def _admit(self, call: frames.RpcInbound, life: Life) -> Procedure[None]:
         """May this call be answered at all? `Served` follows each `Serve`."""
         method = self._features.method(call.method)
         assert method is not None
-        if not life.load.admit(call.from_peer):
+        if not life.load.admit(call.peer):
             yield from refuse(call.request_id, "host busy", streaming=method.streaming)
             return
         refusal = "not authorized"
         try:
-            peer = yield from self._approved(call.from_peer, life)
-        except MeshError as error:
+            peer = yield from self._approved(call.peer, life)
+        except ControlError as error:
             peer = None
-            refusal = "" if error.refused or error.kind == "connection_lost" else error.text
+            refusal = "" if error.refused or error.kind is ErrorKind.CONNECTION_LOST else error.text
         if peer is not None and (call.streaming or not method.streaming):
             yield messages.Serve(life.number, call, peer)
             return
-        life.load.done(call.from_peer)
+        life.load.done(call.peer)
         if peer is not None:  # without a word the caller would read "network down"
             text = f"'{method.name}' answers in pieces; call it as a stream"
             yield from refuse(call.request_id, text, end_only=True)
@@ -169,7 +170,7 @@ class Hearing:
         where = {"client_id": life.link.client_id, "network": life.wire_id}
         try:
             yield Ask("rpc_register", {**where, **claim})
-        except MeshError as error:
+        except ControlError as error:
             yield Note("warn", f"{method_name} handler install failed: {error.text}")
 
 
@@ -182,5 +183,5 @@ def refuse(request_id: str, text: str, *, streaming: bool = False, end_only: boo
         if not end_only:
             yield Ask("rpc_stream_chunk", {"request_id": request_id, "payload": {"error": text}})
         yield Ask("rpc_stream_end", {"request_id": request_id, "error": text})
-    except MeshError:
+    except ControlError:
         return  # the caller is gone, or the daemon is

@@ -14,7 +14,7 @@ from myownllm.client.features import CallLoad
 if TYPE_CHECKING:
     from myownllm.catalog.network import SavedNetwork
     from myownllm.client.messages import Ask, Link
-    from myownllm.errors import AppError
+    from myownllm.errors import Failure
 
 Stage = Literal["starting", "up", "ending"]
 
@@ -32,7 +32,7 @@ class Life:
     """the active record as it was when this life bound to it"""
     catalog_read: bool = False
     wire_id: str = ""
-    error: AppError | None = None
+    error: Failure | None = None
     """why its start failed"""
     again: bool = False
     """start a new life when this one has ended"""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
+from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.client import asks, messages
 from myownllm.client.hearing import Hearing
 from myownllm.client.life import Life
@@ -17,7 +18,7 @@ from myownllm.client.procedures import FOREVER, Procedures, Until, pause
 from myownllm.client.start import Opening, daemon_phase, release
 from myownllm.client.state import Picture
 from myownllm.client.sync import Pass
-from myownllm.errors import AppError, MeshError
+from myownllm.errors import FAILURES, stopped
 
 if TYPE_CHECKING:
     from myownllm.catalog.model import Catalog
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from myownllm.client.procedures import Procedure
     from myownllm.client.start import Offer
     from myownllm.client.state import ClientState
+    from myownllm.errors import Failure
 
 RELEASE_BUDGET_S: Final = 3.0
 """FE-5.23."""
@@ -41,6 +43,7 @@ EXPLAIN_AFTER_S: Final = 8.0
 START_AGAIN_S: Final = 10.0
 """After a start that failed although its daemon is connected."""
 
+GONE: Final = (ErrorKind.NOT_CONNECTED, ErrorKind.CONNECTION_LOST, ErrorKind.CONNECT_FAILED)
 NO_LIFE: Final = 0
 """Owner of what outlives lives: following the catalog, trying again."""
 
@@ -148,7 +151,7 @@ class Machine:
         self._stoppers.clear()
 
     def _overtaken(self, tickets: list[int]) -> None:
-        error = MeshError("stopped", "the start was overtaken by a stop or a lost daemon")
+        error = stopped("the start was overtaken by a stop or a lost daemon")
         for ticket in tickets:
             self._tell(Done(ticket, error))
         tickets.clear()
@@ -202,7 +205,7 @@ class Machine:
     def _run(self, life: Life) -> Procedure[None]:
         try:
             yield from Opening(life, self._offer, self._picture).run()
-        except AppError as error:
+        except FAILURES as error:
             life.error = error
             self._start_failed(life, error)
             return
@@ -222,8 +225,8 @@ class Machine:
             if operation is not None and not life.is_started():
                 self._picture.update(error=f"the mesh daemon has not answered `{operation}` yet")
 
-    def _start_failed(self, life: Life, error: AppError) -> None:
-        if not isinstance(error, MeshError) or error.kind not in ("not_connected", "connection_lost", "connect_failed"):
+    def _start_failed(self, life: Life, error: Failure) -> None:
+        if not isinstance(error, ControlError) or error.kind not in GONE:
             self._picture.update(phase="error", error=str(error))
             self._note(Note("error", f"start failed: {error}"))
             self._procedures.begin(self._start_again(life), NO_LIFE)
@@ -233,7 +236,7 @@ class Machine:
             self._end(life)
         else:  # not an error of the app: the supervisor says what it waits for (FE-5.5)
             self._picture.update(phase="starting")
-            is_dead = error.kind == "connection_lost" and self._link is life.link  # `Disconnected` is under way
+            is_dead = error.kind is ErrorKind.CONNECTION_LOST and self._link is life.link  # `Disconnected` is under way
             self._end(life, again=self._link is not None and not is_dead)
 
     def _start_again(self, failed: Life) -> Procedure[None]:
@@ -301,9 +304,9 @@ class Machine:
                     self._picture.show_peers((yield from asks.peers(life.wire_id)))
                     if resync:
                         yield from self._show_phase(life)
-                except MeshError as error:
+                except ControlError as error:
                     life.resync = life.resync or resync
-                    life.recheck = life.recheck or error.kind == "unknown_network"
+                    life.recheck = life.recheck or error.kind is ErrorKind.UNKNOWN_NETWORK
                     yield Note("warn", f"reconcile peers_list failed: {error.text}")
             yield pause(PEERS_SPACING_S)
 
@@ -322,7 +325,7 @@ class Machine:
             try:
                 catalog = yield from asks.catalog()
                 yield from self._look(life, catalog, check_edits=edits > life.edits_done)
-            except AppError as error:
+            except FAILURES as error:
                 yield Note("warn", f"network check failed: {error}")
             life.edits_done = edits
 
@@ -331,7 +334,7 @@ class Machine:
         assert life.link is not None
         try:
             result = yield from Pass(life.link, (yield from asks.status())).run(catalog, check_edits=check_edits)
-        except MeshError as error:
+        except ControlError as error:
             yield Note("warn", f"network sync failed: {error.text}")
             return
         if result.error:
@@ -357,7 +360,7 @@ class Machine:
         """Switch, start, bring edits in, or look anew (spec 08 §5.7)."""
         try:
             catalog = yield from asks.catalog()
-        except AppError as error:
+        except FAILURES as error:
             yield Note("warn", f"reconcile loadConfig failed: {error}")
             return
         desired, life = catalog.active, self._life

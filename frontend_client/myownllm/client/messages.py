@@ -9,11 +9,11 @@ import attrs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from myownllm import wire
+    from mesh_common.client import frames
     from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
     from myownllm.effects import Level
-    from myownllm.errors import AppError
+    from myownllm.errors import Failure
     from myownllm.membership import DaemonMode
     from myownllm.peers import PeerEntry
 
@@ -81,7 +81,7 @@ class Answered:
 
     number: int
     answer: object = attrs.field(default=None, repr=False)
-    error: AppError | None = None
+    error: Failure | None = None
 
 
 @attrs.frozen
@@ -89,7 +89,7 @@ class Arrived:
     """A pushed frame of the connection of that generation."""
 
     generation: int
-    frame: wire.Frame
+    frame: frames.Frame
 
 
 @attrs.frozen
@@ -192,7 +192,7 @@ class Serve:
     """Let the method answer an approved peer; `Served` when that is over."""
 
     life: int
-    call: wire.RpcInbound
+    call: frames.RpcInbound
     peer: PeerEntry
 
 
@@ -210,7 +210,7 @@ class PassStream:
     """A piece, or the end, of an answer that a user of this life streams."""
 
     life: int
-    frame: wire.StreamChunk | wire.StreamEnd
+    frame: frames.StreamChunk | frames.StreamEnd
 
 
 @attrs.frozen
@@ -240,7 +240,7 @@ class Done:
     """An intent has come to its end; `error` says how it failed."""
 
     ticket: int
-    error: AppError | None = None
+    error: Failure | None = None
 
 
 Notice = Note | Bind | EndWork | Serve | Deliver | PassStream | Own | Disown | DaemonStuck | Done

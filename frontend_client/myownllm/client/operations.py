@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from myownllm import wire
-from myownllm.catalog.coerce import as_object
-from myownllm.errors import MeshError, refusal
+from mesh_common import answers
+from mesh_common.client.errors import ControlError, ErrorKind, stream_failure
+from mesh_common.client.inbox import Inbox
+from mesh_common.client.streams import STREAM_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +29,7 @@ NO_DATA_TEXT: Final = "peer closed the stream without data (no handler, busy or 
 
 
 class Operations:
-    """User operations and outgoing calls on the bound network. All raise MeshError."""
+    """User operations and outgoing calls on the bound network. All raise ControlError or NoNetworkError."""
 
     def __init__(self, client: MeshClient) -> None:
         self._client = client
@@ -37,17 +38,19 @@ class Operations:
         """Let a device in, under the name that it announced. Approving twice is no error."""
         peer = self._client.state.peer(pubkey)
         label = "" if peer is None else peer.announced_label
-        await self._command("roster_approve", device_id=pubkey, label=label)
+        session = self._client.session()
+        await session.ask(answers.DeviceApproved, "roster_approve", device_id=pubkey, label=label)
         self._client.peers_changed()
 
     async def remove(self, pubkey: str) -> None:
         """Turn a device away, or take an approval back."""
-        await self._command("roster_remove", device_id=pubkey)
+        await self._client.session().ask(answers.DeviceRemoved, "roster_remove", device_id=pubkey)
         self._client.peers_changed()
 
     async def call(self, pubkey: str, method: str, payload: Json, *, timeout_s: float = CALL_TIMEOUT_S) -> Json:
-        """A single answer. `timeout` after `timeout_s` seconds, whatever the daemon does."""
-        answer = await self._command(
+        """A single answer. TIMEOUT after `timeout_s` seconds, whatever the daemon does."""
+        answer = await self._client.session().ask(
+            answers.CallAnswer,
             "rpc_call",
             peer=pubkey,
             method=method,
@@ -55,7 +58,7 @@ class Operations:
             timeout_ms=int(timeout_s * 1000),
             timeout_s=timeout_s,
         )
-        return as_object(answer).get("response")
+        return answer.response
 
     async def call_stream(
         self,
@@ -69,59 +72,47 @@ class Operations:
         """Pieces of a streamed answer, in order, also those that overtook the daemon's answer to the call.
 
         Ends without an error only behind a clean end with at least one piece; an error chunk, an error end, silence
-        and a reader that is too slow (`overflow`) raise. Close the iterator to lose interest.
+        and a reader that is too slow raise. Close the iterator to lose interest.
         """
         session = self._client.session()
-        answer = await session.command(
-            "rpc_call_stream",
-            client_id=session.bridge.client_id,
-            network=session.wire_id,
-            peer=pubkey,
-            method=method,
-            payload=payload,
+        client_id = session.bridge.client_id
+        started = await session.ask(
+            answers.StreamStarted, "rpc_call_stream", client_id=client_id, peer=pubkey, method=method, payload=payload
         )
-        request_id = str(as_object(answer).get("request_id", ""))
-        stream = session.streams.register(request_id, trio.current_time())
+        chunks: Inbox[Any] = Inbox(STREAM_FRAMES)
+        session.streams.register(started.request_id, chunks, trio.current_time())
+        if session.ended.is_set():
+            session.end()
         pieces = 0
         try:
             while True:
-                while not stream.frames:
-                    if stream.overflowed:
-                        raise MeshError("protocol", f"{method}: overflow, the stream was read too slowly")
-                    if session.ended.is_set():
-                        raise MeshError("stopped", "stopped")
-                    with trio.move_on_after(idle_s if pieces else first_s) as limit:
-                        await session.stream_wake(request_id)
-                    if limit.cancelled_caught:
-                        raise MeshError("timeout", f"timed out waiting for {self._name(pubkey)}")
-                frame = stream.frames.popleft()
-                if isinstance(frame, wire.StreamEnd):
-                    if frame.error is not None:
-                        raise refusal(frame.error)
-                    if not pieces:
-                        raise MeshError("closed", NO_DATA_TEXT)
-                    return
-                if isinstance(frame.payload, dict) and set(frame.payload) == {"error"}:
-                    raise refusal(str(frame.payload["error"]))
+                with trio.move_on_after(idle_s if pieces else first_s) as limit:
+                    try:
+                        piece = await anext(chunks)
+                    except StopAsyncIteration:
+                        if not pieces:
+                            raise ControlError(ErrorKind.CLOSED, NO_DATA_TEXT) from None
+                        return
+                if limit.cancelled_caught:
+                    raise ControlError(ErrorKind.TIMEOUT, f"timed out waiting for {self._name(pubkey)}")
+                if isinstance(piece, dict) and set(piece) == {"error"}:
+                    raise stream_failure(str(piece["error"]))
                 pieces += 1
-                yield frame.payload
+                yield piece
         finally:
-            session.forget_stream(request_id)
+            session.streams.release(started.request_id)
 
     async def send(self, pubkey: str, channel: str, payload: Json) -> None:
         """A message to one device."""
-        await self._command("channel_send_to", peer=pubkey, channel=channel, payload=payload)
+        session = self._client.session()
+        await session.ask(answers.MessageSent, "channel_send_to", peer=pubkey, channel=channel, payload=payload)
 
     async def broadcast(self, channel: str, payload: Json) -> int:
         """A message to every connected device; returns to how many it went."""
-        answer = as_object(await self._command("channel_send_all", channel=channel, payload=payload))
-        count = answer.get("dispatched_to")
-        return count if isinstance(count, int) else 0
+        session = self._client.session()
+        answer = await session.ask(answers.MessageDispatched, "channel_send_all", channel=channel, payload=payload)
+        return answer.dispatched_to
 
     def _name(self, pubkey: str) -> str:
         peer = self._client.state.peer(pubkey)
         return pubkey[:8] if peer is None else peer.label
-
-    async def _command(self, operation: str, *, timeout_s: float | None = None, **members: Any) -> Json:
-        session = self._client.session()
-        return await session.command(operation, timeout_s=timeout_s, network=session.wire_id, **members)

@@ -18,7 +18,7 @@ from myownllm.client.messages import Carry, Notice, Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from myownllm.errors import AppError
+    from myownllm.errors import Failure
 
 FOREVER: Final = float("inf")
 
@@ -39,7 +39,7 @@ def pause(seconds: float) -> Until:
 ResultT = TypeVar("ResultT")
 Step = Request | Notice | Until
 Procedure = Generator[Step, object, ResultT]
-"""Yielding a request gives its answer, or raises its AppError; a notice goes out at once."""
+"""Yielding a request gives its answer, or raises its Failure; a notice goes out at once."""
 
 
 @attrs.define(eq=False)
@@ -68,7 +68,7 @@ class Procedures:
         """Run a procedure up to the first step that has to wait."""
         self._advance(_Running(steps, life))
 
-    def reply(self, number: int, answer: object, error: AppError | None) -> None:
+    def reply(self, number: int, answer: object, error: Failure | None) -> None:
         """The answer to a carried request; one that nobody waits for any more is dropped."""
         running = self._asking.pop(number, None)
         if running is not None:
@@ -106,7 +106,7 @@ class Procedures:
     def _is_ready(self, running: _Running) -> bool:
         return running.deadline <= self.now or (running.condition is not None and running.condition())
 
-    def _advance(self, running: _Running, value: object = None, error: AppError | None = None) -> None:
+    def _advance(self, running: _Running, value: object = None, error: Failure | None = None) -> None:
         self._active.append(running)
         try:
             step = running.steps.send(value) if error is None else running.steps.throw(error)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.client.features import SINGLE_TIMEOUT_S, STREAM_TIMEOUT_S, CallRefusedError, InboundCall
-from myownllm.errors import MeshError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from myownllm.bridge import Bridge
+    from mesh_common.client.session import Session as Bridge
     from myownllm.client.features import Method
     from myownllm.client.messages import Serve
 
@@ -37,8 +37,8 @@ async def serve(bridge: Bridge, order: Serve, method: Method) -> str:
         return str(error)
     except trio.TooSlowError:
         return f"{method.name} took too long"
-    except MeshError as error:
-        return "" if error.refused or error.kind == "connection_lost" else error.text
+    except ControlError as error:
+        return "" if error.refused or error.kind is ErrorKind.CONNECTION_LOST else error.text
     return ""
 
 

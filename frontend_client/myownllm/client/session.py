@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import trio
 
-from myownllm.errors import MeshError, connection_lost
-from myownllm.streams import StreamBook
+from mesh_common.client.errors import ControlError, ErrorKind
+from mesh_common.client.operations import read_answer
+from mesh_common.client.streams import StreamBook
+from myownllm.errors import stopped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from myownllm import wire
-    from myownllm.bridge import Bridge
-    from myownllm.catalog.coerce import Json
+    from mesh_common.client.session import Session as Bridge
+
+AnswerT = TypeVar("AnswerT")
 
 
 @attrs.define(eq=False)
@@ -28,55 +30,41 @@ class Session:
     """network of the life; empty while none is active"""
     ended: trio.Event = attrs.field(factory=trio.Event)
     streams: StreamBook = attrs.field(factory=StreamBook)
-    _wakes: dict[str, trio.Event] = attrs.field(factory=dict)
 
-    async def command(self, operation: str, /, *, timeout_s: float | None = None, **members: Any) -> Json:
-        """A command for a caller outside the life.
+    async def ask(
+        self, cls: type[AnswerT], operation: str, /, *, timeout_s: float | None = None, **members: object
+    ) -> AnswerT:
+        """An operation on the network, for a caller outside the life.
 
-        Raises MeshError; when the life ends meanwhile, `connection_lost` or `stopped` says how.
+        Raises ControlError; when the life ends meanwhile, CONNECTION_LOST or STOPPED says how.
         """
         if self.ended.is_set():
             raise self._over()
-        result: list[Json] = []
-        failure: list[MeshError] = []
+        members = {"network": self.wire_id, **members}
+        result: list[object] = []
+        failure: list[ControlError] = []
 
-        async def run(work: Awaitable[Json]) -> None:
+        async def run(work: Awaitable[object]) -> None:
             try:
                 result.append(await work)
-            except MeshError as error:
+            except ControlError as error:
                 failure.append(error)
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run, self.bridge.command(operation, timeout_s=timeout_s, **members))
+            nursery.start_soon(run, self.bridge.command(operation, timeout=timeout_s, **members))
             await self.ended.wait()
             nursery.cancel_scope.cancel()
         if result:
-            return result[0]
+            return read_answer(cls, operation, result[0])
         raise failure[0] if failure else self._over()
-
-    def _over(self) -> MeshError:
-        return connection_lost() if self.bridge.lost.is_set() else MeshError("stopped", "stopped")
-
-    def take(self, piece: wire.StreamChunk | wire.StreamEnd) -> None:
-        """A piece of somebody's streamed answer."""
-        self.streams.receive(piece, trio.current_time())
-        event = self._wakes.get(piece.request_id)
-        if event is not None:
-            event.set()
-
-    async def stream_wake(self, request_id: str) -> None:
-        """Return when something happened to that stream, or the life ended."""
-        event = self._wakes[request_id] = trio.Event()
-        if not self.ended.is_set():
-            await event.wait()
-
-    def forget_stream(self, request_id: str) -> None:
-        self.streams.release(request_id)
-        self._wakes.pop(request_id, None)
 
     def end(self) -> None:
         """The life is over: whoever waits here learns it."""
         self.ended.set()
-        for event in self._wakes.values():
-            event.set()
+        self.streams.end_all(self._over())
+
+    def _over(self) -> ControlError:
+        if self.bridge.lost.is_set():
+            return ControlError(ErrorKind.CONNECTION_LOST, "the connection to the mesh daemon was lost")
+        return stopped()

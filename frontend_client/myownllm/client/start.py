@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.versions import version_meets
 from myownllm import capabilities, membership, phases
 from myownllm.client import asks
 from myownllm.client.messages import Ask, Bind, Note
 from myownllm.client.procedures import Until, pause
 from myownllm.client.sync import Pass
-from myownllm.errors import MeshError, not_connected
+from myownllm.errors import not_connected
 from myownllm.ids import comparable_network_id
 
 if TYPE_CHECKING:
-    from myownllm.answers import Status
+    from mesh_common.answers import StatusAnswer
     from myownllm.catalog.coerce import JsonObject
     from myownllm.client.features import FeatureSet
     from myownllm.client.life import Life
@@ -65,8 +66,8 @@ class Opening:
         try:
             result = yield from Pass(link, status).run(catalog, check_edits=True)
             refusal, joined = result.error, result.joined
-        except MeshError as error:
-            if error.kind == "connection_lost":
+        except ControlError as error:
+            if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
             refusal = error.text
         if refusal:
@@ -88,8 +89,8 @@ class Opening:
         else:
             picture.update(phase=phase or "signaling-up", error="")
 
-    def _status(self) -> Procedure[Status]:
-        """Thirty attempts, 200 ms apart, also while no daemon is connected yet. Raises the last MeshError (FE-5.5)."""
+    def _status(self) -> Procedure[StatusAnswer]:
+        """Thirty attempts, 200 ms apart, also while no daemon is connected yet. Raises the last error (FE-5.5)."""
         life, last = self.life, not_connected()
         for _ in range(STATUS_ATTEMPTS):
             if life.link is None:
@@ -99,8 +100,8 @@ class Opening:
                     continue
             try:
                 status = yield from asks.status()
-            except MeshError as error:
-                if error.kind == "connection_lost":
+            except ControlError as error:
+                if error.kind is ErrorKind.CONNECTION_LOST:
                     raise
                 last = error
             else:
@@ -109,7 +110,7 @@ class Opening:
             yield pause(STATUS_RETRY_S)
         raise last
 
-    def _show_daemon(self, status: Status) -> Procedure[None]:
+    def _show_daemon(self, status: StatusAnswer) -> Procedure[None]:
         link, pin = self.life.link, self.offer.pin
         assert link is not None
         meets = pin is None or version_meets(status.version, pin)
@@ -128,8 +129,8 @@ class Opening:
         try:
             self.picture.show_peers((yield from asks.peers(self.life.wire_id)))
             return (yield from daemon_phase(self.life.wire_id))
-        except MeshError as error:
-            if error.kind == "connection_lost":
+        except ControlError as error:
+            if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
             yield Note("warn", f"peers_list failed: {error.text}")
             return None
@@ -151,8 +152,8 @@ class Opening:
         life.undo.append(undo)  # before the answer: a start that ends here has perhaps claimed it all the same
         try:
             yield Ask(operation, {**where, **claim})
-        except MeshError as error:
-            if error.kind == "connection_lost":
+        except ControlError as error:
+            if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
             life.undo.remove(undo)
             yield Note("warn", f"{what} handler install failed: {_reason(error)}")
@@ -169,8 +170,8 @@ class Opening:
         try:
             advert = capabilities.pack(blob)
             yield from asks.ask("capabilities_set", network=self.life.wire_id, capabilities=advert)
-        except MeshError as error:
-            if error.kind == "connection_lost":
+        except ControlError as error:
+            if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
             yield Note("warn", f"capabilities were not published: {_reason(error)}")
 
@@ -180,8 +181,8 @@ def release(life: Life) -> Procedure[None]:
     for undo in reversed(life.undo):
         try:
             yield undo
-        except MeshError as error:
-            if error.kind == "connection_lost":
+        except ControlError as error:
+            if error.kind is ErrorKind.CONNECTION_LOST:
                 return
             yield Note("warn", f"feature release failed: {error.text}")
 
@@ -194,5 +195,5 @@ def daemon_phase(wire_id: str) -> Procedure[phases.Phase | None]:
     return None
 
 
-def _reason(error: MeshError) -> str:
-    return TOO_OLD_TEXT if error.kind == "unsupported" else error.text
+def _reason(error: ControlError) -> str:
+    return TOO_OLD_TEXT if error.kind is ErrorKind.UNSUPPORTED else error.text

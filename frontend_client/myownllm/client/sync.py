@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm import membership
 from myownllm.client import asks
 from myownllm.client.messages import DaemonStuck, Disown, Note, Own
-from myownllm.errors import MeshError
 from myownllm.ids import comparable_network_id
 
 if TYPE_CHECKING:
-    from myownllm.answers import Status
+    from mesh_common.answers import StatusAnswer
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
     from myownllm.client.messages import Link
@@ -42,10 +42,10 @@ class Pass:
     """One pass over one daemon, which said `status` just now."""
 
     link: Link
-    status: Status
+    status: StatusAnswer
 
     def run(self, catalog: Catalog, *, check_edits: bool) -> Procedure[PassResult]:
-        """Leave, join, and on request bring edited settings in. Raises MeshError `connection_lost`."""
+        """Leave, join, and on request bring edited settings in. Raises ControlError `connection_lost`."""
         joined, active = self.status.joined_networks, catalog.active
         ours = (yield from asks.owned(self.status.device_id)) if self.link.mode == "shared" else ()
         operations = membership.plan(joined, active, self.link.mode, ours, strict=catalog.strict_single_network)
@@ -67,13 +67,13 @@ class Pass:
         left = True
         try:
             yield from asks.ask("network_remove", network=network_id, timeout_s=REMOVE_TIMEOUT_S)
-        except MeshError as error:
-            if error.kind == "connection_lost":
+        except ControlError as error:
+            if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
-            left = error.kind in ("unknown_network", "not_saved")
-            if error.kind != "unknown_network":
+            left = error.kind in (ErrorKind.UNKNOWN_NETWORK, ErrorKind.NOT_SAVED)
+            if error.kind is not ErrorKind.UNKNOWN_NETWORK:
                 yield Note("warn", f"leaving network '{network_id}': {error.text}")
-            if error.kind == "timeout":  # the reference never answers again after a deferred removal
+            if error.kind is ErrorKind.TIMEOUT:  # the reference never answers again after a deferred removal
                 yield DaemonStuck(self.link.generation)
         if left:
             yield Disown(self.status.device_id, network_id)
@@ -84,14 +84,14 @@ class Pass:
         for is_last in (False, True):
             try:
                 yield from asks.ask("network_add", config=network.to_daemon())
-            except MeshError as error:
-                if error.kind == "connection_lost":
+            except ControlError as error:
+                if error.kind is ErrorKind.CONNECTION_LOST:
                     raise
-                if error.kind == "not_saved":
+                if error.kind is ErrorKind.NOT_SAVED:
                     text = f"network '{network.handle}' is joined but will not survive a restart: {error.text}"
                     yield Note("warn", text)
                 elif not (yield from self._is_joined(network)):
-                    if is_last or error.kind != "already_joined":
+                    if is_last or error.kind is not ErrorKind.ALREADY_JOINED:
                         return error.text
                     yield from self._clear_conflict(network)
                     continue
@@ -118,15 +118,15 @@ class Pass:
             return PassResult(joined, changed=False)
         try:
             restarted = yield from asks.update(membership.overlay(stored, wanted))
-        except MeshError as error:
-            if error.kind == "connection_lost":
+        except ControlError as error:
+            if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
-            if error.kind in ("unsupported", "unknown_network"):
+            if error.kind in (ErrorKind.UNSUPPORTED, ErrorKind.UNKNOWN_NETWORK):
                 yield from self._leave(network.wire_id)
                 text = yield from self._join(network)
                 return PassResult(joined, changed=True, error=text)
             what = "were not applied"
-            if error.kind == "not_saved":
+            if error.kind is ErrorKind.NOT_SAVED:
                 what = "are live but will not survive a restart"
             yield Note("warn", f"settings of '{network.handle}' {what}: {error.text}")
             return PassResult(joined, changed=False)

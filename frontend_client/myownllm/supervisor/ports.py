@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from myownllm.catalog.coerce import JsonObject
+    from mesh_common.answers import StatusAnswer
     from myownllm.membership import DaemonMode
     from myownllm.supervisor.binaries import Candidate, Refused
 
@@ -60,7 +60,7 @@ class Ports:
 
     rows: Sequence[Row]
     own_socket: Path
-    probe: Callable[[Path], Awaitable[JsonObject | None]]
+    probe: Callable[[Path], Awaitable[StatusAnswer | None]]
     healthy: Callable[[Path], Awaitable[bool]]
     """the patient probe of a connection that is in use (5 s)"""
     candidates: Callable[[], Sequence[Candidate]]

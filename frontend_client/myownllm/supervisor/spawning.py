@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from myownllm.catalog.coerce import JsonObject
+    from mesh_common.answers import StatusAnswer
     from myownllm.supervisor.binaries import Candidate
     from myownllm.supervisor.ports import Ports, Started
 
@@ -35,7 +35,7 @@ class Spawned:
 
     child: Started
     binary: Path
-    status: JsonObject
+    status: StatusAnswer
 
 
 @attrs.define
@@ -92,7 +92,7 @@ class Spawning:
             raise
         return Spawned(child, candidate.path, status)
 
-    async def _await_ready(self, child: Started, candidate: Candidate) -> JsonObject:
+    async def _await_ready(self, child: Started, candidate: Candidate) -> StatusAnswer:
         """Wait for the socket: a ready line, a good poll, an early end, or eight seconds (FE-3.10, FE-3.11)."""
         told: dict[str, Any] = {}
         wake = trio.Event()

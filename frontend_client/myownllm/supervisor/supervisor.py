@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from myownllm.catalog.coerce import JsonObject
+    from mesh_common.answers import StatusAnswer
     from myownllm.membership import DaemonMode
     from myownllm.supervisor.ports import ChildProcess, Ports
 
@@ -148,10 +148,10 @@ class Supervisor:
                 return self._connection(row.mode, row.socket, status)
         return None
 
-    async def _take_back(self, status: JsonObject) -> None:
+    async def _take_back(self, status: StatusAnswer) -> None:
         """A daemon that an earlier launch of this app started is ours again: it ends with this app (FE-3.17)."""
         survivor = await self._ports.survivor() if self._ports.survivor is not None else None
-        if survivor is not None and status.get("pid", survivor.pid) == survivor.pid:
+        if survivor is not None and status.pid in (None, survivor.pid):
             self._child, self._child_binary = survivor, None
 
     async def _end_survivor(self) -> bool:
@@ -168,18 +168,18 @@ class Supervisor:
         self._note(f"ended a mesh daemon of an earlier launch that no longer answered (process {survivor.pid})")
         return False
 
-    def _connection(self, mode: DaemonMode, socket: Path, status: JsonObject) -> Connection:
+    def _connection(self, mode: DaemonMode, socket: Path, status: StatusAnswer) -> Connection:
         self._generation += 1
-        pid = status.get("pid")
+        child_pid = None if self._child is None else self._child.pid
         owned = self._child is not None and socket == self._ports.own_socket
         return Connection(
             generation=self._generation,
             mode=mode,
             socket=socket,
             owned_child=owned,
-            daemon_version=str(status.get("version", "")),
-            device_id=str(status.get("device_id", "")),
-            pid=pid if isinstance(pid, int) else self._child.pid if owned and self._child is not None else None,
+            daemon_version=status.version,
+            device_id=status.device_id,
+            pid=status.pid if status.pid is not None or not owned else child_pid,
             binary=self._child_binary if owned else None,
         )
 

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 import myownllm
+from mesh_common.answers import StatusAnswer
+from mesh_common.client.errors import ControlError
+from mesh_common.client.operations import read_answer
+from mesh_common.client.session import command, probe
 from mesh_common.locks import FileLock
-from myownllm import bridge as bridges
 from myownllm.catalog.file import CatalogFile
-from myownllm.errors import AppError, MeshError
+from myownllm.errors import AppError
 from myownllm.files import try_lock
 from myownllm.supervisor import binaries
 from myownllm.supervisor.inspection import Inspector
@@ -34,6 +37,14 @@ HEALTH_TIMEOUT_S: Final = 5.0
 SPAWN_LOCK_WAIT_S: Final = 30.0
 """Longer than one slow start of the other app, shorter than a person's patience."""
 SPAWN_LOCK_POLL_S: Final = 0.1
+
+
+def status_of(answer: object) -> StatusAnswer:
+    """What answers `status` well is a daemon, even if we cannot read what it says of itself (FE-3.1)."""
+    try:
+        return read_answer(StatusAnswer, "status", answer)
+    except ControlError:
+        return StatusAnswer("", "")
 
 
 def target_triple() -> str:
@@ -77,10 +88,14 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
 
         return OwnerFile(home.owner_file, home.own_daemon, home.own_socket)
 
+    async def look(socket: Path) -> StatusAnswer | None:
+        answer = await probe(socket)
+        return None if answer is None else status_of(answer)
+
     async def healthy(socket: Path) -> bool:
         try:
-            await bridges.command(socket, "status", {}, timeout_s=HEALTH_TIMEOUT_S)
-        except MeshError:
+            await command(socket, "status", timeout=HEALTH_TIMEOUT_S)
+        except ControlError:
             return False
         return True
 
@@ -95,7 +110,7 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
     return Ports(
         rows=daemon_rows(home),
         own_socket=home.own_socket,
-        probe=bridges.probe,
+        probe=look,
         healthy=healthy,
         candidates=candidates,
         version_of=inspector.version_of,

@@ -6,6 +6,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import trio
 import trio.lowlevel
 import trio.testing
@@ -44,6 +45,31 @@ def peer_info(device_id: str = DEVICE_B, **members: Any) -> dict[str, Any]:
         "selected_pair": None,
         **members,
     }
+
+
+class MemoryStream:
+    """A stream of trio's as the common client wants it: anyio's words for the same things."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+
+    async def receive(self) -> bytes:
+        try:
+            data = bytes(await self._stream.receive_some(65536))
+        except trio.BrokenResourceError:
+            raise anyio.BrokenResourceError from None
+        if not data:
+            raise anyio.EndOfStream
+        return data
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            raise anyio.BrokenResourceError from None
+
+    async def aclose(self) -> None:
+        await trio.aclose_forcefully(self._stream)
 
 
 class Refusal(Exception):
@@ -118,13 +144,13 @@ class FakeDaemon:
 
     # --- transport --------------------------------------------------------------------------------------------------
 
-    async def connect(self, _: Path) -> trio.abc.Stream:
+    async def connect(self, _: Path | str) -> MemoryStream:
         """A connection inside the test's process."""
         if not self.alive or self.nursery is None:
             raise ConnectionRefusedError
         ours, theirs = trio.testing.memory_stream_pair()
         self.nursery.start_soon(self.serve, theirs)
-        return ours
+        return MemoryStream(ours)
 
     async def listen(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve a real socket file until cancelled."""

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mesh_common.client.errors import ControlError, ErrorKind, refusal
+from mesh_common.client.frames import parse_frame
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork
 from myownllm.client import FeatureSet, Method, Offer
 from myownllm.client import messages as m
 from myownllm.client.machine import Machine
-from myownllm.errors import HomeError, MeshError, connection_lost, refusal
-from myownllm.wire import parse_frame
+from myownllm.errors import HomeError
 from unit.frontend.fakes import FakeDaemon, Refusal
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Bench:
     def error_of(self, ticket: int) -> str | None:
         """How an intent failed; None when it did not. It must be over."""
         done = self.outcomes[ticket]
-        return done.error.kind if isinstance(done.error, MeshError) else None
+        return done.error.kind if isinstance(done.error, ControlError) else None
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,10 +152,10 @@ class Bench:
                     return m.Answered(carry.number, self.daemon.perform({"op": operation, **members}))
                 except Refusal as refused:
                     text = str(refused)
-                    error = MeshError("timeout", text) if text == "timeout" else refusal(text)
+                    error = ControlError(ErrorKind.TIMEOUT, text) if text == "timeout" else refusal(text)
                     return m.Answered(carry.number, error=error)
             case _:
-                return m.Answered(carry.number, error=connection_lost())
+                return m.Answered(carry.number, error=ControlError(ErrorKind.CONNECTION_LOST, "lost"))
 
     def _take(self, event: m.Event) -> None:
         for command in self.machine.handle(event, self.now, int(self.now * 1000)):

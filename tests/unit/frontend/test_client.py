@@ -10,19 +10,20 @@ import attrs
 import pytest
 import trio
 
-from myownllm.bridge import open_bridge
+from mesh_common.client.errors import ControlError
+from mesh_common.client.session import open_session
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork
 from myownllm.client import CallRefusedError, FeatureSet, MeshClient, Method, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
-from myownllm.errors import MeshError
+from myownllm.errors import NoNetworkError
 from myownllm.supervisor import Connection
 from unit.frontend.fakes import DEVICE_B, FakeDaemon, peer_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from myownllm.bridge import Bridge
+    from mesh_common.client.session import Session as Bridge
     from myownllm.client import InboundCall
 
 HOME = SavedNetwork("net-1", "home", label="Home")
@@ -88,7 +89,7 @@ class World:
         await self.nursery.start(self._hold, connection)
 
     async def _hold(self, connection: Connection, *, task_status: trio.TaskStatus[None]) -> None:
-        async with open_bridge(connection.socket, connection.generation, connect=self.daemon.connect) as bridge:
+        async with open_session(connection.socket, connection.generation, connect=self.daemon.connect) as bridge:
             self.client.connected(bridge, connection)
             task_status.started()
             await bridge.lost.wait()
@@ -202,7 +203,7 @@ async def test_start_without_a_daemon_gives_up_after_thirty_tries_and_comes_back
 ) -> None:
     async with world(active(HOME), tmp_path, connected=False) as w:
         began = trio.current_time()
-        with pytest.raises(MeshError) as raised:
+        with pytest.raises(ControlError) as raised:
             await w.client.start()
         assert raised.value.kind == "not_connected"
         assert trio.current_time() - began == pytest.approx(6.0)
@@ -377,7 +378,7 @@ async def test_stop_during_start_leaves_nothing_registered(autojump_clock: Any, 
         async with trio.open_nursery() as nursery:
 
             async def start() -> None:
-                with pytest.raises(MeshError):
+                with pytest.raises(ControlError):
                     await w.client.start()
 
             nursery.start_soon(start)
@@ -406,7 +407,7 @@ async def test_daemon_lost_during_start_is_retried(autojump_clock: Any, tmp_path
         w.daemon.hang.add("peers_list")
 
         async def start() -> None:
-            with pytest.raises(MeshError):
+            with pytest.raises(ControlError):
                 await w.client.start()
 
         assert w.nursery is not None
@@ -613,11 +614,11 @@ async def test_frames_between_connecting_and_attaching_are_not_lost(autojump_clo
 
 async def test_operations_without_a_daemon_or_network_fail_at_once(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path, connected=False) as w:
-        with pytest.raises(MeshError, match="mesh daemon not connected — it's still starting up"):
+        with pytest.raises(ControlError, match="mesh daemon not connected — it's still starting up"):
             await w.do.approve(DEVICE_B)
     async with world(Catalog(), tmp_path) as w:
         await w.client.start()
-        with pytest.raises(MeshError, match="no active network"):
+        with pytest.raises(NoNetworkError, match="no active network"):
             await w.do.broadcast("notice", 1)
 
 
@@ -648,11 +649,11 @@ async def test_calls_answer_time_out_and_fail_with_the_daemons_text(autojump_clo
         await w.client.start()
         assert await w.do.call(DEVICE_B, "echo", {"x": 1}) == {"x": 1}
         w.daemon.refuse["rpc_call"] = ["handler returned error: no"]
-        with pytest.raises(MeshError, match="handler returned error: no"):
+        with pytest.raises(ControlError, match="handler returned error: no"):
             await w.do.call(DEVICE_B, "echo", 1)
         w.daemon.hang.add("rpc_call")
         began = trio.current_time()
-        with pytest.raises(MeshError, match="timed out"):
+        with pytest.raises(ControlError, match="timed out"):
             await w.do.call(DEVICE_B, "echo", 1, timeout_s=2)
         assert trio.current_time() - began == pytest.approx(2)
         await w.do.send(DEVICE_B, "notice", 1)
@@ -668,7 +669,7 @@ async def test_the_end_of_a_life_ends_its_calls(autojump_clock: Any, tmp_path: P
         kinds: list[str] = []
 
         async def call() -> None:
-            with pytest.raises(MeshError) as raised:
+            with pytest.raises(ControlError) as raised:
                 await w.do.call(DEVICE_B, "echo", 1, timeout_s=3600)
             kinds.append(raised.value.kind)
 
@@ -729,7 +730,7 @@ async def test_streamed_answers_that_fail(
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
-            with pytest.raises(MeshError, match=text):
+            with pytest.raises(ControlError, match=text):
                 await _read(w, [])
 
 
@@ -789,7 +790,7 @@ async def test_a_start_that_hangs_says_what_it_waits_for(autojump_clock: Any, tm
 async def test_a_start_that_failed_on_a_living_connection_is_repeated(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w:
         w.daemon.refuse["status"] = ["busy"] * 30
-        with pytest.raises(MeshError, match="busy"):
+        with pytest.raises(ControlError, match="busy"):
             await w.client.start()
         assert w.client.state.pill == "Mesh error: busy"
         await trio.sleep(11)
@@ -800,7 +801,7 @@ async def test_a_start_that_failed_on_a_living_connection_is_repeated(autojump_c
 async def test_a_stop_after_a_failed_start_stays(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w:
         w.daemon.refuse["status"] = ["busy"] * 30
-        with pytest.raises(MeshError, match="busy"):
+        with pytest.raises(ControlError, match="busy"):
             await w.client.start()
         await w.client.stop()
         await trio.sleep(30)

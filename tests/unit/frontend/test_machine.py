@@ -245,7 +245,7 @@ def test_frames_and_losses_of_an_old_connection_mean_nothing() -> None:
 
 
 def _lagged() -> Any:
-    from myownllm.wire import Lagged
+    from mesh_common.client.frames import Lagged
 
     return Lagged(1)
 

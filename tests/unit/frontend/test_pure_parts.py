@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh_common.client import protocol
+from mesh_common.client.errors import ControlError
+from mesh_common.client.frames import StreamChunk, StreamEnd, parse_frame
+from mesh_common.client.streams import StreamBook
 from mesh_common.semver import SemVer
 from mesh_common.versions import Reported
-from myownllm import effects, health, ids, phases, streams, wire
-from myownllm.errors import HomeError, MeshError, PeerSelectorError
+from myownllm import effects, health, ids, phases
+from myownllm.errors import HomeError, PeerSelectorError
 from myownllm.home import SOCKET_PATH_MAX_BYTES, AppHome, check_socket_path
 from myownllm.peers import peer_entry, ui_status
 from myownllm.supervisor import binaries
@@ -38,7 +42,7 @@ JSON = st.recursive(
 @given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"").replace(b"\r", b""))), st.integers(1, 7))
 def test_lines_come_out_as_they_went_in_however_they_are_cut(lines: list[bytes], step: int) -> None:
     data = b"".join(line + b"\n" for line in lines)
-    buffer = wire.LineBuffer()
+    buffer = protocol.LineBuffer()
     out: list[bytes] = []
     for i in range(0, len(data), step):
         out += buffer.feed(data[i : i + step])
@@ -47,9 +51,9 @@ def test_lines_come_out_as_they_went_in_however_they_are_cut(lines: list[bytes],
 
 
 def test_a_line_without_end_is_an_error_not_memory() -> None:
-    buffer = wire.LineBuffer(limit=100)
+    buffer = protocol.LineBuffer(limit=100)
     buffer.feed(b"x" * 100)
-    with pytest.raises(MeshError, match="more than 100 bytes"):
+    with pytest.raises(ControlError, match="no end"):
         buffer.feed(b"x")
 
 
@@ -65,32 +69,32 @@ def test_a_line_without_end_is_an_error_not_memory() -> None:
     ],
 )
 def test_answers_that_are_none(line: bytes, kind: str) -> None:
-    with pytest.raises(MeshError) as raised:
-        wire.answer_data(line)
+    with pytest.raises(ControlError) as raised:
+        protocol.answer_data(line)
     assert raised.value.kind == kind
 
 
 def test_missing_data_is_null_and_unknown_members_are_ignored() -> None:
-    assert wire.answer_data(b'{"ok":true}') is None
-    assert wire.answer_data(b'{"ok":true,"data":{"a":1},"more":2}') == {"a": 1}
-    with pytest.raises(MeshError, match=r"^\(no error\)$"):
-        wire.answer_data(b'{"ok":false}')
+    assert protocol.answer_data(b'{"ok":true}') is None
+    assert protocol.answer_data(b'{"ok":true,"data":{"a":1},"more":2}') == {"a": 1}
+    with pytest.raises(ControlError, match="no error"):
+        protocol.answer_data(b'{"ok":false}')
 
 
 def test_payloads_that_no_frame_can_carry_are_refused_before_anything_is_sent() -> None:
-    wire.request_line("rpc_call", {"payload": "x" * 63_998})
+    protocol.check_traffic({"payload": "x" * 63_998})
     for member in ("payload", "ok"):
-        with pytest.raises(MeshError, match=r"payload too large for one mesh frame \(64001 bytes\)"):
-            wire.request_line("rpc_call", {member: "x" * 63_999})
-    with pytest.raises(MeshError, match="method name"):
-        wire.request_line("rpc_call", {"method": "m" * 257})
-    with pytest.raises(MeshError, match="not JSON"):
-        wire.request_line("rpc_call", {"payload": "\ud800"})
+        with pytest.raises(ControlError, match=r"payload too large for one mesh frame \(64001 bytes\)"):
+            protocol.check_traffic({member: "x" * 63_999})
+    with pytest.raises(ControlError, match="method name"):
+        protocol.check_traffic({"method": "m" * 257})
+    with pytest.raises(ControlError, match="not JSON"):
+        protocol.request_line("rpc_call", {"payload": "\ud800"})
 
 
 @given(JSON)
 def test_any_json_is_a_frame_or_ignored(value: Any) -> None:
-    wire.parse_frame(value if isinstance(value, dict) else {"kind": value})
+    parse_frame(value if isinstance(value, dict) else {"kind": value})
 
 
 @given(st.sampled_from(["event", "lagged", "rpc_inbound", "rpc_call_stream_chunk", "rpc_call_stream_end",
@@ -98,7 +102,7 @@ def test_any_json_is_a_frame_or_ignored(value: Any) -> None:
     st.sampled_from(["network", "from", "request_id", "method", "payload", "streaming", "event", "skipped", "error",
                      "channel", "by"]), JSON))  # fmt: skip
 def test_frames_of_every_kind_with_any_members_have_effects(kind: str, members: dict[str, Any]) -> None:
-    frame = wire.parse_frame({"kind": kind, **members})
+    frame = parse_frame({"kind": kind, **members})
     for quiet, name in itertools.product((True, False), ("", "x")):
         effects.frame_effects(frame, network="one", diag_quiet=quiet, serves=name.__eq__, listens=name.__eq__)
 
@@ -106,7 +110,7 @@ def test_frames_of_every_kind_with_any_members_have_effects(kind: str, members: 
 @given(st.dictionaries(st.sampled_from(["event_kind", "kind", "network_id", "device_id", "level", "ts", "detail",
                                         "message", "category", "prev", "next"]), JSON))  # fmt: skip
 def test_events_with_any_members_have_effects(event: dict[str, Any]) -> None:
-    frame = wire.parse_frame({"kind": "event", "event": {**event, "network_id": "one"}})
+    frame = parse_frame({"kind": "event", "event": {**event, "network_id": "one"}})
     effects.frame_effects(frame, network="one", diag_quiet=False, serves=lambda _: True, listens=lambda _: True)
 
 
@@ -126,38 +130,57 @@ def test_any_phase_can_be_shown(word: str) -> None:
 # --- streams --------------------------------------------------------------------------------------------------------
 
 
-def chunk(n: int, request_id: str = "s") -> wire.StreamChunk:
-    return wire.StreamChunk(request_id, n)
+class Reader:
+    """What a reader of a stream gets; it takes 256 pieces."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
+        self.ending: list[ControlError | None] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self.pieces) == 256
+
+    def put(self, item: Any, /) -> None:
+        self.pieces.append(item)
+
+    def end(self, error: ControlError | None = None, /) -> None:
+        self.ending.append(error)
+
+
+def chunk(n: int, request_id: str = "s") -> StreamChunk:
+    return StreamChunk(request_id, n)
 
 
 def test_frames_that_overtake_the_answer_come_first_and_in_order() -> None:
-    book = streams.StreamBook()
-    assert book.receive(chunk(1), 0.0) is None
-    assert book.receive(chunk(9, "other"), 0.0) is None
-    stream = book.register("s", 1.0)
-    assert book.receive(chunk(2), 1.0) is stream
-    book.receive(wire.StreamEnd("s", None), 1.0)
+    book, reader = StreamBook(), Reader()
+    book.receive(chunk(1), 0.0)
+    book.receive(chunk(9, "other"), 0.0)
+    book.register("s", reader, 1.0)
+    book.receive(chunk(2), 1.0)
+    book.receive(StreamEnd("s", None), 1.0)
     book.receive(chunk(3), 1.0)
-    assert list(stream.frames) == [chunk(1), chunk(2), wire.StreamEnd("s", None)]
-    assert stream.ended
+    assert (reader.pieces, reader.ending) == ([1, 2], [None])
 
 
 def test_early_frames_are_kept_five_seconds_and_256_at_most() -> None:
-    book = streams.StreamBook()
+    book, late, many = StreamBook(), Reader(), Reader()
     book.receive(chunk(1), 0.0)
-    assert list(book.register("s", 5.1).frames) == []
+    book.register("s", late, 5.1)
+    assert late.pieces == []
     for n in range(300):
         book.receive(chunk(n, "t"), 10.0)
-    assert len(book.register("t", 10.0).frames) == 256
+    book.register("t", many, 10.0)
+    assert many.pieces == list(range(44, 300))
 
 
 def test_a_slow_reader_loses_its_stream_not_the_memory() -> None:
-    book = streams.StreamBook()
-    stream = book.register("s", 0.0)
+    book, reader = StreamBook(), Reader()
+    book.register("s", reader, 0.0)
     for n in range(1000):
         book.receive(chunk(n), 0.0)
-    assert stream.overflowed
-    assert len(stream.frames) == 256
+    assert [str(e) for e in reader.ending] == ["the reader of this stream is too slow"]
+    assert len(reader.pieces) == 256
 
 
 # --- ids ------------------------------------------------------------------------------------------------------------

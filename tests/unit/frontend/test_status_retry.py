@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from myownllm.errors import MeshError
+from mesh_common.client.errors import ControlError
 from unit.frontend.test_client import HOME, active, world
 
 CASES = json.loads((Path(__file__).parents[2] / "vectors" / "frontend.json").read_text(encoding="utf-8"))["suites"][
@@ -28,7 +28,7 @@ async def test_status_retry(autojump_clock: Any, tmp_path: Path, case: dict[str,
         if expected["outcome"] == "ok":
             await w.client.start()
         else:
-            with pytest.raises(MeshError, match=f"failure {failures}"):
+            with pytest.raises(ControlError, match=f"failure {failures}"):
                 await w.client.start()
         assert round((trio.current_time() - began) * 1000) == expected.get("slept_ms", 0)
         first_other = next((i for i, o in enumerate(w.daemon.ops()[1:]) if o != "status"), len(w.daemon.ops()) - 1)

@@ -12,6 +12,7 @@ import attrs
 import pytest
 import trio
 
+from mesh_common.answers import StatusAnswer
 from myownllm.errors import AppError
 from myownllm.supervisor import Supervisor, policy
 from myownllm.supervisor.binaries import Candidate, Refused
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "frontend.json").read_text(encoding="utf-8")
 )["suites"]
-STATUS = {"version": "0.3.8", "device_id": "me-0A1B2", "joined_networks": []}
+STATUS = StatusAnswer("0.3.8", "me-0A1B2")
 
 
 class FakeChild:
@@ -96,16 +97,16 @@ class ScriptedWorld:
     children: list[FakeChild] = attrs.field(factory=list)
     locked: bool = False
     survivor: FakeSurvivor | None = None
-    status: dict[str, Any] = attrs.field(factory=lambda: STATUS)
+    status: StatusAnswer = STATUS
 
-    async def probe(self, socket: Path) -> dict[str, Any] | None:
+    async def probe(self, socket: Path) -> StatusAnswer | None:
         began = trio.current_time()
         try:
             return await self._probe(socket.name)
         finally:
             self.probe_ms[socket.name] = (trio.current_time() - began) * 1000
 
-    async def _probe(self, name: str) -> dict[str, Any] | None:
+    async def _probe(self, name: str) -> StatusAnswer | None:
         if not self.children and not self.locked:
             self.probes.append(name)
         if self.own_binds_at is not None and name == "own":
@@ -437,7 +438,7 @@ async def test_a_daemon_of_an_earlier_launch_is_ours_again(autojump_clock: Any) 
 async def test_a_daemon_that_answers_with_another_number_is_not_the_recorded_one(autojump_clock: Any) -> None:
     world = ScriptedWorld(own="ok")
     world.survivor = FakeSurvivor(world, frozen=False)
-    world.status = {**STATUS, "pid": 99}
+    world.status = attrs.evolve(STATUS, pid=99)
     async with supervised(world) as supervisor:
         connection = (await outcome(supervisor)).connection
         assert connection is not None

@@ -11,14 +11,16 @@ from typing import Any
 import attrs
 import pytest
 
+from mesh_common.client.errors import refusal
+from mesh_common.client.frames import parse_frame
 from mesh_common.pins import parse_pin
 from mesh_common.versions import PROGRAM, compare, read_version, version_meets
-from myownllm import capabilities, effects, ids, membership, peers, phases, wire
+from myownllm import capabilities, effects, ids, membership, peers, phases
 from myownllm.catalog import coerce
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.catalog.network import SavedNetwork
-from myownllm.errors import NetworkIdError, UnknownNetworkError, refusal
+from myownllm.errors import NetworkIdError, UnknownNetworkError
 
 SUITES: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "frontend.json").read_text(encoding="utf-8")
@@ -255,7 +257,7 @@ def shown(effect: effects.Effect) -> list[str]:
 @cases("event_effects")
 def test_event_effects(case: dict[str, Any]) -> None:
     decided = effects.frame_effects(
-        wire.parse_frame(case["input"]["frame"]),
+        parse_frame(case["input"]["frame"]),
         network="one",
         diag_quiet=case["input"].get("diag_quiet", False),
         serves=lambda _: False,
