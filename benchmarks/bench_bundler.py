@@ -137,7 +137,7 @@ def throughput(folder: Path, times: int) -> None:
     table(f"Throughput, {LARGE >> 20} MiB", {name: LARGE / 1e6 / s for name, s in rows.items()}, 1, "MB/s")
 
 
-# ── packagings ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── packagings ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def packagings(feed: Path | None, programs: list[tuple[str, Path]], folder: Path, times: int) -> None:

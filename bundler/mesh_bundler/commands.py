@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh_bundler import options, report, tools
+from mesh_bundler.durations import seconds
 from mesh_bundler.ending import endings_raised
 from mesh_bundler.errors import Exit
 from mesh_bundler.guard import Ended, guarded
@@ -185,7 +186,7 @@ def _fetch(
 def _clean(
     run: Invocation,
     older_than: Annotated[
-        float, typer.Option(help="Only what is older, e.g. 30d.", parser=options.seconds, metavar="<str>")
+        float, typer.Option(help="Only what is older, e.g. 30d.", parser=seconds, metavar="<str>")
     ] = "0",  # type: ignore[assignment]  # typer parses the default, and shows it as it stands
 ) -> None:
     found = tools.clean(run.request, older_than)

@@ -69,7 +69,7 @@ class Fetcher:
         """Wait, noticing a cancellation within a second."""
         self._client.pause(seconds)
 
-    # ── small files ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── small files ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def small(self, url: str, limit: int, *, accept: str | None = None, attempts: int | None = None) -> bytes | None:
         """A whole small file, None when it does not exist. Raises `Refused`; more than `limit` bytes is exit 7."""
@@ -126,7 +126,7 @@ class Fetcher:
                 url=address,
             ) from None
 
-    # ── archives ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── archives ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def download(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mesh_bundler import report
+from mesh_bundler.durations import seconds
 from mesh_bundler.progress import reporter
 from mesh_bundler.request import EnsureRequest
 
@@ -124,11 +124,3 @@ def parameter(name: str) -> inspect.Parameter:
     elif default == 0.0 and default is not False:
         default = "0"  # shown as it stands, and parsed like what is typed
     return inspect.Parameter(name, _KEYWORD, default=default, annotation=annotation)
-
-
-def seconds(text: str) -> float:
-    """Seconds in `90`, `90s`, `15m`, `2h` or `30d`."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", text)
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 15m, 2h or 30d")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from typer import Option
 
+    from mesh_bundler.durations import seconds
     from mesh_bundler.errors import Notice
-    from mesh_bundler.options import seconds
     from mesh_bundler.progress import Progress
 
 

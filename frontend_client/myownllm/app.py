@@ -31,9 +31,9 @@ from myownllm.supervisor.world import make_ports
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
     from myownllm.client import FeatureSet
+    from myownllm.coerce import JsonObject
     from myownllm.home import AppHome
     from myownllm.supervisor import Connection
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from myownllm.catalog.coerce import as_object, is_number, strings
+from myownllm.coerce import as_object, is_number, strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from myownllm.catalog.coerce import Json, JsonObject
+    from myownllm.coerce import Json, JsonObject
 
 FEATURES: Final = (
     "infer_request", "move_request", "two_phase_move", "move_target_folder", "capabilities_v1", "catalog_announce",

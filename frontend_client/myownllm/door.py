@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from myownllm.catalog.coerce import JsonObject
+    from myownllm.coerce import JsonObject
 
 REQUEST_MAX_BYTES: Final = 4096
 """A longer request is nobody's."""

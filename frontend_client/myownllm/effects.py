@@ -8,7 +8,7 @@ import attrs
 
 from mesh_common.client import frames
 from myownllm import phases
-from myownllm.catalog.coerce import as_object
+from myownllm.coerce import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from myownllm.catalog.coerce import as_object
 from myownllm.client import CallRefusedError, FeatureSet, Method
+from myownllm.coerce import as_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.client import InboundCall
+    from myownllm.coerce import JsonObject
     from myownllm.peers import PeerEntry
 
 COUNT_MAX: Final = 1000

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh_common.locks import FileLock
-    from myownllm.catalog.coerce import Json
+    from myownllm.coerce import Json
 
 CHANGE_WAIT_S: Final = 10.0
 """A change of a file takes milliseconds; who holds its lock longer is stuck."""

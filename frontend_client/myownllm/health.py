@@ -11,7 +11,7 @@ from myownllm.membership import is_joined
 from myownllm.relays import told
 
 if TYPE_CHECKING:
-    from myownllm.catalog.coerce import JsonObject
+    from myownllm.coerce import JsonObject
     from myownllm.relays import Relay
 
 Severity = Literal["ok", "note", "stop"]

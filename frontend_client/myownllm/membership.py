@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from myownllm.catalog.coerce import as_object, strings
+from myownllm.coerce import as_object, strings
 from myownllm.ids import comparable_network_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from myownllm.catalog.coerce import Json, JsonObject
     from myownllm.catalog.network import SavedNetwork
+    from myownllm.coerce import Json, JsonObject
 
 DaemonMode = Literal["shared", "own_llm"]
 MAPPED_MEMBERS: Final = (

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from myownllm import capabilities
-from myownllm.catalog.coerce import as_object, is_number
+from myownllm.coerce import as_object, is_number
 from myownllm.ids import short_display
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from myownllm.catalog.coerce import Json, JsonObject
+    from myownllm.coerce import Json, JsonObject
 
 PeerStatus = Literal[
     "active", "shelved", "pending_approval", "pending_remote", "handshaking", "reconnecting", "offline", "failed"

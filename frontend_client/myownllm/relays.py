@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from myownllm.catalog.coerce import as_object
+from myownllm.coerce import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from myownllm.catalog.coerce import Json
+    from myownllm.coerce import Json
 
 _OTHER: Final = "ask who runs it, or use another relay"
 

@@ -14,7 +14,7 @@ from typing import Final
 class ErrorKind(StrEnum):
     """Why a request failed."""
 
-    # ── found on this side of the socket ─────────────────────────────────────────────────────────────────────
+    # ── found on this side of the socket ──────────────────────────────────────────────────────────────────────────────
     CONNECT_FAILED = "connect_failed"
     """Nobody listens at the address."""
     NOT_CONNECTED = "not_connected"
@@ -32,11 +32,11 @@ class ErrorKind(StrEnum):
     TOO_SLOW = "too_slow"
     """The reader of a stream fell too far behind."""
 
-    # ── found by either side ─────────────────────────────────────────────────────────────────────────────────
+    # ── found by either side ──────────────────────────────────────────────────────────────────────────────────────────
     TIMEOUT = "timeout"
     TOO_LARGE = "too_large"
 
-    # ── refusals of the daemon ───────────────────────────────────────────────────────────────────────────────
+    # ── refusals of the daemon ────────────────────────────────────────────────────────────────────────────────────────
     UNSUPPORTED = "unsupported"
     """The daemon does not know the operation: it is older than that, or leaves it out."""
     BAD_REQUEST = "bad_request"

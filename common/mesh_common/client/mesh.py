@@ -108,7 +108,7 @@ class Mesh(Operations):
     async def command(self, operation: str, /, *, timeout: float | None = None, **members: object) -> object:
         return await self._connected().command(operation, timeout=timeout, **members)
 
-    # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
     async def stream(
@@ -156,7 +156,7 @@ class Mesh(Operations):
         """Serve `method` no longer."""
         await self._serving.release(self._connected(), network, method)
 
-    # ── channels and events ──────────────────────────────────────────────────────────────────────────────────
+    # ── channels and events ───────────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
     async def messages(self, channel: str, *, network: str) -> AsyncIterator[AsyncIterator[ChannelInbound]]:
@@ -198,7 +198,7 @@ class Mesh(Operations):
                     await anext(events)
         raise ControlError(ErrorKind.TIMEOUT, f"no peer became {status} within {timeout:g} s")
 
-    # ── the connection ───────────────────────────────────────────────────────────────────────────────────────
+    # ── the connection ────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def connected(self) -> bool:

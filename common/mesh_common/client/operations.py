@@ -51,7 +51,7 @@ class Operations:
         """`command`, with the answer as `cls`."""
         return read_answer(cls, operation, await self.command(operation, timeout=timeout, **members))
 
-    # ── this device ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── this device ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def status(self) -> answers.StatusAnswer:
         return await self.ask(answers.StatusAnswer, "status")
@@ -82,7 +82,7 @@ class Operations:
         """Replace the whole block of hosted services; what is left out becomes its default."""
         return (await self.ask(answers.ServicesSet, "services_set", services=services)).status
 
-    # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── networks ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def networks(self) -> tuple[NetworkSummary, ...]:
         """The joined networks."""
@@ -127,7 +127,7 @@ class Operations:
         """Replace what this device advertises in a network: `tags`, `app_version`, `max_connections`, `extra`."""
         await self.command("capabilities_set", network=network, capabilities=capabilities)
 
-    # ── peers and roster ─────────────────────────────────────────────────────────────────────────────────────
+    # ── peers and roster ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def peers(self, network: str) -> tuple[PeerInfo, ...]:
         """Everybody that is known in a network, in no order."""
@@ -145,7 +145,7 @@ class Operations:
         """Take a device off the roster and drop its link."""
         await self.command("roster_remove", network=network, device_id=bare_id(device_id))
 
-    # ── traffic ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── traffic ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def call(
         self, peer: str, method: str, payload: object = None, *, network: str, timeout: float | None = None

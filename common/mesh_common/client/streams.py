@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EARLY_SECONDS: Final = 5.0
 """How long frames wait for a call whose answer is still under way."""
 EARLY_FRAMES: Final = 256
-"""... and how many, over all ids that are not known yet."""
+"""And how many, over all ids that are not known yet."""
 STREAM_FRAMES: Final = 256
 """Chunks that may wait for their reader; one that is slower loses its stream, not the reader of the socket its pace
 (FE-4.8)."""

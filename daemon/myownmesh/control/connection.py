@@ -124,7 +124,7 @@ class Connection:
         if self._mode is _Mode.DISCARDING or (self._awaited is not None and self._is_abandoned()):
             self.close()
 
-    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _receive(self) -> None:
         try:
@@ -173,7 +173,7 @@ class Connection:
             self._readiness.remove_reader(self._fd)
         self._reading = on
 
-    # ── working ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── working ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _work(self) -> None:
         """Execute what has arrived, as far as order, fairness and the client's reading allow."""
@@ -322,7 +322,7 @@ class Connection:
         if self._mode is _Mode.REQUESTS:
             self._work()
 
-    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _drained(self) -> None:
         if self._stream is not None:

@@ -42,7 +42,7 @@ _UNSUBSCRIBED = success(ChannelUnsubscribed())
 _SENT = success(MessageSent())
 
 
-# ── calls that peers make here ───────────────────────────────────────────────────────────────────────────────
+# ── calls that peers make here ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def rpc_register(control: Control, request: requests.RpcRegister) -> bytes:
@@ -77,7 +77,7 @@ def rpc_stream_end(control: Control, request: requests.RpcStreamEnd) -> bytes:
     return success(StreamClosed(control.calls.end(request.request_id, request.error)))
 
 
-# ── our calls ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── our calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def rpc_call(control: Control, request: requests.RpcCall, reply: Reply) -> None:
@@ -113,7 +113,7 @@ def rpc_call_stream(control: Control, request: requests.RpcCallStream) -> bytes:
     return success(StreamStarted(request_id))
 
 
-# ── channels ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── channels ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def channel_subscribe(control: Control, request: requests.ChannelSubscribe) -> bytes:

@@ -75,7 +75,7 @@ class Core:
         self._next_epoch = 0
         self._last_reactive_announce: float | None = None
 
-    # ── what leaves ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── what leaves ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def emit(self, event: MeshEvent) -> None:
         self.out.append(Emit(event))
@@ -121,7 +121,7 @@ class Core:
         self.roster = roster
         self.out.append(SaveRoster())
 
-    # ── what is known ────────────────────────────────────────────────────────────────────────────────────────
+    # ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def next_epoch(self) -> int:
         """A number that no entry of this engine had before."""
@@ -161,7 +161,7 @@ class Core:
             prev, self.phase = self.phase, phase
             self.emit(PhaseChanged(self.network_id, prev, phase))
 
-    # ── the turns of a peer's life ───────────────────────────────────────────────────────────────────────────
+    # ── the turns of a peer's life ────────────────────────────────────────────────────────────────────────────────────
 
     def enter(self, turn: Turn, peer: Peer) -> None:
         """Put `peer` in the place of what is known of its id. Raises `OutOfTurn` where the table has no such turn."""

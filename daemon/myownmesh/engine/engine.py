@@ -91,7 +91,7 @@ class Engine:
     def __init__(self, identity: Identity, network_id: str, config: EngineConfig, roster: Roster, rng: Rng) -> None:
         self._core = Core(identity, network_id, config, roster, rng)
 
-    # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self, now: Instant) -> None:
         """Begin: from here on peers may be dialled."""
@@ -196,7 +196,7 @@ class Engine:
         out, self._core.out = self._core.out, []
         return out
 
-    # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def approve(self, device_id: str, label: str, now: Instant) -> None:
         """A person admits a device, seen or not."""
@@ -283,7 +283,7 @@ class Engine:
             core.leaving = True
         lifecycle.close_all(core)
 
-    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def frame_for(self, peer: str, frame: Frame, now: Instant) -> Outgoing:
         """Encode an application frame for an admitted peer; tell `note_sent` when it left.
@@ -304,7 +304,7 @@ class Engine:
         """Peer and epoch of every link that takes broadcasts."""
         return [] if self._core.leaving else shelving.broadcast_targets(self._core)
 
-    # ── views ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def peers(self) -> list[PeerInfo]:
         return [views.peer_info(peer) for peer in self._core.peers.values()]
@@ -335,7 +335,7 @@ class Engine:
         """The pins of the record and those that `connect` added."""
         return frozenset(self._core.pins)
 
-    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _link(self, peer: str, epoch: int) -> Link | None:
         entry = self._core.link_to(peer)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import AnswerReceived, Candidate, OfferReceived
 
 
-# ── what the peer sends ──────────────────────────────────────────────────────────────────────────────────────────
+# ── what the peer sends ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
@@ -147,7 +147,7 @@ def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Ins
         core.out.append(AddCandidate(device_id, peer.epoch, candidate))
 
 
-# ── what our transport reports ───────────────────────────────────────────────────────────────────────────────────
+# ── what our transport reports ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def local_description(core: Core, peer: Link, event: LocalDescription, now: Instant) -> None:
@@ -237,7 +237,7 @@ def failed(core: Core, peer: Link, event: NegotiationFailed, now: Instant) -> No
         recover(core, peer.device_id, now)
 
 
-# ── offering again ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── offering again ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def reoffer(core: Core, peer: Link, now: Instant) -> None:
@@ -292,7 +292,7 @@ def look_closer(core: Core, peer: Live, now: Instant) -> None:
         lifecycle.make_offer(core, peer, now)
 
 
-# ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _is_short(candidate: Candidate) -> bool:

@@ -63,7 +63,7 @@ class Driver:
         self._trio_offset_s = 0.0
         """From our clock to trio's."""
 
-    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self, factory: Callable[[], Awaitable[SessionFactory]]) -> None:
         """Serve the network until `leave` or `stop`, or cancellation. `factory` is awaited for the session factory.
@@ -106,7 +106,7 @@ class Driver:
         """Wait until the roster as it is now is on disk. Raises `MeshError` when it could not be written."""
         await self._saver.flush()
 
-    # ── what the switch asks for ─────────────────────────────────────────────────────────────────────────────
+    # ── what the switch asks for ──────────────────────────────────────────────────────────────────────────────────────
 
     def _opener(self, factory: SessionFactory) -> SessionOpener:
         def open_session(
@@ -147,7 +147,7 @@ class Driver:
             self._alarm_at = NEVER
             self.switch.handle_timer()
 
-    # ── bugs ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── bugs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _guarded(self, act: Callable[P, None]) -> Callable[P, None]:
         """An input that comes from a foreign callback, where an exception would get lost."""

@@ -74,7 +74,7 @@ class Mesh:
         self._listeners: tuple[Callable[[MeshEvent], None], ...] = ()
         self._labelling = trio.Lock()
 
-    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Join the configured networks, report started, and serve them until cancelled; then leave them all.
@@ -95,7 +95,7 @@ class Mesh:
                     await self._networks.leave_all()
                 drivers.cancel()
 
-    # ── views ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def networks(self) -> list[Network]:
         """The joined networks in join order."""
@@ -120,7 +120,7 @@ class Mesh:
 
         return unsubscribe
 
-    # ── identity ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── identity ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def set_label(self, label: str) -> Identity:
         """Change this device's label: the file first, then memory; peers see it at their next handshake.
@@ -138,7 +138,7 @@ class Mesh:
                 network.set_label(label)
             return identity
 
-    # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── networks ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def add_network(self, record: NetworkConfig) -> Network:
         """Join a network and keep its record. Raises `MeshError` with the texts of spec 05 §8.1."""
@@ -222,7 +222,7 @@ class Mesh:
         except StoreError as error:
             raise MeshError(str(error)) from error
 
-    # ── services ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── services ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def services_report(self) -> ServicesReport:
         """What is hosted here and what of it runs (spec 06 §3)."""
@@ -242,7 +242,7 @@ class Mesh:
             self._refresh_adverts()
             return self.services_report()
 
-    # ── joining ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── joining ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _join_missing(self) -> None:
         config = await self.config_on_disk()
@@ -278,7 +278,7 @@ class Mesh:
         network = Network(record, network_id, driver)
         return network
 
-    # ── helpers ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── helpers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _emit(self, event: MeshEvent) -> None:
         for listener in self._listeners:

@@ -81,7 +81,7 @@ class Network:
         """The admitted devices in the order of their admission."""
         return self._switch.engine.roster.rows()
 
-    # ── membership ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── membership ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def approve(self, device_id: str, label: str) -> None:
         """Admit a device and wait until the roster is on disk. Raises `MeshError`."""
@@ -93,7 +93,7 @@ class Network:
         self._switch.remove(_device_id(device_id))
         await self.driver.roster_saved()
 
-    # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def configure(self, config: NetworkConfig, engine_config: EngineConfig) -> None:
         """Take a changed record that needs no new join."""
@@ -117,7 +117,7 @@ class Network:
         """Replace our advert and tell every peer. Raises `MeshError`."""
         self._switch.set_capabilities(capabilities)
 
-    # ── links ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── links ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def reconnect(self, peer: str | None) -> None:
         """Renegotiate with one peer, or redial all relays and renegotiate with everybody (spec 05 §8.4)."""
@@ -140,7 +140,7 @@ class Network:
         note = "the dial keeps going; the pin stays armed" if pin else "the dial keeps going"
         raise MeshError(f"network: connect to {peer} still pending after {_duration(wait_ms)} ({note})")
 
-    # ── channels ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── channels ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def post_to(self, peer: str, channel: str, payload: msgspec.Raw, on_done: Callable[[str | None], None]) -> None:
         """Send one channel frame to one peer; `on_done(error)` is called once, None when the link took it."""
@@ -166,7 +166,7 @@ class Network:
         """Call back with (sender, payload) for every frame of `channel`; returns what ends that."""
         return self._switch.channels.listen(channel, callback)
 
-    # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def call(
         self,

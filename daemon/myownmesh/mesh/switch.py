@@ -109,7 +109,7 @@ class Switch:
         self._waiter_ids = count()
         self._pumping = False
 
-    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self, open_session: SessionOpener) -> None:
         """Begin. Dials that were asked for before this happen now."""
@@ -139,7 +139,7 @@ class Switch:
         while self._waiters:
             self._waiters.popitem()[1](SHUT_DOWN)
 
-    # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def signaling_is_up(self) -> None:
         """A way into the room works."""
@@ -173,7 +173,7 @@ class Switch:
         self.engine.receive_frame(peer, epoch, data, self._now())
         self._pump()
 
-    # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def approve(self, device_id: str, label: str) -> None:
         """A person admits a device."""
@@ -227,7 +227,7 @@ class Switch:
             raise MeshError(str(error)) from error
         self._pump()
 
-    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def send(self, peer: str, frame: Frame, done: Callable[[str | None], None], *, urgent: bool = False) -> int:
         """Send an application frame to an admitted peer; returns the epoch of its link.
@@ -304,7 +304,7 @@ class Switch:
         if self._links.watch(link):
             self._rearm()
 
-    # ── timer ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── timer ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _next_deadline(self) -> float:
         first = NEVER
@@ -320,7 +320,7 @@ class Switch:
             self._woken_at = deadline
             self._wake_at(deadline)
 
-    # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _pump(self) -> None:
         if self._pumping:

@@ -76,7 +76,7 @@ def _is_class(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
-# ── what finishes ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what finishes ─────────────────────────────────────────────────────────────────────────────────────────────────────
 # This is the hot path of every frame, where a call costs more than a comparison. So the function is written out for
 # each class, as attrs writes `__init__`; nothing but the names of members goes into its text.
 

@@ -78,7 +78,7 @@ class Roster:
         """True when the device's next connection needs nobody's consent."""
         return pubkey_part(device_id) in self._index
 
-    # ------------------------------------------------------------------------------------------------------ changes
+    # ── changes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def approve(self, device_id: str, label: str, now: int) -> Self:
         """A person lets a device in, or names it anew. `now` is in Unix seconds; an earlier approval keeps its time.
@@ -145,7 +145,7 @@ class Roster:
             entries = tuple(entry if other is known else other for other in self.entries)
         return evolve(self, entries=entries, index=self._index | {entry.device_id: entry})
 
-    # ---------------------------------------------------------------------------------------------- what others see
+    # ── what others see ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def membership_root(self) -> str:
         """Hash over the ids alone: what members compare. Labels, times and roles differ from node to node."""
@@ -191,7 +191,7 @@ class Roster:
             RosterRow(entry.device_id, entry.shown_label, entry.approved_at, entry.role) for entry in self.entries
         )
 
-    # ----------------------------------------------------------------------------------------------------- the file
+    # ── the file ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def to_json(self) -> dict[str, Any]:
         """The object that the roster file holds."""

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh_common.client.address import NoHome, data_directory
-
-from .errors import StoreError
+from myownmesh.store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

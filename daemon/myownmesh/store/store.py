@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from mesh_common.client.address import pinned_socket
 from mesh_common.files import remove_leftovers
-
-from . import config_file, identity_file, roster_file
-from .errors import StoreError, os_error_text
-from .files import private_directory, tighten, tighten_file
-from .locks import Held, take
+from myownmesh.store import config_file, identity_file, roster_file
+from myownmesh.store.errors import StoreError, os_error_text
+from myownmesh.store.files import private_directory, tighten, tighten_file
+from myownmesh.store.locks import Held, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
     from mesh_common.locks import FileLock
     from myownmesh.identity import Identity
     from myownmesh.roster import Roster
-
-    from .config import MeshConfig
-    from .config_file import LoadedConfig
-    from .paths import Home
+    from myownmesh.store.config import MeshConfig
+    from myownmesh.store.config_file import LoadedConfig
+    from myownmesh.store.paths import Home
 
 log = logging.getLogger(__name__)
 

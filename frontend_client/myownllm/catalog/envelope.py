@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from myownllm.catalog import coerce
+from myownllm import coerce
 from myownllm.catalog.network import ACCEPTING, signaling_servers, turn_servers
 
 if TYPE_CHECKING:
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.network import SavedNetwork
+    from myownllm.coerce import JsonObject
 
 KIND: Final = "myownllm.network-settings"
 ACCEPTED_KINDS: Final = (KIND, "myownmesh.network-settings")

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import LoadedCatalog
+    from myownllm.coerce import JsonObject
     from myownllm.ids import Rng
 
 MAX_CONFIG_BYTES: Final = 64 * 2**20

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from myownllm.catalog import coerce
+from myownllm import coerce
 from myownllm.catalog.network import SavedNetwork
 from myownllm.errors import NetworkIdError, UnknownNetworkError
 from myownllm.ids import comparable_network_id, normalize_network_id
@@ -17,7 +17,7 @@ from myownllm.ids import comparable_network_id, normalize_network_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from myownllm.catalog.coerce import JsonObject
+    from myownllm.coerce import JsonObject
 
 _DAEMON_MEMBERS: Final = ("version", "identity_path", "daemon", "networks")
 _LEGACY_LISTS: Final = ("signaling_servers", "stun_servers", "turn_servers")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from mesh_common.addresses import problems, relay_address, stun_address, turn_address, usable
-from myownllm.catalog import coerce
+from myownllm import coerce
 from myownllm.errors import NetworkIdError
 from myownllm.ids import comparable_network_id, normalize_network_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from myownllm.catalog.coerce import Json, JsonObject
+    from myownllm.coerce import Json, JsonObject
 
 DEFAULT_STUN: Final = ("stun:stun.l.google.com:19302", "stun:stun1.l.google.com:19302")
 RETIRED_RELAYS: Final = frozenset(

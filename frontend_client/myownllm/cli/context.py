@@ -14,8 +14,8 @@ import msgspec
 from mesh_common.client import blocking
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_of
-from myownllm.catalog.coerce import as_object
 from myownllm.catalog.file import CatalogFile
+from myownllm.coerce import as_object
 from myownllm.errors import AppError
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
@@ -23,9 +23,9 @@ from myownllm.ids import select_peer
 from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
 
 if TYPE_CHECKING:
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
+    from myownllm.coerce import JsonObject
 
 EXIT_FAILED = 1
 DOOR_OPENS_S = 0.2

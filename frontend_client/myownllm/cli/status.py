@@ -13,9 +13,9 @@ from mesh_common.client.errors import ControlError
 from mesh_common.versions import version_meets
 from myownllm import health as health_rules
 from myownllm import phases, relays
-from myownllm.catalog.coerce import as_object
 from myownllm.catalog.model import Catalog
 from myownllm.cli import context
+from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, HomeError
 from myownllm.home import AppHome, check_socket_path, find_pin
 from myownllm.ids import comparable_network_id, device_suffix

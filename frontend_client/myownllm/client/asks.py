@@ -13,10 +13,10 @@ from myownllm.peers import peer_rows
 if TYPE_CHECKING:
     from mesh_common.answers import StatusAnswer
     from mesh_common.views import NetworkSummary
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
     from myownllm.client.procedures import Procedure
+    from myownllm.coerce import JsonObject
 
 
 def ask(operation: str, /, *, timeout_s: float | None = None, **members: object) -> Procedure[object]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EARLY_FRAMES: Final = 1024
 """Kept while no life is up that could hear them; beyond that the oldest are missed."""
 RECLAIM_AFTER_S: Final = 5.0
-"""FE-5.28."""
+"""Seconds until a displaced client claims again (FE-5.28)."""
 CONTEND_WINDOW_S: Final = 60.0
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from myownllm.errors import Failure
 
 RELEASE_BUDGET_S: Final = 3.0
-"""FE-5.23."""
+"""Seconds that a stop gives to what it releases (FE-5.23)."""
 PEERS_SPACING_S: Final = 0.1
-"""FE-5.16."""
+"""Seconds between two looks at the peers, at least (FE-5.16)."""
 DECISION_POLL_S: Final = 0.25
 """While a device waits for an approval: no event tells that another program gave it."""
 CHECK_ONLINE_S: Final = 5.0

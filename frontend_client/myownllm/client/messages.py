@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh_common.client import frames
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
+    from myownllm.coerce import JsonObject
     from myownllm.effects import Level
     from myownllm.errors import Failure
     from myownllm.membership import DaemonMode

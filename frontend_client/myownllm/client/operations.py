@@ -18,8 +18,8 @@ from mesh_common.client.streams import STREAM_FRAMES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from myownllm.catalog.coerce import Json
     from myownllm.client.client import MeshClient
+    from myownllm.coerce import Json
 
 CALL_TIMEOUT_S: Final = 30.0
 STREAM_FIRST_S: Final = 180.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from myownllm.catalog.coerce import as_object
+from myownllm.coerce import as_object
 from myownllm.files import read_json, write_durably
 
 if TYPE_CHECKING:

@@ -21,14 +21,14 @@ from myownllm.ids import comparable_network_id
 
 if TYPE_CHECKING:
     from mesh_common.answers import StatusAnswer
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.client.features import FeatureSet
     from myownllm.client.life import Life
     from myownllm.client.procedures import Procedure
     from myownllm.client.state import Picture
+    from myownllm.coerce import JsonObject
 
 STATUS_ATTEMPTS: Final = 30
-"""FE-5.5."""
+"""Of the first `status`, before a start gives up (FE-5.5)."""
 STATUS_RETRY_S: Final = 0.2
 TOO_OLD_TEXT: Final = "daemon too old for LLM features"
 

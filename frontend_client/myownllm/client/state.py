@@ -12,8 +12,8 @@ from myownllm.peers import CONNECTED, peer_entries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from myownllm.catalog.coerce import JsonObject
     from myownllm.catalog.model import Catalog
+    from myownllm.coerce import JsonObject
     from myownllm.effects import Level
     from myownllm.peers import PeerEntry
 

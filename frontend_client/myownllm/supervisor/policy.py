@@ -18,7 +18,7 @@ CRASH_WINDOW_S: Final = 60.0
 CRASH_LIMIT: Final = 5
 """Crashes within the window that make the app stop trying by itself."""
 RETRY_FAILED_S: Final = 60.0
-"""... and how soon it tries again nevertheless."""
+"""And how soon it tries again nevertheless."""
 SILENT_CHILD_S: Final = 8.0
 """A living child that lost its socket gets this long."""
 SHARED_SEARCHES: Final = 5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from myownllm.supervisor.ports import Ports, Started
 
 SPAWN_WAIT_S: Final = 8.0
-"""FE-3.10."""
+"""Seconds for a new daemon to open its socket (FE-3.10)."""
 SPAWN_POLL_S: Final = 0.15
 TAIL_LINES: Final = 20
 

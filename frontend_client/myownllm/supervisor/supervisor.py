@@ -72,7 +72,7 @@ class Supervisor:
         self._history = policy.CrashHistory()
         self._up_since = 0.0
 
-    # --- what others call -------------------------------------------------------------------------------------------
+    # ── what others call ──────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def connection(self) -> Connection | None:
@@ -114,7 +114,7 @@ class Supervisor:
                 await child.stop()
             self.watch.set(SupervisorState("down"))
 
-    # --- finding and starting ---------------------------------------------------------------------------------------
+    # ── finding and starting ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def _establish(self, *, may_spawn: bool = True) -> Connection:
         """Attach to the first daemon that answers, else start one. Raises SupervisorError, HomeError."""
@@ -183,7 +183,7 @@ class Supervisor:
             binary=self._child_binary if owned else None,
         )
 
-    # --- watching ---------------------------------------------------------------------------------------------------
+    # ── watching ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _publish(self, connection: Connection) -> None:
         self._lost = trio.Event()

@@ -49,7 +49,7 @@ def assert_untouched(machine: Machine, before: bytes | None = None) -> None:
     assert not list(machine.dest.glob("*.tmp")), "a temp file was left behind"
 
 
-# ── pin and lock (09 F1 to F4) ──────────────────────────────────────────────────────────────────────────────────────
+# ── pin and lock (09 F1 to F4) ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("text", [None, "", "# nothing here\n"])
@@ -99,7 +99,7 @@ def test_a_lock_of_an_unknown_format_is_not_guessed_at(machine: Machine) -> None
     assert machine.refusal().code == "lock_unsupported"
 
 
-# ── override (09 F5, F5a, F6) ───────────────────────────────────────────────────────────────────────────────────────
+# ── override (09 F5, F5a, F6) ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_f5_a_bad_override_is_an_error_and_the_slot_stays(machine: Machine, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_f6_an_override_whose_version_cannot_be_read_is_used_with_a_warning(mach
     assert machine.run().outcome == "current"
 
 
-# ── siblings (09 F7 to F12) ─────────────────────────────────────────────────────────────────────────────────────────
+# ── siblings (09 F7 to F12) ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_f7_a_stale_sibling_does_not_hide_a_good_one(machine: Machine, server: ReleaseServer) -> None:
@@ -277,7 +277,7 @@ def test_f12_a_sibling_that_is_rebuilt_while_it_is_copied(machine: Machine, monk
     assert_untouched(machine, before)
 
 
-# ── target and release (09 F13 to F15) ──────────────────────────────────────────────────────────────────────────────
+# ── target and release (09 F13 to F15) ────────────────────────────────────────────────────────────────────────────────
 
 
 def test_f13_an_unsupported_target_lists_what_exists(machine: Machine) -> None:
@@ -315,7 +315,7 @@ def test_f15_a_release_that_does_not_exist(machine: Machine) -> None:
     assert "v9.9.9" in refusal.message
 
 
-# ── network (09 F16 to F23) ─────────────────────────────────────────────────────────────────────────────────────────
+# ── network (09 F16 to F23) ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_f16_nobody_listens(tmp_path: Path) -> None:
@@ -458,7 +458,7 @@ def test_f23_redirects_in_a_circle_end(machine: Machine, server: ReleaseServer) 
     assert machine.refusal().code == "redirect_refused"
 
 
-# ── verification (09 F24 to F31) ────────────────────────────────────────────────────────────────────────────────────
+# ── verification (09 F24 to F31) ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_f24_without_a_checksum_nothing_is_staged_unless_the_lock_vouches(
@@ -572,7 +572,7 @@ def test_f32_a_daemon_that_cannot_run_here(machine: Machine, server: ReleaseServ
     assert (result.outcome, result.version, result.verified) == ("staged", "0.1.2", "lock")
 
 
-# ── files (09 F33 to F35, F37 to F41) ───────────────────────────────────────────────────────────────────────────────
+# ── files (09 F33 to F35, F37 to F41) ─────────────────────────────────────────────────────────────────────────────────
 
 
 def test_f33_no_space_before_the_download(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -717,7 +717,7 @@ def test_f41_each_triple_is_judged_by_its_own_record(machine: Machine, server: R
     assert (result.outcome, result.version) == ("staged", "0.1.3")
 
 
-# ── concurrency (09 F36) ────────────────────────────────────────────────────────────────────────────────────────────
+# ── concurrency (09 F36) ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_f36_two_bundlers_on_one_slot_make_one_download(tmp_path: Path, server: ReleaseServer) -> None:
@@ -754,7 +754,7 @@ def test_a_lock_that_is_not_freed_in_time(machine: Machine) -> None:
     assert machine.run().outcome == "staged", "the file of a lock that nobody holds is no lock"
 
 
-# ── offline and skip (09 F42 to F44, F52) ───────────────────────────────────────────────────────────────────────────
+# ── offline and skip (09 F42 to F44, F52) ─────────────────────────────────────────────────────────────────────────────
 
 
 def test_f43_skip_and_require_contradict(machine: Machine) -> None:

@@ -172,7 +172,7 @@ def test_a_script_with_windows_line_ends_is_named_as_such(command: Command) -> N
     assert "crlf_shebang" in answer["error"]["message"]
 
 
-# ── streams and encodings ────────────────────────────────────────────────────────────────────────────────────────────
+# ── streams and encodings ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}])
@@ -229,7 +229,7 @@ def test_the_last_flush_complains_to_nobody(machine: Machine, how: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-# ── signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── signals ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

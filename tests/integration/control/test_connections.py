@@ -70,7 +70,7 @@ async def read_to_the_end(client: Client) -> None:
         await client.receive()
 
 
-# ── the vectors ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── the vectors ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("case", VECTORS["connections"], ids=lambda case: case["name"])
@@ -111,7 +111,7 @@ async def test_the_connection_stays_usable_after_every_parse_error(case: dict[st
         assert await client.is_open()
 
 
-# ── order ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── order ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_answers_keep_the_order_of_pipelined_requests_of_every_kind() -> None:
@@ -157,7 +157,7 @@ async def test_a_client_that_does_not_read_blocks_only_itself() -> None:
         assert sent < 100_000, "somebody has to read: the daemon stops reading from this client"
 
 
-# ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── ends ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_client_that_leaves_ends_its_wait_for_a_call() -> None:
@@ -260,7 +260,7 @@ async def test_what_a_client_asked_before_it_subscribed_is_answered_first() -> N
         assert (await client.receive())["kind"] == "event"
 
 
-# ── slow readers ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── slow readers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_slow_reader_is_told_what_it_missed_and_stalls_nobody() -> None:
@@ -310,7 +310,7 @@ async def test_a_client_that_ignores_its_frames_loses_its_connection_not_the_fra
             await read_to_the_end(stuck)
 
 
-# ── hostile clients ──────────────────────────────────────────────────────────────────────────────────────────
+# ── hostile clients ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_megabyte_of_garbage_costs_nothing() -> None:
@@ -525,7 +525,7 @@ async def test_a_bug_outside_of_the_ops_costs_only_its_connection(
         assert await other.is_open()
 
 
-# ── the end of the server ────────────────────────────────────────────────────────────────────────────────────
+# ── the end of the server ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_clients_that_are_in_stay_served_after_the_door_is_closed() -> None:
@@ -556,7 +556,7 @@ async def test_everything_is_closed_at_the_end() -> None:
         assert not server.mesh.on_network_added
 
 
-# ── on another loop ──────────────────────────────────────────────────────────────────────────────────────────
+# ── on another loop ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_connections_run_on_a_host_loop_too() -> None:

@@ -257,7 +257,7 @@ async def test_services_are_shown_with_and_without_passwords() -> None:
         assert data["config"] == data["config_redacted"]
 
 
-# ── frames and events ────────────────────────────────────────────────────────────────────────────────────────
+# ── frames and events ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 ENDPOINTS = msgspec.Raw(b'{"services":{"turn_url":"turn:203.0.113.9:3478"}}')
 

@@ -151,7 +151,7 @@ async def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:
         await bind(folder / "file" / "daemon.sock", PeerPolicy())
 
 
-# ── who may come in ──────────────────────────────────────────────────────────────────────────────────────────
+# ── who may come in ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_user_at_the_other_end_is_known() -> None:

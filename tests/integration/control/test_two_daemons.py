@@ -49,7 +49,7 @@ def read_to_the_end(wire: Wire) -> None:
         wire.answer()
 
 
-# ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_call_and_its_answer(pair: Pair) -> None:
@@ -169,7 +169,7 @@ def test_frames_that_are_too_large_are_errors_for_everybody(pair: Pair) -> None:
     assert caller.ask("channel_send_all", **send)["error"].endswith("exceeds the 65535-byte limit")
 
 
-# ── channels ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── channels ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_channels_to_one_and_to_all(pair: Pair) -> None:
@@ -226,7 +226,7 @@ def test_bulk_arrives_whole_and_in_order(pair: Pair) -> None:
         assert payload == f"{number}:{body}"
 
 
-# ── this device and its networks ─────────────────────────────────────────────────────────────────────────────
+# ── this device and its networks ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_snapshots_have_the_members_of_the_vectors(pair: Pair) -> None:

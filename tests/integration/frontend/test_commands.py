@@ -127,7 +127,7 @@ def join(desk: Desk, handle: str) -> None:
     desk.daemon.networks = [SavedNetwork("net-x", handle).to_daemon()]
 
 
-# --- up -------------------------------------------------------------------------------------------------------------
+# ── up ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
@@ -278,7 +278,7 @@ async def test_a_stale_binary_is_refused_with_version_pin_and_way_out(desk: Desk
     assert await up.stop() == 0
 
 
-# --- looking --------------------------------------------------------------------------------------------------------
+# ── looking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_status_for_people_and_scripts(desk: Desk) -> None:
@@ -331,7 +331,7 @@ async def test_health_names_the_stop_and_exits_with_its_code(
     assert stop in await desk.run("health", status=status)
 
 
-# --- deciding and calling -------------------------------------------------------------------------------------------
+# ── deciding and calling ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_peers_are_listed_with_both_codes(desk: Desk) -> None:

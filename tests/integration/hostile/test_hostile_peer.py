@@ -62,7 +62,7 @@ async def echo_works(victim: Daemon, probe: Probe) -> None:
     await probe.sees(Pong, lambda pong: pong.t == stamp)
 
 
-# ── before admission ─────────────────────────────────────────────────────────────────────────────────────────
+# ── before admission ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_frames_before_approval_change_nothing(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_every_section_must_name_the_presented_certificate(
         assert (await victim.ask("roster_list", network=NETWORK))["roster"] == []
 
 
-# ── after admission ──────────────────────────────────────────────────────────────────────────────────────────
+# ── after admission ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_every_malformed_frame_is_discarded_and_the_link_stays(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Node:
             wake_at=self._wake_at,
         )
 
-    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
         self.switch.start(self._open_session)
@@ -86,7 +86,7 @@ class Node:
         self.running = False
         self.world.room.quit(self)
 
-    # ── what a person or an app does ─────────────────────────────────────────────────────────────────────────
+    # ── what a person or an app does ──────────────────────────────────────────────────────────────────────────────────
 
     def approve(self, other: Node, label: str = "") -> None:
         self.switch.approve(other.device_id, label)
@@ -123,7 +123,7 @@ class Node:
         assert session is not None
         session.send(data)
 
-    # ── what tests ask ───────────────────────────────────────────────────────────────────────────────────────
+    # ── what tests ask ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def peer(self, other: Node) -> PeerInfo | None:
         return next((info for info in self.engine.peers() if info.device_id == other.device_id), None)
@@ -160,7 +160,7 @@ class Node:
                 return session
         return None
 
-    # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> Instant:
         return self.world.clock.now(self.skew_ms)
@@ -186,7 +186,7 @@ class Node:
         if self.running:
             self.world.clock.after(TICKER_S * self.world.rng.uniform(0.85, 1.15), self._tick)
 
-    # ── what the switch asks for ─────────────────────────────────────────────────────────────────────────────
+    # ── what the switch asks for ──────────────────────────────────────────────────────────────────────────────────────
 
     def _open_session(
         self, *, offerer: bool, on_event: Callable[[LinkEvent], None], on_frame: Callable[[bytes], None]

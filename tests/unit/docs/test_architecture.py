@@ -13,6 +13,9 @@ TEXT = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PACKAGES = {
     "daemon": ROOT / "daemon" / "myownmesh",
+    "app": ROOT / "frontend_client" / "myownllm",
+    "bundler": ROOT / "bundler" / "mesh_bundler",
+    "common floor": ROOT / "common" / "mesh_common",
 }
 
 

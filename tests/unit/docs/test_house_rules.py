@@ -126,53 +126,6 @@ def remarks_beside_constants(text: str) -> list[str]:
     return found
 
 
-OTHERWISE = frozenset(
-    {
-        "daemon/myownmesh/control/connection.py",
-        "daemon/myownmesh/control/traffic_ops.py",
-        "daemon/myownmesh/engine/core.py",
-        "daemon/myownmesh/engine/engine.py",
-        "daemon/myownmesh/engine/negotiation.py",
-        "daemon/myownmesh/engine/peer.py",
-        "daemon/myownmesh/mesh/driver.py",
-        "daemon/myownmesh/mesh/mesh.py",
-        "daemon/myownmesh/mesh/network.py",
-        "daemon/myownmesh/mesh/switch.py",
-        "daemon/myownmesh/protocol/canonical.py",
-        "frontend_client/myownllm/app.py",
-        "frontend_client/myownllm/bridge.py",
-        "frontend_client/myownllm/catalog/file.py",
-        "frontend_client/myownllm/cli/peers.py",
-        "frontend_client/myownllm/client/client.py",
-        "frontend_client/myownllm/client/convergence.py",
-        "frontend_client/myownllm/client/dispatch.py",
-        "frontend_client/myownllm/client/operations.py",
-        "frontend_client/myownllm/client/start.py",
-        "frontend_client/myownllm/home.py",
-        "frontend_client/myownllm/supervisor/policy.py",
-        "frontend_client/myownllm/supervisor/process.py",
-        "frontend_client/myownllm/supervisor/supervisor.py",
-        "frontend_client/myownllm/wire.py",
-        "tests/integration/control/test_connections.py",
-        "tests/integration/control/test_ops.py",
-        "tests/integration/control/test_socket_file.py",
-        "tests/integration/control/test_two_daemons.py",
-        "tests/integration/frontend/test_commands.py",
-        "tests/integration/hostile/test_hostile_peer.py",
-        "tests/simulation/sim/node.py",
-        "tests/unit/docs/test_house_rules.py",
-        "tests/unit/engine/bench.py",
-        "tests/unit/engine/test_lifecycle.py",
-        "tests/unit/frontend/fakes.py",
-        "tests/unit/frontend/test_client.py",
-        "tests/unit/frontend/test_pure_parts.py",
-        "tests/unit/mesh/test_switch.py",
-        "tests/unit/protocol/test_schema.py",
-    }
-)
-"""Files that are being rebuilt; they are written like all others when they are done."""
-
-
 @pytest.mark.parametrize(
     ("wrong", "places"),
     [
@@ -182,12 +135,7 @@ OTHERWISE = frozenset(
     ],
 )
 def test_every_module_is_written_alike(wrong: Callable[[str], list[str]], places: tuple[str, ...]) -> None:
-    found = [
-        f"{name}: {line}"
-        for name in sources(*places)
-        if name not in OTHERWISE
-        for line in wrong((ROOT / name).read_text("utf-8"))
-    ]
+    found = [f"{name}: {line}" for name in sources(*places) for line in wrong((ROOT / name).read_text("utf-8"))]
     assert found == []
 
 

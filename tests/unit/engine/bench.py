@@ -118,7 +118,7 @@ class Bench:
         self.engine.start(self.now)
         self._collect()
 
-    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def now(self) -> Instant:
@@ -137,7 +137,7 @@ class Bench:
         self.mono = max(self.mono, mono)
         return self.take()
 
-    # ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def signal(self, item: InboundSignal) -> list[str]:
         self.engine.receive_signal(item, self.now)
@@ -188,7 +188,7 @@ class Bench:
     def collect(self) -> list[str]:
         return self._collect()
 
-    # ── the peer's part of a handshake ───────────────────────────────────────────────────────────────────────
+    # ── the peer's part of a handshake ────────────────────────────────────────────────────────────────────────────────
 
     def hello(self, nonce: str = "n1", *, label: str = "them", features: tuple[str, ...] = FEATURES) -> list[str]:
         return self.frame(
@@ -230,7 +230,7 @@ class Bench:
         self.take()
         return self
 
-    # ── what is known ────────────────────────────────────────────────────────────────────────────────────────
+    # ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def info(self) -> PeerInfo:
@@ -262,7 +262,7 @@ class Bench:
         """The events of one class."""
         return [event for event in self.events if isinstance(event, kind)]
 
-    # ── carrying out ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── carrying out ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _collect(self) -> list[str]:
         before = len(self.sent)

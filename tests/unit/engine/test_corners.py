@@ -46,7 +46,7 @@ def ids(count: int) -> list[str]:
     return [device_id for device_id in made if device_id > LOW.device_id][:count]
 
 
-# ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── timers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_closing_a_link_cancels_its_own_timers_and_no_other() -> None:
@@ -73,7 +73,7 @@ def test_a_timer_that_is_moved_again_and_again_rings_once() -> None:
     assert timers.pop_due(5000.0) is None
 
 
-# ── what is kept ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what is kept ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_retry_that_nobody_wants_any_more_is_no_attempt() -> None:
@@ -114,7 +114,7 @@ def test_a_connect_that_nobody_waits_for_to_a_peer_that_is_there_does_nothing() 
     assert bench.connect() == []
 
 
-# ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── frames ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_frame_of_ours_that_is_too_long_is_told_and_not_sent() -> None:
@@ -178,7 +178,7 @@ def test_a_roster_that_is_asked_for_again_and_changed_meanwhile_is_sent_again() 
     assert bench.frame(RosterRequest()) == ["roster_entries"]
 
 
-# ── presence ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── presence ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_listed_peer_leaves() -> None:
@@ -246,7 +246,7 @@ def test_whoever_is_pushed_out_of_a_full_list_is_not_dialled_by_a_clock() -> Non
     assert lower[0] not in bench.epochs
 
 
-# ── paths ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── paths ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_path_without_a_channel_is_judged_by_the_channels_own_clock() -> None:

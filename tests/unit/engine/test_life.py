@@ -95,7 +95,7 @@ def test_the_document_shows_the_table() -> None:
     assert replaced(text) == text
 
 
-# ── every row that ends an entry, walked by what a peer, the room or the clock does ──────────────────────────────
+# ── every row that ends an entry, walked by what a peer, the room or the clock does ───────────────────────────────────
 
 
 def at_stage(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Bench:

@@ -194,7 +194,7 @@ def test_a_path_that_comes_back_is_pinged_at_once() -> None:
     assert bench.info.tier.kind == "steady"
 
 
-# ── connect ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── connect ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_waiter_is_told_when_the_peer_is_active() -> None:
@@ -249,7 +249,7 @@ def test_nobody_dials_himself() -> None:
     assert bench.engine.peers() == []
 
 
-# ── bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── bounds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_strangers_share_a_fixed_number_of_transports() -> None:

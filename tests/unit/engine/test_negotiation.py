@@ -50,7 +50,7 @@ def answering(me: Literal["lower", "higher"]) -> Bench:
     return bench
 
 
-# ── the rule that decides on an offer ────────────────────────────────────────────────────────────────────────────
+# ── the rule that decides on an offer ─────────────────────────────────────────────────────────────────────────────────
 
 
 def link(
@@ -106,7 +106,7 @@ def test_who_did_not_offer_was_not_just_answered() -> None:
     assert on_offer("a", OfferReceived("b", sdp("B1")), there, 9.5) is OnOffer.REBUILD
 
 
-# ── an offer that waits ──────────────────────────────────────────────────────────────────────────────────────────
+# ── an offer that waits ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_link_that_is_heard_keeps_its_place_for_the_whole_hold() -> None:
@@ -183,7 +183,7 @@ def test_the_higher_side_that_yields_too_often_stops() -> None:
     assert len(opened) == 4
 
 
-# ── answers nobody waits for ─────────────────────────────────────────────────────────────────────────────────────
+# ── answers nobody waits for ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_answer_without_a_link_makes_the_offering_side_offer() -> None:
@@ -237,7 +237,7 @@ def test_a_mute_link_is_not_rebuilt_by_an_id_that_does_so_all_the_time() -> None
     assert bench.offer("B7") == []
 
 
-# ── answers of another attempt ───────────────────────────────────────────────────────────────────────────────────
+# ── answers of another attempt ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_answer_belongs_to_one_offer_of_one_transport() -> None:
@@ -329,7 +329,7 @@ def test_a_contest_opens_no_more_links_than_the_id_may() -> None:
     assert core.peers["p"] is peer
 
 
-# ── both offered ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── both offered ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_peer_that_gives_way_hears_our_offer_again() -> None:
@@ -354,7 +354,7 @@ def test_to_the_lower_one_the_higher_gives_way_whoever_it_is() -> None:
     assert bench.offer("B1", mark) == ["close A1", "answer A2 to B1"]
 
 
-# ── candidates and descriptions ──────────────────────────────────────────────────────────────────────────────────
+# ── candidates and descriptions ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_candidates_wait_for_the_description_and_are_used_again_after_the_next() -> None:

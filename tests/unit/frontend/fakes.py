@@ -102,7 +102,7 @@ class FakeDaemon:
         self._streams: set[trio.abc.Stream] = set()
         self.nursery: trio.Nursery | None = None
 
-    # --- what tests look at -----------------------------------------------------------------------------------------
+    # ── what tests look at ────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def joined(self) -> list[str]:
@@ -142,7 +142,7 @@ class FakeDaemon:
         for stream in list(self._subscribers.values()):
             await trio.aclose_forcefully(stream)
 
-    # --- transport --------------------------------------------------------------------------------------------------
+    # ── transport ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def connect(self, _: Path | str) -> MemoryStream:
         """A connection inside the test's process."""
@@ -220,7 +220,7 @@ class FakeDaemon:
         self._subscribers[client_id] = trio.testing.MemorySendStream()  # type: ignore[assignment]  # nobody sends to it
         return client_id
 
-    # --- operations -------------------------------------------------------------------------------------------------
+    # ── operations ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _perform(self, operation: str, request: dict[str, Any]) -> Any:
         if operation in self.answer:

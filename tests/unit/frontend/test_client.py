@@ -609,7 +609,7 @@ async def test_frames_between_connecting_and_attaching_are_not_lost(autojump_clo
         assert w.client.state.phase == "peer-discovered"
 
 
-# --- operations -----------------------------------------------------------------------------------------------------
+# ── operations ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_operations_without_a_daemon_or_network_fail_at_once(autojump_clock: Any, tmp_path: Path) -> None:

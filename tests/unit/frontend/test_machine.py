@@ -25,7 +25,7 @@ def call(request_id: str = "r", **members: Any) -> dict[str, Any]:
     return {**inbound, "streaming": False, **members}
 
 
-# ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── starting ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_start_asks_each_thing_once() -> None:
@@ -146,7 +146,7 @@ def test_a_daemon_without_events_is_an_error_that_the_next_connection_ends() -> 
     assert b.state.status == "online"
 
 
-# ── races (FE-5.25) ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── races (FE-5.25) ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def _lagged() -> Any:
     return Lagged(1)
 
 
-# ── switching and following ──────────────────────────────────────────────────────────────────────────────────────────
+# ── switching and following ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_switch_leaves_then_joins_and_never_says_online_of_the_old_one() -> None:
@@ -381,7 +381,7 @@ def test_an_edit_that_restarts_the_network_registers_everything_anew() -> None:
     assert b.state.status == "online"
 
 
-# ── the daemon's networks ────────────────────────────────────────────────────────────────────────────────────────────
+# ── the daemon's networks ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_refused_network_says_why_and_is_tried_again_every_two_seconds() -> None:
@@ -464,7 +464,7 @@ def test_a_shared_daemon_keeps_what_other_apps_joined() -> None:
     assert b.state.network == ""
 
 
-# ── what the daemon pushes ───────────────────────────────────────────────────────────────────────────────────────────
+# ── what the daemon pushes ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_frames_before_the_start_is_over_are_heard_after_it() -> None:
@@ -603,7 +603,7 @@ def test_a_quiet_catalog_hides_info_lines() -> None:
     assert b.of(m.Note) == [m.Note("warn", "careful", 7)]
 
 
-# ── totality ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── totality ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 STEPS = (
     "start", "stop", "reconcile", "home", "work", "none", "lose", "connect", "forget", "hold", "let go", "wait 0.3",

@@ -36,7 +36,7 @@ JSON = st.recursive(
 )
 
 
-# --- wire -----------------------------------------------------------------------------------------------------------
+# ── wire ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"").replace(b"\r", b""))), st.integers(1, 7))
@@ -127,7 +127,7 @@ def test_any_phase_can_be_shown(word: str) -> None:
     assert phases.status_of(phase) in ("off", "connecting", "online")
 
 
-# --- streams --------------------------------------------------------------------------------------------------------
+# ── streams ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Reader:
@@ -183,7 +183,7 @@ def test_a_slow_reader_loses_its_stream_not_the_memory() -> None:
     assert len(reader.pieces) == 256
 
 
-# --- ids ------------------------------------------------------------------------------------------------------------
+# ── ids ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 ANNA = peer_entry({"device_id": "abcd" + "a" * 48, "label": "Anna"})
 ANTON = peer_entry({"device_id": "abce" + "b" * 48, "label": "Anton"})
@@ -223,7 +223,7 @@ def test_without_peers_the_refusal_says_so() -> None:
         ids.select_peer("x", [])
 
 
-# --- versions and binaries ------------------------------------------------------------------------------------------
+# ── versions and binaries ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_overrides_come_first_and_each_file_counts_once(tmp_path: Path) -> None:
     assert binaries.file_problem(found[2].path) == "is not executable"
 
 
-# --- homes ----------------------------------------------------------------------------------------------------------
+# ── homes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_daemon_never_shares_the_directory_of_the_apps_configuration(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_sockets_that_cannot_be_are_refused_in_time(tmp_path: Path) -> None:
         check_socket_path(tmp_path)
 
 
-# --- log ------------------------------------------------------------------------------------------------------------
+# ── log ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_log_lines_are_clean_bounded_and_without_secrets(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_log_lines_are_clean_bounded_and_without_secrets(tmp_path: Path) -> None
     DaemonLog(tmp_path).feed(b"a directory is no log file, and nobody minds\n")
 
 
-# --- health ---------------------------------------------------------------------------------------------------------
+# ── health ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 WELL = health.Facts(
     handle="Home",

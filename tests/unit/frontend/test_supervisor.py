@@ -421,7 +421,7 @@ async def test_a_stuck_own_daemon_is_restarted_and_a_foreign_one_left_alone(auto
         assert supervisor.watch.value.state == "up"
 
 
-# ── what an earlier launch left (FE-3.17) ──────────────────────────────────────────────────────────────────────────
+# ── what an earlier launch left (FE-3.17) ─────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_daemon_of_an_earlier_launch_is_ours_again(autojump_clock: Any) -> None:

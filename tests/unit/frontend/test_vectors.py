@@ -15,8 +15,7 @@ from mesh_common.client.errors import refusal
 from mesh_common.client.frames import parse_frame
 from mesh_common.pins import parse_pin
 from mesh_common.versions import PROGRAM, compare, read_version, version_meets
-from myownllm import capabilities, effects, ids, membership, peers, phases
-from myownllm.catalog import coerce
+from myownllm import capabilities, coerce, effects, ids, membership, peers, phases
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.catalog.network import SavedNetwork

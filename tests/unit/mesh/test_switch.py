@@ -171,7 +171,7 @@ def sighted(peer: str) -> PeerSighted:
     return PeerSighted("home", peer)
 
 
-# ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_what_needs_a_session_waits_for_the_start_and_nothing_else_does() -> None:
@@ -246,7 +246,7 @@ def test_a_bug_in_the_engine_reaches_whoever_brought_the_input(desk: Desk) -> No
             enter()
 
 
-# ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── actions ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_other_actions_leave_through_their_ports_in_order(desk: Desk) -> None:
@@ -294,7 +294,7 @@ def test_a_command_that_the_engine_refuses_raises_its_text(desk: Desk) -> None:
         desk.switch.approve(PEER, "")
 
 
-# ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── frames ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_frame_leaves_on_the_link_of_its_peer_and_is_counted(desk: Desk) -> None:
@@ -399,7 +399,7 @@ def test_any_other_frame_is_a_bug_of_the_engine(desk: Desk) -> None:
         desk.ask(Deliver(PEER, 1, Ping(t=1)))
 
 
-# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_it_asks_to_be_woken_for_whatever_is_due_first(desk: Desk) -> None:
@@ -443,7 +443,7 @@ def test_whoever_is_told_of_a_lost_frame_may_send_over_another_full_link(desk: D
     assert elsewhere == [TIMED_OUT]
 
 
-# ── whoever waits ────────────────────────────────────────────────────────────────────────────────────────────
+# ── whoever waits ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_call_fails_with_its_link(desk: Desk) -> None:
@@ -488,7 +488,7 @@ def test_nobody_waits_for_a_dial_that_was_refused(desk: Desk) -> None:
     assert done == []
 
 
-# ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_departure_says_how_long_it_takes(desk: Desk) -> None:

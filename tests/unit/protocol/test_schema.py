@@ -43,7 +43,7 @@ def error_of(hint: object, text: str) -> str:
     return str(refused.value)
 
 
-# ── plain values ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── plain values ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 Kind = Literal["open", "closed", "silent"]
 
@@ -110,7 +110,7 @@ def test_what_has_no_json_of_its_own_is_told_at_once() -> None:
         reader(complex)
 
 
-# ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── objects ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Inner(msgspec.Struct, frozen=True):
@@ -215,7 +215,7 @@ def test_a_member_that_only_another_variant_has_may_be_anything() -> None:
     assert read(Outer, raw('{"name":"n","pet":{"kind":"cat","name":1,"name":2}}')).pet == Cat()
 
 
-# ── a new frame kind is one class ────────────────────────────────────────────────────────────────────────────────────
+# ── a new frame kind is one class ─────────────────────────────────────────────────────────────────────────────────────
 
 
 class LaterFrame(Frame, frozen=True):

@@ -26,7 +26,7 @@ def of(case: dict[str, Any]) -> Roster:
     return Roster("home", tuple(Entry(**entry) for entry in case["entries"]))
 
 
-# -------------------------------------------------------------------------------------------------------------- roots
+# ── roots ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("case", VECTORS["rosters"], ids=lambda case: case["name"])
@@ -74,7 +74,7 @@ def test_roots_do_not_depend_on_the_order(ids: list[str], random: Any) -> None:
     assert first.full_root() == second.full_root()
 
 
-# ------------------------------------------------------------------------------------------------------------ changes
+# ── changes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_approved_device_is_authorized_in_either_form() -> None:
@@ -181,7 +181,7 @@ def test_rows_keep_the_order_of_approval() -> None:
     assert [row.device_id for row in roster.rows()] == [CAROL, ALICE, BOB]
 
 
-# --------------------------------------------------------------------------------------------------------------- file
+# ── file ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_file_of_the_reference_is_read_and_written_back() -> None:

@@ -137,7 +137,7 @@ def test_every_level_keeps_what_it_does_not_know_behind_the_rest() -> None:
     assert written["zz"] == [1.5, 18446744073709551616.0]
 
 
-# ── a new block is one class ─────────────────────────────────────────────────────────────────────────────────────────
+# ── a new block is one class ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 class LaterService(Record, frozen=True, kw_only=True):

@@ -1,0 +1,18 @@
+"""Durations as people write them. This module costs no import of typer until one is wrong."""
+
+from __future__ import annotations
+
+import re
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
+_SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> float:
+    """Seconds in `90`, `90s`, `15m`, `2h` or `30d`. Raises `typer.BadParameter`."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        from typer import BadParameter
+
+        raise BadParameter(f"{text!r} is not a duration such as 90s, 15m, 2h or 30d")
+    return float(found[1]) * _SECONDS_OF[found[2]]
