@@ -1,0 +1,76 @@
+"""Two daemons over relays that are late: a restarted one is back after announce, offer and answer (spec 04 §5.5)."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from support.daemons import daemon, host_relay, network_record
+from support.slow_relay import slow_relay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.daemons import Daemon
+
+NETWORK = "slow"
+MARGIN_S = 1.0
+"""What a return may take beside three deliveries."""
+SETTLED_S = 3.0
+"""So that the announces of the meeting are out before the relays become slow."""
+
+
+async def returns(home: Path, who: str, end: int, delays_s: tuple[float, ...]) -> float:
+    """Seconds from the ready line of the restarted daemon until both have the link."""
+    async with AsyncExitStack() as stack:
+        host = await stack.enter_async_context(daemon(home / "relay"))
+        relay = await host_relay(host)
+        slow = [await stack.enter_async_context(slow_relay(relay, 0.0)) for _ in delays_s]
+        pair = [await stack.enter_async_context(daemon(home / name)) for name in ("one", "other")]
+        record = network_record(NETWORK, slow[0].url, auto_approve=True)
+        record["signaling"]["servers"] = [each.url for each in slow]
+        for device in pair:
+            await device.ask("network_add", config=record)
+        await linked(*pair)
+        await trio.sleep(SETTLED_S)
+        for each, delay_s in zip(slow, delays_s, strict=True):
+            each.delay_s = delay_s
+        low, high = sorted(pair, key=lambda device: device.device_id)
+        victim, survivor = (low, high) if who == "low" else (high, low)
+        await victim.stop(end)
+        again = await stack.enter_async_context(daemon(victim.home))
+        began = time.monotonic()
+        await linked(again, survivor)
+        took = time.monotonic() - began
+        await trio.sleep(2 * min(delays_s) + 1.0)
+        for device, other in ((again, survivor), (survivor, again)):
+            peer = await device.peer(NETWORK, other.device_id)
+            assert peer is not None
+            assert peer["status"] == "active", "the link came up and was lost again"
+        return took
+
+
+async def linked(one: Daemon, other: Daemon) -> None:
+    await one.wait_for_peer(NETWORK, other.device_id, patience=90.0)
+    await other.wait_for_peer(NETWORK, one.device_id, patience=90.0)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_a_restarted_device_is_back_over_a_slow_relay(tmp_path: Path, who: str, end: int) -> None:
+    assert trio.run(returns, tmp_path, who, end, (1.8,)) < 3 * 1.8 + MARGIN_S
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delays_s", [(0.5,), (3.0,), (5.0,), (2.0, 1.8, 4.0)], ids=str)
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_up_to_five_seconds_and_on_several_relays(
+    tmp_path: Path, who: str, end: int, delays_s: tuple[float, ...]
+) -> None:
+    assert trio.run(returns, tmp_path, who, end, delays_s) < 3 * min(delays_s) + MARGIN_S
