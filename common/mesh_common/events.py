@@ -22,7 +22,7 @@ Level = Literal["debug", "info", "warn", "error"]
 
 @frozen(slots=False)
 class PeerSighted:
-    """A peer is known; repeated for each transport that is opened to it."""
+    """A peer is known, or another transport to it begins: once for each appearance (spec 04 §5.2)."""
 
     event_kind: str = field(default="peer", init=False, repr=False)
     kind: str = field(default="sighted", init=False, repr=False)

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
 _RECOVERABLE: Final = frozenset({"ice_failed", "heartbeat_timeout", "transport_error"})
 
 
-def note(core: Core, device_id: str, reason: str, now: Instant) -> None:
-    """List a peer that nobody dials now. Nothing happens when an entry exists."""
+def note(core: Core, device_id: str, reason: str, now: Instant, *, expects_link: bool = True) -> None:
+    """List a peer that nobody dials now. Nothing happens when an entry exists.
+
+    `expects_link`: its offer, or our turn to dial, is to come.
+    """
     if device_id in core.peers:
         return
     placeholders: list[Peer] = []
@@ -52,7 +55,7 @@ def note(core: Core, device_id: str, reason: str, now: Instant) -> None:
         oldest = placeholders[0].device_id
         core.end(Turn.FORGOTTEN, oldest)
         core.timers.cancel(PeerTimer.DIAL_ANYWAY, oldest)
-    core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch()))
+    core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch(), expects_link))
     core.emit(PeerSighted(core.network_id, device_id))
     core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
     core.refresh_phase()
@@ -61,7 +64,9 @@ def note(core: Core, device_id: str, reason: str, now: Instant) -> None:
 def open_link(core: Core, device_id: str, *, offerer: bool, opened_by: OpenedBy, now: Instant) -> Link:
     """Open a transport to a peer that has none, in place of its placeholder; as offerer, offer at once."""
     _make_room(core, device_id, now)
-    core.emit(PeerSighted(core.network_id, device_id))
+    before = core.peers.get(device_id)
+    if not (isinstance(before, Placeholder) and before.expects_link):
+        core.emit(PeerSighted(core.network_id, device_id))
     return _new_transport(core, device_id, Turn.OPENED, offerer=offerer, opened_by=opened_by, now=now)
 
 

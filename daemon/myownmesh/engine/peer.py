@@ -190,6 +190,9 @@ class Placeholder(Peer):
     stage = Stage.PLACEHOLDER
     status = PeerStatus.SIGHTED
 
+    expects_link: bool = False
+    """A link was to follow when the peer was noted: clients were told of this appearance, and are not told again."""
+
 
 @define(eq=False)
 class Link(Peer):

@@ -148,6 +148,6 @@ def _decide(core: Core, device_id: str, now: Instant) -> None:
             lifecycle.dial_unless_offered(core, device_id, now)
         case Dial.NOTE:
             reason = "silent network" if core.is_silent() else "no edge in this shape"
-            lifecycle.note(core, device_id, reason, now)
+            lifecycle.note(core, device_id, reason, now, expects_link=False)
         case _:
             pass

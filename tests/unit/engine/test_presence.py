@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mesh_common.events import PeerSighted
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.links import ChannelClosed, PathChanged, PathState
 from myownmesh.protocol.frames import Ping, Pong
@@ -229,6 +230,41 @@ def test_a_link_that_never_carried_a_frame_is_left_alone() -> None:
     bench.wait(26.0)
     bench.announce()
     assert bench.status == "sighted"
+
+
+# ── what clients are told ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_appearance_is_told_once_to_whoever_answers() -> None:
+    bench = Bench("higher")
+    bench.announce()
+    bench.offer("B1")
+    assert len(bench.named(PeerSighted)) == 1
+
+
+def test_one_appearance_is_told_once_to_whoever_dials_anyway() -> None:
+    bench = Bench("higher")
+    bench.announce()
+    bench.wait(3.1)
+    assert len(bench.named(PeerSighted)) == 1
+
+
+def test_a_peer_that_was_only_noted_is_told_again_when_its_link_begins() -> None:
+    """As v0.3.8 does (spec 04 §5.2): nobody was going to dial."""
+    bench = Bench("lower", EngineConfig(kind="silent"))
+    bench.announce()
+    bench.connect()
+    assert len(bench.named(PeerSighted)) == 2
+
+
+def test_a_loss_ends_the_appearance() -> None:
+    bench = Bench("higher")
+    bench.announce()
+    bench.offer("B1")
+    bench.leave()
+    bench.announce()
+    bench.offer("B2")
+    assert len(bench.named(PeerSighted)) == 2
 
 
 # ── leaves ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,106 @@
+"""Every event of a meeting, a return and a departure, on both sides: none is missing and none comes twice.
+
+The reference emits the same ones (spec 04 §9.2, §5.2), except for `phase`, of which it tells fewer (04 §15.1 no. 5).
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from support.daemons import PATIENCE_S, daemon, host_relay, network_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.daemons import Control, Daemon
+
+NETWORK = "counted"
+QUIET_S = 1.5
+"""Nothing follows after so much time without an event: longer than every timer that a meeting starts."""
+
+MEETING = ["sighted", "authenticated", "approved"]
+PHASES = [("joining", "alone"), ("alone", "discovering"), ("discovering", "active")]
+
+
+class Events:
+    """What one daemon tells of one network, in its order."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    @classmethod
+    async def of(cls, device: Daemon) -> Events:
+        control = await device.control()
+        await control.ask("events_subscribe")
+        return cls(control)
+
+    async def rest(self) -> tuple[list[str], list[tuple[str, str]]]:
+        """Everything until nothing comes any more: events of peers, and turns of the phase."""
+        peers: list[str] = []
+        phases: list[tuple[str, str]] = []
+        with trio.move_on_after(PATIENCE_S):
+            while (event := await self._next()) is not None:
+                match event["event_kind"]:
+                    case "peer" if event["kind"] == "dropped":
+                        peers.append(f"dropped {event['reason']['kind']}")
+                    case "peer":
+                        peers.append(event["kind"])
+                    case "phase":
+                        phases.append((event["prev"], event["next"]))
+                    case _:
+                        pass
+        return peers, phases
+
+    async def _next(self) -> dict[str, Any] | None:
+        while True:
+            with trio.move_on_after(QUIET_S):
+                frame: dict[str, Any] = await self._control.frame()
+                event: dict[str, Any] = frame["event"]
+                if event["event_kind"] == "diag":
+                    continue
+                return event
+            return None
+
+
+async def count(home: Path) -> None:
+    async with AsyncExitStack() as stack:
+        host = await stack.enter_async_context(daemon(home / "relay"))
+        relay = await host_relay(host)
+        pair = [await stack.enter_async_context(daemon(home / name)) for name in ("one", "other")]
+        low, high = sorted(pair, key=lambda device: device.device_id)
+        record = network_record(NETWORK, relay, auto_approve=True)
+        heard = {device: await Events.of(device) for device in (low, high)}
+        for device in (low, high):
+            await device.ask("network_add", config=record)
+        for events in heard.values():
+            assert await events.rest() == (MEETING, PHASES), "the meeting"
+        for how, loss in ((signal.SIGKILL, "ice_failed"), (signal.SIGTERM, "user_left")):
+            for victim in (high, low):
+                survivor = low if victim is high else high
+                await victim.stop(how)
+                if how == signal.SIGTERM:
+                    assert await heard[survivor].rest() == ([f"dropped {loss}"], [("active", "alone")])
+                await victim.start()
+                heard[victim] = await Events.of(victim)
+                peers, phases = await heard[survivor].rest()
+                expected = MEETING if how == signal.SIGTERM else [f"dropped {loss}", *MEETING]
+                assert peers == expected, f"the survivor of {how.name}"
+                assert phases[-2:] == PHASES[1:]
+                assert len(phases) == (2 if how == signal.SIGTERM else 3)
+                peers, phases = await heard[victim].rest()
+                # It may have met its peer before we asked for its events.
+                assert peers == MEETING[len(MEETING) - len(peers) :], f"the returned one after {how.name}"
+                assert phases == PHASES[len(PHASES) - len(phases) :]
+        await high.ask("network_remove", network=NETWORK)
+        assert await heard[low].rest() == (["dropped user_left"], [("active", "alone")])
+        assert await heard[high].rest() == ([], []), "spec 04 §1.2: entries vanish without events"
+
+
+@pytest.mark.slow
+def test_every_event_of_a_whole_life_is_told_once_on_both_sides(tmp_path: Path) -> None:
+    trio.run(count, tmp_path)
