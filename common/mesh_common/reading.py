@@ -78,16 +78,19 @@ def _network_or_id(value: object, _: object) -> views.JoinedNetwork | str:
 
 
 def _register_family(converter: Converter, base: type[Any]) -> None:
-    """A class and its subclasses: the one whose own members are there is the one that was written."""
+    """A class and what is derived from it: the one most of whose own members are there is the one that was written."""
+
+    def family(cls: type[Any]) -> list[type[Any]]:
+        return [cls, *(each for derived in cls.__subclasses__() for each in family(derived))]
 
     def names_of(cls: type[Any]) -> frozenset[str]:
         return frozenset(field.name for field in fields(cls))
 
-    hooks = {cls: converter.gen_structure_attrs_fromdict(cls) for cls in (base, *base.__subclasses__())}
-    own = {cls: names_of(cls) - names_of(base) for cls in base.__subclasses__()}
+    hooks = {cls: converter.gen_structure_attrs_fromdict(cls) for cls in family(base)}
+    own = {cls: names_of(cls) - names_of(base) for cls in hooks}
 
     def structure(value: Mapping[str, Any], _: type[Any]) -> Any:
-        found = next((cls for cls, names in own.items() if names & value.keys()), base)
+        found = max(own, key=lambda cls: len(own[cls] & value.keys()))  # the simpler one when they are even
         return hooks[found](value, found)
 
     converter.register_structure_hook(base, structure)

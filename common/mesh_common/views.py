@@ -289,6 +289,15 @@ class FailedServer(ServerReport):
 
 
 @frozen(slots=False)
+class WaitingServer(FailedServer):
+    """... and it is tried again."""
+
+    failing_since: int | None = None
+    """Unix seconds."""
+    retry_in_ms: int | None = None
+
+
+@frozen(slots=False)
 class RelayActivity:
     connections: int
     connections_total: int
@@ -301,6 +310,14 @@ class ActiveServer(ServerReport):
     """The signaling relay while it runs."""
 
     activity: RelayActivity = RelayActivity(0, 0, 0, 0)
+
+
+@frozen(slots=False)
+class ListeningServer(ActiveServer):
+    """... and since when. Only our daemon says it."""
+
+    listening_since: int | None = None
+    """Unix seconds."""
 
 
 @frozen(slots=False)

@@ -79,7 +79,7 @@ def services(data: object) -> str:
         running = service.get("running")
         state = "running" if running else ("off" if not service.get("enabled") else "on")
         if service.get("enabled") and running is False:
-            state = "failed"
+            state = "failed" if service.get("retry_in_ms") is None else "waiting"
         rows.append([name, state, _text(service.get("listen")), _text(service.get("error"))])
     return columns(rows, ["SERVICE", "STATE", "ADDRESS", "ERROR"])
 

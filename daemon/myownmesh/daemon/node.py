@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import threading
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import trio
@@ -34,8 +33,8 @@ from myownmesh.transport.guest import host_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from contextlib import AbstractContextManager
 
+    from myownmesh.daemon.default_link import DefaultLink
     from myownmesh.daemon.supervision import Supervision
     from myownmesh.identity import Identity
     from myownmesh.store import Store
@@ -111,9 +110,13 @@ class Node:
                 except ControlSocketError as error:
                     self.start_error = str(error)
                 else:
-                    with self._second_name():
-                        self._ready(nursery)
-                        await self._stop.wait()  # no deadline: this is the daemon's life
+                    second_name = self._second_name()
+                    if second_name is not None:
+                        await nursery.start(second_name.run)
+                    self._ready(nursery)
+                    await self._stop.wait()  # no deadline: this is the daemon's life
+                    if second_name is not None:
+                        second_name.stop()
                 _exit_after(STOP_LIMIT_S)
                 self._supervision.stopping()
                 server.stop_accepting()
@@ -152,12 +155,12 @@ class Node:
             log.info("stopping: whoever started this daemon has closed the lifeline")
             self._stop.set()
 
-    def _second_name(self) -> AbstractContextManager[None]:
+    def _second_name(self) -> DefaultLink | None:
         if not self._config.daemon.also_default_socket:
-            return nullcontext()
-        from myownmesh.daemon.default_link import default_link
+            return None
+        from myownmesh.daemon.default_link import DefaultLink
 
-        return default_link(self._socket_path, os.environ)
+        return DefaultLink(self._socket_path, os.environ)
 
     async def _preload(self) -> None:
         """Have WebRTC and the relay client at hand before the first peer needs them."""

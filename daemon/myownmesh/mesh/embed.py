@@ -269,6 +269,9 @@ class OpenMesh:
 class _NoServices:
     """An embedded node hosts nothing for others."""
 
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Nothing ever changes."""
+
     async def apply(self, config: ServicesConfig) -> None:
         await trio.lowlevel.checkpoint()
 

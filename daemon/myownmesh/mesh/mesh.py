@@ -87,6 +87,7 @@ class Mesh:
                 if self.config.services.node.enabled:
                     self._networks.join_each(self.config.networks)
                 task_status.started()
+                self._services.on_change(self._refresh_adverts)
                 await self._services.apply(self.config.services)
                 self._refresh_adverts()
                 await trio.sleep_forever()

@@ -33,8 +33,12 @@ class SessionOpener(Protocol):
 class ServiceHost(Protocol):
     """The services that this device hosts for others (spec 06)."""
 
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back when a service comes up or goes down by itself, so that the advert is another one."""
+        ...
+
     async def apply(self, config: ServicesConfig) -> None:
-        """Start, stop or restart services until they are as configured; a failed start is only reported."""
+        """Start, stop or restart services until they are as configured; a failed start is reported and tried again."""
         ...
 
     def report(self, *, joined: int) -> ServicesReport:

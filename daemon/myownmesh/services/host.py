@@ -1,27 +1,38 @@
 """Starts and stops what this device hosts for others (spec 06 §2–4).
 
-One failed start never fails the daemon or another service; the report says why it is not running.
+What cannot serve never fails the daemon or another service: it is tried again, at once when this machine's addresses
+change, and the report says why it is not running, since when, and when it is tried next.
 """
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
-from mesh_common.views import FailedServer, ForwardingReport, NodeReport, ServerReport, ServicesReport
+from mesh_common.views import FailedServer, ForwardingReport, NodeReport, ServerReport, ServicesReport, WaitingServer
+from myownmesh.mesh import clock
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.services.service import CannotServe
 from myownmesh.store.services_config import ServicesConfig
+from myownmesh.transport.interfaces import machine_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from myownmesh.protocol.clock import Instant
     from myownmesh.services.service import Role, Service
 
 log = logging.getLogger(__name__)
+
+RETRY_FIRST_S = 1.0
+RETRY_CEILING_S = 30.0
+"""A port that somebody else gives back is ours half a minute later at most."""
+ADDRESS_POLL_S = 1.0
+"""One look at the addresses takes 0.2 to 0.7 ms of processor, and nobody looks but while a service waits."""
 
 NOT_HOSTED = "this release does not host the {} role"
 
@@ -29,11 +40,24 @@ NOT_HOSTED = "this release does not host the {} role"
 class Services:
     """The service manager of one daemon; `run` owns the services, `apply` changes them."""
 
-    def __init__(self, *, version: str, roles: Sequence[Role]) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        roles: Sequence[Role],
+        now: Callable[[], Instant] = clock.now,
+        addresses: Callable[[], frozenset[str]] = machine_addresses,
+    ) -> None:
+        """`addresses` tells which addresses this machine has at the moment."""
         self._version = version
         self._config = ServicesConfig()
-        self._hosted = [_Hosted(role) for role in roles]
+        self._hosted = [_Hosted(role, now, addresses) for role in roles]
         self._nursery: trio.Nursery | None = None
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back when a service comes up or goes down by itself, so that the advert is another one."""
+        for hosted in self._hosted:
+            hosted.on_change = callback
 
     @property
     def config(self) -> ServicesConfig:
@@ -48,7 +72,7 @@ class Services:
             await trio.sleep_forever()
 
     async def apply(self, config: ServicesConfig) -> None:
-        """Start, stop or restart services until they are as configured. A failed start is retried by the next apply."""
+        """Start, stop or restart services until they are as configured, whatever waits for its next try at once."""
         if self._nursery is None:
             raise RuntimeError("the service manager is not running")
         old, self._config = self._config, config
@@ -76,49 +100,122 @@ class Services:
 
 
 class _Hosted:
-    """One role and the service that plays it at the moment."""
+    """One role and the service that plays it at the moment, or waits for what it needs to."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, now: Callable[[], Instant], addresses: Callable[[], frozenset[str]]) -> None:
         self.role = role
         self.service: Service | None = None
-        self._scope = trio.CancelScope()
+        self.on_change: Callable[[], None] = _nobody
+        """Called when the service comes up or goes down by itself."""
+        self._now = now
+        self._addresses = addresses
+        self._scope: trio.CancelScope | None = None
+        """Of the task that keeps the service; None while there is none."""
         self._ended = trio.Event()
         self._error: str | None = None
-        """Why the last start failed."""
+        """Why it does not serve."""
+        self._since: Instant | None = None
+        """Since when it serves, or cannot."""
+        self._retry_at = 0.0
 
     async def apply(self, nursery: trio.Nursery, old: ServicesConfig, new: ServicesConfig) -> None:
         wanted = self.role.block(new)
-        if self.service is not None and (not wanted.enabled or wanted != self.role.block(old)):
+        kept = wanted.enabled and wanted == self.role.block(old) and self.service is not None
+        if self._scope is not None and not kept:
             self._scope.cancel()
             await self._ended.wait()  # bounded: a cancelled service closes its sockets at once
-            self.service = None
-        if wanted.enabled and self.service is None and self.role.make is not None:
-            await self._start(nursery, self.role.make(new))
+        if wanted.enabled and self._scope is None and self.role.make is not None:
+            await nursery.start(self._keep, partial(self.role.make, new))
 
     def report(self, config: ServicesConfig) -> ServerReport:
         enabled = self.role.block(config).enabled
+        since_s = None if self._since is None else self._since.wall_ms // 1000
         if self.service is not None:
-            return self.service.report(enabled=enabled)
+            return self.service.report(enabled=enabled, listening_since=since_s)
         if self._error is not None:
-            return FailedServer(enabled, running=False, error=self._error)
+            retry_in_ms = max(0, round((self._retry_at - self._now().mono) * 1000))
+            return WaitingServer(enabled, False, None, self._error, since_s, retry_in_ms)
         if enabled and self.role.make is None:
             return FailedServer(enabled, running=False, error=NOT_HOSTED.format(self.role.name))
         return ServerReport(enabled, running=False)
 
-    async def _start(self, nursery: trio.Nursery, service: Service) -> None:
-        try:
-            await nursery.start(self._serve, service)
-        except CannotServe as error:
-            self._error = str(error)
-            log.error("%s: %s", self.role.title, error)
-        else:
-            self._error = None
-            self.service = service
-
-    async def _serve(self, service: Service, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _keep(self, make: Callable[[], Service], *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until cancelled; what fails is tried again. Started after the first attempt, however it went."""
         self._ended = trio.Event()
+        backoff = _Backoff()
         try:
             with trio.CancelScope() as self._scope:
-                await service.serve(task_status=task_status)
+                while True:
+                    service = make()
+                    try:
+                        await service.serve(task_status=_WhenUp(partial(self._up, service, backoff, task_status)))
+                    except CannotServe as error:
+                        wait_s = backoff.next_s()
+                        self._down(str(error), wait_s, task_status)
+                        if await self._wait(wait_s):
+                            backoff.reset()
         finally:
+            self._scope = self.service = self._error = self._since = None
             self._ended.set()
+
+    def _up(self, service: Service, backoff: _Backoff, task_status: trio.TaskStatus[None]) -> None:
+        late = self._error is not None
+        self.service, self._error, self._since = service, None, self._now()
+        backoff.reset()
+        if late:
+            log.info("%s: it serves now", self.role.title)
+            self.on_change()
+        else:
+            task_status.started()
+
+    def _down(self, error: str, wait_s: float, task_status: trio.TaskStatus[None]) -> None:
+        first = self.service is None and self._error is None
+        level = logging.DEBUG if error == self._error else logging.ERROR
+        log.log(
+            level, "%s: %s; next try in %g s, or when this machine's addresses change", self.role.title, error, wait_s
+        )
+        was_up = self.service is not None
+        if was_up or first:
+            self._since = self._now()
+        self.service, self._error, self._retry_at = None, error, self._now().mono + wait_s
+        if first:
+            task_status.started()
+        elif was_up:
+            self.on_change()
+
+    async def _wait(self, seconds: float) -> bool:
+        """True when the addresses of this machine changed before the time was over."""
+        before = self._addresses()
+        while (left_s := self._retry_at - self._now().mono) > 0:
+            await trio.sleep(min(left_s, ADDRESS_POLL_S))
+            if self._addresses() != before:
+                return True
+        return False
+
+
+class _Backoff:
+    """1, 2, 4 … 30 s."""
+
+    def __init__(self) -> None:
+        self._next_s = RETRY_FIRST_S
+
+    def reset(self) -> None:
+        self._next_s = RETRY_FIRST_S
+
+    def next_s(self) -> float:
+        wait_s, self._next_s = self._next_s, min(self._next_s * 2, RETRY_CEILING_S)
+        return wait_s
+
+
+class _WhenUp:
+    """A `trio.TaskStatus` for a service that is not its task's first."""
+
+    def __init__(self, on_started: Callable[[], None]) -> None:
+        self._on_started = on_started
+
+    def started(self, value: None = None) -> None:
+        self._on_started()
+
+
+def _nobody() -> None:
+    """Nobody asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from mesh_common.views import ActiveServer
+from mesh_common.views import ListeningServer
 from myownmesh.services.relay import RelayServer
 from myownmesh.services.relay_hub import Limits
 from myownmesh.services.service import Advert, CannotServe
@@ -51,9 +51,9 @@ class HostedRelay:
             bind, port = self._config.bind, self._config.port
             raise CannotServe(f"cannot listen on {bind}:{port}: {error.strerror or error}") from error
 
-    def report(self, *, enabled: bool) -> ActiveServer:
+    def report(self, *, enabled: bool, listening_since: int | None) -> ListeningServer:
         """Where it listens and what it has done (spec 06 §3)."""
-        return ActiveServer(enabled, running=True, listen=self._server.listen, activity=self._server.activity)
+        return ListeningServer(enabled, True, self._server.listen, self._server.activity, listening_since)
 
     def advert(self, config: ServicesConfig) -> Advert:
         """Its tag, and an endpoint only if others can reach it (06 K)."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CannotServe(Exception):
-    """A service did not come up; the text is for the report."""
+    """A service did not come up, or ended; the text is for the report. It is made anew and tried again."""
 
 
 @frozen
@@ -32,11 +32,11 @@ class Service(Protocol):
     """One thing that this device hosts for others. Made from the configuration; another configuration makes another."""
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Serve until cancelled, once. Started when others can reach it; `CannotServe` before that."""
+        """Serve until cancelled, once. Started when others can reach it; `CannotServe` when they cannot."""
         ...
 
-    def report(self, *, enabled: bool) -> ServerReport:
-        """What `services_status` says of it while it serves."""
+    def report(self, *, enabled: bool, listening_since: int | None) -> ServerReport:
+        """What `services_status` says of it while it serves, since that Unix second."""
         ...
 
     def advert(self, config: ServicesConfig) -> Advert:

@@ -238,6 +238,7 @@ async def _secured(stream: trio.abc.Stream, host: str) -> trio.abc.Stream:
     try:
         await secured.do_handshake()
     except trio.BrokenResourceError as error:
+        trust_store.cache_clear()  # certificates that are installed meanwhile count at the next dial
         raise TlsFailed(f"TLS with {host} failed: {error.__cause__ or error}") from error
     return secured
 

@@ -46,6 +46,14 @@ def local_addresses(networks: Path = SYSTEM_NETWORKS) -> list[LocalAddress]:
     return found
 
 
+def machine_addresses() -> frozenset[str]:
+    """Every address that a socket could be bound to now; for noticing a change. 0.2 to 0.7 ms, no file is read."""
+    import ifaddr
+
+    ips = (ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips)
+    return frozenset(ip if isinstance(ip, str) else ip[0] for ip in ips)
+
+
 def source_address(destination: str) -> str | None:
     """The address that a packet to `destination` would come from, None if no route leads there."""
     family = socket.AF_INET6 if ":" in destination else socket.AF_INET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,27 @@ async def test_a_busy_port_is_reported_and_tried_again() -> None:
             await services.apply(relay(port))
             assert signaling(services)["running"]
             assert "error" not in signaling(services)
+
+
+async def test_a_port_that_is_freed_later_is_taken_and_advertised() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        async with manager() as services:
+            changed = trio.Event()
+            services.on_change(changed.set)
+            await services.apply(relay(port))
+            waiting = signaling(services)
+            assert not waiting["running"]
+            assert waiting["failing_since"] == pytest.approx(time.time(), abs=5)
+            assert 0 < waiting["retry_in_ms"] <= 1000
+            taken.close()
+            await changed.wait()
+            assert signaling(services)["listen"] == f"127.0.0.1:{port}"
+            assert signaling(services)["listening_since"] == pytest.approx(time.time(), abs=5)
+            assert services.advert().tags == ("service:signaling",)
+            assert await connects(f"127.0.0.1:{port}")
 
 
 async def test_roles_that_are_not_hosted_say_so() -> None:

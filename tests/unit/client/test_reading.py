@@ -26,6 +26,7 @@ from mesh_common.views import (
     StarShape,
     Tier,
     TransportError,
+    WaitingServer,
 )
 from support.vectors import load
 
@@ -135,6 +136,10 @@ def test_shapes(members: dict[str, Any], shape: Shape) -> None:
     [
         ({"enabled": False, "running": False, "listen": None}, ServerReport(False, False)),
         ({"enabled": True, "running": False, "listen": None, "error": "why"}, FailedServer(True, False, None, "why")),
+        (
+            {"enabled": True, "running": False, "listen": None, "error": "e", "failing_since": 7, "retry_in_ms": 8},
+            WaitingServer(True, False, None, "e", 7, 8),
+        ),
     ],
     ids=str,
 )

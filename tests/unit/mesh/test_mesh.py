@@ -57,6 +57,9 @@ class MemoryStore:
 class NoServices:
     tags: tuple[str, ...] = ()
 
+    def on_change(self, callback: Callable[[], None]) -> None:
+        pass
+
     async def apply(self, _services: object) -> None:
         await trio.lowlevel.checkpoint()
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 import trio
 from msgspec import to_builtins
 
 from mesh_common.views import ServerReport
+from myownmesh.mesh import clock
+from myownmesh.protocol.clock import Instant
 from myownmesh.services.host import Services
 from myownmesh.services.service import Advert, CannotServe, Role
 from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+    from trio.testing import MockClock
 
 
 class Fake:
@@ -36,24 +42,46 @@ class Fake:
         finally:
             self._log.append(f"{self._name} down")
 
-    def report(self, *, enabled: bool) -> ServerReport:
+    def report(self, *, enabled: bool, listening_since: int | None) -> ServerReport:
+        assert listening_since is not None
         return ServerReport(enabled, running=True, listen=f"{self._name}:1")
 
     def advert(self, config: ServicesConfig) -> Advert:
         return Advert((f"service:{self._name}",), {f"{self._name}_url": config.turn.public_ip})
 
 
+def virtual_clock() -> Instant:
+    return Instant(trio.current_time(), 1_700_000_000_000 + round(trio.current_time() * 1000))
+
+
 class Stage:
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], Instant] = clock.now) -> None:
         self.log: list[str] = []
+        self.addresses = frozenset({"127.0.0.1"})
+        self.changes = 0
+        self.tries: list[float] = []
         self.refusal: str | None = None
         self.services = Services(
             version="9.9.9",
             roles=[
                 Role("stun", "STUN", lambda config: config.stun, lambda _: Fake("stun", self.log)),
-                Role("turn", "TURN", lambda c: c.turn, lambda _: Fake("turn", self.log, refuses=self.refusal)),
+                Role("turn", "TURN", lambda c: c.turn, self._turn),
             ],
+            now=now,
+            addresses=lambda: self.addresses,
         )
+        self.services.on_change(self._changed)
+
+    def _turn(self, _config: ServicesConfig) -> Fake:
+        self.tries.append(trio.current_time())
+        return Fake("turn", self.log, refuses=self.refusal)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def turn(self) -> dict[str, Any]:
+        report: dict[str, Any] = to_builtins(self.services.report(joined=0).turn)
+        return report
 
     async def apply(self, **members: Any) -> dict[str, Any]:
         await self.services.apply(ServicesConfig.from_json(members))
@@ -62,8 +90,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Stage]:
-    stage = Stage()
+async def running(now: Callable[[], Instant] = clock.now) -> AsyncIterator[Stage]:
+    stage = Stage(now)
     async with trio.open_nursery() as nursery:
         await nursery.start(stage.services.run)
         yield stage
@@ -96,12 +124,57 @@ async def test_a_refused_start_leaves_the_other_service_alone_and_is_tried_again
         stage.refusal = "no port"
         report = await stage.apply(stun={"enabled": True}, turn={"enabled": True})
         assert report["stun"]["running"]
-        assert report["turn"] == {"enabled": True, "running": False, "listen": None, "error": "no port"}
+        failing = report["turn"]
+        assert failing.pop("failing_since") == pytest.approx(time.time(), abs=5)
+        assert 0 < failing.pop("retry_in_ms") <= 1000
+        assert failing == {"enabled": True, "running": False, "listen": None, "error": "no port"}
         assert stage.services.advert().tags == ("service:stun",)
         stage.refusal = None
         report = await stage.apply(stun={"enabled": True}, turn={"enabled": True})
         assert report["turn"] == {"enabled": True, "running": True, "listen": "turn:1"}
         assert stage.log == ["stun up", "turn up"]
+
+
+async def test_what_cannot_serve_is_tried_again_until_it_can(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    async with running(virtual_clock) as stage:
+        stage.refusal = "no port"
+        await stage.apply(turn={"enabled": True})
+        since = stage.turn()["failing_since"]
+        await trio.sleep(100)
+        assert [round(each - began) for each in stage.tries] == [0, 1, 3, 7, 15, 31, 61, 91]
+        assert stage.turn()["failing_since"] == since
+        assert 20_000 < stage.turn()["retry_in_ms"] <= 21_000
+        assert (stage.services.advert().tags, stage.changes) == ((), 0)
+        stage.refusal = None
+        await trio.sleep(25)
+        assert stage.turn() == {"enabled": True, "running": True, "listen": "turn:1"}
+        assert (stage.services.advert().tags, stage.changes) == (("service:turn",), 1)
+
+
+async def test_a_change_of_addresses_is_noticed_within_a_second(autojump_clock: MockClock) -> None:
+    async with running(virtual_clock) as stage:
+        stage.refusal = "no address"
+        await stage.apply(turn={"enabled": True})
+        await trio.sleep(50.5)  # between two looks
+        tried = len(stage.tries)
+        stage.addresses |= {"192.0.2.9"}
+        await trio.sleep(1.01)
+        assert len(stage.tries) == tried + 1
+        stage.refusal = None  # as with IPv6: listed at once, and free for use a little later
+        await trio.sleep(1.01)
+        assert stage.turn()["running"], "the waits begin anew"
+
+
+async def test_a_service_that_is_switched_off_is_not_tried_again(autojump_clock: MockClock) -> None:
+    async with running(virtual_clock) as stage:
+        stage.refusal = "no port"
+        await stage.apply(turn={"enabled": True})
+        await stage.apply(turn={"enabled": False})
+        tried = len(stage.tries)
+        await trio.sleep(100)
+        assert len(stage.tries) == tried
+        assert stage.turn() == {"enabled": False, "running": False, "listen": None}
 
 
 async def test_only_the_service_whose_own_block_changed_is_restarted() -> None:
