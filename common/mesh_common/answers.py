@@ -16,6 +16,16 @@ from mesh_common.views import JoinedNetwork, NetworkSummary, PeerInfo, RosterRow
 
 
 @frozen(slots=False)
+class ClockSkew:
+    """How wrong this device's wall clock is."""
+
+    ahead_ms: int
+    """Negative when it is behind."""
+    by: str
+    """According to whom: `relays`, `peers` or `room` (spec 03 §20)."""
+
+
+@frozen(slots=False)
 class StatusAnswer:
     version: str
     device_id: str
@@ -29,6 +39,8 @@ class StatusAnswer:
     instance: str | None = None
     """16 hex digits, new at each start: tells a restarted daemon from the one that was."""
     pid: int | None = None
+    clock: ClockSkew | None = None
+    """None until somebody has told the daemon the time."""
 
 
 @frozen(slots=False)

@@ -147,6 +147,8 @@ def _first_stop(facts: Facts) -> Finding | None:
 
 def _notes(facts: Facts) -> list[Finding]:
     notes = [Finding("bad_address", "note", f"left out: {problem}") for problem in facts.address_problems]
+    if wrong := clock_note((facts.daemon or {}).get("clock")):
+        notes.append(Finding("clock_wrong", "note", wrong))
     troubled = [relay for relay in facts.relays or () if not relay.serves]
     if facts.relays is not None and 0 < len(troubled) < len(facts.relays):
         notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(troubled)}"))
@@ -181,3 +183,29 @@ def _healthy_text(facts: Facts) -> str:
     if connected:
         return f"connected to {connected} peer(s) on '{facts.handle}'"
     return f"online on '{facts.handle}', no peer connected yet"
+
+
+WRONG_CLOCK_MS: Final = 60_000
+"""Below it nothing that judges times minds, and a peer's ping may be that far off on a slow path."""
+_ACCORDING_TO: Final = {
+    "relays": "what its relays say",
+    "peers": "the devices that it is connected to",
+    "room": "other devices in its networks",
+}
+
+
+def clock_note(clock: object) -> str:
+    """What to say of the daemon's member `clock` (spec 05 §7.1); empty when this device's clock is right enough."""
+    if not isinstance(clock, dict):
+        return ""
+    ahead_ms = clock.get("ahead_ms")
+    if not isinstance(ahead_ms, int) or abs(ahead_ms) < WRONG_CLOCK_MS:
+        return ""
+    minutes = round(abs(ahead_ms) / 60_000)
+    if minutes < 120:
+        much = f"{minutes} minute{'s' * (minutes != 1)}"
+    else:
+        much = f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+    side = "ahead" if ahead_ms > 0 else "behind"
+    source = _ACCORDING_TO.get(str(clock.get("by")), "what others say")
+    return f"this device's clock is {much} {side}, according to {source}: set it, or have the system keep it right"

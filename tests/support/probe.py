@@ -12,6 +12,7 @@ from attrs import define, field
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, LocalCandidate, LocalDescription, SdpType
 from myownmesh.identity import Identity
 from myownmesh.identity.handshake import sign_handshake
+from myownmesh.mesh import clock
 from myownmesh.mesh.rooms import rooms
 from myownmesh.protocol.codec import decode_frame, encode_frame
 from myownmesh.protocol.frames import Approve, AuthResponse, Hello
@@ -27,6 +28,7 @@ from myownmesh.protocol.signals import (
 )
 from myownmesh.signaling.room import DEFAULT_APP_ID
 from myownmesh.signaling.sources import RelaySources
+from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
 from myownmesh.transport import open_threaded_factory
 
@@ -210,7 +212,10 @@ async def probe(network: str, relay: str, who: Identity) -> AsyncIterator[Probe]
     record = NetworkConfig(
         id=network, network_id=network, signaling=SignalingConfig(servers=(relay,), public_fallback=False)
     )
-    (signaling,) = rooms(who.device_id, DEFAULT_APP_ID, random.SystemRandom(), RelaySources())(record, network)
+    timepiece = Timepiece(clock.now, clock.steady)
+    (signaling,) = rooms(who.device_id, DEFAULT_APP_ID, random.SystemRandom(), RelaySources(), timepiece)(
+        record, network
+    )
     async with open_threaded_factory() as factory, trio.open_nursery() as nursery:
         made = Probe(who, signaling, factory)
         nursery.start_soon(signaling.run, made.deliver)

@@ -29,8 +29,8 @@ PATIENCE_S = 10.0
 Signal = TypeVar("Signal")
 
 
-def wall_clock() -> Instant:
-    return Instant(time.monotonic(), time.time_ns() // 1_000_000)
+def wall_clock(ahead_s: int = 0) -> Instant:
+    return Instant(time.monotonic(), time.time_ns() // 1_000_000 + ahead_s * 1000)
 
 
 def device_id(number: int) -> str:
@@ -80,7 +80,10 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await trio.sleep(0.005)
 
 
-def new_device(number: int, *relays: str, listen_only: bool = False, network: str = "office-mesh") -> Device:
+def new_device(
+    number: int, *relays: str, listen_only: bool = False, network: str = "office-mesh", ahead_s: int = 0
+) -> Device:
+    """A device whose wall clock is `ahead_s` ahead of ours."""
     identifier = device_id(number)
     sources = RelaySources()
     return Device(
@@ -90,7 +93,7 @@ def new_device(number: int, *relays: str, listen_only: bool = False, network: st
             network_id=network,
             app_id="myownmesh-test",
             settings=Settings(relays, listen_only=listen_only),
-            now=wall_clock,
+            now=lambda: wall_clock(ahead_s),
             rng=random.Random(number),
             sources=sources,
         ),
@@ -206,8 +209,8 @@ async def bare_client(port: int, *headers: str) -> AsyncIterator[BareSocket]:
 Script: TypeAlias = "Callable[[BareSocket], Awaitable[None]]"
 
 
-async def upgrade(socket: BareSocket) -> None:
-    """The server's half of a WebSocket handshake."""
+async def upgrade(socket: BareSocket, *headers: str) -> None:
+    """The server's half of a WebSocket handshake, with extra header lines."""
     head = (await socket.read_head()).decode()
     key = next(
         line.split(":")[1].strip() for line in head.splitlines() if line.lower().startswith("sec-websocket-key:")
@@ -215,7 +218,15 @@ async def upgrade(socket: BareSocket) -> None:
     accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
     await socket.send(
         "\r\n".join(
-            ["HTTP/1.1 101 X", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}", "", ""]
+            [
+                "HTTP/1.1 101 X",
+                "Upgrade: websocket",
+                "Connection: Upgrade",
+                f"Sec-WebSocket-Accept: {accept}",
+                *headers,
+                "",
+                "",
+            ]
         ).encode()
     )
 

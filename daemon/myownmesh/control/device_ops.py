@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from myownmesh.control import requests
     from myownmesh.control.control import Control
     from myownmesh.identity import Identity
+    from myownmesh.signaling.clockoffset import Skew
 
 MEDIA_LANES = 1
 """The protocol's minimum: this release carries no media, which `media_pipes` says too (spec 05 §17 no. 12)."""
@@ -31,8 +32,13 @@ def status(control: Control, _request: requests.Status) -> bytes:
             home=str(about.home),
             instance=about.instance,
             pid=about.pid,
+            clock=_clock(control.mesh.clock_skew()),
         )
     )
+
+
+def _clock(skew: Skew | None) -> answers.ClockSkew | None:
+    return None if skew is None else answers.ClockSkew(ahead_ms=skew.ahead_ms, by=skew.basis)
 
 
 def identity_show(control: Control, _request: requests.IdentityShow) -> bytes:

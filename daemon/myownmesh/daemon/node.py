@@ -29,6 +29,7 @@ from myownmesh.services.roles import hosted_roles
 from myownmesh.signaling.preload import preload as preload_signaling
 from myownmesh.signaling.room import app_id_of
 from myownmesh.signaling.sources import RelaySources
+from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.transport.guest import host_loop
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Node:
         self._supervision = supervision
         self._instance = instance
         sources = RelaySources()
+        timepiece = Timepiece(clock.now, clock.steady)
         self._webrtc = WebRtc(sources.addresses)
         self._services = Services(
             version=VERSION, roles=hosted_roles(now=clock.now, rng=rng, compat=lambda: config.compat)
@@ -74,8 +76,9 @@ class Node:
             identity=identity,
             config=config,
             sessions=self._webrtc.get,
-            signaling=rooms(identity.device_id, app_id_of(os.environ), rng, sources),
+            signaling=rooms(identity.device_id, app_id_of(os.environ), rng, sources, timepiece),
             services=self._services,
+            timepiece=timepiece,
             rng=rng,
         )
         self._socket_path = store.home.socket(config.daemon.control_socket)

@@ -6,6 +6,14 @@ import time
 
 from myownmesh.protocol.clock import Instant
 
+# Linux stops its monotonic clock while the machine sleeps, macOS does not.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady() -> float:
+    """Seconds on a clock that counts sleep and that nobody sets."""
+    return time.clock_gettime(_STEADY)
+
 
 def now() -> Instant:
     """This moment on the monotonic and the wall clock."""

@@ -18,6 +18,7 @@ import trio
 
 from mesh_common.version import VERSION
 from mesh_common.views import NodeReport, ServicesReport
+from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.outcome import outcome
@@ -25,6 +26,7 @@ from myownmesh.mesh.rooms import rooms
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.signaling.room import app_id_of
 from myownmesh.signaling.sources import RelaySources
+from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.store import Home, open_store
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
 from myownmesh.transport import open_threaded_factory
@@ -209,6 +211,7 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
             identity = await trio.to_thread.run_sync(store.load_identity)
         rng = random.SystemRandom()
         sources = RelaySources()
+        timepiece = Timepiece(clock.now, clock.steady)
         async with open_threaded_factory(sources.addresses) as factory, trio.open_nursery() as nursery:
 
             async def sessions() -> SessionFactory:
@@ -219,8 +222,9 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
                 identity=identity,
                 config=(await trio.to_thread.run_sync(store.open_config)).config,
                 sessions=sessions,
-                signaling=rooms(identity.device_id, app_id_of(os.environ), rng, sources),
+                signaling=rooms(identity.device_id, app_id_of(os.environ), rng, sources, timepiece),
                 services=_NoServices(),
+                timepiece=timepiece,
                 rng=rng,
             )
             await nursery.start(mesh.run)

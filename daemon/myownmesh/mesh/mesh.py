@@ -10,8 +10,9 @@ import attrs
 import trio
 from msgspec.structs import replace
 
+from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine, EngineConfig
-from myownmesh.engine.timing import LEAVE_FLUSH_S
+from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.ids import Rng
+    from myownmesh.signaling.clockoffset import Skew
+    from myownmesh.signaling.timepiece import Timepiece
     from myownmesh.store import Store
     from myownmesh.store.config import MeshConfig
     from myownmesh.store.network_config import NetworkConfig
@@ -60,7 +63,9 @@ class Mesh:
         signaling: SignalingFactory,
         services: ServiceHost,
         rng: Rng,
+        timepiece: Timepiece,
     ) -> None:
+        """`timepiece` is the one that the ways into the rooms reckon with."""
         self.identity = identity
         self.config = config
         self._networks = Networks(build=self._build, sessions=sessions, on_rejoined=self._refresh_adverts)
@@ -70,6 +75,7 @@ class Mesh:
         self._signaling = signaling
         self._services = services
         self._rng = rng
+        self._timepiece = timepiece
         self._app_adverts: dict[str, Capabilities] = {}
         self._listeners: tuple[Callable[[MeshEvent], None], ...] = ()
         self._labelling = trio.Lock()
@@ -90,7 +96,9 @@ class Mesh:
                 self._services.on_change(self._refresh_adverts)
                 await self._services.apply(self.config.services)
                 self._refresh_adverts()
-                await trio.sleep_forever()
+                while True:
+                    await trio.sleep(HEARTBEAT_INTERVAL_S)
+                    self._hear_the_time()
             finally:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_FLUSH_S + STOP_BUDGET_S):
                     await self._networks.leave_all()
@@ -120,6 +128,11 @@ class Mesh:
             self._listeners = tuple(each for each in self._listeners if each is not callback)
 
         return unsubscribe
+
+    def clock_skew(self) -> Skew | None:
+        """How wrong this device's clock is by what relays, peers and rooms say; None when nobody has told the time."""
+        self._hear_the_time()
+        return self._timepiece.skew()
 
     # ── identity ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -242,6 +255,13 @@ class Mesh:
             await self._services.apply(services)
             self._refresh_adverts()
             return self.services_report()
+
+    def _hear_the_time(self) -> None:
+        """What the pings of admitted peers tell of it; they come once in a heartbeat."""
+        for network in self._networks:
+            for peer in network.peers():
+                if peer.clock_skew_ms is not None and peer.status in (PeerStatus.ACTIVE, PeerStatus.SHELVED):
+                    self._timepiece.peer_is_ahead(peer.device_id, peer.clock_skew_ms)
 
     # ── joining ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

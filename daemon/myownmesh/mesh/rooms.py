@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.ids import Rng
     from myownmesh.signaling.driver import Signaling
     from myownmesh.signaling.sources import RelaySources
+    from myownmesh.signaling.timepiece import Timepiece
     from myownmesh.store.network_config import NetworkConfig
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ class Way(Protocol):
     def __call__(self, record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None: ...
 
 
-def nostr(device_id: str, app_id: str, rng: Rng, sources: RelaySources) -> Way:
-    """Rooms met over Nostr relays; `sources` learns how this machine reaches them.
+def nostr(device_id: str, app_id: str, rng: Rng, sources: RelaySources, timepiece: Timepiece) -> Way:
+    """Rooms met over Nostr relays; `sources` learns how this machine reaches them, `timepiece` what time they have.
 
     Devices with different application ids never meet.
     """
@@ -49,6 +50,7 @@ def nostr(device_id: str, app_id: str, rng: Rng, sources: RelaySources) -> Way:
             rng=rng,
             gate=gate,
             sources=sources,
+            timepiece=timepiece,
         )
 
     return signaling
@@ -68,6 +70,6 @@ def met_by(*ways: Way) -> SignalingFactory:
     return signalings
 
 
-def rooms(device_id: str, app_id: str, rng: Rng, sources: RelaySources) -> SignalingFactory:
+def rooms(device_id: str, app_id: str, rng: Rng, sources: RelaySources, timepiece: Timepiece) -> SignalingFactory:
     """All ways that this release knows."""
-    return met_by(nostr(device_id, app_id, rng, sources))
+    return met_by(nostr(device_id, app_id, rng, sources, timepiece))

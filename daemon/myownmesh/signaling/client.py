@@ -23,6 +23,7 @@ from myownmesh.signaling.relays import (
 )
 from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.standing import RelayRecord, State
+from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.signaling.trouble import Kind, Trouble
 
 if TYPE_CHECKING:
@@ -53,12 +54,15 @@ class NostrSignaling:
         rng: Rng,
         gate: ContentGate | None = None,
         sources: RelaySources | None = None,
+        timepiece: Timepiece | None = None,
     ) -> None:
         """`network_id` is normalised and `device_id` bare; `gate` is shared with the network's other drivers.
 
-        `sources` is told from which address of this machine each relay link goes.
+        `sources` is told from which address of this machine each relay link goes. `timepiece` is the one of the device,
+        which all of its networks share; without it, what is learned of the time stays here, and `now` is steady.
         """
-        self._now = now
+        self._timepiece = timepiece or Timepiece(now, lambda: now().mono)
+        self._now = self._timepiece.now
         self._device_id = device_id
         self._primary = select_relays(app_id, settings.servers, settings.redundancy, settings.denylist)
         self._fallback: list[str] = []
@@ -71,8 +75,9 @@ class NostrSignaling:
             app_id=app_id,
             listen_only=settings.listen_only,
             rng=rng,
-            now=now(),
+            now=self._now(),
             gate=gate,
+            timepiece=self._timepiece,
         )
         self.on_up: Callable[[], None] = _nobody
         """Called whenever a relay begins to serve us (spec 03 §8.2); whoever runs this may set it."""
@@ -179,7 +184,9 @@ class NostrSignaling:
         while True:
             redial = self._redial
             record.connecting(self._now().mono)
-            link = RelayLink(self._room, url, address, self._now, deliver, lambda: self.on_up(), self._sources, record)
+            link = RelayLink(
+                self._room, url, address, self._timepiece, deliver, lambda: self.on_up(), self._sources, record
+            )
             why = await link.run(redial)
             if redial.is_set():
                 backoff.reset()

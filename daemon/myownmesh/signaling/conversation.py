@@ -15,7 +15,7 @@ from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling import relayframes as frames
 from myownmesh.signaling.nostr import KIND_PRESENCE
 from myownmesh.signaling.outbound import PacedQueue, Urgency
-from myownmesh.signaling.receive import LIES, Dropped
+from myownmesh.signaling.receive import LIES, PRESENCE_WINDOW_S, Dropped
 from myownmesh.signaling.standing import Standing, State
 from myownmesh.signaling.trouble import Kind, Trouble, refusal
 
@@ -82,6 +82,8 @@ class Conversation:
         self._asked_at = now
         self._narrow_not_before = now.mono
         self._refused = False
+        self._asked_the_room = False
+        """What time it is, by what the relay has stored."""
         self._refused_kinds: dict[int, Trouble] = {}
         """By event kind, what the relay said of the last event when it turned it down."""
         self._notice: Trouble | None = None
@@ -228,7 +230,9 @@ class Conversation:
         subscription.replaying_since = now
         match sub:
             case frames.SUB_PRESENCE:
-                text = frames.presence_request(self._member.handle, now.wall_ms // 1000)
+                asks = self._member.timepiece.may_ask_the_room
+                since_s = None if asks else now.wall_ms // 1000 - PRESENCE_WINDOW_S
+                text = frames.presence_request(self._member.handle, since_s, limited=subscription.limited)
             case frames.SUB_TAGGED:
                 text = frames.tagged_request(self._member.handle, self._member.device_id, limited=subscription.limited)
             case _:
@@ -290,7 +294,9 @@ class Conversation:
     def _replaying_since(self, now: Instant) -> int | None:
         """Unix second of the oldest request whose stored events may still be on their way; None when all are here."""
         asked = [sub.replaying_since for sub in self._subs.values() if sub.replaying_since is not None]
-        return min((at.wall_ms // 1000 for at in asked if now.mono - at.mono < REPLAY_LIMIT_S), default=None)
+        # By the clock of now: what the relay told since then may have corrected it.
+        ages_s = (age for at in asked if (age := now.mono - at.mono) < REPLAY_LIMIT_S)
+        return None if (oldest := max(ages_s, default=None)) is None else int(now.wall_ms / 1000 - oldest)
 
     def _replayed(self, sub: str | None) -> None:
         """The relay has told what it had. A relay that names no subscription of ours means all of them."""
@@ -322,6 +328,8 @@ class Conversation:
         why = self.last_refusal = refusal(reason)
         self._refused_kinds.pop(outbound.event.kind, None)
         self._refused_kinds[outbound.event.kind] = why
+        if why.kind is Kind.CLOCK:
+            self._stamp_refused(now)
         if why.kind is Kind.RATE_LIMITED:
             if outbound.urgency is not Urgency.AT_ONCE:
                 self._queue.put_back(outbound, now.mono + self._pause_s)
@@ -332,6 +340,14 @@ class Conversation:
                 self._announce_pause_s = min(self._announce_pause_s * 2, _MAX_ANNOUNCE_PAUSE_S)
         self.on_output()
 
+    def _stamp_refused(self, now: Instant) -> None:
+        """Our clock is not the relay's. If it has told its own, what comes next is stamped by that."""
+        timepiece = self._member.timepiece
+        timepiece.stamp_refused()
+        if timepiece.may_ask_the_room and not self._asked_the_room:
+            self._asked_the_room = True
+            self._ask(frames.SUB_PRESENCE, now)
+
     def _closed(self, sub: str | None, reason: str, now: Instant) -> None:
         subscription = None if sub is None else self._subs.get(sub)
         if subscription is None or not subscription.open:
@@ -340,7 +356,7 @@ class Conversation:
         if subscription.sub == frames.SUB_TAGGED and "bad req" in reason.lower():
             self._member.tags_refused_by(self.relay)
             self.fit_catch_all(now)
-        elif subscription.limited and subscription.sub != frames.SUB_PRESENCE:
+        elif subscription.limited and (subscription.sub != frames.SUB_PRESENCE or _may_mean_the_form(reason)):
             subscription.limited = False
             self._ask(subscription.sub, now)
         else:
@@ -351,6 +367,11 @@ class Conversation:
                 self.ended = f"the relay refuses the subscription {subscription.sub}: {why.text}"
             subscription.ask_again_at = now.mono + min(2.0**subscription.refusals, 60.0)
             self.on_output()
+
+
+def _may_mean_the_form(reason: str) -> bool:
+    """Whether a relay that turns a subscription down may mind that it has two filters, or a `limit` of 0."""
+    return refusal(reason).kind in (Kind.INVALID, Kind.ERROR)
 
 
 def _refused_for_tag(reason: str) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.nostrroom import NostrRoom
     from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.standing import RelayRecord
+    from myownmesh.signaling.timepiece import Timepiece
     from myownmesh.signaling.websocket import Socket
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class RelayLink:
         room: NostrRoom,
         url: str,
         address: RelayAddress,
-        now: Callable[[], Instant],
+        timepiece: Timepiece,
         deliver: Callable[[InboundSignal], None],
         on_up: Callable[[], None],
         sources: RelaySources,
@@ -48,7 +49,8 @@ class RelayLink:
         self._room = room
         self._url = url
         self._address = address
-        self._now = now
+        self._timepiece = timepiece
+        self._now = timepiece.now
         self._deliver = deliver
         self._on_up = on_up
         self._sources = sources
@@ -64,6 +66,9 @@ class RelayLink:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_when, redial, nursery.cancel_scope)
                 socket = await dial(nursery, self._address)
+                if socket.server_date_s is not None:
+                    # Before the first word: what we ask for and what we write carry times that this relay judges.
+                    self._timepiece.relay_said(self._address.host, socket.server_date_s)
                 with self._sources.standing(socket.local_address):
                     reasons.extend(await self._converse(socket, redial))
                 nursery.cancel_scope.cancel()

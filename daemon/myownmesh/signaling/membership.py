@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.gate import ContentGate
     from myownmesh.signaling.outbound import Outbound
     from myownmesh.signaling.receive import Dropped
+    from myownmesh.signaling.timepiece import Timepiece
 
 
 class Membership:
@@ -33,6 +34,7 @@ class Membership:
         listen_only: bool,
         rng: Rng,
         gate: ContentGate | None,
+        timepiece: Timepiece,
     ) -> None:
         self.device_id = device_id
         self.handle = room_handle(app_id, network_id)
@@ -40,7 +42,10 @@ class Membership:
         self.leaving = False
         """After our leave nothing is said any more (spec 04 §1.2)."""
         self._listen_only = listen_only
-        self._receiver = Receiver(device_id=device_id, room=self.handle, pubkey=self.key.pubkey, gate=gate)
+        self.timepiece = timepiece
+        self._receiver = Receiver(
+            device_id=device_id, room=self.handle, pubkey=self.key.pubkey, gate=gate, stamped=timepiece.room_said
+        )
         self._writer = EventWriter(device_id=device_id, room=self.handle, key=self.key)
         self._ledger = Ledger()
         self._tags_refused_by: set[str] = set()

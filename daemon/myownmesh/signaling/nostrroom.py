@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myownmesh.protocol.signals import Announce, Leave
+from myownmesh.signaling.clockoffset import NEGLIGIBLE_MS
 from myownmesh.signaling.conversation import Conversation
 from myownmesh.signaling.membership import Membership
 from myownmesh.signaling.pacing import announce_wait_ms
+from myownmesh.signaling.timepiece import Timepiece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import InboundSignal, OutboundSignal
     from myownmesh.signaling.gate import ContentGate
     from myownmesh.signaling.outbound import Outbound
+
+
+_RESTAMP_GAP_S = 10.0
+"""Whoever makes us change our mind about the time must not make us announce at their pace."""
 
 
 class NostrRoom:
@@ -32,10 +38,20 @@ class NostrRoom:
         rng: Rng,
         now: Instant,
         gate: ContentGate | None = None,
+        timepiece: Timepiece | None = None,
     ) -> None:
         self._member = Membership(
-            device_id=device_id, network_id=network_id, app_id=app_id, listen_only=listen_only, rng=rng, gate=gate
+            device_id=device_id,
+            network_id=network_id,
+            app_id=app_id,
+            listen_only=listen_only,
+            rng=rng,
+            gate=gate,
+            timepiece=timepiece or Timepiece(lambda: now, lambda: now.mono),
         )
+        self._announced_by = _epoch_ms(now)
+        """The clock of the last announce: when its wall clock read zero, by the monotonic one."""
+        self._restamped_at: float | None = None
         self._links: list[Conversation] = []
         self._ticks = 0
         self._next_tick = now.mono + announce_wait_ms(device_id, 0) / 1000
@@ -79,6 +95,8 @@ class NostrRoom:
     # ── the relays' side ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def open_link(self, relay: str, now: Instant) -> Conversation:
+        if not self._links:
+            self._announced_by = _epoch_ms(now)  # by the announce of this link
         link = Conversation(self._member, relay, now)
         link.open(now)
         self._links.append(link)
@@ -101,9 +119,19 @@ class NostrRoom:
                 each.fit_catch_all(now)
                 # Even what is not done now is done by a timer.
                 each.on_output()
+        self._restamp(now)
         return signal
 
+    def _restamp(self, now: Instant) -> None:
+        """Announce anew when the last announce carries a time that is known to be wrong by now."""
+        if not self._member.announces or abs(_epoch_ms(now) - self._announced_by) < NEGLIGIBLE_MS:
+            return
+        if self._restamped_at is None or now.mono - self._restamped_at >= _RESTAMP_GAP_S:
+            self._restamped_at = now.mono
+            self._announce(now)
+
     def _announce(self, now: Instant) -> None:
+        self._announced_by = _epoch_ms(now)
         if self._links:  # otherwise nobody would hear it, and every link announces when it opens
             self._send(self._member.announce({link.relay for link in self._links}, now))
 
@@ -111,3 +139,7 @@ class NostrRoom:
         if outbound is not None:
             for link in self._links:
                 link.send(outbound)
+
+
+def _epoch_ms(now: Instant) -> int:
+    return now.wall_ms - round(now.mono * 1000)

@@ -27,6 +27,8 @@ from myownmesh.signaling.envelope import (
 from myownmesh.signaling.gate import ContentGate, Ring
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from msgspec import Raw
 
     from myownmesh.protocol.signals import (
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
         Envelope,
     )
 
+PRESENCE_WINDOW_S = 300
+"""How old an announce may be for a joiner to hear of it: longer than the longest gap between two announces."""
 STALE_EPHEMERAL_S = 60
 """While a relay replays, ephemeral events older than this are leftovers of an earlier run, not news."""
 
@@ -106,6 +110,10 @@ class Announcers:
         self._keys.pop(peer, None)
 
 
+def _unheard(pubkey: str, stamp_s: int) -> None:
+    """Nobody minds the time."""
+
+
 class Receiver:
     """The pipeline of one driver; all of its relay links feed it."""
 
@@ -116,19 +124,23 @@ class Receiver:
         room: str,
         pubkey: str,
         gate: ContentGate | None = None,
+        stamped: Callable[[str, int], None] = _unheard,
     ) -> None:
+        """`stamped` is told the key and the Unix second of every genuine announce of the room, however old."""
         self._device_id = device_id
         self._room = room
         self._pubkey = pubkey
         self._seen = Ring()
         self._gate = ContentGate() if gate is None else gate
+        self._stamped = stamped
         self._announcers = Announcers()
         self.tags = PeerTags()
 
     def receive(self, value: Raw, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
         """Judge one event, given as proven JSON.
 
-        `replay_began_s` is the wall-clock second of the REQ while its relay may still be replaying, else None.
+        `replay_began_s` is the second of the REQ while its relay may still be replaying, else None. What is live is
+        never judged by its time: its writer's clock may be wrong.
         """
         try:
             event = nostr.decode_event(value)
@@ -144,11 +156,10 @@ class Receiver:
         if self._room not in event.tag_values("r"):
             return Dropped.WRONG_ROOM
         self._seen.add(event.id)
-        if (
-            replay_began_s is not None
-            and event.kind == nostr.KIND_EPHEMERAL
-            and event.created_at < replay_began_s - STALE_EPHEMERAL_S
-        ):
+        if event.kind == nostr.KIND_PRESENCE:
+            self._stamped(event.pubkey, event.created_at)
+        window_s = PRESENCE_WINDOW_S if event.kind == nostr.KIND_PRESENCE else STALE_EPHEMERAL_S
+        if replay_began_s is not None and event.created_at < replay_began_s - window_s:
             return Dropped.STALE
         try:
             envelope = decode_envelope(event.content)

@@ -20,8 +20,8 @@ SUB_PRESENCE = "mom-sig-1"
 SUB_TAGGED = "mom-sig-2"
 SUB_CATCH_ALL = "mom-sig-3"
 
-PRESENCE_WINDOW_S = 300
-"""How old an announce may be for a joiner to hear of it: longer than the longest gap between two announces."""
+_LATEST = 20
+"""Stored announces that tell what time it is: one of a device that is there would do."""
 
 
 @frozen
@@ -100,9 +100,17 @@ def encode_close(sub: str) -> str:
     return compact_json(["CLOSE", sub])
 
 
-def presence_request(room: str, now_s: int) -> str:
-    """Who is here: stored announces and new ones."""
-    return _request(SUB_PRESENCE, {"#r": [room], "kinds": [KIND_PRESENCE], "since": now_s - PRESENCE_WINDOW_S})
+def presence_request(room: str, since_s: int | None, *, limited: bool) -> str:
+    """Who is here: announces stored since then, and new ones.
+
+    Relays apply `since` to live events too, which would hide everybody whose clock or ours is wrong. So a second filter
+    asks for live ones of any time, unless the relay refuses its `limit` 0. Without a second, the latest few announces.
+    """
+    announces = {"#r": [room], "kinds": [KIND_PRESENCE]}
+    if since_s is None:
+        return _request(SUB_PRESENCE, {**announces, "limit": _LATEST})
+    stored = {**announces, "since": max(0, since_s)}
+    return _request(SUB_PRESENCE, stored, *([{**announces, "limit": 0}] if limited else []))
 
 
 def tagged_request(room: str, device_id: str, *, limited: bool) -> str:
@@ -120,8 +128,8 @@ def _ephemeral_request(sub: str, tags: dict[str, object], limited: bool) -> str:
     return _request(sub, {**tags, "kinds": [KIND_EPHEMERAL], **({"limit": 0} if limited else {})})
 
 
-def _request(sub: str, constraint: dict[str, object]) -> str:
-    return compact_json(["REQ", sub, constraint])
+def _request(sub: str, *filters: dict[str, object]) -> str:
+    return compact_json(["REQ", sub, *filters])
 
 
 def _text(values: list[Raw], index: int) -> str | None:

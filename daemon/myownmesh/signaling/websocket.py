@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +28,8 @@ from wsproto.utilities import ProtocolError
 from myownmesh.signaling.trouble import Kind, Trouble, http_refusal, printable, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trio_websocket import (
         WebSocketConnection,
         WebSocketRequest,
@@ -160,6 +164,8 @@ class Socket:
     def __init__(self, connection: WebSocketConnection, stream: GuardedStream, local_address: str = "") -> None:
         self.local_address = local_address
         """The address of this machine that a dialled one goes from; a hosted relay does not ask."""
+        self.server_date_s = date_of(connection.handshake_headers)
+        """The other end's Unix time when it upgraded; None when it does not say or does not serve us."""
         self._connection = connection
         self._stream = stream
         stream.upgraded(connection)
@@ -221,6 +227,18 @@ async def dial(nursery: trio.Nursery, address: RelayAddress) -> Socket:
             await trio.aclose_forcefully(guard)
             raise
         return Socket(connection, guard, stream.socket.getsockname()[0])
+
+
+def date_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """The Unix time of an HTTP head's `Date`; None without a readable one."""
+    for name, value in headers:
+        if name.lower() == b"date":
+            try:
+                told = parsedate_to_datetime(value.decode("ascii"))
+                return int(told.replace(tzinfo=told.tzinfo or UTC).timestamp())
+            except (ValueError, OverflowError):
+                return None
+    return None
 
 
 async def receive_upgrade(nursery: trio.Nursery, stream: trio.abc.Stream) -> tuple[WebSocketRequest, GuardedStream]:

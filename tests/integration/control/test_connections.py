@@ -612,8 +612,9 @@ def test_connections_run_on_a_host_loop_too() -> None:
             return answers
 
         answers, done = uvloop.run(host())
-        assert [sorted(a.get("data", {"error": 0})) [0] for a in answers[:4]] == ["device_id", "config", "error",
-                                                                                    "networks"], answers[:4]
+        told = {"device_id", "config", "error", "networks"}
+        found = [told & a.get("data", {"error": 0}).keys() for a in answers[:4]]
+        assert found == [{"device_id"}, {"config"}, {"error"}, {"networks"}], answers[:4]
         assert len(answers) == 200
         assert ("wait cancelled", PEER) in done
         print("fine")

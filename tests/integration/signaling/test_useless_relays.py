@@ -132,7 +132,7 @@ async def test_health_names_the_relay_and_what_is_wrong_with_it(what: str) -> No
     ("url", "kind", "words"),
     [
         ("ws://127.0.0.1:9", "unreachable", "refused"),
-        ("wss://localhost.invalid:0", "address", "not a relay URL"),
+        ("wss://localhost.invalid:0", "address", "is no relay address"),
     ],
 )
 async def test_health_names_an_address_without_a_relay(url: str, kind: str, words: str) -> None:

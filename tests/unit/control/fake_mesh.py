@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mesh_common.views import PeerInfo
     from myownmesh.mesh.mesh import Mesh
     from myownmesh.mesh.network import Network
+    from myownmesh.signaling.clockoffset import Skew
     from myownmesh.store.services_config import ServicesConfig
 
 SELF = "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4a"
@@ -235,9 +236,13 @@ class FakeMesh:
     on_network_removed: list[Callable[[Any], None]] = field(factory=list)
     listeners: list[Callable[[Any], None]] = field(factory=list)
     done: list[tuple[object, ...]] = field(factory=list)
+    skew: Skew | None = None
 
     def networks(self) -> list[FakeNetwork]:
         return [*self.joined]
+
+    def clock_skew(self) -> Skew | None:
+        return self.skew
 
     def get(self, alias: str) -> FakeNetwork | None:
         return next((network for network in self.joined if alias in network.names), None)

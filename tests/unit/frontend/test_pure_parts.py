@@ -374,6 +374,37 @@ def test_health_notes_what_is_worth_knowing() -> None:
     assert names == ["daemon_older_than_pin", "waiting_for_approval", "waiting_for_remote", "healthy"]
 
 
+@pytest.mark.parametrize(
+    ("clock", "said"),
+    [
+        (
+            {"ahead_ms": 600_000, "by": "relays"},
+            "clock is 10 minutes ahead, according to what its relays say",
+        ),
+        (
+            {"ahead_ms": -61_000, "by": "peers"},
+            "clock is 1 minute behind, according to the devices that it is",
+        ),
+        ({"ahead_ms": 5 * 3_600_000, "by": "relays"}, "clock is 5 hours ahead"),
+        ({"ahead_ms": -365 * 86_400_000, "by": "room"}, "clock is 365 days behind, according to other devices in its"),
+        ({"ahead_ms": 120_000, "by": "the stars"}, "clock is 2 minutes ahead, according to what others say"),
+        ({"ahead_ms": 59_000, "by": "relays"}, None),
+        ({"ahead_ms": "much"}, None),
+        ("wrong", None),
+        (None, None),
+    ],
+)
+def test_health_says_how_wrong_the_clock_is(clock: object, said: str | None) -> None:
+    import attrs
+
+    assert WELL.daemon is not None
+    findings = health.examine(attrs.evolve(WELL, daemon={**WELL.daemon, "clock": clock}))
+    told = [f.text for f in findings if f.name == "clock_wrong"]
+    assert len(told) == (said is not None)
+    assert said is None or said in told[0]
+    assert health.exit_status(findings) == 0
+
+
 def test_warnings_of_the_daemon_reach_the_activity_log_ten_a_second() -> None:
     told: list[tuple[str, str]] = []
     now = [0.0]

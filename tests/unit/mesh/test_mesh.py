@@ -11,12 +11,14 @@ import trio
 import trio.testing
 
 from myownmesh.identity import Identity
+from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.switch import Switch
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.modes import FullMesh
 from myownmesh.roster import Roster
+from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.store import StoreError
 from myownmesh.store.config import MeshConfig
 from myownmesh.store.network_config import NetworkConfig
@@ -101,6 +103,7 @@ async def mesh(store: MemoryStore, webrtc: WebRtc, nursery: trio.Nursery) -> Asy
         sessions=webrtc,
         signaling=lambda _record, _network_id: (),
         rng=random.Random(1),
+        timepiece=Timepiece(clock.now, clock.steady),
         **parts,
     )
     await nursery.start(mesh.run)

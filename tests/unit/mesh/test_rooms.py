@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from myownmesh.mesh import clock
 from myownmesh.mesh.rooms import met_by, nostr
 from myownmesh.signaling.broker import Broker
 from myownmesh.signaling.client import NostrSignaling
 from myownmesh.signaling.sources import RelaySources
+from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
 from support.probe import identity
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.gate import ContentGate
 
 DEVICE = identity(1).device_id
-NOSTR = nostr(DEVICE, "app", random.Random(1), RelaySources())
+NOSTR = nostr(DEVICE, "app", random.Random(1), RelaySources(), Timepiece(clock.now, clock.steady))
 
 
 def record(strategy: str) -> NetworkConfig:

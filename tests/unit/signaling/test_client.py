@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.nostrroom import NostrRoom
     from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.standing import RelayRecord
+    from myownmesh.signaling.timepiece import Timepiece
 
 ME = base32.encode(random.Random(1).randbytes(32))
 RELAY = "wss://relay.example"
@@ -63,7 +64,7 @@ class World:
         room: NostrRoom,
         url: str,
         address: RelayAddress,
-        now: Callable[[], Instant],
+        timepiece: Timepiece,
         deliver: Callable[[InboundSignal], None],
         on_up: Callable[[], None],
         sources: RelaySources,

@@ -76,16 +76,25 @@ def test_our_three_subscriptions_cover_what_the_reference_asks_for_in_one() -> N
     ours = [
         json.loads(text)
         for text in (
-            frames.presence_request(ROOM, since + 120),
+            frames.presence_request(ROOM, since - 180, limited=True),
             frames.tagged_request(ROOM, A, limited=True),
             frames.catch_all_request(ROOM, limited=True),
         )
     ]
     assert [text[:2] for text in ours] == [["REQ", sub], ["REQ", "mom-sig-2"], ["REQ", "mom-sig-3"]]
-    assert ours[0][2] == {**asked[0], "since": since - 180}
+    assert ours[0][2:] == [{**asked[0], "since": since - 180}, {"#r": [ROOM], "kinds": [1077], "limit": 0}]
     assert ours[1][2] == {**asked[1], "limit": 0}
     assert ours[2][2] == {**asked[2], "limit": 0}
     assert json.loads(frames.tagged_request(ROOM, A, limited=False))[2] == asked[1]
+    assert json.loads(frames.presence_request(ROOM, since, limited=False))[2:] == asked[:1]
+
+
+def test_stored_announces_are_asked_for_since_a_time_that_there_is() -> None:
+    """A clock that stands at the beginning of 1970 asks for no negative time, which a relay would refuse."""
+    assert json.loads(frames.presence_request(ROOM, -200, limited=True))[2]["since"] == 0
+    assert json.loads(frames.presence_request(ROOM, None, limited=True))[2:] == [
+        {"#r": [ROOM], "kinds": [1077], "limit": 20}
+    ]
 
 
 def test_close() -> None:
