@@ -13,10 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     if arguments in (["--version"], ["-V"]):
-        from mesh_common.version import VERSION
-
-        print(f"myownmesh {VERSION}")
-        return 0
+        return _version()
     if arguments == ["serve"]:
         from myownmesh.daemon.serve import serve
 
@@ -29,3 +26,16 @@ def main(argv: list[str] | None = None) -> int:
         # An interrupted command ends as any other tool does: by the signal, without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return run(arguments)
+
+
+def _version() -> int:
+    """Answer the probe, unless this installation has only the light half: then it is no daemon (spec 09 §3.1)."""
+    from mesh_common.version import VERSION
+    from myownmesh.daemon import needs
+
+    absent = needs.missing()
+    if absent:
+        print(f"error: {needs.missing_text(absent)}", file=sys.stderr)
+        return 1
+    print(f"myownmesh {VERSION}")
+    return 0

@@ -11,6 +11,7 @@ from importlib import import_module, metadata
 from mesh_common.client.address import pinned_socket
 from mesh_common.version import VERSION
 from myownmesh.cli.errors import CliError
+from myownmesh.daemon import needs
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
 
@@ -20,7 +21,10 @@ _LIBRARIES = ("aiortc", "aioice", "trio", "uvloop", "trio-websocket", "msgspec",
 
 
 def print_version(*, as_json: bool) -> None:
-    """The release number, or build facts as JSON (spec 09 §3.1)."""
+    """The release number, or build facts as JSON (spec 09 §3.1). Raises `CliError` where the daemon could not serve."""
+    absent = needs.missing()
+    if absent:
+        raise CliError(needs.missing_text(absent))
     if not as_json:
         print(f"myownmesh {VERSION}")
         return

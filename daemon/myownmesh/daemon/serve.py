@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 
-from myownmesh.daemon import logs
+from myownmesh.daemon import logs, needs
 from myownmesh.daemon.supervision import Supervision
 from myownmesh.store.errors import StoreError
 
@@ -34,20 +34,23 @@ def serve() -> int:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
     logs.configure(os.environ, sys.stderr, background=True)
     supervision = Supervision(os.environ)
+    absent = needs.missing()
+    if absent:  # before anything is written
+        return _failed(supervision, needs.missing_text(absent), cannot_serve=True)
     try:
         return _serve(supervision)
     except StartError as error:
         return _failed(supervision, str(error))
     except ImportError as error:
-        return _failed(supervision, f"{error}; the daemon needs more: pip install 'myownllm-mesh[daemon]'")
+        return _failed(supervision, needs.cannot_serve(str(error)), cannot_serve=True)
     except BaseException as error:
         supervision.failed(f"internal error: {error!r}")  # says nothing if the start had succeeded
         logs.flush()
         raise
 
 
-def _failed(supervision: Supervision, reason: str) -> int:
-    supervision.failed(reason)
+def _failed(supervision: Supervision, reason: str, *, cannot_serve: bool = False) -> int:
+    supervision.failed(reason, cannot_serve=cannot_serve)
     logs.flush()
     print(f"error: {reason}", file=sys.stderr, flush=True)
     return 1
@@ -84,15 +87,15 @@ def _serve(supervision: Supervision) -> int:
         )
         for problem in loaded.problems:
             log.error("configuration: %s; going on without it", problem)
+        # Only now, so that a start that fails fails fast; and before an identity is made, which must not be the work
+        # of an installation that cannot serve.
+        from myownmesh.daemon.node import Node
+        from myownmesh.transport import guest
+
         try:
             identity = store.load_identity()
         except StoreError as error:
             raise StartError(f"open mesh: {error}") from error
-
-        # Only now, so that a start that fails fails fast.
-        from myownmesh.daemon.node import Node
-        from myownmesh.transport import guest
-
         node = Node(
             store=store,
             config=loaded.config,

@@ -41,9 +41,9 @@ class Supervision:
         )
         self._send("READY=1")
 
-    def failed(self, error: str) -> None:
-        """The start has failed with this reason."""
-        self._write({"ready": False, "error": error})
+    def failed(self, error: str, *, cannot_serve: bool = False) -> None:
+        """The start has failed with this reason; `cannot_serve`: no other home or moment would help this program."""
+        self._write({"ready": False, "error": error} | ({"cannot_serve": True} if cannot_serve else {}))
 
     def stopping(self) -> None:
         """The daemon is on its way out."""

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
+from mesh_common.installation import how_to_add
 from mesh_common.pins import parse_pin
 from mesh_common.versions import compare, version_meets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mesh_common.versions import Reported
+    from mesh_common.versions import Reported, Unreadable
 
 OVERRIDES: Final = ("MYOWNLLM_MESH_BIN", "MYOWNMESH_BIN")
+_WORDS_MAX: Final = 400
+"""Characters of a foreign program's last line: a sentence with a path and a command line."""
 Source = Literal["override", "bundled", "path", "development", "staged"]
 
 
@@ -93,6 +96,17 @@ def file_problem(path: Path) -> str | None:
     return None
 
 
+def unreadable_text(candidate: Candidate, reading: Unreadable) -> str:
+    """Why a candidate that does not say its version is refused: in its own last words, if it says that it failed."""
+    words = reading.detail.strip().splitlines()
+    if reading.reason == "exit_status" and words:
+        return f"fails on `--version`: {words[-1].removeprefix('error: ')[:_WORDS_MAX]}"
+    return (
+        f"does not answer `--version` like a daemon ({reading.reason}); "
+        f"set {OVERRIDES[0]}={candidate.path} to use it on purpose"
+    )
+
+
 def version_problem(candidate: Candidate, reading: Reported, pin: str | None) -> str | None:
     """Why a readable version is not good enough for the pin, or None. Overrides are never compared (spec 09 S3)."""
     if pin is None or candidate.source == "override":
@@ -113,8 +127,11 @@ def no_binary_text(refused: Iterable[Refused], staging: str | None) -> str:
     lines += [f"  {r.candidate.path} ({r.candidate.origin}) {r.reason}" for r in refused]
     if staging:
         lines.append(f"  download: {staging}")
-    lines.append(
+    helps = (
         "  what helps: put `myownmesh` on the PATH, bundle it at build time with `mesh-bundler ensure`, "
         f"or name it in {OVERRIDES[0]}"
     )
-    return "\n".join(lines)
+    install = how_to_add("daemon")
+    if not any(install in line for line in lines):  # one of ours that cannot serve has said it
+        helps += f"; or install it beside this app: {install}"
+    return "\n".join([*lines, helps])

@@ -44,10 +44,6 @@ class Inspector:
         if isinstance(reading, Unreadable):
             if candidate.source == "override":
                 return "unknown"  # an override is somebody's decision; it is not compared, so it need not be readable
-            return binaries.Refused(
-                candidate,
-                f"does not answer `--version` like a daemon ({reading.reason}); "
-                f"set {binaries.OVERRIDES[0]}={candidate.path} to use it on purpose",
-            )
+            return binaries.Refused(candidate, binaries.unreadable_text(candidate, reading))
         problem = binaries.version_problem(candidate, reading, self._pin)
         return str(reading.version) if problem is None else binaries.Refused(candidate, problem)

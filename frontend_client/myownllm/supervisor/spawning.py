@@ -29,6 +29,10 @@ class SupervisorError(AppError):
     """No daemon could be attached to or started."""
 
 
+class _CannotServeError(SupervisorError):
+    """The program says that it could not serve in any home: it is no candidate, and the next one is tried."""
+
+
 @attrs.frozen
 class Spawned:
     """A daemon that was started and answers."""
@@ -71,8 +75,7 @@ class Spawning:
     async def _try(self, candidate: Candidate) -> Spawned | None:
         version = await self._ports.version_of(candidate)
         if isinstance(version, Refused):
-            self._refused.append(version)
-            self._note(f"not using {candidate.path} ({candidate.origin}): it {version.reason}")
+            self._refuse(version)
             return None
         try:
             child = await self._ports.launch(candidate)
@@ -84,13 +87,20 @@ class Spawning:
             if self._ports.started is not None:
                 await self._ports.started(child)
         except SupervisorError as error:
-            self._attempts.append(str(error))
+            if isinstance(error, _CannotServeError):
+                self._refuse(Refused(candidate, f"cannot serve: {error}"))
+            else:
+                self._attempts.append(str(error))
             await child.stop()
             return None
         except BaseException:
             await child.stop()
             raise
         return Spawned(child, candidate.path, status)
+
+    def _refuse(self, refused: Refused) -> None:
+        self._refused.append(refused)
+        self._note(f"not using {refused.candidate.path} ({refused.candidate.origin}): it {refused.reason}")
 
     async def _await_ready(self, child: Started, candidate: Candidate) -> StatusAnswer:
         """Wait for the socket: a ready line, a good poll, an early end, or eight seconds (FE-3.10, FE-3.11)."""
@@ -124,6 +134,8 @@ class Spawning:
                         wake = trio.Event()
             finally:
                 nursery.cancel_scope.cancel()
+        if told.get("cannot_serve") is True:
+            raise _CannotServeError(str(told.get("error", "no reason given")))
         raise SupervisorError(problem + ("" if told.get("ready") is False else quoted(child.tail(TAIL_LINES))))
 
 

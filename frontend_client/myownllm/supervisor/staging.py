@@ -39,7 +39,7 @@ async def stage(
     if pin is None:
         raise StagingUnavailableError("this build has no `.myownmesh-rev`, so it does not know which release to fetch")
     stopped = threading.Event()
-    tell = _Teller(report)
+    tell = _Teller(report, f"no mesh daemon on this machine: fetching release {pin}")
     request = EnsureRequest(
         dest=target,
         pin=pin,
@@ -48,8 +48,9 @@ async def stage(
         on_progress=tell.progress,
         cancelled=stopped.is_set,
     )
-    report(f"no mesh daemon on this machine: fetching release {pin}")
     try:
+        if not await trio.to_thread.run_sync(_holds_a_daemon, target):
+            tell.begin()
         try:
             result = await trio.to_thread.run_sync(ensure, request, abandon_on_cancel=True)
         finally:
@@ -60,16 +61,29 @@ async def stage(
         raise StagingUnavailableError("the download was stopped") from None
     if result.outcome not in ("staged", "current"):
         raise StagingUnavailableError(f"the bundler staged nothing ({result.outcome})")
-    report(f"staged daemon {result.version or pin} at {result.slot}")
+    if result.outcome == "staged":
+        report(f"staged daemon {result.version or pin} at {result.slot}")
     return result.slot
+
+
+def _holds_a_daemon(target: Path) -> bool:
+    """Whether something was staged there before; what it is worth, the bundler says."""
+    return any(target.glob("myownmesh-*"))
 
 
 class _Teller:
     """The bundler's callbacks as lines; they come from its thread, the lines are said in ours."""
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], opening: str) -> None:
         self._report = report
+        self._opening: str | None = opening
         self._tenth = -1
+
+    def begin(self) -> None:
+        """Say that a download is coming, once; in trio's thread."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            self._report(opening)
 
     def notice(self, notice: Notice) -> None:
         if notice.level != "note":
@@ -79,6 +93,7 @@ class _Teller:
         tenth = int((progress.fraction or 0) * 10)
         if progress.finished or tenth > self._tenth:
             self._tenth = tenth
+            trio.from_thread.run_sync(self.begin)
             self._say(f"{progress.asset}: {progress.text()}")
 
     def _say(self, text: str) -> None:

@@ -55,6 +55,16 @@ class Program:
         self._code.append(_PAUSE)
         return self
 
+    def become(self, path: str) -> Program:
+        """execve(2) of that program, with the arguments and the environment of this one."""
+        at = sum(map(len, self._data))
+        self._data.append(path.encode() + b"\0")
+        self._code.append(
+            b"\x48\xbe<" + struct.pack("<I", at) + b"....."
+            b"\x48\x89\xf7\x48\x8b\x04\x24\x48\x8d\x74\x24\x08\x48\x8d\x54\xc4\x10\xb8\x3b\x00\x00\x00\x0f\x05"
+        )  # fmt: skip
+        return self
+
     def exit(self, code: int) -> Program:
         self._code.append(_EXIT % struct.pack("<I", code))
         return self

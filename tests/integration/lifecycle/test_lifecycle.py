@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.lifecycle.process import PROGRAM, STOP_S, DaemonProcess
+from myownmesh.daemon import needs
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -337,21 +338,43 @@ def test_a_closed_stderr_is_no_obstacle(home: Path) -> None:
         assert process.wait(STOP_S) == 0
 
 
-@pytest.mark.parametrize("library", ["nacl", "uvloop", "msgspec"])
+@pytest.mark.parametrize("library", ["nacl", *needs.MODULES, "msgspec"])
 def test_a_missing_library_is_named_with_the_way_out(home: Path, library: str) -> None:
+    """It says so on every channel, and has written nothing: no identity of a daemon that never ran."""
     code = f"import sys; sys.modules[{library!r}] = None; from myownmesh.cli import main; sys.exit(main(['serve']))"
+    reader, writer = os.pipe()
     done = subprocess.run(
         [PROGRAM.with_name("python"), "-c", code],
-        env={**os.environ, "MYOWNMESH_HOME": str(home)},
+        env={**os.environ, "MYOWNMESH_HOME": str(home), "MYOWNMESH_READY_FD": str(writer)},
+        pass_fds=[writer],
         capture_output=True,
         encoding="utf-8",
         timeout=20,
         check=False,
     )
+    os.close(writer)
+    with open(reader, "rb") as pipe:  # noqa: PTH123 - a descriptor
+        told = json.loads(pipe.read())
     assert done.returncode == 1
     assert library in done.stderr
-    assert done.stderr.endswith("the daemon needs more: pip install 'myownllm-mesh[daemon]'\n")
+    python = PROGRAM.with_name("python")
+    assert done.stderr.endswith(f"the daemon needs more: {python} -m pip install 'myownllm-mesh[daemon]'\n")
     assert "Traceback" not in done.stderr
+    assert (told["ready"], told["cannot_serve"]) == (False, True)
+    assert not list(home.rglob("identity*"))
+    assert library not in needs.MODULES or not home.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"], ["--version", "--json"]])
+@pytest.mark.parametrize("library", needs.MODULES)
+def test_without_a_library_it_is_no_daemon(library: str, arguments: list[str]) -> None:
+    """Whoever probes takes an answer for the promise to serve (spec 09 §3.1)."""
+    code = f"import sys; sys.modules[{library!r}] = None; from myownmesh.cli import main; sys.exit(main({arguments}))"
+    done = subprocess.run(
+        [PROGRAM.with_name("python"), "-c", code], capture_output=True, encoding="utf-8", timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: this installation cannot serve: {library} has not been installed; ")
 
 
 def test_a_bug_at_start_is_told_to_the_supervisor_and_keeps_its_traceback(home: Path) -> None:

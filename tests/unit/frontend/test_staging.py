@@ -30,6 +30,35 @@ async def test_progress_reaches_the_person_and_the_slot_the_supervisor(tmp_path:
     assert "only the checksum was verified" in said
 
 
+async def test_what_is_staged_already_is_no_news(tmp_path: Path) -> None:
+    (tmp_path / "myownmesh-x").touch()
+
+    def ensure(_: Any) -> Any:
+        return SimpleNamespace(outcome="current", version="0.3.8", slot=tmp_path / "myownmesh-x")
+
+    said: list[str] = []
+    assert await stage(tmp_path, "v0.3.8", said.append, ensure=ensure) == tmp_path / "myownmesh-x"
+    assert said == []
+
+
+async def test_a_new_pin_over_an_old_daemon_is_told_when_its_download_begins(tmp_path: Path) -> None:
+    (tmp_path / "myownmesh-x").touch()
+
+    def ensure(request: Any) -> Any:
+        for part in (0.0, 0.5):
+            request.on_progress(SimpleNamespace(asset="a.tar.gz", fraction=part, finished=False, text=lambda: "x"))
+        return SimpleNamespace(outcome="staged", version="0.3.9", slot=tmp_path / "myownmesh-x")
+
+    said: list[str] = []
+    await stage(tmp_path, "v0.3.9", said.append, ensure=ensure)
+    assert said == [
+        "no mesh daemon on this machine: fetching release v0.3.9",
+        "a.tar.gz: x",
+        "a.tar.gz: x",
+        f"staged daemon 0.3.9 at {tmp_path / 'myownmesh-x'}",
+    ]
+
+
 async def test_a_refusal_keeps_its_sentence(tmp_path: Path) -> None:
     def ensure(_: Any) -> Any:
         raise Refused("network", Exit.NETWORK, "The release cannot be reached.", hint="Copy the asset into the cache.")

@@ -65,6 +65,8 @@ class FakeChild:
             return {"ready": True}
         if self._script == "says_not_ready":
             return {"ready": False, "error": "another daemon owns this home"}
+        if self._script == "says_cannot_serve":
+            return {"ready": False, "error": "No module named 'uvloop'", "cannot_serve": True}
         await trio.sleep_forever()
         raise AssertionError
 
@@ -356,6 +358,24 @@ async def test_staging_is_the_last_resort(autojump_clock: Any) -> None:
         assert (await outcome(supervisor)).state == "up"
         nursery.cancel_scope.cancel()
     assert reported == ["downloading"]
+
+
+async def test_a_program_that_cannot_serve_is_no_candidate(autojump_clock: Any) -> None:
+    """It answers `--version` and then finds a library broken: the release is staged, as if it were not there."""
+    world = ScriptedWorld(candidates=["light"], scripts={"light": "says_cannot_serve"})
+
+    async def stage(_: Any) -> Candidate:
+        return Candidate(Path("/staged/myownmesh"), "staged", "downloaded release")
+
+    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        state = await outcome(supervisor)
+        assert state.state == "up"
+        assert state.notes == ("not using /bin/light (PATH (/bin)): it cannot serve: No module named 'uvloop'",)
+        nursery.cancel_scope.cancel()
+    assert [child.name for child in world.children] == ["light", "myownmesh"]
+    assert all(child.stopped for child in world.children)
 
 
 async def test_failed_staging_says_why(autojump_clock: Any) -> None:

@@ -1,0 +1,131 @@
+"""The wheel in empty environments, with and without extras: what was installed starts, or brings what starts.
+
+The registry is the real one, with the versions of the lock; the release feed is on loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+import tomllib
+import zipfile
+from email.parser import BytesParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from integration.bundler.bench import ASSET
+from integration.bundler.fakes import Program
+from integration.bundler.release_server import ReleaseServer, tar_gz
+from integration.install.environments import ROOT, Environment, built
+from mesh_common.version import VERSION
+from myownmesh.daemon import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from email.message import Message
+    from pathlib import Path
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+TAG = (ROOT / ".myownmesh-rev").read_text().strip()
+EXTRAS = [None, *PROJECT["optional-dependencies"]]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    return built((base if worker_id == "master" else base.parent) / "distribution")
+
+
+@pytest.fixture
+def feed() -> Iterator[ReleaseServer]:
+    """The pinned release: a native program that becomes the daemon of this checkout."""
+    with ReleaseServer().running() as host:
+        program = Program().become(f"{sys.prefix}/bin/myownmesh").exit(127)
+        host.publish(TAG, ASSET, tar_gz(("myownmesh", program.build(salt="pinned"))))
+        yield host
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_up_starts_a_daemon_in_an_empty_environment(
+    extra: str | None, dist: Path, feed: ReleaseServer, tmp_path: Path
+) -> None:
+    environment = Environment(tmp_path / "environment")
+    environment.install(next(dist.glob("*.whl")), extra)
+    for program in PROJECT["scripts"]:
+        assert environment.run(program, "--help").returncode == 0, program
+    home = tmp_path / "home"
+    home.mkdir()
+    answer = environment.run("myownmesh", "--version", HOME=str(home))
+    serves = answer.returncode == 0
+    assert serves == (extra == needs.EXTRA)
+
+    events = environment.up(home, until="up", MYOWNMESH_RELEASE_BASE=feed.base)
+
+    said = json.dumps(events, ensure_ascii=False)
+    if serves:
+        assert answer.stdout == f"myownmesh {VERSION}\n"
+        assert feed.requests == []
+        assert "not using" not in said, said
+        return
+    hint = f"{environment.bin}/python -m pip install 'myownllm-mesh[daemon]'"
+    assert answer.stderr.endswith(f"; the daemon needs more: {hint}\n")
+    for line in (f"fetching release {TAG}", f"{ASSET}: ", f"staged daemon {VERSION} at "):
+        assert line in said, said
+    again = environment.up(home, until="up", MYOWNMESH_OFFLINE="1")
+    assert not [event for event in again if event["event"] == "progress"], "staged once and for all"
+
+
+def test_a_daemon_that_cannot_serve_writes_nothing(dist: Path, tmp_path: Path) -> None:
+    """Named by an override it is started all the same: it says what is missing, and the release is fetched."""
+    environment = Environment(tmp_path / "environment")
+    environment.install(next(dist.glob("*.whl")), None)
+    done = environment.run("myownmesh", "serve", HOME=str(tmp_path), MYOWNMESH_HOME=str(tmp_path / "home"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: this installation cannot serve: ")
+    assert not (tmp_path / "home").exists()
+
+
+# ── what the index shows ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def metadata(dist: Path) -> Message:
+    with zipfile.ZipFile(next(dist.glob("*.whl"))) as wheel:
+        return BytesParser().parsebytes(wheel.read(f"myownllm_mesh-{VERSION}.dist-info/METADATA"))
+
+
+def test_the_metadata_say_what_the_project_says(dist: Path) -> None:
+    facts = metadata(dist)
+    assert (facts["Name"], facts["Version"]) == (PROJECT["name"], VERSION)
+    assert facts["Requires-Python"] == PROJECT["requires-python"]
+    assert facts["License-Expression"] == "MIT"
+    assert facts.get_all("Provides-Extra") == list(PROJECT["optional-dependencies"])
+    assert "Operating System :: POSIX :: Linux" in facts.get_all("Classifier", [])
+    assert str(facts.get_payload()).startswith("# A private mesh")
+
+
+def test_the_wheel_has_the_four_packages_the_pin_and_nothing_else(dist: Path) -> None:
+    with zipfile.ZipFile(next(dist.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+    assert {name.split("/")[0] for name in names} == {
+        "mesh_common",
+        "mesh_bundler",
+        "myownllm",
+        "myownmesh",
+        f"myownllm_mesh-{VERSION}.dist-info",
+    }
+    assert "myownllm/.myownmesh-rev" in names
+    assert f"myownllm_mesh-{VERSION}.dist-info/licenses/LICENSE" in names
+    assert {f"{package}/py.typed" for package in ("mesh_common", "mesh_bundler", "myownllm", "myownmesh")} <= set(names)
+    assert not [name for name in names if name.endswith((".pyc", ".tmp"))]
+
+
+def test_the_source_distribution_is_enough_to_build_the_wheel(dist: Path) -> None:
+    """The wheel here was built from it; besides sources it has what a reader needs."""
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as sources:
+        names = {name.partition("/")[2] for name in sources.getnames()}
+    assert {"pyproject.toml", ".myownmesh-rev", "README.md", "LICENSE", "CHANGELOG.md", "PKG-INFO"} <= names
+    assert not [name for name in names if name.startswith((".venv", "tests", ".git/"))]
