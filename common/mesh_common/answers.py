@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from msgspec import Struct
 
 from mesh_common.views import JoinedNetwork, NetworkSummary, PeerInfo, RosterRow, ServicesReport
 
 # ── this device ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@frozen(slots=False)
-class ClockSkew:
+class ClockSkew(Struct, frozen=True):
     """How wrong this device's wall clock is."""
 
     ahead_ms: int
@@ -25,8 +24,7 @@ class ClockSkew:
     """According to whom: `relays`, `peers` or `room` (spec 03 §20)."""
 
 
-@frozen(slots=False)
-class StatusAnswer:
+class StatusAnswer(Struct, frozen=True):
     version: str
     device_id: str
     """Display form."""
@@ -43,8 +41,7 @@ class StatusAnswer:
     """None until somebody has told the daemon the time."""
 
 
-@frozen(slots=False)
-class IdentityAnswer:
+class IdentityAnswer(Struct, frozen=True):
     device_id: str
     """Display form."""
     pubkey: str
@@ -52,163 +49,135 @@ class IdentityAnswer:
     label: str
 
 
-@frozen(slots=False)
-class NetworkIdAnswer:
+class NetworkIdAnswer(Struct, frozen=True):
     network_id: str
 
 
-@frozen(slots=False)
-class ConfigAnswer:
-    config: Mapping[str, Any] = field(repr=False)
+class ConfigAnswer(Struct, frozen=True):
+    config: Mapping[str, Any]
     """The configuration file with every default, secrets included (spec 07)."""
 
 
-@frozen(slots=False)
-class ServicesAnswer:
+class ServicesAnswer(Struct, frozen=True):
     status: ServicesReport
-    config: Mapping[str, Any] = field(repr=False)
+    config: Mapping[str, Any]
     """Secrets included."""
     config_redacted: Mapping[str, Any] | None = None
 
 
-@frozen(slots=False)
-class ServicesSet:
+class ServicesSet(Struct, frozen=True):
     status: ServicesReport
 
 
 # ── networks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@frozen(slots=False)
-class NetworksAnswer:
+class NetworksAnswer(Struct, frozen=True):
     networks: tuple[NetworkSummary, ...]
 
 
-@frozen(slots=False)
-class NetworkAdded:
+class NetworkAdded(Struct, frozen=True):
     added: JoinedNetwork
 
 
-@frozen(slots=False)
-class NetworkRemoved:
+class NetworkRemoved(Struct, frozen=True):
     removed: str
     """Record id."""
 
 
-@frozen(slots=False)
-class NetworkUpdated:
+class NetworkUpdated(Struct, frozen=True):
     updated: JoinedNetwork | str
     """The record id when nothing had to be restarted."""
     restarted: bool
 
 
-@frozen(slots=False)
-class NetworkReconnecting:
+class NetworkReconnecting(Struct, frozen=True):
     reconnecting: str
 
 
-@frozen(slots=False)
-class PeerConnecting:
+class PeerConnecting(Struct, frozen=True):
     connecting: str
     network: str
     pinned: bool
     active: bool
 
 
-@frozen(slots=False)
-class TopologySet:
+class TopologySet(Struct, frozen=True):
     topology: str
 
 
-@frozen(slots=False)
-class CapabilitiesSet:
+class CapabilitiesSet(Struct, frozen=True):
     advertised: bool = True
 
 
 # ── peers and roster ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@frozen(slots=False)
-class PeersAnswer:
+class PeersAnswer(Struct, frozen=True):
     peers: tuple[PeerInfo, ...]
 
 
-@frozen(slots=False)
-class RosterAnswer:
+class RosterAnswer(Struct, frozen=True):
     roster: tuple[RosterRow, ...]
 
 
-@frozen(slots=False)
-class DeviceApproved:
+class DeviceApproved(Struct, frozen=True):
     approved: str
 
 
-@frozen(slots=False)
-class DeviceRemoved:
+class DeviceRemoved(Struct, frozen=True):
     removed: str
 
 
 # ── events, calls, channels ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-@frozen(slots=False)
-class EventsSubscribed:
+class EventsSubscribed(Struct, frozen=True):
     subscribed: bool
     client_id: str
 
 
-@frozen(slots=False)
-class MethodRegistered:
+class MethodRegistered(Struct, frozen=True):
     registered: bool = True
 
 
-@frozen(slots=False)
-class MethodReleased:
+class MethodReleased(Struct, frozen=True):
     released: bool
 
 
-@frozen(slots=False)
-class CallResolved:
+class CallResolved(Struct, frozen=True):
     resolved: bool = True
 
 
-@frozen(slots=False)
-class ChunkDelivered:
+class ChunkDelivered(Struct, frozen=True):
     delivered: bool = True
 
 
-@frozen(slots=False)
-class StreamClosed:
+class StreamClosed(Struct, frozen=True):
     closed: bool
 
 
-@frozen(slots=False)
-class CallAnswer:
+class CallAnswer(Struct, frozen=True):
     response: Any = None
 
 
-@frozen(slots=False)
-class StreamStarted:
+class StreamStarted(Struct, frozen=True):
     request_id: str
 
 
-@frozen(slots=False)
-class ChannelSubscribed:
+class ChannelSubscribed(Struct, frozen=True):
     subscribed: bool = True
 
 
-@frozen(slots=False)
-class ChannelUnsubscribed:
+class ChannelUnsubscribed(Struct, frozen=True):
     unsubscribed: bool = True
 
 
-@frozen(slots=False)
-class MessageSent:
+class MessageSent(Struct, frozen=True):
     sent: bool = True
     """Handed to the link; whether it arrives is not known."""
 
 
-@frozen(slots=False)
-class MessageDispatched:
+class MessageDispatched(Struct, frozen=True):
     dispatched_to: int
     """Peers whose links took it."""

@@ -1,14 +1,15 @@
 """Mesh events: what a daemon tells when something happens in a network (spec 04 §9.2, 05 §10.3).
 
-The engine makes these, the daemon writes them as they are, clients read them. The first two members are the tags of the
-flat object on the wire.
+The engine makes these, the daemon writes them, clients read them. On the wire each is one flat object with two tags:
+`event_kind`, and `kind` for all but `Diag`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from attrs import field, frozen
+import msgspec
+from msgspec import Struct
 
 from mesh_common.views import CapabilityAdvert, DropReason
 
@@ -20,22 +21,18 @@ NO_CAPABILITIES: Final = CapabilityAdvert()
 Level = Literal["debug", "info", "warn", "error"]
 
 
-@frozen(slots=False)
-class PeerSighted:
+class PeerSighted(Struct, frozen=True, tag_field="kind", tag="sighted"):
     """A peer is known, or another transport to it begins: once for each appearance (spec 04 §5.2)."""
 
-    event_kind: str = field(default="peer", init=False, repr=False)
-    kind: str = field(default="sighted", init=False, repr=False)
+    EVENT_KIND: ClassVar[str] = "peer"
     network_id: str
     device_id: str
 
 
-@frozen(slots=False)
-class PeerAuthenticated:
+class PeerAuthenticated(Struct, frozen=True, tag_field="kind", tag="authenticated"):
     """The peer proved its identity and said hello; a person may now compare the codes."""
 
-    event_kind: str = field(default="peer", init=False, repr=False)
-    kind: str = field(default="authenticated", init=False, repr=False)
+    EVENT_KIND: ClassVar[str] = "peer"
     network_id: str
     device_id: str
     label: str
@@ -46,70 +43,57 @@ class PeerAuthenticated:
     """The roster admits it: nobody will be asked."""
 
 
-@frozen(slots=False)
-class PeerApproved:
+class PeerApproved(Struct, frozen=True, tag_field="kind", tag="approved"):
     """The peer is active: application frames flow."""
 
-    event_kind: str = field(default="peer", init=False, repr=False)
-    kind: str = field(default="approved", init=False, repr=False)
+    EVENT_KIND: ClassVar[str] = "peer"
     network_id: str
     device_id: str
     label: str
 
 
-@frozen(slots=False)
-class PeerShelved:
-    event_kind: str = field(default="peer", init=False, repr=False)
-    kind: str = field(default="shelved", init=False, repr=False)
+class PeerShelved(Struct, frozen=True, tag_field="kind", tag="shelved"):
+    EVENT_KIND: ClassVar[str] = "peer"
     network_id: str
     device_id: str
     reason: str | None
     by_us: bool
 
 
-@frozen(slots=False)
-class PeerUnshelved:
-    event_kind: str = field(default="peer", init=False, repr=False)
-    kind: str = field(default="unshelved", init=False, repr=False)
+class PeerUnshelved(Struct, frozen=True, tag_field="kind", tag="unshelved"):
+    EVENT_KIND: ClassVar[str] = "peer"
     network_id: str
     device_id: str
     by_us: bool
 
 
-@frozen(slots=False)
-class PeerCapabilitiesChanged:
-    event_kind: str = field(default="peer", init=False, repr=False)
-    kind: str = field(default="capabilities_changed", init=False, repr=False)
+class PeerCapabilitiesChanged(Struct, frozen=True, tag_field="kind", tag="capabilities_changed"):
+    EVENT_KIND: ClassVar[str] = "peer"
     network_id: str
     device_id: str
     capabilities: CapabilityAdvert
 
 
-@frozen(slots=False)
-class PeerDropped:
-    event_kind: str = field(default="peer", init=False, repr=False)
-    kind: str = field(default="dropped", init=False, repr=False)
+class PeerDropped(Struct, frozen=True, tag_field="kind", tag="dropped"):
+    EVENT_KIND: ClassVar[str] = "peer"
     network_id: str
     device_id: str
     reason: DropReason
     grace_window_ms: int = GRACE_WINDOW_MS
 
 
-@frozen(slots=False)
-class PhaseChanged:
-    event_kind: str = field(default="phase", init=False, repr=False)
-    kind: str = field(default="changed", init=False, repr=False)
+class PhaseChanged(Struct, frozen=True, tag_field="kind", tag="changed"):
+    EVENT_KIND: ClassVar[str] = "phase"
     network_id: str
     prev: str
     """One of `Phase`, like `next`."""
     next: str
 
 
-@frozen(slots=False)
-class Diag:
+class Diag(Struct, frozen=True):
     """A line for people who look for the cause of something; `category` is one of spec 04 §9.3."""
 
-    event_kind: str = field(default="diag", init=False, repr=False)
+    EVENT_KIND: ClassVar[str] = "diag"
     ts: int
     """Unix milliseconds."""
     network_id: str
@@ -123,3 +107,11 @@ PeerEvent = (
     PeerSighted | PeerAuthenticated | PeerApproved | PeerShelved | PeerUnshelved | PeerCapabilitiesChanged | PeerDropped
 )
 MeshEvent = PeerEvent | PhaseChanged | Diag
+
+
+def encode_event(event: MeshEvent) -> bytes:
+    """The object on the wire."""
+    return b'{"event_kind":"%b",%b' % (event.EVENT_KIND.encode(), _encode(event)[1:])
+
+
+_encode = msgspec.json.Encoder().encode

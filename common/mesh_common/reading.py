@@ -7,29 +7,26 @@ type is refused, never bent into shape.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_type_hints
 
-from attrs import fields
 from cattrs import BaseValidationError, Converter
+from msgspec import Struct
+from msgspec.structs import fields
 
 from mesh_common import events, views
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
 _EVENTS: Final[dict[tuple[object, object], type[events.MeshEvent]]] = {
-    ("peer", "sighted"): events.PeerSighted,
-    ("peer", "authenticated"): events.PeerAuthenticated,
-    ("peer", "approved"): events.PeerApproved,
-    ("peer", "shelved"): events.PeerShelved,
-    ("peer", "unshelved"): events.PeerUnshelved,
-    ("peer", "capabilities_changed"): events.PeerCapabilitiesChanged,
-    ("peer", "dropped"): events.PeerDropped,
-    ("phase", "changed"): events.PhaseChanged,
-    ("diag", None): events.Diag,
+    (cls.EVENT_KIND, cls.__struct_config__.tag): cls for cls in get_args(events.MeshEvent)
 }
+
+
+_FAMILIES: Final = (views.Tier, views.DropReason, views.Shape, views.ServerReport)
+"""Classes whose subclasses have the members that stand on the wire only sometimes."""
 
 
 class UnreadableAnswer(ValueError):
@@ -57,11 +54,10 @@ def read_event(members: Mapping[str, Any]) -> events.MeshEvent | None:
 
 @cache
 def _converter() -> Converter:
-    converter = Converter(prefer_attrib_converters=True)
+    converter = Converter()
     for cls in (str, int, bool, float):
         converter.register_structure_hook(cls, _exactly)
-    for base in (views.Tier, views.DropReason, views.Shape, views.ServerReport):
-        _register_family(converter, base)
+    converter.register_structure_hook_factory(_is_struct, _struct_reader)
     converter.register_structure_hook(views.JoinedNetwork | str, _network_or_id)
     return converter
 
@@ -72,28 +68,42 @@ def _exactly(value: object, cls: type[T]) -> T:
     raise TypeError(f"{type(value).__name__} where {cls.__name__} is expected")
 
 
+def _is_struct(cls: object) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Struct)
+
+
+def _struct_reader(cls: type[Struct], converter: Converter) -> Callable[[Any, object], Struct]:
+    types = get_type_hints(cls)
+    hooks = {field.name: (types[field.name], field.required) for field in fields(cls)}
+    own = {each: set(each.__struct_fields__) - hooks.keys() for each in _family(cls)}
+
+    def read_struct(value: Any, _: object) -> Struct:
+        if not isinstance(value, dict):
+            raise TypeError(f"{type(value).__name__} where an object is expected")
+        written = max(own, key=lambda each: len(own[each] & value.keys()))  # the simpler one when they are even
+        if written is not cls:
+            return converter.structure(value, written)
+        missing = [name for name, (_, required) in hooks.items() if required and name not in value]
+        if missing:
+            raise KeyError(missing[0])
+        return cls(**{name: converter.structure(value[name], of) for name, (of, _) in hooks.items() if name in value})
+
+    return read_struct
+
+
+def _family(cls: type[Struct]) -> list[type[Struct]]:
+    """A class and what is derived from it: the one most of whose own members are there is the one that was written."""
+    if cls not in _FAMILIES:
+        return [cls]
+    derived = [cls]
+    for each in derived:
+        derived += each.__subclasses__()
+    return derived
+
+
 def _network_or_id(value: object, _: object) -> views.JoinedNetwork | str:
     """`network_update` answers a summary after a restart, else the record id (spec 05 §8.3)."""
     return value if isinstance(value, str) else _converter().structure(value, views.JoinedNetwork)
-
-
-def _register_family(converter: Converter, base: type[Any]) -> None:
-    """A class and what is derived from it: the one most of whose own members are there is the one that was written."""
-
-    def family(cls: type[Any]) -> list[type[Any]]:
-        return [cls, *(each for derived in cls.__subclasses__() for each in family(derived))]
-
-    def names_of(cls: type[Any]) -> frozenset[str]:
-        return frozenset(field.name for field in fields(cls))
-
-    hooks = {cls: converter.gen_structure_attrs_fromdict(cls) for cls in family(base)}
-    own = {cls: names_of(cls) - names_of(base) for cls in hooks}
-
-    def structure(value: Mapping[str, Any], _: type[Any]) -> Any:
-        found = max(own, key=lambda cls: len(own[cls] & value.keys()))  # the simpler one when they are even
-        return hooks[found](value, found)
-
-    converter.register_structure_hook(base, structure)
 
 
 def _first_cause(error: BaseException) -> str:

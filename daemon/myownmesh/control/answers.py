@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mesh_common.events import encode_event
+
 if TYPE_CHECKING:
-    from attrs import AttrsInstance
     from msgspec import Raw
 
     from mesh_common.events import MeshEvent
@@ -21,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 NULL = b"null"
 
 
-def success(data: AttrsInstance) -> bytes:
+def success(data: msgspec.Struct) -> bytes:
     """The answer to a request that worked: a class of `mesh_common.answers`."""
     return one_line(b"".join((b'{"ok":true,"data":', _encode(data), b"}"))) + b"\n"
 
@@ -43,7 +44,7 @@ def pushed(members: dict[str, object]) -> bytes:
 
 def event(happened: MeshEvent) -> bytes:
     """The frame of a mesh event."""
-    return b"".join((b'{"kind":"event","event":', one_line(_encode(happened)), b"}\n"))
+    return b"".join((b'{"kind":"event","event":', one_line(encode_event(happened)), b"}\n"))
 
 
 def lagged(skipped: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from integration.control.harness import serving
 from mesh_common.events import PeerAuthenticated, PeerCapabilitiesChanged
@@ -101,7 +101,7 @@ def peer_info(row: dict[str, Any]) -> PeerInfo:
     if info.capabilities is None:
         return info
     extra = msgspec.Raw(msgspec.json.encode(info.capabilities.extra))
-    return evolve(info, capabilities=evolve(info.capabilities, extra=extra))
+    return replace(info, capabilities=replace(info.capabilities, extra=extra))
 
 
 async def test_snapshots_are_exactly_those_of_the_vectors() -> None:
@@ -267,7 +267,7 @@ def event_of(case: dict[str, Any]) -> MeshEvent:
     event = read_event(case)
     assert event is not None
     if isinstance(event, PeerAuthenticated | PeerCapabilitiesChanged) and event.capabilities.tags:
-        return evolve(event, capabilities=evolve(event.capabilities, extra=ENDPOINTS))
+        return replace(event, capabilities=replace(event.capabilities, extra=ENDPOINTS))
     return event
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from attrs import asdict
+from msgspec import to_builtins
 
 from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig
@@ -67,9 +67,9 @@ def test_a_gated_frame_leaves_no_trace(kind: str, stage: Any) -> None:
     bench = Bench("lower").up_to(stage)
     bench.event(PathChanged(PathState.DISCONNECTED))
     bench.mono += 1.0
-    before = (bench.info, asdict(bench.engine.traffic), bench.engine.next_timer())
+    before = (bench.info, to_builtins(bench.engine.traffic), bench.engine.next_timer())
     assert bench.frame(GATED[kind]) == []
-    assert (bench.info, asdict(bench.engine.traffic), bench.engine.next_timer()) == before
+    assert (bench.info, to_builtins(bench.engine.traffic), bench.engine.next_timer()) == before
     assert bench.info.tier is ICE_WATCHDOG
     assert refusals(bench) == [1]
     assert bench.delivered == []
@@ -104,10 +104,10 @@ def test_unknown_kinds_are_gated_too() -> None:
     bench.raw(b'{"kind":"later"}')
     assert refusals(bench) == [1]
     active = Bench("lower").up_to("active")
-    traffic = asdict(active.engine.traffic)
+    traffic = to_builtins(active.engine.traffic)
     active.raw(b'{"kind":"later"}')
     assert refusals(active) == []
-    assert asdict(active.engine.traffic) != traffic, "taken note of, and no more"
+    assert to_builtins(active.engine.traffic) != traffic, "taken note of, and no more"
 
 
 @pytest.mark.parametrize("case", ACTIVATION["cases"])
@@ -150,11 +150,11 @@ def test_any_order_of_consents_ends_active(order: tuple[int, int, int]) -> None:
 )
 def test_bad_messages_harm_nobody(data: bytes) -> None:
     bench = Bench("lower").up_to("active")
-    before = (bench.info, asdict(bench.engine.traffic))
+    before = (bench.info, to_builtins(bench.engine.traffic))
     bench.mono += 5.0
     assert bench.raw(data) == []
     assert bench.status == "active"
-    assert (bench.info, asdict(bench.engine.traffic)) == before
+    assert (bench.info, to_builtins(bench.engine.traffic)) == before
     bench.frame(GATED["channel"])
     assert bench.delivered == [GATED["channel"]]
 

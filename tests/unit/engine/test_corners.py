@@ -6,7 +6,7 @@ import random
 
 import msgspec
 import pytest
-from attrs import asdict
+from msgspec import to_builtins
 
 from mesh_common.events import Diag, PeerDropped
 from myownmesh.engine import EngineConfig
@@ -138,9 +138,9 @@ def test_a_frame_of_ours_that_is_too_long_is_told_and_not_sent() -> None:
 )
 def test_frames_that_mean_nothing_here_are_taken_note_of(data: bytes) -> None:
     bench = Bench("lower", OPEN).up_to("active")
-    before = asdict(bench.engine.traffic)
+    before = to_builtins(bench.engine.traffic)
     assert bench.raw(data) == []
-    assert asdict(bench.engine.traffic) != before
+    assert to_builtins(bench.engine.traffic) != before
     assert bench.delivered == []
 
 

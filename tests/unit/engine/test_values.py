@@ -17,6 +17,7 @@ from mesh_common.events import (
     PeerSighted,
     PeerUnshelved,
     PhaseChanged,
+    encode_event,
 )
 from mesh_common.views import CapabilityAdvert, DropReason, PeerStatus, Phase
 from myownmesh.engine.candidates import kind_of
@@ -151,5 +152,5 @@ EVENTS: dict[str, MeshEvent] = {
 @pytest.mark.parametrize("case", LOCAL["events"], ids=lambda case: case["json"].get("kind", "diag"))
 def test_event_json(case: dict[str, Any]) -> None:
     wanted = case["json"]
-    made = msgspec.json.encode(EVENTS[wanted.get("kind", "diag")])
+    made = encode_event(EVENTS[wanted.get("kind", "diag")])
     assert msgspec.json.decode(made) == wanted
