@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 import trio
+from msgspec.structs import replace
 
 from mesh_common.answers import StatusAnswer
 from myownllm.errors import AppError
@@ -458,7 +459,7 @@ async def test_a_daemon_of_an_earlier_launch_is_ours_again(autojump_clock: Any) 
 async def test_a_daemon_that_answers_with_another_number_is_not_the_recorded_one(autojump_clock: Any) -> None:
     world = ScriptedWorld(own="ok")
     world.survivor = FakeSurvivor(world, frozen=False)
-    world.status = attrs.evolve(STATUS, pid=99)
+    world.status = replace(STATUS, pid=99)
     async with supervised(world) as supervisor:
         connection = (await outcome(supervisor)).connection
         assert connection is not None
