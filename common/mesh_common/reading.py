@@ -95,7 +95,7 @@ def _family(cls: type[Struct]) -> list[type[Struct]]:
     """A class and what is derived from it: the one most of whose own members are there is the one that was written."""
     if cls not in _FAMILIES:
         return [cls]
-    derived = [cls]
+    derived: list[type[Struct]] = [cls]
     for each in derived:
         derived += each.__subclasses__()
     return derived
