@@ -70,12 +70,13 @@ def _text(value: Json) -> str:
 
 
 def shown(url: str) -> str:
-    """A relay's address without what may be secret in it: user, password and query."""
+    """A relay's address without what may be secret in it: user, password and query; never an escape."""
     try:
         parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url
+        text = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url
     except ValueError:
-        return url
+        text = url
+    return text if text.isprintable() and text else ascii(text)
 
 
 def told(those: Iterable[Relay]) -> str:

@@ -40,8 +40,8 @@ _RATE_LIMIT_PAUSE_S = 1.0
 _MAX_RATE_LIMIT_PAUSE_S = 8.0
 _ANNOUNCE_PAUSE_S = 5.0
 _MAX_ANNOUNCE_PAUSE_S = 60.0
-ANSWER_WITHIN_S = 5.0
-"""By then a relay has confirmed what we published, or told us of it as of anything in the room; slow ones take 2 s."""
+ANSWER_WITHIN_S = 10.0
+"""By then a relay has confirmed what we published, or told us of it as of anything in the room; slow ones take 5 s."""
 _HEARS_NOTHING = "it is connected and does not answer"
 _CONFIRMS_NOTHING = "it takes what this device publishes and neither confirms nor delivers it"
 
@@ -92,6 +92,8 @@ class Conversation:
         self._again: tuple[float, Outbound] | None = None
         """The announce to repeat, and when."""
         self._ping_unanswered = False
+        self._heard = False
+        """The relay has said something that admits a link."""
         self.last_refusal: Trouble | None = None
         """Of whatever kind, in the words of the relay."""
         self.admitted_at: float | None = None
@@ -125,10 +127,12 @@ class Conversation:
         self._inbound.force(now.mono, 1 + len(text) / _BYTES_PER_TOKEN)
         match frames.decode_relay_frame(text):
             case frames.EventFrame(event):
+                self._heard = True
                 self._admit(now)
                 return self._receive_event(event, now)
             case frames.EoseFrame(sub):
                 self._replayed(sub)
+                self._heard = True
                 self._admit(now)
             case frames.OkFrame(event_id, accepted, reason):
                 self._answered(event_id, accepted, reason, now)
@@ -255,7 +259,8 @@ class Conversation:
             return next(reversed(self._refused_kinds.values()))
         if self._ping_unanswered and self.admitted_at is None:
             return Trouble(Kind.SILENT, _HEARS_NOTHING)
-        if self._waits_since is not None and now.mono - self._waits_since >= ANSWER_WITHIN_S:
+        silent = self.admitted_at is not None and not self._heard
+        if silent or (self._waits_since is not None and now.mono - self._waits_since >= ANSWER_WITHIN_S):
             return self._notice or Trouble(Kind.SILENT, _CONFIRMS_NOTHING)
         return None
 
@@ -308,6 +313,7 @@ class Conversation:
         outbound = None if event_id is None else self._unanswered.pop(event_id, None)
         self._waits_since = None
         if accepted or reason.startswith("duplicate:"):
+            self._heard = True
             self._admit(now)
             self._pause_s = _RATE_LIMIT_PAUSE_S
             if outbound is not None:

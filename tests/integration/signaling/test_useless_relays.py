@@ -133,6 +133,7 @@ async def test_health_names_the_relay_and_what_is_wrong_with_it(what: str) -> No
     [
         ("ws://127.0.0.1:9", "unreachable", "refused"),
         ("wss://localhost.invalid:0", "address", "is no relay address"),
+        (" ws://127.0.0.1:9", "address", "white space"),
     ],
 )
 async def test_health_names_an_address_without_a_relay(url: str, kind: str, words: str) -> None:
@@ -153,6 +154,12 @@ async def test_health_names_a_relay_whose_tls_fails() -> None:
         assert report.standing.why is not None
         assert report.standing.why.kind == "tls"
         assert "TLS with 127.0.0.1 failed" in findings(device)[0].text
+
+
+async def test_a_relay_that_has_never_said_a_word_is_not_up_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "ANSWER_WITHIN_S", 60.0)
+    async with hostile_relay(relay(scripts.takes_everything)) as url, settled(url, "silent") as (device, _):
+        assert health.exit_status(findings(device)) == health.EXIT_CODES["no_relay_serves"]
 
 
 async def test_a_relay_that_serves_leaves_health_at_0() -> None:

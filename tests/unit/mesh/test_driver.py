@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from mesh_common.events import PhaseChanged
+from mesh_common.events import Diag, PhaseChanged
 from myownmesh.engine import Engine, EngineConfig
 from myownmesh.engine.links import ChannelClosed
 from myownmesh.engine.timing import DIAL_ANYWAY_S
@@ -23,6 +23,8 @@ from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.signals import Announce, Leave, PeerAnnounced
 from myownmesh.roster import Roster
+from myownmesh.signaling.standing import News, RelayRecord, Standing, State
+from myownmesh.signaling.trouble import Kind, Trouble
 from unit.mesh.fake_session import FakeSession
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from mesh_common.events import MeshEvent
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import InboundSignal, OutboundSignal
-    from myownmesh.signaling.standing import News, RelayReport
+    from myownmesh.signaling.standing import RelayReport
     from myownmesh.transport.session import SessionFactory
 
 ME, PEER = (Identity.from_seed(bytes([n]) * 32, label="") for n in (1, 2))
@@ -183,6 +185,27 @@ async def test_every_way_into_the_room_is_used(stage: Stage) -> None:
     assert (one.redialled, other.redialled) == (1, 1)
     other.on_up()
     assert [event.next for event in stage.events if isinstance(event, PhaseChanged)] != []
+
+
+async def test_what_is_wrong_with_a_relay_reaches_the_diagnostics(stage: Stage) -> None:
+    await stage.load()
+    for why in (Trouble(Kind.BLOCKED, "blocked: no"), None):
+        standing = Standing(State.UP if why is None else State.REFUSING, why)
+        stage.rooms[1].on_news(News("wss://relay", standing))
+    refusal, end = (event for event in stage.events if isinstance(event, Diag) and event.category == "signaling")
+    assert (refusal.level, refusal.message) == ("warn", "relay wss://relay is refusing: blocked: no")
+    assert refusal.detail == {"relay": "wss://relay", "state": "refusing", "kind": "blocked", "text": "blocked: no"}
+    assert (end.level, end.message) == ("info", "relay wss://relay serves this network")
+
+
+async def test_the_rows_of_all_ways_are_told_together(stage: Stage) -> None:
+    for number, room in enumerate(stage.rooms):
+        record = RelayRecord(f"wss://relay{number}", False, lambda _news: None, 0.0)
+        record.down(Trouble(Kind.TLS, "expired"), 1.0, 3.0)
+        room.reports = [record.report(2.0)]
+    rows = stage.driver.relays()
+    assert [row.url for row in rows] == ["wss://relay0", "wss://relay1"]
+    assert (rows[0].since_ms, rows[0].retry_in_ms) == (1000, 1000)
 
 
 async def test_the_alarm_moves_forward_and_rings_on_time(nursery: trio.Nursery, virtual_time: MockClock) -> None:
