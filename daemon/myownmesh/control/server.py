@@ -15,7 +15,7 @@ from myownmesh.control.control import About, Control
 from myownmesh.control.framing import Budget
 from myownmesh.control.peer_check import PeerPolicy, peer_uid
 from myownmesh.control.readiness import TrioReadiness
-from myownmesh.control.socket_file import bind
+from myownmesh.control.socket_file import ControlSocketError, bind
 
 if TYPE_CHECKING:
     import socket
@@ -88,6 +88,7 @@ class ControlServer:
                     while True:
                         await trio.sleep(SWEEP_SECONDS)
                         self._sweep()
+                        await self._restore_file(self._readiness)
                 finally:
                     self.stop_accepting()
                     self._control.detach()
@@ -95,6 +96,24 @@ class ControlServer:
                         connection.close()
         finally:
             self.stop_accepting()
+
+    async def _restore_file(self, readiness: Readiness) -> None:
+        """Make the file anew when somebody has removed it: until then no client finds this daemon."""
+        if self._bound is None or not self._bound.is_gone():
+            return
+        try:
+            bound = await bind(self.path, self._policy)
+        except ControlSocketError as error:
+            log.warning("the file of the control socket is gone and cannot be made anew yet: %s", error)
+            return
+        if self._bound is None:  # stopped meanwhile
+            bound.close()
+            return
+        readiness.remove_reader(self._bound.socket.fileno())
+        self._bound.socket.close()
+        self._bound = bound
+        readiness.add_reader(bound.socket.fileno(), self._acceptable)
+        log.warning("the file of the control socket was gone; made anew at %s", self.path)
 
     def stop_accepting(self) -> None:
         """Close the door and remove the socket file; clients that are in stay served. Harmless when repeated."""

@@ -41,6 +41,16 @@ class BoundSocket(Struct, frozen=True, eq=False):
     device: int
     inode: int
 
+    def is_gone(self) -> bool:
+        """True when nothing is at the path any more; what somebody else has put there counts as something."""
+        try:
+            self.path.lstat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # not to be seen at the moment
+        return False
+
     def close(self) -> None:
         """Stop listening and remove the file, unless somebody else's has taken its place."""
         self.socket.close()

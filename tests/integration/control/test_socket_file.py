@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from integration.control.harness import connect_blocking, serving
+from myownmesh.control import server
 from myownmesh.control.peer_check import PeerPolicy, peer_uid
 from myownmesh.control.socket_file import MAX_PATH_BYTES, ControlSocketError, bind
 from unit.control.fake_mesh import as_mesh
@@ -42,6 +43,49 @@ async def test_file_and_folder_are_for_the_owner_only(folder: Path) -> None:
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
     bound.close()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+async def test_a_file_that_somebody_removes_is_made_anew(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.05)
+    async with serving() as running:
+        inside = await running.connect()
+        running.path.unlink()
+        if what == "folder":
+            running.path.parent.rmdir()
+        with trio.fail_after(10):
+            while not running.path.exists():
+                await trio.sleep(0.01)
+        for client in (inside, await running.connect()):
+            assert (await client.ask({"op": "status"}))["ok"]
+        assert mode(running.path) == 0o600
+    assert not running.path.exists()
+
+
+async def test_a_file_that_cannot_be_made_anew_yet_comes_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.02)
+    async with serving() as running:
+        home = running.path.parent
+        running.path.unlink()
+        home.rmdir()
+        home.symlink_to("nowhere")  # in its place, and leading to nothing
+        with trio.fail_after(10):
+            while "cannot be made anew yet" not in caplog.text:  # a log has no event
+                await trio.sleep(0.01)
+            home.unlink()
+            while not running.path.exists():
+                await trio.sleep(0.01)
+
+
+async def test_what_somebody_else_has_put_there_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.02)
+    async with serving() as running:
+        running.path.unlink()
+        running.path.write_text("not ours")
+        await trio.sleep(0.2)
+        assert running.path.read_text() == "not ours"
 
 
 async def test_the_compatibility_switch_leaves_the_mode_to_the_umask(folder: Path) -> None:
