@@ -83,7 +83,7 @@ class NostrSignaling:
         """Called whenever a relay begins to serve us (spec 03 §8.2); whoever runs this may set it."""
         self.on_news: Callable[[News], None] = _tell_nobody
         """Called when a relay begins to be of no use, or serves again; whoever runs this may set it."""
-        self._records: dict[str, RelayRecord] = {}
+        self._records = {url: self._record(url) for url in (*self._primary, *self._unusable)}
         """Of the relays that are in use, the network's own first."""
         self._sources = sources or RelaySources()
         self._redial = trio.Event()
@@ -167,12 +167,15 @@ class NostrSignaling:
             task_status.started(nursery.cancel_scope)
 
     async def _run_link(self, url: str, deliver: Deliver) -> None:
-        record = RelayRecord(url, url not in self._primary, self._told, self._now().mono)
-        self._records[url] = record
+        record = self._records.setdefault(url, self._record(url))
         try:
             await self._keep_link(url, record, deliver)
         finally:
-            del self._records[url]
+            if record.public:
+                del self._records[url]
+
+    def _record(self, url: str) -> RelayRecord:
+        return RelayRecord(url, url in self._fallback, self._told, self._now().mono)
 
     async def _keep_link(self, url: str, record: RelayRecord, deliver: Deliver) -> None:
         # Loaded by the first dial: a daemon without networks needs no WebSocket library.
@@ -208,8 +211,7 @@ class NostrSignaling:
         now = self._now().mono
         for text, problem in self._unusable.items():
             log.warning("%s; this relay is left out", problem)
-            record = self._records[text] = RelayRecord(text, False, self._told, now)
-            record.down(Trouble(Kind.ADDRESS, problem), now, None)
+            self._records[text].down(Trouble(Kind.ADDRESS, problem), now, None)
 
     def _told(self, news: News) -> None:
         if news.standing.state in (State.REFUSING, State.SILENT):

@@ -423,3 +423,29 @@ def test_common_commands_do_not_load_the_daemon(argv: list[str], home: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_addresses_of_a_hand_edited_file_are_told_skipped_and_kept(home: Path) -> None:
+    servers = ["", " ws://127.0.0.1:9", "ws://127.0.0.1:9", "WS://127.0.0.1:9/"]
+    record = {"id": "a", "network_id": "abc", "signaling": {"servers": servers, "public_fallback": False}}
+    stun = [{"urls": ["stun://odd", "stuns:odd"]}]
+    configure(home, {"networks": [{**record, "stun_servers": stun, "turn_servers": []}]})
+    with DaemonProcess(home) as daemon:
+        daemon.ready()
+        while True:  # the relays are dialled when WebRTC is loaded
+            (network,) = daemon.ask("networks_list")["data"]["networks"]
+            kinds = {relay["url"]: (relay["reason"] or {}).get("kind") for relay in network["relays"]}
+            assert len(kinds) == 3, "two spellings of one relay are one"
+            if all(kinds.values()):
+                break
+            time.sleep(0.05)
+        assert sorted(kinds.values()) == ["address", "address", "unreachable"]
+        assert kinds[""] == kinds[" ws://127.0.0.1:9"] == "address"
+        assert daemon.ask("topology_set", network="a", topology="full_mesh")["ok"]
+        changed = {**record, "label": "new", "stun_servers": stun, "turn_servers": []}
+        assert daemon.ask("network_update", config=changed)["ok"], "what was there is no obstacle"
+        assert daemon.stop()[0] == 0
+    (stored,) = json.loads((home / "config.json").read_text())["networks"]
+    assert (stored["signaling"]["servers"], stored["stun_servers"], stored["label"]) == (servers, stun, "new")
+    for address in ("''", "' ws://127.0.0.1:9'", "'stun://odd'", "'stuns:odd'"):
+        assert f"{address} is no" in daemon.errors

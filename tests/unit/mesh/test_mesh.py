@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from myownmesh.identity import Identity
 from myownmesh.mesh import clock
@@ -21,7 +22,8 @@ from myownmesh.roster import Roster
 from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.store import StoreError
 from myownmesh.store.config import MeshConfig
-from myownmesh.store.network_config import NetworkConfig
+from myownmesh.store.network_config import NetworkConfig, SignalingConfig
+from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -184,3 +186,16 @@ async def test_a_record_id_names_its_network_before_a_wire_id_does(mesh: Mesh, a
             await mesh.add_network(NetworkConfig(id="3", network_id=alias, label=""))
     with pytest.raises(MeshError, match="unknown network: third"):
         mesh.find("third")
+
+
+async def test_addresses_that_cannot_be_used_are_refused_at_the_door(mesh: Mesh, store: MemoryStore) -> None:
+    before = store.config
+    bad = NetworkConfig(id="2", network_id="office", signaling=SignalingConfig(servers=(" ws://h",)))
+    with pytest.raises(MeshError, match="' ws://h' is no relay address"):
+        await mesh.add_network(bad)
+    with pytest.raises(MeshError, match="is no relay address"):
+        await mesh.update_network(replace(HOME, signaling=bad.signaling), frozenset())
+    with pytest.raises(MeshError, match="public_url: 'x' is no relay address"):
+        await mesh.services_set(ServicesConfig.from_json({"signaling": {"public_url": "x"}}))
+    assert store.config == before
+    assert [network.config_id for network in mesh.networks()] == ["1"]
