@@ -23,19 +23,18 @@ def status(data: object) -> str:
 
 
 def networks(data: object) -> str:
-    """Answer of ``networks_list``."""
-    return _listing(
-        data,
-        "networks",
-        "no networks; join one with `myownmesh ctl networks join NAME`",
-        {
-            "ID": lambda n: _text(n.get("config_id")),
-            "NETWORK": lambda n: _text(n.get("network_id")),
-            "LABEL": lambda n: _text(n.get("label")),
-            "PHASE": lambda n: _text(n.get("phase")),
-            "TOPOLOGY": lambda n: _text(_object(n.get("topology")).get("kind")),
-        },
-    )
+    """Answer of ``networks_list``; the relays only of a daemon that tells of them."""
+    cells: dict[str, Callable[[Mapping[str, object]], str]] = {
+        "ID": lambda n: _text(n.get("config_id")),
+        "NETWORK": lambda n: _text(n.get("network_id")),
+        "LABEL": lambda n: _text(n.get("label")),
+        "PHASE": lambda n: _text(n.get("phase")),
+        "TOPOLOGY": lambda n: _text(_object(n.get("topology")).get("kind")),
+    }
+    rows = _object(data).get("networks")
+    if isinstance(rows, list) and any("relays" in _object(row) for row in rows):
+        cells["RELAYS"] = lambda n: _relays(n.get("relays"))
+    return _listing(data, "networks", "no networks; join one with `myownmesh ctl networks join NAME`", cells)
 
 
 def peers(data: object) -> str:
@@ -80,8 +79,26 @@ def services(data: object) -> str:
         state = "running" if running else ("off" if not service.get("enabled") else "on")
         if service.get("enabled") and running is False:
             state = "failed" if service.get("retry_in_ms") is None else "waiting"
-        rows.append([name, state, _text(service.get("listen")), _text(service.get("error"))])
-    return columns(rows, ["SERVICE", "STATE", "ADDRESS", "ERROR"])
+        rows.append([name, state, _text(service.get("listen")), _next_try(service), _text(service.get("error"))])
+    return columns(rows, ["SERVICE", "STATE", "ADDRESS", "NEXT TRY", "ERROR"])
+
+
+def _next_try(service: Mapping[str, object]) -> str:
+    left_ms = service.get("retry_in_ms")
+    return f"in {left_ms / 1000:.0f} s" if isinstance(left_ms, int) else ""
+
+
+def _relays(value: object) -> str:
+    """How many serve, and of the others the first with its reason."""
+    if not isinstance(value, list):
+        return ""
+    rows = [_object(row) for row in value]
+    useless = [row for row in rows if row.get("state") != "up"]
+    count = f"{len(rows) - len(useless)} of {len(rows)}"
+    if not useless:
+        return count
+    reason = _text(_object(useless[0].get("reason")).get("text"))
+    return f"{count}; {_text(useless[0].get('url'))} {_text(useless[0].get('state'))}{f': {reason}' if reason else ''}"
 
 
 def members(data: object) -> str:

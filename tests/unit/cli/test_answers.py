@@ -278,6 +278,20 @@ def test_approval_times_and_services_are_readable() -> None:
     }
     assert "failed" in tables.services(report)
     assert "port in use" in tables.services(report)
+    report["status"]["signaling"]["retry_in_ms"] = 3900
+    assert "in 4 s" in tables.services(report)
+
+
+def test_a_network_tells_how_many_relays_serve_and_what_is_wrong_with_another() -> None:
+    down = {"url": "wss://b", "state": "down", "reason": {"kind": "tls", "text": "expired"}}
+    rows = [
+        {"config_id": "1", "relays": [{"url": "wss://a", "state": "up"}, down]},
+        {"config_id": "2", "relays": [{"url": "wss://a", "state": "up"}]},
+        {"config_id": "3", "relays": None},
+    ]
+    text = tables.networks({"networks": rows})
+    assert "1 of 2; wss://b down: expired" in text
+    assert "1 of 1\n" in text
 
 
 def test_the_daemon_of_the_system_service_is_found_last(
