@@ -18,7 +18,6 @@ from myownmesh.mesh import clock
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.services.service import CannotServe
 from myownmesh.store.services_config import ServicesConfig
-from myownmesh.transport.interfaces import machine_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,12 +45,12 @@ class Services:
         version: str,
         roles: Sequence[Role],
         now: Callable[[], Instant] = clock.now,
-        addresses: Callable[[], frozenset[str]] = machine_addresses,
+        addresses: Callable[[], frozenset[str]] | None = None,
     ) -> None:
-        """`addresses` tells which addresses this machine has at the moment."""
+        """`addresses` tells which addresses this machine has at the moment; the system is asked when it is left out."""
         self._version = version
         self._config = ServicesConfig()
-        self._hosted = [_Hosted(role, now, addresses) for role in roles]
+        self._hosted = [_Hosted(role, now, addresses or _machine_addresses) for role in roles]
         self._nursery: trio.Nursery | None = None
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -215,6 +214,13 @@ class _WhenUp:
 
     def started(self, value: None = None) -> None:
         self._on_started()
+
+
+def _machine_addresses() -> frozenset[str]:
+    # Loaded by the first service that waits: most daemons host nothing.
+    from myownmesh.transport.interfaces import machine_addresses
+
+    return machine_addresses()
 
 
 def _nobody() -> None:
