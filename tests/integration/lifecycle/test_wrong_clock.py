@@ -1,0 +1,92 @@
+"""A device whose clock is wrong is killed and started: real daemons, a real clock, links of WebRTC."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from myownllm.health import clock_note
+from support.daemons import PATIENCE_S, daemon, network_record
+from support.signaling import hostile_relay, relay_server, url_of
+from support.strict_relay import StrictRelay
+from support.wrong_clock import build, environment, missing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from support.daemons import Daemon
+
+pytestmark = pytest.mark.skipif(missing() != "", reason=missing())
+
+YEAR = 365 * 86_400
+BACK_WITHIN_S = 6.0
+"""About a second on an idle machine, start included; while `since` hid the announces it took half a minute or more."""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("clock"))
+
+
+@asynccontextmanager
+async def relay(*, strict: bool) -> AsyncIterator[str]:
+    """One of our own, which tells no time and takes any; or one that tells it and refuses what is a minute off."""
+    if strict:
+        async with hostile_relay(StrictRelay(window_s=60).script) as url:
+            yield url
+    else:
+        async with relay_server() as server:
+            yield url_of(server)
+
+
+async def linked(here: Daemon, there: Daemon) -> None:
+    with trio.fail_after(PATIENCE_S):
+        while not any(
+            peer["device_id"] == there.device_id and peer["status"] == "active"
+            for peer in (await here.ask("peers_list", network="office"))["peers"]
+        ):
+            await trio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "strict"),
+    [
+        ((600, 0), False),
+        ((-600, 0), False),
+        ((YEAR, 0), True),
+        ((-YEAR, 0), True),
+        ((600, 600), True),
+        ((YEAR, -YEAR), True),
+        ((-1_790_000_000, 0), False),
+    ],
+    ids=str,
+)
+async def test_it_is_back_as_fast_as_with_a_right_clock(
+    tmp_path: Path, library: Path, wrong: tuple[int, int], strict: bool
+) -> None:
+    async with (
+        relay(strict=strict) as url,
+        daemon(tmp_path / "a", environ=environment(library, wrong[0])) as restarted,
+        daemon(tmp_path / "b", environ=environment(library, wrong[1])) as other,
+    ):
+        for each in (restarted, other):
+            await each.ask("network_add", config=network_record("office", url, auto_approve=True))
+        await linked(restarted, other)
+        await restarted.stop(signal.SIGKILL)
+        began = time.monotonic()
+        await restarted.start(**environment(library, wrong[0]))
+        await linked(restarted, other)
+        took_s = time.monotonic() - began
+        assert took_s < BACK_WITHIN_S
+        if strict:
+            clock = (await restarted.ask("status"))["clock"]
+            assert clock["by"] == "relays"
+            assert abs(clock["ahead_ms"] - wrong[0] * 1000) < 5000
+            assert ("ahead" if wrong[0] > 0 else "behind") in clock_note(clock)
+        print(f"back after {took_s:.2f} s")
