@@ -491,3 +491,47 @@ def test_any_relay_behaviour_leaves_a_conversation_that_rests(steps: list[tuple[
         timer = link.next_timer(now)
         assert timer is None or timer > now or link.ended
     assert sent <= 4 + 3 * len(steps) + 3
+
+
+# ── the time of others ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def filters_of_presence(link: Conversation, seconds: float) -> list[dict[str, Any]]:
+    texts = [json.loads(text) for text in link.take_output(at(seconds))]
+    (found,) = (text[2:] for text in texts if text[:2] == ["REQ", "mom-sig-1"])
+    return found
+
+
+def test_a_relay_that_refuses_two_filters_is_asked_with_one() -> None:
+    room = new_room()
+    link = room.open_link("wss://a", at(0))
+    stored, live = filters_of_presence(link, 0)
+    assert (stored["since"], "since" in live, live["limit"]) == (WALL_S - 300, False, 0)
+    link.receive('["CLOSED","mom-sig-1","error: bad filter: limit must be positive"]', at(0))
+    assert filters_of_presence(link, 0) == [stored]
+    assert link.ended is None
+
+
+def test_a_live_announce_is_not_judged_by_its_time_and_a_replayed_one_is() -> None:
+    room = new_room()
+    link = room.open_link("wss://a", at(0))
+    assert link.receive(from_peer("announce", room, seconds=-301), at(0)) is None
+    assert link.dropped == {Dropped.STALE: 1}
+    for sub in (1, 2, 3):
+        link.receive(f'["EOSE","mom-sig-{sub}"]', at(1))
+    assert isinstance(link.receive(from_peer("announce", room, seconds=-900), at(1)), PeerAnnounced)
+
+
+def test_an_announce_with_a_wrong_time_is_followed_by_one_with_the_right_one_but_at_no_stranger_s_pace() -> None:
+    room = new_room()
+    link = room.open_link("wss://a", at(0))
+    assert [event["created_at"] for event in events(link, 0)] == [WALL_S]
+
+    def corrected(seconds: float, by_s: int) -> Instant:
+        return Instant(seconds, at(seconds).wall_ms + by_s * 1000)
+
+    stamps = []
+    for seconds, by_s in ((1, 0), (2, 600), (3, 600), (4, -600), (13, -600)):
+        room.receive(link, EOSE, corrected(seconds, by_s))
+        stamps += [event["created_at"] - WALL_S for event in events(link, seconds)]
+    assert stamps == [602, -587]
