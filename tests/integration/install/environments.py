@@ -62,6 +62,7 @@ class Environment:
             for line in process.stdout:
                 assert time.monotonic() < deadline, events
                 events.append(json.loads(line))
+                assert "event" in events[-1], events
                 if events[-1]["event"] == "daemon" and events[-1]["state"] == until:
                     process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0, events

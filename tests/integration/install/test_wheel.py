@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import tarfile
+import tempfile
 import tomllib
 import zipfile
 from email.parser import BytesParser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +27,6 @@ from myownmesh.daemon import needs
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
-    from pathlib import Path
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TAG = (ROOT / ".myownmesh-rev").read_text().strip()
@@ -49,16 +50,21 @@ def feed() -> Iterator[ReleaseServer]:
         yield host
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="mesh") as directory:
+        yield Path(directory)
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_up_starts_a_daemon_in_an_empty_environment(
-    extra: str | None, dist: Path, feed: ReleaseServer, tmp_path: Path
+    extra: str | None, dist: Path, feed: ReleaseServer, home: Path, tmp_path: Path
 ) -> None:
     environment = Environment(tmp_path / "environment")
     environment.install(next(dist.glob("*.whl")), extra)
     for program in PROJECT["scripts"]:
         assert environment.run(program, "--help").returncode == 0, program
-    home = tmp_path / "home"
-    home.mkdir()
     answer = environment.run("myownmesh", "--version", HOME=str(home))
     serves = answer.returncode == 0
     assert serves == (extra == needs.EXTRA)
