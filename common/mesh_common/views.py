@@ -233,6 +233,23 @@ class NetworkSummary(JoinedNetwork, frozen=True):
     relays: tuple[RelayRow, ...] = ()
 
 
+@frozen(slots=False)
+class TwinRow:
+    """Another device uses the identity of this one (spec 03 §16.1)."""
+
+    proved: bool
+    """It has the key. Otherwise it speaks in this device's name, or somebody pretends it."""
+    stands_aside: bool
+    """The other was here first: this device keeps no links until it is gone."""
+
+
+@frozen(slots=False)
+class DisputedNetwork(NetworkSummary):
+    """... while another device uses the identity of this one. Only our daemon says it."""
+
+    twin: TwinRow = TwinRow(False, False)
+
+
 # ── hosted services ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -28,8 +28,19 @@ EXIT_CODES: Final[dict[str, int]] = {
     "still_joining": 17,
     "peers_unreachable": 18,
     "no_relay_serves": 19,
+    "identity_in_use": 20,
 }
 """the stop that `health` names, and the exit status that goes with it"""
+
+
+@attrs.frozen
+class Twin:
+    """Another device that uses this one's identity."""
+
+    proved: bool
+    """it has the key, and does not only say so"""
+    stands_aside: bool
+    """it was here first, so this device keeps no links"""
 
 
 @attrs.frozen
@@ -55,6 +66,8 @@ class Facts:
     """(shown status, needs TURN) of every peer"""
     relays: tuple[Relay, ...] | None = None
     """the relays of the active network, None when the daemon does not tell of them"""
+    twin: Twin | None = None
+    """another device that uses this one's identity"""
 
 
 @attrs.frozen
@@ -124,6 +137,8 @@ def _first_stop(facts: Facts) -> Finding | None:
         )
     if not facts.app_running:
         return stop("app_not_running", "the daemon is joined, but the app is not running: `myownllm up` starts it")
+    if facts.twin is not None:
+        return stop("identity_in_use", in_use(facts.twin, str(facts.daemon.get("home", ""))))
     troubled = () if facts.relays is None else tuple(relay for relay in facts.relays if not relay.serves)
     if facts.phase == "joining" and "home" in facts.daemon:  # the reference stays in this phase while it is alone
         what_is_wrong = told(troubled) or "check the network's relays"
@@ -143,6 +158,31 @@ def _first_stop(facts: Facts) -> Finding | None:
             f"{len(unreachable)} peer(s) found but no direct path to them: add a TURN server to the network",
         )
     return None
+
+
+def in_use(twin: Twin, home: str) -> str:
+    """That another device uses the identity, and what to do."""
+    where = f"{home}/.secrets/identity.json" if home else "`.secrets/identity.json` in the daemon's home"
+    way_out = (
+        "end the app there, or give this device an identity of its own: end the app here, move "
+        f"{where} away and start again"
+    )
+    if twin.stands_aside:
+        return (
+            "another device uses this device's identity (a copied home?) and was here first, "
+            f"so this one stands aside: {way_out}"
+        )
+    if twin.proved:
+        return f"another device uses this device's identity (a copied home?): {way_out}"
+    return f"another device announces itself with this device's identity, or somebody pretends to be it: {way_out}"
+
+
+def twin_of(row: JsonObject) -> Twin | None:
+    """What a row of `networks_list` says of another device with our identity."""
+    twin = row.get("twin")
+    if not isinstance(twin, dict):
+        return None
+    return Twin(twin.get("proved") is True, twin.get("stands_aside") is True)
 
 
 def _notes(facts: Facts) -> list[Finding]:

@@ -76,7 +76,7 @@ class Node:
             identity=identity,
             config=config,
             sessions=self._webrtc.get,
-            signaling=rooms(identity.device_id, app_id_of(os.environ), rng, sources, timepiece),
+            signaling=rooms(identity, app_id_of(os.environ), rng, sources, timepiece),
             services=self._services,
             timepiece=timepiece,
             rng=rng,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.life import Turn
     from myownmesh.engine.peer import Peer
+    from myownmesh.engine.twin import Twin
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
@@ -69,6 +70,8 @@ class Core:
         self.phase = Phase.JOINING
         self.signaling_up = False
         self.leaving = False
+        self.twin: Twin | None = None
+        """Another process that speaks in our name."""
         self.last_beat: Instant | None = None
         """When the heartbeat last ran; a gap means that we slept."""
         self.out: list[Action] = []
@@ -97,6 +100,8 @@ class Core:
 
         True when it went out.
         """
+        if self.stands_aside:
+            return False
         last = self._last_reactive_announce
         if last is not None and now.mono - last < REACTIVE_ANNOUNCE_GAP_S:
             return False
@@ -145,6 +150,11 @@ class Core:
         self.topology: TopologyMode = mode
         self.shape = shape_of(mode)
         """What the network's mode means; whoever dials or shelves asks it."""
+
+    @property
+    def stands_aside(self) -> bool:
+        """Another process has our identity and was here first."""
+        return self.twin is not None and self.twin.stands_aside
 
     def is_silent(self) -> bool:
         return self.config.kind == "silent"

@@ -19,6 +19,7 @@ from myownmesh.engine import (
     paths,
     presence,
     shelving,
+    twin,
     views,
     waiting,
 )
@@ -50,6 +51,8 @@ from myownmesh.protocol.signals import (
     OfferReceived,
     PeerAnnounced,
     PeerLeft,
+    TwinHeard,
+    TwinLeft,
 )
 from myownmesh.protocol.traffic import count_sent
 from myownmesh.topology.shapes import is_built
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.peer import Link
     from myownmesh.engine.timers import Timer
+    from myownmesh.engine.twin import Twin
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
@@ -116,9 +120,15 @@ class Engine:
     def receive_signal(self, item: InboundSignal, now: Instant) -> None:
         """Take one item of the room."""
         core = self._core
-        if core.leaving or item.peer == core.me:
+        if core.leaving:
             return
         match item:
+            case TwinHeard(is_elder=is_elder):
+                twin.receive(core, is_elder, now)
+            case TwinLeft():
+                twin.gone(core, now)
+            case _ if item.peer == core.me or core.stands_aside:
+                pass
             case PeerAnnounced(peer, again):
                 core.traffic.announces_rx += 1
                 presence.receive_announce(core, peer, now, again=again)
@@ -213,6 +223,8 @@ class Engine:
         self._check_open()
         if peer == self._core.me:
             raise EngineError("network: this is the id of this device; name a peer's")
+        if self._core.stands_aside:
+            raise EngineError(twin.STANDS_ASIDE)
         dialling.connect(self._core, peer, pin=pin, waiter=waiter, now=now)
 
     def abandon_waiter(self, waiter: int) -> None:
@@ -323,6 +335,11 @@ class Engine:
         return self._core.capabilities
 
     @property
+    def twin(self) -> Twin | None:
+        """Another process that uses our identity, if there is one."""
+        return self._core.twin
+
+    @property
     def traffic(self) -> Traffic:
         return self._core.traffic
 
@@ -360,6 +377,8 @@ class Engine:
                 keepalive.beat(core, now)
             case NetworkTimer.INTENTS:
                 dialling.watch_intents(core, now)
+            case NetworkTimer.TWIN_SILENCE:
+                twin.gone(core, now)
             case NetworkTimer.LEAVE_FLUSH:
                 lifecycle.close_all(core)
             case PeerTimer.DIAL_ANYWAY:

@@ -47,6 +47,9 @@ class IntentBook:
     def clear(self, peer: str) -> None:
         self._intents.pop(peer, None)
 
+    def forget_all(self) -> None:
+        self._intents.clear()
+
     def due(self, mono: float) -> list[str]:
         """Drop what has expired and list whom to re-offer now. Real attempts are told to `attempted`."""
         self._expire(mono)

@@ -67,6 +67,7 @@ class Turn(Enum):
     LEFT = "leave"
     DENIED = "deny received"
     REFUSED = "removed, or too many wait"
+    DISPUTED = "another device has our identity"
 
 
 DROPS: Final[Mapping[Turn, DropReason]] = {
@@ -83,6 +84,7 @@ DROPS: Final[Mapping[Turn, DropReason]] = {
     Turn.LEFT: DropReason("user_left"),
     Turn.DENIED: DropReason("denied"),
     Turn.REFUSED: DropReason("denied"),
+    Turn.DISPUTED: TransportError("transport_error", "another device uses the identity of this one"),
 }
 """The turns that end an entry, and the reason that clients are told (spec 04 §6.2)."""
 
@@ -125,6 +127,7 @@ ROWS: Final = (
     Row(Turn.LEFT, (Stage.PLACEHOLDER, *_LINKED), Stage.UNKNOWN),
     Row(Turn.DENIED, _OPEN, Stage.UNKNOWN),
     Row(Turn.REFUSED, _LINKED, Stage.UNKNOWN),
+    Row(Turn.DISPUTED, (Stage.PLACEHOLDER, *_LINKED), Stage.UNKNOWN),
 )
 
 LIFE: Final[Mapping[tuple[Stage, Turn], Stage]] = {(stage, row.turn): row.to for row in ROWS for stage in row.stages}

@@ -17,6 +17,7 @@ class NetworkTimer(Enum):
     HEARTBEAT = auto()
     INTENTS = auto()
     LEAVE_FLUSH = auto()
+    TWIN_SILENCE = auto()
 
 
 class PeerTimer(Enum):
@@ -85,6 +86,11 @@ class Timers:
         """Cancel everything that belongs to the link of `peer`."""
         for timer in LinkTimer:
             self._due.pop((timer, peer), None)
+
+    def cancel_all(self, timer: Timer) -> None:
+        """Cancel this timer of every owner."""
+        for key in [key for key in self._due if key[0] is timer]:
+            del self._due[key]
 
     def clear(self) -> None:
         self._due.clear()

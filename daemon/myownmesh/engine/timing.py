@@ -80,6 +80,9 @@ DIAL_ANYWAY_S: Final = 3.0
 DIAL_ANYWAY_GAP_S: Final = 30.0
 """Per peer, between such dials."""
 
+TWIN_SILENCE_S: Final = 300.0
+"""Another process in our name that is silent for two announces and a little is gone."""
+
 STATE_WATCH_S: Final = 2.0
 """[STATE_WATCH] The tick on which reconnect intents are looked at."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, ParamSpec
 
 import trio
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.mesh.ports import SessionOpener
     from myownmesh.protocol.ids import Rng
-    from myownmesh.protocol.signals import OutboundSignal
+    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
     from myownmesh.roster import Roster
     from myownmesh.signaling.driver import Signaling
     from myownmesh.signaling.standing import News, RelayReport
     from myownmesh.transport.session import IceServer, Session, SessionFactory
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
@@ -82,7 +85,7 @@ class Driver:
                     for signaling in self._signaling:
                         signaling.on_up = self._guarded(self.switch.signaling_is_up)
                         signaling.on_news = self._guarded(self._tell)
-                        nursery.start_soon(signaling.run, self._guarded(self.switch.receive_signal))
+                        nursery.start_soon(signaling.run, self._guarded(self._hear))
                     self.ready.set()
         finally:
             self.stop()
@@ -120,6 +123,15 @@ class Driver:
             )
 
         return open_session
+
+    def _hear(self, signal: InboundSignal) -> None:
+        engine = self.switch.engine
+        before = engine.twin
+        self.switch.receive_signal(signal)
+        twin = engine.twin
+        if twin is not None and (before is None or before.stands_aside != twin.stands_aside):
+            how = "it was here first, so this one stands aside" if twin.stands_aside else "give one of the two its own"
+            log.error("another device uses the identity of this one: %s", how)
 
     def _publish(self, signal: OutboundSignal) -> None:
         for signaling in self._signaling:

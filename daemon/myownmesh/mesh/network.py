@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
-from mesh_common.views import JoinedNetwork, NetworkSummary
+from mesh_common.views import DisputedNetwork, JoinedNetwork, NetworkSummary, TwinRow
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.outcome import outcome
 from myownmesh.mesh.rpc import CALL_CEILING_S
@@ -64,7 +65,7 @@ class Network:
     def summary(self) -> NetworkSummary:
         """What `networks_list` shows; its counters go on counting (spec 05 §7.3)."""
         engine = self._switch.engine
-        return NetworkSummary(
+        summary = NetworkSummary(
             self.config_id,
             self.network_id,
             self.config.label,
@@ -73,6 +74,10 @@ class Network:
             engine.traffic,
             tuple(relay.row() for relay in self.driver.relays()),
         )
+        if engine.twin is None:
+            return summary
+        members = attrs.asdict(summary, recurse=False)
+        return DisputedNetwork(**members, twin=TwinRow(engine.twin.is_proved, engine.twin.stands_aside))
 
     def peers(self) -> list[PeerInfo]:
         return self._switch.engine.peers()

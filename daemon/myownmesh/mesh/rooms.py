@@ -13,6 +13,7 @@ from myownmesh.signaling.room import remote_driver
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from myownmesh.identity import Identity
     from myownmesh.mesh.ports import SignalingFactory
     from myownmesh.protocol.ids import Rng
     from myownmesh.signaling.driver import Signaling
@@ -32,7 +33,7 @@ class Way(Protocol):
     def __call__(self, record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None: ...
 
 
-def nostr(device_id: str, app_id: str, rng: Rng, sources: RelaySources, timepiece: Timepiece) -> Way:
+def nostr(identity: Identity, app_id: str, rng: Rng, sources: RelaySources, timepiece: Timepiece) -> Way:
     """Rooms met over Nostr relays; `sources` learns how this machine reaches them, `timepiece` what time they have.
 
     Devices with different application ids never meet.
@@ -42,7 +43,7 @@ def nostr(device_id: str, app_id: str, rng: Rng, sources: RelaySources, timepiec
         if remote_driver(record.signaling.strategy) != "nostr":
             return None
         return NostrSignaling(
-            device_id=device_id,
+            device_id=identity.device_id,
             network_id=network_id,
             app_id=app_id,
             settings=record.signaling,
@@ -51,6 +52,7 @@ def nostr(device_id: str, app_id: str, rng: Rng, sources: RelaySources, timepiec
             gate=gate,
             sources=sources,
             timepiece=timepiece,
+            sign=identity.sign,
         )
 
     return signaling
@@ -70,6 +72,6 @@ def met_by(*ways: Way) -> SignalingFactory:
     return signalings
 
 
-def rooms(device_id: str, app_id: str, rng: Rng, sources: RelaySources, timepiece: Timepiece) -> SignalingFactory:
+def rooms(identity: Identity, app_id: str, rng: Rng, sources: RelaySources, timepiece: Timepiece) -> SignalingFactory:
     """All ways that this release knows."""
-    return met_by(nostr(device_id, app_id, rng, sources, timepiece))
+    return met_by(nostr(identity, app_id, rng, sources, timepiece))

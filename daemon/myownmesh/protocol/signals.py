@@ -48,7 +48,23 @@ class PeerLeft(msgspec.Struct, frozen=True):
     peer: str
 
 
-InboundSignal = PeerAnnounced | OfferReceived | AnswerReceived | CandidateReceived | PeerLeft
+class TwinHeard(msgspec.Struct, frozen=True):
+    """Another process speaks in our own name (spec 03 §16.1)."""
+
+    peer: str
+    """Our own id."""
+    is_elder: bool | None
+    """Whether it was here before us, if it proved that it has our key; None: it says so, or somebody pretends it."""
+
+
+class TwinLeft(msgspec.Struct, frozen=True):
+    """The process that proved to have our key has left."""
+
+    peer: str
+    """Our own id."""
+
+
+InboundSignal = PeerAnnounced | OfferReceived | AnswerReceived | CandidateReceived | PeerLeft | TwinHeard | TwinLeft
 
 
 class Announce(msgspec.Struct, frozen=True):
@@ -76,4 +92,10 @@ class SendCandidate(msgspec.Struct, frozen=True):
     candidate: Candidate
 
 
-OutboundSignal = Announce | Leave | SendOffer | SendAnswer | SendCandidate
+class StandAside(msgspec.Struct, frozen=True):
+    """Say nothing in our own name, or speak again: another process has it (spec 03 §16.1)."""
+
+    silent: bool
+
+
+OutboundSignal = Announce | Leave | SendOffer | SendAnswer | SendCandidate | StandAside

@@ -19,6 +19,7 @@ from myownmesh.protocol.signals import (
     SendAnswer,
     SendCandidate,
     SendOffer,
+    StandAside,
 )
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class BrokerSignaling:
                 self._tell(peer, AnswerReceived(me, sdp, offer_id))
             case SendCandidate(peer, candidate):
                 self._tell(peer, CandidateReceived(me, candidate))
+            case StandAside():
+                pass  # one process has one identity
 
     def redial(self) -> None:
         """There is no connection to replace."""

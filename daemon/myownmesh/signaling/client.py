@@ -55,8 +55,11 @@ class NostrSignaling:
         gate: ContentGate | None = None,
         sources: RelaySources | None = None,
         timepiece: Timepiece | None = None,
+        sign: Callable[[bytes], bytes] | None = None,
     ) -> None:
         """`network_id` is normalised and `device_id` bare; `gate` is shared with the network's other drivers.
+
+        `sign` signs with the identity, to tell another process that has it that we are here.
 
         `sources` is told from which address of this machine each relay link goes. `timepiece` is the one of the device,
         which all of its networks share; without it, what is learned of the time stays here, and `now` is steady.
@@ -78,6 +81,7 @@ class NostrSignaling:
             now=self._now(),
             gate=gate,
             timepiece=self._timepiece,
+            sign=sign,
         )
         self.on_up: Callable[[], None] = _nobody
         """Called whenever a relay begins to serve us (spec 03 §8.2); whoever runs this may set it."""

@@ -285,7 +285,7 @@ class Conversation:
             self.on_output()
 
     def _receive_event(self, event: Raw, now: Instant) -> InboundSignal | None:
-        outcome = self._member.hear(event, self._replaying_since(now))
+        outcome = self._member.hear(event, now, self._replaying_since(now))
         if isinstance(outcome, Dropped):
             self.dropped[outcome] = self.dropped.get(outcome, 0) + 1
             if outcome is Dropped.OWN_ECHO:

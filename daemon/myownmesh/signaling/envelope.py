@@ -9,7 +9,7 @@ from attrs import frozen
 
 from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.protocol.json_words import JsonError, duplicate_field, missing_field, unknown_variant
-from myownmesh.protocol.schema import Absent, read_text, shape
+from myownmesh.protocol.schema import U64, Absent, read_text, shape
 from myownmesh.protocol.signals import Candidate
 from myownmesh.protocol.strict_json import compact_json, decode_object, is_null
 
@@ -47,7 +47,18 @@ class AnswerBody(msgspec.Struct, frozen=True):
     sdp: str
 
 
-Body = AnnounceBody | LeaveBody | OfferBody | AnswerBody | Candidate
+class TwinBody(msgspec.Struct, frozen=True):
+    """From one copy of an identity to another (spec 03 §16.1); v0.3.8 knows no such kind and ignores it."""
+
+    re: str
+    """The Nostr key of the copy that is spoken to."""
+    began_ms: U64
+    """When the writer came into the room, in Unix milliseconds of its own clock."""
+    proof: str
+    """Base32 of the identity's signature."""
+
+
+Body = AnnounceBody | LeaveBody | OfferBody | AnswerBody | Candidate | TwinBody
 
 _BODIES: Mapping[str, type[Body]] = {
     "announce": AnnounceBody,
@@ -55,11 +66,12 @@ _BODIES: Mapping[str, type[Body]] = {
     "offer": OfferBody,
     "answer": AnswerBody,
     "candidate": Candidate,
+    "twin": TwinBody,
 }
 _KINDS = {body: kind for kind, body in _BODIES.items()}
 _HEAD = ("from", "to", "kind", "peer_id")
-_MEMBERS = frozenset(_HEAD).union(*(body.__struct_fields__ for body in _BODIES.values()))
-"""Of all kinds: none of them may stand twice, whatever the kind (spec 03 §6)."""
+_MEMBERS = frozenset(_HEAD).union(*(body.__struct_fields__ for body in _BODIES.values() if body is not TwinBody))
+"""Of all kinds of the reference: none of them may stand twice, whatever the kind (spec 03 §6)."""
 
 
 @frozen

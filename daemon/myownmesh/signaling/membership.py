@@ -9,8 +9,11 @@ from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.outbound import EventWriter, Ledger
 from myownmesh.signaling.receive import Receiver
 from myownmesh.signaling.room import room_handle
+from myownmesh.signaling.twins import Twins
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from msgspec import Raw
 
     from myownmesh.protocol.clock import Instant
@@ -35,6 +38,8 @@ class Membership:
         rng: Rng,
         gate: ContentGate | None,
         timepiece: Timepiece,
+        sign: Callable[[bytes], bytes] | None,
+        now: Instant,
     ) -> None:
         self.device_id = device_id
         self.handle = room_handle(app_id, network_id)
@@ -43,8 +48,17 @@ class Membership:
         """After our leave nothing is said any more (spec 04 §1.2)."""
         self._listen_only = listen_only
         self.timepiece = timepiece
+        self.stands_aside = False
+        """Another process has our name: it speaks, we only tell it that we are here."""
+        pubkey = self.key.pubkey
+        self._twins = Twins(device_id=device_id, room=self.handle, pubkey=pubkey, sign=sign, began=now)
         self._receiver = Receiver(
-            device_id=device_id, room=self.handle, pubkey=self.key.pubkey, gate=gate, stamped=timepiece.room_said
+            device_id=device_id,
+            room=self.handle,
+            pubkey=pubkey,
+            twins=self._twins,
+            gate=gate,
+            stamped=timepiece.room_said,
         )
         self._writer = EventWriter(device_id=device_id, room=self.handle, key=self.key)
         self._ledger = Ledger()
@@ -55,7 +69,7 @@ class Membership:
     @property
     def announces(self) -> bool:
         """False when nobody is to know that we are here, or here still."""
-        return not (self._listen_only or self.leaving)
+        return not (self._listen_only or self.leaving or self.stands_aside)
 
     def announce(self, relays: set[str], now: Instant) -> Outbound | None:
         """One announce for all of these relays; None when it must not or need not be made."""
@@ -82,11 +96,21 @@ class Membership:
         """The last event, which replaces all that is unconfirmed; None when nobody knows that we were here."""
         self.leaving = True
         self._ledger.clear()
-        if self._listen_only:
+        if self._listen_only or self.stands_aside:  # or the others would believe that the one who speaks has left
             return None
         outbound = self._writer.leave(now.mono, now.wall_ms // 1000)
         self._ledger.add(outbound)
         return outbound
+
+    def notice(self, now: Instant, *, to_known: bool = False) -> Outbound | None:
+        """What a process that speaks in our name is to hear from us, if anything.
+
+        With `to_known` the one that proved itself hears that we are here still.
+        """
+        body = self._twins.notice() if to_known else self._twins.take_notice()
+        if body is None or self.leaving:
+            return None
+        return self._writer.notice(body, now.mono, now.wall_ms // 1000)
 
     def unconfirmed(self, now: Instant) -> list[Outbound]:
         """What no relay has acknowledged and is worth sending still, oldest first."""
@@ -97,9 +121,9 @@ class Membership:
 
     # ── hearing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def hear(self, event: Raw, replay_began_s: int | None) -> InboundSignal | Dropped:
+    def hear(self, event: Raw, now: Instant, replay_began_s: int | None) -> InboundSignal | Dropped:
         """Judge one event from whatever relay, as `Receiver.receive` does."""
-        return self._receiver.receive(event, replay_began_s=replay_began_s)
+        return self._receiver.receive(event, now, replay_began_s=replay_began_s)
 
     @property
     def needs_catch_all(self) -> bool:

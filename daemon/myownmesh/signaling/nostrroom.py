@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.protocol.signals import Announce, Leave
+from myownmesh.protocol.signals import Announce, Leave, StandAside
 from myownmesh.signaling.clockoffset import NEGLIGIBLE_MS
 from myownmesh.signaling.conversation import Conversation
 from myownmesh.signaling.membership import Membership
@@ -12,7 +12,7 @@ from myownmesh.signaling.pacing import announce_wait_ms
 from myownmesh.signaling.timepiece import Timepiece
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
@@ -39,6 +39,7 @@ class NostrRoom:
         now: Instant,
         gate: ContentGate | None = None,
         timepiece: Timepiece | None = None,
+        sign: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._member = Membership(
             device_id=device_id,
@@ -48,6 +49,8 @@ class NostrRoom:
             rng=rng,
             gate=gate,
             timepiece=timepiece or Timepiece(lambda: now, lambda: now.mono),
+            sign=sign,
+            now=now,
         )
         self._announced_by = _epoch_ms(now)
         """The clock of the last announce: when its wall clock read zero, by the monotonic one."""
@@ -70,6 +73,8 @@ class NostrRoom:
         match signal:
             case Announce():
                 self._announce(now)
+            case StandAside(silent):
+                self._member.stands_aside = silent
             case Leave():
                 for link in self._links:
                     link.discard_queue()
@@ -79,14 +84,22 @@ class NostrRoom:
 
     def next_tick(self) -> float | None:
         """When the periodic announce is due; None when there is none."""
-        return self._next_tick if self._member.announces else None
+        return self._next_tick if self._member.announces or self._keeps_telling else None
 
     def handle_tick(self, now: Instant) -> None:
-        if not self._member.announces or now.mono < self._next_tick:
+        if now.mono < self._next_tick or self.next_tick() is None:
             return
         self._ticks += 1
         self._next_tick = now.mono + announce_wait_ms(self._member.device_id, self._ticks) / 1000
-        self._announce(now)
+        if self._keeps_telling:
+            self._send(self._member.notice(now, to_known=True))
+        else:
+            self._announce(now)
+
+    @property
+    def _keeps_telling(self) -> bool:
+        """While we stand aside, whoever speaks in our name hears that we are here, in place of our announces."""
+        return self._member.stands_aside and not self._member.leaving
 
     @property
     def leaving(self) -> bool:
@@ -113,6 +126,7 @@ class NostrRoom:
         """Take one text frame of a link; return the signal that it carried for the engine, if any."""
         demanded = self._member.needs_catch_all
         signal = link.receive(text, now)
+        self._send(self._member.notice(now))
         if self._member.needs_catch_all != demanded:
             # What one link heard decides what all of them subscribe to.
             for each in self._links:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
     from myownmesh.signaling.envelope import (
         Body,
+        TwinBody,
     )
     from myownmesh.signaling.nostr import NostrEvent, NostrKey
 
@@ -114,6 +115,10 @@ class EventWriter:
 
     def candidate(self, signal: SendCandidate, now: float, wall_s: int) -> Outbound:
         return self._directed(signal.peer, signal.candidate, Urgency.CANDIDATE, now, wall_s)
+
+    def notice(self, body: TwinBody, now: float, wall_s: int) -> Outbound:
+        """To whoever has our own id."""
+        return self._directed(self._device_id, body, Urgency.DESCRIPTION, now, wall_s)
 
     def _directed(self, peer: str, body: Body, urgency: Urgency, now: float, wall_s: int) -> Outbound:
         tags = (("r", self._room), ("p", peer))

@@ -22,6 +22,7 @@ from myownmesh.signaling.envelope import (
     BadEnvelope,
     LeaveBody,
     OfferBody,
+    TwinBody,
     decode_envelope,
 )
 from myownmesh.signaling.gate import ContentGate, Ring
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
+    from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import (
         InboundSignal,
     )
     from myownmesh.signaling.envelope import (
         Envelope,
     )
+    from myownmesh.signaling.twins import Twins
 
 PRESENCE_WINDOW_S = 300
 """How old an announce may be for a joiner to hear of it: longer than the longest gap between two announces."""
@@ -123,6 +126,7 @@ class Receiver:
         device_id: str,
         room: str,
         pubkey: str,
+        twins: Twins,
         gate: ContentGate | None = None,
         stamped: Callable[[str, int], None] = _unheard,
     ) -> None:
@@ -134,9 +138,10 @@ class Receiver:
         self._gate = ContentGate() if gate is None else gate
         self._stamped = stamped
         self._announcers = Announcers()
+        self._twins = twins
         self.tags = PeerTags()
 
-    def receive(self, value: Raw, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
+    def receive(self, value: Raw, now: Instant, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
         """Judge one event, given as proven JSON.
 
         `replay_began_s` is the second of the REQ while its relay may still be replaying, else None. What is live is
@@ -170,7 +175,9 @@ class Receiver:
         if envelope.to is not None and envelope.to != self._device_id:
             return Dropped.NOT_FOR_US
         if envelope.peer == self._device_id:
-            return Dropped.OWN_DEVICE
+            return (
+                self._twins.heard(event, envelope.body, now, replayed=replay_began_s is not None) or Dropped.OWN_DEVICE
+            )
         signal = self._admit(envelope, event)
         if not isinstance(signal, Dropped) and not self._gate.passes(signal):
             return Dropped.REPEATED_CONTENT
@@ -197,3 +204,5 @@ class Receiver:
                 return AnswerReceived(peer, sdp, offer_id)
             case Candidate():
                 return CandidateReceived(peer, body)
+            case TwinBody():
+                return Dropped.NOT_FOR_US

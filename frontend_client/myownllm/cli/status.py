@@ -94,7 +94,9 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
             word = str(row.get("phase", ""))
             if word == "joining" and "home" in daemon.status:  # the reference stays in this phase while it is alone
                 hint = "no relay of this network has answered yet, so nobody can be found"
-            if troubled := [relay for relay in relays.relays(row.get("relays")) or () if not relay.serves]:
+            if (twin := health_rules.twin_of(row)) is not None:
+                hint = health_rules.in_use(twin, str(daemon.status.get("home", "")))
+            elif troubled := [relay for relay in relays.relays(row.get("relays")) or () if not relay.serves]:
                 hint = relays.told(troubled)
             phase = "signaling-up" if word == "joining" else phases.from_daemon(word)
             peers = _known_peers(daemon, active.wire_id)
@@ -159,6 +161,7 @@ def _facts() -> health_rules.Facts:
     phase: str | None = None
     peers: tuple[tuple[str, bool], ...] = ()
     known_relays: tuple[relays.Relay, ...] | None = None
+    twin: health_rules.Twin | None = None
     if daemon is not None and active is not None:
         try:
             row = _network_row(daemon, active.wire_id)
@@ -166,6 +169,7 @@ def _facts() -> health_rules.Facts:
             row = None
         phase = None if row is None else str(row.get("phase", ""))
         known_relays = None if row is None else relays.relays(row.get("relays"))
+        twin = None if row is None else health_rules.twin_of(row)
         peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id)) if row is not None else ()
     return health_rules.Facts(
         config_notices=stored.notices,
@@ -181,6 +185,7 @@ def _facts() -> health_rules.Facts:
         phase=phase,
         peers=peers,
         relays=known_relays,
+        twin=twin,
     )
 
 

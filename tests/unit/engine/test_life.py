@@ -18,7 +18,7 @@ from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, Pa
 from myownmesh.identity import Identity
 from myownmesh.protocol.frames import Deny, Hello
 from myownmesh.protocol.modes import FullMesh, Star
-from myownmesh.protocol.signals import OfferReceived
+from myownmesh.protocol.signals import OfferReceived, TwinHeard
 from myownmesh.roster import Roster
 from myownmesh.topology.shapes import SHAPES
 from support.examples import examples
@@ -156,6 +156,8 @@ def happens(turn: Turn, bench: Bench) -> None:
         case Turn.REFUSED:
             bench.engine.remove(bench.peer_id, bench.now)
             bench.collect()
+        case Turn.DISPUTED:
+            bench.signal(TwinHeard(bench.us.device_id, True))
         case _:
             raise AssertionError(turn)
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myownmesh.protocol import base32
+from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.signals import (
     AnswerReceived,
     Candidate,
@@ -24,6 +25,7 @@ from myownmesh.signaling.gate import RING_CAPACITY, ContentGate, Ring
 from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.receive import LIES, Dropped, PeerTags, Receiver
 from myownmesh.signaling.relayframes import EventFrame, decode_relay_frame
+from myownmesh.signaling.twins import Twins
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -40,16 +42,24 @@ ME = DECISIONS["receiver"]["device_id"]
 STRANGER = NostrKey(b"\x09" * 32)
 
 
-def receiver(**replaced: Any) -> Receiver:
-    given_by_vectors = DECISIONS["receiver"]
-    return Receiver(
-        **{
-            "device_id": given_by_vectors["device_id"],
-            "room": given_by_vectors["room"],
-            "pubkey": given_by_vectors["nostr_pubkey"],
-            **replaced,
-        }
-    )
+NOW = Instant(1000.0, 1_800_000_000_000)
+
+
+class Judge:
+    """A receiver at one moment; what it hears in its own name is of an earlier run."""
+
+    def __init__(self) -> None:
+        given = DECISIONS["receiver"]
+        who = {"device_id": given["device_id"], "room": given["room"], "pubkey": given["nostr_pubkey"]}
+        self._receiver = Receiver(**who, twins=Twins(**who, sign=None, began=NOW))
+        self.tags = self._receiver.tags
+
+    def receive(self, value: Raw, replay_began_s: int | None = None) -> InboundSignal | Dropped:
+        return self._receiver.receive(value, NOW, replay_began_s=replay_began_s)
+
+
+def receiver() -> Judge:
+    return Judge()
 
 
 def event(content: object, *, kind: int = 21077, created_at: int = 1_700_000_000, key: NostrKey = STRANGER) -> Raw:

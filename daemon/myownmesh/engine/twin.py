@@ -1,0 +1,83 @@
+"""Another process has our identity: a copied home, most likely (spec 03 §16.1).
+
+Peers keep one link to an id, so two processes take it from each other for ever. The one that came later stands aside:
+it drops its links, dials, answers and announces nothing, and comes back when the other has left or was not heard of for
+five minutes. Only a proof makes it do so; what anybody could have written is told and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from myownmesh.engine import lifecycle, waiting
+from myownmesh.engine.life import Turn
+from myownmesh.engine.timers import NetworkTimer, PeerTimer
+from myownmesh.engine.timing import TWIN_SILENCE_S
+from myownmesh.protocol.signals import Announce, StandAside
+
+if TYPE_CHECKING:
+    from myownmesh.engine.core import Core
+    from myownmesh.protocol.clock import Instant
+
+STANDS_ASIDE: Final = (
+    "network: another device uses the identity of this one and was here first; give one of the two its own identity"
+)
+
+
+@frozen
+class Twin:
+    """What is known of the other process."""
+
+    is_proved: bool
+    """It has our key. Otherwise it says so, or somebody pretends it."""
+    stands_aside: bool
+    """We came later and leave the name to it."""
+
+
+def receive(core: Core, is_elder: bool | None, now: Instant) -> None:
+    """It was heard; `is_elder` as in `TwinHeard`."""
+    known = core.twin
+    stands_aside = is_elder if is_elder is not None else known is not None and known.stands_aside
+    core.twin = Twin(is_elder is not None or (known is not None and known.is_proved), stands_aside)
+    core.timers.set(NetworkTimer.TWIN_SILENCE, "", now.mono + TWIN_SILENCE_S)
+    if core.twin == known:
+        return
+    core.diag(
+        now,
+        "error",
+        "signaling",
+        "another device uses the identity of this one",
+        {"proved": core.twin.is_proved, "stands_aside": stands_aside},
+    )
+    if stands_aside and not (known is not None and known.stands_aside):
+        core.publish(StandAside(True))
+        _drop_all(core, now)
+    elif known is not None and known.stands_aside and not stands_aside:
+        _speak_again(core)
+
+
+def gone(core: Core, now: Instant) -> None:
+    """It left, or was not heard of for so long that it is gone."""
+    twin, core.twin = core.twin, None
+    core.timers.cancel(NetworkTimer.TWIN_SILENCE, "")
+    if twin is None:
+        return
+    core.diag(now, "info", "signaling", "no other device uses the identity of this one any more")
+    if twin.stands_aside:
+        _speak_again(core)
+
+
+def _speak_again(core: Core) -> None:
+    core.publish(StandAside(False))
+    core.publish(Announce())
+
+
+def _drop_all(core: Core, now: Instant) -> None:
+    for device_id in list(core.peers):
+        lifecycle.drop(core, device_id, Turn.DISPUTED, now)
+    for device_id in list(core.waiters):
+        waiting.finish(core, device_id, STANDS_ASIDE)
+    core.intents.forget_all()
+    core.timers.cancel_all(PeerTimer.DIAL_ANYWAY)
