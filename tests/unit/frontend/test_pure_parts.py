@@ -341,6 +341,8 @@ WELL = health.Facts(
         ({"daemon": {"version": "0.3.8"}}, "network_not_joined"),
         ({"app_running": False}, "app_not_running"),
         ({"phase": "joining"}, "still_joining"),
+        ({"twin": health.Twin(proved=True, stands_aside=True)}, "identity_in_use"),
+        ({"twin": health.Twin(proved=False, stands_aside=False), "phase": "joining"}, "identity_in_use"),
         ({"peers": (("handshaking", True),)}, "peers_unreachable"),
         ({"peers": (("handshaking", True), ("active", False))}, None),
     ],
@@ -360,6 +362,34 @@ def test_the_seeds_symptom_has_a_name() -> None:
 
     facts = attrs.evolve(WELL, daemon={"version": "0.3.8", "joined_networks": []})
     assert "healthy but has not joined 'Home'" in health.examine(facts)[0].text
+
+
+@pytest.mark.parametrize(
+    ("twin", "says"),
+    [
+        ({"proved": True, "stands_aside": True}, "was here first, so this one stands aside"),
+        ({"proved": True, "stands_aside": False}, "another device uses this device's identity"),
+        ({"proved": False, "stands_aside": False}, "or somebody pretends"),
+        ({}, "or somebody pretends"),
+    ],
+)
+def test_a_copied_home_is_named_with_what_to_do(twin: dict[str, Any], says: str) -> None:
+    import attrs
+
+    found = health.twin_of({"network_id": "home", "twin": twin})
+    [stop, *_] = health.examine(attrs.evolve(WELL, twin=found))
+    assert stop.name == "identity_in_use"
+    assert says in stop.text
+    assert "move /h/.secrets/identity.json away" in stop.text
+
+
+@pytest.mark.parametrize("row", [{}, {"twin": None}, {"twin": "no"}])
+def test_a_row_without_a_twin_tells_of_none(row: dict[str, Any]) -> None:
+    assert health.twin_of(row) is None
+
+
+def test_a_daemon_that_tells_no_home_leaves_the_file_to_be_found() -> None:
+    assert "`.secrets/identity.json` in the daemon's home" in health.in_use(health.Twin(True, False), "")
 
 
 def test_health_notes_what_is_worth_knowing() -> None:
