@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
+
 from mesh_common.events import Diag, PhaseChanged
 from mesh_common.views import Phase, Traffic
 from myownmesh.engine.actions import Emit, Publish, SaveRoster, SendFrame
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.life import Turn
     from myownmesh.engine.peer import Peer
-    from myownmesh.engine.twin import Twin
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
@@ -40,6 +41,16 @@ if TYPE_CHECKING:
     from myownmesh.protocol.modes import TopologyMode
     from myownmesh.protocol.signals import OutboundSignal
     from myownmesh.roster import Roster
+
+
+@frozen
+class Twin:
+    """What is known of another process that has our identity (spec 03 §16.1)."""
+
+    is_proved: bool
+    """It has our key. Otherwise it says so, or somebody pretends it."""
+    stands_aside: bool
+    """We came later and leave the name to it."""
 
 
 class Core:

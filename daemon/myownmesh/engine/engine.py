@@ -62,11 +62,11 @@ if TYPE_CHECKING:
     from mesh_common.views import PeerInfo, Phase, Traffic
     from myownmesh.engine.actions import Action
     from myownmesh.engine.config import EngineConfig
+    from myownmesh.engine.core import Twin
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.peer import Link
     from myownmesh.engine.timers import Timer
-    from myownmesh.engine.twin import Twin
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from myownmesh.engine import lifecycle, waiting
+from myownmesh.engine.core import Twin
 from myownmesh.engine.life import Turn
 from myownmesh.engine.timers import NetworkTimer, PeerTimer
 from myownmesh.engine.timing import TWIN_SILENCE_S
@@ -24,16 +23,6 @@ if TYPE_CHECKING:
 STANDS_ASIDE: Final = (
     "network: another device uses the identity of this one and was here first; give one of the two its own identity"
 )
-
-
-@frozen
-class Twin:
-    """What is known of the other process."""
-
-    is_proved: bool
-    """It has our key. Otherwise it says so, or somebody pretends it."""
-    stands_aside: bool
-    """We came later and leave the name to it."""
 
 
 def receive(core: Core, is_elder: bool | None, now: Instant) -> None:

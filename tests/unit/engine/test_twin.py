@@ -9,7 +9,8 @@ import pytest
 from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig, EngineError
 from myownmesh.engine.actions import Publish, WaiterDone
-from myownmesh.engine.twin import STANDS_ASIDE, Twin
+from myownmesh.engine.core import Twin
+from myownmesh.engine.twin import STANDS_ASIDE
 from myownmesh.protocol.signals import StandAside, TwinHeard, TwinLeft
 from unit.engine.bench import Bench
 
