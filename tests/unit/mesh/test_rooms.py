@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.driver import Signaling
     from myownmesh.signaling.gate import ContentGate
 
-DEVICE = identity(1).device_id
+DEVICE = identity(1)
 NOSTR = nostr(DEVICE, "app", random.Random(1), RelaySources(), Timepiece(clock.now, clock.steady))
 
 
@@ -36,7 +36,7 @@ def through_a_broker(gates: list[ContentGate]) -> Way:
 
     def way(record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
         gates.append(gate)
-        return broker.signaling(network_id, DEVICE, listen_only=record.signaling.listen_only)
+        return broker.signaling(network_id, DEVICE.device_id, listen_only=record.signaling.listen_only)
 
     return way
 
