@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 import trio
 
 from support.daemons import daemon, host_relay, network_record
+from support.slow_relay import slow_relay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +88,25 @@ async def two_of_one(home: Path, third_is: str) -> None:
 @pytest.mark.parametrize("third_is", ["lower", "higher"])
 def test_the_later_of_two_copies_stands_aside_and_both_say_so(tmp_path: Path, third_is: str) -> None:
     trio.run(two_of_one, tmp_path, third_is)
+
+
+async def restarts(home: Path, delay_s: float) -> None:
+    async with AsyncExitStack() as stack:
+        host = await stack.enter_async_context(daemon(home / "relay"))
+        slow = await stack.enter_async_context(slow_relay(await host_relay(host), delay_s))
+        one = await stack.enter_async_context(daemon(home / "one"))
+        await one.ask("network_add", config=network_record(NETWORK, slow.url))
+        for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+            await trio.sleep(0.2)
+            await one.stop(how)
+            await one.start()
+            with trio.move_on_after(2 * delay_s + 1.5):
+                while "twin" not in await row(one):
+                    await trio.sleep(0.1)
+            assert "twin" not in await row(one), "that was an earlier run of its own"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_s", [0.0, 1.0])
+def test_a_device_that_restarts_is_no_copy_of_itself(tmp_path: Path, delay_s: float) -> None:
+    trio.run(restarts, tmp_path, delay_s)
