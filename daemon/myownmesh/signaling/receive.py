@@ -57,7 +57,7 @@ class Dropped(Enum):
     REPEATED = "seen before"
     FORGED = "id or signature is wrong"
     WRONG_ROOM = "another room"
-    STALE = "replayed by the relay"
+    STALE = "of a process that is gone"
     BAD_ENVELOPE = "no envelope"
     SENDER_MISMATCH = "from and peer_id differ"
     NOT_FOR_US = "addressed to another device"
@@ -100,14 +100,26 @@ class Announcers:
 
     def __init__(self) -> None:
         self._keys: OrderedDict[str, str] = OrderedDict()
+        self._former: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Device and key of processes that another one followed."""
 
     def announced(self, peer: str, pubkey: str) -> bool:
         """Note it; True when the last announce had the same key."""
-        again = self._keys.pop(peer, None) == pubkey
+        last = self._keys.pop(peer, None)
+        again = last == pubkey
+        if last is not None and not again:
+            self._former[peer, last] = None
+            if len(self._former) > _MAX_TRACKED_PEERS:
+                self._former.popitem(last=False)
+        self._former.pop((peer, pubkey), None)
         self._keys[peer] = pubkey
         if len(self._keys) > _MAX_TRACKED_PEERS:
             self._keys.popitem(last=False)
         return again
+
+    def is_former(self, peer: str, pubkey: str) -> bool:
+        """True for the key of a process in whose place another one announced itself since."""
+        return (peer, pubkey) in self._former
 
     def left(self, peer: str) -> None:
         self._keys.pop(peer, None)
@@ -191,6 +203,8 @@ class Receiver:
             case AnnounceBody(caps=caps):
                 self.tags.announced(peer, caps)
                 return PeerAnnounced(peer, again=self._announcers.announced(peer, event.pubkey))
+            case LeaveBody() if self._announcers.is_former(peer, event.pubkey):
+                return Dropped.STALE  # a slow relay: the process that it speaks of has a successor
             case LeaveBody():
                 self.tags.left(peer)
                 self._announcers.left(peer)

@@ -23,7 +23,7 @@ from myownmesh.protocol.signals import (
 from myownmesh.protocol.strict_json import compact_json, dumps, proven
 from myownmesh.signaling.gate import RING_CAPACITY, ContentGate, Ring
 from myownmesh.signaling.nostr import NostrKey
-from myownmesh.signaling.receive import LIES, Dropped, PeerTags, Receiver
+from myownmesh.signaling.receive import LIES, Announcers, Dropped, PeerTags, Receiver
 from myownmesh.signaling.relayframes import EventFrame, decode_relay_frame
 from myownmesh.signaling.twins import Twins
 from support.vectors import load
@@ -262,6 +262,27 @@ def test_a_crowd_of_strangers_does_not_fill_the_memory() -> None:
     for number in range(5000):
         tags.announced(str(number), ("ptag",))
     assert not tags.needs_catch_all
+
+
+def test_a_late_leave_of_a_former_process_says_nothing_of_its_successor() -> None:
+    judge, keys = receiver(), [NostrKey(bytes([number]) * 32) for number in (5, 6)]
+    announce = {"from": A, "kind": "announce", "peer_id": A}
+    leave = {"from": A, "kind": "leave", "peer_id": A}
+    for key in keys:
+        assert judge.receive(event(announce, kind=1077, key=key)) == PeerAnnounced(A)
+    assert judge.receive(event(leave, key=keys[0])) is Dropped.STALE
+    assert judge.receive(event(leave, key=STRANGER)) == PeerLeft(A), "a relay's own word"
+    assert judge.receive(event(announce, kind=1077, key=keys[1], created_at=1_700_000_001)) == PeerAnnounced(A)
+    assert judge.receive(event(leave, key=keys[1])) == PeerLeft(A)
+
+
+def test_former_processes_are_bounded() -> None:
+    known = Announcers()
+    for number in range(5000):
+        known.announced(A, str(number))
+    assert known.is_former(A, "4998")
+    assert not known.is_former(A, "4999")
+    assert not known.is_former(A, "3")
 
 
 def test_a_process_that_announced_before_is_no_newcomer() -> None:
