@@ -233,8 +233,7 @@ class NetworkSummary(JoinedNetwork, frozen=True):
     relays: tuple[RelayRow, ...] = ()
 
 
-@frozen(slots=False)
-class TwinRow:
+class TwinRow(Struct, frozen=True):
     """Another device uses the identity of this one (spec 03 §16.1)."""
 
     proved: bool
@@ -243,11 +242,10 @@ class TwinRow:
     """The other was here first: this device keeps no links until it is gone."""
 
 
-@frozen(slots=False)
-class DisputedNetwork(NetworkSummary):
+class DisputedNetwork(NetworkSummary, frozen=True):
     """... while another device uses the identity of this one. Only our daemon says it."""
 
-    twin: TwinRow = TwinRow(False, False)
+    twin: TwinRow = TwinRow(proved=False, stands_aside=False)
 
 
 # ── hosted services ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import attrs
+import msgspec
 import trio
 
 from mesh_common.views import DisputedNetwork, JoinedNetwork, NetworkSummary, TwinRow
@@ -18,8 +18,6 @@ from myownmesh.topology.modes import shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import msgspec
 
     from mesh_common.views import PeerInfo, RosterRow
     from myownmesh.engine import EngineConfig
@@ -76,7 +74,7 @@ class Network:
         )
         if engine.twin is None:
             return summary
-        members = attrs.asdict(summary, recurse=False)
+        members = msgspec.structs.asdict(summary)
         return DisputedNetwork(**members, twin=TwinRow(engine.twin.is_proved, engine.twin.stands_aside))
 
     def peers(self) -> list[PeerInfo]:
