@@ -50,6 +50,8 @@ _RAW_BYTES_PER_MESSAGE: Final = MAX_MESSAGE_BYTES + 65536
 _RAW_BYTES_PER_S: Final = 1024
 """What pings may add to that while no message comes."""
 _MAX_FRAGMENTS: Final = 1024
+_OUT_OF_DATE: Final = (9, 10)
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
 class LinkLost(Exception):
@@ -257,8 +259,14 @@ async def _secured(stream: trio.abc.Stream, host: str) -> trio.abc.Stream:
         await secured.do_handshake()
     except trio.BrokenResourceError as error:
         trust_store.cache_clear()  # certificates that are installed meanwhile count at the next dial
-        raise TlsFailed(f"TLS with {host} failed: {error.__cause__ or error}") from error
+        hint = "; or this device's clock is wrong" if _is_out_of_date(error.__cause__) else ""
+        raise TlsFailed(f"TLS with {host} failed: {error.__cause__ or error}{hint}") from error
     return secured
+
+
+def _is_out_of_date(error: BaseException | None) -> bool:
+    """A certificate is not valid yet, or not any more: by our clock."""
+    return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _OUT_OF_DATE
 
 
 def _reasons(error: OSError) -> str:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    import pytest
 
-
-def self_signed(folder: Path) -> Path:
-    """A file with a certificate for 127.0.0.1 and its key."""
+def self_signed(folder: Path, valid_in_days: int = 0) -> Path:
+    """A file with a certificate for 127.0.0.1, which is valid around that day, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
-    today = dt.datetime.now(dt.UTC)
+    today = dt.datetime.now(dt.UTC) + dt.timedelta(days=valid_in_days)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -91,6 +90,18 @@ async def test_devices_meet_through_tls(tmp_path: Path, monkeypatch: pytest.Monk
             await second.hears(PeerAnnounced)
 
 
+@pytest.mark.parametrize("days", [365, -365])
+async def test_a_certificate_out_of_date_may_mean_our_clock(
+    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    certificate = self_signed(tmp_path, days)
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    monkeypatch.setattr(websocket, "trust_store", lambda: trusted)
+    async with relay_server() as server, tls_proxy(certificate, server.port) as url, running(new_device(1, url)):
+        await eventually(lambda: "or this device's clock is wrong" in caplog.text)
+
+
 async def test_a_certificate_that_nobody_vouches_for_is_refused_by_name(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -98,6 +109,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_by_name(
     async with relay_server() as server, tls_proxy(self_signed(tmp_path), server.port) as url:
         async with running(new_device(1, url)):
             await eventually(lambda: "certificate verify failed" in caplog.text)
+        assert "clock" not in caplog.text
         assert server.activity.connections_total == 0
 
 
