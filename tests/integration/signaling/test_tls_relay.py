@@ -96,10 +96,11 @@ async def test_a_certificate_out_of_date_may_mean_our_clock(
 ) -> None:
     caplog.set_level(logging.WARNING)
     certificate = self_signed(tmp_path, days)
-    trusted = ssl.create_default_context(cafile=str(certificate))
-    monkeypatch.setattr(websocket, "trust_store", lambda: trusted)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    websocket.trust_store.cache_clear()
     async with relay_server() as server, tls_proxy(certificate, server.port) as url, running(new_device(1, url)):
         await eventually(lambda: "or this device's clock is wrong" in caplog.text)
+    websocket.trust_store.cache_clear()
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused_by_name(
