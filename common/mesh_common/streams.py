@@ -1,28 +1,41 @@
 """The standard streams of a command, which may be missing, closed at the other end, full, or of another encoding.
 
-What cannot be said changes nothing about what was done: the exit status tells of the work, not of the words.
+What cannot be said changes nothing about what was done: the exit status tells of the work, not of the words. Where the
+words are the work (a list, behind `>`, on a full disk), `unsaid` says that they are lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import Any, TextIO
+
+_STANDARD = (0, 1, 2)
+"""What every program inherits as stdin, stdout and stderr."""
 
 
 def prepare(*, utf8: bool = False) -> None:
-    """Make stdout and stderr usable whatever they are; with `utf8`, stdout is UTF-8 under any locale.
+    """Make the standard streams usable whatever they are; with `utf8`, stdout is UTF-8 under any locale.
 
-    A letter that a stream's encoding lacks is written as an escape.
+    A letter that a stream's encoding lacks is written as an escape. One that whoever started us has closed leads
+    nowhere from here on: neither a file of ours nor a socket may take its number.
     """
+    for descriptor in _STANDARD:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - for the process's life
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started us; the first file that we open must not take its place
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the process's life
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
         elif isinstance(stream, io.TextIOWrapper):
             encoding = "utf-8" if utf8 and name == "stdout" else stream.encoding
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
@@ -43,3 +56,70 @@ def _silence(stream: TextIO) -> None:
             os.dup2(nowhere.fileno(), stream.fileno())
         except OSError:
             return
+
+
+# ── for programs whose libraries print, too ──────────────────────────────────────────────────────────────────────────
+
+
+class Outlet(io.FileIO):
+    """A descriptor that takes every word; those after the first failure are dropped."""
+
+    lost: OSError | None = None
+    """Why words were dropped, once they were."""
+
+    def write(self, data: Any) -> int:
+        """Never raises for what the other end does."""
+        if self.lost is None:
+            try:
+                return super().write(data) or 0
+            except OSError as error:
+                self.lost = error
+        return memoryview(data).nbytes
+
+
+class Words:
+    """What becomes of this command's words on stdout and stderr."""
+
+    def __init__(self) -> None:
+        self._outlets: dict[str, Outlet] = {}
+        self._replaced: list[TextIO] = []  # kept, for they own the descriptors
+        self._work_done = False
+
+    def catch(self) -> None:
+        """From here on nothing that is written to stdout or stderr raises, whoever writes it."""
+        self._outlets.clear()
+        self._work_done = False
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            with contextlib.suppress(OSError, AttributeError):  # what has no descriptor does not fail
+                outlet = Outlet(stream.fileno(), "w", closefd=False)
+                self._outlets[name] = outlet
+                caught = io.TextIOWrapper(
+                    io.BufferedWriter(outlet),
+                    encoding=stream.encoding,
+                    errors=stream.errors,
+                    line_buffering=name == "stderr" or outlet.isatty(),
+                )
+                stream.flush()
+                self._replaced.append(stream)
+                setattr(sys, name, caught)
+
+    def work_is_done(self) -> None:
+        """Whatever becomes of the words that follow, this command did what it was asked for."""
+        self._work_done = True
+
+    def gone(self) -> bool:
+        """Nobody takes what stdout says any more."""
+        return "stdout" in self._outlets and self._outlets["stdout"].lost is not None
+
+    def unsaid(self) -> OSError | None:
+        """Why stdout's words are lost, where that matters: nobody left on purpose, and the words are the work."""
+        sys.stdout.flush()
+        outlet = self._outlets.get("stdout")
+        if outlet is None or outlet.lost is None or self._work_done or isinstance(outlet.lost, BrokenPipeError):
+            return None
+        return outlet.lost
+
+
+words = Words()
+"""Of this process."""

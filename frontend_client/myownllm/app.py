@@ -15,12 +15,13 @@ import trio
 from mesh_common.client.errors import ControlError
 from mesh_common.client.session import open_session
 from mesh_common.files import remove_leftovers
+from mesh_common.groups import unwrapped
 from mesh_common.locks import FileLock
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.client import MeshClient, Offer
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door import Door
-from myownllm.errors import AlreadyRunningError, AppError
+from myownllm.errors import FAILURES, AlreadyRunningError, AppError
 from myownllm.features import hardware
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
@@ -171,7 +172,10 @@ async def running_app(
     app_version: str,
     report: Callable[[str], None],
 ) -> AsyncIterator[App]:
-    """The app for the time of the block, booting in the background. Raises HomeError, AlreadyRunningError."""
+    """The app for the time of the block, booting in the background.
+
+    Raises HomeError, AlreadyRunningError; what the block or a part of the app raises comes out as itself.
+    """
     home.prepare()
     lock = await _app_lock(home)
     for folder in (home.root, home.own_daemon):
@@ -206,6 +210,10 @@ async def running_app(
                         app_side.cancel_scope.cancel()
                 daemon_side.cancel_scope.cancel()
             outer.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if (cause := unwrapped(group, FAILURES)) is group:
+            raise
+        raise cause from None
     finally:
         lock.release()
 

@@ -60,5 +60,5 @@ def lock_holder_note(path: Path) -> Json:
 def _json(data: bytes) -> Json:
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

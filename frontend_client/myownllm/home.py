@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import msgspec
 
+from mesh_common.client.address import user_home
+from mesh_common.handwritten import without_mark
 from mesh_common.pins import Pin, PinError, read_pin
 from myownllm.errors import AppError, HomeError
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 SOCKET_PATH_MAX_BYTES: Final = 107 if sys.platform.startswith("linux") else 103
 """Bytes of sun_path without its NUL."""
+OWN_DAEMON: Final = ".myownmesh"
+"""The own daemon's home, in the app's."""
 PIN_FILE: Final = ".myownmesh-rev"
 PRIVATE_DIR: Final = 0o700
 PRIVATE_FILE: Final = 0o600
@@ -35,17 +39,25 @@ class AppHome:
     own_daemon: Path
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], user_home: Path) -> AppHome:
-        """The home of this login. Raises HomeError when the daemon's home would be the app's (spec 08 FE-1.1)."""
-        root = Path(environ.get("MYOWNLLM_HOME", "").strip() or user_home / ".myownllm")
-        shared = Path(environ.get("MYOWNMESH_HOME", "").strip() or user_home / ".myownmesh")
-        return cls.at(root, shared)
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> AppHome:
+        """The home of this login. A user without a home of their own shares no daemon.
+
+        Raises HomeError when there is none, or the daemon's home would be the app's (spec 08 FE-1.1).
+        """
+        named, shared = (environ.get(name, "").strip() for name in ("MYOWNLLM_HOME", "MYOWNMESH_HOME"))
+        home = None if named and shared else user_home(environ)
+        if home is None and not named:
+            raise HomeError("this user has no home directory; set MYOWNLLM_HOME to a directory for the app")
+        root = Path(named) if named or home is None else home / ".myownllm"
+        if shared or home is None:
+            return cls.at(root, Path(shared) if shared else root / OWN_DAEMON)
+        return cls.at(root, home / ".myownmesh")
 
     @classmethod
     def at(cls, root: Path, shared_daemon: Path, own_daemon: Path | None = None) -> AppHome:
         """A home at explicit places."""
-        own = root / ".myownmesh" if own_daemon is None else own_daemon
-        if own.resolve() == root.resolve():
+        own = root / OWN_DAEMON if own_daemon is None else own_daemon
+        if os.path.realpath(own) == os.path.realpath(root):  # of a loop of links, too
             raise HomeError(
                 f"the daemon's home {own} is the directory of the app's own {root / 'config.json'}; "
                 "the daemon would overwrite it. Choose another directory for the daemon"
@@ -125,9 +137,9 @@ def check_socket_path(socket: Path) -> None:
 def _socket_of(daemon_home: Path) -> Path:
     """The control socket of a daemon home: pinned in its configuration, or the default name (05 §1.1)."""
     try:
-        config = msgspec.json.decode((daemon_home / "config.json").read_bytes())
+        config = msgspec.json.decode(without_mark((daemon_home / "config.json").read_bytes()))
         pinned = config["daemon"]["control_socket"]
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         pinned = None
     return Path(pinned) if isinstance(pinned, str) and pinned else daemon_home / "daemon.sock"
 

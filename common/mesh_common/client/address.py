@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import decode
+from mesh_common.handwritten import without_mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,10 +41,16 @@ def data_directory(environ: Mapping[str, str] = os.environ) -> Path:
     configured = environ.get("MYOWNMESH_HOME", "").strip()
     if configured:
         return Path(configured)
-    home = environ.get("HOME") or _registered_home()
+    home = user_home(environ)
     if home is None:
         raise NoHome
-    return Path(home, ".myownmesh")
+    return home / ".myownmesh"
+
+
+def user_home(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The home of whoever runs this: ``HOME``, else what the user database says; None for a user that has neither."""
+    home = environ.get("HOME") or _registered_home()
+    return None if home is None else Path(home)
 
 
 def pinned_socket(config: Path) -> str | None:
@@ -53,7 +60,7 @@ def pinned_socket(config: Path) -> str | None:
     """
     try:
         with config.open("rb") as file:
-            value = decode(file.read(_MAX_CONFIG_BYTES).decode())
+            value = decode(without_mark(file.read(_MAX_CONFIG_BYTES)).decode())
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(value, dict):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from mesh_common.streams import prepare
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line (without the program's name) and return its exit code.
@@ -12,6 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     Supervisors probe ``--version`` and start ``serve``, so neither waits for the command-line library.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    prepare()
     if arguments in (["--version"], ["-V"]):
         return _version()
     if arguments == ["serve"]:

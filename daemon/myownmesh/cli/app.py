@@ -9,9 +9,12 @@ from typing import Annotated
 import typer
 import typer.main
 
+from mesh_common.client.errors import ControlError
+from mesh_common.groups import unwrapped
+from mesh_common.streams import words
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.groups import HELP_OPTIONS, Group
-from myownmesh.store.errors import StoreError
+from myownmesh.store.errors import StoreError, os_error_text
 
 
 class Root(Group):
@@ -77,24 +80,40 @@ def version_details(
     print_details(as_json=as_json, self_test=self_test)
 
 
+_EXPECTED = (CliError, StoreError, ControlError, OSError)
+
+
 def run(argv: list[str]) -> int:
     """Run a command line and return its exit code (spec 07 §6.1)."""
     if not all(map(_is_text, argv)):
         print("error: an argument is not valid UTF-8", file=sys.stderr)
         return 2
-    command = typer.main.get_command(app)
+    words.catch()
     try:
-        command.main(args=hoist_ctl_options(argv), prog_name="myownmesh")
-    except (CliError, StoreError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        code = _run(argv)
+        if code == 0 and (lost := words.unsaid()) is not None:
+            raise CliError(f"write output: {os_error_text(lost)}")
+    except Exception as error:
+        cause = unwrapped(error, _EXPECTED)
+        if not isinstance(cause, _EXPECTED):
+            raise
+        print(f"error: {_sentence(cause)}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader of our output (`head`, a pager) has gone. Nothing is wrong, and nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return code
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        typer.main.get_command(app).main(args=hoist_ctl_options(argv), prog_name="myownmesh")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _sentence(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    return f"{error.filename}: {os_error_text(error)}" if error.filename is not None else os_error_text(error)
 
 
 def _is_text(argument: str) -> bool:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mesh_common.handwritten import other_encoding, without_mark
+from mesh_common.streams import words
 from myownmesh.cli import client
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.output import emit, write_line
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 
 MAX_U64 = 2**64 - 1
 """Largest number of milliseconds that a request can carry."""
+
+_SHOWING = frozenset(
+    {
+        "status",
+        "identity_show",
+        "config_show",
+        "services_status",
+        "networks_list",
+        "peers_list",
+        "roster_list",
+        "governance_state",
+        "governance_mfa_status",
+        "network_id_generate",
+        "network_id_normalize",
+        "rpc_call",
+    }
+)
+"""Ops whose answer is what was asked for: without it the command has failed, whatever the daemon did."""
 
 Network = Annotated[str, typer.Argument(metavar="NETWORK", help="Record id or network id.")]
 Peer = Annotated[str, typer.Argument(metavar="PEER", help="Device id, with or without its suffix.")]
@@ -34,7 +54,10 @@ class Options:
 
 def ask(request: client.Request) -> object:
     """Send one request; returns ``data``. Raises `CliError`."""
-    return client.request(request, Options.timeout)
+    answer = client.request(request, Options.timeout)
+    if request["op"] not in _SHOWING:
+        words.work_is_done()
+    return answer
 
 
 def show(data: object, table: Callable[[object], str] | None = None) -> None:
@@ -53,20 +76,25 @@ def follow(request: client.Request) -> None:
         client.ask(opened, request)
         for line in client.lines(opened):
             write_line(line.decode("utf-8", "surrogateescape"))
+            if words.gone():
+                return
 
 
 def json_argument(text: str, what: str) -> object:
     """A JSON argument: the text itself, ``@FILE``, or ``-`` for standard input. Raises `CliError`."""
     try:
         if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            text = Path(text[1:]).read_text("utf-8")
+            data = sys.stdin.buffer.read()
+        else:
+            data = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
     except OSError as error:
         raise CliError(f"read {what}: {error}") from error
+    if (encoding := other_encoding(data)) is not None:
+        raise CliError(f"{what} is {encoding} text; save it as UTF-8")
     try:
+        text = without_mark(data).decode()
         value: object = json.loads(text, parse_constant=_refuse)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CliError(
             f"{what} is not JSON: {error}; quote it for the shell, a string needs its own quotes: '\"text\"'"
         ) from error

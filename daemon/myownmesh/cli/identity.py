@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mesh_common.streams import words
 from myownmesh.cli.client import NoDaemon, request
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.groups import group
@@ -51,6 +52,7 @@ def set_label(label: Annotated[str, typer.Argument(metavar="LABEL", help="Empty 
             write_label(home, label)
     except StoreError as error:
         raise CliError(f"set label: {error}") from error
+    words.work_is_done()
     write_line("ok")
 
 

@@ -13,6 +13,7 @@ import secrets
 import signal
 import sys
 
+from mesh_common.streams import prepare
 from myownmesh.daemon import logs, needs
 from myownmesh.daemon.supervision import Supervision
 from myownmesh.store.errors import StoreError
@@ -30,8 +31,7 @@ def serve() -> int:
     gc.disable()
     # Until the mesh runs there is nothing to clean up, so a signal may end us where we stand (spec 07 §10.2).
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.stderr is None:  # whoever started us closed it
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
+    prepare()
     logs.configure(os.environ, sys.stderr, background=True)
     supervision = Supervision(os.environ)
     absent = needs.missing()

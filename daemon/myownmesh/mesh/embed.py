@@ -322,7 +322,7 @@ class _InboundStream:
 
 
 def _path(home: Path | str) -> Path:
-    return Path(home).expanduser()
+    return Path(os.path.expanduser(home))  # noqa: PTH111 - a user that is not there is no exception here
 
 
 def _raw(value: object) -> msgspec.Raw:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mesh_common.handwritten import in_style_of
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.store.config import MeshConfig, Problem
 from myownmesh.store.errors import StoreError, os_error_text
@@ -95,6 +96,6 @@ def change_config(
 def write_config(home: Home, config: MeshConfig) -> None:
     """Replace the file. The caller holds the lock. Raises `StoreError`."""
     try:
-        atomic_write(home.config, config.text().encode("utf-8"))
+        atomic_write(home.config, in_style_of(config.text(), home.config))
     except OSError as error:
         raise StoreError(f"config: write {home.config}: {os_error_text(error)}") from error

@@ -12,6 +12,7 @@ import os
 import stat
 from pathlib import Path
 
+from mesh_common.client.address import user_home
 from mesh_common.files import write_atomically
 from myownmesh.store.errors import StoreError, os_error_text
 
@@ -41,10 +42,11 @@ def tighten(path: Path, *, passers_by: int = 0) -> None:
     control socket inside. Directories that are shared on purpose are left alone, whatever somebody has configured:
     those of other owners, with a sticky bit, the root, and a person's home.
     """
+    shared_places = {"/", os.path.realpath(user_home() or "/")}
     with contextlib.suppress(OSError):
         status = path.stat()
         mode = stat.S_IMODE(status.st_mode)
-        shared = mode & stat.S_ISVTX or path.resolve() in (Path("/"), Path.home().resolve())
+        shared = mode & stat.S_ISVTX or os.path.realpath(path) in shared_places
         wanted = PRIVATE_DIRECTORY | passers_by
         if status.st_uid == os.getuid() and not shared and mode != wanted:
             path.chmod(wanted)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from mesh_common.handwritten import in_style_of
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.labels import label_problem
 from myownmesh.protocol.schema import U32, read
@@ -127,7 +128,7 @@ def _create(home: Home, created_at: int) -> Identity:
 
 def _write(home: Home, anchor: Anchor) -> None:
     try:
-        atomic_write(home.identity, pretty(anchor.to_json()).encode("utf-8"))
+        atomic_write(home.identity, in_style_of(pretty(anchor.to_json()), home.identity))
     except OSError as error:
         raise StoreError(f"identity: write identity anchor at {home.identity}: {os_error_text(error)}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common.handwritten import other_encoding, without_mark
 from myownmesh.store.errors import StoreError, os_error_text
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ MAX_FILE_BYTES = 64 << 20
 
 
 def read_file(path: Path, what: str) -> bytes | None:
-    """The bytes of a text file, or None if there is none.
+    """The bytes of a text file without a byte-order mark, or None if there is none.
 
     Raises `StoreError` for a file that cannot be read or is not UTF-8: neither is corruption of ours to set aside.
     `what` begins the message, for example ``config: read``.
@@ -28,6 +29,9 @@ def read_file(path: Path, what: str) -> bytes | None:
         raise StoreError(f"{what} {path}: {os_error_text(error)}") from error
     if len(data) > MAX_FILE_BYTES:
         raise StoreError(f"{what} {path}: larger than {MAX_FILE_BYTES >> 20} MiB")
+    data = without_mark(data)
+    if (encoding := other_encoding(data)) is not None:
+        raise StoreError(f"{what} {path}: stream did not contain valid UTF-8; it is {encoding} text, save it as UTF-8")
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:

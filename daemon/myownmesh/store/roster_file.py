@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common.handwritten import in_style_of
 from myownmesh.protocol.strict_json import loads
 from myownmesh.store.config import pretty
 from myownmesh.store.errors import StoreError, os_error_text
@@ -49,6 +50,6 @@ def save_roster(home: Home, network_id: str, roster: Roster) -> None:
     private_directory(path.parent.parent)
     private_directory(path.parent)
     try:
-        atomic_write(path, pretty(roster.to_json()).encode("utf-8"))
+        atomic_write(path, in_style_of(pretty(roster.to_json()), path))
     except OSError as error:
         raise StoreError(f"roster: write {path}: {os_error_text(error)}") from error

@@ -15,10 +15,11 @@ import attrs
 import msgspec
 
 from mesh_common.files import keep_copy
+from mesh_common.handwritten import fault, in_style_of, other_encoding, without_mark
 from mesh_common.locks import FileLock
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.errors import HomeError
-from myownllm.files import CHANGE_WAIT_S, write_durably
+from myownllm.files import CHANGE_WAIT_S, read_json, write_durably
 from myownllm.ids import mint_network_config_id
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_CONFIG_BYTES: Final = 64 * 2**20
 """Prompts and policies of many networks stay far below."""
+KEPT_REPAIRS: Final = 20
+"""Told by `health`, the newest ones."""
 
 
 def wall_ms() -> int:
@@ -58,12 +61,16 @@ class CatalogFile:
         path: Path,
         now_ms: Callable[[], int] = wall_ms,
         rng: Rng | None = None,
+        on_repair: Callable[[str], None] | None = None,
     ) -> None:
+        """`on_repair` is told on the spot when what was in the file is replaced."""
         self.path = path
+        self._on_repair = on_repair
         self._now_ms = now_ms
         self._rng: Rng = rng if rng is not None else random.SystemRandom()
         self._backup = path.with_name(path.name + ".bak")
         self._lock_path = path.with_name(path.name + ".lock")
+        self._unseen = path.with_name(path.name + ".repairs")
 
     def mint_id(self) -> str:
         """A fresh local id for a saved network."""
@@ -93,6 +100,23 @@ class CatalogFile:
                 self._write({**loaded.rest, "cloud_mesh": changed.to_json()})
             return changed
 
+    def unseen_repairs(self) -> tuple[str, ...]:
+        """What whoever loaded the file had to repair since `repairs_seen`, oldest first."""
+        known = read_json(self._unseen)
+        return tuple(text for text in known if isinstance(text, str)) if isinstance(known, list) else ()
+
+    def repairs_seen(self) -> None:
+        """A person has been shown them."""
+        with contextlib.suppress(OSError):
+            self._unseen.unlink(missing_ok=True)
+
+    def _repaired(self, text: str) -> None:
+        texts = [*(told for told in self.unseen_repairs() if told != text), text][-KEPT_REPAIRS:]
+        with contextlib.suppress(OSError):
+            write_durably(self._unseen, _pretty(texts).encode())
+        if self._on_repair is not None:
+            self._on_repair(text)
+
     def signature(self) -> tuple[int, int, int] | None:
         """Identity of the file's present content; None when there is no file."""
         try:
@@ -109,6 +133,8 @@ class CatalogFile:
     def _read(self) -> tuple[LoadedCatalog, JsonObject | None]:
         raw, notices = self._read_raw()
         loaded = read_config(raw or {}, self._now_ms(), self.mint_id)
+        for text in (*notices, *(loaded.notices[:1] if loaded.recovered else ())):
+            self._repaired(text)
         catalog = loaded.catalog
         if loaded.recovered == 1 and catalog.active_network_id is None and "active_network_id" not in (raw or {}):
             catalog = catalog.set_active_network(catalog.networks[0].id)
@@ -120,7 +146,7 @@ class CatalogFile:
                     with contextlib.suppress(HomeError):  # the next load repairs it again
                         self._write(repaired)
                 elif not self._backup.exists():
-                    self._back_up(_pretty(raw))
+                    self._back_up(self._bytes(raw))
         return loaded, raw
 
     def _read_raw(self) -> tuple[JsonObject | None, tuple[str, ...]]:
@@ -132,9 +158,12 @@ class CatalogFile:
         except OSError as error:
             text = f"cannot read {self.path}: {error.strerror}; the app changes nothing until it can"
             raise HomeError(text) from None
+        if (encoding := other_encoding(data)) is not None:  # nothing is lost, so nothing is replaced
+            raise HomeError(f"{self.path} is {encoding} text; save it as UTF-8, the app changes nothing until then")
         raw = _decode(data)
         if raw is not None:
             return raw, ()
+        damage = fault(data) if len(data) <= MAX_CONFIG_BYTES else "too large"
         try:
             backup = _decode(self._backup.read_bytes())
         except OSError:
@@ -142,12 +171,12 @@ class CatalogFile:
         try:
             aside = self._set_aside(backup)
         except OSError as error:
-            text = f"{self.path} is damaged and cannot be replaced: {error.strerror}"
+            text = f"{self.path} is damaged ({damage}) and cannot be replaced: {error.strerror}"
             if backup is None:
                 raise HomeError(f"{text}; the app changes nothing until it can") from None
             return backup, (f"{text}; its last good copy is used",)
         what = "its last good copy is used" if backup is not None else "defaults are used"
-        return backup, (f"{self.path} was damaged: kept as {aside.name}, {what}",)
+        return backup, (f"{self.path} was damaged ({damage}): kept as {aside.name}, {what}",)
 
     def _set_aside(self, backup: JsonObject | None) -> Path:
         """Keep the damaged file under another name and put the backup in its place.
@@ -160,14 +189,14 @@ class CatalogFile:
             return self.path.rename(aside)
         keep_copy(self.path, aside)
         try:
-            write_durably(self.path, _pretty(backup))
+            write_durably(self.path, self._bytes(backup))
         except OSError:
             aside.unlink()
             raise
         return aside
 
     def _write(self, raw: JsonObject) -> None:
-        data = _pretty(raw)
+        data = self._bytes(raw)
         try:
             write_durably(self.path, data)
         except OSError as error:
@@ -178,6 +207,9 @@ class CatalogFile:
         with contextlib.suppress(OSError):  # a missing copy is no reason to refuse what was saved
             write_durably(self._backup, data)
 
+    def _bytes(self, raw: JsonObject) -> bytes:
+        return in_style_of(_pretty(raw), self.path)
+
     def _unsaved(self, error: OSError) -> HomeError:
         return HomeError(f"cannot save {self.path}: {error.strerror}; the old content is intact")
 
@@ -186,11 +218,11 @@ def _decode(data: bytes) -> JsonObject | None:
     if len(data) > MAX_CONFIG_BYTES:
         return None
     try:
-        raw = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+        raw = msgspec.json.decode(without_mark(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return raw if isinstance(raw, dict) else None
 
 
-def _pretty(raw: JsonObject) -> bytes:
-    return json.dumps(raw, indent=2, ensure_ascii=False).encode()
+def _pretty(value: JsonObject | list[str]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -4,34 +4,37 @@ Commands start quickly, so what only `up` needs (trio, the supervisor) is import
 app through two things that both share: the daemon's control socket and the saved networks.
 """
 
-import io
-import os
 import sys
-from pathlib import Path
+
+from mesh_common.streams import prepare, words
+
+_ASCII = ("ascii", "us-ascii", "ansi_x3.4-1968")
+"""Nearly always a terminal that nobody has told its encoding."""
 
 
 def main() -> None:
-    """Entry point of the command `myownllm`."""
+    """Entry point of the command `myownllm`: whatever ends it becomes an exit status and a sentence.
+
+    With `--json` the sentence is an object. Bugs stay tracebacks. The status tells of the work: words that a pipe or a
+    disk does not take change it only where they were all that was asked for.
+    """
+    as_json = "--json" in sys.argv
+    prepare(
+        utf8=as_json or sys.stdout is None or sys.stdout.encoding.lower() in ("ascii", "us-ascii", "ansi_x3.4-1968")
+    )
+    words.catch()
     try:
-        _prepare_output()
-        from myownllm.cli.main import app  # here, so that Ctrl-C while the modules load is no traceback
+        from myownllm.cli.tree import app  # here, so that Ctrl-C while the modules load is no traceback
 
         app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except OSError as error:  # expected failures have sentences of their own; this is, for one, a full disk behind `>`
-        sys.stderr.write(f"error: {error}\n")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer has nowhere to go
-        raise SystemExit(1) from None
+    except SystemExit as end:
+        if not end.code and (lost := words.unsaid()) is not None:
+            sys.stderr.write(f"error: the output could not be written: {lost.strerror}\n")
+            raise SystemExit(1) from None
+        raise
+    except Exception as error:  # noqa: BLE001 - raised again unless it is one of those that are expected
+        from myownllm.cli.context import refuse
 
-
-def _prepare_output() -> None:
-    """Whatever the locale and the caller left of the standard streams, printing must not fail."""
-    if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
-    if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            ascii_only = stream.encoding.lower() in ("ascii", "us-ascii", "ansi_x3.4-1968")
-            stream.reconfigure(encoding="utf-8" if ascii_only else None, errors="replace")
+        refuse(error, as_json=as_json)

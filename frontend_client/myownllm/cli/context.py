@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,9 +13,10 @@ import msgspec
 from mesh_common.client import blocking
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_of
+from mesh_common.groups import unwrapped
 from myownllm.catalog.file import CatalogFile
 from myownllm.coerce import as_object
-from myownllm.errors import AppError
+from myownllm.errors import FAILURES, AppError
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
 from myownllm.ids import select_peer
@@ -62,11 +62,19 @@ def app_version() -> str:
 
 
 def home() -> AppHome:
-    return AppHome.from_environment(os.environ, Path.home())
+    return AppHome.from_environment()
 
 
 def catalog_file(app_home: AppHome) -> CatalogFile:
-    return CatalogFile(app_home.config_file)
+    return CatalogFile(app_home.config_file, on_repair=_tell_repair)
+
+
+_repairs: list[str] = []
+
+
+def _tell_repair(text: str) -> None:
+    _repairs.append(text)
+    sys.stderr.write(f"warning: {shown(text, 500)}\n")
 
 
 def find_daemon(app_home: AppHome) -> Daemon | None:
@@ -156,6 +164,12 @@ def session(network: str | None = None) -> Session:
     return Session(need_daemon(app_home), wire_id, handle)
 
 
+def print_answer(value: JsonObject) -> None:
+    """The object that a command prints with `--json`; what was repaired on the way stands in it, too."""
+    print_json({**value, "repaired": _repairs} if _repairs else value)
+    _repairs.clear()
+
+
 def print_json(value: Any) -> None:
     """One JSON document, indented on a terminal, one line otherwise."""
     data = msgspec.json.encode(value)
@@ -165,13 +179,24 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def refuse(error: Exception, *, as_json: bool) -> NoReturn:
+    """The end of a command that something expected has ended. Raises anything else again, the bug that it is."""
+    cause = unwrapped(error, (*FAILURES, OSError))
+    if isinstance(cause, OSError):  # of a file that nobody expected to fail
+        where = f"{cause.filename}: " if cause.filename is not None else ""
+        cause = AppError(f"{where}{cause.strerror or cause}")
+    if not isinstance(cause, FAILURES):
+        raise error
+    fail(cause, as_json=as_json)
+
+
 def fail(error: Exception, *, as_json: bool = False, status: int = EXIT_FAILED) -> NoReturn:
     """Say what went wrong and end with a status."""
     if as_json:
         kind = "validation" if isinstance(error, ValueError) else "error"
         if isinstance(error, ControlError):
             kind = "daemon_error" if error.refused else error.kind
-        print_json({"error": {"kind": kind, "message": str(error)}})
+        print_answer({"error": {"kind": kind, "message": str(error)}})
     else:
         sys.stderr.write(f"error: {error}\n")
     raise SystemExit(status)

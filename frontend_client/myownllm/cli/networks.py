@@ -10,6 +10,8 @@ import typer
 
 from mesh_common.addresses import problems, relay_address, stun_address, turn_address
 from mesh_common.client.errors import ControlError
+from mesh_common.handwritten import fault, other_encoding, without_mark
+from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
@@ -50,7 +52,7 @@ def list_networks(as_json: Json = False) -> None:
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_json(_catalog_json(catalog))
+        context.print_answer(_catalog_json(catalog))
         return
     if not catalog.networks:
         print("No saved networks. `myownllm networks add <name>` makes one; use the same name on every device.")
@@ -102,6 +104,7 @@ def add_network(
         given = {k: getattr(record, k) for k, v in {**named, "auto_approve": auto_approve}.items() if v}
         before = file.load().catalog.by_wire_id(handle)
         catalog = file.mutate(lambda c: _added(c, record, given, activate=use))
+        words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     saved = catalog.by_wire_id(handle)
@@ -111,7 +114,7 @@ def add_network(
     changed = before is not None and saved != before
     if as_json:
         told = {"active": active, "created": before is None, "changed": changed, "joined": joined}
-        context.print_json({**saved.to_json(), **told})
+        context.print_answer({**saved.to_json(), **told})
         return
     what = "saved" if before is None else "has new settings" if changed else "was saved already"
     print(f"Network '{saved.handle}' {what}{' and is active' if active else ''}.")
@@ -154,11 +157,12 @@ def use_network(
         target = None if name is None else _find(file.load().catalog, name)
         config_id = None if target is None else target.id
         file.mutate(lambda c: c.set_active_network(config_id))
+        words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     joined = _follow(target)
     if as_json:
-        context.print_json({"active_network_id": config_id, "joined": joined})
+        context.print_answer({"active_network_id": config_id, "joined": joined})
     elif target is None:
         print("No active network now.")
     else:
@@ -174,11 +178,12 @@ def remove_network(name: Network, as_json: Json = False) -> None:
         target = _find(file.load().catalog, name)
         was_active = file.load().catalog.active_network_id == target.id
         file.mutate(lambda c: c.remove_network(target.id))
+        words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     left = _follow(None) if was_active else None
     if as_json:
-        context.print_json({"removed": target.id, "network_id": target.wire_id, "was_active": was_active})
+        context.print_answer({"removed": target.id, "network_id": target.wire_id, "was_active": was_active})
         return
     print(f"Network '{target.handle}' forgotten.")
     if was_active:
@@ -207,13 +212,15 @@ def export_network(
 
 @app.command("import")
 def import_network(
-    file: Annotated[typer.FileText, typer.Argument(help="What `networks export` printed; - reads standard input.")],
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(help="What `networks export` printed; - reads standard input.")
+    ],
     use: Annotated[bool, typer.Option("--use/--no-use", help="Make it the active network.")] = True,
     as_json: Json = False,
 ) -> None:
     """Save the settings of a network from another device; a saved network of that name takes them over."""
     try:
-        settings = import_envelope(file.read())
+        settings = import_envelope(_text(file.read()))
         if settings is None:
             raise AppError("these are no network settings; make them with `myownllm networks export`")
         handle = normalize_network_id(settings["network_id"])
@@ -221,6 +228,7 @@ def import_network(
             raise AppError("; ".join(wrong))
         store = context.catalog_file(context.home())
         catalog = store.mutate(lambda c: _imported(c, settings, store.mint_id(), activate=use))
+        words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     saved = catalog.by_wire_id(handle)
@@ -228,11 +236,20 @@ def import_network(
     active = catalog.active_network_id == saved.id
     joined = _follow(saved) if active else None
     if as_json:
-        context.print_json({**saved.to_json(), "active": active, "joined": joined})
+        context.print_answer({**saved.to_json(), "active": active, "joined": joined})
         return
     print(f"Network '{saved.handle}' saved{' and is active' if active else ''}.")
     if active:
         _say_joined(saved, joined)
+
+
+def _text(data: bytes) -> str:
+    if (encoding := other_encoding(data)) is not None:
+        raise AppError(f"these settings are {encoding} text; save them as UTF-8")
+    try:
+        return without_mark(data).decode()
+    except UnicodeDecodeError:
+        raise AppError(f"these settings are no UTF-8 text ({fault(data)})") from None
 
 
 def _imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activate: bool) -> Catalog:

@@ -11,6 +11,7 @@ from mesh_common.client import blocking
 from mesh_common.client.errors import HANDLER_ERROR, ControlError, ErrorKind, refusal, stream_failure
 from mesh_common.client.frames import StreamChunk, StreamEnd, read_frame
 from mesh_common.client.protocol import FAST_TIMEOUT_S
+from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.cli import context
 from myownllm.errors import FAILURES, AppError, PeerSelectorError
@@ -61,7 +62,7 @@ def peers(network: OnNetwork = None, as_json: Json = False) -> None:
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_json({"network": here.network, "peers": [p.to_json() for p in known]})
+        context.print_answer({"network": here.network, "peers": [p.to_json() for p in known]})
     elif not known:
         print(f"No device seen on '{here.handle}' yet.")
     else:
@@ -91,10 +92,11 @@ def approve(
         here.daemon.ask(
             "roster_approve", network=here.network, device_id=found.device_pubkey, label=found.announced_label
         )
+        words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_json({"approved": found.device_pubkey, "label": found.announced_label})
+        context.print_answer({"approved": found.device_pubkey, "label": found.announced_label})
     else:
         other = "" if found.remote_approved else "; it must approve this device as well"
         print(f"Approved {context.shown(found.label)} ({found.display}){other}.")
@@ -117,10 +119,11 @@ def deny(peer: Peer, network: OnNetwork = None, as_json: Json = False) -> None:
         here = context.session(network)
         found = here.peer(peer, rostered=True)
         here.daemon.ask("roster_remove", network=here.network, device_id=found.device_pubkey)
+        words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_json({"removed": found.device_pubkey})
+        context.print_answer({"removed": found.device_pubkey})
     else:
         print(f"Removed {context.shown(found.label)} ({found.display}).")
 
@@ -160,7 +163,7 @@ def call(
             for piece in _stream(here, found, method, request, timeout):
                 context.print_json({"chunk": piece} if as_json else piece)
             if as_json:
-                context.print_json({"end": True})
+                context.print_answer({"end": True})
             return
         answer = here.daemon.ask(
             "rpc_call",
@@ -234,10 +237,11 @@ def broadcast(
             target = here.peer(to).device_pubkey
             here.daemon.ask("channel_send_to", network=here.network, channel=channel, peer=target, payload=message)
             count = 1
+        words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_json({"dispatched_to": count})
+        context.print_answer({"dispatched_to": count})
     else:
         print(f"Sent to {count} {'device' if count == 1 else 'devices'}.")
 
@@ -255,10 +259,11 @@ def label(
             if len(name) > 64:
                 raise AppError(f"the name has {len(name)} characters; 64 is the most")
             identity = daemon.ask("identity_set_label", label=name)
+            words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_json(identity)
+        context.print_answer(identity)
     else:
         print(f"{context.shown(identity.get('label', '')) or '(no name)'}  {identity.get('device_id', '')}")
 
@@ -274,11 +279,12 @@ def reconnect(
         target = None if peer is None else here.peer(peer).device_pubkey
         members: dict[str, Any] = {} if target is None else {"peer": target}
         here.daemon.ask("network_reconnect", network=here.network, **members)
+        words.work_is_done()
     except FAILURES as error:
         if isinstance(error, ControlError) and error.kind is ErrorKind.UNSUPPORTED:
             error = ControlError(ErrorKind.UNSUPPORTED, "not supported by this daemon")
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_json({"reconnecting": here.network, "peer": target})
+        context.print_answer({"reconnecting": here.network, "peer": target})
     else:
         print(f"Reconnecting {'everything' if target is None else bare_id(target)[:8]} on '{here.handle}'.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh_common.client.errors import ControlError
+from mesh_common.streams import words
 from mesh_common.versions import version_meets
 from myownllm import health as health_rules
 from myownllm import phases, relays
@@ -49,7 +51,7 @@ def status(as_json: Json = False) -> None:
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_json(found)
+        context.print_answer(found)
         return
     print(found["pill"])
     daemon = found["daemon"]
@@ -142,18 +144,28 @@ def health(as_json: Json = False) -> None:
     findings = health_rules.examine(facts)
     if as_json:
         code = health_rules.exit_status(findings)
-        context.print_json({"healthy": code == 0, "exit_status": code, "findings": [f.to_json() for f in findings]})
+        context.print_answer({"healthy": code == 0, "exit_status": code, "findings": [f.to_json() for f in findings]})
     else:
         marks = {"ok": "✓", "note": "·", "stop": "✗"}
         for finding in findings:
             print(f"{marks[finding.severity]} {finding.name}: {finding.text}")
+    sys.stdout.flush()
+    if not words.gone():
+        _seen()
     raise SystemExit(health_rules.exit_status(findings))
+
+
+def _seen() -> None:
+    with contextlib.suppress(HomeError):
+        context.catalog_file(context.home()).repairs_seen()
 
 
 def _facts() -> health_rules.Facts:
     try:
         app_home = context.home()
-        stored = context.catalog_file(app_home).load()
+        file = context.catalog_file(app_home)
+        stored = file.load()
+        repairs = file.unseen_repairs()
     except HomeError as error:
         return health_rules.Facts(home_problem=str(error))
     active = stored.catalog.active
@@ -172,7 +184,7 @@ def _facts() -> health_rules.Facts:
         twin = None if row is None else health_rules.twin_of(row)
         peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id)) if row is not None else ()
     return health_rules.Facts(
-        config_notices=stored.notices,
+        config_notices=tuple(dict.fromkeys((*repairs, *stored.notices))),
         address_problems=() if active is None else active.address_problems(),
         handle=None if active is None else active.handle,
         network_id=None if active is None else active.wire_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -12,10 +11,12 @@ import msgspec
 import trio
 
 from mesh_common.client.errors import ControlError
+from mesh_common.groups import unwrapped
+from mesh_common.streams import words
 from myownllm.app import App, running_app
 from myownllm.cli import context
 from myownllm.client import ClientState, Diag, InboundCall
-from myownllm.errors import FAILURES, AlreadyRunningError
+from myownllm.errors import AlreadyRunningError
 from myownllm.features import built_in
 from myownllm.peers import PeerEntry
 from myownllm.supervisor import SupervisorState
@@ -38,13 +39,12 @@ class Screen:
         """Say one thing. `line` None means that only the JSON form tells it."""
         if self._as_json:
             line = msgspec.json.encode({"event": event, "t": time.time_ns() // 1_000_000, **members}).decode()
+        words.work_is_done()
         if line is None or self.gone.is_set():
             return
-        try:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
-        except OSError:  # whoever read this has left, or the disk behind it is full: the app leaves too
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        if words.gone():  # whoever read this has left, or the disk behind it is full: the app leaves too
             self.gone.set()
 
     def progress(self, text: str) -> None:
@@ -229,10 +229,9 @@ def run_up(label: str | None, channels: tuple[str, ...], *, verbose: bool, as_js
     try:
         trio.run(_run, screen, label, channels)
     except BaseExceptionGroup as group:
-        if group.split(KeyboardInterrupt)[1] is not None:
+        cause = unwrapped(group, (KeyboardInterrupt,))
+        if not isinstance(cause, KeyboardInterrupt):
             raise
         raise SystemExit(130) from None  # a second Ctrl-C while it was stopping
     except AlreadyRunningError as error:
         screen.emit("already_running", str(error), pid=error.pid)
-    except FAILURES as error:
-        context.fail(error, as_json=as_json)

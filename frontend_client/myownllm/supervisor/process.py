@@ -80,7 +80,7 @@ class Child:
             line += data
         try:
             value = msgspec.json.decode(line.split(b"\n", 1)[0])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             value = None
         if not isinstance(value, dict):
             await trio.sleep_forever()

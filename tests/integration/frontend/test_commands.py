@@ -549,7 +549,7 @@ async def test_help_and_version_are_quick(desk: Desk) -> None:
     for nonsense in ("0", "-1", "nan", "inf"):
         assert "at most 600 seconds" in await desk.run("call", "x", "echo", "--timeout", nonsense, status=2)
     assert (await desk.run("--version")).startswith("myownllm ")
-    loaded = "import sys, myownllm.cli.main; print({'trio', 'httpx', 'psutil', 'rich', 'asyncio'} & set(sys.modules))"
+    loaded = "import sys, myownllm.cli.tree; print({'trio', 'httpx', 'psutil', 'rich', 'asyncio'} & set(sys.modules))"
     done = await trio.run_process([sys.executable, "-c", loaded], capture_stdout=True)
     assert done.stdout.strip() == b"set()", "what only `up` needs is not loaded by every command"
 

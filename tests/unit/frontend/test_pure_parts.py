@@ -281,13 +281,16 @@ def test_the_daemon_never_shares_the_directory_of_the_apps_configuration(tmp_pat
 
 
 def test_a_pinned_socket_is_found_where_it_is(tmp_path: Path) -> None:
-    home = AppHome.from_environment({"MYOWNLLM_HOME": f" {tmp_path}/app "}, tmp_path)
+    home = AppHome.from_environment({"MYOWNLLM_HOME": f" {tmp_path}/app ", "HOME": str(tmp_path)})
     assert home.own_socket == tmp_path / "app" / ".myownmesh" / "daemon.sock"
     home.prepare()
     (home.own_daemon / "config.json").write_text('{"daemon": {"control_socket": "/run/x.sock"}}')
     assert str(home.own_socket) == "/run/x.sock"
     assert home.shared_socket == tmp_path / ".myownmesh" / "daemon.sock"
-    assert AppHome.from_environment({"MYOWNMESH_HOME": "/m"}, tmp_path).shared_socket.as_posix() == "/m/daemon.sock"
+    assert (
+        AppHome.from_environment({"MYOWNMESH_HOME": "/m", "HOME": str(tmp_path)}).shared_socket.as_posix()
+        == "/m/daemon.sock"
+    )
 
 
 def test_sockets_that_cannot_be_are_refused_in_time(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""JSON files that people edit, with whatever editor they have.
+
+A byte-order mark is no fault, and a file keeps its line ends. What cannot be read is told with its place, so that a
+person finds it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_OTHERS = ("utf-32", "utf-16", "utf-16-le", "utf-16-be")
+"""UTF-32 first: with its mark it begins like UTF-16. The last two are for texts without a mark."""
+
+_LONGEST_LINE = 64 << 10
+"""Bytes; a first line beyond that is no line of a person."""
+
+
+def without_mark(data: bytes) -> bytes:
+    """The text without a byte-order mark of UTF-8."""
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def other_encoding(data: bytes) -> str | None:
+    """The name of the encoding when the text is JSON in another one than UTF-8: an editor has saved it so."""
+    if b"\0" not in data[:8]:
+        return None
+    for codec in _OTHERS:
+        try:
+            text = data.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+            return codec[:6].upper()
+    return None
+
+
+def fault(data: bytes) -> str:
+    """What is wrong with a text that is no JSON object, and where: ``line 3 column 7``."""
+    try:
+        value = json.loads(without_mark(data).decode())
+    except json.JSONDecodeError as error:
+        return f"line {error.lineno} column {error.colno}: {error.msg}"
+    except UnicodeDecodeError as error:
+        before = without_mark(data)[: error.start]
+        column = len(before.rpartition(b"\n")[2].decode(errors="replace")) + 1
+        return f"line {before.count(10) + 1} column {column}: not UTF-8"
+    except RecursionError:
+        return "nested too deep"
+    return "not an object" if not isinstance(value, dict) else "not valid JSON"
+
+
+def in_style_of(text: str, path: Path) -> bytes:
+    """The text with the line ends that the file at `path` has now: what Windows editors write stays readable there."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline(_LONGEST_LINE)
+    except OSError:
+        first = b""
+    return text.replace("\n", "\r\n").encode() if first.endswith(b"\r\n") else text.encode()

@@ -1,0 +1,300 @@
+"""Every command of the three programs where something around it is wrong: variables, homes, files, streams.
+
+The rule for all of them (`Place.check`): a documented status, a sentence that names what is wrong, no traceback. The
+commands are read from the programs' command trees, so a new one is covered by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+import pytest
+
+from integration.surroundings.commands import ENDING, Place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from integration.surroundings.commands import Command
+
+LONG = "x" * 300
+ON_PATHS = ["{loop}", f"/{LONG}", "{file}", "{file}/x", "/nonexistent/x", "", "relative", "~nobody-of-this-name/x"]
+PATHS = {
+    "HOME": ON_PATHS,
+    "MYOWNLLM_HOME": ON_PATHS,
+    "MYOWNMESH_HOME": ON_PATHS,
+    "XDG_CACHE_HOME": ON_PATHS,
+    "TMPDIR": ON_PATHS,
+    "PATH": [f"/{LONG}:{{loop}}", "", ":::", "{file}"],
+    "MYOWNLLM_MESH_BIN": ON_PATHS,
+    "MYOWNMESH_BIN": ON_PATHS,
+    "MYOWNMESH_GUI_BIN": ON_PATHS,
+    "EDITOR": ["{loop}", f"/{LONG}", "'"],
+}
+OTHERS = {
+    "NO_PROXY": ["localhost,[::1]"],
+    "HTTPS_PROXY": ["http://127.0.0.1:99999", "nonsense://"],
+    "SSL_CERT_FILE": ["/nonexistent/roots.pem"],
+    "MYOWNMESH_READY_FD": ["x", "-1", "99999", "9" * 30, ""],
+    "MYOWNMESH_LIFELINE_FD": ["x", "-1", "99999", "9" * 30, ""],
+    "MYOWNMESH_LOG": ["x=y=z", "=,,=", "\udcff"],
+    "NOTIFY_SOCKET": ["/nonexistent", "@", LONG],
+    "COLUMNS": ["x", "-1"],
+    "LC_ALL": ["xx_YY", ""],
+}
+FILES = {
+    "the app's settings": "home/.myownllm/config.json",
+    "the app's lock": "home/.myownllm/app.lock",
+    "the lock of the app's settings": "home/.myownllm/config.json.lock",
+    "the app's door": "home/.myownllm/app.sock",
+    "the own daemon's home": "home/.myownllm/.myownmesh",
+    "the own daemon's settings": "home/.myownllm/.myownmesh/config.json",
+    "the own daemon's socket": "home/.myownllm/.myownmesh/daemon.sock",
+    "the note of the own daemon": "home/.myownllm/.myownmesh/owner.json",
+    "the own daemon's lock": "home/.myownllm/.myownmesh/spawn.lock",
+    "the list of own networks": "home/.myownllm/mesh_owned.json",
+    "the app's log": "home/.myownllm/logs/daemon.log",
+    "the daemon's settings": "home/.myownmesh/config.json",
+    "the lock of the daemon's settings": "home/.myownmesh/config.json.lock",
+    "the identity": "home/.myownmesh/.secrets/identity.json",
+    "the folder of the identity": "home/.myownmesh/.secrets",
+    "the daemon's lock": "home/.myownmesh/daemon.lock",
+    "the daemon's socket": "home/.myownmesh/daemon.sock",
+    "the pin": "work/.myownmesh-rev",
+    "the argument": "work/settings.json",
+}
+READ = [
+    "the app's settings",
+    "the list of own networks",
+    "the own daemon's settings",
+    "the daemon's settings",
+    "the identity",
+    "the pin",
+    "the argument",
+]
+"""Those whose content a command looks at."""
+
+CONTENTS = {
+    "a byte-order mark": b'\xef\xbb\xbf{"version": 3}',
+    "UTF-16": '{"version": 3}'.encode("utf-16"),
+    "UTF-32": '{"version": 3}'.encode("utf-32"),
+    "Latin-1": '{"label": "Gerät"}'.encode("latin-1"),
+    "nothing": b"",
+    "zeros": bytes(64),
+    "half": b'{"networks": [',
+    "a list": b"[]",
+    "a number": b"7",
+    "depth": b"[" * 100_000,
+    "carriage returns": b'{\r\n"version": 3\r\n}\r\n',
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Place:
+    return Place(tmp_path, monkeypatch, capfd)
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> dict[str, str]:
+    """Paths that are not what somebody hopes."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_text("not a folder")
+    return {name: str(tmp_path / name) for name in ("loop", "file")}
+
+
+# ── variables ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("command", ENDING, ids=str)
+def test_a_wrong_variable_is_an_answer(place: Place, wrong: dict[str, str], command: Command) -> None:
+    for variable, values in {**PATHS, **OTHERS}.items():
+        for value in values:
+            place.run(command, {variable: value.format_map(wrong)})
+
+
+@pytest.mark.parametrize("command", ENDING, ids=str)
+def test_a_user_without_a_home_is_told_so(place: Place, command: Command) -> None:
+    """A container's uid: no HOME, no entry in the user database. What names its home in a variable needs neither."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    place.patch.setattr(pwd, "getpwuid", nobody)
+    at_home = place.run(command)
+    assert place.run(command, {"HOME": None, **_named(place)})[0] == at_home[0]
+    status, out, err = place.run(command, {"HOME": None})
+    if status and not at_home[0]:
+        assert "home directory" in out + err
+
+
+def _named(place: Place) -> dict[str, str]:
+    return {
+        "MYOWNLLM_HOME": str(place.home / ".myownllm"),
+        "MYOWNMESH_HOME": str(place.home / ".myownmesh"),
+        "XDG_CACHE_HOME": str(place.root / "cache"),
+    }
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("command", ENDING, ids=str)
+def test_a_directory_where_a_file_should_be_is_an_answer(place: Place, command: Command) -> None:
+    for name in FILES.values():
+        path = place.root / name
+        before = path.read_bytes() if path.is_file() else None
+        _clear(path)
+        path.mkdir(parents=True)
+        place.run(command)
+        _clear(path)
+        if before is not None:
+            path.write_bytes(before)
+
+
+@pytest.mark.parametrize("command", ENDING, ids=str)
+def test_a_file_that_is_not_what_it_should_be_is_an_answer(place: Place, command: Command) -> None:
+    for name in READ:
+        path = place.root / FILES[name]
+        before = path.read_bytes() if path.is_file() else None
+        for content in CONTENTS.values():
+            _clear(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            place.run(command)
+        _clear(path)
+        if before is not None:
+            path.write_bytes(before)
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+# ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _broken_pipe() -> TextIO:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w")
+
+
+def _full_disk() -> TextIO:
+    return open("/dev/full", "w")  # noqa: PTH123 - a device
+
+
+@pytest.mark.parametrize("command", ENDING, ids=str)
+def test_what_cannot_be_said_does_not_change_the_status(place: Place, command: Command) -> None:
+    """No stream at all, a pipe that nobody reads, a full disk: each for stdout, for stderr and for both.
+
+    A full disk behind stdout fails those commands alone whose words are all that was asked for.
+    """
+    place.run(command)
+    spoken = place.run(command)[0]
+    for make in (None, _broken_pipe, _full_disk):
+        for names in (["stdout"], ["stderr"], ["stdout", "stderr"]):
+            with place.patch.context() as patch:
+                streams = [None if make is None else make() for _ in names]
+                for name, stream in zip(names, streams, strict=True):
+                    patch.setattr(sys, name, stream)
+                status = place.status(command)
+            for stream in streams:
+                if stream is not None:
+                    stream.close()
+            expected = {spoken, 1} if make is _full_disk and "stdout" in names and not spoken else {spoken}
+            assert status in expected, (names, make)
+    with place.patch.context() as patch:
+        patch.setattr(sys, "stdin", None)
+        assert place.status(command) == spoken
+
+
+@pytest.mark.parametrize("how", ["| true", ">/dev/full", "<&- >&- 2>&-", "2>/dev/full", "<&-"])
+@pytest.mark.parametrize("words", ["myownllm networks add home", "myownllm networks list", "myownmesh ctl status"])
+def test_the_last_flush_complains_to_nobody(place: Place, words: str, how: str) -> None:
+    """In processes of their own, for what the interpreter does at its end. Work that was done counts as done."""
+    program, _, rest = words.partition(" ")
+    package = "myownmesh" if program == "myownmesh" else "myownllm"
+    start = f"{sys.executable} -c 'import sys; from {package}.cli import main; sys.exit(main())'"
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"set -o pipefail; {start} {rest} {how}"],
+        env=place.environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    lost = how == ">/dev/full" and rest == "networks list"
+    assert done.returncode == (1 if lost or program == "myownmesh" else 0), done
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    if "add" in rest:
+        assert '"home"' in place.app_config.read_text()
+
+
+# ── settings edited by hand ──────────────────────────────────────────────────────────────────────────────────────────
+
+SETTINGS = {
+    "cloud_mesh": {"networks": [{"id": "n", "network_id": "my-network"}], "active_network_id": "n"},
+}
+
+
+@pytest.mark.parametrize("command", [c for c in ENDING if c.program == "myownllm"], ids=str)
+def test_settings_with_a_mark_are_read_and_keep_their_line_ends(place: Place, command: Command) -> None:
+    place.app_config.parent.mkdir()
+    text = json.dumps(SETTINGS, indent=2).replace("\n", "\r\n")
+    place.app_config.write_bytes(text.encode("utf-8-sig"))
+    _, out, err = place.run(command)
+    assert "damaged" not in out + err
+    kept = place.app_config.read_bytes()
+    assert b"my-network" in kept
+    assert kept.count(b"\n") == kept.count(b"\r\n") > 1
+    assert not list(place.app_config.parent.glob("*corrupt*"))
+
+
+@pytest.mark.parametrize("command", [c for c in ENDING if c.program == "myownllm"], ids=str)
+def test_settings_of_another_encoding_are_left_alone(place: Place, command: Command) -> None:
+    place.app_config.parent.mkdir()
+    place.app_config.write_text(json.dumps(SETTINGS), encoding="utf-16")
+    before = place.app_config.read_bytes()
+    status, out, err = place.run(command)
+    assert place.app_config.read_bytes() == before
+    if command.path != ("label",):  # which has nothing to do with networks
+        assert status
+        assert "is UTF-16 text; save it as UTF-8" in out + err
+
+
+@pytest.mark.parametrize("command", [c for c in ENDING if c.program == "myownllm"], ids=str)
+def test_a_repair_is_told_on_the_spot_and_by_health_until_seen(place: Place, command: Command) -> None:
+    place.app_config.parent.mkdir()
+    place.app_config.write_text('{\n  "cloud_mesh": {\n')
+    place.app_config.with_name("config.json.bak").write_text(json.dumps(SETTINGS))
+    status, out, err = place.run(command)
+    if command.path == ("label",):  # does not read them
+        return
+    assert "was damaged (line 3 column 1: " in err
+    if command.speaks_json and not status:
+        assert "was damaged" in str(json.loads(out))
+    (kept,) = place.app_config.parent.glob("config.json.corrupt-*")
+    assert kept.read_text() == '{\n  "cloud_mesh": {\n'
+    health = next(c for c in ENDING if str(c) == "myownllm health")
+    told = [place.run(health)[1] for _ in range(2)]
+    assert ["was damaged" in each for each in told] == [command != health, False]
+
+
+@pytest.mark.parametrize("command", ["config show", "ctl config show", "identity show", "ctl status", "config edit"])
+def test_a_daemons_settings_with_a_mark_lose_nothing(place: Place, command: str) -> None:
+    config = place.home / ".myownmesh" / "config.json"
+    config.parent.mkdir()
+    network = {"id": "n", "network_id": "my-network"}
+    config.write_bytes(json.dumps({"networks": [network]}, indent=2).replace("\n", "\r\n").encode("utf-8-sig"))
+    place.run(next(c for c in ENDING if str(c) == f"myownmesh {command}"))
+    _, out, _ = place.run(next(c for c in ENDING if str(c) == "myownmesh config show"))
+    assert "my-network" in out
+    assert not list(config.parent.glob("*corrupt*"))
