@@ -98,7 +98,7 @@ def test_with_no_network_it_says_what_to_do(tmp_path: Path) -> None:
     [
         ("NO_PROXY", "localhost,[::1]"),
         ("HTTPS_PROXY", "nonsense://127.0.0.1"),
-        ("SSL_CERT_FILE", "/nonexistent/roots.pem"),
+        ("SSL_CERT_FILE", "/proc/nonexistent/roots.pem"),
         ("MYOWNMESH_RELEASE_BASE", "https://[::1"),
         ("MYOWNMESH_GITHUB_TOKEN", "ü"),
     ],

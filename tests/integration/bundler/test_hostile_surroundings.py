@@ -57,11 +57,11 @@ HTTP = {
     "https_proxy": "http://ho st:1",
     "ALL_PROXY": "gopher://127.0.0.1",
     "all_proxy": "://",
-    "SSL_CERT_FILE": "/nonexistent/roots.pem",
-    "SSLKEYLOGFILE": "/nonexistent/keys",
+    "SSL_CERT_FILE": "/proc/nonexistent/roots.pem",
+    "SSLKEYLOGFILE": "/proc/nonexistent/keys",
 }
 OTHERS = {
-    "HOME": ["", "~", "/nonexistent", "{loop}", f"/{LONG}"],
+    "HOME": ["", "~", "/proc/nonexistent", "{loop}", f"/{LONG}"],
     "XDG_CACHE_HOME": ["", "relative", "{loop}", f"/{LONG}"],
     "MYOWNMESH_CACHE_DIR": ["~nobody-of-this-name/c", "{loop}", f"/{LONG}", "/proc/cache", "{file}"],
     "MYOWNMESH_RELEASE_BASE": [
@@ -79,9 +79,9 @@ OTHERS = {
     "MYOWNLLM_MESH_BIN": ["{loop}", f"/{LONG}", "~nobody-of-this-name/m", "{file}/x", "{file}", "{folder}"],
     "PATH": [f"/{LONG}:{{loop}}", "", ":::", "{file}"],
     "TARGET": ["x", "ü", "../x"],
-    "TMPDIR": ["/nonexistent", "{file}"],
+    "TMPDIR": ["/proc/nonexistent", "{file}"],
     "SSL_CERT_FILE": ["{file}"],
-    "SSL_CERT_DIR": ["/nonexistent", "{file}"],
+    "SSL_CERT_DIR": ["/proc/nonexistent", "{file}"],
 }
 
 
