@@ -67,7 +67,7 @@ class Machine:
         """tickets of those who want a start while a life is still ending"""
         self._stoppers: list[int] = []
         self._followers: list[int] = []
-        self._following = False
+        self._following = self._follow_again = False
 
     @property
     def state(self) -> ClientState:
@@ -88,9 +88,7 @@ class Machine:
                 self._stop(ticket)
             case messages.Reconcile(ticket):
                 self._followers.append(ticket)
-                if not self._following:
-                    self._following = True
-                    self._procedures.begin(self._follow(), NO_LIFE)
+                self._follow_catalog()
             case messages.Preview(catalog):
                 self._picture.show_active(catalog, "")
             case messages.Connected(link):
@@ -324,7 +322,10 @@ class Machine:
             edits = life.edits_asked
             try:
                 catalog = yield from asks.catalog()
-                yield from self._look(life, catalog, check_edits=edits > life.edits_done)
+                if life.is_for(catalog.active):
+                    yield from self._look(life, catalog, check_edits=edits > life.edits_done)
+                else:  # reading it took the news from whoever watches the file
+                    self._follow_catalog()
             except FAILURES as error:
                 yield Note("warn", f"network check failed: {error}")
             life.edits_done = edits
@@ -347,9 +348,16 @@ class Machine:
 
     # ── following the saved networks ──────────────────────────────────────────────────────────────────────────────────
 
+    def _follow_catalog(self) -> None:
+        self._follow_again = True
+        if not self._following:
+            self._following = True
+            self._procedures.begin(self._follow(), NO_LIFE)
+
     def _follow(self) -> Procedure[None]:
         """One at a time; what is asked for meanwhile collapses into one more (FE-5.21)."""
-        while self._followers:
+        while self._follow_again:
+            self._follow_again = False
             tickets, self._followers = self._followers, []
             yield from self._reconcile()
             for ticket in tickets:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mesh_common.client.errors import ControlError
@@ -93,6 +93,7 @@ async def live_through(steps: list[str], folder: Path) -> None:
         assert not wanted or registered[-1] == wanted[0]
 
 
+@example(["start", "wait", "use none", "forget networks", "stopped event"])  # the check reads the file before the watch
 @given(st.lists(st.sampled_from(STEPS), max_size=12))
 @settings(max_examples=examples(150), deadline=None)
 def test_once_it_is_quiet_the_mesh_is_what_the_catalog_says(steps: list[str]) -> None:
