@@ -53,6 +53,13 @@ class PeerSelectorError(AppError):
     """What a person typed for a peer names none, or more than one."""
 
 
+class PeerAwayError(PeerSelectorError):
+    """What a person typed names a device that is approved here, but is not connected."""
+
+    def __init__(self, display: str, label: str) -> None:
+        super().__init__(f"{label or 'this device'} ({display}) is away: it is approved here, but not connected now")
+
+
 class HomeError(AppError):
     """The app's directories cannot be used as they are."""
 

@@ -60,6 +60,8 @@ class Facts:
     """the answer of `status`, None when nobody answered"""
     daemon_binary: str | None = None
     """a daemon that could be started; looked up only when none answers"""
+    override_problem: str = ""
+    """why the daemon that a variable names cannot be used"""
     pin: str | None = None
     phase: str | None = None
     peers: tuple[tuple[str, bool], ...] = ()
@@ -187,6 +189,8 @@ def twin_of(row: JsonObject) -> Twin | None:
 
 def _notes(facts: Facts) -> list[Finding]:
     notes = [Finding("bad_address", "note", f"left out: {problem}") for problem in facts.address_problems]
+    if facts.override_problem:
+        notes.append(Finding("override_unusable", "note", facts.override_problem))
     if wrong := clock_note((facts.daemon or {}).get("clock")):
         notes.append(Finding("clock_wrong", "note", wrong))
     troubled = [relay for relay in facts.relays or () if not relay.serves]

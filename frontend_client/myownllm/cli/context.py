@@ -16,7 +16,7 @@ from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_
 from mesh_common.groups import unwrapped
 from myownllm.catalog.file import CatalogFile
 from myownllm.coerce import as_object
-from myownllm.errors import FAILURES, AppError
+from myownllm.errors import FAILURES, AppError, PeerAwayError, PeerSelectorError
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
 from myownllm.ids import select_peer
@@ -139,16 +139,39 @@ class Session:
         return peer_entries(peer_rows(self.daemon.ask("peers_list", network=self.network)), {})
 
     def peer(self, text: str, *, rostered: bool = False) -> PeerEntry:
-        """The peer that a person means; `rostered` also looks among approved devices that are away."""
+        """The peer that a person means; `rostered` also looks among approved devices that are away.
+
+        Raises PeerSelectorError; PeerAwayError for an approved device that is away and not looked for.
+        """
         known = list(self.peers())
         if rostered:
-            seen = {p.device_pubkey for p in known}
-            rows = as_object(self.daemon.ask("roster_list", network=self.network)).get("roster")
-            for row in rows if isinstance(rows, list) else []:
-                entry = peer_entry({**as_object(row), "status": "offline"})
-                if entry.device_pubkey not in seen:
-                    known.append(entry)
-        return select_peer(text, known)
+            return select_peer(text, [*known, *self._away(known)])
+        try:
+            return select_peer(text, known)
+        except PeerSelectorError as unknown:
+            try:
+                away = select_peer(text, self._away(known))
+            except FAILURES:
+                raise unknown from None
+            raise PeerAwayError(away.display, shown(away.label, 40)) from None
+
+    def _away(self, known: list[PeerEntry]) -> list[PeerEntry]:
+        """Approved devices that are not among the known ones."""
+        seen = {p.device_pubkey for p in known}
+        rows = as_object(self.daemon.ask("roster_list", network=self.network)).get("roster")
+        entries = [
+            peer_entry({**as_object(row), "status": "offline"}) for row in (rows if isinstance(rows, list) else [])
+        ]
+        return [entry for entry in entries if entry.device_pubkey not in seen]
+
+    def ask_peer(self, peer: PeerEntry, operation: str, **members: Any) -> Any:
+        """One operation that only a connected device can serve. Raises ControlError, PeerAwayError."""
+        try:
+            return self.daemon.ask(operation, network=self.network, peer=peer.device_pubkey, **members)
+        except ControlError as error:
+            if error.refused and peer.status in ("offline", "reconnecting", "failed"):
+                raise PeerAwayError(peer.display, shown(peer.label, 40)) from error
+            raise
 
 
 def session(network: str | None = None) -> Session:

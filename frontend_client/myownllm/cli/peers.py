@@ -165,10 +165,9 @@ def call(
             if as_json:
                 context.print_answer({"end": True})
             return
-        answer = here.daemon.ask(
+        answer = here.ask_peer(
+            found,
             "rpc_call",
-            network=here.network,
-            peer=found.device_pubkey,
             method=method,
             payload=request,
             timeout_ms=int(timeout * 1000),
@@ -189,11 +188,10 @@ def _stream(here: context.Session, peer: PeerEntry, method: str, request: Any, t
     """Pieces of a streamed answer, also those that overtake the answer to the call itself. Raises ControlError."""
     with blocking.Connection(here.daemon.socket, FAST_TIMEOUT_S) as events:
         client_id = events.subscribe()
-        answer = here.daemon.ask(
+        answer = here.ask_peer(
+            peer,
             "rpc_call_stream",
             client_id=client_id,
-            network=here.network,
-            peer=peer.device_pubkey,
             method=method,
             payload=request,
         )
@@ -234,8 +232,7 @@ def broadcast(
             answer = here.daemon.ask("channel_send_all", network=here.network, channel=channel, payload=message)
             count = answer.get("dispatched_to", 0) if isinstance(answer, dict) else 0
         else:
-            target = here.peer(to).device_pubkey
-            here.daemon.ask("channel_send_to", network=here.network, channel=channel, peer=target, payload=message)
+            here.ask_peer(here.peer(to), "channel_send_to", channel=channel, payload=message)
             count = 1
         words.work_is_done()
     except FAILURES as error:

@@ -193,6 +193,7 @@ def _facts() -> health_rules.Facts:
         socket_problem="" if daemon is not None else _socket_problem(app_home),
         daemon=None if daemon is None else daemon.status,
         daemon_binary=None if daemon is not None else _binary(),
+        override_problem=_override_problem(),
         pin=find_pin(Path(__file__).parent),
         phase=phase,
         peers=peers,
@@ -220,3 +221,12 @@ def _binary() -> str | None:
 
     found = binaries.collect(os.environ, Path(sys.executable).parent, None, "")
     return next((str(c.path) for c in found if binaries.file_problem(c.path) is None), None)
+
+
+def _override_problem() -> str:
+    from myownllm.supervisor import binaries
+
+    for candidate in binaries.collect(os.environ, Path(sys.executable).parent, None, ""):
+        if candidate.source == "override" and (problem := binaries.file_problem(candidate.path)) is not None:
+            return f"{candidate.origin} names {candidate.path}, which {problem}; correct it, or unset it"
+    return ""

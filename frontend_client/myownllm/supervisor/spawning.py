@@ -23,6 +23,8 @@ SPAWN_WAIT_S: Final = 8.0
 """Seconds for a new daemon to open its socket (FE-3.10)."""
 SPAWN_POLL_S: Final = 0.15
 TAIL_LINES: Final = 20
+SHOWN_CHARS: Final = 300
+"""Of each line: twenty of them are a screen, and never more than a few kilobytes."""
 
 
 class SupervisorError(AppError):
@@ -141,7 +143,7 @@ class Spawning:
 
 def _early_exit_text(child: Started, candidate: Candidate, told: dict[str, Any]) -> str:
     if told.get("ready") is False:
-        return f"{candidate.path} could not start: {told.get('error', 'no reason given')}"
+        return f"{candidate.path} could not start: {shortened(str(told.get('error', 'no reason given')))}"
     return f"{candidate.path} {ending(child.exit_status)} before its control socket opened"
 
 
@@ -154,4 +156,9 @@ def ending(status: int | None) -> str:
 
 def quoted(lines: Sequence[str]) -> str:
     """What it printed last, for the end of a sentence."""
-    return "; it said last:\n    " + "\n    ".join(lines) if lines else ""
+    return "; it said last:\n    " + "\n    ".join(map(shortened, lines)) if lines else ""
+
+
+def shortened(text: str) -> str:
+    """A line for a screen: what is longer stands in the daemon's log."""
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"

@@ -370,7 +370,7 @@ async def test_deny_also_finds_approved_devices_that_are_away(desk: Desk) -> Non
     save(desk, "home")
     join(desk, "home")
     desk.daemon.roster = [{"device_id": DEVICE_B, "label": "Old laptop", "approved_at": 1, "role": "member"}]
-    assert "no device has been seen" in await desk.run("approve", "Old laptop", status=1)
+    assert "is away: it is approved here" in await desk.run("approve", "Old laptop", status=1)
     assert (await desk.json("deny", "old laptop"))["removed"] == DEVICE_B
     assert desk.daemon.log[-1] == {"op": "roster_remove", "network": "home", "device_id": DEVICE_B}
 
@@ -383,6 +383,29 @@ async def test_a_call_by_every_kind_of_name(desk: Desk, name: str) -> None:
     assert json.loads(await desk.run("call", name, "echo", '{"a": [1, 2.5, null]}')) == {"a": [1, 2.5, None]}
     sent = desk.daemon.log[-1]
     assert (sent["op"], sent["network"], sent["peer"], sent["method"]) == ("rpc_call", "home", DEVICE_B, "echo")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("call", "Old laptop", "echo"),
+        ("call", "Old laptop", "count", "--stream"),
+        ("broadcast", "notice", "1", "--to", "Old laptop"),
+        ("approve", "Old laptop"),
+        ("reconnect", "Old laptop"),
+    ],
+)
+async def test_an_approved_device_that_is_away_is_not_called_unknown(desk: Desk, words: tuple[str, ...]) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.roster.append({"device_id": DEVICE_B, "label": "Old laptop", "role": "member"})
+    assert "Old laptop (bbbbbbbb…" in (said := await desk.run(*words, status=1))
+    assert "is away: it is approved here, but not connected now" in said
+    desk.daemon.peers = [peer_info(label="Old laptop", status="offline")]
+    refusal = f"peer not found: {DEVICE_B} not in active set"
+    desk.daemon.refuse.update({op: [refusal] for op in ("rpc_call", "rpc_call_stream", "channel_send_to")})
+    if words[0] in ("call", "broadcast"):
+        assert "is away" in await desk.run(*words, status=1)
 
 
 async def test_calls_that_fail_say_why(desk: Desk) -> None:

@@ -21,7 +21,7 @@ import myownmesh.cli
 import myownmesh.cli.app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pytest
@@ -36,7 +36,7 @@ _STATUSES = {
 _MORE = {("networks", "use"): ("--none",)}
 """What a command needs that its parameters do not say."""
 
-NOBODY = 54321
+SOMEBODY = 54321
 """A user id that no user database knows."""
 
 
@@ -182,15 +182,14 @@ class Place:
         elif status:
             assert err.strip() or out.strip(), told
 
-    def started(self, command: Command, changes: Mapping[str, str | None] | None = None) -> subprocess.Popen[bytes]:
-        """A process of its own."""
-        environ = {**self.environment, **(changes or {})}
+    def started(self, command: Command, *, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """A process of its own, started by the command line `under`."""
         package = {"myownllm": "myownllm", "myownmesh": "myownmesh", "mesh-bundler": "mesh_bundler"}[command.program]
         code = f"import sys; from {package}.cli import main; sys.exit(main())"
         return subprocess.Popen(
-            [sys.executable, "-c", code, *command.words],
+            [*under, sys.executable, "-c", code, *command.words],
             cwd=self.work,
-            env={k: v for k, v in environ.items() if v is not None},
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

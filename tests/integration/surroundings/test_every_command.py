@@ -12,14 +12,16 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
-from integration.surroundings.commands import ENDING, Place
+from integration.surroundings.commands import COMMANDS, ENDING, SOMEBODY, Place
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from integration.surroundings.commands import Command
 
@@ -96,8 +98,9 @@ CONTENTS = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Place:
-    return Place(tmp_path, monkeypatch, capfd)
+def place(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Place]:
+    with tempfile.TemporaryDirectory(prefix="m") as folder:  # the path of a socket is short
+        yield Place(Path(folder), monkeypatch, capfd)
 
 
 @pytest.fixture
@@ -298,3 +301,49 @@ def test_a_daemons_settings_with_a_mark_lose_nothing(place: Place, command: str)
     _, out, _ = place.run(next(c for c in ENDING if str(c) == "myownmesh config show"))
     assert "my-network" in out
     assert not list(config.parent.glob("*corrupt*"))
+
+
+# ── programs that run on ─────────────────────────────────────────────────────────────────────────────────────────────
+
+SETPRIV = shutil.which("setpriv")
+RUN_ON = [c for c in COMMANDS if c.runs_on]
+
+
+@pytest.mark.parametrize("settings", ["home/.myownllm/config.json", "home/.myownmesh/config.json"])
+@pytest.mark.parametrize("command", RUN_ON, ids=str)
+def test_a_start_that_fails_says_why(place: Place, command: Command, settings: str) -> None:
+    """A directory in the place of the settings: one sentence, an object with `--json`, no group of exceptions."""
+    if ("llm" in command.program) != ("llm" in settings):
+        return
+    (place.root / settings).mkdir(parents=True)
+    process = place.started(command)
+    out, err = process.communicate(timeout=60)
+    place.check(command, process.returncode, out.decode(), err.decode())
+    assert process.returncode == 1
+    assert b"config.json: Is a directory" in out + err
+
+
+@pytest.mark.skipif(os.getuid() != 0 or SETPRIV is None, reason="root can give up its rights to files")
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.path[-1] in ("up", "serve", "health", "show")], ids=str)
+def test_settings_that_belong_to_somebody_else_are_an_answer(place: Place, command: Command) -> None:
+    """What `sudo` leaves behind, seen from the other side: a file that we may not read."""
+    for folder in (place.home / ".myownllm", place.home / ".myownmesh"):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "config.json").chmod(0o600)
+        os.chown(folder / "config.json", SOMEBODY, SOMEBODY)
+    process = place.started(command, under=[str(SETPRIV), "--bounding-set", "-dac_override,-dac_read_search"])
+    out, err = process.communicate(timeout=60)
+    place.check(command, process.returncode, out.decode(), err.decode())
+    if command.path[0] != "identity":
+        assert process.returncode
+        assert b"config.json: Permission denied" in out + err or command.path[0] == "ctl"
+
+
+@pytest.mark.parametrize("value", ["{loop}", f"/{LONG}", "{file}/x"])
+def test_an_override_that_leads_nowhere_is_told_by_health(place: Place, wrong: dict[str, str], value: str) -> None:
+    health = next(c for c in ENDING if str(c) == "myownllm health")
+    _, out, _ = place.run(health, {"MYOWNLLM_MESH_BIN": value.format_map(wrong), "PATH": f"/{LONG}"})
+    notes = [f["text"] for f in json.loads(out)["findings"] if f["name"] == "override_unusable"]
+    assert len(notes) == 1
+    assert notes[0].startswith("$MYOWNLLM_MESH_BIN names ")

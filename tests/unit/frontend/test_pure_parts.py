@@ -21,6 +21,7 @@ from myownllm.home import SOCKET_PATH_MAX_BYTES, AppHome, check_socket_path
 from myownllm.peers import peer_entry, ui_status
 from myownllm.supervisor import binaries
 from myownllm.supervisor.log import DaemonLog, TroubleLimit, clean
+from myownllm.supervisor.spawning import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -467,3 +468,10 @@ def test_paths_that_lead_nowhere_are_skipped_when_searched_and_told_when_asked_f
         "cannot be looked at (Too many levels of symbolic links)",
         "cannot be looked at (File name too long)",
     ]
+
+
+def test_what_a_program_said_last_fits_a_screen() -> None:
+    text = quoted(["x" * 8192] * 20)
+    assert len(text) < 7000
+    assert text.endswith("x…")
+    assert quoted(["short"]) == "; it said last:\n    short"

@@ -78,3 +78,16 @@ async def test_a_stub_is_no_daemon(tmp_path: Path) -> None:
 async def test_without_a_pin_the_reason_is_said(tmp_path: Path) -> None:
     with pytest.raises(StagingUnavailableError, match=r"\.myownmesh-rev"):
         await stage(tmp_path, None, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("NO_PROXY", "localhost,[::1]"), ("HTTPS_PROXY", "nonsense://x"), ("SSL_CERT_FILE", "/nonexistent/roots.pem")],
+)
+async def test_a_variable_that_the_downloader_cannot_use_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """With the real bundler: the app lives on, and its sentence says which variable it was."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StagingUnavailableError, match=variable):
+        await stage(tmp_path, "v0.3.8", lambda _: None)
