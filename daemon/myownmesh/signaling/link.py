@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mesh_common.groups import leaves
 from myownmesh.signaling.pacing import seconds_until
 from myownmesh.signaling.trouble import Kind, Trouble
 from myownmesh.signaling.websocket import LINK_ERRORS, dial, trouble
@@ -73,7 +74,7 @@ class RelayLink:
                     reasons.extend(await self._converse(socket, redial))
                 nursery.cancel_scope.cancel()
         except* LINK_ERRORS as group:
-            reasons.extend(map(trouble, _leaves(group)))
+            reasons.extend(map(trouble, leaves(group)))
         # A time that runs out tears down what else is under way, and that is heard of too.
         timeouts = (each for each in reasons if each.kind is Kind.SILENT)
         return next(timeouts, None) or next(iter(reasons), Trouble(Kind.CLOSED, "the relay closed the connection"))
@@ -146,10 +147,3 @@ async def _keep_alive(socket: Socket, link: Conversation) -> None:
 async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
     await event.wait()
     scope.cancel()
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return found
