@@ -33,7 +33,7 @@ _STATUSES = {
     "myownmesh": {0, 1, 2},
     "mesh-bundler": {*range(12)} - {1},
 }
-_MORE = {("networks", "use"): ("--none",)}
+_MORE = {("networks", "use"): ("--none",), ("lock",): ("--platforms", "linux-x86_64")}
 """What a command needs that its parameters do not say."""
 
 SOMEBODY = 54321

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
@@ -100,6 +101,8 @@ CONTENTS = {
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="m") as folder:  # the path of a socket is short
+        # Whoever has no HOME is sent to the user database: not to the home of whoever runs the tests.
+        monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir=f"{folder}/registered"))
         yield Place(Path(folder), monkeypatch, capfd)
 
 
