@@ -231,6 +231,8 @@ class NetworkSummary(JoinedNetwork, frozen=True):
 
     traffic: Traffic = field(default_factory=Traffic)
     relays: tuple[RelayRow, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Addresses of this machine that peers were not offered at the last gathering, each with its reason."""
 
 
 class TwinRow(Struct, frozen=True):

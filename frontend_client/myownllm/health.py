@@ -8,6 +8,7 @@ import attrs
 
 from mesh_common.versions import version_meets
 from myownllm.membership import is_joined
+from myownllm.peers import CONNECTED
 from myownllm.relays import told
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Facts:
     """the relays of the active network, None when the daemon does not tell of them"""
     twin: Twin | None = None
     """another device that uses this one's identity"""
+    left_out: tuple[str, ...] = ()
+    """addresses of this machine that peers were not offered, each with its reason"""
 
 
 @attrs.frozen
@@ -187,12 +190,23 @@ def twin_of(row: JsonObject) -> Twin | None:
     return Twin(twin.get("proved") is True, twin.get("stands_aside") is True)
 
 
+_LINKED: Final = (*CONNECTED, "pending_approval", "pending_remote")
+"""Shown statuses of a peer with whom there is a way: addresses do not matter then."""
+_SHOWN_ADDRESSES: Final = 4
+"""Of a machine with twenty bridges a few are enough to recognise the kind."""
+
+
 def _notes(facts: Facts) -> list[Finding]:
     notes = [Finding("bad_address", "note", f"left out: {problem}") for problem in facts.address_problems]
     if facts.override_problem:
         notes.append(Finding("override_unusable", "note", facts.override_problem))
     if wrong := clock_note((facts.daemon or {}).get("clock")):
         notes.append(Finding("clock_wrong", "note", wrong))
+    if facts.left_out and any(status not in _LINKED for status, _ in facts.peers):
+        shown = "; ".join(facts.left_out[:_SHOWN_ADDRESSES])
+        more = len(facts.left_out) - _SHOWN_ADDRESSES
+        text = f"a peer is not connected, and these addresses of this device were not offered to it: {shown}"
+        notes.append(Finding("addresses_left_out", "note", f"{text}; and {more} more" if more > 0 else text))
     troubled = [relay for relay in facts.relays or () if not relay.serves]
     if facts.relays is not None and 0 < len(troubled) < len(facts.relays):
         notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(troubled)}"))

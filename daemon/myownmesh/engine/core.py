@@ -81,6 +81,8 @@ class Core:
         self.phase = Phase.JOINING
         self.signaling_up = False
         self.leaving = False
+        self.left_out: tuple[str, ...] = ()
+        """What the last gathering kept back."""
         self.twin: Twin | None = None
         """Another process that speaks in our name."""
         self.last_beat: Instant | None = None

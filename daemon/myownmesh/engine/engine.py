@@ -340,6 +340,11 @@ class Engine:
         return self._core.twin
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """The addresses of this machine that the last gathering kept back, each with its reason."""
+        return self._core.left_out
+
+    @property
     def traffic(self) -> Traffic:
         return self._core.traffic
 

@@ -178,7 +178,8 @@ def local_candidate(core: Core, peer: Link, candidate: Candidate) -> None:
 
 
 def gathering_done(core: Core, peer: Link, event: GatheringDone, now: Instant) -> None:
-    """Only logged: no end of candidates exists on the wire."""
+    """Only told here: no end of candidates exists on the wire."""
+    core.left_out = event.left_out
     counts = {kind.value: count for kind, count in peer.transport.local_candidates.items()}
     detail: dict[str, object] = {
         "peer": peer.device_id,

@@ -71,6 +71,7 @@ class Network:
             shape(engine.topology),
             engine.traffic,
             tuple(relay.row() for relay in self.driver.relays()),
+            engine.left_out,
         )
         if engine.twin is None:
             return summary

@@ -17,7 +17,7 @@ from myownllm import health as health_rules
 from myownllm import phases, relays
 from myownllm.catalog.model import Catalog
 from myownllm.cli import context
-from myownllm.coerce import as_object
+from myownllm.coerce import as_object, strings
 from myownllm.errors import FAILURES, HomeError
 from myownllm.home import AppHome, check_socket_path, find_pin
 from myownllm.ids import comparable_network_id, device_suffix
@@ -174,6 +174,7 @@ def _facts() -> health_rules.Facts:
     peers: tuple[tuple[str, bool], ...] = ()
     known_relays: tuple[relays.Relay, ...] | None = None
     twin: health_rules.Twin | None = None
+    left_out: tuple[str, ...] = ()
     if daemon is not None and active is not None:
         try:
             row = _network_row(daemon, active.wire_id)
@@ -182,6 +183,7 @@ def _facts() -> health_rules.Facts:
         phase = None if row is None else str(row.get("phase", ""))
         known_relays = None if row is None else relays.relays(row.get("relays"))
         twin = None if row is None else health_rules.twin_of(row)
+        left_out = () if row is None else tuple(strings(row.get("left_out")))
         peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id)) if row is not None else ()
     return health_rules.Facts(
         config_notices=tuple(dict.fromkeys((*repairs, *stored.notices))),
@@ -198,6 +200,7 @@ def _facts() -> health_rules.Facts:
         phase=phase,
         peers=peers,
         relays=known_relays,
+        left_out=left_out,
         twin=twin,
     )
 

@@ -238,6 +238,7 @@ def test_addresses_that_are_not_offered_are_told() -> None:
     bench.event(GatheringDone(("172.17.0.1 of docker0: why",)))
     told = [diag.detail for diag in bench.diags if diag.message == "gathering done"]
     assert [detail.get("left_out") for detail in told if detail is not None] == [None, ("172.17.0.1 of docker0: why",)]
+    assert bench.engine.left_out == ("172.17.0.1 of docker0: why",)
 
 
 def test_a_network_that_leaves_takes_nothing_more_in() -> None:

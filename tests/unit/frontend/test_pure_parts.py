@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -352,7 +353,6 @@ WELL = health.Facts(
     ],
 )
 def test_health_names_the_stop(changes: dict[str, Any], stop: str | None) -> None:
-    import attrs
 
     findings = health.examine(attrs.evolve(WELL, **changes))
     stops = [f.name for f in findings if f.severity == "stop"]
@@ -362,7 +362,6 @@ def test_health_names_the_stop(changes: dict[str, Any], stop: str | None) -> Non
 
 
 def test_the_seeds_symptom_has_a_name() -> None:
-    import attrs
 
     facts = attrs.evolve(WELL, daemon={"version": "0.3.8", "joined_networks": []})
     assert "healthy but has not joined 'Home'" in health.examine(facts)[0].text
@@ -378,7 +377,6 @@ def test_the_seeds_symptom_has_a_name() -> None:
     ],
 )
 def test_a_copied_home_is_named_with_what_to_do(twin: dict[str, Any], says: str) -> None:
-    import attrs
 
     found = health.twin_of({"network_id": "home", "twin": twin})
     [stop, *_] = health.examine(attrs.evolve(WELL, twin=found))
@@ -397,7 +395,6 @@ def test_a_daemon_that_tells_no_home_leaves_the_file_to_be_found() -> None:
 
 
 def test_health_notes_what_is_worth_knowing() -> None:
-    import attrs
 
     facts = attrs.evolve(
         WELL,
@@ -429,7 +426,6 @@ def test_health_notes_what_is_worth_knowing() -> None:
     ],
 )
 def test_health_says_how_wrong_the_clock_is(clock: object, said: str | None) -> None:
-    import attrs
 
     assert WELL.daemon is not None
     findings = health.examine(attrs.evolve(WELL, daemon={**WELL.daemon, "clock": clock}))
@@ -475,3 +471,14 @@ def test_what_a_program_said_last_fits_a_screen() -> None:
     assert len(text) < 7000
     assert text.endswith("x…")
     assert quoted(["short"]) == "; it said last:\n    short"
+
+
+def test_health_tells_which_addresses_were_not_offered_while_a_peer_is_not_connected() -> None:
+    left_out = tuple(f"172.{n}.0.1 of docker{n}: virtual" for n in range(6))
+    alone = attrs.evolve(WELL, peers=(("active", False),), left_out=left_out)
+    assert not [f for f in health.examine(alone) if f.name == "addresses_left_out"]
+    missing = attrs.evolve(WELL, peers=(("active", False), ("connecting", False)), left_out=left_out)
+    [note] = [f for f in health.examine(missing) if f.name == "addresses_left_out"]
+    assert "172.0.0.1 of docker0: virtual" in note.text
+    assert note.text.endswith("and 2 more")
+    assert health.exit_status(health.examine(missing)) == 0
