@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import keepalive, lifecycle
 from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
@@ -335,7 +335,7 @@ def _hold(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
     """Give our own attempt its time before the peer's offer is answered (spec 04 §5.9)."""
     transport = peer.transport
     if transport.held is not None:
-        transport.held = evolve(transport.held, offer=offer)
+        transport.held = replace(transport.held, offer=offer)
         return
     patience, frames = GLARE_HOLD_S, 0
     if isinstance(peer, OpenLink):

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, auto
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
-from attrs import define, field, frozen
+from msgspec import Struct, field
 
-from mesh_common.views import PeerStatus, Tier
+from mesh_common.views import CandidateKind, PeerStatus, SelectedPair, Tier
 from myownmesh.engine.life import Stage
-from myownmesh.engine.limits import MAX_OFFER_IDS
+from myownmesh.engine.limits import MAX_OFFER_IDS, ControlBudget
 from myownmesh.engine.links import PathState
-
-if TYPE_CHECKING:
-    from mesh_common.views import CandidateKind, SelectedPair
-    from myownmesh.engine.limits import ControlBudget
-    from myownmesh.protocol.capabilities import Capabilities
-    from myownmesh.protocol.signals import OfferReceived
+from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.signals import OfferReceived
 
 STEADY: Final = Tier("steady")
 ICE_WATCHDOG: Final = Tier("ice_watchdog")
@@ -58,8 +54,7 @@ class OurApprove(Enum):
 # ── pieces that stages hand on ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@frozen
-class HeldOffer:
+class HeldOffer(Struct, frozen=True):
     """The peer's newest offer, waiting while our own attempt, or the link, may still prove alive (spec 04 §5.9)."""
 
     offer: OfferReceived
@@ -69,24 +64,21 @@ class HeldOffer:
     """How many frames had come by then."""
 
 
-@frozen
-class Recovery:
+class Recovery(Struct, frozen=True):
     """The path is or was down, and no frame has come since (spec 04 §7.1)."""
 
     tier: Tier
     since: float
 
 
-@frozen
-class Mark:
+class Mark(Struct, frozen=True):
     """A moment, and how many frames had come by then."""
 
     at: float
     frames: int
 
 
-@frozen
-class Greeting:
+class Greeting(Struct, frozen=True):
     """What the peer's hello said."""
 
     nonce: str
@@ -95,8 +87,7 @@ class Greeting:
     features: frozenset[str]
 
 
-@define(eq=False)
-class Transport:
+class Transport(Struct, eq=False):
     """One WebRTC connection, from its opening on: negotiation and path."""
 
     opened_at: float
@@ -105,9 +96,9 @@ class Transport:
     opened_by: OpenedBy
 
     own_offer: OwnOffer = OwnOffer.NONE
-    offer_ids: deque[str] = field(factory=lambda: deque(maxlen=MAX_OFFER_IDS))
+    offer_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_OFFER_IDS))
     """Of the offers that this transport made; an answer that names another one belongs to an attempt that is over."""
-    answering: deque[str] = field(factory=deque)
+    answering: deque[str] = field(default_factory=deque)
     """Ids of the peer's offers that the session is answering, in its order."""
     last_offer: float | None = None
     remote_sdp_set: bool = False
@@ -121,12 +112,11 @@ class Transport:
     path: PathState = PathState.NEW
     recovery: Recovery | None = None
     selected_pair: SelectedPair | None = None
-    local_candidates: dict[CandidateKind, int] = field(factory=dict)
-    remote_candidates: dict[CandidateKind, int] = field(factory=dict)
+    local_candidates: dict[CandidateKind, int] = field(default_factory=dict)
+    remote_candidates: dict[CandidateKind, int] = field(default_factory=dict)
 
 
-@define(eq=False)
-class Channel:
+class Channel(Struct, eq=False):
     """An open data channel: our part of the handshake over it, what the peer said, what came in."""
 
     local_binding: str
@@ -150,8 +140,7 @@ class Channel:
     frames_at_leave: int = 0
 
 
-@define(eq=False)
-class Upkeep:
+class Upkeep(Struct, eq=False):
     """An admitted link: liveness, round trips, clocks, shelving by the peer, gossip."""
 
     remote_shelved: bool = False
@@ -173,8 +162,7 @@ class Upkeep:
 # ── stages ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@define(eq=False)
-class Peer:
+class Peer(Struct, eq=False):
     """What every stage has."""
 
     stage: ClassVar[Stage]
@@ -185,7 +173,6 @@ class Peer:
     """No other entry of this engine has it; what the session of another epoch reports acts on nobody."""
 
 
-@define(eq=False)
 class Placeholder(Peer):
     stage = Stage.PLACEHOLDER
     status = PeerStatus.SIGHTED
@@ -194,23 +181,20 @@ class Placeholder(Peer):
     """A link was to follow when the peer was noted: clients were told of this appearance, and are not told again."""
 
 
-@define(eq=False)
 class Link(Peer):
     """There is a transport."""
 
     transport: Transport
 
 
-@define(eq=False)
 class Connecting(Link):
     stage = Stage.CONNECTING
     status = PeerStatus.SIGHTED
 
-    early_frames: list[bytes] = field(factory=list)
+    early_frames: list[bytes] = field(default_factory=list)
     """What came before the channel's own open event."""
 
 
-@define(eq=False)
 class OpenLink(Link):
     """Its channel is open."""
 
@@ -226,7 +210,6 @@ class OpenLink(Link):
         return self.channel.greeting is None or feature in self.channel.greeting.features
 
 
-@define(eq=False)
 class Handshaking(OpenLink):
     stage = Stage.HANDSHAKING
     status = PeerStatus.HANDSHAKING
@@ -238,7 +221,6 @@ class Handshaking(OpenLink):
     """The peer's consent came before its proof."""
 
 
-@define(eq=False)
 class Pending(OpenLink):
     stage = Stage.PENDING
     status = PeerStatus.PENDING_APPROVAL
@@ -247,20 +229,17 @@ class Pending(OpenLink):
     our_approve: OurApprove = OurApprove.MISSING
 
 
-@define(eq=False)
 class Live(OpenLink):
     """Admitted: the one test of the gate (spec 01 §5)."""
 
     upkeep: Upkeep
 
 
-@define(eq=False)
 class Active(Live):
     stage = Stage.ACTIVE
     status = PeerStatus.ACTIVE
 
 
-@define(eq=False)
 class Shelved(Live):
     stage = Stage.SHELVED
     status = PeerStatus.SHELVED

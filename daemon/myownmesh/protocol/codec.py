@@ -27,6 +27,7 @@ from myownmesh.protocol.transitions import UnknownVariant
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from myownmesh.protocol.canonical import Finish
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.strict_json import Members
 
@@ -74,12 +75,11 @@ _write: Final = msgspec.json.Encoder(enc_hook=_text_of).encode
 
 def exact_reader(kinds: Mapping[str, type[Frame]]) -> Callable[[Members], Frame]:
     """The reader that takes everything that the reference takes; it raises `JsonError`."""
-    shapes = {kind: shape(cls) for kind, cls in kinds.items()}
 
     def read(found: Members) -> Frame:
         def arm(kind: str) -> Callable[[], Frame]:
-            known = shapes.get(kind)
-            return partial(UnknownFrame, kind) if known is None else partial(known.build, found)
+            known = kinds.get(kind)
+            return partial(UnknownFrame, kind) if known is None else partial(shape(known).build, found)
 
         return read_tag(found, "kind", arm)()
 
@@ -91,14 +91,22 @@ def decoder(kinds: Mapping[str, type[Frame]]) -> Callable[[bytes], Frame]:
 
     It raises `MalformedFrame` and nothing else, whatever the bytes are.
     """
-    quick = [way for cls in kinds.values() if (way := quick_way(cls)) is not None]
-    parse: Callable[[bytes], Any] = msgspec.json.Decoder(reduce(or_, (cls for cls, _ in quick))).decode
-    finishes = {cls: finish for cls, finish in quick if finish is not None}
+    parse: Callable[[bytes], Any] | None = None
+    finishes: Mapping[type, Finish] = {}
+
+    def prepare() -> Callable[[bytes], Any]:
+        # With the first message, not with the import: it takes longer than all else of this room.
+        nonlocal parse, finishes
+        quick = [way for cls in kinds.values() if (way := quick_way(cls)) is not None]
+        finishes = {cls: finish for cls, finish in quick if finish is not None}
+        parse = msgspec.json.Decoder(reduce(or_, (cls for cls, _ in quick))).decode
+        return parse
+
     read = exact_reader(kinds)
 
     def decode(data: bytes) -> Frame:
         try:
-            parsed = parse(data)
+            parsed = (parse or prepare())(data)
             if _write(parsed) == data and (data.isascii() or data.decode()):
                 finish = finishes.get(type(parsed))
                 frame: Frame | None = parsed if finish is None else finish(parsed, data)
