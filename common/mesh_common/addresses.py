@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
-from attrs import frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,8 +39,7 @@ class BadAddress(ValueError):
     """An address that this release cannot use. The text is a sentence that names it and says what to write instead."""
 
 
-@frozen
-class RelayAddress:
+class RelayAddress(Struct, frozen=True):
     """A relay in normal form; equal for all spellings of one address."""
 
     tls: bool
@@ -61,8 +60,7 @@ class RelayAddress:
         return f"{'wss' if self.tls else 'ws'}://{self.authority}{'' if self.resource == '/' else self.resource}"
 
 
-@frozen
-class ServerAddress:
+class ServerAddress(Struct, frozen=True):
     """A STUN or TURN server in normal form."""
 
     scheme: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
+from msgspec import Struct
+from msgspec.structs import asdict
 
-from mesh_common.versions import version_meets
-from myownllm.membership import is_joined
 from myownllm.peers import CONNECTED
 from myownllm.relays import told
 
@@ -34,8 +34,7 @@ EXIT_CODES: Final[dict[str, int]] = {
 """the stop that `health` names, and the exit status that goes with it"""
 
 
-@attrs.frozen
-class Twin:
+class Twin(Struct, frozen=True):
     """Another device that uses this one's identity."""
 
     proved: bool
@@ -75,8 +74,7 @@ class Facts:
     """addresses of this machine that peers were not offered, each with its reason"""
 
 
-@attrs.frozen
-class Finding:
+class Finding(Struct, frozen=True):
     """One line of the report. A `stop` explains why the mesh does not work; a `note` is worth knowing."""
 
     name: str
@@ -84,7 +82,7 @@ class Finding:
     text: str
 
     def to_json(self) -> JsonObject:
-        return attrs.asdict(self)
+        return asdict(self)
 
 
 def examine(facts: Facts) -> list[Finding]:
@@ -127,6 +125,8 @@ def _first_stop(facts: Facts) -> Finding | None:
             f"the app runs but no mesh daemon answers at {facts.socket}; "
             "its log is logs/daemon.log in the app's home, and `myownllm up` shows what it waits for",
         )
+    from myownllm.membership import is_joined  # `status` imports this module for less
+
     joined = facts.daemon.get("joined_networks")
     names = [n for n in joined if isinstance(n, str)] if isinstance(joined, list) else []
     if not is_joined(names, facts.network_id):
@@ -210,6 +210,8 @@ def _notes(facts: Facts) -> list[Finding]:
     troubled = [relay for relay in facts.relays or () if not relay.serves]
     if facts.relays is not None and 0 < len(troubled) < len(facts.relays):
         notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(troubled)}"))
+    from mesh_common.versions import version_meets  # `status` imports this module for less
+
     version = str((facts.daemon or {}).get("version", ""))
     if facts.daemon is not None and facts.pin is not None and not version_meets(version, facts.pin):
         notes.append(

@@ -15,7 +15,6 @@ import msgspec
 
 from mesh_common.client.address import user_home
 from mesh_common.handwritten import without_mark
-from mesh_common.pins import Pin, PinError, read_pin
 from myownllm.errors import AppError, HomeError
 
 if TYPE_CHECKING:
@@ -149,6 +148,8 @@ def find_pin(start: Path) -> str | None:
 
     Raises AppError for a file that does not name one: "any daemon will do" is what a pin is there to prevent.
     """
+    from mesh_common.pins import Pin, PinError, read_pin  # few commands look at the pin
+
     for folder in (start, *start.parents):
         path = folder / PIN_FILE
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import attrs
+from msgspec import Struct
 
 from myownllm.coerce import as_object
 
@@ -33,8 +33,7 @@ _SHOWN: Final = 3
 """relays that one line tells of"""
 
 
-@attrs.frozen
-class Relay:
+class Relay(Struct, frozen=True):
     """One row of `relays` in `networks_list`."""
 
     url: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from msgspec import Struct
 
 from mesh_common.events import Diag, PhaseChanged
 from mesh_common.views import Phase, Traffic
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from myownmesh.roster import Roster
 
 
-@frozen
-class Twin:
+class Twin(Struct, frozen=True):
     """What is known of another process that has our identity (spec 03 §16.1)."""
 
     is_proved: bool

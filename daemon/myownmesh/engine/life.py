@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from msgspec import Struct
 
 from mesh_common.views import DropReason, TransportError
 
@@ -89,8 +89,7 @@ DROPS: Final[Mapping[Turn, DropReason]] = {
 """The turns that end an entry, and the reason that clients are told (spec 04 §6.2)."""
 
 
-@frozen
-class Row:
+class Row(Struct, frozen=True):
     """From any of these stages `turn` leads to `to`."""
 
     turn: Turn

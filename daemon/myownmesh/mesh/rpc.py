@@ -6,6 +6,7 @@ Synchronous and without I/O: frames go out through the `send` it is given, `done
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -20,8 +21,6 @@ from myownmesh.protocol.frames import RpcRequest, RpcResponse, RpcStreamChunk, R
 from myownmesh.protocol.ids import random_request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.ids import Rng
 
@@ -55,23 +54,20 @@ TOO_MANY = "too many calls under way"
 _NULL = msgspec.Raw(b"null")
 
 
-@define(eq=False)
-class _PendingCall:
+class _PendingCall(msgspec.Struct, eq=False):
     epoch: int
     deadline: float
     on_done: Callable[[msgspec.Raw | None, str | None], None]
 
 
-@define(eq=False)
-class _PendingStream:
+class _PendingStream(msgspec.Struct, eq=False):
     epoch: int
     on_chunk: Callable[[msgspec.Raw], None]
     on_end: Callable[[str | None], None]
     next_seq: int = 1
 
 
-@define(eq=False)
-class Handler:
+class Handler(msgspec.Struct, eq=False):
     """A method that is served here. Its kind decides the shape of the reply, not the request's flag."""
 
     call: Callable[[InboundCall], None]

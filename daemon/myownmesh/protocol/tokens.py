@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from attrs import define, field
 
-
-@define(eq=False)
 class TokenBucket:
     """`capacity` tokens at most and at first, refilled at `rate` per second; lazily, without a timer.
 
     A rate of 0 never limits. `now` is monotonic seconds; a clock that stands still or goes back refills nothing.
     """
 
-    _rate: float
-    _capacity: float
-    _at: float
-    _tokens: float = field(init=False)
+    __slots__ = ("_at", "_capacity", "_rate", "_tokens")
 
-    def __attrs_post_init__(self) -> None:
-        self._tokens = self._capacity
+    def __init__(self, rate: float, capacity: float, at: float) -> None:
+        self._rate = rate
+        self._capacity = capacity
+        self._at = at
+        self._tokens = capacity
 
     def has_one(self, now: float) -> bool:
         """Is there a token to take?"""

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import field, frozen
+from msgspec import Struct, field
+
+from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     import trio
 
     from mesh_common.views import ServerReport
-    from myownmesh.store.services_config import ServicesConfig
 
 
 class CannotServe(Exception):
     """A service did not come up, or ended; the text is for the report. It is made anew and tried again."""
 
 
-@frozen
-class Advert:
+class Advert(Struct, frozen=True):
     """What one service adds to the daemon's advert."""
 
     tags: tuple[str, ...] = ()
-    endpoints: Mapping[str, str] = field(factory=dict)
+    endpoints: Mapping[str, str] = field(default_factory=dict)
     """Members of `extra.services`."""
 
 
@@ -54,8 +53,7 @@ class Switch(Protocol):
     def enabled(self) -> bool: ...
 
 
-@frozen
-class Role:
+class Role(Struct, frozen=True):
     """A service by its member of the configuration and of the ServicesReport."""
 
     name: str

@@ -179,7 +179,7 @@ class NostrSignaling:
                 del self._records[url]
 
     def _record(self, url: str) -> RelayRecord:
-        return RelayRecord(url, url in self._fallback, self._told, self._now().mono)
+        return RelayRecord(url, public=url in self._fallback, on_news=self._told, since=self._now().mono)
 
     async def _keep_link(self, url: str, record: RelayRecord, deliver: Deliver) -> None:
         # Loaded by the first dial: a daemon without networks needs no WebSocket library.

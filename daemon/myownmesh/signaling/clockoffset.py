@@ -14,7 +14,7 @@ from collections import OrderedDict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from attrs import frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +39,7 @@ class Basis(StrEnum):
     ROOM = "room"
 
 
-@frozen
-class Reading:
+class Reading(Struct, frozen=True):
     """One moment on this device's two clocks, in milliseconds."""
 
     wall_ms: int
@@ -51,8 +50,7 @@ class Reading:
         return self.wall_ms - self.steady_ms
 
 
-@frozen
-class Skew:
+class Skew(Struct, frozen=True):
     """How far this device's clock is ahead of what others say; negative when it is behind."""
 
     ahead_ms: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Raw, Struct
 
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import read_bool, read_text
@@ -12,8 +12,6 @@ from myownmesh.protocol.strict_json import compact_json, decode_array
 from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
 
 if TYPE_CHECKING:
-    from msgspec import Raw
-
     from myownmesh.signaling.nostr import NostrEvent
 
 SUB_PRESENCE = "mom-sig-1"
@@ -24,32 +22,27 @@ _LATEST = 20
 """Stored announces that tell what time it is: one of a device that is there would do."""
 
 
-@frozen
-class EventFrame:
+class EventFrame(Struct, frozen=True):
     event: Raw
     """Proven JSON, not judged yet."""
 
 
-@frozen
-class EoseFrame:
+class EoseFrame(Struct, frozen=True):
     sub: str | None
 
 
-@frozen
-class OkFrame:
+class OkFrame(Struct, frozen=True):
     event_id: str | None
     accepted: bool
     reason: str
 
 
-@frozen
-class ClosedFrame:
+class ClosedFrame(Struct, frozen=True):
     sub: str | None
     reason: str
 
 
-@frozen
-class NoticeFrame:
+class NoticeFrame(Struct, frozen=True):
     text: str
 
     @property
@@ -58,8 +51,7 @@ class NoticeFrame:
         return "too many connections" in self.text.lower()
 
 
-@frozen
-class OtherFrame:
+class OtherFrame(Struct, frozen=True):
     """Anything that changes nothing."""
 
 

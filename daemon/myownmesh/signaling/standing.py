@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from msgspec import Struct
 
 from mesh_common.views import RelayRefusal, RelayRow, RelayTrouble
 from myownmesh.protocol.tokens import TokenBucket
-
-if TYPE_CHECKING:
-    from myownmesh.signaling.trouble import Trouble
+from myownmesh.signaling.trouble import Trouble
 
 _NEWS_BURST = 6.0
 _NEWS_PER_S = 0.05
@@ -31,15 +28,13 @@ class State(StrEnum):
     """No connection; the next try is being waited for."""
 
 
-@frozen
-class Standing:
+class Standing(Struct, frozen=True):
     state: State
     why: Trouble | None = None
     """What keeps it from being up; None when nothing is known yet."""
 
 
-@frozen
-class RelayReport:
+class RelayReport(Struct, frozen=True):
     """One relay as a local client is told of it; times in milliseconds before and after now."""
 
     url: str
@@ -66,8 +61,7 @@ class RelayReport:
         )
 
 
-@frozen
-class News:
+class News(Struct, frozen=True):
     """A relay began to be of no use, or serves again."""
 
     url: str
@@ -83,23 +77,20 @@ class News:
 OnNews = Callable[[News], None]
 
 
-@define(eq=False)
 class RelayRecord:
     """What is known of one relay, over all links to it."""
 
-    url: str
-    public: bool
-    _on_news: OnNews
-    _since: float
-    _standing: Standing = Standing(State.CONNECTING)
-    _told: Standing | None = None
-    _refusal: Trouble | None = None
-    _refused_at: float = 0.0
-    _retry_at: float | None = None
-    _allowance: TokenBucket = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._allowance = TokenBucket(_NEWS_PER_S, _NEWS_BURST, self._since)
+    def __init__(self, url: str, *, public: bool, on_news: OnNews, since: float) -> None:
+        self.url = url
+        self.public = public
+        self._on_news = on_news
+        self._since = since
+        self._standing = Standing(State.CONNECTING)
+        self._told: Standing | None = None
+        self._refusal: Trouble | None = None
+        self._refused_at = 0.0
+        self._retry_at: float | None = None
+        self._allowance = TokenBucket(_NEWS_PER_S, _NEWS_BURST, since)
 
     def connecting(self, now: float) -> None:
         """A dial begins. What was wrong last time stays the reason until it is known better."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import frozen
+from msgspec import Struct
 
 MAX_WORDS = 200
 """Characters kept of what a relay says; a hosted relay's longest refusal has 60."""
@@ -36,8 +36,7 @@ class Kind(StrEnum):
     """It refuses, and not in words that we know."""
 
 
-@frozen
-class Trouble:
+class Trouble(Struct, frozen=True):
     """One of them, with the words for a person."""
 
     kind: Kind

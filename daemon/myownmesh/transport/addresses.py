@@ -13,6 +13,7 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -67,8 +68,7 @@ class LocalAddress:
         return other.version == network.version and other in network
 
 
-@frozen
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """An address that is not offered."""
 
     address: LocalAddress
@@ -78,8 +78,7 @@ class LeftOut:
         return f"{self.address.address} of {self.address.interface}: {self.reason.value}"
 
 
-@frozen
-class HostAddresses:
+class HostAddresses(Struct, frozen=True):
     """The outcome of `choose`."""
 
     offered: tuple[LocalAddress, ...]

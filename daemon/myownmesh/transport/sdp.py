@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 
@@ -42,8 +42,7 @@ class BadSdp(ValueError):
     """A description that cannot be used; the text says why."""
 
 
-@frozen
-class Section:
+class Section(Struct, frozen=True):
     """One `m=` section, reduced to what a mirror of it and a transport over it need."""
 
     kind: str
@@ -58,8 +57,7 @@ class Section:
         return self.kind == "application" and "SCTP" in self.protocol
 
 
-@frozen
-class Description:
+class Description(Struct, frozen=True):
     """A remote description."""
 
     sections: tuple[Section, ...]
@@ -79,8 +77,7 @@ class Description:
         return tuple(section.mid for section in self.sections)
 
 
-@frozen
-class LocalIce:
+class LocalIce(Struct, frozen=True):
     """The half of a description that changes with an ICE generation."""
 
     ufrag: str

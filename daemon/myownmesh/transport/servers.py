@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 from mesh_common.addresses import stun_address, turn_address, usable
 
@@ -16,14 +16,12 @@ MAX_SERVERS = 8
 """Of STUN and of TURN; every one is asked on every address."""
 
 
-@frozen
-class StunServer:
+class StunServer(Struct, frozen=True):
     host: str
     port: int
 
 
-@frozen
-class TurnServer:
+class TurnServer(Struct, frozen=True):
     host: str
     port: int
     transport: str

@@ -9,7 +9,6 @@ import typer
 
 from mesh_common.client import blocking
 from mesh_common.client.errors import HANDLER_ERROR, ControlError, ErrorKind, refusal, stream_failure
-from mesh_common.client.frames import StreamChunk, StreamEnd, read_frame
 from mesh_common.client.protocol import FAST_TIMEOUT_S
 from mesh_common.streams import words
 from mesh_common.tables import columns
@@ -186,6 +185,8 @@ def call(
 
 def _stream(here: context.Session, peer: PeerEntry, method: str, request: Any, timeout: float) -> Any:
     """Pieces of a streamed answer, also those that overtake the answer to the call itself. Raises ControlError."""
+    from mesh_common.client.frames import StreamChunk, StreamEnd, read_frame  # `call --stream` alone needs them
+
     with blocking.Connection(here.daemon.socket, FAST_TIMEOUT_S) as events:
         client_id = events.subscribe()
         answer = here.ask_peer(

@@ -12,7 +12,6 @@ import typer
 
 from mesh_common.client.errors import ControlError
 from mesh_common.streams import words
-from mesh_common.versions import version_meets
 from myownllm import health as health_rules
 from myownllm import phases, relays
 from myownllm.catalog.model import Catalog
@@ -128,7 +127,7 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
             "joined_networks": joined,
         },
         "pinned_version": pin,
-        "meets_pin": daemon is None or pin is None or version_meets(version, pin),
+        "meets_pin": daemon is None or pin is None or _meets(version, pin),
         "connected_peers": connected,
         "pending_approvals": sum(p.status == "pending_approval" for p in peers),
         "peers": [
@@ -136,6 +135,12 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
             for p in peers
         ],
     }
+
+
+def _meets(version: str, pin: str) -> bool:
+    from mesh_common.versions import version_meets  # only where there is a pin and a daemon
+
+    return version_meets(version, pin)
 
 
 def health(as_json: Json = False) -> None:

@@ -200,7 +200,7 @@ async def test_what_is_wrong_with_a_relay_reaches_the_diagnostics(stage: Stage) 
 
 async def test_the_rows_of_all_ways_are_told_together(stage: Stage) -> None:
     for number, room in enumerate(stage.rooms):
-        record = RelayRecord(f"wss://relay{number}", False, lambda _news: None, 0.0)
+        record = RelayRecord(f"wss://relay{number}", public=False, on_news=lambda _news: None, since=0.0)
         record.down(Trouble(Kind.TLS, "expired"), 1.0, 3.0)
         room.reports = [record.report(2.0)]
     rows = stage.driver.relays()
