@@ -67,10 +67,8 @@ def test_a_restarted_device_is_back_over_a_slow_relay(tmp_path: Path, who: str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delays_s", [(0.5,), (3.0,), (5.0,), (2.0, 1.8, 4.0)], ids=str)
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+@pytest.mark.parametrize("delays_s", [(5.0,), (2.0, 1.8, 4.0)], ids=str)
 @pytest.mark.parametrize("who", ["low", "high"])
-def test_up_to_five_seconds_and_on_several_relays(
-    tmp_path: Path, who: str, end: int, delays_s: tuple[float, ...]
-) -> None:
-    assert trio.run(returns, tmp_path, who, end, delays_s) < 3 * min(delays_s) + MARGIN_S
+def test_up_to_five_seconds_and_on_several_relays(tmp_path: Path, who: str, delays_s: tuple[float, ...]) -> None:
+    """The other delays, and clean stops, are the simulator's: these cost real seconds."""
+    assert trio.run(returns, tmp_path, who, signal.SIGKILL, delays_s) < 3 * min(delays_s) + MARGIN_S
