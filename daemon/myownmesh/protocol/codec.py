@@ -57,7 +57,9 @@ def encode_frame(frame: Frame) -> bytes:
     long as it stands is spelled anew (spec 05 §12).
     """
     data = _write(frame)
-    if MAX_FRAME_BYTES < len(data) <= MAX_SPELLED_BYTES:
+    if len(data) <= MAX_FRAME_BYTES:
+        return data
+    if len(data) <= MAX_SPELLED_BYTES:
         data = compact(data)
     if len(data) > MAX_FRAME_BYTES:
         raise FrameTooLarge(len(data))
