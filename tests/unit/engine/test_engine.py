@@ -257,3 +257,10 @@ def test_what_the_engine_shows_of_its_network() -> None:
     assert bench.engine.pinned_peers == {pinned}
     bench.connect(pin=True)
     assert bench.engine.pinned_peers == {pinned}
+
+
+def test_what_others_noticed_is_told_in_the_diagnostics() -> None:
+    bench = Bench("lower")
+    bench.engine.tell("warn", "signaling", "relay trouble", {"relay": "wss://r"}, bench.now)
+    bench.collect()
+    assert bench.diags[-1].message == "relay trouble"

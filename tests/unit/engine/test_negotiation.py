@@ -23,13 +23,13 @@ from myownmesh.engine.links import (
     RemoteApplied,
     SdpType,
 )
-from myownmesh.engine.negotiation import contest_ended, hold_ended
-from myownmesh.engine.peer import Connecting, HeldOffer, OwnOffer
+from myownmesh.engine.negotiation import contest_ended, hold_ended, look_closer
+from myownmesh.engine.peer import Connecting, HeldOffer, Mark, OwnOffer
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Ping, Pong
 from myownmesh.protocol.offer_ids import new_offer_id
-from myownmesh.protocol.signals import Candidate, CandidateReceived, OfferReceived, SendAnswer
+from myownmesh.protocol.signals import AnswerReceived, Candidate, CandidateReceived, OfferReceived, SendAnswer
 from myownmesh.roster import Roster
 from unit.engine.bench import LOW, Bench, sdp
 from unit.engine.stages import active, channel, connecting, handshaking
@@ -317,6 +317,24 @@ def test_a_channel_that_opens_settles_which_answer_was_right() -> None:
     bench.answer("B2")
     bench.open_channel()
     assert "close A1" not in bench.wait(3.0)
+
+
+def test_an_answer_that_names_no_certificate_contests_the_one_that_does() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    nameless = sdp("B2").split("a=fingerprint")[0]
+    assert bench.signal(AnswerReceived(bench.peer_id, nameless, "")) == []
+    assert bench.wait(1.7) == ["close A1", "offer A2"]
+
+
+def test_a_mute_peer_that_is_being_offered_something_is_offered_nothing_more() -> None:
+    core = Core(LOW, "home", EngineConfig(), Roster("home"), random.Random(1))
+    peer = active(core.me + "z")  # theirs is the higher id, so offering is our part
+    peer.upkeep.nudge = Mark(0.0, peer.channel.frames_in)
+    peer.transport.own_offer = OwnOffer.BUILDING
+    look_closer(core, peer, Instant(60.0, 0))
+    assert core.out == []
 
 
 def test_a_contest_opens_no_more_links_than_the_id_may() -> None:

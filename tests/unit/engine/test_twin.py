@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Literal
 
 import pytest
@@ -9,10 +10,12 @@ import pytest
 from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig, EngineError
 from myownmesh.engine.actions import Publish, WaiterDone
-from myownmesh.engine.core import Twin
+from myownmesh.engine.core import Core, Twin
 from myownmesh.engine.twin import STANDS_ASIDE
+from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.signals import StandAside, TwinHeard, TwinLeft
-from unit.engine.bench import Bench
+from myownmesh.roster import Roster
+from unit.engine.bench import LOW, Bench
 
 SIDES: list[Literal["lower", "higher"]] = ["lower", "higher"]
 
@@ -106,3 +109,10 @@ def test_an_elder_that_started_anew_is_the_later_one() -> None:
     hears(bench, True)
     assert hears(bench, False) == ["announce"]
     assert silences(bench) == [True, False]
+
+
+def test_whoever_stands_aside_announces_nothing_whoever_asks() -> None:
+    core = Core(LOW, "home", EngineConfig(), Roster("home"), random.Random(1))
+    core.twin = Twin(is_proved=True, stands_aside=True)
+    assert not core.announce(Instant(5.0, 0))
+    assert core.out == []
