@@ -70,6 +70,8 @@ class Facts:
     """the relays of the active network, None when the daemon does not tell of them"""
     twin: Twin | None = None
     """another device that uses this one's identity"""
+    silence: str = ""
+    """why the daemon does not say how its networks are, although it answers `status`"""
     left_out: tuple[str, ...] = ()
     """addresses of this machine that peers were not offered, each with its reason"""
 
@@ -140,6 +142,8 @@ def _first_stop(facts: Facts) -> Finding | None:
             "network_not_joined",
             f"the daemon is healthy but has not joined '{facts.handle}' (joined: {listed}); {remedy}",
         )
+    if facts.silence:
+        return stop("socket_unusable", f"the daemon does not say how its networks are: {facts.silence}; restart it")
     if not facts.app_running:
         return stop("app_not_running", "the daemon is joined, but the app is not running: `myownllm up` starts it")
     if facts.twin is not None:

@@ -179,12 +179,13 @@ def _facts() -> health_rules.Facts:
     peers: tuple[tuple[str, bool], ...] = ()
     known_relays: tuple[relays.Relay, ...] | None = None
     twin: health_rules.Twin | None = None
+    silence = ""
     left_out: tuple[str, ...] = ()
     if daemon is not None and active is not None:
         try:
             row = _network_row(daemon, active.wire_id)
-        except ControlError:
-            row = None
+        except ControlError as error:
+            row, silence = None, str(error)
         phase = None if row is None else str(row.get("phase", ""))
         known_relays = None if row is None else relays.relays(row.get("relays"))
         twin = None if row is None else health_rules.twin_of(row)
@@ -205,6 +206,7 @@ def _facts() -> health_rules.Facts:
         phase=phase,
         peers=peers,
         relays=known_relays,
+        silence=silence,
         left_out=left_out,
         twin=twin,
     )

@@ -482,3 +482,9 @@ def test_health_tells_which_addresses_were_not_offered_while_a_peer_is_not_conne
     assert "172.0.0.1 of docker0: virtual" in note.text
     assert note.text.endswith("and 2 more")
     assert health.exit_status(health.examine(missing)) == 0
+
+
+def test_a_daemon_that_does_not_say_how_its_networks_are_is_not_healthy() -> None:
+    [stop, *_] = health.examine(attrs.evolve(WELL, silence="timed out waiting for mesh daemon"))
+    assert (stop.severity, stop.name) == ("stop", "socket_unusable")
+    assert "timed out" in stop.text
