@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BIN = Path(sys.executable).parent
 STEP_TIMEOUT_S = 20.0
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 Event = dict[str, Any]
 
 
@@ -78,6 +79,7 @@ class Device:
         self.id = ""
         self.events: list[Event] = []
         self._process: subprocess.Popen[bytes] | None = None
+        self._commands: list[subprocess.Popen[bytes]] = []
         self._output = home / "up.jsonl"
         self._read = 0
         home.mkdir(parents=True)
@@ -101,17 +103,25 @@ class Device:
 
     def run(self, *arguments: str) -> Any:
         """A command in another terminal of this device; returns what it printed as JSON. Raises DemoError."""
-        done = subprocess.run(
-            [str(BIN / "myownllm"), *arguments, "--json"],
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=STEP_TIMEOUT_S,
-            check=False,
-        )
-        lines = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
-        if done.returncode:
-            said = lines[-1] if lines else done.stderr.decode(errors="replace").strip()
+        # An interrupt in the middle of the birth of a process would leave one that nobody knows.
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+        try:
+            command = subprocess.Popen(
+                [str(BIN / "myownllm"), *arguments, "--json"],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS),
+            )
+            self._commands.append(command)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+        out, errors = command.communicate(timeout=STEP_TIMEOUT_S)
+        self._commands.remove(command)
+        lines = [json.loads(line) for line in out.splitlines() if line.strip()]
+        if command.returncode:
+            said = lines[-1] if lines else errors.decode(errors="replace").strip()
             raise DemoError(f"`myownllm {' '.join(arguments)}` on {self.name} failed: {said}")
         return lines if "--stream" in arguments else lines[-1] if lines else None
 
@@ -175,7 +185,11 @@ class Device:
             self._process.send_signal(signal.SIGINT)
 
     def stop(self, *, interrupt: bool = True) -> None:
-        """End the app the polite way; it takes its daemon with it."""
+        """End the app the polite way; it takes its daemon with it. A command under way ends at once."""
+        for command in self._commands:
+            command.kill()
+            command.communicate()
+        self._commands.clear()
         process = self._process
         if process is None or process.poll() is not None:
             return
