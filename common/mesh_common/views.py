@@ -230,7 +230,8 @@ class NetworkSummary(JoinedNetwork, frozen=True):
     """One row of `networks_list`."""
 
     traffic: Traffic = field(default_factory=Traffic)
-    relays: tuple[RelayRow, ...] = ()
+    relays: tuple[RelayRow, ...] | None = None
+    """None to those who read the row of a daemon that does not tell."""
     left_out: tuple[str, ...] = ()
     """Addresses of this machine that peers were not offered at the last gathering, each with its reason."""
 
@@ -247,7 +248,8 @@ class TwinRow(Struct, frozen=True):
 class DisputedNetwork(NetworkSummary, frozen=True):
     """... while another device uses the identity of this one. Only our daemon says it."""
 
-    twin: TwinRow = TwinRow(proved=False, stands_aside=False)
+    twin: TwinRow | None = None
+    """None to those who read a row without it."""
 
 
 # ── hosted services ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from myownllm.coerce import as_object, is_number, strings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mesh_common.views import CapabilityAdvert
     from myownllm.coerce import Json, JsonObject
 
 FEATURES: Final = (
@@ -57,13 +58,11 @@ def pack(capabilities: JsonObject) -> JsonObject:
     }
 
 
-def unpack(advert: Json) -> JsonObject:
+def unpack(advert: CapabilityAdvert | None) -> JsonObject:
     """The blob in an advert, validated field by field."""
-    raw_advert = as_object(advert)
-    extra = as_object(raw_advert.get("extra"))
+    extra = as_object(None if advert is None else advert.extra)
     accepting = extra.get("accepting")
-    outer, inner = raw_advert.get("app_version"), extra.get("app_version")
-    version = outer if isinstance(outer, str) and outer else inner
+    version = (None if advert is None else advert.app_version) or extra.get("app_version")
     return {
         "llms": _objects(extra.get("llms")),
         "asr": _objects(extra.get("asr")),

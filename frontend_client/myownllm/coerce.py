@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec.structs import fields
 
 Json = Any
 JsonObject = dict[str, Any]
+S = TypeVar("S", bound=msgspec.Struct)
 
 PERMISSION_TOOLS: Final = ("shell", "write_file")
 PROMPT_TOOLS: Final = ("networks", "web_search", "read_file", "write_file", "shell")
@@ -15,6 +20,18 @@ PERMISSION_MODES: Final = ("ask", "accept_all", "denied")
 
 def as_object(value: Json) -> JsonObject:
     return value if isinstance(value, dict) else {}
+
+
+def tolerant(cls: type[S], value: Json, **required: Any) -> S:
+    """`value` as `cls`: a member of the wrong type counts as absent, and `required` are then in its place."""
+    try:
+        return msgspec.convert(value, cls)
+    except msgspec.ValidationError:
+        raw, members = as_object(value), required
+    for field in fields(cls):
+        with suppress(KeyError, msgspec.ValidationError):
+            members[field.name] = msgspec.convert(raw[field.name], field.type)
+    return cls(**members)
 
 
 def strings(value: Json) -> tuple[str, ...]:

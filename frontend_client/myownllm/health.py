@@ -9,11 +9,12 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from myownllm.peers import CONNECTED
-from myownllm.relays import told
+from myownllm.relays import told, troubled
 
 if TYPE_CHECKING:
+    from mesh_common.answers import ClockSkew, StatusAnswer
+    from mesh_common.views import RelayRow, TwinRow
     from myownllm.coerce import JsonObject
-    from myownllm.relays import Relay
 
 Severity = Literal["ok", "note", "stop"]
 
@@ -34,15 +35,6 @@ EXIT_CODES: Final[dict[str, int]] = {
 """the stop that `health` names, and the exit status that goes with it"""
 
 
-class Twin(Struct, frozen=True):
-    """Another device that uses this one's identity."""
-
-    proved: bool
-    """it has the key, and does not only say so"""
-    stands_aside: bool
-    """it was here first, so this device keeps no links"""
-
-
 @attrs.frozen
 class Facts:
     """What was found out about this device, all of it read-only."""
@@ -56,7 +48,7 @@ class Facts:
     app_running: bool = False
     socket: str = ""
     socket_problem: str = ""
-    daemon: JsonObject | None = None
+    daemon: StatusAnswer | None = None
     """the answer of `status`, None when nobody answered"""
     daemon_binary: str | None = None
     """a daemon that could be started; looked up only when none answers"""
@@ -66,9 +58,9 @@ class Facts:
     phase: str | None = None
     peers: tuple[tuple[str, bool], ...] = ()
     """(shown status, needs TURN) of every peer"""
-    relays: tuple[Relay, ...] | None = None
+    relays: tuple[RelayRow, ...] | None = None
     """the relays of the active network, None when the daemon does not tell of them"""
-    twin: Twin | None = None
+    twin: TwinRow | None = None
     """another device that uses this one's identity"""
     silence: str = ""
     """why the daemon does not say how its networks are, although it answers `status`"""
@@ -129,8 +121,7 @@ def _first_stop(facts: Facts) -> Finding | None:
         )
     from myownllm.membership import is_joined  # `status` imports this module for less
 
-    joined = facts.daemon.get("joined_networks")
-    names = [n for n in joined if isinstance(n, str)] if isinstance(joined, list) else []
+    names = facts.daemon.joined_networks
     if not is_joined(names, facts.network_id):
         remedy = (
             "the app adds it within seconds; if it does not, `myownllm up` shows the daemon's refusal"
@@ -147,18 +138,19 @@ def _first_stop(facts: Facts) -> Finding | None:
     if not facts.app_running:
         return stop("app_not_running", "the daemon is joined, but the app is not running: `myownllm up` starts it")
     if facts.twin is not None:
-        return stop("identity_in_use", in_use(facts.twin, str(facts.daemon.get("home", ""))))
-    troubled = () if facts.relays is None else tuple(relay for relay in facts.relays if not relay.serves)
-    if facts.phase == "joining" and "home" in facts.daemon:  # the reference stays in this phase while it is alone
-        what_is_wrong = told(troubled) or "check the network's relays"
+        return stop("identity_in_use", in_use(facts.twin, facts.daemon.home))
+    silent = troubled(facts.relays)
+    # the reference stays in this phase while it is alone
+    if facts.phase == "joining" and facts.daemon.home is not None:
+        what_is_wrong = told(silent) or "check the network's relays"
         return stop(
             "still_joining",
             f"the daemon is still joining '{facts.handle}': no relay has answered yet; {what_is_wrong}",
         )
-    if facts.relays is not None and len(troubled) == len(facts.relays):
+    if facts.relays is not None and len(silent) == len(facts.relays):
         return stop(
             "no_relay_serves",
-            f"nobody new can be found on '{facts.handle}': {told(troubled) or 'the network uses no relay'}",
+            f"nobody new can be found on '{facts.handle}': {told(silent) or 'the network uses no relay'}",
         )
     unreachable = [p for p in facts.peers if p[1]]
     if unreachable and not any(status == "active" for status, _ in facts.peers):
@@ -169,7 +161,7 @@ def _first_stop(facts: Facts) -> Finding | None:
     return None
 
 
-def in_use(twin: Twin, home: str) -> str:
+def in_use(twin: TwinRow, home: str | None) -> str:
     """That another device uses the identity, and what to do."""
     where = f"{home}/.secrets/identity.json" if home else "`.secrets/identity.json` in the daemon's home"
     way_out = (
@@ -186,14 +178,6 @@ def in_use(twin: Twin, home: str) -> str:
     return f"another device announces itself with this device's identity, or somebody pretends to be it: {way_out}"
 
 
-def twin_of(row: JsonObject) -> Twin | None:
-    """What a row of `networks_list` says of another device with our identity."""
-    twin = row.get("twin")
-    if not isinstance(twin, dict):
-        return None
-    return Twin(twin.get("proved") is True, twin.get("stands_aside") is True)
-
-
 _LINKED: Final = (*CONNECTED, "pending_approval", "pending_remote")
 """Shown statuses of a peer with whom there is a way: addresses do not matter then."""
 _SHOWN_ADDRESSES: Final = 4
@@ -204,25 +188,24 @@ def _notes(facts: Facts) -> list[Finding]:
     notes = [Finding("bad_address", "note", f"left out: {problem}") for problem in facts.address_problems]
     if facts.override_problem:
         notes.append(Finding("override_unusable", "note", facts.override_problem))
-    if wrong := clock_note((facts.daemon or {}).get("clock")):
+    if facts.daemon is not None and (wrong := clock_note(facts.daemon.clock)):
         notes.append(Finding("clock_wrong", "note", wrong))
     if facts.left_out and any(status not in _LINKED for status, _ in facts.peers):
         shown = "; ".join(facts.left_out[:_SHOWN_ADDRESSES])
         more = len(facts.left_out) - _SHOWN_ADDRESSES
         text = f"a peer is not connected, and these addresses of this device were not offered to it: {shown}"
         notes.append(Finding("addresses_left_out", "note", f"{text}; and {more} more" if more > 0 else text))
-    troubled = [relay for relay in facts.relays or () if not relay.serves]
-    if facts.relays is not None and 0 < len(troubled) < len(facts.relays):
-        notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(troubled)}"))
+    silent = troubled(facts.relays)
+    if facts.relays is not None and 0 < len(silent) < len(facts.relays):
+        notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(silent)}"))
     from mesh_common.versions import version_meets  # `status` imports this module for less
 
-    version = str((facts.daemon or {}).get("version", ""))
-    if facts.daemon is not None and facts.pin is not None and not version_meets(version, facts.pin):
+    if facts.daemon is not None and facts.pin is not None and not version_meets(facts.daemon.version, facts.pin):
         notes.append(
             Finding(
                 "daemon_older_than_pin",
                 "note",
-                f"the daemon is {version}, this app is built against {facts.pin}; update the daemon",
+                f"the daemon is {facts.daemon.version}, this app is built against {facts.pin}; update the daemon",
             )
         )
     waiting = sum(status == "pending_approval" for status, _ in facts.peers)
@@ -258,18 +241,15 @@ _ACCORDING_TO: Final = {
 }
 
 
-def clock_note(clock: object) -> str:
+def clock_note(clock: ClockSkew | None) -> str:
     """What to say of the daemon's member `clock` (spec 05 §7.1); empty when this device's clock is right enough."""
-    if not isinstance(clock, dict):
+    if clock is None or abs(clock.ahead_ms) < WRONG_CLOCK_MS:
         return ""
-    ahead_ms = clock.get("ahead_ms")
-    if not isinstance(ahead_ms, int) or abs(ahead_ms) < WRONG_CLOCK_MS:
-        return ""
-    minutes = round(abs(ahead_ms) / 60_000)
+    minutes = round(abs(clock.ahead_ms) / 60_000)
     if minutes < 120:
         much = f"{minutes} minute{'s' * (minutes != 1)}"
     else:
         much = f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
-    side = "ahead" if ahead_ms > 0 else "behind"
-    source = _ACCORDING_TO.get(str(clock.get("by")), "what others say")
+    side = "ahead" if clock.ahead_ms > 0 else "behind"
+    source = _ACCORDING_TO.get(clock.by, "what others say")
     return f"this device's clock is {much} {side}, according to {source}: set it, or have the system keep it right"

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
+from mesh_common.views import CapabilityAdvert, PeerInfo
 from myownllm import capabilities
-from myownllm.coerce import as_object, is_number
+from myownllm.coerce import as_object, tolerant
 from myownllm.ids import short_display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
+    from mesh_common.views import SelectedPair
     from myownllm.coerce import Json, JsonObject
 
 PeerStatus = Literal[
@@ -31,25 +33,22 @@ _PLAIN: Final[dict[str, PeerStatus]] = {
 }
 
 
-def ui_status(raw: JsonObject) -> PeerStatus:
+def ui_status(info: PeerInfo) -> PeerStatus:
     """The status to show; a word that no daemon is known to send counts as a handshake under way."""
-    word = raw.get("status")
-    if word in ("active", "approved"):
-        return "shelved" if raw.get("local_shelved") is True and raw.get("remote_shelved") is True else "active"
-    if word in ("pending_approval", "authenticated"):
-        waiting = raw.get("local_approve_sent") is True and raw.get("remote_approve_seen") is not True
-        return "pending_remote" if waiting else "pending_approval"
-    return _PLAIN.get(word, "handshaking") if isinstance(word, str) else "handshaking"
+    if info.status in ("active", "approved"):
+        return "shelved" if info.local_shelved and info.remote_shelved else "active"
+    if info.status in ("pending_approval", "authenticated"):
+        return "pending_remote" if info.local_approve_sent and not info.remote_approve_seen else "pending_approval"
+    return _PLAIN.get(info.status, "handshaking")
 
 
-def path_class(pair: Json) -> str | None:
+def path_class(pair: SelectedPair | None) -> str | None:
     """LAN, STUN or TURN for a selected candidate pair; None while there is none."""
-    if not isinstance(pair, dict):
+    if pair is None:
         return None
-    ends = {pair.get("local"), pair.get("remote")}
-    if "relay" in ends:
+    if "relay" in (pair.local, pair.remote):
         return "TURN"
-    return "LAN" if ends == {"host"} else "STUN"
+    return "LAN" if pair.local == pair.remote == "host" else "STUN"
 
 
 @attrs.frozen
@@ -109,57 +108,45 @@ class PeerEntry:
         }
 
 
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _optional_text(value: Json) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _optional_int(value: Json) -> int | None:
-    return int(value) if is_number(value) else None
-
-
-def peer_entry(raw: JsonObject, previous_catalog: Iterable[Json] = ()) -> PeerEntry:
-    """Map one record of `peers_list`. The catalog is not in it: it is carried over from the entry before."""
-    key, suffix = _text(raw.get("device_id")), _text(raw.get("device_suffix"))
-    received = _optional_text(raw.get("verification_code_received"))
-    sent = _optional_text(raw.get("verification_code_sent"))
-    label = _text(raw.get("label"))
+def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEntry:
+    """Map one row of `peers_list`. The catalog is not in it: it is carried over from the entry before."""
+    received, sent = info.verification_code_received, info.verification_code_sent
     return PeerEntry(
-        device_pubkey=key,
-        device_suffix=suffix,
-        label=label or key[:8],
-        status=ui_status(raw),
-        authorized=raw.get("authenticated") is True,
-        local_approved=raw.get("local_approve_sent") is True,
-        remote_approved=raw.get("remote_approve_seen") is True,
+        device_pubkey=info.device_id,
+        device_suffix=info.device_suffix,
+        label=info.label or info.device_id[:8],
+        status=ui_status(info),
+        authorized=info.authenticated,
+        local_approved=info.local_approve_sent,
+        remote_approved=info.remote_approve_seen,
         verification_code=received if received is not None else sent or "",
         code_received=received,
         code_sent=sent,
-        capabilities=capabilities.unpack(raw.get("capabilities")),
+        capabilities=capabilities.unpack(info.capabilities),
         catalog=tuple(previous_catalog),
-        local_shelved=raw.get("local_shelved") is True,
-        remote_shelved=raw.get("remote_shelved") is True,
-        announced_label=label,
-        rtt_ms=_optional_int(raw.get("rtt_ms")),
-        clock_skew_ms=_optional_int(raw.get("clock_skew_ms")),
-        needs_turn=raw.get("needs_turn") is True,
-        path=path_class(raw.get("selected_pair")),
+        local_shelved=info.local_shelved,
+        remote_shelved=info.remote_shelved,
+        announced_label=info.label,
+        rtt_ms=info.rtt_ms,
+        clock_skew_ms=info.clock_skew_ms,
+        needs_turn=info.needs_turn,
+        path=path_class(info.selected_pair),
     )
 
 
-def peer_rows(answer: object) -> list[JsonObject]:
-    """The rows in an answer of `peers_list`. What a peer says of itself is read by `peer_entry`, member by member."""
+def peer_info(row: Json) -> PeerInfo:
+    """One row of `peers_list`. What is wrong with what a peer says of itself spoils nothing else."""
+    advert = tolerant(CapabilityAdvert, as_object(row).get("capabilities"))
+    return tolerant(PeerInfo, row, device_id="", status="", capabilities=advert)
+
+
+def peer_rows(answer: object) -> tuple[PeerInfo, ...]:
+    """The rows in an answer of `peers_list`."""
     rows = as_object(answer).get("peers")
-    return [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
+    return tuple(peer_info(row) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
 
 
-def peer_entries(rows: Sequence[JsonObject], previous: Mapping[str, PeerEntry]) -> tuple[PeerEntry, ...]:
+def peer_entries(rows: Iterable[PeerInfo], previous: Mapping[str, PeerEntry]) -> tuple[PeerEntry, ...]:
     """Map the rows of `peers_list`, sorted so that a list does not jump; connected peers first."""
-    entries = [
-        peer_entry(r, previous[k].catalog if isinstance(k := r.get("device_id"), str) and k in previous else ())
-        for r in rows
-    ]
+    entries = [peer_entry(r, previous[r.device_id].catalog if r.device_id in previous else ()) for r in rows]
     return tuple(sorted(entries, key=lambda p: (p.status not in CONNECTED, p.label.casefold(), p.device_pubkey)))

@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
-from myownllm.coerce import as_object
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from myownllm.coerce import Json
+    from mesh_common.views import RelayRow
 
 _OTHER: Final = "ask who runs it, or use another relay"
 
@@ -33,39 +29,18 @@ _SHOWN: Final = 3
 """relays that one line tells of"""
 
 
-class Relay(Struct, frozen=True):
-    """One row of `relays` in `networks_list`."""
-
-    url: str
-    state: str
-    kind: str = ""
-    text: str = ""
-
-    @property
-    def serves(self) -> bool:
-        return self.state == "up"
-
-    def told(self) -> str:
-        """Relay, reason and way out."""
-        why = self.text or "it has not answered yet"
-        way_out = f" — {_WAYS_OUT.get(self.kind, _OTHER)}" if self.kind else ""
-        return f"{shown(self.url)} is {self.state}: {why}{way_out}"
+def troubled(relays: Iterable[RelayRow] | None) -> tuple[RelayRow, ...]:
+    """Those that do not serve; of a daemon that does not tell of its relays, none."""
+    return tuple(relay for relay in relays or () if relay.state != "up")
 
 
-def relays(value: Json) -> tuple[Relay, ...] | None:
-    """The rows of `relays`; None from a daemon that does not tell."""
-    if not isinstance(value, list):
-        return None
-    return tuple(_relay(as_object(row)) for row in value if isinstance(row, dict))
-
-
-def _relay(row: dict[str, Json]) -> Relay:
-    reason = as_object(row.get("reason"))
-    return Relay(*(_text(each) for each in (row.get("url"), row.get("state"), reason.get("kind"), reason.get("text"))))
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
+def _line(relay: RelayRow) -> str:
+    """Relay, reason and way out."""
+    if (reason := relay.reason) is None:
+        return f"{shown(relay.url)} is {relay.state}: it has not answered yet"
+    why = reason.text or "it has not answered yet"
+    way_out = f" — {_WAYS_OUT.get(reason.kind, _OTHER)}" if reason.kind else ""
+    return f"{shown(relay.url)} is {relay.state}: {why}{way_out}"
 
 
 def shown(url: str) -> str:
@@ -78,8 +53,8 @@ def shown(url: str) -> str:
     return text if text.isprintable() and text else ascii(text)
 
 
-def told(those: Iterable[Relay]) -> str:
+def told(those: Iterable[RelayRow]) -> str:
     """Some relays in one line."""
-    lines = [relay.told() for relay in those]
+    lines = [_line(relay) for relay in those]
     more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     return "; ".join(lines[:_SHOWN]) + more

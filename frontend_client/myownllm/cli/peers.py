@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec.structs import asdict
 
+from mesh_common.answers import CallAnswer, IdentityAnswer, MessageDispatched, MessageSent, StreamStarted
 from mesh_common.client import blocking
 from mesh_common.client.errors import HANDLER_ERROR, ControlError, ErrorKind, refusal, stream_failure
 from mesh_common.client.protocol import FAST_TIMEOUT_S
 from mesh_common.streams import words
 from mesh_common.tables import columns
+from mesh_common.views import PeerInfo
 from myownllm.cli import context
 from myownllm.errors import FAILURES, AppError, PeerSelectorError
 from myownllm.ids import DEVICE_ID, bare_id, device_suffix
@@ -109,7 +112,7 @@ def _known_or_named(here: context.Session, text: str) -> PeerEntry:
         key = bare_id(text)
         if DEVICE_ID.match(key) is None:
             raise
-        return peer_entry({"device_id": key, "device_suffix": device_suffix(key)})
+        return peer_entry(PeerInfo(device_id=key, device_suffix=device_suffix(key), status="sighted"))
 
 
 def deny(peer: Peer, network: OnNetwork = None, as_json: Json = False) -> None:
@@ -165,6 +168,7 @@ def call(
                 context.print_answer({"end": True})
             return
         answer = here.ask_peer(
+            CallAnswer,
             found,
             "rpc_call",
             method=method,
@@ -179,8 +183,7 @@ def call(
         context.fail(
             AppError(text) if not isinstance(error, ControlError) else ControlError(error.kind, text), as_json=as_json
         )
-    response = answer.get("response") if isinstance(answer, dict) else None
-    context.print_json({"response": response} if as_json else response)
+    context.print_json(answer if as_json else answer.response)
 
 
 def _stream(here: context.Session, peer: PeerEntry, method: str, request: Any, timeout: float) -> Any:
@@ -189,14 +192,8 @@ def _stream(here: context.Session, peer: PeerEntry, method: str, request: Any, t
 
     with blocking.Connection(here.daemon.socket, FAST_TIMEOUT_S) as events:
         client_id = events.subscribe()
-        answer = here.ask_peer(
-            peer,
-            "rpc_call_stream",
-            client_id=client_id,
-            method=method,
-            payload=request,
-        )
-        request_id = answer.get("request_id") if isinstance(answer, dict) else None
+        members = {"client_id": client_id, "method": method, "payload": request}
+        request_id = here.ask_peer(StreamStarted, peer, "rpc_call_stream", **members).request_id
         events.timeout = timeout
         pieces = 0
         while True:
@@ -230,10 +227,10 @@ def broadcast(
         message = _payload(payload)
         here = context.session(network)
         if to is None:
-            answer = here.daemon.ask("channel_send_all", network=here.network, channel=channel, payload=message)
-            count = answer.get("dispatched_to", 0) if isinstance(answer, dict) else 0
+            members = {"network": here.network, "channel": channel, "payload": message}
+            count = here.daemon.answer(MessageDispatched, "channel_send_all", **members).dispatched_to
         else:
-            here.ask_peer(here.peer(to), "channel_send_to", channel=channel, payload=message)
+            here.ask_peer(MessageSent, here.peer(to), "channel_send_to", channel=channel, payload=message)
             count = 1
         words.work_is_done()
     except FAILURES as error:
@@ -252,18 +249,18 @@ def label(
     try:
         daemon = context.need_daemon(context.home())
         if name is None:
-            identity = daemon.ask("identity_show")
+            identity = daemon.answer(IdentityAnswer, "identity_show")
         else:
             if len(name) > 64:
                 raise AppError(f"the name has {len(name)} characters; 64 is the most")
-            identity = daemon.ask("identity_set_label", label=name)
+            identity = daemon.answer(IdentityAnswer, "identity_set_label", label=name)
             words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_answer(identity)
+        context.print_answer(asdict(identity))
     else:
-        print(f"{context.shown(identity.get('label', '')) or '(no name)'}  {identity.get('device_id', '')}")
+        print(f"{context.shown(identity.label) or '(no name)'}  {identity.device_id}")
 
 
 def reconnect(

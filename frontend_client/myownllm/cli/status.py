@@ -9,34 +9,39 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import Struct
 
+from mesh_common.answers import IdentityAnswer
 from mesh_common.client.errors import ControlError
 from mesh_common.streams import words
+from mesh_common.views import DisputedNetwork, RelayRow, TwinRow
 from myownllm import health as health_rules
 from myownllm import phases, relays
 from myownllm.catalog.model import Catalog
 from myownllm.cli import context
-from myownllm.coerce import as_object, strings
 from myownllm.errors import FAILURES, HomeError
 from myownllm.home import AppHome, check_socket_path, find_pin
 from myownllm.ids import comparable_network_id, device_suffix
-from myownllm.peers import CONNECTED, PeerEntry, peer_entries, peer_rows
+from myownllm.peers import CONNECTED, PeerEntry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HEALTH_EPILOG = "Exit status: " + ", ".join(f"{code} {name}" for name, code in health_rules.EXIT_CODES.items()) + "."
 
 
-def _network_row(daemon: context.Daemon, wire_id: str) -> dict[str, Any] | None:
-    rows = as_object(daemon.ask("networks_list")).get("networks")
-    for row in rows if isinstance(rows, list) else []:
-        if comparable_network_id(str(as_object(row).get("network_id", ""))) == wire_id:
-            return as_object(row)
-    return None
+class _Networks(Struct, frozen=True):
+    """The answer of `networks_list`, with what is said of a disputed identity."""
+
+    networks: tuple[DisputedNetwork, ...]
+
+
+def _network_row(daemon: context.Daemon, wire_id: str) -> DisputedNetwork | None:
+    rows = daemon.answer(_Networks, "networks_list").networks
+    return next((row for row in rows if comparable_network_id(row.network_id) == wire_id), None)
 
 
 def _known_peers(daemon: context.Daemon, wire_id: str) -> tuple[PeerEntry, ...]:
     try:
-        return peer_entries(peer_rows(daemon.ask("peers_list", network=wire_id)), {})
+        return daemon.peers(wire_id)
     except ControlError:
         return ()
 
@@ -80,26 +85,25 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
     phase: phases.Phase = "off"
     peers: tuple[PeerEntry, ...] = ()
     label = ""
-    joined: list[str] = []
+    joined: tuple[str, ...] = ()
     hint = ""
     if daemon is not None:
-        row: dict[str, Any] | None = None
+        row: DisputedNetwork | None = None
         try:
-            label = str(as_object(daemon.ask("identity_show")).get("label", ""))
+            label = daemon.answer(IdentityAnswer, "identity_show").label
             row = None if active is None else _network_row(daemon, active.wire_id)
         except ControlError as error:  # it answers `status`, so it is shown; what else it says is the hint
             hint = f"the daemon does not answer as it should: {error}"
-        names = daemon.status.get("joined_networks")
-        joined = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
+        joined = daemon.status.joined_networks
         if active is not None and row is not None:
-            word = str(row.get("phase", ""))
-            if word == "joining" and "home" in daemon.status:  # the reference stays in this phase while it is alone
+            # the reference stays in this phase while it is alone
+            if row.phase == "joining" and daemon.status.home is not None:
                 hint = "no relay of this network has answered yet, so nobody can be found"
-            if (twin := health_rules.twin_of(row)) is not None:
-                hint = health_rules.in_use(twin, str(daemon.status.get("home", "")))
-            elif troubled := [relay for relay in relays.relays(row.get("relays")) or () if not relay.serves]:
-                hint = relays.told(troubled)
-            phase = "signaling-up" if word == "joining" else phases.from_daemon(word)
+            if row.twin is not None:
+                hint = health_rules.in_use(row.twin, daemon.status.home)
+            elif silent := relays.troubled(row.relays):
+                hint = relays.told(silent)
+            phase = "signaling-up" if row.phase == "joining" else phases.from_daemon(row.phase)
             peers = _known_peers(daemon, active.wire_id)
         elif active is not None and pid is not None:
             phase = "starting"
@@ -107,7 +111,7 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
     pill = phases.pill_text(None if active is None else active.handle, phase, connected)
     if active is not None and phase == "off" and pid is None:
         pill = f"Not running — '{active.handle}' is joined as soon as `myownllm up` runs"
-    version = "" if daemon is None else str(daemon.status.get("version", ""))
+    version = "" if daemon is None else daemon.status.version
     return {
         "pill": pill,
         "hint": hint,
@@ -120,10 +124,10 @@ def _status(app_home: AppHome, catalog: Catalog) -> dict[str, Any]:
         if daemon is None
         else {
             "version": version,
-            "device_id": str(daemon.status.get("device_id", "")),
+            "device_id": daemon.status.device_id,
             "mode": daemon.mode,
             "socket": str(daemon.socket),
-            "pid": daemon.status.get("pid"),
+            "pid": daemon.status.pid,
             "joined_networks": joined,
         },
         "pinned_version": pin,
@@ -177,8 +181,8 @@ def _facts() -> health_rules.Facts:
     daemon = context.find_daemon(app_home)
     phase: str | None = None
     peers: tuple[tuple[str, bool], ...] = ()
-    known_relays: tuple[relays.Relay, ...] | None = None
-    twin: health_rules.Twin | None = None
+    known_relays: tuple[RelayRow, ...] | None = None
+    twin: TwinRow | None = None
     silence = ""
     left_out: tuple[str, ...] = ()
     if daemon is not None and active is not None:
@@ -186,11 +190,9 @@ def _facts() -> health_rules.Facts:
             row = _network_row(daemon, active.wire_id)
         except ControlError as error:
             row, silence = None, str(error)
-        phase = None if row is None else str(row.get("phase", ""))
-        known_relays = None if row is None else relays.relays(row.get("relays"))
-        twin = None if row is None else health_rules.twin_of(row)
-        left_out = () if row is None else tuple(strings(row.get("left_out")))
-        peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id)) if row is not None else ()
+        if row is not None:
+            phase, known_relays, twin, left_out = row.phase, row.relays, row.twin, row.left_out
+            peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id))
     return health_rules.Facts(
         config_notices=tuple(dict.fromkeys((*repairs, *stored.notices))),
         address_problems=() if active is None else active.address_problems(),

@@ -12,7 +12,7 @@ from myownllm.peers import peer_rows
 
 if TYPE_CHECKING:
     from mesh_common.answers import StatusAnswer
-    from mesh_common.views import NetworkSummary
+    from mesh_common.views import NetworkSummary, PeerInfo
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
     from myownllm.client.procedures import Procedure
@@ -45,7 +45,7 @@ def update(config: JsonObject) -> Procedure[bool]:
     return read_answer(answers.NetworkUpdated, "network_update", answer).restarted
 
 
-def peers(network: str) -> Procedure[list[JsonObject]]:
+def peers(network: str) -> Procedure[tuple[PeerInfo, ...]]:
     return peer_rows((yield Ask("peers_list", {"network": network})))
 
 

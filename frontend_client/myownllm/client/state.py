@@ -10,10 +10,10 @@ from myownllm import phases
 from myownllm.peers import CONNECTED, peer_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
+    from mesh_common.views import PeerInfo
     from myownllm.catalog.model import Catalog
-    from myownllm.coerce import JsonObject
     from myownllm.effects import Level
     from myownllm.peers import PeerEntry
 
@@ -107,7 +107,7 @@ class Picture:
             auto_gossip=True if active is None else active.auto_gossip,
         )
 
-    def show_peers(self, rows: Sequence[JsonObject]) -> None:
+    def show_peers(self, rows: Iterable[PeerInfo]) -> None:
         """The rows of `peers_list`; what only the app knows about a peer is carried over."""
         peers = peer_entries(rows, {p.device_pubkey: p for p in self.state.peers})
         self.update(peers=peers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from mesh_common.answers import ClockSkew
 from myownllm.health import clock_note
 from support.daemons import PATIENCE_S, daemon, network_record
 from support.signaling import hostile_relay, relay_server, url_of
@@ -88,5 +89,5 @@ async def test_it_is_back_as_fast_as_with_a_right_clock(
             clock = (await restarted.ask("status"))["clock"]
             assert clock["by"] == "relays"
             assert abs(clock["ahead_ms"] - wrong[0] * 1000) < 5000
-            assert ("ahead" if wrong[0] > 0 else "behind") in clock_note(clock)
+            assert ("ahead" if wrong[0] > 0 else "behind") in clock_note(ClockSkew(**clock))
         print(f"back after {took_s:.2f} s")

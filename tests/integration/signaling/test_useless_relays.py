@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 import trio
-from msgspec import to_builtins
 
+from mesh_common.answers import StatusAnswer
 from myownllm import health
-from myownllm.relays import relays
 from myownmesh.protocol.signals import SendOffer
 from myownmesh.signaling import conversation, link, websocket
 from support import scripted_relay as scripts
@@ -28,7 +27,7 @@ WELL = health.Facts(
     handle="Home",
     network_id="home",
     app_running=True,
-    daemon={"version": "0.3.8", "joined_networks": ["home"], "home": "/h"},
+    daemon=StatusAnswer("0.3.8", "a" * 51 + "q-0A1B2", ("home",), home="/h"),
     pin="v0.3.8",
 )
 
@@ -45,9 +44,9 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def findings(device: Device) -> list[health.Finding]:
     """What `myownllm health` would say, with this device's relays and nobody met yet."""
-    rows: Any = [to_builtins(report.row()) for report in device.signaling.report()]
+    rows = tuple(report.row() for report in device.signaling.report())
     phase = "alone" if device.signaling.admitted else "joining"
-    return health.examine(attrs.evolve(WELL, phase=phase, relays=relays(rows)))
+    return health.examine(attrs.evolve(WELL, phase=phase, relays=rows))
 
 
 @asynccontextmanager

@@ -9,23 +9,28 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from mesh_common.answers import ClockSkew, StatusAnswer
 from mesh_common.client import protocol
 from mesh_common.client.errors import ControlError
 from mesh_common.client.frames import StreamChunk, StreamEnd, parse_frame
 from mesh_common.client.streams import StreamBook
 from mesh_common.semver import SemVer
 from mesh_common.versions import Reported
+from mesh_common.views import PeerInfo, TwinRow
 from myownllm import effects, health, ids, phases
 from myownllm.errors import HomeError, PeerSelectorError
 from myownllm.home import SOCKET_PATH_MAX_BYTES, AppHome, check_socket_path
-from myownllm.peers import peer_entry, ui_status
+from myownllm.peers import peer_entry, peer_info
 from myownllm.supervisor import binaries
 from myownllm.supervisor.log import DaemonLog, TroubleLimit, clean
 from myownllm.supervisor.spawning import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from myownllm.peers import PeerEntry
 
 JSON = st.recursive(
     st.none()
@@ -118,8 +123,7 @@ def test_events_with_any_members_have_effects(event: dict[str, Any]) -> None:
 
 @given(st.dictionaries(st.text(), JSON), JSON)
 def test_any_peer_record_can_be_shown(record: dict[str, Any], status: Any) -> None:
-    peer_entry({**record, "status": status, "capabilities": record}).to_json()
-    ui_status({**record, "status": status})
+    peer_entry(peer_info({**record, "status": status, "capabilities": record})).to_json()
 
 
 @given(st.text())
@@ -187,9 +191,14 @@ def test_a_slow_reader_loses_its_stream_not_the_memory() -> None:
 
 # ── ids ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-ANNA = peer_entry({"device_id": "abcd" + "a" * 48, "label": "Anna"})
-ANTON = peer_entry({"device_id": "abce" + "b" * 48, "label": "Anton"})
-TWIN = peer_entry({"device_id": "zzzz" + "c" * 48, "label": "anton"})
+
+def known(device: str, label: str) -> PeerEntry:
+    return peer_entry(PeerInfo(device_id=device, status="active", label=label))
+
+
+ANNA = known("abcd" + "a" * 48, "Anna")
+ANTON = known("abce" + "b" * 48, "Anton")
+TWIN = known("zzzz" + "c" * 48, "anton")
 
 
 @pytest.mark.parametrize(
@@ -320,11 +329,12 @@ def test_log_lines_are_clean_bounded_and_without_secrets(tmp_path: Path) -> None
 
 # ── health ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+DEVICE = "a" * 51 + "q-0A1B2"
 WELL = health.Facts(
     handle="Home",
     network_id="home",
     app_running=True,
-    daemon={"version": "0.3.8", "joined_networks": ["home"], "home": "/h"},
+    daemon=StatusAnswer("0.3.8", DEVICE, ("home",), home="/h"),
     pin="v0.3.8",
     phase="active",
     peers=(("active", False),),
@@ -342,12 +352,11 @@ WELL = health.Facts(
         ({"daemon": None, "app_running": False, "daemon_binary": "/b"}, "daemon_not_running"),
         ({"daemon": None}, "daemon_not_running"),
         ({"daemon": None, "socket_problem": "too long"}, "socket_unusable"),
-        ({"daemon": {"version": "0.3.8", "joined_networks": []}}, "network_not_joined"),
-        ({"daemon": {"version": "0.3.8"}}, "network_not_joined"),
+        ({"daemon": StatusAnswer("0.3.8", DEVICE)}, "network_not_joined"),
         ({"app_running": False}, "app_not_running"),
         ({"phase": "joining"}, "still_joining"),
-        ({"twin": health.Twin(proved=True, stands_aside=True)}, "identity_in_use"),
-        ({"twin": health.Twin(proved=False, stands_aside=False), "phase": "joining"}, "identity_in_use"),
+        ({"twin": TwinRow(proved=True, stands_aside=True)}, "identity_in_use"),
+        ({"twin": TwinRow(proved=False, stands_aside=False), "phase": "joining"}, "identity_in_use"),
         ({"peers": (("handshaking", True),)}, "peers_unreachable"),
         ({"peers": (("handshaking", True), ("active", False))}, None),
     ],
@@ -363,42 +372,35 @@ def test_health_names_the_stop(changes: dict[str, Any], stop: str | None) -> Non
 
 def test_the_seeds_symptom_has_a_name() -> None:
 
-    facts = attrs.evolve(WELL, daemon={"version": "0.3.8", "joined_networks": []})
+    facts = attrs.evolve(WELL, daemon=StatusAnswer("0.3.8", DEVICE))
     assert "healthy but has not joined 'Home'" in health.examine(facts)[0].text
 
 
 @pytest.mark.parametrize(
     ("twin", "says"),
     [
-        ({"proved": True, "stands_aside": True}, "was here first, so this one stands aside"),
-        ({"proved": True, "stands_aside": False}, "another device uses this device's identity"),
-        ({"proved": False, "stands_aside": False}, "or somebody pretends"),
-        ({}, "or somebody pretends"),
+        (TwinRow(proved=True, stands_aside=True), "was here first, so this one stands aside"),
+        (TwinRow(proved=True, stands_aside=False), "another device uses this device's identity"),
+        (TwinRow(proved=False, stands_aside=False), "or somebody pretends"),
     ],
 )
-def test_a_copied_home_is_named_with_what_to_do(twin: dict[str, Any], says: str) -> None:
+def test_a_copied_home_is_named_with_what_to_do(twin: TwinRow, says: str) -> None:
 
-    found = health.twin_of({"network_id": "home", "twin": twin})
-    [stop, *_] = health.examine(attrs.evolve(WELL, twin=found))
+    [stop, *_] = health.examine(attrs.evolve(WELL, twin=twin))
     assert stop.name == "identity_in_use"
     assert says in stop.text
     assert "move /h/.secrets/identity.json away" in stop.text
 
 
-@pytest.mark.parametrize("row", [{}, {"twin": None}, {"twin": "no"}])
-def test_a_row_without_a_twin_tells_of_none(row: dict[str, Any]) -> None:
-    assert health.twin_of(row) is None
-
-
 def test_a_daemon_that_tells_no_home_leaves_the_file_to_be_found() -> None:
-    assert "`.secrets/identity.json` in the daemon's home" in health.in_use(health.Twin(True, False), "")
+    assert "`.secrets/identity.json` in the daemon's home" in health.in_use(TwinRow(True, False), None)
 
 
 def test_health_notes_what_is_worth_knowing() -> None:
 
     facts = attrs.evolve(
         WELL,
-        daemon={"version": "0.3.7", "joined_networks": ["home"]},
+        daemon=StatusAnswer("0.3.7", DEVICE, ("home",)),
         peers=(("pending_approval", False), ("pending_remote", False)),
     )
     names = [f.name for f in health.examine(facts)]
@@ -408,27 +410,19 @@ def test_health_notes_what_is_worth_knowing() -> None:
 @pytest.mark.parametrize(
     ("clock", "said"),
     [
-        (
-            {"ahead_ms": 600_000, "by": "relays"},
-            "clock is 10 minutes ahead, according to what its relays say",
-        ),
-        (
-            {"ahead_ms": -61_000, "by": "peers"},
-            "clock is 1 minute behind, according to the devices that it is",
-        ),
-        ({"ahead_ms": 5 * 3_600_000, "by": "relays"}, "clock is 5 hours ahead"),
-        ({"ahead_ms": -365 * 86_400_000, "by": "room"}, "clock is 365 days behind, according to other devices in its"),
-        ({"ahead_ms": 120_000, "by": "the stars"}, "clock is 2 minutes ahead, according to what others say"),
-        ({"ahead_ms": 59_000, "by": "relays"}, None),
-        ({"ahead_ms": "much"}, None),
-        ("wrong", None),
+        (ClockSkew(600_000, "relays"), "clock is 10 minutes ahead, according to what its relays say"),
+        (ClockSkew(-61_000, "peers"), "clock is 1 minute behind, according to the devices that it is"),
+        (ClockSkew(5 * 3_600_000, "relays"), "clock is 5 hours ahead"),
+        (ClockSkew(-365 * 86_400_000, "room"), "clock is 365 days behind, according to other devices in its"),
+        (ClockSkew(120_000, "the stars"), "clock is 2 minutes ahead, according to what others say"),
+        (ClockSkew(59_000, "relays"), None),
         (None, None),
     ],
 )
-def test_health_says_how_wrong_the_clock_is(clock: object, said: str | None) -> None:
+def test_health_says_how_wrong_the_clock_is(clock: ClockSkew | None, said: str | None) -> None:
 
     assert WELL.daemon is not None
-    findings = health.examine(attrs.evolve(WELL, daemon={**WELL.daemon, "clock": clock}))
+    findings = health.examine(attrs.evolve(WELL, daemon=structs.replace(WELL.daemon, clock=clock)))
     told = [f.text for f in findings if f.name == "clock_wrong"]
     assert len(told) == (said is not None)
     assert said is None or said in told[0]

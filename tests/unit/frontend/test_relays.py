@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from myownllm.relays import Relay, relays, shown, told
+from mesh_common.views import RelayRow, RelayTrouble
+from myownllm.relays import shown, told, troubled
 
 
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        (None, None),
-        ({}, None),
-        ([], ()),
-        ([7, {"url": "wss://r", "state": "up", "reason": None}], (Relay("wss://r", "up"),)),
-        ([{"url": 7, "reason": {"kind": "tls", "text": ["x"]}}], (Relay("", "", "tls"),)),
-    ],
-)
-def test_rows_of_any_daemon_are_read(value: object, found: tuple[Relay, ...] | None) -> None:
-    assert relays(value) == found
+def row(state: str, reason: RelayTrouble | None = None) -> RelayRow:
+    return RelayRow("wss://r", public=False, state=state, since_ms=0, reason=reason)
+
+
+def test_of_a_daemon_that_does_not_tell_no_relay_is_in_trouble() -> None:
+    assert troubled(None) == ()
+    assert troubled([row("up"), row("down")]) == (row("down"),)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +31,7 @@ def test_an_address_is_shown_without_secrets_and_escapes(url: str, text: str) ->
 
 
 def test_relay_reason_and_way_out_stand_in_one_line() -> None:
-    blocked = Relay("wss://r", "refusing", "blocked", "blocked: no")
-    assert blocked.told() == "wss://r is refusing: blocked: no — ask who runs it, or use another relay"
-    assert Relay("wss://r", "connecting").told() == "wss://r is connecting: it has not answered yet"
+    blocked = row("refusing", RelayTrouble("blocked", "blocked: no"))
+    assert told([blocked]) == "wss://r is refusing: blocked: no — ask who runs it, or use another relay"
+    assert told([row("connecting")]) == "wss://r is connecting: it has not answered yet"
     assert told([blocked] * 5).endswith("; and 2 more")

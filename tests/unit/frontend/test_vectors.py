@@ -15,6 +15,7 @@ from mesh_common.client.errors import refusal
 from mesh_common.client.frames import parse_frame
 from mesh_common.pins import parse_pin
 from mesh_common.versions import PROGRAM, compare, read_version, version_meets
+from mesh_common.views import CapabilityAdvert
 from myownllm import capabilities, coerce, effects, ids, membership, peers, phases
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog, read_config
@@ -77,12 +78,14 @@ def test_topology_coerce(case: dict[str, Any]) -> None:
 
 @cases("peer_status")
 def test_peer_status(case: dict[str, Any]) -> None:
-    assert peers.ui_status(case["input"]) == case["expect"]["status"]
+    assert peers.ui_status(peers.peer_info(case["input"])) == case["expect"]["status"]
 
 
 @cases("peer_mapping")
 def test_peer_mapping(case: dict[str, Any]) -> None:
-    entry = peers.peer_entry(case["input"]["peer"], case["input"].get("previous_catalog", ())).to_json()
+    entry = peers.peer_entry(
+        peers.peer_info(case["input"]["peer"]), case["input"].get("previous_catalog", ())
+    ).to_json()
     assert_same({k: entry[k] for k in case["expect"]["entry"]}, case["expect"]["entry"])
 
 
@@ -97,12 +100,14 @@ def test_capability_pack(case: dict[str, Any]) -> None:
     advert = capabilities.pack(case["input"]["capabilities"])
     assert_same(advert, case["expect"]["advert"])
     if "unpacked" in case["expect"]:
-        assert_same(capabilities.unpack(advert), case["expect"]["unpacked"])
+        assert_same(capabilities.unpack(coerce.tolerant(CapabilityAdvert, advert)), case["expect"]["unpacked"])
 
 
 @cases("capability_unpack")
 def test_capability_unpack(case: dict[str, Any]) -> None:
-    assert_same(capabilities.unpack(case["input"]["advert"]), case["expect"]["capabilities"])
+    assert_same(
+        capabilities.unpack(coerce.tolerant(CapabilityAdvert, case["input"]["advert"])), case["expect"]["capabilities"]
+    )
 
 
 @cases("feature_support")
