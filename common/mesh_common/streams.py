@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import sys
 
 TYPE_CHECKING = False
@@ -107,6 +108,20 @@ class Words:
     def work_is_done(self) -> None:
         """Whatever becomes of the words that follow, this command did what it was asked for."""
         self._work_done = True
+
+    def say(self, text: str) -> None:
+        """Write to stdout past its buffer: a write that blocks in a thread of its own then blocks no other writer."""
+        outlet = self._outlets.get("stdout")
+        if outlet is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        rest = memoryview(text.encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+        while rest:
+            written = outlet.write(rest)
+            rest = rest[written:]
+            if not written:  # a descriptor that does not block, and is full
+                select.select([], [outlet], [])
 
     def gone(self) -> bool:
         """Nobody takes what stdout says any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from typing import Any
 
@@ -15,6 +14,7 @@ from mesh_common.groups import unwrapped
 from mesh_common.streams import words
 from myownllm.app import App, running_app
 from myownllm.cli import context
+from myownllm.cli.lines import LineQueue
 from myownllm.client import ClientState, Diag, InboundCall
 from myownllm.errors import AlreadyRunningError
 from myownllm.features import built_in
@@ -32,20 +32,23 @@ class Screen:
         self._daemon: tuple[int, str] = (0, "")
         self._daemon_line = ""
         self._peers: dict[str, PeerEntry] = {}
-        self.gone = trio.Event()
         self._notes: set[str] = set()
+        self.lines = LineQueue(self._lost)
 
     def emit(self, event: str, line: str | None, **members: Any) -> None:
         """Say one thing. `line` None means that only the JSON form tells it."""
         if self._as_json:
-            line = msgspec.json.encode({"event": event, "t": time.time_ns() // 1_000_000, **members}).decode()
-        words.work_is_done()
-        if line is None or self.gone.is_set():
-            return
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-        if words.gone():  # whoever read this has left, or the disk behind it is full: the app leaves too
-            self.gone.set()
+            line = self._json(event, **members)
+        if line is not None:
+            self.lines.put(line)
+
+    @staticmethod
+    def _json(event: str, **members: Any) -> str:
+        return msgspec.json.encode({"event": event, "t": time.time_ns() // 1_000_000, **members}).decode()
+
+    def _lost(self, count: int) -> str:
+        text = f"{count} {'line was' if count == 1 else 'lines were'} lost: nobody read them for too long"
+        return self._json("lost", lines=count, message=text) if self._as_json else f"  … {text}"
 
     def progress(self, text: str) -> None:
         self.emit("progress", f"  {text}", message=text)
@@ -166,6 +169,18 @@ def headline_of(state: ClientState, supervisor: SupervisorState) -> str:
 
 
 async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:
+    words.work_is_done()
+    async with trio.open_nursery() as output:
+        output.start_soon(screen.lines.pass_on)
+        try:
+            await _run_app(screen, label, channels)
+        except AlreadyRunningError as error:
+            screen.emit("already_running", str(error), pid=error.pid)
+        await screen.lines.finish()
+        output.cancel_scope.cancel()
+
+
+async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:
     home = context.home()
     async with running_app(
         home,
@@ -191,7 +206,8 @@ async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
 
 
 async def _cancel_when_gone(screen: Screen, scope: trio.CancelScope) -> None:
-    await screen.gone.wait()
+    """Whoever read this has left, or the disk behind it is full: the app leaves too."""
+    await screen.lines.gone.wait()
     scope.cancel()
 
 
@@ -233,5 +249,3 @@ def run_up(label: str | None, channels: tuple[str, ...], *, verbose: bool, as_js
         if not isinstance(cause, KeyboardInterrupt):
             raise
         raise SystemExit(130) from None  # a second Ctrl-C while it was stopping
-    except AlreadyRunningError as error:
-        screen.emit("already_running", str(error), pid=error.pid)

@@ -148,6 +148,46 @@ async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
     assert [e["event"] for e in up.events[-2:]] == ["stopping", "stopped"]
 
 
+async def test_a_stopped_terminal_loses_lines_and_nothing_else(desk: Desk) -> None:
+    """Ctrl-S, a pager, a full pipe: the app stays reachable, tells what was lost, and Ctrl-C ends it."""
+    save(desk, "home")
+    process = await trio.lowlevel.open_process([*PROGRAM, "up", "--json"], env=desk.environment, stdout=subprocess.PIPE)
+    desk.running.append(process)
+    up = Up(process)
+    with trio.fail_after(15):
+        while desk.daemon.capabilities is None:
+            await trio.sleep(0.02)
+
+    async def talk(messages: int, network: str) -> None:
+        payload = {"text": "x" * 900}
+        frame = {"kind": "channel_inbound", "channel": "notice", "network": network, "from": DEVICE_B}
+        for _ in range(messages):
+            await desk.daemon.emit({**frame, "payload": payload})
+
+    desk.daemon.peers = [peer_info()]
+    await talk(3000, "home")
+    with trio.fail_after(5):
+        assert (await desk.json("networks", "add", "work"))["joined"] is True
+    desk.nursery.start_soon(up.read)
+    assert (await up.wait(lambda e: e["event"] == "lost"))["lines"] > 100
+    await up.wait(lambda e: e["event"] == "pill" and e["network"] == "work" and e["status"] == "online")
+    await up.stop()
+
+    deaf = await trio.lowlevel.open_process([*PROGRAM, "up", "--json"], env=desk.environment, stdout=subprocess.PIPE)
+    desk.running.append(deaf)
+    desk.daemon.capabilities = None
+    with trio.fail_after(15):
+        while desk.daemon.capabilities is None:
+            await trio.sleep(0.02)
+    await talk(300, "work")
+    began = trio.current_time()
+    deaf.send_signal(signal.SIGINT)
+    with trio.fail_after(5):
+        assert await deaf.wait() == 0
+    assert trio.current_time() - began < 3
+    assert desk.daemon.claims == {}, "claims are given back"
+
+
 async def test_the_second_launch_sends_no_mutating_operation(desk: Desk) -> None:
     save(desk, "home")
     up = await desk.up()
