@@ -18,10 +18,11 @@ from mesh_common.files import remove_leftovers
 from mesh_common.groups import unwrapped
 from mesh_common.locks import FileLock
 from myownllm.catalog.file import CatalogFile, wall_ms
+from myownllm.catalog.live import LiveCatalog
 from myownllm.client import MeshClient, Offer
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door import Door
-from myownllm.errors import FAILURES, AlreadyRunningError, AppError
+from myownllm.errors import FAILURES, AlreadyRunningError
 from myownllm.features import hardware
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
@@ -32,7 +33,6 @@ from myownllm.supervisor.world import make_ports
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from myownllm.catalog.model import Catalog
     from myownllm.client import FeatureSet
     from myownllm.coerce import JsonObject
     from myownllm.home import AppHome
@@ -44,33 +44,6 @@ BRIDGE_RETRY_MAX_S: Final = 30.0
 STOP_BUDGET_S: Final = 4.0
 GLANCE_S: Final = 1.0
 """How often the file is looked at, for edits by hand: commands knock at the door."""
-
-
-class AsyncCatalog:
-    """The catalog file for the event loop: reads in a worker thread, change by a glance at the file's identity."""
-
-    def __init__(self, file: CatalogFile) -> None:
-        self.on_notice: list[Callable[[str], None]] = []
-        self._file = file
-        self._seen: tuple[int, int, int] | None = None
-        self._told: tuple[str, ...] = ()
-
-    async def load(self) -> Catalog:
-        try:
-            stored = await trio.to_thread.run_sync(self._file.load, abandon_on_cancel=True)
-        except AppError:
-            self._seen = self._file.signature()  # a file that cannot be read is looked at again when it changes
-            raise
-        self._seen = stored.signature
-        told, self._told = self._told, stored.notices
-        for notice in stored.notices:
-            for listener in self.on_notice if notice not in told else ():
-                listener(notice)
-        return stored.catalog
-
-    def changed(self) -> bool:
-        """Has the file changed since the last `load`?"""
-        return self._file.signature() != self._seen
 
 
 @attrs.frozen
@@ -91,7 +64,7 @@ async def _newer_connection(supervisor: Supervisor, last: int) -> Connection:
             return state.connection
 
 
-async def follow_edits(catalog: AsyncCatalog, client: MeshClient) -> None:
+async def follow_edits(catalog: LiveCatalog, client: MeshClient) -> None:
     """Reconcile when the file has changed without a knock: somebody edited it by hand."""
     while True:
         await trio.sleep(GLANCE_S)
@@ -181,14 +154,14 @@ async def running_app(
     for folder in (home.root, home.own_daemon):
         remove_leftovers(folder, wall_ms() / 1000)
     pin = find_pin(Path(__file__).parent)
-    file = CatalogFile(home.config_file)
+    file: CatalogFile = CatalogFile(home.config_file, in_use=lambda: catalog.is_in_use)
+    catalog = LiveCatalog(file)
     try:
         async with trio.open_nursery() as outer:  # keeps the tasks that watch the own daemon until it has ended
-            catalog = AsyncCatalog(file)
             features = make_features(lambda: client.state.device_id)
             offer = Offer(features, pin, app_version, {"hardware": hardware()})
             client = MeshClient(catalog, OwnedNetworks(home.owned_networks_file), offer, now_ms=wall_ms)
-            catalog.on_notice.append(lambda text: client.note("error", text))
+            catalog.on_notice.append(client.note)
             trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
             log = DaemonLog(home.daemon_log, trouble)
             supervisor = Supervisor(make_ports(home, pin, outer, log), report=report)

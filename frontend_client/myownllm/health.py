@@ -41,8 +41,8 @@ class Facts:
 
     home_problem: str = ""
     config_notices: tuple[str, ...] = ()
-    address_problems: tuple[str, ...] = ()
-    """of the active network's relays, STUN and TURN servers: those are left out"""
+    setting_problems: tuple[str, ...] = ()
+    """what stands in the file and is not in force as it was written"""
     handle: str | None = None
     network_id: str | None = None
     app_running: bool = False
@@ -185,7 +185,7 @@ _SHOWN_ADDRESSES: Final = 4
 
 
 def _notes(facts: Facts) -> list[Finding]:
-    notes = [Finding("bad_address", "note", f"left out: {problem}") for problem in facts.address_problems]
+    notes = [Finding("bad_setting", "note", problem) for problem in facts.setting_problems]
     if facts.override_problem:
         notes.append(Finding("override_unusable", "note", facts.override_problem))
     if facts.daemon is not None and (wrong := clock_note(facts.daemon.clock)):

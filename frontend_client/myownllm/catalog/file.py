@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -24,12 +26,12 @@ from myownllm.ids import mint_network_config_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from myownllm.catalog.model import LoadedCatalog
     from myownllm.coerce import JsonObject
     from myownllm.ids import Rng
 
+Signature = tuple[int, int, int]
 MAX_CONFIG_BYTES: Final = 64 * 2**20
 """Prompts and policies of many networks stay far below."""
 KEPT_REPAIRS: Final = 20
@@ -46,8 +48,10 @@ class Stored:
     """What is in the file now. `signature` changes whenever the file does."""
 
     catalog: Catalog
-    signature: tuple[int, int, int] | None
+    signature: Signature | None
     notices: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
+    """members that somebody wrote and that are not in force"""
 
 
 class CatalogFile:
@@ -62,9 +66,14 @@ class CatalogFile:
         now_ms: Callable[[], int] = wall_ms,
         rng: Rng | None = None,
         on_repair: Callable[[str], None] | None = None,
+        in_use: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`on_repair` is told on the spot when what was in the file is replaced."""
+        """`on_repair` is told on the spot when what was in the file is replaced.
+
+        While a running app uses it (`in_use`), a damaged file is an unfinished edit: it is refused, not replaced.
+        """
         self.path = path
+        self._in_use = in_use
         self._on_repair = on_repair
         self._now_ms = now_ms
         self._rng: Rng = rng if rng is not None else random.SystemRandom()
@@ -83,8 +92,11 @@ class CatalogFile:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):  # where no lock can be made, nobody writes either
                 stack.enter_context(self._locked())
-            loaded, _ = self._read()
-            return Stored(loaded.catalog, self.signature(), loaded.notices)
+            before = self.signature()
+            loaded, _, wrote = self._read()
+            # what changes the file while it is read must be seen as a change afterwards
+            signature = self.signature() if wrote else before
+            return Stored(loaded.catalog, signature, loaded.notices, loaded.unusable)
 
     def mutate(self, change: Callable[[Catalog], Catalog]) -> Catalog:
         """Apply a change to the newest content and save it. What `change` raises leaves the file as it was."""
@@ -94,7 +106,7 @@ class CatalogFile:
                 stack.enter_context(self._locked())
             except OSError as error:
                 raise self._unsaved(error) from None
-            loaded, raw = self._read()
+            loaded, raw, _ = self._read()
             changed = change(loaded.catalog)
             if changed != loaded.catalog or raw is None:
                 self._write({**loaded.rest, "cloud_mesh": changed.to_json()})
@@ -117,7 +129,7 @@ class CatalogFile:
         if self._on_repair is not None:
             self._on_repair(text)
 
-    def signature(self) -> tuple[int, int, int] | None:
+    def signature(self) -> Signature | None:
         """Identity of the file's present content; None when there is no file."""
         try:
             facts = self.path.stat()
@@ -130,8 +142,13 @@ class CatalogFile:
         lock.acquire(wait=CHANGE_WAIT_S)
         return lock
 
-    def _read(self) -> tuple[LoadedCatalog, JsonObject | None]:
+    def _read(self) -> tuple[LoadedCatalog, JsonObject | None, bool]:
+        """What is in the file, also as it stands there, and whether it was written on the way.
+
+        What a person wrote and we cannot use stays there, to be corrected; but a record without an id needs one.
+        """
         raw, notices = self._read_raw()
+        wrote = bool(notices)
         loaded = read_config(raw or {}, self._now_ms(), self.mint_id)
         for text in (*notices, *(loaded.notices[:1] if loaded.recovered else ())):
             self._repaired(text)
@@ -142,12 +159,13 @@ class CatalogFile:
         if raw is not None:
             repaired = {**loaded.rest, "cloud_mesh": catalog.to_json()}
             if "cloud_mesh" in raw or catalog.networks:
-                if repaired != raw:
+                if repaired != raw and (loaded.minted_ids or not loaded.unusable):
                     with contextlib.suppress(HomeError):  # the next load repairs it again
                         self._write(repaired)
+                        wrote = True
                 elif not self._backup.exists():
                     self._back_up(self._bytes(raw))
-        return loaded, raw
+        return loaded, raw, wrote
 
     def _read_raw(self) -> tuple[JsonObject | None, tuple[str, ...]]:
         """The file, or its backup when it is damaged; the damaged one is set aside, never overwritten."""
@@ -164,6 +182,8 @@ class CatalogFile:
         if raw is not None:
             return raw, ()
         damage = fault(data) if len(data) <= MAX_CONFIG_BYTES else "too large"
+        if self._in_use():
+            raise HomeError(f"{self.path} is damaged ({damage}); correct it, the app changes nothing until then")
         try:
             backup = _decode(self._backup.read_bytes())
         except OSError:
@@ -185,20 +205,27 @@ class CatalogFile:
         "no file", which would be an empty catalog.
         """
         aside = self.path.with_name(f"{self.path.name}.corrupt-{self._now_ms()}")
-        if backup is None:
+        if backup is None and not self.path.is_symlink():
             return self.path.rename(aside)
-        keep_copy(self.path, aside)
+        keep_copy(self._target(), aside)
         try:
-            write_durably(self.path, self._bytes(backup))
+            if backup is None:
+                self._target().unlink()
+            else:
+                write_durably(self._target(), self._bytes(backup))
         except OSError:
             aside.unlink()
             raise
         return aside
 
+    def _target(self) -> Path:
+        """Where the content lies: a link to a file elsewhere (of dotfiles under version control) stays a link."""
+        return Path(os.path.realpath(self.path))
+
     def _write(self, raw: JsonObject) -> None:
         data = self._bytes(raw)
         try:
-            write_durably(self.path, data)
+            write_durably(self._target(), data)
         except OSError as error:
             raise self._unsaved(error) from None
         self._back_up(data)

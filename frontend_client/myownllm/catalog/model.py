@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from myownllm import coerce
+from myownllm.catalog.checking import unusable_members
 from myownllm.catalog.network import SavedNetwork
 from myownllm.errors import NetworkIdError, UnknownNetworkError
 from myownllm.ids import comparable_network_id, normalize_network_id
@@ -116,6 +117,10 @@ class LoadedCatalog:
     recovered: int
     """networks taken out of a file that the daemon had overwritten"""
     notices: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
+    """members that somebody wrote and that count as their default, with what they must be"""
+    minted_ids: bool = False
+    """records without a local id got one, which must be saved to stay the same"""
 
 
 def read_config(raw: JsonObject, now_ms: int, mint_id: Callable[[], str]) -> LoadedCatalog:
@@ -155,7 +160,15 @@ def read_config(raw: JsonObject, now_ms: int, mint_id: Callable[[], str]) -> Loa
         strict_single_network=strict is True,
         unknown={k: v for k, v in section.items() if k not in _SECTION | _LEGACY_FLAT | {"strict_single_network"}},
     )
-    return LoadedCatalog(catalog, rest, recovered, tuple(notices))
+    handled = list(zip(records, networks, strict=True))
+    return LoadedCatalog(
+        catalog,
+        rest,
+        recovered,
+        tuple(notices),
+        tuple(text for raw_record, network in handled for text in unusable_members(raw_record, network.handle)),
+        any(raw_record.get("id") != network.id for raw_record, network in handled),
+    )
 
 
 def _is_daemon_shape(raw: JsonObject) -> bool:

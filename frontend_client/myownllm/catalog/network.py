@@ -39,6 +39,13 @@ class TurnServer:
     username: str | None = None
     credential: str | None = attrs.field(default=None, repr=False)
 
+    def problem(self) -> str | None:
+        """Why it will let nobody through, or None."""
+        if (self.username is None) == (self.credential is None):
+            return None
+        missing = "password" if self.credential is None else "user name"
+        return f"TURN server {self.url} has no {missing}; write {self.url},user,password"
+
     def to_json(self) -> JsonObject:
         pairs = {"url": self.url, "username": self.username, "credential": self.credential}
         return {k: v for k, v in pairs.items() if v is not None}

@@ -86,7 +86,7 @@ def home() -> AppHome:
 
 
 def catalog_file(app_home: AppHome) -> CatalogFile:
-    return CatalogFile(app_home.config_file, on_repair=_tell_repair)
+    return CatalogFile(app_home.config_file, on_repair=_tell_repair, in_use=lambda: app_pid(app_home) is not None)
 
 
 _repairs: list[str] = []

@@ -13,6 +13,7 @@ from mesh_common.client.errors import ControlError
 from mesh_common.handwritten import fault, other_encoding, without_mark
 from mesh_common.streams import words
 from mesh_common.tables import columns
+from myownllm.catalog.checking import setting_problems
 from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
@@ -138,7 +139,10 @@ def _checked(values: list[str] | None, read: Callable[[str], object]) -> tuple[s
 def _turn(text: str) -> TurnServer:
     url, *rest = text.split(",", 2)
     _checked([url], turn_address)
-    return TurnServer(url, *(part or None for part in rest))
+    server = TurnServer(url, *(part or None for part in rest))
+    if (problem := server.problem()) is not None:
+        raise AppError(problem)
+    return server
 
 
 @app.command("use")
@@ -224,7 +228,7 @@ def import_network(
         if settings is None:
             raise AppError("these are no network settings; make them with `myownllm networks export`")
         handle = normalize_network_id(settings["network_id"])
-        if wrong := SavedNetwork.from_json(settings, lambda: "").address_problems():
+        if wrong := setting_problems(SavedNetwork.from_json(settings, lambda: "")):
             raise AppError("; ".join(wrong))
         store = context.catalog_file(context.home())
         catalog = store.mutate(lambda c: _imported(c, settings, store.mint_id(), activate=use))

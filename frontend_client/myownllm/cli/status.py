@@ -17,6 +17,7 @@ from mesh_common.streams import words
 from mesh_common.views import DisputedNetwork, RelayRow, TwinRow
 from myownllm import health as health_rules
 from myownllm import phases, relays
+from myownllm.catalog.checking import setting_problems
 from myownllm.catalog.model import Catalog
 from myownllm.cli import context
 from myownllm.errors import FAILURES, HomeError
@@ -195,7 +196,7 @@ def _facts() -> health_rules.Facts:
             peers = tuple((p.status, p.needs_turn) for p in _known_peers(daemon, active.wire_id))
     return health_rules.Facts(
         config_notices=tuple(dict.fromkeys((*repairs, *stored.notices))),
-        address_problems=() if active is None else active.address_problems(),
+        setting_problems=(*stored.unusable, *(() if active is None else setting_problems(active))),
         handle=None if active is None else active.handle,
         network_id=None if active is None else active.wire_id,
         app_running=context.app_pid(app_home) is not None,

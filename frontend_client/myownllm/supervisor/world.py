@@ -102,7 +102,7 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
     async def get_release(report: Callable[[str], None]) -> binaries.Candidate:
         from myownllm.supervisor.staging import stage  # with the bundler, which an app that has a daemon never needs
 
-        stored = await trio.to_thread.run_sync(CatalogFile(home.config_file).load)
+        stored = await trio.to_thread.run_sync(CatalogFile(home.config_file, in_use=lambda: True).load)
         if stored.catalog.unknown.get("daemon_download") is False:
             raise AppError("downloads are switched off (`cloud_mesh.daemon_download`)")
         return binaries.Candidate(await stage(home.binaries, pin, report), "staged", "downloaded release")

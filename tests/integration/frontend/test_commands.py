@@ -266,6 +266,32 @@ async def test_an_edit_by_hand_is_followed(desk: Desk) -> None:
     assert desk.daemon.joined == ["home"]
 
 
+async def test_an_unfinished_edit_changes_nothing_and_bad_values_are_told(desk: Desk) -> None:
+    """An editor that truncates before it writes, one that moves the file away first, and a link to somewhere else."""
+    config, kept = desk.home / ".myownllm" / "config.json", desk.home / "dotfiles.json"
+    save(desk, "home")
+    up = await desk.up()
+    await up.online()
+    desk.daemon.log.clear()
+    good = config.read_text()
+    config.write_text("")
+    await trio.sleep(1.5)
+    assert "damaged" in await desk.run("networks", "list", status=1)
+    assert "damaged" in await desk.run("networks", "add", "other", status=1)
+    config.write_text(good.replace('"stun_servers": [', '"stun_servers": ["http://foo",'))
+    told = await up.wait(lambda e: e["event"] == "diag" and "http://foo" in e["message"])
+    assert told["level"] == "warn"
+    config.rename(kept)
+    await trio.sleep(1.2)
+    config.symlink_to(kept)
+    kept.write_text(kept.read_text().replace('"home"', '"work"'))
+    await up.wait(lambda e: e["event"] == "pill" and e["network"] == "work" and e["status"] == "online")
+    assert (await desk.json("networks", "add", "third"))["joined"] is True
+    assert config.is_symlink()
+    assert desk.daemon.ops("network_remove") == ["network_remove"] * 2, "home for work, work for third: no other"
+    assert not list(config.parent.glob("*corrupt*"))
+
+
 async def test_a_door_that_a_killed_app_left_is_replaced_and_one_that_cannot_be_opened_is_told(desk: Desk) -> None:
     door = desk.home / ".myownllm" / "app.sock"
     up = await desk.up()

@@ -179,3 +179,74 @@ def test_a_damaged_file_that_cannot_be_replaced_stays_and_its_backup_is_used(
         assert not list(tmp_path.glob("*.corrupt-*"))
     assert [n.network_id for n in file.load().catalog.networks] == ["home"]
     assert len(list(tmp_path.glob("*.corrupt-*"))) == 1
+
+
+def test_a_link_to_a_file_elsewhere_stays_a_link(tmp_path: Path) -> None:
+    """Dotfiles under version control: changes, repairs and the copy set aside go through the link."""
+    kept, home = tmp_path / "dotfiles" / "mesh.json", tmp_path / "home"
+    kept.parent.mkdir()
+    home.mkdir()
+    (home / "config.json").symlink_to(kept)
+    file = catalog(home)
+    add(file, "home")
+    assert (home / "config.json").is_symlink()
+    assert json.loads(kept.read_text())["cloud_mesh"]["networks"][0]["network_id"] == "home"
+    assert list(kept.parent.iterdir()) == [kept], "written whole beside the target, and no leftover"
+    for backup in (True, False):
+        kept.write_text("{")
+        if not backup:
+            (home / "config.json.bak").unlink()
+        handles = [n.network_id for n in file.load().catalog.networks]
+        assert handles == (["home"] if backup else [])
+        aside = home / f"config.json.corrupt-{NOW}"
+        assert not aside.is_symlink()
+        assert aside.read_text() == "{"
+        assert (home / "config.json").is_symlink()
+        aside.unlink()
+    add(file, "work")
+    assert (home / "config.json").is_symlink()
+    assert json.loads(kept.read_text())["cloud_mesh"]["networks"][0]["network_id"] == "work"
+
+
+def test_while_an_app_uses_it_a_damaged_file_is_refused_and_stays(tmp_path: Path) -> None:
+    """An editor truncates before it writes: what a command would repair now is somebody's edit (spec 08 FE-12.25)."""
+    add(catalog(tmp_path), "home")
+    (tmp_path / "config.json").write_text('{"cloud_mesh": {"netw')
+    file = CatalogFile(tmp_path / "config.json", in_use=lambda: True)
+    for attempt in (file.load, lambda: file.mutate(lambda c: c.set_active_network(None))):
+        with pytest.raises(HomeError, match=r"damaged \(line 1 column 17.*correct it"):
+            attempt()
+    assert (tmp_path / "config.json").read_text() == '{"cloud_mesh": {"netw'
+    assert not list(tmp_path.glob("*corrupt*"))
+
+
+def test_what_cannot_be_used_is_told_and_stays_to_be_corrected(tmp_path: Path) -> None:
+    """A value of a wrong form counts as its default (spec 08 §6.3, FE-8.7); nobody may believe that it is in force."""
+    record = {
+        "id": "net-1", "network_id": "home", "kind": "secret", "auto_approve": "yes", "topology": {"kind": "star"},
+        "signaling_servers": "wss://r", "stun_servers": [], "turn_servers": [{"url": 1}], "accepting": "never",
+        "auto_gossip": 1, "label": None,
+    }  # fmt: skip
+    text = json.dumps({"cloud_mesh": {"networks": [record]}})
+    (tmp_path / "config.json").write_text(text)
+    stored = catalog(tmp_path).load()
+    members = ["kind", "topology", "auto_approve", "signaling_servers", "turn_servers", "accepting", "auto_gossip"]
+    assert [told.split()[1] for told in stored.unusable] == members
+    assert stored.unusable[0] == ("'home': kind is 'secret', which cannot be used; it must be \"open\" or \"closed\"")
+    assert (tmp_path / "config.json").read_text() == text
+    assert stored.catalog.networks[0].auto_approve is None
+    del record["id"]
+    (tmp_path / "config.json").write_text(json.dumps({"cloud_mesh": {"networks": [record]}}))
+    minted = catalog(tmp_path).load().catalog.networks[0].id
+    assert content(tmp_path)["cloud_mesh"]["networks"][0]["id"] == minted, "or it would be another one each time"
+
+
+def test_a_change_while_the_file_is_read_is_seen_afterwards(tmp_path: Path) -> None:
+    add(catalog(tmp_path), "home")
+
+    def edit() -> int:
+        (tmp_path / "config.json").write_text("{}")
+        return NOW
+
+    file = CatalogFile(tmp_path / "config.json", now_ms=edit)
+    assert file.load().signature != file.signature()
