@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import attrs
 import msgspec
 
 from mesh_common.answers import RosterAnswer, StatusAnswer
@@ -40,8 +39,7 @@ class NoDaemonError(AppError):
     """A command needs a daemon and none answers."""
 
 
-@attrs.frozen
-class Daemon:
+class Daemon(msgspec.Struct, frozen=True):
     """A daemon that answered, at the first place in the usual order."""
 
     socket: Path
@@ -147,8 +145,7 @@ def need_active(catalog: Catalog) -> SavedNetwork:
     return active
 
 
-@attrs.frozen
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """A daemon and the network that a command acts on."""
 
     daemon: Daemon
