@@ -11,11 +11,9 @@ from msgspec.structs import fields
 
 Json = Any
 JsonObject = dict[str, Any]
+STAMP_END: Final = 2**63
+"""More than any clock shows, in milliseconds."""
 S = TypeVar("S", bound=msgspec.Struct)
-
-PERMISSION_TOOLS: Final = ("shell", "write_file")
-PROMPT_TOOLS: Final = ("networks", "web_search", "read_file", "write_file", "shell")
-PERMISSION_MODES: Final = ("ask", "accept_all", "denied")
 
 
 def as_object(value: Json) -> JsonObject:
@@ -44,8 +42,8 @@ def is_number(value: Json) -> bool:
 
 
 def stamp(value: Json) -> int:
-    """An edit stamp in milliseconds: floored, never negative, 0 when it is not a finite number."""
-    return max(0, math.floor(float(value))) if is_number(value) and math.isfinite(value) else 0
+    """An edit stamp in milliseconds: floored, never negative, 0 when it is no number or beyond every clock."""
+    return math.floor(value) if is_number(value) and 0 <= value < STAMP_END else 0
 
 
 def topology(value: Json) -> JsonObject | None:
@@ -72,58 +70,16 @@ def topology(value: Json) -> JsonObject | None:
     return None
 
 
-def permission_record(value: Json) -> JsonObject:
-    """One tool's policy; the fresh record has stamp 0, so it loses against any real edit."""
-    raw = as_object(value)
-    mode = raw.get("mode")
-    return {
-        "mode": mode if mode in PERMISSION_MODES else "ask",
-        "always_accept": list(strings(raw.get("always_accept"))),
-        "updated_at": stamp(raw.get("updated_at")),
-    }
-
-
-def permissions(value: Json) -> JsonObject | None:
-    """A network's tool policy, or None when there is none."""
-    if not isinstance(value, dict):
-        return None
-    return {tool: permission_record(value.get(tool)) for tool in PERMISSION_TOOLS}
-
-
-def legacy_permissions(value: Json, now_ms: int) -> JsonObject | None:
-    """The policy of builds that had one for the whole app, or one per device (spec 08 §6.5 step 4)."""
-    if not isinstance(value, dict):
-        return None
-    by_device = value.get("by_device")
-    sources = [d for d in by_device.values() if isinstance(d, dict)] if isinstance(by_device, dict) else [value]
-    policy: JsonObject = {}
-    for tool in PERMISSION_TOOLS:
-        records = [_stamped(permission_record(s[tool]), now_ms) for s in sources if tool in s]
-        policy[tool] = max(records, key=lambda r: int(r["updated_at"])) if records else permission_record(None)
-    return policy
-
-
-def _stamped(record: JsonObject, now_ms: int) -> JsonObject:
-    """A record that someone set before stamps existed counts as set now."""
-    is_default = record["mode"] == "ask" and not record["always_accept"]
-    return record if record["updated_at"] or is_default else {**record, "updated_at": now_ms}
-
-
-def prompts(value: Json) -> tuple[JsonObject, ...] | None:
-    """A network's prompt list, or None when there is none; entries without an id are dropped."""
-    if not isinstance(value, list):
-        return None
-    return tuple(_prompt(p) for p in value if isinstance(p, dict) and isinstance(p.get("id"), str) and p["id"])
-
-
-def _prompt(raw: JsonObject) -> JsonObject:
-    tools = raw.get("tools")
-    known = [t for t in strings(tools) if t in PROMPT_TOOLS] if isinstance(tools, list) else list(PROMPT_TOOLS)
-    prompt: JsonObject = {
-        "id": raw["id"],
-        **{k: raw[k] if isinstance(raw.get(k), str) else "" for k in ("name", "system_prompt")},
-        "tools": known,
-        "user_prompt": raw["user_prompt"] if isinstance(raw.get("user_prompt"), str) else "",
-        "updated_at": stamp(raw.get("updated_at")),
-    }
-    return {**prompt, **{k: v for k, v in raw.items() if k not in prompt}}
+def nests_deeper(value: Json, levels: int) -> bool:
+    """Has the value more levels of lists and objects than that? Whoever writes JSON back recurses once per level."""
+    layer = [value]
+    for _ in range(levels + 1):
+        layer = [
+            inner
+            for item in layer
+            if isinstance(item, list | dict)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not layer:
+            return False
+    return True

@@ -97,6 +97,16 @@ def mint_network_config_id(now_ms: int, rng: Rng) -> str:
     return f"net-{base36(now_ms)}-{_random_base36(rng, 6)}"
 
 
+def mint_prompt_id(now_ms: int, rng: Rng) -> str:
+    """`prm-<ms>-<random>` (spec 08 §14)."""
+    return f"prm-{base36(now_ms)}-{_random_base36(rng, 6)}"
+
+
+def mint_conversation_id(now_ms: int, rng: Rng) -> str:
+    """`<ms>-<random>` (spec 08 §9.7)."""
+    return f"{base36(now_ms)}-{_random_base36(rng, 6)}"
+
+
 def generate_network_id(rng: Rng) -> str:
     """A handle that nobody guesses: eight characters of base 36."""
     return _random_base36(rng, GENERATED_ID_CHARS)

@@ -8,12 +8,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 _FOLDER = Path(__file__).parents[1] / "vectors"
 
 
 def load(file: str, section: str) -> Any:
     """One section of one file, for example `load("peer-protocol", "frames")`; each call gives a copy of its own."""
     return copy.deepcopy(_parse(file.removesuffix(".json"))[section])
+
+
+def suite(name: str) -> pytest.MarkDecorator:
+    """One test per case of a suite of frontend.json, as the argument `case`."""
+    cases = load("frontend", "suites")[name]["cases"]
+    return pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in cases])
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from myownllm import coerce
+from myownllm import coerce, policy
 from myownllm.catalog.checking import unusable_members
 from myownllm.catalog.network import SavedNetwork
 from myownllm.errors import NetworkIdError, UnknownNetworkError
@@ -26,6 +26,8 @@ _LEGACY_FLAT: Final = frozenset(
     {"network_id", "locked", "accepting", "use_public_turn_fallback", "auto_gossip", *_LEGACY_LISTS}
 )
 _SECTION: Final = frozenset({"enabled", "networks", "active_network_id", "diag_quiet"})
+_OPTIONS: Final = frozenset({"strict_single_network", "confirm_relaxing_policy"})
+"""Ours alone; a file that does not set them has them not."""
 
 
 @attrs.frozen
@@ -37,6 +39,8 @@ class Catalog:
     enabled: bool = False
     diag_quiet: bool = False
     strict_single_network: bool = False
+    confirm_relaxing_policy: bool = True
+    """a peer's policy that lets more pass waits for a person (spec 08 FE-9.42)"""
     unknown: JsonObject = attrs.field(factory=dict, repr=False)
 
     @property
@@ -104,6 +108,8 @@ class Catalog:
         }
         if self.strict_single_network:
             section["strict_single_network"] = True
+        if not self.confirm_relaxing_policy:
+            section["confirm_relaxing_policy"] = False
         return {**section, **self.unknown}
 
 
@@ -140,10 +146,10 @@ def read_config(raw: JsonObject, now_ms: int, mint_id: Callable[[], str]) -> Loa
     entries = section.get("networks")
     records = [n for n in entries if isinstance(n, dict)] if isinstance(entries, list) else []
     networks = tuple(SavedNetwork.from_json(n, mint_id) for n in records)
-    policy = coerce.legacy_permissions(rest.pop("agent_permissions", None), now_ms)
-    if policy is not None:
+    legacy = policy.legacy(rest.pop("agent_permissions", None), now_ms)
+    if legacy is not None:
         networks = tuple(
-            attrs.evolve(n, agent_permissions=policy) if n.agent_permissions is None else n for n in networks
+            n if n.permissions.policy else attrs.evolve(n, permissions=policy.Permissions(legacy)) for n in networks
         )
     pointer = section.get("active_network_id")
     strict = section.get("strict_single_network")
@@ -158,7 +164,8 @@ def read_config(raw: JsonObject, now_ms: int, mint_id: Callable[[], str]) -> Loa
         enabled=section.get("enabled") is True,
         diag_quiet=section.get("diag_quiet") is True,
         strict_single_network=strict is True,
-        unknown={k: v for k, v in section.items() if k not in _SECTION | _LEGACY_FLAT | {"strict_single_network"}},
+        confirm_relaxing_policy=section.get("confirm_relaxing_policy") is not False,
+        unknown={k: v for k, v in section.items() if k not in _SECTION | _OPTIONS | _LEGACY_FLAT},
     )
     handled = list(zip(records, networks, strict=True))
     return LoadedCatalog(

@@ -13,6 +13,8 @@ from mesh_common.addresses import problems, relay_address, stun_address, turn_ad
 from myownllm import coerce
 from myownllm.errors import NetworkIdError
 from myownllm.ids import comparable_network_id, normalize_network_id
+from myownllm.policy import Permissions
+from myownllm.prompts import Prompts, prompts_from_json, tombstones_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,8 @@ ACCEPTING: Final = ("available", "limited", "busy")
 _KNOWN: Final = frozenset(
     {
         "id", "network_id", "label", "kind", "topology", "auto_approve", "signaling_servers", "stun_servers",
-        "turn_servers", "accepting", "auto_gossip", "agent_permissions", "prompts",
+        "turn_servers", "accepting", "auto_gossip", "agent_permissions", "held_permissions", "prompts",
+        "prompt_tombstones",
     }
 )  # fmt: skip
 
@@ -80,6 +83,11 @@ def _text(value: Json) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _prompts(raw: JsonObject) -> Prompts | None:
+    records, tombstones = prompts_from_json(raw.get("prompts")), tombstones_from_json(raw.get("prompt_tombstones"))
+    return None if records is None and not tombstones else Prompts(records or (), tombstones)
+
+
 @attrs.frozen
 class SavedNetwork:
     """A saved network. `None` means that the member is absent in the file; `unknown` is carried through untouched."""
@@ -95,8 +103,10 @@ class SavedNetwork:
     kind: str | None = None
     topology: JsonObject | None = None
     auto_approve: bool | None = None
-    agent_permissions: JsonObject | None = None
-    prompts: tuple[JsonObject, ...] | None = None
+    permissions: Permissions = attrs.field(factory=Permissions)
+    """`agent_permissions`, and `held_permissions` beside it"""
+    prompts: Prompts | None = None
+    """with `prompt_tombstones`"""
     unknown: JsonObject = attrs.field(factory=dict, repr=False)
 
     @property
@@ -144,8 +154,8 @@ class SavedNetwork:
             kind=kind if kind in ("open", "closed") else None,
             topology=coerce.topology(raw.get("topology")),
             auto_approve=approve if isinstance(approve, bool) else None,
-            agent_permissions=coerce.permissions(raw.get("agent_permissions")),
-            prompts=coerce.prompts(raw.get("prompts")),
+            permissions=Permissions.from_json(raw.get("agent_permissions"), raw.get("held_permissions")),
+            prompts=_prompts(raw),
             unknown={k: v for k, v in raw.items() if k not in _KNOWN and k not in RETIRED_MEMBERS},
         )
 
@@ -156,8 +166,10 @@ class SavedNetwork:
             "kind": self.kind,
             "topology": self.topology,
             "auto_approve": self.auto_approve,
-            "agent_permissions": self.agent_permissions,
-            "prompts": None if self.prompts is None else list(self.prompts),
+            "agent_permissions": None if self.permissions.policy is None else self.permissions.policy.to_json(),
+            "held_permissions": self.permissions.held_json(),
+            "prompts": None if self.prompts is None else [p.to_json() for p in self.prompts.records],
+            "prompt_tombstones": None if self.prompts is None else self.prompts.tombstones_json(),
         }
         return {
             "id": self.id,

@@ -21,6 +21,8 @@ from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.catalog.network import SavedNetwork
 from myownllm.errors import NetworkIdError, UnknownNetworkError
+from myownllm.policy import Gate, Permissions, Policy
+from myownllm.prompts import Prompts
 
 SUITES: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "frontend.json").read_text(encoding="utf-8")
@@ -214,8 +216,8 @@ CHANGES: dict[str, Any] = {
     "signaling_servers": ("wss://other.example",),
     "accepting": "busy",
     "auto_gossip": False,
-    "agent_permissions": {"shell": coerce.permission_record({"mode": "denied"})},
-    "prompts": (),
+    "agent_permissions": Permissions(Policy(Gate("denied"))),
+    "prompts": Prompts(),
 }
 
 
@@ -224,7 +226,9 @@ def test_config_drift(case: dict[str, Any]) -> None:
     saved = network({"id": "net-1", "network_id": "one", "turn_servers": [{"url": "turn:t.example:1"}], "label": "Old"})
     stored = {**saved.to_daemon(), "relay_redundancy": 5}
     stored["signaling"] = {**stored["signaling"], "redundancy": 5, "denylist": []}
-    edited = attrs.evolve(saved, **{name: CHANGES[name] for name in case["input"]["changed_fields"]})
+    members = {"agent_permissions": "permissions"}
+    changes = {members.get(name, name): CHANGES[name] for name in case["input"]["changed_fields"]}
+    edited = attrs.evolve(saved, **changes)
     drifted = membership.drifted(stored, edited.to_daemon())
     assert bool(drifted) is bool(case["expect"]["ops"])
     if drifted:
