@@ -33,7 +33,7 @@ from myownllm.supervisor.world import make_ports
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from myownllm.client import FeatureSet
+    from myownllm.client.registry import Release
     from myownllm.coerce import JsonObject
     from myownllm.home import AppHome
     from myownllm.supervisor import Connection
@@ -140,12 +140,12 @@ async def _until_over(lost: Lost, supervisor: Supervisor, generation: int) -> No
 @asynccontextmanager
 async def running_app(
     home: AppHome,
-    make_features: Callable[[Callable[[], str]], FeatureSet],
+    install: Callable[[MeshClient], Release],
     *,
     app_version: str,
     report: Callable[[str], None],
 ) -> AsyncIterator[App]:
-    """The app for the time of the block, booting in the background.
+    """The app for the time of the block, booting in the background. `install` adds what its caller answers to peers.
 
     Raises HomeError, AlreadyRunningError; what the block or a part of the app raises comes out as itself.
     """
@@ -158,9 +158,10 @@ async def running_app(
     catalog = LiveCatalog(file)
     try:
         async with trio.open_nursery() as outer:  # keeps the tasks that watch the own daemon until it has ended
-            features = make_features(lambda: client.state.device_id)
-            offer = Offer(features, pin, app_version, {"hardware": hardware()})
+            offer = Offer(pin=pin, app_version=app_version)
             client = MeshClient(catalog, OwnedNetworks(home.owned_networks_file), offer, now_ms=wall_ms)
+            hardware.install(client)
+            install(client)
             catalog.on_notice.append(client.note)
             trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
             log = DaemonLog(home.daemon_log, trouble)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from myownllm.coerce import as_object, is_number, strings
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ FEATURES: Final = (
 )  # fmt: skip
 BASELINE_FEATURES: Final = FEATURES[:7]
 """What a peer that predates the list can do."""
+ADVERT_MAX_BYTES: Final = 48 * 1024
+"""What a daemon takes as this app's part of an advert (spec 05 §12)."""
 ACCEPTING: Final = ("available", "limited", "busy")
 GPU_TYPES: Final = ("nvidia", "amd", "apple", "none")
 
@@ -56,6 +60,17 @@ def pack(capabilities: JsonObject) -> JsonObject:
         "max_connections": None,
         "extra": capabilities,
     }
+
+
+def fitted(blob: JsonObject) -> tuple[JsonObject, int]:
+    """The blob as far as an advert holds it, and how many models had to go, from the end (FE-9.50)."""
+    models = list(blob.get("llms", ()))
+    dropped = 0
+    while models and len(msgspec.json.encode(blob)) > ADVERT_MAX_BYTES:
+        least = max(1, len(models) // 8)
+        models, dropped = models[:-least], dropped + least
+        blob = {**blob, "llms": models}
+    return blob, dropped
 
 
 def unpack(advert: CapabilityAdvert | None) -> JsonObject:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 
 import attrs
 
 from mesh_common.client import frames
 from myownllm import phases
-from myownllm.coerce import as_object
+from myownllm.coerce import as_object, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +19,14 @@ Level = Literal["debug", "info", "warn", "error"]
 @attrs.frozen
 class RefreshPeers:
     """Read the peer list again, soon."""
+
+
+@attrs.frozen
+class PeerDropped:
+    """A peer's link is gone; it has `grace_s` seconds to come back (FE-9.8)."""
+
+    peer: str
+    grace_s: float
 
 
 @attrs.frozen
@@ -83,6 +91,7 @@ class Reclaim:
 
 Effect = (
     RefreshPeers
+    | PeerDropped
     | Resync
     | CheckJoined
     | SetPhase
@@ -117,7 +126,7 @@ def frame_effects(
                 return []
             if serves(frame.method):
                 return [ServeCall(frame)]
-            return [RefuseCall(frame.request_id, f"frontend: no handler for method '{frame.method}'", frame.streaming)]
+            return [RefuseCall(frame.request_id, no_handler(frame.method), frame.streaming)]
         case frames.StreamChunk() | frames.StreamEnd():
             return [DeliverStream(frame)]
         case frames.ChannelInbound():
@@ -130,6 +139,14 @@ def frame_effects(
         case _:
             assert_never(frame)
 
+
+def no_handler(method: str) -> str:
+    """What the caller of a method that nobody serves reads."""
+    return f"frontend: no handler for method '{method}'"
+
+
+GRACE_MAX_S: Final = 300.0
+"""A daemon that says more is not believed."""
 
 _PEER_LINES = {
     "shelved": "peer {peer} shelved",
@@ -147,7 +164,7 @@ def _event(event: Mapping[str, Any], network: str, *, diag_quiet: bool) -> list[
             told: list[Effect] = []
             if line is not None and not diag_quiet:
                 told = [AddDiag("info", line.format(peer=str(event.get("device_id", ""))[:8]))]
-            return [RefreshPeers(), *told]
+            return [RefreshPeers(), *told, *_dropped(event)]
         case "phase" if event.get("kind") == "changed":
             phase = phases.from_daemon(str(event.get("next")))
             return [SetPhase(phase), *([CheckJoined()] if phase == "off" else [])]
@@ -155,6 +172,13 @@ def _event(event: Mapping[str, Any], network: str, *, diag_quiet: bool) -> list[
             return _diag(event, diag_quiet=diag_quiet)
         case _:
             return []
+
+
+def _dropped(event: Mapping[str, Any]) -> list[Effect]:
+    grace_ms, peer = event.get("grace_window_ms"), event.get("device_id")
+    if event.get("kind") != "dropped" or not isinstance(peer, str) or not is_number(grace_ms):
+        return []
+    return [PeerDropped(peer, min(max(0.0, float(grace_ms or 0) / 1000), GRACE_MAX_S))]
 
 
 def _diag(event: Mapping[str, Any], *, diag_quiet: bool) -> list[Effect]:

@@ -61,6 +61,8 @@ class ChannelInbound:
     peer: str
     channel: str
     payload: Any = field(repr=False)
+    size: int = field(default=0, eq=False)
+    """bytes of the line that it came in"""
 
 
 @frozen
@@ -78,13 +80,13 @@ Frame = EventFrame | Lagged | RpcInbound | StreamChunk | StreamEnd | ChannelInbo
 def read_frame(line: bytes) -> Frame | None:
     """A pushed frame; None for a kind that is not known here and for a line that is no frame (FE-4.6)."""
     try:
-        return parse_frame(parse_object(line))
+        return parse_frame(parse_object(line), len(line))
     except ControlError:
         return None
 
 
-def parse_frame(raw: Mapping[str, Any]) -> Frame | None:
-    """The frame of a decoded line, or None as `read_frame`."""
+def parse_frame(raw: Mapping[str, Any], size: int = 0) -> Frame | None:
+    """The frame of a decoded line of `size` bytes, or None as `read_frame`."""
 
     def text(name: str) -> str:
         value = raw[name]
@@ -115,7 +117,7 @@ def parse_frame(raw: Mapping[str, Any]) -> Frame | None:
                 error = raw.get("error")
                 return StreamEnd(text("request_id"), error if isinstance(error, str) else None)
             case "channel_inbound":
-                return ChannelInbound(text("network"), text("from"), text("channel"), raw.get("payload"))
+                return ChannelInbound(text("network"), text("from"), text("channel"), raw.get("payload"), size)
             case "handler_displaced":
                 return HandlerDisplaced(text("network"), text("method"), str(raw.get("by", "")))
             case _:

@@ -17,7 +17,7 @@ from myownllm.cli import context
 from myownllm.cli.lines import LineQueue
 from myownllm.client import ClientState, Diag, InboundCall
 from myownllm.errors import AlreadyRunningError
-from myownllm.features import built_in
+from myownllm.features import builtin
 from myownllm.peers import PeerEntry
 from myownllm.supervisor import SupervisorState
 
@@ -184,7 +184,7 @@ async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...])
     home = context.home()
     async with running_app(
         home,
-        lambda device_id: built_in(context.app_version(), device_id, screen.call, screen.message, channels),
+        lambda client: builtin.install(client, context.app_version(), screen.call, screen.message, channels),
         app_version=context.app_version(),
         report=screen.progress,
     ) as app:

@@ -12,10 +12,12 @@ from myownllm.peers import peer_rows
 
 if TYPE_CHECKING:
     from mesh_common.answers import StatusAnswer
-    from mesh_common.views import NetworkSummary, PeerInfo
+    from mesh_common.views import NetworkSummary
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
+    from myownllm.client.life import Life
     from myownllm.client.procedures import Procedure
+    from myownllm.client.state import Picture
     from myownllm.coerce import JsonObject
 
 
@@ -45,8 +47,14 @@ def update(config: JsonObject) -> Procedure[bool]:
     return read_answer(answers.NetworkUpdated, "network_update", answer).restarted
 
 
-def peers(network: str) -> Procedure[tuple[PeerInfo, ...]]:
-    return peer_rows((yield Ask("peers_list", {"network": network})))
+def show_peers(life: Life, picture: Picture) -> Procedure[None]:
+    """Read the peers and show them; an answer that a later question has overtaken shows nothing (FE-5.17)."""
+    life.peers_asked += 1
+    number = life.peers_asked
+    rows = peer_rows((yield Ask("peers_list", {"network": life.wire_id})))
+    if number > life.peers_shown:
+        life.peers_shown = number
+        picture.show_peers(rows)
 
 
 def catalog() -> Procedure[Catalog]:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 import trio
 
 from myownllm.client import messages
-from myownllm.client.machine import Machine
-from myownllm.client.serving import serve
+from myownllm.client.lanes import Lanes
+from myownllm.client.machine import NO_LIFE, Machine
+from myownllm.client.registry import LANE_BYTES, LANE_MESSAGES, Claim, Listener
+from myownllm.client.serving import Serving
 from myownllm.client.session import Session
 from myownllm.client.state import DIAG_RING, ClientState, Diag
+from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, NoNetworkError, not_connected
 from myownllm.watch import Watch
 
@@ -25,9 +28,17 @@ if TYPE_CHECKING:
     from mesh_common.client.session import Session as Bridge
     from myownllm.catalog.model import Catalog
     from myownllm.client.owned import OwnedNetworks
+    from myownllm.client.registry import ChannelHandler, Method, Release
     from myownllm.client.start import Offer
+    from myownllm.coerce import Json
     from myownllm.effects import Level
+    from myownllm.peers import PeerEntry
     from myownllm.supervisor import Connection
+
+    LifeTask = Callable[[Session], Awaitable[None]]
+
+CANCEL_CHANNEL: Final = "rpc/cancel"
+PEER_GONE_TEXT: Final = "peer went offline"
 
 
 class CatalogPort(Protocol):
@@ -47,8 +58,16 @@ class MeshClient:
         self.on_diag: list[Callable[[Diag], None]] = []
         self.on_stuck: list[Callable[[int], None]] = []
         """told the generation of a daemon that will never finish an operation"""
+        self.on_state: list[Callable[[ClientState, ClientState], None]] = []
+        """told each new snapshot and the one before it"""
+        self.on_peers: list[Callable[[ClientState, ClientState], None]] = []
+        """the same, when the peers in it are others"""
         self._machine = Machine(offer)
-        self._features = offer.features
+        self._registry = offer.registry
+        self._lanes = Lanes(self._spawn, self.note)
+        self._serving = Serving(self._spawn, self._feed)
+        self._tasks: dict[LifeTask, trio.CancelScope | None] = {}
+        self._up = 0
         self._catalog = catalog
         self._owned = owned
         self._now_ms = now_ms
@@ -58,10 +77,12 @@ class MeshClient:
         self._is_busy = False
         self._bridge: Bridge | None = None
         self._session: Session | None = None
-        self._work: dict[int, set[trio.CancelScope]] = {}
+        self._scopes: dict[int, set[trio.CancelScope]] = {}
         self._tickets = 0
         self._waiters: dict[int, Watch[messages.Done | None]] = {}
         self.watch.set(self._machine.state)
+        self.listen(CANCEL_CHANNEL, self._cancel_asked)
+        self.add_features("stream_error_v1", "stream_cancel_v1")
 
     @property
     def state(self) -> ClientState:
@@ -106,6 +127,112 @@ class MeshClient:
     def peers_changed(self) -> None:
         """This app itself did something to a peer: the list is read soon."""
         self._feed(messages.PeersChanged())
+
+    # ── what features bring ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def serve(self, method: Method) -> Release:
+        """Answer calls of that method, in the life that is up and in every later one.
+
+        Raises ValueError when another feature serves it.
+        """
+        self._registry.add_method(method)
+        self._feed(messages.ClaimsChanged())
+
+        def release() -> None:
+            if self._registry.remove_method(method):
+                self._serving.end_method(method, f"'{method.name}' is served no longer")
+                self._feed(messages.ClaimsChanged())
+
+        return release
+
+    def listen(
+        self,
+        channel: str,
+        handler: ChannelHandler,
+        *,
+        messages_waiting: int = LANE_MESSAGES,
+        bytes_waiting: int = LANE_BYTES,
+    ) -> Release:
+        """Hear a channel, in the life that is up and in every later one. What a slow handler costs: `Listener`."""
+        listener = Listener(channel, handler, messages_waiting, bytes_waiting)
+        self._registry.add_listener(listener)
+        self._feed(messages.ClaimsChanged())
+
+        def release() -> None:
+            if self._registry.remove_listener(listener):
+                self._lanes.close(listener)
+                self._feed(messages.ClaimsChanged())
+
+        return release
+
+    async def subscribe(
+        self,
+        channel: str,
+        handler: ChannelHandler,
+        *,
+        messages_waiting: int = LANE_MESSAGES,
+        bytes_waiting: int = LANE_BYTES,
+    ) -> Release:
+        """`listen`, and return when the daemon has confirmed it: nothing sent from now on is missed.
+
+        Raises ControlError; then nobody listens.
+        """
+        self.session()
+        release = self.listen(channel, handler, messages_waiting=messages_waiting, bytes_waiting=bytes_waiting)
+        try:
+            await self._intend(lambda ticket: messages.Confirm(ticket, Claim("channel", channel)))
+        except BaseException:
+            release()
+            raise
+        return release
+
+    def add_features(self, *ids: str) -> Release:
+        """Ids that peers find in this device's capabilities (FE-9.5)."""
+        self._registry.add_features(ids)
+        self.capabilities_changed()
+        left = [ids]
+
+        def release() -> None:
+            if left:
+                self._registry.remove_features(left.pop())
+                self.capabilities_changed()
+
+        return release
+
+    def add_source(self, member: str, source: Callable[[], Json]) -> Release:
+        """Who knows a member of the capabilities (`llms`, `asr`, `hardware`, …); the answer must stand ready.
+
+        Raises ValueError when another feature knows it. After a change of the answer call `capabilities_changed`.
+        """
+        self._registry.add_source(member, source)
+        self.capabilities_changed()
+
+        def release() -> None:
+            self._registry.remove_source(member, source)
+            self.capabilities_changed()
+
+        return release
+
+    def capabilities_changed(self) -> None:
+        """This device can do something else than before: peers are told half a second after the last such call."""
+        self._feed(messages.CapabilitiesChanged())
+
+    def while_up(self, task: LifeTask) -> Release:
+        """Run `task(session)` in the life that is up and in every later one; its end cancels it."""
+        self._tasks[task] = None
+        if self._session is not None and self._up == self._session.life:
+            self._start_task(task, self._session)
+
+        def release() -> None:
+            scope = self._tasks.pop(task, None)
+            if scope is not None:
+                scope.cancel()
+
+        return release
+
+    def start_soon(self, task: Callable[[], Awaitable[None]]) -> trio.CancelScope:
+        """Run a task beside the lives, until the app ends. `run` must be running."""
+        return self._spawn(NO_LIFE, task)
 
     # ── intents ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,12 +313,30 @@ class MeshClient:
             while self._inbox:
                 for command in self._machine.handle(self._inbox.popleft(), trio.current_time(), self._now_ms()):
                     self._carry_out(command)
-                if self._machine.state is not self.watch.value:
-                    self.watch.set(self._machine.state)
+                self._show(self.watch.value, self._machine.state)
         finally:
             self._is_busy = False
         timer = self._machine.next_timer()
         self._alarm.deadline = math.inf if timer is None else timer
+
+    def _show(self, before: ClientState, now: ClientState) -> None:
+        if now is before:
+            return
+        self.watch.set(now)
+        for listener in tuple(self.on_state):
+            listener(before, now)
+        if now.peers is not before.peers:
+            for listener in tuple(self.on_peers):
+                listener(before, now)
+
+    def _start_task(self, task: LifeTask, session: Session) -> None:
+        self._tasks[task] = self._spawn(session.life, lambda: task(session))
+
+    async def _cancel_asked(self, peer: PeerEntry, payload: Json) -> None:
+        await trio.lowlevel.checkpoint()
+        stream_id = as_object(payload).get("stream_id")
+        if isinstance(stream_id, str):
+            self._serving.cancel_stream(peer.device_pubkey, stream_id)
 
     def _carry_out(self, command: messages.Command) -> None:
         match command:
@@ -202,14 +347,21 @@ class MeshClient:
             case messages.Bind(life, wire_id):
                 if self._bridge is not None:
                     self._session = Session(life, self._bridge, wire_id)
+            case messages.Up(life):
+                self._up = life
+                for task in self._tasks:
+                    if self._session is not None:
+                        self._start_task(task, self._session)
             case messages.EndWork(life):
                 self._end_work(life)
-            case messages.Serve(life):
-                self._spawn(life, lambda: self._serve(command))
-            case messages.Deliver(peer, channel, payload):
-                handler = self._features.channel(channel)
-                if handler is not None:
-                    handler(peer, channel, payload)
+            case messages.Serve():
+                if self._bridge is not None:
+                    self._serving.begin(self._bridge, command)
+            case messages.Deliver(channel=channel):
+                for hearer in self._registry.listeners(channel):
+                    self._lanes.put(command, hearer)
+            case messages.PeerGone(_, peer):
+                self._serving.end_peer(peer, PEER_GONE_TEXT)
             case messages.PassStream(life, piece):
                 if self._session is not None and self._session.life == life:
                     self._session.streams.receive(piece, trio.current_time())
@@ -227,24 +379,29 @@ class MeshClient:
             case _:
                 assert_never(command)
 
-    def _spawn(self, life: int, work: Callable[[], Awaitable[None]]) -> None:
-        if self._nursery is None:
-            return
+    def _spawn(self, life: int, work: Callable[[], Awaitable[None]]) -> trio.CancelScope:
+        """Run a task that ends with a life."""
         scope = trio.CancelScope()
-        scopes = self._work.setdefault(life, set())
+        if self._nursery is None:
+            scope.cancel()
+            return scope
+        scopes = self._scopes.setdefault(life, set())
         scopes.add(scope)
 
         async def run() -> None:
-            with scope:
-                await work()
-            scopes.discard(scope)
-            if not scopes:
-                self._work.pop(life, None)
+            try:
+                with scope:
+                    await work()
+            finally:
+                scopes.discard(scope)
+                if not scopes:
+                    self._scopes.pop(life, None)
 
         self._nursery.start_soon(run)
+        return scope
 
     def _end_work(self, life: int) -> None:
-        for scope in self._work.get(life, ()):
+        for scope in tuple(self._scopes.get(life, ())):
             scope.cancel()
         if self._session is not None and self._session.life == life:
             self._session.end()
@@ -268,12 +425,6 @@ class MeshClient:
             self._feed(messages.Answered(number, error=error))
         else:
             self._feed(messages.Answered(number, answer))
-
-    async def _serve(self, order: messages.Serve) -> None:
-        method = self._features.method(order.call.method)
-        if self._bridge is None or method is None:
-            return
-        self._feed(messages.Served(order, await serve(self._bridge, order, method)))
 
     def _remember(self, change: Callable[[], None]) -> None:
         try:

@@ -1,6 +1,6 @@
 """What the daemon pushes, taken in: frames change the picture, call for looks, or become work. Pure.
 
-The table is in spec 08 §5.6; who may call what is in §9.2.
+The table is in spec 08 §5.6; who may call what is in §9.2. Calls and messages of one device keep their order.
 """
 
 from __future__ import annotations
@@ -9,22 +9,28 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, assert_never
 
 from mesh_common.client import frames
-from mesh_common.client.errors import ControlError, ErrorKind
+from mesh_common.client.errors import ControlError
 from myownllm import effects
-from myownllm.client import asks, messages
+from myownllm.client import asks, claims, messages
 from myownllm.client.messages import Ask, Note
 from myownllm.client.procedures import pause
+from myownllm.client.registry import Claim
 from myownllm.peers import CONNECTED
 
 if TYPE_CHECKING:
-    from myownllm.client.features import FeatureSet
     from myownllm.client.life import Life
     from myownllm.client.procedures import Procedure, Procedures
+    from myownllm.client.registry import Registry
     from myownllm.client.state import Picture
     from myownllm.peers import PeerEntry
 
+    Traffic = frames.RpcInbound | frames.ChannelInbound
+
 EARLY_FRAMES: Final = 1024
 """Kept while no life is up that could hear them; beyond that the oldest are missed."""
+DOUBTED_FRAMES: Final = 256
+"""Of a device that is being looked up; beyond that messages are dropped and calls refused."""
+DOUBTED_DEVICES: Final = 64
 RECLAIM_AFTER_S: Final = 5.0
 """Seconds until a displaced client claims again (FE-5.28)."""
 CONTEND_WINDOW_S: Final = 60.0
@@ -33,8 +39,8 @@ CONTEND_WINDOW_S: Final = 60.0
 class Hearing:
     """Takes frames in for the life that is up, and keeps those of a life that is coming up."""
 
-    def __init__(self, features: FeatureSet, picture: Picture, procedures: Procedures) -> None:
-        self._features = features
+    def __init__(self, registry: Registry, picture: Picture, procedures: Procedures) -> None:
+        self._registry = registry
         self._picture = picture
         self._procedures = procedures
         self._early: deque[frames.Frame] = deque()
@@ -64,10 +70,10 @@ class Hearing:
 
     def served(self, order: messages.Serve, refusal: str, life: Life) -> None:
         """A call of this life is over."""
-        life.load.done(order.call.peer)
-        method = self._features.method(order.call.method)
-        if refusal and method is not None:
-            steps = refuse(order.call.request_id, refusal, streaming=method.streaming)
+        del life.serving[order.call.request_id]
+        life.load.done(order.call.peer, order.method.limit)
+        if refusal:
+            steps = refuse(order.call.request_id, refusal, streaming=order.method.streaming)
             self._procedures.begin(steps, life.number)
 
     def _hear(self, frame: frames.Frame, life: Life) -> None:
@@ -77,8 +83,8 @@ class Hearing:
             frame,
             network=life.wire_id,
             diag_quiet=self._picture.quiet,
-            serves=lambda name: self._features.method(name) is not None,
-            listens=lambda name: self._features.channel(name) is not None,
+            serves=lambda name: self._registry.method(name) is not None,
+            listens=lambda name: bool(self._registry.listeners(name)),
         )
         for effect in decided:
             self._perform(effect, life)
@@ -87,6 +93,8 @@ class Hearing:
         match effect:
             case effects.RefreshPeers():
                 life.peers_dirty = True
+            case effects.PeerDropped(peer, grace_s):
+                life.grace_s[peer] = grace_s
             case effects.Resync():
                 life.peers_dirty = life.resync = True
             case effects.CheckJoined():
@@ -102,10 +110,8 @@ class Hearing:
                 self._picture.show_ice_failure(at_ms, needs_turn=needs_turn)
             case effects.RefuseCall(request_id, error, streaming):
                 self._procedures.begin(refuse(request_id, error, streaming=streaming), life.number)
-            case effects.ServeCall(call):
-                self._procedures.begin(self._admit(call, life), life.number)
-            case effects.DeliverChannel(message):
-                self._procedures.begin(self._deliver(message, life), life.number)
+            case effects.ServeCall(frame) | effects.DeliverChannel(frame):
+                self._enter(frame, life)
             case effects.DeliverStream(piece):
                 self._procedures.out.append(messages.PassStream(life.number, piece))
             case effects.Reclaim(method_name):
@@ -113,63 +119,83 @@ class Hearing:
             case _:
                 assert_never(effect)
 
-    def _approved(self, pubkey: str, life: Life) -> Procedure[PeerEntry | None]:
-        """The approved peer behind a frame; the list is read once more before a stranger is refused (FE-9.2)."""
-        for is_last in (False, True):
-            peer = self._picture.state.peer(pubkey)
-            if peer is not None and peer.authorized and peer.status in CONNECTED:
-                return peer
-            if not is_last:
-                self._picture.show_peers((yield from asks.peers(life.wire_id)))
-        return None
+    # ── calls and messages (FE-9.2) ───────────────────────────────────────────────────────────────────────────────────
 
-    def _deliver(self, message: frames.ChannelInbound, life: Life) -> Procedure[None]:
-        try:
-            peer = yield from self._approved(message.peer, life)
-        except ControlError:
-            return
-        if peer is not None:
-            yield messages.Deliver(peer, message.channel, message.payload)
+    def _enter(self, frame: Traffic, life: Life) -> None:
+        """From an approved peer at once; from another one behind a look at the list, and what came before it."""
+        waiting = life.doubted.get(frame.peer)
+        if waiting is None:
+            peer = self._approved(frame.peer)
+            if peer is not None or len(life.doubted) == DOUBTED_DEVICES:
+                self._pass(frame, peer, life)
+                return
+            life.doubted[frame.peer] = deque([frame])
+            self._procedures.begin(self._look_up(frame.peer, life), life.number)
+        elif len(waiting) < DOUBTED_FRAMES:
+            waiting.append(frame)
+        else:
+            self._pass(frame, None, life)
 
-    def _admit(self, call: frames.RpcInbound, life: Life) -> Procedure[None]:
-        """May this call be answered at all? `Served` follows each `Serve`."""
-        method = self._features.method(call.method)
-        assert method is not None
-        if not life.load.admit(call.peer):
-            yield from refuse(call.request_id, "host busy", streaming=method.streaming)
-            return
+    def _approved(self, pubkey: str) -> PeerEntry | None:
+        peer = self._picture.state.peer(pubkey)
+        return peer if peer is not None and peer.authorized and peer.status in CONNECTED else None
+
+    def _look_up(self, pubkey: str, life: Life) -> Procedure[None]:
+        """The list is read once more before a stranger is refused."""
         refusal = "not authorized"
         try:
-            peer = yield from self._approved(call.peer, life)
+            yield from asks.show_peers(life, self._picture)
         except ControlError as error:
-            peer = None
-            refusal = "" if error.refused or error.kind is ErrorKind.CONNECTION_LOST else error.text
-        if peer is not None and (call.streaming or not method.streaming):
-            yield messages.Serve(life.number, call, peer)
-            return
-        life.load.done(call.peer)
-        if peer is not None:  # without a word the caller would read "network down"
+            refusal = error.text
+        peer = self._approved(pubkey)
+        for frame in life.doubted.pop(pubkey):
+            self._pass(frame, peer, life, refusal)
+
+    def _pass(self, frame: Traffic, peer: PeerEntry | None, life: Life, refusal: str = "not authorized") -> None:
+        match frame:
+            case frames.RpcInbound():
+                self._admit(frame, peer, life, refusal)
+            case frames.ChannelInbound(_, _, channel, payload, size) if peer is not None:
+                self._procedures.out.append(messages.Deliver(life.number, peer, channel, payload, size))
+            case _:
+                pass  # a message of a stranger
+
+    def _admit(self, call: frames.RpcInbound, peer: PeerEntry | None, life: Life, refusal: str) -> None:
+        """May this call be answered at all? `Served` follows each `Serve`."""
+        method = self._registry.method(call.method)
+        if method is None:  # released while its caller was looked up
+            steps = refuse(call.request_id, effects.no_handler(call.method), streaming=call.streaming)
+        elif peer is None:
+            steps = refuse(call.request_id, refusal, streaming=method.streaming)
+        elif method.streaming and not call.streaming:  # without a word the caller would read "network down"
             text = f"'{method.name}' answers in pieces; call it as a stream"
-            yield from refuse(call.request_id, text, end_only=True)
-        elif refusal:
-            yield from refuse(call.request_id, refusal, streaming=method.streaming)
+            steps = refuse(call.request_id, text, end_only=True)
+        elif call.request_id in life.serving:
+            return  # a daemon that says it twice
+        elif not life.load.admit(call.peer, method.limit):
+            steps = refuse(call.request_id, "host busy", streaming=method.streaming)
+        else:
+            order = life.serving[call.request_id] = messages.Serve(life.number, call, peer, method)
+            self._procedures.out.append(order)
+            return
+        self._procedures.begin(steps, life.number)
 
     def _reclaim(self, method_name: str, life: Life) -> Procedure[None]:
         """Take a method back once; a second loss within a minute means another app wants it (FE-5.28)."""
         now = self._procedures.now
         before = life.displaced_at.get(method_name)
         life.displaced_at[method_name] = now
-        method = self._features.method(method_name)
-        if method is None or life.link is None:
+        if life.link is None:
             return
         if before is not None and now - before < CONTEND_WINDOW_S:
             yield Note("warn", f"'{method_name}' is served by another app on this daemon")
             return
         yield pause(RECLAIM_AFTER_S)
-        claim = {"method": method.name, "streaming": method.streaming}
-        where = {"client_id": life.link.client_id, "network": life.wire_id}
+        method = self._registry.method(method_name)
+        if method is None:
+            return
         try:
-            yield Ask("rpc_register", {**where, **claim})
+            yield claims.ask_for(Claim("method", method.name, method.streaming), life)
         except ControlError as error:
             yield Note("warn", f"{method_name} handler install failed: {error.text}")
 

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from myownllm.client.features import CallLoad
+from myownllm.client.registry import CallLoad
 
 if TYPE_CHECKING:
+    from collections import deque
+
+    from mesh_common.client.errors import ControlError
+    from mesh_common.client.frames import ChannelInbound, RpcInbound
     from myownllm.catalog.network import SavedNetwork
-    from myownllm.client.messages import Ask, Link
+    from myownllm.client.messages import Link, Serve
+    from myownllm.client.registry import Claim
+    from myownllm.coerce import JsonObject
     from myownllm.errors import Failure
 
 Stage = Literal["starting", "up", "ending"]
@@ -38,11 +44,28 @@ class Life:
     """start a new life when this one has ended"""
     starters: list[int] = attrs.field(factory=list)
     """tickets of those who wait for the outcome of its start"""
-    undo: list[Ask] = attrs.field(factory=list)
-    """what takes back the registrations made so far, in the order they were made"""
+    claimed: dict[Claim, bool] = attrs.field(factory=dict)
+    """what the daemon holds for this life, in the order it was claimed; true when it has confirmed that"""
+    refused: dict[Claim, ControlError] = attrs.field(factory=dict)
+    """claims that it does not get"""
+    claims_dirty: bool = False
+    confirming: list[int] = attrs.field(factory=list)
+    """tickets of those who wait for a claim"""
     load: CallLoad = attrs.field(factory=CallLoad)
+    serving: dict[str, Serve] = attrs.field(factory=dict)
+    """calls under way, by request id"""
+    doubted: dict[str, deque[RpcInbound | ChannelInbound]] = attrs.field(factory=dict)
+    """frames of devices that are looked up before they count, by device"""
+    grace_s: dict[str, float] = attrs.field(factory=dict)
+    """how long the daemon gives a dropped peer to come back"""
+    published: JsonObject | None = None
+    """the capabilities that peers were told last"""
+    advert_dirty: bool = False
     displaced_at: dict[str, float] = attrs.field(factory=dict)
     peers_dirty: bool = False
+    peers_asked: int = 0
+    peers_shown: int = 0
+    """number of the question whose answer is shown"""
     resync: bool = False
     """with the peers read the phase, too"""
     recheck: bool = False

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, assert_never
 
 from mesh_common.client.errors import ControlError, ErrorKind
-from myownllm.client import asks, messages
-from myownllm.client.hearing import Hearing
+from myownllm.client import advert, asks, claims, leaving, messages
+from myownllm.client.hearing import Hearing, refuse
 from myownllm.client.life import Life
-from myownllm.client.messages import Done, EndWork, Note
+from myownllm.client.messages import Done, EndWork, Note, Up
 from myownllm.client.procedures import FOREVER, Procedures, Until, pause
-from myownllm.client.start import Opening, daemon_phase, release
+from myownllm.client.start import Opening, daemon_phase
 from myownllm.client.state import Picture
 from myownllm.client.sync import Pass
 from myownllm.errors import FAILURES, stopped
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from myownllm.catalog.model import Catalog
     from myownllm.client.messages import Command, Event, Link
     from myownllm.client.procedures import Procedure
+    from myownllm.client.registry import Claim
     from myownllm.client.start import Offer
     from myownllm.client.state import ClientState
     from myownllm.errors import Failure
@@ -44,6 +45,7 @@ START_AGAIN_S: Final = 10.0
 """After a start that failed although its daemon is connected."""
 
 GONE: Final = (ErrorKind.NOT_CONNECTED, ErrorKind.CONNECTION_LOST, ErrorKind.CONNECT_FAILED)
+OVERTAKEN_TEXT: Final = "the start was overtaken by a stop or a lost daemon"
 NO_LIFE: Final = 0
 """Owner of what outlives lives: following the catalog, trying again."""
 
@@ -55,7 +57,7 @@ class Machine:
         self._offer = offer
         self._picture = Picture(offer.pin)
         self._procedures = Procedures()
-        self._hearing = Hearing(offer.features, self._picture, self._procedures)
+        self._hearing = Hearing(offer.registry, self._picture, self._procedures)
         self._link: Link | None = None
         self._known: Link | None = None
         """the connection before: what is different about the next one is told"""
@@ -105,6 +107,14 @@ class Machine:
             case messages.Served(order, refusal):
                 if self._life is not None and self._life.number == order.life:
                     self._hearing.served(order, refusal, self._life)
+            case messages.ClaimsChanged():
+                if self._life is not None:
+                    self._life.claims_dirty = True
+            case messages.Confirm(ticket, claim):
+                self._confirm(ticket, claim)
+            case messages.CapabilitiesChanged():
+                if self._life is not None:
+                    self._life.advert_dirty = True
             case messages.PeersChanged():
                 if self._life is not None:
                     self._life.peers_dirty = True
@@ -148,11 +158,25 @@ class Machine:
             self._tell(Done(ticket))
         self._stoppers.clear()
 
-    def _overtaken(self, tickets: list[int]) -> None:
-        error = stopped("the start was overtaken by a stop or a lost daemon")
+    def _overtaken(self, tickets: list[int], text: str = OVERTAKEN_TEXT) -> None:
+        error = stopped(text)
         for ticket in tickets:
             self._tell(Done(ticket, error))
         tickets.clear()
+
+    def _confirm(self, ticket: int, claim: Claim) -> None:
+        life = self._life
+        if life is None or life.stage == "ending" or not (life.wire_id or life.stage == "starting"):
+            self._tell(Done(ticket, stopped("the client is not on a network")))
+            return
+        life.confirming.append(ticket)
+        self._procedures.begin(self._await_claim(life, ticket, claim), life.number)
+
+    def _await_claim(self, life: Life, ticket: int, claim: Claim) -> Procedure[None]:
+        wanted = self._offer.registry
+        yield Until(lambda: life.claimed.get(claim) or claim in life.refused or claim not in wanted.claims)
+        life.confirming.remove(ticket)
+        yield Done(ticket, life.refused.get(claim))
 
     # ── the connection ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -195,7 +219,7 @@ class Machine:
     def _begin(self) -> Life:
         self._lives += 1
         life = self._life = Life(self._lives, link=self._link)
-        self._picture.update(phase="starting", error="")
+        self._picture.update(phase="starting", error="", published=None)
         self._procedures.begin(self._explain(life), life.number)
         self._procedures.begin(self._run(life), life.number)
         return life
@@ -213,6 +237,14 @@ class Machine:
         life.starters.clear()
         self._procedures.begin(self._keep_peers_fresh(life), life.number)
         self._procedures.begin(self._keep_joined(life), life.number)
+        for keep in (
+            claims.keep(life, self._offer.registry),
+            advert.keep(life, self._offer.registry, self._picture, self._offer.app_version),
+            leaving.keep_watch(life, self._picture, self._procedures),
+        ):
+            self._procedures.begin(keep, life.number)
+        if life.wire_id:
+            self._tell(Up(life.number))
         self._hearing.catch_up(life)
 
     def _explain(self, life: Life) -> Procedure[None]:
@@ -255,14 +287,18 @@ class Machine:
         life.stage = "ending"
         self._procedures.drop(life.number)
         self._tell(EndWork(life.number))
-        if reachable and life.undo:
+        self._overtaken(life.confirming, "stopped")
+        if reachable and (life.claimed or life.serving):
             self._procedures.begin(self._release(life), -life.number)
             self._procedures.begin(self._end_release(life), -life.number)
         else:
             self._ended(life)
 
     def _release(self, life: Life) -> Procedure[None]:
-        yield from release(life)
+        """Tell callers that nobody answers them any more, then give back what was claimed."""
+        for order in tuple(life.serving.values()):
+            yield from refuse(order.call.request_id, "stopped", streaming=order.method.streaming)
+        yield from claims.release_all(life)
         self._ended(life)
 
     def _end_release(self, life: Life) -> Procedure[None]:
@@ -299,7 +335,7 @@ class Machine:
             resync, life.resync = life.resync, False
             if life.wire_id:
                 try:
-                    self._picture.show_peers((yield from asks.peers(life.wire_id)))
+                    yield from asks.show_peers(life, self._picture)
                     if resync:
                         yield from self._show_phase(life)
                 except ControlError as error:
@@ -379,6 +415,7 @@ class Machine:
             yield from self._switch(None if desired is None else desired.handle)
             return
         before, life.network = life.network, desired
+        life.advert_dirty = life.advert_dirty or self.state.accepting != (desired.accepting if desired else "available")
         self._picture.show_active(catalog, life.wire_id)
         if desired is not None and before is not None and desired.to_daemon() != before.to_daemon():
             life.edits_asked += 1

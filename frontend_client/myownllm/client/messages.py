@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from mesh_common.client import frames
     from myownllm.catalog.model import Catalog
+    from myownllm.client.registry import Claim, Method
     from myownllm.coerce import JsonObject
     from myownllm.effects import Level
     from myownllm.errors import Failure
@@ -101,6 +102,24 @@ class Served:
 
 
 @attrs.frozen
+class ClaimsChanged:
+    """The registry has other methods or channels now."""
+
+
+@attrs.frozen
+class Confirm:
+    """`Done(ticket)` when the daemon has taken that claim, or with the error with which it refused."""
+
+    ticket: int
+    claim: Claim
+
+
+@attrs.frozen
+class CapabilitiesChanged:
+    """What this device can do is different: peers are told soon."""
+
+
+@attrs.frozen
 class PeersChanged:
     """This app itself did something to a peer: look at the list."""
 
@@ -121,6 +140,9 @@ Event = (
     | Answered
     | Arrived
     | Served
+    | ClaimsChanged
+    | Confirm
+    | CapabilitiesChanged
     | PeersChanged
     | Woke
 )
@@ -181,6 +203,13 @@ class Bind:
 
 
 @attrs.frozen
+class Up:
+    """The life is up and on a network: features may work."""
+
+    life: int
+
+
+@attrs.frozen
 class EndWork:
     """Nothing of this life may go on: give up what it carries, end what it serves, fail what users ask through it."""
 
@@ -194,15 +223,27 @@ class Serve:
     life: int
     call: frames.RpcInbound
     peer: PeerEntry
+    method: Method
 
 
 @attrs.frozen
 class Deliver:
-    """Hand a message of an approved peer to its channel's handler."""
+    """Hand a message of an approved peer to its channel's handlers."""
 
+    life: int
     peer: PeerEntry
     channel: str
     payload: Any = attrs.field(repr=False)
+    size: int
+    """bytes that the message took on its way"""
+
+
+@attrs.frozen
+class PeerGone:
+    """A peer has been away for longer than its grace window: work with it is over (FE-9.8)."""
+
+    life: int
+    peer: str
 
 
 @attrs.frozen
@@ -243,5 +284,5 @@ class Done:
     error: Failure | None = None
 
 
-Notice = Note | Bind | EndWork | Serve | Deliver | PassStream | Own | Disown | DaemonStuck | Done
+Notice = Note | Bind | Up | EndWork | Serve | Deliver | PeerGone | PassStream | Own | Disown | DaemonStuck | Done
 Command = Carry | Notice

@@ -2,38 +2,124 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import trio
 
 from mesh_common.client.errors import ControlError, ErrorKind
-from myownllm.client.features import SINGLE_TIMEOUT_S, STREAM_TIMEOUT_S, CallRefusedError, InboundCall
+from myownllm.client.messages import Served
+from myownllm.client.pieces import Gatherer
+from myownllm.client.registry import InboundCall
+from myownllm.errors import FAILURES, AppError
+from myownllm.payloads import PayloadError, structure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from mesh_common.client.session import Session as Bridge
-    from myownllm.client.features import Method
+    from myownllm.client.lanes import Spawn
     from myownllm.client.messages import Serve
+    from myownllm.coerce import Json
+
+STREAM_ID_MAX: Final = 64
+PIECES_AHEAD: Final = 16
+"""Pieces that a feature may have ready while the daemon takes one."""
+CANCELLED_TEXT: Final = "cancelled"
+LEAVE_S: Final = 5.0
+"""For the end of a stream whose caller does not want it any more."""
 
 
-async def serve(bridge: Bridge, order: Serve, method: Method) -> str:
+@attrs.define(eq=False)
+class _Running:
+    order: Serve
+    call: InboundCall
+    scope: trio.CancelScope
+    refusal: str | None = None
+    """what its caller is told when it is ended from here; None while it is not"""
+
+
+class Serving:
+    """The calls that are being answered. Each ends with `Served`, unless its life ends before."""
+
+    def __init__(self, spawn: Spawn, feed: Callable[[Served], None]) -> None:
+        self._spawn = spawn
+        self._feed = feed
+        self._running: dict[str, _Running] = {}
+
+    def begin(self, bridge: Bridge, order: Serve) -> None:
+        """Answer an admitted call; from now on it can be cancelled."""
+        raw = order.call.payload
+        stream_id = raw.get("stream_id") if isinstance(raw, dict) else None
+        if not isinstance(stream_id, str) or len(stream_id) > STREAM_ID_MAX:
+            stream_id = ""
+        call = InboundCall(order.peer, order.call.method, raw, stream_id, trio.Event())
+        running = self._running[order.call.request_id] = _Running(order, call, trio.CancelScope())
+        self._spawn(order.life, lambda: self._run(bridge, running))
+
+    def cancel_stream(self, peer: str, stream_id: str) -> None:
+        """Its caller takes it back (FE-9.7)."""
+        self._end(lambda r: r.order.call.peer == peer and stream_id != "" and r.call.stream_id == stream_id, "")
+
+    def end_peer(self, peer: str, text: str) -> None:
+        """The caller is gone for good."""
+        self._end(lambda r: r.order.call.peer == peer, text)
+
+    def end_method(self, method: object, text: str) -> None:
+        """The method is served no longer."""
+        self._end(lambda r: r.order.method is method, text)
+
+    def _end(self, which: Callable[[_Running], bool], refusal: str) -> None:
+        for running in tuple(self._running.values()):
+            if running.refusal is None and which(running):
+                running.refusal = refusal
+                if running.call.cancelled is not None:
+                    running.call.cancelled.set()
+                running.scope.cancel()
+
+    async def _run(self, bridge: Bridge, running: _Running) -> None:
+        order = running.order
+        refusal = ""
+        try:
+            with running.scope:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                refusal = await serve(bridge, order, running.call)
+            if running.scope.cancelled_caught:
+                refusal = running.refusal or CANCELLED_TEXT
+                if not running.refusal and order.method.streaming:
+                    await _leave(bridge, order.call.request_id)
+                    refusal = ""
+        finally:
+            del self._running[order.call.request_id]
+        self._feed(Served(order, refusal))
+
+
+async def _leave(bridge: Bridge, request_id: str) -> None:
+    try:
+        await bridge.command("rpc_stream_end", request_id=request_id, error=CANCELLED_TEXT, timeout=LEAVE_S)
+    except ControlError:
+        return  # the caller has gone, or the daemon
+
+
+async def serve(bridge: Bridge, order: Serve, call: InboundCall) -> str:
     """Run the method for an admitted call and send what comes.
 
     Returns why the caller must still be refused; empty when it has its answer, or when nothing can reach it.
     """
-    request_id = order.call.request_id
-    inbound = InboundCall(order.peer, order.call.method, order.call.payload)
+    request_id, method = order.call.request_id, order.method
     try:
-        if method.stream is not None:
-            with trio.fail_after(STREAM_TIMEOUT_S):
-                await _send_pieces(bridge, request_id, method.stream(inbound))
-            await bridge.command("rpc_stream_end", request_id=request_id)
-        elif method.answer is not None:
-            with trio.fail_after(SINGLE_TIMEOUT_S):
-                result = await method.answer(inbound)
-            await bridge.command("rpc_respond", request_id=request_id, ok=result)
-    except CallRefusedError as error:
+        with trio.fail_after(method.timeout_s):
+            if method.request is not None:
+                try:
+                    call = attrs.evolve(call, payload=structure(method.request, call.payload))
+                except PayloadError:
+                    return method.invalid_text
+            if method.stream is not None:
+                await _send_stream(bridge, request_id, method.stream(call), gathers=method.cumulates)
+            elif method.answer is not None:
+                result = await method.answer(call)
+                await bridge.command("rpc_respond", request_id=request_id, ok=result)
+    except AppError as error:
         return str(error)
     except trio.TooSlowError:
         return f"{method.name} took too long"
@@ -42,10 +128,55 @@ async def serve(bridge: Bridge, order: Serve, method: Method) -> str:
     return ""
 
 
-async def _send_pieces(bridge: Bridge, request_id: str, pieces: AsyncIterator[Any]) -> None:
+async def _send_stream(bridge: Bridge, request_id: str, pieces: AsyncIterator[Any], *, gathers: bool) -> None:
     """One task sends everything and awaits each answer, so the order holds and the end is last (FE-9.9)."""
+
+    async def send(piece: Json) -> None:
+        await bridge.command("rpc_stream_chunk", request_id=request_id, payload=piece)
+
     try:
-        async for piece in pieces:
-            await bridge.command("rpc_stream_chunk", request_id=request_id, payload=piece)
+        if gathers:
+            await _gather(pieces, send)
+        else:
+            async for piece in pieces:
+                await send(piece)
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]  # generators have it; plain iterators are not used
+    await bridge.command("rpc_stream_end", request_id=request_id)
+
+
+async def _gather(pieces: AsyncIterator[Any], send: Callable[[Json], Awaitable[None]]) -> None:
+    gatherer = Gatherer()
+    into, out = trio.open_memory_channel[Any](PIECES_AHEAD)
+    failure: list[AppError | ControlError] = []
+
+    async def read() -> None:
+        async with into:
+            try:
+                async for piece in pieces:
+                    await into.send(piece)
+            except FAILURES as error:  # what was said before it goes out first
+                failure.append(error)
+
+    async def write() -> None:
+        while True:
+            try:
+                with trio.move_on_at(gatherer.deadline) as wait:
+                    piece = await out.receive()
+            except trio.EndOfChannel:
+                break
+            now = trio.current_time()
+            for ready in gatherer.due(now) if wait.cancelled_caught else gatherer.add(piece, now):
+                await send(ready)
+        for ready in gatherer.flush(trio.current_time()):
+            await send(ready)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        try:
+            await write()
+        except ControlError as error:
+            failure.insert(0, error)
+            nursery.cancel_scope.cancel()
+    if failure:
+        raise failure[0]

@@ -11,38 +11,34 @@ import attrs
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.versions import version_meets
-from myownllm import capabilities, membership, phases
-from myownllm.client import asks
-from myownllm.client.messages import Ask, Bind, Note
+from myownllm import membership, phases
+from myownllm.client import advert, asks, claims
+from myownllm.client.messages import Bind, Note
 from myownllm.client.procedures import Until, pause
+from myownllm.client.registry import Registry
 from myownllm.client.sync import Pass
 from myownllm.errors import not_connected
 from myownllm.ids import comparable_network_id
 
 if TYPE_CHECKING:
     from mesh_common.answers import StatusAnswer
-    from myownllm.client.features import FeatureSet
     from myownllm.client.life import Life
     from myownllm.client.procedures import Procedure
     from myownllm.client.state import Picture
-    from myownllm.coerce import JsonObject
 
 STATUS_ATTEMPTS: Final = 30
 """Of the first `status`, before a start gives up (FE-5.5)."""
 STATUS_RETRY_S: Final = 0.2
-TOO_OLD_TEXT: Final = "daemon too old for LLM features"
 
 
 @attrs.frozen
 class Offer:
     """What this app brings to a network."""
 
-    features: FeatureSet
+    registry: Registry = attrs.field(factory=Registry)
     pin: str | None = None
     """the daemon release that the app was built against"""
     app_version: str = ""
-    blob: JsonObject = attrs.field(factory=dict)
-    """members of the capabilities that do not change while the app runs"""
 
 
 @attrs.frozen
@@ -81,8 +77,9 @@ class Opening:
             picture.update(phase="off", peers=())
             return
         phase = yield from self._look_around()
-        yield from self._register()
-        yield from self._advertise()
+        yield from claims.hold(life, self.offer.registry)
+        life.published = None
+        yield from advert.push(life, self.offer.registry, picture, self.offer.app_version)
         if active is not None and not membership.is_joined(joined, active.wire_id):
             why = refusal or "the daemon does not list it"
             picture.update(phase="error", error=f"cannot join '{active.handle}': {why}")
@@ -127,64 +124,13 @@ class Opening:
 
     def _look_around(self) -> Procedure[phases.Phase | None]:
         try:
-            self.picture.show_peers((yield from asks.peers(self.life.wire_id)))
+            yield from asks.show_peers(self.life, self.picture)
             return (yield from daemon_phase(self.life.wire_id))
         except ControlError as error:
             if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
             yield Note("warn", f"peers_list failed: {error.text}")
             return None
-
-    def _register(self) -> Procedure[None]:
-        """Claim every method and channel of the feature set for the bound network; one failure is one warning."""
-        for method in self.offer.features.methods:
-            claim = {"method": method.name, "streaming": method.streaming}
-            yield from self._claim(method.name, "rpc_register", claim, Ask("rpc_unregister", {"method": method.name}))
-        for channel, _ in self.offer.features.channels:
-            claim = {"channel": channel}
-            yield from self._claim(channel, "channel_subscribe", claim, Ask("channel_unsubscribe", claim))
-
-    def _claim(self, what: str, operation: str, claim: JsonObject, undo: Ask) -> Procedure[None]:
-        life = self.life
-        assert life.link is not None
-        where = {"client_id": life.link.client_id, "network": life.wire_id}
-        undo = attrs.evolve(undo, members={**where, **undo.members})
-        life.undo.append(undo)  # before the answer: a start that ends here has perhaps claimed it all the same
-        try:
-            yield Ask(operation, {**where, **claim})
-        except ControlError as error:
-            if error.kind is ErrorKind.CONNECTION_LOST:
-                raise
-            life.undo.remove(undo)
-            yield Note("warn", f"{what} handler install failed: {_reason(error)}")
-
-    def _advertise(self) -> Procedure[None]:
-        network, offer = self.life.network, self.offer
-        blob = {
-            **capabilities.unpack(None),
-            **offer.blob,
-            "accepting": network.accepting if network is not None else "available",
-            "app_version": offer.app_version,
-            "features": list(offer.features.feature_ids),
-        }
-        try:
-            advert = capabilities.pack(blob)
-            yield from asks.ask("capabilities_set", network=self.life.wire_id, capabilities=advert)
-        except ControlError as error:
-            if error.kind is ErrorKind.CONNECTION_LOST:
-                raise
-            yield Note("warn", f"capabilities were not published: {_reason(error)}")
-
-
-def release(life: Life) -> Procedure[None]:
-    """Undo registrations in reverse, best effort."""
-    for undo in reversed(life.undo):
-        try:
-            yield undo
-        except ControlError as error:
-            if error.kind is ErrorKind.CONNECTION_LOST:
-                return
-            yield Note("warn", f"feature release failed: {error.text}")
 
 
 def daemon_phase(wire_id: str) -> Procedure[phases.Phase | None]:
@@ -193,7 +139,3 @@ def daemon_phase(wire_id: str) -> Procedure[phases.Phase | None]:
         if comparable_network_id(summary.network_id) == wire_id:
             return None if summary.phase == "joining" else phases.from_daemon(summary.phase)
     return None
-
-
-def _reason(error: ControlError) -> str:
-    return TOO_OLD_TEXT if error.kind is ErrorKind.UNSUPPORTED else error.text

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mesh_common.views import PeerInfo
     from myownllm.catalog.model import Catalog
+    from myownllm.coerce import JsonObject
     from myownllm.effects import Level
     from myownllm.peers import PeerEntry
 
@@ -52,6 +53,8 @@ class ClientState:
     recent_ice_failure_at: int | None = None
     accepting: str = "available"
     auto_gossip: bool = True
+    published: JsonObject | None = None
+    """the capabilities that the daemon was told last; None before the first time (FE-7.3)"""
 
     @property
     def status(self) -> phases.Status:
@@ -124,4 +127,6 @@ class Picture:
 
     def show_nothing(self) -> None:
         """The client is off."""
-        self.update(phase="off", error="", network="", active_config_id="", peers=(), recent_ice_failure_at=None)
+        self.update(
+            phase="off", error="", network="", active_config_id="", peers=(), recent_ice_failure_at=None, published=None
+        )

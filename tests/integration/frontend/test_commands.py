@@ -139,8 +139,13 @@ async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
     ):  # fmt: skip
         assert operation in desk.daemon.ops()
     assert set(desk.daemon.claims) == {"echo", "about", "count"}
-    assert set(desk.daemon.channels) == {"notice"}
-    assert desk.daemon.capabilities["extra"]["features"] == ["capabilities_v1", "app_version", "stream_error_v1"]
+    assert set(desk.daemon.channels) == {"notice", "rpc/cancel"}
+    assert desk.daemon.capabilities["extra"]["features"] == [
+        "stream_error_v1",
+        "stream_cancel_v1",
+        "capabilities_v1",
+        "app_version",
+    ]
     assert await up.stop() == 0
     assert desk.daemon.label == "Anna"
     assert desk.daemon.claims == {}, "claims are given back"

@@ -11,9 +11,10 @@ from mesh_common.client.errors import ControlError, ErrorKind, refusal
 from mesh_common.client.frames import parse_frame
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork
-from myownllm.client import FeatureSet, Method, Offer
+from myownllm.client import Method, Offer, Registry
 from myownllm.client import messages as m
 from myownllm.client.machine import Machine
+from myownllm.client.registry import Listener
 from myownllm.errors import HomeError
 from unit.frontend.fakes import FakeDaemon, Refusal
 
@@ -26,11 +27,16 @@ HOME = SavedNetwork("net-1", "home", label="Home")
 WORK = SavedNetwork("net-2", "work")
 
 
-async def _never(_: Any) -> Any:
+async def _never(*_: Any) -> Any:
     raise AssertionError("the machine calls no feature")
 
 
-FEATURES = FeatureSet((Method("echo", answer=_never), Method("count", stream=_never)), (("notice", lambda *_: None),))
+def registry() -> Registry:
+    made = Registry()
+    made.add_method(Method("echo", answer=_never))
+    made.add_method(Method("count", stream=_never))
+    made.add_listener(Listener("notice", _never))
+    return made
 
 
 @attrs.define
@@ -38,7 +44,8 @@ class Bench:
     """`now` moves by `wait` alone. Requests of `held` operations stay unanswered until they are let go."""
 
     catalog: Catalog = attrs.field(factory=lambda: Catalog((HOME, WORK), HOME.id))
-    machine: Machine = attrs.field(factory=lambda: Machine(Offer(FEATURES, "v0.3.8", "1.0")))
+    registry: Registry = attrs.field(factory=registry)
+    machine: Machine = attrs.field()
     daemon: FakeDaemon = attrs.field(factory=FakeDaemon)
     now: float = 100.0
     mode: Any = "own_llm"
@@ -52,6 +59,10 @@ class Bench:
     generation: int = 0
     _pending: list[m.Carry] = attrs.field(factory=list)
     _tickets: int = 0
+
+    @machine.default
+    def _make_machine(self) -> Machine:
+        return Machine(Offer(self.registry, "v0.3.8", "1.0"))
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -14,7 +14,7 @@ from mesh_common.client.errors import ControlError
 from mesh_common.client.session import open_session
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork
-from myownllm.client import CallRefusedError, FeatureSet, MeshClient, Method, Offer, Operations
+from myownllm.client import CallRefusedError, MeshClient, Method, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
 from myownllm.errors import NoNetworkError
 from myownllm.supervisor import Connection
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mesh_common.client.session import Session as Bridge
     from myownllm.client import InboundCall
+    from myownllm.peers import PeerEntry
 
 HOME = SavedNetwork("net-1", "home", label="Home")
 WORK = SavedNetwork("net-2", "work")
@@ -111,14 +112,17 @@ class World:
 async def world(catalog: Catalog, tmp_path: Path, *, connected: bool = True) -> AsyncIterator[World]:
     daemon = FakeDaemon()
     heard: list[Any] = []
-    features = FeatureSet(
-        (Method("echo", answer=_echo), Method("count", stream=_count)),
-        (("notice", lambda peer, channel, payload: heard.append((peer.label, channel, payload))),),
-        ("capabilities_v1",),
-    )
     memory = MemoryCatalog(catalog)
-    offer = Offer(features, "v0.3.8", "1.0")
+    offer = Offer(pin="v0.3.8", app_version="1.0")
     client = MeshClient(memory, OwnedNetworks(tmp_path / "owned.json"), offer, now_ms=lambda: 1)
+
+    async def hear(peer: PeerEntry, payload: Any) -> None:
+        heard.append((peer.label, "notice", payload))
+
+    client.serve(Method("echo", answer=_echo))
+    client.serve(Method("count", stream=_count))
+    client.listen("notice", hear)
+    client.add_features("capabilities_v1")
     made = World(daemon, client, Operations(client), memory, heard)
     async with trio.open_nursery() as nursery:
         daemon.nursery = made.nursery = nursery
@@ -161,7 +165,7 @@ async def test_first_start_joins_registers_and_only_then_says_online(autojump_cl
             assert operation in seen_online_at[0], f"online before {operation}"
         assert w.daemon.joined == ["home"]
         assert set(w.daemon.claims) == {"echo", "count"}
-        assert set(w.daemon.channels) == {"notice"}
+        assert set(w.daemon.channels) == {"notice", "rpc/cancel"}
         assert w.client.state.pill == "Online on Home — waiting for peer announces"
         assert all(r["network"] == "home" for r in w.daemon.log if r["op"].startswith(("rpc_", "channel_")))
 

@@ -10,26 +10,27 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from myownllm.client import CallRefusedError, FeatureSet, Method
+from myownllm.client import CallRefusedError, Method
 from myownllm.coerce import as_object
+from myownllm.features.releases import all_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from myownllm.client import InboundCall
+    from myownllm.client import InboundCall, MeshClient
+    from myownllm.client.registry import ChannelHandler, Release
     from myownllm.coerce import JsonObject
     from myownllm.peers import PeerEntry
 
 COUNT_MAX: Final = 1000
 DELAY_MAX_MS: Final = 1000
 NOTICE_CHANNEL: Final = "notice"
-FEATURE_IDS: Final = ("capabilities_v1", "app_version", "stream_error_v1")
+FEATURE_IDS: Final = ("capabilities_v1", "app_version")
 
 
 async def echo(call: InboundCall) -> Any:
@@ -54,20 +55,20 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def built_in(
+def install(
+    client: MeshClient,
     app_version: str,
-    device_id: Callable[[], str],
     on_call: Callable[[InboundCall], None],
     on_message: Callable[[PeerEntry, str, Any], None],
     channels: tuple[str, ...] = (),
-) -> FeatureSet:
-    """The feature set of `up`. `on_call` and `on_message` tell the screen; `channels` are heard besides `notice`."""
+) -> Release:
+    """Serve them. `on_call` and `on_message` tell the screen; `channels` are heard besides `notice`."""
 
     async def about(_: InboundCall) -> JsonObject:
         return {
             "app": "myownllm",
             "version": app_version,
-            "device_id": device_id(),
+            "device_id": client.state.device_id,
             "platform": platform.system().lower(),
         }
 
@@ -84,22 +85,17 @@ def built_in(
         async for piece in count(call):
             yield piece
 
-    return FeatureSet(
-        methods=(
-            Method("echo", answer=told_echo),
-            Method("about", answer=told_about),
-            Method("count", stream=told_count),
-        ),
-        channels=tuple((name, on_message) for name in dict.fromkeys((NOTICE_CHANNEL, *channels))),
-        feature_ids=FEATURE_IDS,
+    def listener(channel: str) -> ChannelHandler:
+        async def hear(peer: PeerEntry, payload: Any) -> None:
+            await trio.lowlevel.checkpoint()
+            on_message(peer, channel, payload)
+
+        return hear
+
+    return all_of(
+        client.serve(Method("echo", answer=told_echo)),
+        client.serve(Method("about", answer=told_about)),
+        client.serve(Method("count", stream=told_count)),
+        *(client.listen(name, listener(name)) for name in dict.fromkeys((NOTICE_CHANNEL, *channels))),
+        client.add_features(*FEATURE_IDS),
     )
-
-
-def hardware() -> JsonObject:
-    """What this machine is, as far as the standard library knows (spec 08 FE-9.12); the rest keeps its default."""
-    try:
-        ram_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        ram_bytes = 0
-    ram_gb = round(ram_bytes / 2**30, 1)
-    return {"gpu_type": "none", "ram_gb": ram_gb, "vram_gb": None, "soc": None, "arch": platform.machine()}

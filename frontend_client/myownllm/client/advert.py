@@ -1,0 +1,54 @@
+"""What this device tells of itself, and when it tells it again (spec 08 FE-7.1, FE-9.13). Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mesh_common.client.errors import ControlError, ErrorKind
+from myownllm import capabilities
+from myownllm.client import asks, claims
+from myownllm.client.messages import Note
+from myownllm.client.procedures import Until, pause
+
+if TYPE_CHECKING:
+    from myownllm.client.life import Life
+    from myownllm.client.procedures import Procedure
+    from myownllm.client.registry import Registry
+    from myownllm.client.state import Picture
+
+DEBOUNCE_S: Final = 0.5
+LOOK_S: Final = 600.0
+"""So often the sources are asked although none of them said anything."""
+AGAIN_S: Final = 10.0
+"""After a push that the daemon refused."""
+
+
+def keep(life: Life, registry: Registry, picture: Picture, app_version: str) -> Procedure[None]:
+    """Tell what has changed, half a second after the last change; for as long as the life is up."""
+    while True:
+        yield Until(lambda: life.advert_dirty, LOOK_S)
+        while life.advert_dirty:
+            life.advert_dirty = False
+            yield pause(DEBOUNCE_S)
+        if not (yield from push(life, registry, picture, app_version)):
+            yield pause(AGAIN_S)
+            life.advert_dirty = True
+
+
+def push(life: Life, registry: Registry, picture: Picture, app_version: str) -> Procedure[bool]:
+    """Tell peers what is different from what they know. False when the daemon refused."""
+    blob, dropped = capabilities.fitted(registry.blob(picture.state.accepting, app_version))
+    if blob == life.published:
+        return True
+    try:
+        yield from asks.ask("capabilities_set", network=life.wire_id, capabilities=capabilities.pack(blob))
+    except ControlError as error:
+        if error.kind is ErrorKind.CONNECTION_LOST:
+            raise
+        yield Note("warn", f"capabilities were not published: {claims.reason(error)}")
+        return error.kind is ErrorKind.UNSUPPORTED  # an old daemon will not learn it
+    if dropped:
+        yield Note("warn", f"{dropped} models are not told to peers: the list is longer than a mesh frame")
+    life.published = blob
+    picture.update(published=blob)
+    return True

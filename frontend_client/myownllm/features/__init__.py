@@ -1,0 +1,1 @@
+"""What the app answers to peers: one module per feature, each with `install(client, …) -> release`."""
