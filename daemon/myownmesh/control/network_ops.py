@@ -9,7 +9,6 @@ from myownmesh.control.answers import success
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
 from myownmesh.topology.modes import BadTopology, parse_topology
-from myownmesh.topology.shapes import is_built
 
 if TYPE_CHECKING:
     from myownmesh.control import requests
@@ -54,11 +53,6 @@ async def topology_set(control: Control, request: requests.TopologySet) -> bytes
     except BadTopology as error:
         raise MeshError(str(error)) from error
     network = control.find(request.network)
-    if not is_built(mode):
-        raise MeshError(
-            f"topology: this release connects every device with every other and cannot shape a network as "
-            f"'{request.topology}'; use full_mesh"
-        )
     await control.mesh.set_topology(network, mode)
     return success(answers.TopologySet(request.topology))
 

@@ -8,6 +8,9 @@ from mesh_common.events import MeshEvent
 from myownmesh.protocol.frames import Frame
 from myownmesh.protocol.signals import Candidate, OutboundSignal
 
+Hop = tuple[str, int]
+"""A link: the peer's device id and the epoch."""
+
 
 class OpenSession(msgspec.Struct, frozen=True):
     """Create the transport of a new entry. Its role (spec 04 §5.1) never changes."""
@@ -84,6 +87,14 @@ class Deliver(msgspec.Struct, frozen=True):
     frame: Frame
 
 
+class Forward(msgspec.Struct, frozen=True):
+    """Pass a channel frame on: over all of these links, or over the first that takes it."""
+
+    hops: tuple[Hop, ...]
+    data: bytes
+    to_all: bool
+
+
 class LinkDown(msgspec.Struct, frozen=True):
     """The entry is gone; what was under way over this epoch has failed."""
 
@@ -111,6 +122,7 @@ Action = (
     | Emit
     | SaveRoster
     | Deliver
+    | Forward
     | LinkDown
     | WaiterDone
 )

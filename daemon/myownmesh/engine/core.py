@@ -17,13 +17,15 @@ from myownmesh.engine.clockwatch import ClockWatch
 from myownmesh.engine.intents import IntentBook
 from myownmesh.engine.life import OutOfTurn, Stage, follow
 from myownmesh.engine.memory import Memories
-from myownmesh.engine.peer import Link, Live
+from myownmesh.engine.peer import Link, Live, Pending
 from myownmesh.engine.phase import rollup
+from myownmesh.engine.routes import Routes
 from myownmesh.engine.timers import Timers
 from myownmesh.engine.timing import REACTIVE_ANNOUNCE_GAP_S
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.signals import Announce
 from myownmesh.protocol.traffic import count_sent
+from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ class Core:
         self.rng = rng
 
         self.peers: dict[str, Peer] = {}
+        self.known = Members([self.me])
+        """Whom the shape is made of: ourselves, and of the entries those that are rostered or have proved themselves.
+        Who merely announces ids bends no edge."""
+        self.routes = Routes()
         self.memories = Memories()
         self.intents = IntentBook()
         self.waiters: dict[str, list[int]] = {}
@@ -136,6 +142,8 @@ class Core:
 
     def save_roster(self, roster: Roster) -> None:
         self.roster = roster
+        for peer in self.peers.values():
+            self._place(peer)
         self.out.append(SaveRoster())
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,7 +169,11 @@ class Core:
     def set_topology(self, mode: TopologyMode) -> None:
         self.topology: TopologyMode = mode
         self.shape = shape_of(mode)
-        """What the network's mode means; whoever dials or shelves asks it."""
+        """What the network's mode means; whoever dials, shelves, prunes or forwards asks it."""
+
+    def wants_link(self, device_id: str) -> bool:
+        """Has the shape an edge to this peer? Silent networks have no shape: links there are made by hand."""
+        return self.is_silent() or self.shape.edge(self.me, device_id, self.known)
 
     @property
     def stands_aside(self) -> bool:
@@ -191,6 +203,7 @@ class Core:
         if follow(before, turn) is not peer.stage:
             raise OutOfTurn(before, turn)
         self.peers[peer.device_id] = peer
+        self._place(peer)
 
     def end(self, turn: Turn, device_id: str) -> Peer | None:
         """Forget the entry of an id, if there is one, and return it. Raises `OutOfTurn` like `enter`."""
@@ -199,4 +212,11 @@ class Core:
             if follow(peer.stage, turn) is not Stage.UNKNOWN:
                 raise OutOfTurn(peer.stage, turn)
             del self.peers[device_id]
+            self.known.discard(device_id)
         return peer
+
+    def _place(self, peer: Peer) -> None:
+        if isinstance(peer, Pending | Live) or self.is_rostered(peer.device_id):
+            self.known.add(peer.device_id)
+        else:
+            self.known.discard(peer.device_id)

@@ -76,11 +76,11 @@ def on_command(*, has_transport: bool) -> Dial:
     return Dial.KEEP if has_transport else Dial.OFFER
 
 
-def on_intent(me: str, peer: str, *, pinned: bool, has_transport: bool) -> Dial:
+def on_intent(me: str, peer: str, *, pinned: bool, edge: bool, has_transport: bool) -> Dial:
     """A lost link is wanted back."""
     if has_transport:
         return Dial.NOTHING
-    return Dial.OFFER if pinned or role(me, peer) is Role.OFFERER else Dial.NOTHING
+    return Dial.OFFER if pinned or (edge and role(me, peer) is Role.OFFERER) else Dial.NOTHING
 
 
 def on_offer(me: str, offer: OfferReceived, link: Link | None, mono: float) -> OnOffer:

@@ -64,6 +64,7 @@ def _retry(core: Core, wanted: Iterable[str], now: Instant) -> None:
             core.me,
             device_id,
             pinned=device_id in core.pins,
+            edge=core.wants_link(device_id),
             has_transport=isinstance(peer, Link),
         )
         if decision is Dial.OFFER and now.mono >= core.memories.of(device_id).dial_not_before:

@@ -18,6 +18,8 @@ from myownmesh.engine import (
     negotiation,
     paths,
     presence,
+    routing,
+    shaping,
     shelving,
     twin,
     views,
@@ -25,7 +27,7 @@ from myownmesh.engine import (
 )
 from myownmesh.engine.actions import LinkDown
 from myownmesh.engine.core import Core
-from myownmesh.engine.errors import EngineError, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine.errors import EngineError, NoRoute, PeerNotAdmitted, PeerNotFound
 from myownmesh.engine.life import Turn
 from myownmesh.engine.links import (
     ChannelClosed,
@@ -43,7 +45,7 @@ from myownmesh.engine.timers import LinkTimer, NetworkTimer, PeerTimer
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
 from myownmesh.protocol.codec import encode_frame
-from myownmesh.protocol.frames import Approve, CapabilitiesUpdate
+from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Channel, Shelve, Unshelve
 from myownmesh.protocol.signals import (
     AnswerReceived,
     CandidateReceived,
@@ -55,12 +57,13 @@ from myownmesh.protocol.signals import (
     TwinLeft,
 )
 from myownmesh.protocol.traffic import count_sent
-from myownmesh.topology.shapes import is_built
+from myownmesh.topology.hubs import MAX_HUBS
+from myownmesh.topology.modes import Hubs
 
 if TYPE_CHECKING:
     from mesh_common.events import Level
     from mesh_common.views import PeerInfo, Phase, Traffic
-    from myownmesh.engine.actions import Action
+    from myownmesh.engine.actions import Action, Hop
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.core import Twin
     from myownmesh.engine.diagnostics import Category
@@ -78,10 +81,9 @@ if TYPE_CHECKING:
 
 
 class Outgoing(NamedTuple):
-    """An encoded frame and the link that it is for."""
+    """An encoded frame and its links."""
 
-    peer: str
-    epoch: int
+    hops: tuple[Hop, ...]
     data: bytes
 
 
@@ -186,10 +188,14 @@ class Engine:
             intake.receive(core, entry, data, now)
 
     def frame_lost(self, peer: str, epoch: int, kind: str, now: Instant) -> None:
-        """A frame of `SendFrame` did not leave within its 2 s. Only a lost approve matters; all else repeats."""
+        """A frame of `SendFrame` did not leave within its 2 s. What nothing else repeats is said again."""
         entry = self._link(peer, epoch)
-        if isinstance(entry, Pending | Live) and kind == Approve.KIND and not self._core.leaving:
+        if self._core.leaving:
+            return
+        if isinstance(entry, Pending | Live) and kind == Approve.KIND:
             approval.approve_lost(self._core, entry, now)
+        elif isinstance(entry, Live) and kind in (Shelve.KIND, Unshelve.KIND):
+            shelving.lost(self._core, entry, now)
 
     def handle_timer(self, now: Instant) -> None:
         """Do what is due; call it at or after `next_timer()`."""
@@ -237,12 +243,13 @@ class Engine:
         dialling.reconnect(self._core, peer, now)
 
     def set_topology(self, mode: TopologyMode, now: Instant) -> None:
-        """Change the shape. Raises `EngineError` for shapes that this version cannot keep."""
+        """Change the shape. Raises `EngineError` for more hubs than anybody could rank."""
         self._check_open()
-        if not is_built(mode):
-            raise EngineError("topology: this version keeps full meshes only; use full_mesh")
+        if isinstance(mode, Hubs) and len(mode.hubs) > MAX_HUBS:
+            raise EngineError(f"topology: {len(mode.hubs)} hubs are too many; name at most {MAX_HUBS}")
         self._core.set_topology(mode)
         shelving.reevaluate(self._core, now)
+        presence.reconsider_all(self._core, now)
 
     def set_capabilities(self, capabilities: Capabilities, now: Instant) -> None:
         """Replace the advert and tell every admitted peer. Raises `EngineError` above 48 KiB."""
@@ -298,23 +305,31 @@ class Engine:
     # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def frame_for(self, peer: str, frame: Frame, now: Instant) -> Outgoing:
-        """Encode an application frame for an admitted peer; tell `note_sent` when it left.
+        """Encode an application frame for a peer; of its links the first that takes it does, `note_sent` hears of it.
 
-        Raises `PeerNotFound`, `PeerNotAdmitted`, `FrameTooLarge`.
+        An admitted peer is reached by its own link, another one in a shaped network by forwarders if it is a channel
+        frame. Raises `PeerNotFound`, `PeerNotAdmitted`, `NoRoute`, `FrameTooLarge`.
         """
         core = self._core
         entry = core.peers.get(peer)
         if isinstance(entry, Live) and not core.leaving:
-            return Outgoing(peer, entry.epoch, encode_frame(frame))
+            return Outgoing(((peer, entry.epoch),), encode_frame(frame))
+        if isinstance(frame, Channel) and core.shape.prunes and not core.leaving:
+            hops = routing.hops_to(core, peer)
+            if not hops:
+                raise NoRoute(peer)
+            return Outgoing(hops, routing.addressed(core, peer, frame))
         raise PeerNotFound(peer) if entry is None or core.leaving else PeerNotAdmitted(peer)
+
+    def broadcast(self, frame: Channel) -> Outgoing:
+        """Encode a broadcast; every one of its links takes it. Raises `FrameTooLarge`."""
+        core = self._core
+        data = routing.addressed(core, "", frame) if core.shape.prunes else encode_frame(frame)
+        return Outgoing(() if core.leaving else shelving.broadcast_targets(core), data)
 
     def note_sent(self, kind: str, nbytes: int) -> None:
         """Count an application frame that left; frames of `SendFrame` are counted already."""
         count_sent(self._core.traffic, kind, nbytes)
-
-    def broadcast_targets(self) -> list[tuple[str, int]]:
-        """Peer and epoch of every link that takes broadcasts."""
-        return [] if self._core.leaving else shelving.broadcast_targets(self._core)
 
     # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -382,6 +397,8 @@ class Engine:
                 keepalive.beat(core, now)
             case NetworkTimer.INTENTS:
                 dialling.watch_intents(core, now)
+            case NetworkTimer.SHAPE:
+                shaping.take_pass(core, now)
             case NetworkTimer.TWIN_SILENCE:
                 twin.gone(core, now)
             case NetworkTimer.LEAVE_FLUSH:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from myownmesh.protocol.codec import FrameTooLarge
 
-__all__ = ["EngineError", "FrameTooLarge", "PeerNotAdmitted", "PeerNotFound"]
+__all__ = ["EngineError", "FrameTooLarge", "NoRoute", "PeerNotAdmitted", "PeerNotFound"]
 
 
 class EngineError(Exception):
@@ -20,3 +20,12 @@ class PeerNotFound(EngineError):
 
 class PeerNotAdmitted(PeerNotFound):
     """The peer is known but not admitted; to the caller that is the same (spec 01 §5)."""
+
+
+class NoRoute(PeerNotFound):
+    """In a shaped network: the peer is not linked, and nobody who is carries frames to it."""
+
+    def __init__(self, peer: str) -> None:
+        EngineError.__init__(
+            self, f"transport: network: no route to {peer}: not directly connected and the topology names no next hop"
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeGuard, assert_never
 
 from mesh_common.events import PeerCapabilitiesChanged
-from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, reliable, roster_sync, shelving
+from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, reliable, roster_sync, routing, shelving
 from myownmesh.engine.actions import Deliver
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -16,6 +16,7 @@ from myownmesh.engine.limits import MAX_EARLY_FRAMES, is_power_of_two
 from myownmesh.engine.peer import Connecting, Live, OpenLink
 from myownmesh.engine.views import advert
 from myownmesh.protocol.codec import MalformedFrame, decode_frame
+from myownmesh.protocol.envelopes import RELAY_CHANNEL
 from myownmesh.protocol.frames import (
     Approve,
     AuthResponse,
@@ -80,7 +81,9 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
         if peer.transport.recovery is not None:
             peer.transport.recovery = None
         count_received(core.traffic, frame.KIND, nbytes)
-        if type(frame) in APPLICATION:
+        if type(frame) is Channel and frame.channel == RELAY_CHANNEL:
+            routing.receive(core, peer, frame, now)
+        elif type(frame) in APPLICATION:
             core.out.append(Deliver(peer.device_id, peer.epoch, frame))
         elif isinstance(frame, ChannelSeq):
             reliable.receive(core, peer, frame, now)
@@ -128,7 +131,7 @@ def _dispatch(core: Core, peer: Live, frame: Frame, now: Instant) -> None:
         case Pong():
             keepalive.receive_pong(peer, frame, now)
         case Shelve():
-            shelving.receive_shelve(core, peer, frame)
+            shelving.receive_shelve(core, peer, frame, now)
         case Unshelve():
             shelving.receive_unshelve(core, peer)
         case CapabilitiesUpdate():

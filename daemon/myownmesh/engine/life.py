@@ -68,6 +68,7 @@ class Turn(Enum):
     DENIED = "deny received"
     REFUSED = "removed, or too many wait"
     DISPUTED = "another device has our identity"
+    PRUNED = "no edge in the shape, shelved by both"
 
 
 DROPS: Final[Mapping[Turn, DropReason]] = {
@@ -84,6 +85,7 @@ DROPS: Final[Mapping[Turn, DropReason]] = {
     Turn.LEFT: DropReason("user_left"),
     Turn.DENIED: DropReason("denied"),
     Turn.REFUSED: DropReason("denied"),
+    Turn.PRUNED: DropReason("topology_pruned"),
     Turn.DISPUTED: TransportError("transport_error", "another device uses the identity of this one"),
 }
 """The turns that end an entry, and the reason that clients are told (spec 04 §6.2)."""
@@ -127,6 +129,7 @@ ROWS: Final = (
     Row(Turn.DENIED, _OPEN, Stage.UNKNOWN),
     Row(Turn.REFUSED, _LINKED, Stage.UNKNOWN),
     Row(Turn.DISPUTED, (Stage.PLACEHOLDER, *_LINKED), Stage.UNKNOWN),
+    Row(Turn.PRUNED, (Stage.SHELVED,), Stage.UNKNOWN),
 )
 
 LIFE: Final[Mapping[tuple[Stage, Turn], Stage]] = {(stage, row.turn): row.to for row in ROWS for stage in row.stages}

@@ -58,6 +58,7 @@ def note(core: Core, device_id: str, reason: str, now: Instant, *, expects_link:
     core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch(), expects_link))
     core.emit(PeerSighted(core.network_id, device_id))
     core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
+    shelving.look_soon(core, now)
     core.refresh_phase()
 
 
@@ -113,8 +114,17 @@ def drop_unproven(core: Core, device_id: str, turn: Turn, now: Instant) -> None:
     _after_drop(core, now)
 
 
+def prune(core: Core, device_id: str, now: Instant) -> None:
+    """End a link that the shape does not want; the peer stays listed."""
+    drop(core, device_id, Turn.PRUNED, now)
+    note(core, device_id, "topology pruned", now, expects_link=False)
+
+
 def channel_closed(core: Core, peer: Link, turn: Turn, now: Instant) -> None:
-    """The far end, or the transport, ended the channel."""
+    """The far end, or the transport, ended the channel. Of a link that both let go it was the far end's pass."""
+    if shelving.is_let_go(core, peer) and not core.wants_link(peer.device_id):
+        prune(core, peer.device_id, now)
+        return
     if isinstance(peer, Handshaking):
         core.memories.of(peer.device_id).lost_channel_before_proof(now.mono)
     drop(core, peer.device_id, turn, now)
@@ -136,7 +146,7 @@ def connect_timed_out(core: Core, peer: Connecting, now: Instant) -> None:
 def want_back(core: Core, device_id: str, now: Instant) -> None:
     """Record a reconnect intent if dialling this peer is our part (spec 04 §6.3)."""
     pinned = device_id in core.pins
-    if pinned or role(core.me, device_id) is Role.OFFERER:
+    if pinned or (role(core.me, device_id) is Role.OFFERER and core.wants_link(device_id)):
         core.intents.record(device_id, now.mono, sticky=pinned)
         if not core.timers.is_set(NetworkTimer.INTENTS, ""):
             core.timers.set(NetworkTimer.INTENTS, "", now.mono + INTENT_FIRST_LOOK_S)
@@ -207,6 +217,7 @@ def _close(core: Core, peer: Link, now: Instant, *, linger: bool) -> None:
     else:
         core.out.append(CloseSession(peer.device_id, peer.epoch))
     if isinstance(peer, Live):
+        core.routes.forget(peer.device_id)
         core.out.append(LinkDown(peer.device_id, peer.epoch))
 
 

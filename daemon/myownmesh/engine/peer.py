@@ -144,6 +144,8 @@ class Upkeep(Struct, eq=False):
     """An admitted link: liveness, round trips, clocks, shelving by the peer, gossip."""
 
     remote_shelved: bool = False
+    shelving_lost: bool = False
+    """Our last shelve or unshelve did not leave; it is said again."""
     probe: Mark | None = None
     nudge: Mark | None = None
     is_newcomer: bool = False

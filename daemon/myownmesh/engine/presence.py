@@ -39,21 +39,22 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
             keepalive.nudge(core, peer, now, newcomer=not again)
         if not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
             keepalive.probe(core, peer, now)
-    _decide(core, device_id, now)
+    decide(core, device_id, now)
 
 
 def _reflect(core: Core, device_id: str, now: Instant, *, again: bool) -> None:
     """Newcomers, and whoever has no healthy link with us, hear that we are here (spec 03 §10.2, 23-G).
 
     A link that waits for a person carries no frames, so it is its path that tells. Repeats are answered at a bounded
-    rate: with half a second of latency two devices would otherwise go on answering each other for ever.
+    rate: with half a second of latency two devices would otherwise go on answering each other for ever. Whom the shape
+    keeps apart from us has no use for them.
     """
     peer = core.peers.get(device_id)
     if peer is not None and keepalive.is_healthy(peer, now.mono):
         return
     if not again:
         core.announce(now)
-    elif peer is None or not keepalive.is_waiting_on_a_path(peer):
+    elif core.wants_link(device_id) and (peer is None or not keepalive.is_waiting_on_a_path(peer)):
         answers = core.memories.of(device_id).reflections_at(now.mono)
         if answers.has_one(now.mono) and core.announce(now):
             answers.take(now.mono)
@@ -76,7 +77,7 @@ def dial_now(core: Core, device_id: str, now: Instant) -> None:
 def reconsider_all(core: Core, now: Instant) -> None:
     """Pins or the kind of the network changed: peers that were only noted may be dialled now."""
     for device_id in [peer.device_id for peer in core.peers.values() if isinstance(peer, Placeholder)]:
-        _decide(core, device_id, now)
+        decide(core, device_id, now)
 
 
 def receive_leave(core: Core, device_id: str, now: Instant) -> None:
@@ -124,13 +125,13 @@ def _decision(core: Core, device_id: str) -> Dial:
         device_id,
         pinned=device_id in core.pins,
         silent=silent,
-        edge=silent or core.shape.edge(core.me, device_id, core.peers),
+        edge=core.wants_link(device_id),
         has_entry=peer is not None,
         has_transport=isinstance(peer, Link),
     )
 
 
-def _decide(core: Core, device_id: str, now: Instant) -> None:
+def decide(core: Core, device_id: str, now: Instant) -> None:
     """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer."""
     decision = _decision(core, device_id)
     memory = core.memories.of(device_id)

@@ -16,6 +16,7 @@ class NetworkTimer(Enum):
 
     HEARTBEAT = auto()
     INTENTS = auto()
+    SHAPE = auto()
     LEAVE_FLUSH = auto()
     TWIN_SILENCE = auto()
 

@@ -84,7 +84,7 @@ TWIN_SILENCE_S: Final = 300.0
 """Another process in our name that is silent for two announces and a little is gone."""
 
 STATE_WATCH_S: Final = 2.0
-"""[STATE_WATCH] The tick on which reconnect intents are looked at."""
+"""[STATE_WATCH] The tick on which reconnect intents and the shape are looked at."""
 
 RECONNECT_BACKOFF_S: Final = (2.0, 4.0, 8.0, 15.0)
 """[RECONNECT_BACKOFF] Between re-offers of an intent; the last value repeats."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from myownmesh.mesh.link import Link
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from myownmesh.transport.session import Session
 
 
@@ -20,6 +22,10 @@ class Links:
     def get(self, peer: str, epoch: int) -> Link | None:
         link = self._by_peer.get(peer)
         return link if link is not None and link.epoch == epoch else None
+
+    def all_of(self, hops: Iterable[tuple[str, int]]) -> list[Link]:
+        """Those of the named links that there are."""
+        return [link for peer, epoch in hops if (link := self.get(peer, epoch)) is not None]
 
     def put(self, peer: str, epoch: int, session: Session) -> None:
         """Take a new session in the place of one that was dropped."""

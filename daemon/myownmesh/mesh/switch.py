@@ -18,6 +18,7 @@ from myownmesh.engine.actions import (
     CloseSession,
     Deliver,
     Emit,
+    Forward,
     LinkDown,
     MakeOffer,
     OpenSession,
@@ -34,11 +35,10 @@ from myownmesh.mesh.channels import Channels
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
 from myownmesh.mesh.links import Links
 from myownmesh.mesh.rpc import CALL_CEILING_S, Rpc
-from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Channel, ChannelSeq, RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import msgspec
 
@@ -230,7 +230,7 @@ class Switch:
     # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def send(self, peer: str, frame: Frame, done: Callable[[str | None], None], *, urgent: bool = False) -> int:
-        """Send an application frame to an admitted peer; returns the epoch of its link.
+        """Send an application frame to a peer; returns the epoch of the link that it goes by.
 
         Raises `NotLinked`, `DoesNotFit`, `MeshError` before anything is sent; a later loss is told to `done`.
         """
@@ -241,11 +241,11 @@ class Switch:
             raise NotLinked(str(error)) from error
         except FrameTooLarge as error:
             raise DoesNotFit(f"transport: {error}") from error
-        link = self._links.get(out.peer, out.epoch)
-        if link is None:
+        links = self._links.all_of(out.hops)
+        if not links:
             raise MeshError("transport: session not yet established")
-        self._send_on(link, out.data, self._counted(frame.KIND, out.data, done), now_s=now.mono, urgent=urgent)
-        return out.epoch
+        self._send_by_first(links, frame.KIND, out.data, done, now_s=now.mono, urgent=urgent)
+        return links[0].epoch
 
     def broadcast(self, channel: str, payload: msgspec.Raw, done: Callable[[int], None]) -> None:
         """Send one channel frame to every peer that takes broadcasts; `done` gets the number of sends that succeeded.
@@ -253,10 +253,12 @@ class Switch:
         Raises `DoesNotFit`.
         """
         try:
-            data = encode_frame(Channel(channel=channel, payload=payload))
+            out = self.engine.broadcast(Channel(channel=channel, payload=payload))
         except FrameTooLarge as error:
             raise DoesNotFit(f"transport: {error}") from error
-        links = [link for each in self.engine.broadcast_targets() if (link := self._links.get(*each)) is not None]
+        self._send_to_all(self._links.all_of(out.hops), out.data, done)
+
+    def _send_to_all(self, links: Sequence[Link], data: bytes, done: Callable[[int], None]) -> None:
         if not links:
             done(0)
         outcomes: list[bool] = []
@@ -282,6 +284,28 @@ class Switch:
         cancel = self.rpc.call(peer, method, payload, on_done, now_s=self._now().mono, timeout_s=timeout_s)
         self._rearm()
         return cancel
+
+    def _send_by_first(
+        self,
+        links: Sequence[Link],
+        kind: str,
+        data: bytes,
+        done: Callable[[str | None], None],
+        *,
+        now_s: float,
+        urgent: bool,
+    ) -> None:
+        """The first link that takes the frame is enough; `done` gets the last one's error."""
+        told = done
+        if others := links[1:]:
+
+            def told(error: str | None) -> None:
+                if error is None:
+                    done(None)
+                else:
+                    self._send_by_first(others, kind, data, done, now_s=self._now().mono, urgent=urgent)
+
+        self._send_on(links[0], data, self._counted(kind, data, told), now_s=now_s, urgent=urgent)
 
     def _counted(self, kind: str, data: bytes, done: Callable[[str | None], None]) -> Callable[[str | None], None]:
         def sent(error: str | None) -> None:
@@ -343,6 +367,12 @@ class Switch:
                 self._deliver(peer, epoch, frame)
             case SendFrame(peer, epoch, kind, data):
                 self._send_control(peer, epoch, kind, data)
+            case Forward(hops, data, to_all):
+                links = self._links.all_of(hops)
+                if to_all:
+                    self._send_to_all(links, data, lambda _: None)
+                elif links:
+                    self._send_by_first(links, Channel.KIND, data, lambda _: None, now_s=self._now().mono, urgent=False)
             case Emit(event):
                 self._on_event(event)
             case Publish(signal):

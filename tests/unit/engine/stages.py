@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from myownmesh.engine.limits import ControlBudget
 from myownmesh.engine.peer import (
     Active,
@@ -22,8 +20,6 @@ from myownmesh.engine.peer import (
 from myownmesh.protocol.capabilities import NO_CAPABILITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from myownmesh.engine.peer import Peer
 
 
@@ -61,16 +57,3 @@ def shelved(device_id: str = "p", epoch: int = 0) -> Shelved:
 
 def every_stage() -> list[Peer]:
     return [placeholder(), connecting(), handshaking(), pending(), active(), shelved()]
-
-
-@frozen
-class Choice:
-    """A shape that prefers these."""
-
-    chosen: set[str]
-
-    def preferred(self, _me: str, _members: Collection[str]) -> set[str]:
-        return self.chosen
-
-    def edge(self, _me: str, peer: str, _members: Collection[str]) -> bool:
-        return peer in self.chosen

@@ -19,7 +19,8 @@ from myownmesh.engine.decisions import (
 from myownmesh.protocol.modes import read_mode
 from myownmesh.protocol.signals import OfferReceived
 from myownmesh.protocol.strict_json import dumps
-from myownmesh.topology.shapes import is_built, shape_of
+from myownmesh.topology.members import Members
+from myownmesh.topology.shapes import shape_of
 from support.vectors import load
 from unit.engine.bench import sdp
 
@@ -69,7 +70,7 @@ def decide(case: dict[str, Any]) -> Dial | OnOffer:
         case "connect_peer":
             return on_command(has_transport=has_transport)
         case "reconnect_intent_due":
-            return on_intent(me, peer, pinned=case["sticky"], has_transport=has_transport)
+            return on_intent(me, peer, pinned=case["sticky"], edge=True, has_transport=has_transport)
         case "offer":
             assert not has_transport
             return on_offer(me, OfferReceived(peer, sdp("B1")), None, 0.0)
@@ -79,21 +80,10 @@ def decide(case: dict[str, Any]) -> Dial | OnOffer:
             raise AssertionError(other)
 
 
-HAS_EDGE = {
-    # What the shape of each case says; where it is built, the shape is asked.
-    "first spoke of a star": True,
-    "spoke to spoke": False,
-    "spoke to spoke pinned": False,
-    "ring first contact": True,
-    "ring stranger": False,
-    "ring neighbour": True,
-}
-
-
 @pytest.mark.parametrize("case", DIALS, ids=lambda case: case["name"])
 def test_an_announce_in_a_shape(case: dict[str, Any]) -> None:
     me, peer, mode = case["self"], case["peer"], read_mode(dumps(case["mode"]))
-    edge = shape_of(mode).edge(me, peer, case["peer_map"]) if is_built(mode) else HAS_EDGE[case["name"]]
+    edge = shape_of(mode).edge(me, peer, Members([me, *case["peer_map"]]))
     decision = on_announce(
         me, peer, pinned=case["sticky"], silent=False, edge=edge, has_entry=False, has_transport=False
     )

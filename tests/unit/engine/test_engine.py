@@ -24,7 +24,7 @@ from myownmesh.engine.links import (
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.codec import decode_frame
 from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Channel, Hello
-from myownmesh.protocol.modes import FullMesh, Ring
+from myownmesh.protocol.modes import FullMesh, Hubs
 from myownmesh.protocol.signals import Candidate
 from unit.engine.bench import HIGH, Bench, sdp
 
@@ -41,7 +41,7 @@ def test_frames_go_to_admitted_peers_only() -> None:
     bench.approve()
     bench.raw(b'{"kind":"approve"}')
     out = bench.engine.frame_for(bench.peer_id, FRAME, bench.now)
-    assert (out.peer, out.epoch) == (bench.peer_id, bench.epoch)
+    assert out.hops == ((bench.peer_id, bench.epoch),)
     assert decode_frame(out.data) == FRAME
 
 
@@ -115,11 +115,10 @@ def test_a_label_is_cut_before_it_is_sent() -> None:
     assert hello.label == "ü" * 128
 
 
-def test_only_full_meshes_are_kept() -> None:
+def test_more_hubs_than_anybody_could_rank_are_refused() -> None:
     bench = Bench("lower")
-    bench.engine.set_topology(FullMesh(), bench.now)
-    with pytest.raises(EngineError, match=r"^topology: "):
-        bench.engine.set_topology(Ring(), bench.now)
+    with pytest.raises(EngineError, match=r"^topology: 1025 hubs are too many; name at most 1024$"):
+        bench.engine.set_topology(Hubs(tuple(map(str, range(1025)))), bench.now)
     assert bench.engine.topology == FullMesh()
     assert bench.engine.capabilities.app_version == VERSION
 
@@ -212,7 +211,7 @@ def test_after_the_leave_only_the_transports_are_closed() -> None:
         bench.engine.connect(bench.peer_id, False, None, bench.now)
     with pytest.raises(PeerNotFound):
         bench.engine.frame_for(bench.peer_id, FRAME, bench.now)
-    assert bench.engine.broadcast_targets() == []
+    assert bench.engine.broadcast(FRAME).hops == ()
     bench.actions.clear()
     bench.raw(b'{"kind":"ping","t":1}')
     bench.announce()

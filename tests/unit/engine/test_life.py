@@ -16,15 +16,14 @@ from myownmesh.engine.life import DROPS, LIFE, ROWS, OutOfTurn, Stage, Turn, fol
 from myownmesh.engine.limits import MAX_UNPROVEN_LINKS
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState
 from myownmesh.identity import Identity
-from myownmesh.protocol.frames import Deny, Hello
+from myownmesh.protocol.frames import Deny, Hello, Shelve
 from myownmesh.protocol.modes import FullMesh, Star
 from myownmesh.protocol.signals import OfferReceived, TwinHeard
 from myownmesh.roster import Roster
-from myownmesh.topology.shapes import SHAPES
 from support.examples import examples
 from support.life_diagram import DOCUMENT, replaced
 from unit.engine.bench import LOW, Bench, sdp
-from unit.engine.stages import Choice, every_stage
+from unit.engine.stages import every_stage
 
 CELLS = list(product(Stage, Turn))
 turns = st.sampled_from(Turn)
@@ -98,14 +97,12 @@ def test_the_document_shows_the_table() -> None:
 # ── every row that ends an entry, walked by what a peer, the room or the clock does ───────────────────────────────────
 
 
-def at_stage(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def at_stage(stage: Stage) -> Bench:
     """A link that was opened 5 s ago and has come so far at once."""
     if stage is Stage.PLACEHOLDER:
         bench = Bench("lower", EngineConfig(kind="silent"))
         bench.announce()
         return bench
-    if stage is Stage.SHELVED:
-        monkeypatch.setitem(SHAPES, Star, Choice(set()))
     bench = Bench("lower", EngineConfig(topology=Star("hub") if stage is Stage.SHELVED else FullMesh()))
     bench.connect()
     bench.mono += 5.0
@@ -156,6 +153,9 @@ def happens(turn: Turn, bench: Bench) -> None:
         case Turn.REFUSED:
             bench.engine.remove(bench.peer_id, bench.now)
             bench.collect()
+        case Turn.PRUNED:
+            bench.frame(Shelve(reason="topology-rebalance"))
+            bench.wait(2.1)
         case Turn.DISPUTED:
             bench.signal(TwinHeard(bench.us.device_id, True))
         case _:
@@ -165,10 +165,8 @@ def happens(turn: Turn, bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("stage", "turn"), [(stage, turn) for stage, turn in LIFE if turn in DROPS], ids=lambda each: each.name
 )
-def test_every_end_is_walked_and_told_with_its_reason(
-    stage: Stage, turn: Turn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench = at_stage(stage, monkeypatch)
+def test_every_end_is_walked_and_told_with_its_reason(stage: Stage, turn: Turn) -> None:
+    bench = at_stage(stage)
     assert bench.status == STAGES[stage].status
     assert bench.named(PeerDropped) == []
     happens(turn, bench)
@@ -177,8 +175,8 @@ def test_every_end_is_walked_and_told_with_its_reason(
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda each: each.name)
-def test_the_end_of_the_network_ends_every_stage_without_a_word(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = at_stage(stage, monkeypatch)
+def test_the_end_of_the_network_ends_every_stage_without_a_word(stage: Stage) -> None:
+    bench = at_stage(stage)
     bench.engine.stop(bench.now)
     assert bench.collect() == ([] if stage is Stage.PLACEHOLDER else ["close A1"])
     assert bench.engine.peers() == []

@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Raw
 
 from mesh_common.events import PeerShelved, PeerUnshelved
 from mesh_common.views import PeerStatus
@@ -15,14 +16,13 @@ from myownmesh.engine.core import Core
 from myownmesh.engine.peer import Live, Peer, Shelved
 from myownmesh.engine.shelving import broadcast_targets, reevaluate
 from myownmesh.protocol.clock import Instant
-from myownmesh.protocol.frames import Shelve, Unshelve
+from myownmesh.protocol.frames import Channel, Shelve, Unshelve
 from myownmesh.protocol.modes import Star, read_mode
 from myownmesh.protocol.strict_json import dumps
 from myownmesh.roster import Roster
-from myownmesh.topology.shapes import SHAPES, is_built
 from support.vectors import load
 from unit.engine.bench import LOW, Bench
-from unit.engine.stages import Choice, active, connecting, handshaking, pending, shelved
+from unit.engine.stages import active, connecting, handshaking, pending, shelved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,21 +30,10 @@ if TYPE_CHECKING:
     from myownmesh.engine.peer import Peer
 
 NOW = Instant(0.0, 0)
+FRAME = Channel("c", Raw(b"1"))
 
 REEVALUATIONS: list[dict[str, Any]] = load("topology", "reevaluate")
 TARGETS: list[dict[str, Any]] = load("topology", "broadcast_targets")
-PREFERRED: dict[str, set[str]] = {
-    # What the shape of each case prefers; computing it is the shape's business, not the engine's.
-    "star spoke shelves spokes": {"hub"},
-    "star spoke without hub": set(),
-    "pin is never shelved": set(),
-    "pin heals a shelved peer": set(),
-    "unfinished peers are ignored": {"b", "d"},
-    "no change no frame": {"hub"},
-    "nobody live": set(),
-}
-
-
 MAKE: dict[PeerStatus, Callable[[str, int], Peer]] = {
     PeerStatus.SIGHTED: connecting,
     PeerStatus.HANDSHAKING: handshaking,
@@ -54,8 +43,7 @@ MAKE: dict[PeerStatus, Callable[[str, int], Peer]] = {
 }
 
 
-def test_who_has_no_edge_with_us_is_noted_and_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SHAPES, Star, Choice(set()))
+def test_who_has_no_edge_with_us_is_noted_and_not_dialled() -> None:
     bench = Bench("lower", EngineConfig(topology=Star("hub")))
     assert bench.announce() == ["announce"]
     assert bench.status == "sighted"
@@ -64,11 +52,6 @@ def test_who_has_no_edge_with_us_is_noted_and_not_dialled(monkeypatch: pytest.Mo
     ]
     assert bench.wait(300.0) == []
     assert "answer A1 to B1" in bench.offer("B1"), "an offer is answered whatever the shape says"
-
-
-def test_a_shape_that_is_not_built_behaves_as_a_full_mesh() -> None:
-    bench = Bench("lower", EngineConfig(topology=Star("hub")))
-    assert "offer A1" in bench.announce()
 
 
 def core_with(entries: list[dict[str, Any]]) -> Core:
@@ -85,12 +68,10 @@ def core_with(entries: list[dict[str, Any]]) -> Core:
 
 
 @pytest.mark.parametrize("case", REEVALUATIONS, ids=lambda case: case["name"])
-def test_reevaluation(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reevaluation(case: dict[str, Any]) -> None:
     core = core_with(case["before"])
-    mode = read_mode(dumps(case["mode"]))
-    if not is_built(mode):
-        monkeypatch.setitem(SHAPES, type(mode), Choice(PREFERRED[case["name"]]))
-    core.set_topology(mode)
+    core.me = case["self"]
+    core.set_topology(read_mode(dumps(case["mode"])))
     reevaluate(core, NOW)
     after = [
         {
@@ -106,10 +87,11 @@ def test_reevaluation(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> 
     assert frames == case["frames"]
 
 
-def test_broadcasts_in_a_full_mesh() -> None:
-    [case] = [case for case in TARGETS if case["mode"]["kind"] == "full_mesh"]
-    core = core_with(case["entries"])
-    assert [peer for peer, _ in broadcast_targets(core)] == case["targets"]
+@pytest.mark.parametrize("case", TARGETS, ids=lambda case: case["name"])
+def test_who_gets_broadcasts(case: dict[str, Any]) -> None:
+    """An admitted link of ours has an open channel, so the vectors' entries without one cannot be."""
+    core = core_with([entry for entry in case["entries"] if entry["data_channel_open"]])
+    assert [peer for peer, _ in broadcast_targets(core)] == [each for each in case["targets"] if each in core.peers]
 
 
 def test_being_shelved_is_told_once_and_stops_broadcasts_only() -> None:
@@ -119,8 +101,8 @@ def test_being_shelved_is_told_once_and_stops_broadcasts_only() -> None:
     [event] = bench.named(PeerShelved)
     assert (event.reason, event.by_us) == ("topology-rebalance", False)
     assert bench.status == "active"
-    assert bench.engine.broadcast_targets() == []
+    assert bench.engine.broadcast(FRAME).hops == ()
     bench.frame(Unshelve())
     bench.frame(Unshelve())
     assert len(bench.named(PeerUnshelved)) == 1
-    assert bench.engine.broadcast_targets() == [(bench.peer_id, bench.epoch)]
+    assert bench.engine.broadcast(FRAME).hops == ((bench.peer_id, bench.epoch),)

@@ -77,10 +77,10 @@ class ScriptedEngine:
     def frame_for(self, peer: str, frame: Frame, _now: Instant) -> Outgoing:
         if self.refusal is not None:
             raise self.refusal
-        return Outgoing(peer, self.epochs[peer], encode_frame(frame))
+        return Outgoing(((peer, self.epochs[peer]),), encode_frame(frame))
 
-    def broadcast_targets(self) -> list[tuple[str, int]]:
-        return list(self.epochs.items())
+    def broadcast(self, frame: Channel) -> Outgoing:
+        return Outgoing(tuple(self.epochs.items()), encode_frame(frame))
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def tell(*args: Any) -> None:

@@ -1,0 +1,84 @@
+"""Frames that reach a peer over forwarders (spec 01 §14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.engine.actions import Deliver, Forward
+from myownmesh.protocol.codec import FrameTooLarge, encode_frame
+from myownmesh.protocol.envelopes import Routed, read_routed, wrapped
+from myownmesh.protocol.frames import Channel
+from myownmesh.protocol.ids import pubkey_part
+
+if TYPE_CHECKING:
+    from myownmesh.engine.actions import Hop
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import Live
+    from myownmesh.protocol.clock import Instant
+
+FORWARD_LEAST_BYTES: Final = 512
+"""A small frame costs as much as this."""
+
+
+def receive(core: Core, carrier: Live, frame: Channel, now: Instant) -> None:
+    """Take a frame of the relay channel. An envelope always ends here, even if nothing comes of it.
+
+    Its inner frame counts as the origin's, who must be somebody whose own frames we would take: a forwarder can write
+    any name there. Its hops are held to what the shape needs.
+    """
+    routed = read_routed(frame.payload)
+    if routed is None:
+        core.out.append(Deliver(carrier.device_id, carrier.epoch, frame))
+        return
+    origin = routed.src or carrier.device_id
+    if origin == core.me or (origin != carrier.device_id and not core.shape.forwards(carrier.device_id)):
+        return
+    if not core.routes.is_first(origin, routed.id):
+        return
+    if routed.dst in ("", core.me):
+        if origin == carrier.device_id or (origin == pubkey_part(origin) and core.is_rostered(origin)):
+            core.out.append(Deliver(origin, carrier.epoch, Channel(routed.channel, routed.body)))
+        if routed.dst:
+            return
+    if routed.ttl > 0 and core.shape.forwards(core.me):
+        _pass_on(core, carrier, origin, routed, now)
+
+
+def hops_to(core: Core, dest: str) -> tuple[Hop, ...]:
+    """The links to try for a peer that no link of ours leads to."""
+    return _links(core, core.shape.next_hops(core.me, dest, [peer.device_id for peer in core.live_peers()]))
+
+
+def addressed(core: Core, dest: str, frame: Channel) -> bytes:
+    """A frame of ours in an envelope; an empty `dest` is everybody. Raises `FrameTooLarge`.
+
+    A copy that comes back is known.
+    """
+    frame_id = int.from_bytes(core.rng.randbytes(8), "little") | 1
+    core.routes.is_first(core.me, frame_id)
+    routed = Routed(dest, core.me, frame.channel, frame.payload, core.shape.flood_ttl, frame_id)
+    return encode_frame(wrapped(routed))
+
+
+def _pass_on(core: Core, carrier: Live, origin: str, routed: Routed, now: Instant) -> None:
+    connected = [peer.device_id for peer in core.live_peers()]
+    if not routed.dst:
+        hops = [peer for peer in connected if peer not in (carrier.device_id, origin)]
+    elif routed.dst in connected:
+        hops = [routed.dst]
+    else:
+        hops = [peer for peer in core.shape.next_hops(core.me, routed.dst, connected) if peer != carrier.device_id]
+    if not hops:
+        return
+    ttl = min(routed.ttl, core.shape.flood_ttl) - 1
+    try:
+        data = encode_frame(wrapped(Routed(routed.dst, origin, routed.channel, routed.body, ttl, routed.id)))
+    except FrameTooLarge:
+        return  # it came without the name of its origin, and with it there is no room
+    copies = 1 if routed.dst else len(hops)
+    if core.routes.may_carry(carrier.device_id, max(len(data), FORWARD_LEAST_BYTES) * copies, now.mono):
+        core.out.append(Forward(_links(core, hops), data, to_all=not routed.dst))
+
+
+def _links(core: Core, hops: list[str]) -> tuple[Hop, ...]:
+    return tuple((hop, core.peers[hop].epoch) for hop in hops)

@@ -1,0 +1,48 @@
+"""The pass that brings links in line with the network's shape (spec 04 §8.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import lifecycle, presence, shelving
+from myownmesh.engine.decisions import Role, role
+from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.peer import Placeholder
+
+if TYPE_CHECKING:
+    from myownmesh.engine.core import Core
+    from myownmesh.protocol.clock import Instant
+
+
+def take_pass(core: Core, now: Instant) -> None:
+    """Say again what got lost; end the links that both ends shelved; dial those that are missing, if that is our part.
+
+    Of a missing link whose other end should dial, that end's announce reminds us.
+    """
+    shelving.repeat_lost(core, now)
+    if not core.shape.prunes or core.is_silent():
+        return
+    wanted = core.shape.wanted(core.me, core.known)
+    for peer in core.live_peers():
+        if peer.device_id not in wanted and shelving.is_let_go(core, peer):
+            _say(core, "ends a link", peer.device_id, now)
+            lifecycle.prune(core, peer.device_id, now)
+    for device_id in _to_dial(core, wanted):
+        _say(core, "wants a link", device_id, now)
+        presence.decide(core, device_id, now)
+
+
+def _to_dial(core: Core, wanted: set[str]) -> list[str]:
+    """Peers without a link that ours is the part to dial: of those that make the shape the wanted ones, and strangers
+    whom it would take."""
+    return [
+        peer.device_id
+        for peer in core.peers.values()
+        if isinstance(peer, Placeholder)
+        and role(core.me, peer.device_id) is Role.OFFERER
+        and (peer.device_id in wanted or (peer.device_id not in core.known and core.wants_link(peer.device_id)))
+    ]
+
+
+def _say(core: Core, what: str, device_id: str, now: Instant) -> None:
+    core.diag(now, "info", "topology", f"the shape {what}: {short_id(device_id)}", {"peer": device_id})

@@ -1,0 +1,52 @@
+"""Ids in byte order, as the shapes need them: who stands beside whom is found in logarithmic time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Members:
+    """A sorted set of ids. Ids of one room are ASCII, so comparing text compares bytes."""
+
+    __slots__ = ("_order", "_set")
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._set = set(ids)
+        self._order = sorted(self._set)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._order)
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._set
+
+    def __getitem__(self, place: int) -> str:
+        """Of the circle: any whole number names a place."""
+        return self._order[place % len(self._order)]
+
+    def add(self, member: str) -> bool:
+        """Take an id in; False when it was there."""
+        if member in self._set:
+            return False
+        self._set.add(member)
+        self._order.insert(bisect_left(self._order, member), member)
+        return True
+
+    def discard(self, member: str) -> bool:
+        """Leave an id out; False when it was not there."""
+        if member not in self._set:
+            return False
+        self._set.remove(member)
+        del self._order[bisect_left(self._order, member)]
+        return True
+
+    def place(self, member: str) -> int:
+        """Where the id stands, or would stand."""
+        return bisect_left(self._order, member)

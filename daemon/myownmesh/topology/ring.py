@@ -1,0 +1,87 @@
+"""Ring: everybody prefers its nearest members on a circle of ids (spec 04 §8.3)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.protocol.ids import pubkey_part
+from myownmesh.topology.members import Members
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+FLOOD_TTL: Final = 32
+
+
+class RingShape:
+    """A link is held where either end prefers the other, so some shortcuts are preferred by one end only."""
+
+    prunes = True
+    flood_ttl = FLOOD_TTL
+
+    def __init__(self, n_preferred: int) -> None:
+        self._n = n_preferred
+
+    def preferred(self, me: str, members: Collection[str]) -> set[str]:
+        if len(members) <= self._n:
+            return set(members)
+        circle = Members([*members, me])
+        place = circle.place(me)
+        return {circle[place + step] for step in _steps(self._n, len(circle))} - {me}
+
+    def edge(self, me: str, peer: str, members: Members) -> bool:
+        before, after = sorted((me, peer))
+        size = len(members) + (me not in members) + (peer not in members)
+        way = members.place(after) - members.place(before) + (before not in members)
+        return self._reaches(way, size)
+
+    def wanted(self, me: str, members: Members) -> set[str]:
+        circle = members if me in members else Members([*members, me])
+        size, place = len(circle), circle.place(me)
+        if size - 1 <= self._n:
+            return {member for member in circle if member != me}
+        steps = _steps(self._n, size)
+        return {circle[place + way * step] for step in steps for way in (1, -1)} - {me}
+
+    def forwards(self, _member: str) -> bool:
+        return True
+
+    def next_hops(self, me: str, dest: str, connected: Iterable[str]) -> list[str]:
+        """The connected peer whose id is most like the destination's; the first of equals."""
+        peers = [peer for peer in connected if peer != me]
+        return [min(peers, key=lambda peer: distance(peer, dest))] if peers else []
+
+    def _reaches(self, way: int, size: int) -> bool:
+        """Of a circle of `size`: does either of two members that stand `way` apart choose the other?"""
+        if size - 1 <= self._n:
+            return True
+        steps = {step % size for step in _steps(self._n, size)}
+        return way % size in steps or -way % size in steps
+
+
+def distance(one: str, other: str) -> int:
+    """How unlike two ids are: the characters behind their common beginning, display suffixes apart."""
+    one, other = pubkey_part(one), pubkey_part(other)
+    common = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        common += 1
+    return max(len(one), len(other), 1) - common
+
+
+@cache
+def _all_steps(n: int) -> tuple[int, ...]:
+    steps = [1, -1]
+    reach = 2
+    while len(steps) < n:
+        steps += [reach, -reach]
+        reach += 1
+    return tuple(steps[: max(n, 2)])
+
+
+def _steps(n: int, size: int) -> tuple[int, ...]:
+    """How far from itself a member looks on a circle of `size`, nearest first; clockwise first, and both neighbours
+    whatever `n` is. More than once round the circle nobody looks."""
+    return _all_steps(min(n, size))
