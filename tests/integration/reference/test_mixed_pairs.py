@@ -112,7 +112,12 @@ class Device:
         return self._wires[-1]
 
     def ask(self, op: str, **members: object) -> Any:
-        return self.wire().ask(op, **members)
+        wire = self.wire()
+        try:
+            return wire.ask(op, **members)
+        finally:
+            self._wires.remove(wire)
+            wire.sock.close()
 
     def join(self, relay: str) -> None:
         record = {
