@@ -185,3 +185,12 @@ def test_ids_that_are_only_announced_bend_no_edge() -> None:
     bench.wait(10.0)
     assert bench.status == "active"
     assert bench.named(PeerDropped) == []
+
+
+def test_when_we_leave_nothing_is_said_again() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.engine.set_topology(Star("hub"), bench.now)
+    bench.engine.leave(bench.now)
+    bench.engine.frame_lost(bench.peer_id, bench.epoch, Shelve.KIND, bench.now)
+    bench.collect()
+    assert bench.wait(10.0) == ["close A1"]
