@@ -16,7 +16,8 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import trio
 
 from myownllm.files import read_json, write_durably
-from myownllm.supervisor.process import TERMINATE_GRACE_S, wait_exit
+from myownllm.supervisor.policy import TERMINATE_GRACE_S
+from myownllm.supervisor.process import wait_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,12 +107,12 @@ class TakenBack:
         await wait_exit(self.pid, lambda: not self._is_running())
         return 0
 
-    async def stop(self) -> None:
+    async def stop(self, grace_s: float = TERMINATE_GRACE_S, /) -> None:
         """End it as a child is ended; one that is stopped is let go on, so that it can say farewell to its peers."""
         with trio.CancelScope(shield=True):
             self._signal(self._process.terminate)
             self._signal(self._process.resume)
-            with trio.move_on_after(TERMINATE_GRACE_S):
+            with trio.move_on_after(grace_s):
                 await self.wait()
             if self._is_running():
                 self._signal(self._process.kill)

@@ -20,7 +20,18 @@ CRASH_LIMIT: Final = 5
 RETRY_FAILED_S: Final = 60.0
 """And how soon it tries again nevertheless."""
 SILENT_CHILD_S: Final = 8.0
-"""A living child that lost its socket gets this long."""
+"""A living child whose connection broke gets this long to answer anew."""
+PULSE_S: Final = 1.0
+"""Between two looks whether the connected daemon answers: one `status`, a millisecond of work."""
+PATIENCE_S: Final = (1.6, 2.0, 2.4)
+"""For the first unanswered look and those that follow at once: silence is said within three seconds, and all of them
+together are what a busy machine may need."""
+SILENT_OTHER_S: Final = 30.0
+"""A silent daemon that is not ours to end is given up after this: nothing can be done but look for another one."""
+TERMINATE_GRACE_S: Final = 5.0
+"""Between a polite signal and a hard one (FE-3.16)."""
+SILENT_GRACE_S: Final = 1.0
+"""For a farewell of a daemon that has already been silent for seconds."""
 SHARED_SEARCHES: Final = 5
 """Looks for a shared daemon that went away, before an own one is started."""
 SHARED_SEARCH_S: Final = 2.0
@@ -29,6 +40,16 @@ SHARED_SEARCH_S: Final = 2.0
 def backoff_s(crash: int) -> float:
     """Seconds to wait before the restart after crash number `crash` (1 is the first), before jitter."""
     return BACKOFF_S[min(max(crash, 1), len(BACKOFF_S)) - 1]
+
+
+def patience_s(unanswered: int) -> float:
+    """How long the next look may take after this many unanswered ones in a row."""
+    return PATIENCE_S[min(unanswered, len(PATIENCE_S) - 1)]
+
+
+def too_silent(silent_s: float, *, is_ours: bool) -> bool:
+    """Has a connected daemon been silent for so long that it is given up?"""
+    return silent_s >= (sum(PATIENCE_S) if is_ours else SILENT_OTHER_S)
 
 
 def jittered(delay_s: float, uniform: float) -> float:
@@ -97,13 +118,14 @@ def after_loss(
     child: Literal["none", "alive", "exited"],
     exit_status: int | None,
     clean_restarts: int,
+    was_silent: bool = False,
 ) -> Decision:
-    """The row of the table for what is known right after a connection was lost."""
+    """The row of the table for what is known right after a connection was lost, or given up because of silence."""
     if answers:
         return Reattach()
     match child:
         case "alive":
-            return AwaitChild()
+            return RestartAfterBackoff() if was_silent else AwaitChild()
         case "exited":
             return RestartNow() if exit_status == 0 and clean_restarts == 0 else RestartAfterBackoff()
         case "none":

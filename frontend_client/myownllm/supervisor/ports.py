@@ -26,7 +26,7 @@ class ChildProcess(Protocol):
     def exit_status(self) -> int | None: ...
     def tail(self, lines: int = ..., /) -> list[str]: ...
     async def wait(self) -> int: ...
-    async def stop(self) -> None: ...
+    async def stop(self, grace_s: float = ..., /) -> None: ...
 
 
 class Started(ChildProcess, Protocol):
@@ -61,8 +61,8 @@ class Ports:
     rows: Sequence[Row]
     own_socket: Path
     probe: Callable[[Path], Awaitable[StatusAnswer | None]]
-    healthy: Callable[[Path], Awaitable[bool]]
-    """the patient probe of a connection that is in use (5 s)"""
+    silence: Callable[[Path, float], Awaitable[str]]
+    """what is wrong with a daemon that does not answer `status` within seconds; empty for one that does"""
     candidates: Callable[[], Sequence[Candidate]]
     version_of: Callable[[Candidate], Awaitable[str | Refused]]
     launch: Callable[[Candidate], Awaitable[Started]]

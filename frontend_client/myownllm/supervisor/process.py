@@ -19,6 +19,7 @@ import msgspec
 import trio
 
 from myownllm.errors import AppError
+from myownllm.supervisor.policy import TERMINATE_GRACE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from myownllm.supervisor.log import DaemonLog
 
-TERMINATE_GRACE_S: Final = 5.0
 READY_LINE_MAX_BYTES: Final = 16_384
 _PR_SET_PDEATHSIG: Final = 1
 _EXIT_POLL_S: Final = 0.1
@@ -87,13 +87,17 @@ class Child:
         assert isinstance(value, dict)
         return value
 
-    async def stop(self) -> None:
-        """End it: a polite signal, five seconds, a hard one. Always reaps; not interrupted by cancellation."""
+    async def stop(self, grace_s: float = TERMINATE_GRACE_S, /) -> None:
+        """End it: a polite signal, five seconds, a hard one. Always reaps; not interrupted by cancellation.
+
+        One that was stopped is let go on, so that it can say farewell to its peers.
+        """
         self.requested_stop = True
         with trio.CancelScope(shield=True):
             if self.exit_status is None:
                 self._process.terminate()
-                with trio.move_on_after(TERMINATE_GRACE_S):
+                self._process.send_signal(signal.SIGCONT)
+                with trio.move_on_after(grace_s):
                     await self._exited.wait()
             if self.exit_status is None:
                 self._process.kill()

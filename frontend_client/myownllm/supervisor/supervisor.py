@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from myownllm.membership import DaemonMode
     from myownllm.supervisor.ports import ChildProcess, Ports
 
-HEALTH_PERIOD_S: Final = 30.0
-HEALTH_FAILURES: Final = 3
 BRIEF_S: Final = 2.0
 """A connection that ends sooner is followed by a pause, not by a busy loop."""
 BRIEF_PAUSE_S: Final = 0.5
@@ -52,6 +50,8 @@ class SupervisorState:
     state: State
     connection: Connection | None = None
     error: str = ""
+    silence: str = ""
+    """what is wrong with the connected daemon, which does not answer now"""
     notes: tuple[str, ...] = ()
     """warnings of the present attempt: refused binaries, a daemon of an older layout"""
 
@@ -68,6 +68,7 @@ class Supervisor:
         self._child_binary: Path | None = None
         self._lost = trio.Event()
         self._stuck = False
+        self._was_silent = False
         self._retry = trio.Event()
         self._history = policy.CrashHistory()
         self._up_since = 0.0
@@ -191,39 +192,60 @@ class Supervisor:
         self.watch.set(SupervisorState("up", connection, notes=self.watch.value.notes))
 
     async def _until_lost(self, connection: Connection) -> None:
-        """Return when the connection is lost: reported, the child ended, or three health checks failed."""
+        """Return when the connection is lost: reported, the child ended, or it has been silent for too long."""
         child = self._child if connection.owned_child else None
         lost = self._lost
+        self._was_silent = False
 
         async def watch_child(process: ChildProcess) -> None:
             await process.wait()
             lost.set()
 
-        async def watch_health() -> None:
-            failures = 0
-            while True:
-                await trio.sleep(HEALTH_PERIOD_S)
-                failures = 0 if await self._ports.healthy(connection.socket) else failures + 1
-                if failures >= HEALTH_FAILURES:
-                    lost.set()
-                    return
+        async def watch_silence() -> None:
+            await self._silent(connection.socket, is_ours=child is not None)
+            self._was_silent = True
+            lost.set()
 
         async with trio.open_nursery() as nursery:
             if child is not None:
                 nursery.start_soon(watch_child, child)
-            nursery.start_soon(watch_health)
+            nursery.start_soon(watch_silence)
             await lost.wait()
             nursery.cancel_scope.cancel()
 
+    async def _silent(self, socket: Path, *, is_ours: bool) -> None:
+        """Return when the daemon has not answered for too long. What is waited for counts, not what a clock says:
+
+        time in which this app itself was stopped or asleep is no silence of the daemon's.
+        """
+        unanswered, silent_s = 0, 0.0
+        while not policy.too_silent(silent_s, is_ours=is_ours):
+            if not unanswered:
+                await trio.sleep(policy.PULSE_S)
+            limit_s, began = policy.patience_s(unanswered), trio.current_time()
+            trouble = await self._ports.silence(socket, limit_s)
+            if not trouble:
+                unanswered, silent_s = 0, 0.0
+                self._tell_silence("")
+                continue
+            await trio.sleep_until(began + limit_s)  # what fails at once may be a daemon that renews its socket
+            unanswered, silent_s = unanswered + 1, silent_s + limit_s
+            self._tell_silence(f"the mesh daemon {trouble}")
+
+    def _tell_silence(self, text: str) -> None:
+        if self.watch.value.silence != text:
+            self.watch.set(attrs.evolve(self.watch.value, silence=text))
+
     async def _recover(self, connection: Connection) -> None:
         """Do what the policy says after a loss; returns when it is time to look for a daemon again."""
-        self._set("lost")
+        silence = self.watch.value.silence
+        self._set("lost", silence or "the connection to the mesh daemon was lost")
         child = self._child if connection.owned_child else None
         if self._stuck:
             self._stuck = False
             await self._drop_child()
             return
-        answers = await self._ports.probe(connection.socket) is not None
+        answers = not self._was_silent and await self._ports.probe(connection.socket) is not None
         if child is not None and not answers:
             with trio.move_on_after(0.2):  # a daemon that just died may not be reaped yet
                 await child.wait()
@@ -234,6 +256,7 @@ class Supervisor:
             child="none" if child is None else "alive" if exit_status is None else "exited",
             exit_status=exit_status,
             clean_restarts=self._history.clean_restarts,
+            was_silent=self._was_silent,
         )
         match decision:
             case policy.Reattach() | policy.SearchAnew():
@@ -248,7 +271,7 @@ class Supervisor:
                 if not await self._answers_within(connection.socket, policy.SILENT_CHILD_S):
                     await self._crashed(child)
             case policy.SearchShared():
-                await self._search_shared()
+                await self._search_shared(connection.socket)
             case _:
                 assert_never(decision)
 
@@ -259,9 +282,11 @@ class Supervisor:
             return True
         return False
 
-    async def _search_shared(self) -> None:
+    async def _search_shared(self, socket: Path) -> None:
         """Give a shared daemon ten seconds to come back before an own one may be started."""
-        for _ in range(policy.SHARED_SEARCHES):
+        for search in range(policy.SHARED_SEARCHES):
+            left_s = (policy.SHARED_SEARCHES - search) * policy.SHARED_SEARCH_S
+            self._set("lost", f"the shared mesh daemon at {socket} is gone; an own one is started in {left_s:.0f} s")
             await trio.sleep(policy.SHARED_SEARCH_S)
             for row in self._ports.rows:
                 if await self._ports.probe(row.socket) is not None:
@@ -271,7 +296,7 @@ class Supervisor:
         now = trio.current_time()
         tail = quoted(child.tail(TAIL_LINES)) if child is not None else ""
         how = "ended" if child is None else ending(child.exit_status)
-        await self._drop_child()
+        await self._drop_child(policy.SILENT_GRACE_S if self._was_silent else policy.TERMINATE_GRACE_S)
         self._history = self._history.after_crash(now, self._up_since)
         if self._history.too_many:
             self._history = attrs.evolve(self._history, recent=())
@@ -282,10 +307,10 @@ class Supervisor:
         self._set("backoff", f"the mesh daemon {how}; starting it again in {delay:.1f} s{tail}")
         await self._sleep_or_retry(delay)
 
-    async def _drop_child(self) -> None:
+    async def _drop_child(self, grace_s: float = policy.TERMINATE_GRACE_S) -> None:
         child, self._child = self._child, None
         if child is not None:
-            await child.stop()
+            await child.stop(grace_s)
 
     async def _failed(self, text: str) -> None:
         self._set("failed", text)
@@ -297,7 +322,7 @@ class Supervisor:
             await self._retry.wait()
 
     def _set(self, state: State, error: str = "") -> None:
-        self.watch.set(SupervisorState(state, None, error, () if state == "probing" else self.watch.value.notes))
+        self.watch.set(SupervisorState(state, None, error, notes=() if state == "probing" else self.watch.value.notes))
 
     def _note(self, text: str) -> None:
         value = self.watch.value

@@ -13,7 +13,7 @@ import trio
 
 import myownllm
 from mesh_common.answers import StatusAnswer
-from mesh_common.client.errors import ControlError
+from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.operations import read_answer
 from mesh_common.client.session import command, probe
 from mesh_common.locks import FileLock
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from myownllm.supervisor.owner import OwnerFile
     from myownllm.supervisor.ports import Started, Survivor
 
-HEALTH_TIMEOUT_S: Final = 5.0
 SPAWN_LOCK_WAIT_S: Final = 30.0
 """Longer than one slow start of the other app, shorter than a person's patience."""
 SPAWN_LOCK_POLL_S: Final = 0.1
@@ -45,6 +44,15 @@ def status_of(answer: object) -> StatusAnswer:
         return read_answer(StatusAnswer, "status", answer)
     except ControlError:
         return StatusAnswer("", "")
+
+
+def silence_text(socket: Path, error: ControlError) -> str:
+    """What is wrong with a daemon that was connected and does not answer `status`."""
+    if error.kind is ErrorKind.TIMEOUT:
+        return "does not answer"
+    if error.kind is ErrorKind.CONNECT_FAILED and not socket.exists():
+        return f"cannot be reached, the file of its control socket {socket} is gone"
+    return f"does not answer as it should ({error})"
 
 
 def target_triple() -> str:
@@ -92,12 +100,12 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         answer = await probe(socket)
         return None if answer is None else status_of(answer)
 
-    async def healthy(socket: Path) -> bool:
+    async def silence(socket: Path, limit_s: float) -> str:
         try:
-            await command(socket, "status", timeout=HEALTH_TIMEOUT_S)
-        except ControlError:
-            return False
-        return True
+            await command(socket, "status", timeout=limit_s)
+        except ControlError as error:
+            return silence_text(socket, error)
+        return ""
 
     async def get_release(report: Callable[[str], None]) -> binaries.Candidate:
         from myownllm.supervisor.staging import stage  # with the bundler, which an app that has a daemon never needs
@@ -111,7 +119,7 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         rows=daemon_rows(home),
         own_socket=home.own_socket,
         probe=look,
-        healthy=healthy,
+        silence=silence,
         candidates=candidates,
         version_of=inspector.version_of,
         launch=start,

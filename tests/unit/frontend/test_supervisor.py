@@ -71,7 +71,7 @@ class FakeChild:
         await trio.sleep_forever()
         raise AssertionError
 
-    async def stop(self) -> None:
+    async def stop(self, grace_s: float = 5.0) -> None:
         self.stopped = True
         if self.exit_status is None:
             self._world.killed.append(self.name)
@@ -99,6 +99,7 @@ class ScriptedWorld:
     killed: list[str] = attrs.field(factory=list)
     children: list[FakeChild] = attrs.field(factory=list)
     locked: bool = False
+    hangs: bool = False
     survivor: FakeSurvivor | None = None
     status: StatusAnswer = STATUS
 
@@ -121,8 +122,11 @@ class ScriptedWorld:
             return self.status if self.locked else None
         return self.status if behaviour == "ok" else None
 
-    async def healthy(self, socket: Path) -> bool:
-        return await self.probe(socket) is not None
+    async def silence(self, socket: Path, limit_s: float) -> str:
+        if self.hangs:
+            await trio.sleep(limit_s)
+            return "does not answer"
+        return "" if await self.probe(socket) is not None else "cannot be reached"
 
     async def version_of(self, candidate: Candidate) -> str | Refused:
         problem = self.versions.get(candidate.path.name)
@@ -153,7 +157,7 @@ class ScriptedWorld:
             rows=[Row("shared", "shared", Path("/s/shared")), Row("own", "own_llm", Path("/s/own"))],
             own_socket=Path("/s/own"),
             probe=self.probe,
-            healthy=self.healthy,
+            silence=self.silence,
             candidates=listed,
             version_of=self.version_of,
             launch=self.launch,
@@ -335,14 +339,69 @@ async def test_a_shared_daemon_that_goes_is_waited_for_then_replaced(autojump_cl
         assert 10 <= trio.current_time() - began <= 12
 
 
-async def test_three_failed_health_checks_are_a_loss(autojump_clock: Any) -> None:
+async def test_a_daemon_that_hangs_is_told_in_three_seconds_and_an_own_one_replaced_in_ten(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        await trio.sleep(20)
+        began, world.hangs = trio.current_time(), True
+        state = await supervisor.watch.until(lambda s: s.silence != "")
+        assert state.silence == "the mesh daemon does not answer"
+        assert state.connection is not None, "a daemon that is only slow keeps its links"
+        assert trio.current_time() - began <= 3
+        state = await supervisor.watch.until(lambda s: s.state == "backoff")
+        assert "no longer answers" in state.error
+        assert world.killed == ["a"]
+        world.hangs = False
+        await supervisor.watch.until(is_second)
+        assert trio.current_time() - began <= 10
+
+
+async def test_a_short_silence_is_told_and_taken_back(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        world.hangs = True
+        await supervisor.watch.until(lambda s: s.silence != "")
+        world.hangs = False
+        await supervisor.watch.until(lambda s: s.silence == "")
+        await trio.sleep(30)
+        assert world.killed == []
+        assert supervisor.watch.value.connection is not None
+
+
+async def test_a_foreign_daemon_that_hangs_is_told_and_never_ended(autojump_clock: Any) -> None:
     world = ScriptedWorld(own="ok")
     async with supervised(world) as supervisor:
         await outcome(supervisor)
-        world.own = "absent"
-        began = trio.current_time()
+        began, world.hangs, world.own = trio.current_time(), True, "absent"
+        await supervisor.watch.until(lambda s: s.silence != "")
+        assert trio.current_time() - began <= 3
         await supervisor.watch.until(lambda s: s.state != "up")
-        assert trio.current_time() - began == pytest.approx(90, abs=1)
+        assert trio.current_time() - began == pytest.approx(policy.SILENT_OTHER_S, abs=4)
+        assert world.killed == []
+
+
+async def test_an_awaited_shared_daemon_has_a_reason_all_the_time(autojump_clock: Any) -> None:
+    world = ScriptedWorld(shared="ok", candidates=["a"])
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        world.shared = "absent"
+        supervisor.report_lost(1)
+        reasons = []
+        async with trio.open_nursery() as nursery:
+
+            async def note() -> None:
+                while True:
+                    state = await supervisor.watch.changed()
+                    reasons.append((state.state, state.error))
+
+            nursery.start_soon(note)
+            await supervisor.watch.until(is_second)
+            nursery.cancel_scope.cancel()
+    told = [error for state, error in reasons if state == "lost"]
+    assert told[0] == "the shared mesh daemon at /s/shared is gone; an own one is started in 10 s"
+    assert told[-1].endswith("in 2 s")
 
 
 async def test_staging_is_the_last_resort(autojump_clock: Any) -> None:
