@@ -178,6 +178,11 @@ class MessageSent(Struct, frozen=True):
     """Handed to the link; whether it arrives is not known."""
 
 
+class MessageDelivered(Struct, frozen=True):
+    delivered: bool = True
+    """The peer's daemon has it; one without acknowledgements was sent it."""
+
+
 class MessageDispatched(Struct, frozen=True):
     dispatched_to: int
     """Peers whose links took it."""

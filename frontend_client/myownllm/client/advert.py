@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from myownllm.client.state import Picture
 
 DEBOUNCE_S: Final = 0.5
+DEBOUNCE_MAX: Final = 20
+"""Changes that are waited for before they are told although there is no end to them."""
 LOOK_S: Final = 600.0
 """So often the sources are asked although none of them said anything."""
 AGAIN_S: Final = 10.0
@@ -26,13 +28,20 @@ AGAIN_S: Final = 10.0
 def keep(life: Life, registry: Registry, picture: Picture, app_version: str) -> Procedure[None]:
     """Tell what has changed, half a second after the last change; for as long as the life is up."""
     while True:
-        yield Until(lambda: life.advert_dirty, LOOK_S)
-        while life.advert_dirty:
-            life.advert_dirty = False
-            yield pause(DEBOUNCE_S)
+        yield Until(lambda: life.advert_changes > 0, LOOK_S)
+        for _ in range(DEBOUNCE_MAX):
+            seen = life.advert_changes
+            yield _silence(life, seen)
+            if life.advert_changes == seen:
+                break
+        life.advert_changes = 0
         if not (yield from push(life, registry, picture, app_version)):
             yield pause(AGAIN_S)
-            life.advert_dirty = True
+            life.advert_changes += 1
+
+
+def _silence(life: Life, seen: int) -> Until:
+    return Until(lambda: life.advert_changes != seen, DEBOUNCE_S)
 
 
 def push(life: Life, registry: Registry, picture: Picture, app_version: str) -> Procedure[bool]:

@@ -9,15 +9,20 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
+import attrs
 import trio
 
-from myownllm.client import messages
+from mesh_common.client.errors import ControlError
+from myownllm import capabilities
+from myownllm.client import blobs, messages
 from myownllm.client.lanes import Lanes
+from myownllm.client.large import Arrivals
 from myownllm.client.machine import NO_LIFE, Machine
 from myownllm.client.registry import LANE_BYTES, LANE_MESSAGES, Claim, Listener
 from myownllm.client.serving import Serving
 from myownllm.client.session import Session
 from myownllm.client.state import DIAG_RING, ClientState, Diag
+from myownllm.client.work import Work
 from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, NoNetworkError, not_connected
 from myownllm.watch import Watch
@@ -38,6 +43,9 @@ if TYPE_CHECKING:
     LifeTask = Callable[[Session], Awaitable[None]]
 
 CANCEL_CHANNEL: Final = "rpc/cancel"
+CANCEL_FEATURE: Final = "stream_cancel_v1"
+CANCEL_S: Final = 2.0
+"""For telling a host that its caller has gone."""
 PEER_GONE_TEXT: Final = "peer went offline"
 
 
@@ -62,10 +70,14 @@ class MeshClient:
         """told each new snapshot and the one before it"""
         self.on_peers: list[Callable[[ClientState, ClientState], None]] = []
         """the same, when the peers in it are others"""
-        self._machine = Machine(offer)
+        self.on_wake: list[Callable[[], None]] = []
+        """told when this machine has slept"""
+        self.work = Work(now_ms, lambda urgent: self._feed(messages.WorkChanged(urgent)))
+        self.arrivals = Arrivals()
+        self._machine = Machine(attrs.evolve(offer, work=self.work))
         self._registry = offer.registry
-        self._lanes = Lanes(self._spawn, self.note)
-        self._serving = Serving(self._spawn, self._feed)
+        self._lanes = Lanes(self._spawn, self.arrivals, self.note)
+        self._serving = Serving(self._spawn, self.arrivals, self._feed)
         self._tasks: dict[LifeTask, trio.CancelScope | None] = {}
         self._up = 0
         self._catalog = catalog
@@ -73,6 +85,7 @@ class MeshClient:
         self._now_ms = now_ms
         self._nursery: trio.Nursery | None = None
         self._alarm = trio.CancelScope()
+        self._farewells = Watch(0)
         self._inbox: deque[messages.Event] = deque()
         self._is_busy = False
         self._bridge: Bridge | None = None
@@ -82,7 +95,8 @@ class MeshClient:
         self._waiters: dict[int, Watch[messages.Done | None]] = {}
         self.watch.set(self._machine.state)
         self.listen(CANCEL_CHANNEL, self._cancel_asked)
-        self.add_features("stream_error_v1", "stream_cancel_v1")
+        self.listen(blobs.CHANNEL, self.arrivals.hear, bytes_waiting=blobs.SENDER_MAX_BYTES)
+        self.add_features("stream_error_v1", CANCEL_FEATURE, blobs.FEATURE_ID)
 
     @property
     def state(self) -> ClientState:
@@ -249,6 +263,7 @@ class MeshClient:
     async def stop(self) -> None:
         """Release everything and show nothing; the daemon stays joined. Safe at any time, also twice (FE-5.23)."""
         await self._intend(messages.Stop)
+        await self._farewells.until(lambda under_way: not under_way)
 
     async def reconcile(self) -> None:
         """Follow the saved networks: switch, start, bring edits in, or look anew; returns when that is done."""
@@ -264,6 +279,39 @@ class MeshClient:
     async def preview(self) -> None:
         """Show which network is active before any daemon is there. Raises HomeError."""
         self._feed(messages.Preview(await self._catalog.load()))
+
+    async def converge(self) -> None:
+        """Hold the daemon to the active network now; over when that is done (spec 08 §12 row 30)."""
+        await self._intend(messages.Converge)
+
+    async def rediscover(self) -> None:
+        """Look for peers anew (FE-5.26). Raises ControlError, HomeError, NoNetworkError."""
+        await self._intend(messages.Rediscover)
+
+    def take_back(self, session: Session, peer: str, stream_id: str) -> None:
+        """Tell a host that nobody waits for that stream any more, if it wants to know (FE-9.7). Returns at once."""
+        entry = self.state.peer(peer)
+        if (
+            entry is None
+            or not capabilities.supports(entry.capabilities, CANCEL_FEATURE)
+            or session.bridge.lost.is_set()
+        ):
+            return
+
+        async def tell() -> None:
+            where = {"network": session.wire_id, "peer": peer, "channel": CANCEL_CHANNEL}
+            try:
+                await session.bridge.command(
+                    "channel_send_to", timeout=CANCEL_S, **where, payload={"stream_id": stream_id}
+                )
+            except ControlError:
+                return  # it will see that nobody listens when its link ends
+            finally:
+                self._farewells.set(self._farewells.value - 1)
+
+        if self._nursery is not None:
+            self._farewells.set(self._farewells.value + 1)
+            self.start_soon(tell)
 
     def session(self) -> Session:
         """The life that users' operations go through now. Raises ControlError when there is none, NoNetworkError."""
@@ -362,6 +410,13 @@ class MeshClient:
                     self._lanes.put(command, hearer)
             case messages.PeerGone(_, peer):
                 self._serving.end_peer(peer, PEER_GONE_TEXT)
+                if self._session is not None:
+                    self._session.fail_peer(peer, PEER_GONE_TEXT)
+            case messages.Woken(life):
+                if self._session is not None and self._session.life == life:
+                    self._session.woke_at = trio.current_time()
+                for told in tuple(self.on_wake):
+                    told()
             case messages.PassStream(life, piece):
                 if self._session is not None and self._session.life == life:
                     self._session.streams.receive(piece, trio.current_time())

@@ -16,6 +16,7 @@ from myownllm.errors import FAILURES
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from myownllm.client.large import Arrivals
     from myownllm.client.messages import Deliver
     from myownllm.client.registry import Listener
     from myownllm.effects import Level
@@ -40,8 +41,9 @@ class _Lane:
 class Lanes:
     """All messages that wait for their handlers."""
 
-    def __init__(self, spawn: Spawn, note: Callable[[Level, str], None]) -> None:
+    def __init__(self, spawn: Spawn, arrivals: Arrivals, note: Callable[[Level, str], None]) -> None:
         self._spawn = spawn
+        self._arrivals = arrivals
         self._note = note
         self._lanes: dict[tuple[int, Listener, str], _Lane] = {}
         self._size = 0
@@ -82,7 +84,7 @@ class Lanes:
                     lane.size -= size
                     self._size -= size
                     try:
-                        await listener.handler(peer, payload)
+                        await listener.handler(peer, await self._arrivals.whole(pubkey, payload))
                     except FAILURES as error:
                         self._tell(listener.channel, f"a message of {pubkey[:8]} on {listener.channel}: {error}")
                     await trio.lowlevel.checkpoint()

@@ -49,8 +49,8 @@ class Life:
     refused: dict[Claim, ControlError] = attrs.field(factory=dict)
     """claims that it does not get"""
     claims_dirty: bool = False
-    confirming: list[int] = attrs.field(factory=list)
-    """tickets of those who wait for a claim"""
+    asking: list[int] = attrs.field(factory=list)
+    """tickets of those who wait for something that this life does"""
     load: CallLoad = attrs.field(factory=CallLoad)
     serving: dict[str, Serve] = attrs.field(factory=dict)
     """calls under way, by request id"""
@@ -60,7 +60,8 @@ class Life:
     """how long the daemon gives a dropped peer to come back"""
     published: JsonObject | None = None
     """the capabilities that peers were told last"""
-    advert_dirty: bool = False
+    advert_changes: int = 0
+    """how often the capabilities changed since they were told"""
     displaced_at: dict[str, float] = attrs.field(factory=dict)
     peers_dirty: bool = False
     peers_asked: int = 0
@@ -69,6 +70,8 @@ class Life:
     resync: bool = False
     """with the peers read the phase, too"""
     recheck: bool = False
+    looks: int = 0
+    """how often the daemon's networks were compared"""
     edits_asked: int = 0
     edits_done: int = 0
 

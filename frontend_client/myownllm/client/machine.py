@@ -10,17 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, assert_never
 
 from mesh_common.client.errors import ControlError, ErrorKind
-from myownllm.client import advert, asks, claims, leaving, messages
+from myownllm.client import advert, asks, claims, leaving, messages, peerlist
 from myownllm.client.hearing import Hearing, refuse
 from myownllm.client.life import Life
-from myownllm.client.messages import Done, EndWork, Note, Up
-from myownllm.client.procedures import FOREVER, Procedures, Until, pause
+from myownllm.client.messages import Done, EndWork, Note, Up, Woken
+from myownllm.client.procedures import Procedures, Until, pause
 from myownllm.client.start import Opening, daemon_phase
 from myownllm.client.state import Picture
 from myownllm.client.sync import Pass
-from myownllm.errors import FAILURES, stopped
+from myownllm.errors import FAILURES, NoNetworkError, not_connected, stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from myownllm.catalog.model import Catalog
     from myownllm.client.messages import Command, Event, Link
     from myownllm.client.procedures import Procedure
@@ -31,10 +33,6 @@ if TYPE_CHECKING:
 
 RELEASE_BUDGET_S: Final = 3.0
 """Seconds that a stop gives to what it releases (FE-5.23)."""
-PEERS_SPACING_S: Final = 0.1
-"""Seconds between two looks at the peers, at least (FE-5.16)."""
-DECISION_POLL_S: Final = 0.25
-"""While a device waits for an approval: no event tells that another program gave it."""
 CHECK_ONLINE_S: Final = 5.0
 """One `status`; no event tells that another program removed the network."""
 CHECK_UNSETTLED_S: Final = 2.0
@@ -46,6 +44,10 @@ START_AGAIN_S: Final = 10.0
 
 GONE: Final = (ErrorKind.NOT_CONNECTED, ErrorKind.CONNECTION_LOST, ErrorKind.CONNECT_FAILED)
 OVERTAKEN_TEXT: Final = "the start was overtaken by a stop or a lost daemon"
+SLEEP_S: Final = 30.0
+PROGRESS_S: Final = 0.1
+"""So often progress of work under way is shown, at most."""
+CONVERGE_S: Final = 15.0
 NO_LIFE: Final = 0
 """Owner of what outlives lives: following the catalog, trying again."""
 
@@ -70,6 +72,8 @@ class Machine:
         self._stoppers: list[int] = []
         self._followers: list[int] = []
         self._following = self._follow_again = False
+        self._work_waits = False
+        self._work_shown_at = 0.0
 
     @property
     def state(self) -> ClientState:
@@ -82,6 +86,7 @@ class Machine:
 
     def handle(self, event: Event, now: float, wall_ms: int) -> list[Command]:
         """Take an event at `now` (monotonic seconds) and `wall_ms` (milliseconds since the epoch)."""
+        self._notice_sleep(now, wall_ms)
         self._procedures.now, self._picture.wall_ms = now, wall_ms
         match event:
             case messages.Start(ticket):
@@ -111,10 +116,16 @@ class Machine:
                 if self._life is not None:
                     self._life.claims_dirty = True
             case messages.Confirm(ticket, claim):
-                self._confirm(ticket, claim)
+                self._on_network(ticket, lambda life: self._await_claim(life, claim))
+            case messages.Converge(ticket):
+                self._procedures.begin(self._converge(ticket), NO_LIFE)
+            case messages.Rediscover(ticket):
+                self._on_network(ticket, self._rediscover)
+            case messages.WorkChanged(urgent):
+                self._show_work(urgent=urgent)
             case messages.CapabilitiesChanged():
                 if self._life is not None:
-                    self._life.advert_dirty = True
+                    self._life.advert_changes += 1
             case messages.PeersChanged():
                 if self._life is not None:
                     self._life.peers_dirty = True
@@ -164,19 +175,84 @@ class Machine:
             self._tell(Done(ticket, error))
         tickets.clear()
 
-    def _confirm(self, ticket: int, claim: Claim) -> None:
+    def _on_network(self, ticket: int, work: Callable[[Life], Procedure[Failure | None]]) -> None:
+        """Do it in the life that is up or coming up, and tell how it went; the end of the life is an error, too."""
         life = self._life
-        if life is None or life.stage == "ending" or not (life.wire_id or life.stage == "starting"):
-            self._tell(Done(ticket, stopped("the client is not on a network")))
+        if life is None or life.stage == "ending" or (life.stage == "up" and not life.wire_id):
+            self._tell(Done(ticket, NoNetworkError() if life is not None else not_connected()))
             return
-        life.confirming.append(ticket)
-        self._procedures.begin(self._await_claim(life, ticket, claim), life.number)
 
-    def _await_claim(self, life: Life, ticket: int, claim: Claim) -> Procedure[None]:
+        def run() -> Procedure[None]:
+            yield Until(life.is_started)
+            error = yield from work(life)
+            life.asking.remove(ticket)
+            yield Done(ticket, error)
+
+        life.asking.append(ticket)
+        self._procedures.begin(run(), life.number)
+
+    def _await_claim(self, life: Life, claim: Claim) -> Procedure[Failure | None]:
         wanted = self._offer.registry
         yield Until(lambda: life.claimed.get(claim) or claim in life.refused or claim not in wanted.claims)
-        life.confirming.remove(ticket)
-        yield Done(ticket, life.refused.get(claim))
+        return life.refused.get(claim)
+
+    def _rediscover(self, life: Life) -> Procedure[Failure | None]:
+        """Look for peers as if the network had just been joined (FE-5.26)."""
+        assert life.link is not None
+        self._picture.update(is_rediscovering=True)
+        try:
+            catalog = yield from asks.catalog()
+            if (yield from Pass(life.link, (yield from asks.status())).rediscover(life.wire_id, catalog.active)):
+                self._procedures.begin(self._rebind(life), NO_LIFE)
+            life.peers_dirty = True
+        except FAILURES as error:
+            return error
+        finally:
+            self._picture.update(is_rediscovering=False)
+        return None
+
+    def _rebind(self, life: Life) -> Procedure[None]:
+        yield pause(0)  # whoever asked for it hears of it first
+        if self._life is life:
+            self._end(life, again=True)
+
+    def _converge(self, ticket: int) -> Procedure[None]:
+        """Look at the daemon's networks now; over when a life is up again, or there is none (spec 08 §12 row 30)."""
+        life = self._life
+        if life is not None and life.stage == "up":
+            before, life.recheck = life.looks, True
+            yield Until(lambda: life.looks > before or life.stage == "ending", CONVERGE_S)
+        yield Until(lambda: self._life is None or self._life.stage == "up", CONVERGE_S)
+        yield Done(ticket)
+
+    def _show_work(self, *, urgent: bool) -> None:
+        if self._offer.work is None:
+            return
+        if urgent or self._procedures.now >= self._work_shown_at + PROGRESS_S:
+            self._work_shown_at = self._procedures.now
+            self._picture.show_work(self._offer.work)
+        elif not self._work_waits:
+            self._work_waits = True
+            self._procedures.begin(self._show_work_soon(), NO_LIFE)
+
+    def _show_work_soon(self) -> Procedure[None]:
+        yield pause(PROGRESS_S)
+        self._work_waits = False
+        self._show_work(urgent=True)
+
+    def _notice_sleep(self, now: float, wall_ms: int) -> None:
+        """A timer that is half a minute late, or a wall clock that ran on alone: this machine slept (§12 row 40)."""
+        due = self._procedures.next_timer()
+        late_s = 0.0 if due is None else now - due
+        ahead_s = (wall_ms - self._picture.wall_ms) / 1000 - (now - self._procedures.now)
+        life = self._life
+        if max(late_s, ahead_s) < SLEEP_S or not self._picture.wall_ms or life is None or life.stage != "up":
+            return
+        life.peers_dirty = life.resync = life.recheck = True
+        life.advert_changes += 1
+        life.published = None
+        self._note(Note("info", "this device was asleep: everything is looked up again"))
+        self._tell(Woken(life.number))
 
     # ── the connection ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,9 +311,9 @@ class Machine:
         for ticket in life.starters:
             yield Done(ticket)
         life.starters.clear()
-        self._procedures.begin(self._keep_peers_fresh(life), life.number)
         self._procedures.begin(self._keep_joined(life), life.number)
         for keep in (
+            peerlist.keep(life, self._picture),
             claims.keep(life, self._offer.registry),
             advert.keep(life, self._offer.registry, self._picture, self._offer.app_version),
             leaving.keep_watch(life, self._picture, self._procedures),
@@ -287,7 +363,7 @@ class Machine:
         life.stage = "ending"
         self._procedures.drop(life.number)
         self._tell(EndWork(life.number))
-        self._overtaken(life.confirming, "stopped")
+        self._overtaken(life.asking, "stopped")
         if reachable and (life.claimed or life.serving):
             self._procedures.begin(self._release(life), -life.number)
             self._procedures.begin(self._end_release(life), -life.number)
@@ -326,29 +402,6 @@ class Machine:
 
     # ── while it is up ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _keep_peers_fresh(self, life: Life) -> Procedure[None]:
-        """One refresh at a time, none lost, no more than ten a second (FE-5.16)."""
-        while True:
-            undecided = any(p.status in ("pending_approval", "pending_remote") for p in self.state.peers)
-            yield Until(lambda: life.peers_dirty, DECISION_POLL_S if undecided else FOREVER)
-            life.peers_dirty = False
-            resync, life.resync = life.resync, False
-            if life.wire_id:
-                try:
-                    yield from asks.show_peers(life, self._picture)
-                    if resync:
-                        yield from self._show_phase(life)
-                except ControlError as error:
-                    life.resync = life.resync or resync
-                    life.recheck = life.recheck or error.kind is ErrorKind.UNKNOWN_NETWORK
-                    yield Note("warn", f"reconcile peers_list failed: {error.text}")
-            yield pause(PEERS_SPACING_S)
-
-    def _show_phase(self, life: Life) -> Procedure[None]:
-        phase = yield from daemon_phase(life.wire_id)
-        if phase is not None:
-            self._picture.update(phase=phase)
-
     def _keep_joined(self, life: Life) -> Procedure[None]:
         """Look again whether the daemon still has what this app shows: every few seconds, at once when in doubt."""
         while True:
@@ -365,6 +418,7 @@ class Machine:
             except FAILURES as error:
                 yield Note("warn", f"network check failed: {error}")
             life.edits_done = edits
+            life.looks += 1
 
     def _look(self, life: Life, catalog: Catalog, *, check_edits: bool) -> Procedure[None]:
         """A pass in a running life; what it changed makes a new life, because claims may be gone."""
@@ -415,7 +469,7 @@ class Machine:
             yield from self._switch(None if desired is None else desired.handle)
             return
         before, life.network = life.network, desired
-        life.advert_dirty = life.advert_dirty or self.state.accepting != (desired.accepting if desired else "available")
+        life.advert_changes += self.state.accepting != (desired.accepting if desired else "available")
         self._picture.show_active(catalog, life.wire_id)
         if desired is not None and before is not None and desired.to_daemon() != before.to_daemon():
             life.edits_asked += 1

@@ -115,6 +115,27 @@ class Confirm:
 
 
 @attrs.frozen
+class Converge:
+    """The daemon says that it does not know the network: look at once; `Done(ticket)` when that is over."""
+
+    ticket: int
+
+
+@attrs.frozen
+class Rediscover:
+    """Somebody misses peers: look for them anew."""
+
+    ticket: int
+
+
+@attrs.frozen
+class WorkChanged:
+    """Work under way is different; what is not `urgent` is shown within 100 ms."""
+
+    urgent: bool
+
+
+@attrs.frozen
 class CapabilitiesChanged:
     """What this device can do is different: peers are told soon."""
 
@@ -142,6 +163,9 @@ Event = (
     | Served
     | ClaimsChanged
     | Confirm
+    | Converge
+    | Rediscover
+    | WorkChanged
     | CapabilitiesChanged
     | PeersChanged
     | Woke
@@ -247,6 +271,13 @@ class PeerGone:
 
 
 @attrs.frozen
+class Woken:
+    """This machine has slept, or this program stood still: the life goes on, what it waited for begins anew."""
+
+    life: int
+
+
+@attrs.frozen
 class PassStream:
     """A piece, or the end, of an answer that a user of this life streams."""
 
@@ -284,5 +315,7 @@ class Done:
     error: Failure | None = None
 
 
-Notice = Note | Bind | Up | EndWork | Serve | Deliver | PeerGone | PassStream | Own | Disown | DaemonStuck | Done
+Notice = (
+    Note | Bind | Up | EndWork | Serve | Deliver | PeerGone | Woken | PassStream | Own | Disown | DaemonStuck | Done
+)
 Command = Carry | Notice

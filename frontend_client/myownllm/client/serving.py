@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
 
 from mesh_common.client.errors import ControlError, ErrorKind
+from myownllm.client.large import fitting
 from myownllm.client.messages import Served
 from myownllm.client.pieces import Gatherer
 from myownllm.client.registry import InboundCall
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 
     from mesh_common.client.session import Session as Bridge
     from myownllm.client.lanes import Spawn
+    from myownllm.client.large import Arrivals
     from myownllm.client.messages import Serve
     from myownllm.coerce import Json
 
 STREAM_ID_MAX: Final = 64
+TAKEN_BACK_KEPT: Final = 64
+"""Streams that were taken back lately: the call of one may still be on its way."""
 PIECES_AHEAD: Final = 16
 """Pieces that a feature may have ready while the daemon takes one."""
 CANCELLED_TEXT: Final = "cancelled"
@@ -42,23 +47,23 @@ class _Running:
 class Serving:
     """The calls that are being answered. Each ends with `Served`, unless its life ends before."""
 
-    def __init__(self, spawn: Spawn, feed: Callable[[Served], None]) -> None:
+    def __init__(self, spawn: Spawn, arrivals: Arrivals, feed: Callable[[Served], None]) -> None:
         self._spawn = spawn
+        self._arrivals = arrivals
         self._feed = feed
         self._running: dict[str, _Running] = {}
+        self._taken_back: deque[tuple[str, str]] = deque(maxlen=TAKEN_BACK_KEPT)
 
     def begin(self, bridge: Bridge, order: Serve) -> None:
         """Answer an admitted call; from now on it can be cancelled."""
         raw = order.call.payload
-        stream_id = raw.get("stream_id") if isinstance(raw, dict) else None
-        if not isinstance(stream_id, str) or len(stream_id) > STREAM_ID_MAX:
-            stream_id = ""
-        call = InboundCall(order.peer, order.call.method, raw, stream_id, trio.Event())
+        call = InboundCall(order.peer, order.call.method, raw, _stream_id(raw), trio.Event())
         running = self._running[order.call.request_id] = _Running(order, call, trio.CancelScope())
         self._spawn(order.life, lambda: self._run(bridge, running))
 
     def cancel_stream(self, peer: str, stream_id: str) -> None:
-        """Its caller takes it back (FE-9.7)."""
+        """Its caller takes it back (FE-9.7), perhaps before the call is here."""
+        self._taken_back.append((peer, stream_id))
         self._end(lambda r: r.order.call.peer == peer and stream_id != "" and r.call.stream_id == stream_id, "")
 
     def end_peer(self, peer: str, text: str) -> None:
@@ -83,7 +88,7 @@ class Serving:
         try:
             with running.scope:
                 await trio.lowlevel.checkpoint_if_cancelled()
-                refusal = await serve(bridge, order, running.call)
+                refusal = await self._answer(bridge, running)
             if running.scope.cancelled_caught:
                 refusal = running.refusal or CANCELLED_TEXT
                 if not running.refusal and order.method.streaming:
@@ -92,6 +97,25 @@ class Serving:
         finally:
             del self._running[order.call.request_id]
         self._feed(Served(order, refusal))
+
+    async def _answer(self, bridge: Bridge, running: _Running) -> str:
+        """Returns why the caller must still be refused."""
+        order = running.order
+        try:
+            whole = await self._arrivals.whole(order.call.peer, order.call.payload)
+        except PayloadError as error:
+            return str(error)
+        if whole is not order.call.payload:
+            running.call = attrs.evolve(running.call, payload=whole, stream_id=_stream_id(whole))
+        if (order.call.peer, running.call.stream_id) in self._taken_back:
+            self._end(lambda r: r is running, "")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return await serve(bridge, order, running.call)
+
+
+def _stream_id(payload: Json) -> str:
+    stream_id = payload.get("stream_id") if isinstance(payload, dict) else None
+    return stream_id if isinstance(stream_id, str) and len(stream_id) <= STREAM_ID_MAX else ""
 
 
 async def _leave(bridge: Bridge, request_id: str) -> None:
@@ -117,7 +141,7 @@ async def serve(bridge: Bridge, order: Serve, call: InboundCall) -> str:
             if method.stream is not None:
                 await _send_stream(bridge, request_id, method.stream(call), gathers=method.cumulates)
             elif method.answer is not None:
-                result = await method.answer(call)
+                result = await _fitting(bridge, order, await method.answer(call))
                 await bridge.command("rpc_respond", request_id=request_id, ok=result)
     except AppError as error:
         return str(error)
@@ -126,6 +150,16 @@ async def serve(bridge: Bridge, order: Serve, call: InboundCall) -> str:
     except ControlError as error:
         return "" if error.refused or error.kind is ErrorKind.CONNECTION_LOST else error.text
     return ""
+
+
+async def _fitting(bridge: Bridge, order: Serve, result: Json) -> Json:
+    """An answer that no frame holds goes ahead in parts (FE-9.49). Raises ControlError."""
+
+    async def send(channel: str, part: Json) -> None:
+        peer, network = order.call.peer, order.call.network
+        await bridge.command("channel_send_to", network=network, peer=peer, channel=channel, payload=part)
+
+    return await fitting(order.peer, result, send)
 
 
 async def _send_stream(bridge: Bridge, request_id: str, pieces: AsyncIterator[Any], *, gathers: bool) -> None:

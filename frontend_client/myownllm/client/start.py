@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from myownllm.client.life import Life
     from myownllm.client.procedures import Procedure
     from myownllm.client.state import Picture
+    from myownllm.client.work import Work
 
 STATUS_ATTEMPTS: Final = 30
 """Of the first `status`, before a start gives up (FE-5.5)."""
@@ -36,6 +37,8 @@ class Offer:
     """What this app brings to a network."""
 
     registry: Registry = attrs.field(factory=Registry)
+    work: Work | None = None
+    """what features have under way, for those who look"""
     pin: str | None = None
     """the daemon release that the app was built against"""
     app_version: str = ""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mesh_common.views import PeerInfo
     from myownllm.catalog.model import Catalog
+    from myownllm.client.work import FileOffer, FileWork, Resource, Work
     from myownllm.coerce import JsonObject
     from myownllm.effects import Level
     from myownllm.peers import PeerEntry
@@ -53,6 +54,11 @@ class ClientState:
     recent_ice_failure_at: int | None = None
     accepting: str = "available"
     auto_gossip: bool = True
+    files: tuple[FileWork, ...] = ()
+    """under way and ended lately, oldest first"""
+    resources: tuple[Resource, ...] = ()
+    inbound_offers: tuple[FileOffer, ...] = ()
+    is_rediscovering: bool = False
     published: JsonObject | None = None
     """the capabilities that the daemon was told last; None before the first time (FE-7.3)"""
 
@@ -118,6 +124,10 @@ class Picture:
             self.update(recent_ice_failure_at=None)
         elif any(p.needs_turn for p in peers) and self.state.status == "online":
             self.show_ice_failure(self.wall_ms, needs_turn=True)
+
+    def show_work(self, work: Work) -> None:
+        """What is under way with peers."""
+        self.update(files=work.files, resources=work.resources, inbound_offers=work.offers)
 
     def show_ice_failure(self, at_ms: int, *, needs_turn: bool) -> None:
         """No direct path to a peer (FE-5.3); while another one is active that is not the headline."""

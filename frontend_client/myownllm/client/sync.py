@@ -62,6 +62,19 @@ class Pass:
             return PassResult(joined, changed=bool(operations), error=error)
         return (yield from self._bring_edits(active))
 
+    def rediscover(self, wire_id: str, network: SavedNetwork | None) -> Procedure[bool]:
+        """Have the daemon look for peers anew. True when claims are gone: an old one had to leave and join."""
+        try:
+            yield from asks.ask("network_reconnect", network=wire_id)
+        except ControlError as error:
+            if error.kind is not ErrorKind.UNSUPPORTED or network is None:
+                raise
+        else:
+            return False
+        yield from self._leave(wire_id)
+        yield from self._join(network)
+        return True
+
     def _leave(self, network_id: str) -> Procedure[bool]:
         """Remove a network; False when the daemon keeps it."""
         left = True

@@ -139,7 +139,7 @@ async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
     ):  # fmt: skip
         assert operation in desk.daemon.ops()
     assert set(desk.daemon.claims) == {"echo", "about", "count"}
-    assert set(desk.daemon.channels) == {"notice", "rpc/cancel"}
+    assert set(desk.daemon.channels) == {"notice", "rpc/cancel", "blob/v1"}
     assert desk.daemon.capabilities["extra"]["features"] == [
         "stream_error_v1",
         "stream_cancel_v1",

@@ -165,7 +165,7 @@ async def test_first_start_joins_registers_and_only_then_says_online(autojump_cl
             assert operation in seen_online_at[0], f"online before {operation}"
         assert w.daemon.joined == ["home"]
         assert set(w.daemon.claims) == {"echo", "count"}
-        assert set(w.daemon.channels) == {"notice", "rpc/cancel"}
+        assert set(w.daemon.channels) == {"notice", "rpc/cancel", "blob/v1"}
         assert w.client.state.pill == "Online on Home — waiting for peer announces"
         assert all(r["network"] == "home" for r in w.daemon.log if r["op"].startswith(("rpc_", "channel_")))
 

@@ -88,7 +88,7 @@ async def live_through(steps: list[str], folder: Path) -> None:
         assert state.network == (wanted[0] if wanted else "")
         assert state.status == ("online" if wanted else "off"), (state.status, state.error)
         assert set(w.daemon.claims) == ({"echo", "count"} if wanted else set())
-        assert set(w.daemon.channels) == ({"notice", "rpc/cancel"} if wanted else set())
+        assert set(w.daemon.channels) == ({"notice", "rpc/cancel", "blob/v1"} if wanted else set())
         registered = [r["network"] for r in w.daemon.log if r["op"] == "rpc_register"]
         assert not wanted or registered[-1] == wanted[0]
 
