@@ -21,9 +21,9 @@ from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.catalog.live import LiveCatalog
 from myownllm.client import MeshClient, Offer
 from myownllm.client.owned import OwnedNetworks
-from myownllm.door import Door
+from myownllm.door.server import Door
 from myownllm.errors import FAILURES, AlreadyRunningError
-from myownllm.features import hardware
+from myownllm.features import doorway, hardware
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
 from myownllm.supervisor import Supervisor
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from myownllm.client.registry import Release
-    from myownllm.coerce import JsonObject
     from myownllm.home import AppHome
     from myownllm.supervisor import Connection
 
@@ -72,29 +71,15 @@ async def follow_edits(catalog: LiveCatalog, client: MeshClient) -> None:
             await client.reconcile()
 
 
-async def followed(client: MeshClient) -> JsonObject:
-    """Follow the saved networks; returns where the client stands when it neither starts nor switches any more."""
-    await client.reconcile()
-    state = await client.watch.until(
-        lambda s: s.status != "connecting" or (s.handle is None and s.subscription != "live")
-    )
-    return {"network": state.network, "status": "off" if state.handle is None else state.status, "error": state.error}
-
-
-async def keep_door(home: AppHome, client: MeshClient) -> None:
+async def keep_door(home: AppHome, door: Door, client: MeshClient) -> None:
     """Let commands knock, until cancelled.
 
     An app whose door cannot be opened works as well: it sees changes of its file when it looks.
     """
     try:
-        door = Door(home.app_socket)
+        await door.keep(home.app_socket)
     except OSError as error:
         client.note("warn", f"commands cannot reach this app at {home.app_socket}: {error.strerror}")
-        return
-    try:
-        await door.keep(lambda: followed(client))
-    finally:
-        door.close()
 
 
 async def keep_bridge(supervisor: Supervisor, client: MeshClient) -> None:
@@ -160,6 +145,8 @@ async def running_app(
         async with trio.open_nursery() as outer:  # keeps the tasks that watch the own daemon until it has ended
             offer = Offer(pin=pin, app_version=app_version)
             client = MeshClient(catalog, OwnedNetworks(home.owned_networks_file), offer, now_ms=wall_ms)
+            door = Door()
+            doorway.install(door, client)
             hardware.install(client)
             install(client)
             catalog.on_notice.append(client.note)
@@ -170,7 +157,7 @@ async def running_app(
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:
-                    app_side.start_soon(keep_door, home, client)
+                    app_side.start_soon(keep_door, home, door, client)
                     app_side.start_soon(keep_bridge, supervisor, client)
                     await app_side.start(client.run)
                     app_side.start_soon(follow_edits, catalog, client)

@@ -38,6 +38,14 @@ def stopped(text: str = "stopped") -> ControlError:
     return ControlError(ErrorKind.STOPPED, text)
 
 
+class DoorError(AppError):
+    """What went wrong between a command and the running app; `kind` is for code."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = str(kind)
+
+
 class NetworkIdError(AppError):
     """A network handle breaks the daemon's rule (spec 07, spec 08 §14)."""
 

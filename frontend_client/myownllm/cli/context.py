@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -17,13 +18,16 @@ from mesh_common.groups import unwrapped
 from mesh_common.views import PeerInfo
 from myownllm.catalog.file import CatalogFile
 from myownllm.coerce import as_object
-from myownllm.errors import FAILURES, AppError, PeerAwayError, PeerSelectorError
+from myownllm.door import client as door
+from myownllm.errors import FAILURES, AppError, DoorError, PeerAwayError, PeerSelectorError
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
 from myownllm.ids import select_peer
 from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
     from myownllm.coerce import JsonObject
@@ -127,15 +131,26 @@ def app_pid(app_home: AppHome) -> int | None:
     return pid if isinstance(pid, int) else 0
 
 
-def ask_app(app_home: AppHome, operation: str, timeout_s: float) -> JsonObject:
-    """One request at the door of the running app. Raises ControlError."""
-    try:
-        return as_object(blocking.request(app_home.app_socket, operation, timeout=timeout_s))
-    except ControlError as error:
-        if error.kind is not ErrorKind.CONNECT_FAILED:
-            raise
-    time.sleep(DOOR_OPENS_S)  # an app that has just begun opens its door in a moment
-    return as_object(blocking.request(app_home.app_socket, operation, timeout=timeout_s))
+def ask_app(app_home: AppHome, operation: str, timeout_s: float | None, **members: Any) -> Any:
+    """One operation of the running app. Raises DoorError, `not_running` when there is none."""
+    with asking_app(app_home, operation, timeout_s, **members) as answer:
+        for _ in answer:
+            pass
+        return answer.data
+
+
+@contextmanager
+def asking_app(app_home: AppHome, operation: str, timeout_s: float | None, **members: Any) -> Iterator[door.Answer]:
+    """An operation of the running app that streams: iterate, then `data`. Leaving early ends it. Raises DoorError."""
+    with ExitStack() as stack:
+        try:
+            answer = stack.enter_context(door.asking(app_home.app_socket, operation, timeout_s=timeout_s, **members))
+        except DoorError as error:
+            if error.kind != door.NOT_RUNNING or app_pid(app_home) is None:
+                raise
+            time.sleep(DOOR_OPENS_S)  # an app that has just begun opens its door in a moment
+            answer = stack.enter_context(door.asking(app_home.app_socket, operation, timeout_s=timeout_s, **members))
+        yield answer
 
 
 def need_active(catalog: Catalog) -> SavedNetwork:
@@ -232,6 +247,8 @@ def fail(error: Exception, *, as_json: bool = False, status: int = EXIT_FAILED) 
     """Say what went wrong and end with a status."""
     if as_json:
         kind = "validation" if isinstance(error, ValueError) else "error"
+        if isinstance(error, DoorError):
+            kind = error.kind
         if isinstance(error, ControlError):
             kind = "daemon_error" if error.refused else error.kind
         print_answer({"error": {"kind": kind, "message": str(error)}})

@@ -9,7 +9,6 @@ import attrs
 import typer
 
 from mesh_common.addresses import problems, relay_address, stun_address, turn_address
-from mesh_common.client.errors import ControlError
 from mesh_common.handwritten import fault, other_encoding, without_mark
 from mesh_common.streams import words
 from mesh_common.tables import columns
@@ -18,7 +17,7 @@ from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
-from myownllm.errors import FAILURES, AppError
+from myownllm.errors import FAILURES, AppError, DoorError
 from myownllm.ids import generate_network_id, normalize_network_id
 
 if TYPE_CHECKING:
@@ -284,7 +283,7 @@ def _follow(target: SavedNetwork | None) -> bool | None:
         return None
     try:
         answer = context.ask_app(app_home, "follow", FOLLOW_S)
-    except ControlError:
+    except DoorError:
         return False
     network = "" if target is None else target.wire_id
     return answer.get("network") == network and answer.get("status") in ("online", "off")

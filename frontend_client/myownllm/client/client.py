@@ -371,6 +371,10 @@ class MeshClient:
         if now is before:
             return
         self.watch.set(now)
+        if now.diag_quiet and not before.diag_quiet:
+            kept = [line for line in self.diag if line.level not in ("debug", "info")]
+            self.diag.clear()
+            self.diag.extend(kept)
         for listener in tuple(self.on_state):
             listener(before, now)
         if now.peers is not before.peers:

@@ -54,6 +54,8 @@ class ClientState:
     recent_ice_failure_at: int | None = None
     accepting: str = "available"
     auto_gossip: bool = True
+    diag_quiet: bool = False
+    """info lines of the activity log are hidden"""
     files: tuple[FileWork, ...] = ()
     """under way and ended lately, oldest first"""
     resources: tuple[Resource, ...] = ()
@@ -113,6 +115,7 @@ class Picture:
             active_config_id="" if active is None else active.id,
             network=wire_id,
             accepting="available" if active is None else active.accepting,
+            diag_quiet=catalog.diag_quiet,
             auto_gossip=True if active is None else active.auto_gossip,
         )
 
