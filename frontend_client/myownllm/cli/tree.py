@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from myownllm.cli import networks, peers, status
+from myownllm.cli import networks, peers, settings, status
 
 app = typer.Typer(
     name="myownllm",
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(networks.app, name="networks")
+app.add_typer(settings.app, name="settings")
 
 
 @app.command(epilog="Exit status: 0 after Ctrl-C, or when it runs already in this home; 1 when it cannot start.")
