@@ -65,6 +65,8 @@ class ClockOffset:
         self._peers: OrderedDict[str, int] = OrderedDict()
         self._room: OrderedDict[str, tuple[int, int]] = OrderedDict()
         """By device: the latest stamp it wrote, in Unix milliseconds, and the epoch when it came."""
+        self._claims: OrderedDict[str, int] = OrderedDict()
+        """By host: what relays told whose certificates are out of date by our clock, and did not hold on their own."""
         self._sorted_relays: list[int] = []
         self._sorted_peers: list[int] = []
         self._sorted_room: list[int] = []
@@ -77,6 +79,11 @@ class ClockOffset:
         if FLOOR_MS <= said_ms < CEILING_MS:
             _put(self._relays, host, said_ms - at.steady_ms)
             self._sorted_relays = sorted(self._relays.values())
+
+    def relay_claimed(self, host: str, said_ms: int, at: Reading) -> None:
+        """A relay's clock showed `said_ms`, and it is not known whether the relay is who it claims to be."""
+        if FLOOR_MS <= said_ms < CEILING_MS:
+            _put(self._claims, host, said_ms - at.steady_ms)
 
     def peer_said(self, device_id: str, said_ms: int, at: Reading) -> None:
         """The clock of an admitted peer showed `said_ms` at that moment."""
@@ -95,6 +102,13 @@ class ClockOffset:
     def stamp_refused(self) -> None:
         """A relay found a stamp of ours too old or from the future."""
         self._refused = True
+
+    def told_by_others(self, host: str, at: Reading) -> int | None:
+        """The Unix millisecond by what others than this relay tell, the best of them first; None when nobody does."""
+        relays = sorted(epoch for name, epoch in self._relays.items() if name != host)
+        claims = sorted(epoch for name, epoch in self._claims.items() if name != host)
+        epochs = relays or self._sorted_peers or claims
+        return _nearest(at.epoch_ms, *_middle(epochs)) + at.steady_ms if epochs else None
 
     @property
     def may_ask_the_room(self) -> bool:

@@ -66,10 +66,7 @@ class RelayLink:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_when, redial, nursery.cancel_scope)
-                socket = await dial(nursery, self._address)
-                if socket.server_date_s is not None:
-                    # Before the first word: what we ask for and what we write carry times that this relay judges.
-                    self._timepiece.relay_said(self._address.host, socket.server_date_s)
+                socket = await dial(nursery, self._address, self._timepiece)
                 with self._sources.standing(socket.local_address):
                     reasons.extend(await self._converse(socket, redial))
                 nursery.cancel_scope.cancel()

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from myownmesh.protocol.clock import Instant
 from myownmesh.signaling.clockoffset import ClockOffset, Reading
+from myownmesh.signaling.validity import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from myownmesh.signaling.clockoffset import Skew
+    from myownmesh.signaling.validity import Period
 
 
 class Timepiece:
@@ -35,6 +37,23 @@ class Timepiece:
         """A relay has just told its time, in whole seconds."""
         # A clock that shows whole seconds is half of one behind, on average.
         self._offset.relay_said(host, date_s * 1000 + 500, self._reading(self._now().wall_ms))
+
+    def doubts(self, host: str, chain: Sequence[Period], date_s: int | None) -> str:
+        """Why a relay's certificates, out of date by our clock, do not hold; empty when it is our clock that is wrong.
+
+        `date_s` is the time that it tells. Where that alone is not enough it is kept, and helps to judge others.
+        """
+        wall_ms = self._now().wall_ms
+        reading = self._reading(wall_ms)
+        verdict = judge(
+            chain,
+            clock_ms=wall_ms,
+            holder_ms=None if date_s is None else date_s * 1000 + 500,
+            others_ms=self._offset.told_by_others(host, reading),
+        )
+        if verdict.problem and verdict.told_ms is not None:
+            self._offset.relay_claimed(host, verdict.told_ms, reading)
+        return verdict.problem
 
     def peer_is_ahead(self, device_id: str, ahead_ms: int) -> None:
         """By its pings an admitted peer's clock is so much ahead of ours as it is."""

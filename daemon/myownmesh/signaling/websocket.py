@@ -6,11 +6,9 @@ connection ends; a `GuardedStream` under it does. Everything that can go wrong o
 
 from __future__ import annotations
 
-import ssl
 from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import h11
@@ -25,6 +23,7 @@ from trio_websocket import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
 
+from myownmesh.signaling.tls import OutOfDate, secured, secured_at_any_time
 from myownmesh.signaling.trouble import Kind, Trouble, http_refusal, printable, refusal
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     )
 
     from mesh_common.addresses import RelayAddress
+    from myownmesh.signaling.timepiece import Timepiece
+    from myownmesh.signaling.validity import Period
 
 MAX_MESSAGE_BYTES: Final = 2**20
 """Largest message in either direction; signaling needs a few kilobytes."""
@@ -50,8 +51,6 @@ _RAW_BYTES_PER_MESSAGE: Final = MAX_MESSAGE_BYTES + 65536
 _RAW_BYTES_PER_S: Final = 1024
 """What pings may add to that while no message comes."""
 _MAX_FRAGMENTS: Final = 1024
-_OUT_OF_DATE: Final = (9, 10)
-"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
 class LinkLost(Exception):
@@ -166,8 +165,6 @@ class Socket:
     def __init__(self, connection: WebSocketConnection, stream: GuardedStream, local_address: str = "") -> None:
         self.local_address = local_address
         """The address of this machine that a dialled one goes from; a hosted relay does not ask."""
-        self.server_date_s = date_of(connection.handshake_headers)
-        """The other end's Unix time when it upgraded; None when it does not say or does not serve us."""
         self._connection = connection
         self._stream = stream
         stream.upgraded(connection)
@@ -200,35 +197,66 @@ class Socket:
         await trio.aclose_forcefully(self._stream)
 
 
-async def dial(nursery: trio.Nursery, address: RelayAddress) -> Socket:
+async def dial(nursery: trio.Nursery, address: RelayAddress, timepiece: Timepiece) -> Socket:
     """Open a client WebSocket whose reader runs in `nursery`.
 
-    Raises one of LINK_ERRORS, directly or through the nursery; a dial takes 12 s at most.
+    The time that the other end tells goes to `timepiece`, which has a say when a certificate is out of date by our
+    clock. Raises one of LINK_ERRORS, directly or through the nursery; a dial takes 12 s at most.
     """
     with trio.fail_after(DIAL_LIMIT_S):
         try:
-            stream = await trio.open_tcp_stream(address.host, address.port)
-        except ValueError as error:
-            raise Unreachable(f"cannot dial {address.host}: {error}") from error
-        except OSError as error:
-            raise Unreachable(f"{address.host}:{address.port}: {_reasons(error)}") from error
-        guard = GuardedStream(stream)
-        try:
-            if address.tls:
-                guard = GuardedStream(await _secured(stream, address.host))
-            connection = await wrap_client_stream(
-                nursery,
-                guard,  # type: ignore[arg-type]  # any trio stream does
-                address.authority,
-                address.resource,
-                max_message_size=MAX_MESSAGE_BYTES,
-                receive_buffer_size=_RECEIVE_BYTES,
-            )
-        except BaseException:
-            # Whatever ends the dial, cancellation too, must not leave the socket open.
-            await trio.aclose_forcefully(guard)
-            raise
-        return Socket(connection, guard, stream.socket.getsockname()[0])
+            return await _dial(nursery, address, timepiece)
+        except OutOfDate:
+            return await _dial(nursery, address, timepiece, at_any_time=True)
+
+
+async def _dial(
+    nursery: trio.Nursery, address: RelayAddress, timepiece: Timepiece, *, at_any_time: bool = False
+) -> Socket:
+    stream = await _connected(address)
+    guard = GuardedStream(stream)
+    chain: list[Period] = []
+    try:
+        if address.tls:
+            secure: trio.abc.Stream
+            try:
+                if at_any_time:
+                    secure, chain = await secured_at_any_time(stream, address.host)
+                else:
+                    secure = await secured(stream, address.host)
+            except trio.BrokenResourceError as error:
+                raise TlsFailed(f"TLS with {address.host} failed: {error.__cause__ or error}") from error
+            guard = GuardedStream(secure)
+        # The request says nothing but the address, and an old key is good enough to hear what its owner calls the time.
+        connection = await wrap_client_stream(
+            nursery,
+            guard,  # type: ignore[arg-type]  # any trio stream does
+            address.authority,
+            address.resource,
+            max_message_size=MAX_MESSAGE_BYTES,
+            receive_buffer_size=_RECEIVE_BYTES,
+        )
+        socket = Socket(connection, guard, stream.socket.getsockname()[0])
+        date_s = date_of(connection.handshake_headers)
+        if chain and (problem := timepiece.doubts(address.host, chain, date_s)):
+            raise TlsFailed(f"TLS with {address.host} failed: {problem}")
+    except BaseException:
+        # Whatever ends the dial, cancellation too, must not leave the socket open.
+        await trio.aclose_forcefully(guard)
+        raise
+    if date_s is not None:
+        # Before the first word: what we ask for and what we write carry times that this relay judges.
+        timepiece.relay_said(address.host, date_s)
+    return socket
+
+
+async def _connected(address: RelayAddress) -> trio.SocketStream:
+    try:
+        return await trio.open_tcp_stream(address.host, address.port)
+    except ValueError as error:
+        raise Unreachable(f"cannot dial {address.host}: {error}") from error
+    except OSError as error:
+        raise Unreachable(f"{address.host}:{address.port}: {_reasons(error)}") from error
 
 
 def date_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
@@ -252,36 +280,12 @@ async def receive_upgrade(nursery: trio.Nursery, stream: trio.abc.Stream) -> tup
     return request, guard
 
 
-async def _secured(stream: trio.abc.Stream, host: str) -> trio.abc.Stream:
-    context = await trio.to_thread.run_sync(trust_store, abandon_on_cancel=True)
-    secured = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
-    try:
-        await secured.do_handshake()
-    except trio.BrokenResourceError as error:
-        trust_store.cache_clear()  # certificates that are installed meanwhile count at the next dial
-        hint = "; or this device's clock is wrong" if _is_out_of_date(error.__cause__) else ""
-        raise TlsFailed(f"TLS with {host} failed: {error.__cause__ or error}{hint}") from error
-    return secured
-
-
-def _is_out_of_date(error: BaseException | None) -> bool:
-    """A certificate is not valid yet, or not any more: by our clock."""
-    return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _OUT_OF_DATE
-
-
 def _reasons(error: OSError) -> str:
     """Why none of a name's addresses can be connected to; `trio.open_tcp_stream` hides it in a group."""
     cause = error.__cause__
     causes = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause,)
     told = [each.strerror or str(each) for each in causes if isinstance(each, OSError)]
     return ", ".join(dict.fromkeys(told)) or error.strerror or str(error)
-
-
-@cache
-def trust_store() -> ssl.SSLContext:
-    """The certificates that this system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` count."""
-    # Reading the system's certificates takes tens of milliseconds; only a wss:// relay needs them.
-    return ssl.create_default_context()
 
 
 def trouble(error: BaseException) -> Trouble:

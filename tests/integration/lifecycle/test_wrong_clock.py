@@ -15,6 +15,7 @@ from myownllm.health import clock_note
 from support.daemons import PATIENCE_S, daemon, network_record
 from support.signaling import hostile_relay, relay_server, url_of
 from support.strict_relay import StrictRelay
+from support.tls import self_signed, tls_proxy
 from support.wrong_clock import build, environment, missing
 
 if TYPE_CHECKING:
@@ -91,3 +92,33 @@ async def test_it_is_back_as_fast_as_with_a_right_clock(
             assert abs(clock["ahead_ms"] - wrong[0] * 1000) < 5000
             assert ("ahead" if wrong[0] > 0 else "behind") in clock_note(ClockSkew(**clock))
         print(f"back after {took_s:.2f} s")
+
+
+@pytest.mark.parametrize("wrong", [-YEAR, YEAR, -1_790_000_000])
+async def test_it_meets_others_over_tls_though_no_certificate_is_valid_by_its_clock(
+    tmp_path: Path, library: Path, wrong: int
+) -> None:
+    certificate = self_signed(tmp_path)
+    trusted = {"SSL_CERT_FILE": str(certificate)}
+    async with (
+        hostile_relay(StrictRelay(window_s=60).script) as plain,
+        tls_proxy(certificate, int(plain.rpartition(":")[2])) as url,
+        daemon(tmp_path / "a", environ=environment(library, wrong) | trusted) as here,
+        daemon(tmp_path / "b", environ=trusted) as there,
+    ):
+        await there.ask("network_add", config=network_record("office", url, auto_approve=True))
+        await here.ask("network_add", config=network_record("office", url, auto_approve=True))
+        if wrong > 0:  # the relay's word alone does not make an expired certificate a good one
+            with trio.fail_after(PATIENCE_S):
+                while "365 days later than the relay's" not in await relay_trouble(here):
+                    await trio.sleep(0.02)
+            another = plain.replace("127.0.0.1", "localhost")
+            await here.ask("network_add", config=network_record("other", another, auto_approve=True))
+        await linked(here, there)
+        assert ("ahead" if wrong > 0 else "behind") in clock_note((await here.ask("status"))["clock"])
+
+
+async def relay_trouble(here: Daemon) -> str:
+    """What the first network's first relay is said to be troubled by."""
+    (network, *_) = (await here.ask("networks_list"))["networks"]
+    return str((network["relays"][0]["reason"] or {}).get("text"))

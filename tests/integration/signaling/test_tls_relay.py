@@ -2,87 +2,28 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import logging
 import ssl
-from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from myownmesh.protocol.signals import PeerAnnounced
-from myownmesh.signaling import websocket
-from support.signaling import eventually, new_device, relay_server, running
+from myownmesh.signaling import tls
+from myownmesh.signaling.trouble import Kind
+from support.signaling import eventually, hostile_relay, new_device, relay_server, running
+from support.strict_relay import StrictRelay
+from support.tls import self_signed, tls_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-def self_signed(folder: Path, valid_in_days: int = 0) -> Path:
-    """A file with a certificate for 127.0.0.1, which is valid around that day, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
-    today = dt.datetime.now(dt.UTC) + dt.timedelta(days=valid_in_days)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(today - dt.timedelta(days=1))
-        .not_valid_after(today + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "relay.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-@asynccontextmanager
-async def tls_proxy(certificate: Path, port: int) -> AsyncIterator[str]:
-    """The URL of a proxy that terminates TLS in front of a port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-
-    async def serve(client: trio.SSLStream[trio.SocketStream]) -> None:
-        async with client, await trio.open_tcp_stream("127.0.0.1", port) as relay:
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_copy, client, relay, nursery.cancel_scope)
-                    nursery.start_soon(_copy, relay, client, nursery.cancel_scope)
-            except* (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
-
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    secured = trio.SSLListener(listener, context, https_compatible=True)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(trio.serve_listeners, serve, [secured]))
-        yield f"wss://127.0.0.1:{listener.socket.getsockname()[1]}"
-        nursery.cancel_scope.cancel()
-
-
-async def _copy(source: trio.abc.Stream, target: trio.abc.Stream, scope: trio.CancelScope) -> None:
-    while data := await source.receive_some(65536):
-        await target.send_all(data)
-    scope.cancel()
 
 
 async def test_devices_meet_through_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = self_signed(tmp_path)
     trusted = ssl.create_default_context(cafile=str(certificate))
-    monkeypatch.setattr(websocket, "trust_store", lambda: trusted)
+    monkeypatch.setattr(tls, "trust_store", lambda: trusted)
     async with relay_server() as server, tls_proxy(certificate, server.port) as url:
         first, second = new_device(1, url), new_device(2, url)
         async with running(first, second):
@@ -90,17 +31,98 @@ async def test_devices_meet_through_tls(tmp_path: Path, monkeypatch: pytest.Monk
             await second.hears(PeerAnnounced)
 
 
+@pytest.fixture
+def trusting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Path]]:
+    """Makes a certificate that this process trusts, valid around that day."""
+
+    def trust(days: int) -> Path:
+        certificate = self_signed(tmp_path, days)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        tls.forget_trust_stores()
+        return certificate
+
+    yield trust
+    tls.forget_trust_stores()
+
+
+YEAR_D = 365
+
+
+@pytest.mark.parametrize("behind_days", [YEAR_D, 2, 20 * YEAR_D])
+async def test_a_clock_that_is_behind_learns_the_time_from_the_relay_whose_certificate_is_not_valid_yet(
+    behind_days: int, trusting: Callable[[int], Path]
+) -> None:
+    certificate = trusting(behind_days)
+    relay = StrictRelay(window_s=60, ahead_s=behind_days * 86_400)
+    async with hostile_relay(relay.script) as plain, tls_proxy(certificate, int(plain.rpartition(":")[2])) as url:
+        first, second = new_device(1, url), new_device(2, url)
+        async with running(first, second):
+            await first.hears(PeerAnnounced)
+            await second.hears(PeerAnnounced)
+    assert relay.refused == []
+
+
+@pytest.mark.parametrize("told_days", [-YEAR_D, 0, -2 * YEAR_D, None])
+async def test_an_expired_certificate_is_not_talked_back_into_validity(
+    told_days: int | None, trusting: Callable[[int], Path]
+) -> None:
+    certificate = trusting(-YEAR_D)
+    relay = StrictRelay(ahead_s=(told_days or 0) * 86_400, says_date=told_days is not None)
+    async with hostile_relay(relay.script) as plain, tls_proxy(certificate, int(plain.rpartition(":")[2])) as url:
+        device = new_device(1, url)
+        async with running(device):
+            await eventually(lambda: device.signaling.report()[0].standing.why is not None)
+            (report,) = device.signaling.report()
+            assert report.standing.why is not None
+            assert report.standing.why.kind is Kind.TLS
+            assert "this device's clock" in report.standing.why.text
+            assert ("365 days later than the relay's" in report.standing.why.text) == (told_days == -YEAR_D)
+            assert device.signaling.admitted == []
+
+
+@pytest.mark.parametrize("other", ["plain", "expired too"])
+async def test_a_clock_that_is_ahead_is_corrected_by_two_who_agree(other: str, trusting: Callable[[int], Path]) -> None:
+    certificate = trusting(-YEAR_D)
+    relay = StrictRelay(window_s=60, ahead_s=-YEAR_D * 86_400)
+    async with hostile_relay(relay.script) as plain, tls_proxy(certificate, int(plain.rpartition(":")[2])) as url:
+        # All relays of one host are one voice, so the other goes by another name of this machine.
+        second = plain if other == "plain" else url
+        device = new_device(1, url, second.replace("127.0.0.1", "localhost"))
+        async with running(device):
+            await device.admitted_by(url)
+
+
+async def test_a_right_clock_beside_an_honest_relay_is_not_moved_by_certificates_from_the_future(
+    trusting: Callable[[int], Path],
+) -> None:
+    certificate = trusting(YEAR_D)
+    relay, honest = StrictRelay(ahead_s=YEAR_D * 86_400), StrictRelay()
+    async with (
+        hostile_relay(relay.script) as plain,
+        tls_proxy(certificate, int(plain.rpartition(":")[2])) as url,
+        hostile_relay(honest.script) as other,
+    ):
+        honest_url = other.replace("127.0.0.1", "localhost")
+        device = new_device(1, honest_url)
+        async with running(device):
+            await device.admitted_by(honest_url)
+            timepiece = device.signaling._timepiece
+        second = new_device(1, url, honest_url)
+        second.signaling._timepiece = timepiece
+        async with running(second):
+            await second.admitted_by(honest_url)
+            await eventually(lambda: any(each.standing.why is not None for each in second.signaling.report()))
+            assert second.signaling.admitted == [honest_url]
+
+
 @pytest.mark.parametrize("days", [365, -365])
 async def test_a_certificate_out_of_date_may_mean_our_clock(
-    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    days: int, trusting: Callable[[int], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    certificate = self_signed(tmp_path, days)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    websocket.trust_store.cache_clear()
+    certificate = trusting(days)
     async with relay_server() as server, tls_proxy(certificate, server.port) as url, running(new_device(1, url)):
         await eventually(lambda: "or this device's clock is wrong" in caplog.text)
-    websocket.trust_store.cache_clear()
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused_by_name(
