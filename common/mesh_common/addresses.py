@@ -27,8 +27,14 @@ _HOST_AND_PORT: Final = "it must name a host, and a port only from 1 to 65535"
 _MAX_NAME: Final = 253
 _MAX_LABEL: Final = 63
 """RFC 1035 §2.3.4, in characters of the ASCII form."""
+_MAX_PORT_DIGITS: Final = 5
+"""Python turns no text of thousands of digits into a number."""
 # Patterns as texts: many a start reads no address at all, and compiling them takes half a millisecond.
 _LABEL: Final = r"[a-z0-9_-]+"
+_NUMBER: Final = r"[0-9]+|0[xX][0-9a-fA-F]*"
+_ESCAPE: Final = "%[0-9a-fA-F]{2}"
+_UNRESERVED: Final = r"[A-Za-z0-9._~-]"
+"""RFC 3986 §2.3: these are the same with and without percent-encoding."""
 _VISIBLE: Final = "".join(chr(code) for code in range(0x21, 0x7F))
 _SERVER: Final = (
     r"(?is)(?P<scheme>[a-z]+):(?P<host>\[[^\[\]]*\]|[^\[\]?:/@#]*)(?::(?P<port>[0-9]*))?(?:\?(?P<query>.*))?"
@@ -99,7 +105,7 @@ def relay_address(text: str) -> RelayAddress:
         tls=tls,
         host=_host(host, bad),
         port=port or _web_port(tls=tls),
-        resource=quote((parts.path or "/") + query, safe=_VISIBLE),
+        resource=re.sub(_ESCAPE, _one_escape, quote((parts.path or "/") + query, safe=_VISIBLE)),
     )
 
 
@@ -159,9 +165,10 @@ def _server(
         raise bad("it must be a host, a port and a transport at most")
     if not match["host"] or match["host"] == "[]":
         raise bad(_HOST_AND_PORT)
-    port = int(match["port"]) if match["port"] else None
-    if port is not None and not 0 < port < 65_536:
+    digits = (match["port"] or "").lstrip("0")
+    if len(digits) > _MAX_PORT_DIGITS or (match["port"] and not 0 < int(digits or "0") < 65_536):
         raise bad(_HOST_AND_PORT)
+    port = int(digits) if digits else None
     transport = None
     if match["query"] is not None:
         name, _, value = match["query"].lower().partition("=")
@@ -180,6 +187,10 @@ def _host(host: str, bad: Callable[[str], BadAddress], *, bracketed: bool | None
             literal = ipaddress.IPv6Address(address)
         except ValueError:
             raise bad("what stands in brackets must be an IPv6 address") from None
+        if percent and not zone.removeprefix("25"):
+            raise bad("behind % there must be the name of an interface")
+        if literal.ipv4_mapped is not None:
+            return str(literal.ipv4_mapped)
         return f"{literal.compressed}{percent}{zone.removeprefix('25')}"
     name = (host if host.isascii() else _ascii_name(host, bad)).lower().removesuffix(".")
     if len(name) > _MAX_NAME:
@@ -187,7 +198,23 @@ def _host(host: str, bad: Callable[[str], BadAddress], *, bracketed: bool | None
     for label in name.split("."):
         if re.fullmatch(_LABEL, label) is None or len(label) > _MAX_LABEL:
             raise bad(f"{_quoted(host)} is no host name")
-    return name
+    return _plain_ipv4(name, bad) if re.fullmatch(_NUMBER, name.rpartition(".")[2]) else name
+
+
+def _plain_ipv4(name: str, bad: Callable[[str], BadAddress]) -> str:
+    """The usual form of an IPv4 address: resolvers read `127.1`, `0x7f000001` and `2130706433` as `127.0.0.1` too."""
+    from socket import inet_aton  # rarely needed, and many a command loads no sockets
+
+    try:
+        return str(ipaddress.IPv4Address(inet_aton(name)))
+    except OSError:
+        raise bad(f"{_quoted(name)} is no IPv4 address") from None
+
+
+def _one_escape(escape: re.Match[str]) -> str:
+    """The normal spelling of one percent-encoded byte (RFC 3986 §6.2.2)."""
+    character = chr(int(escape[0][1:], 16))
+    return character if re.fullmatch(_UNRESERVED, character) else escape[0].upper()
 
 
 def _ascii_name(host: str, bad: Callable[[str], BadAddress]) -> str:

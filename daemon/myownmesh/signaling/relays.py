@@ -6,7 +6,6 @@ import hashlib
 import ipaddress
 from enum import Enum
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mesh_common.addresses import problems, relay_address, usable
 
@@ -87,8 +86,9 @@ def select_fallback(primary: Iterable[str], denylist: Iterable[str]) -> list[str
 
 
 def all_private(servers: Sequence[str]) -> bool:
-    """True when every configured server is on a private network: its members must not surface on public relays."""
-    return bool(servers) and all(_is_private(url) for url in servers)
+    """True when every usable server is on a private network: its members must not surface on public relays."""
+    hosts = [relay_address(text).host for text in usable(servers, relay_address)]
+    return bool(hosts) and all(map(_is_private, hosts))
 
 
 class FallbackAction(Enum):
@@ -110,13 +110,7 @@ def _ascii_lower(text: str) -> str:
     return "".join(c.lower() if c.isascii() else c for c in text)
 
 
-def _is_private(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        return False
-    if not host:
-        return False
+def _is_private(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -114,6 +114,8 @@ def test_fallback_supervisor(case: dict[str, Any]) -> None:
         (("wss://203.0.113.9.example",), False),
         (("wss://8.8.8.8",), False),
         (("wss://[not-an-address",), False),
+        (("WS://NAS.Local.:4848", "ws://127.1", "ws://[fe80::1%25eth0]", "ws://[::ffff:10.0.0.1]"), True),
+        (("ws://192.168.1.5", " ws://left.out.example"), True),
     ],
 )
 def test_a_private_mesh_does_not_surface_on_public_relays(servers: tuple[str, ...], private: bool) -> None:
