@@ -1,26 +1,21 @@
-"""Real processes whose wall clock is wrong, by a library that is loaded into them before all others."""
+"""Real processes whose wall clock is wrong."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from support.preloaded import build as built
+from support.preloaded import missing
 
-def missing() -> str:
-    """Why no clock can be made wrong here; empty where it can."""
-    if sys.platform != "linux":
-        return "only Linux preloads it"
-    return "" if shutil.which("cc") else "needs a C compiler"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["build", "environment", "missing"]
 
 
 def build(folder: Path) -> Path:
     """Compile the library into `folder`."""
-    library = folder / "wrong_clock.so"
-    source = Path(__file__).with_name("wrong_clock.c")
-    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-    return library
+    return built("wrong_clock", folder)
 
 
 def environment(library: Path, wrong_by_s: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import socket
@@ -14,8 +15,12 @@ from typing import TYPE_CHECKING
 import trio
 from msgspec import Struct
 
+from mesh_common.sockets import bind_privately
+
 if TYPE_CHECKING:
     from myownmesh.control.peer_check import PeerPolicy
+
+log = logging.getLogger(__name__)
 
 MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
 """What fits into `sun_path` before its NUL."""
@@ -95,15 +100,14 @@ def _listen(path: Path, policy: PeerPolicy) -> BoundSocket:
         if policy.any_local_user:
             listener.bind(os.fspath(path))
         else:
-            # The file must never be open to others, not even between bind and chmod.
-            before = os.umask(0o077)
-            try:
-                listener.bind(os.fspath(path))
-            finally:
-                os.umask(before)
-            path.chmod(0o600)
+            private = bind_privately(listener, path)
             if policy.group is not None:
                 _hand_to_group(path, policy.group)
+            elif not private:
+                log.warning(
+                    "other users can open the control socket %s on this file system; they are turned away by their id",
+                    path,
+                )
         found = path.lstat()
         listener.listen(BACKLOG)
     except BaseException:
@@ -115,17 +119,18 @@ def _listen(path: Path, policy: PeerPolicy) -> BoundSocket:
 def _hand_to_group(path: Path, group: str) -> None:
     try:
         shutil.chown(path, group=group)
+        path.chmod(0o660)
     except LookupError:
         path.unlink()
         raise ControlSocketError(
             f"daemon.socket_group names the group '{group}', which this system does not have; create it or unset it"
         ) from None
-    except PermissionError:
+    except OSError as error:
         path.unlink()
         raise ControlSocketError(
-            f"the control socket cannot be given to the group '{group}'; the daemon's user must be a member of it"
+            f"the control socket cannot be given to the group '{group}' ({error.strerror}); the daemon's user must be "
+            "a member of it, and the file system must have modes"
         ) from None
-    path.chmod(0o660)
 
 
 async def _clear_away(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import stat
 from typing import TYPE_CHECKING, Any, Final
@@ -12,8 +13,8 @@ import trio
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import LineBuffer, parse_object
+from mesh_common.sockets import bind_privately
 from myownllm.errors import FAILURES, DoorError
-from myownllm.home import PRIVATE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -119,8 +120,9 @@ def _listen(path: Path) -> socket.socket:
             path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(str(path))
-        path.chmod(PRIVATE_FILE)
+        if not bind_privately(listener, path):  # nobody is asked who they are here
+            path.unlink()
+            raise PermissionError(errno.EPERM, "this file system would let other users in", str(path))
         listener.listen(CONNECTIONS)
     except OSError:
         listener.close()

@@ -1,0 +1,86 @@
+"""`myownllm up`, with the daemon that it starts, where something around it is wrong or lacking: it does its work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.preloaded import build, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MYOWNLLM = Path(sys.executable).with_name("myownllm")
+PATIENCE_S = 40.0
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="m") as folder:  # the path of a socket is short
+        yield Path(folder)
+
+
+def command(home: Path, *words: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [MYOWNLLM, *words],
+        cwd=home,
+        env=surroundings(home, environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+
+
+def surroundings(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    return {"HOME": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8", **environ}
+
+
+def works(home: Path, environ: Mapping[str, str]) -> str:
+    """Start it, have it follow a change of its saved networks, end it; what it and its daemon have said."""
+    relay = ("--relay", "ws://127.0.0.1:9")
+    assert command(home, "networks", "add", "first", *relay, environ=environ).returncode == 0
+    said = home / "said.txt"
+    with said.open("wb") as file:
+        app = subprocess.Popen(
+            [MYOWNLLM, "up", "--json"], cwd=home, env=surroundings(home, environ), stdout=file, stderr=file
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while '"network":"first"' not in said.read_text() or not (home / ".myownllm" / "app.sock").exists():
+            assert app.poll() is None, said.read_text()
+            assert time.monotonic() < deadline, said.read_text()
+            time.sleep(0.05)
+        followed = command(home, "networks", "add", "second", *relay, environ=environ)
+        assert "The running app has joined it" in followed.stdout, (followed, said.read_text())
+        app.send_signal(signal.SIGINT)
+        assert app.wait(PATIENCE_S) == 0
+    finally:
+        app.kill()
+        app.wait()
+    log = home / ".myownllm" / "logs" / "daemon.log"
+    told = said.read_text() + (log.read_text() if log.exists() else "")
+    assert "Traceback" not in told
+    assert "Group" not in told
+    return told
+
+
+@pytest.mark.skipif(missing() != "", reason=missing())
+def test_on_a_file_system_with_less(home: Path) -> None:
+    library = build("lesser_file_system", home)
+    works(home, {"LD_PRELOAD": str(library), "LACKS": "modes links locks sync"})
+    assert (home / ".myownllm" / "config.json.bak").exists()
+
+
+def test_with_a_variable_that_no_request_could_be_made_with(home: Path) -> None:
+    """Nothing has to be fetched, so nobody is bothered."""
+    told = works(home, {"NO_PROXY": "localhost,[::1]", "SSL_CERT_FILE": "/proc/nonexistent/roots.pem"})
+    assert "NO_PROXY" not in told
