@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mesh_common.events import encode_event
+from mesh_common.readable import readable, readable_values
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -24,12 +25,16 @@ NULL = b"null"
 
 def success(data: msgspec.Struct) -> bytes:
     """The answer to a request that worked: a class of `mesh_common.answers`."""
-    return one_line(b"".join((b'{"ok":true,"data":', _encode(data), b"}"))) + b"\n"
+    try:
+        encoded = _encode(data)
+    except UnicodeEncodeError:  # a path in it
+        encoded = _encode(readable_values(msgspec.to_builtins(data)))
+    return one_line(b"".join((b'{"ok":true,"data":', encoded, b"}"))) + b"\n"
 
 
 def failure(text: str) -> bytes:
     """The answer to a request that did not; `text` is for a person and, by its first words, for programs."""
-    return b"".join((b'{"ok":false,"error":', _encode(text), b"}\n"))
+    return b"".join((b'{"ok":false,"error":', _encode(readable(text)), b"}\n"))
 
 
 def response(ok: Raw | None) -> bytes:

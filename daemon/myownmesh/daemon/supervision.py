@@ -53,7 +53,7 @@ class Supervision:
         descriptor, self._ready = self._ready, None
         if descriptor is None:
             return
-        line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(errors="replace") + b"\n"
         try:
             os.set_blocking(descriptor, False)  # a parent that never reads must not hold the daemon up
             os.write(descriptor, line)

@@ -225,11 +225,21 @@ def print_answer(value: JsonObject) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON document, indented on a terminal, one line otherwise."""
-    data = msgspec.json.encode(value)
+    data = json_text(value)
     if sys.stdout.isatty():
         data = msgspec.json.format(data, indent=2)
     sys.stdout.write(data.decode() + "\n")
     sys.stdout.flush()
+
+
+def json_text(value: Any) -> bytes:
+    """What is told as JSON; a path in it may hold what is no text."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        from mesh_common.readable import readable_values  # hardly ever needed
+
+        return msgspec.json.encode(readable_values(msgspec.to_builtins(value)))
 
 
 def refuse(error: Exception, *, as_json: bool) -> NoReturn:

@@ -44,7 +44,7 @@ class Screen:
 
     @staticmethod
     def _json(event: str, **members: Any) -> str:
-        return msgspec.json.encode({"event": event, "t": time.time_ns() // 1_000_000, **members}).decode()
+        return context.json_text({"event": event, "t": time.time_ns() // 1_000_000, **members}).decode()
 
     def _lost(self, count: int) -> str:
         text = f"{count} {'line was' if count == 1 else 'lines were'} lost: nobody read them for too long"

@@ -15,6 +15,7 @@ import msgspec
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import trio
 
+from mesh_common.readable import readable, readable_values
 from myownllm.files import read_json, write_durably
 from myownllm.supervisor.policy import TERMINATE_GRACE_S
 from myownllm.supervisor.process import wait_exit
@@ -45,15 +46,15 @@ class OwnerFile:
 
     def __init__(self, path: Path, home: Path, socket: Path) -> None:
         self._path = path
-        self._home = home
+        self._home = readable(str(home))
         self._socket = socket
 
     def remember(self, pid: int) -> None:
         """This process is the child now."""
         try:
             process = psutil.Process(pid)
-            record = _Record(pid, process.create_time(), process.exe(), str(self._home), str(self._socket))
-            write_durably(self._path, msgspec.json.encode(attrs.asdict(record)))
+            record = _Record(pid, process.create_time(), process.exe(), self._home, str(self._socket))
+            write_durably(self._path, msgspec.json.encode(readable_values(attrs.asdict(record))))
         except (psutil.Error, OSError):
             return
 
@@ -68,9 +69,9 @@ class OwnerFile:
             with process.oneshot():
                 is_ours = (
                     abs(process.create_time() - record.start_time) <= START_TOLERANCE_S
-                    and process.exe() == record.executable
+                    and readable(process.exe()) == record.executable
                     and process.uids().real == os.getuid()
-                    and process.environ().get("MYOWNMESH_HOME") == record.home == str(self._home)
+                    and readable(process.environ().get("MYOWNMESH_HOME", "")) == record.home == self._home
                     and process.status() != psutil.STATUS_ZOMBIE
                 )
         except (psutil.Error, OSError):

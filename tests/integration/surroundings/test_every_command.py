@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from integration.surroundings.commands import Command
 
 LONG = "x" * 300
-ON_PATHS = ["{loop}", f"/{LONG}", "{file}", "{file}/x", "/nonexistent/x", "", "relative", "~nobody-of-this-name/x"]
+ON_PATHS = [
+    "{loop}",
+    f"/{LONG}",
+    "{file}",
+    "{file}/x",
+    "/nonexistent/x",
+    "",
+    "relative",
+    "~nobody-of-this-name/x",
+    "no-text-\udcff/x",
+]
 PATHS = {
     "HOME": ON_PATHS,
     "MYOWNLLM_HOME": ON_PATHS,

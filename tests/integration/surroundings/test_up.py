@@ -73,6 +73,15 @@ def works(home: Path, environ: Mapping[str, str]) -> str:
     return told
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name of a file is text")
+def test_in_a_home_whose_name_is_no_text(home: Path) -> None:
+    app = home / os.fsdecode(b"h\xff")
+    app.mkdir()
+    told = works(app, {})
+    assert "op status failed" not in told
+    assert "daemon.sock" in told
+
+
 @pytest.mark.skipif(missing() != "", reason=missing())
 def test_on_a_file_system_with_less(home: Path) -> None:
     library = build("lesser_file_system", home)
