@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
@@ -112,7 +111,10 @@ CONTENTS = {
 def place(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="m") as folder:  # the path of a socket is short
         # Whoever has no HOME is sent to the user database: not to the home of whoever runs the tests.
-        monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir=f"{folder}/registered"))
+        registered = pwd.struct_passwd(
+            ("somebody", "x", os.getuid(), os.getgid(), "", f"{folder}/registered", "/bin/sh")
+        )
+        monkeypatch.setattr(pwd, "getpwuid", lambda _: registered)
         yield Place(Path(folder), monkeypatch, capfd)
 
 
