@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,21 @@ LEFTOVER_AGE = 60.0
 _LEFTOVER = r"\.(?:[0-9]+-[0-9a-f]{8}|[0-9a-f]{12}|[0-9]+)\.tmp\Z"
 """Ours, and those of earlier releases."""
 _UNSYNCED = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES})
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a file. Raises OSError, also for a pipe or a device, which may never begin or end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int) -> None:

@@ -12,6 +12,8 @@ import fcntl
 import os
 import time
 
+from mesh_common.files import read_regular
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,8 +116,7 @@ class FileLock:
 def read_note(path: Path) -> bytes:
     """What the present or last holder wrote into the file of a lock; empty when that cannot be read."""
     try:
-        with path.open("rb") as file:
-            return file.read(_NOTE_MAX_BYTES)
+        return read_regular(path, _NOTE_MAX_BYTES)
     except OSError:
         return b""
 
@@ -123,7 +124,7 @@ def read_note(path: Path) -> bytes:
 def holder_note(path: Path) -> bytes | None:
     """What the holder of a lock wrote into its file; None when nobody holds it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
     try:

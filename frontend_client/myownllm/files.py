@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mesh_common.files import write_atomically
+from mesh_common.files import read_regular, write_atomically
 from mesh_common.locks import holder_note
 from myownllm.errors import HomeError
 from myownllm.home import PRIVATE_FILE
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mesh_common.locks import FileLock
     from myownllm.coerce import Json
 
+SMALL_BYTES: Final = 16 * 2**20
+"""More than any of these files ever holds; a longer one is damaged."""
 CHANGE_WAIT_S: Final = 10.0
 """A change of a file takes milliseconds; who holds its lock longer is stuck."""
 
@@ -31,7 +33,7 @@ def write_durably(path: Path, data: bytes) -> None:
 def read_json(path: Path) -> Json:
     """The JSON in a small file of ours, or None when it is missing or damaged."""
     try:
-        return _json(path.read_bytes())
+        return _json(read_regular(path, SMALL_BYTES))
     except OSError:
         return None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import decode
+from mesh_common.files import read_regular
 from mesh_common.handwritten import without_mark
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def pinned_socket(config: Path) -> str | None:
     None when the file is absent, does not load, is too new or pins nothing: a client then tries the default place.
     """
     try:
-        with config.open("rb") as file:
-            value = decode(without_mark(file.read(_MAX_CONFIG_BYTES)).decode())
+        value = decode(without_mark(read_regular(config, _MAX_CONFIG_BYTES)).decode())
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(value, dict):

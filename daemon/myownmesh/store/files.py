@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 from mesh_common.client.address import user_home
-from mesh_common.files import write_atomically
+from mesh_common.files import read_regular, write_atomically
 from myownmesh.store.errors import StoreError, os_error_text
 
 PRIVATE_FILE = 0o600
@@ -97,7 +97,7 @@ def set_copy_aside(path: Path, data: bytes, reason: str) -> Path | None:
     """
     copy = path.with_name(path.name + ".corrupt")
     try:
-        if copy.exists() and copy.read_bytes() == data:
+        if copy.exists() and read_regular(copy, len(data) + 1) == data:
             return copy
         _rotate(copy)
         atomic_write(copy, data)

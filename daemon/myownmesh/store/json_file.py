@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh_common.files import read_regular
 from mesh_common.handwritten import other_encoding, without_mark
 from myownmesh.store.errors import StoreError, os_error_text
 
@@ -21,8 +22,7 @@ def read_file(path: Path, what: str) -> bytes | None:
     `what` begins the message, for example ``config: read``.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_regular(path, MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import msgspec
 
-from mesh_common.files import keep_copy
+from mesh_common.files import keep_copy, read_regular
 from mesh_common.handwritten import fault, in_style_of, other_encoding, without_mark
 from mesh_common.locks import FileLock
 from myownllm.catalog.model import Catalog, read_config
@@ -170,7 +170,7 @@ class CatalogFile:
     def _read_raw(self) -> tuple[JsonObject | None, tuple[str, ...]]:
         """The file, or its backup when it is damaged; the damaged one is set aside, never overwritten."""
         try:
-            data = self.path.read_bytes()
+            data = read_regular(self.path, MAX_CONFIG_BYTES + 1)
         except FileNotFoundError:
             return None, ()
         except OSError as error:
@@ -185,7 +185,7 @@ class CatalogFile:
         if self._in_use():
             raise HomeError(f"{self.path} is damaged ({damage}); correct it, the app changes nothing until then")
         try:
-            backup = _decode(self._backup.read_bytes())
+            backup = _decode(read_regular(self._backup, MAX_CONFIG_BYTES + 1))
         except OSError:
             backup = None
         try:

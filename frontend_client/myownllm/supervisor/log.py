@@ -95,7 +95,7 @@ class DaemonLog:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_NONBLOCK, 0o600)  # a pipe that nobody reads must not hold anybody up
 
 
 class TroubleLimit:

@@ -190,6 +190,20 @@ def test_a_file_that_is_not_what_it_should_be_is_an_answer(place: Place, command
             path.write_bytes(before)
 
 
+@pytest.mark.parametrize("command", ENDING, ids=str)
+def test_a_pipe_where_a_file_should_be_holds_nobody_up(place: Place, command: Command) -> None:
+    """Nobody ever writes into it. What is named by hand may be a pipe, as shells make them."""
+    for name in (*READ, "the app's lock", "the daemon's lock", "the note of the own daemon"):
+        if name in ("the argument", "the pin"):
+            continue
+        path = place.root / FILES[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        place.run(command)
+        path.unlink(missing_ok=True)
+
+
 def _clear(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
