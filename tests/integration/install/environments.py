@@ -22,6 +22,10 @@ _PIP_LIMIT_S = 240
 _UP_LIMIT_S = 60
 
 
+RUNNER = {"GITHUB_SERVER_URL": "https://code.example", "GITHUB_REPOSITORY": "some/where"}
+"""What the runner of the publishing workflow says of the repository."""
+
+
 class Environment:
     """A virtual environment that nothing but pip has put anything into."""
 
@@ -88,7 +92,7 @@ def built(folder: Path) -> Path:
             builder.pip("install", "build")
             command = [str(builder.bin / "python"), "-m", "build", "--outdir", str(folder / "fresh"), str(ROOT)]
             done = subprocess.run(
-                command, env=clean(), capture_output=True, text=True, timeout=_PIP_LIMIT_S, check=False
+                command, env=clean(**RUNNER), capture_output=True, text=True, timeout=_PIP_LIMIT_S, check=False
             )
             assert done.returncode == 0, done.stderr + done.stdout
             (folder / "fresh").rename(dist)

@@ -6,6 +6,7 @@ The registry is the real one, with the versions of the lock; the release feed is
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tarfile
 import tempfile
@@ -20,7 +21,7 @@ import pytest
 from integration.bundler.bench import ASSET
 from integration.bundler.fakes import Program
 from integration.bundler.release_server import ReleaseServer, tar_gz
-from integration.install.environments import ROOT, Environment, built
+from integration.install.environments import ROOT, RUNNER, Environment, built
 from mesh_common.version import VERSION
 from myownmesh.daemon import needs
 
@@ -135,3 +136,12 @@ def test_the_source_distribution_is_enough_to_build_the_wheel(dist: Path) -> Non
         names = {name.partition("/")[2] for name in sources.getnames()}
     assert {"pyproject.toml", ".myownmesh-rev", "README.md", "LICENSE", "CHANGELOG.md", "PKG-INFO"} <= names
     assert not [name for name in names if name.startswith((".venv", "tests", ".git/"))]
+
+
+def test_the_index_shows_a_readme_whose_links_lead_somewhere(dist: Path) -> None:
+    with zipfile.ZipFile(next(dist.glob("*.whl"))) as wheel:
+        shown = wheel.read(f"myownllm_mesh-{VERSION}.dist-info/METADATA").decode()
+    repository = "/".join(RUNNER.values())
+    assert f"Project-URL: Repository, {repository}\n" in shown
+    assert f"]({repository}/blob/v{VERSION}/docs/security.md)" in shown
+    assert not [link for link in re.findall(r"\]\(([^)]*)\)", shown) if not link.startswith("https://")]
