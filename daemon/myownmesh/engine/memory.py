@@ -15,7 +15,13 @@ from myownmesh.engine.limits import (
     REFLECTIONS_BURST,
     REFLECTIONS_PER_S,
 )
-from myownmesh.engine.timing import EARLY_CANDIDATE_AGE_S, FAILED_DIAL_FIRST_S, FAILED_DIAL_MAX_S
+from myownmesh.engine.timing import (
+    EARLY_CANDIDATE_AGE_S,
+    FAILED_DIAL_FIRST_S,
+    FAILED_DIAL_MAX_S,
+    TWIN_FIGHT_FIRST_S,
+    TWIN_FIGHT_MAX_S,
+)
 from myownmesh.protocol.signals import Candidate
 from myownmesh.protocol.tokens import TokenBucket
 
@@ -33,6 +39,7 @@ class PeerMemory(msgspec.Struct, eq=False):
     dial_not_before: float = 0.0
     """Monotonic second before which we do not dial, because the last links failed before authentication."""
     next_dial_delay: float = FAILED_DIAL_FIRST_S
+    next_fight_delay: float = TWIN_FIGHT_FIRST_S
     lost_before_proof: bool = False
     has_proved: bool = False
     """Authenticated once since we run; such a memory is forgotten after those of strangers."""
@@ -66,6 +73,11 @@ class PeerMemory(msgspec.Struct, eq=False):
         self.dial_not_before = mono + self.next_dial_delay
         self.next_dial_delay = min(2 * self.next_dial_delay, FAILED_DIAL_MAX_S)
 
+    def fought_over(self, mono: float) -> None:
+        """A proven link ended while another process has our identity: leave it to that one, longer each time."""
+        self.dial_not_before = mono + self.next_fight_delay
+        self.next_fight_delay = min(2 * self.next_fight_delay, TWIN_FIGHT_MAX_S)
+
     def lost_channel_before_proof(self, mono: float) -> None:
         """The channel closed in the handshake: most likely the peer could not trust us. Once is an accident."""
         if self.lost_before_proof:
@@ -97,6 +109,11 @@ class Memories:
         else:
             self._by_peer.move_to_end(peer)
         return memory
+
+    def make_peace(self) -> None:
+        """No other process has our identity any more."""
+        for memory in self._by_peer.values():
+            memory.next_fight_delay = TWIN_FIGHT_FIRST_S
 
     def get(self, peer: str) -> PeerMemory | None:
         return self._by_peer.get(peer)

@@ -11,8 +11,11 @@ from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig, EngineError
 from myownmesh.engine.actions import Publish, WaiterDone
 from myownmesh.engine.core import Core, Twin
+from myownmesh.engine.links import ChannelClosed
+from myownmesh.engine.timing import TWIN_FIGHT_FIRST_S, TWIN_FIGHT_MAX_S
 from myownmesh.engine.twin import STANDS_ASIDE
 from myownmesh.protocol.clock import Instant
+from myownmesh.protocol.frames import Approve
 from myownmesh.protocol.signals import StandAside, TwinHeard, TwinLeft
 from myownmesh.roster import Roster
 from unit.engine.bench import LOW, Bench
@@ -116,3 +119,42 @@ def test_whoever_stands_aside_announces_nothing_whoever_asks() -> None:
     core.twin = Twin(is_proved=True, stands_aside=True)
     assert not core.announce(Instant(5.0, 0))
     assert core.out == []
+
+
+def offered_after(bench: Bench) -> float:
+    """Seconds until it dials the peer again, which announces itself twice a second."""
+    began, has_twin = bench.now.mono, bench.engine.twin is not None
+    while not any(word.startswith("offer") for word in (*bench.announce(again=True), *bench.wait(0.5))):
+        assert bench.now.mono - began < 1000.0
+        if has_twin:
+            hears(bench, None)
+    return bench.now.mono - began
+
+
+def linked_and_robbed(bench: Bench, name: str) -> float:
+    """The link comes about and is lost; how long it then leaves the peer alone."""
+    bench.answer(name)
+    bench.open_channel()
+    bench.hello()
+    bench.proof()
+    bench.frame(Approve())
+    assert bench.status == "active"
+    bench.event(ChannelClosed("gone"))
+    return offered_after(bench)
+
+
+def test_a_link_that_is_taken_again_and_again_is_dialled_less_and_less_often() -> None:
+    """A copy of v0.3.8 proves nothing and takes the link back at once."""
+    bench = Bench("lower", EngineConfig(auto_approve=True))
+    bench.announce()
+    assert linked_and_robbed(bench, "B1") < 3.0
+    hears(bench, None)
+    waits = [linked_and_robbed(bench, f"B{number}") for number in range(2, 12)]
+    for number, wait in enumerate(waits):
+        expected = min(TWIN_FIGHT_FIRST_S * 2**number, TWIN_FIGHT_MAX_S)
+        assert expected <= wait <= expected + 5.0
+    bench.signal(TwinLeft(bench.us.device_id))
+    assert bench.engine.twin is None
+    assert linked_and_robbed(bench, "B99") < 3.0
+    hears(bench, None)
+    assert TWIN_FIGHT_FIRST_S <= linked_and_robbed(bench, "B100") < 2 * TWIN_FIGHT_FIRST_S
