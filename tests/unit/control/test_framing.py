@@ -61,11 +61,11 @@ def test_a_line_without_an_end_is_refused_once_it_is_too_long() -> None:
 def test_the_cost_of_a_long_line_in_small_pieces_is_linear() -> None:
     def seconds(total: int) -> float:
         buffer = LineBuffer()
-        begin = time.perf_counter()
+        begin = time.process_time()
         for _ in range(total // 1024):
             buffer.feed(b"x" * 1024)
             assert buffer.next_line() is None
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     small = min(seconds(256 * 1024) for _ in range(3))
     large = min(seconds(2 * 1024 * 1024) for _ in range(3))
@@ -75,6 +75,6 @@ def test_the_cost_of_a_long_line_in_small_pieces_is_linear() -> None:
 def test_many_short_lines_in_one_read_cost_no_copying_of_the_rest() -> None:
     buffer = LineBuffer()
     buffer.feed(b"{}\n" * 400_000)
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert len(drain(buffer)) == 400_000
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3
