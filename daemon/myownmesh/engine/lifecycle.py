@@ -92,7 +92,7 @@ def drop(core: Core, device_id: str, turn: Turn, now: Instant, *, linger: bool =
     reason = DROPS[turn]
     peer = _remove(core, device_id, turn, now, linger=linger)
     if reason.kind in _RECOVERABLE:
-        if isinstance(peer, Live) and core.twin is not None and not core.twin.stands_aside:
+        if isinstance(peer, Link) and core.twin is not None and not core.twin.stands_aside:
             core.memories.of(device_id).fought_over(now.mono)
         if peer is not None and _starts_window(peer):
             want_back(core, device_id, now)

@@ -74,7 +74,7 @@ class PeerMemory(msgspec.Struct, eq=False):
         self.next_dial_delay = min(2 * self.next_dial_delay, FAILED_DIAL_MAX_S)
 
     def fought_over(self, mono: float) -> None:
-        """A proven link ended while another process has our identity: leave it to that one, longer each time."""
+        """A link ended while another process has our identity: leave the peer to that one, longer each time."""
         self.dial_not_before = mono + self.next_fight_delay
         self.next_fight_delay = min(2 * self.next_fight_delay, TWIN_FIGHT_MAX_S)
 
