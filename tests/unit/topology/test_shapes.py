@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star, read_mode
@@ -155,6 +155,7 @@ def test_of_too_many_hubs_the_first_count() -> None:
     assert not shape.forwards(hubs[-1])
 
 
+@example([(True, "a"), (True, "a"), (False, "b"), (False, "a")])
 @given(st.lists(st.tuples(st.booleans(), ids)))
 def test_members_are_a_sorted_set(steps: list[tuple[bool, str]]) -> None:
     members, expected = Members(), set[str]()
@@ -171,3 +172,8 @@ def test_members_are_a_sorted_set(steps: list[tuple[bool, str]]) -> None:
     for place, member in enumerate(sorted(expected)):
         assert members.place(member) == place
         assert members[place] == members[place - len(expected)] == member
+
+
+def test_on_a_ring_of_one_a_side_its_neighbours_are_wanted() -> None:
+    assert shape_of(Ring(1)).wanted("b", Members("abcde")) == {"a", "c"}
+    assert shape_of(Ring(1)).wanted("x", Members("abcde")) == {"a", "e"}
