@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -92,7 +91,7 @@ class Blobs:
         try:
             part = structure(Part, message)
             raw = base64.b64decode(part.bytes_b64, validate=True)
-        except (PayloadError, binascii.Error):
+        except (PayloadError, ValueError):  # base64 says the latter of text that is none
             return False
         is_last = part.index == part.total - 1
         if part.index >= part.total or not raw or (len(raw) != PART_BYTES and not is_last):

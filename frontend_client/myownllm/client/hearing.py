@@ -94,7 +94,8 @@ class Hearing:
             case effects.RefreshPeers():
                 life.peers_dirty = True
             case effects.PeerDropped(peer, grace_s):
-                life.grace_s[peer] = grace_s
+                if self._picture.state.peer(peer) is not None:
+                    life.grace_s[peer] = grace_s
             case effects.Resync():
                 life.peers_dirty = life.resync = True
             case effects.CheckJoined():

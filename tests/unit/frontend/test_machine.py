@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork, TurnServer
 from myownllm.client import messages as m
-from myownllm.client.hearing import EARLY_FRAMES
+from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES
 from unit.frontend.fakes import DEVICE_B, peer_info
 from unit.frontend.machine_bench import HOME, WORK, Bench, online
 
@@ -665,3 +665,68 @@ def test_whatever_happens_every_intent_ends_and_the_quiet_mesh_is_what_the_catal
     assert (b.state.network, b.state.status) == ((wanted[0], "online") if wanted else ("", "off"))
     assert set(b.daemon.claims) == ({"echo", "count"} if wanted else set())
     assert set(b.daemon.channels) == ({"notice"} if wanted else set())
+
+
+# ── answers out of order, sleep, rediscovery ──────────────────────────────────────────────────────────────────────────
+
+
+def test_an_answer_that_a_later_question_has_overtaken_shows_nothing() -> None:
+    """FE-5.17: two questions about the peers are under way; the first one's answer comes last."""
+    b = online(Bench())
+    b.held.add("peers_list")
+    b.give(m.PeersChanged())
+    b.push(**call("r1", **{"from": DEVICE_B}))  # a stranger: the list is asked for a second time
+    first, second = [c for c in b.of(m.Carry) if c.request == m.Ask("peers_list", {"network": "home"})][-2:]
+    b.give(m.Answered(second.number, {"peers": [peer_info(label="new")]}))
+    b.give(m.Answered(first.number, {"peers": [peer_info(label="old")]}))
+    assert [p.label for p in b.state.peers] == ["new"]
+
+
+@pytest.mark.parametrize("how", ["late timer", "wall clock ran on"])
+def test_after_a_sleep_everything_is_looked_up_and_told_again(how: str) -> None:
+    b = online(Bench())
+    b.wait(7)
+    b.daemon.log.clear()
+    if how == "late timer":
+        b.now += 3600
+        b.give(m.Woke())
+    else:
+        for command in b.machine.handle(m.Woke(), b.now, int(b.now * 1000) + 3_600_000):
+            b.commands.append(command)
+            if isinstance(command, m.Carry):
+                b._pending.append(command)
+        b.run()
+    assert len(b.of(m.Woken)) == 1
+    b.wait(0.6)
+    assert set(b.daemon.ops()) == {"status", "peers_list", "networks_list", "capabilities_set"}
+    assert b.state.status == "online"
+
+
+def test_a_quiet_minute_is_no_sleep() -> None:
+    b = online(Bench())
+    b.wait(60)
+    assert b.of(m.Woken) == []
+
+
+def test_a_stranger_that_floods_while_it_is_looked_up_costs_a_bounded_queue() -> None:
+    b = online(Bench())
+    b.held.add("peers_list")
+    for n in range(DOUBTED_FRAMES + 50):
+        b.push(kind="channel_inbound", channel="notice", payload=n, **{"from": DEVICE_B})
+    b.push(**call("late"))
+    assert b.daemon.ops("rpc_respond") == ["rpc_respond"], "a call beyond the queue is refused at once"
+    b.daemon.peers = [peer_info()]
+    b.let_go("peers_list")
+    assert [c.payload for c in b.of(m.Deliver)] == list(range(DOUBTED_FRAMES))
+
+
+def test_whoever_asks_for_something_hears_of_the_end_of_the_life() -> None:
+    b = online(Bench())
+    b.held.add("network_reconnect")
+    b.give(m.Rediscover(77))
+    assert b.state.is_rediscovering
+    b.stop()
+    assert b.error_of(77) == "stopped"
+    assert not b.state.is_rediscovering
+    b.give(m.Rediscover(78))
+    assert b.error_of(78) == "not_connected"
