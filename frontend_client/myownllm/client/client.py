@@ -14,16 +14,13 @@ import trio
 
 from mesh_common.client.errors import ControlError
 from myownllm import capabilities
-from myownllm.client import blobs, messages
-from myownllm.client.lanes import Lanes
-from myownllm.client.large import Arrivals
+from myownllm.client import messages
+from myownllm.client.host import CANCEL_CHANNEL, CANCEL_FEATURE, Host
 from myownllm.client.machine import NO_LIFE, Machine
-from myownllm.client.registry import LANE_BYTES, LANE_MESSAGES, Claim, Listener
-from myownllm.client.serving import Serving
+from myownllm.client.registry import LANE_BYTES, LANE_MESSAGES, Claim
 from myownllm.client.session import Session
 from myownllm.client.state import DIAG_RING, ClientState, Diag
 from myownllm.client.work import Work
-from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, NoNetworkError, not_connected
 from myownllm.watch import Watch
 
@@ -33,17 +30,13 @@ if TYPE_CHECKING:
     from mesh_common.client.session import Session as Bridge
     from myownllm.catalog.model import Catalog
     from myownllm.client.owned import OwnedNetworks
-    from myownllm.client.registry import ChannelHandler, Method, Release
+    from myownllm.client.registry import ChannelHandler, Release
     from myownllm.client.start import Offer
-    from myownllm.coerce import Json
     from myownllm.effects import Level
-    from myownllm.peers import PeerEntry
     from myownllm.supervisor import Connection
 
     LifeTask = Callable[[Session], Awaitable[None]]
 
-CANCEL_CHANNEL: Final = "rpc/cancel"
-CANCEL_FEATURE: Final = "stream_cancel_v1"
 CANCEL_S: Final = 2.0
 """For telling a host that its caller has gone."""
 PEER_GONE_TEXT: Final = "peer went offline"
@@ -57,7 +50,7 @@ class CatalogPort(Protocol):
         ...
 
 
-class MeshClient:
+class MeshClient(Host):
     """Made once per app; `run` must be running for anything to happen."""
 
     def __init__(self, catalog: CatalogPort, owned: OwnedNetworks, offer: Offer, *, now_ms: Callable[[], int]) -> None:
@@ -73,11 +66,7 @@ class MeshClient:
         self.on_wake: list[Callable[[], None]] = []
         """told when this machine has slept"""
         self.work = Work(now_ms, lambda urgent: self._feed(messages.WorkChanged(urgent)))
-        self.arrivals = Arrivals()
         self._machine = Machine(attrs.evolve(offer, work=self.work))
-        self._registry = offer.registry
-        self._lanes = Lanes(self._spawn, self.arrivals, self.note)
-        self._serving = Serving(self._spawn, self.arrivals, self._feed)
         self._tasks: dict[LifeTask, trio.CancelScope | None] = {}
         self._up = 0
         self._catalog = catalog
@@ -94,9 +83,7 @@ class MeshClient:
         self._tickets = 0
         self._waiters: dict[int, Watch[messages.Done | None]] = {}
         self.watch.set(self._machine.state)
-        self.listen(CANCEL_CHANNEL, self._cancel_asked)
-        self.listen(blobs.CHANNEL, self.arrivals.hear, bytes_waiting=blobs.SENDER_MAX_BYTES)
-        self.add_features("stream_error_v1", CANCEL_FEATURE, blobs.FEATURE_ID)
+        super().__init__(offer.registry, self._spawn, self._feed, self.note)
 
     @property
     def state(self) -> ClientState:
@@ -142,42 +129,7 @@ class MeshClient:
         """This app itself did something to a peer: the list is read soon."""
         self._feed(messages.PeersChanged())
 
-    # ── what features bring ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def serve(self, method: Method) -> Release:
-        """Answer calls of that method, in the life that is up and in every later one.
-
-        Raises ValueError when another feature serves it.
-        """
-        self._registry.add_method(method)
-        self._feed(messages.ClaimsChanged())
-
-        def release() -> None:
-            if self._registry.remove_method(method):
-                self._serving.end_method(method, f"'{method.name}' is served no longer")
-                self._feed(messages.ClaimsChanged())
-
-        return release
-
-    def listen(
-        self,
-        channel: str,
-        handler: ChannelHandler,
-        *,
-        messages_waiting: int = LANE_MESSAGES,
-        bytes_waiting: int = LANE_BYTES,
-    ) -> Release:
-        """Hear a channel, in the life that is up and in every later one. What a slow handler costs: `Listener`."""
-        listener = Listener(channel, handler, messages_waiting, bytes_waiting)
-        self._registry.add_listener(listener)
-        self._feed(messages.ClaimsChanged())
-
-        def release() -> None:
-            if self._registry.remove_listener(listener):
-                self._lanes.close(listener)
-                self._feed(messages.ClaimsChanged())
-
-        return release
+    # ── what features bring, besides `Host` ───────────────────────────────────────────────────────────────────────────
 
     async def subscribe(
         self,
@@ -199,37 +151,6 @@ class MeshClient:
             release()
             raise
         return release
-
-    def add_features(self, *ids: str) -> Release:
-        """Ids that peers find in this device's capabilities (FE-9.5)."""
-        self._registry.add_features(ids)
-        self.capabilities_changed()
-        left = [ids]
-
-        def release() -> None:
-            if left:
-                self._registry.remove_features(left.pop())
-                self.capabilities_changed()
-
-        return release
-
-    def add_source(self, member: str, source: Callable[[], Json]) -> Release:
-        """Who knows a member of the capabilities (`llms`, `asr`, `hardware`, …); the answer must stand ready.
-
-        Raises ValueError when another feature knows it. After a change of the answer call `capabilities_changed`.
-        """
-        self._registry.add_source(member, source)
-        self.capabilities_changed()
-
-        def release() -> None:
-            self._registry.remove_source(member, source)
-            self.capabilities_changed()
-
-        return release
-
-    def capabilities_changed(self) -> None:
-        """This device can do something else than before: peers are told half a second after the last such call."""
-        self._feed(messages.CapabilitiesChanged())
 
     def while_up(self, task: LifeTask) -> Release:
         """Run `task(session)` in the life that is up and in every later one; its end cancels it."""
@@ -383,12 +304,6 @@ class MeshClient:
 
     def _start_task(self, task: LifeTask, session: Session) -> None:
         self._tasks[task] = self._spawn(session.life, lambda: task(session))
-
-    async def _cancel_asked(self, peer: PeerEntry, payload: Json) -> None:
-        await trio.lowlevel.checkpoint()
-        stream_id = as_object(payload).get("stream_id")
-        if isinstance(stream_id, str):
-            self._serving.cancel_stream(peer.device_pubkey, stream_id)
 
     def _carry_out(self, command: messages.Command) -> None:
         match command:

@@ -15,6 +15,7 @@ from myownllm.client.hearing import Hearing, refuse
 from myownllm.client.life import Life
 from myownllm.client.messages import Done, EndWork, Note, Up, Woken
 from myownllm.client.procedures import Procedures, Until, pause
+from myownllm.client.sleep import SleepWatch
 from myownllm.client.start import Opening, daemon_phase
 from myownllm.client.state import Picture
 from myownllm.client.sync import Pass
@@ -44,7 +45,6 @@ START_AGAIN_S: Final = 10.0
 
 GONE: Final = (ErrorKind.NOT_CONNECTED, ErrorKind.CONNECTION_LOST, ErrorKind.CONNECT_FAILED)
 OVERTAKEN_TEXT: Final = "the start was overtaken by a stop or a lost daemon"
-SLEEP_S: Final = 30.0
 PROGRESS_S: Final = 0.1
 """So often progress of work under way is shown, at most."""
 CONVERGE_S: Final = 15.0
@@ -72,6 +72,7 @@ class Machine:
         self._stoppers: list[int] = []
         self._followers: list[int] = []
         self._following = self._follow_again = False
+        self._sleep = SleepWatch()
         self._work_waits = False
         self._work_shown_at = 0.0
 
@@ -86,8 +87,10 @@ class Machine:
 
     def handle(self, event: Event, now: float, wall_ms: int) -> list[Command]:
         """Take an event at `now` (monotonic seconds) and `wall_ms` (milliseconds since the epoch)."""
-        self._notice_sleep(now, wall_ms)
+        has_slept = self._sleep.has_slept(now, wall_ms, self._procedures.next_timer())
         self._procedures.now, self._picture.wall_ms = now, wall_ms
+        if has_slept and self._life is not None and self._life.stage == "up":
+            self._woken(self._life)
         match event:
             case messages.Start(ticket):
                 self._start(ticket)
@@ -240,14 +243,7 @@ class Machine:
         self._work_waits = False
         self._show_work(urgent=True)
 
-    def _notice_sleep(self, now: float, wall_ms: int) -> None:
-        """A timer that is half a minute late, or a wall clock that ran on alone: this machine slept (§12 row 40)."""
-        due = self._procedures.next_timer()
-        late_s = 0.0 if due is None else now - due
-        ahead_s = (wall_ms - self._picture.wall_ms) / 1000 - (now - self._procedures.now)
-        life = self._life
-        if max(late_s, ahead_s) < SLEEP_S or not self._picture.wall_ms or life is None or life.stage != "up":
-            return
+    def _woken(self, life: Life) -> None:
         life.peers_dirty = life.resync = life.recheck = True
         life.advert_changes += 1
         life.published = None

@@ -18,7 +18,7 @@ from mesh_common.client.errors import ControlError, ErrorKind, stream_failure
 from mesh_common.client.inbox import Inbox
 from mesh_common.client.streams import STREAM_FRAMES
 from myownllm.client.large import fitting
-from myownllm.client.machine import SLEEP_S
+from myownllm.client.sleep import SLEEP_S
 from myownllm.payloads import PayloadError
 
 if TYPE_CHECKING:
