@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,12 +18,12 @@ from myownllm.catalog.network import SavedNetwork
 from myownllm.client import Limit, MeshClient, Method, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
 from myownllm.supervisor import Connection
+from support.daemons import MYOWNMESH
 from support.devices import NETWORK, RECORD_ID, two_devices
 from unit.frontend.test_client import MemoryCatalog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from myownllm.client import InboundCall
     from myownllm.peers import PeerEntry
@@ -30,9 +32,17 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    with two_devices() as made:
+REFERENCE = os.environ.get("MYOWNMESH_REFERENCE", "")
+OTHER = pytest.mark.skipif(
+    not REFERENCE, reason="NOT RUN AGAINST THE REFERENCE: MYOWNMESH_REFERENCE names no daemon of v0.3.8"
+)
+
+
+@pytest.fixture(scope="module", params=["ours", pytest.param("mixed", marks=OTHER)])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """The first daemon hosts the relay, so it is ours; the second one may be the reference's."""
+    programs = () if request.param == "ours" else (MYOWNMESH, Path(REFERENCE))
+    with two_devices(*programs) as made:
         yield made
 
 
