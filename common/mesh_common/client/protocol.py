@@ -63,11 +63,28 @@ def request_line(operation: str, members: Mapping[str, object]) -> bytes:
     return line
 
 
+def traffic_line(operation: str, members: Mapping[str, object]) -> bytes:
+    """One request that may carry traffic, checked. Raises as `check_traffic` and `request_line`.
+
+    What a whole line shorter than the longest payload carries is not measured again: that is what chunks of files are.
+    """
+    line = compact({"op": operation, **members}) + b"\n"
+    if len(line) > MAX_PAYLOAD_BYTES:
+        check_traffic(members)
+        return request_line(operation, members)
+    _check_names(members)
+    return line
+
+
 def check_traffic(members: Mapping[str, object]) -> None:
     """Hold payloads and names of calls and channels to what a peer can take. Raises as `request_line`."""
     for name in ("payload", "ok"):
         if name in members and (size := len(compact(members[name]))) > MAX_PAYLOAD_BYTES:
             raise ControlError(ErrorKind.TOO_LARGE, f"payload too large for one mesh frame ({size} bytes)")
+    _check_names(members)
+
+
+def _check_names(members: Mapping[str, object]) -> None:
     for name in ("method", "channel"):
         if len(str(members.get(name, "")).encode()) > MAX_NAME_BYTES:
             raise ControlError(ErrorKind.INVALID, f"{name} name is longer than {MAX_NAME_BYTES} bytes")

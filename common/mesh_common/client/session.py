@@ -21,10 +21,10 @@ from mesh_common.client.protocol import (
     FAST_TIMEOUT_S,
     PROBE_TIMEOUT_S,
     answer_data,
-    check_traffic,
     request_line,
     subscription_id,
     timeout_of,
+    traffic_line,
 )
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ async def command(
     `timeout` (seconds) bounds connection and answer; None means the operation's own limit (FE-4.3). Cancellation closes
     the connection; the daemon may still carry the operation out.
     """
-    check_traffic(members)
-    line = request_line(operation, members)
+    line = traffic_line(operation, members)
     limit = timeout_of(operation) if timeout is None else timeout
     try:
         with anyio.fail_after(limit):
