@@ -1,0 +1,180 @@
+"""Requests to one model server over httpx, which is loaded with the first of them.
+
+Every answer is bounded in size and time, and every way in which a request can fail is a RuntimeFailure with its reason.
+Cancelling a request closes its connection: that is how a model server learns that nobody listens any more.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import trio
+
+from myownllm.coerce import as_object
+from myownllm.runtimes.errors import RuntimeFailure
+from myownllm.runtimes.readers import error_text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import httpx
+
+    from myownllm.coerce import Json, JsonObject
+    from myownllm.runtimes.settings import RuntimeSettings
+
+CONNECT_S: Final = 5.0
+ANSWER_MAX_BYTES: Final = 32 * 2**20
+"""A whole answer that is read at once: the embeddings of a long list."""
+ERROR_MAX_BYTES: Final = 64 * 2**10
+CONNECTIONS: Final = 16
+"""Requests under way at one server; the next one waits for `POOL_S` and fails."""
+POOL_S: Final = 5.0
+REST_S: Final = 0.2
+"""For the end of a response whose content is complete."""
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+
+class Http:
+    """The connections to one server."""
+
+    def __init__(self, settings: RuntimeSettings) -> None:
+        self.settings = settings
+        self.open = 0
+        """requests under way"""
+        self._client: httpx.AsyncClient | None = None
+
+    async def reachable(self, limit_s: float) -> None:
+        """Does anybody listen there? Costs next to nothing. Raises RuntimeFailure."""
+        host, port = self.settings.place
+        text = f"no model server at {self.settings.base_url}"
+        with trio.move_on_after(limit_s):
+            try:
+                stream = await trio.open_tcp_stream(host, port)
+            except OSError as error:
+                reason = error.strerror or "connection refused"
+                raise RuntimeFailure("down", f"{text}: {reason.lower()}; start it, or set `runtime`") from None
+            await stream.aclose()
+            return
+        raise RuntimeFailure("down", f"{text}: no answer within {limit_s:g} s")
+
+    async def get(self, path: str, limit_s: float) -> Json:
+        return await self._whole("GET", path, None, limit_s)
+
+    async def post(self, path: str, body: JsonObject, limit_s: float) -> Json:
+        return await self._whole("POST", path, body, limit_s)
+
+    async def stream(self, path: str, body: JsonObject, take: Callable[[bytes], bool]) -> None:
+        """Hand the body of an answer to `take` as it comes, until it returns True; what it raises is raised.
+
+        The caller bounds the time.
+        """
+        async with self._open("POST", path, body) as response:
+            await _each(response, take)
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _whole(self, method: str, path: str, body: JsonObject | None, limit_s: float) -> Json:
+        with trio.move_on_after(limit_s):
+            async with self._open(method, path, body) as response:
+                data = await _read(response, ANSWER_MAX_BYTES)
+            try:
+                return msgspec.json.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                raise RuntimeFailure("garbage", f"the model server's answer to {path} is not JSON") from None
+        raise RuntimeFailure("timeout", f"the model server did not answer {path} within {limit_s:g} s")
+
+    @asynccontextmanager
+    async def _open(self, method: str, path: str, body: JsonObject | None) -> AsyncIterator[httpx.Response]:
+        import httpx
+
+        self.settings.place  # noqa: B018 - raises where the settings have a problem
+        if self._client is None:
+            self._client = self._make()
+        content = None if body is None else msgspec.json.encode(body)
+        self.open += 1
+        try:
+            async with self._client.stream(method, self.settings.base_url + path, content=content) as response:
+                if response.status_code != 200:
+                    data = await _read(response, ERROR_MAX_BYTES, cut=True)
+                    raise _refused(response.status_code, data)
+                yield response
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            text = f"no model server at {self.settings.base_url}: {_reason(error)}"
+            raise RuntimeFailure("down", text) from None
+        except httpx.PoolTimeout:
+            raise RuntimeFailure("refused", f"{CONNECTIONS} requests to the model server are under way") from None
+        except httpx.RemoteProtocolError as error:
+            raise RuntimeFailure("broken", f"the model server broke its answer off: {_reason(error)}") from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise RuntimeFailure("broken", f"the connection to the model server failed: {_reason(error)}") from None
+        finally:
+            self.open -= 1
+
+    def _make(self) -> httpx.AsyncClient:
+        import httpx
+
+        headers = {"Accept-Encoding": "identity", "Content-Type": "application/json", "User-Agent": "myownllm"}
+        if self.settings.api_key is not None:
+            headers["Authorization"] = f"Bearer {self.settings.api_key}"
+        return httpx.AsyncClient(
+            headers=headers,
+            timeout=httpx.Timeout(None, connect=CONNECT_S, pool=POOL_S),
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=4),
+            follow_redirects=False,
+            trust_env=self.settings.place[0] not in _LOOPBACK,  # a proxy cannot reach this machine's own servers
+        )
+
+
+async def _each(response: httpx.Response, take: Callable[[bytes], bool]) -> None:
+    """Every part to `take`, until that has enough or raises.
+
+    A response is given up by cancelling the read for its next part: the generators inside httpx close only that way.
+    """
+    failure: RuntimeFailure | None = None
+    with trio.CancelScope() as rest:
+        async for part in response.aiter_raw():
+            if rest.deadline != math.inf:
+                continue  # an answer that is complete has an end, too, and its connection can be used again
+            try:
+                if take(part):
+                    rest.deadline = trio.current_time() + REST_S
+            except RuntimeFailure as error:
+                failure, rest.deadline = error, -math.inf
+    if failure is not None:
+        raise failure
+
+
+async def _read(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
+    data = bytearray()
+
+    def take(part: bytes) -> bool:
+        data.extend(part)
+        if len(data) > limit and not cut:
+            raise RuntimeFailure("garbage", f"the model server's answer is longer than {limit} bytes")
+        return len(data) > limit
+
+    await _each(response, take)
+    return bytes(data)
+
+
+def _refused(status: int, data: bytes) -> RuntimeFailure:
+    """What the server says about its refusal, or the beginning of what it wrote instead."""
+    try:
+        said: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = None
+    if isinstance(said, dict) and "error" in said:
+        text = error_text(said)
+    else:
+        message = as_object(said).get("message") or as_object(said).get("detail")
+        text = message if isinstance(message, str) else data[:200].decode(errors="replace").strip()
+    return RuntimeFailure("refused", f"the model server answered {status}: {text or 'nothing more'}", status)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip() or type(error).__name__

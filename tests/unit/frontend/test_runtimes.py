@@ -1,0 +1,282 @@
+"""What model servers say, read into pieces, and questions in their words (spec 08 FE-9.48)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myownllm.runtimes import RuntimeFailure, RuntimeSettings
+from myownllm.runtimes.bodies import (
+    Model,
+    ollama_chat,
+    ollama_model,
+    ollama_tags,
+    openai_chat,
+    openai_models,
+    relabelled,
+)
+from myownllm.runtimes.chat import ChatRequest, Delta, Finished, Thinking, ToolCall, Usage, merged
+from myownllm.runtimes.readers import LINE_MAX_BYTES, OllamaReader, OpenAiReader
+
+if TYPE_CHECKING:
+    from myownllm.runtimes.chat import Piece
+    from myownllm.runtimes.readers import Reader
+
+
+def lines(*values: object) -> bytes:
+    return b"".join(json.dumps(v).encode() + b"\n" for v in values)
+
+
+def events(*values: object) -> bytes:
+    return b"".join(b"data: " + (v if isinstance(v, bytes) else json.dumps(v).encode()) + b"\n\n" for v in values)
+
+
+def choice(finish: str | None = None, **delta: object) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+OLLAMA = lines(
+    {"message": {"role": "assistant", "thinking": "hm"}, "done": False},
+    {"message": {"content": "gr"}},
+    {"message": {"content": "üß"}},
+    {"message": {"tool_calls": [{"function": {"name": "shell", "arguments": {"command": "ls"}}}]}},
+    {"message": {"content": ""}, "done": True, "done_reason": "length", "prompt_eval_count": 3, "eval_count": 4},
+)
+OPENAI = events(
+    choice(role="assistant", content=None),
+    choice(reasoning_content="hm"),
+    choice(content="gr"),
+    choice(content="üß"),
+    choice(tool_calls=[{"index": 0, "id": "c1", "function": {"name": "shell", "arguments": ""}}]),
+    choice(tool_calls=[{"index": 0, "function": {"arguments": '{"comm'}}]),
+    choice(tool_calls=[{"index": 1, "id": "c2", "function": {"name": "clock"}}]),
+    choice(tool_calls=[{"index": 0, "function": {"arguments": 'and":"ls"}'}}]),
+    choice("tool_calls"),
+    {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+    b"[DONE]",
+)
+EXPECTED: dict[str, list[Piece]] = {
+    "ollama": [Thinking("hm"), Delta("grüß"), ToolCall("shell", {"command": "ls"}), Usage(3, 4), Finished("length")],
+    "openai": [
+        Thinking("hm"),
+        Delta("grüß"),
+        Usage(3, 4),
+        ToolCall("shell", {"command": "ls"}, "c1"),
+        ToolCall("clock", {}, "c2"),
+        Finished("tool_calls"),
+    ],
+}
+
+
+def read(reader: Reader, data: bytes, *cuts: int) -> list[Piece]:
+    pieces: list[Piece] = []
+    at = 0
+    for cut in (*sorted(cuts), len(data)):
+        pieces += reader.feed(data[at:cut])
+        at = cut
+    return merged([*pieces, *reader.close()])
+
+
+@given(st.lists(st.integers(0, len(OLLAMA)), max_size=6))
+def test_ollamas_lines_are_read_however_they_are_cut(cuts: list[int]) -> None:
+    assert read(OllamaReader(), OLLAMA, *cuts) == EXPECTED["ollama"]
+
+
+@given(st.lists(st.integers(0, len(OPENAI)), max_size=6))
+def test_openais_events_are_read_however_they_are_cut(cuts: list[int]) -> None:
+    assert read(OpenAiReader(), b": ping\n\n" + OPENAI, *[c + 8 for c in cuts]) == EXPECTED["openai"]
+
+
+@pytest.mark.parametrize(
+    ("make", "data", "complete"),
+    [(OllamaReader, OLLAMA, len(OLLAMA) - 1), (OpenAiReader, OPENAI, OPENAI.index(b'"finish_reason": "tool_calls"'))],
+)
+def test_an_answer_cut_short_is_an_error_never_a_shorter_answer(make: Any, data: bytes, complete: int) -> None:
+    for end in range(complete):
+        reader = make()
+        with pytest.raises(RuntimeFailure) as caught:
+            read(reader, data[:end])
+        assert caught.value.kind in ("broken", "garbage")
+
+
+def test_a_server_that_leaves_the_last_event_out_is_understood() -> None:
+    data = events(choice(content="x"), choice("stop"))
+    assert read(OpenAiReader(), data) == [Delta("x"), Finished("stop")]
+    assert read(OpenAiReader(), data.rstrip()) == [Delta("x"), Finished("stop")]
+    assert read(OpenAiReader(), events(choice(content="x"), b"[DONE]").rstrip()) == [Delta("x"), Finished("stop")]
+
+
+@pytest.mark.parametrize(
+    ("reader", "data", "kind", "says"),
+    [
+        (OllamaReader, b"<html>\n", "garbage", "no part of an answer"),
+        (OllamaReader, b"[1]\n", "garbage", "no part of an answer"),
+        (OllamaReader, b'{"status":"pulling"}\n', "garbage", "no part of an answer"),
+        (OllamaReader, b'{"error":"out of memory"}\n', "refused", "out of memory"),
+        (OllamaReader, b'{"error":{}}\n', "refused", "without a reason"),
+        (OllamaReader, lines({"message": {"tool_calls": [{}]}}), "garbage", "without a name"),
+        (OllamaReader, b"x" * (LINE_MAX_BYTES + 1), "garbage", "without an end"),
+        (OpenAiReader, b"data: {\n", "garbage", "no part of an answer"),
+        (OpenAiReader, b'{"choices":[]}\n', "garbage", "no part of an answer"),
+        (OpenAiReader, events({"error": {"message": "too long"}}), "refused", "too long"),
+        (OpenAiReader, events({"object": "x"}), "garbage", "no part of an answer"),
+        (OpenAiReader, events(choice(tool_calls=[{"index": 64}])), "garbage", "number 64"),
+        (OpenAiReader, events(choice(tool_calls=[{"index": 0}]), b"[DONE]"), "garbage", "without a name"),
+    ],
+)
+def test_what_is_no_answer_is_an_error_with_its_reason(reader: Any, data: bytes, kind: str, says: str) -> None:
+    with pytest.raises(RuntimeFailure, match=says) as caught:
+        reader().feed(data)
+    assert caught.value.kind == kind
+
+
+def test_arguments_without_an_end_are_bounded() -> None:
+    reader = OpenAiReader()
+    part = events(choice(tool_calls=[{"index": 0, "function": {"name": "x", "arguments": "y" * 2**20}}]))
+    for _ in range(4):
+        reader.feed(part)
+    with pytest.raises(RuntimeFailure, match="without an end"):
+        reader.feed(part)
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_no_bytes_make_a_reader_fail_otherwise(data: bytes, openai: bool) -> None:
+    reader: Reader = OpenAiReader() if openai else OllamaReader()
+    with contextlib.suppress(RuntimeFailure):
+        read(reader, data)
+
+
+def test_arguments_that_are_no_object_stay_what_the_model_wrote() -> None:
+    broken = events(choice(tool_calls=[{"index": 0, "function": {"name": "x", "arguments": "{oh"}}]), b"[DONE]")
+    assert read(OpenAiReader(), broken)[0] == ToolCall("x", "{oh")
+
+
+# ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+TALK = ChatRequest(
+    (
+        {"role": "user", "content": "list"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "a", "function": {"name": "shell", "arguments": '{"command":"ls"}'}},
+                {"function": {"name": "clock", "arguments": {}}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "x.txt"},
+        {"role": "tool", "content": "noon"},
+    ),
+    think=False,
+    tools=({"type": "function"},),
+    options={"max_tokens": 9, "stop": "x", "temperature": 0, "top_p": None, "response_format": {"type": "json_object"}},
+)
+
+
+def test_a_question_in_ollamas_words() -> None:
+    assert ollama_chat("m", TALK, "30m") == {
+        "model": "m",
+        "stream": True,
+        "think": False,
+        "keep_alive": "30m",
+        "format": "json",
+        "tools": [{"type": "function"}],
+        "options": {"num_predict": 9, "stop": ["x"], "temperature": 0},
+        "messages": [
+            {"role": "user", "content": "list"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {"function": {"name": "shell", "arguments": {"command": "ls"}}},
+                    {"function": {"name": "clock", "arguments": {}}},
+                ],
+            },
+            {"role": "tool", "content": "x.txt", "tool_name": "shell"},
+            {"role": "tool", "content": "noon", "tool_name": "clock"},
+        ],
+    }
+    schema = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    wanted = ollama_chat("m", ChatRequest((), options={"response_format": schema}), None)
+    assert wanted == {"model": "m", "messages": [], "stream": True, "format": {"type": "object"}}
+
+
+def test_a_question_in_openais_words() -> None:
+    body = openai_chat("m", TALK)
+    assert body["messages"][1]["tool_calls"] == [
+        {"id": "a", "type": "function", "function": {"name": "shell", "arguments": '{"command":"ls"}'}},
+        {"id": "call_2", "type": "function", "function": {"name": "clock", "arguments": "{}"}},
+    ]
+    assert [m["tool_call_id"] for m in body["messages"][2:]] == ["a", "call_2"], (
+        "a result without an id is the next one's"
+    )
+    assert (body["max_tokens"], body["stop"], "top_p" in body) == (9, "x", False)
+    assert body["stream_options"] == {"include_usage": True}
+
+
+# ── models and settings ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_model_lists_are_read_leniently() -> None:
+    tags = {"models": [{"name": "a:1", "digest": "d"}, {"model": "b"}, {"name": 5}, 7, {"name": "x\n"}]}
+    assert ollama_tags(tags) == {"a:1": "d", "b": "None"}
+    assert ollama_tags("nonsense") == {}
+    shown = {"model_info": {"general.architecture": "g", "g.context_length": 8192}, "capabilities": ["completion"]}
+    assert ollama_model("org/gemma4:e2b", shown) == Model("org/gemma4:e2b", "gemma4", "text", 8192)
+    assert not ollama_model("e", {"capabilities": ["embedding"]}).chats
+    listed = {"data": [{"id": "a", "meta": {"n_ctx_train": 2048}}, {"id": "a"}, {"id": ""}, None]}
+    assert openai_models(listed) == (Model("a", "a", "text"),)
+    assert openai_models({"data": [{"id": "b", "meta": {"n_ctx_train": 4}}]})[0].to_llm()["context_length"] == 4
+
+
+def test_labels_of_the_configuration_win() -> None:
+    found = [Model("a", "a", "text", 10), Model("b", "b", "text")]
+    saved = [Model("a", "qwen3", "code"), Model("c")]
+    assert relabelled(found, saved) == (Model("a", "qwen3", "code", 10), Model("b", "b", "text"), Model("c"))
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, RuntimeSettings()),
+        ({"ollama_keep_alive": "5m"}, RuntimeSettings(keep_alive="5m")),
+        ({"runtime": {"kind": "ollama"}}, RuntimeSettings()),
+        (
+            {
+                "runtime": {
+                    "base_url": "http://h:8080/v1/",
+                    "api_key": "k",
+                    "models": ["x", {"tag": "y", "mode": "code"}],
+                }
+            },
+            RuntimeSettings("openai", "http://h:8080/v1", "k", (Model("x"), Model("y", "", "code"))),
+        ),
+    ],
+)
+def test_settings(config: dict[str, Any], expected: RuntimeSettings) -> None:
+    assert RuntimeSettings.read(config) == expected
+    assert expected.place[1] in (11434, 8080)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"kind": "magic"},
+        {"kind": "none"},
+        {},
+        {"base_url": "ftp://x"},
+        {"base_url": "http://"},
+        {"base_url": "http://h:0"},
+        5,
+    ],
+)
+def test_settings_that_name_no_server_say_so(raw: Any) -> None:
+    settings = RuntimeSettings.read({"runtime": raw})
+    assert settings.problem
+    with pytest.raises(RuntimeFailure, match="runtime"):
+        settings.place  # noqa: B018
