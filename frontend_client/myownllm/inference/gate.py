@@ -1,0 +1,139 @@
+"""May a model do this here? The gate before functions that change something (spec 08 §9.9).
+
+Pure but for waiting: `Gate` holds the questions that a person has not answered yet, oldest first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
+
+import attrs
+import trio
+
+from myownllm.errors import AppError
+from myownllm.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownllm.coerce import JsonObject
+
+GATED: Final = ("shell", "write_file")
+PROMPT_S: Final = 600.0
+"""A question that nobody answers for so long is answered with no (FE-9.47)."""
+PROMPTS_MAX: Final = 64
+"""Questions that wait at once; further ones are answered with no."""
+
+Decision = Literal["refuse", "allow", "prompt"]
+Choice = Literal["allow_once", "always_accept", "accept_all", "deny"]
+CHOICES: Final[tuple[Choice, ...]] = get_args(Choice)
+
+
+def decide(record: JsonObject, literal: str) -> Decision:
+    """What a network's policy says about one use: denied, everything, exactly this, or nothing yet."""
+    match record.get("mode"):
+        case "denied":
+            return "refuse"
+        case "accept_all":
+            return "allow"
+    return "allow" if literal in (record.get("always_accept") or ()) else "prompt"
+
+
+class Policies(Protocol):
+    """The active network's policy. The setters raise AppError where there is no active network."""
+
+    def record(self, tool: str) -> JsonObject:
+        """{mode, always_accept, updated_at}; the fresh one where nothing was decided."""
+        ...
+
+    async def add_literal(self, tool: str, literal: str) -> None: ...
+    async def accept_all(self, tool: str) -> None: ...
+
+
+@attrs.frozen
+class Prompt:
+    """A question to the person at this device."""
+
+    id: int
+    conversation: str
+    tool: str
+    literal: str
+    since_ms: int
+
+    def to_json(self) -> JsonObject:
+        return attrs.asdict(self)
+
+
+class Gate:
+    """Questions in the order in which they came; one is shown at a time (FE-9.46)."""
+
+    def __init__(self, policies: Policies, now_ms: Callable[[], int], note: Callable[[str], None]) -> None:
+        """`note` is told what a person should know: a choice that could not be kept."""
+        self.prompts: Watch[tuple[Prompt, ...]] = Watch(())
+        self._policies, self._now_ms, self._note = policies, now_ms, note
+        self._choices: dict[int, Choice] = {}
+        self._answered = trio.Event()
+        self._last = 0
+
+    @property
+    def shown(self) -> Prompt | None:
+        """The question that is to be answered now."""
+        return self.prompts.value[0] if self.prompts.value else None
+
+    async def allows(self, conversation: str, tool: str, literal: str) -> bool:
+        """May the model use this function so? Waits for a person where the policy does not say.
+
+        Cancelling the wait takes the question back.
+        """
+        if tool not in GATED:
+            return True
+        decision = decide(self._policies.record(tool), literal)
+        if decision != "prompt" or len(self.prompts.value) >= PROMPTS_MAX:
+            return decision == "allow"
+        self._last += 1
+        prompt = Prompt(self._last, conversation, tool, literal, self._now_ms())
+        self.prompts.set((*self.prompts.value, prompt))
+        try:
+            with trio.move_on_after(PROMPT_S):
+                return await self._wait(prompt)
+            return False
+        finally:
+            self._choices.pop(prompt.id, None)
+            self.prompts.set(tuple(p for p in self.prompts.value if p.id != prompt.id))
+
+    def answer(self, prompt_id: int, choice: Choice) -> bool:
+        """A person has decided; False when the question is not open any more."""
+        if all(p.id != prompt_id for p in self.prompts.value):
+            return False
+        self._choices.setdefault(prompt_id, choice)
+        self.look_again()
+        return True
+
+    def look_again(self) -> None:
+        """The policy has changed: questions that it answers now are no questions any more (FE-9.47)."""
+        self._answered.set()
+        self._answered = trio.Event()
+
+    async def _wait(self, prompt: Prompt) -> bool:
+        while True:
+            choice = self._choices.get(prompt.id)
+            if choice is not None:
+                await self._keep(prompt, choice)
+                return choice != "deny"
+            decision = decide(self._policies.record(prompt.tool), prompt.literal)
+            if decision != "prompt":
+                return decision == "allow"
+            await self._answered.wait()
+
+    async def _keep(self, prompt: Prompt, choice: Choice) -> None:
+        try:
+            match choice:
+                case "always_accept":
+                    await self._policies.add_literal(prompt.tool, prompt.literal)
+                case "accept_all":
+                    await self._policies.accept_all(prompt.tool)
+                case _:
+                    return
+        except AppError as error:
+            self._note(f"the choice for {prompt.tool} counts this once only: {error}")
+        self.look_again()

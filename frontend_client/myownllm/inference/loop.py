@@ -1,0 +1,134 @@
+"""A model that calls functions: ask, do what it wants, tell it the result, ask again (spec 08 FE-9.19)."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final, Protocol
+
+import attrs
+
+from myownllm.errors import AppError
+from myownllm.runtimes.chat import Delta, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from myownllm.coerce import JsonObject
+    from myownllm.runtimes.chat import ChatRequest, Piece
+
+ROUNDS_MAX: Final = 8
+RESULT_MAX_CHARS: Final = 64 * 2**10
+"""What a model reads of one result; the rest is cut off, and it is told so."""
+REFUSED_TEXT: Final = "refused: the user does not allow this"
+
+
+class TooManyRoundsError(AppError):
+    """The model does not come to an end."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the model called functions in {ROUNDS_MAX} rounds and gave no answer; it was stopped")
+
+
+class Function(Protocol):
+    """What a model may call."""
+
+    @property
+    def definition(self) -> JsonObject:
+        """Its entry in `tools`."""
+        ...
+
+    def literal(self, arguments: JsonObject) -> str:
+        """What a person is asked about. Raises ValueError for arguments that make no sense."""
+        ...
+
+    async def run(self, arguments: JsonObject) -> str:
+        """Do it; the text is what the model reads. Raises ValueError, OSError."""
+        ...
+
+
+class Asks(Protocol):
+    """Puts a request to the same host each time."""
+
+    def __call__(self, request: ChatRequest) -> AsyncGenerator[list[Piece], None]: ...
+
+
+class Allows(Protocol):
+    """The gate."""
+
+    async def __call__(self, function: str, literal: str) -> bool: ...
+
+
+@attrs.frozen
+class Ran:
+    """A function was called: what came of it."""
+
+    name: str
+    literal: str
+    result: str
+
+
+async def converse(
+    ask: Asks,
+    request: ChatRequest,
+    functions: dict[str, Function],
+    allows: Allows,
+) -> AsyncGenerator[Piece | Ran, None]:
+    """The pieces of the answer and, between them, what was done for it. Functions run here, never at the host.
+
+    Without functions this is one question and one answer. Raises what `ask` raises, and
+    TooManyRoundsError.
+    """
+    offered = tuple(f.definition for f in functions.values())
+    request = attrs.evolve(request, tools=(*request.tools, *offered))
+    for _ in range(ROUNDS_MAX):
+        calls: list[ToolCall] = []
+        said = ""
+        async with aclosing(ask(request)) as answer:
+            async for pieces in answer:
+                for piece in pieces:
+                    if isinstance(piece, ToolCall):
+                        calls.append(piece)
+                    elif isinstance(piece, Delta):
+                        said += piece.text
+                    yield piece
+        if not functions or not calls:
+            return
+        results: list[str] = []
+        for call in calls:
+            ran = await _run(call, functions, allows)
+            results.append(ran.result)
+            yield ran
+        request = attrs.evolve(request, messages=(*request.messages, *_turn(said, calls, results)))
+    raise TooManyRoundsError
+
+
+async def _run(call: ToolCall, functions: dict[str, Function], allows: Allows) -> Ran:
+    """Every way in which this can fail is a result that the model reads."""
+    function = functions.get(call.name)
+    if function is None:
+        return Ran(call.name, "", f"error: there is no function '{call.name[:100]}'")
+    if not isinstance(call.arguments, dict):
+        return Ran(call.name, "", "error: the arguments are no JSON object")
+    try:
+        literal = function.literal(call.arguments)
+        if not await allows(call.name, literal):
+            return Ran(call.name, literal, REFUSED_TEXT)
+        result = await function.run(call.arguments)
+    except (ValueError, OSError) as error:
+        return Ran(call.name, "", f"error: {error}")
+    cut = result if len(result) <= RESULT_MAX_CHARS else f"{result[:RESULT_MAX_CHARS]}\n… (cut off)"
+    return Ran(call.name, literal, cut)
+
+
+def _turn(said: str, calls: Sequence[ToolCall], results: Sequence[str]) -> list[JsonObject]:
+    """What the model said and did, and what came of it, as messages of the next request."""
+    ids = [call.id or f"call_{i}" for i, call in enumerate(calls, 1)]
+    wanted = [
+        {"id": i, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+        for i, c in zip(ids, calls, strict=True)
+    ]
+    told = [
+        {"role": "tool", "tool_call_id": i, "name": c.name, "content": r}
+        for i, c, r in zip(ids, calls, results, strict=True)
+    ]
+    return [{"role": "assistant", "content": said, "tool_calls": wanted}, *told]

@@ -1,0 +1,149 @@
+"""Which model serves a request, and which device is asked (spec 08 §9.4, FE-9.18). Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import attrs
+
+from myownllm.capabilities import supports
+from myownllm.coerce import as_object
+from myownllm.errors import AppError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from myownllm.coerce import JsonObject
+    from myownllm.peers import PeerStatus
+
+PURPOSES: Final = ("text", "transcribe", "tp")
+"""What a host can be pinned for: chats, transcription, talking points."""
+MODEL_FEATURE: Final = "infer_model_v1"
+"""Our id: an `infer` request may name a `model` and `options`."""
+BUSY_TEXT: Final = "local accepting policy is busy"
+NO_MODEL_TEXT: Final = "no local LLM available"
+
+
+class Host(Protocol):
+    """What choosing needs of a peer."""
+
+    @property
+    def device_pubkey(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def status(self) -> PeerStatus: ...
+    @property
+    def authorized(self) -> bool: ...
+    @property
+    def capabilities(self) -> JsonObject: ...
+
+
+class HostError(AppError):
+    """A device cannot be asked; `kind` is what a program may branch on."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+# ── here ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pick_model(llms: Iterable[JsonObject], family: str, mode: str) -> str:
+    """The tag that serves a request: of this family and mode, else of this mode, else the first; empty without any."""
+    present = [m for m in llms if isinstance(m.get("tag"), str) and m["tag"]]
+    exact = [m for m in present if m.get("family") == family and m.get("mode") == mode]
+    near = [m for m in present if m.get("mode") == mode]
+    chosen = (*exact, *near, *present)
+    return str(chosen[0]["tag"]) if chosen else ""
+
+
+@attrs.frozen
+class Admission:
+    """May a request be served? Either a `model` serves it or there is a `refusal`."""
+
+    model: str = ""
+    refusal: str = ""
+
+
+def admit(accepting: str, llms: Sequence[JsonObject] | None, family: str, mode: str, model: str = "") -> Admission:
+    """The host's gate. `llms` is what was last told to peers, None before the first time.
+
+    A request that names a model gets that one or a refusal, never another.
+    """
+    if accepting == "busy":
+        return Admission(refusal=BUSY_TEXT)
+    if model:
+        present = any(m.get("tag") == model for m in llms or ())
+        return Admission(model) if present else Admission(refusal=f"this device has no model '{model[:200]}'")
+    picked = pick_model(llms or (), family, mode)
+    return Admission(picked) if picked else Admission(refusal=NO_MODEL_TEXT)
+
+
+# ── there ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def can_serve_inference(capabilities: JsonObject) -> bool:
+    """Does a device of these capabilities answer chats?"""
+    return capabilities.get("accepting") != "busy" and bool(capabilities.get("llms"))
+
+
+def can_serve_transcribe(capabilities: JsonObject) -> bool:
+    """Does a device of these capabilities transcribe?"""
+    return capabilities.get("accepting") != "busy" and bool(capabilities.get("asr"))
+
+
+def eligible(peers: Iterable[Host]) -> list[Host]:
+    """The peers that can be asked, best first: available ones before limited ones, then by name."""
+    able = [p for p in peers if p.status == "active" and p.authorized and can_serve_inference(p.capabilities)]
+    return sorted(able, key=lambda p: (p.capabilities.get("accepting") == "limited", p.label, p.device_pubkey))
+
+
+def usable(host: Host | None, name: str, *, pinned: bool = False) -> Host:
+    """The device, if it can be asked now. Raises HostError that says why not."""
+    what = "Pinned peer is" if pinned else "This device is"
+    kind = "pinned_offline" if pinned else "device_away"
+    shown = name if host is None else host.label or name
+    if host is None or host.status != "active":
+        raise HostError(kind, f"{what} offline: {shown}. Nothing was run on this device instead")
+    if not host.authorized:
+        raise HostError(kind, f"{what} not approved: {shown}")
+    if host.capabilities.get("accepting") == "busy":
+        raise HostError("device_busy", f"{what} busy: {shown} accepts no requests now")
+    if not host.capabilities.get("llms"):
+        raise HostError("no_model", f"{what} without a model: {shown} offers none now")
+    return host
+
+
+def route(peers: Sequence[Host], pinned: str | None) -> Host | None:
+    """Where a request without a named device goes: None is this device.
+
+    Remote devices are asked only by a pin, and a pinned device that cannot be asked is an error (FE-9.18): HostError.
+    """
+    if not pinned:
+        return None
+    host = next((p for p in peers if p.device_pubkey == pinned), None)
+    return usable(host, pinned[:8], pinned=True)
+
+
+def request_labels(host: Host, model: str) -> tuple[str, str]:
+    """Family and mode that make a host serve `model`; empty ones without a wish.
+
+    Raises HostError for a model that it has not, or that an older app of it would silently replace by another.
+    """
+    if not model:
+        return "", ""
+    llms = [as_object(m) for m in host.capabilities.get("llms") or ()]
+    found = next((m for m in llms if m.get("tag") == model), None)
+    if found is None:
+        raise HostError("no_model", f"{host.label} has no model '{model[:200]}'")
+    labels = str(found.get("family") or ""), str(found.get("mode") or "")
+    if not supports(host.capabilities, MODEL_FEATURE) and pick_model(llms, *labels) != model:
+        raise HostError("no_model", f"the app on {host.label} is too old to be asked for one model among several")
+    return labels
+
+
+def model_hint(capabilities: JsonObject, family: str, mode: str) -> str:
+    """The model that a peer would serve with."""
+    return pick_model((as_object(m) for m in capabilities.get("llms") or ()), family, mode)
