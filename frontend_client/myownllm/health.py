@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+import attrs
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from mesh_common.answers import StatusAnswer
-from mesh_common.views import RelayRow, TwinRow
 from myownllm.peers import CONNECTED
 from myownllm.relays import told, troubled
 
 if TYPE_CHECKING:
-    from mesh_common.answers import ClockSkew
+    from mesh_common.answers import ClockSkew, StatusAnswer
+    from mesh_common.views import RelayRow, TwinRow
     from myownllm.coerce import JsonObject
 
 Severity = Literal["ok", "note", "stop"]
@@ -35,7 +35,8 @@ EXIT_CODES: Final[dict[str, int]] = {
 """the stop that `health` names, and the exit status that goes with it"""
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+@attrs.frozen
+class Facts:
     """What was found out about this device, all of it read-only."""
 
     home_problem: str = ""

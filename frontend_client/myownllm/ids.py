@@ -5,6 +5,7 @@ Pure. The daemon owns keys; the app only recognises an id by its shape (spec 08 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -44,8 +45,6 @@ PeerT = TypeVar("PeerT", bound=Named)
 
 def device_suffix(pubkey: str) -> str:
     """The five upper-case hex digits that follow a device id for people."""
-    import hashlib  # loads OpenSSL, which few commands need
-
     return hashlib.sha256(pubkey.encode()).hexdigest()[:5].upper()
 
 

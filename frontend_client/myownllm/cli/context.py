@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import attrs
 import msgspec
 
 from mesh_common.answers import RosterAnswer, StatusAnswer
@@ -43,7 +44,8 @@ class NoDaemonError(AppError):
     """A command needs a daemon and none answers."""
 
 
-class Daemon(msgspec.Struct, frozen=True):
+@attrs.frozen
+class Daemon:
     """A daemon that answered, at the first place in the usual order."""
 
     socket: Path
@@ -160,7 +162,8 @@ def need_active(catalog: Catalog) -> SavedNetwork:
     return active
 
 
-class Session(msgspec.Struct, frozen=True):
+@attrs.frozen
+class Session:
     """A daemon and the network that a command acts on."""
 
     daemon: Daemon

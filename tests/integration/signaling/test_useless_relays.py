@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 import trio
-from msgspec import structs
 
 from mesh_common.answers import StatusAnswer
 from myownllm import health
@@ -46,7 +46,7 @@ def findings(device: Device) -> list[health.Finding]:
     """What `myownllm health` would say, with this device's relays and nobody met yet."""
     rows = tuple(report.row() for report in device.signaling.report())
     phase = "alone" if device.signaling.admitted else "joining"
-    return health.examine(structs.replace(WELL, phase=phase, relays=rows))
+    return health.examine(attrs.evolve(WELL, phase=phase, relays=rows))
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -362,7 +363,7 @@ WELL = health.Facts(
 )
 def test_health_names_the_stop(changes: dict[str, Any], stop: str | None) -> None:
 
-    findings = health.examine(structs.replace(WELL, **changes))
+    findings = health.examine(attrs.evolve(WELL, **changes))
     stops = [f.name for f in findings if f.severity == "stop"]
     assert stops == ([] if stop is None else [stop])
     assert health.exit_status(findings) == (0 if stop is None else health.EXIT_CODES[stop])
@@ -371,7 +372,7 @@ def test_health_names_the_stop(changes: dict[str, Any], stop: str | None) -> Non
 
 def test_the_seeds_symptom_has_a_name() -> None:
 
-    facts = structs.replace(WELL, daemon=StatusAnswer("0.3.8", DEVICE))
+    facts = attrs.evolve(WELL, daemon=StatusAnswer("0.3.8", DEVICE))
     assert "healthy but has not joined 'Home'" in health.examine(facts)[0].text
 
 
@@ -385,7 +386,7 @@ def test_the_seeds_symptom_has_a_name() -> None:
 )
 def test_a_copied_home_is_named_with_what_to_do(twin: TwinRow, says: str) -> None:
 
-    [stop, *_] = health.examine(structs.replace(WELL, twin=twin))
+    [stop, *_] = health.examine(attrs.evolve(WELL, twin=twin))
     assert stop.name == "identity_in_use"
     assert says in stop.text
     assert "move /h/.secrets/identity.json away" in stop.text
@@ -397,7 +398,7 @@ def test_a_daemon_that_tells_no_home_leaves_the_file_to_be_found() -> None:
 
 def test_health_notes_what_is_worth_knowing() -> None:
 
-    facts = structs.replace(
+    facts = attrs.evolve(
         WELL,
         daemon=StatusAnswer("0.3.7", DEVICE, ("home",)),
         peers=(("pending_approval", False), ("pending_remote", False)),
@@ -421,7 +422,7 @@ def test_health_notes_what_is_worth_knowing() -> None:
 def test_health_says_how_wrong_the_clock_is(clock: ClockSkew | None, said: str | None) -> None:
 
     assert WELL.daemon is not None
-    findings = health.examine(structs.replace(WELL, daemon=structs.replace(WELL.daemon, clock=clock)))
+    findings = health.examine(attrs.evolve(WELL, daemon=structs.replace(WELL.daemon, clock=clock)))
     told = [f.text for f in findings if f.name == "clock_wrong"]
     assert len(told) == (said is not None)
     assert said is None or said in told[0]
@@ -468,9 +469,9 @@ def test_what_a_program_said_last_fits_a_screen() -> None:
 
 def test_health_tells_which_addresses_were_not_offered_while_a_peer_is_not_connected() -> None:
     left_out = tuple(f"172.{n}.0.1 of docker{n}: virtual" for n in range(6))
-    alone = structs.replace(WELL, peers=(("active", False),), left_out=left_out)
+    alone = attrs.evolve(WELL, peers=(("active", False),), left_out=left_out)
     assert not [f for f in health.examine(alone) if f.name == "addresses_left_out"]
-    missing = structs.replace(WELL, peers=(("active", False), ("connecting", False)), left_out=left_out)
+    missing = attrs.evolve(WELL, peers=(("active", False), ("connecting", False)), left_out=left_out)
     [note] = [f for f in health.examine(missing) if f.name == "addresses_left_out"]
     assert "172.0.0.1 of docker0: virtual" in note.text
     assert note.text.endswith("and 2 more")
@@ -478,6 +479,6 @@ def test_health_tells_which_addresses_were_not_offered_while_a_peer_is_not_conne
 
 
 def test_a_daemon_that_does_not_say_how_its_networks_are_is_not_healthy() -> None:
-    [stop, *_] = health.examine(structs.replace(WELL, silence="timed out waiting for mesh daemon"))
+    [stop, *_] = health.examine(attrs.evolve(WELL, silence="timed out waiting for mesh daemon"))
     assert (stop.severity, stop.name) == ("stop", "socket_unusable")
     assert "timed out" in stop.text

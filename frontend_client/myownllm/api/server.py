@@ -1,0 +1,127 @@
+"""The local API's listener: opens its port, keeps trying while somebody else has it, serves connections."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from myownllm.api.connection import BodyRoom, ClientGone, HttpConnection
+from myownllm.api.failures import ApiError
+from myownllm.api.routes import Routes
+from myownllm.api.settings import ApiSettings
+from myownllm.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownllm.api.backend import Backend
+
+RETRY_S: Final = 30.0
+"""A port that is in use is tried again so often."""
+CONNECTIONS_MAX: Final = 128
+_BACKLOG: Final = 64
+
+
+@attrs.frozen
+class ApiState:
+    """Where the API is open, or why it is not."""
+
+    url: str = ""
+    reason: str = ""
+
+
+class ApiServer:
+    """Made once per app; `run` must be running. `note(level, text)` tells what a person should know."""
+
+    def __init__(self, backend: Backend, note: Callable[[str, str], None]) -> None:
+        self.watch = Watch(ApiState())
+        self._backend, self._note = backend, note
+        self._settings = Watch(ApiSettings(enabled=False))
+        self._connections = 0
+        self._room = BodyRoom()
+
+    def use(self, settings: ApiSettings) -> None:
+        """The configuration says this now. Other settings than before end what is under way."""
+        if settings != self._settings.value:
+            self._settings.set(settings)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            settings = self._settings.value
+            async with trio.open_nursery() as nursery:
+                if settings.enabled:
+                    nursery.start_soon(self._keep_open, settings)
+                await self._settings.changed()
+                nursery.cancel_scope.cancel()
+            self.watch.set(ApiState())
+
+    async def _keep_open(self, settings: ApiSettings) -> None:
+        told = ""
+        while True:
+            reason = settings.problem
+            if not reason:
+                try:
+                    listeners = await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=_BACKLOG)
+                except OSError as error:
+                    reason = _why(error, settings)
+                else:
+                    await self._serve(listeners, settings)
+            if reason != told:
+                self._note("warn", reason)
+                told = reason
+            self.watch.set(ApiState(reason=reason))
+            await trio.sleep(RETRY_S)
+
+    async def _serve(self, listeners: list[trio.SocketListener], settings: ApiSettings) -> None:
+        port = listeners[0].socket.getsockname()[1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.watch.set(ApiState(url=f"http://{host}:{port}/v1"))
+        self._note("info", f"the local API answers at http://{host}:{port}/v1")
+        routes = Routes(self._backend, settings)
+
+        async def handle(stream: trio.SocketStream) -> None:
+            await self._connection(stream, routes)
+
+        await trio.serve_listeners(handle, listeners)
+
+    async def _connection(self, stream: trio.SocketStream, routes: Routes) -> None:
+        async with stream:
+            if self._connections >= CONNECTIONS_MAX:
+                return
+            self._connections += 1
+            try:
+                await _talk(HttpConnection(stream, self._room), routes)
+            except ClientGone:
+                return
+            finally:
+                self._connections -= 1
+
+
+async def _talk(connection: HttpConnection, routes: Routes) -> None:
+    """One request after another."""
+    while True:
+        try:
+            head = await connection.next_head()
+        except ApiError as error:
+            await routes.refuse(connection, error)
+            break
+        if head is None:
+            return
+        await routes.serve(connection, head)
+        if not connection.next_request():
+            break
+    await connection.part()
+
+
+def _why(error: OSError, settings: ApiSettings) -> str:
+    where = f"the local API cannot listen at {settings.host}:{settings.port}"
+    cause: BaseException | None = error
+    while cause is not None and not getattr(cause, "errno", None):
+        cause = cause.__cause__ or cause.__context__
+    if getattr(error, "errno", None) == errno.EADDRINUSE or getattr(cause, "errno", None) == errno.EADDRINUSE:
+        return f"{where}: another program has this port; it is tried again every {RETRY_S:.0f} s (`api.port`)"
+    return f"{where}: {error.strerror or error}; it is tried again every {RETRY_S:.0f} s"
