@@ -17,15 +17,19 @@ from mesh_common.client.session import open_session
 from mesh_common.files import remove_leftovers
 from mesh_common.groups import unwrapped
 from mesh_common.locks import FileLock
+from myownllm.api import ApiServer, ApiSettings
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.catalog.live import LiveCatalog
-from myownllm.client import MeshClient, Offer
+from myownllm.client import MeshClient, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door.server import Door
 from myownllm.errors import FAILURES, AlreadyRunningError
-from myownllm.features import doorway, hardware
+from myownllm.features import doorway, hardware, infer
+from myownllm.features.asking import Asking
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
+from myownllm.inference.pins import Pins
+from myownllm.runtimes import Runtimes, RuntimeSettings
 from myownllm.supervisor import Supervisor
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
 from myownllm.supervisor.world import make_ports
@@ -147,8 +151,14 @@ async def running_app(
             client = MeshClient(catalog, OwnedNetworks(home.owned_networks_file), offer, now_ms=wall_ms)
             door = Door()
             doorway.install(door, client)
+            runtimes = Runtimes()
+            asking = Asking(client, Operations(client), runtimes, Pins(home.pins_file))
+            api = ApiServer(asking, client.note)
             hardware.install(client)
+            infer.install(client, runtimes)
             install(client)
+            catalog.on_sections.append(lambda sections: runtimes.use(RuntimeSettings.read(sections)))
+            catalog.on_sections.append(lambda sections: api.use(ApiSettings.read(sections)))
             catalog.on_notice.append(client.note)
             trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
             log = DaemonLog(home.daemon_log, trouble)
@@ -162,6 +172,8 @@ async def running_app(
                     await app_side.start(client.run)
                     app_side.start_soon(follow_edits, catalog, client)
                     await client.preview()
+                    app_side.start_soon(runtimes.run)
+                    app_side.start_soon(api.run)
                     app_side.start_soon(client.boot)
                     try:
                         yield App(home, pin, supervisor, client, file)

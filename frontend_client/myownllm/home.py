@@ -84,6 +84,11 @@ class AppHome:
         return self.root / "mesh_owned.json"
 
     @property
+    def pins_file(self) -> Path:
+        """Which devices answer what."""
+        return self.root / "pins.json"
+
+    @property
     def daemon_log(self) -> Path:
         return self.root / "logs" / "daemon.log"
 

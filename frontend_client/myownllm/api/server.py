@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
-from myownllm.api.connection import BodyRoom, ClientGone, HttpConnection
-from myownllm.api.failures import ApiError
-from myownllm.api.routes import Routes
 from myownllm.api.settings import ApiSettings
 from myownllm.watch import Watch
 
@@ -18,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownllm.api.backend import Backend
+    from myownllm.api.talks import Talks
+    from myownllm.effects import Level
 
 RETRY_S: Final = 30.0
 """A port that is in use is tried again so often."""
-CONNECTIONS_MAX: Final = 128
 _BACKLOG: Final = 64
 
 
@@ -36,12 +34,10 @@ class ApiState:
 class ApiServer:
     """Made once per app; `run` must be running. `note(level, text)` tells what a person should know."""
 
-    def __init__(self, backend: Backend, note: Callable[[str, str], None]) -> None:
+    def __init__(self, backend: Backend, note: Callable[[Level, str], None]) -> None:
         self.watch = Watch(ApiState())
         self._backend, self._note = backend, note
         self._settings = Watch(ApiSettings(enabled=False))
-        self._connections = 0
-        self._room = BodyRoom()
 
     def use(self, settings: ApiSettings) -> None:
         """The configuration says this now. Other settings than before end what is under way."""
@@ -81,40 +77,16 @@ class ApiServer:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.watch.set(ApiState(url=f"http://{host}:{port}/v1"))
         self._note("info", f"the local API answers at http://{host}:{port}/v1")
-        routes = Routes(self._backend, settings)
+        talks: list[Talks] = []
 
         async def handle(stream: trio.SocketStream) -> None:
-            await self._connection(stream, routes)
+            if not talks:
+                from myownllm.api.talks import Talks  # HTTP is loaded when somebody uses it
+
+                talks.append(Talks(self._backend, settings))
+            await talks[0].serve(stream)
 
         await trio.serve_listeners(handle, listeners)
-
-    async def _connection(self, stream: trio.SocketStream, routes: Routes) -> None:
-        async with stream:
-            if self._connections >= CONNECTIONS_MAX:
-                return
-            self._connections += 1
-            try:
-                await _talk(HttpConnection(stream, self._room), routes)
-            except ClientGone:
-                return
-            finally:
-                self._connections -= 1
-
-
-async def _talk(connection: HttpConnection, routes: Routes) -> None:
-    """One request after another."""
-    while True:
-        try:
-            head = await connection.next_head()
-        except ApiError as error:
-            await routes.refuse(connection, error)
-            break
-        if head is None:
-            return
-        await routes.serve(connection, head)
-        if not connection.next_request():
-            break
-    await connection.part()
 
 
 def _why(error: OSError, settings: ApiSettings) -> str:

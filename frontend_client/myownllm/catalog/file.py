@@ -52,6 +52,8 @@ class Stored:
     notices: tuple[str, ...] = ()
     unusable: tuple[str, ...] = ()
     """members that somebody wrote and that are not in force"""
+    sections: JsonObject = attrs.field(factory=dict, repr=False)
+    """the top-level members beside `cloud_mesh`, which other parts of the app read"""
 
 
 class CatalogFile:
@@ -96,7 +98,7 @@ class CatalogFile:
             loaded, _, wrote = self._read()
             # what changes the file while it is read must be seen as a change afterwards
             signature = self.signature() if wrote else before
-            return Stored(loaded.catalog, signature, loaded.notices, loaded.unusable)
+            return Stored(loaded.catalog, signature, loaded.notices, loaded.unusable, loaded.rest)
 
     def mutate(self, change: Callable[[Catalog], Catalog]) -> Catalog:
         """Apply a change to the newest content and save it. What `change` raises leaves the file as it was."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownllm.catalog.file import CatalogFile, Signature
+    from myownllm.coerce import JsonObject
     from myownllm.effects import Level
 
 SETTLE_S: Final = 5.0
@@ -41,6 +42,8 @@ class LiveCatalog:
 
     def __init__(self, file: CatalogFile, clock: Callable[[], float] = trio.current_time) -> None:
         self.on_notice: list[Callable[[Level, str], None]] = []
+        self.on_sections: list[Callable[[JsonObject], None]] = []
+        """told the rest of the configuration whenever the file has been read"""
         self._file = file
         self._clock = clock
         self._seen: Signature | None = None
@@ -70,6 +73,8 @@ class LiveCatalog:
                 return self._last
         self._doubt = None
         self._last = stored.catalog
+        for listener in self.on_sections:
+            listener(stored.sections)
         active = stored.catalog.active
         wrong = (*stored.unusable, *(setting_problems(active) if active is not None else ()))
         self._tell([*(("error", text) for text in stored.notices), *(("warn", text) for text in wrong)])

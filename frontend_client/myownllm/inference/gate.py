@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 import attrs
 import trio
 
+from myownllm import policy
 from myownllm.errors import AppError
 from myownllm.watch import Watch
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from myownllm.coerce import JsonObject
 
-GATED: Final = ("shell", "write_file")
 PROMPT_S: Final = 600.0
 """A question that nobody answers for so long is answered with no (FE-9.47)."""
 PROMPTS_MAX: Final = 64
@@ -29,25 +29,25 @@ Choice = Literal["allow_once", "always_accept", "accept_all", "deny"]
 CHOICES: Final[tuple[Choice, ...]] = get_args(Choice)
 
 
-def decide(record: JsonObject, literal: str) -> Decision:
+def decide(gate: policy.Gate, literal: str) -> Decision:
     """What a network's policy says about one use: denied, everything, exactly this, or nothing yet."""
-    match record.get("mode"):
+    match gate.mode:
         case "denied":
             return "refuse"
         case "accept_all":
             return "allow"
-    return "allow" if literal in (record.get("always_accept") or ()) else "prompt"
+    return "allow" if literal in gate.always_accept else "prompt"
 
 
 class Policies(Protocol):
     """The active network's policy. The setters raise AppError where there is no active network."""
 
-    def record(self, tool: str) -> JsonObject:
-        """{mode, always_accept, updated_at}; the fresh one where nothing was decided."""
+    def gate(self, tool: policy.Tool) -> policy.Gate:
+        """The fresh one where nothing was decided."""
         ...
 
-    async def add_literal(self, tool: str, literal: str) -> None: ...
-    async def accept_all(self, tool: str) -> None: ...
+    async def allow(self, tool: policy.Tool, literal: str) -> None: ...
+    async def set_mode(self, tool: policy.Tool, mode: policy.Mode) -> None: ...
 
 
 @attrs.frozen
@@ -56,7 +56,7 @@ class Prompt:
 
     id: int
     conversation: str
-    tool: str
+    tool: policy.Tool
     literal: str
     since_ms: int
 
@@ -85,9 +85,9 @@ class Gate:
 
         Cancelling the wait takes the question back.
         """
-        if tool not in GATED:
+        if tool not in policy.TOOLS:
             return True
-        decision = decide(self._policies.record(tool), literal)
+        decision = decide(self._policies.gate(tool), literal)
         if decision != "prompt" or len(self.prompts.value) >= PROMPTS_MAX:
             return decision == "allow"
         self._last += 1
@@ -120,7 +120,7 @@ class Gate:
             if choice is not None:
                 await self._keep(prompt, choice)
                 return choice != "deny"
-            decision = decide(self._policies.record(prompt.tool), prompt.literal)
+            decision = decide(self._policies.gate(prompt.tool), prompt.literal)
             if decision != "prompt":
                 return decision == "allow"
             await self._answered.wait()
@@ -129,9 +129,9 @@ class Gate:
         try:
             match choice:
                 case "always_accept":
-                    await self._policies.add_literal(prompt.tool, prompt.literal)
+                    await self._policies.allow(prompt.tool, prompt.literal)
                 case "accept_all":
-                    await self._policies.accept_all(prompt.tool)
+                    await self._policies.set_mode(prompt.tool, "accept_all")
                 case _:
                     return
         except AppError as error:

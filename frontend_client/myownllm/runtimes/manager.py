@@ -22,7 +22,7 @@ from myownllm.runtimes.stream import CLOSE_S, Answer
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from myownllm.coerce import Json, JsonObject
     from myownllm.runtimes.bodies import Model
@@ -67,6 +67,7 @@ class Runtimes:
         self._known: dict[tuple[str, str], Model] = {}
         self._loaded = False
         self._look_now = trio.Event()
+        self._listeners: list[Callable[[], None]] = []
         self.running = 0
         """answers under way"""
 
@@ -80,8 +81,20 @@ class Runtimes:
             self._left.append(self._http)
             self._settings, self._http = settings, Http(settings)
             self._known, self._loaded = {}, False
-            self.watch.set(self._unseen())
+            self._show(self._unseen())
             self._look_now.set()
+
+    def on_models(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """`tell` is called when other models can answer than before; returns what takes that back."""
+        self._listeners.append(tell)
+        return lambda: self._listeners.remove(tell)
+
+    def _show(self, state: RuntimeState) -> None:
+        before = self.watch.value
+        if state != before:
+            self.watch.set(state)
+            for tell in tuple(self._listeners) if state.chat_models != before.chat_models else ():
+                tell()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look after the server until cancelled; answers under way fail then with a reason."""
@@ -91,9 +104,7 @@ class Runtimes:
             try:
                 while True:
                     self._look_now = trio.Event()
-                    seen = await self._look()
-                    if seen != self.watch.value:
-                        self.watch.set(seen)
+                    self._show(await self._look())
                     await self._close_left()
                     with trio.move_on_after(LOOK_S):
                         await self._look_now.wait()
@@ -159,9 +170,7 @@ class Runtimes:
     # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
-    async def chat(
-        self, tag: str, request: ChatRequest, gather_s: float = 0.0
-    ) -> AsyncIterator[AsyncGenerator[list[Piece], None]]:
+    async def chat(self, tag: str, request: ChatRequest) -> AsyncIterator[AsyncGenerator[list[Piece], None]]:
         """The pieces of an answer. Leaving the block closes the request within a second, also before the first piece.
 
         Iterating raises RuntimeFailure.
@@ -177,7 +186,7 @@ class Runtimes:
         self._nursery.start_soon(answer.read)
         self.running += 1
         try:
-            async with aclosing(answer.pieces(gather_s)) as pieces:
+            async with aclosing(answer.pieces()) as pieces:
                 yield pieces
         finally:
             self.running -= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -25,8 +24,6 @@ TOTAL_S: Final = 1800.0
 ANSWER_MAX_CHARS: Final = 8 * 2**20
 """No model writes more at once; what a slow listener has not heard yet stays below this."""
 CLOSE_S: Final = 1.0
-GATHER_CHARS: Final = 4096
-"""Words that are gathered go out as soon as there are so many of them (FE-9.9)."""
 
 
 class Answer:
@@ -81,31 +78,23 @@ class Answer:
         self._news.set()
         return True
 
-    async def pieces(self, gather_s: float = 0.0) -> AsyncGenerator[list[Piece], None]:
-        """The answer as it comes; the first piece at once, later ones gathered for `gather_s` seconds.
+    async def pieces(self) -> AsyncGenerator[list[Piece], None]:
+        """The answer as it comes: what is there, joined, whenever the listener asks for more.
 
         Raises RuntimeFailure where the answer stops before its end. The last piece is `Finished`.
         """
-        told = -math.inf
         while True:
-            with trio.move_on_at(told + gather_s):
-                while size(self._waiting) < GATHER_CHARS and not self._over.is_set():
-                    await self._hear()
             while not self._waiting and not self._over.is_set():
-                await self._hear()
+                self._news = trio.Event()
+                await self._news.wait()
             if not self._waiting:
                 break
             batch, self._waiting = self._waiting, []
-            told = trio.current_time()
             yield batch
             if isinstance(batch[-1], Finished):
                 return
         if self._failure is not None:
             raise self._failure
-
-    async def _hear(self) -> None:
-        self._news = trio.Event()
-        await self._news.wait()
 
     async def leave(self) -> None:
         """Nobody listens any more: the request is closed when this returns."""

@@ -138,14 +138,18 @@ async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
         "events_subscribe", "network_add", "peers_list", "rpc_register", "channel_subscribe", "capabilities_set"
     ):  # fmt: skip
         assert operation in desk.daemon.ops()
-    assert set(desk.daemon.claims) == {"echo", "about", "count"}
+    assert set(desk.daemon.claims) == {"echo", "about", "count", "infer"}
     assert set(desk.daemon.channels) == {"notice", "rpc/cancel", "blob/v1"}
-    assert desk.daemon.capabilities["extra"]["features"] == [
+    assert set(desk.daemon.capabilities["extra"]["features"]) == {
         "stream_error_v1",
         "stream_cancel_v1",
+        "large_payload_v1",
         "capabilities_v1",
         "app_version",
-    ]
+        "infer_request",
+        "infer_tools_v1",
+        "infer_model_v1",
+    }
     assert await up.stop() == 0
     assert desk.daemon.label == "Anna"
     assert desk.daemon.claims == {}, "claims are given back"

@@ -48,7 +48,7 @@ async def ask(running: Runtimes, tag: str = TAG, **members: Any) -> list[Piece]:
     pieces: list[Piece] = []
     request = ChatRequest(({"role": "user", "content": "hello"},), **members)
     with trio.fail_after(20):
-        async with running.chat(tag, request, gather_s=5.0) as answer:
+        async with running.chat(tag, request) as answer:
             async for some in answer:
                 pieces += some
     text = "".join(p.text for p in pieces if isinstance(p, Delta))

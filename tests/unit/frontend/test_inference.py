@@ -11,6 +11,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myownllm import policy
 from myownllm.errors import AppError
 from myownllm.inference import names, picks
 from myownllm.inference.gate import PROMPT_S, PROMPTS_MAX, Gate, decide
@@ -219,24 +220,26 @@ def test_chunks_have_one_member_each_and_are_read_back() -> None:
 
 @cases("permission_gate")
 def test_permission_gate(case: dict[str, Any]) -> None:
-    assert decide(case["input"]["policy"], case["input"]["literal"]) == case["expect"]["decision"]
+    assert (
+        decide(policy.Gate.from_json(case["input"]["policy"]), case["input"]["literal"]) == case["expect"]["decision"]
+    )
 
 
 class Policies:
     def __init__(self) -> None:
-        self.records: dict[str, dict[str, Any]] = {}
+        self.permissions = policy.Permissions()
         self.error: AppError | None = None
 
-    def record(self, tool: str) -> dict[str, Any]:
-        return self.records.setdefault(tool, {"mode": "ask", "always_accept": [], "updated_at": 0})
+    def gate(self, tool: policy.Tool) -> policy.Gate:
+        return self.permissions.in_force.gate(tool)
 
-    async def add_literal(self, tool: str, literal: str) -> None:
+    async def allow(self, tool: policy.Tool, literal: str) -> None:
         self._check()
-        self.record(tool)["always_accept"].append(literal)
+        self.permissions = self.permissions.allow(tool, literal, 1)
 
-    async def accept_all(self, tool: str) -> None:
+    async def set_mode(self, tool: policy.Tool, mode: policy.Mode) -> None:
         self._check()
-        self.record(tool)["mode"] = "accept_all"
+        self.permissions = self.permissions.set_mode(tool, mode, 1)
 
     def _check(self) -> None:
         if self.error is not None:
@@ -269,7 +272,8 @@ async def test_questions_are_answered_in_their_order(autojump_clock: trio.abc.Cl
             await trio.testing.wait_all_tasks_blocked()
             assert not desk.gate.answer(shown.id, "deny"), "a question is answered once"
     assert desk.results == {"one": True, "two": False, "three": True, "four": True}
-    assert desk.policies.record("shell") == {"mode": "accept_all", "always_accept": ["three"], "updated_at": 0}
+    kept = desk.policies.gate("shell")
+    assert (kept.mode, kept.always_accept) == ("accept_all", ("three",))
     assert desk.gate.shown is None
     await desk.ask("x", "read_file")
     assert desk.results["x"], "functions that change nothing pass"
@@ -281,11 +285,11 @@ async def test_a_changed_policy_answers_what_waits(autojump_clock: trio.abc.Cloc
         nursery.start_soon(desk.ask, "one")
         nursery.start_soon(desk.ask, "two", "write_file")
         await trio.testing.wait_all_tasks_blocked()
-        desk.policies.record("shell")["mode"] = "denied"
+        await desk.policies.set_mode("shell", "denied")
         desk.gate.look_again()
         await trio.testing.wait_all_tasks_blocked()
         assert desk.results == {"one": False}
-        desk.policies.record("write_file")["always_accept"].append("two")
+        await desk.policies.allow("write_file", "two")
         desk.gate.look_again()
     assert desk.results == {"one": False, "two": True}
 
