@@ -20,6 +20,10 @@ CALL_TIMEOUT_S: Final = 60.0
 """How long a call waits unless told otherwise: enough for a slow handler, not too long for a person who waits. 0.3.8
 would wait for ever for a peer that died (spec 05 W10)."""
 
+RELIABLE_TTL_S: Final = 60.0
+RELIABLE_SLACK_S: Final = 5.0
+"""The daemon looks every 2 s what has expired (spec 08 FE-4.3)."""
+
 SUFFIX_LENGTH: Final = 5
 
 
@@ -168,6 +172,24 @@ class Operations:
     async def send(self, peer: str, channel: str, payload: object = None, *, network: str) -> None:
         """Send one message on a channel to one peer, best effort."""
         await self.command("channel_send_to", network=network, channel=channel, peer=bare_id(peer), payload=payload)
+
+    async def send_reliable(
+        self, peer: str, channel: str, payload: object = None, *, network: str, ttl: float = RELIABLE_TTL_S
+    ) -> None:
+        """Send one message on a channel to one peer, which gets it once and in order, over rebuilt links, too.
+
+        Returns when the peer has acknowledged it; raises FAILED when it has not within `ttl` seconds, or will not. The
+        peer need not be there yet. A daemon that ends forgets what is under way.
+        """
+        await self.command(
+            "channel_send_reliable",
+            timeout=ttl + RELIABLE_SLACK_S,
+            network=network,
+            channel=channel,
+            peer=bare_id(peer),
+            payload=payload,
+            ttl_ms=round(ttl * 1000),
+        )
 
     async def broadcast(self, channel: str, payload: object = None, *, network: str) -> int:
         """Send one message on a channel to everybody; returns how many links took it."""

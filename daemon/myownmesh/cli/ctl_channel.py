@@ -53,18 +53,29 @@ def unsubscribe(client: ClientId, network: Network, channel: Channel) -> None:
 
 
 @app.command()
-def send(network: Network, peer: Peer, channel: Channel, payload: Payload = "null") -> None:
+def send(
+    network: Network,
+    peer: Peer,
+    channel: Channel,
+    payload: Payload = "null",
+    reliable: Annotated[
+        bool, typer.Option("--reliable", help="Wait until the peer has it, over rebuilt links, too.")
+    ] = False,
+    ttl_ms: Annotated[int, typer.Option(min=0, help="With --reliable: how long to try; 0 is a minute.")] = 0,
+) -> None:
     """Send a message to one peer."""
-    run(
-        {
-            "op": "channel_send_to",
-            "network": network,
-            "channel": channel,
-            "peer": peer,
-            "payload": json_argument(payload, "the payload"),
-        },
-        tables.members,
-    )
+    request: dict[str, object] = {
+        "op": "channel_send_reliable" if reliable else "channel_send_to",
+        "network": network,
+        "channel": channel,
+        "peer": peer,
+        "payload": json_argument(payload, "the payload"),
+    }
+    if reliable and ttl_ms:
+        request["ttl_ms"] = ttl_ms
+    elif ttl_ms:
+        raise typer.BadParameter("--ttl-ms needs --reliable")
+    run(request, tables.members)
 
 
 @app.command(name="send-all")

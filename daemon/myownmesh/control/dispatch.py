@@ -37,6 +37,7 @@ DEFERRED: dict[type[requests.Request], Callable[[Control, Any, Reply], None]] = 
     requests.RpcStreamChunk: traffic_ops.rpc_stream_chunk,
     requests.RpcCall: traffic_ops.rpc_call,
     requests.ChannelSendTo: traffic_ops.channel_send_to,
+    requests.ChannelSendReliable: traffic_ops.channel_send_reliable,
     requests.ChannelSendAll: traffic_ops.channel_send_all,
 }
 """Ops that wait for the mesh by callback, without a task: the reply comes within the call or later."""

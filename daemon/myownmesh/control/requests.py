@@ -224,6 +224,15 @@ class ChannelSendTo(Request, frozen=True):
     payload: Raw
 
 
+class ChannelSendReliable(Request, frozen=True):
+    network: str
+    channel: str
+    peer: str
+    payload: Raw
+    ttl_ms: U64 = 0
+    """0 means the reference's minute."""
+
+
 class ChannelSendAll(Request, frozen=True):
     network: str
     channel: str

@@ -14,6 +14,7 @@ from mesh_common.answers import (
     ChannelSubscribed,
     ChannelUnsubscribed,
     ChunkDelivered,
+    MessageDelivered,
     MessageDispatched,
     MessageSent,
     MethodRegistered,
@@ -40,6 +41,7 @@ _DELIVERED = success(ChunkDelivered())
 _SUBSCRIBED = success(ChannelSubscribed())
 _UNSUBSCRIBED = success(ChannelUnsubscribed())
 _SENT = success(MessageSent())
+_ARRIVED = success(MessageDelivered())
 
 
 # ── calls that peers make here ────────────────────────────────────────────────────────────────────────────────────────
@@ -136,6 +138,14 @@ def channel_send_to(control: Control, request: requests.ChannelSendTo, reply: Re
         reply.send(_SENT if error is None else failure(error))
 
     control.find(request.network).post_to(request.peer, request.channel, request.payload, done)
+
+
+def channel_send_reliable(control: Control, request: requests.ChannelSendReliable, reply: Reply) -> None:
+    def done(error: str | None) -> None:
+        reply.send(_ARRIVED if error is None else failure(error))
+
+    ttl_s = request.ttl_ms / 1000
+    control.find(request.network).post_reliable(request.peer, request.channel, request.payload, ttl_s, done)
 
 
 def channel_send_all(control: Control, request: requests.ChannelSendAll, reply: Reply) -> None:

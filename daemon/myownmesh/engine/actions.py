@@ -63,6 +63,23 @@ class SendFrame(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class SendReliable(msgspec.Struct, frozen=True):
+    """Send an encoded frame behind those that wait on its link; say `reliable_left` when it took it or did not."""
+
+    peer: str
+    epoch: int
+    kind: str
+    data: bytes
+    seq: int
+
+
+class SendDone(msgspec.Struct, frozen=True):
+    """A reliable send ended; `error` is None when the peer has it."""
+
+    ticket: int
+    error: str | None
+
+
 class Publish(msgspec.Struct, frozen=True):
     signal: OutboundSignal
 
@@ -117,6 +134,8 @@ Action = (
     | AddCandidate
     | CloseSession
     | SendFrame
+    | SendReliable
+    | SendDone
     | Publish
     | RedialRelays
     | Emit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh_common.events import PeerApproved
-from myownmesh.engine import gossip, lifecycle, shelving, waiting
+from myownmesh.engine import gossip, lifecycle, reliable, shelving, waiting
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
@@ -144,3 +144,4 @@ def _activate(core: Core, pending: Pending, now: Instant) -> None:
     gossip.advertise_state(core, now)
     if peer.channel.advert != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):
         core.send(peer, CapabilitiesUpdate(capabilities=core.capabilities), now)
+    reliable.flush(core, device_id, now)

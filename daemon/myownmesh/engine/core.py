@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.life import Turn
+    from myownmesh.engine.outbox import Outbox
     from myownmesh.engine.peer import Peer
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
@@ -74,6 +75,8 @@ class Core:
         """Whom the shape is made of: ourselves, and of the entries those that are rostered or have proved themselves.
         Who merely announces ids bends no edge."""
         self.routes = Routes()
+        self.outboxes: dict[str, Outbox] = {}
+        """What peers have still to acknowledge; by device id."""
         self.memories = Memories()
         self.intents = IntentBook()
         self.waiters: dict[str, list[int]] = {}

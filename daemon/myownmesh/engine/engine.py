@@ -18,6 +18,7 @@ from myownmesh.engine import (
     negotiation,
     paths,
     presence,
+    reliable,
     routing,
     shaping,
     shelving,
@@ -63,7 +64,7 @@ from myownmesh.topology.modes import Hubs
 if TYPE_CHECKING:
     from mesh_common.events import Level
     from mesh_common.views import PeerInfo, Phase, Traffic
-    from myownmesh.engine.actions import Action, Hop
+    from myownmesh.engine.actions import Action, Hop, SendReliable
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.core import Twin
     from myownmesh.engine.diagnostics import Category
@@ -197,6 +198,14 @@ class Engine:
         elif isinstance(entry, Live) and kind in (Shelve.KIND, Unshelve.KIND):
             shelving.lost(self._core, entry, now)
 
+    def reliable_left(self, order: SendReliable, now: Instant, *, taken: bool) -> None:
+        """What became of it: its link took the frame, or could not within 2 s."""
+        entry = self._link(order.peer, order.epoch)
+        if isinstance(entry, Live) and not self._core.leaving:
+            if taken:
+                count_sent(self._core.traffic, order.kind, len(order.data))
+            reliable.left(self._core, entry, order.seq, now, was_taken=taken)
+
     def handle_timer(self, now: Instant) -> None:
         """Do what is due; call it at or after `next_timer()`."""
         core = self._core
@@ -327,6 +336,15 @@ class Engine:
         data = routing.addressed(core, "", frame) if core.shape.prunes else encode_frame(frame)
         return Outgoing(() if core.leaving else shelving.broadcast_targets(core), data)
 
+    def send_reliable(self, peer: str, frame: Channel, ttl_s: float, ticket: int, now: Instant) -> None:
+        """Have a frame reach a peer once, in order, however many links that takes; `SendDone(ticket, …)` follows.
+
+        `ttl_s` is how long it may take, 0 the minute of the reference. The peer need not be linked, or known. Raises
+        `EngineError` when 256 frames or 4 MiB wait for the peer, `FrameTooLarge`.
+        """
+        self._check_open()
+        reliable.send(self._core, peer, frame, ttl_s, ticket, now)
+
     def note_sent(self, kind: str, nbytes: int) -> None:
         """Count an application frame that left; frames of `SendFrame` are counted already."""
         count_sent(self._core.traffic, kind, nbytes)
@@ -385,6 +403,7 @@ class Engine:
     def _end_calls(self) -> None:
         core = self._core
         waiting.shut_down(core)
+        reliable.shut_down(core, waiting.SHUT_DOWN)
         for peer in core.live_peers():
             core.out.append(LinkDown(peer.device_id, peer.epoch))
 
@@ -399,6 +418,8 @@ class Engine:
                 dialling.watch_intents(core, now)
             case NetworkTimer.SHAPE:
                 shaping.take_pass(core, now)
+            case NetworkTimer.OUTBOX:
+                reliable.look(core, now)
             case NetworkTimer.TWIN_SILENCE:
                 twin.gone(core, now)
             case NetworkTimer.LEAVE_FLUSH:

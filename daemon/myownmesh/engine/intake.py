@@ -146,7 +146,7 @@ def _dispatch(core: Core, peer: Live, frame: Frame, now: Instant) -> None:
         case NetworkState():
             roster_sync.receive_state(core, peer, frame, now)
         case ChannelAck():
-            pass  # we send nothing that would be acknowledged
+            reliable.receive_ack(core, peer, frame)
         case NetworkStatePropose() | NetworkStateAck() | NetworkStateSplit():
             pass  # signed governance is not kept here
         case UnknownFrame():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.events import PeerDropped, PeerSighted
-from myownmesh.engine import shelving, waiting
+from myownmesh.engine import reliable, shelving, waiting
 from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSession
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
@@ -232,6 +232,7 @@ def _remove(core: Core, device_id: str, turn: Turn, now: Instant, *, linger: boo
         word = reason_word(reason.kind)
         core.diag(now, "warn", "peer", f"dropped {short_id(device_id)}: {word}", {"peer": device_id, "reason": word})
         core.emit(PeerDropped(core.network_id, device_id, reason))
+        reliable.link_ended(core, device_id, reason)
     return peer
 
 

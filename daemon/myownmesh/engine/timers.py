@@ -17,6 +17,7 @@ class NetworkTimer(Enum):
     HEARTBEAT = auto()
     INTENTS = auto()
     SHAPE = auto()
+    OUTBOX = auto()
     LEAVE_FLUSH = auto()
     TWIN_SILENCE = auto()
 

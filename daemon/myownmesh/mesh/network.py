@@ -153,6 +153,16 @@ class Network:
         except MeshError as error:
             on_done(str(error))
 
+    def post_reliable(
+        self, peer: str, channel: str, payload: msgspec.Raw, ttl_s: float, on_done: Callable[[str | None], None]
+    ) -> None:
+        """Have one channel frame reach one peer within `ttl_s` seconds (0: a minute), over rebuilt links, too;
+        `on_done(error)` is called once, None when the peer has acknowledged it."""
+        try:
+            self._switch.send_reliable(_peer_id(peer), channel, payload, ttl_s, on_done)
+        except MeshError as error:
+            on_done(str(error))
+
     def post_all(self, channel: str, payload: msgspec.Raw, on_done: Callable[[int], None]) -> None:
         """Send one channel frame to every peer that takes broadcasts; raises `MeshError` when it is too large."""
         self._switch.broadcast(channel, payload, on_done)
@@ -160,6 +170,11 @@ class Network:
     async def send_to(self, peer: str, channel: str, payload: msgspec.Raw) -> None:
         """`post_to` for tasks. Raises `MeshError`."""
         if (error := await outcome(partial(self.post_to, peer, channel, payload))) is not None:
+            raise MeshError(error)
+
+    async def send_reliable(self, peer: str, channel: str, payload: msgspec.Raw, *, ttl_s: float = 0.0) -> None:
+        """`post_reliable` for tasks; a cancelled wait does not take the frame back. Raises `MeshError`."""
+        if (error := await outcome(partial(self.post_reliable, peer, channel, payload, ttl_s))) is not None:
             raise MeshError(error)
 
     async def send_all(self, channel: str, payload: msgspec.Raw) -> int:

@@ -25,7 +25,9 @@ from myownmesh.engine.actions import (
     Publish,
     RedialRelays,
     SaveRoster,
+    SendDone,
     SendFrame,
+    SendReliable,
     TakeAnswer,
     TakeOffer,
     WaiterDone,
@@ -247,6 +249,25 @@ class Switch:
         self._send_by_first(links, frame.KIND, out.data, done, now_s=now.mono, urgent=urgent)
         return links[0].epoch
 
+    def send_reliable(
+        self, peer: str, channel: str, payload: msgspec.Raw, ttl_s: float, done: Callable[[str | None], None]
+    ) -> None:
+        """Have a frame reach a peer; `done(error)` is called when it has acknowledged it, or will not.
+
+        Raises `DoesNotFit`, `MeshError`.
+        """
+        ticket = next(self._waiter_ids)
+        self._waiters[ticket] = done
+        frame = Channel(channel=channel, payload=payload)
+        try:
+            self._command(lambda now: self.engine.send_reliable(peer, frame, ttl_s, ticket, now))
+        except MeshError:
+            del self._waiters[ticket]
+            raise
+        except FrameTooLarge as error:
+            del self._waiters[ticket]
+            raise DoesNotFit(f"transport: {error}") from error
+
     def broadcast(self, channel: str, payload: msgspec.Raw, done: Callable[[int], None]) -> None:
         """Send one channel frame to every peer that takes broadcasts; `done` gets the number of sends that succeeded.
 
@@ -386,7 +407,9 @@ class Switch:
                 self._links.close(peer, epoch)
             case LinkDown(peer, epoch):
                 self.rpc.link_down(peer, epoch)
-            case WaiterDone(waiter, error):
+            case SendReliable(peer, epoch):
+                self._send_reliable(action, self._links.get(peer, epoch))
+            case WaiterDone(waiter, error) | SendDone(waiter, error):
                 if (done := self._waiters.pop(waiter, None)) is not None:
                     done(error)
             case SaveRoster():
@@ -420,6 +443,16 @@ class Switch:
                 self._pump()
 
         self._send_on(link, data, sent, now_s=now.mono, urgent=True)
+
+    def _send_reliable(self, order: SendReliable, link: Link | None) -> None:
+        def left(error: str | None) -> None:
+            self.engine.reliable_left(order, self._now(), taken=error is None)
+            self._pump()
+
+        if link is None:
+            left("transport: session not yet established")
+        else:
+            self._send_on(link, order.data, left, now_s=self._now().mono, urgent=False)
 
     def _deliver(self, peer: str, epoch: int, frame: Frame) -> None:
         match frame:

@@ -82,6 +82,14 @@ OURS: list[tuple[str, dict[str, Any]]] = [
         'channel send a p ch "hi"',
         {"op": "channel_send_to", "network": "a", "channel": "ch", "peer": "p", "payload": "hi"},
     ),
+    (
+        "channel send a p ch 1 --reliable --ttl-ms 500",
+        {"op": "channel_send_reliable", "network": "a", "channel": "ch", "peer": "p", "payload": 1, "ttl_ms": 500},
+    ),
+    (
+        "channel send a p ch 1 --reliable",
+        {"op": "channel_send_reliable", "network": "a", "channel": "ch", "peer": "p", "payload": 1},
+    ),
     ("channel send-all a ch null", {"op": "channel_send_all", "network": "a", "channel": "ch", "payload": None}),
 ]
 

@@ -62,6 +62,7 @@ ANSWERS: dict[str, type[Any]] = {
     "channel_subscribe": answers.ChannelSubscribed,
     "channel_unsubscribe": answers.ChannelUnsubscribed,
     "channel_send_to": answers.MessageSent,
+    "channel_send_reliable": answers.MessageDelivered,
     "channel_send_all": answers.MessageDispatched,
 }
 OURS_ALONE = {"home", "instance", "pid", "clock", "config_redacted", "relays", "left_out"}
