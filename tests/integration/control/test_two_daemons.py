@@ -197,6 +197,20 @@ def test_channels_to_one_and_to_all(pair: Pair) -> None:
     )
 
 
+def test_a_reliable_send_is_acknowledged_or_told_why_not(pair: Pair) -> None:
+    events, client_id = pair.b.subscribe()
+    pair.b.wire().data("channel_subscribe", client_id=client_id, network=NETWORK, channel="sure")
+    sender, target = pair.a.wire(), {"network": NETWORK, "channel": "sure", "peer": pair.b.key}
+    for number in range(5):
+        assert sender.data("channel_send_reliable", **target, payload=number) == {"delivered": True}
+    assert [events.frame("channel_inbound")["payload"] for _ in range(5)] == list(range(5))
+    nobody = "a" * 52
+    expired = sender.ask("channel_send_reliable", **{**target, "peer": nobody}, payload=1, ttl_ms=100)
+    assert expired == {"ok": False, "error": f"transport: reliable send to {nobody} expired before delivery"}
+    too_large = sender.ask("channel_send_reliable", **target, payload="x" * 65_535)
+    assert too_large["error"].endswith("exceeds the 65535-byte limit")
+
+
 def test_a_display_id_names_a_peer_too(pair: Pair) -> None:
     display = pair.b.wire().data("identity_show")["device_id"]
     wire = pair.a.wire()

@@ -162,6 +162,8 @@ class Wire:
     """Sessions whose process is gone without a word."""
     cut: set[frozenset[str]] = field(factory=set)
     """Pairs of devices between which no packet passes."""
+    held: list[tuple[FakeSession, FakeSession, bytes]] = field(factory=list)
+    """Frames between those, from and to which session."""
     latency_s: float = 0.0005
     bytes_per_s: dict[str, float] = field(factory=dict)
     """Of each session of a device; without an entry nothing waits. What the far end does not get counts as sent."""
@@ -223,23 +225,34 @@ class Wire:
             departs_at = session.busy_until = max(departs_at, session.busy_until) + len(data) / rate
             self.clock.at(departs_at, lambda: session.left(len(data)))
         other = self.far_end(session)
-        if other is None or not self.passes(session, other):
-            return
+        if other is not None:
+            self._travel(session, other, data, departs_at)
 
-        def arrive() -> None:
-            if not other.closed and other.channel and self.passes(session, other):
-                other.on_frame(data)
-
-        # In order, as SCTP delivers.
+    def _travel(self, session: FakeSession, other: FakeSession, data: bytes, departs_at: float) -> None:
+        """In order and without loss, as SCTP delivers."""
         at = max(departs_at + self.latency_s, self.arrivals.get(other.number, 0.0))
         self.arrivals[other.number] = at
-        self.clock.at(at, arrive)
+        self.clock.at(at, lambda: self._arrive(session, other, data))
+
+    def _arrive(self, session: FakeSession, other: FakeSession, data: bytes) -> None:
+        """What meets a cut arrives when it heals."""
+        if frozenset({session.owner, other.owner}) in self.cut:
+            self.held.append((session, other, data))
+        elif not other.closed and other.channel and self.passes(session, other):
+            other.on_frame(data)
+
+    def mend(self, pair: frozenset[str]) -> None:
+        """Packets pass again between these two; what was sent meanwhile arrives, before anything that is under way."""
+        self.cut.discard(pair)
+        held, self.held = self.held, []
+        for session, other, data in held:
+            self._arrive(session, other, data)
 
     def hang_up(self, session: FakeSession) -> None:
         other = self.far_end(session)
         if other is not None and session.channel and self.passes(session, other):
             at = max(self.clock.seconds + self.latency_s, self.arrivals.get(other.number, 0.0))
-            self.clock.at(at, lambda: self._lose(other, "closed by the peer"))
+            self.clock.at(at, lambda: self.lose(other, "closed by the peer"))
 
     def kill(self, session: FakeSession) -> None:
         """The process of this end is gone; the other end finds out by itself."""
@@ -259,7 +272,8 @@ class Wire:
         self.clock.after(DISCONNECTED_AFTER_S, lambda: look(PathState.DISCONNECTED))
         self.clock.after(FAILED_AFTER_S, lambda: look(PathState.FAILED))
 
-    def _lose(self, session: FakeSession, reason: str) -> None:
+    def lose(self, session: FakeSession, reason: str) -> None:
+        """The channel of this end is over; what was on its way to it is lost."""
         if not session.closed:
             session.channel = False
             session.tell(ChannelClosed(reason))

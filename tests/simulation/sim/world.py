@@ -74,4 +74,4 @@ class World:
                 self.wire.watch(session)
 
     def heal(self, one: Node, other: Node) -> None:
-        self.wire.cut.discard(frozenset({one.device_id, other.device_id}))
+        self.wire.mend(frozenset({one.device_id, other.device_id}))

@@ -161,6 +161,12 @@ class FakeNetwork:
         else:
             on_done(self.send_error)
 
+    def post_reliable(
+        self, peer: str, channel: str, payload: Raw, ttl_s: float, on_done: Callable[[str | None], None]
+    ) -> None:
+        assert ttl_s >= 0.0
+        self.post_to(peer, channel, payload, on_done)
+
     def post_all(self, channel: str, payload: Raw, on_done: Callable[[int], None]) -> None:
         self.sent.append(("*", channel, bytes(payload)))
         on_done(1)
