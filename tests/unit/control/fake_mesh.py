@@ -126,7 +126,9 @@ class FakeNetwork:
         return JoinedNetwork(self.config_id, self.network_id, self.label, self.phase, Shape("full_mesh"))
 
     def summary(self) -> NetworkSummary:
-        return NetworkSummary(self.config_id, self.network_id, self.label, self.phase, Shape("full_mesh"), Traffic())
+        return NetworkSummary(
+            self.config_id, self.network_id, self.label, self.phase, Shape("full_mesh"), Traffic(), relays=()
+        )
 
     def peers(self) -> list[PeerInfo]:
         return self.peer_infos
