@@ -117,3 +117,44 @@ def compatibility(capabilities: JsonObject) -> tuple[int, int, list[str]]:
         offered = BASELINE_FEATURES
     missing = [f for f in FEATURES if f not in offered]
     return len(FEATURES) - len(missing), len(FEATURES), missing
+
+
+# ── in a few words (spec 08 FE-9.15) ──────────────────────────────────────────────────────────────────────────────────
+
+
+def summary(capabilities: JsonObject) -> str:
+    """The machine: its chip or graphics, then the memory that models run in."""
+    hardware = as_object(capabilities.get("hardware"))
+    gpu = hardware.get("gpu_type")
+    parts = [hardware.get("soc") or (gpu if gpu != "none" else "")]
+    for member, name in (("vram_gb", "VRAM"), ("ram_gb", "RAM")):
+        size: Json = hardware.get(member)
+        if is_number(size) and size > 0:
+            parts.append(f"{size:g} GB {name}")
+            break
+    return " · ".join(part for part in parts if part)
+
+
+def badges(capabilities: JsonObject) -> list[str]:
+    """What it can be asked for, and how much it likes that."""
+    found = {
+        "LLM": bool(capabilities.get("llms")),
+        "ASR": bool(capabilities.get("asr")),
+        "diarize": capabilities.get("diarize") is True,
+        "mic": as_object(capabilities.get("inputs")).get("mic") is True,
+    }
+    accepting = capabilities.get("accepting")
+    return [name for name, is_there in found.items() if is_there] + [a for a in ("busy", "limited") if accepting == a]
+
+
+def compatibility_line(capabilities: JsonObject, ours: str) -> str:
+    """Its app's release beside `ours`, and which features it lacks; empty when it does not say its release."""
+    version = capabilities.get("app_version")
+    if not version:
+        return ""
+    matched, total, missing = compatibility(capabilities)
+    line = f"v{version}" + (" ≠ ours" if version != ours else "")
+    if not missing:
+        return f"{line} · all features"
+    names = ", ".join(missing[:2]) + ("…" if len(missing) > 2 else "")
+    return f"{line} · {matched}/{total} (missing {names})"

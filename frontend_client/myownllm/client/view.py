@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from myownllm import capabilities
 from myownllm.client.work import ResourceKind
 
 if TYPE_CHECKING:
     from myownllm.client.state import ClientState
     from myownllm.coerce import JsonObject
+    from myownllm.peers import PeerEntry
 
 _PLAIN: Final = (
     "phase", "error", "network", "handle", "active_config_id", "device_id", "daemon_version", "daemon_mode",
@@ -19,6 +21,7 @@ _PLAIN: Final = (
 
 def to_json(state: ClientState) -> JsonObject:
     """Every member that a screen may show; `rev` grows with every change."""
+    ours = str((state.published or {}).get("app_version", ""))
     resources: dict[str, list[Any]] = {kind: [] for kind in get_args(ResourceKind)}
     for entry in state.resources:
         resources[entry.kind].append(entry.to_json())
@@ -27,7 +30,7 @@ def to_json(state: ClientState) -> JsonObject:
         "status": state.status,
         "pill": state.pill,
         **{name: getattr(state, name) for name in _PLAIN},
-        "peers": [peer.to_json() for peer in state.peers],
+        "peers": [_peer(peer, ours) for peer in state.peers],
         "files": {
             direction: [f.to_json() for f in state.files if f.direction == direction]
             for direction in ("outbound", "inbound")
@@ -35,6 +38,16 @@ def to_json(state: ClientState) -> JsonObject:
         "resources": resources,
         "inbound_offers": [offer.to_json() for offer in state.inbound_offers],
         "capabilities": state.published,
+    }
+
+
+def _peer(peer: PeerEntry, ours: str) -> JsonObject:
+    blob = peer.capabilities
+    return {
+        **peer.to_json(),
+        "summary": capabilities.summary(blob),
+        "badges": capabilities.badges(blob),
+        "compatibility": capabilities.compatibility_line(blob, ours),
     }
 
 

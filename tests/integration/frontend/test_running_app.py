@@ -34,6 +34,7 @@ async def until(condition: Any) -> None:
 
 
 async def test_settings_reach_peers_and_the_screen_without_a_restart(desk: Desk) -> None:
+    """FE-9.13: a trigger of a push."""
     save(desk, "home")
     assert (await desk.json("settings", "accepting", "limited")) == {"accepting": "limited", "applied": None}
     up = await desk.up()
@@ -52,6 +53,7 @@ async def test_settings_reach_peers_and_the_screen_without_a_restart(desk: Desk)
 
 
 async def test_a_subscription_gets_a_snapshot_and_then_what_changes(desk: Desk) -> None:
+    """FE-5.2."""
     save(desk, "home")
     up = await desk.up()
     await up.online()

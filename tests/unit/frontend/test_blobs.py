@@ -32,6 +32,7 @@ def blob_of(payload: Any) -> tuple[blobs.Reference, list[Any]]:
 @settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 4 * PART_BYTES), st.randoms(use_true_random=False))
 def test_a_payload_survives_any_order_of_its_parts(size: int, rng: random.Random) -> None:
+    """FE-9.49."""
     ref, sent = blob_of("x" * size)
     rng.shuffle(sent)
     held = Blobs()
@@ -89,6 +90,7 @@ def test_a_part_that_is_none_is_dropped(wrong: dict[str, Any]) -> None:
 
 
 def test_one_device_cannot_keep_the_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FE-9.49, FE-12.48."""
     sender_most, all_most = 20 * PART_BYTES, 50 * PART_BYTES
     monkeypatch.setattr(blobs, "SENDER_MAX_BYTES", sender_most)
     monkeypatch.setattr(blobs, "ALL_MAX_BYTES", all_most)
@@ -160,6 +162,7 @@ def test_four_kibibytes_go_at_once() -> None:
     )
 )
 def test_nothing_is_lost_or_reordered(given_pieces: list[tuple[str, str, float]]) -> None:
+    """FE-9.9."""
     g, now, out = Gatherer(), 0.0, []
     for kind, text, pause in given_pieces:
         now += pause
@@ -186,6 +189,7 @@ def test_nothing_is_lost_or_reordered(given_pieces: list[tuple[str, str, float]]
 @settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 3000))
 def test_an_advert_keeps_the_first_models_as_far_as_they_fit(count: int) -> None:
+    """FE-9.50."""
     models = [{"tag": f"model-{n}", "family": "f", "mode": "text"} for n in range(count)]
     blob, dropped = capabilities.fitted({**capabilities.unpack(None), "llms": models})
     assert blob["llms"] == models[: count - dropped]

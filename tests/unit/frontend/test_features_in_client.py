@@ -62,6 +62,7 @@ def known(w: World, **members: Any) -> None:
 async def test_messages_keep_their_order_also_while_their_sender_is_looked_up(
     autojump_clock: Any, tmp_path: Path, *, is_known: bool
 ) -> None:
+    """FE-9.2, FE-4.8."""
     async with world(active(HOME), tmp_path) as w:
         if is_known:
             known(w)
@@ -78,6 +79,7 @@ async def test_messages_keep_their_order_also_while_their_sender_is_looked_up(
 async def test_a_slow_listener_loses_what_is_too_much_of_one_peer_and_says_so_once(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-4.7, FE-4.8."""
     async with world(active(HOME), tmp_path) as w:
         w.daemon.peers = [peer_info(), peer_info(DEVICE_A)]
         heard: list[Any] = []
@@ -103,6 +105,7 @@ async def test_a_slow_listener_loses_what_is_too_much_of_one_peer_and_says_so_on
 async def test_a_channel_comes_and_goes_while_the_app_is_up_and_survives_a_rebind(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-9.1, FE-12.27."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
         await w.client.start()
@@ -170,6 +173,7 @@ class Talk:
 async def test_a_method_of_a_later_moment_is_served_and_bad_payloads_have_its_text(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-9.3."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
         await w.client.start()
@@ -201,6 +205,7 @@ async def test_a_method_of_a_later_moment_is_served_and_bad_payloads_have_its_te
 async def test_a_caller_takes_a_stream_back_before_its_first_piece_and_in_the_middle(
     autojump_clock: Any, tmp_path: Path, pieces: int
 ) -> None:
+    """FE-9.7, FE-9.10."""
     async with world(active(HOME), tmp_path) as w:
         w.daemon.peers = [peer_info(), peer_info(DEVICE_A)]
         talk = Talk(pieces)
@@ -224,6 +229,7 @@ async def test_a_caller_takes_a_stream_back_before_its_first_piece_and_in_the_mi
 
 
 async def test_a_cancel_that_overtakes_its_call_counts(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.7."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
         talk = Talk(5)
@@ -240,6 +246,7 @@ async def test_a_cancel_that_overtakes_its_call_counts(autojump_clock: Any, tmp_
 async def test_work_of_a_peer_that_leaves_ends_after_its_grace(
     autojump_clock: Any, tmp_path: Path, *, comes_back: bool
 ) -> None:
+    """FE-9.8, FE-12.33."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
         talk = Talk()
@@ -273,6 +280,7 @@ async def test_work_of_a_peer_that_leaves_ends_after_its_grace(
 
 
 async def test_a_stop_ends_streams_with_an_error_and_gives_everything_back(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.23, FE-9.6."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
         talk = Talk(1)
@@ -300,6 +308,7 @@ async def test_a_method_that_is_released_tells_its_callers(autojump_clock: Any, 
 
 
 async def test_text_is_gathered_on_its_way_out(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.9, FE-9.6."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
 
@@ -333,6 +342,7 @@ def cancels(w: World) -> list[Any]:
 async def test_a_host_is_told_when_nobody_wants_its_stream_any_more(
     autojump_clock: Any, tmp_path: Path, how: str
 ) -> None:
+    """FE-9.7, FE-9.4."""
     async with world(active(HOME), tmp_path) as w:
         known(w, capabilities=ABLE)
         await w.client.start()
@@ -382,6 +392,7 @@ async def test_a_peer_that_knows_no_cancel_gets_none(autojump_clock: Any, tmp_pa
 
 
 async def test_an_unknown_network_is_joined_again_once(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-12.30."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
         await w.client.start()
@@ -397,6 +408,7 @@ async def test_an_unknown_network_is_joined_again_once(autojump_clock: Any, tmp_
 async def test_messages_are_sent_again_where_the_daemon_has_no_reliable_ones(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-9.23."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
         await w.client.start()
@@ -418,6 +430,7 @@ async def test_messages_are_sent_again_where_the_daemon_has_no_reliable_ones(
 async def test_a_large_request_goes_ahead_in_parts_and_a_large_answer_comes_in_parts(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-9.49."""
     async with world(active(HOME), tmp_path) as w:
         known(w, capabilities=ABLE)
         await w.client.start()
@@ -439,6 +452,7 @@ async def test_a_large_request_goes_ahead_in_parts_and_a_large_answer_comes_in_p
 
 
 async def test_what_a_peer_cannot_take_is_not_sent(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.49."""
     async with world(active(HOME), tmp_path) as w:
         known(w)
         await w.client.start()
@@ -453,6 +467,7 @@ async def test_what_a_peer_cannot_take_is_not_sent(autojump_clock: Any, tmp_path
 
 
 async def test_a_large_call_is_answered_and_a_broken_one_is_refused(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.49."""
     async with world(active(HOME), tmp_path) as w:
         known(w, capabilities=ABLE)
         await w.client.start()
@@ -480,6 +495,7 @@ async def test_a_large_call_is_answered_and_a_broken_one_is_refused(autojump_clo
 async def test_capabilities_follow_their_sources_half_a_second_after_the_last_change(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-9.13, FE-7.3."""
     async with world(active(HOME), tmp_path) as w:
         models: list[Any] = []
         release = w.client.add_source("llms", lambda: list(models))
@@ -511,6 +527,7 @@ async def test_capabilities_follow_their_sources_half_a_second_after_the_last_ch
 
 
 async def test_accepting_reaches_peers_without_a_restart(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.13."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         w.catalog.put(lambda c: attrs.evolve(c, networks=(attrs.evolve(c.networks[0], accepting="busy"),)))
@@ -560,6 +577,7 @@ async def test_a_task_runs_in_every_life_and_ends_with_it(autojump_clock: Any, t
 
 
 async def test_work_under_way_is_in_the_state_and_can_be_cancelled(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.1, FE-9.11."""
     from myownllm.client.work import FileOffer, FileWork, Resource
 
     async with world(active(HOME), tmp_path) as w:
@@ -592,6 +610,7 @@ async def test_work_under_way_is_in_the_state_and_can_be_cancelled(autojump_cloc
 
 
 async def test_peers_and_states_are_told_to_who_asked(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.2."""
     async with world(active(HOME), tmp_path) as w:
         seen: list[tuple[int, int]] = []
         w.client.on_peers.append(lambda old, new: seen.append((len(old.peers), len(new.peers))))
@@ -606,6 +625,7 @@ async def test_peers_and_states_are_told_to_who_asked(autojump_clock: Any, tmp_p
 
 
 async def test_rediscovery_asks_the_daemon_or_leaves_and_joins(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.26."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         seen: list[bool] = []

@@ -33,6 +33,7 @@ def _no_tools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_tools")
 def test_a_machine_of_which_nothing_is_known_has_the_defaults(tmp_path: Path) -> None:
+    """FE-9.12."""
     machine = Machine(tmp_path, "Linux", "x86_64")
     assert machine.graphics() == Graphics()
     assert machine.soc() is None

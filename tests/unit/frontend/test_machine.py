@@ -684,6 +684,7 @@ def test_an_answer_that_a_later_question_has_overtaken_shows_nothing() -> None:
 
 @pytest.mark.parametrize("how", ["late timer", "wall clock ran on"])
 def test_after_a_sleep_everything_is_looked_up_and_told_again(how: str) -> None:
+    """FE-12.40."""
     b = online(Bench())
     b.wait(7)
     b.daemon.log.clear()
@@ -721,6 +722,7 @@ def test_a_stranger_that_floods_while_it_is_looked_up_costs_a_bounded_queue() ->
 
 
 def test_whoever_asks_for_something_hears_of_the_end_of_the_life() -> None:
+    """FE-5.25, FE-5.26."""
     b = online(Bench())
     b.held.add("network_reconnect")
     b.give(m.Rediscover(77))
