@@ -115,7 +115,7 @@ async def test_it_meets_others_over_tls_though_no_certificate_is_valid_by_its_cl
             another = plain.replace("127.0.0.1", "localhost")
             await here.ask("network_add", config=network_record("other", another, auto_approve=True))
         await linked(here, there)
-        assert ("ahead" if wrong > 0 else "behind") in clock_note((await here.ask("status"))["clock"])
+        assert ("ahead" if wrong > 0 else "behind") in clock_note(ClockSkew(**(await here.ask("status"))["clock"]))
 
 
 async def relay_trouble(here: Daemon) -> str:
