@@ -153,7 +153,10 @@ class MeshClient(Host):
         return release
 
     def while_up(self, task: LifeTask) -> Release:
-        """Run `task(session)` in the life that is up and in every later one; its end cancels it."""
+        """Run `task(session)` in the life that is up and in every later one; its end cancels it.
+
+        An expected failure that the task lets out ends it for that life and is told as a warning.
+        """
         self._tasks[task] = None
         if self._session is not None and self._up == self._session.life:
             self._start_task(task, self._session)
@@ -303,7 +306,14 @@ class MeshClient(Host):
                 listener(before, now)
 
     def _start_task(self, task: LifeTask, session: Session) -> None:
-        self._tasks[task] = self._spawn(session.life, lambda: task(session))
+        async def run() -> None:
+            try:
+                await task(session)
+            except FAILURES as error:
+                if not session.ended.is_set():  # else it is only how the task learnt of the end
+                    self.note("warn", str(error))
+
+        self._tasks[task] = self._spawn(session.life, run)
 
     def _carry_out(self, command: messages.Command) -> None:
         match command:

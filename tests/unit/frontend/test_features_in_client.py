@@ -576,6 +576,26 @@ async def test_a_task_runs_in_every_life_and_ends_with_it(autojump_clock: Any, t
         assert log[-1] == "up", "it joins the life that is up"
 
 
+async def test_a_task_that_fails_is_told_and_the_others_go_on(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+
+        async def fail(_: Any) -> None:
+            await w.do.call(DEVICE_B, "echo", 1)
+
+        w.client.while_up(fail)
+        w.daemon.refuse["rpc_call"] = ["call timed out"]
+        await w.client.start()
+        await settled()
+        assert [line for line in w.diag if "timed out" in line] == ["timed out waiting for bbbbbbbb"]
+        assert w.client.state.status == "online"
+        w.daemon.hang.add("rpc_call")
+        await w.client.stop()
+        await w.client.start()
+        await settled()
+        await w.client.stop()
+        assert not any("stopped" in line for line in w.diag), "a task that ends with its life is no news"
+
+
 async def test_work_under_way_is_in_the_state_and_can_be_cancelled(autojump_clock: Any, tmp_path: Path) -> None:
     """FE-5.1, FE-9.11."""
     from myownllm.client.work import FileOffer, FileWork, Resource
