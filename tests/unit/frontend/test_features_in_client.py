@@ -391,6 +391,25 @@ async def test_a_peer_that_knows_no_cancel_gets_none(autojump_clock: Any, tmp_pa
         assert cancels(w) == []
 
 
+async def test_after_a_sleep_a_stream_is_waited_for_once_more(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-12.40."""
+    async with world(active(HOME), tmp_path) as w:
+        known(w)
+        await w.client.start()
+        began = trio.current_time()
+
+        async def sleep_and_wake() -> None:
+            await trio.sleep(3)
+            w.client.session().woke_at = trio.current_time()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sleep_and_wake)
+            with pytest.raises(ControlError, match="timed out"):
+                async for _ in w.do.call_stream(DEVICE_B, "infer", {}, first_s=5):
+                    pass
+        assert trio.current_time() - began == pytest.approx(10)
+
+
 async def test_an_unknown_network_is_joined_again_once(autojump_clock: Any, tmp_path: Path) -> None:
     """FE-12.30."""
     async with world(active(HOME), tmp_path) as w:
