@@ -94,6 +94,7 @@ def _release(life: Life, claim: Claim) -> Procedure[bool]:
     except ControlError as error:
         if error.kind is ErrorKind.CONNECTION_LOST:
             return False
-        yield Note("warn", f"feature release failed: {error.text}")
+        if error.kind is not ErrorKind.UNKNOWN_NETWORK:  # with its network a claim is gone
+            yield Note("warn", f"feature release failed: {error.text}")
     life.claimed.pop(claim, None)
     return True

@@ -732,3 +732,12 @@ def test_whoever_asks_for_something_hears_of_the_end_of_the_life() -> None:
     assert not b.state.is_rediscovering
     b.give(m.Rediscover(78))
     assert b.error_of(78) == "not_connected"
+
+
+def test_claims_of_a_network_that_is_gone_are_no_news() -> None:
+    b = online(Bench())
+    b.daemon.networks.clear()
+    b.daemon.refuse["rpc_unregister"] = ["unknown network: home"] * 2
+    b.daemon.refuse["channel_unsubscribe"] = ["engine busy"]
+    b.stop()
+    assert b.notes == ["feature release failed: engine busy"]
