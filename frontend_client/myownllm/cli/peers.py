@@ -263,6 +263,10 @@ def label(
         print(f"{context.shown(identity.label) or '(no name)'}  {identity.device_id}")
 
 
+REDISCOVER_S = 60.0
+"""An older daemon leaves the network and joins it again."""
+
+
 def reconnect(
     peer: Annotated[str | None, typer.Argument(help="One device; left out: all.", autocompletion=complete_peer)] = None,
     network: OnNetwork = None,
@@ -272,8 +276,11 @@ def reconnect(
     try:
         here = context.session(network)
         target = None if peer is None else here.peer(peer).device_pubkey
-        members: dict[str, Any] = {} if target is None else {"peer": target}
-        here.daemon.ask("network_reconnect", network=here.network, **members)
+        if target is None and network is None and context.app_pid(context.home()) is not None:
+            context.ask_app(context.home(), "rediscover", REDISCOVER_S)  # it has a way for older daemons, too
+        else:
+            members: dict[str, Any] = {} if target is None else {"peer": target}
+            here.daemon.ask("network_reconnect", network=here.network, **members)
         words.work_is_done()
     except FAILURES as error:
         if isinstance(error, ControlError) and error.kind is ErrorKind.UNSUPPORTED:

@@ -115,3 +115,17 @@ async def test_hostile_programs_at_the_socket_cost_little_and_keep_nobody_out(de
 def _memory_kib(up: Up) -> int:
     status = Path(f"/proc/{up.process.pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+
+
+async def test_a_reconnection_goes_through_the_running_app_which_knows_a_way_for_old_daemons(desk: Desk) -> None:
+    """FE-5.26."""
+    save(desk, "home")
+    up = await desk.up()
+    await up.online()
+    await desk.run("reconnect")
+    assert desk.daemon.ops("network_reconnect", "network_remove") == ["network_reconnect"]
+    desk.daemon.refuse["network_reconnect"] = ["parse: unknown variant `network_reconnect`, expected `status`"]
+    await desk.run("reconnect")
+    assert desk.daemon.mutations[-2:] == ["network_remove", "network_add"]
+    await up.online(len(up.events) - 1)
+    assert await up.stop() == 0
