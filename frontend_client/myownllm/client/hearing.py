@@ -31,6 +31,8 @@ EARLY_FRAMES: Final = 1024
 DOUBTED_FRAMES: Final = 256
 """Of a device that is being looked up; beyond that messages are dropped and calls refused."""
 DOUBTED_DEVICES: Final = 64
+REFUSALS: Final = 256
+"""Under way at once; callers beyond that hear nothing, and run into their own limit."""
 RECLAIM_AFTER_S: Final = 5.0
 """Seconds until a displaced client claims again (FE-5.28)."""
 CONTEND_WINDOW_S: Final = 60.0
@@ -73,8 +75,7 @@ class Hearing:
         del life.serving[order.call.request_id]
         life.load.done(order.call.peer, order.method.limit)
         if refusal:
-            steps = refuse(order.call.request_id, refusal, streaming=order.method.streaming)
-            self._procedures.begin(steps, life.number)
+            self._refuse(life, refuse(order.call.request_id, refusal, streaming=order.method.streaming))
 
     def _hear(self, frame: frames.Frame, life: Life) -> None:
         if not life.wire_id:
@@ -110,7 +111,7 @@ class Hearing:
             case effects.NoteIceFailure(at_ms, needs_turn):
                 self._picture.show_ice_failure(at_ms, needs_turn=needs_turn)
             case effects.RefuseCall(request_id, error, streaming):
-                self._procedures.begin(refuse(request_id, error, streaming=streaming), life.number)
+                self._refuse(life, refuse(request_id, error, streaming=streaming))
             case effects.ServeCall(frame) | effects.DeliverChannel(frame):
                 self._enter(frame, life)
             case effects.DeliverStream(piece):
@@ -179,7 +180,21 @@ class Hearing:
             order = life.serving[call.request_id] = messages.Serve(life.number, call, peer, method)
             self._procedures.out.append(order)
             return
-        self._procedures.begin(steps, life.number)
+        self._refuse(life, steps)
+
+    def _refuse(self, life: Life, steps: Procedure[None]) -> None:
+        """Tell a caller no, unless so many are being told already that this one is part of a flood."""
+        if life.refusing == REFUSALS:
+            return
+
+        def run() -> Procedure[None]:
+            try:
+                yield from steps
+            finally:
+                life.refusing -= 1
+
+        life.refusing += 1
+        self._procedures.begin(run(), life.number)
 
     def _reclaim(self, method_name: str, life: Life) -> Procedure[None]:
         """Take a method back once; a second loss within a minute means another app wants it (FE-5.28)."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork, TurnServer
 from myownllm.client import messages as m
-from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES
+from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES, REFUSALS
 from unit.frontend.fakes import DEVICE_B, peer_info
 from unit.frontend.machine_bench import HOME, WORK, Bench, online
 
@@ -741,3 +741,16 @@ def test_claims_of_a_network_that_is_gone_are_no_news() -> None:
     b.daemon.refuse["channel_unsubscribe"] = ["engine busy"]
     b.stop()
     assert b.notes == ["feature release failed: engine busy"]
+
+
+def test_a_flood_of_calls_that_nobody_serves_costs_a_bounded_number_of_answers() -> None:
+    """FE-12.48."""
+    b = online(Bench())
+    b.held.add("rpc_respond")
+    for n in range(REFUSALS + 100):
+        b.push(**call(f"r{n}", method="nonsense"))
+    asked = [c for c in b.of(m.Carry) if isinstance(c.request, m.Ask) and c.request.operation == "rpc_respond"]
+    assert len(asked) == REFUSALS
+    b.let_go("rpc_respond")
+    b.push(**call("later", method="nonsense"))
+    assert b.daemon.ops("rpc_respond") == ["rpc_respond"] * (REFUSALS + 1)
