@@ -1,7 +1,8 @@
 """The demo: two devices on this machine, each with its own app and mesh daemon, meet as two people's devices would.
 
 Everything goes through the commands that a person has: `myownllm up`, `networks add`, `approve`, `call`, `broadcast`,
-`label`. The first device's daemon hosts the only relay; nothing leaves this machine. Standard library only.
+`prompts`, `conversations`, `label`. The first device's daemon hosts the only relay; nothing leaves this machine.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class Device:
                 start_new_session=True,
             )
 
-    def run(self, *arguments: str) -> Any:
-        """A command in another terminal of this device; returns what it printed as JSON. Raises DemoError."""
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A command in another terminal of this device, under way."""
         # An interrupt in the middle of the birth of a process would leave one that nobody knows.
         signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         try:
@@ -117,6 +118,11 @@ class Device:
             self._commands.append(command)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+        return command
+
+    def run(self, *arguments: str) -> Any:
+        """The same, to its end; returns what it printed as JSON. Raises DemoError."""
+        command = self.start(*arguments)
         out, errors = command.communicate(timeout=STEP_TIMEOUT_S)
         self._commands.remove(command)
         lines = [json.loads(line) for line in out.splitlines() if line.strip()]
@@ -299,6 +305,8 @@ def play(anna: Device, boris: Device, out: Reporter) -> None:
     heard = boris.wait("message", lambda e: e["event"] == "message" and e["channel"] == "notice", mark)
     out.done("broadcast", f"Boris's screen shows {heard['label']}: {heard['payload']['text']}", timed(began))
 
+    share(anna, boris, out)
+
     began = time.monotonic()
     boris.run("label", "Boris's laptop")
     out.done("label", "Boris renames his device to “Boris's laptop”", timed(began))
@@ -320,6 +328,32 @@ def play(anna: Device, boris: Device, out: Reporter) -> None:
         health = device.run("health")
         if not health["healthy"]:
             raise DemoError(f"{device.name} is not healthy at the end: {health}")
+
+
+def share(anna: Device, boris: Device, out: Reporter) -> None:
+    """What the devices are connected for: each step is a feature, and stands on its own."""
+    began = time.monotonic()
+    prompt = anna.run("prompts", "add", "Recipes", "--system", "Answer with a recipe.", "--tool", "web_search")
+    _until(lambda: prompt in boris.run("prompts", "list")["prompts"], "Anna's prompt on Boris's device")
+    out.done("prompt", "Anna saves the prompt “Recipes”; Boris's device has it by itself", timed(began))
+
+    began = time.monotonic()
+    made = anna.run("conversations", "new", "Dinner plans", "--folder", "Home/Kitchen")["conversations"][0]
+    moved = anna.run("conversations", "push", "Dinner plans", "Boris")["moved"][0]
+    there = boris.run("conversations", "list", "--here")["conversations"]
+    if moved["guid"] != made["id"] or [(c["id"], c["folder"]) for c in there] != [(made["id"], "Home/Kitchen")]:
+        raise DemoError(f"the conversation did not arrive: {there}")
+    if anna.run("conversations", "list", "--here")["conversations"]:
+        raise DemoError("the conversation is still on Anna's device")
+    out.done("conversation", "Anna's conversation “Dinner plans” moves to Boris, into the same folder", timed(began))
+
+
+def _until(check: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + STEP_TIMEOUT_S
+    while not check():
+        if time.monotonic() > deadline:
+            raise DemoError(f"no {what} within {STEP_TIMEOUT_S:.0f} s")
+        time.sleep(0.02)
 
 
 def _call_again(device: Device) -> Any:

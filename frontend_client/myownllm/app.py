@@ -26,6 +26,7 @@ from myownllm.door.server import Door
 from myownllm.errors import FAILURES, AlreadyRunningError
 from myownllm.features import doorway, hardware, infer
 from myownllm.features.asking import Asking
+from myownllm.features.sharing import Sharing
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
 from myownllm.inference.pins import Pins
@@ -164,6 +165,7 @@ async def running_app(
             log = DaemonLog(home.daemon_log, trouble)
             supervisor = Supervisor(make_ports(home, pin, outer, log), report=report)
             client.on_stuck.append(supervisor.report_stuck)
+            Sharing(client, Operations(client), file, catalog, home.root, wall_ms).install(door)
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:

@@ -5,7 +5,6 @@ Records and their stamps are in spec 08 §6.4, merging in FE-9.33, limits in FE-
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
@@ -154,6 +153,8 @@ class HeldGate:
 
         The moment of arrival is part of it, which no peer can choose.
         """
+        import hashlib  # loads OpenSSL, and hardly any command shows a code
+
         named = json.dumps([self.gate.to_json(), self.sender, self.held_at], sort_keys=True)
         return hashlib.sha256(named.encode()).hexdigest()[:6]
 
@@ -186,6 +187,11 @@ class Permissions:
             Policy.from_json(policy),
             {tool: HeldGate.from_json(kept[tool]) for tool in TOOLS if isinstance(kept.get(tool), dict)},
         )
+
+    def to_json(self) -> JsonObject:
+        """The policy in force and what waits beside it, for programs; not the form in which it is saved."""
+        held = {tool: {**held.to_json(), "code": held.code} for tool, held in self.held.items()}
+        return {**self.in_force.to_json(), "held": held}
 
     def held_json(self) -> JsonObject | None:
         """None when nothing waits, so that a file without it keeps its bytes."""

@@ -25,7 +25,8 @@ def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     steps = [json.loads(line) for line in done.stdout.splitlines()]
     assert [s["step"] for s in steps if s["step"] not in ("note", "summary")] == [
-        "start", "knock", "approve", "call", "call", "stream", "broadcast", "label", "comeback"
+        "start", "knock", "approve", "call", "call", "stream", "broadcast", "prompt", "conversation", "label",
+        "comeback",
     ]  # fmt: skip
     assert steps[-1]["ok"] is True
     assert steps[-1]["seconds"] < 40

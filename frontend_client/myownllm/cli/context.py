@@ -27,7 +27,7 @@ from myownllm.ids import select_peer
 from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXIT_FAILED = 1
+CHANGE_S = 30.0
+"""For a change that the running app makes: twice as long as it waits for the lock of a file, and more."""
 DOOR_OPENS_S = 0.2
 """From taking its lock to listening an app needs a few milliseconds."""
 
@@ -153,6 +155,14 @@ def asking_app(app_home: AppHome, operation: str, timeout_s: float | None, **mem
             time.sleep(DOOR_OPENS_S)  # an app that has just begun opens its door in a moment
             answer = stack.enter_context(door.asking(app_home.app_socket, operation, timeout_s=timeout_s, **members))
         yield answer
+
+
+def have_changed(operation: str, request: JsonObject, here: Callable[[JsonObject], JsonObject]) -> JsonObject:
+    """A change that the running app makes, so that peers learn of it; or `here` when none runs. Raises as both."""
+    app_home = home()
+    if app_pid(app_home) is None:
+        return here(request)
+    return as_object(ask_app(app_home, operation, CHANGE_S, **request))
 
 
 def need_active(catalog: Catalog) -> SavedNetwork:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from myownllm.cli import networks, peers, settings, status
+from myownllm.cli import conversations, networks, peers, policy, prompts, settings, status
 
 app = typer.Typer(
     name="myownllm",
@@ -19,6 +19,9 @@ app = typer.Typer(
 )
 app.add_typer(networks.app, name="networks")
 app.add_typer(settings.app, name="settings")
+app.add_typer(conversations.app, name="conversations")
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(policy.app, name="policy")
 
 
 @app.command(epilog="Exit status: 0 after Ctrl-C, or when it runs already in this home; 1 when it cannot start.")

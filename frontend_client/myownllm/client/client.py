@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from myownllm.client.owned import OwnedNetworks
     from myownllm.client.registry import ChannelHandler, Release
     from myownllm.client.start import Offer
+    from myownllm.coerce import JsonObject
     from myownllm.effects import Level
     from myownllm.supervisor import Connection
 
@@ -128,6 +129,10 @@ class MeshClient(Host):
     def peers_changed(self) -> None:
         """This app itself did something to a peer: the list is read soon."""
         self._feed(messages.PeersChanged())
+
+    def catalog_heard(self, pubkey: str, entries: tuple[JsonObject, ...]) -> None:
+        """A peer has told which conversations it has: from now on they stand beside it (`PeerEntry.catalog`)."""
+        self._feed(messages.CatalogHeard(pubkey, entries))
 
     # ── what features bring, besides `Host` ───────────────────────────────────────────────────────────────────────────
 

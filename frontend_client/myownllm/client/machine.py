@@ -132,6 +132,8 @@ class Machine:
             case messages.PeersChanged():
                 if self._life is not None:
                     self._life.peers_dirty = True
+            case messages.CatalogHeard(peer, entries):
+                self._picture.show_conversations(peer, entries)
             case messages.Woke():
                 pass  # the waits below see that their time has come
             case _:

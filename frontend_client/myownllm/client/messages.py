@@ -146,6 +146,14 @@ class PeersChanged:
 
 
 @attrs.frozen
+class CatalogHeard:
+    """A peer has said which conversations it has."""
+
+    peer: str
+    entries: tuple[JsonObject, ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Woke:
     """The time that `next_timer` named has come."""
 
@@ -168,6 +176,7 @@ Event = (
     | WorkChanged
     | CapabilitiesChanged
     | PeersChanged
+    | CatalogHeard
     | Woke
 )
 

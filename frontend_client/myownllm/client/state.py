@@ -132,6 +132,11 @@ class Picture:
         """What is under way with peers."""
         self.update(files=work.files, resources=work.resources, inbound_offers=work.offers)
 
+    def show_conversations(self, pubkey: str, entries: tuple[JsonObject, ...]) -> None:
+        """What a peer has, in the place of what it said before; a peer that nobody knows has nothing."""
+        changed = (attrs.evolve(p, catalog=entries) if p.device_pubkey == pubkey else p for p in self.state.peers)
+        self.update(peers=tuple(changed))
+
     def show_ice_failure(self, at_ms: int, *, needs_turn: bool) -> None:
         """No direct path to a peer (FE-5.3); while another one is active that is not the headline."""
         self.update(recent_ice_failure_at=at_ms)

@@ -22,6 +22,7 @@ from myownllm.conversations.names import FOLDER_LEVELS, clean_folder, is_convers
 from myownllm.conversations.trash import Trash, make_folder
 from myownllm.files import CHANGE_WAIT_S, write_durably
 from myownllm.home import PRIVATE_DIR
+from myownllm.ids import PREFIX_MIN_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +38,12 @@ BURST_MS: Final = 600_000
 """A device that saves after every turn replaces its own versions of that time without a trace: not hundreds of them."""
 CONVERSATIONS_MAX: Final = 5000
 """Here, before peers may add no more: a catalog tells of no more."""
+
+
+def conversation_root(home: Path, sections: JsonObject) -> Path:
+    """Where conversations are: `conversation_dir` of the configuration, or the folder in the app's home."""
+    chosen = sections.get("conversation_dir")
+    return home / (Path(chosen).expanduser() if isinstance(chosen, str) and chosen.strip() else "conversations")
 
 
 @attrs.frozen
@@ -129,6 +136,10 @@ class ConversationStore:
             return False
         return True
 
+    def select(self, text: str) -> str:
+        """The id of the conversation that a person means: by id, its unique beginning, or its title."""
+        return selected([(e.id, e.title) for e in self.entries()], text)
+
     # ── changing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def save(self, document: JsonObject, folder: str = "", *, writer: str = "") -> Entry:
@@ -183,7 +194,7 @@ class ConversationStore:
         return self.entry(conversation_id)
 
     def entry(self, conversation_id: str) -> Entry:
-        """What a list shows of one conversation."""
+        """What a list shows of one conversation that is here."""
         loaded = self.load(conversation_id)
         return _entry(loaded.document, loaded.folder, loaded.signature[2])
 
@@ -321,3 +332,16 @@ def _entry(document: JsonObject, folder: str, size: int) -> Entry:
     return Entry(
         document["id"], texts.get("title", ""), texts.get("mode", "text"), texts.get("updated_at", ""), folder, size
     )
+
+
+def selected(known: list[tuple[str, str]], text: str) -> str:
+    """The one id that `text` means among ids and their titles. Raises ConversationError that lists the choices."""
+    wanted = text.strip()
+    found = [each for each, _ in known if each == wanted]
+    found = found or [each for each, _ in known if len(wanted) >= PREFIX_MIN_CHARS and each.startswith(wanted)]
+    found = found or [each for each, title in known if title.casefold() == wanted.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConversationError(f"'{text}' means {len(found)} conversations: {', '.join(found[:8])}; use the id")
+    raise NotHereError(f"no conversation '{text}'; `myownllm conversations list` shows those there are")

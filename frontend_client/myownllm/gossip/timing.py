@@ -18,6 +18,8 @@ DEBOUNCE_S: Final = 0.5
 """A catalog is published when it has been still for so long (FE-7.11)."""
 DEBOUNCE_MAX_S: Final = 5.0
 """A burst that never pauses is published that often all the same."""
+REMINDERS_MAX: Final = 500
+"""Different things to be said within an hour; further ones are not worth a line."""
 
 
 class CatchUps:
@@ -72,3 +74,18 @@ class Debounce:
     def clear(self) -> None:
         """It was published, or there is nobody to tell any more."""
         self._first = None
+
+
+class Reminders:
+    """What is said again and again is said once per while."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def may_say(self, what: str, now: float, *, every_s: float) -> bool:
+        """Is it time to say it? Then not again before `every_s` seconds have passed."""
+        self._until = {known: until for known, until in self._until.items() if until > now}
+        if what in self._until or len(self._until) >= REMINDERS_MAX:
+            return False
+        self._until[what] = now + every_s
+        return True

@@ -138,18 +138,19 @@ async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
         "events_subscribe", "network_add", "peers_list", "rpc_register", "channel_subscribe", "capabilities_set"
     ):  # fmt: skip
         assert operation in desk.daemon.ops()
-    assert set(desk.daemon.claims) == {"echo", "about", "count", "infer"}
-    assert set(desk.daemon.channels) == {"notice", "rpc/cancel", "blob/v1"}
-    assert set(desk.daemon.capabilities["extra"]["features"]) == {
+    assert {"echo", "about", "count", "infer", "session_fetch", "session_save", "move_take", "move_drop"} <= set(
+        desk.daemon.claims
+    )
+    gossip = {"catalog/announce", "permissions/snapshot", "prompts/snapshot"}
+    assert {"notice", "rpc/cancel", "blob/v1", *gossip} <= set(desk.daemon.channels)
+    assert {
         "stream_error_v1",
-        "stream_cancel_v1",
-        "large_payload_v1",
         "capabilities_v1",
         "app_version",
+        "two_phase_move",
         "infer_request",
-        "infer_tools_v1",
-        "infer_model_v1",
-    }
+        "catalog_announce",
+    } <= set(desk.daemon.capabilities["extra"]["features"])
     assert await up.stop() == 0
     assert desk.daemon.label == "Anna"
     assert desk.daemon.claims == {}, "claims are given back"

@@ -1,0 +1,204 @@
+"""Policy, prompts and conversations between real devices, by a person's commands (spec 08 §11, S9–S11, S15)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.devices import ask, demo, eventually
+from mesh_common.client.blocking import Connection
+from mesh_common.client.errors import ControlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from e2e.devices import Pair
+
+
+def record(device: Any) -> Any:
+    """The active network as it stands in the device's file."""
+    section = json.loads((device.home / ".myownllm" / "config.json").read_text())["cloud_mesh"]
+    return next(n for n in section["networks"] if n["id"] == section["active_network_id"])
+
+
+def notes(device: Any, text: str, since: int = 0) -> list[str]:
+    device.mark()
+    return [e["message"] for e in device.events[since:] if e["event"] == "diag" and text in e["message"]]
+
+
+def of_peer(device: Any, label: str) -> list[str]:
+    """What the device shows of a peer's conversations."""
+    peers = device.run("conversations", "list")["peers"]
+    return sorted(c["guid"] for p in peers if p["label"] == label for c in p["conversations"])
+
+
+def new(device: Any, title: str, *arguments: str) -> str:
+    return str(device.run("conversations", "new", title, *arguments)["conversations"][0]["id"])
+
+
+def ids(device: Any) -> dict[str, str]:
+    """Conversations of a device and their folders."""
+    return {c["id"]: c["folder"] for c in device.run("conversations", "list")["conversations"]}
+
+
+def test_s9_policy_and_prompts_are_gossiped(pair: Pair) -> None:
+    pair.meet()
+    anna, boris = pair.both
+    made = anna.run("prompts", "add", "Short", "--system", "Be brief.", "--tool", "web_search")
+    eventually(lambda: record(boris).get("prompts") == [made], "Anna's prompt in Boris's file", 5)
+    assert len(notes(boris, "prompts of ")) == 1
+
+    anna.run("policy", "set", "shell", "denied")
+    eventually(lambda: record(boris).get("agent_permissions") == record(anna)["agent_permissions"], "the policy", 5)
+
+    anna.run("policy", "set", "shell", "accept_all")
+    waiting = eventually(lambda: boris.run("policy", "pending")["held"].get("shell"), "the question to Boris", 5)
+    assert record(boris)["agent_permissions"]["shell"]["mode"] == "denied", "nothing is relaxed without Boris"
+    boris.run("policy", "agree", "shell", waiting["code"])
+    assert record(boris)["agent_permissions"]["shell"]["mode"] == "accept_all"
+
+    boris.run("settings", "gossip", "off")
+    anna.run("prompts", "remove", "Short")
+    anna.run("policy", "set", "shell", "denied")
+    boris.run("prompts", "edit", "Short", "--name", "Mine")
+    time.sleep(1)
+    assert [p["name"] for p in record(boris)["prompts"]] == ["Mine"], "with gossip off nothing comes in"
+    assert record(boris)["agent_permissions"]["shell"]["mode"] == "accept_all"
+    assert record(anna)["prompts"] == [], "and nothing goes out"
+    mark = boris.mark()
+    boris.stop()
+    boris.up()
+    boris.wait("connected peer", demo.peer_becomes("active"), mark)
+    assert record(boris)["auto_gossip"] is False, "the toggle survives a restart"
+
+
+@contextmanager
+def third(pair: Pair) -> Iterator[Any]:
+    carla = demo.Device("Carla", pair.base / "c")
+    carla.up("--label", "Carla")
+    try:
+        carla.wait("daemon", lambda e: e["event"] == "daemon" and e.get("state") == "up")
+        yield carla
+    finally:
+        carla.stop()
+
+
+def test_s10_a_late_joiner_is_told_and_nobody_else(pair: Pair) -> None:
+    pair.meet()
+    anna, boris = pair.both
+    plans = new(anna, "Plans", "--folder", "Work/Q4")
+    eventually(lambda: of_peer(boris, "Anna") == [plans], "Anna's catalog at Boris's", 5)
+    with heard(boris) as announced, third(pair) as carla:
+        mark = carla.mark()
+        pair.add(carla, "home")
+        for device in pair.both:
+            device.wait("Carla's knock", lambda e: e["event"] == "knock" and e["label"] == "Carla")
+            device.run("approve", "Carla")
+        carla.wait("knock", lambda e: e["event"] == "knock", mark)
+        eventually(lambda: carla.run("approve", "Anna"), "Carla approves Anna")
+        eventually(lambda: carla.run("approve", "Boris"), "Carla approves Boris")
+        for other in ("Anna", "Boris"):
+            carla.wait(f"{other} active", lambda e, o=other: e.get("status") == "active" and e.get("label") == o, mark)
+        began = time.monotonic()
+        eventually(lambda: of_peer(carla, "Anna") == [plans], "Anna's catalog at Carla's", 5)
+        assert time.monotonic() - began < 2.5
+        assert set(announced()) <= {"Carla"}
+
+
+@contextmanager
+def heard(device: Any) -> Iterator[Callable[[], list[str]]]:
+    """Whose `catalog/announce` has arrived at a device since, by label: what a program beside its app sees."""
+    with Connection(device.home / ".myownllm" / ".myownmesh" / "daemon.sock", 20) as events:
+        client_id = events.subscribe()
+        ask(device, "channel_subscribe", client_id=client_id, network="home", channel="catalog/announce")
+
+        def seen() -> list[str]:
+            labels = {p["device_id"]: p["label"] for p in ask(device, "peers_list", network="home")["peers"]}
+            found = []
+            events.timeout = 0.3
+            with contextlib.suppress(ControlError):  # nothing more has come
+                for line in events.lines():
+                    frame = json.loads(line)
+                    if frame.get("kind") == "channel_inbound":
+                        found.append(labels[frame["from"]])
+            return found
+
+        yield seen
+
+
+def folders_told(device: Any) -> set[str]:
+    """The folders of a peer's conversations, as the device shows them."""
+    told = [c for p in device.run("conversations", "list")["peers"] for c in p["conversations"]]
+    return {c.get("path", "") for c in told}
+
+
+def test_s11_twenty_moves_are_one_broadcast(pair: Pair) -> None:
+    pair.meet()
+    anna, boris = pair.both
+    made = [f"number-{n}" for n in range(20)]
+    folder = anna.home / ".myownllm" / "conversations"
+    first = new(anna, "The first one")
+    eventually(lambda: of_peer(boris, "Anna") == [first], "Anna's catalog at Boris's", 10)
+    for each in made:
+        (folder / f"{each}.json").write_text(json.dumps({"id": each, "title": each, "messages": []}))
+    with heard(boris) as announced:
+        anna.run("conversations", "move", *made, "--to", "Archive")
+        eventually(lambda: folders_told(boris) == {"", "Archive"}, "the new folder at Boris's", 10)
+        time.sleep(1)
+        assert announced() == ["Anna"]
+
+
+def test_a_kill_between_taking_and_deleting_leaves_two_copies(pair: Pair) -> None:
+    pair.meet()
+    anna, boris = pair.both
+    plans = new(anna, "Plans", "--folder", "Work/Q4")
+    os.kill(boris.pid, signal.SIGSTOP)  # Boris's app is slow to answer
+    push = anna.start("conversations", "push", plans, "Boris")
+    time.sleep(1.5)
+    anna.kill_app()
+    os.kill(boris.pid, signal.SIGCONT)
+    push.communicate(timeout=20)
+    eventually(lambda: ids(boris) == {plans: "Work/Q4"}, "the copy at Boris's")
+    assert ids(anna) == {plans: "Work/Q4"}
+    mark = anna.mark()
+    anna.up()
+    anna.wait("connected peer", demo.peer_becomes("active"), mark)
+    assert ids(anna) == {plans: "Work/Q4"}
+    eventually(lambda: of_peer(anna, "Boris") == [plans], "the other copy, shown at Anna's", 10)
+    anna.run("conversations", "push", plans, "Boris")
+    assert (ids(anna), ids(boris)) == ({}, {plans: "Work/Q4"})
+
+
+def test_s15_open_push_pull(pair: Pair) -> None:
+    pair.meet()
+    anna, boris = pair.both
+    plans = new(anna, "Plans", "--folder", "Work/Q4")
+    eventually(lambda: of_peer(boris, "Anna") == [plans], "Anna's catalog at Boris's", 5)
+
+    opened = boris.run("conversations", "open", "Plans", "Anna")
+    assert opened["title"] == "Plans"
+    assert ids(boris) == {}, "nothing of it is kept at Boris's"
+    file = boris.home / "edited.json"
+    file.write_text(json.dumps({**opened, "messages": [{"role": "user", "content": "hello"}]}))
+    boris.run("conversations", "save", str(file), "Anna")
+    assert anna.run("conversations", "show", plans)["messages"] == [{"role": "user", "content": "hello"}]
+    with pytest.raises(demo.DemoError, match="conflict"):
+        boris.run("conversations", "save", str(file), "Anna")
+
+    pushed = anna.run("conversations", "push", "Plans", "Boris")
+    assert [m["folder"] for m in pushed["moved"]] == ["Work/Q4"]
+    assert (ids(anna), ids(boris)) == ({}, {plans: "Work/Q4"})
+    eventually(lambda: of_peer(anna, "Boris") == [plans], "Boris's catalog at Anna's", 5)
+    anna.run("conversations", "pull", "Plans", "Boris")
+    assert (ids(anna), ids(boris)) == ({plans: "Work/Q4"}, {})
+    assert [t["id"] for t in boris.run("conversations", "trash")["trash"]] == [plans]
+    assert anna.run("conversations", "show", plans)["messages"] == [{"role": "user", "content": "hello"}]
+    with pytest.raises(demo.DemoError, match="no conversation 'Plans'"):
+        boris.run("conversations", "push", "Plans", "Anna")
