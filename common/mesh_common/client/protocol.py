@@ -6,9 +6,11 @@ Only the standard library is used: short commands are to start fast.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from mesh_common.client.errors import ControlError, ErrorKind, refusal
+from mesh_common.readable import readable_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +32,8 @@ FAST_TIMEOUT_S: Final = 10.0
 ENGINE_TIMEOUT_S: Final = 45.0
 """For the others: an engine may stall about 10 s during a network change (spec 05 §17 rule 2)."""
 
+_HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""A surrogate, whole pairs included: what it may be is looked at only in lines that spell one so."""
 _NO_ANSWER: Final = "parse response: the answer has no boolean `ok`"
 
 _FAST: Final = frozenset(
@@ -91,9 +95,14 @@ def _check_names(members: Mapping[str, object]) -> None:
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
-    """A line that must be one JSON object. Raises `ControlError` PROTOCOL."""
+    """A line that must be one JSON object. Raises `ControlError` PROTOCOL.
+
+    Halves of surrogate pairs, which JSON can spell and no encoder takes, stand spelled out in its texts.
+    """
     try:
         value = decode(line.decode())
+        if _HALF_PAIR.search(line):
+            value = readable_values(value)
     except (ValueError, RecursionError) as error:
         raise ControlError(ErrorKind.PROTOCOL, f"parse response: {error}") from error
     if not isinstance(value, dict):

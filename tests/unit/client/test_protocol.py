@@ -19,6 +19,7 @@ from mesh_common.client.protocol import (
     LineBuffer,
     answer_data,
     check_traffic,
+    parse_object,
     request_line,
     subscription_id,
     timeout_of,
@@ -130,3 +131,11 @@ def test_subscriptions() -> None:
 def test_operations_that_may_wait_for_an_engine_get_more_time() -> None:
     assert timeout_of("status") == FAST_TIMEOUT_S
     assert timeout_of("network_remove") == timeout_of("not known") == ENGINE_TIMEOUT_S
+
+
+def test_texts_of_a_line_can_be_written_again() -> None:
+    """Half a surrogate pair has no spelling in UTF-8; whoever sends one must not end whoever writes it."""
+    line = rb'{"half":"a\ud800b","whole":"\ud83d\ude00","\udfff":[{"x":"\uDBFF"}]}'
+    value = parse_object(line)
+    assert value == {"half": r"a\ud800b", "whole": "😀", r"\udfff": [{"x": r"\udbff"}]}
+    assert json.dumps(value, ensure_ascii=False).encode()

@@ -145,7 +145,7 @@ async def test_who_leaves_ends_what_is_done_for_it(operation: str, members: dict
     [
         (b"GET / HTTP/1.1\r\n\r\n", "protocol"), (b"[]\n", "protocol"), (b'{"op":\xff}\n', "protocol"),
         (b"[" * 100_000 + b"\n", "protocol"), (b"x" * (REQUEST_MAX_BYTES + 70_000), "too_large"),
-        (b'{"op":["echo"]}\n', "unknown_operation"),
+        (b'{"op":["echo"]}\n', "unknown_operation"), (b'{"op":"\\ud800"}\n', "unknown_operation"),
     ],
 )  # fmt: skip
 async def test_what_is_no_request_is_refused(request_: bytes, kind: str) -> None:
