@@ -136,6 +136,7 @@ class Hearing:
         elif len(waiting) < DOUBTED_FRAMES:
             waiting.append(frame)
         else:
+            life.doubted_lost += isinstance(frame, frames.ChannelInbound)
             self._pass(frame, None, life)
 
     def _approved(self, pubkey: str) -> PeerEntry | None:
@@ -152,6 +153,9 @@ class Hearing:
         peer = self._approved(pubkey)
         for frame in life.doubted.pop(pubkey):
             self._pass(frame, peer, life, refusal)
+        lost, life.doubted_lost = life.doubted_lost, 0
+        if lost and peer is not None:
+            yield Note("warn", f"{lost} messages of {pubkey[:8]} came before it was looked up and are dropped")
 
     def _pass(self, frame: Traffic, peer: PeerEntry | None, life: Life, refusal: str = "not authorized") -> None:
         match frame:

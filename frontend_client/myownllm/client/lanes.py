@@ -5,6 +5,7 @@ The reader of the daemon's events puts a message in and goes on; a handler that 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 ALL_BYTES: Final = 64 * 2**20
 """Of all lanes together, whoever listens."""
+TURN: Final = 64
+"""Messages that a handler without waits may take before the others get a turn: as many as one read of the socket
+brings, or a burst of small ones would fill the lane while its handler sleeps."""
 TELL_S: Final = 60.0
 """What is dropped on one channel is told once in that time."""
 
@@ -79,7 +83,9 @@ class Lanes:
         try:
             with lane.scope:
                 await trio.lowlevel.checkpoint_if_cancelled()
-                while lane.waiting:
+                for number in itertools.count(1):
+                    if not lane.waiting:
+                        break
                     peer, payload, size = lane.waiting.popleft()
                     lane.size -= size
                     self._size -= size
@@ -87,7 +93,8 @@ class Lanes:
                         await listener.handler(peer, await self._arrivals.whole(pubkey, payload))
                     except FAILURES as error:
                         self._tell(listener.channel, f"a message of {pubkey[:8]} on {listener.channel}: {error}")
-                    await trio.lowlevel.checkpoint()
+                    if number % TURN == 0:
+                        await trio.lowlevel.checkpoint()
         finally:
             self._size -= lane.size
             del self._lanes[key]

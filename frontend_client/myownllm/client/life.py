@@ -56,6 +56,8 @@ class Life:
     """calls under way, by request id"""
     doubted: dict[str, deque[RpcInbound | ChannelInbound]] = attrs.field(factory=dict)
     """frames of devices that are looked up before they count, by device"""
+    doubted_lost: int = 0
+    """messages of such devices that there was no room for"""
     refusing: int = 0
     """callers that are being told no"""
     grace_s: dict[str, float] = attrs.field(factory=dict)

@@ -87,7 +87,6 @@ def install(
 
     def listener(channel: str) -> ChannelHandler:
         async def hear(peer: PeerEntry, payload: Any) -> None:
-            await trio.lowlevel.checkpoint()
             on_message(peer, channel, payload)
 
         return hear

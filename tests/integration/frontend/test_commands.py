@@ -161,6 +161,7 @@ async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
 async def test_a_stopped_terminal_loses_lines_and_nothing_else(desk: Desk) -> None:
     """Ctrl-S, a pager, a full pipe: the app stays reachable, tells what was lost, and Ctrl-C ends it."""
     save(desk, "home")
+    desk.daemon.peers = [peer_info()]
     process = await trio.lowlevel.open_process([*PROGRAM, "up", "--json"], env=desk.environment, stdout=subprocess.PIPE)
     desk.running.append(process)
     up = Up(process)
@@ -174,7 +175,6 @@ async def test_a_stopped_terminal_loses_lines_and_nothing_else(desk: Desk) -> No
         for _ in range(messages):
             await desk.daemon.emit({**frame, "payload": payload})
 
-    desk.daemon.peers = [peer_info()]
     await talk(3000, "home")
     with trio.fail_after(5):
         assert (await desk.json("networks", "add", "work"))["joined"] is True

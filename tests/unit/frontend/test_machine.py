@@ -719,6 +719,7 @@ def test_a_stranger_that_floods_while_it_is_looked_up_costs_a_bounded_queue() ->
     b.daemon.peers = [peer_info()]
     b.let_go("peers_list")
     assert [c.payload for c in b.of(m.Deliver)] == list(range(DOUBTED_FRAMES))
+    assert b.notes == ["50 messages of bbbbbbbb came before it was looked up and are dropped"]
 
 
 def test_whoever_asks_for_something_hears_of_the_end_of_the_life() -> None:
