@@ -98,6 +98,24 @@ class CapabilityAdvert(Struct, frozen=True):
     extra: Any = None
 
 
+class NextStep(Struct, frozen=True):
+    """What the daemon does by itself next, and when."""
+
+    what: str
+    in_ms: int
+
+
+class Why(Struct, frozen=True):
+    """Why a peer is not active, or may not be for long."""
+
+    code: str
+    """One of those in docs/why.md; a later daemon may know more."""
+    since_ms: int
+    """How long it has been so, in milliseconds."""
+    text: str
+    next: NextStep | None = None
+
+
 class PeerInfo(Struct, frozen=True, kw_only=True):
     """One row of `peers_list`."""
 
@@ -122,6 +140,8 @@ class PeerInfo(Struct, frozen=True, kw_only=True):
     local_candidates: CandidateCounts = CandidateCounts()
     remote_candidates: CandidateCounts = CandidateCounts()
     selected_pair: SelectedPair | None = None
+    why: Why | None = None
+    """None for an active peer, and of daemons that do not say."""
 
 
 class RosterRow(Struct, frozen=True):

@@ -90,14 +90,14 @@ def test_silent_area() -> None:
     silent = EngineConfig(auto_approve=True, kind="silent")
     operator, *members = (world.node(identity, silent) for identity in reversed(world.identities(9)))
     world.run(3.0)
-    assert len(operator.engine.peers()) == len(members)
-    assert not any(info.authenticated for node in world.nodes for info in node.engine.peers())
+    assert len(operator.switch.peers()) == len(members)
+    assert not any(info.authenticated for node in world.nodes for info in node.switch.peers())
     for member in members:
         dial = operator.connect(member)
         world.run_until(dial.is_there, within=5.0)
         assert dial.error is None
     for one in members:
-        assert [info.device_id for info in one.engine.peers() if info.authenticated] == [operator.device_id]
+        assert [info.device_id for info in one.switch.peers() if info.authenticated] == [operator.device_id]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -119,7 +119,7 @@ def test_a_thousand_forged_devices() -> None:
     assert len(one.sessions()) <= MAX_UNPROVEN_LINKS + 2
     world.run(600.0)
     assert world.all_linked()
-    assert len(one.engine.peers()) < 100, "nobody who never came is listed for ever"
+    assert len(one.switch.peers()) < 100, "nobody who never came is listed for ever"
 
 
 def test_a_forged_leave_cuts_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from myownmesh.cli import tables
-from myownmesh.cli.ctl_base import Network, Options, follow, run
+from myownmesh.cli.ctl_base import Network, Options, ask, follow, run, show
 from myownmesh.cli.groups import group
 
 app = group(
@@ -49,6 +49,15 @@ def status() -> None:
 def peers(network: Network) -> None:
     """Devices seen in a network, with their state and verification codes."""
     run({"op": "peers_list", "network": network}, tables.peers)
+
+
+@app.command()
+def why(
+    network: Network, peer: Annotated[str | None, typer.Argument(metavar="PEER", help="Only this device.")] = None
+) -> None:
+    """Why devices of a network are not active, and what happens next (docs/why.md)."""
+    data = ask({"op": "peers_list", "network": network})
+    show(data if peer is None else tables.only(data, peer), tables.reasons)
 
 
 @app.command()

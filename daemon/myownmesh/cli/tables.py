@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh_common import tables
 from mesh_common.tables import columns
+from myownmesh.cli.errors import CliError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +45,7 @@ def peers(data: object) -> str:
         "peers",
         "no peers yet",
         {
-            "DEVICE": lambda p: f"{_text(p.get('device_id'))}-{_text(p.get('device_suffix'))}",
+            "DEVICE": _display_id,
             "LABEL": lambda p: _text(p.get("label")),
             "STATUS": lambda p: _text(p.get("status")),
             "RTT": lambda p: "" if p.get("rtt_ms") is None else f"{_text(p.get('rtt_ms'))} ms",
@@ -52,6 +53,52 @@ def peers(data: object) -> str:
             "OUR CODE": lambda p: _text(p.get("verification_code_sent")),
         },
     )
+
+
+def only(data: object, peer: str) -> dict[str, object]:
+    """Of an answer of ``peers_list`` the row of one device. Raises `CliError`."""
+    rows = _object(data).get("peers")
+    wanted = [
+        row
+        for row in (rows if isinstance(rows, list) else ())
+        if peer in (_text(_object(row).get("device_id")), _display_id(_object(row)))
+    ]
+    if not wanted:
+        raise CliError(f"device {peer} was not seen in this network; `myownmesh ctl peers` lists those that were")
+    return {"peers": wanted}
+
+
+def reasons(data: object) -> str:
+    """Answer of ``peers_list``: of each device why it is not active."""
+
+    def reason(peer: Mapping[str, object]) -> Mapping[str, object]:
+        return _object(peer.get("why"))
+
+    return _listing(
+        data,
+        "peers",
+        "no peers yet",
+        {
+            "DEVICE": _display_id,
+            "LABEL": lambda p: _text(p.get("label")),
+            "STATUS": lambda p: _text(p.get("status")),
+            "SINCE": lambda p: _seconds(reason(p).get("since_ms")),
+            "WHY": lambda p: _text(reason(p).get("text")),
+            "NEXT": lambda p: _next_step(_object(reason(p).get("next"))),
+        },
+    )
+
+
+def _display_id(peer: Mapping[str, object]) -> str:
+    return f"{_text(peer.get('device_id'))}-{_text(peer.get('device_suffix'))}"
+
+
+def _seconds(ms: object) -> str:
+    return f"{ms / 1000:.0f} s" if isinstance(ms, int) else ""
+
+
+def _next_step(step: Mapping[str, object]) -> str:
+    return f"{_text(step.get('what'))} in {_seconds(step.get('in_ms'))}" if step else ""
 
 
 def roster(data: object) -> str:
@@ -84,8 +131,8 @@ def services(data: object) -> str:
 
 
 def _next_try(service: Mapping[str, object]) -> str:
-    left_ms = service.get("retry_in_ms")
-    return f"in {left_ms / 1000:.0f} s" if isinstance(left_ms, int) else ""
+    left = _seconds(service.get("retry_in_ms"))
+    return f"in {left}" if left else ""
 
 
 def _relays(value: object) -> str:

@@ -43,7 +43,7 @@ def has_approved(peer: Peer) -> bool:
 
 def begin_waiting(core: Core, peer: Pending, now: Instant) -> None:
     """The peer has proved itself. The number of those that wait, and how long, is bounded."""
-    core.enter(Turn.PROVED, peer)
+    core.enter(Turn.PROVED, peer, now)
     core.refresh_phase()
     core.timers.set(LinkTimer.PENDING_AGE, peer.device_id, now.mono + PENDING_MAX_AGE_S)
     waiting_here = [
@@ -129,7 +129,7 @@ def _activate(core: Core, pending: Pending, now: Instant) -> None:
     """The edge into `active`, in the order of spec 04 §4.3."""
     device_id = pending.device_id
     peer = Active(device_id, pending.epoch, pending.transport, pending.channel, Upkeep())
-    core.enter(Turn.CONSENTED, peer)
+    core.enter(Turn.CONSENTED, peer, now)
     peer.transport.recovery = None
     core.timers.cancel(LinkTimer.APPROVE, device_id)
     core.timers.cancel(LinkTimer.PENDING_AGE, device_id)
@@ -140,6 +140,7 @@ def _activate(core: Core, pending: Pending, now: Instant) -> None:
     shelving.reevaluate(core, now)
     waiting.finish(core, device_id, None)
     core.intents.clear(device_id)
+    core.memories.of(device_id).found_path()
     gossip.advertise_roster(core, now)
     gossip.advertise_state(core, now)
     if peer.channel.advert != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):

@@ -15,6 +15,10 @@ _KINDS: Final = {
 }
 
 
+RELAYED: Final = " typ relay"
+"""In a description: one of its candidates is on a relay (TURN)."""
+
+
 def kind_of(candidate: str) -> CandidateKind:
     """The kind is the word after `typ`; anything unreadable is `unknown`."""
     words = candidate.split()

@@ -71,6 +71,8 @@ class Core:
         self.rng = rng
 
         self.peers: dict[str, Peer] = {}
+        self.since: dict[str, float] = {}
+        """When each peer's stage began, in monotonic seconds."""
         self.known = Members([self.me])
         """Whom the shape is made of: ourselves, and of the entries those that are rostered or have proved themselves.
         Who merely announces ids bends no edge."""
@@ -200,12 +202,13 @@ class Core:
 
     # ── the turns of a peer's life ────────────────────────────────────────────────────────────────────────────────────
 
-    def enter(self, turn: Turn, peer: Peer) -> None:
+    def enter(self, turn: Turn, peer: Peer, now: Instant) -> None:
         """Put `peer` in the place of what is known of its id. Raises `OutOfTurn` where the table has no such turn."""
         before = self.stage_of(peer.device_id)
         if follow(before, turn) is not peer.stage:
             raise OutOfTurn(before, turn)
         self.peers[peer.device_id] = peer
+        self.since[peer.device_id] = now.mono
         self._place(peer)
 
     def end(self, turn: Turn, device_id: str) -> Peer | None:
@@ -215,6 +218,7 @@ class Core:
             if follow(peer.stage, turn) is not Stage.UNKNOWN:
                 raise OutOfTurn(peer.stage, turn)
             del self.peers[device_id]
+            self.since.pop(device_id, None)
             self.known.discard(device_id)
         return peer
 

@@ -25,6 +25,7 @@ from myownmesh.engine import (
     twin,
     views,
     waiting,
+    why,
 )
 from myownmesh.engine.actions import LinkDown
 from myownmesh.engine.core import Core
@@ -351,8 +352,13 @@ class Engine:
 
     # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def peers(self) -> list[PeerInfo]:
-        return [views.peer_info(peer) for peer in self._core.peers.values()]
+    def peers(self, now: Instant) -> list[PeerInfo]:
+        """Every peer that is known, each with why it is not active."""
+        core = self._core
+        return [
+            views.peer_info(peer, core.memories.get(peer.device_id), why.verdict(core, peer, now.mono))
+            for peer in core.peers.values()
+        ]
 
     @property
     def phase(self) -> Phase:

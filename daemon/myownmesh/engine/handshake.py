@@ -61,7 +61,7 @@ def start(core: Core, peer: Connecting, opened: ChannelOpened, now: Instant) -> 
             app_version=core.config.app_version,
         )
     )
-    core.enter(Turn.CHANNEL_OPENED, Handshaking(peer.device_id, peer.epoch, peer.transport, channel, hello))
+    core.enter(Turn.CHANNEL_OPENED, Handshaking(peer.device_id, peer.epoch, peer.transport, channel, hello), now)
     core.refresh_phase()
     core.send_encoded(peer, Hello.KIND, hello)
     core.timers.set(LinkTimer.HELLO, peer.device_id, now.mono + HELLO_RETRIES_S[0])

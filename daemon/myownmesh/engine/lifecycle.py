@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.events import PeerDropped, PeerSighted
+from mesh_common.views import CandidateKind
 from myownmesh.engine import reliable, shelving, waiting
 from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSession
 from myownmesh.engine.decisions import Role, role
@@ -32,11 +33,15 @@ from myownmesh.engine.timing import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import (
         Peer,
     )
     from myownmesh.protocol.clock import Instant
+
+RELAY: Final = CandidateKind.RELAY
 
 _RECOVERABLE: Final = frozenset({"ice_failed", "heartbeat_timeout", "transport_error"})
 
@@ -55,7 +60,7 @@ def note(core: Core, device_id: str, reason: str, now: Instant, *, expects_link:
         oldest = placeholders[0].device_id
         core.end(Turn.FORGOTTEN, oldest)
         core.timers.cancel(PeerTimer.DIAL_ANYWAY, oldest)
-    core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch(), expects_link))
+    core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch(), expects_link), now)
     core.emit(PeerSighted(core.network_id, device_id))
     core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
     shelving.look_soon(core, now)
@@ -141,8 +146,36 @@ def connect_timed_out(core: Core, peer: Connecting, now: Instant) -> None:
         f"no channel to {short_id(peer.device_id)} in time",
         {"peer": peer.device_id, "connect_timeout_ms": round(CHANNEL_OPEN_TIMEOUT_S * 1000)},
     )
+    _look_for_relays(core, peer, now)
     drop(core, peer.device_id, Turn.NOT_OPENED, now)
     core.announce(now)
+
+
+def _look_for_relays(core: Core, peer: Connecting, now: Instant) -> None:
+    """Attempts that knew both sides' addresses and found no path: after some, a relay is what is missing."""
+    transport = peer.transport
+    local, remote = transport.local_candidates, transport.remote_candidates
+    if not transport.remote_sdp_set or transport.remote_sdp_has_relay or RELAY in local or RELAY in remote:
+        return
+    memory = core.memories.of(peer.device_id)
+    if memory.found_no_path():
+        core.diag(
+            now,
+            "warn",
+            "ice",
+            f"no path to {short_id(peer.device_id)}, and no relay (TURN) on either side; add a TURN server",
+            {
+                "peer": peer.device_id,
+                "failures": memory.ice_failures,
+                "local_candidates": _told(local),
+                "remote_candidates": _told(remote),
+                "hint": "add_turn_server",
+            },
+        )
+
+
+def _told(counts: Mapping[CandidateKind, int]) -> dict[str, int]:
+    return {kind.value: counts.get(kind, 0) for kind in (CandidateKind.HOST, CandidateKind.SERVER_REFLEXIVE, RELAY)}
 
 
 def want_back(core: Core, device_id: str, now: Instant) -> None:
@@ -195,7 +228,7 @@ def _new_transport(
     core: Core, device_id: str, turn: Turn, *, offerer: bool, opened_by: OpenedBy, now: Instant
 ) -> Connecting:
     peer = Connecting(device_id, core.next_epoch(), Transport(now.mono, offerer, opened_by))
-    core.enter(turn, peer)
+    core.enter(turn, peer, now)
     core.peers[device_id] = core.peers.pop(device_id)  # the newest entry is the last one
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     core.timers.set(LinkTimer.CHANNEL_OPEN, device_id, now.mono + CHANNEL_OPEN_TIMEOUT_S)

@@ -54,6 +54,9 @@ REFLECTIONS_PER_S: Final = 1 / 60
 REFLECTIONS_BURST: Final = 5.0
 """Per peer without a healthy link: reflections of announces that are no newcomer's (spec 03 §23-G)."""
 
+NEEDS_TURN_AFTER: Final = 3
+"""Attempts without a path, and without a relay candidate on either side, before a TURN server is asked for."""
+
 MAX_EARLY_FRAMES: Final = 8
 """Frames that may come before the channel's own open event; a handshake has three."""
 

@@ -11,6 +11,7 @@ from myownmesh.engine.limits import (
     MAX_ENDED_CERTIFICATES,
     MAX_KEPT_CANDIDATES,
     MAX_REMEMBERED_PEERS,
+    NEEDS_TURN_AFTER,
     NEW_LINKS_PER_S,
     REFLECTIONS_BURST,
     REFLECTIONS_PER_S,
@@ -45,6 +46,9 @@ class PeerMemory(msgspec.Struct, eq=False):
     """Authenticated once since we run; such a memory is forgotten after those of strangers."""
     ended_certificates: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_ENDED_CERTIFICATES))
     """Fingerprints of the peer's transports that are over; it takes a new certificate for each (spec 04 §5.10)."""
+    ice_failures: int = 0
+    """Attempts in a row that found no path while neither side had a relay (spec 04 §7.9)."""
+    needs_turn: bool = False
     stream: int | None = None
     last_seq: int = 0
     """Mark of the peer's reliable stream (spec 01 §13.2)."""
@@ -67,6 +71,17 @@ class PeerMemory(msgspec.Struct, eq=False):
         if self.reflections is None:
             self.reflections = TokenBucket(REFLECTIONS_PER_S, REFLECTIONS_BURST, mono)
         return self.reflections
+
+    def found_no_path(self) -> bool:
+        """Another attempt that a relay (TURN) might have saved; True when it is time to say so."""
+        self.ice_failures += 1
+        is_news = self.ice_failures >= NEEDS_TURN_AFTER and not self.needs_turn
+        self.needs_turn = self.needs_turn or is_news
+        return is_news
+
+    def found_path(self) -> None:
+        self.ice_failures = 0
+        self.needs_turn = False
 
     def failed_before_proof(self, mono: float) -> None:
         """Delay the next dial: 5 s, doubled at each further failure, 300 s at most."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from myownmesh.engine import keepalive, lifecycle
 from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
-from myownmesh.engine.candidates import kind_of
+from myownmesh.engine.candidates import RELAYED, kind_of
 from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -125,6 +125,7 @@ def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
         return
     transport.own_offer = OwnOffer.NONE
     transport.remote_fingerprint = certificate
+    transport.remote_sdp_has_relay = RELAYED in sdp
     transport.held = None
     if transport.answered_at is None:
         transport.answered_at = now.mono
@@ -355,6 +356,7 @@ def _yield(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
 def _take(core: Core, peer: Link, offer: OfferReceived) -> None:
     transport = peer.transport
     transport.last_remote_offer = offer.sdp
+    transport.remote_sdp_has_relay = RELAYED in offer.sdp
     if (fingerprint := first_fingerprint(offer.sdp)) is not None:
         transport.remote_fingerprint = fingerprint
     transport.answering.append(offer.offer_id)

@@ -114,6 +114,8 @@ class Transport(Struct, eq=False):
     selected_pair: SelectedPair | None = None
     local_candidates: dict[CandidateKind, int] = field(default_factory=dict)
     remote_candidates: dict[CandidateKind, int] = field(default_factory=dict)
+    remote_sdp_has_relay: bool = False
+    """A relayed address stood in the peer's description itself."""
 
 
 class Channel(Struct, eq=False):

@@ -30,11 +30,11 @@ def reevaluate(core: Core, now: Instant) -> None:
         if shelve is isinstance(peer, Shelved):
             continue
         if shelve:
-            _move(core, Turn.DISMISSED, Shelved(*_same(peer)))
+            _move(core, Turn.DISMISSED, Shelved(*_same(peer)), now)
             core.send(peer, Shelve(reason=SHELVE_REASON), now)
             core.emit(PeerShelved(core.network_id, peer.device_id, SHELVE_REASON, by_us=True))
         else:
-            _move(core, Turn.RECALLED, Active(*_same(peer)))
+            _move(core, Turn.RECALLED, Active(*_same(peer)), now)
             core.send(peer, Unshelve(), now)
             core.emit(PeerUnshelved(core.network_id, peer.device_id, by_us=True))
 
@@ -87,8 +87,8 @@ def broadcast_targets(core: Core) -> tuple[Hop, ...]:
     )
 
 
-def _move(core: Core, turn: Turn, peer: Live) -> None:
-    core.enter(turn, peer)
+def _move(core: Core, turn: Turn, peer: Live, now: Instant) -> None:
+    core.enter(turn, peer, now)
     core.refresh_phase()
 
 

@@ -81,6 +81,11 @@ class Timers:
     def is_set(self, timer: Timer, owner: str) -> bool:
         return (timer, owner) in self._due
 
+    def when(self, timer: Timer, owner: str) -> float | None:
+        """The monotonic second for which it is armed."""
+        due = self._due.get((timer, owner))
+        return None if due is None else due[0]
+
     def cancel(self, timer: Timer, owner: str) -> None:
         self._due.pop((timer, owner), None)
 

@@ -12,12 +12,13 @@ from myownmesh.protocol.ids import device_suffix
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mesh_common.views import CandidateKind
+    from mesh_common.views import CandidateKind, Why
+    from myownmesh.engine.memory import PeerMemory
     from myownmesh.engine.peer import Peer
     from myownmesh.protocol.capabilities import Capabilities
 
 
-def peer_info(peer: Peer) -> PeerInfo:
+def peer_info(peer: Peer, memory: PeerMemory | None = None, why: Why | None = None) -> PeerInfo:
     """The row of `peers_list`; what the peer's stage does not have is told as nothing yet."""
     transport = peer.transport if isinstance(peer, Link) else None
     channel = peer.channel if isinstance(peer, OpenLink) else None
@@ -43,6 +44,8 @@ def peer_info(peer: Peer) -> PeerInfo:
         local_candidates=_counts(transport.local_candidates if transport else {}),
         remote_candidates=_counts(transport.remote_candidates if transport else {}),
         selected_pair=transport.selected_pair if transport else None,
+        needs_turn=memory is not None and memory.needs_turn,
+        why=why,
     )
 
 

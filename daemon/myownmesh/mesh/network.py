@@ -79,7 +79,7 @@ class Network:
         return DisputedNetwork(**members, twin=TwinRow(engine.twin.is_proved, engine.twin.stands_aside))
 
     def peers(self) -> list[PeerInfo]:
-        return self._switch.engine.peers()
+        return self._switch.peers()
 
     def roster(self) -> tuple[RosterRow, ...]:
         """The admitted devices in the order of their admission."""

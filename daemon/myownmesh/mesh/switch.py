@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from mesh_common.events import Level, MeshEvent
+    from mesh_common.views import PeerInfo
     from myownmesh.engine import Engine, EngineConfig
     from myownmesh.engine.actions import Action
     from myownmesh.engine.diagnostics import Category
@@ -140,6 +141,10 @@ class Switch:
         self.rpc.shut_down()
         while self._waiters:
             self._waiters.popitem()[1](SHUT_DOWN)
+
+    def peers(self) -> list[PeerInfo]:
+        """Every peer that is known, as clients see it now."""
+        return self.engine.peers(self._now())
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -108,8 +108,11 @@ async def test_snapshots_are_exactly_those_of_the_vectors() -> None:
         network = server.mesh.joined[0]
         network.peer_infos = example_peers()
         client = await server.connect()
-        for op in ("peers_list", "roster_list", "identity_show"):
+        for op in ("roster_list", "identity_show"):
             assert await client.ask(BY_OP[op]["request"]) == BY_OP[op]["success"]
+        rows = BY_OP["peers_list"]["success"]["data"]["peers"]
+        answer = await client.ask(BY_OP["peers_list"]["request"])
+        assert answer["data"]["peers"] == [{**row, "why": None} for row in rows]  # spec 10 §2.2
         network.phase = "active"
         summary = (await client.ask({"op": "networks_list"}))["data"]["networks"][0]
         wanted = BY_OP["networks_list"]["success"]["data"]["networks"][0]

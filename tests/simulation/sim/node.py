@@ -126,7 +126,7 @@ class Node:
     # ── what tests ask ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def peer(self, other: Node) -> PeerInfo | None:
-        return next((info for info in self.engine.peers() if info.device_id == other.device_id), None)
+        return next((info for info in self.switch.peers() if info.device_id == other.device_id), None)
 
     def info(self, other: Node) -> PeerInfo:
         """`peer`, where it is known to be there."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from myownmesh.cli import main, tables
+from myownmesh.cli.errors import CliError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -264,7 +265,8 @@ def test_a_label_cannot_steer_the_terminal() -> None:
     "data", [None, [], 5, {"peers": 1}, {"peers": [None, {"label": 7, "rtt_ms": []}]}, {"roster": [{}]}]
 )
 @pytest.mark.parametrize(
-    "table", [tables.status, tables.networks, tables.peers, tables.roster, tables.services, tables.members]
+    "table",
+    [tables.status, tables.networks, tables.peers, tables.reasons, tables.roster, tables.services, tables.members],
 )
 def test_no_answer_of_a_foreign_daemon_breaks_a_table(table: Any, data: object) -> None:
     assert isinstance(table(data), str)
@@ -303,3 +305,26 @@ def test_the_daemon_of_the_system_service_is_found_last(
     assert run("ctl", "status") == 0
     monkeypatch.setenv("MYOWNMESH_HOME", str(home / "elsewhere"))  # a named home means that one and no other
     assert run("ctl", "status") == 1
+
+
+def test_the_reasons_of_devices_and_of_one_of_them() -> None:
+    why = {
+        "code": "waits_for_offer",
+        "since_ms": 2400,
+        "text": "it was seen",
+        "next": {"what": "dial it", "in_ms": 600},
+    }
+    waiting = {"device_id": "a" * 52, "device_suffix": "ab123", "status": "sighted", "label": "Phone", "why": why}
+    active = {"device_id": "b" * 52, "device_suffix": "cd123", "status": "active", "label": "Desk", "why": None}
+    old = {"device_id": "c" * 52, "device_suffix": "ef123", "status": "active", "label": ""}
+    data = {"peers": [waiting, active, old]}
+    first = tables.reasons(data).splitlines()[1]
+    assert first.split("  ")[0] == "a" * 52 + "-ab123"
+    assert "2 s" in first
+    assert first.endswith("dial it in 1 s")
+    assert tables.only(data, "b" * 52) == {"peers": [active]}
+    assert tables.only(data, "b" * 52 + "-cd123") == {"peers": [active]}
+    with pytest.raises(CliError, match="was not seen in this network"):
+        tables.only(data, "d")
+    with pytest.raises(CliError):
+        tables.only(None, "d")

@@ -235,11 +235,11 @@ class Bench:
     @property
     def info(self) -> PeerInfo:
         """The row that clients see of the peer."""
-        return next(info for info in self.engine.peers() if info.device_id == self.peer_id)
+        return next(info for info in self.engine.peers(self.now) if info.device_id == self.peer_id)
 
     @property
     def has_entry(self) -> bool:
-        return any(info.device_id == self.peer_id for info in self.engine.peers())
+        return any(info.device_id == self.peer_id for info in self.engine.peers(self.now))
 
     @property
     def epoch(self) -> int:

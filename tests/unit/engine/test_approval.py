@@ -153,7 +153,7 @@ def test_only_so_many_devices_wait_at_once(auto_approve: bool) -> None:
     for device in devices:
         bench.mono += 1.0
         wait_for_approval(bench, device)
-    waiting = {info.device_id for info in bench.engine.peers()}
+    waiting = {info.device_id for info in bench.engine.peers(bench.now)}
     assert waiting == {device.device_id for device in devices[1:]}
     assert Deny(reason="too many devices wait for approval") in bench.frames
 

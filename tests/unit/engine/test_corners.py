@@ -194,7 +194,7 @@ def test_stop_forgets_whom_it_only_listed() -> None:
     bench.announce()
     bench.engine.stop(bench.now)
     assert bench.collect() == []
-    assert bench.engine.peers() == []
+    assert bench.engine.peers(bench.now) == []
 
 
 def test_a_second_leave_while_the_first_is_tested_changes_nothing() -> None:
@@ -228,7 +228,7 @@ def test_a_dial_that_waits_for_its_turn_is_forgotten_with_its_peer() -> None:
         bench.signal(PeerAnnounced(peer))
     late = ids(MAX_UNPROVEN_LINKS + 1)[-1]
     bench.signal(PeerAnnounced(late))
-    assert late in [info.device_id for info in bench.engine.peers()]
+    assert late in [info.device_id for info in bench.engine.peers(bench.now)]
     bench.signal(PeerLeft(late))
     bench.wait(DIAL_TURN_S + 2.0)
     assert late not in bench.epochs
@@ -241,7 +241,7 @@ def test_whoever_is_pushed_out_of_a_full_list_is_not_dialled_by_a_clock() -> Non
     assert len(lower) > MAX_PLACEHOLDERS
     for peer in lower[: MAX_PLACEHOLDERS + 1]:
         bench.signal(PeerAnnounced(peer))
-    assert lower[0] not in [info.device_id for info in bench.engine.peers()]
+    assert lower[0] not in [info.device_id for info in bench.engine.peers(bench.now)]
     bench.wait(3.0)
     assert lower[0] not in bench.epochs
 

@@ -79,7 +79,7 @@ def test_capabilities_ride_in_the_hello_and_in_updates() -> None:
     bench.frame(CapabilitiesUpdate(capabilities=Capabilities(tags=("theirs",))))
     [event] = bench.named(PeerCapabilitiesChanged)
     assert event.capabilities.tags == ("theirs",)
-    assert bench.engine.peers()[0].capabilities == event.capabilities
+    assert bench.engine.peers(bench.now)[0].capabilities == event.capabilities
 
 
 @pytest.mark.parametrize("stage", ["handshaking", "pending"])
@@ -143,7 +143,7 @@ def test_the_view_of_a_peer() -> None:
     bench.event(PairSelected("host", "relay"))
     bench.open_channel()
     bench.hello(label="Phone")
-    [info] = bench.engine.peers()
+    [info] = bench.engine.peers(bench.now)
     assert info.status == "handshaking"
     assert info.label == "Phone"
     assert info.verification_code_received == "abc123"
@@ -199,7 +199,7 @@ def test_stop_closes_everything_at_once() -> None:
     assert bench.collect() == ["close A1"]
     assert bench.actions[-2] == LinkDown(bench.peer_id, 0)
     assert bench.engine.next_timer() is None
-    assert bench.engine.peers() == []
+    assert bench.engine.peers(bench.now) == []
 
 
 def test_after_the_leave_only_the_transports_are_closed() -> None:

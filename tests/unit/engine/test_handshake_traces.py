@@ -102,7 +102,7 @@ def test_we_bring_a_link_up_with_a_recorded_daemon(case: dict[str, Any]) -> None
             data = f'{{"kind":"auth_response","signature":"{signature}"}}'.encode()
         engine.receive_frame(daemon.device_id, epoch, data, now)
         collect()
-    [peer] = engine.peers()
+    [peer] = engine.peers(now)
     assert peer.status == "active"
     assert peer.label == "Rust"
     assert [frame.kind for frame in ours] == [

@@ -66,7 +66,7 @@ def test_a_wrong_clock_is_reported_once() -> None:
         bench.wait(30.0)
     warnings = [diag for diag in bench.diags if diag.category == "clock"]
     assert [(diag.level, diag.detail) for diag in warnings] == [("warn", {"skew_ms": 60_000, "peers": 1})]
-    assert bench.engine.peers()[0].clock_skew_ms == 60_000
+    assert bench.engine.peers(bench.now)[0].clock_skew_ms == 60_000
     for _ in range(8):
         bench.frame(Ping(t=bench.now.wall_ms))
     bench.wait(30.0)
@@ -77,7 +77,7 @@ def test_an_absurd_clock_overflows_nothing() -> None:
     bench = Bench("lower").up_to("active")
     for _ in range(5):
         bench.frame(Ping(t=2**63 - 1))
-    skew = bench.engine.peers()[0].clock_skew_ms
+    skew = bench.engine.peers(bench.now)[0].clock_skew_ms
     assert skew is not None
     assert skew < 2**62
 
@@ -146,4 +146,4 @@ def test_a_clock_that_is_set_makes_no_round_trip_long() -> None:
     bench.mono += 0.02
     bench.skew_ms = 10**15
     bench.frame(Pong(t=ping.t))
-    assert bench.engine.peers()[0].rtt_ms == 20
+    assert bench.engine.peers(bench.now)[0].rtt_ms == 20

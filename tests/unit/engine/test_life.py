@@ -16,6 +16,7 @@ from myownmesh.engine.life import DROPS, LIFE, ROWS, OutOfTurn, Stage, Turn, fol
 from myownmesh.engine.limits import MAX_UNPROVEN_LINKS
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState
 from myownmesh.identity import Identity
+from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Deny, Hello, Shelve
 from myownmesh.protocol.modes import FullMesh, Star
 from myownmesh.protocol.signals import OfferReceived, TwinHeard
@@ -69,7 +70,7 @@ def test_no_way_past_the_table(walk: list[tuple[Turn, Stage]]) -> None:
             if to is Stage.UNKNOWN:
                 core.end(turn, "p")
             else:
-                core.enter(turn, STAGES[wanted])
+                core.enter(turn, STAGES[wanted], Instant(0.0, 0))
         except OutOfTurn:
             assert to is not wanted
             assert core.stage_of("p") is before
@@ -179,5 +180,5 @@ def test_the_end_of_the_network_ends_every_stage_without_a_word(stage: Stage) ->
     bench = at_stage(stage)
     bench.engine.stop(bench.now)
     assert bench.collect() == ([] if stage is Stage.PLACEHOLDER else ["close A1"])
-    assert bench.engine.peers() == []
+    assert bench.engine.peers(bench.now) == []
     assert bench.named(PeerDropped) == []

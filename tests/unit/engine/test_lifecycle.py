@@ -246,7 +246,7 @@ def test_nobody_dials_himself() -> None:
     with pytest.raises(EngineError, match="this device"):
         bench.engine.connect(bench.us.device_id, False, None, bench.now)
     bench.signal(PeerAnnounced(bench.us.device_id))
-    assert bench.engine.peers() == []
+    assert bench.engine.peers(bench.now) == []
 
 
 # ── bounds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -284,7 +284,7 @@ def test_dials_to_a_crowd_take_turns() -> None:
         return [action.peer for action in bench.actions if isinstance(action, OpenSession)]
 
     assert opened() == crowd[:MAX_UNPROVEN_LINKS]
-    assert len(bench.engine.peers()) == len(crowd)
+    assert len(bench.engine.peers(bench.now)) == len(crowd)
     bench.wait(DIAL_TURN_S - 0.1)
     assert opened() == crowd[:MAX_UNPROVEN_LINKS]
     bench.wait(2.0)
@@ -319,7 +319,7 @@ def test_placeholders_are_bounded() -> None:
     bench = Bench("lower", EngineConfig(kind="silent"))
     for stranger in strangers(MAX_PLACEHOLDERS + 5):
         bench.signal(PeerAnnounced(stranger))
-    assert len(bench.engine.peers()) == MAX_PLACEHOLDERS
+    assert len(bench.engine.peers(bench.now)) == MAX_PLACEHOLDERS
 
 
 def test_strangers_do_not_push_out_what_is_known_of_members() -> None:

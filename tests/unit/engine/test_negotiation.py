@@ -178,7 +178,7 @@ def test_the_higher_side_that_yields_too_often_stops() -> None:
         bench.connect()
         bench.offer("B1")
         bench.leave()
-    assert bench.engine.peers() == []
+    assert bench.engine.peers(bench.now) == []
     opened = [action for action in bench.actions if type(action).__name__ == "TakeOffer"]
     assert len(opened) == 4
 

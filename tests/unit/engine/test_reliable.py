@@ -330,7 +330,7 @@ def test_frames_and_bytes_are_bounded_for_a_peer_and_for_all() -> None:
 
     with pytest.raises(EngineError, match="too much pending for other peers"):
         flood()
-    assert len(sender.bench.engine.peers()) == 0, "nobody is listed for being written to"
+    assert len(sender.bench.engine.peers(sender.bench.now)) == 0, "nobody is listed for being written to"
 
 
 def test_what_no_link_could_take_is_refused_at_once() -> None:

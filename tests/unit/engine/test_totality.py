@@ -217,7 +217,7 @@ class Trial:
                 pass
 
     def judge_state(self) -> None:
-        infos = {info.device_id: info for info in self.engine.peers()}
+        infos = {info.device_id: info for info in self.engine.peers(self.now)}
         for peer, info in infos.items():
             is_live = info.status in (PeerStatus.ACTIVE, PeerStatus.SHELVED)
             if is_live:

@@ -1,0 +1,113 @@
+"""Why a peer is not active, for people: one verdict per peer, read off what its stage and timers say.
+
+Pure; nothing is kept for it but the moment at which each stage began. docs/why.md is made from `CODES`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mesh_common.views import NextStep, Why
+from myownmesh.engine import keepalive
+from myownmesh.engine.peer import (
+    Active,
+    Connecting,
+    Handshaking,
+    Live,
+    OurApprove,
+    OwnOffer,
+    Pending,
+    Placeholder,
+)
+from myownmesh.engine.timers import LinkTimer, PeerTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import Peer
+    from myownmesh.engine.timers import Timer
+
+CODES: Final[Mapping[str, str]] = {
+    "waits_for_offer": "it was seen in the room; the device with the lower id dials, and that is the other one",
+    "waits_after_failures": "the last attempts failed, so the next one waits",
+    "waits_for_turn": "too many strangers are dialled at once; its turn comes",
+    "kept_apart_by_shape": "the network's shape holds no link between the two devices; frames go over others",
+    "silent_network": "in a silent network nobody dials by itself; connect to it to make a link",
+    "waits_for_answer": "our offer is out and the other device has not answered it yet",
+    "prepares_offer": "our offer is being made",
+    "no_path_yet": "both sides know each other's addresses; no path between them has worked yet",
+    "needs_turn": "three attempts found no path, and neither side has a relay (TURN); add a TURN server to the network",
+    "waits_for_hello": "the channel is open; the other device has not introduced itself yet",
+    "waits_for_proof": "the channel is open; the other device has not proved its identity yet",
+    "waits_for_us": "it waits for a person here: compare the codes and approve it",
+    "waits_for_them": "it is approved here and waits for a person at the other device",
+    "shelved": "it is connected; the network's shape does not prefer this link, so broadcasts skip it",
+    "path_down": "the path is down; it is being tried whether it comes back",
+    "suspected": "it announced itself and has not answered our ping yet",
+}
+"""Every code, and what it means."""
+
+
+def verdict(core: Core, peer: Peer, mono: float) -> Why | None:
+    """None for a peer that is active and heard."""
+    code, step = _judge(core, peer, mono)
+    if not code:
+        return None
+    since = core.since.get(peer.device_id, mono)
+    return Why(code, max(0, round((mono - since) * 1000)), CODES[code], step)
+
+
+def _judge(core: Core, peer: Peer, mono: float) -> tuple[str, NextStep | None]:
+    if isinstance(peer, Placeholder):
+        return _of_placeholder(core, peer, mono)
+    if isinstance(peer, Connecting):
+        return _of_attempt(core, peer, mono)
+    if isinstance(peer, Handshaking):
+        code = "waits_for_hello" if peer.channel.greeting is None else "waits_for_proof"
+        return code, _step(core, LinkTimer.HANDSHAKE, peer.device_id, "give up and dial anew", mono)
+    if isinstance(peer, Pending):
+        is_ours = peer.our_approve is not OurApprove.SENT
+        return "waits_for_us" if is_ours else "waits_for_them", None
+    assert isinstance(peer, Live)
+    return _of_live(core, peer, mono)
+
+
+def _of_placeholder(core: Core, peer: Placeholder, mono: float) -> tuple[str, NextStep | None]:
+    if core.is_silent() and peer.device_id not in core.pins:
+        return "silent_network", None
+    if not core.wants_link(peer.device_id):
+        return "kept_apart_by_shape", None
+    step = _step(core, PeerTimer.DIAL_ANYWAY, peer.device_id, "dial it", mono)
+    memory = core.memories.get(peer.device_id)
+    if memory is not None and memory.needs_turn:
+        return "needs_turn", step
+    if memory is not None and memory.dial_not_before > mono:
+        return "waits_after_failures", step
+    return "waits_for_offer" if peer.expects_link and core.me > peer.device_id else "waits_for_turn", step
+
+
+def _of_attempt(core: Core, peer: Connecting, mono: float) -> tuple[str, NextStep | None]:
+    transport = peer.transport
+    gives_up = _step(core, LinkTimer.CHANNEL_OPEN, peer.device_id, "give up and dial anew", mono)
+    memory = core.memories.get(peer.device_id)
+    if memory is not None and memory.needs_turn:
+        return "needs_turn", gives_up
+    if transport.remote_sdp_set:
+        return "no_path_yet", gives_up
+    if transport.own_offer is OwnOffer.BUILDING:
+        return "prepares_offer", gives_up
+    return "waits_for_answer", _step(core, LinkTimer.REOFFER, peer.device_id, "offer again", mono) or gives_up
+
+
+def _of_live(core: Core, peer: Live, mono: float) -> tuple[str, NextStep | None]:
+    if peer.transport.recovery is not None:
+        return "path_down", _step(core, LinkTimer.PATH_FAILED, peer.device_id, "dial anew unless it is heard", mono)
+    if keepalive.is_suspicious(peer):
+        return "suspected", _step(core, LinkTimer.PROBE, peer.device_id, "dial anew unless it is heard", mono)
+    return "" if isinstance(peer, Active) else "shelved", None
+
+
+def _step(core: Core, timer: Timer, owner: str, what: str, mono: float) -> NextStep | None:
+    at = core.timers.when(timer, owner)
+    return None if at is None else NextStep(what, max(0, round((at - mono) * 1000)))
