@@ -48,10 +48,10 @@ async def test_what_can_become_of_a_command() -> None:
     refused = {"error": "unknown network: home"}
     async with fake_daemon(silent=Silence, gone=HangUp, refused=refused) as daemon:
 
-        def ask(operation: str, **members: Any) -> Awaitable[object]:
-            return command("socket", operation, timeout=0.01, connect=daemon.connect, **members)
+        def ask(operation: str, *, timeout: float = 60.0, **members: Any) -> Awaitable[object]:
+            return command("socket", operation, timeout=timeout, connect=daemon.connect, **members)
 
-        assert await kind_of(ask("silent")) is ErrorKind.TIMEOUT
+        assert await kind_of(ask("silent", timeout=0.01)) is ErrorKind.TIMEOUT
         assert await kind_of(ask("gone")) is ErrorKind.CLOSED
         assert await kind_of(ask("refused")) is ErrorKind.UNKNOWN_NETWORK
         assert await kind_of(ask("x", payload="x" * 70_000)) is ErrorKind.TOO_LARGE
