@@ -17,20 +17,17 @@ from mesh_common.client.session import open_session
 from mesh_common.files import remove_leftovers
 from mesh_common.groups import unwrapped
 from mesh_common.locks import FileLock
-from myownllm.api import ApiServer, ApiSettings
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.catalog.live import LiveCatalog
 from myownllm.client import MeshClient, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door.server import Door
 from myownllm.errors import FAILURES, AlreadyRunningError
-from myownllm.features import doorway, hardware, infer
-from myownllm.features.asking import Asking
+from myownllm.features import doorway, hardware
+from myownllm.features.models import Models
 from myownllm.features.sharing import Sharing
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
-from myownllm.inference.pins import Pins
-from myownllm.runtimes import Runtimes, RuntimeSettings
 from myownllm.supervisor import Supervisor
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
 from myownllm.supervisor.world import make_ports
@@ -152,20 +149,19 @@ async def running_app(
             client = MeshClient(catalog, OwnedNetworks(home.owned_networks_file), offer, now_ms=wall_ms)
             door = Door()
             doorway.install(door, client)
-            runtimes = Runtimes()
-            asking = Asking(client, Operations(client), runtimes, Pins(home.pins_file))
-            api = ApiServer(asking, client.note)
             hardware.install(client)
-            infer.install(client, runtimes)
             install(client)
-            catalog.on_sections.append(lambda sections: runtimes.use(RuntimeSettings.read(sections)))
-            catalog.on_sections.append(lambda sections: api.use(ApiSettings.read(sections)))
             catalog.on_notice.append(client.note)
             trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
             log = DaemonLog(home.daemon_log, trouble)
             supervisor = Supervisor(make_ports(home, pin, outer, log), report=report)
             client.on_stuck.append(supervisor.report_stuck)
-            Sharing(client, Operations(client), file, catalog, home.root, wall_ms).install(door)
+            operations = Operations(client)
+            sharing = Sharing(client, operations, file, catalog, home.root, wall_ms)
+            sharing.install(door)
+            models = Models(client, operations, sharing.policy, home.pins_file, wall_ms)
+            models.install(door)
+            catalog.on_sections.append(models.use)
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:
@@ -174,8 +170,7 @@ async def running_app(
                     await app_side.start(client.run)
                     app_side.start_soon(follow_edits, catalog, client)
                     await client.preview()
-                    app_side.start_soon(runtimes.run)
-                    app_side.start_soon(api.run)
+                    app_side.start_soon(models.run)
                     app_side.start_soon(client.boot)
                     try:
                         yield App(home, pin, supervisor, client, file)

@@ -54,6 +54,8 @@ class HttpConnection:
         self._stream, self._room = stream, room
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MAX_BYTES)
         self._ahead = bytearray()
+        self._is_head = False
+        self._unsent = b""
         self._ended = False
         self.local_address = str(stream.socket.getsockname()[0])
 
@@ -70,6 +72,7 @@ class HttpConnection:
                         if idle.deadline - trio.current_time() > HEAD_S:
                             idle.deadline = trio.current_time() + HEAD_S
                     case h11.Request() as request:
+                        self._is_head = request.method == b"HEAD"
                         return _head(request)
                     case _:  # the connection is closed, or the client wants another protocol
                         return None
@@ -78,7 +81,8 @@ class HttpConnection:
     async def body(self) -> bytes:
         """The whole body. Raises ApiError for one that is too long, ClientGone for one that does not come."""
         if self._h11.they_are_waiting_for_100_continue:
-            await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+            self._keep(h11.InformationalResponse(status_code=100, headers=[]))
+            await self._flush()
         data = bytearray()
         taken = 0
         try:
@@ -179,25 +183,29 @@ class HttpConnection:
 
     async def answer(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """A whole answer. Raises ClientGone."""
-        await self.begin(status, [*headers, ("Content-Length", str(len(body)))])
-        await self.more(body)
-        await self.finish()
+        self.begin(status, [*headers, ("Content-Length", str(len(body)))])
+        await self.more(body, end=True)
 
-    async def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
-        await self._send(h11.Response(status_code=status, headers=list(headers)))
+    def begin(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """The head of an answer; it goes out with the first bytes of the body."""
+        self._keep(h11.Response(status_code=status, headers=list(headers)))
 
-    async def more(self, data: bytes) -> None:
-        if data:
-            await self._send(h11.Data(data=data))
+    async def more(self, data: bytes, *, end: bool = False) -> None:
+        """Bytes of the body, the last ones with `end`. Raises ClientGone."""
+        if data and not self._is_head:
+            self._keep(h11.Data(data=data))
+        if end:
+            self._keep(h11.EndOfMessage())
+        await self._flush()
 
-    async def finish(self) -> None:
-        await self._send(h11.EndOfMessage())
+    def _keep(self, event: h11.Event) -> None:
+        self._unsent += self._h11.send(event) or b""
 
-    async def _send(self, event: h11.Event) -> None:
-        data = self._h11.send(event)
+    async def _flush(self) -> None:
+        data, self._unsent = self._unsent, b""
         with trio.move_on_after(WRITE_S):
             try:
-                await self._stream.send_all(data or b"")
+                await self._stream.send_all(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise ClientGone from None
             return

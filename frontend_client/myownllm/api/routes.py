@@ -63,8 +63,7 @@ class Routes:
         if not connection.begun:
             await connection.answer(error.status, [_JSON, _NO_RETRY, *cors_headers(self._settings)], data)
         elif not connection.answered:
-            await connection.more(b"data: " + data + b"\n\n")
-            await connection.finish()
+            await connection.more(b"data: " + data + b"\n\n", end=True)
 
     def _route(self, head: Head) -> Route:
         known = _ROUTES.get(head.path.rstrip("/") or "/")
@@ -151,11 +150,9 @@ class Routes:
     ) -> None:
         """Send values as server-sent events: with the first ones goes the head, with the last ones the end."""
         if begin:
-            await connection.begin(200, [*_EVENTS, *cors_headers(self._settings)])
+            connection.begin(200, [*_EVENTS, *cors_headers(self._settings)])
         data = b"".join(b"data: " + msgspec.json.encode(value) + b"\n\n" for value in values)
-        await connection.more(data + (b"data: [DONE]\n\n" if end else b""))
-        if end:
-            await connection.finish()
+        await connection.more(data + (b"data: [DONE]\n\n" if end else b""), end=end)
 
 
 _ROUTES: Final[dict[str, dict[str, Route]]] = {

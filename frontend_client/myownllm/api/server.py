@@ -42,6 +42,7 @@ class ApiServer:
     def use(self, settings: ApiSettings) -> None:
         """The configuration says this now. Other settings than before end what is under way."""
         if settings != self._settings.value:
+            self.watch.set(ApiState())
             self._settings.set(settings)
 
     async def run(self) -> None:
@@ -53,7 +54,6 @@ class ApiServer:
                     nursery.start_soon(self._keep_open, settings)
                 await self._settings.changed()
                 nursery.cancel_scope.cancel()
-            self.watch.set(ApiState())
 
     async def _keep_open(self, settings: ApiSettings) -> None:
         told = ""
@@ -62,7 +62,7 @@ class ApiServer:
             if not reason:
                 try:
                     listeners = await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=_BACKLOG)
-                except OSError as error:
+                except (OSError, ValueError) as error:  # the latter of names that no host has
                     reason = _why(error, settings)
                 else:
                     await self._serve(listeners, settings)
@@ -89,11 +89,11 @@ class ApiServer:
         await trio.serve_listeners(handle, listeners)
 
 
-def _why(error: OSError, settings: ApiSettings) -> str:
+def _why(error: Exception, settings: ApiSettings) -> str:
     where = f"the local API cannot listen at {settings.host}:{settings.port}"
     cause: BaseException | None = error
     while cause is not None and not getattr(cause, "errno", None):
         cause = cause.__cause__ or cause.__context__
     if getattr(error, "errno", None) == errno.EADDRINUSE or getattr(cause, "errno", None) == errno.EADDRINUSE:
         return f"{where}: another program has this port; it is tried again every {RETRY_S:.0f} s (`api.port`)"
-    return f"{where}: {error.strerror or error}; it is tried again every {RETRY_S:.0f} s"
+    return f"{where}: {getattr(error, 'strerror', None) or error}; it is tried again every {RETRY_S:.0f} s"

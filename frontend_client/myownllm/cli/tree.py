@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from myownllm.cli import conversations, networks, peers, policy, prompts, settings, status
+from myownllm.cli import conversations, models, networks, peers, policy, prompts, settings, status
 
 app = typer.Typer(
     name="myownllm",
@@ -48,6 +48,9 @@ app.command()(peers.call)
 app.command()(peers.broadcast)
 app.command()(peers.label)
 app.command()(peers.reconnect)
+app.command()(models.infer)
+app.command()(models.models)
+app.command()(models.pin)
 
 
 @app.callback(invoke_without_command=True)

@@ -6,17 +6,20 @@ run here in its place (FE-9.18).
 
 from __future__ import annotations
 
+import secrets
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
+import trio
 
+from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.api.shapes import model_entry
 from myownllm.capabilities import supports
+from myownllm.client.work import Resource
 from myownllm.coerce import as_object
 from myownllm.inference import names, picks
 from myownllm.inference.request import read_chunk, to_payload
-from myownllm.peers import CONNECTED
 from myownllm.runtimes import RuntimeFailure
 from myownllm.runtimes.chat import Finished, ToolCall
 
@@ -47,6 +50,25 @@ class Target:
     @property
     def name(self) -> str:
         return "this device" if self.host is None else self.host.label
+
+
+class Brake:
+    """Ends the wait for a peer's next piece from outside."""
+
+    def __init__(self) -> None:
+        self._pulled = False
+        self._scope = trio.CancelScope()
+
+    def pull(self) -> None:
+        self._pulled = True
+        self._scope.cancel()
+
+    async def next(self, chunks: AsyncGenerator[Json, None]) -> Json:
+        """The next one, None at the end. Raises ControlError STOPPED once the brake is pulled."""
+        if not self._pulled:
+            with trio.CancelScope() as self._scope:
+                return await anext(chunks, None)
+        raise ControlError(ErrorKind.STOPPED, "ended by the person at this device")
 
 
 class Asking:
@@ -92,7 +114,8 @@ class Asking:
         return Target(tag, found, family, mode)
 
     def _devices(self) -> list[PeerEntry]:
-        return [p for p in self._client.state.peers if p.authorized or p.status not in CONNECTED]
+        """Those that a person let in: what a stranger calls itself must not change what others are called."""
+        return [p for p in self._client.state.peers if p.authorized or p.local_approved]
 
     # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -118,19 +141,32 @@ class Asking:
     ) -> AsyncGenerator[list[Piece], None]:
         if request.tools and not supports(host.capabilities, TOOLS_FEATURE):
             request = attrs.evolve(request, tools=())
+        stream_id = secrets.token_hex(8)
         payload = to_payload(request, family=target.family, mode=target.mode, model=target.tag)
+        called = self._operations.call_stream(
+            host.device_pubkey, "infer", {**payload, "stream_id": stream_id}, first_s=FIRST_S, idle_s=IDLE_S
+        )
+        entry = Resource(
+            id=stream_id,
+            peer_id=host.device_pubkey,
+            peer_label=host.label,
+            kind="outbound_infers",
+            title=target.tag,
+            family=target.family,
+            mode=target.mode,
+        )
         finish = Finished()
-        called = self._operations.call_stream(host.device_pubkey, "infer", payload, first_s=FIRST_S, idle_s=IDLE_S)
-        chunks = cast("AsyncGenerator[Json, None]", called)
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                piece = read_chunk(chunk)
-                if isinstance(piece, Finished):
-                    finish = piece
-                elif piece is not None:
-                    if isinstance(piece, ToolCall):
-                        finish = Finished("tool_calls")
-                    yield [piece]
+        brake = Brake()
+        async with aclosing(cast("AsyncGenerator[Json, None]", called)) as chunks:
+            with self._client.work.begin(entry, brake.pull):
+                while (chunk := await brake.next(chunks)) is not None:
+                    piece = read_chunk(chunk)
+                    if isinstance(piece, Finished):
+                        finish = piece
+                    elif piece is not None:
+                        if isinstance(piece, ToolCall):
+                            finish = Finished("tool_calls")
+                        yield [piece]
         yield [finish]
 
     async def embeddings(self, model: str, members: JsonObject) -> JsonObject:

@@ -10,10 +10,12 @@ never carried out here.
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Final
 
 from myownllm.client import CallRefusedError, Method
 from myownllm.client.registry import INFERENCES
+from myownllm.client.work import Resource
 from myownllm.features.releases import all_of
 from myownllm.inference import picks
 from myownllm.inference.request import InferPayload, to_chunks
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from myownllm.coerce import Json, JsonObject
     from myownllm.runtimes import Runtimes
 
+ENDED_TEXT: Final = "ended by the person at this device"
 FEATURE_IDS: Final = ("infer_request", "infer_tools_v1", picks.MODEL_FEATURE)
 
 
@@ -42,13 +45,13 @@ def install(client: MeshClient, runtimes: Runtimes) -> Release:
         admission = picks.admit(client.state.accepting, models, asked.family, asked.mode, asked.model)
         if admission.refusal:
             raise CallRefusedError(admission.refusal)
-        client.note("info", f"{call.peer.label} asks {admission.model}")
         said_something = False
-        async with runtimes.chat(admission.model, asked.to_chat()) as pieces:
-            async for some in pieces:
-                for chunk in to_chunks(some):
-                    said_something = True
-                    yield chunk
+        async with runtimes.chat(admission.model, asked.to_chat()) as answer:
+            with client.work.begin(_entry(call, admission.model), lambda: answer.stop(ENDED_TEXT)):
+                async for some in answer:
+                    for chunk in to_chunks(some):
+                        said_something = True
+                        yield chunk
         if not said_something:
             yield {"delta": ""}  # an answer without a word is one; without a frame it would look like none
 
@@ -57,4 +60,18 @@ def install(client: MeshClient, runtimes: Runtimes) -> Release:
         client.serve(Method("infer", stream=infer, request=InferPayload, limit=INFERENCES, cumulates=True)),
         client.add_features(*FEATURE_IDS),
         runtimes.on_models(client.capabilities_changed),
+    )
+
+
+def _entry(call: InboundCall, model: str) -> Resource:
+    entry_id = call.stream_id or secrets.token_hex(8)
+    peer, asked = call.peer, call.payload
+    return Resource(
+        id=entry_id,
+        peer_id=peer.device_pubkey,
+        peer_label=peer.label,
+        kind="inbound_infers",
+        title=model,
+        family=asked.family,
+        mode=asked.mode,
     )

@@ -60,11 +60,11 @@ class Sharing:
         now_ms: Callable[[], int],
     ) -> None:
         self._client, self._home, self._now_ms = client, home, now_ms
-        self._policy, self._prompts = PolicyStore(file, now_ms), PromptStore(file, now_ms)
+        self.policy, self._prompts = PolicyStore(file, now_ms), PromptStore(file, now_ms)
         self._store = ConversationStore(conversation_root(home, {}), now_ms)
         """the folder as it is configured now"""
         live.on_sections.append(self._configure)
-        self._gossip = Gossip(client, operations, self._policy, self._prompts, self._entries, now_ms)
+        self._gossip = Gossip(client, operations, self.policy, self._prompts, self._entries, now_ms)
         self._moves = Conversations(client, operations, lambda: self._store, self._gossip.catalog_changed)
 
     def install(self, door: Door) -> Release:
@@ -97,7 +97,7 @@ class Sharing:
     # ── changes by a person ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def _change_policy(self, request: JsonObject) -> Json:
-        return await trio.to_thread.run_sync(change_policy, self._policy, request)
+        return await trio.to_thread.run_sync(change_policy, self.policy, request)
 
     async def _change_prompts(self, request: JsonObject) -> Json:
         return await trio.to_thread.run_sync(change_prompts, self._prompts, request)

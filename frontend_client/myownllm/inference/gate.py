@@ -42,8 +42,8 @@ def decide(gate: policy.Gate, literal: str) -> Decision:
 class Policies(Protocol):
     """The active network's policy. The setters raise AppError where there is no active network."""
 
-    def gate(self, tool: policy.Tool) -> policy.Gate:
-        """The fresh one where nothing was decided."""
+    async def gate(self, tool: policy.Tool) -> policy.Gate:
+        """The fresh one where nothing was decided, or nothing can be."""
         ...
 
     async def allow(self, tool: policy.Tool, literal: str) -> None: ...
@@ -64,6 +64,28 @@ class Prompt:
         return attrs.asdict(self)
 
 
+class Question:
+    """May the model use this function so? `prompt` is there when a person has to say it.
+
+    A context manager: leaving the block takes the question back.
+    """
+
+    def __init__(self, gate: Gate, prompt: Prompt | None, allowed: bool) -> None:
+        self.prompt = prompt
+        self._gate, self._allowed = gate, allowed
+
+    async def allowed(self) -> bool:
+        """What the policy says, or a person; silence is a no."""
+        return self._allowed if self.prompt is None else await self._gate.wait(self.prompt)
+
+    def __enter__(self) -> Question:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.prompt is not None:
+            self._gate.take_back(self.prompt)
+
+
 class Gate:
     """Questions in the order in which they came; one is shown at a time (FE-9.46)."""
 
@@ -80,32 +102,28 @@ class Gate:
         """The question that is to be answered now."""
         return self.prompts.value[0] if self.prompts.value else None
 
-    async def allows(self, conversation: str, tool: str, literal: str) -> bool:
-        """May the model use this function so? Waits for a person where the policy does not say.
-
-        Cancelling the wait takes the question back.
-        """
+    async def ask(self, conversation: str, tool: str, literal: str) -> Question:
+        """Functions that are not gated are allowed; of the others the policy decides, or a person."""
         if tool not in policy.TOOLS:
-            return True
-        decision = decide(self._policies.gate(tool), literal)
+            return Question(self, None, allowed=True)
+        decision = decide(await self._policies.gate(tool), literal)
         if decision != "prompt" or len(self.prompts.value) >= PROMPTS_MAX:
-            return decision == "allow"
+            return Question(self, None, allowed=decision == "allow")
         self._last += 1
         prompt = Prompt(self._last, conversation, tool, literal, self._now_ms())
         self.prompts.set((*self.prompts.value, prompt))
-        try:
-            with trio.move_on_after(PROMPT_S):
-                return await self._wait(prompt)
-            return False
-        finally:
-            self._choices.pop(prompt.id, None)
-            self.prompts.set(tuple(p for p in self.prompts.value if p.id != prompt.id))
+        return Question(self, prompt, allowed=False)
+
+    def take_back(self, prompt: Prompt) -> None:
+        """Nobody needs to know any more."""
+        self._choices.pop(prompt.id, None)
+        self.prompts.set(tuple(p for p in self.prompts.value if p.id != prompt.id))
 
     def answer(self, prompt_id: int, choice: Choice) -> bool:
         """A person has decided; False when the question is not open any more."""
-        if all(p.id != prompt_id for p in self.prompts.value):
+        if prompt_id in self._choices or all(p.id != prompt_id for p in self.prompts.value):
             return False
-        self._choices.setdefault(prompt_id, choice)
+        self._choices[prompt_id] = choice
         self.look_again()
         return True
 
@@ -114,16 +132,19 @@ class Gate:
         self._answered.set()
         self._answered = trio.Event()
 
-    async def _wait(self, prompt: Prompt) -> bool:
-        while True:
-            choice = self._choices.get(prompt.id)
-            if choice is not None:
-                await self._keep(prompt, choice)
-                return choice != "deny"
-            decision = decide(self._policies.gate(prompt.tool), prompt.literal)
-            if decision != "prompt":
-                return decision == "allow"
-            await self._answered.wait()
+    async def wait(self, prompt: Prompt) -> bool:
+        """The answer to an open question."""
+        with trio.move_on_after(PROMPT_S):
+            while True:
+                choice, answered = self._choices.get(prompt.id), self._answered
+                if choice is not None:
+                    await self._keep(prompt, choice)
+                    return choice != "deny"
+                decision = decide(await self._policies.gate(prompt.tool), prompt.literal)
+                if decision != "prompt":
+                    return decision == "allow"
+                await answered.wait()
+        return False
 
     async def _keep(self, prompt: Prompt, choice: Choice) -> None:
         try:

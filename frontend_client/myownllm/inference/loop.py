@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from myownllm.coerce import JsonObject
+    from myownllm.inference.gate import Prompt, Question
     from myownllm.runtimes.chat import ChatRequest, Piece
 
 ROUNDS_MAX: Final = 8
@@ -52,10 +53,17 @@ class Asks(Protocol):
     def __call__(self, request: ChatRequest) -> AsyncGenerator[list[Piece], None]: ...
 
 
-class Allows(Protocol):
-    """The gate."""
+class Permits(Protocol):
+    """The gate, for one conversation."""
 
-    async def __call__(self, function: str, literal: str) -> bool: ...
+    async def __call__(self, function: str, literal: str) -> Question: ...
+
+
+@attrs.frozen
+class Wants:
+    """A person has to say whether a function may be used; the answer goes to the gate."""
+
+    prompt: Prompt
 
 
 @attrs.frozen
@@ -71,8 +79,8 @@ async def converse(
     ask: Asks,
     request: ChatRequest,
     functions: dict[str, Function],
-    allows: Allows,
-) -> AsyncGenerator[Piece | Ran, None]:
+    permits: Permits,
+) -> AsyncGenerator[Piece | Wants | Ran, None]:
     """The pieces of the answer and, between them, what was done for it. Functions run here, never at the host.
 
     Without functions this is one question and one answer. Raises what `ask` raises, and
@@ -95,29 +103,36 @@ async def converse(
             return
         results: list[str] = []
         for call in calls:
-            ran = await _run(call, functions, allows)
-            results.append(ran.result)
-            yield ran
+            async with aclosing(_use(call, functions, permits)) as steps:
+                async for step in steps:
+                    yield step
+                    if isinstance(step, Ran):
+                        results.append(step.result)
         request = attrs.evolve(request, messages=(*request.messages, *_turn(said, calls, results)))
     raise TooManyRoundsError
 
 
-async def _run(call: ToolCall, functions: dict[str, Function], allows: Allows) -> Ran:
+async def _use(call: ToolCall, functions: dict[str, Function], permits: Permits) -> AsyncGenerator[Wants | Ran, None]:
     """Every way in which this can fail is a result that the model reads."""
     function = functions.get(call.name)
     if function is None:
-        return Ran(call.name, "", f"error: there is no function '{call.name[:100]}'")
+        yield Ran(call.name, "", f"error: there is no function '{call.name[:100]}'")
+        return
     if not isinstance(call.arguments, dict):
-        return Ran(call.name, "", "error: the arguments are no JSON object")
+        yield Ran(call.name, "", "error: the arguments are no JSON object")
+        return
+    literal = ""
     try:
         literal = function.literal(call.arguments)
-        if not await allows(call.name, literal):
-            return Ran(call.name, literal, REFUSED_TEXT)
-        result = await function.run(call.arguments)
+        with await permits(call.name, literal) as question:
+            if question.prompt is not None:
+                yield Wants(question.prompt)
+            allowed = await question.allowed()
+        result = await function.run(call.arguments) if allowed else REFUSED_TEXT
     except (ValueError, OSError) as error:
-        return Ran(call.name, "", f"error: {error}")
+        result = f"error: {error}"
     cut = result if len(result) <= RESULT_MAX_CHARS else f"{result[:RESULT_MAX_CHARS]}\n… (cut off)"
-    return Ran(call.name, literal, cut)
+    yield Ran(call.name, literal, cut)
 
 
 def _turn(said: str, calls: Sequence[ToolCall], results: Sequence[str]) -> list[JsonObject]:

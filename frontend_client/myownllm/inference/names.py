@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 LABEL_MAX_CHARS: Final = 64
 SHORT_CHARS: Final = 8
-_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
 class Named(Protocol):
@@ -46,7 +45,6 @@ def _is_name(label: str, keys: Iterable[str]) -> bool:
         0 < len(label) <= LABEL_MAX_CHARS
         and label.isprintable()
         and label == label.strip()
-        and not _BIDI & set(label)
         and "@" not in label
         and not (len(label) >= SHORT_CHARS and any(key.startswith(label.casefold()) for key in keys))
     )

@@ -105,6 +105,8 @@ def usable(host: Host | None, name: str, *, pinned: bool = False) -> Host:
     what = "Pinned peer is" if pinned else "This device is"
     kind = "pinned_offline" if pinned else "device_away"
     shown = name if host is None else host.label or name
+    if host is None and not pinned:
+        raise HostError(kind, f"No device called '{shown[:100]}' is connected; `myownllm peers` shows those that are")
     if host is None or host.status != "active":
         raise HostError(kind, f"{what} offline: {shown}. Nothing was run on this device instead")
     if not host.authorized:

@@ -54,7 +54,7 @@ class InferPayload:
         check_messages(self.messages)
         if len(self.tools or ()) > TOOLS_MAX:
             raise ValueError(f"more than {TOOLS_MAX} tools")
-        if len(msgspec.json.encode([self.tools, self.options])) > TOOLS_MAX_BYTES:
+        if len(msgspec.json.encode([self.tools, self.options, self.think])) > TOOLS_MAX_BYTES:
             raise ValueError(f"tools and options are longer than {TOOLS_MAX_BYTES} bytes")
         if self.think is not None and not isinstance(self.think, bool | str):
             raise ValueError("think is neither a boolean nor a word")
@@ -92,6 +92,8 @@ def _check_message(message: Any) -> None:
         raise ValueError(f"tool_calls must be a list of at most {CALLS_MAX}")
     for call in calls:
         function = as_object(as_object(call).get("function"))
+        if not isinstance(as_object(call).get("id"), str | None):
+            raise ValueError("a function call's id must be text")
         if not isinstance(function.get("name"), str) or not isinstance(function.get("arguments"), dict | str | None):
             raise ValueError("a function call needs a name and arguments")
 

@@ -179,7 +179,8 @@ def _is_tag(value: Json) -> bool:
 
 def _labelled(tag: str, context_length: Json, *, chats: bool) -> Model:
     """Labels follow from the name: `gemma4:e4b` is of the family `gemma4` and for text."""
-    length = context_length if isinstance(context_length, int) and context_length > 0 else None
+    is_length = isinstance(context_length, int) and not isinstance(context_length, bool) and context_length > 0
+    length = context_length if is_length else None
     return Model(tag, tag.rpartition("/")[2].partition(":")[0], "text", length, chats)
 
 

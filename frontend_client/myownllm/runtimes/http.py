@@ -53,8 +53,8 @@ class Http:
         with trio.move_on_after(limit_s):
             try:
                 stream = await trio.open_tcp_stream(host, port)
-            except OSError as error:
-                reason = error.strerror or "connection refused"
+            except (OSError, ValueError) as error:  # the latter of names that no host has
+                reason = getattr(error, "strerror", None) or "nobody listens there"
                 raise RuntimeFailure("down", f"{text}: {reason.lower()}; start it, or set `runtime`") from None
             await stream.aclose()
             return
@@ -95,9 +95,9 @@ class Http:
         self.settings.place  # noqa: B018 - raises where the settings have a problem
         if self._client is None:
             self._client = self._make()
-        content = None if body is None else msgspec.json.encode(body)
         self.open += 1
         try:
+            content = None if body is None else msgspec.json.encode(body)
             async with self._client.stream(method, self.settings.base_url + path, content=content) as response:
                 if response.status_code != 200:
                     data = await _read(response, ERROR_MAX_BYTES, cut=True)
@@ -112,6 +112,8 @@ class Http:
             raise RuntimeFailure("broken", f"the model server broke its answer off: {_reason(error)}") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise RuntimeFailure("broken", f"the connection to the model server failed: {_reason(error)}") from None
+        except (ValueError, RecursionError) as error:  # what no JSON text can carry, and names that no host has
+            raise RuntimeFailure("refused", f"the model server cannot be asked this: {error}") from None
         finally:
             self.open -= 1
 

@@ -6,7 +6,7 @@ seconds; while nobody listens at the address a look is one refused connection an
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -22,11 +22,11 @@ from myownllm.runtimes.stream import CLOSE_S, Answer
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from myownllm.coerce import Json, JsonObject
     from myownllm.runtimes.bodies import Model
-    from myownllm.runtimes.chat import ChatRequest, Piece
+    from myownllm.runtimes.chat import ChatRequest
 
 LOOK_S: Final = 2.0
 """Between two looks: a change is known within five seconds, also when a look takes its whole limit (spec 08 S8)."""
@@ -170,7 +170,7 @@ class Runtimes:
     # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
-    async def chat(self, tag: str, request: ChatRequest) -> AsyncIterator[AsyncGenerator[list[Piece], None]]:
+    async def chat(self, tag: str, request: ChatRequest) -> AsyncIterator[Answer]:
         """The pieces of an answer. Leaving the block closes the request within a second, also before the first piece.
 
         Iterating raises RuntimeFailure.
@@ -186,8 +186,7 @@ class Runtimes:
         self._nursery.start_soon(answer.read)
         self.running += 1
         try:
-            async with aclosing(answer.pieces()) as pieces:
-                yield pieces
+            yield answer
         finally:
             self.running -= 1
             await answer.leave()

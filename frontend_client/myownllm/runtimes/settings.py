@@ -59,6 +59,8 @@ class RuntimeSettings:
             return cls(
                 kind, problem="`runtime.base_url` in config.json must be an address like http://127.0.0.1:8080/v1"
             )
+        if isinstance(key, str) and not (key.isascii() and key.isprintable()):
+            return cls(kind, problem="`runtime.api_key` in config.json holds characters that no key has")
         return cls(
             kind, url.rstrip("/"), key if isinstance(key, str) and key else None, _models(members.get("models")), kept
         )

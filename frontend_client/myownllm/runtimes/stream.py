@@ -10,8 +10,6 @@ from myownllm.runtimes.chat import Finished, merged, size
 from myownllm.runtimes.errors import RuntimeFailure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from myownllm.coerce import JsonObject
     from myownllm.runtimes.chat import Piece
     from myownllm.runtimes.http import Http
@@ -27,11 +25,12 @@ CLOSE_S: Final = 1.0
 
 
 class Answer:
-    """An answer under way. `read` runs in a task; `pieces` is for the one listener; `leave` ends both."""
+    """An answer under way. `read` runs in a task; the one listener iterates; `leave` ends both."""
 
     def __init__(self, http: Http, path: str, body: JsonObject, reader: Reader) -> None:
         self._http, self._path, self._body, self._reader = http, path, body, reader
         self._waiting: list[Piece] = []
+        self._told_end = False
         self._chars = 0
         self._failure: RuntimeFailure | None = None
         self._scope = trio.CancelScope()
@@ -78,23 +77,31 @@ class Answer:
         self._news.set()
         return True
 
-    async def pieces(self) -> AsyncGenerator[list[Piece], None]:
-        """The answer as it comes: what is there, joined, whenever the listener asks for more.
+    def __aiter__(self) -> Answer:
+        return self
 
-        Raises RuntimeFailure where the answer stops before its end. The last piece is `Finished`.
+    async def __anext__(self) -> list[Piece]:
+        """What is there of the answer, joined; the last piece is `Finished`.
+
+        Raises RuntimeFailure where the answer stops before its end.
         """
-        while True:
-            while not self._waiting and not self._over.is_set():
-                self._news = trio.Event()
-                await self._news.wait()
-            if not self._waiting:
-                break
-            batch, self._waiting = self._waiting, []
-            yield batch
-            if isinstance(batch[-1], Finished):
-                return
-        if self._failure is not None:
-            raise self._failure
+        while not self._waiting and not self._over.is_set() and not self._told_end:
+            self._news = trio.Event()
+            await self._news.wait()
+        if self._told_end or not self._waiting:
+            await trio.lowlevel.checkpoint()
+            if self._failure is not None and not self._told_end:
+                raise self._failure
+            raise StopAsyncIteration
+        batch, self._waiting = self._waiting, []
+        self._told_end = isinstance(batch[-1], Finished)
+        return batch
+
+    def stop(self, reason: str) -> None:
+        """End it from here: the listener is told why."""
+        if self._failure is None and not self._reader.finished:
+            self._failure = RuntimeFailure("stopped", reason)
+        self._scope.cancel()
 
     async def leave(self) -> None:
         """Nobody listens any more: the request is closed when this returns."""

@@ -174,3 +174,17 @@ async def test_a_real_model_server_streams_and_is_left(tmp_path: Path) -> None:
                 assert time.monotonic() < deadline
                 await trio.sleep(0.02)
                 slots = server.ask("/slots")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", f"http://{'x' * 70}.example", "http://no-such-host.invalid"])
+async def test_an_address_where_nobody_is_has_a_reason(url: str) -> None:
+    running = Runtimes(RuntimeSettings("openai", url))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(running.run)
+        with trio.fail_after(10):
+            state = await running.watch.until(lambda s: url in s.reason)
+        assert not state.up
+        for tag in (TAG, "\ud800"):
+            with pytest.raises(RuntimeFailure):
+                await ask(running, tag)
+        nursery.cancel_scope.cancel()

@@ -1,10 +1,12 @@
-"""Two devices as real processes: one has models, the other asks them (spec 08 S8, §9.4, FE-10.5)."""
+"""Two devices as real processes: one has models, the other asks them (spec 08 S8, FE-9.16 to FE-9.19, FE-10.5)."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import shutil
+import signal
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +16,7 @@ import openai
 import pytest
 
 from e2e.devices import Pair, demo, eventually
+from myownllm.door import client as door
 from support.devices import free_port
 from support.model_servers import scripted
 
@@ -152,6 +155,23 @@ def test_a_failing_model_server_is_an_error_with_its_reason(world: World, fault:
             pass
 
 
+def test_s8_a_busy_device_says_so_at_once(world: World) -> None:
+    world.boris.run("settings", "accepting", "busy")
+    try:
+        eventually(lambda: [m.model_extra["myownllm"]["state"] for m in world.client.models.list()] == ["busy"], "busy")
+        count = len(world.server.chats())
+        with pytest.raises(openai.RateLimitError, match="busy: Boris"):
+            world.chat()
+        with pytest.raises(demo.DemoError, match="busy"):
+            world.anna.run("infer", "hello", "--peer", "Boris")
+        assert len(world.server.chats()) == count
+    finally:
+        world.boris.run("settings", "accepting", "available")
+        eventually(
+            lambda: [m.model_extra["myownllm"]["state"] for m in world.client.models.list()] == ["available"], "back"
+        )
+
+
 def test_two_are_served_and_the_third_is_told_that_the_host_is_busy(world: World) -> None:
     world.server.behave(delay_s=0.2, words=10)
     first, second = world.chat(stream=True), world.chat(stream=True)
@@ -167,16 +187,109 @@ def test_two_are_served_and_the_third_is_told_that_the_host_is_busy(world: World
 def test_a_pinned_device_answers_questions_without_a_model(world: World) -> None:
     with pytest.raises(openai.APIStatusError, match="names no model server"):
         world.chat("default")
-    pins = world.anna.home / ".myownllm" / "pins.json"
-    boris = world.client.models.list().data[0].model_extra["myownllm"]["device"]
-    pins.write_text(json.dumps({"text": boris}))
+    with pytest.raises(demo.DemoError, match="names no model server"):
+        world.anna.run("infer", "hello")
+    [boris] = world.anna.run("pin", "text", "Boris")["pins"].values()
     try:
         assert world.chat("default").choices[0].message.content.startswith("word0")
-        pins.write_text(json.dumps({"text": "a" * 52}))
+        assert world.anna.run("infer", "hello")["device"] == "Boris"
+        (world.anna.home / ".myownllm" / "pins.json").write_text(json.dumps({"text": "a" * 52}))
         with pytest.raises(openai.APIStatusError, match="Pinned peer is offline"):
             world.chat("default")
     finally:
-        pins.unlink()
+        assert world.anna.run("pin", "text", "--clear")["pins"] == {}
+    assert len(boris) == 52
+
+
+# ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_person_asks_a_peer(world: World) -> None:
+    listed = world.anna.run("models")
+    assert [m["id"] for m in listed["models"]] == [THERE]
+    assert listed["api"]["url"] == world.url("Anna")
+    answer = world.anna.run("infer", "what", "--peer", "boris", "--max-tokens", "7")
+    assert answer["response"] == "word0 word1 word2 word3 word4 "
+    asked = world.server.chats()[-1]["body"]
+    assert (asked["messages"], asked["options"]) == ([{"role": "user", "content": "what"}], {"num_predict": 7})
+    done = subprocess.run(
+        [str(demo.BIN / "myownllm"), "infer", "sum up", "-", "--model", THERE],
+        env=world.anna.environment(),
+        input="a text",
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == "word0 word1 word2 word3 word4 \n"
+    assert world.server.chats()[-1]["body"]["messages"][-1]["content"] == "sum up\na text"
+
+
+@pytest.mark.parametrize("words", [0, 2])
+def test_ctrl_c_ends_the_work_at_the_peer(world: World, words: int) -> None:
+    world.server.behave(fault="hang", fault_after=words)
+    count = len(world.server.chats())
+    process = subprocess.Popen(
+        [str(demo.BIN / "myownllm"), "infer", "hello", "--model", THERE],
+        env=world.anna.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        eventually(lambda: len(world.server.chats()) > count, "the peer is asked")
+        if words:
+            assert process.stdout is not None
+            assert process.stdout.read(5) == b"word0"
+        resources = ask_app(world.anna)["resources"]["outbound_infers"]
+        assert [r["peer_label"] for r in resources] == ["Boris"]
+        process.send_signal(signal.SIGINT)
+        left = time.monotonic()
+        assert process.wait(5) == 130
+    assert world.server.closed_chat()["closed"] - left < 1
+    eventually(lambda: not ask_app(world.anna)["resources"]["outbound_infers"], "nothing is under way")
+
+
+def ask_app(device: Any, operation: str = "state", **members: Any) -> Any:
+    return door.ask(device.home / ".myownllm" / "app.sock", operation, timeout_s=10, **members)
+
+
+def test_work_is_ended_from_either_device(world: World) -> None:
+    world.server.behave(delay_s=0.1, words=200)
+    for device, kind, says in ((world.anna, "outbound_infers", "ended"), (world.boris, "inbound_infers", "ended")):
+        stream = world.chat(stream=True)
+        next(iter(stream))
+        [entry] = ask_app(device)["resources"][kind]
+        ask_app(device, "cancel", id=entry["id"])
+        with pytest.raises(openai.APIError, match=says):
+            for _ in stream:
+                pass
+        assert world.server.closed_chat()["closed"]
+
+
+def test_functions_run_where_the_question_was_asked_and_only_if_allowed(world: World) -> None:
+    world.server.behave(tool="shell", arguments={"command": "echo from-$HOME"})
+    asking = ("infer", "look", "--model", THERE, "--function", "shell")
+    denied = world.anna.run(*asking)
+    assert denied["response"].endswith("result: refused: the user does not allow this")
+    world.anna.run("policy", "allow", "shell", "echo from-$HOME")
+    allowed = world.anna.run(*asking)
+    assert f"from-{world.anna.home}" in allowed["response"]
+    assert "[exit status 0]" in allowed["response"]
+
+
+def test_a_question_to_the_person_is_answered_at_the_door(world: World) -> None:
+    path = world.anna.home / "made.txt"
+    world.server.behave(tool="write_file", arguments={"path": str(path), "content": "hi"})
+    members = {"messages": HELLO, "model": THERE, "functions": ["write_file"]}
+    with door.asking(world.anna.home / ".myownllm" / "app.sock", "infer", timeout_s=20, **members) as answer:
+        for item in answer:
+            if "wants" in item:
+                assert ask_app(world.anna, "gate") == [item["wants"]]
+                assert not path.exists()
+                ask_app(world.anna, "gate_answer", id=item["wants"]["id"], choice="allow_once")
+    assert path.read_text() == "hi"
+    assert ask_app(world.anna, "gate") == []
 
 
 def test_the_api_refuses_pages_of_other_origins(world: World) -> None:
@@ -202,18 +315,25 @@ def test_the_model_server_dies_in_the_middle_and_comes_back(world: World) -> Non
         assert world.chat().choices[0].message.content
 
 
-def test_a_device_that_is_away_is_an_error_at_once(meeting: World) -> None:
-    meeting.pair.boris.stop()
-    eventually(
-        lambda: (
-            meeting.anna.run("peers")["peers"] in ([], None)
-            or all(p["status"] not in ("active", "shelved") for p in meeting.anna.run("peers")["peers"])
-        ),
-        "Boris is away",
-        60,
-    )
+def test_a_device_that_leaves_ends_its_answers_and_is_an_error_from_then_on(meeting: World) -> None:
+    meeting.server.kill()
+    with scripted(meeting.server.port) as server:
+        server.behave(delay_s=0.1, words=600)
+        meeting.wait_for_models(THERE)
+        stream = meeting.chat(stream=True)
+        next(iter(stream))
+        meeting.pair.boris.stop()
+        with pytest.raises(openai.APIError):
+            for _ in stream:
+                pass
+        assert server.closed_chat()["closed"]
+    eventually(lambda: active(meeting.anna) == [], "Boris is away", 60)
     began = time.monotonic()
-    with pytest.raises(openai.APIStatusError, match="offline"):
+    with pytest.raises(openai.APIStatusError, match=r"offline|No device called"):
         meeting.chat()
     meeting.models()
     assert time.monotonic() - began < 1
+
+
+def active(device: Any) -> list[str]:
+    return [p["label"] for p in device.run("peers")["peers"] if p["status"] in ("active", "shelved")]

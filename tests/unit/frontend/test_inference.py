@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -15,7 +16,7 @@ from myownllm import policy
 from myownllm.errors import AppError
 from myownllm.inference import names, picks
 from myownllm.inference.gate import PROMPT_S, PROMPTS_MAX, Gate, decide
-from myownllm.inference.loop import REFUSED_TEXT, ROUNDS_MAX, Ran, TooManyRoundsError, converse
+from myownllm.inference.loop import REFUSED_TEXT, ROUNDS_MAX, Ran, TooManyRoundsError, Wants, converse
 from myownllm.inference.pins import Pins
 from myownllm.inference.request import MESSAGES_MAX_BYTES, InferPayload, read_chunk, to_chunks, to_payload
 from myownllm.payloads import PayloadError, structure
@@ -108,6 +109,12 @@ def test_a_device_that_cannot_be_asked_is_named_with_the_reason(changes: dict[st
     assert "Pi" in str(caught.value)
 
 
+def test_a_name_that_nobody_has_is_no_offline_device() -> None:
+    with pytest.raises(picks.HostError, match="No device called 'Borsi'") as caught:
+        picks.usable(None, "Borsi")
+    assert caught.value.kind == "device_away"
+
+
 def test_a_named_model_is_served_or_refused_never_replaced() -> None:
     llms = [{"tag": "a", "family": "f", "mode": "text"}, {"tag": "b", "family": "f", "mode": "text"}]
     assert picks.admit("limited", llms, "f", "text", "b") == picks.Admission("b")
@@ -161,7 +168,7 @@ def test_a_model_without_a_device_is_ours() -> None:
     assert names.find_device("nobody", [PI]) is None
 
 
-# ── payload and chunks (FE-9.16) ──────────────────────────────────────────────────────────────────────────────────────
+# ── payload and chunks (FE-9.16, FE-9.17) ─────────────────────────────────────────────────────────────────────────────
 
 HELLO = {"role": "user", "content": "hello"}
 
@@ -181,11 +188,14 @@ HELLO = {"role": "user", "content": "hello"}
         {"messages": [{**HELLO, "tool_calls": {}}]},
         {"messages": [{**HELLO, "tool_calls": [{"function": {"arguments": {}}}]}]},
         {"messages": [{**HELLO, "tool_calls": [{"function": {"name": "x", "arguments": [1]}}]}]},
+        {"messages": [{**HELLO, "tool_calls": [{"id": {}, "function": {"name": "x"}}]}]},
         {"messages": [HELLO] * 4097},
         {"messages": [{**HELLO, "content": "x" * MESSAGES_MAX_BYTES}]},
         {"messages": [HELLO], "family": 1},
         {"messages": [HELLO], "family": "x" * 257},
         {"messages": [HELLO], "think": 3},
+        {"messages": [HELLO], "think": "\ud800"},
+        {"messages": [{**HELLO, "content": "\ud800"}]},
         {"messages": [HELLO], "tools": [{}] * 129},
         {"messages": [HELLO], "tools": [{"x": "y" * 2**20}]},
         {"messages": [HELLO], "options": []},
@@ -215,7 +225,7 @@ def test_chunks_have_one_member_each_and_are_read_back() -> None:
         assert read_chunk(strange) is None
 
 
-# ── the gate (§9.9) ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the gate (FE-9.45 to FE-9.47) ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @cases("permission_gate")
@@ -230,7 +240,7 @@ class Policies:
         self.permissions = policy.Permissions()
         self.error: AppError | None = None
 
-    def gate(self, tool: policy.Tool) -> policy.Gate:
+    async def gate(self, tool: policy.Tool) -> policy.Gate:
         return self.permissions.in_force.gate(tool)
 
     async def allow(self, tool: policy.Tool, literal: str) -> None:
@@ -255,7 +265,8 @@ class Desk:
         self.results: dict[str, bool] = {}
 
     async def ask(self, literal: str, tool: str = "shell") -> None:
-        self.results[literal] = await self.gate.allows("talk", tool, literal)
+        with await self.gate.ask("talk", tool, literal) as question:
+            self.results[literal] = await question.allowed()
 
 
 async def test_questions_are_answered_in_their_order(autojump_clock: trio.abc.Clock) -> None:
@@ -272,7 +283,7 @@ async def test_questions_are_answered_in_their_order(autojump_clock: trio.abc.Cl
             await trio.testing.wait_all_tasks_blocked()
             assert not desk.gate.answer(shown.id, "deny"), "a question is answered once"
     assert desk.results == {"one": True, "two": False, "three": True, "four": True}
-    kept = desk.policies.gate("shell")
+    kept = await desk.policies.gate("shell")
     assert (kept.mode, kept.always_accept) == ("accept_all", ("three",))
     assert desk.gate.shown is None
     await desk.ask("x", "read_file")
@@ -357,12 +368,16 @@ class Shout:
         return self.literal(arguments).upper() * (100_000 if arguments.get("long") else 1)
 
 
-async def run(model: Model, *, allowed: bool = True) -> list[Any]:
-    async def allows(function: str, literal: str) -> bool:
-        assert function == "shell"
-        return allowed
-
-    return [x async for x in converse(model, ChatRequest((HELLO,)), {"shell": Shout()}, allows)]
+async def run(model: Model, *, mode: policy.Mode = "accept_all") -> list[Any]:
+    desk = Desk()
+    await desk.policies.set_mode("shell", mode)
+    asking = functools.partial(desk.gate.ask, "talk")
+    said: list[Any] = []
+    async for step in converse(model, ChatRequest((HELLO,)), {"shell": Shout()}, asking):
+        said.append(step)
+        if isinstance(step, Wants):
+            assert desk.gate.answer(step.prompt.id, "allow_once")
+    return said
 
 
 def call(**arguments: Any) -> list[Piece]:
@@ -391,20 +406,26 @@ async def test_results_go_back_to_the_same_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pieces", "allowed", "result"),
+    ("pieces", "mode", "result"),
     [
-        (call(command="ls"), False, REFUSED_TEXT),
-        (call(), True, "error: command is missing"),
-        ([ToolCall("rm", {}), Finished()], True, "error: there is no function 'rm'"),
-        ([ToolCall("shell", "ls -"), Finished()], True, "error: the arguments are no JSON object"),
+        (call(command="ls"), "denied", REFUSED_TEXT),
+        (call(), "ask", "error: command is missing"),
+        ([ToolCall("rm", {}), Finished()], "ask", "error: there is no function 'rm'"),
+        ([ToolCall("shell", "ls -"), Finished()], "ask", "error: the arguments are no JSON object"),
     ],
 )
-async def test_what_cannot_be_done_is_told_to_the_model(pieces: list[Piece], allowed: bool, result: str) -> None:
+async def test_what_cannot_be_done_is_told_to_the_model(pieces: list[Piece], mode: Any, result: str) -> None:
     model = Model(pieces, DONE)
-    said = await run(model, allowed=allowed)
+    said = await run(model, mode=mode)
     assert [x.result for x in said if isinstance(x, Ran)] == [result]
     assert model.requests[1].messages[-1]["content"] == result
     assert said[-2:] == DONE
+
+
+async def test_a_person_is_asked_before_the_function_runs() -> None:
+    said = await run(Model(call(command="ls"), DONE), mode="ask")
+    wants, ran = (x for x in said if isinstance(x, Wants | Ran))
+    assert (wants.prompt.tool, wants.prompt.literal, ran.result) == ("shell", "ls", "LS")
 
 
 async def test_a_long_result_is_cut_and_endless_calling_ends() -> None:

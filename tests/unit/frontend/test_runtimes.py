@@ -280,3 +280,8 @@ def test_settings_that_name_no_server_say_so(raw: Any) -> None:
     assert settings.problem
     with pytest.raises(RuntimeFailure, match="runtime"):
         settings.place  # noqa: B018
+
+
+def test_a_key_that_no_header_can_carry_is_told() -> None:
+    raw = {"runtime": {"base_url": "http://h", "api_key": "schlüssel"}}
+    assert "api_key" in RuntimeSettings.read(raw).problem
