@@ -10,7 +10,6 @@ import pytest
 
 from myownmesh.mesh import clock
 from myownmesh.mesh.rooms import met_by, nostr
-from myownmesh.signaling.broker import Broker
 from myownmesh.signaling.client import NostrSignaling
 from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.timepiece import Timepiece
@@ -30,20 +29,19 @@ def record(strategy: str) -> NetworkConfig:
     return NetworkConfig(id="n", network_id="n", signaling=SignalingConfig(strategy=strategy))
 
 
-def through_a_broker(gates: list[ContentGate]) -> Way:
-    """A second way, for every network."""
-    broker = Broker()
+def for_every(gates: list[ContentGate]) -> Way:
+    """Another way, for every network."""
 
-    def way(record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
+    def way(_: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
         gates.append(gate)
-        return broker.signaling(network_id, DEVICE.device_id, listen_only=record.signaling.listen_only)
+        return NOSTR(record("nostr"), network_id, gate)
 
     return way
 
 
 def test_a_network_is_met_on_every_way_that_its_record_asks_for() -> None:
     gates: list[ContentGate] = []
-    signalings = met_by(NOSTR, through_a_broker(gates), through_a_broker(gates))
+    signalings = met_by(NOSTR, for_every(gates), for_every(gates))
     assert len(signalings(record("nostr"), "n")) == 3
     assert isinstance(signalings(record(""), "n")[0], NostrSignaling)
     assert len(signalings(record("none"), "n")) == 2
@@ -51,7 +49,7 @@ def test_a_network_is_met_on_every_way_that_its_record_asks_for() -> None:
 
 def test_the_ways_of_one_network_share_their_gate_and_those_of_two_do_not() -> None:
     gates: list[ContentGate] = []
-    signalings = met_by(through_a_broker(gates), through_a_broker(gates))
+    signalings = met_by(for_every(gates), for_every(gates))
     signalings(record("none"), "n")
     signalings(record("none"), "n")
     assert gates[0] is gates[1]
