@@ -27,11 +27,17 @@ MEETING = ["sighted", "authenticated", "approved"]
 PHASES = [("joining", "alone"), ("alone", "discovering"), ("discovering", "active")]
 
 
+Told = tuple[list[str], list[tuple[str, str]]]
+"""Events of peers, and turns of the phase."""
+
+
 class Events:
     """What one daemon tells of one network, in its order."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        self._peers: list[str] = []
+        self._phases: list[tuple[str, str]] = []
 
     @classmethod
     async def of(cls, device: Daemon) -> Events:
@@ -39,32 +45,35 @@ class Events:
         await control.ask("events_subscribe")
         return cls(control)
 
-    async def rest(self) -> tuple[list[str], list[tuple[str, str]]]:
-        """Everything until nothing comes any more: events of peers, and turns of the phase."""
-        peers: list[str] = []
-        phases: list[tuple[str, str]] = []
-        with trio.move_on_after(PATIENCE_S):
-            while (event := await self._next()) is not None:
-                match event["event_kind"]:
-                    case "peer" if event["kind"] == "dropped":
-                        peers.append(f"dropped {event['reason']['kind']}")
-                    case "peer":
-                        peers.append(event["kind"])
-                    case "phase":
-                        phases.append((event["prev"], event["next"]))
-                    case _:
-                        pass
-        return peers, phases
-
-    async def _next(self) -> dict[str, Any] | None:
+    async def hear(self, quiet: trio.CancelScope) -> None:
+        """Take in what comes; each event moves the end of the wait on."""
         while True:
-            with trio.move_on_after(QUIET_S):
-                frame: dict[str, Any] = await self._control.frame()
-                event: dict[str, Any] = frame["event"]
-                if event["event_kind"] == "diag":
-                    continue
-                return event
-            return None
+            frame: dict[str, Any] = await self._control.frame()
+            event: dict[str, Any] = frame["event"]
+            if event["event_kind"] == "diag":
+                continue
+            quiet.deadline = trio.current_time() + QUIET_S
+            match event["event_kind"]:
+                case "peer" if event["kind"] == "dropped":
+                    self._peers.append(f"dropped {event['reason']['kind']}")
+                case "peer":
+                    self._peers.append(event["kind"])
+                case "phase":
+                    self._phases.append((event["prev"], event["next"]))
+
+    def take(self) -> Told:
+        told = self._peers, self._phases
+        self._peers, self._phases = [], []
+        return told
+
+
+async def rest(*those: Events, first_s: float = QUIET_S) -> list[Told]:
+    """Everything until nothing comes any more at any of them; the first event has `first_s` to come."""
+    with trio.CancelScope(deadline=trio.current_time() + first_s) as quiet:
+        async with trio.open_nursery() as nursery:
+            for events in those:
+                nursery.start_soon(events.hear, quiet)
+    return [events.take() for events in those]
 
 
 async def count(home: Path) -> None:
@@ -77,28 +86,28 @@ async def count(home: Path) -> None:
         heard = {device: await Events.of(device) for device in (low, high)}
         for device in (low, high):
             await device.ask("network_add", config=record)
-        for events in heard.values():
-            assert await events.rest() == (MEETING, PHASES), "the meeting"
+        assert await rest(*heard.values(), first_s=PATIENCE_S) == [(MEETING, PHASES)] * 2, "the meeting"
         for how, loss in ((signal.SIGKILL, "ice_failed"), (signal.SIGTERM, "user_left")):
             for victim in (high, low):
                 survivor = low if victim is high else high
                 await victim.stop(how)
                 if how == signal.SIGTERM:
-                    assert await heard[survivor].rest() == ([f"dropped {loss}"], [("active", "alone")])
+                    assert await rest(heard[survivor]) == [([f"dropped {loss}"], [("active", "alone")])]
                 await victim.start()
                 heard[victim] = await Events.of(victim)
-                peers, phases = await heard[survivor].rest()
+                (peers, phases), returned = await rest(heard[survivor], heard[victim], first_s=PATIENCE_S)
                 expected = MEETING if how == signal.SIGTERM else [f"dropped {loss}", *MEETING]
                 assert peers == expected, f"the survivor of {how.name}"
                 assert phases[-2:] == PHASES[1:]
                 assert len(phases) == (2 if how == signal.SIGTERM else 3)
-                peers, phases = await heard[victim].rest()
+                peers, phases = returned
                 # It may have met its peer before we asked for its events.
                 assert peers == MEETING[len(MEETING) - len(peers) :], f"the returned one after {how.name}"
                 assert phases == PHASES[len(PHASES) - len(phases) :]
         await high.ask("network_remove", network=NETWORK)
-        assert await heard[low].rest() == (["dropped user_left"], [("active", "alone")])
-        assert await heard[high].rest() == ([], []), "spec 04 §1.2: entries vanish without events"
+        left, gone = await rest(heard[low], heard[high])
+        assert left == (["dropped user_left"], [("active", "alone")])
+        assert gone == ([], []), "spec 04 §1.2: entries vanish without events"
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from support.daemons import Daemon
 
 NETWORK = "slow"
-MARGIN_S = 1.0
-"""What a return may take beside three deliveries."""
+MARGIN_S = 1.5
+"""What a return may take beside three deliveries; less than a fourth one would."""
 SETTLED_S = 3.0
 """So that the announces of the meeting are out before the relays become slow."""
 
@@ -60,15 +60,13 @@ async def linked(one: Daemon, other: Daemon) -> None:
     await other.wait_for_peer(NETWORK, one.device_id, patience=90.0)
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-@pytest.mark.parametrize("who", ["low", "high"])
+@pytest.mark.parametrize(("who", "end"), [("low", signal.SIGKILL), ("high", signal.SIGTERM)])
 def test_a_restarted_device_is_back_over_a_slow_relay(tmp_path: Path, who: str, end: int) -> None:
     assert trio.run(returns, tmp_path, who, end, (1.8,)) < 3 * 1.8 + MARGIN_S
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delays_s", [(5.0,), (2.0, 1.8, 4.0)], ids=str)
-@pytest.mark.parametrize("who", ["low", "high"])
+@pytest.mark.parametrize(("who", "delays_s"), [("low", (5.0,)), ("high", (2.0, 1.8, 4.0))], ids=str)
 def test_up_to_five_seconds_and_on_several_relays(tmp_path: Path, who: str, delays_s: tuple[float, ...]) -> None:
-    """The other delays, and clean stops, are the simulator's: these cost real seconds."""
+    """The other delays, ends and sides are the simulator's: these cost real seconds."""
     assert trio.run(returns, tmp_path, who, signal.SIGKILL, delays_s) < 3 * min(delays_s) + MARGIN_S

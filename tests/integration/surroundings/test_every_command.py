@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import pytest
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from integration.surroundings.commands import Command
+
+T = TypeVar("T")
 
 LONG = "x" * 300
 ON_PATHS = [
@@ -132,8 +134,14 @@ def wrong(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize("command", ENDING, ids=str)
 def test_a_wrong_variable_is_an_answer(place: Place, wrong: dict[str, str], command: Command) -> None:
     for variable, values in {**PATHS, **OTHERS}.items():
-        for value in values:
+        for value in share(command, values):
             place.run(command, {variable: value.format_map(wrong)})
+
+
+def share(command: Command, values: list[T], size: int = 2) -> list[T]:
+    """Some of the values, the next ones for the next command: each program meets each value several times."""
+    first = ENDING.index(command) * size
+    return [values[(first + step) % len(values)] for step in range(min(size, len(values)))]
 
 
 @pytest.mark.parametrize("command", ENDING, ids=str)
@@ -180,7 +188,7 @@ def test_a_file_that_is_not_what_it_should_be_is_an_answer(place: Place, command
     for name in READ:
         path = place.root / FILES[name]
         before = path.read_bytes() if path.is_file() else None
-        for content in CONTENTS.values():
+        for content in share(command, list(CONTENTS.values()), 4):
             _clear(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
