@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import attrs
 import trio
 
+from mesh_common.client.address import user_home
 from mesh_common.client.errors import ControlError
 from mesh_common.client.session import open_session
 from mesh_common.files import remove_leftovers
@@ -24,6 +25,8 @@ from myownllm.client.owned import OwnedNetworks
 from myownllm.door.server import Door
 from myownllm.errors import FAILURES, AlreadyRunningError
 from myownllm.features import doorway, hardware
+from myownllm.features.files import Files
+from myownllm.features.files import install as install_files
 from myownllm.features.models import Models
 from myownllm.features.sharing import Sharing
 from myownllm.files import read_json, try_lock
@@ -31,6 +34,8 @@ from myownllm.home import find_pin
 from myownllm.supervisor import Supervisor
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
 from myownllm.supervisor.world import make_ports
+from myownllm.transfer_files.notes import Notes
+from myownllm.transfer_files.settings import FileSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -162,6 +167,10 @@ async def running_app(
             models = Models(client, operations, sharing.policy, home.pins_file, wall_ms)
             models.install(door)
             catalog.on_sections.append(models.use)
+            login = user_home() or home.root
+            files = Files(client, operations, Notes(home.transfers), FileSettings.read({}, login))
+            install_files(client, files, door)
+            catalog.on_sections.append(lambda sections: files.use(FileSettings.read(sections, login)))
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:
@@ -172,10 +181,12 @@ async def running_app(
                     await client.preview()
                     app_side.start_soon(models.run)
                     app_side.start_soon(client.boot)
+                    app_side.start_soon(files.go_on)
                     try:
                         yield App(home, pin, supervisor, client, file)
                     finally:
                         with trio.move_on_after(STOP_BUDGET_S, shield=True):
+                            await files.close()
                             await client.stop()
                         app_side.cancel_scope.cancel()
                 daemon_side.cancel_scope.cancel()

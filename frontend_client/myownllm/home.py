@@ -93,6 +93,11 @@ class AppHome:
         return self.root / "logs" / "daemon.log"
 
     @property
+    def transfers(self) -> Path:
+        """What is remembered of files that are half sent or received."""
+        return self.root / "transfers"
+
+    @property
     def binaries(self) -> Path:
         return self.root / "binaries"
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from myownllm.cli import conversations, models, networks, peers, policy, prompts, settings, status
+from myownllm.cli import conversations, files, models, networks, peers, policy, prompts, settings, status
 
 app = typer.Typer(
     name="myownllm",
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 app.add_typer(networks.app, name="networks")
 app.add_typer(settings.app, name="settings")
+app.add_typer(files.inbox, name="inbox")
+app.add_typer(files.transfers, name="transfers")
 app.add_typer(conversations.app, name="conversations")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(policy.app, name="policy")
@@ -46,6 +48,7 @@ app.command()(peers.approve)
 app.command()(peers.deny)
 app.command()(peers.call)
 app.command()(peers.broadcast)
+app.command()(files.send)
 app.command()(peers.label)
 app.command()(peers.reconnect)
 app.command()(models.infer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -14,8 +15,10 @@ from mesh_common.groups import unwrapped
 from mesh_common.streams import words
 from myownllm.app import App, running_app
 from myownllm.cli import context
+from myownllm.cli.files import size_text
 from myownllm.cli.lines import LineQueue
 from myownllm.client import ClientState, Diag, InboundCall
+from myownllm.client.work import ENDED_KEPT
 from myownllm.errors import AlreadyRunningError
 from myownllm.features import builtin
 from myownllm.peers import PeerEntry
@@ -32,6 +35,8 @@ class Screen:
         self._daemon: tuple[int, str] = (0, "")
         self._daemon_line = ""
         self._peers: dict[str, PeerEntry] = {}
+        self._offers: set[str] = set()
+        self._arrived: deque[str] = deque(maxlen=ENDED_KEPT)
         self._notes: set[str] = set()
         self.lines = LineQueue(self._lost)
 
@@ -101,6 +106,28 @@ class Screen:
             if key not in present:
                 self.emit("peer", None, peer_id=key, label=peer.label, status="gone", was=peer.status)
         self._peers = present
+        self._files(state)
+
+    def _files(self, state: ClientState) -> None:
+        """Files that are offered, and files that have come."""
+        for offer in state.inbound_offers:
+            if offer.id not in self._offers:
+                label, name = context.shown(offer.peer_label, 40), context.shown(offer.filename, 60)
+                self.emit(
+                    "offer",
+                    f"{label} offers {name} ({size_text(offer.size_bytes)}): myownllm inbox accept {offer.id[:8]}",
+                    **offer.to_json(),
+                )
+        self._offers = {offer.id for offer in state.inbound_offers}
+        for file in state.files:
+            if file.direction == "inbound" and file.ended_at and file.id not in self._arrived:
+                self._arrived.append(file.id)
+                words = f": {context.shown(file.error)}" if file.error else ""
+                self.emit(
+                    "file",
+                    f"{context.shown(file.filename, 60)} of {context.shown(file.peer_label, 40)}: {file.status}{words}",
+                    **file.to_json(),
+                )
 
     def _peer(self, peer: PeerEntry, before: PeerEntry | None) -> None:
         label = context.shown(peer.label, 40)

@@ -17,12 +17,13 @@ from mesh_common import answers
 from mesh_common.client.errors import ControlError, ErrorKind, stream_failure
 from mesh_common.client.inbox import Inbox
 from mesh_common.client.streams import STREAM_FRAMES
+from myownllm.client.bulk import Bulk
 from myownllm.client.large import fitting
 from myownllm.client.sleep import SLEEP_S
 from myownllm.payloads import PayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from myownllm.client.client import MeshClient
     from myownllm.client.session import Session
@@ -105,7 +106,7 @@ class Operations:
         first_s: float = STREAM_FIRST_S,
         idle_s: float = STREAM_IDLE_S,
         total_s: float = STREAM_TOTAL_S,
-    ) -> AsyncIterator[Json]:
+    ) -> AsyncGenerator[Json, None]:
         """Pieces of a streamed answer, in order, also those that overtook the daemon's answer to the call.
 
         Ends without an error only behind a clean end with at least one piece; an error chunk, an error end, silence
@@ -218,6 +219,10 @@ class Operations:
             else:
                 return
         await _send(session, pubkey, channel, payload)
+
+    async def bulk(self, pubkey: str, channel: str) -> Bulk:
+        """A connection for many messages to one device; close it."""
+        return await Bulk.open(self._client.session(), pubkey, channel)
 
     async def broadcast(self, channel: str, payload: Json) -> int:
         """A message to every connected device; returns to how many it went."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
@@ -157,7 +157,7 @@ class Asking:
         )
         finish = Finished()
         brake = Brake()
-        async with aclosing(cast("AsyncGenerator[Json, None]", called)) as chunks:
+        async with aclosing(called) as chunks:
             with self._client.work.begin(entry, brake.pull):
                 while (chunk := await brake.next(chunks)) is not None:
                     piece = read_chunk(chunk)

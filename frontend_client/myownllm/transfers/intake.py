@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from myownllm.errors import AppError
 from myownllm.transfers.index_set import IndexSet
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ ABORTED: Final = "aborted"
 ABORT_INDEX: Final = -1
 
 
-class ChunkError(Exception):
+class ChunkError(AppError):
     """The transfer cannot go on; the text is what the sender reads."""
 
 

@@ -37,6 +37,9 @@ TOO_LARGE: Final = "file too large"
 NO_RESPONSE: Final = "user did not respond"
 DECLINED: Final = "receiver declined"
 SHUTTING_DOWN: Final = "receiver is shutting down"
+CANCELLED: Final = "receiver cancelled the transfer"
+INTERRUPTED: Final = "transfer interrupted"
+"""What is there is kept: it goes on with the next offer of the same file."""
 BUSY: Final = "too many transfers with this device; wait for one to end"
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")

@@ -1,4 +1,4 @@
-"""One file as it goes out: which chunk is sent next, and what becomes of lost ones (spec 08 FE-9.22, 10 §2.4). Pure."""
+"""One file as it goes out: which chunk is sent next, and what becomes of lost ones (spec 08 FE-9.22, 10 §2.5). Pure."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from myownllm.errors import AppError
 from myownllm.transfers.index_set import IndexSet, read_ranges
 
 if TYPE_CHECKING:
     from myownllm.coerce import Json, JsonObject
     from myownllm.transfers.offer import FileOffer
 
-WINDOW: Final = 64
-"""Chunks under way to a receiver that reports: 3 MB, which bounds what its device keeps when its disk is slow."""
+WINDOW: Final = 96
+"""Chunks under way to a receiver that reports: 4.4 MB, which bounds what its device keeps when its disk is slow."""
 SENDS_PER_CHUNK: Final = 4
 """A receiver that asks for the same again and again is served so often, on average."""
 SENDS_SPARE: Final = 1024
 
 
-class TooOftenError(Exception):
+class TooOftenError(AppError):
     """The receiver has asked for far more than the file."""
 
 

@@ -178,7 +178,7 @@ def test_members_that_nothing_honest_sends(members: dict[str, Any]) -> None:
 
 
 def test_the_cap_falls_with_a_peer_that_can_go_on_but_chunks_stay_countable() -> None:
-    """10 §2.4: without the id the cap and whole files."""
+    """10 §2.5: without the id the cap and whole files."""
     tera = 2**40
     assert triage(offered(tera, 46_080), taken=False, crowded=False) == Refusal(reason=offer.TOO_LARGE)
     assert triage(offered(tera, 46_080, resume=True), taken=False, crowded=False) is None

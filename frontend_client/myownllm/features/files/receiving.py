@@ -1,0 +1,202 @@
+"""Receiving files: offers to their person, accepted ones to the disk (spec 08 FE-9.20, FE-9.21, FE-9.24)."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from myownllm.client import CallRefusedError
+from myownllm.features.files.arrival import Arrival
+from myownllm.features.files.inbox import Inbox
+from myownllm.features.files.threads import in_thread
+from myownllm.transfer_files.notes import Incoming, key_of
+from myownllm.transfer_files.part import PartFile, ReceiveError, check_space, write_error
+from myownllm.transfers import offer
+from myownllm.transfers.offer import Reply, is_transfer_id, triage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from myownllm.client import InboundCall, MeshClient
+    from myownllm.client.registry import Release
+    from myownllm.coerce import Json
+    from myownllm.peers import PeerEntry
+    from myownllm.transfer_files.notes import Notes
+    from myownllm.transfer_files.settings import FileSettings
+    from myownllm.transfers.offer import FileOffer
+
+PER_PEER: Final = 4
+TOTAL: Final = 8
+"""Offers that wait and files that come, together (FE-9.10)."""
+LINGER_S: Final = 60.0
+"""An ended transfer waits so long for a `file_send` that was slower than its chunks (FE-9.21)."""
+
+
+def _transfer_id(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not is_transfer_id(value):
+        raise ValueError(f"{attribute.name} is no transfer id")
+
+
+@attrs.frozen
+class FileSend:
+    """What `file_send` carries."""
+
+    id: str = attrs.field(validator=_transfer_id)
+
+
+class Receiver:
+    """All files that come to this device. `on_begin` is told each one that is accepted."""
+
+    def __init__(self, client: MeshClient, notes: Notes, settings: FileSettings, now_ms: Callable[[], int]) -> None:
+        self.settings = settings
+        self.inbox = Inbox(client.work, now_ms)
+        self.arrivals: dict[str, Arrival] = {}
+        self.on_begin: Callable[[Arrival], None] = lambda _: None
+        self._client = client
+        self._notes = notes
+        self._now_ms = now_ms
+        self._busy: dict[str, str] = {}
+        """ids of offers that wait and of files that come, with their devices"""
+
+    async def offered(self, call: InboundCall) -> Json:
+        """`file_offer`: a person decides, or has decided already about this very content from this device."""
+        wanted: FileOffer = call.payload
+        await self._take_over(call.peer, wanted)
+        refusal = triage(wanted, taken=wanted.id in self._busy, crowded=self._crowded(call.peer))
+        if refusal is not None:
+            if refusal.error:
+                raise CallRefusedError(refusal.error)
+            return Reply(accepted=False, reason=refusal.reason).to_json()
+        self._busy[wanted.id] = call.peer.device_pubkey
+        accepted = False
+        try:
+            reply = await self._answer(call.peer, wanted)
+            accepted = reply.accepted
+            return reply.to_json()
+        finally:
+            if not accepted:
+                del self._busy[wanted.id]
+
+    async def stream(self, call: InboundCall) -> AsyncIterator[Json]:
+        """`file_send`: its end tells the sender what became of the file."""
+        arrival = self.arrivals.get(call.payload.id)
+        if arrival is None or arrival.peer.device_pubkey != call.peer.device_pubkey:
+            raise CallRefusedError(offer.NO_OFFER)
+        async with aclosing(arrival.stream()) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def _crowded(self, peer: PeerEntry) -> bool:
+        running = [who for key, who in self._busy.items() if key not in self.arrivals or not self.arrivals[key].is_over]
+        return len(running) >= TOTAL or running.count(peer.device_pubkey) >= PER_PEER
+
+    async def _take_over(self, peer: PeerEntry, wanted: FileOffer) -> None:
+        """A sender that offers again what it was sending begins anew: the attempt before ends, its chunks stay."""
+        for arrival in tuple(self.arrivals.values()) if wanted.resume else ():
+            theirs = arrival.peer.device_pubkey == peer.device_pubkey and arrival.offer.same_file(wanted)
+            if theirs and (arrival.offer.id == wanted.id or not arrival.attended):
+                arrival.end("broken", offer.INTERRUPTED)
+                await arrival.over.wait()
+                self._forget(arrival)
+
+    async def _answer(self, peer: PeerEntry, wanted: FileOffer) -> Reply:
+        pubkey = peer.device_pubkey
+        note = await trio.to_thread.run_sync(self._notes.find, pubkey, wanted) if wanted.resume else None
+        if note is None:
+            folder = self.settings.folder
+            if pubkey not in self.settings.accept_from:
+                decision = await self.inbox.ask(peer, wanted, folder)
+                if decision.folder is None:
+                    return Reply(accepted=False, reason=decision.reason)
+                folder = decision.folder
+        else:
+            folder = Path(note.folder)
+        twins = (a for a in self.arrivals.values() if a.peer.device_pubkey == pubkey and not a.is_over)
+        if wanted.resume and any(a.offer.same_file(wanted) for a in twins):
+            return Reply(accepted=False, reason="the same file is on its way already")
+        try:
+            part, note = await self._open(pubkey, wanted, note, folder)
+        except ReceiveError as error:
+            return Reply(accepted=False, reason=str(error))
+        arrival = Arrival(peer, wanted, part, note, self._now_ms())
+        try:
+            release = await self._client.subscribe(f"file_chunks/{wanted.id}", arrival.hear)
+        except BaseException:
+            part.close()
+            if not wanted.resume:
+                part.discard()
+            raise
+        self.arrivals[wanted.id] = arrival
+        self.on_begin(arrival)
+        self._client.start_soon(lambda: self._run(arrival, release))
+        return Reply(accepted=True, held=part.intake.held if wanted.resume else None)
+
+    async def _open(
+        self, pubkey: str, wanted: FileOffer, note: Incoming | None, folder: Path
+    ) -> tuple[PartFile, Incoming]:
+        """The half file that is there, or a new one. Raises ReceiveError."""
+        opened: list[tuple[PartFile, Incoming]] = []
+        try:
+            await in_thread(lambda given_up: opened.append(self._opened(pubkey, wanted, note, folder, given_up)))
+        except BaseException:
+            for part, _ in opened:  # the call has been cancelled meanwhile
+                part.close()
+            raise
+        return opened[0]
+
+    def _opened(
+        self, pubkey: str, wanted: FileOffer, note: Incoming | None, folder: Path, given_up: Callable[[], bool]
+    ) -> tuple[PartFile, Incoming]:
+        """Blocking. Raises ReceiveError."""
+        try:
+            self._notes.prepare()
+            if note is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    part = PartFile.reopen(Path(note.part), note.offer, self._notes.sums(note.key), given_up)
+                    return self._noted(part, note)
+            sums = self._notes.sums(key_of(pubkey, wanted)) if wanted.resume else None
+            part = PartFile.create(folder, wanted, sums)
+            try:
+                return self._noted(part, Incoming(pubkey, wanted, str(part.part), str(folder)))
+            except BaseException:
+                part.discard()
+                raise
+        except OSError as error:
+            raise write_error(error) from None
+
+    def _noted(self, part: PartFile, note: Incoming) -> tuple[PartFile, Incoming]:
+        """With a fresh note; room for what is still to come is looked for again."""
+        try:
+            check_space(Path(note.folder), part.offer.size_bytes - part.intake.bytes_held)
+            self._notes.save(note)
+        except BaseException:
+            part.close()
+            raise
+        return part, note
+
+    async def _run(self, arrival: Arrival, release: Release) -> None:
+        try:
+            await arrival.run()
+        finally:
+            release()
+            if arrival.ending != "broken" or not arrival.offer.resume:
+                self._notes.forget(arrival.note)
+        with trio.move_on_after(LINGER_S):
+            await arrival.told.wait()
+        self._forget(arrival)
+
+    def _forget(self, arrival: Arrival) -> None:
+        if self.arrivals.get(arrival.offer.id) is arrival:
+            del self.arrivals[arrival.offer.id]
+            del self._busy[arrival.offer.id]
+
+    def close(self) -> None:
+        """The app ends: who waits is told, what is half stays half."""
+        self.inbox.decline_all(offer.SHUTTING_DOWN)
+        for arrival in tuple(self.arrivals.values()):
+            arrival.end("broken", offer.SHUTTING_DOWN)
