@@ -24,13 +24,15 @@ from myownllm.client import MeshClient, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door.server import Door
 from myownllm.errors import FAILURES, AlreadyRunningError
-from myownllm.features import doorway, hardware
+from myownllm.features import doorway, hardware, transcribe
 from myownllm.features.files import Files
 from myownllm.features.files import install as install_files
 from myownllm.features.models import Models
+from myownllm.features.recordings import Recordings
 from myownllm.features.sharing import Sharing
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
+from myownllm.runtimes.speech import SpeechSettings
 from myownllm.supervisor import Supervisor
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
 from myownllm.supervisor.world import make_ports
@@ -171,6 +173,10 @@ async def running_app(
             files = Files(client, operations, Notes(home.transfers), FileSettings.read({}, login))
             install_files(client, files, door)
             catalog.on_sections.append(lambda sections: files.use(FileSettings.read(sections, login)))
+            transcribing = transcribe.Transcribing(client)
+            transcribe.install(client, transcribing)
+            door.operation("transcribe", Recordings(client, operations, transcribing).transcribe)
+            catalog.on_sections.append(lambda sections: transcribing.use(SpeechSettings.read(sections)))
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:
@@ -182,6 +188,7 @@ async def running_app(
                     app_side.start_soon(models.run)
                     app_side.start_soon(client.boot)
                     app_side.start_soon(files.go_on)
+                    app_side.start_soon(transcribing.run)
                     try:
                         yield App(home, pin, supervisor, client, file)
                     finally:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from myownllm.cli import conversations, files, models, networks, peers, policy, prompts, settings, status
+from myownllm.cli import conversations, files, models, networks, peers, policy, prompts, settings, status, transcribe
 
 app = typer.Typer(
     name="myownllm",
@@ -49,6 +49,7 @@ app.command()(peers.deny)
 app.command()(peers.call)
 app.command()(peers.broadcast)
 app.command()(files.send)
+app.command()(transcribe.transcribe)
 app.command()(peers.label)
 app.command()(peers.reconnect)
 app.command()(models.infer)

@@ -10,6 +10,7 @@ import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import msgspec
 import trio
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from myownllm.coerce import Json, JsonObject
     from myownllm.runtimes.settings import RuntimeSettings
 
+
 CONNECT_S: Final = 5.0
 ANSWER_MAX_BYTES: Final = 32 * 2**20
 """A whole answer that is read at once: the embeddings of a long list."""
@@ -37,11 +39,22 @@ REST_S: Final = 0.2
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
+@attrs.frozen
+class Form:
+    """A body that is no JSON."""
+
+    content_type: str
+    data: bytes = attrs.field(repr=False)
+
+
 class Http:
     """The connections to one server."""
 
-    def __init__(self, settings: RuntimeSettings) -> None:
+    def __init__(self, settings: RuntimeSettings, what: str = "model server", member: str = "runtime") -> None:
+        """`what` it is for people, and the `member` of the configuration that names it."""
         self.settings = settings
+        self._what = what
+        self._member = member
         self.open = 0
         """requests under way"""
         self._client: httpx.AsyncClient | None = None
@@ -49,13 +62,13 @@ class Http:
     async def reachable(self, limit_s: float) -> None:
         """Does anybody listen there? Costs next to nothing. Raises RuntimeFailure."""
         host, port = self.settings.place
-        text = f"no model server at {self.settings.base_url}"
+        text = f"no {self._what} at {self.settings.base_url}"
         with trio.move_on_after(limit_s):
             try:
                 stream = await trio.open_tcp_stream(host, port)
             except (OSError, ValueError) as error:  # the latter of names that no host has
                 reason = getattr(error, "strerror", None) or "nobody listens there"
-                raise RuntimeFailure("down", f"{text}: {reason.lower()}; start it, or set `runtime`") from None
+                raise RuntimeFailure("down", f"{text}: {reason.lower()}; start it, or set `{self._member}`") from None
             await stream.aclose()
             return
         raise RuntimeFailure("down", f"{text}: no answer within {limit_s:g} s")
@@ -65,6 +78,9 @@ class Http:
 
     async def post(self, path: str, body: JsonObject, limit_s: float) -> Json:
         return await self._whole("POST", path, body, limit_s)
+
+    async def post_form(self, path: str, form: Form, limit_s: float) -> Json:
+        return await self._whole("POST", path, form, limit_s)
 
     async def stream(self, path: str, body: JsonObject, take: Callable[[bytes], bool]) -> None:
         """Hand the body of an answer to `take` as it comes, until it returns True; what it raises is raised.
@@ -78,18 +94,18 @@ class Http:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _whole(self, method: str, path: str, body: JsonObject | None, limit_s: float) -> Json:
+    async def _whole(self, method: str, path: str, body: JsonObject | Form | None, limit_s: float) -> Json:
         with trio.move_on_after(limit_s):
             async with self._open(method, path, body) as response:
-                data = await _read(response, ANSWER_MAX_BYTES)
+                data = await _read(self._what, response, ANSWER_MAX_BYTES)
             try:
                 return msgspec.json.decode(data)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                raise RuntimeFailure("garbage", f"the model server's answer to {path} is not JSON") from None
-        raise RuntimeFailure("timeout", f"the model server did not answer {path} within {limit_s:g} s")
+                raise RuntimeFailure("garbage", f"the {self._what}'s answer to {path} is not JSON") from None
+        raise RuntimeFailure("timeout", f"the {self._what} did not answer {path} within {limit_s:g} s")
 
     @asynccontextmanager
-    async def _open(self, method: str, path: str, body: JsonObject | None) -> AsyncIterator[httpx.Response]:
+    async def _open(self, method: str, path: str, body: JsonObject | Form | None) -> AsyncIterator[httpx.Response]:
         import httpx
 
         self.settings.place  # noqa: B018 - raises where the settings have a problem
@@ -97,23 +113,25 @@ class Http:
             self._client = self._make()
         self.open += 1
         try:
-            content = None if body is None else msgspec.json.encode(body)
-            async with self._client.stream(method, self.settings.base_url + path, content=content) as response:
+            content = body.data if isinstance(body, Form) else None if body is None else msgspec.json.encode(body)
+            headers = {"Content-Type": body.content_type} if isinstance(body, Form) else {}
+            url = self.settings.base_url + path
+            async with self._client.stream(method, url, content=content, headers=headers) as response:
                 if response.status_code != 200:
-                    data = await _read(response, ERROR_MAX_BYTES, cut=True)
-                    raise _refused(response.status_code, data)
+                    data = await _read(self._what, response, ERROR_MAX_BYTES, cut=True)
+                    raise _refused(self._what, response.status_code, data)
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            text = f"no model server at {self.settings.base_url}: {_reason(error)}"
+            text = f"no {self._what} at {self.settings.base_url}: {_reason(error)}"
             raise RuntimeFailure("down", text) from None
         except httpx.PoolTimeout:
-            raise RuntimeFailure("refused", f"{CONNECTIONS} requests to the model server are under way") from None
+            raise RuntimeFailure("refused", f"{CONNECTIONS} requests to the {self._what} are under way") from None
         except httpx.RemoteProtocolError as error:
-            raise RuntimeFailure("broken", f"the model server broke its answer off: {_reason(error)}") from None
+            raise RuntimeFailure("broken", f"the {self._what} broke its answer off: {_reason(error)}") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise RuntimeFailure("broken", f"the connection to the model server failed: {_reason(error)}") from None
+            raise RuntimeFailure("broken", f"the connection to the {self._what} failed: {_reason(error)}") from None
         except (ValueError, RecursionError) as error:  # what no JSON text can carry, and names that no host has
-            raise RuntimeFailure("refused", f"the model server cannot be asked this: {error}") from None
+            raise RuntimeFailure("refused", f"the {self._what} cannot be asked this: {error}") from None
         finally:
             self.open -= 1
 
@@ -151,20 +169,20 @@ async def _each(response: httpx.Response, take: Callable[[bytes], bool]) -> None
         raise failure
 
 
-async def _read(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
+async def _read(what: str, response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
     data = bytearray()
 
     def take(part: bytes) -> bool:
         data.extend(part)
         if len(data) > limit and not cut:
-            raise RuntimeFailure("garbage", f"the model server's answer is longer than {limit} bytes")
+            raise RuntimeFailure("garbage", f"the {what}'s answer is longer than {limit} bytes")
         return len(data) > limit
 
     await _each(response, take)
     return bytes(data)
 
 
-def _refused(status: int, data: bytes) -> RuntimeFailure:
+def _refused(what: str, status: int, data: bytes) -> RuntimeFailure:
     """What the server says about its refusal, or the beginning of what it wrote instead."""
     try:
         said: Any = msgspec.json.decode(data)
@@ -175,7 +193,7 @@ def _refused(status: int, data: bytes) -> RuntimeFailure:
     else:
         message = as_object(said).get("message") or as_object(said).get("detail")
         text = message if isinstance(message, str) else data[:200].decode(errors="replace").strip()
-    return RuntimeFailure("refused", f"the model server answered {status}: {text or 'nothing more'}", status)
+    return RuntimeFailure("refused", f"the {what} answered {status}: {text or 'nothing more'}", status)
 
 
 def _reason(error: Exception) -> str:
