@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from myownmesh.engine.links import ChannelOpened, LocalCandidate, LocalDescription, SdpType
 from myownmesh.protocol.signals import Candidate
 from myownmesh.transport import load_webrtc, run_guest
+from myownmesh.transport.session import Order
 from support.wan import Wan, missing_tools
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from myownmesh.transport.session import Session
 
 MESSAGE_BYTES: Final = 48 * 1024
-HIGH_WATER_BYTES: Final = 256 * 1024
-"""What the mesh lets wait in SCTP (spec 04 §10.3)."""
 ECHO_EVERY_S: Final = 0.05
 ALONE_SECONDS: Final = 3.0
 BULK, ASK, ANSWER = b"b", b"?", b"!"
@@ -106,6 +105,7 @@ class End:
             case LocalCandidate(candidate):
                 tell(candidate=candidate.candidate)
             case ChannelOpened():
+                self.session.admit()
                 self.opened.set()
 
     def frame(self, data: bytes) -> None:
@@ -114,7 +114,7 @@ class End:
             self.began = self.began or self.ended
             self.received += len(data)
         elif data[:1] == ASK:
-            self.session.send(ANSWER + data[1:])
+            self.session.send(ANSWER + data[1:], Order.FREE)
         else:
             self.times.append(time.perf_counter() - float(data[1:]))
 
@@ -131,7 +131,7 @@ class End:
         self.times = []
         with trio.move_on_after(seconds):
             while True:
-                self.session.send(ASK + repr(time.perf_counter()).encode())
+                self.session.send(ASK + repr(time.perf_counter()).encode(), Order.FREE)
                 await trio.sleep(ECHO_EVERY_S)
         return self.times
 
@@ -139,7 +139,7 @@ class End:
         """Until cancelled."""
         message = BULK + bytes(MESSAGE_BYTES - 1)
         while True:
-            while self.session.buffered_bytes < HIGH_WATER_BYTES:
+            while self.session.buffered_bytes < self.session.backlog_bytes:
                 self.session.send(message)
             drained = trio.Event()
             self.session.when_drained(drained.set)

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from myownmesh.mesh.errors import NotLinked
-from myownmesh.mesh.link import HIGH_WATER_BYTES, MAX_QUEUED_BYTES, QUEUE_FULL, SEND_TIMEOUT_S, TIMED_OUT
+from myownmesh.mesh.link import MAX_QUEUED_BYTES, QUEUE_FULL, SEND_TIMEOUT_S, TIMED_OUT
 from myownmesh.mesh.rpc import NETWORK_DOWN
 from myownmesh.mesh.rpc import TIMED_OUT as CALL_TIMED_OUT
 from myownmesh.protocol.frames import Channel
 from simulation.sim import World
+from simulation.sim.wire import BACKLOG_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,7 @@ def test_what_an_overloaded_link_cannot_take_is_lost_after_two_seconds() -> None
     sends = [low.send(high, Channel(channel="bulk", payload=BULK)) for _ in range(10)]
     at_once = [send for send in sends if send.is_there()]
     assert [send.error for send in at_once] == [None] * len(at_once)
-    assert len(at_once) == HIGH_WATER_BYTES // len(bytes(BULK)) + 1
+    assert len(at_once) == BACKLOG_BYTES // len(bytes(BULK)) + 1
     world.run(SEND_TIMEOUT_S + 0.01)
     late = sends[len(at_once) :]
     assert [send.at for send in late] == [pytest.approx(began + SEND_TIMEOUT_S)] * len(late)

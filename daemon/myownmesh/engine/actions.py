@@ -112,6 +112,13 @@ class Forward(msgspec.Struct, frozen=True):
     to_all: bool
 
 
+class LinkUp(msgspec.Struct, frozen=True):
+    """The peer is admitted over this epoch: it may be trusted with more of our memory."""
+
+    peer: str
+    epoch: int
+
+
 class LinkDown(msgspec.Struct, frozen=True):
     """The entry is gone; what was under way over this epoch has failed."""
 
@@ -142,6 +149,7 @@ Action = (
     | SaveRoster
     | Deliver
     | Forward
+    | LinkUp
     | LinkDown
     | WaiterDone
 )

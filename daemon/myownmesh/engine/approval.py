@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh_common.events import PeerApproved
 from myownmesh.engine import gossip, lifecycle, reliable, shelving, waiting
+from myownmesh.engine.actions import LinkUp
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_PENDING_APPROVALS
@@ -130,6 +131,7 @@ def _activate(core: Core, pending: Pending, now: Instant) -> None:
     device_id = pending.device_id
     peer = Active(device_id, pending.epoch, pending.transport, pending.channel, Upkeep())
     core.enter(Turn.CONSENTED, peer, now)
+    core.out.append(LinkUp(device_id, peer.epoch))
     peer.transport.recovery = None
     core.timers.cancel(LinkTimer.APPROVE, device_id)
     core.timers.cancel(LinkTimer.PENDING_AGE, device_id)

@@ -1,6 +1,7 @@
 """One session with the epoch that it carries, and its outgoing side: back-pressure, and control frames ahead of bulk.
 
-A session's `send` never blocks, so spec 01 §12's bound of 2 s on every send applies to the time that a frame waits
+What may go ahead is handed over at once and overtakes inside of the session; only bulk waits here for room. A session's
+`send` never blocks, so spec 01 §12's bound of 2 s on every send applies to the time that a frame waits
 here for the session's buffer to drain (spec 04 §10.3).
 """
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from attrs import define
 
 from myownmesh.engine.actions import AddCandidate, MakeOffer, TakeAnswer, TakeOffer
-from myownmesh.transport.session import SessionNotOpen
+from myownmesh.transport.session import Order, SessionNotOpen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 SEND_TIMEOUT_S = 2.0
 """Spec 04 §2 SEND_TIMEOUT."""
 
-HIGH_WATER_BYTES = 256 * 1024
-"""Above this much unsent data frames wait in our queue, where a ping can still overtake them."""
+MAX_AHEAD_BYTES = 512 * 1024
+"""Above this much unsent data frames that go ahead wait too: the path is dead, or carries less than it is asked to."""
 
 MAX_QUEUED_BYTES = 4 * 1024 * 1024
-"""Per peer; one control connection has one send under way, so honest clients stay far below. Urgent frames, which are
-few and short, may use twice as much, so that bulk cannot keep them out."""
+"""Per peer; one control connection has one send under way, so honest clients stay far below. Frames that go ahead,
+which are few and short, may use twice as much, so that bulk cannot keep them out."""
 
 TIMED_OUT = "transport: peer send timed out"
 NOT_OPEN = "transport: data channel not open"
@@ -38,17 +39,18 @@ QUEUE_FULL = "transport: send queue of this peer is full"
 class _Waiting:
     deadline: float
     data: bytes
+    order: Order
     done: Callable[[str | None], None]
 
 
 class Link:
-    """Sends frames of one session in order, urgent ones first. `done(None)` means handed to SCTP."""
+    """Sends frames of one session in order, those that go ahead first. `done(None)` means handed to SCTP."""
 
     def __init__(self, epoch: int, session: Session) -> None:
         self.epoch = epoch
         """The engine's number of this session (spec 04 §2): what carries another one is about another session."""
         self.session = session
-        self._urgent: deque[_Waiting] = deque()
+        self._ahead: deque[_Waiting] = deque()
         self._bulk: deque[_Waiting] = deque()
         self._queued_bytes = 0
         self._draining = False
@@ -57,22 +59,23 @@ class Link:
     @property
     def next_deadline(self) -> float | None:
         """Monotonic second at which the oldest waiting frame is lost."""
-        heads = [queue[0].deadline for queue in (self._urgent, self._bulk) if queue]
+        heads = [queue[0].deadline for queue in (self._ahead, self._bulk) if queue]
         return min(heads, default=None)
 
-    def send(self, data: bytes, now_s: float, done: Callable[[str | None], None], *, urgent: bool = False) -> None:
+    def send(self, data: bytes, now_s: float, done: Callable[[str | None], None], order: Order = Order.IN_TURN) -> None:
         """Send one encoded frame; `done` is called exactly once, mostly before this returns."""
         if self._closed:
             done(NOT_OPEN)
             return
-        if not self._draining and self.session.buffered_bytes < HIGH_WATER_BYTES:
-            done(self._hand_over(data))
+        ahead = order is not Order.IN_TURN
+        queue = self._ahead if ahead else self._bulk
+        if not queue and self._has_room(order):
+            done(self._hand_over(data, order))
             return
-        if self._queued_bytes + len(data) > (2 if urgent else 1) * MAX_QUEUED_BYTES:
+        if self._queued_bytes + len(data) > (2 if ahead else 1) * MAX_QUEUED_BYTES:
             done(QUEUE_FULL)
             return
-        queue = self._urgent if urgent else self._bulk
-        queue.append(_Waiting(now_s + SEND_TIMEOUT_S, data, done))
+        queue.append(_Waiting(now_s + SEND_TIMEOUT_S, data, order, done))
         self._queued_bytes += len(data)
         if not self._draining:
             self._draining = True
@@ -94,7 +97,7 @@ class Link:
 
     def expire(self, now_s: float) -> None:
         """Give up on frames that waited for 2 s."""
-        for queue in (self._urgent, self._bulk):
+        for queue in (self._ahead, self._bulk):
             while queue and queue[0].deadline <= now_s:
                 waiting = queue.popleft()
                 self._queued_bytes -= len(waiting.data)
@@ -106,14 +109,20 @@ class Link:
             return
         self._closed = True
         self.session.close()
-        for queue in (self._urgent, self._bulk):
+        for queue in (self._ahead, self._bulk):
             while queue:
                 queue.popleft().done(NOT_OPEN)
         self._queued_bytes = 0
 
-    def _hand_over(self, data: bytes) -> str | None:
+    def _has_room(self, order: Order) -> bool:
+        session = self.session
+        if order is not Order.IN_TURN:
+            return session.buffered_bytes < MAX_AHEAD_BYTES
+        return not self._draining and session.buffered_bytes < session.backlog_bytes
+
+    def _hand_over(self, data: bytes, order: Order) -> str | None:
         try:
-            self.session.send(data)
+            self.session.send(data, order)
         except SessionNotOpen:
             return NOT_OPEN
         return None
@@ -122,10 +131,10 @@ class Link:
         if self._closed:
             return
         self._draining = False
-        while (queue := self._urgent or self._bulk) and self.session.buffered_bytes < HIGH_WATER_BYTES:
+        while (queue := self._ahead or self._bulk) and self._has_room(queue[0].order):
             waiting = queue.popleft()
             self._queued_bytes -= len(waiting.data)
-            waiting.done(self._hand_over(waiting.data))
-        if (self._urgent or self._bulk) and not self._closed:
+            waiting.done(self._hand_over(waiting.data, waiting.order))
+        if (self._ahead or self._bulk) and not self._closed:
             self._draining = True
             self.session.when_drained(self._drained)

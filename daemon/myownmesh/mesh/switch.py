@@ -20,6 +20,7 @@ from myownmesh.engine.actions import (
     Emit,
     Forward,
     LinkDown,
+    LinkUp,
     MakeOffer,
     OpenSession,
     Publish,
@@ -36,8 +37,10 @@ from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.channels import Channels
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
 from myownmesh.mesh.links import Links
+from myownmesh.mesh.precedence import order_of, order_of_control
 from myownmesh.mesh.rpc import CALL_CEILING_S, Rpc
 from myownmesh.protocol.frames import Channel, ChannelSeq, RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
+from myownmesh.transport.session import Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -237,7 +240,7 @@ class Switch:
     # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def send(self, peer: str, frame: Frame, done: Callable[[str | None], None], *, urgent: bool = False) -> int:
-        """Send an application frame to a peer; returns the epoch of the link that it goes by.
+        """Send an application frame to a peer, ahead of others if `urgent`; returns the epoch of the link it goes by.
 
         Raises `NotLinked`, `DoesNotFit`, `MeshError` before anything is sent; a later loss is told to `done`.
         """
@@ -251,7 +254,8 @@ class Switch:
         links = self._links.all_of(out.hops)
         if not links:
             raise MeshError("transport: session not yet established")
-        self._send_by_first(links, frame.KIND, out.data, done, now_s=now.mono, urgent=urgent)
+        order = Order.AHEAD if urgent else order_of(frame, len(out.data))
+        self._send_by_first(links, frame.KIND, out.data, done, now.mono, order)
         return links[0].epoch
 
     def send_reliable(
@@ -296,7 +300,7 @@ class Switch:
 
         now_s = self._now().mono
         for link in links:
-            self._send_on(link, data, self._counted(Channel.KIND, data, one_done), now_s=now_s, urgent=False)
+            self._send_on(link, data, self._counted(Channel.KIND, data, one_done), now_s, Order.IN_TURN)
 
     def call(
         self,
@@ -317,9 +321,8 @@ class Switch:
         kind: str,
         data: bytes,
         done: Callable[[str | None], None],
-        *,
         now_s: float,
-        urgent: bool,
+        order: Order,
     ) -> None:
         """The first link that takes the frame is enough; `done` gets the last one's error."""
         told = done
@@ -329,9 +332,9 @@ class Switch:
                 if error is None:
                     done(None)
                 else:
-                    self._send_by_first(others, kind, data, done, now_s=self._now().mono, urgent=urgent)
+                    self._send_by_first(others, kind, data, done, self._now().mono, order)
 
-        self._send_on(links[0], data, self._counted(kind, data, told), now_s=now_s, urgent=urgent)
+        self._send_on(links[0], data, self._counted(kind, data, told), now_s, order)
 
     def _counted(self, kind: str, data: bytes, done: Callable[[str | None], None]) -> Callable[[str | None], None]:
         def sent(error: str | None) -> None:
@@ -341,16 +344,8 @@ class Switch:
 
         return sent
 
-    def _send_on(
-        self,
-        link: Link,
-        data: bytes,
-        done: Callable[[str | None], None],
-        *,
-        now_s: float,
-        urgent: bool,
-    ) -> None:
-        link.send(data, now_s, done, urgent=urgent)
+    def _send_on(self, link: Link, data: bytes, done: Callable[[str | None], None], now_s: float, order: Order) -> None:
+        link.send(data, now_s, done, order)
         if self._links.watch(link):
             self._rearm()
 
@@ -398,7 +393,7 @@ class Switch:
                 if to_all:
                     self._send_to_all(links, data, lambda _: None)
                 elif links:
-                    self._send_by_first(links, Channel.KIND, data, lambda _: None, now_s=self._now().mono, urgent=False)
+                    self._send_by_first(links, Channel.KIND, data, lambda _: None, self._now().mono, Order.IN_TURN)
             case Emit(event):
                 self._on_event(event)
             case Publish(signal):
@@ -410,6 +405,9 @@ class Switch:
                     link.negotiate(action)
             case CloseSession(peer, epoch):
                 self._links.close(peer, epoch)
+            case LinkUp(peer, epoch):
+                if (link := self._links.get(peer, epoch)) is not None:
+                    link.session.admit()
             case LinkDown(peer, epoch):
                 self.rpc.link_down(peer, epoch)
             case SendReliable(peer, epoch):
@@ -447,17 +445,17 @@ class Switch:
                 self.engine.frame_lost(peer, epoch, kind, self._now())
                 self._pump()
 
-        self._send_on(link, data, sent, now_s=now.mono, urgent=True)
+        self._send_on(link, data, sent, now.mono, order_of_control(kind))
 
-    def _send_reliable(self, order: SendReliable, link: Link | None) -> None:
+    def _send_reliable(self, ordered: SendReliable, link: Link | None) -> None:
         def left(error: str | None) -> None:
-            self.engine.reliable_left(order, self._now(), taken=error is None)
+            self.engine.reliable_left(ordered, self._now(), taken=error is None)
             self._pump()
 
         if link is None:
             left("transport: session not yet established")
         else:
-            self._send_on(link, order.data, left, now_s=self._now().mono, urgent=False)
+            self._send_on(link, ordered.data, left, self._now().mono, Order.IN_TURN)
 
     def _deliver(self, peer: str, epoch: int, frame: Frame) -> None:
         match frame:

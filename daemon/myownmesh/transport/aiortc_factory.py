@@ -10,6 +10,7 @@ from myownmesh.transport.aiortc_session import AiortcSession
 from myownmesh.transport.dtls import Certificate
 from myownmesh.transport.resolving import Resolver
 from myownmesh.transport.servers import split_servers
+from myownmesh.transport.windows import WindowBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -34,6 +35,7 @@ class AiortcFactory:
         self._loop = loop
         self._relay_sources = relay_sources
         self._resolver = Resolver(loop)
+        self._windows = WindowBudget()
         self._sessions: set[AiortcSession] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -55,6 +57,7 @@ class AiortcFactory:
             stun_servers=stun_servers,
             turn_servers=turn_servers,
             resolver=self._resolver,
+            windows=self._windows,
             relay_sources=self._relay_sources,
             on_event=on_event,
             on_frame=on_frame,

@@ -26,7 +26,7 @@ from myownmesh.transport.dtls import DtlsLink
 from myownmesh.transport.paths import Paths
 from myownmesh.transport.sctp import DataAssociation
 from myownmesh.transport.sdp import BadSdp
-from myownmesh.transport.session import SessionNotOpen
+from myownmesh.transport.session import Order, SessionNotOpen
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from myownmesh.transport.ice import Generation
     from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer
+    from myownmesh.transport.windows import WindowBudget
 
 log = logging.getLogger(__name__)
 
-LOW_WATER_BYTES = 64 * 1024
+MAX_LOW_WATER_BYTES = 64 * 1024
 EARLY_DATAGRAMS = 16
 """Datagrams kept for a DTLS association that has not begun: the peer may be a round trip ahead."""
 
@@ -58,6 +59,7 @@ class AiortcSession:
         stun_servers: tuple[StunServer, ...],
         turn_servers: tuple[TurnServer, ...],
         resolver: Resolver,
+        windows: WindowBudget,
         relay_sources: Callable[[], Collection[str]],
         on_event: Callable[[LinkEvent], None],
         on_frame: Callable[[bytes], None],
@@ -87,11 +89,18 @@ class AiortcSession:
             relay_sources=relay_sources,
         )
         self._dtls = DtlsLink(
-            loop, certificate, send=self._paths.send, on_connected=self._dtls_connected, on_closed=self._ended
+            loop,
+            certificate,
+            send=self._paths.send,
+            send_burst=self._paths.send_burst,
+            on_connected=self._dtls_connected,
+            on_closed=self._ended,
         )
         self._dtls_role: str | None = None
         self._early: list[bytes] = []
         self._sctp: DataAssociation | None = None
+        self._windows = windows
+        self._widened = 0
         self._open = False
         self._channel_ended = False
         # events
@@ -105,6 +114,10 @@ class AiortcSession:
     @property
     def buffered_bytes(self) -> int:
         return self._sctp.unsent_bytes if self._sctp is not None else 0
+
+    @property
+    def backlog_bytes(self) -> int:
+        return self._sctp.backlog_bytes if self._sctp is not None else 0
 
     def make_offer(self, *, restart: bool = False) -> None:
         if self._closed:
@@ -153,18 +166,23 @@ class AiortcSession:
         if not self._closed:
             self._paths.add_candidates((candidate.candidate,))
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, order: Order = Order.IN_TURN) -> None:
         if self._sctp is None or not self._open or self._channel_ended or self._closed:
             raise SessionNotOpen
         if not 1 <= len(data) <= MAX_FRAME_BYTES:
             raise ValueError(f"frame of {len(data)} bytes: a peer takes 1 to {MAX_FRAME_BYTES}")
-        self._sctp.send_message(data)
+        self._sctp.send_message(data, order)
+
+    def admit(self) -> None:
+        if self._sctp is not None and not self._closed and not self._widened:
+            self._widened = self._windows.widen()
+            self._sctp.widen_window(self._widened)
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         if self._closed:
             return
         self._drained.append(callback)
-        if self.buffered_bytes <= LOW_WATER_BYTES:
+        if self._is_drained:
             self._loop.call_soon(self.sctp_drained)
 
     def close(self) -> None:
@@ -175,8 +193,13 @@ class AiortcSession:
         self._drained.clear()
         if self._sctp is not None:
             self._sctp.end()
+        self._windows.give_back(self._widened)
         self._dtls.close()
         self._on_closed(self, self._paths.close())
+
+    @property
+    def _is_drained(self) -> bool:
+        return self.buffered_bytes <= min(self.backlog_bytes // 2, MAX_LOW_WATER_BYTES)
 
     # For the factory.
 
@@ -279,7 +302,7 @@ class AiortcSession:
             log.exception("error while a frame was handled")
 
     def sctp_drained(self) -> None:
-        if self._drained and self.buffered_bytes <= LOW_WATER_BYTES and not self._closed:
+        if self._drained and self._is_drained and not self._closed:
             callbacks, self._drained = self._drained, []
             for callback in callbacks:
                 self._loop.call_soon(self._call, callback)

@@ -47,8 +47,8 @@ class Certificate:
 class DtlsLink:
     """One DTLS association.
 
-    `send` takes datagrams for the path. `on_connected` is called once; `on_closed(reason)` once, when the peer ended
-    the association or the handshake failed, never after `close`.
+    `send` takes datagrams for the path, `send_burst` several of them at once. `on_connected` is called once;
+    `on_closed(reason)` once, when the peer ended the association or the handshake failed, never after `close`.
     """
 
     def __init__(
@@ -57,12 +57,15 @@ class DtlsLink:
         certificate: Certificate,
         *,
         send: Callable[[bytes], None],
+        send_burst: Callable[[list[bytes]], None],
         on_connected: Callable[[], None],
         on_closed: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._certificate = certificate
         self._send = send
+        self._send_burst = send_burst
+        self._held: list[bytes] | None = None
         self._on_connected = on_connected
         self._on_closed = on_closed
         self._on_data: Callable[[bytes], None] | None = None
@@ -151,7 +154,20 @@ class DtlsLink:
         except SSL.Error as error:
             log.debug("cannot encrypt a record: %s", error)
             return
-        self._send(record)
+        if self._held is None:
+            self._send(record)
+        else:
+            self._held.append(record)
+
+    def hold(self) -> None:
+        """Keep what `send_record` makes until `release`, which follows in the same call from the loop."""
+        self._held = []
+
+    def release(self) -> None:
+        """Send what was kept as one burst."""
+        held, self._held = self._held, None
+        if held:
+            self._send_burst(held)
 
     async def _send_data(self, data: bytes) -> None:
         self.send_record(data)

@@ -97,6 +97,8 @@ class Generation(aioice.Connection):
         self._reaches = Reaches(source_address)
         self._work = asyncio.Event()
         self._send_to: tuple[Callable[[bytes, Address], None], Address] | None = None
+        self._send_burst: Callable[[list[bytes], Address], None] | None = None
+        """Only where the path begins at a socket of ours."""
         self._pair: CandidatePair | None = None
         self._proven: set[tuple[object, ...]] = set()
         """Addresses of the peer that authenticated themselves; bounded by the candidates."""
@@ -298,7 +300,9 @@ class Generation(aioice.Connection):
             pair = self._nominated[1]
             if pair is not self._pair:
                 self._pair = pair
+                transport = cast("object", pair.protocol.transport)
                 self._send_to = (pair.protocol.transport.sendto, pair.remote_addr)
+                self._send_burst = transport.send_burst if isinstance(transport, UdpSocket) else None
                 self.last_received = self._clock.time()
                 self._work.set()
                 self._on_up(self)
@@ -321,6 +325,14 @@ class Generation(aioice.Connection):
         target = self._send_to
         if target is not None:
             target[0](data, target[1])
+
+    def send_burst(self, datagrams: list[bytes]) -> None:
+        """Several at once, in their order."""
+        if self._send_burst is not None and self._send_to is not None:
+            self._send_burst(datagrams, self._send_to[1])
+        else:
+            for data in datagrams:
+                self.send_now(data)
 
     def dtls_received(self, data: bytes, addr: tuple[object, ...]) -> None:
         """Hand on what comes from an address that has shown the ICE password.

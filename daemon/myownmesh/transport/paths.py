@@ -177,6 +177,11 @@ class Paths:
         if self._sending is not None:
             self._sending.send_now(data)
 
+    def send_burst(self, datagrams: list[bytes]) -> None:
+        """Send several datagrams in their order."""
+        if self._sending is not None:
+            self._sending.send_burst(datagrams)
+
     def forgive_silence(self, now: float) -> None:
         """The process did not run for a while; silence up to now says nothing about the path."""
         for generation in self._living:

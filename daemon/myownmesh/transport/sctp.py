@@ -3,8 +3,9 @@
 `RTCSctpTransport` of aiortc keeps the association (INIT, cookies, stream reset, shutdown); the path of DATA and SACK is
 ours (`sctp_receiving`, `sctp_sending`), because it is what a message costs. Everything here is synchronous: a packet in
 becomes a message in the owner's callback, and an acknowledgement rides on the answer if there is one. Differences to
-the base class that a peer can see: a SACK for every second packet (or after 20 ms, or with outgoing data), the peer's
-window is respected, a lost last packet is repeated after 0.4 s instead of 1 s, and repeated timeouts back off.
+the base class that a peer can see: a SACK for every second packet (or one for all that came in one go, or after 20 ms,
+or with outgoing data), the peer's window is respected, packets leave at the pace that the path takes, and a lost last
+packet is repeated after two round trips (docs/transport.md).
 
 The peer is hostile until its frames are admitted, so reassembly, reordering and acknowledgements are bounded.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 import aiortc.rtcdatachannel  # noqa: F401 - first: the two import each other, and only this order works
@@ -20,8 +22,10 @@ from aiortc.rtcsctptransport import CHUNK_TYPES, InitChunk, RTCSctpTransport
 from google_crc32c import value as crc32c
 
 from myownmesh.transport import sctp_wire as wire
+from myownmesh.transport.sctp_backlog import limit_bytes
 from myownmesh.transport.sctp_receiving import Receiver
 from myownmesh.transport.sctp_sending import Sender
+from myownmesh.transport.session import Order
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,8 +36,8 @@ if TYPE_CHECKING:
     from aiortc.rtcsctptransport import Chunk
 
     from myownmesh.transport.dtls import DtlsLink
+    from myownmesh.transport.sctp_outstanding import Fragment
     from myownmesh.transport.sctp_receiving import Message
-    from myownmesh.transport.sctp_sending import Fragment
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +45,10 @@ CHANNEL_LABEL = b"myownmesh"
 CHANNEL_PRIORITY = 256
 SACK_DELAY_SECONDS = 0.02
 """Well below every sender's timeout, and long enough that the answer of a call usually carries the SACK."""
-TIMER_SLACK_SECONDS = 0.002
+TIMER_SLACK_SECONDS = 0.001
 """Loops round timers to milliseconds."""
+FEW_BYTES_IN_FLIGHT = 4 * wire.MAX_FRAGMENT_BYTES
+"""Up to here an acknowledgement is taken at once: a call, not bulk."""
 HANDSHAKE_TIMEOUT_SECONDS = 1.0
 """Of INIT and COOKIE ECHO; the base class waits 3 s."""
 
@@ -107,21 +113,33 @@ def drive(coroutine: Coroutine[object, None, None]) -> None:
 class DataAssociation(RTCSctpTransport):
     """An association that carries the one channel `myownmesh`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, dtls: DtlsLink, owner: SctpOwner, *, opener: bool) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        dtls: DtlsLink,
+        owner: SctpOwner,
+        *,
+        opener: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` must be finer than the loop's, which may tick in milliseconds."""
         self._receiver = Receiver()
         super().__init__(cast("RTCDtlsTransport", dtls))
         self._dtls = dtls
-        self._clock = loop
+        self._timers = loop
+        self._now = clock
         self._owner = owner
         self._opener = opener
         self._open = False
         self._ended = False
-        self._local_partial_reliability = False
         self._rto = HANDSHAKE_TIMEOUT_SECONDS
         self._stream_id: int | None = None
         self._sender = Sender(self._local_tsn, self._put_fragment)
         self._sack_timer: asyncio.TimerHandle | None = None
         self._t3_at = 0.0
+        self._sack: tuple[bytes, int, int] | None = None
+        """The last acknowledgement of this turn of the loop: its packet and where in it."""
+        self._turn_ends = False
 
     # Life.
 
@@ -142,14 +160,23 @@ class DataAssociation(RTCSctpTransport):
         self._sender.clear()
         self._receiver.clear()
 
-    def send_message(self, data: bytes) -> None:
+    @property
+    def backlog_bytes(self) -> int:
+        """How many of them bulk may make up."""
+        return limit_bytes(self._sender.bandwidth)
+
+    def send_message(self, data: bytes, order: Order = Order.IN_TURN) -> None:
         """Queue one message; the caller has checked that the channel is open and the size fits."""
-        self._sender.queue(wire.PPID_BINARY, data)
+        self._sender.queue(wire.PPID_BINARY, data, order)
         self._pump()
+
+    def widen_window(self, size: int) -> None:
+        """Announce so much more room from the next acknowledgement on."""
+        self._receiver.window_bytes += size
 
     def repeat_outstanding(self) -> None:
         """The path is new: send again at once what was in flight (spec 04 §11.2)."""
-        self._sender.change_path()
+        self._sender.change_path(self._now())
         self._pump()
 
     # Receiving.
@@ -179,9 +206,13 @@ class DataAssociation(RTCSctpTransport):
                 tsn, stream, _, ppid = wire.DATA_BODY.unpack_from(data, position + 4)
                 payload = data[position + wire.DATA_HEADER_BYTES : end]
                 self._receiver.take(flags, tsn, stream, ppid, payload, messages)
+            elif kind == wire.FORWARD_TSN:
+                if size >= wire.FORWARD_TSN_BYTES:
+                    had_data = True
+                    self._receiver.skip_to(wire.TSN.unpack_from(data, position + 4)[0], messages)
             elif kind == wire.SACK:
                 if size >= wire.SACK_BYTES:
-                    self._take_sack(data, position + 4, end)
+                    self._note_sack(data, position + 4, end)
             else:
                 self._take_control(kind, flags, data[position + 4 : end])
             if self._ended:
@@ -201,7 +232,7 @@ class DataAssociation(RTCSctpTransport):
     def _take_control(self, kind: int, flags: int, body: bytes) -> None:
         """Everything but DATA and SACK is the base class's."""
         chunk_class = CHUNK_TYPES.get(kind)
-        if chunk_class is None or kind == wire.FORWARD_TSN:  # the latter is not negotiated
+        if chunk_class is None:
             return
         try:
             chunk = chunk_class(flags, body)
@@ -211,7 +242,7 @@ class DataAssociation(RTCSctpTransport):
             was_unknown = self._receiver.last_tsn is None
             drive(self._receive_chunk(chunk))
             if was_unknown and self._receiver.last_tsn is not None:
-                self._sender.peer_window_bytes = self._ssthresh
+                self._sender.set_peer_window(self._ssthresh)
         except _MALFORMED as error:
             log.debug("malformed SCTP chunk of type %d: %r", kind, error)
 
@@ -219,7 +250,7 @@ class DataAssociation(RTCSctpTransport):
         """An INIT may collide with ours, or come late; then it must not set back what has been received."""
         if self._receiver.last_tsn is None:
             drive(self._receive_chunk(chunk))
-            self._sender.peer_window_bytes = self._ssthresh
+            self._sender.set_peer_window(self._ssthresh)
         elif chunk.initiate_tag == self._remote_verification_tag:
             received, reset_seq = self._receiver.last_tsn, self._reconfig_response_seq
             drive(self._receive_chunk(chunk))
@@ -249,14 +280,32 @@ class DataAssociation(RTCSctpTransport):
         receiver = self._receiver
         if not receiver.unacked_packets:
             return
-        if receiver.sack_is_due:
+        if receiver.sack_is_eager:
             self._put(receiver.take_sack())
+        elif receiver.sack_is_due:
+            self._end_turn_soon()
         elif self._sack_timer is None:
-            self._sack_timer = self._clock.call_later(SACK_DELAY_SECONDS, self._sack_is_due)
+            self._sack_timer = self._timers.call_later(SACK_DELAY_SECONDS, self._sack_is_due)
 
     def _sack_is_due(self) -> None:
         self._sack_timer = None
         if self._receiver.unacked_packets and not self._ended:
+            self._put(self._receiver.take_sack())
+
+    def _end_turn_soon(self) -> None:
+        """What has come in one go is acknowledged in one go; of the peer's acknowledgements the last says it all."""
+        if not self._turn_ends:
+            self._turn_ends = True
+            self._timers.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._turn_ends = False
+        if self._ended:
+            return
+        if self._sack is not None:
+            sack, self._sack = self._sack, None
+            self._take_sack(*sack)
+        if self._receiver.unacked_packets and self._receiver.sack_is_due and not self._ended:
             self._put(self._receiver.take_sack())
 
     def _stop_sack_timer(self) -> None:
@@ -304,25 +353,44 @@ class DataAssociation(RTCSctpTransport):
     def _pump(self) -> None:
         if self._association_state != self.State.ESTABLISHED or self._stream_id is None or self._ended:
             return
+        now = self._now()
         sender = self._sender
-        sender.pump(self._clock.time())
+        if sender.has_much_to_send:
+            self._dtls.hold()
+            sender.pump(now)
+            self._dtls.release()
+        else:
+            sender.pump(now)
         self._local_tsn = sender.next_tsn
-        if sender.is_waiting and (self._t3_handle is None or self._t3_at > sender.deadline + TIMER_SLACK_SECONDS):
-            self._start_t3(sender.deadline)
+        deadline = sender.deadline
+        if deadline is not None and (self._t3_handle is None or self._t3_at > deadline + TIMER_SLACK_SECONDS):
+            self._start_timer(deadline, now)
 
-    def _start_t3(self, at: float) -> None:
+    def _start_timer(self, at: float, now: float) -> None:
         if self._t3_handle is not None:
             self._t3_handle.cancel()
         self._t3_at = at
-        self._t3_handle = self._clock.call_at(at, self._t3_expired)
+        self._t3_handle = self._timers.call_later(max(at - now, TIMER_SLACK_SECONDS), self._t3_expired)
+
+    def _note_sack(self, data: bytes, position: int, end: int) -> None:
+        """Take an acknowledgement; while much is in flight, others may come in the same go that say more."""
+        if self._sender.flight_bytes <= FEW_BYTES_IN_FLIGHT and self._sack is None:
+            self._take_sack(data, position, end)
+            return
+        if self._sack is not None:
+            earlier, at, _ = self._sack
+            behind = (wire.TSN.unpack_from(data, position)[0] - wire.TSN.unpack_from(earlier, at)[0]) & wire.TSN_MASK
+            if behind >= wire.TSN_HALF:
+                return
+        self._sack = (data, position, end)
+        self._end_turn_soon()
 
     def _take_sack(self, data: bytes, position: int, end: int) -> None:
         sender = self._sender
         backlog = sender.unsent_bytes
-        sender.take_sack(data, position, end, self._clock.time())
-        if not sender.is_waiting:
-            self._t3_cancel()
-        self._pump()
+        sender.take_sack(data, position, end, self._now())
+        if sender.is_busy:
+            self._pump()
         if backlog:
             self._owner.sctp_drained()
 
@@ -337,16 +405,15 @@ class DataAssociation(RTCSctpTransport):
         self._receiver.last_tsn = tsn
 
     def _t3_expired(self) -> None:
-        """The timer runs on while SACKs push the deadline back; starting one per SACK would cost more."""
+        """The timer runs on while the deadline moves back; starting one per packet would cost more."""
         self._t3_handle = None
-        sender = self._sender
-        if self._ended or not sender.is_waiting:
+        if self._ended or self._sender.deadline is None:
             return
-        if sender.deadline > self._clock.time() + TIMER_SLACK_SECONDS:
-            self._start_t3(sender.deadline)
-            return
-        sender.time_out()
+        backlog = self._sender.unsent_bytes
+        self._sender.wake(self._now())
         self._pump()
+        if backlog > self._sender.unsent_bytes:
+            self._owner.sctp_drained()
 
     async def _send_chunk(self, chunk: Chunk) -> None:
         self._put(bytes(chunk))

@@ -1,23 +1,29 @@
 """The receiving half of an association: order, reassembly, acknowledgements. No I/O and no clock.
 
 Fragments are put together in the order of their TSN, in which those of one message are neighbours; so a message that
-is under way is a list, and everything that came too early is a bounded dictionary.
+is under way is a list, and everything that came too early is a bounded dictionary. A short unordered message leaves
+that dictionary as soon as it is whole.
 """
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 
 from myownmesh.protocol.limits import MAX_INBOUND_BYTES
 from myownmesh.transport import sctp_wire as wire
 
-WINDOW_BYTES = 1024 * 1024
 MAX_EARLY_CHUNKS = 4_096
 MAX_FRAGMENTS = 4_096
 """Of one message: a peer may send empty ones."""
-MAX_REPORTED_GAPS = 64
+MAX_UNORDERED_FRAGMENTS = 8
+"""Of a message that is looked for before its turn."""
+MAX_REPORTED_GAPS = 256
+"""With what else it carries, such a SACK fits a packet."""
 MAX_REPORTED_DUPLICATES = 16
 SACK_EVERY_PACKETS = 2
+EAGER_SACKS = 4
+"""So many packets after a new gap are acknowledged one by one: three reports of it make every sender repeat."""
 
 Message = tuple[int, int, bytes]
 """Stream, payload protocol, data."""
@@ -29,13 +35,17 @@ class Receiver:
     def __init__(self) -> None:
         self.last_tsn: int | None = None
         """Everything up to here is received; None before the peer's INIT."""
+        self.window_bytes = wire.BASE_WINDOW_BYTES
+        """What is announced to the peer; it may grow, never shrink."""
         self.unacked_packets = 0
         self._urgent = False
+        self._eager = 0
+        self._has_new_gap = False
         self._duplicates: list[int] = []
         self._count = 0
         """Number of chunks up to `last_tsn`: a TSN that does not wrap."""
-        self._early: dict[int, tuple[int, int, int, bytes]] = {}
-        """What came before its predecessors, by that number."""
+        self._early: dict[int, tuple[int, int, int, bytes | None]] = {}
+        """What came before its predecessors, by that number; without its data when that has been delivered."""
         self._early_bytes = 0
         self._ranges: list[list[int]] = []
         """First and last number of every run in `_early`, in order."""
@@ -56,23 +66,62 @@ class Receiver:
                 self._urgent = True
             self._assemble(flags, stream, ppid, payload, messages)
             if self._early:
-                self._urgent = True
                 self._take_early(messages)
             return
-        self._urgent = True
         number = self._count + ahead
         if ahead == 0 or ahead >= wire.TSN_HALF or number in self._early:
+            self._urgent = True
             if len(self._duplicates) < MAX_REPORTED_DUPLICATES:
                 self._duplicates.append(tsn)
-        elif ahead <= MAX_EARLY_CHUNKS and self._early_bytes + len(payload) <= WINDOW_BYTES:
+        elif ahead <= MAX_EARLY_CHUNKS and self._early_bytes + len(payload) <= self.window_bytes:
             self._early[number] = (flags, stream, ppid, payload)
             self._early_bytes += len(payload)
             self._note_range(number)
+            if flags & wire.FLAG_IMMEDIATE:
+                self._urgent = True
+            elif self._eager:
+                self._eager -= 1
+                self._urgent = self._has_new_gap = True
+            if flags & wire.FLAG_UNORDERED:
+                self._take_unordered(number, messages)
+        else:
+            self._urgent = True
+
+    def skip_to(self, tsn: int, messages: list[Message]) -> None:
+        """The peer has given up on everything up to this TSN that is not here (RFC 3758 §3.6).
+
+        Whole messages among it are appended, torn ones are dropped. A TSN further away than anything that may be on its
+        way changes nothing.
+        """
+        last = self.last_tsn
+        if last is None:
+            return
+        self._urgent = True
+        ahead = (tsn - last) & wire.TSN_MASK
+        if not 0 < ahead <= MAX_EARLY_CHUNKS:
+            return
+        for number in range(self._count + 1, self._count + ahead + 1):
+            if number in self._early:
+                self._take_next(number, messages)
+            else:
+                self._drop_parts()
+        self._count += ahead
+        self.last_tsn = tsn
+        while self._ranges and self._ranges[0][1] <= self._count:
+            self._ranges.pop(0)
+        if self._ranges:
+            self._ranges[0][0] = max(self._ranges[0][0], self._count + 1)
+            self._take_early(messages)
 
     @property
     def sack_is_due(self) -> bool:
         """Whether the next SACK must not wait."""
         return self._urgent or self.unacked_packets >= SACK_EVERY_PACKETS
+
+    @property
+    def sack_is_eager(self) -> bool:
+        """Whether the next SACK must not even wait for what else has come: it reports a new gap."""
+        return self._has_new_gap
 
     @property
     def sack_is_plain(self) -> bool:
@@ -82,16 +131,17 @@ class Receiver:
     def take_sack(self) -> bytes:
         """The SACK chunk for everything so far; it counts as sent."""
         gaps = self._ranges[:MAX_REPORTED_GAPS]
-        window = max(0, WINDOW_BYTES - self._early_bytes - self._parts_bytes)
+        window = max(0, self.window_bytes - self._early_bytes - self._parts_bytes)
         size = wire.SACK_BYTES + 4 * (len(gaps) + len(self._duplicates))
         chunk = wire.SACK_CHUNK.pack(wire.SACK, 0, size, self.last_tsn or 0, window, len(gaps), len(self._duplicates))
-        for first, final in gaps:
-            chunk += wire.GAP.pack(first - self._count, final - self._count)
+        if gaps:
+            edges = [number - self._count for run in gaps for number in run]
+            chunk += struct.pack(f"!{len(edges)}H", *edges)
         for tsn in self._duplicates:
             chunk += wire.TSN.pack(tsn)
         self._duplicates.clear()
         self.unacked_packets = 0
-        self._urgent = False
+        self._urgent = self._has_new_gap = False
         return chunk
 
     def clear(self) -> None:
@@ -114,18 +164,50 @@ class Receiver:
             ranges[index][0] = number
         else:
             ranges.insert(index, [number, number])
+            self._eager = EAGER_SACKS
 
     def _take_early(self, messages: list[Message]) -> None:
         """The gap before the first run may be filled."""
         if self._ranges[0][0] != self._count + 1:
             return
+        self._urgent = True
         first, final = self._ranges.pop(0)
         for number in range(first, final + 1):
-            flags, stream, ppid, payload = self._early.pop(number)
-            self._early_bytes -= len(payload)
-            self._assemble(flags, stream, ppid, payload, messages)
+            self._take_next(number, messages)
         self._count = final
         self.last_tsn = ((self.last_tsn or 0) + final + 1 - first) & wire.TSN_MASK
+
+    def _take_next(self, number: int, messages: list[Message]) -> None:
+        """It is the turn of an early fragment."""
+        flags, stream, ppid, payload = self._early.pop(number)
+        if payload is not None:
+            self._early_bytes -= len(payload)
+            self._assemble(flags, stream, ppid, payload, messages)
+
+    def _take_unordered(self, number: int, messages: list[Message]) -> None:
+        """Deliver the unordered message of this early fragment, if all of it is here."""
+        early = self._early
+        first = final = number
+        nothing = (0, 0, 0, None)
+        while not early[first][0] & wire.FLAG_FIRST:
+            first -= 1
+            flags, _, _, payload = early.get(first, nothing)
+            if payload is None or not flags & wire.FLAG_UNORDERED or final - first >= MAX_UNORDERED_FRAGMENTS:
+                return
+        while not early[final][0] & wire.FLAG_LAST:
+            final += 1
+            flags, _, _, payload = early.get(final, nothing)
+            if payload is None or not flags & wire.FLAG_UNORDERED or final - first >= MAX_UNORDERED_FRAGMENTS:
+                return
+        parts: list[bytes] = []
+        for each in range(first, final + 1):
+            flags, stream, ppid, payload = early[each]
+            assert payload is not None
+            parts.append(payload)
+            self._early_bytes -= len(payload)
+            early[each] = (flags, stream, ppid, None)
+        _, stream, ppid, _ = early[first]
+        messages.append((stream, ppid, b"".join(parts)))
 
     def _assemble(self, flags: int, stream: int, ppid: int, payload: bytes, messages: list[Message]) -> None:
         if flags & wire.FLAG_FIRST:

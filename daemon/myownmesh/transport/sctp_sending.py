@@ -1,7 +1,7 @@
-"""The sending half of an association: fragments, windows, repeats. No I/O; `now` is seconds of any steady clock.
+"""The sending half of an association: what leaves when. No I/O; `now` is seconds of any steady clock.
 
-Congestion control is that of RFC 9260 §7 (slow start, avoidance, fast retransmit) with the departures that the
-constants name.
+It wires what decides about it: the backlog says which message is next, the rate model and the pacer how much may leave,
+the loss detector what must be sent again.
 """
 
 from __future__ import annotations
@@ -10,274 +10,281 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from myownmesh.transport import sctp_wire as wire
+from myownmesh.transport.sctp_backlog import Backlog
+from myownmesh.transport.sctp_delivery import Delivery
+from myownmesh.transport.sctp_loss import LossDetector
+from myownmesh.transport.sctp_outstanding import ACKED, IN_FLIGHT, LOST, Fragment, Outstanding
+from myownmesh.transport.sctp_pacing import Pacer
+from myownmesh.transport.sctp_rate import RateModel
+from myownmesh.transport.sctp_round_trip import RoundTrip
+from myownmesh.transport.session import Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INITIAL_WINDOW_BYTES = 10 * wire.MAX_FRAGMENT_BYTES
-"""As TCP does it (RFC 6928): a hello or a call goes out in one round trip."""
-MAX_WINDOW_BYTES = 1024 * 1024
-"""The receive window of every stack that we meet."""
-BURST_BYTES = 4 * wire.MAX_FRAGMENT_BYTES
-MIN_THRESHOLD_BYTES = 4 * wire.MAX_FRAGMENT_BYTES
-GROWTH_BYTES = 2 * wire.MAX_FRAGMENT_BYTES
-"""Most that one SACK adds in slow start; a SACK stands for two packets."""
-FAST_RETRANSMIT_MISSES = 3
-TIMEOUT_INITIAL_SECONDS = 1.0
-TIMEOUT_MIN_SECONDS = 0.4
-"""Twice the longest delayed SACK in use (200 ms, v0.3.8)."""
-TIMEOUT_MAX_SECONDS = 8.0
-"""Small on purpose: after an outage the first repeat must not wait a minute (spec 04 §15.4 row 39)."""
-
-
-class Fragment:
-    """An outgoing DATA chunk until it is acknowledged."""
-
-    __slots__ = (
-        "acked",
-        "data",
-        "flags",
-        "in_flight",
-        "misses",
-        "ppid",
-        "resend",
-        "sent_at",
-        "sent_count",
-        "ssn",
-        "tsn",
-    )
-
-    def __init__(self, tsn: int, ssn: int, flags: int, ppid: int, data: bytes) -> None:
-        self.tsn = tsn
-        self.ssn = ssn
-        self.flags = flags
-        self.ppid = ppid
-        self.data = data
-        self.acked = False
-        self.in_flight = False
-        self.resend = False
-        self.misses = 0
-        self.sent_at = 0.0
-        self.sent_count = 0
+MAX_UNORDERED_BYTES = 4096
+BURST_PACKETS = 64
+"""Most that one call of `pump` sends where nothing is paced."""
 
 
 class Sender:
-    """What is on its way to the peer. `put(fragment)` sends one packet."""
+    """What is on its way to the peer. `put(fragment)` sends one packet.
+
+    `pump` after every other call. `deadline` is when `wake` has something to do.
+    """
 
     def __init__(self, first_tsn: int, put: Callable[[Fragment], None]) -> None:
-        self.next_tsn = first_tsn
-        self._put = put
-        self._acked_tsn = (first_tsn - 1) & wire.TSN_MASK
-        self._messages: deque[tuple[int, bytes]] = deque()
-        self._position = 0
-        self._ssn = 0
-        self._sent: deque[Fragment] = deque()
-        self._resend_count = 0
-        self.unsent_bytes = 0
+        self.backlog = Backlog()
         self.flight_bytes = 0
-        self.window_bytes = INITIAL_WINDOW_BYTES
-        self._threshold = MAX_WINDOW_BYTES
-        self._partly_acked = 0
-        self._recovery_exit: int | None = None
-        self.peer_window_bytes = MAX_WINDOW_BYTES
-        self.timeout_seconds = TIMEOUT_INITIAL_SECONDS
-        self._round_trip: float | None = None
-        self._variation = 0.0
-        self.deadline = 0.0
-        """When the oldest fragment is taken for lost; meaningful while `is_waiting`."""
+        self._put = put
+        self._outstanding = Outstanding(first_tsn)
+        self._round_trip = RoundTrip()
+        self._loss = LossDetector(self._round_trip)
+        self._rate = RateModel(self._round_trip)
+        self._pacer = Pacer()
+        self._delivery = Delivery()
+        self._lost: deque[Fragment] = deque()
+        """What is to be sent again; those that were acknowledged meanwhile are passed over."""
+        self._ssn = 0
+        self._last_ahead = first_tsn - 1
+        """Number of the last fragment that nothing may overtake which is sent after it."""
+        self._is_unordered = False
+        """Whether the message that is being sent is."""
+        self._timeout_at = 0.0
+        self._quiet_since = 0.0
+        """When something was last sent or acknowledged."""
+        self._may_probe = False
+        """Whether this silence may be broken once; not before a round trip is known."""
+        self._held_until: float | None = None
+        self._timed_out = False
+        """A timeout has passed and nothing has come since."""
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether anything is unacknowledged."""
-        return bool(self._sent)
+    def next_tsn(self) -> int:
+        return self._outstanding.next_number & wire.TSN_MASK
 
-    def queue(self, ppid: int, data: bytes) -> None:
-        """Take a message of at least one byte; `pump` sends it."""
-        self._messages.append((ppid, data))
-        self.unsent_bytes += len(data)
+    @property
+    def unsent_bytes(self) -> int:
+        return self.backlog.unsent_bytes
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an acknowledgement leaves something to send, or to look at again soon."""
+        return bool(self._lost) or self.backlog.unsent_bytes > 0 or self._loss.check_at is not None
+
+    @property
+    def has_much_to_send(self) -> bool:
+        """Whether `pump` may send more than one packet."""
+        return self.backlog.unsent_bytes > wire.MAX_FRAGMENT_BYTES or bool(self._lost)
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes that may be in flight, as far as the path is concerned."""
+        return wire.MAX_FRAGMENT_BYTES if self._timed_out else self._rate.window_bytes
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes per second that the path is known to carry; 0 before it is known."""
+        return self._rate.bandwidth
+
+    @property
+    def deadline(self) -> float | None:
+        """When to `wake` and `pump` again; None if only something new can have an effect."""
+        first = self._held_until
+        if self._outstanding.fragments:
+            due = self._timeout_at
+            if self._may_probe and (probe_at := self._quiet_since + self._loss.probe_after) < due:
+                due = probe_at
+            check_at = self._loss.check_at
+            if check_at is not None and check_at < due:
+                due = check_at
+            if first is None or due < first:
+                first = due
+        return first
+
+    def set_peer_window(self, size: int) -> None:
+        """The peer has said how much it takes, outside of an acknowledgement."""
+        self._outstanding.peer_window_bytes = size
+
+    def queue(self, ppid: int, data: bytes, order: Order = Order.IN_TURN) -> None:
+        """Take a message of at least one byte."""
+        if order is Order.FREE and len(data) > MAX_UNORDERED_BYTES:
+            order = Order.AHEAD
+        self.backlog.put(ppid, data, order)
 
     def pump(self, now: float) -> None:
-        """Send what the windows allow, repeats first."""
-        limit = min(self.flight_bytes + BURST_BYTES, self.window_bytes, self.peer_window_bytes)
-        if self._resend_count and not self._repeat(now, limit):
-            return
-        messages = self._messages
-        while messages and (self.flight_bytes < limit or not self.flight_bytes):
-            ppid, message = messages[0]
-            start = self._position
-            end = start + wire.MAX_FRAGMENT_BYTES
-            flags = 0 if start else wire.FLAG_FIRST
-            if end >= len(message):
-                flags |= wire.FLAG_LAST
-                messages.popleft()
-                self._position = 0
-                piece = message[start:] if start else message
-            else:
-                self._position = end
-                piece = message[start:end]
-            fragment = Fragment(self.next_tsn, self._ssn, flags, ppid, piece)
-            self.next_tsn = (self.next_tsn + 1) & wire.TSN_MASK
-            if flags & wire.FLAG_LAST:
-                self._ssn = (self._ssn + 1) & 0xFFFF
-            self.unsent_bytes -= len(piece)
-            self._sent.append(fragment)
-            self._send(fragment, now)
-
-    def _repeat(self, now: float, limit: int) -> bool:
-        """Send what is marked as lost; False if the window does not allow all of it."""
-        for fragment in self._sent:
-            if not fragment.resend:
-                continue
+        """Send what the windows and the pace allow, repeats first."""
+        backlog, pacer, outstanding = self.backlog, self._pacer, self._outstanding
+        window = wire.MAX_FRAGMENT_BYTES if self._timed_out else self._rate.window_bytes
+        self._held_until = None
+        left = BURST_PACKETS
+        while True:
+            fragment = self._next_lost() if self._lost else None
+            limit = window
+            if fragment is None:
+                if not backlog.unsent_bytes:
+                    if self.flight_bytes < window:
+                        self._delivery.ran_dry(self.flight_bytes)
+                    return
+                if outstanding.peer_window_bytes < window:
+                    limit = outstanding.peer_window_bytes
+                if outstanding.is_full:
+                    return
             if self.flight_bytes >= limit and self.flight_bytes:
-                return False
-            fragment.resend = False
-            fragment.misses = 0
-            self._resend_count -= 1
+                return
+            if pacer.rate:
+                wait = pacer.delay(now)
+                if wait > 0 and (fragment is not None or not backlog.has_urgent):
+                    self._held_until = now + wait
+                    return
+            elif left:
+                left -= 1
+            else:
+                return
+            if fragment is None:
+                fragment = self._cut()
+            else:
+                self._lost.popleft()
             self._send(fragment, now)
-            if not self._resend_count:
-                break
-        return True
-
-    def _send(self, fragment: Fragment, now: float) -> None:
-        if not fragment.in_flight:
-            if not self.flight_bytes:
-                self.deadline = now + self.timeout_seconds
-            fragment.in_flight = True
-            self.flight_bytes += len(fragment.data)
-        fragment.sent_count += 1
-        fragment.sent_at = now
-        self._put(fragment)
 
     def take_sack(self, data: bytes, position: int, end: int, now: float) -> None:
-        """Take the body of a SACK chunk, `data[position:end]` (at least 12 bytes). `pump` afterwards."""
-        cumulative, window, gap_count, _ = wire.SACK_BODY.unpack_from(data, position)
-        advance = (cumulative - self._acked_tsn) & wire.TSN_MASK
-        if advance > len(self._sent):
-            return  # old, or acknowledges what was never sent
-        was_full = self.flight_bytes + wire.MAX_FRAGMENT_BYTES > self.window_bytes
-        self._acked_tsn = cumulative
-        acked_bytes = self._take_cumulative(advance, now)
-        lost = False
-        if gap_count and self._sent:
-            newly, lost = self._take_gaps(data, position + 12, min(gap_count, (end - position - 12) // 4))
-            acked_bytes += newly
-        self.peer_window_bytes = window
-        self._adjust_window(cumulative, acked_bytes, was_full=was_full, advanced=advance > 0, lost=lost)
-        if advance:
-            self.deadline = now + self.timeout_seconds
+        """Take the body of a SACK chunk, `data[position:end]` (at least 12 bytes)."""
+        outstanding = self._outstanding
+        newly = outstanding.take_sack(data, position, end)
+        if not newly:
+            return
+        size = 0
+        newest = newly[0]
+        for fragment in newly:
+            if fragment.state == IN_FLIGHT:
+                self.flight_bytes -= fragment.size
+            fragment.state = ACKED
+            size += fragment.size
+            if fragment.order > newest.order:
+                newest = fragment
+        measured = 0.0
+        if newest.sent_count == 1:
+            measured = now - newest.sent_at
+            self._round_trip.take(measured, now)
+        self._loss.acknowledged(newly, newest, outstanding.duplicates, now)
+        rate = self._delivery.acknowledged(newest, size, self._round_trip.shortest, now)
+        lost = 0
+        if outstanding.fragments:
+            lost = self._find_lost(now)
+        else:
+            self._loss.give_up()
+        if not self.backlog.unsent_bytes and not self._lost:
+            self._delivery.ran_dry(self.flight_bytes)
+        self._timed_out = False
+        self._timeout_at = now + self._round_trip.timeout_seconds
+        self._quiet_since = now
+        self._may_probe = True
+        self._rate.acknowledged(newest, rate, size, lost, measured, self.flight_bytes, now)
+        self._pacer.rate = self._rate.pacing_rate
 
-    def time_out(self) -> None:
-        """The deadline has passed: everything unacknowledged counts as lost. `pump` afterwards."""
-        self._threshold = max(self.window_bytes // 2, MIN_THRESHOLD_BYTES)
-        self.window_bytes = wire.MAX_FRAGMENT_BYTES
-        self.timeout_seconds = min(2 * self.timeout_seconds, TIMEOUT_MAX_SECONDS)
-        self._mark_all_lost()
+    def wake(self, now: float) -> None:
+        """Do what is due. `pump` afterwards."""
+        if not self._outstanding.fragments:
+            return
+        if now >= self._timeout_at:
+            self._round_trip.back_off()
+            self._timed_out = True
+            self._send_all_again(now)
+            return
+        if self._loss.check_at is not None and now >= self._loss.check_at:
+            self._find_lost(now)
+        if self._may_probe and now >= self._quiet_since + self._loss.probe_after:
+            self._probe(now)
 
-    def change_path(self) -> None:
+    def change_path(self, now: float) -> None:
         """The path is new: what was in flight went the old way. `pump` afterwards."""
-        self.timeout_seconds = min(self.timeout_seconds, TIMEOUT_INITIAL_SECONDS)
-        self._mark_all_lost()
+        self._round_trip.new_path()
+        self._rate = RateModel(self._round_trip, self._delivery.delivered)
+        self._pacer.rate = 0.0
+        self._timed_out = False
+        self._send_all_again(now)
 
     def clear(self) -> None:
         """Forget what is queued; the association has ended."""
-        self._messages.clear()
-        self._sent.clear()
-        self._resend_count = 0
+        self.backlog.clear()
+        self._outstanding.clear()
+        self._loss.give_up()
+        self._lost.clear()
+        self._held_until = None
 
-    def _take_cumulative(self, count: int, now: float) -> int:
-        """Drop the oldest `count` fragments; returns their bytes that were not acknowledged before."""
-        acked_bytes = 0
-        measured: float | None = None
-        for _ in range(count):
-            fragment = self._sent.popleft()
-            size = len(fragment.data)
-            if not fragment.acked:
-                acked_bytes += size
-            if fragment.in_flight:
-                self.flight_bytes -= size
-            if fragment.resend:
-                self._resend_count -= 1
-            if fragment.sent_count == 1:
-                measured = now - fragment.sent_at
-        if measured is not None:
-            self._measure(measured)
-        return acked_bytes
+    # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _take_gaps(self, data: bytes, position: int, count: int) -> tuple[int, bool]:
-        """Mark what arrived out of order; returns its new bytes and whether a fragment is to be repeated."""
-        gaps = sorted(wire.GAP.unpack_from(data, position + 4 * i) for i in range(count))
-        newly = 0
-        highest = 0
-        index = 0
-        for offset, fragment in enumerate(self._sent, 1):
-            while index < count and gaps[index][1] < offset:
-                index += 1
-            if index == count:
-                break
-            if gaps[index][0] <= offset and not fragment.acked:
-                fragment.acked = True
-                newly += len(fragment.data)
-                highest = offset
-                self._take_off(fragment)
-                if fragment.resend:
-                    fragment.resend = False
-                    self._resend_count -= 1
-        lost = False
-        for offset, fragment in enumerate(self._sent, 1):
-            if offset >= highest:
-                break
-            if fragment.acked or fragment.resend:
-                continue
-            fragment.misses += 1
-            if fragment.misses == FAST_RETRANSMIT_MISSES:
-                fragment.resend = True
-                self._resend_count += 1
-                self._take_off(fragment)
-                lost = True
-        return newly, lost
+    def _cut(self) -> Fragment:
+        flags, ppid, data, order = self.backlog.take()
+        number = self._outstanding.next_number
+        if order is Order.FREE:
+            if flags & wire.FLAG_FIRST:
+                self._is_unordered = self._outstanding.acked >= self._last_ahead
+            if self._is_unordered:
+                flags |= wire.FLAG_UNORDERED
+        elif order is Order.AHEAD:
+            self._last_ahead = number
+        if flags & wire.FLAG_LAST and not self.backlog.unsent_bytes and self._loss.asks_for_answers:
+            flags |= wire.FLAG_IMMEDIATE
+        fragment = Fragment(number, self._ssn, flags, ppid, data)
+        if flags & wire.FLAG_LAST and not flags & wire.FLAG_UNORDERED:
+            self._ssn = (self._ssn + 1) & 0xFFFF
+        if not self._outstanding.fragments:
+            self._timeout_at = 0.0
+        self._outstanding.add(fragment)
+        return fragment
 
-    def _take_off(self, fragment: Fragment) -> None:
-        if fragment.in_flight:
-            fragment.in_flight = False
-            self.flight_bytes -= len(fragment.data)
+    def _send(self, fragment: Fragment, now: float) -> None:
+        alone = not self.flight_bytes
+        if alone or not self._timeout_at:
+            self._timeout_at = now + self._round_trip.timeout_seconds
+        fragment.state = IN_FLIGHT
+        fragment.sent_at = now
+        fragment.sent_count += 1
+        self.flight_bytes += fragment.size
+        if alone:
+            self._delivery.begin(now)
+        fragment.mark = self._delivery.mark
+        self._loss.sent(fragment)
+        if self._pacer.rate:
+            self._pacer.sent(fragment.size, now)
+        self._quiet_since = now
+        self._put(fragment)
 
-    def _adjust_window(self, cumulative: int, acked: int, *, was_full: bool, advanced: bool, lost: bool) -> None:
-        """Slow start, avoidance, halved once per loss episode."""
-        if self._recovery_exit is not None:
-            if (cumulative - self._recovery_exit) & wire.TSN_MASK < wire.TSN_HALF:
-                self._recovery_exit = None
-            return
-        if lost:
-            self._threshold = self.window_bytes = max(self.window_bytes // 2, MIN_THRESHOLD_BYTES)
-            self._partly_acked = 0
-            self._recovery_exit = self._sent[-1].tsn
-        elif advanced and was_full:
-            if self.window_bytes <= self._threshold:
-                self.window_bytes += min(acked, GROWTH_BYTES)
-            else:
-                self._partly_acked += acked
-                if self._partly_acked >= self.window_bytes:
-                    self._partly_acked -= self.window_bytes
-                    self.window_bytes += wire.MAX_FRAGMENT_BYTES
-            self.window_bytes = min(self.window_bytes, MAX_WINDOW_BYTES)
+    def _next_lost(self) -> Fragment | None:
+        while self._lost:
+            if self._lost[0].state == LOST:
+                return self._lost[0]
+            self._lost.popleft()
+        return None
 
-    def _measure(self, seconds: float) -> None:
-        """A round trip of a fragment that was sent once (RFC 9260 §6.3.1)."""
-        if self._round_trip is None:
-            self._round_trip = seconds
-            self._variation = seconds / 2
-        else:
-            self._variation += (abs(self._round_trip - seconds) - self._variation) / 4
-            self._round_trip += (seconds - self._round_trip) / 8
-        timeout = self._round_trip + 4 * self._variation
-        self.timeout_seconds = min(max(timeout, TIMEOUT_MIN_SECONDS), TIMEOUT_MAX_SECONDS)
+    # ── repeating ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _mark_all_lost(self) -> None:
+    def _find_lost(self, now: float) -> int:
+        """Put what is lost by now in the line; returns its bytes."""
+        size = 0
+        for fragment in self._loss.find_lost(now):
+            size += fragment.size
+            self._lost.append(fragment)
+        self.flight_bytes -= size
+        return size
+
+    def _probe(self, now: float) -> None:
+        """Send again what was sent last: its acknowledgement tells what is lost before it. Once in a silence."""
+        fragment = self._loss.newest_in_flight()
+        if fragment is not None and not self._lost:
+            self._loss.take_out(fragment)
+            self.flight_bytes -= fragment.size
+            fragment.flags |= wire.FLAG_IMMEDIATE
+            self._send(fragment, now)
+        self._may_probe = False
+
+    def _send_all_again(self, now: float) -> None:
+        self._loss.give_up()
+        self._lost.clear()
+        for fragment in self._outstanding.all():
+            fragment.state = LOST
+            self._lost.append(fragment)
         self.flight_bytes = 0
-        self._resend_count = 0
-        for fragment in self._sent:
-            fragment.in_flight = False
-            fragment.resend = not fragment.acked
-            self._resend_count += fragment.resend
-        self._recovery_exit = None
-        self._partly_acked = 0
+        self._may_probe = False
+        self._timeout_at = now + self._round_trip.timeout_seconds

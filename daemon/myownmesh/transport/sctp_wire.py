@@ -14,12 +14,18 @@ SACK_BYTES = 16
 MAX_FRAGMENT_BYTES = (MAX_PACKET_BYTES - PACKET_HEADER_BYTES - DATA_HEADER_BYTES) // 4 * 4
 """User data per packet."""
 
+BASE_WINDOW_BYTES = 1024 * 1024
+"""The receive window of every stack that we meet, until it says otherwise."""
+
 DATA = 0
 SACK = 3
 FORWARD_TSN = 192
+FORWARD_TSN_BYTES = 8
+"""Without the streams that it names: ours is one, and its messages are told apart by their fragments."""
 
 FLAG_LAST = 0x01
 FLAG_FIRST = 0x02
+FLAG_UNORDERED = 0x04
 FLAG_IMMEDIATE = 0x08
 """The sender asks for a SACK at once (RFC 7053)."""
 

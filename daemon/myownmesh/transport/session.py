@@ -8,6 +8,7 @@ opened the session and never from within a call into it.
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
@@ -28,12 +29,28 @@ class IceServer:
     credential: str | None = None
 
 
+class Order(enum.Enum):
+    """What a message may overtake, and what may overtake it."""
+
+    IN_TURN = enum.auto()
+    """It comes after everything `IN_TURN` and `AHEAD` that was sent before it."""
+    AHEAD = enum.auto()
+    """It goes before everything `IN_TURN` that has not left. Nothing that is sent after it comes before it."""
+    FREE = enum.auto()
+    """As `AHEAD`; and if it is short, the other side gets it as soon as it is there, whatever else is missing."""
+
+
 class Session(Protocol):
     """One WebRTC connection to one peer."""
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes accepted by `send` that SCTP has not had acknowledged or sent yet."""
+        ...
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much of `buffered_bytes` bulk may make up: about a tenth of a second at the path's present rate."""
         ...
 
     def make_offer(self, *, restart: bool = False) -> None:
@@ -50,15 +67,19 @@ class Session(Protocol):
         """Add a remote candidate; an unusable one is ignored."""
         ...
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, order: Order = Order.IN_TURN) -> None:
         """Queue one message of 1 … `protocol.limits.MAX_FRAME_BYTES` bytes on the data channel.
 
         Raises `SessionNotOpen` before `ChannelOpened` and after `ChannelClosed`, `ValueError` on a wrong size.
         """
         ...
 
+    def admit(self) -> None:
+        """The peer is trusted with more memory: more of what it sends may wait for what is missing before it."""
+        ...
+
     def when_drained(self, callback: Callable[[], None]) -> None:
-        """Call back once, as soon as `buffered_bytes` has fallen to the low-water mark (64 KiB)."""
+        """Call back once, as soon as `buffered_bytes` has fallen to 64 KiB or half of `backlog_bytes`."""
         ...
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ import trio
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.transport.guest import new_event_loop
 from myownmesh.transport.loading import import_backend
-from myownmesh.transport.session import SessionNotOpen
+from myownmesh.transport.session import Order, SessionNotOpen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
@@ -103,6 +103,10 @@ class ThreadedSession:
         inner = self._inner
         return max(0, self._sent - self._taken) + (inner.buffered_bytes if inner is not None else 0)
 
+    @property
+    def backlog_bytes(self) -> int:
+        return self._inner.backlog_bytes if self._inner is not None else 0
+
     def make_offer(self, *, restart: bool = False) -> None:
         self._to_loop.post(self._call, lambda session: session.make_offer(restart=restart))
 
@@ -115,13 +119,16 @@ class ThreadedSession:
     def add_candidate(self, candidate: Candidate) -> None:
         self._to_loop.post(self._call, lambda session: session.add_candidate(candidate))
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, order: Order = Order.IN_TURN) -> None:
         if not self._open or self._closed:
             raise SessionNotOpen
         if not 1 <= len(data) <= MAX_FRAME_BYTES:
             raise ValueError(f"frame of {len(data)} bytes: a peer takes 1 to {MAX_FRAME_BYTES}")
         self._sent += len(data)
-        self._to_loop.post(self._send, data)
+        self._to_loop.post(self._send, data, order)
+
+    def admit(self) -> None:
+        self._to_loop.post(self._call, lambda session: session.admit())
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         def drained() -> None:
@@ -163,12 +170,12 @@ class ThreadedSession:
         if self._inner is not None:
             act(self._inner)
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes, order: Order) -> None:
         self._taken += len(data)
         if self._inner is None:
             return
         try:
-            self._inner.send(data)
+            self._inner.send(data, order)
         except (SessionNotOpen, ValueError) as error:
             log.debug("frame lost on its way to the transport: %s", error)
 

@@ -27,7 +27,7 @@ from myownmesh.engine.links import (
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.signals import Candidate
-from myownmesh.transport import SessionNotOpen, sctp_sending, sdp
+from myownmesh.transport import SessionNotOpen, sctp_round_trip, sdp
 from myownmesh.transport.interfaces import host_addresses
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ async def test_restart_mends_a_link_whose_sockets_are_gone(
     factory: SessionFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TIMEOUT_MIN_SECONDS", "TIMEOUT_MAX_SECONDS"):
-        monkeypatch.setattr(sctp_sending, name, 60.0)  # the switch repeats, no timer
+        monkeypatch.setattr(sctp_round_trip, name, 60.0)  # the switch repeats, no timer
     sockets = Sockets(monkeypatch)
     pair = Pair(factory)
     await pair.connect()

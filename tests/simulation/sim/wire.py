@@ -26,7 +26,7 @@ from myownmesh.engine.links import (
 )
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.signals import Candidate
-from myownmesh.transport.session import SessionNotOpen
+from myownmesh.transport.session import Order, SessionNotOpen
 
 if TYPE_CHECKING:
     import random
@@ -45,6 +45,7 @@ DISCONNECTED_AFTER_S = 5.0
 FAILED_AFTER_S = 30.0
 
 LOW_WATER_BYTES = 64 * 1024
+BACKLOG_BYTES = 256 * 1024
 """Where a session calls back that its buffer has drained."""
 
 _SESSION = re.compile(r"^s=(\d+)$", re.MULTILINE)
@@ -70,6 +71,7 @@ class FakeSession:
     channel: bool = False
     closed: bool = False
     buffered_bytes: int = 0
+    backlog_bytes: int = BACKLOG_BYTES
     busy_until: float = 0.0
     on_drained: Callable[[], None] | None = None
 
@@ -96,11 +98,14 @@ class FakeSession:
         self.heard_candidates.add(int(candidate.candidate.split(":")[1].split()[0]))
         self.wire.try_connect(self)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, _order: Order = Order.IN_TURN) -> None:
         if not self.channel:
             raise SessionNotOpen
         assert 0 < len(data) <= 65_535
         self.wire.carry(self, data)
+
+    def admit(self) -> None:
+        assert self.channel
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         assert self.buffered_bytes > LOW_WATER_BYTES

@@ -10,15 +10,14 @@ from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh_common.events import PeerApproved
 from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine, EngineConfig, EngineError
 from myownmesh.engine.actions import (
     AddCandidate,
     CloseSession,
     Deliver,
-    Emit,
     LinkDown,
+    LinkUp,
     MakeOffer,
     OpenSession,
     Publish,
@@ -202,10 +201,10 @@ class Trial:
                     self.nonces[peer] = frame.nonce
             case Deliver(peer, epoch, _):
                 assert (peer, epoch) in self.up
-            case Emit(PeerApproved(_, peer)):
-                link = max((link for link, is_open in self.opened.items() if is_open and link[0] == peer))
-                assert link not in self.up
-                self.up.add(link)
+            case LinkUp(peer, epoch):
+                assert self.opened[peer, epoch]
+                assert (peer, epoch) not in self.up
+                self.up.add((peer, epoch))
             case LinkDown(peer, epoch):
                 self.up.remove((peer, epoch))
             case WaiterDone(waiter, _):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from myownmesh.transport.session import SessionNotOpen
+from myownmesh.transport.session import Order, SessionNotOpen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,10 @@ class FakeSession:
     did: list[str] = field(factory=list)
     """Steps of the negotiation, and the close."""
     sent: list[bytes] = field(factory=list)
+    orders: list[Order] = field(factory=list)
+    """Of what was sent."""
     buffered_bytes: int = 0
+    backlog_bytes: int = 256 * 1024
     is_open: bool = True
     closed: bool = False
     on_drained: Callable[[], None] | None = None
@@ -46,11 +49,15 @@ class FakeSession:
     def add_candidate(self, candidate: Candidate) -> None:
         self.did.append(f"candidate {candidate.candidate}")
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, order: Order = Order.IN_TURN) -> None:
         if not self.is_open:
             raise SessionNotOpen
         self.sent.append(data)
+        self.orders.append(order)
         self.buffered_bytes += len(data)
+
+    def admit(self) -> None:
+        self.did.append("admit")
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         self.on_drained = callback

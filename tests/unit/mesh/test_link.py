@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from myownmesh.mesh.link import (
-    HIGH_WATER_BYTES,
+    MAX_AHEAD_BYTES,
     MAX_QUEUED_BYTES,
     NOT_OPEN,
     QUEUE_FULL,
@@ -13,6 +13,7 @@ from myownmesh.mesh.link import (
     TIMED_OUT,
     Link,
 )
+from myownmesh.transport.session import Order
 from unit.mesh.fake_session import FakeSession
 
 
@@ -32,7 +33,7 @@ class Done(list[str | None]):
 
 
 def fill(session: FakeSession) -> None:
-    session.buffered_bytes = HIGH_WATER_BYTES
+    session.buffered_bytes = session.backlog_bytes
 
 
 def test_a_frame_leaves_at_once_while_the_buffer_is_low(link: Link, session: FakeSession) -> None:
@@ -55,12 +56,29 @@ def test_frames_wait_above_high_water_and_leave_in_order(link: Link, session: Fa
     assert done == [None, None]
 
 
-def test_a_control_frame_overtakes_bulk_that_waits(link: Link, session: FakeSession) -> None:
+@pytest.mark.parametrize("order", [Order.AHEAD, Order.FREE])
+def test_what_goes_ahead_does_not_wait_for_bulk(link: Link, session: FakeSession, order: Order) -> None:
     fill(session)
     link.send(b"bulk", 0.0, Done())
-    link.send(b"ping", 0.0, Done(), urgent=True)
+    link.send(b"ping", 0.0, Done(), order)
+    assert session.sent == [b"ping"]
     session.drain()
     assert session.sent == [b"ping", b"bulk"]
+    assert session.orders == [order, Order.IN_TURN]
+
+
+def test_on_a_dead_path_what_goes_ahead_waits_in_its_order_and_is_lost(link: Link, session: FakeSession) -> None:
+    session.buffered_bytes = MAX_AHEAD_BYTES
+    done = Done()
+    link.send(b"bulk", 0.0, done)
+    link.send(b"one", 1.0, done, Order.AHEAD)
+    session.buffered_bytes = 0
+    link.send(b"two", 1.0, done, Order.FREE)
+    assert session.sent == []
+    link.expire(SEND_TIMEOUT_S)
+    assert done == [TIMED_OUT]
+    session.drain()
+    assert session.sent == [b"one", b"two"]
 
 
 def test_a_frame_that_waits_two_seconds_is_lost(link: Link, session: FakeSession) -> None:
@@ -78,7 +96,7 @@ def test_a_frame_that_waits_two_seconds_is_lost(link: Link, session: FakeSession
 
 def test_draining_stops_at_high_water_and_goes_on_at_the_next_drain(link: Link, session: FakeSession) -> None:
     fill(session)
-    big = b"x" * HIGH_WATER_BYTES
+    big = b"x" * session.backlog_bytes
     done = Done()
     link.send(big, 0.0, done)
     link.send(b"after", 0.0, done)

@@ -29,7 +29,7 @@ from myownmesh.engine.actions import (
 from myownmesh.engine.links import ChannelClosed, GatheringDone
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
-from myownmesh.mesh.link import HIGH_WATER_BYTES, NOT_OPEN, SEND_TIMEOUT_S, TIMED_OUT
+from myownmesh.mesh.link import MAX_AHEAD_BYTES, NOT_OPEN, SEND_TIMEOUT_S, TIMED_OUT
 from myownmesh.mesh.rpc import NETWORK_DOWN
 from myownmesh.mesh.rpc import TIMED_OUT as CALL_TIMED_OUT
 from myownmesh.mesh.switch import Switch
@@ -164,7 +164,7 @@ def desk() -> Desk:
 
 
 def overload(session: FakeSession) -> None:
-    session.buffered_bytes = HIGH_WATER_BYTES
+    session.buffered_bytes = MAX_AHEAD_BYTES
 
 
 def sighted(peer: str) -> PeerSighted:

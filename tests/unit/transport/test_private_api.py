@@ -111,7 +111,6 @@ MEMBERS: Final = (
     Member(SCTP, "_data_channel_flush", "(self) -> None", "overridden: its queue stays empty"),
     Member(SCTP, "_data_channels", "dict[int, RTCDataChannel]", "our one channel, for stream resets"),
     Member(SCTP, "_last_received_tsn", "Optional[int]", "overridden: the receiver's"),
-    Member(SCTP, "_local_partial_reliability", "= True", "switched off: Forward-TSN is not announced"),
     Member(SCTP, "_local_port", "= port", "packets are written by us"),
     Member(SCTP, "_local_tsn", "= random32()", "where our sender begins, and how far it is"),
     Member(SCTP, "_local_verification_tag", "= random32()", "packets are read by us"),

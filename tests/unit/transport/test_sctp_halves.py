@@ -8,14 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myownmesh.transport import sctp_wire as wire
-from myownmesh.transport.sctp_receiving import MAX_EARLY_CHUNKS, MAX_REPORTED_GAPS, Receiver
-from myownmesh.transport.sctp_sending import INITIAL_WINDOW_BYTES, Sender
+from myownmesh.transport.sctp_outstanding import IN_FLIGHT
+from myownmesh.transport.sctp_rate import INITIAL_WINDOW_BYTES
+from myownmesh.transport.sctp_receiving import MAX_EARLY_CHUNKS, MAX_REPORTED_GAPS, MAX_UNORDERED_FRAGMENTS, Receiver
+from myownmesh.transport.sctp_round_trip import TIMEOUT_INITIAL_SECONDS
+from myownmesh.transport.sctp_sending import Sender
 
 if TYPE_CHECKING:
     from random import Random
 
+    from myownmesh.transport.sctp_outstanding import Fragment
     from myownmesh.transport.sctp_receiving import Message
-    from myownmesh.transport.sctp_sending import Fragment
 
 FIRST_TSN = 0xFFFFFFF0
 """Wraps early."""
@@ -81,6 +84,99 @@ def test_many_gaps_are_reported_up_to_the_limit() -> None:
     assert len(got) >= MAX_EARLY_CHUNKS // 2  # those beyond the bound were not kept
 
 
+def chunk(half: Receiver, got: list[Message], ahead: int, payload: bytes, flags: int = 3) -> None:
+    half.take(flags, (FIRST_TSN - 1 + ahead) & wire.TSN_MASK, 1, 53, payload, got)
+
+
+def test_a_new_gap_is_reported_at_once_and_a_standing_one_with_every_second_packet() -> None:
+    half = receiver()
+    due = []
+    for ahead in range(2, 12):
+        chunk(half, [], ahead, b"x")
+        half.unacked_packets += 1
+        due.append(half.sack_is_due)
+        if half.sack_is_due:
+            half.take_sack()
+    assert due == [True] * 5 + [False, True] * 2 + [False] or due == [True] * 4 + [False, True] * 3
+    chunk(half, [], 1, b"x")
+    assert half.sack_is_due
+
+
+def test_a_short_unordered_message_is_delivered_once_when_it_is_whole() -> None:
+    half = receiver()
+    got: list[Message] = []
+    unordered = wire.FLAG_UNORDERED
+    chunk(half, got, 5, b"c", unordered | wire.FLAG_LAST)
+    chunk(half, got, 3, b"a", unordered | wire.FLAG_FIRST)
+    chunk(half, got, 6, b"ordered")
+    assert got == []
+    chunk(half, got, 4, b"b", unordered)
+    assert got == [(1, 53, b"abc")]
+    assert not half.sack_is_plain
+    chunk(half, got, 1, b"first")
+    chunk(half, got, 2, b"second")
+    assert got == [(1, 53, b"abc"), (1, 53, b"first"), (1, 53, b"second"), (1, 53, b"ordered")]
+    assert half.sack_is_plain
+
+
+def test_a_long_unordered_message_waits_for_its_turn() -> None:
+    half = receiver()
+    got: list[Message] = []
+    count = MAX_UNORDERED_FRAGMENTS + 2
+    for n in range(count):
+        flags = wire.FLAG_UNORDERED | wire.FLAG_FIRST * (n == 0) | wire.FLAG_LAST * (n == count - 1)
+        chunk(half, got, 2 + n, b"x", flags)
+    assert got == []
+    chunk(half, got, 1, b"first")
+    assert got == [(1, 53, b"first"), (1, 53, b"x" * count)]
+
+
+def test_what_the_peer_gave_up_is_skipped_and_torn_messages_with_it() -> None:
+    """RFC 3758 §3.6."""
+    half = receiver()
+    got: list[Message] = []
+    chunk(half, got, 1, b"torn", wire.FLAG_FIRST)
+    chunk(half, got, 3, b"whole")
+    chunk(half, got, 5, b"tail of what is missing", wire.FLAG_LAST)
+    chunk(half, got, 7, b"after")
+    half.skip_to((FIRST_TSN + 4) & wire.TSN_MASK, got)
+    assert got == [(1, 53, b"whole")]
+    half.skip_to((FIRST_TSN + 5) & wire.TSN_MASK, got)
+    assert got == [(1, 53, b"whole"), (1, 53, b"after")]
+    cumulative, gaps, _ = read_sack(half.take_sack())
+    assert (cumulative, gaps) == ((FIRST_TSN + 6) & wire.TSN_MASK, [])
+    chunk(half, got, 8, b"goes on")
+    assert got[-1] == (1, 53, b"goes on")
+
+
+@given(
+    st.lists(st.integers(1, 30), max_size=30, unique=True),
+    st.lists(st.integers(-5, 40), max_size=6),
+    st.sampled_from([MAX_EARLY_CHUNKS + 1, wire.TSN_HALF, wire.TSN_MASK - 100]),
+)
+def test_any_skipping_keeps_the_books(arrivals: list[int], skips: list[int], absurd: int) -> None:
+    half = receiver()
+    got: list[Message] = []
+    reached = 0
+    for turn, ahead in enumerate(arrivals):
+        chunk(half, got, ahead, b"%d" % ahead)
+        if turn < len(skips):
+            half.skip_to((FIRST_TSN - 1 + skips[turn]) & wire.TSN_MASK, got)
+            reached = max(reached, skips[turn])
+        before = half.last_tsn
+        assert before is not None
+        half.skip_to((before + absurd) & wire.TSN_MASK, got)
+        assert half.last_tsn == before
+    cumulative, gaps, _ = read_sack(half.take_sack())
+    at = (cumulative - FIRST_TSN + 1) & wire.TSN_MASK
+    assert at >= reached
+    here = {n for n in arrivals if n > at}
+    assert {at + n for first, final in gaps for n in range(first, final + 1)} == here
+    numbers = [int(data) for _, _, data in got]
+    assert numbers == sorted(set(numbers))
+    assert set(numbers) <= set(arrivals)
+
+
 def test_nothing_is_received_before_the_peer_has_introduced_itself() -> None:
     half = Receiver()
     got: list[Message] = []
@@ -104,13 +200,16 @@ class Out:
         self.sender.take_sack(body, 0, len(body), self.now)
         self.sender.pump(self.now)
 
+    def time_out(self) -> None:
+        while self.sender.flight_bytes:
+            self.now += 0.1
+            self.sender.wake(self.now)
+        self.sender.pump(self.now)
 
-def test_the_first_burst_and_the_window() -> None:
+
+def test_the_first_window() -> None:
     out = Out()
     out.sender.queue(53, bytes(20 * wire.MAX_FRAGMENT_BYTES))
-    out.sender.pump(0.0)
-    assert len(out.fragments) == 4  # a burst
-    out.sender.pump(0.0)
     out.sender.pump(0.0)
     out.sender.pump(0.0)
     assert len(out.fragments) == INITIAL_WINDOW_BYTES // wire.MAX_FRAGMENT_BYTES
@@ -118,32 +217,15 @@ def test_the_first_burst_and_the_window() -> None:
     assert [fragment.tsn for fragment in out.fragments[:2]] == [FIRST_TSN, FIRST_TSN + 1]
 
 
-def test_three_reports_of_a_gap_repeat_the_fragment_once() -> None:
-    out = Out()
-    out.sender.queue(53, bytes(9 * wire.MAX_FRAGMENT_BYTES))
-    for _ in range(3):
-        out.sender.pump(0.0)
-    assert len(out.fragments) == 9
-    for final in (2, 3, 4, 5, 6):
-        out.take(sack(FIRST_TSN - 1, (2, final)))
-    repeats = out.fragments[9:]
-    assert [fragment.tsn for fragment in repeats] == [FIRST_TSN]
-    assert repeats[0].sent_count == 2
-    out.take(sack(FIRST_TSN + 8))
-    assert not out.sender.is_waiting
-    assert out.sender.flight_bytes == 0
-
-
 def test_a_timeout_repeats_everything_and_backs_off() -> None:
     out = Out()
     out.sender.queue(53, bytes(3 * wire.MAX_FRAGMENT_BYTES))
     out.sender.pump(0.0)
-    before = out.sender.timeout_seconds
-    assert out.sender.deadline == before
-    out.sender.time_out()
+    before = out.sender.deadline
+    assert before == TIMEOUT_INITIAL_SECONDS
+    out.sender.wake(before)
     out.sender.pump(5.0)
-    assert out.sender.timeout_seconds == 2 * before
-    assert out.sender.flight_bytes == wire.MAX_FRAGMENT_BYTES  # the window is one packet now
+    assert out.sender.flight_bytes == wire.MAX_FRAGMENT_BYTES  # one packet tells whether there is a path
     assert out.sender.deadline == 5.0 + 2 * before
 
 
@@ -174,18 +256,18 @@ def test_any_acknowledgements_keep_the_books(steps: list[tuple[int, list[tuple[i
     done = 0
     for cumulative, gaps, time_out in steps:
         if time_out:
-            sender.time_out()
+            out.time_out()
         sent = len({fragment.tsn for fragment in out.fragments})
         if done < cumulative + 1 <= sent:
             done = cumulative + 1
         out.take(sack(FIRST_TSN + cumulative, *gaps))
         outstanding = list({fragment.tsn: fragment for fragment in out.fragments}.values())[done:]
-        assert sender.flight_bytes == sum(len(f.data) for f in outstanding if f.in_flight)
+        assert sender.flight_bytes == sum(f.size for f in outstanding if f.state == IN_FLIGHT)
         assert sender.window_bytes >= wire.MAX_FRAGMENT_BYTES
-        assert all(not (f.acked and f.in_flight) for f in outstanding)
-    while sender.is_waiting or sender.unsent_bytes:
-        sender.time_out()
+        assert sender.deadline is not None
+    while sender.deadline is not None:
+        out.now += 1.0
         sender.pump(out.now)
-        out.take(sack(max(f.tsn - FIRST_TSN & wire.TSN_MASK for f in out.fragments) + FIRST_TSN))
+        out.take(sack(max(f.number for f in out.fragments)))
     assert sender.flight_bytes == 0
     assert len({fragment.tsn for fragment in out.fragments}) == 40

@@ -1,0 +1,265 @@
+"""How much a path carries: a model of its bandwidth and its shortest round trip, after BBR. No I/O; `now` is given.
+
+The model gives the two figures that the sender obeys: the rate at which packets leave and the bytes that may be in
+flight. A loss alone says nothing about bandwidth, so it changes neither; losses together with a queue (the round trip
+has become longer) do: then the queue is full, and less may be in flight.
+
+`STARTUP` doubles every round trip until the rate stops growing or a queue builds up, `DRAIN` empties that queue,
+`CRUISE` sends at the rate that was measured, a little more in one round out of eight (`UP`, then less: `DOWN`) to see
+whether there is more. Where there was, it goes on as in `STARTUP`. `SHORTEN` empties the path for a round trip when the
+shortest one has not been confirmed for long.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING
+
+from myownmesh.transport import sctp_wire as wire
+
+if TYPE_CHECKING:
+    from myownmesh.transport.sctp_outstanding import Fragment
+    from myownmesh.transport.sctp_round_trip import RoundTrip
+
+INITIAL_WINDOW_BYTES = 10 * wire.MAX_FRAGMENT_BYTES
+"""As TCP does it (RFC 6928): a hello or a call goes out in one round trip."""
+MIN_WINDOW_BYTES = 10 * wire.MAX_FRAGMENT_BYTES
+MAX_WINDOW_BYTES = 4 * 1024 * 1024
+UNPACED_SECONDS = 0.003
+"""Below this round trip the clock of timers is too coarse, and acknowledgements are a better one."""
+HOST_SECONDS = 0.005
+"""What two busy hosts take for a batch of packets, beside the path."""
+NEAR_HOST_SECONDS = 0.025
+"""The same where nothing is paced: large batches are what makes a process fast."""
+ROUNDS_KEPT = 10
+"""The bandwidth is the highest rate of so many round trips."""
+
+STARTUP_RATE_GAIN = 2.77
+STARTUP_WINDOW_GAIN = 2.0
+DRAIN_GAIN = 0.5
+UP_GAIN = 1.25
+DOWN_GAIN = 0.75
+WINDOW_GAIN = 2.0
+CRUISE_ROUNDS = 6
+DRAIN_ROUNDS = 3
+"""Then the queue is somebody else's."""
+STARTUP_GROWTH = 1.25
+STARTUP_PATIENCE_ROUNDS = 3
+PAYING_GROWTH = 1.15
+"""A probe that found so much more is followed by another start-up."""
+QUEUE_SAMPLES = 8
+"""Long round trips in a row, over a quarter of one, tell a queue from noise."""
+QUEUE_MIN_SECONDS = 0.004
+QUEUE_MAX_SECONDS = 0.016
+FULL_LOSS = 0.02
+"""More than this share of a round lost, with a queue: the bottleneck drops."""
+FULL_CUT = 0.85
+SHORTEN_GAIN = 0.5
+
+
+class Phase(enum.Enum):
+    """What the sender is about, with its gains: of the rate, and of the bytes in flight."""
+
+    STARTUP = (STARTUP_RATE_GAIN, STARTUP_WINDOW_GAIN)
+    DRAIN = (DRAIN_GAIN, STARTUP_WINDOW_GAIN)
+    UP = (UP_GAIN, WINDOW_GAIN)
+    DOWN = (DOWN_GAIN, WINDOW_GAIN)
+    CRUISE = (1.0, WINDOW_GAIN)
+    SHORTEN = (1.0, SHORTEN_GAIN)
+
+    def __init__(self, rate_gain: float, window_gain: float) -> None:
+        self.rate_gain = rate_gain
+        self.window_gain = window_gain
+
+
+class RateModel:
+    """Fed with every acknowledgement; `pacing_rate` and `window_bytes` are what follows from it."""
+
+    def __init__(self, round_trip: RoundTrip, delivered: int = 0) -> None:
+        """`delivered` bytes have been acknowledged before."""
+        self._round_trip = round_trip
+        self._delivered = delivered
+        self.phase = Phase.STARTUP
+        self.bandwidth = 0.0
+        """Bytes per second; 0 before the first measurement."""
+        self.pacing_rate = 0.0
+        """Bytes per second; 0 for none."""
+        self.window_bytes = INITIAL_WINDOW_BYTES
+        self._rates: deque[tuple[int, float]] = deque()
+        """Round and rate, falling: the first is the highest of the last rounds."""
+        self._round = 0
+        """Number of rounds in which the path was the limit."""
+        self._round_ends = delivered
+        self._round_is_limited = False
+        self._round_shortest = 0.0
+        self._queue_since = 0.0
+        self._queue_samples = 0
+        """Round trips in a row that were longer than the path is, and since when."""
+        self._round_delivered = 0
+        self._round_lost = 0
+        self._grown_from = 0.0
+        """The bandwidth that the start-up or the probe under way must exceed."""
+        self._rounds_without_growth = 0
+        self._cruised = 0
+        self._drains = False
+        self._drained = 0
+        """Rounds of `DRAIN` or `DOWN`."""
+        self._changed = False
+        """Whether something has that the two figures follow from."""
+        self._bound = 0.0
+        """Bytes in flight at which the bottleneck dropped; 0 while that is not known."""
+
+    def acknowledged(
+        self, newest: Fragment, rate: float, size: int, lost: int, round_trip: float, in_flight: int, now: float
+    ) -> None:
+        """Take an acknowledgement of `size` bytes, `newest` being what was sent last of it; `in_flight` are left.
+
+        `rate` in bytes per second (0: not known) is what was measured over it, `round_trip` in seconds (0: none);
+        `lost` bytes were found lost since the last call.
+        """
+        self._delivered += size
+        self._round_delivered += size
+        self._round_lost += lost
+        if round_trip:
+            self._watch_queue(round_trip, now)
+        left_at, _, _, app_limited = newest.mark
+        if not app_limited:
+            self._round_is_limited = True
+        if rate and (rate > self.bandwidth or not app_limited):
+            self._take_rate(rate)
+        if left_at >= self._round_ends:
+            self._round_ends = self._delivered
+            if self._round_is_limited:
+                self._end_round(now)
+            else:  # what an idle round measures says nothing about the path
+                self._round_shortest = 0.0
+                self._round_delivered = self._round_lost = 0
+        elif self.phase is Phase.STARTUP and self._has_queue(now):
+            self._drain(Phase.DRAIN)
+        if self._drains and (in_flight <= self.bandwidth * self._round_trip.shortest or self._drained >= DRAIN_ROUNDS):
+            self._end_drain()
+        if self._changed:
+            self._obey()
+
+    # ── measurements ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take_rate(self, rate: float) -> None:
+        rates = self._rates
+        while rates and rates[-1][1] <= rate:
+            rates.pop()
+        rates.append((self._round, rate))
+        while rates[0][0] < self._round - ROUNDS_KEPT:
+            rates.popleft()
+        if rates[0][1] != self.bandwidth:
+            self.bandwidth = rates[0][1]
+            self._changed = True
+
+    def _end_round(self, now: float) -> None:
+        """A round trip's worth has been acknowledged."""
+        self._changed = True
+        queue = self._has_queue(now)
+        lost, delivered = self._round_lost, self._round_delivered
+        shortest = self._round_shortest
+        self._round_is_limited = False
+        self._round_shortest = 0.0
+        self._round_delivered = self._round_lost = 0
+        self._round += 1
+        if queue and lost > FULL_LOSS * (lost + delivered):
+            carried = self.bandwidth * self._round_trip.shortest
+            self._bound = max(FULL_CUT * min(self._bound or self.window_bytes, self.window_bytes), carried)
+        elif self._bound:
+            self._bound += wire.MAX_FRAGMENT_BYTES
+        match self.phase:
+            case Phase.STARTUP:
+                self._end_startup_round(queue=queue)
+            case Phase.UP:
+                self._drain(Phase.DOWN)
+            case Phase.DOWN | Phase.DRAIN:
+                self._drained += 1
+            case Phase.CRUISE:
+                self._end_cruise_round(now)
+            case Phase.SHORTEN:
+                if shortest:
+                    self._round_trip.measure_shortest_anew(shortest, now)
+                    self._cruise()
+
+    def _watch_queue(self, round_trip: float, now: float) -> None:
+        if not self._round_shortest or round_trip < self._round_shortest:
+            self._round_shortest = round_trip
+        shortest = self._round_trip.shortest
+        if round_trip <= shortest + min(max(shortest / 8, QUEUE_MIN_SECONDS), QUEUE_MAX_SECONDS):
+            self._queue_samples = 0
+            return
+        if not self._queue_samples:
+            self._queue_since = now
+        self._queue_samples += 1
+
+    def _has_queue(self, now: float) -> bool:
+        """Whether the round trip has been longer than the path is for some time."""
+        return self._queue_samples >= QUEUE_SAMPLES and now - self._queue_since > self._round_trip.shortest / 4
+
+    # ── phases ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _end_startup_round(self, *, queue: bool) -> None:
+        if self.bandwidth >= STARTUP_GROWTH * self._grown_from:
+            self._grown_from = self.bandwidth
+            self._rounds_without_growth = 0
+        else:
+            self._rounds_without_growth += 1
+        if queue or self._rounds_without_growth >= STARTUP_PATIENCE_ROUNDS:
+            self._drain(Phase.DRAIN)
+
+    def _drain(self, phase: Phase) -> None:
+        self.phase = phase
+        self._drains = True
+        self._drained = 0
+        self._changed = True
+
+    def _end_drain(self) -> None:
+        if self.phase is Phase.DRAIN:
+            self._cruise(CRUISE_ROUNDS - 1)
+        elif self._drained:  # what was sent in `UP` has been acknowledged
+            self._end_probe()
+
+    def _end_cruise_round(self, now: float) -> None:
+        self._cruised += 1
+        if self._round_trip.shortest_is_stale(now):
+            self.phase = Phase.SHORTEN
+        elif self._cruised >= CRUISE_ROUNDS:
+            self._grown_from = self.bandwidth
+            self.phase = Phase.UP
+
+    def _end_probe(self) -> None:
+        if self.bandwidth >= PAYING_GROWTH * self._grown_from:
+            self._grown_from = self.bandwidth
+            self._rounds_without_growth = 0
+            self.phase = Phase.STARTUP
+            self._drains = False
+            self._changed = True
+        else:
+            self._cruise()
+
+    def _cruise(self, rounds_done: int = 0) -> None:
+        self.phase = Phase.CRUISE
+        self._drains = False
+        self._cruised = rounds_done
+        self._changed = True
+
+    def _obey(self) -> None:
+        """Let the two figures follow from the model."""
+        self._changed = False
+        bandwidth, shortest = self.bandwidth, self._round_trip.shortest
+        if not bandwidth or not shortest:
+            return
+        is_near = shortest < UNPACED_SECONDS
+        host = NEAR_HOST_SECONDS if is_near else HOST_SECONDS
+        window = bandwidth * (self.phase.window_gain * shortest + host)
+        if self._bound:
+            window = min(window, self._bound)
+        self.window_bytes = int(min(max(window, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES))
+        if is_near:
+            self.pacing_rate = 0.0
+        else:
+            least = MIN_WINDOW_BYTES / self._round_trip.smoothed
+            self.pacing_rate = max(self.phase.rate_gain * bandwidth, least)
