@@ -184,7 +184,7 @@ def test_what_an_overloaded_link_cannot_take_is_lost_after_two_seconds() -> None
     assert world.all_linked(), "bulk has not pushed the pings out"
 
 
-def test_a_call_over_a_link_that_is_full_but_moving_keeps_its_place() -> None:
+def test_a_call_over_a_link_that_is_full_but_moving_does_not_wait_for_the_bulk() -> None:
     world, low, high = linked()
     heard = listen(high, "bulk")
     high.switch.rpc.serve("calc", lambda call: call.respond(ANSWER, None), streaming=False)
@@ -193,7 +193,7 @@ def test_a_call_over_a_link_that_is_full_but_moving_keeps_its_place() -> None:
     call = low.call(high, "calc", QUESTION)
     world.run_until(call.is_there, within=5.0)
     assert call.ok == b"42"
-    assert len(heard) == 10, "the call was sent after the bulk and came after it"
+    assert len(heard) < len(sends), "only what the buffer had taken came before it"
     assert [send.error for send in sends] == [None] * 10
 
 
