@@ -152,6 +152,7 @@ def test_folders(typed: str, kept: str) -> None:
 
 @given(st.text(max_size=300))
 def test_a_folder_never_leaves_the_root(text: str) -> None:
+    """FE-9.29"""
     folder = clean_folder(text)
     parts = folder.split("/") if folder else []
     assert len(parts) <= FOLDER_LEVELS
@@ -168,6 +169,7 @@ def test_an_id_is_a_plain_name(text: str) -> None:
 
 
 def test_links_lead_nowhere(store: ConversationStore, tmp_path: Path) -> None:
+    """FE-9.29, FE-12.49"""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "m9-out.json").write_text('{"id": "m9-out"}')
@@ -216,6 +218,7 @@ def test_an_existing_conversation_stays_in_its_folder(store: ConversationStore) 
 
 
 def test_two_devices_that_save_the_same_version_conflict(store: ConversationStore, clock: Clock) -> None:
+    """FE-9.30"""
     base = store.save(document()).updated_at
     clock.now_ms += 1
     first = {"conversation": document(title="one"), "base_updated_at": base}
@@ -243,6 +246,7 @@ def test_a_save_is_bounded(store: ConversationStore, monkeypatch: pytest.MonkeyP
 
 
 def test_what_a_peer_replaces_or_drops_can_be_had_back(store: ConversationStore, clock: Clock) -> None:
+    """FE-9.30"""
     store.save(document(title="mine"), "Work")
     assert ask(store, "session_save", {"conversation": document(title="theirs")}) == {"ok": True}
     clock.now_ms += 1

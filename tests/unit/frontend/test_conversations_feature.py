@@ -193,6 +193,7 @@ async def test_what_changed_while_it_moved_stays(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_pushed(tmp_path: Path) -> None:
+    """FE-9.32"""
     async with desk(tmp_path) as at:
         calls = at.answers()
         with pytest.raises(ConversationError, match="conversation not found locally"):
@@ -284,6 +285,7 @@ async def test_peers_are_answered_and_changes_are_told(tmp_path: Path) -> None:
 
 
 async def test_no_peer_changes_what_is_being_moved(tmp_path: Path) -> None:
+    """FE-9.31"""
     async with desk(tmp_path) as at:
         at.store.save(document())
         at.daemon.hang.add("rpc_call")
@@ -354,6 +356,7 @@ HARMLESS |= {("session_save", "folder of another type"), ("session_save", "anoth
     ],
 )
 async def test_a_hostile_peer_gets_a_refusal_and_changes_nothing(tmp_path: Path, method: str, payload: Any) -> None:
+    """FE-9.3, FE-9.29, FE-12.48, FE-12.49"""
     async with desk(tmp_path) as at:
         at.store.save(document(title="mine"), "Work")
         answer = await at.called(method, payload)

@@ -26,6 +26,7 @@ TS = 1_780_000_000_000
 
 @suite("catch_up")
 def test_catch_up(case: dict[str, Any]) -> None:
+    """FE-7.10"""
     catch_ups = CatchUps(case["input"]["active_at_start"])
     steps = []
     for number, active in enumerate(case["input"]["snapshots"]):
@@ -35,6 +36,7 @@ def test_catch_up(case: dict[str, Any]) -> None:
 
 
 def test_a_peer_that_flaps_is_told_late_not_never() -> None:
+    """FE-12.42"""
     catch_ups = CatchUps()
     assert catch_ups.look(["p"], 100.0) == ("p",)
     assert catch_ups.look([], 101.0) == ()
@@ -54,6 +56,7 @@ def test_a_peer_that_has_just_started_is_told_again() -> None:
 
 @suite("catalog_debounce")
 def test_debounce(case: dict[str, Any]) -> None:
+    """FE-7.11"""
     debounce, published = Debounce(), []
     stop_at = case["input"].get("stop_at")
     for now in range(20_000):
@@ -72,6 +75,7 @@ def test_debounce(case: dict[str, Any]) -> None:
 
 @suite("gossip_wire")
 def test_payloads(case: dict[str, Any]) -> None:
+    """FE-7.5, FE-7.6"""
     given_, expected = case["input"], case["expect"]
     match case["id"]:
         case "permissions":
@@ -97,6 +101,7 @@ def entries(count: int, title: str = "A title of usual length") -> list[CatalogE
 
 
 def test_a_large_catalog_tells_the_newest_that_fit() -> None:
+    """FE-9.50"""
     payload = wire.newest_that_fit(entries(3000), TS, fresh=True)
     assert payload["truncated"] is True
     assert payload["fresh"] is True
@@ -164,6 +169,7 @@ def test_a_hostile_catalog_is_cut_to_what_can_be_shown() -> None:
     [(0, 5, False), (10, 10, False), (10, 11, False), (600_010, 11, True), (600_010, 10, False), (10, 9, True)],
 )
 def test_a_late_copy_is_told_from_a_clock_that_was_set(before: int, ts: int, late: bool) -> None:
+    """FE-12.38"""
     assert wire.is_late_copy(before, ts) is late
 
 

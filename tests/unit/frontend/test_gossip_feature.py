@@ -153,6 +153,7 @@ ALL = [("*", CATALOG), ("*", PERMISSIONS), ("*", PROMPTS)]
 
 @suite("gossip_gating")
 async def test_gating(case: dict[str, Any], tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-7.4, FE-7.7, FE-7.8"""
     given, expected = case["input"], case["expect"]
     is_on = given["auto_gossip"] if not given["event"].startswith("toggle") else given["event"] == "toggle_from_on"
     async with desk(tmp_path, peer_info(), auto_gossip=is_on) as here:
@@ -190,6 +191,7 @@ def p_of(raw: dict[str, Any]) -> Any:
 
 
 async def test_everything_is_told_at_the_start_and_every_minute(tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-7.9, FE-9.38"""
     async with desk(tmp_path, peer_info()) as here:
         assert here.told == ALL
         assert here.payloads(CATALOG)[0]["fresh"] is True
@@ -205,6 +207,7 @@ async def test_everything_is_told_at_the_start_and_every_minute(tmp_path: Path, 
 
 
 async def test_a_late_joiner_is_told_everything_and_nobody_else_again(tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-7.10, FE-7.12, FE-12.42"""
     async with desk(tmp_path, peer_info()) as here:
         here.conversations.append(CatalogEntry("m1-abc", "Plans"))
         await trio.sleep(30)
@@ -220,6 +223,7 @@ async def test_a_late_joiner_is_told_everything_and_nobody_else_again(tmp_path: 
 
 
 async def test_a_peer_that_has_just_started_gets_an_answer(tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-7.13"""
     async with desk(tmp_path, peer_info()) as here:
         await here.hear(
             CATALOG, {"entries": [{"guid": "m9-abc", "title": "Theirs", "path": "Work"}], "ts": 5, "fresh": True}
@@ -237,6 +241,7 @@ async def test_a_peer_that_has_just_started_gets_an_answer(tmp_path: Path, autoj
 
 
 async def test_twenty_changes_are_one_broadcast(tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-7.11, FE-12.37"""
     async with desk(tmp_path, peer_info()) as here:
         for number in range(20):
             here.conversations.append(CatalogEntry(f"m{number}-abc"))
@@ -248,6 +253,7 @@ async def test_twenty_changes_are_one_broadcast(tmp_path: Path, autojump_clock: 
 
 
 async def test_a_large_catalog_goes_whole_to_those_who_can_take_it(tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-9.49, FE-9.50"""
     able, old = peer_info(capabilities=LARGE), peer_info(DEVICE_C)
     async with desk(tmp_path, able, old) as here:
         here.conversations += [CatalogEntry(f"m{n}-abc", "t" * 100, updated_at=f"{n:05d}") for n in range(1000)]
@@ -261,6 +267,7 @@ async def test_a_large_catalog_goes_whole_to_those_who_can_take_it(tmp_path: Pat
 
 
 async def test_a_channel_that_fails_is_told_once_a_minute_and_tried_again(tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-9.43"""
     async with desk(tmp_path, peer_info()) as here:
         here.daemon.refuse["channel_send_all"] = []
         for _ in range(4):
@@ -300,6 +307,7 @@ async def test_a_peers_edit_is_in_the_file_with_one_line_and_not_told_on(tmp_pat
 
 
 async def test_what_relaxes_waits_and_is_told(tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-9.42"""
     async with desk(tmp_path, peer_info()) as here:
         await here.hear(PERMISSIONS, snapshot(shell=gate("accept_all", 7)))
         assert here.record.get("agent_permissions", {}).get("shell", {}).get("mode") != "accept_all"
@@ -345,6 +353,7 @@ async def test_payloads_of_another_shape_are_ignored(
 
 
 async def test_a_merge_into_a_network_that_is_gone_is_none(tmp_path: Path) -> None:
+    """FE-9.35, FE-9.46, FE-12.46"""
     file = CatalogFile(tmp_path / "config.json")
     policy, prompts = PolicyStore(file, lambda: NOW), PromptStore(file, lambda: NOW)
     assert policy.merge("net-9", {"shell": gate("denied", 5)}, DEVICE_B) is None

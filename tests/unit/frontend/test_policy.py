@@ -38,6 +38,7 @@ def offered(local: Permissions, gate: Gate, *, confirm: bool = True, now_ms: int
 
 @suite("merge_permissions")
 def test_merge(case: dict[str, Any]) -> None:
+    """FE-9.33"""
     given_ = case["input"]
     local = Permissions.from_json(given_["local"], None)
     merged = merge(local, given_["incoming_tools"], sender=PEER, now_ms=given_["now_ms"], confirm_relaxing=False)
@@ -47,6 +48,7 @@ def test_merge(case: dict[str, Any]) -> None:
 
 @suite("local_edit_stamp")
 def test_stamp_of_a_local_edit(case: dict[str, Any]) -> None:
+    """FE-9.37, FE-12.38"""
     assert edit_stamp(case["input"]["now_ms"], case["input"]["previous"]) == case["expect"]["updated_at"]
 
 
@@ -82,6 +84,7 @@ def test_a_peer_may_tighten(gate: Gate) -> None:
     ],
 )
 def test_what_relaxes_waits_for_a_person(ours: Gate, gate: Gate) -> None:
+    """FE-9.42"""
     merged = offered(permissions(ours), gate)
     assert merged.permissions.in_force.shell == ours
     assert merged.held == ("shell",)
@@ -174,6 +177,7 @@ def test_a_malformed_record_changes_nothing_unless_it_is_none(tools: Any) -> Non
     "allowed", [["x"] * (ALLOWED_MAX + 1), ["x" * 4097], [""], [["ls"]], {"ls": 1}, [None]], ids=str
 )
 def test_lists_beyond_the_limits_are_ignored(allowed: Any) -> None:
+    """FE-9.36"""
     raw = {"shell": {"mode": "denied", "always_accept": allowed, "updated_at": 5000}}
     merged = merge(permissions(ASK), raw, sender=PEER, now_ms=NOW, confirm_relaxing=True)
     assert merged.permissions == permissions(ASK)
@@ -181,6 +185,7 @@ def test_lists_beyond_the_limits_are_ignored(allowed: Any) -> None:
 
 
 def test_a_stamp_of_the_future_is_told_apart() -> None:
+    """FE-9.36, FE-12.39"""
     merged = offered(permissions(ASK), Gate("denied", (), NOW + 300_001))
     assert merged.permissions == permissions(ASK)
     assert merged.from_future == ("shell",)

@@ -32,6 +32,7 @@ def wire(prompt_id: str = "prm-1", stamp: Any = 20, **members: Any) -> dict[str,
 
 @suite("merge_prompts")
 def test_merge(case: dict[str, Any]) -> None:
+    """FE-9.34"""
     local = Prompts(prompts_from_json(case["input"]["local"]) or ())
     merged = merge(local, case["input"]["incoming"], None, now_ms=case["input"]["now_ms"])
     assert [p.to_json() for p in merged.prompts.records] == case["expect"]["merged"]
@@ -42,6 +43,7 @@ def test_merge(case: dict[str, Any]) -> None:
 
 
 def test_a_deletion_sticks_against_old_copies_and_gives_way_to_a_later_edit() -> None:
+    """FE-9.39"""
     removed, was = Prompts((SMALL,)).remove("prm-1", 5)
     assert was == SMALL
     assert removed == Prompts((), (Tombstone("prm-1", 11),)), "newer than the prompt, also when the clock is behind"
@@ -78,6 +80,7 @@ def test_tombstones_last_ninety_days_and_are_bounded(monkeypatch: pytest.MonkeyP
 
 
 def test_a_peer_that_does_not_know_voice_does_not_take_it_away() -> None:
+    """FE-9.40"""
     local = Prompts(prompts_from_json([{**SMALL.to_json(), "voice": {"engine": "x"}, "later": 1}]) or ())
     kept = merge(local, [wire()], None, now_ms=NOW).prompts.records[0]
     assert (kept.name, kept.extra) == ("R", {"voice": {"engine": "x"}, "later": 1})
@@ -91,6 +94,7 @@ def test_a_peer_that_does_not_know_voice_does_not_take_it_away() -> None:
 
 
 def test_add_find_edit_copy() -> None:
+    """FE-9.41"""
     book, made = Prompts((SMALL,)).add(NOW, RNG, name="Short answers", system_prompt="Be brief.")
     assert made.id.startswith("prm-")
     assert made.updated_at == NOW
