@@ -15,6 +15,7 @@ import pytest
 from e2e.devices import ask, demo, eventually
 from mesh_common.client.blocking import Connection
 from mesh_common.client.errors import ControlError
+from myownllm.door import client as door
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,10 +34,14 @@ def notes(device: Any, text: str, since: int = 0) -> list[str]:
     return [e["message"] for e in device.events[since:] if e["event"] == "diag" and text in e["message"]]
 
 
+def told(device: Any) -> list[dict[str, Any]]:
+    """What the running app knows of its peers' conversations, without the start of a command."""
+    answer: Any = door.ask(device.home / ".myownllm" / "app.sock", "conversations_of_peers", timeout_s=20)
+    return [{**c, "peer": p["label"]} for p in answer["peers"] for c in p["conversations"]]
+
+
 def of_peer(device: Any, label: str) -> list[str]:
-    """What the device shows of a peer's conversations."""
-    peers = device.run("conversations", "list")["peers"]
-    return sorted(c["guid"] for p in peers if p["label"] == label for c in p["conversations"])
+    return sorted(c["guid"] for c in told(device) if c["peer"] == label)
 
 
 def new(device: Any, title: str, *arguments: str) -> str:
@@ -135,12 +140,6 @@ def heard(device: Any) -> Iterator[Callable[[], list[str]]]:
         yield seen
 
 
-def folders_told(device: Any) -> set[str]:
-    """The folders of a peer's conversations, as the device shows them."""
-    told = [c for p in device.run("conversations", "list")["peers"] for c in p["conversations"]]
-    return {c.get("path", "") for c in told}
-
-
 def test_s11_twenty_moves_are_one_broadcast(pair: Pair) -> None:
     """Gap 8: FE-7.11."""
     pair.meet()
@@ -153,7 +152,7 @@ def test_s11_twenty_moves_are_one_broadcast(pair: Pair) -> None:
         (folder / f"{each}.json").write_text(json.dumps({"id": each, "title": each, "messages": []}))
     with heard(boris) as announced:
         anna.run("conversations", "move", *made, "--to", "Archive")
-        eventually(lambda: folders_told(boris) == {"", "Archive"}, "the new folder at Boris's", 10)
+        eventually(lambda: {c.get("path", "") for c in told(boris)} == {"", "Archive"}, "the new folder at Boris's", 10)
         time.sleep(1)
         assert announced() == ["Anna"]
 
@@ -185,14 +184,17 @@ def test_s15_open_push_pull(pair: Pair) -> None:
     anna, boris = pair.both
     plans = new(anna, "Plans", "--folder", "Work/Q4")
     eventually(lambda: of_peer(boris, "Anna") == [plans], "Anna's catalog at Boris's", 5)
+    shown = boris.run("conversations", "list")["peers"]
+    assert [(p["label"], [c["guid"] for c in p["conversations"]]) for p in shown] == [("Anna", [plans])]
 
     opened = boris.run("conversations", "open", "Plans", "Anna")
     assert opened["title"] == "Plans"
     assert ids(boris) == {}, "nothing of it is kept at Boris's"
     file = boris.home / "edited.json"
-    file.write_text(json.dumps({**opened, "messages": [{"role": "user", "content": "hello"}]}))
+    said = [{"role": "user", "content": "hello " * 50_000}]  # more than a mesh frame holds
+    file.write_text(json.dumps({**opened, "messages": said}))
     boris.run("conversations", "save", str(file), "Anna")
-    assert anna.run("conversations", "show", plans)["messages"] == [{"role": "user", "content": "hello"}]
+    assert anna.run("conversations", "show", plans)["messages"] == said
     with pytest.raises(demo.DemoError, match="conflict"):
         boris.run("conversations", "save", str(file), "Anna")
 
@@ -203,7 +205,7 @@ def test_s15_open_push_pull(pair: Pair) -> None:
     anna.run("conversations", "pull", "Plans", "Boris")
     assert (ids(anna), ids(boris)) == ({plans: "Work/Q4"}, {})
     assert [t["id"] for t in boris.run("conversations", "trash")["trash"]] == [plans]
-    assert anna.run("conversations", "show", plans)["messages"] == [{"role": "user", "content": "hello"}]
+    assert anna.run("conversations", "show", plans)["messages"] == said
     with pytest.raises(demo.DemoError, match="no conversation 'Plans'"):
         boris.run("conversations", "push", "Plans", "Anna")
 

@@ -22,6 +22,7 @@ from myownllm.features import gossip
 from myownllm.features.gossip import Gossip
 from myownllm.gossip.wire import CATALOG, PERMISSIONS, PROMPTS, CatalogEntry
 from myownllm.policy import Gate, Permissions, Policy
+from myownllm.prompts import Prompts
 from myownllm.records import PolicyStore, PromptStore
 from myownllm.supervisor import Connection
 from support.vectors import suite
@@ -277,6 +278,17 @@ async def test_a_channel_that_fails_is_told_once_a_minute_and_tried_again(tmp_pa
         del here.daemon.refuse["channel_send_all"]
         await trio.sleep(60)
         assert here.told[-3:] == ALL
+
+
+async def test_only_prompts_of_the_active_network_are_told(tmp_path: Path, autojump_clock: Any) -> None:
+    """FE-9.38"""
+    async with desk(tmp_path, peer_info()) as here:
+        other = SavedNetwork("net-2", "work", prompts=Prompts((p_of(prompt("prm-work")),)))
+        CatalogFile(here.path).mutate(lambda c: c.add_network(other))
+        here.prompts.edit(lambda p, now_ms: p.copy(p_of(prompt("prm-home")), now_ms))
+        await trio.sleep(61)
+        told = {p["id"] for payload in here.payloads(PROMPTS) for p in payload["prompts"]}
+        assert told == {"prm-home"}
 
 
 async def test_what_cannot_be_told_is_a_warning(tmp_path: Path, autojump_clock: Any) -> None:
