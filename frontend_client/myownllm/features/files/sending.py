@@ -16,6 +16,7 @@ from myownllm.errors import AppError
 from myownllm.features.files.attempt import Attempt, BrokenError, SendError
 from myownllm.features.files.job import Job
 from myownllm.features.files.threads import in_thread
+from myownllm.peers import CONNECTED
 from myownllm.transfer_files.notes import NOTES_MAX, Sending
 from myownllm.transfer_files.source import Source
 from myownllm.transfers import offer
@@ -138,7 +139,7 @@ class Sender:
             return (
                 self._client.state.network == job.network
                 and peer is not None
-                and peer.status == "active"
+                and peer.status in CONNECTED
                 and capabilities.supports(peer.capabilities, offer.TRANSFER_FEATURE)
             )
 
