@@ -20,6 +20,8 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 
 from mesh_bundler import header
 from mesh_bundler.extract import extract
+from mesh_common.client import blocking
+from mesh_common.client.errors import ControlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,9 +65,9 @@ def _run_all(binary: Path, base: Path, version: str, say: Callable[[str], None])
     )
     with _daemon(binary, base / "a") as first:
         figures["serve_first"] = first.ready
-        status = _call(first.socket, {"op": "status"})
+        status = _call(first.socket, "status")
         _expect(status["version"] == version, f"status says {status['version']}")
-        _expect(not _call(first.socket, {"op": "networks_list"})["networks"], "a fresh home has networks")
+        _expect(not _call(first.socket, "networks_list")["networks"], "a fresh home has networks")
         figures["stop"] = first.stop()
         _expect(not first.socket.exists(), "the socket file stayed after SIGTERM")
     first_ms, stop_ms = figures["serve_first"] * 1000, figures["stop"] * 1000
@@ -131,14 +133,14 @@ def _meet(binary: Path, base: Path) -> float:
         }
         began = time.perf_counter()
         for daemon in (first, second):
-            _call(daemon.socket, {"op": "network_add", "config": network})
+            _call(daemon.socket, "network_add", config=network)
         for daemon in (first, second):
             _wait(partial(_active, daemon.socket), _MEET_LIMIT, "the two daemons do not meet")
         return time.perf_counter() - began
 
 
 def _active(path: Path) -> bool:
-    peers = _call(path, {"op": "peers_list", "network": "smoke"})["peers"]
+    peers = _call(path, "peers_list", network="smoke")["peers"]
     return any(peer["status"] == "active" for peer in peers)
 
 
@@ -206,22 +208,17 @@ def _processes_of(home: Path) -> list[int]:
 
 def _answers(path: Path) -> bool:
     try:
-        _call(path, {"op": "status"})
-    except (OSError, ValueError):
+        _call(path, "status")
+    except SmokeError:
         return False
     return True
 
 
-def _call(path: Path, request: dict[str, Any]) -> Any:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
-        connection.connect(str(path))
-        connection.sendall(json.dumps(request).encode() + b"\n")
-        line = connection.makefile("rb").readline()
-    answer = json.loads(line)
-    if not answer.get("ok"):
-        raise SmokeError(f"{request['op']}: {answer.get('error')}")
-    return answer.get("data")
+def _call(path: Path, operation: str, **members: object) -> Any:
+    try:
+        return blocking.request(path, operation, timeout=10, **members)
+    except ControlError as error:
+        raise SmokeError(f"{operation}: {error}") from error
 
 
 def _wait(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mesh_common.client.blocking import Connection
+from mesh_common.client.protocol import request_line
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -84,13 +86,9 @@ class DaemonProcess:
 
     def ask(self, op: str, **members: Any) -> dict[str, Any]:
         """One request on a connection of its own; the whole answer."""
-        with socket.socket(socket.AF_UNIX) as stream:
-            stream.settimeout(PATIENCE_S)
-            stream.connect(str(self.socket_path))
-            stream.sendall(json.dumps({"op": op, **members}).encode() + b"\n")
-            with stream.makefile("rb") as lines:
-                answer: dict[str, Any] = json.loads(lines.readline())
-                return answer
+        with Connection(self.socket_path, PATIENCE_S) as connection:
+            answer: dict[str, Any] = json.loads(connection.exchange(request_line(op, members)))
+            return answer
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """Send a signal and wait; exit code and seconds."""

@@ -22,6 +22,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import define, field
 
+from mesh_common.client.blocking import Connection
+from mesh_common.client.errors import ControlError
+from mesh_common.client.protocol import request_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -38,33 +42,14 @@ pytestmark = [
 ]
 
 
-@define
-class Wire:
+class Wire(Connection):
     """One blocking control connection."""
 
-    sock: socket.socket
-    rest: bytes = b""
-
-    def send(self, op: str, **members: object) -> None:
-        self.sock.sendall(json.dumps({"op": op, **members}).encode() + b"\n")
-
-    def receive(self) -> Any:
-        while b"\n" not in self.rest:
-            data = self.sock.recv(1 << 20)
-            if not data:
-                raise EOFError("the daemon closed the connection")
-            self.rest += data
-        line, _, self.rest = self.rest.partition(b"\n")
-        return json.loads(line)
-
     def ask(self, op: str, **members: object) -> Any:
-        self.send(op, **members)
-        answer = self.receive()
-        assert answer["ok"], answer
-        return answer.get("data")
+        return self.request(op, **members)
 
     def frame(self, kind: str) -> Any:
-        while (frame := self.receive())["kind"] != kind:
+        while (frame := json.loads(self.receive()))["kind"] != kind:
             pass
         return frame
 
@@ -96,19 +81,12 @@ class Device:
         assert self.process.poll() is None, (self.home / "log.txt").read_text()
         try:
             self.device_id = self.wire().ask("identity_show")["pubkey"]
-        except OSError:
+        except ControlError:
             return False
         return True
 
     def wire(self) -> Wire:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.connect(str(self.home / "daemon.sock"))
-        except OSError:
-            sock.close()
-            raise
-        sock.settimeout(PATIENCE_S)
-        self._wires.append(Wire(sock))
+        self._wires.append(Wire(self.home / "daemon.sock", PATIENCE_S))
         return self._wires[-1]
 
     def ask(self, op: str, **members: object) -> Any:
@@ -141,7 +119,7 @@ class Device:
 
     def close(self) -> None:
         for wire in self._wires:
-            wire.sock.close()
+            wire.close()
         if self.process is not None and self.process.poll() is None:
             self.end(signal.SIGKILL)
 
@@ -201,11 +179,12 @@ def call(caller: Device, callee: Device, payload: object) -> object:
     client = events.ask("events_subscribe")["client_id"]
     callee.ask("rpc_register", client_id=client, network=NETWORK, method="echo", streaming=False)
     wire = caller.wire()
-    wire.send("rpc_call", network=NETWORK, peer=callee.device_id, method="echo", payload=payload)
+    members = {"network": NETWORK, "peer": callee.device_id, "method": "echo", "payload": payload}
+    wire.send(request_line("rpc_call", members))
     inbound = events.frame("rpc_inbound")
     assert inbound["from"] == caller.device_id
     callee.ask("rpc_respond", request_id=inbound["request_id"], ok=inbound["payload"])
-    answer = wire.receive()
+    answer = json.loads(wire.receive())
     assert answer["ok"], answer
     return answer["data"]["response"]
 
