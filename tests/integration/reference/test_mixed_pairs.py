@@ -90,12 +90,8 @@ class Device:
         return self._wires[-1]
 
     def ask(self, op: str, **members: object) -> Any:
-        wire = self.wire()
-        try:
+        with Wire(self.home / "daemon.sock", PATIENCE_S) as wire:
             return wire.ask(op, **members)
-        finally:
-            self._wires.remove(wire)
-            wire.sock.close()
 
     def join(self, relay: str) -> None:
         record = {
