@@ -1,13 +1,15 @@
 """The demo: two devices on this machine, each with its own app and mesh daemon, meet as two people's devices would.
 
 Everything goes through the commands that a person has: `myownllm up`, `networks add`, `approve`, `call`, `broadcast`,
-`prompts`, `conversations`, `label`. The first device's daemon hosts the only relay; nothing leaves this machine.
+`infer`, `prompts`, `conversations`, `send`, `inbox`, `label`. The first device's daemon hosts the only relay; nothing
+leaves this machine. The model is a small server of the demo's own (`demo_model.py`), or with --ollama a real one.
 Standard library only.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -18,13 +20,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BIN = Path(sys.executable).parent
 STEP_TIMEOUT_S = 20.0
+MODEL_TIMEOUT_S = 180.0
+"""A real model may have to be loaded first."""
+FILE_MB = 24
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 Event = dict[str, Any]
 
@@ -70,6 +75,60 @@ class Reporter:
         print(f"  {'in all'.ljust(width)}  {total:7.1f} s")
 
 
+def spawn(known: list[subprocess.Popen[bytes]], command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process and note it in `known`, which an interrupt cannot come between."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS),
+            **options,
+        )
+        known.append(process)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+    return process
+
+
+class Printed:
+    """What a process that runs on prints: JSON lines, read from the file that they go to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[Event] = []
+        self._read = 0
+
+    def poll(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as output:
+            output.seek(self._read)
+            data = output.read()
+        *lines, rest = data.split(b"\n")
+        self._read += len(data) - len(rest)
+        self.lines += [json.loads(line) for line in lines if line.strip()]
+
+    def first(
+        self, what: str, condition: Callable[[Event], bool], process: subprocess.Popen[bytes] | None, since: int = 0
+    ) -> Event:
+        """The first line that meets the condition. Raises DemoError with the last ones when it does not come."""
+        deadline = time.monotonic() + STEP_TIMEOUT_S
+        seen = since
+        while True:
+            has_ended = process is not None and process.poll() is not None
+            self.poll()
+            while seen < len(self.lines):
+                seen += 1
+                if condition(self.lines[seen - 1]):
+                    return self.lines[seen - 1]
+            if has_ended or time.monotonic() > deadline:
+                last = "\n  ".join(json.dumps(e) for e in self.lines[-8:])
+                why = "before its end" if has_ended else f"within {STEP_TIMEOUT_S:.0f} s"
+                raise DemoError(f"no {what} {why}; the last of {self.path}:\n  {last}")
+            time.sleep(0.005)
+
+
 class Device:
     """One device: a home of its own, `myownllm up` in it, and the events that it printed."""
 
@@ -78,12 +137,14 @@ class Device:
         self.home = home
         self._daemon = daemon
         self.id = ""
-        self.events: list[Event] = []
+        self._printed = Printed(home / "up.jsonl")
         self._process: subprocess.Popen[bytes] | None = None
         self._commands: list[subprocess.Popen[bytes]] = []
-        self._output = home / "up.jsonl"
-        self._read = 0
         home.mkdir(parents=True)
+
+    @property
+    def events(self) -> list[Event]:
+        return self._printed.lines
 
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
@@ -92,7 +153,7 @@ class Device:
 
     def up(self, *arguments: str) -> None:
         """Start the app, as `myownllm up` in a terminal of its own."""
-        with self._output.open("ab") as output, (self.home / "up.err").open("ab") as errors:
+        with self._printed.path.open("ab") as output, (self.home / "up.err").open("ab") as errors:
             self._process = subprocess.Popen(
                 [str(BIN / "myownllm"), "up", "--json", *arguments],
                 env=self.environment(),
@@ -102,33 +163,32 @@ class Device:
                 start_new_session=True,
             )
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """A command in another terminal of this device, under way."""
-        # An interrupt in the middle of the birth of a process would leave one that nobody knows.
-        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
-        try:
-            command = subprocess.Popen(
-                [str(BIN / "myownllm"), *arguments, "--json"],
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS),
-            )
-            self._commands.append(command)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
-        return command
+    def start(self, *arguments: str, into: Path | None = None) -> subprocess.Popen[bytes]:
+        """A command in another terminal of this device, under way; `into` takes what it prints before its end."""
+        command = [str(BIN / "myownllm"), *arguments, "--json"]
+        environment = self.environment()
+        if into is None:
+            return spawn(self._commands, command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with into.open("wb") as output:
+            return spawn(self._commands, command, env=environment, stdout=output, stderr=subprocess.PIPE)
 
-    def run(self, *arguments: str) -> Any:
-        """The same, to its end; returns what it printed as JSON. Raises DemoError."""
-        command = self.start(*arguments)
-        out, errors = command.communicate(timeout=STEP_TIMEOUT_S)
+    def finish(self, command: subprocess.Popen[bytes], timeout_s: float = STEP_TIMEOUT_S) -> list[Event]:
+        """Wait for a command; returns what it printed as JSON lines. Raises DemoError."""
+        written = " ".join(["myownllm", *cast("Sequence[str]", command.args)[1:-1]])
+        try:
+            out, errors = command.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"`{written}` on {self.name} did not end within {timeout_s:.0f} s") from None
         self._commands.remove(command)
-        lines = [json.loads(line) for line in out.splitlines() if line.strip()]
+        lines = [json.loads(line) for line in (out or b"").splitlines() if line.strip()]
         if command.returncode:
             said = lines[-1] if lines else errors.decode(errors="replace").strip()
-            raise DemoError(f"`myownllm {' '.join(arguments)}` on {self.name} failed: {said}")
+            raise DemoError(f"`{written}` on {self.name} failed: {said}")
+        return lines
+
+    def run(self, *arguments: str, timeout_s: float = STEP_TIMEOUT_S) -> Any:
+        """A command to its end; returns what it printed last, of a stream everything. Raises DemoError."""
+        lines = self.finish(self.start(*arguments), timeout_s)
         return lines if "--stream" in arguments else lines[-1] if lines else None
 
     @property
@@ -138,36 +198,16 @@ class Device:
 
     def mark(self) -> int:
         """A place in the event stream; `wait` looks at what comes behind it."""
-        self._poll()
+        self._printed.poll()
         return len(self.events)
 
     def wait(self, what: str, condition: Callable[[Event], bool], since: int = 0) -> Event:
         """The first event that meets the condition. Raises DemoError with the last ones when it does not come."""
-        deadline = time.monotonic() + STEP_TIMEOUT_S
-        seen = since
-        while True:
-            self._poll()
-            while seen < len(self.events):
-                seen += 1
-                if condition(self.events[seen - 1]):
-                    return self.events[seen - 1]
-            if self._process is not None and self._process.poll() is not None:
-                errors = (self.home / "up.err").read_text(errors="replace")[-2000:]
-                raise DemoError(f"the app of {self.name} ended while waiting for {what}\n{errors}")
-            if time.monotonic() > deadline:
-                last = "\n  ".join(json.dumps(e) for e in self.events[-8:])
-                raise DemoError(f"{self.name}: no {what} within {STEP_TIMEOUT_S:.0f} s; last events:\n  {last}")
-            time.sleep(0.005)
-
-    def _poll(self) -> None:
-        if not self._output.exists():
-            return
-        with self._output.open("rb") as output:
-            output.seek(self._read)
-            data = output.read()
-        *lines, rest = data.split(b"\n")
-        self._read += len(data) - len(rest)
-        self.events += [json.loads(line) for line in lines if line.strip()]
+        try:
+            return self._printed.first(what, condition, self._process, since)
+        except DemoError as error:
+            errors = (self.home / "up.err").read_text(errors="replace")[-2000:]
+            raise DemoError(f"{self.name}: {error}\n{errors}") from None
 
     def kill(self) -> None:
         """Pull the plug: SIGKILL for the app and its daemon, nobody says goodbye."""
@@ -234,14 +274,75 @@ def host_relay(device: Device, port: int) -> None:
     (daemon_home / "config.json").write_text(json.dumps({"services": {"signaling": relay}}))
 
 
+def configure(device: Device, runtime: dict[str, str]) -> None:
+    """Which model server the device has; files and the local API stay off what the person of this machine uses."""
+    path = device.home / ".myownllm" / "config.json"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    files = {"folder": str(device.home / "Downloads")}
+    path.write_text(json.dumps({"runtime": runtime, "api": {"port": 0}, "files": files}))
+
+
+class Model:
+    """The model server beside Boris's app: the demo's own small one, or an Ollama that is there."""
+
+    def __init__(self, home: Path, ollama: str | None) -> None:
+        self.is_real = ollama is not None
+        self.url = ollama or f"http://127.0.0.1:{free_port()}"
+        self._home = home
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._started]
+
+    def start(self) -> None:
+        if not self.is_real:
+            program = Path(__file__).with_name("demo_model.py")
+            port = self.url.rpartition(":")[2]
+            environment = {**os.environ, "HOME": str(self._home)}
+            spawn(self._started, [sys.executable, str(program), port], env=environment, start_new_session=True)
+
+    def check(self, question: str, answer: str) -> None:
+        """Raises DemoError when this is no answer of this server."""
+        words = question.rstrip("?").split()
+        expected = "" if self.is_real else " ".join(reversed(words))
+        if not answer.strip() or expected not in answer:
+            raise DemoError(f"the answer to {question!r} was {answer!r}")
+
+    def stop(self) -> None:
+        for process in self._started:
+            process.kill()
+            process.wait()
+
+
 def timed(since: float) -> float:
     return time.monotonic() - since
 
 
-def play(anna: Device, boris: Device, out: Reporter) -> None:
+def play(anna: Device, boris: Device, model: Model, out: Reporter) -> None:
     """The whole story. Raises DemoError at the first step that does not happen."""
+    meet(anna, boris, model, out)
+    talk(anna, boris, out)
+    share(anna, boris, out)
+    ask_model(anna, boris, model, out)
+    began = time.monotonic()
+    boris.run("label", "Boris's laptop")
+    out.done("label", "Boris renames his device to “Boris's laptop”", timed(began))
+    lose_power(anna, boris, out)
+    commands = [(device, device.start("health")) for device in (anna, boris)]
+    for device, command in commands:
+        health = device.finish(command)[-1]
+        if not health["healthy"]:
+            raise DemoError(f"{device.name} is not healthy at the end: {health}")
+
+
+def meet(anna: Device, boris: Device, model: Model, out: Reporter) -> None:
+    """From two homes with nothing in them to two devices that let each other in."""
     port = free_port()
     host_relay(anna, port)
+    configure(anna, {"kind": "none"})
+    configure(boris, {"kind": "ollama", "base_url": model.url})
+    model.start()
     out.say("Two devices start: Anna's, whose daemon also hosts the relay, and Boris's.")
     began = time.monotonic()
     anna.up("--label", "Anna")
@@ -254,8 +355,10 @@ def play(anna: Device, boris: Device, out: Reporter) -> None:
 
     network = f"demo-{os.getpid()}"
     began = time.monotonic()
-    for device in (anna, boris):
-        device.run("networks", "add", network, "--relay", f"ws://127.0.0.1:{port}", "--no-stun")
+    added = ("networks", "add", network, "--relay", f"ws://127.0.0.1:{port}", "--no-stun")
+    commands = [(device, device.start(*added)) for device in (anna, boris)]
+    for device, command in commands:
+        device.finish(command)
     out.say(f"The same network on both: myownllm networks add {network}")
     knocks = {d.name: d.wait("knock", lambda e: e["event"] == "knock") for d in (anna, boris)}
     out.done("knock", "each device sees the other knock", timed(began))
@@ -282,18 +385,21 @@ def play(anna: Device, boris: Device, out: Reporter) -> None:
         pill = device.wait("pill", lambda e: e["event"] == "pill" and " 1 peer " in e["text"])
         out.say(f"{device.name}'s headline: {pill['text']}")
 
-    for caller, callee, method, payload in (
-        (anna, boris, "echo", {"hello": "Boris"}),
-        (boris, anna, "about", None),
-    ):
-        began = time.monotonic()
-        answer = caller.run("call", callee.name, method, json.dumps(payload))["response"]
-        if method == "echo" and answer != payload:
-            raise DemoError(f"echo answered {answer}")
-        shown = f"{answer['app']} {answer['version']}" if method == "about" else json.dumps(answer)
-        out.done("call", f"{caller.name} calls {method} at {callee.name}: {shown}", timed(began))
+
+def talk(anna: Device, boris: Device, out: Reporter) -> None:
+    """Calls in both directions at once, a stream of answers among them, and a word to everybody."""
     began = time.monotonic()
-    pieces = anna.run("call", "Boris", "count", '{"to": 5}', "--stream")
+    greeting = {"hello": "Boris"}
+    echo = anna.start("call", "Boris", "echo", json.dumps(greeting))
+    about = boris.start("call", "Anna", "about")
+    count = anna.start("call", "Boris", "count", '{"to": 5}', "--stream")
+    answer = anna.finish(echo)[-1]["response"]
+    if answer != greeting:
+        raise DemoError(f"echo answered {answer}")
+    out.done("call", f"Anna calls echo at Boris: {json.dumps(answer)}", timed(began))
+    answer = boris.finish(about)[-1]["response"]
+    out.done("call", f"Boris calls about at Anna: {answer['app']} {answer['version']}", timed(began))
+    pieces = anna.finish(count)
     numbers = [p["chunk"]["n"] for p in pieces if "chunk" in p]
     if numbers != [1, 2, 3, 4, 5]:
         raise DemoError(f"the streamed answer was {pieces}")
@@ -305,47 +411,82 @@ def play(anna: Device, boris: Device, out: Reporter) -> None:
     heard = boris.wait("message", lambda e: e["event"] == "message" and e["channel"] == "notice", mark)
     out.done("broadcast", f"Boris's screen shows {heard['label']}: {heard['payload']['text']}", timed(began))
 
-    share(anna, boris, out)
 
+def share(anna: Device, boris: Device, out: Reporter) -> None:
+    """What Anna has reaches Boris: a prompt by itself, a conversation because she moves it."""
     began = time.monotonic()
-    boris.run("label", "Boris's laptop")
-    out.done("label", "Boris renames his device to “Boris's laptop”", timed(began))
+    adding = anna.start("prompts", "add", "Recipes", "--system", "Answer with a recipe.", "--tool", "web_search")
+    making = anna.start("conversations", "new", "Dinner plans", "--folder", "Home/Kitchen")
+    prompt = anna.finish(adding)[-1]
+    _until(lambda: prompt in boris.run("prompts", "list")["prompts"], "Anna's prompt on Boris's device")
+    out.done("prompt", "Anna saves the prompt “Recipes”; Boris's device has it by itself", timed(began))
 
-    out.say("Boris's device loses power: kill -9 for his app and his daemon.")
+    made = anna.finish(making)[-1]["conversations"][0]
+    began = time.monotonic()
+    moved = anna.run("conversations", "push", "Dinner plans", "Boris")["moved"][0]
+    lists = [(device, device.start("conversations", "list", "--here")) for device in (anna, boris)]
+    left, there = (device.finish(command)[-1]["conversations"] for device, command in lists)
+    if moved["guid"] != made["id"] or [(c["id"], c["folder"]) for c in there] != [(made["id"], "Home/Kitchen")]:
+        raise DemoError(f"the conversation did not arrive: {there}")
+    if left:
+        raise DemoError("the conversation is still on Anna's device")
+    out.done("conversation", "Anna's conversation “Dinner plans” moves to Boris, into the same folder", timed(began))
+
+
+def ask_model(anna: Device, boris: Device, model: Model, out: Reporter) -> None:
+    """Anna has no model; she asks the one beside Boris's app, through the mesh."""
+    if not model.is_real:
+        out.say("Beside Boris's app answers a small server that speaks as Ollama does; it is no real model.")
+    _until(lambda: any(m["id"].endswith("@Boris") for m in anna.run("models")["models"]), "model of Boris at Anna")
+    began = time.monotonic()
+    question = "What shall we have for dinner?"
+    answer = anna.run("infer", question, "--peer", "Boris", timeout_s=MODEL_TIMEOUT_S)
+    model.check(question, answer["response"])
+    out.say(f"myownllm infer “{question}” --peer Boris: {answer['response'].strip()[:200]}")
+    out.done("model", "Anna's question is answered by the model of Boris, word by word", timed(began))
+
+
+def lose_power(anna: Device, boris: Device, out: Reporter) -> None:
+    """In the middle of a file: Boris's device comes back by itself, and so does the file."""
+    film = anna.home / "holiday.film"
+    film.write_bytes(os.urandom(FILE_MB * 10**6))
+    mark = boris.mark()
+    sending = Printed(anna.home / "send.jsonl")
+    send = anna.start("send", str(film), "Boris", into=sending.path)
+    sending.first("offer", lambda e: e["status"] == "offered", send)
+    boris.wait("offer", lambda e: e["event"] == "offer", mark)
+    offer = boris.run("inbox")["offers"][0]
+    out.say(f"Boris's inbox: {offer['peer_label']} offers {offer['filename']}, {FILE_MB} MB; he accepts it.")
+    accept = boris.start("inbox", "accept", offer["id"])
+    sending.first("third of the file", lambda e: e["bytes_sent"] > FILE_MB * 10**6 // 3, send)
     mark_a, mark_b = anna.mark(), boris.mark()
     boris.kill()
+    boris.finish(accept)
+    arrived = boris.home / "Downloads" / film.name
+    if arrived.exists():
+        raise DemoError("the file was there before it could be broken")
+    out.say("In the middle of it Boris's device loses power: kill -9 for his app and his daemon.")
+
     began = time.monotonic()
     boris.up()
     boris.wait("connected peer", peer_becomes("active"), mark_b)
     back = anna.wait("Boris's new name", lambda e: e["event"] == "peer" and e.get("label") == "Boris's laptop", mark_a)
     answer = _call_again(anna)
-    out.done("comeback", f"{back['label']} is back and answers, without a new approval", timed(began))
-    if any(e["event"] == "knock" for d, m in ((anna, mark_a), (boris, mark_b)) for e in d.events[m:]):
-        raise DemoError("a device had to knock again after the restart")
     if answer != {"again": True}:
         raise DemoError(f"the call after the restart answered {answer}")
-    for device in (anna, boris):
-        health = device.run("health")
-        if not health["healthy"]:
-            raise DemoError(f"{device.name} is not healthy at the end: {health}")
+    if any(e["event"] == "knock" for d, m in ((anna, mark_a), (boris, mark_b)) for e in d.events[m:]):
+        raise DemoError("a device had to knock again after the restart")
+    out.done("comeback", f"{back['label']} is back and answers, without a new approval", timed(began))
 
-
-def share(anna: Device, boris: Device, out: Reporter) -> None:
-    """What the devices are connected for: each step is a feature, and stands on its own."""
-    began = time.monotonic()
-    prompt = anna.run("prompts", "add", "Recipes", "--system", "Answer with a recipe.", "--tool", "web_search")
-    _until(lambda: prompt in boris.run("prompts", "list")["prompts"], "Anna's prompt on Boris's device")
-    out.done("prompt", "Anna saves the prompt “Recipes”; Boris's device has it by itself", timed(began))
-
-    began = time.monotonic()
-    made = anna.run("conversations", "new", "Dinner plans", "--folder", "Home/Kitchen")["conversations"][0]
-    moved = anna.run("conversations", "push", "Dinner plans", "Boris")["moved"][0]
-    there = boris.run("conversations", "list", "--here")["conversations"]
-    if moved["guid"] != made["id"] or [(c["id"], c["folder"]) for c in there] != [(made["id"], "Home/Kitchen")]:
-        raise DemoError(f"the conversation did not arrive: {there}")
-    if anna.run("conversations", "list", "--here")["conversations"]:
-        raise DemoError("the conversation is still on Anna's device")
-    out.done("conversation", "Anna's conversation “Dinner plans” moves to Boris, into the same folder", timed(began))
+    waited = sending.first("wait for Boris", lambda e: e["status"] == "waiting", send)
+    behind = sending.lines.index(waited)
+    kept = sending.first("sending on", lambda e: e["status"] == "sending", send, behind)["bytes_sent"]
+    anna.finish(send)
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (film, arrived)]
+    if not kept or sums[0] != sums[1]:
+        raise DemoError(f"{kept} bytes were kept; the sums of both files are {sums}")
+    text = f"{film.name} goes on at {kept / 1e6:.1f} of {FILE_MB} MB; sha256 {sums[1][:12]}… on both devices"
+    out.done("file", text, timed(began))
 
 
 def _until(check: Callable[[], bool], what: str) -> None:
@@ -368,9 +509,10 @@ def _call_again(device: Device) -> Any:
             time.sleep(0.05)
 
 
-def explain_keep(devices: list[Device], base: Path, *, as_json: bool) -> None:
+def explain_keep(devices: list[Device], model: Model, base: Path, *, as_json: bool) -> None:
     if as_json:
         kept = [{"name": d.name, "home": str(d.home), "pid": d.pid} for d in devices]
+        kept += [{"name": "model server", "pid": pid} for pid in model.pids]
         print(json.dumps({"step": "kept", "base": str(base), "devices": kept}), flush=True)
         return
     print(f"\nBoth devices keep running in {base}. Talk to them, for example:")
@@ -378,7 +520,8 @@ def explain_keep(devices: list[Device], base: Path, *, as_json: bool) -> None:
         print(f"  HOME={device.home} {BIN / 'myownllm'} peers")
     first = devices[0]
     print(f'  HOME={first.home} {BIN / "myownllm"} call "Boris\'s laptop" echo \'{{"hi": 1}}\'')
-    pids = " ".join(str(d.pid) for d in devices)
+    print(f'  HOME={first.home} {BIN / "myownllm"} infer "How are you?" --peer "Boris\'s laptop"')
+    pids = " ".join(str(pid) for pid in (*(d.pid for d in devices), *model.pids))
     print(f"Stop them with: kill -INT {pids}; sleep 3; rm -r {base}")
 
 
@@ -393,19 +536,23 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave both devices running and say how to talk to them")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("--daemon", metavar="PATH", help="run this daemon, for example a staged release")
+    parser.add_argument(
+        "--ollama", metavar="URL", help="ask an Ollama that is there, for example http://127.0.0.1:11434"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     base = temporary_base()
     anna = Device("Anna", base / "a", options.daemon)
     boris = Device("Boris", base / "b", options.daemon)
+    model = Model(base, options.ollama)
     out = Reporter(as_json=options.json)
     kept = False
     try:
-        play(anna, boris, out)
+        play(anna, boris, model, out)
         out.table()
         kept = options.keep
         if kept:
-            explain_keep([anna, boris], base, as_json=options.json)
+            explain_keep([anna, boris], model, base, as_json=options.json)
     except DemoError as error:
         print(f"demo failed: {error}", file=sys.stderr)
         for device in (anna, boris):
@@ -420,6 +567,7 @@ def main() -> int:
     finally:
         if not kept:
             stop_all([boris, anna])
+            model.stop()
             shutil.rmtree(base, ignore_errors=True)
     return 0
 
