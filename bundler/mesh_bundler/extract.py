@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from mesh_bundler.archive_rules import MAX_TOTAL_BYTES, ArchiveGuard, Member
 from mesh_bundler.files import CHUNK
+from mesh_common.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ def extract(archive: Path, wanted: str, write: Callable[[bytes], object]) -> lis
     Raises `Refused` (exit 7) for every archive that breaks a rule; what was written until then must be thrown away.
     """
     guard = ArchiveGuard(wanted, archive.stat().st_size)
-    with archive.open("rb") as file:
+    with open_regular(archive) as file:
         if archive.name.endswith(".zip") or file.read(4) == b"PK\x03\x04":
             _extract_zip(archive, guard, write)
         else:

@@ -8,6 +8,7 @@ import hashlib
 import os
 
 from mesh_bundler.errors import Exit, Refused
+from mesh_common.files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ CHUNK = 1024 * 1024
 
 def sha256_of(path: Path) -> str:
     """Hex digest of a whole file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

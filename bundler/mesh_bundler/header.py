@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from mesh_common.files import open_regular
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +67,7 @@ def parse(head: bytes, size: int | None = None) -> Header:
 
 def inspect(path: Path) -> Header:
     """`parse` for a file. Raises `BadHeader` and OSError."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(HEAD_BYTES)
         return parse(head, path.stat().st_size)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mesh_bundler import trouble
 from mesh_bundler.files import file_refusal
+from mesh_common.files import open_regular, read_regular
 
 
 def path_of(url: str) -> Path:
@@ -21,8 +23,7 @@ def path_of(url: str) -> Path:
 def read(url: str, limit: int) -> bytes | None:
     path = path_of(url)
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        data = read_regular(path, limit + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -36,10 +37,11 @@ def copy(url: str, to: Path, limit: int) -> int:
     """Copy a file of the feed; its size. Raises FileNotFoundError, and `Refused` for everything else."""
     source = path_of(url)
     try:
-        length = source.stat().st_size
-        if length > limit:
-            raise trouble.too_large(url, limit)
-        shutil.copyfile(source, to)
+        with open_regular(source) as file, to.open("wb") as copied:
+            length = os.fstat(file.fileno()).st_size
+            if length > limit:
+                raise trouble.too_large(url, limit)
+            shutil.copyfileobj(file, copied)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -69,9 +69,9 @@ def parse_lock(data: bytes) -> Lock:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise _refusal("lock_malformed", "it is not a JSON object of bounded size")
+        raise unusable_lock("lock_malformed", "it is not a JSON object of bounded size")
     if document.get("format") != LOCK_FORMAT:
-        raise _refusal(
+        raise unusable_lock(
             "lock_unsupported", f"its format is {document.get('format')!r}, this bundler knows {LOCK_FORMAT}"
         )
     known = ("format", "tool", "pin", "repo", "trusted_keys", "assets")
@@ -79,7 +79,7 @@ def parse_lock(data: bytes) -> Lock:
     tool, pin, repo = (document.get(name) for name in ("tool", "pin", "repo"))
     texts = isinstance(tool, str) and isinstance(pin, str) and isinstance(repo, str)
     if not isinstance(assets, dict) or not isinstance(keys, list) or not texts:
-        raise _refusal("lock_malformed", "a member is missing or has the wrong type")
+        raise unusable_lock("lock_malformed", "a member is missing or has the wrong type")
     return Lock(
         str(tool),
         str(pin),
@@ -92,7 +92,7 @@ def parse_lock(data: bytes) -> Lock:
 
 def _entry(platform: str, row: object) -> LockEntry:
     if not isinstance(row, dict):
-        raise _refusal("lock_malformed", f"the entry for {platform} is not an object")
+        raise unusable_lock("lock_malformed", f"the entry for {platform} is not an object")
     name, size, sha256 = row.get("name"), row.get("size"), row.get("sha256")
     binary_sha256, binary_size = row.get("binary_sha256"), row.get("binary_size")
     sound = (
@@ -103,7 +103,7 @@ def _entry(platform: str, row: object) -> LockEntry:
         and (binary_size is None or type(binary_size) is int)
     )
     if not sound:
-        raise _refusal("lock_malformed", f"the entry for {platform} lacks a name, a size or a SHA-256 digest")
+        raise unusable_lock("lock_malformed", f"the entry for {platform} lacks a name, a size or a SHA-256 digest")
     known = ("name", "size", "sha256", "binary_sha256", "binary_size", "signature", "checksum_from")
     signature = row.get("signature")
     return LockEntry(
@@ -134,7 +134,8 @@ def out_of_date(locked: str, pin: str, exit_code: Exit = Exit.PIN) -> Refused:
     )
 
 
-def _refusal(code: str, why: str) -> Refused:
+def unusable_lock(code: str, why: str) -> Refused:
+    """`lock_malformed` or `lock_unsupported`: what locks the digests must not stop doing so in silence."""
     return Refused(
         code,
         Exit.PIN,

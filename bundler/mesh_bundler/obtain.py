@@ -19,6 +19,7 @@ from mesh_bundler.fetch import Fetcher
 from mesh_bundler.policy import rank
 from mesh_bundler.store import name_key
 from mesh_bundler.trust import Expected, Trust
+from mesh_common.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -370,8 +371,7 @@ class Obtainer:
 
 def _read_optional(path: Path, limit: int) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
+        return read_regular(path, limit + 1)
     except OSError:
         return None
 

@@ -7,10 +7,13 @@ import json
 from typing import TYPE_CHECKING
 
 from mesh_bundler.files import file_refusal
-from mesh_common.files import write_atomically
+from mesh_common.files import read_regular, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_NOTE_MAX_BYTES = 65_536
+"""Bytes; ours take a few hundred."""
 
 
 def _notes(part: Path) -> Path:
@@ -28,9 +31,9 @@ def note(part: Path, url: str, etag: str | None, total: int | None) -> None:
 def resumable(part: Path, url: str, limit: int) -> tuple[int, str | None]:
     """(bytes on disk, strong ETag) when continuing makes sense, else (0, None)."""
     try:
-        note, have = json.loads(_notes(part).read_bytes()), part.stat().st_size
+        note, have = json.loads(read_regular(_notes(part), _NOTE_MAX_BYTES)), part.stat().st_size
         etag, total = note["etag"], note["total"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0, None
     strong = isinstance(etag, str) and etag.startswith('"')
     if not strong or note.get("url") != url or not 0 < have < (total if isinstance(total, int) else limit):

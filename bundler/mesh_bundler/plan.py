@@ -13,12 +13,13 @@ from pathlib import Path
 from mesh_bundler import host
 from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.feed import Feed
-from mesh_bundler.lockfile import out_of_date, parse_lock
+from mesh_bundler.lockfile import LOCK_MAX_BYTES, out_of_date, parse_lock, unusable_lock
 from mesh_bundler.messages import offline_miss, unusable_pin
 from mesh_bundler.policy import LEVELS, Policy
 from mesh_bundler.settings import Settings, load_settings
 from mesh_bundler.slot import Slot
 from mesh_bundler.target import check_availability, detect, slot_name, target_of_triple
+from mesh_common.files import read_regular
 from mesh_common.pins import NoPin, Pin, PinError, parse_pin, read_pin
 
 TYPE_CHECKING = False
@@ -193,9 +194,11 @@ def _lock(root: Path | None, settings: Settings, pin: Pin | NoPin, *, check: boo
     if root is None:
         return None
     try:
-        lock = parse_lock((root / settings.lock_file).read_bytes())
-    except OSError:
+        lock = parse_lock(read_regular(root / settings.lock_file, LOCK_MAX_BYTES + 1))
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise unusable_lock("lock_malformed", f"{settings.lock_file} cannot be read ({error.strerror})") from None
     wanted = None if isinstance(pin, NoPin) else pin.tag or pin.commit
     if wanted is not None and lock.pin != wanted:
         raise out_of_date(lock.pin, wanted, Exit.NOT_CURRENT if check else Exit.PIN)

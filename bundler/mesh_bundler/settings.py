@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from mesh_bundler.errors import Exit, Refused
+from mesh_common.files import read_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,10 +76,11 @@ def _tables(root: Path) -> list[dict[str, object]]:
     for name, whole in (("mesh-bundler.toml", True), ("pyproject.toml", False)):
         path = root / name
         try:
-            with path.open("rb") as file:
-                data = file.read(_MAX_BYTES)
-        except OSError:
+            data = read_regular(path, _MAX_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise _malformed(path, error.strerror) from None
         if not whole and b"mesh-bundler" not in data:
             continue  # parsing TOML costs more than everything else that `check` does
         document = _parse(path, data)
@@ -97,8 +99,12 @@ def _parse(path: Path, data: bytes) -> dict[str, object]:
 
     try:
         return tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused("config_malformed", Exit.USAGE, f"{path} cannot be read: {error}.", hint="Correct it.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(path, error) from None
+
+
+def _malformed(path: Path, why: object) -> Refused:
+    return Refused("config_malformed", Exit.USAGE, f"{path} cannot be read: {why}.", hint="Correct it.")
 
 
 def _member(table: object, name: str) -> object:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from mesh_bundler import files
 from mesh_bundler.errors import Exit, Refused
-from mesh_bundler.record import SlotFacts, parse_record
+from mesh_bundler.record import RECORD_MAX_BYTES, SlotFacts, parse_record
+from mesh_common.files import read_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,13 +79,13 @@ class Slot:
 
     def record(self) -> Record | None:
         try:
-            return parse_record(self.record_path.read_bytes())
+            return parse_record(read_regular(self.record_path, RECORD_MAX_BYTES + 1))
         except OSError:
             return None
 
     def marker(self) -> str | None:
         try:
-            return self.marker_path.read_bytes()[:200].decode("utf-8", "replace")
+            return read_regular(self.marker_path, 200).decode("utf-8", "replace")
         except OSError:
             return None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from mesh_bundler import files, verify
 from mesh_bundler import record as records
 from mesh_bundler.errors import Exit, Refused
+from mesh_common.files import open_regular
 from mesh_common.versions import Reported, Unreadable, compare
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ def stage_file(run: Run, stage: StageFile, answer: Decision) -> EnsureResult:
     source, wanted = Path(stage.candidate.path), (stage.candidate.size, stage.candidate.mtime_ns)
     for attempt in (1, 2):
         with run.plan.slot.incoming() as temp:
-            with files.explained(source), source.open("rb") as file:
+            with files.explained(source), open_regular(source) as file:
                 while data := file.read(files.CHUNK):
                     run.checkpoint()
                     temp.write(data)
@@ -72,7 +73,7 @@ def stage_build(run: Run, build: BuildSource, answer: Decision) -> EnsureResult:
     from mesh_bundler.source_build import built
 
     with built(run.plan, build, run.notice, run.checkpoint) as path, run.plan.slot.incoming() as temp:
-        with files.explained(path), path.open("rb") as file:
+        with files.explained(path), open_regular(path) as file:
             while data := file.read(files.CHUNK):
                 temp.write(data)
             found = temp.finish()

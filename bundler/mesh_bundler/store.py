@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh_bundler import files
-from mesh_common.files import sync_folder, write_atomically
+from mesh_common.files import read_regular, sync_folder, write_atomically
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_NOTE_MAX_BYTES = 65_536
+"""Bytes; ours take a few hundred."""
 PART_MAX_AGE = 7 * 24 * 3600.0
 """Seconds until an abandoned download is swept."""
 
@@ -90,18 +92,18 @@ class Store:
             if files.sha256_of(path) != sha256:
                 self.forget(sha256)
                 return None
-            meta = json.loads((path.parent / "meta.json").read_bytes())
+            meta = json.loads(read_regular(path.parent / "meta.json", _NOTE_MAX_BYTES))
             return Cached(
                 path, sha256, str(meta.get("verified", "checksum")), meta.get("key_id"), str(meta.get("url", ""))
             )
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return None
 
     def by_name(self, key: str) -> Cached | None:
         """The archive that was verified for this feed, tag and asset before (`key` from `name_key`)."""
         try:
-            sha256 = json.loads((self.root / "index" / f"{key}.json").read_bytes())["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
+            sha256 = json.loads(read_regular(self.root / "index" / f"{key}.json", _NOTE_MAX_BYTES))["sha256"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return self.by_digest(sha256) if _is_digest(sha256) else None
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from mesh_bundler import files, header
 from mesh_bundler.errors import Exit, Notice, Refused
-from mesh_bundler.lockfile import Lock, LockEntry, out_of_date, parse_lock
+from mesh_bundler.lockfile import LOCK_MAX_BYTES, Lock, LockEntry, out_of_date, parse_lock
 from mesh_bundler.messages import commit_has_no_release, pin_missing
 from mesh_bundler.obtain import Obtainer
 from mesh_bundler.plan import make_plan
 from mesh_bundler.store import Store, cache_root
 from mesh_bundler.target import PLATFORMS, check_availability
-from mesh_common.files import write_atomically
+from mesh_common.files import read_regular, write_atomically
 from mesh_common.pins import Pin
 from mesh_common.probe import probe
 from mesh_common.versions import Unreadable, compare
@@ -318,7 +318,7 @@ def _compare_live(plan: Plan, platform: Platform, entry: LockEntry, tag: str) ->
 
 def _read_lock(plan: Plan) -> Lock | None:
     try:
-        return parse_lock(_lock_path(plan).read_bytes())
+        return parse_lock(read_regular(_lock_path(plan), LOCK_MAX_BYTES + 1))
     except (OSError, Refused):
         return None
 

@@ -11,6 +11,7 @@ from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.files import CHUNK, file_refusal
 from mesh_bundler.plan import REVOKED_KEYS
 from mesh_bundler.policy import rank
+from mesh_common.files import open_regular
 from mesh_common.semver import SemVer
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _digests(path: Path, *, with_blake: bool) -> tuple[signature.SignedDigests, 
     sha256, blake = hashlib.sha256(), hashlib.blake2b()
     size = 0
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while data := file.read(CHUNK):
                 sha256.update(data)
                 if with_blake:

@@ -10,6 +10,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from io import BufferedReader
     from pathlib import Path
 
 LEFTOVER_AGE = 60.0
@@ -20,8 +21,8 @@ _LEFTOVER = r"\.(?:[0-9]+-[0-9a-f]{8}|[0-9a-f]{12}|[0-9]+)\.tmp\Z"
 _UNSYNCED = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES})
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """The first `limit` bytes of a file. Raises OSError, also for a pipe or a device, which may never begin or end."""
+def open_regular(path: Path) -> BufferedReader:
+    """A file, to be read. Raises OSError, also for a pipe or a device, which may never begin or end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -29,10 +30,16 @@ def read_regular(path: Path, limit: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(limit)
-    finally:
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a file. Raises OSError as `open_regular` does."""
+    with open_regular(path) as file:
+        return file.read(limit)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int) -> None:

@@ -7,17 +7,31 @@ person finds it.
 from __future__ import annotations
 
 import codecs
+import errno
 import json
+
+from mesh_common.files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
+ARGUMENT_MAX_BYTES = 16 << 20
+"""More than any line of a daemon's socket, or any settings, may hold."""
 _OTHERS = ("utf-32", "utf-16", "utf-16-le", "utf-16-be")
 """UTF-32 first: with its mark it begins like UTF-16. The last two are for texts without a mark."""
 
 _LONGEST_LINE = 64 << 10
 """Bytes; a first line beyond that is no line of a person."""
+
+
+def read_all(file: IO[bytes]) -> bytes:
+    """What a person hands in by a name or a pipe. Raises OSError beyond `ARGUMENT_MAX_BYTES`: devices never end."""
+    data = file.read(ARGUMENT_MAX_BYTES + 1)
+    if len(data) > ARGUMENT_MAX_BYTES:
+        raise OSError(errno.EFBIG, f"larger than {ARGUMENT_MAX_BYTES >> 20} MiB")
+    return data
 
 
 def without_mark(data: bytes) -> bytes:
@@ -51,13 +65,15 @@ def fault(data: bytes) -> str:
         return f"line {before.count(10) + 1} column {column}: not UTF-8"
     except RecursionError:
         return "nested too deep"
+    except ValueError:  # what Python takes for no number
+        return "a number has too many digits"
     return "not an object" if not isinstance(value, dict) else "not valid JSON"
 
 
 def in_style_of(text: str, path: Path) -> bytes:
     """The text with the line ends that the file at `path` has now: what Windows editors write stays readable there."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             first = file.readline(_LONGEST_LINE)
     except OSError:
         first = b""

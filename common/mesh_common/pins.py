@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mesh_common.files import read_regular
 from mesh_common.semver import SemVer
 
 TYPE_CHECKING = False
@@ -99,8 +100,7 @@ class PinError(ValueError):
 def read_pin(path: Path) -> Pin | NoPin:
     """The pin in a file. Raises `PinError`, also for a file that is there and cannot be read."""
     try:
-        with path.open("rb") as file:
-            return parse_pin(file.read(PIN_MAX_BYTES + 1))
+        return parse_pin(read_regular(path, PIN_MAX_BYTES + 1))
     except (FileNotFoundError, NotADirectoryError):
         return NoPin("missing_file")
     except OSError as error:

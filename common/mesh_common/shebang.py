@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mesh_common.files import open_regular
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +15,7 @@ _LINE_MAX_BYTES = 512
 def has_windows_shebang(path: Path) -> bool:
     """Whether the system would look for an interpreter whose name ends in a carriage return."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             line = file.readline(_LINE_MAX_BYTES)
     except OSError:
         return False

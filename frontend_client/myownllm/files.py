@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mesh_common.locks import FileLock
     from myownllm.coerce import Json
 
+ASIDE: Final = ".corrupt"
+"""Behind the name of a damaged file; a daemon does the same (spec 07 C3)."""
 SMALL_BYTES: Final = 16 * 2**20
 """More than any of these files ever holds; a longer one is damaged."""
 CHANGE_WAIT_S: Final = 10.0
@@ -36,6 +39,19 @@ def read_json(path: Path) -> Json:
         return _json(read_regular(path, SMALL_BYTES))
     except OSError:
         return None
+
+
+def read_state(path: Path) -> Json:
+    """As `read_json`, for what no other file holds: a damaged one is renamed, so that the next save loses nothing."""
+    try:
+        data = read_regular(path, SMALL_BYTES)
+    except OSError:
+        return None
+    value = _json(data)
+    if value is None and data.strip() != b"null":
+        with contextlib.suppress(OSError):
+            path.rename(path.with_name(path.name + ASIDE))
+    return value
 
 
 def try_lock(lock: FileLock) -> bool:

@@ -73,6 +73,33 @@ def closes_subscriptions(reason: str) -> Answer:
     return answer
 
 
+def closes_after_eose(reason: str) -> Answer:
+    """Every REQ is served for a moment and then ends; events are taken."""
+
+    def answer(frame: list[Any]) -> Iterable[list[object]]:
+        match frame:
+            case ["REQ", sub, *_]:
+                yield ["EOSE", sub]
+                yield ["CLOSED", sub, reason]
+            case ["EVENT", event]:
+                yield ["OK", event["id"], True, ""]
+
+    return answer
+
+
+async def talks_nonsense(socket: BareSocket) -> None:
+    """Upgrades, and answers whatever is said with what is no frame of a relay."""
+    await upgrade(socket)
+    while True:
+        opcode, payload = await socket.read_frame()
+        if opcode == 8:
+            return
+        if opcode == 9:
+            await socket.send(ws_frame(payload, 10))
+        for text in (b"", b"{}", b"[]", b"[1]", b'["OK"]', b"[" * 5000, b'["EOSE", NaN]'):
+            await socket.send(ws_frame(text))
+
+
 def notices_only(text: str) -> Answer:
     """Nothing but a NOTICE for whatever is said."""
     return lambda _frame: [["NOTICE", text]]

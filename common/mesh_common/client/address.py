@@ -70,7 +70,15 @@ def pinned_socket(config: Path) -> str | None:
     if not isinstance(version, int) or version > NEWEST_CONFIG or not isinstance(daemon, dict):
         return None
     pinned = daemon.get("control_socket")
-    return pinned if isinstance(pinned, str) else None
+    return pinned if isinstance(pinned, str) and _names_a_file(pinned) else None
+
+
+def _names_a_file(text: str) -> bool:
+    """No NUL, and no half of a surrogate pair that no file name decodes to."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def addresses(environ: Mapping[str, str] = os.environ) -> list[str]:

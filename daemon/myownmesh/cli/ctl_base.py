@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mesh_common.handwritten import other_encoding, without_mark
+from mesh_common.handwritten import other_encoding, read_all, without_mark
 from mesh_common.streams import words
 from myownmesh.cli import client
 from myownmesh.cli.errors import CliError
@@ -84,9 +84,12 @@ def json_argument(text: str, what: str) -> object:
     """A JSON argument: the text itself, ``@FILE``, or ``-`` for standard input. Raises `CliError`."""
     try:
         if text == "-":
-            data = sys.stdin.buffer.read()
+            data = read_all(sys.stdin.buffer)
+        elif text.startswith("@"):
+            with Path(text[1:]).open("rb") as file:
+                data = read_all(file)
         else:
-            data = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+            data = text.encode()
     except OSError as error:
         raise CliError(f"read {what}: {error}") from error
     if (encoding := other_encoding(data)) is not None:

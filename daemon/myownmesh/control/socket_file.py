@@ -69,6 +69,8 @@ class BoundSocket(Struct, frozen=True, eq=False):
 
 async def bind(path: Path, policy: PeerPolicy) -> BoundSocket:
     """Make the socket file and listen on it. Raises `ControlSocketError`."""
+    if "\0" in str(path):
+        raise ControlSocketError(f"control socket {str(path)!r} holds a NUL byte; correct daemon.control_socket")
     nbytes = len(os.fsencode(path))
     if nbytes > MAX_PATH_BYTES:
         raise ControlSocketError(

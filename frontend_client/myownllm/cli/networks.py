@@ -9,7 +9,7 @@ import attrs
 import typer
 
 from mesh_common.addresses import problems, relay_address, stun_address, turn_address
-from mesh_common.handwritten import fault, other_encoding, without_mark
+from mesh_common.handwritten import fault, other_encoding, read_all, without_mark
 from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.catalog.checking import setting_problems
@@ -22,6 +22,7 @@ from myownllm.ids import generate_network_id, normalize_network_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import IO
 
 app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
 
@@ -223,7 +224,7 @@ def import_network(
 ) -> None:
     """Save the settings of a network from another device; a saved network of that name takes them over."""
     try:
-        settings = import_envelope(_text(file.read()))
+        settings = import_envelope(_text(file))
         if settings is None:
             raise AppError("these are no network settings; make them with `myownllm networks export`")
         handle = normalize_network_id(settings["network_id"])
@@ -246,7 +247,11 @@ def import_network(
         _say_joined(saved, joined)
 
 
-def _text(data: bytes) -> str:
+def _text(file: IO[bytes]) -> str:
+    try:
+        data = read_all(file)
+    except OSError as error:
+        raise AppError(f"these settings cannot be read: {error.strerror}") from None
     if (encoding := other_encoding(data)) is not None:
         raise AppError(f"these settings are {encoding} text; save them as UTF-8")
     try:

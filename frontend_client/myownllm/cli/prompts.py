@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mesh_common.handwritten import without_mark
+from mesh_common.handwritten import read_all, without_mark
 from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.catalog.file import wall_ms
@@ -122,7 +122,8 @@ def _text(option: str | None) -> str | None:
         return option
     path = Path(option[1:])
     try:
-        return without_mark(path.read_bytes()).decode()
+        with path.open("rb") as file:
+            return without_mark(read_all(file)).decode()
     except OSError as error:
         raise AppError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:

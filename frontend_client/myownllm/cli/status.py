@@ -15,8 +15,8 @@ from mesh_common.answers import IdentityAnswer
 from mesh_common.client.errors import ControlError
 from mesh_common.streams import words
 from mesh_common.views import DisputedNetwork, RelayRow, TwinRow
+from myownllm import aside, phases, relays
 from myownllm import health as health_rules
-from myownllm import phases, relays
 from myownllm.catalog.checking import setting_problems
 from myownllm.catalog.model import Catalog
 from myownllm.cli import context
@@ -167,7 +167,9 @@ def health(as_json: Json = False) -> None:
 
 def _seen() -> None:
     with contextlib.suppress(HomeError):
-        context.catalog_file(context.home()).repairs_seen()
+        app_home = context.home()
+        context.catalog_file(app_home).repairs_seen()
+        aside.seen(app_home)
 
 
 def _facts() -> health_rules.Facts:
@@ -175,7 +177,7 @@ def _facts() -> health_rules.Facts:
         app_home = context.home()
         file = context.catalog_file(app_home)
         stored = file.load()
-        repairs = file.unseen_repairs()
+        repairs = (*file.unseen_repairs(), *aside.unseen(app_home))
     except HomeError as error:
         return health_rules.Facts(home_problem=str(error))
     active = stored.catalog.active

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from myownllm.coerce import as_object
-from myownllm.files import read_json, write_durably
+from myownllm.files import read_state, write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ class OwnedNetworks:
             self._save(device_id, kept)
 
     def _records(self, device_id: str) -> list[dict[str, str]]:
-        rows = as_object(read_json(self._path)).get(device_id)
+        rows = as_object(read_state(self._path)).get(device_id)
         return [
             {"config_id": str(r.get("config_id", "")), "network_id": r["network_id"]}
             for r in (rows if isinstance(rows, list) else [])
@@ -41,5 +41,5 @@ class OwnedNetworks:
         ]
 
     def _save(self, device_id: str, records: list[dict[str, str]]) -> None:
-        everything = as_object(read_json(self._path))
+        everything = as_object(read_state(self._path))
         write_durably(self._path, msgspec.json.format(msgspec.json.encode({**everything, device_id: records})))

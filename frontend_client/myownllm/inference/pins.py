@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from myownllm.coerce import as_object
-from myownllm.files import read_json, write_durably
+from myownllm.files import read_state, write_durably
 from myownllm.ids import DEVICE_ID
 from myownllm.inference.picks import PURPOSES
 
@@ -26,7 +26,7 @@ class Pins:
 
     def all(self) -> dict[str, str]:
         """Device id by purpose; what is no pin in the file is none."""
-        saved = as_object(read_json(self._path))
+        saved = as_object(read_state(self._path))
         return {p: k for p in PURPOSES if isinstance(k := saved.get(p), str) and DEVICE_ID.match(k)}
 
     def get(self, purpose: str) -> str | None:

@@ -175,6 +175,12 @@ async def test_an_ordinary_file_is_put_aside_not_deleted(folder: Path) -> None:
     (await bind(path, PeerPolicy())).close()
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\0b/daemon.sock"])
+async def test_what_can_be_no_path_is_named(folder: Path, name: str) -> None:
+    with pytest.raises(ControlSocketError, match="holds a NUL byte"):
+        await bind(folder / name, PeerPolicy())
+
+
 async def test_a_directory_in_the_way_is_named(folder: Path) -> None:
     with pytest.raises(ControlSocketError, match="a directory of that name is in the way"):
         await bind(folder, PeerPolicy())

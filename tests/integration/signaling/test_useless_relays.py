@@ -80,6 +80,25 @@ USELESS: dict[str, tuple[Script, str, str, str]] = {
     "CLOSED for the REQ": (
         relay(scripts.closes_subscriptions("auth-required: log in")), "refusing", "auth-required", "log in",
     ),
+    **{
+        f"CLOSED {reason}": (relay(scripts.closes_subscriptions(reason)), "refusing", kind, reason)
+        for reason, kind in {
+            "restricted: members only": "restricted",
+            "pow: 28 bits needed": "pow",
+            "rate-limited: too many REQs": "rate-limited",
+            "error: shutting down idle subscription": "error",
+            "unsupported: too many filters": "rate-limited",
+            "": "error",
+        }.items()
+    },
+    "AUTH and nothing more": (relay(lambda _frame: [["AUTH", "challenge"]]), "silent", "silent", "neither confirms"),
+    "frames that are no JSON": (scripts.talks_nonsense, "silent", "silent", "neither confirms"),
+    "CLOSED for every REQ after EOSE": (
+        relay(scripts.closes_after_eose("restricted: paid only")), "refusing", "restricted", "paid only",
+    ),
+    "refuses announces only": (
+        relay(scripts.verdicts("blocked: kind 1077", of_kinds=(1077,))), "refusing", "blocked", "kind 1077",
+    ),
     "refuses offers only": (
         relay(scripts.verdicts("blocked: kind 21077", of_kinds=(21077,))), "refusing", "blocked", "kind 21077",
     ),
@@ -90,7 +109,8 @@ USELESS: dict[str, tuple[Script, str, str, str]] = {
     **{
         f"HTTP {status}": (scripts.upgrade_answered_with(status), "down", kind, f"HTTP {status}")
         for status, kind in {
-            401: "auth-required", 403: "restricted", 404: "http", 429: "rate-limited", 500: "http", 503: "http",
+            200: "http", 301: "http", 401: "auth-required", 402: "http", 403: "restricted",
+            404: "http", 429: "rate-limited", 500: "http", 503: "http",
         }.items()
     },
     **{

@@ -21,7 +21,7 @@ import pytest
 from integration.surroundings.commands import COMMANDS, ENDING, SOMEBODY, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from integration.surroundings.commands import Command
 
@@ -81,6 +81,12 @@ FILES = {
     "the daemon's lock": "home/.myownmesh/daemon.lock",
     "the daemon's socket": "home/.myownmesh/daemon.sock",
     "the pin": "work/.myownmesh-rev",
+    "the lock of the digests": "work/.myownmesh-lock.json",
+    "the bundler's settings": "work/mesh-bundler.toml",
+    "the project's settings": "work/pyproject.toml",
+    "the note beside the slot": "work/binaries/.bundled-x86_64-unknown-linux-gnu.json",
+    "the mark beside the slot": "work/binaries/.bundled-rev",
+    "who answers what": "home/.myownllm/pins.json",
     "the argument": "work/settings.json",
 }
 READ = [
@@ -94,6 +100,13 @@ READ = [
 ]
 """Those whose content a command looks at."""
 
+OPENED = [
+    *READ,
+    *(name for name, path in FILES.items() if path.startswith("work/") and name not in READ),
+    *("the app's lock", "the daemon's lock", "the note of the own daemon", "who answers what"),
+]
+"""Those that a command opens."""
+
 CONTENTS = {
     "a byte-order mark": b'\xef\xbb\xbf{"version": 3}',
     "UTF-16": '{"version": 3}'.encode("utf-16"),
@@ -105,6 +118,11 @@ CONTENTS = {
     "a list": b"[]",
     "a number": b"7",
     "depth": b"[" * 100_000,
+    "no numbers": b'{"version": NaN, "networks": -Infinity, "cloud_mesh": 1e999}',
+    "wrong types": b'{"networks": {}, "cloud_mesh": [], "daemon": 7, "version": "x", "label": []}',
+    "digits without an end": b'{"version": ' + b"9" * 5000 + b"}",
+    "NUL in a path": rb'{"daemon": {"control_socket": "/tmp/a\u0000b"}}',
+    "half a surrogate in a path": rb'{"daemon": {"control_socket": "/tmp/\ud800"}}',
     "carriage returns": b'{\r\n"version": 3\r\n}\r\n',
 }
 
@@ -172,8 +190,8 @@ def _named(place: Place) -> dict[str, str]:
 
 @pytest.mark.parametrize("command", ENDING, ids=str)
 def test_a_directory_where_a_file_should_be_is_an_answer(place: Place, command: Command) -> None:
-    for name in FILES.values():
-        path = place.root / name
+    for name in _of_concern(command, FILES):
+        path = place.root / FILES[name]
         before = path.read_bytes() if path.is_file() else None
         _clear(path)
         path.mkdir(parents=True)
@@ -185,7 +203,7 @@ def test_a_directory_where_a_file_should_be_is_an_answer(place: Place, command: 
 
 @pytest.mark.parametrize("command", ENDING, ids=str)
 def test_a_file_that_is_not_what_it_should_be_is_an_answer(place: Place, command: Command) -> None:
-    for name in READ:
+    for name in _of_concern(command, READ):
         path = place.root / FILES[name]
         before = path.read_bytes() if path.is_file() else None
         for content in share(command, list(CONTENTS.values()), 4):
@@ -199,17 +217,29 @@ def test_a_file_that_is_not_what_it_should_be_is_an_answer(place: Place, command
 
 
 @pytest.mark.parametrize("command", ENDING, ids=str)
-def test_a_pipe_where_a_file_should_be_holds_nobody_up(place: Place, command: Command) -> None:
-    """Nobody ever writes into it. What is named by hand may be a pipe, as shells make them."""
-    for name in (*READ, "the app's lock", "the daemon's lock", "the note of the own daemon"):
-        if name in ("the argument", "the pin"):
-            continue
+def test_a_pipe_or_a_device_where_a_file_should_be_holds_nobody_up(place: Place, command: Command) -> None:
+    """Nobody ever writes into the one, the other never ends. What is named by hand may be a pipe: shells make them."""
+    for name in _of_concern(command, OPENED):
         path = place.root / FILES[name]
+        before = path.read_bytes() if path.is_file() else None
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        os.mkfifo(path)
+        _clear(path)
+        if name != "the argument":
+            os.mkfifo(path)
+            place.run(command)
+            path.unlink()
+        path.symlink_to("/dev/zero")
         place.run(command)
-        path.unlink(missing_ok=True)
+        path.unlink()
+        if before is not None:
+            path.write_bytes(before)
+
+
+def _of_concern(command: Command, names: Iterable[str]) -> list[str]:
+    """The files that the program of a command has to do with."""
+    folder = {"myownllm": "home/", "myownmesh": "home/.myownmesh", "mesh-bundler": "work/"}[command.program]
+    named = "settings.json" in command.arguments
+    return [name for name in names if (named if name == "the argument" else FILES[name].startswith(folder))]
 
 
 def _clear(path: Path) -> None:
@@ -305,9 +335,13 @@ def test_settings_of_another_encoding_are_left_alone(place: Place, command: Comm
     before = place.app_config.read_bytes()
     status, out, err = place.run(command)
     assert place.app_config.read_bytes() == before
-    if command.path != ("label",):  # which has nothing to do with networks
+    if command.path in READERS:
         assert status
         assert "is UTF-16 text; save it as UTF-8" in out + err
+
+
+READERS = {("health",), ("status",), ("peers",), ("networks", "list"), ("networks", "use"), ("settings", "quiet")}
+"""Some of those that look at the settings; others ask the running app, or find their words wrong before they look."""
 
 
 @pytest.mark.parametrize("command", [c for c in ENDING if c.program == "myownllm"], ids=str)
@@ -316,7 +350,8 @@ def test_a_repair_is_told_on_the_spot_and_by_health_until_seen(place: Place, com
     place.app_config.write_text('{\n  "cloud_mesh": {\n')
     place.app_config.with_name("config.json.bak").write_text(json.dumps(SETTINGS))
     status, out, err = place.run(command)
-    if command.path == ("label",):  # does not read them
+    if command.path not in READERS and not list(place.app_config.parent.glob("*corrupt*")):
+        assert place.app_config.read_text() == '{\n  "cloud_mesh": {\n'
         return
     assert "was damaged (line 3 column 1: " in err
     if command.speaks_json and not status:
@@ -326,6 +361,37 @@ def test_a_repair_is_told_on_the_spot_and_by_health_until_seen(place: Place, com
     health = next(c for c in ENDING if str(c) == "myownllm health")
     told = [place.run(health)[1] for _ in range(2)]
     assert ["was damaged" in each for each in told] == [command != health, False]
+
+
+SET_ASIDE = [
+    ".myownllm/pins.json.corrupt",
+    ".myownllm/.myownmesh/config.json.corrupt",
+    ".myownllm/.myownmesh/mesh/rosters/home.json.corrupt.1",
+    ".myownmesh/mesh/states/home.json.corrupt",
+]
+
+
+def test_what_was_set_aside_is_told_by_health_until_seen(place: Place) -> None:
+    """By the app, by its own daemon and by one that it shares; told again when there is another copy."""
+    health = next(c for c in ENDING if str(c) == "myownllm health")
+    for name in SET_ASIDE:
+        path = place.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{")
+        told = [place.run(health)[1] for _ in range(2)]
+        assert [f"was damaged: kept as {path.name}" in each for each in told] == [True, False], told
+    (place.home / SET_ASIDE[0]).unlink()
+    (place.home / SET_ASIDE[0]).write_text("{{")
+    assert "pins.json was damaged" in place.run(health)[1]
+
+
+def test_a_damaged_file_of_pins_is_kept_before_another_takes_its_place(place: Place) -> None:
+    pins = place.home / ".myownllm" / "pins.json"
+    pins.parent.mkdir()
+    pins.write_text('{"half": ')
+    pin = next(c for c in ENDING if str(c) == "myownllm pin")
+    place.run(pin)
+    assert pins.with_name("pins.json.corrupt").read_text() == '{"half": '
 
 
 @pytest.mark.parametrize("command", ["config show", "ctl config show", "identity show", "ctl status", "config edit"])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 
-from mesh_common.handwritten import fault, in_style_of, other_encoding, without_mark
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from mesh_common.handwritten import fault, in_style_of, other_encoding, read_all, without_mark
 
 TEXT = '{\n  "a": 1\n}'
 
@@ -38,6 +36,7 @@ def test_what_is_no_text_of_another_encoding(data: bytes) -> None:
         (b"", "line 1 column 1: "),
         (b"[1]", "not an object"),
         (b"[" * 100_000, "nested too deep"),
+        (b'{"version": ' + b"9" * 5000 + b"}", "a number has too many digits"),
     ],
 )
 def test_a_fault_has_its_place(data: bytes, told: str) -> None:
@@ -51,3 +50,10 @@ def test_a_file_keeps_its_line_ends(tmp_path: Path) -> None:
     assert in_style_of(TEXT, path) == TEXT.replace("\n", "\r\n").encode()
     path.write_bytes(b"{\n}\n")
     assert in_style_of(TEXT, path) == TEXT.encode()
+
+
+def test_what_is_handed_in_has_an_end() -> None:
+    """A device never ends, and what is larger than any argument is none."""
+    assert read_all(BytesIO(b"x")) == b"x"
+    with Path("/dev/zero").open("rb") as endless, pytest.raises(OSError, match="larger than 16 MiB"):
+        read_all(endless)
