@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from myownmesh.protocol.signals import Announce, Leave, SendAnswer, SendCandidate, SendOffer
-from simulation.sim import Faults, World
+from simulation.sim import Faults, ReferenceNode, World
 
 if TYPE_CHECKING:
+    from myownmesh.identity import Identity
     from simulation.sim import Node
 
 MARGIN_S = 1.0
@@ -135,3 +136,72 @@ def test_a_peer_that_names_no_offer_is_back_too(who: str, end: str, delay_s: flo
         pair[who].leave()
         world.run_until(lambda: not pair[who].running, within=1.0)
     assert time_to_return(world, pair[who], pair, within=200.0) < 5 * delay_s + 3.0
+
+
+def start_of_the_reference(world: World, low: Identity, high: Identity, who: str) -> ReferenceNode:
+    mine, others = (low, high) if who == "low" else (high, low)
+    node = ReferenceNode(world, mine, others.device_id)
+    node.start()
+    return node
+
+
+def are_linked(ours: Node, theirs: ReferenceNode) -> bool:
+    return theirs.is_linked(ours) and ours.status(theirs) == "active"
+
+
+@pytest.mark.parametrize("settled_s", [0.5, 24.0, 70.0])
+@pytest.mark.parametrize("delays_s", [(0.1,), (1.0,), (1.8,), (3.0,), (5.0,), (5.0, 3.0, 4.0)], ids=str)
+@pytest.mark.parametrize("killed", ["ours", "ours ended", "theirs"])
+@pytest.mark.parametrize("reference", ["low", "high"])
+def test_a_killed_process_is_back_where_the_other_is_v0_3_8(
+    reference: str, killed: str, delays_s: tuple[float, ...], settled_s: float
+) -> None:
+    world = World(7)
+    low, high = world.identities(2)
+    theirs = start_of_the_reference(world, low, high, reference)
+    mine = high if reference == "low" else low
+    ours = world.node(mine)
+    world.run_until(lambda: are_linked(ours, theirs), within=1.0)
+    world.run(settled_s)
+    slow_down(world, *delays_s)
+    if killed == "ours":
+        ours.kill()
+        world.run(1.0)
+        ours = world.node(mine, roster=ours.saved)
+    elif killed == "ours ended":
+        ours.leave()
+        world.run_until(lambda: not ours.running, within=1.0)
+        ours = world.node(mine, roster=ours.saved)
+    else:
+        theirs.kill()
+        world.run(0.2)
+        theirs = start_of_the_reference(world, low, high, reference)
+    took = world.run_until(lambda: are_linked(ours, theirs), within=200.0)
+    world.run(120.0)
+    assert are_linked(ours, theirs), "the link came up and was lost again"
+    assert took < 3 * min(delays_s) + MARGIN_S
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 1.0, 10.0])
+@pytest.mark.parametrize("delay_s", [0.5, 1.8, 5.0])
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+@pytest.mark.parametrize("reference", ["low", "high"])
+def test_a_first_meeting_with_v0_3_8_takes_three_deliveries(
+    reference: str, first: str, delay_s: float, apart_s: float
+) -> None:
+    world = World(9)
+    slow_down(world, delay_s)
+    low, high = world.identities(2)
+    mine = high if reference == "low" else low
+    if first == "ours":
+        ours = world.node(mine)
+        world.run(apart_s)
+        theirs = start_of_the_reference(world, low, high, reference)
+    else:
+        theirs = start_of_the_reference(world, low, high, reference)
+        world.run(apart_s)
+        ours = world.node(mine)
+    took = world.run_until(lambda: are_linked(ours, theirs), within=200.0)
+    world.run(120.0)
+    assert are_linked(ours, theirs), "the link came up and was lost again"
+    assert took < 3 * delay_s + MARGIN_S

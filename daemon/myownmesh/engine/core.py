@@ -6,6 +6,7 @@ One `Core` per network. The rooms (`lifecycle`, `handshake`, `negotiation`, …)
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from myownmesh.engine.peer import Link, Live, Pending
 from myownmesh.engine.phase import rollup
 from myownmesh.engine.routes import Routes
 from myownmesh.engine.timers import Timers
-from myownmesh.engine.timing import REACTIVE_ANNOUNCE_GAP_S
+from myownmesh.engine.timing import ANSWER_MARGIN_S, ECHOES, MAX_ROOM_DELAY_S, OFFER_REPEAT_S, REACTIVE_ANNOUNCE_GAP_S
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.signals import Announce
 from myownmesh.protocol.traffic import count_sent
@@ -100,6 +101,8 @@ class Core:
         self.out: list[Action] = []
         self._next_epoch = 0
         self._last_reactive_announce: float | None = None
+        self._echoes_s: deque[float] = deque(maxlen=ECHOES)
+        self._awaits_echo = False
 
     # ── what leaves ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,6 +132,7 @@ class Core:
         if last is not None and now.mono - last < REACTIVE_ANNOUNCE_GAP_S:
             return False
         self._last_reactive_announce = now.mono
+        self._awaits_echo = bool(self._echoes_s)
         self.publish(Announce())
         return True
 
@@ -179,6 +183,18 @@ class Core:
     def wants_link(self, device_id: str) -> bool:
         """Has the shape an edge to this peer? Silent networks have no shape: links there are made by hand."""
         return self.is_silent() or self.shape.edge(self.me, device_id, self.known)
+
+    def echo_heard(self, late_s: float) -> None:
+        """An announce of ours came back from the room after so long."""
+        self._echoes_s.append(min(late_s, MAX_ROOM_DELAY_S))
+        self._awaits_echo = False
+
+    @property
+    def answer_s(self) -> float:
+        """How long an answer may be on its way: there and back through the room, by the slowest of our last announces.
+        While one is out, the room may just have become slow."""
+        known = 2 * max(self._echoes_s, default=0.0) + ANSWER_MARGIN_S
+        return max(known, OFFER_REPEAT_S) if self._awaits_echo else known
 
     @property
     def stands_aside(self) -> bool:

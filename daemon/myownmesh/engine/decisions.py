@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from myownmesh.engine.peer import Connecting, OwnOffer
 from myownmesh.engine.timing import GLARE_HOLD_S, STUCK_AGE_S
 from myownmesh.protocol.binding import first_fingerprint
+from myownmesh.protocol.later_offers import answered_before
 from myownmesh.protocol.offer_ids import gives_way
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ class OnOffer(Enum):
     """There is no link: open one and answer."""
     APPLY = "keep"
     """Answer it on the link that there is; the session rolls an open offer of ours back."""
+    OFFER_INSTEAD = "another_attempt"
+    """It belongs to a transport that the peer has with a former process of ours: only a new one helps."""
     IGNORE = "repeat"
-    """A relay's second copy; applying one offer twice wedges a transport."""
+    """A relay's second copy; applying one offer twice wedges a transport. Or it belongs to a transport that is over."""
     YIELD = "yield"
     """Both offered: the peer never yields, so we do, at once."""
     HOLD = "hold"
@@ -83,16 +86,22 @@ def on_intent(me: str, peer: str, *, pinned: bool, edge: bool, has_transport: bo
     return Dial.OFFER if pinned or (edge and role(me, peer) is Role.OFFERER) else Dial.NOTHING
 
 
-def on_offer(me: str, offer: OfferReceived, link: Link | None, mono: float) -> OnOffer:
-    """An offer is answered whatever role, silence and shape say; how depends on the link that there is."""
+def on_offer(me: str, offer: OfferReceived, link: Link | None, mono: float, *, had_link: bool) -> OnOffer:
+    """An offer is answered whatever role, silence and shape say; how depends on the link that there is.
+
+    `had_link`: this device had one with the peer, now or before it was started.
+    """
     device_id, sdp = offer.peer, offer.sdp
+    is_later = had_link and not gives_way(offer.offer_id, device_id, me) and answered_before(sdp)
     if link is None:
-        return OnOffer.ANSWER
+        return OnOffer.OFFER_INSTEAD if is_later else OnOffer.ANSWER
     transport = link.transport
     if sdp == transport.last_remote_offer:
         return OnOffer.IGNORE
     named, known = first_fingerprint(sdp), transport.remote_fingerprint
     is_described = known is not None or transport.remote_sdp_set  # an applied description may have named none
+    if is_later and named != known:
+        return OnOffer.IGNORE
     if is_described and named is not None and named != known:
         return OnOffer.HOLD if _was_just_answered(transport, mono) else OnOffer.REBUILD
     if not isinstance(link, Connecting):

@@ -51,6 +51,7 @@ from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Channel, Shel
 from myownmesh.protocol.signals import (
     AnswerReceived,
     CandidateReceived,
+    EchoHeard,
     Leave,
     OfferReceived,
     PeerAnnounced,
@@ -131,6 +132,8 @@ class Engine:
                 twin.receive(core, is_elder, now)
             case TwinLeft():
                 twin.gone(core, now)
+            case EchoHeard(late_s=late_s):
+                core.echo_heard(late_s)
             case _ if item.peer == core.me or core.stands_aside:
                 pass
             case PeerAnnounced(peer, again):

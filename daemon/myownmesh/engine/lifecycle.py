@@ -29,6 +29,7 @@ from myownmesh.engine.timing import (
     DENY_LINGER_S,
     DIAL_ANYWAY_GAP_S,
     DIAL_ANYWAY_S,
+    DIAL_BACK_S,
     INTENT_FIRST_LOOK_S,
 )
 
@@ -88,6 +89,7 @@ def make_offer(core: Core, peer: Link, now: Instant) -> None:
     """Ask the transport for an offer; it leaves when the session reports it."""
     peer.transport.own_offer = OwnOffer.BUILDING
     peer.transport.last_offer = now.mono
+    peer.transport.is_unheard = False
     core.timers.cancel(LinkTimer.REOFFER, peer.device_id)
     core.out.append(MakeOffer(peer.device_id, peer.epoch))
 
@@ -192,7 +194,9 @@ def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
     if core.timers.is_set(PeerTimer.DIAL_ANYWAY, device_id):
         return
     memory = core.memories.of(device_id)
-    at = max(now.mono + DIAL_ANYWAY_S, memory.dial_not_before)
+    came_back = core.is_rostered(device_id) and not memory.has_proved
+    patience = DIAL_BACK_S if came_back else max(DIAL_ANYWAY_S, core.answer_s)
+    at = max(now.mono + patience, memory.dial_not_before)
     if memory.dialled_anyway_at is not None:
         at = max(at, memory.dialled_anyway_at + DIAL_ANYWAY_GAP_S)
     core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, at)

@@ -51,10 +51,14 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
     peer = core.link_to(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
         peer = None
-    decision = on_offer(core.me, offer, peer, now.mono)
+    decision = on_offer(core.me, offer, peer, now.mono, had_link=core.is_rostered(device_id))
     match decision:
         case OnOffer.ANSWER if core.memories.of(device_id).may_open_link(now.mono):
             _take_afresh(core, offer, now)
+        case OnOffer.OFFER_INSTEAD if core.memories.of(device_id).may_open_link(now.mono):
+            detail = {"peer": device_id, "reason": decision.value}
+            core.diag(now, "info", "signaling", f"offering anew to {short_id(device_id)}", detail)
+            lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.OFFER, now=now)
         case OnOffer.APPLY if peer is not None:
             peer.transport.own_offer = OwnOffer.NONE
             _take(core, peer, offer)
@@ -168,7 +172,7 @@ def local_description(core: Core, peer: Link, event: LocalDescription, now: Inst
     core.publish(SendOffer(peer.device_id, event.sdp, offer_id))
     core.diag(now, "debug", "signaling", f"offer to {short_id(peer.device_id)}", detail)
     if not transport.remote_sdp_set:
-        core.timers.set(LinkTimer.REOFFER, peer.device_id, now.mono + OFFER_REPEAT_S)
+        core.timers.set(LinkTimer.REOFFER, peer.device_id, now.mono + max(OFFER_REPEAT_S, core.answer_s))
 
 
 def local_candidate(core: Core, peer: Link, candidate: Candidate) -> None:
@@ -247,7 +251,7 @@ def reoffer(core: Core, peer: Link, now: Instant) -> None:
     transport = peer.transport
     if not transport.offerer or transport.own_offer is OwnOffer.BUILDING:
         return
-    due = _offer_due_at(transport)
+    due = _offer_due_at(core, transport)
     if now.mono < due:
         if not transport.remote_sdp_set:
             core.timers.set(LinkTimer.REOFFER, peer.device_id, due)
@@ -302,10 +306,13 @@ def _is_short(candidate: Candidate) -> bool:
     return all(len(text) <= MAX_CANDIDATE_CHARS for text in texts)
 
 
-def _offer_due_at(transport: Transport) -> float:
-    """When the gap behind the last offer ends. Compared as a moment, never as a difference, and so by its timer too:
-    of two floats `a + gap <= b` does not imply `b - a >= gap`, and a timer that is early for its own rule spins."""
-    return 0.0 if transport.last_offer is None else transport.last_offer + REOFFER_GAP_S
+def _offer_due_at(core: Core, transport: Transport) -> float:
+    """When the gap behind the last offer ends, which is open as long as an answer to it may be on its way. Compared as
+    a moment, never as a difference, and so by its timer too: of two floats `a + gap <= b` does not imply
+    `b - a >= gap`, and a timer that is early for its own rule spins."""
+    if transport.last_offer is None:
+        return 0.0
+    return transport.last_offer + (REOFFER_GAP_S if transport.is_unheard else max(REOFFER_GAP_S, core.answer_s))
 
 
 def _answered(transport: Transport) -> str:

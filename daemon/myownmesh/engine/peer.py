@@ -101,6 +101,8 @@ class Transport(Struct, eq=False):
     answering: deque[str] = field(default_factory=deque)
     """Ids of the peer's offers that the session is answering, in its order."""
     last_offer: float | None = None
+    is_unheard: bool = False
+    """A process that cannot know it has announced itself since that offer."""
     remote_sdp_set: bool = False
     remote_fingerprint: str | None = None
     """First line of the peer's description that is applied or being applied (spec 04 §5.4)."""

@@ -34,6 +34,7 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     _reflect(core, device_id, now, again=again)
     if (peer := core.link_to(device_id)) is not None:
         if own_role is Role.OFFERER and isinstance(peer, Connecting):
+            peer.transport.is_unheard |= not again
             negotiation.reoffer(core, peer, now)
         if isinstance(peer, Live):
             keepalive.nudge(core, peer, now, newcomer=not again)

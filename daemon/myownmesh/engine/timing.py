@@ -63,6 +63,14 @@ REACTIVE_ANNOUNCE_GAP_S: Final = 1.0
 REOFFER_GAP_S: Final = 2.0
 """[REOFFER_GAP] Per peer, between offers of one transport."""
 
+ECHOES: Final = 4
+"""So many of our last announces tell how late the room is."""
+MAX_ROOM_DELAY_S: Final = 10.0
+"""What a room that brings our announces back even later counts as: it must not be able to silence us."""
+ANSWER_MARGIN_S: Final = 1.0
+"""What answering takes beside two ways through the room. An offer made again before it could be answered finds v0.3.8
+ten seconds into its attempt, which it then gives up with the answer that is under way."""
+
 GLARE_HOLD_S: Final = 2.5
 """[GLARE_HOLD] How long the lower id waits for an answer before it yields (spec 04 §5.9)."""
 
@@ -76,6 +84,9 @@ round trips, if that is more) is taken for dead, and the offer is answered."""
 
 DIAL_ANYWAY_S: Final = 3.0
 """[DIAL_ANYWAY] An announce of a lower id was seen and no offer came: dial."""
+
+DIAL_BACK_S: Final = 0.4
+"""The same where we are the one that came back: v0.3.8 may take its former link to us for alive, and never offers."""
 
 DIAL_ANYWAY_GAP_S: Final = 30.0
 """Per peer, between such dials."""

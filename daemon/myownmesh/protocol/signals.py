@@ -64,7 +64,17 @@ class TwinLeft(msgspec.Struct, frozen=True):
     """Our own id."""
 
 
-InboundSignal = PeerAnnounced | OfferReceived | AnswerReceived | CandidateReceived | PeerLeft | TwinHeard | TwinLeft
+class EchoHeard(msgspec.Struct, frozen=True):
+    """The room brought an announce of our own back: as late as that, what others say reaches us (spec 04 §5.8)."""
+
+    peer: str
+    """Our own id."""
+    late_s: float
+
+
+InboundSignal = (
+    PeerAnnounced | OfferReceived | AnswerReceived | CandidateReceived | PeerLeft | TwinHeard | TwinLeft | EchoHeard
+)
 
 
 class Announce(msgspec.Struct, frozen=True):

@@ -52,15 +52,16 @@ class Membership:
         """Another process has our name: it speaks, we only tell it that we are here."""
         pubkey = self.key.pubkey
         self._twins = Twins(device_id=device_id, room=self.handle, pubkey=pubkey, sign=sign, began=now)
+        self._writer = EventWriter(device_id=device_id, room=self.handle, key=self.key)
         self._receiver = Receiver(
             device_id=device_id,
             room=self.handle,
             pubkey=pubkey,
             twins=self._twins,
+            echoes=self._writer.echoes,
             gate=gate,
             stamped=timepiece.room_said,
         )
-        self._writer = EventWriter(device_id=device_id, room=self.handle, key=self.key)
         self._ledger = Ledger()
         self._tags_refused_by: set[str] = set()
 

@@ -32,6 +32,7 @@ PUBLISHES_PER_S = 40
 FRESH_S = 10.0
 """A directed event older than this describes a negotiation that has moved on."""
 LEDGER_CAPACITY = 256
+ECHOES_AWAITED = 16
 QUEUE_CAPACITY = 512
 """What a link can send while its oldest event is still fresh, and a little more."""
 _MAX_AHEAD_S = 2
@@ -67,6 +68,23 @@ class Outbound:
         return now - self.made_at <= FRESH_S
 
 
+class Echoes:
+    """Which of our announces the room has not brought back yet, and when they left."""
+
+    def __init__(self) -> None:
+        self._left: OrderedDict[str, float] = OrderedDict()
+
+    def sent(self, event_id: str, now: float) -> None:
+        self._left[event_id] = now
+        if len(self._left) > ECHOES_AWAITED:
+            self._left.popitem(last=False)
+
+    def heard(self, event_id: str, now: float) -> float | None:
+        """Seconds that the announce took; None for a copy of it, or what is none of the last ones."""
+        left = self._left.pop(event_id, None)
+        return None if left is None else now - left
+
+
 class EventWriter:
     """Builds the events of one device in one room."""
 
@@ -74,6 +92,7 @@ class EventWriter:
         self._device_id = device_id
         self._room = room
         self.key = key
+        self.echoes = Echoes()
         self._last_announce: NostrEvent | None = None
         self._announced_on: set[str] = set()
 
@@ -88,6 +107,7 @@ class EventWriter:
             return None
         event = self._sign(KIND_PRESENCE, created_at, (("r", self._room),), None, AnnounceBody())
         self._last_announce, self._announced_on = event, set(relays)
+        self.echoes.sent(event.id, now)
         return Outbound(event, Urgency.AT_ONCE, now)
 
     def announce_on(self, relay: str, now: float, wall_s: int) -> Outbound | None:

@@ -10,6 +10,7 @@ from myownmesh.protocol.signals import (
     AnswerReceived,
     Candidate,
     CandidateReceived,
+    EchoHeard,
     OfferReceived,
     PeerAnnounced,
     PeerLeft,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.envelope import (
         Envelope,
     )
+    from myownmesh.signaling.outbound import Echoes
     from myownmesh.signaling.twins import Twins
 
 PRESENCE_WINDOW_S = 300
@@ -104,10 +106,10 @@ class Announcers:
         """Device and key of processes that another one followed."""
 
     def announced(self, peer: str, pubkey: str) -> bool:
-        """Note it; True when the last announce had the same key."""
+        """Note it; True when this key was heard before: a relay may bring what it stored in any order."""
         last = self._keys.pop(peer, None)
-        again = last == pubkey
-        if last is not None and not again:
+        again = last == pubkey or self.is_former(peer, pubkey)
+        if last is not None and last != pubkey:
             self._former[peer, last] = None
             if len(self._former) > _MAX_TRACKED_PEERS:
                 self._former.popitem(last=False)
@@ -139,6 +141,7 @@ class Receiver:
         room: str,
         pubkey: str,
         twins: Twins,
+        echoes: Echoes,
         gate: ContentGate | None = None,
         stamped: Callable[[str, int], None] = _unheard,
     ) -> None:
@@ -151,6 +154,7 @@ class Receiver:
         self._stamped = stamped
         self._announcers = Announcers()
         self._twins = twins
+        self._echoes = echoes
         self.tags = PeerTags()
 
     def receive(self, value: Raw, now: Instant, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
@@ -162,7 +166,8 @@ class Receiver:
         try:
             event = nostr.decode_event(value)
             if event.pubkey == self._pubkey:
-                return Dropped.OWN_ECHO
+                late_s = self._echoes.heard(event.id, now.mono)
+                return Dropped.OWN_ECHO if late_s is None else EchoHeard(self._device_id, late_s)
             if event.id in self._seen:
                 return Dropped.REPEATED
             # Verified before it is remembered: a forgery must not be able to shadow the event whose id it borrowed.

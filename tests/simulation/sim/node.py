@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal
+    from simulation.sim.room import Member
     from simulation.sim.wire import FakeSession
     from simulation.sim.world import World
 
@@ -48,7 +49,7 @@ class Node:
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = 0
         self._sessions: list[FakeSession] = []
-        self._announcers: dict[str, Node | None] = {}
+        self._announcers: dict[str, Member | None] = {}
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
         self._wakes_at = NEVER
         self.engine = Engine(identity, NETWORK, config, self.saved, world.rng)
@@ -125,7 +126,7 @@ class Node:
 
     # ── what tests ask ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def peer(self, other: Node) -> PeerInfo | None:
+    def peer(self, other: Member) -> PeerInfo | None:
         return next((info for info in self.switch.peers() if info.device_id == other.device_id), None)
 
     def info(self, other: Node) -> PeerInfo:
@@ -134,7 +135,7 @@ class Node:
         assert found is not None, f"{self.identity.label} does not know {other.identity.label}"
         return found
 
-    def status(self, other: Node) -> str | None:
+    def status(self, other: Member) -> str | None:
         info = self.peer(other)
         return None if info is None else info.status
 

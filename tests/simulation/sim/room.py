@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
 
@@ -10,6 +10,7 @@ from myownmesh.protocol.signals import (
     Announce,
     AnswerReceived,
     CandidateReceived,
+    EchoHeard,
     Leave,
     OfferReceived,
     PeerAnnounced,
@@ -28,9 +29,16 @@ if TYPE_CHECKING:
         OutboundSignal,
     )
     from simulation.sim.clock import VirtualClock
-    from simulation.sim.node import Node
 
 STORED_FOR_S = 300.0
+
+
+class Member(Protocol):
+    """Who can be in a room."""
+
+    device_id: str
+
+    def hear(self, item: InboundSignal) -> None: ...
 
 
 @frozen
@@ -49,7 +57,7 @@ class Room:
     clock: VirtualClock
     rng: random.Random
     faults: dict[type[OutboundSignal], Faults] = field(factory=dict)
-    members: dict[str, Node] = field(factory=dict)
+    members: dict[str, Member] = field(factory=dict)
     stored: dict[str, float] = field(factory=dict)
     """When each device last announced itself."""
     published: list[tuple[float, str, OutboundSignal]] = field(factory=list)
@@ -60,7 +68,7 @@ class Room:
     copies: tuple[float, ...] = ()
     """Seconds that each of several relays takes; the members hear every event from all of them."""
 
-    def join(self, node: Node) -> None:
+    def join(self, node: Member) -> None:
         """Subscribe: stored announces come first, then our own goes out, as on a real relay link."""
         self.members[node.device_id] = node
         for device_id, at in self.stored.items():
@@ -68,7 +76,7 @@ class Room:
                 self._deliver(node, PeerAnnounced(device_id), Announce)
         self.publish(node.device_id, Announce())
 
-    def quit(self, node: Node) -> None:
+    def quit(self, node: Member) -> None:
         if self.members.get(node.device_id) is node:
             del self.members[node.device_id]
 
@@ -80,6 +88,7 @@ class Room:
             case Announce():
                 self.stored[sender] = self.clock.seconds
                 self._to_all(sender, PeerAnnounced(sender), Announce)
+                self._echo(sender)
             case Leave():
                 self.stored.pop(sender, None)
                 self._to_all(sender, PeerLeft(sender), Leave)
@@ -93,6 +102,14 @@ class Room:
     def count(self, kind: type[OutboundSignal], sender: str | None = None) -> int:
         return sum(1 for _, who, signal in self.published if isinstance(signal, kind) and sender in (None, who))
 
+    def _echo(self, sender: str) -> None:
+        """Relays bring an announce to its writer, too."""
+        node = self.members.get(sender)
+        faults = self.faults.get(Announce, Faults())
+        if node is not None and self.rng.random() >= faults.drop:
+            late_s = min(self.copies) if self.copies else self.rng.uniform(*faults.delay)
+            self.clock.after(late_s, lambda: node.hear(EchoHeard(sender, late_s)))
+
     def _to_all(self, sender: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
         for device_id, node in self.members.items():
             if device_id != sender:
@@ -102,7 +119,7 @@ class Room:
         if (node := self.members.get(peer)) is not None:
             self._deliver(node, item, kind)
 
-    def _deliver(self, node: Node, item: InboundSignal, kind: type[OutboundSignal]) -> None:
+    def _deliver(self, node: Member, item: InboundSignal, kind: type[OutboundSignal]) -> None:
         if self.copies:
             self._deliver_copies(node, item)
             return
@@ -112,7 +129,7 @@ class Room:
             if self.rng.random() >= faults.drop:
                 self.clock.after(self.rng.uniform(*faults.delay), lambda: node.hear(item))
 
-    def _deliver_copies(self, node: Node, item: InboundSignal) -> None:
+    def _deliver_copies(self, node: Member, item: InboundSignal) -> None:
         """Every relay brings the event; the signaling layer passes its first copy on."""
         heard: list[InboundSignal] = []
 

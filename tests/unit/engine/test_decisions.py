@@ -73,7 +73,7 @@ def decide(case: dict[str, Any]) -> Dial | OnOffer:
             return on_intent(me, peer, pinned=case["sticky"], edge=True, has_transport=has_transport)
         case "offer":
             assert not has_transport
-            return on_offer(me, OfferReceived(peer, sdp("B1")), None, 0.0)
+            return on_offer(me, OfferReceived(peer, sdp("B1")), None, 0.0, had_link=False)
         case "answer_without_transport":
             return on_unmatched_answer(me, peer, has_transport=has_transport)
         case other:

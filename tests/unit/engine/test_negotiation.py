@@ -84,26 +84,31 @@ def link(
     ],
 )
 def test_an_offer(there: Link | None, expected: OnOffer) -> None:
-    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 9.9 if there else 0.0) is expected
+    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 9.9 if there else 0.0, had_link=False) is expected
 
 
 @pytest.mark.parametrize("open_offer", [OwnOffer.BUILDING, OwnOffer.OPEN])
 def test_when_both_offer_the_higher_yields_and_the_lower_holds(open_offer: OwnOffer) -> None:
-    assert on_offer("b", OfferReceived("a", sdp("B1")), link(own_offer=open_offer), 1.0) is OnOffer.YIELD
-    assert on_offer("a", OfferReceived("b", sdp("B1")), link(own_offer=open_offer), 1.0) is OnOffer.HOLD
-    assert on_offer("a", OfferReceived("b", sdp("B1")), link(own_offer=open_offer), 10.0) is OnOffer.REPLACE_STUCK
+    assert (
+        on_offer("b", OfferReceived("a", sdp("B1")), link(own_offer=open_offer), 1.0, had_link=False) is OnOffer.YIELD
+    )
+    assert on_offer("a", OfferReceived("b", sdp("B1")), link(own_offer=open_offer), 1.0, had_link=False) is OnOffer.HOLD
+    assert (
+        on_offer("a", OfferReceived("b", sdp("B1")), link(own_offer=open_offer), 10.0, had_link=False)
+        is OnOffer.REPLACE_STUCK
+    )
 
 
 def test_a_second_copy_is_no_second_offer() -> None:
     there = link()
     there.transport.last_remote_offer = sdp("B1")
-    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 99.0) is OnOffer.IGNORE
+    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 99.0, had_link=False) is OnOffer.IGNORE
 
 
 def test_who_did_not_offer_was_not_just_answered() -> None:
     there = Connecting("p", 0, link(known="sha-256 another", applied=True, answered_at=9.0).transport)
     there.transport.offerer = False
-    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 9.5) is OnOffer.REBUILD
+    assert on_offer("a", OfferReceived("b", sdp("B1")), there, 9.5, had_link=False) is OnOffer.REBUILD
 
 
 # ── an offer that waits ───────────────────────────────────────────────────────────────────────────────────────────────

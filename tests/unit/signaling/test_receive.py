@@ -23,6 +23,7 @@ from myownmesh.protocol.signals import (
 from myownmesh.protocol.strict_json import compact_json, dumps, proven
 from myownmesh.signaling.gate import RING_CAPACITY, ContentGate, Ring
 from myownmesh.signaling.nostr import NostrKey
+from myownmesh.signaling.outbound import Echoes
 from myownmesh.signaling.receive import LIES, Announcers, Dropped, PeerTags, Receiver
 from myownmesh.signaling.relayframes import EventFrame, decode_relay_frame
 from myownmesh.signaling.twins import Twins
@@ -51,7 +52,7 @@ class Judge:
     def __init__(self) -> None:
         given = DECISIONS["receiver"]
         who = {"device_id": given["device_id"], "room": given["room"], "pubkey": given["nostr_pubkey"]}
-        self._receiver = Receiver(**who, twins=Twins(**who, sign=None, began=NOW))
+        self._receiver = Receiver(**who, echoes=Echoes(), twins=Twins(**who, sign=None, began=NOW))
         self.tags = self._receiver.tags
 
     def receive(self, value: Raw, replay_began_s: int | None = None) -> InboundSignal | Dropped:
