@@ -103,6 +103,9 @@ def test_both_dial_over_a_slow_relay(delay_s: float, seed: int) -> None:
     assert world.all_linked()
 
 
+THEIR_CLOCK_S = 30.0
+"""v0.3.8 takes any answer for one to its present offer, and gives up the attempt that this spoils after so long. So it
+does when our answer to its redial of the closed link meets the attempt that it began behind our late leave."""
 KINDS = (Announce, Leave, SendOffer, SendAnswer, SendCandidate)
 
 
@@ -179,7 +182,8 @@ def test_a_killed_process_is_back_where_the_other_is_v0_3_8(
     took = world.run_until(lambda: are_linked(ours, theirs), within=200.0)
     world.run(120.0)
     assert are_linked(ours, theirs), "the link came up and was lost again"
-    assert took < 3 * min(delays_s) + MARGIN_S
+    gave_up_s = THEIR_CLOCK_S if (reference, killed) == ("low", "ours ended") else 0.0
+    assert took < 3 * min(delays_s) + MARGIN_S + gave_up_s
 
 
 @pytest.mark.parametrize("apart_s", [0.0, 1.0, 10.0])

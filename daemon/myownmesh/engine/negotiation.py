@@ -310,9 +310,8 @@ def _offer_due_at(core: Core, transport: Transport) -> float:
     """When the gap behind the last offer ends, which is open as long as an answer to it may be on its way. Compared as
     a moment, never as a difference, and so by its timer too: of two floats `a + gap <= b` does not imply
     `b - a >= gap`, and a timer that is early for its own rule spins."""
-    if transport.last_offer is None:
-        return 0.0
-    return transport.last_offer + (REOFFER_GAP_S if transport.is_unheard else max(REOFFER_GAP_S, core.answer_s))
+    gap_s = REOFFER_GAP_S if transport.is_unheard else max(REOFFER_GAP_S, core.answer_s)
+    return 0.0 if transport.last_offer is None else transport.last_offer + gap_s
 
 
 def _answered(transport: Transport) -> str:

@@ -93,11 +93,11 @@ class Device:
         with Wire(self.home / "daemon.sock", PATIENCE_S) as wire:
             return wire.ask(op, **members)
 
-    def join(self, relay: str) -> None:
+    def join(self, *relays: str) -> None:
         record = {
             "id": NETWORK,
             "network_id": NETWORK,
-            "signaling": {"servers": [relay], "mdns": False, "public_fallback": False},
+            "signaling": {"servers": relays, "mdns": False, "public_fallback": False},
             "stun_servers": [],
             "turn_servers": [],
             "auto_approve": True,

@@ -29,7 +29,14 @@ from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Ping, Pong
 from myownmesh.protocol.offer_ids import new_offer_id
-from myownmesh.protocol.signals import AnswerReceived, Candidate, CandidateReceived, OfferReceived, SendAnswer
+from myownmesh.protocol.signals import (
+    AnswerReceived,
+    Candidate,
+    CandidateReceived,
+    EchoHeard,
+    OfferReceived,
+    SendAnswer,
+)
 from myownmesh.roster import Roster
 from unit.engine.bench import LOW, Bench, sdp
 from unit.engine.stages import active, channel, connecting, handshaking
@@ -97,6 +104,77 @@ def test_when_both_offer_the_higher_yields_and_the_lower_holds(open_offer: OwnOf
         on_offer("a", OfferReceived("b", sdp("B1")), link(own_offer=open_offer), 10.0, had_link=False)
         is OnOffer.REPLACE_STUCK
     )
+
+
+def later(name: str) -> str:
+    """An offer as v0.3.8 writes it for a transport that was answered."""
+    return sdp(name).replace("a=fingerprint:", "t=0 0\r\na=fingerprint:", 1)
+
+
+def test_an_offer_of_a_transport_that_a_former_process_answered() -> None:
+    offer = OfferReceived("b", later("B1"), "any")
+    assert on_offer("a", offer, None, 0.0, had_link=True) is OnOffer.OFFER_INSTEAD
+    assert on_offer("a", offer, None, 0.0, had_link=False) is OnOffer.ANSWER
+    ours = OfferReceived("b", later("B1"), new_offer_id("b", "a", random.Random(1)))
+    assert on_offer("a", ours, None, 0.0, had_link=True) is OnOffer.ANSWER
+    for there in (link(own_offer=OwnOffer.OPEN), link("active", known="sha-256 another", applied=True)):
+        assert on_offer("a", offer, there, 20.0, had_link=True) is OnOffer.IGNORE
+    assert on_offer("a", offer, link("active", known=B1, applied=True), 20.0, had_link=True) is OnOffer.APPLY
+
+
+@pytest.mark.parametrize("me", ["lower", "higher"])
+def test_it_is_answered_by_an_offer_of_a_new_transport(me: Literal["lower", "higher"]) -> None:
+    bench = Bench(me, EngineConfig(auto_approve=True), obedient=True)
+    bench.up_to("active")
+    bench.leave()
+    bench.wait(5.0)
+    assert bench.status == "dropped user_left"
+    offer = OfferReceived(bench.peer_id, later("B9"), "any")
+    assert "offer A2" in bench.signal(offer)
+    assert bench.signal(offer) == []
+
+
+# ── how late the room is ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def echo(bench: Bench, late_s: float) -> None:
+    assert bench.signal(EchoHeard(bench.us.device_id, late_s)) == []
+
+
+def test_an_offer_is_not_made_again_before_its_answer_can_be_here() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True), obedient=True)
+    echo(bench, 5.0)
+    bench.announce()
+    assert bench.wait(10.9) == []
+    assert bench.announce(again=True) == ["announce"]
+    assert "offer A1.2" in bench.wait(0.2)
+
+
+def test_a_room_that_is_slow_beyond_measure_delays_offers_no_further() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True), obedient=True)
+    echo(bench, 3600.0)
+    bench.announce()
+    assert "offer A1.2" in bench.wait(21.1)
+
+
+def test_while_an_announce_of_ours_is_out_the_room_may_have_become_slow() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True), obedient=True)
+    echo(bench, 0.1)
+    bench.announce()
+    bench.wait(3.0)
+    assert bench.announce(again=True) == ["announce"]
+    assert bench.wait(2.9) == []
+    assert "offer A1.2" in bench.wait(0.2)
+
+
+def test_a_process_that_cannot_know_the_offer_gets_it_again_after_two_seconds() -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True), obedient=True)
+    echo(bench, 5.0)
+    bench.announce()
+    bench.wait(1.5)
+    bench.announce()
+    assert bench.wait(0.4) == []
+    assert "offer A1.2" in bench.wait(0.2)
 
 
 def test_a_second_copy_is_no_second_offer() -> None:

@@ -16,11 +16,13 @@ from myownmesh.protocol.signals import (
     AnswerReceived,
     Candidate,
     CandidateReceived,
+    EchoHeard,
     OfferReceived,
     PeerAnnounced,
     PeerLeft,
 )
 from myownmesh.protocol.strict_json import compact_json, dumps, proven
+from myownmesh.signaling import nostr
 from myownmesh.signaling.gate import RING_CAPACITY, ContentGate, Ring
 from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.outbound import Echoes
@@ -49,10 +51,12 @@ NOW = Instant(1000.0, 1_800_000_000_000)
 class Judge:
     """A receiver at one moment; what it hears in its own name is of an earlier run."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: NostrKey | None = None) -> None:
         given = DECISIONS["receiver"]
-        who = {"device_id": given["device_id"], "room": given["room"], "pubkey": given["nostr_pubkey"]}
-        self._receiver = Receiver(**who, echoes=Echoes(), twins=Twins(**who, sign=None, began=NOW))
+        pubkey = given["nostr_pubkey"] if own is None else own.pubkey
+        who = {"device_id": given["device_id"], "room": given["room"], "pubkey": pubkey}
+        self.echoes = Echoes()
+        self._receiver = Receiver(**who, echoes=self.echoes, twins=Twins(**who, sign=None, began=NOW))
         self.tags = self._receiver.tags
 
     def receive(self, value: Raw, replay_began_s: int | None = None) -> InboundSignal | Dropped:
@@ -302,3 +306,32 @@ def test_a_process_that_announced_before_is_no_newcomer() -> None:
     leave = {"from": A, "kind": "leave", "peer_id": A}
     assert judge.receive(event(leave, kind=21077, created_at=5, key=second)) == PeerLeft(A)
     assert announced(6, second) == PeerAnnounced(A)
+
+
+def test_an_announce_of_ours_that_comes_back_tells_how_late_the_room_is() -> None:
+    own = NostrKey(b"\x07" * 32)
+    judge = Judge(own)
+    raw = event({"from": ME, "kind": "announce", "peer_id": ME, "caps": []}, kind=1077, key=own)
+    assert judge.receive(raw) is Dropped.OWN_ECHO
+    judge.echoes.sent(nostr.decode_event(raw).id, NOW.mono - 4.5)
+    assert judge.receive(raw) == EchoHeard(ME, 4.5)
+    assert judge.receive(raw) is Dropped.OWN_ECHO, "another relay's copy"
+
+
+def test_echoes_that_never_come_are_bounded() -> None:
+    echoes = Echoes()
+    for number in range(40):
+        echoes.sent(str(number), 1.0)
+    assert echoes.heard("0", 2.0) is None
+    assert echoes.heard("39", 2.0) == 1.0
+
+
+def test_a_key_that_was_heard_before_is_no_newcomers() -> None:
+    """Relays bring what they have stored in any order, so an older announce may come behind a younger one."""
+    known = Announcers()
+    assert not known.announced(A, "old")
+    assert not known.announced(A, "new")
+    assert known.announced(A, "old")
+    assert known.announced(A, "new")
+    assert known.is_former(A, "old")
+    assert not known.is_former(A, "new")

@@ -1,0 +1,115 @@
+"""Ours and the reference's program over relays that are late: back after announce, offer and answer (spec 04 §5.5).
+
+The simulator has the other delays, and an imitation of the reference: these cost real seconds.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from integration.reference.test_mixed_pairs import OURS, REFERENCE, Device, meet, room
+from support.slow_relay import slow_relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.slow_relay import SlowRelay
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not REFERENCE, reason="NOT RUN AGAINST THE REFERENCE: MYOWNMESH_REFERENCE names no daemon of v0.3.8"
+    ),
+]
+
+MARGIN_S = 1.0
+LOAD_S = 1.0
+"""What starting a daemon and its checks may take more on a machine that does other things."""
+
+
+@contextmanager
+def slow(url: str) -> Iterator[SlowRelay]:
+    """A way to the relay at `url` that can be made slow, run by a thread of its own."""
+    made: list[SlowRelay] = []
+    ready, over = threading.Event(), trio.Event()
+    token: list[trio.lowlevel.TrioToken] = []
+
+    async def run() -> None:
+        token.append(trio.lowlevel.current_trio_token())
+        async with slow_relay(url, 0.0) as relay:
+            made.append(relay)
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=trio.run, args=(run,))
+    thread.start()
+    assert ready.wait(10.0)
+    try:
+        yield made[0]
+    finally:
+        token[0].run_sync_soon(over.set)
+        thread.join()
+
+
+def a_pair(base: Path, stack: ExitStack, *, we_are_lower: bool) -> tuple[Device, Device]:
+    """Ours and the reference's, which run and have not met."""
+    for attempt in range(64):
+        ours, theirs = Device(OURS, base / f"o{attempt}"), Device(REFERENCE, base / f"t{attempt}")
+        for device in (ours, theirs):
+            stack.callback(device.close)
+            device.start()
+        if (ours.device_id < theirs.device_id) == we_are_lower:
+            return ours, theirs
+        ours.close()
+        theirs.close()
+    raise AssertionError("64 pairs of random ids in one order")
+
+
+@pytest.mark.parametrize("delays_s", [(2.0,), (5.0,), (3.0, 5.0)], ids=str)
+@pytest.mark.parametrize("killed", ["ours", "theirs"])
+@pytest.mark.parametrize("we_are_lower", [True, False], ids=["we are lower", "we are higher"])
+def test_a_killed_daemon_is_back_after_three_deliveries(
+    we_are_lower: bool, killed: str, delays_s: tuple[float, ...]
+) -> None:
+    with room() as (base, relay), ExitStack() as stack:
+        ways = [stack.enter_context(slow(relay)) for _ in delays_s]
+        ours, theirs = a_pair(base, stack, we_are_lower=we_are_lower)
+        for device in (ours, theirs):
+            device.join(*(way.url for way in ways))
+        meet(ours, theirs)
+        for way, delay_s in zip(ways, delays_s, strict=True):
+            way.delay_s = delay_s
+        victim = ours if killed == "ours" else theirs
+        victim.end(signal.SIGKILL)
+        victim.start()
+        began = time.monotonic()
+        meet(ours, theirs)
+        took = time.monotonic() - began
+        time.sleep(2 * min(delays_s) + 1.0)
+        meet(ours, theirs)
+        assert took < 3 * min(delays_s) + MARGIN_S + LOAD_S
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+@pytest.mark.parametrize("we_are_lower", [True, False], ids=["we are lower", "we are higher"])
+def test_a_first_meeting_takes_three_deliveries(we_are_lower: bool, first: str) -> None:
+    delay_s = 5.0
+    with room() as (base, relay), ExitStack() as stack:
+        way = stack.enter_context(slow(relay))
+        way.delay_s = delay_s
+        ours, theirs = a_pair(base, stack, we_are_lower=we_are_lower)
+        early, late = (ours, theirs) if first == "ours" else (theirs, ours)
+        early.join(way.url)
+        time.sleep(1.0)
+        late.join(way.url)
+        began = time.monotonic()
+        meet(ours, theirs)
+        assert time.monotonic() - began < 3 * delay_s + MARGIN_S + LOAD_S
