@@ -108,6 +108,8 @@ def shaped(draw: st.DrawFn) -> tuple[TopologyMode, list[str]]:
 
 
 @given(shaped())
+@example((Ring(2), [f"d{number}" for number in range(8)]))
+@example((Ring(None), ["a", "b"]))
 def test_an_edge_has_two_ends_and_the_view_of_one_member_is_the_sum_of_its_edges(
     case: tuple[TopologyMode, list[str]],
 ) -> None:
@@ -157,6 +159,7 @@ def test_of_too_many_hubs_the_first_count() -> None:
 
 @example([(True, "a"), (True, "a"), (False, "b"), (False, "a")])
 @given(st.lists(st.tuples(st.booleans(), ids)))
+@example([(True, "a"), (True, "a"), (False, "a"), (False, "a")])
 def test_members_are_a_sorted_set(steps: list[tuple[bool, str]]) -> None:
     members, expected = Members(), set[str]()
     for is_in, member in steps:
