@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mesh_common.views import JoinedNetwork, NetworkSummary, PeerInfo, RosterRow, ServicesReport
+from mesh_common.views import DisputedNetwork, JoinedNetwork, NetworkSummary, PeerInfo, RosterRow, ServicesReport
 
 # ── this device ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,6 +74,12 @@ class ServicesSet(Struct, frozen=True):
 
 class NetworksAnswer(Struct, frozen=True):
     networks: tuple[NetworkSummary, ...]
+
+
+class DisputedNetworksAnswer(Struct, frozen=True):
+    """The same for those who read what our daemon alone says of a disputed identity."""
+
+    networks: tuple[DisputedNetwork, ...]
 
 
 class NetworkAdded(Struct, frozen=True):

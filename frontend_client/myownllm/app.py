@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -24,7 +25,7 @@ from myownllm.client import MeshClient, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door.server import Door
 from myownllm.errors import FAILURES, AlreadyRunningError
-from myownllm.features import doorway, hardware, transcribe
+from myownllm.features import doorway, hardware, screens, transcribe
 from myownllm.features.files import Files
 from myownllm.features.files import install as install_files
 from myownllm.features.models import Models
@@ -32,7 +33,9 @@ from myownllm.features.recordings import Recordings
 from myownllm.features.sharing import Sharing
 from myownllm.files import read_json, try_lock
 from myownllm.home import find_pin
+from myownllm.peers import CONNECTED
 from myownllm.runtimes.speech import SpeechSettings
+from myownllm.sightings import Sightings
 from myownllm.supervisor import Supervisor
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
 from myownllm.supervisor.world import make_ports
@@ -42,6 +45,7 @@ from myownllm.transfer_files.settings import FileSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from myownllm.client import ClientState
     from myownllm.client.registry import Release
     from myownllm.home import AppHome
     from myownllm.supervisor import Connection
@@ -50,6 +54,8 @@ BRIDGE_RETRY_S: Final = 1.0
 """After a refused subscription; doubled each time."""
 BRIDGE_RETRY_MAX_S: Final = 30.0
 STOP_BUDGET_S: Final = 4.0
+SIGHTING_S: Final = 600.0
+"""So exact is the moment of a device's leaving that this app did not see."""
 GLANCE_S: Final = 1.0
 """How often the file is looked at, for edits by hand: commands knock at the door."""
 
@@ -89,6 +95,28 @@ async def keep_door(home: AppHome, door: Door, client: MeshClient) -> None:
         await door.keep(home.app_socket)
     except OSError as error:
         client.note("warn", f"commands cannot reach this app at {home.app_socket}: {error.strerror}")
+
+
+async def keep_sightings(sightings: Sightings, client: MeshClient) -> None:
+    """Note when devices were here last: when they come, when they go, and now and then while they stay."""
+    here: set[str] = set()
+    network, due = "", 0.0
+    while True:
+        state = client.state
+        now_here = {p.device_pubkey for p in state.peers if p.status in CONNECTED}
+        moved = now_here ^ here if state.network == network else now_here
+        if trio.current_time() >= due:
+            moved, due = moved | now_here, trio.current_time() + SIGHTING_S
+        if moved and state.network:
+            moments = dict.fromkeys(moved, wall_ms())
+            await trio.to_thread.run_sync(sightings.note, state.network, moments)
+        here, network = now_here, state.network
+        with trio.move_on_at(due):
+            await client.watch.until(partial(_moved, state))
+
+
+def _moved(before: ClientState, state: ClientState) -> bool:
+    return state.peers is not before.peers or state.network != before.network
 
 
 async def keep_bridge(supervisor: Supervisor, client: MeshClient) -> None:
@@ -177,6 +205,7 @@ async def running_app(
             transcribe.install(client, transcribing)
             door.operation("transcribe", Recordings(client, operations, transcribing).transcribe)
             catalog.on_sections.append(lambda sections: transcribing.use(SpeechSettings.read(sections)))
+            screens.install(door, client, supervisor)
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:
@@ -184,6 +213,7 @@ async def running_app(
                     app_side.start_soon(keep_bridge, supervisor, client)
                     await app_side.start(client.run)
                     app_side.start_soon(follow_edits, catalog, client)
+                    app_side.start_soon(keep_sightings, Sightings(home.sightings_file), client)
                     await client.preview()
                     app_side.start_soon(models.run)
                     app_side.start_soon(client.boot)

@@ -68,6 +68,17 @@ class PeerAwayError(PeerSelectorError):
         super().__init__(f"{label or 'this device'} ({display}) is away: it is approved here, but not connected now")
 
 
+class PeerUndecidedError(AppError):
+    """A device is connected, but a person has not let it in yet, here or over there."""
+
+    def __init__(self, display: str, label: str, *, here: bool) -> None:
+        who = f"{label or 'this device'} ({display})"
+        if here:
+            super().__init__(f"{who} waits for your approval: compare the codes in `myownllm peers`, then approve it")
+        else:
+            super().__init__(f"{who} has not approved this device yet: somebody must do that there")
+
+
 class HomeError(AppError):
     """The app's directories cannot be used as they are."""
 

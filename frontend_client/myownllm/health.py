@@ -8,6 +8,7 @@ import attrs
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from myownllm.headline import CLOSED_TEXT, Headline, Sight, in_use, verdict
 from myownllm.peers import CONNECTED
 from myownllm.relays import told, troubled
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mesh_common.answers import ClockSkew, StatusAnswer
     from mesh_common.views import RelayRow, TwinRow
     from myownllm.coerce import JsonObject
+    from myownllm.headline import DaemonState, Known
 
 Severity = Literal["ok", "note", "stop"]
 
@@ -35,7 +37,26 @@ EXIT_CODES: Final[dict[str, int]] = {
 """the stop that `health` names, and the exit status that goes with it"""
 
 
-@attrs.frozen
+class AppTold(Struct, frozen=True, kw_only=True):
+    """What a running app tells commands about itself (operation `screen` of its door)."""
+
+    error: str = ""
+    """why it could not bring the active network up"""
+    daemon_state: str = ""
+    """the supervisor's state"""
+    daemon_reason: str = ""
+    """what is wrong with the daemon, or what is waited for"""
+    binary: str = ""
+    """the program that it started as its daemon"""
+    origin: str = ""
+    """why it was that one"""
+    models: int = 0
+    """models that this device offers to its peers"""
+    api: str = ""
+    """where the local API listens, or why it does not"""
+
+
+@attrs.frozen(kw_only=True)
 class Facts:
     """What was found out about this device, all of it read-only."""
 
@@ -56,8 +77,14 @@ class Facts:
     """why the daemon that a variable names cannot be used"""
     pin: str | None = None
     phase: str | None = None
-    peers: tuple[tuple[str, bool], ...] = ()
-    """(shown status, needs TURN) of every peer"""
+    peers: tuple[Known, ...] = ()
+    has_turn: bool = False
+    is_closed: bool = False
+    """the network is marked so, which nothing enforces"""
+    app: AppTold | None = None
+    """what the running app tells of itself"""
+    is_shared: bool = False
+    """the daemon that answers belongs to another app"""
     relays: tuple[RelayRow, ...] | None = None
     """the relays of the active network, None when the daemon does not tell of them"""
     twin: TwinRow | None = None
@@ -88,6 +115,44 @@ def examine(facts: Facts) -> list[Finding]:
     return [*found, *_notes(facts), Finding("healthy", "ok", _healthy_text(facts))]
 
 
+def headline(facts: Facts) -> Headline:
+    """What the other screens show on top for the same facts."""
+    daemon, app = facts.daemon, facts.app or AppTold()
+    if facts.home_problem:
+        return Headline("bad", f"Mesh error: {facts.home_problem}")
+    joined = daemon is not None and facts.network_id is not None and _is_joined(daemon, facts.network_id)
+    state: DaemonState = "silent" if daemon is not None and facts.silence else "up"
+    if daemon is None:
+        state = "failed" if app.daemon_state == "failed" else "absent"
+    untold = f"the mesh daemon does not say how its networks are: {facts.silence}" if facts.silence else ""
+    return verdict(
+        Sight(
+            handle=facts.handle if facts.network_id is not None else None,
+            phase="error" if app.error else "off" if facts.phase == "stopped" else "signaling-up",
+            error=app.error,
+            app_running=facts.app_running,
+            daemon=state,
+            daemon_reason=app.daemon_reason or facts.socket_problem or untold,
+            is_shared=facts.is_shared,
+            joined=joined,
+            relays=facts.relays,
+            # the reference stays in this phase while it is alone
+            joining=facts.phase == "joining" and daemon is not None and daemon.home is not None,
+            has_turn=facts.has_turn,
+            is_closed=facts.is_closed,
+            peers=facts.peers,
+            twin=facts.twin,
+            identity_home=None if daemon is None else daemon.home,
+        )
+    )
+
+
+def _is_joined(daemon: StatusAnswer, network_id: str) -> bool:
+    from myownllm.membership import is_joined  # `status` imports this module for less
+
+    return is_joined(daemon.joined_networks, network_id)
+
+
 def exit_status(findings: list[Finding]) -> int:
     """0 when healthy, else the code of the stop."""
     return next((EXIT_CODES[f.name] for f in findings if f.severity == "stop"), 0)
@@ -114,25 +179,23 @@ def _first_stop(facts: Facts) -> Finding | None:
             )
         if not facts.app_running:
             return stop("daemon_not_running", "the app and its mesh daemon are not running: `myownllm up` starts both")
+        waits_for = f": {facts.app.daemon_reason}" if facts.app is not None and facts.app.daemon_reason else ""
         return stop(
             "daemon_not_running",
-            f"the app runs but no mesh daemon answers at {facts.socket}; "
-            "its log is logs/daemon.log in the app's home, and `myownllm up` shows what it waits for",
+            f"the app runs but no mesh daemon answers at {facts.socket}{waits_for}; "
+            "`myownllm daemon log` shows what it said last",
         )
-    from myownllm.membership import is_joined  # `status` imports this module for less
-
-    names = facts.daemon.joined_networks
-    if not is_joined(names, facts.network_id):
-        remedy = (
-            "the app adds it within seconds; if it does not, `myownllm up` shows the daemon's refusal"
-            if facts.app_running
-            else "`myownllm up` joins it"
-        )
-        listed = ", ".join(names) or "none"
+    if facts.app is not None and facts.app.error:
+        return stop("network_not_joined", f"the app cannot bring '{facts.handle}' up: {facts.app.error}")
+    if not _is_joined(facts.daemon, facts.network_id):
+        remedy = "the app adds it within seconds" if facts.app_running else "`myownllm up` joins it"
+        listed = ", ".join(facts.daemon.joined_networks) or "none"
         return stop(
             "network_not_joined",
             f"the daemon is healthy but has not joined '{facts.handle}' (joined: {listed}); {remedy}",
         )
+    if facts.phase == "stopped":
+        return stop("network_not_joined", f"the daemon has stopped '{facts.handle}'; the app starts it again")
     if facts.silence:
         return stop("socket_unusable", f"the daemon does not say how its networks are: {facts.silence}; restart it")
     if not facts.app_running:
@@ -152,30 +215,13 @@ def _first_stop(facts: Facts) -> Finding | None:
             "no_relay_serves",
             f"nobody new can be found on '{facts.handle}': {told(silent) or 'the network uses no relay'}",
         )
-    unreachable = [p for p in facts.peers if p[1]]
-    if unreachable and not any(status == "active" for status, _ in facts.peers):
+    unreachable = [p for p in facts.peers if p.needs_turn]
+    if unreachable and not any(p.status in CONNECTED for p in facts.peers):
         return stop(
             "peers_unreachable",
             f"{len(unreachable)} peer(s) found but no direct path to them: add a TURN server to the network",
         )
     return None
-
-
-def in_use(twin: TwinRow, home: str | None) -> str:
-    """That another device uses the identity, and what to do."""
-    where = f"{home}/.secrets/identity.json" if home else "`.secrets/identity.json` in the daemon's home"
-    way_out = (
-        "end the app there, or give this device an identity of its own: end the app here, move "
-        f"{where} away and start again"
-    )
-    if twin.stands_aside:
-        return (
-            "another device uses this device's identity (a copied home?) and was here first, "
-            f"so this one stands aside: {way_out}"
-        )
-    if twin.proved:
-        return f"another device uses this device's identity (a copied home?): {way_out}"
-    return f"another device announces itself with this device's identity, or somebody pretends to be it: {way_out}"
 
 
 _LINKED: Final = (*CONNECTED, "pending_approval", "pending_remote")
@@ -186,11 +232,13 @@ _SHOWN_ADDRESSES: Final = 4
 
 def _notes(facts: Facts) -> list[Finding]:
     notes = [Finding("bad_setting", "note", problem) for problem in facts.setting_problems]
+    if facts.is_closed:
+        notes.append(Finding("closed_not_enforced", "note", f"'{facts.handle}' is {CLOSED_TEXT}"))
     if facts.override_problem:
         notes.append(Finding("override_unusable", "note", facts.override_problem))
     if facts.daemon is not None and (wrong := clock_note(facts.daemon.clock)):
         notes.append(Finding("clock_wrong", "note", wrong))
-    if facts.left_out and any(status not in _LINKED for status, _ in facts.peers):
+    if facts.left_out and any(p.status not in _LINKED for p in facts.peers):
         shown = "; ".join(facts.left_out[:_SHOWN_ADDRESSES])
         more = len(facts.left_out) - _SHOWN_ADDRESSES
         text = f"a peer is not connected, and these addresses of this device were not offered to it: {shown}"
@@ -198,9 +246,7 @@ def _notes(facts: Facts) -> list[Finding]:
     silent = troubled(facts.relays)
     if facts.relays is not None and 0 < len(silent) < len(facts.relays):
         notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(silent)}"))
-    from mesh_common.versions import version_meets  # `status` imports this module for less
-
-    if facts.daemon is not None and facts.pin is not None and not version_meets(facts.daemon.version, facts.pin):
+    if facts.daemon is not None and not meets_pin(facts):
         notes.append(
             Finding(
                 "daemon_older_than_pin",
@@ -208,7 +254,7 @@ def _notes(facts: Facts) -> list[Finding]:
                 f"the daemon is {facts.daemon.version}, this app is built against {facts.pin}; update the daemon",
             )
         )
-    waiting = sum(status == "pending_approval" for status, _ in facts.peers)
+    waiting = sum(p.status == "pending_approval" for p in facts.peers)
     if waiting:
         notes.append(
             Finding(
@@ -217,7 +263,7 @@ def _notes(facts: Facts) -> list[Finding]:
                 f"{waiting} device(s) waiting for approval: compare the codes in `myownllm peers`, then approve",
             )
         )
-    theirs = sum(status == "pending_remote" for status, _ in facts.peers)
+    theirs = sum(p.status == "pending_remote" for p in facts.peers)
     if theirs:
         notes.append(
             Finding("waiting_for_remote", "note", f"{theirs} device(s) approved here, not yet approved over there")
@@ -225,8 +271,33 @@ def _notes(facts: Facts) -> list[Finding]:
     return notes
 
 
+def meets_pin(facts: Facts) -> bool:
+    """Is the daemon as new as the app needs it? Advisory; true where nothing can be compared (FE-3.20)."""
+    from mesh_common.versions import version_meets  # `status` imports this module for less
+
+    return facts.daemon is None or facts.pin is None or version_meets(facts.daemon.version, facts.pin)
+
+
+_WHY: Final = {
+    "pending_approval": "it waits for your approval",
+    "pending_remote": "it has not approved this device yet",
+    "handshaking": "a connection is being made",
+    "reconnecting": "its connection was lost and is being made anew",
+    "offline": "it is away",
+    "failed": "no connection could be made",
+}
+
+
+def why_not_connected(status: str, *, needs_turn: bool) -> str:
+    """Why a peer is not connected; empty for one that is."""
+    if status in CONNECTED:
+        return ""
+    why = _WHY.get(status, "a connection is being made")
+    return f"{why}; there is no direct path to it, a TURN server would help" if needs_turn else why
+
+
 def _healthy_text(facts: Facts) -> str:
-    connected = sum(status in ("active", "shelved") for status, _ in facts.peers)
+    connected = sum(p.status in CONNECTED for p in facts.peers)
     if connected:
         return f"connected to {connected} peer(s) on '{facts.handle}'"
     return f"online on '{facts.handle}', no peer connected yet"

@@ -89,6 +89,11 @@ class AppHome:
         return self.root / "pins.json"
 
     @property
+    def sightings_file(self) -> Path:
+        """When each device was connected last."""
+        return self.root / "seen.json"
+
+    @property
     def daemon_log(self) -> Path:
         return self.root / "logs" / "daemon.log"
 

@@ -73,6 +73,15 @@ def drifted(stored: JsonObject, wanted: JsonObject) -> tuple[str, ...]:
     return tuple(m for m in MAPPED_MEMBERS if _canonical(m, stored.get(m)) != _canonical(m, wanted.get(m)))
 
 
+_GENTLE: Final = frozenset({"label", "topology", "auto_approve"})
+"""Members that every daemon changes without taking a link down."""
+
+
+def is_disruptive(drift: Collection[str]) -> bool:
+    """May bringing these members in cut off what runs on the network (spec 08 §8)?"""
+    return not _GENTLE.issuperset(drift)
+
+
 def overlay(stored: JsonObject, wanted: JsonObject) -> JsonObject:
     """The record for `network_update`: the daemon's own members survive, its record id is kept, ours win."""
     merged = {**stored, **wanted, "id": stored.get("id", wanted["id"])}

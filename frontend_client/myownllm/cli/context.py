@@ -20,11 +20,12 @@ from mesh_common.views import PeerInfo
 from myownllm.catalog.file import CatalogFile
 from myownllm.coerce import as_object
 from myownllm.door import client as door
-from myownllm.errors import FAILURES, AppError, DoorError, PeerAwayError, PeerSelectorError
+from myownllm.errors import FAILURES, AppError, DoorError, PeerAwayError, PeerSelectorError, PeerUndecidedError
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
 from myownllm.ids import select_peer
 from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
+from myownllm.sightings import Sightings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ T = TypeVar("T")
 EXIT_FAILED = 1
 CHANGE_S = 30.0
 """For a change that the running app makes: twice as long as it waits for the lock of a file, and more."""
+AWAY = ("offline", "reconnecting", "failed")
+UNDECIDED = ("pending_approval", "pending_remote")
 DOOR_OPENS_S = 0.2
 """From taking its lock to listening an app needs a few milliseconds."""
 
@@ -200,6 +203,12 @@ class Session:
                 raise unknown from None
             raise PeerAwayError(away.display, shown(away.label, 40)) from None
 
+    def everyone(self) -> list[tuple[PeerEntry, int | None]]:
+        """The peers, and the approved devices that are away; of those that are offline since when, if that is known."""
+        known = list(self.peers())
+        seen = Sightings(home().sightings_file).of(self.network)
+        return [(p, seen.get(p.device_pubkey) if p.status in AWAY else None) for p in [*known, *self._away(known)]]
+
     def _away(self, known: list[PeerEntry]) -> list[PeerEntry]:
         """Approved devices that are not among the known ones."""
         seen = {p.device_pubkey for p in known}
@@ -212,8 +221,11 @@ class Session:
         try:
             return self.daemon.answer(cls, operation, network=self.network, peer=peer.device_pubkey, **members)
         except ControlError as error:
-            if error.refused and peer.status in ("offline", "reconnecting", "failed"):
+            if error.refused and peer.status in AWAY:
                 raise PeerAwayError(peer.display, shown(peer.label, 40)) from error
+            if error.refused and peer.status in UNDECIDED:
+                here = peer.status == "pending_approval"
+                raise PeerUndecidedError(peer.display, shown(peer.label, 40), here=here) from error
             raise
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import attrs
 import typer
+from msgspec import Struct
 
 from mesh_common.addresses import problems, relay_address, stun_address, turn_address
 from mesh_common.handwritten import fault, other_encoding, read_all, without_mark
@@ -17,6 +18,7 @@ from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
+from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, AppError, DoorError
 from myownllm.ids import generate_network_id, normalize_network_id
 
@@ -59,7 +61,7 @@ def list_networks(as_json: Json = False) -> None:
         print("No saved networks. `myownllm networks add <name>` makes one; use the same name on every device.")
         return
     rows = [
-        ["*" if n.id == catalog.active_network_id else "", n.wire_id, n.label or "", _relays(n), n.id]
+        ["*" if n.id == catalog.active_network_id else "", n.wire_id, _name(n), _relays(n), n.id]
         for n in catalog.networks
     ]
     print(columns(rows, ["", "network", "label", "relays", "local id"]))
@@ -70,6 +72,11 @@ def _catalog_json(catalog: Catalog) -> dict[str, object]:
         "active_network_id": catalog.active_network_id,
         "networks": [{**n.to_json(), "active": n.id == catalog.active_network_id} for n in catalog.networks],
     }
+
+
+def _name(network: SavedNetwork) -> str:
+    closed = "(marked closed: not enforced)" if network.kind == "closed" else ""
+    return f"{network.label or ''} {closed}".strip()
 
 
 def _relays(network: SavedNetwork) -> str:
@@ -96,9 +103,9 @@ def add_network(
             id=file.mint_id(),
             network_id=handle,
             label=label.strip() or None,
-            signaling_servers=_checked(relay, relay_address),
-            stun_servers=() if no_stun else _checked(stun, stun_address) or DEFAULT_STUN,
-            turn_servers=tuple(_turn(t) for t in turn or ()),
+            signaling_servers=checked(relay, relay_address),
+            stun_servers=() if no_stun else checked(stun, stun_address) or DEFAULT_STUN,
+            turn_servers=tuple(turn_server(t) for t in turn or ()),
             auto_approve=True if auto_approve else None,
         )
         named = {"label": label, "signaling_servers": relay, "stun_servers": no_stun or stun, "turn_servers": turn}
@@ -111,16 +118,18 @@ def add_network(
     saved = catalog.by_wire_id(handle)
     assert saved is not None
     active = catalog.active_network_id == saved.id
-    joined = _follow(saved) if active else None
+    followed = follow(saved) if active else Followed(None)
     changed = before is not None and saved != before
     if as_json:
-        told = {"active": active, "created": before is None, "changed": changed, "joined": joined}
-        context.print_answer({**saved.to_json(), **told})
+        told = {"active": active, "created": before is None, "changed": changed, "joined": followed.joined}
+        context.print_answer({**saved.to_json(), **told, "settings": followed.state})
         return
     what = "saved" if before is None else "has new settings" if changed else "was saved already"
     print(f"Network '{saved.handle}' {what}{' and is active' if active else ''}.")
-    if active:
-        _say_joined(saved, joined)
+    if active and changed and followed.joined is not None:
+        say_settings(saved, followed)
+    elif active:
+        _say_joined(saved, followed.joined)
 
 
 def _added(catalog: Catalog, record: SavedNetwork, given: dict[str, Any], *, activate: bool) -> Catalog:
@@ -129,16 +138,16 @@ def _added(catalog: Catalog, record: SavedNetwork, given: dict[str, Any], *, act
     return grown if existing is None else grown.update_network(existing.id, **given)
 
 
-def _checked(values: list[str] | None, read: Callable[[str], object]) -> tuple[str, ...]:
+def checked(values: list[str] | None, read: Callable[[str], object]) -> tuple[str, ...]:
     """`values` as they are spelled. Raises `AppError` for the first one that cannot be used."""
     if wrong := problems(values or (), read):
         raise AppError(wrong[0])
     return tuple(values or ())
 
 
-def _turn(text: str) -> TurnServer:
+def turn_server(text: str) -> TurnServer:
     url, *rest = text.split(",", 2)
-    _checked([url], turn_address)
+    checked([url], turn_address)
     server = TurnServer(url, *(part or None for part in rest))
     if (problem := server.problem()) is not None:
         raise AppError(problem)
@@ -158,13 +167,13 @@ def use_network(
         if (name is None) != none:
             raise AppError("name a saved network, or say --none")
         file = context.catalog_file(context.home())
-        target = None if name is None else _find(file.load().catalog, name)
+        target = None if name is None else find(file.load().catalog, name)
         config_id = None if target is None else target.id
         file.mutate(lambda c: c.set_active_network(config_id))
         words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
-    joined = _follow(target)
+    joined = follow(target).joined
     if as_json:
         context.print_answer({"active_network_id": config_id, "joined": joined})
     elif target is None:
@@ -179,13 +188,13 @@ def remove_network(name: Network, as_json: Json = False) -> None:
     """Forget a saved network. Approvals of its devices stay in the daemon's roster."""
     try:
         file = context.catalog_file(context.home())
-        target = _find(file.load().catalog, name)
+        target = find(file.load().catalog, name)
         was_active = file.load().catalog.active_network_id == target.id
         file.mutate(lambda c: c.remove_network(target.id))
         words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
-    left = _follow(None) if was_active else None
+    left = follow(None).joined if was_active else None
     if as_json:
         context.print_answer({"removed": target.id, "network_id": target.wire_id, "was_active": was_active})
         return
@@ -203,7 +212,7 @@ def export_network(
     """Print a network's settings for another device: `networks import` reads them there. The active one by default."""
     try:
         catalog = context.catalog_file(context.home()).load().catalog
-        network = context.need_active(catalog) if name is None else _find(catalog, name)
+        network = context.need_active(catalog) if name is None else find(catalog, name)
     except FAILURES as error:
         context.fail(error)
     envelope = export_envelope(network)
@@ -238,7 +247,7 @@ def import_network(
     saved = catalog.by_wire_id(handle)
     assert saved is not None
     active = catalog.active_network_id == saved.id
-    joined = _follow(saved) if active else None
+    joined = follow(saved).joined if active else None
     if as_json:
         context.print_answer({**saved.to_json(), "active": active, "joined": joined})
         return
@@ -273,7 +282,7 @@ def _imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activa
     return changed.set_active_network(existing.id) if activate else changed
 
 
-def _find(catalog: Catalog, name: str) -> SavedNetwork:
+def find(catalog: Catalog, name: str) -> SavedNetwork:
     found = catalog.find(name)
     if found is None:
         saved = ", ".join(n.wire_id for n in catalog.networks) or "none"
@@ -281,17 +290,50 @@ def _find(catalog: Catalog, name: str) -> SavedNetwork:
     return found
 
 
-def _follow(target: SavedNetwork | None) -> bool | None:
-    """Let a running app carry the change into its daemon; None when no app runs, False when it has not."""
+class Followed(Struct, frozen=True):
+    """What the running app made of a change."""
+
+    joined: bool | None
+    """None when no app runs"""
+    state: str = ""
+    """of edited settings, as in `client.state.Settings`"""
+    text: str = ""
+
+
+def follow(target: SavedNetwork | None, *, now: bool = False) -> Followed:
+    """Let a running app carry the change into its daemon, with `now` also if that cuts off what runs."""
     app_home = context.home()
     if context.app_pid(app_home) is None:
-        return None
+        return Followed(None)
     try:
-        answer = context.ask_app(app_home, "follow", FOLLOW_S)
-    except DoorError:
-        return False
+        answer = context.ask_app(app_home, "follow", FOLLOW_S, may_disrupt=now)
+    except DoorError as error:
+        return Followed(False, "pending", str(error))
+    settings = as_object(answer.get("settings"))
     network = "" if target is None else target.wire_id
-    return answer.get("network") == network and answer.get("status") in ("online", "off")
+    joined = answer.get("network") == network and answer.get("status") in ("online", "off")
+    if answer.get("network") != network:
+        return Followed(False, "pending", str(answer.get("error", "")))
+    return Followed(joined, str(settings.get("state", "")), str(settings.get("text", "")))
+
+
+_TOLD: Final = {
+    "applied": "applied",
+    "rebuilt": "applied; the network was rebuilt, peers reconnect",
+    "rejected": "saved, but the daemon rejected them: {text}; what was in force before still is",
+    "waiting": "saved, not applied yet: {text}. They are applied when it ends, or now with `networks edit --now`",
+}
+_LATER: Final = "saved, not applied yet: `myownllm health` says why"
+
+
+def say_settings(network: SavedNetwork, told: Followed) -> None:
+    """What became of edited settings."""
+    if told.joined is None:
+        print(f"Settings of '{network.handle}' are saved; `myownllm up` applies them.")
+        return
+    print(f"Settings of '{network.handle}': {_TOLD.get(told.state, _LATER).format(text=told.text)}.")
+    if told.state == "applied" and told.text:
+        typer.echo(f"warning: they {told.text}", err=True)
 
 
 def _say_joined(network: SavedNetwork, joined: bool | None) -> None:

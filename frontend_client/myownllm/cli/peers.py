@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import msgspec
@@ -60,22 +61,33 @@ def peers(network: OnNetwork = None, as_json: Json = False) -> None:
     """Show the devices of the active network, with the codes to compare before an approval."""
     try:
         here = context.session(network)
-        known = here.peers()
+        known = here.everyone()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_answer({"network": here.network, "peers": [p.to_json() for p in known]})
+        rows = [{**p.to_json(), "offline_since": since} for p, since in known]
+        context.print_answer({"network": here.network, "peers": rows})
     elif not known:
         print(f"No device seen on '{here.handle}' yet.")
     else:
-        rows = [_row(p) for p in known]
-        print(columns(rows, ["device", "label", "state", "their code", "our code", "path", "rtt"]))
+        print(
+            columns(
+                [_row(p, since) for p, since in known],
+                ["device", "label", "state", "their code", "our code", "path", "rtt"],
+            )
+        )
 
 
-def _row(peer: PeerEntry) -> list[str]:
+def _moment(at_ms: int) -> str:
+    """The day, and only the hour of today."""
+    at, today = time.localtime(at_ms / 1000), time.localtime()
+    return time.strftime("%H:%M" if at[:3] == today[:3] else "%Y-%m-%d %H:%M", at)
+
+
+def _row(peer: PeerEntry, since_ms: int | None) -> list[str]:
     rtt = "" if peer.rtt_ms is None else f"{peer.rtt_ms} ms"
     codes = [peer.code_received or "", peer.code_sent or ""]
-    state = _STATUS_WORDS[peer.status]
+    state = _STATUS_WORDS[peer.status] + (f" since {_moment(since_ms)}" if since_ms is not None else "")
     return [peer.display, context.shown(peer.label, 40), state, *codes, peer.path or "", rtt]
 
 

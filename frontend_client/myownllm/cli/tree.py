@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from myownllm.cli import conversations, files, models, networks, peers, policy, prompts, settings, status, transcribe
+from myownllm.cli import (
+    bugreport,
+    conversations,
+    daemon,
+    edit,
+    files,
+    health,
+    models,
+    networks,
+    peers,
+    policy,
+    prompts,
+    settings,
+    status,
+    transcribe,
+)
 
 app = typer.Typer(
     name="myownllm",
@@ -17,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+networks.app.command("edit")(edit.edit_network)
 app.add_typer(networks.app, name="networks")
 app.add_typer(settings.app, name="settings")
 app.add_typer(files.inbox, name="inbox")
@@ -24,6 +40,7 @@ app.add_typer(files.transfers, name="transfers")
 app.add_typer(conversations.app, name="conversations")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(policy.app, name="policy")
+app.add_typer(daemon.app, name="daemon")
 
 
 @app.command(epilog="Exit status: 0 after Ctrl-C, or when it runs already in this home; 1 when it cannot start.")
@@ -42,7 +59,8 @@ def up(
 
 
 app.command()(status.status)
-app.command(epilog=status.HEALTH_EPILOG)(status.health)
+app.command(epilog=health.EPILOG)(health.health)
+app.command()(bugreport.bugreport)
 app.command()(peers.peers)
 app.command()(peers.approve)
 app.command()(peers.deny)

@@ -19,8 +19,10 @@ from myownllm.cli.files import size_text
 from myownllm.cli.lines import LineQueue
 from myownllm.client import ClientState, Diag, InboundCall
 from myownllm.client.work import ENDED_KEPT
-from myownllm.errors import AlreadyRunningError
+from myownllm.errors import AlreadyRunningError, AppError
 from myownllm.features import builtin
+from myownllm.features.screens import sight
+from myownllm.headline import Headline, verdict
 from myownllm.peers import PeerEntry
 from myownllm.supervisor import SupervisorState
 
@@ -31,7 +33,7 @@ class Screen:
     def __init__(self, *, as_json: bool, verbose: bool) -> None:
         self._as_json = as_json
         self._verbose = verbose
-        self._headline = ""
+        self._headline: Headline | None = None
         self._daemon: tuple[int, str] = (0, "")
         self._daemon_line = ""
         self._peers: dict[str, PeerEntry] = {}
@@ -70,6 +72,8 @@ class Screen:
             self._daemon = (connection.generation, "")
             whose = "shared with another app" if connection.mode == "shared" else "of an earlier launch"
             how = "started by this app" if connection.owned_child else f"already running, {whose}"
+            if connection.binary is not None:
+                how += f": {connection.binary}, from {connection.origin}"
             line = f"Daemon {connection.daemon_version} ({how}), device {connection.device_id}"
             again, self._daemon_line = line == self._daemon_line, line
             self.emit(
@@ -82,6 +86,8 @@ class Screen:
                 owned=connection.owned_child,
                 pid=connection.pid,
                 socket=str(connection.socket),
+                binary=None if connection.binary is None else str(connection.binary),
+                origin=connection.origin,
             )
         elif connection is None and state.error and self._daemon[1] != state.error:
             self._daemon = (self._daemon[0], state.error)
@@ -94,11 +100,22 @@ class Screen:
 
     def client(self, state: ClientState, supervisor: SupervisorState) -> None:
         """The headline and every peer that changed."""
-        headline = headline_of(state, supervisor)
+        headline = verdict(sight(state, supervisor))
         if headline != self._headline:
             self._headline = headline
-            line = headline.partition("\n")[0]
-            self.emit("pill", line, text=headline, status=state.status, phase=state.phase, network=state.network)
+            line = context.shown(headline.line.partition("\n")[0], 500)
+            step = f"\n  {context.shown(headline.next_step, 500)}" if headline.next_step else ""
+            self.emit(
+                "pill",
+                line + step,
+                text=headline.line,
+                level=headline.level,
+                reason=headline.reason,
+                next_step=headline.next_step,
+                status=state.status,
+                phase=state.phase,
+                network=state.network,
+            )
         present = {p.device_pubkey: p for p in state.peers}
         for key, peer in present.items():
             self._peer(peer, self._peers.get(key))
@@ -185,16 +202,6 @@ class Screen:
         )
 
 
-def headline_of(state: ClientState, supervisor: SupervisorState) -> str:
-    """The pill; while it cannot say "online", what is waited for stands beside it (spec 08 FE-10.1)."""
-    reason = supervisor.error.partition("; it said last:")[0]  # what the daemon printed is told once, by `supervisor`
-    if supervisor.state == "failed":
-        return f"Mesh error: {reason}"
-    if supervisor.connection is not None:
-        reason = state.error if state.phase == "starting" else ""
-    return f"{state.pill} ({reason})" if reason else state.pill
-
-
 async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:
     words.work_is_done()
     async with trio.open_nursery() as output:
@@ -203,8 +210,20 @@ async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
             await _run_app(screen, label, channels)
         except AlreadyRunningError as error:
             screen.emit("already_running", str(error), pid=error.pid)
+            _hand_over(screen, label, channels)
         await screen.lines.finish()
         output.cancel_scope.cancel()
+
+
+def _hand_over(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:
+    """What was asked of this `up` is done beside the running app, or refused. Raises AppError, ControlError."""
+    if channels:
+        raise AppError("the running app listens to its own channels; end it, then start it with --listen")
+    if label is None:
+        return
+    daemon = context.need_daemon(context.home())
+    daemon.ask("identity_set_label", label=label)
+    screen.emit("label", f"This device is now called {label}.", label=label)
 
 
 async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:

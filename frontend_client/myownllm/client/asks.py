@@ -12,7 +12,7 @@ from myownllm.peers import peer_rows
 
 if TYPE_CHECKING:
     from mesh_common.answers import StatusAnswer
-    from mesh_common.views import NetworkSummary
+    from mesh_common.views import DisputedNetwork
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
     from myownllm.client.life import Life
@@ -30,8 +30,8 @@ def status() -> Procedure[StatusAnswer]:
     return read_answer(answers.StatusAnswer, "status", (yield Ask("status")))
 
 
-def networks() -> Procedure[tuple[NetworkSummary, ...]]:
-    return read_answer(answers.NetworksAnswer, "networks_list", (yield Ask("networks_list"))).networks
+def networks() -> Procedure[tuple[DisputedNetwork, ...]]:
+    return read_answer(answers.DisputedNetworksAnswer, "networks_list", (yield Ask("networks_list"))).networks
 
 
 def stored_record(network: SavedNetwork) -> Procedure[JsonObject | None]:

@@ -194,9 +194,12 @@ class MeshClient(Host):
         await self._intend(messages.Stop)
         await self._farewells.until(lambda under_way: not under_way)
 
-    async def reconcile(self) -> None:
-        """Follow the saved networks: switch, start, bring edits in, or look anew; returns when that is done."""
-        await self._intend(messages.Reconcile)
+    async def reconcile(self, *, may_disrupt: bool = False) -> None:
+        """Follow the saved networks: switch, start, bring edits in, or look anew; returns when that is done.
+
+        Edits that would cut off running work wait for its end, unless `may_disrupt` (FE-8.6).
+        """
+        await self._intend(lambda ticket: messages.Reconcile(ticket, may_disrupt))
 
     async def boot(self) -> None:
         """The start at launch: its failure is in the state and the log, and the next connection starts again."""

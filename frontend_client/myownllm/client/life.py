@@ -78,6 +78,10 @@ class Life:
     """how often the daemon's networks were compared"""
     edits_asked: int = 0
     edits_done: int = 0
+    edited_at: float = 0.0
+    """when the last edit was asked for, in seconds of the machine's clock"""
+    may_disrupt: bool = False
+    """a person has said that the present edit may cut off what runs"""
 
     def is_started(self) -> bool:
         """Is its start over, well or badly?"""

@@ -16,10 +16,11 @@ from myownllm.client.life import Life
 from myownllm.client.messages import Done, EndWork, Note, Up, Woken
 from myownllm.client.procedures import Procedures, Until, pause
 from myownllm.client.sleep import SleepWatch
-from myownllm.client.start import Opening, daemon_phase
-from myownllm.client.state import Picture
+from myownllm.client.start import Opening, look_at_network
+from myownllm.client.state import Picture, Settings
 from myownllm.client.sync import Pass
 from myownllm.errors import FAILURES, NoNetworkError, not_connected, stopped
+from myownllm.relays import troubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 RELEASE_BUDGET_S: Final = 3.0
 """Seconds that a stop gives to what it releases (FE-5.23)."""
 CHECK_ONLINE_S: Final = 5.0
-"""One `status`; no event tells that another program removed the network."""
+"""One `status` and one `networks_list`; no event tells that another program removed the network, or of relays."""
 CHECK_UNSETTLED_S: Final = 2.0
-"""While not online: a healthy daemon must never be left with the app still joining."""
+"""While not online or while a relay does not serve: what a person waits for is shown soon."""
 EXPLAIN_AFTER_S: Final = 8.0
 """A start that takes longer says what it waits for (FE-10.1)."""
 START_AGAIN_S: Final = 10.0
@@ -45,6 +46,9 @@ START_AGAIN_S: Final = 10.0
 
 GONE: Final = (ErrorKind.NOT_CONNECTED, ErrorKind.CONNECTION_LOST, ErrorKind.CONNECT_FAILED)
 OVERTAKEN_TEXT: Final = "the start was overtaken by a stop or a lost daemon"
+COALESCE_S: Final = 1.0
+COALESCE_MAX_S: Final = 5.0
+"""Whoever edits on and on sees something of it."""
 PROGRESS_S: Final = 0.1
 """So often progress of work under way is shown, at most."""
 CONVERGE_S: Final = 15.0
@@ -96,8 +100,11 @@ class Machine:
                 self._start(ticket)
             case messages.Stop(ticket):
                 self._stop(ticket)
-            case messages.Reconcile(ticket):
+            case messages.Reconcile(ticket, may_disrupt):
                 self._followers.append(ticket)
+                if self._life is not None:
+                    self._life.edited_at = now
+                    self._life.may_disrupt = self._life.may_disrupt or may_disrupt
                 self._follow_catalog()
             case messages.Preview(catalog):
                 self._picture.show_active(catalog, "")
@@ -403,9 +410,12 @@ class Machine:
     def _keep_joined(self, life: Life) -> Procedure[None]:
         """Look again whether the daemon still has what this app shows: every few seconds, at once when in doubt."""
         while True:
-            settled = self.state.status == "online" or not life.wire_id
+            heard = not (troubled(self.state.relays) or self.state.is_joining)
+            settled = (self.state.status == "online" and heard) or not life.wire_id
             yield Until(lambda: life.recheck, CHECK_ONLINE_S if settled else CHECK_UNSETTLED_S)
             life.recheck = False
+            if life.edits_asked > life.edits_done:
+                yield from self._let_edits_settle(life)
             edits = life.edits_asked
             try:
                 catalog = yield from asks.catalog()
@@ -415,24 +425,42 @@ class Machine:
                     self._follow_catalog()
             except FAILURES as error:
                 yield Note("warn", f"network check failed: {error}")
-            life.edits_done = edits
+            if self.state.settings.state != "waiting":
+                life.edits_done = edits
+                life.may_disrupt = False
             life.looks += 1
+
+    def _let_edits_settle(self, life: Life) -> Procedure[None]:
+        """Several edits in a row are brought in together, a second after the last one (FE-8.6)."""
+        first = self._procedures.now
+        while not life.may_disrupt:
+            due = min(life.edited_at + COALESCE_S, first + COALESCE_MAX_S)
+            if due <= self._procedures.now:
+                return
+            yield Until(lambda: life.may_disrupt, due - self._procedures.now)
 
     def _look(self, life: Life, catalog: Catalog, *, check_edits: bool) -> Procedure[None]:
         """A pass in a running life; what it changed makes a new life, because claims may be gone."""
         assert life.link is not None
         try:
-            result = yield from Pass(life.link, (yield from asks.status())).run(catalog, check_edits=check_edits)
+            here = Pass(life.link, (yield from asks.status()))
+            may_disrupt = life.may_disrupt or not self.state.is_busy
+            result = yield from here.run(catalog, check_edits=check_edits, may_disrupt=may_disrupt)
         except ControlError as error:
             yield Note("warn", f"network sync failed: {error.text}")
             return
+        if result.settings is not None:
+            life.network = catalog.active
+            self._picture.update(settings=result.settings)
         if result.error:
             handle = catalog.active.handle if catalog.active is not None else ""
             self._picture.update(phase="error", error=f"cannot join '{handle}': {result.error}")
         elif result.changed or self.state.phase == "error":
             self._end(life, again=True)
-        elif self.state.phase in ("starting", "off") and life.wire_id:
-            self._picture.update(phase=(yield from daemon_phase(life.wire_id)) or "signaling-up")
+        elif life.wire_id:
+            phase = yield from look_at_network(life.wire_id, self._picture)
+            if self.state.phase in ("starting", "off"):
+                self._picture.update(phase=phase or "signaling-up")
 
     # ── following the saved networks ──────────────────────────────────────────────────────────────────────────────────
 
@@ -471,9 +499,17 @@ class Machine:
         self._picture.show_active(catalog, life.wire_id)
         if desired is not None and before is not None and desired.to_daemon() != before.to_daemon():
             life.edits_asked += 1
+            self._picture.update(settings=Settings("pending"))
+        if life.edits_asked > life.edits_done:
             life.recheck = True
-            wanted = life.edits_asked
-            yield Until(lambda: life.edits_done >= wanted or self._life is not life)
+            wanted, looks = life.edits_asked, life.looks
+            yield Until(
+                lambda: (
+                    life.edits_done >= wanted
+                    or self._life is not life
+                    or (self.state.settings.state == "waiting" and life.looks > looks)
+                )
+            )
         else:
             life.peers_dirty = True
 

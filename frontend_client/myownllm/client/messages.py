@@ -50,6 +50,8 @@ class Reconcile:
     """The saved networks may have changed: follow them."""
 
     ticket: int
+    may_disrupt: bool = False
+    """a person has said that what runs on the network may be cut off"""
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.client import asks
 from myownllm.client.messages import Note
 from myownllm.client.procedures import FOREVER, Until, pause
-from myownllm.client.start import daemon_phase
+from myownllm.client.start import look_at_network
 
 if TYPE_CHECKING:
     from myownllm.client.life import Life
@@ -42,6 +42,6 @@ def keep(life: Life, picture: Picture) -> Procedure[None]:
 
 def show_phase(life: Life, picture: Picture) -> Procedure[None]:
     """The network's phase as the daemon has it now."""
-    phase = yield from daemon_phase(life.wire_id)
+    phase = yield from look_at_network(life.wire_id, picture)
     if phase is not None:
         picture.update(phase=phase)

@@ -65,6 +65,8 @@ class Opening:
         try:
             result = yield from Pass(link, status).run(catalog, check_edits=True)
             refusal, joined = result.error, result.joined
+            if result.settings is not None and picture.state.settings.state == "":
+                picture.update(settings=result.settings)
         except ControlError as error:
             if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
@@ -120,6 +122,7 @@ class Opening:
         self.picture.update(
             device_id=status.device_id,
             daemon_version=status.version,
+            daemon_home=status.home,
             daemon_mode=link.mode,
             daemon_socket=str(link.socket),
             meets_pin=meets,
@@ -128,7 +131,7 @@ class Opening:
     def _look_around(self) -> Procedure[phases.Phase | None]:
         try:
             yield from asks.show_peers(self.life, self.picture)
-            return (yield from daemon_phase(self.life.wire_id))
+            return (yield from look_at_network(self.life.wire_id, self.picture))
         except ControlError as error:
             if error.kind is ErrorKind.CONNECTION_LOST:
                 raise
@@ -136,9 +139,13 @@ class Opening:
             return None
 
 
-def daemon_phase(wire_id: str) -> Procedure[phases.Phase | None]:
-    """The network's phase; `joining` counts as unknown, a lone device of the reference never leaves it."""
-    for summary in (yield from asks.networks()):
-        if comparable_network_id(summary.network_id) == wire_id:
-            return None if summary.phase == "joining" else phases.from_daemon(summary.phase)
+def look_at_network(wire_id: str, picture: Picture) -> Procedure[phases.Phase | None]:
+    """Show how the relays serve; returns the network's phase.
+
+    `joining` counts as unknown: a lone device of the reference never leaves it.
+    """
+    for row in (yield from asks.networks()):
+        if comparable_network_id(row.network_id) == wire_id:
+            picture.show_network(row)
+            return None if row.phase == "joining" else phases.from_daemon(row.phase)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -12,7 +12,7 @@ from myownllm.peers import CONNECTED, peer_entries
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mesh_common.views import PeerInfo
+    from mesh_common.views import DisputedNetwork, PeerInfo, RelayRow, TwinRow
     from myownllm.catalog.model import Catalog
     from myownllm.client.work import FileOffer, FileWork, Resource, Work
     from myownllm.coerce import JsonObject
@@ -32,6 +32,16 @@ class Diag:
 
 
 @attrs.frozen
+class Settings:
+    """What became of the last edit of the active network (the drift badge of spec 08 §10)."""
+
+    state: Literal["", "pending", "applied", "rebuilt", "rejected", "waiting"] = ""
+    """`rebuilt`: applied, and peers reconnect. `waiting`: not applied, for something runs that it would cut off"""
+    text: str = ""
+    """why it was rejected or waits, in the daemon's words where they are its"""
+
+
+@attrs.frozen
 class ClientState:
     """A snapshot. `rev` grows with every change, so a reader can tell that it missed one."""
 
@@ -43,15 +53,26 @@ class ClientState:
     handle: str | None = None
     """label or wire id of the active saved network; None without one"""
     active_config_id: str = ""
+    is_closed: bool = False
+    """the active network is marked so"""
     peers: tuple[PeerEntry, ...] = ()
     device_id: str = ""
     daemon_version: str = ""
+    daemon_home: str | None = None
+    """None from a daemon that does not tell, which is not one of ours"""
     daemon_mode: str = ""
     daemon_socket: str = ""
     pinned_version: str | None = None
     meets_pin: bool = True
     subscription: str = "disconnected"
     recent_ice_failure_at: int | None = None
+    relays: tuple[RelayRow, ...] | None = None
+    """of the bound network; None from a daemon that does not tell of them"""
+    is_joining: bool = False
+    """our daemon has heard from no relay of the network yet"""
+    twin: TwinRow | None = None
+    """another device that uses this one's identity"""
+    settings: Settings = Settings()
     accepting: str = "available"
     auto_gossip: bool = True
     diag_quiet: bool = False
@@ -70,6 +91,11 @@ class ClientState:
         return phases.status_of(self.phase)
 
     @property
+    def is_busy(self) -> bool:
+        """Is a file, an inference or other work with a peer under way?"""
+        return any(not entry.ended_at for entry in (*self.files, *self.resources))
+
+    @property
     def connected_peers(self) -> int:
         """Peers that count in the headline: active and shelved ones."""
         return sum(p.status in CONNECTED for p in self.peers)
@@ -81,7 +107,7 @@ class ClientState:
 
     @property
     def pill(self) -> str:
-        """The headline."""
+        """What the phase alone says; `headline` knows more."""
         return phases.pill_text(self.handle, self.phase, self.connected_peers, self.error)
 
     def peer(self, pubkey: str) -> PeerEntry | None:
@@ -113,6 +139,7 @@ class Picture:
         self.update(
             handle=None if active is None else active.handle,
             active_config_id="" if active is None else active.id,
+            is_closed=active is not None and active.kind == "closed",
             network=wire_id,
             accepting="available" if active is None else active.accepting,
             diag_quiet=catalog.diag_quiet,
@@ -137,6 +164,15 @@ class Picture:
         changed = (attrs.evolve(p, catalog=entries) if p.device_pubkey == pubkey else p for p in self.state.peers)
         self.update(peers=tuple(changed))
 
+    def show_network(self, row: DisputedNetwork | None) -> None:
+        """How the relays serve the bound network. A row that differs in its times alone is no news."""
+        relays = None if row is None else row.relays
+        if _standing(relays) == _standing(self.state.relays):
+            relays = self.state.relays
+        is_ours = self.state.daemon_home is not None  # the reference stays in this phase while it is alone
+        joining = is_ours and row is not None and row.phase == "joining"
+        self.update(relays=relays, is_joining=joining, twin=None if row is None else row.twin)
+
     def show_ice_failure(self, at_ms: int, *, needs_turn: bool) -> None:
         """No direct path to a peer (FE-5.3); while another one is active that is not the headline."""
         self.update(recent_ice_failure_at=at_ms)
@@ -148,3 +184,9 @@ class Picture:
         self.update(
             phase="off", error="", network="", active_config_id="", peers=(), recent_ice_failure_at=None, published=None
         )
+        self.show_network(None)
+
+
+def _standing(relays: tuple[RelayRow, ...] | None) -> list[object] | None:
+    """What a person is told of relays, without the times."""
+    return None if relays is None else [(r.url, r.state, r.reason) for r in relays]

@@ -14,6 +14,7 @@ from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm import membership
 from myownllm.client import asks
 from myownllm.client.messages import DaemonStuck, Disown, Note, Own
+from myownllm.client.state import Settings
 from myownllm.ids import comparable_network_id
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from myownllm.client.messages import Link
     from myownllm.client.procedures import Procedure
 
+WAITING_TEXT: Final = "something runs with a device of this network, and applying them would cut it off"
 REMOVE_TIMEOUT_S: Final = 10.0
 """The reference may never answer a second removal (FE-4.16)."""
 
@@ -35,6 +37,8 @@ class PassResult:
     changed: bool
     error: str = ""
     """why the active network is not joined, or not as saved"""
+    settings: Settings | None = None
+    """what became of edited settings, where they were compared"""
 
 
 @attrs.frozen
@@ -44,8 +48,11 @@ class Pass:
     link: Link
     status: StatusAnswer
 
-    def run(self, catalog: Catalog, *, check_edits: bool) -> Procedure[PassResult]:
-        """Leave, join, and on request bring edited settings in. Raises ControlError `connection_lost`."""
+    def run(self, catalog: Catalog, *, check_edits: bool, may_disrupt: bool = True) -> Procedure[PassResult]:
+        """Leave, join, and on request bring edited settings in, those that may cut links only if that is allowed.
+
+        Raises ControlError `connection_lost`.
+        """
         joined, active = self.status.joined_networks, catalog.active
         ours = (yield from asks.owned(self.status.device_id)) if self.link.mode == "shared" else ()
         operations = membership.plan(joined, active, self.link.mode, ours, strict=catalog.strict_single_network)
@@ -60,7 +67,7 @@ class Pass:
                     joined = joined if error else (*joined, active.wire_id)
         if operations or active is None or not check_edits:
             return PassResult(joined, changed=bool(operations), error=error)
-        return (yield from self._bring_edits(active))
+        return (yield from self._bring_edits(active, may_disrupt=may_disrupt))
 
     def rediscover(self, wire_id: str, network: SavedNetwork | None) -> Procedure[bool]:
         """Have the daemon look for peers anew. True when claims are gone: an old one had to leave and join."""
@@ -123,12 +130,15 @@ class Pass:
             if summary.config_id == network.id or comparable_network_id(summary.network_id) == network.wire_id:
                 yield from self._leave(summary.config_id)
 
-    def _bring_edits(self, network: SavedNetwork) -> Procedure[PassResult]:
+    def _bring_edits(self, network: SavedNetwork, *, may_disrupt: bool) -> Procedure[PassResult]:
         """Bring an edited record into the daemon: one `network_update`, or leave and join on an old daemon (FE-8.3)."""
         joined, wanted = self.status.joined_networks, network.to_daemon()
         stored = yield from asks.stored_record(network)
-        if stored is None or not membership.drifted(stored, wanted):
-            return PassResult(joined, changed=False)
+        drift = () if stored is None else membership.drifted(stored, wanted)
+        if stored is None or not drift:
+            return PassResult(joined, changed=False, settings=Settings("applied"))
+        if membership.is_disruptive(drift) and not may_disrupt:
+            return PassResult(joined, changed=False, settings=Settings("waiting", WAITING_TEXT))
         try:
             restarted = yield from asks.update(membership.overlay(stored, wanted))
         except ControlError as error:
@@ -137,10 +147,13 @@ class Pass:
             if error.kind in (ErrorKind.UNSUPPORTED, ErrorKind.UNKNOWN_NETWORK):
                 yield from self._leave(network.wire_id)
                 text = yield from self._join(network)
-                return PassResult(joined, changed=True, error=text)
-            what = "were not applied"
+                settings = Settings("rejected", text) if text else Settings("rebuilt")
+                return PassResult(joined, changed=True, error=text, settings=settings)
             if error.kind is ErrorKind.NOT_SAVED:
-                what = "are live but will not survive a restart"
-            yield Note("warn", f"settings of '{network.handle}' {what}: {error.text}")
-            return PassResult(joined, changed=False)
-        return PassResult(joined, changed=restarted)
+                settings = Settings("applied", f"will not survive a restart: {error.text}")
+                yield Note("warn", f"settings of '{network.handle}' are live but {settings.text}")
+            else:
+                settings = Settings("rejected", error.text)
+                yield Note("warn", f"settings of '{network.handle}' were not applied: {error.text}")
+            return PassResult(joined, changed=False, settings=settings)
+        return PassResult(joined, changed=restarted, settings=Settings("rebuilt" if restarted else "applied"))

@@ -37,6 +37,7 @@ def to_json(state: ClientState) -> JsonObject:
         },
         "resources": resources,
         "inbound_offers": [offer.to_json() for offer in state.inbound_offers],
+        "settings": {"state": state.settings.state, "text": state.settings.text},
         "capabilities": state.published,
     }
 

@@ -24,16 +24,20 @@ FOLLOW_S: Final = 30.0
 def install(door: Door, client: MeshClient) -> None:
     """Answer `follow`, `state`, `subscribe`, `diag`, `cancel`, `rediscover`."""
 
-    async def follow(_: JsonObject) -> JsonObject:
-        """Follow the saved networks; answers when the client neither starts nor switches any more."""
+    async def follow(members: JsonObject) -> JsonObject:
+        """Follow the saved networks; answers when the client neither starts nor switches any more.
+
+        With `may_disrupt` edits are brought in also if they cut off what runs (FE-8.6).
+        """
         with trio.move_on_after(FOLLOW_S):
-            await client.reconcile()
+            await client.reconcile(may_disrupt=members.get("may_disrupt") is True)
             await client.watch.until(
                 lambda s: s.status != "connecting" or (s.handle is None and s.subscription != "live")
             )
         state = client.state
         status = "off" if state.handle is None else state.status
-        return {"network": state.network, "status": status, "error": state.error}
+        settings = {"state": state.settings.state, "text": state.settings.text}
+        return {"network": state.network, "status": status, "error": state.error, "settings": settings}
 
     async def state(_: JsonObject) -> JsonObject:
         await trio.lowlevel.checkpoint()

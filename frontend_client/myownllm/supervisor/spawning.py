@@ -13,7 +13,6 @@ from myownllm.supervisor.process import LaunchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from mesh_common.answers import StatusAnswer
     from myownllm.supervisor.binaries import Candidate
@@ -40,7 +39,7 @@ class Spawned:
     """A daemon that was started and answers."""
 
     child: Started
-    binary: Path
+    candidate: Candidate
     status: StatusAnswer
 
 
@@ -82,7 +81,7 @@ class Spawning:
         try:
             child = await self._ports.launch(candidate)
         except LaunchError as error:
-            self._attempts.append(str(error))
+            self._fail(candidate, str(error))
             return None
         try:
             status = await self._await_ready(child, candidate)
@@ -92,13 +91,18 @@ class Spawning:
             if isinstance(error, _CannotServeError):
                 self._refuse(Refused(candidate, f"cannot serve: {error}"))
             else:
-                self._attempts.append(str(error))
+                self._fail(candidate, str(error))
             await child.stop()
             return None
         except BaseException:
             await child.stop()
             raise
-        return Spawned(child, candidate.path, status)
+        return Spawned(child, candidate, status)
+
+    def _fail(self, candidate: Candidate, why: str) -> None:
+        """Another program is used only after it was said that this one was not: somebody may have chosen it."""
+        self._attempts.append(why)
+        self._note(f"not using {candidate.path} ({candidate.origin}): {why.partition('; it said last:')[0]}")
 
     def _refuse(self, refused: Refused) -> None:
         self._refused.append(refused)

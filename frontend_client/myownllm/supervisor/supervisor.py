@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mesh_common.answers import StatusAnswer
     from myownllm.membership import DaemonMode
+    from myownllm.supervisor.binaries import Candidate
     from myownllm.supervisor.ports import ChildProcess, Ports
 
 BRIEF_S: Final = 2.0
@@ -43,6 +44,9 @@ class Connection:
     device_id: str
     pid: int | None
     binary: Path | None = None
+    """the program that this app started, None for a daemon that was there"""
+    origin: str = ""
+    """why it was that program"""
 
 
 @attrs.frozen
@@ -65,7 +69,7 @@ class Supervisor:
         self._report = report or (lambda _: None)
         self._generation = 0
         self._child: ChildProcess | None = None
-        self._child_binary: Path | None = None
+        self._child_program: Candidate | None = None
         self._lost = trio.Event()
         self._stuck = False
         self._was_silent = False
@@ -95,6 +99,22 @@ class Supervisor:
     def retry(self) -> None:
         """A person asked to try again now."""
         self._retry.set()
+
+    async def restart(self) -> Connection:
+        """A person asked for a new daemon; returns the connection to it. Raises SupervisorError when it is not ours."""
+        connection = self.connection
+        if connection is None:
+            raise SupervisorError("no mesh daemon is connected; `myownllm daemon retry` tries to start one")
+        if not connection.owned_child:
+            whose = "belongs to another app" if connection.mode == "shared" else "was started by somebody else"
+            raise SupervisorError(f"the mesh daemon at {connection.socket} {whose}; restart it there")
+        self.report_stuck(connection.generation)
+        state = await self.watch.until(
+            lambda s: s.state == "failed" or (s.connection is not None and s.connection is not connection)
+        )
+        if state.connection is None:
+            raise SupervisorError(state.error)
+        return state.connection
 
     async def run(self) -> None:
         """Keep a daemon connected until cancelled. The own child is ended on the way out."""
@@ -133,7 +153,7 @@ class Supervisor:
             if attached is not None:
                 return attached
             spawned = await Spawning(self._ports, self._note, self._report).run()
-            self._child, self._child_binary = spawned.child, spawned.binary
+            self._child, self._child_program = spawned.child, spawned.candidate
             return self._connection("own_llm", self._ports.own_socket, spawned.status)
 
     async def _attach(self) -> Connection | None:
@@ -153,7 +173,7 @@ class Supervisor:
         """A daemon that an earlier launch of this app started is ours again: it ends with this app (FE-3.17)."""
         survivor = await self._ports.survivor() if self._ports.survivor is not None else None
         if survivor is not None and status.pid in (None, survivor.pid):
-            self._child, self._child_binary = survivor, None
+            self._child, self._child_program = survivor, None
 
     async def _end_survivor(self) -> bool:
         """A child of an earlier launch that holds the home but answers nobody is ended; True if it answers after all.
@@ -173,6 +193,7 @@ class Supervisor:
         self._generation += 1
         child_pid = None if self._child is None else self._child.pid
         owned = self._child is not None and socket == self._ports.own_socket
+        program = self._child_program if owned else None
         return Connection(
             generation=self._generation,
             mode=mode,
@@ -181,7 +202,8 @@ class Supervisor:
             daemon_version=status.version,
             device_id=status.device_id,
             pid=status.pid if status.pid is not None or not owned else child_pid,
-            binary=self._child_binary if owned else None,
+            binary=program.path if program is not None else None,
+            origin=program.origin if program is not None else "",
         )
 
     # ── watching ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -62,6 +62,12 @@ def target_triple() -> str:
     return f"{arch}-{system}"
 
 
+def checkout() -> Path | None:
+    """The source folder that this app runs from, if it does."""
+    package = Path(myownllm.__file__).parent
+    return next((p for p in package.parents if (p / ".myownmesh-rev").exists()), None)
+
+
 def daemon_rows(home: AppHome) -> list[Row]:
     """Where to look for a running daemon, in order (spec 08 §3.2)."""
     rows = [
@@ -75,12 +81,10 @@ def daemon_rows(home: AppHome) -> list[Row]:
 def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: DaemonLog) -> Ports:
     """The supervisor's ports. The nursery keeps the tasks that watch a child."""
     inspector = Inspector(pin)
-    package = Path(myownllm.__file__).parent
-    checkout = next((p for p in package.parents if (p / ".myownmesh-rev").exists()), None)
     environ = dict(os.environ)
 
     def candidates() -> list[binaries.Candidate]:
-        return binaries.collect(environ, Path(sys.executable).parent, checkout, target_triple())
+        return binaries.collect(environ, Path(sys.executable).parent, checkout(), target_triple())
 
     async def start(candidate: binaries.Candidate) -> Started:
         return await launch(candidate.path, home.own_daemon, environ, log, nursery)

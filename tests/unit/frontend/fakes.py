@@ -83,6 +83,8 @@ class FakeDaemon:
         self.version = version
         self.networks: list[dict[str, Any]] = []
         self.phase = "alone"
+        self.network_members: dict[str, Any] = {}
+        """what a daemon of ours says of each network beyond the reference: relays, another device's identity"""
         self.peers: list[dict[str, Any]] = []
         self.roster: list[dict[str, Any]] = []
         self.label = "Desk"
@@ -258,6 +260,7 @@ class FakeDaemon:
                     "label": n["label"],
                     "phase": self.phase,
                     "topology": n["topology"],
+                    **self.network_members,
                 }
                 for n in self.networks
             ]

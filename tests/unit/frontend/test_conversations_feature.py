@@ -83,7 +83,7 @@ class Desk:
                 "payload": payload,
             }
         )
-        with trio.fail_after(5):
+        with trio.fail_after(60):  # real time, on machines that are shared
             while not (answers := [r for r in self.daemon.log[before:] if r["op"] == "rpc_respond"]):
                 await trio.sleep(0.01)
         return answers[0].get("ok", answers[0].get("error"))
@@ -311,7 +311,7 @@ async def test_the_trash_is_tidied_at_the_start(tmp_path: Path) -> None:
     old.mkdir(parents=True)
     (old / "m1-abc.json").write_text('{"id": "m1-abc"}')
     async with desk(tmp_path) as at:
-        with trio.fail_after(5):
+        with trio.fail_after(60):  # real time, on machines that are shared
             while old.exists():
                 await trio.sleep(0.01)
         at.release()

@@ -13,6 +13,8 @@ from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork, TurnServer
 from myownllm.client import messages as m
 from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES, REFUSALS
+from myownllm.client.state import Settings
+from myownllm.client.work import FileWork
 from unit.frontend.fakes import DEVICE_B, peer_info
 from unit.frontend.machine_bench import HOME, WORK, Bench, online
 
@@ -366,7 +368,10 @@ def test_an_edit_is_brought_in_once(refusals: list[str], mutations: list[str], n
     if refusals:
         b.daemon.refuse["network_update"] = refusals
     b.change(lambda c: c.update_network(HOME.id, auto_approve=True))
-    assert b.error_of(b.reconcile()) is None
+    asked = b.reconcile()
+    assert b.daemon.mutations == []
+    b.wait(1)
+    assert b.error_of(asked) is None
     assert b.daemon.mutations == mutations
     assert b.notes == notes
     assert b.state.status == "online"
@@ -377,8 +382,71 @@ def test_an_edit_that_restarts_the_network_registers_everything_anew() -> None:
     b.daemon.log.clear()
     b.change(lambda c: c.update_network(HOME.id, signaling_servers=("ws://r",)))
     b.reconcile()
+    b.wait(1)
     assert b.daemon.ops("network_update", "rpc_register") == ["network_update", "rpc_register", "rpc_register"]
     assert b.state.status == "online"
+    assert b.state.settings == Settings("rebuilt")
+
+
+def test_edits_in_a_row_are_one_update_a_second_after_the_last_one() -> None:
+    b = online(Bench())
+    b.daemon.log.clear()
+    for label in ("one", "two", "three"):
+        b.change(lambda c, label=label: c.update_network(HOME.id, label=label))  # type: ignore[misc]
+        b.reconcile()
+        b.wait(0.6)
+        assert b.state.settings.state == "pending"
+    b.wait(0.5)
+    assert [r["config"]["label"] for r in b.daemon.log if r["op"] == "network_update"] == ["three"]
+    assert b.state.settings == Settings("applied")
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings"),
+    [
+        (["apply config: no such topology"], Settings("rejected", "apply config: no such topology")),
+        (
+            ["config applied but config.json save failed"],
+            Settings("applied", "will not survive a restart: config applied but config.json save failed"),
+        ),
+    ],
+)
+def test_what_became_of_an_edit_is_said_in_the_daemons_words(texts: list[str], settings: Settings) -> None:
+    """Not tried again until it is edited again (spec 08 FE-8.7)."""
+    b = online(Bench())
+    b.daemon.log.clear()
+    b.daemon.refuse["network_update"] = texts
+    b.change(lambda c: c.update_network(HOME.id, label="Other"))
+    b.reconcile()
+    b.wait(30)
+    assert b.state.settings == settings
+    assert b.daemon.ops("network_update") == ["network_update"]
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_an_edit_that_would_cut_off_work_waits_for_its_end_or_for_a_person(confirmed: bool) -> None:
+    """FE-8.6: a relay edit takes the links down, a label does not."""
+    b = online(Bench())
+    running = FileWork("f1", "p", "Pi", direction="outbound", filename="x", bytes_total=9, status="sending")
+    b.daemon.log.clear()
+    b.machine._picture.update(files=(running,))  # as `show_work` does
+    b.change(lambda c: c.update_network(HOME.id, label="Other"))
+    b.reconcile()
+    b.wait(1)
+    assert b.daemon.ops("network_update") == ["network_update"]
+    b.change(lambda c: c.update_network(HOME.id, signaling_servers=("ws://r",)))
+    asked = b.reconcile()
+    b.wait(20)
+    assert b.state.settings.state == "waiting"
+    assert b.error_of(asked) is None, "whoever asked is told, and need not wait"
+    assert b.daemon.ops("network_update") == ["network_update"]
+    if confirmed:
+        b.give(m.Reconcile(99, may_disrupt=True))
+    else:
+        b.machine._picture.update(files=(attrs.evolve(running, status="sent", ended_at=1),))
+    b.wait(6)
+    assert b.daemon.ops("network_update") == ["network_update"] * 2
+    assert b.state.settings == Settings("rebuilt")
 
 
 # ── the daemon's networks ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -407,11 +475,11 @@ def test_a_network_removed_by_another_program_is_joined_again_within_five_second
     assert b.state.status == "online"
 
 
-def test_a_quiet_client_asks_one_status_every_five_seconds_and_nothing_else() -> None:
+def test_a_quiet_client_looks_every_five_seconds_and_asks_nothing_else() -> None:
     b = online(Bench())
     b.daemon.log.clear()
     b.wait(60)
-    assert b.daemon.ops() == ["status"] * 12
+    assert b.daemon.ops() == ["status", "networks_list"] * 12
 
 
 @pytest.mark.parametrize("text", ["timeout", "network: engine busy"])

@@ -19,8 +19,9 @@ from mesh_common.client.streams import StreamBook
 from mesh_common.semver import SemVer
 from mesh_common.versions import Reported
 from mesh_common.views import PeerInfo, TwinRow
-from myownllm import effects, health, ids, phases
+from myownllm import effects, headline, health, ids, phases
 from myownllm.errors import HomeError, PeerSelectorError
+from myownllm.headline import Known
 from myownllm.home import SOCKET_PATH_MAX_BYTES, AppHome, check_socket_path
 from myownllm.peers import peer_entry, peer_info
 from myownllm.supervisor import binaries
@@ -337,7 +338,7 @@ WELL = health.Facts(
     daemon=StatusAnswer("0.3.8", DEVICE, ("home",), home="/h"),
     pin="v0.3.8",
     phase="active",
-    peers=(("active", False),),
+    peers=(Known("active", "Pi", False),),
 )
 
 
@@ -357,8 +358,8 @@ WELL = health.Facts(
         ({"phase": "joining"}, "still_joining"),
         ({"twin": TwinRow(proved=True, stands_aside=True)}, "identity_in_use"),
         ({"twin": TwinRow(proved=False, stands_aside=False), "phase": "joining"}, "identity_in_use"),
-        ({"peers": (("handshaking", True),)}, "peers_unreachable"),
-        ({"peers": (("handshaking", True), ("active", False))}, None),
+        ({"peers": (Known("handshaking", "Pi", True),)}, "peers_unreachable"),
+        ({"peers": (Known("handshaking", "Pi", True), Known("active", "Pi", False))}, None),
     ],
 )
 def test_health_names_the_stop(changes: dict[str, Any], stop: str | None) -> None:
@@ -393,7 +394,7 @@ def test_a_copied_home_is_named_with_what_to_do(twin: TwinRow, says: str) -> Non
 
 
 def test_a_daemon_that_tells_no_home_leaves_the_file_to_be_found() -> None:
-    assert "`.secrets/identity.json` in the daemon's home" in health.in_use(TwinRow(True, False), None)
+    assert "`.secrets/identity.json` in the daemon's home" in headline.in_use(TwinRow(True, False), None)
 
 
 def test_health_notes_what_is_worth_knowing() -> None:
@@ -401,7 +402,7 @@ def test_health_notes_what_is_worth_knowing() -> None:
     facts = attrs.evolve(
         WELL,
         daemon=StatusAnswer("0.3.7", DEVICE, ("home",)),
-        peers=(("pending_approval", False), ("pending_remote", False)),
+        peers=(Known("pending_approval", "Pi", False), Known("pending_remote", "Pi", False)),
     )
     names = [f.name for f in health.examine(facts)]
     assert names == ["daemon_older_than_pin", "waiting_for_approval", "waiting_for_remote", "healthy"]
@@ -469,9 +470,11 @@ def test_what_a_program_said_last_fits_a_screen() -> None:
 
 def test_health_tells_which_addresses_were_not_offered_while_a_peer_is_not_connected() -> None:
     left_out = tuple(f"172.{n}.0.1 of docker{n}: virtual" for n in range(6))
-    alone = attrs.evolve(WELL, peers=(("active", False),), left_out=left_out)
+    alone = attrs.evolve(WELL, peers=(Known("active", "Pi", False),), left_out=left_out)
     assert not [f for f in health.examine(alone) if f.name == "addresses_left_out"]
-    missing = attrs.evolve(WELL, peers=(("active", False), ("connecting", False)), left_out=left_out)
+    missing = attrs.evolve(
+        WELL, peers=(Known("active", "Pi", False), Known("connecting", "Pi", False)), left_out=left_out
+    )
     [note] = [f for f in health.examine(missing) if f.name == "addresses_left_out"]
     assert "172.0.0.1 of docker0: virtual" in note.text
     assert note.text.endswith("and 2 more")

@@ -1,0 +1,157 @@
+"""Every screen says the same, soon, and about the daemon that really runs: `up`, `status` and `health` side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+
+from integration.frontend.test_commands import PROGRAM, Up, desk, save
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from integration.frontend.test_commands import Desk
+
+__all__ = ["desk"]
+"""a fixture"""
+
+
+async def test_a_refused_network_has_one_headline_and_one_reason_everywhere(desk: Desk) -> None:
+    """The seed's symptom: "Joining …" for ever, in three different wordings."""
+    save(desk, "home")
+    desk.daemon.refuse["network_add"] = ["join: relay list is not to my taste"] * 99
+    up = await desk.up()
+    pill = await up.wait(lambda e: e["event"] == "pill" and e["level"] == "bad")
+    assert pill["text"] == "Mesh error: cannot join 'home': join: relay list is not to my taste"
+    status = await desk.json("status")
+    assert (status["pill"], status["level"], status["hint"]) == (pill["text"], "bad", pill["next_step"])
+    assert (await desk.run("health", status=15)).startswith(pill["text"])
+    await up.stop()
+
+
+async def test_a_daemon_that_is_gone_has_its_reason_everywhere(desk: Desk) -> None:
+    save(desk, "home")
+    up = await desk.up()
+    await up.online()
+    environment = {**desk.environment, "PATH": "/usr/bin:/bin"}
+    desk.daemon.alive = False
+    desk.socket.unlink()
+    pill = await up.wait(lambda e: e["event"] == "pill" and "socket" in e["reason"])
+    assert "is gone" in pill["text"]
+    done = await trio.run_process(
+        [*PROGRAM, "health", "--json"], env=environment, check=False, capture_stdout=True, stderr=subprocess.STDOUT
+    )
+    assert done.returncode == 13
+    assert "is gone" in json.loads(done.stdout)["findings"][0]["text"]
+    await up.stop()
+
+
+@attrs.define
+class RealHome:
+    """A home in which `up` starts a daemon of ours."""
+
+    folder: Path
+    environment: dict[str, str]
+    nursery: trio.Nursery
+    running: list[trio.Process] = attrs.field(factory=list)
+
+    async def run(self, *arguments: str, status: int = 0) -> str:
+        done = await trio.run_process(
+            [*PROGRAM, *arguments], env=self.environment, check=False, capture_stdout=True, stderr=subprocess.STDOUT
+        )
+        assert done.returncode == status, done.stdout.decode()
+        return done.stdout.decode()
+
+    async def up(self, *arguments: str) -> Up:
+        process = await trio.lowlevel.open_process(
+            [*PROGRAM, "up", "--json", *arguments], env=self.environment, stdout=subprocess.PIPE
+        )
+        self.running.append(process)
+        up = Up(process)
+        self.nursery.start_soon(up.read)
+        return up
+
+
+@asynccontextmanager
+async def real_home(nursery: trio.Nursery, environ: Mapping[str, str]) -> AsyncIterator[RealHome]:
+    folder = Path(tempfile.mkdtemp(prefix="fe-"))
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
+    home = RealHome(folder, {**kept, "HOME": str(folder), **environ}, nursery)
+    try:
+        yield home
+    finally:
+        with trio.CancelScope(shield=True):
+            for process in home.running:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.slow
+async def test_which_daemon_runs_is_said_and_a_hanging_one_is_replaced(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """An override that fails is told before another program is used; then the daemon that runs is stopped (SIGSTOP)."""
+    override = tmp_path / "mine"
+    override.write_text('#!/bin/sh\n[ "$1" = --version ] && { echo myownmesh 0.3.8; exit 0; }\necho broken; exit 3\n')
+    override.chmod(0o755)
+    async with real_home(nursery, {"MYOWNLLM_MESH_BIN": str(override)}) as home:
+        await home.run("networks", "add", "home", "--relay", "ws://127.0.0.1:1", "--no-stun")
+        up = await home.up()
+        daemon = await up.wait(lambda e: e["event"] == "daemon" and e["state"] == "up")
+        notes = [e["note"] for e in up.events[: up.events.index(daemon)] if e.get("note")]
+        assert len([n for n in notes if str(override) in n and "exited with status 3" in n]) == 1, up.events
+        assert daemon["binary"].endswith("/myownmesh")
+        assert daemon["origin"].startswith("beside the app")
+        pill = await up.wait(lambda e: e["event"] == "pill" and "no relay serves" in e["text"])
+        assert "127.0.0.1:1" in pill["reason"]
+        status = json.loads(await home.run("status", "--json"))
+        assert status["pill"] == pill["text"].partition(" (")[0]
+        text = await home.run("health", status=17 if status["phase"] == "signaling-up" else 19)
+        assert text.startswith(pill["text"].partition(" (")[0])
+        assert str(daemon["binary"]) in await home.run("status")
+
+        seen, began = len(up.events), trio.current_time()
+        os.kill(daemon["pid"], signal.SIGSTOP)
+        pill = await up.wait(lambda e: e["event"] == "pill" and "does not answer" in e["text"], seen)
+        said = trio.current_time() - began
+        again = await up.wait(lambda e: e["event"] == "daemon" and e["state"] == "up", seen)
+        replaced = trio.current_time() - began
+        assert said < 3.5, said
+        assert replaced < 11, replaced
+        assert again["pid"] != daemon["pid"]
+        assert not is_alive(daemon["pid"])
+        assert await up.stop() == 0
+        assert not is_alive(again["pid"])
+
+
+async def test_a_lost_socket_file_is_no_lost_daemon(nursery: trio.Nursery) -> None:
+    """Ours makes its file anew, so that commands find it again; the same process goes on."""
+    async with real_home(nursery, {}) as home:
+        up = await home.up()
+        daemon = await up.wait(lambda e: e["event"] == "daemon" and e["state"] == "up")
+        Path(daemon["socket"]).unlink()  # noqa: ASYNC240 - as above
+        with trio.fail_after(10):
+            while not Path(daemon["socket"]).exists():  # noqa: ASYNC240 - a file, which nobody announces
+                await trio.sleep(0.05)
+        answered: Any = json.loads(await home.run("status", "--json"))
+        assert answered["daemon"]["pid"] == daemon["pid"]
+        await up.stop()
