@@ -15,7 +15,7 @@ import trio
 
 from mesh_common.client.address import user_home
 from mesh_common.client.errors import ControlError
-from mesh_common.client.session import open_session
+from mesh_common.client.session import open_session, probe
 from mesh_common.files import remove_leftovers
 from mesh_common.groups import unwrapped
 from mesh_common.locks import FileLock
@@ -36,7 +36,7 @@ from myownllm.home import find_pin
 from myownllm.peers import CONNECTED
 from myownllm.runtimes.speech import SpeechSettings
 from myownllm.sightings import Sightings
-from myownllm.supervisor import Supervisor
+from myownllm.supervisor import Supervisor, migration
 from myownllm.supervisor.log import DaemonLog, TroubleLimit
 from myownllm.supervisor.world import make_ports
 from myownllm.transfer_files.notes import Notes
@@ -175,6 +175,7 @@ async def running_app(
     lock = await _app_lock(home)
     for folder in (home.root, home.own_daemon):
         remove_leftovers(folder, wall_ms() / 1000)
+    older_layout = await _older_layout(home)
     pin = find_pin(Path(__file__).parent)
     file: CatalogFile = CatalogFile(home.config_file, in_use=lambda: catalog.is_in_use)
     catalog = LiveCatalog(file)
@@ -187,6 +188,8 @@ async def running_app(
             hardware.install(client)
             install(client)
             catalog.on_notice.append(client.note)
+            for text in older_layout:
+                client.note("warn", text)
             trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
             log = DaemonLog(home.daemon_log, trouble)
             supervisor = Supervisor(make_ports(home, pin, outer, log), report=report)
@@ -234,6 +237,15 @@ async def running_app(
         raise cause from None
     finally:
         lock.release()
+
+
+async def _older_layout(home: AppHome) -> list[str]:
+    """Take over the daemon's data of an older layout (spec 08 §3.8); returns what to say about it."""
+    if not migration.is_due(home):
+        return []
+    if home.seed_era_socket.exists() and await probe(home.seed_era_socket) is not None:
+        return [f"a daemon of an older layout runs at {home.seed_era_socket}: its data is moved when it has ended"]
+    return await trio.to_thread.run_sync(migration.migrate, home)
 
 
 async def _app_lock(home: AppHome) -> FileLock:

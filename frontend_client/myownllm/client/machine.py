@@ -267,6 +267,9 @@ class Machine:
         self._hearing.forget()
         if before is not None and before.daemon_version != link.daemon_version:
             self._note(Note("info", f"daemon is now {link.daemon_version}, was {before.daemon_version}"))
+        if before is not None and before.mode != link.mode:
+            whose = "shared with another app" if link.mode == "shared" else "this app's own"
+            self._note(Note("info", f"the mesh daemon is now {whose}"))
         if before is not None and before.device_id != link.device_id:
             text = f"this device is now {link.device_id}, was {before.device_id}: its peers must approve it anew"
             self._note(Note("warn", text))

@@ -28,6 +28,8 @@ PATIENCE_S: Final = (1.6, 2.0, 2.4)
 together are what a busy machine may need."""
 SILENT_OTHER_S: Final = 30.0
 """A silent daemon that is not ours to end is given up after this: nothing can be done but look for another one."""
+SHARED_GLANCE_S: Final = 10.0
+"""Between two looks whether a shared daemon has appeared beside the own one: one `stat` while there is none."""
 TERMINATE_GRACE_S: Final = 5.0
 """Between a polite signal and a hard one (FE-3.16)."""
 SILENT_GRACE_S: Final = 1.0

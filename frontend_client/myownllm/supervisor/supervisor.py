@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final, Literal, assert_never
 import attrs
 import trio
 
+from mesh_common.versions import version_meets
 from myownllm.errors import AppError
 from myownllm.supervisor import policy
+from myownllm.supervisor.binaries import Refused
 from myownllm.supervisor.spawning import SPAWN_POLL_S, TAIL_LINES, Spawning, SupervisorError, ending, quoted
 from myownllm.watch import Watch
 
@@ -166,8 +168,26 @@ class Supervisor:
                     self._note(f"using a daemon of an older layout at {row.socket}")
                 elif row.name == "own" and self._child is None:
                     await self._take_back(status)
+                    if await self._replaces_older(status):
+                        return None
                 return self._connection(row.mode, row.socket, status)
         return None
+
+    async def _replaces_older(self, status: StatusAnswer) -> bool:
+        """Old code never stays: a daemon of an earlier launch that is older than the pin makes way for a newer one.
+
+        It ends as with the app, with a farewell to its peers, and only when there is a program that may take over.
+        """
+        pin = self._ports.pin
+        if self._child is None or pin is None or version_meets(status.version, pin):
+            return False
+        for candidate in self._ports.candidates():
+            version = await self._ports.version_of(candidate)
+            if not isinstance(version, Refused) and (candidate.source == "override" or version_meets(version, pin)):
+                self._note(f"the mesh daemon of an earlier launch is {status.version}; {candidate.path} replaces it")
+                await self._drop_child()
+                return True
+        return False
 
     async def _take_back(self, status: StatusAnswer) -> None:
         """A daemon that an earlier launch of this app started is ours again: it ends with this app (FE-3.17)."""
@@ -231,6 +251,8 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             if child is not None:
                 nursery.start_soon(watch_child, child)
+            if connection.mode != "shared":
+                nursery.start_soon(self._mention_shared)
             nursery.start_soon(watch_silence)
             await lost.wait()
             nursery.cancel_scope.cancel()
@@ -253,6 +275,17 @@ class Supervisor:
             await trio.sleep_until(began + limit_s)  # what fails at once may be a daemon that renews its socket
             unanswered, silent_s = unanswered + 1, silent_s + limit_s
             self._tell_silence(f"the mesh daemon {trouble}")
+
+    async def _mention_shared(self) -> None:
+        """Say once that a shared daemon has appeared; the choice is for the app's lifetime (FE-3.2, FE-12.20)."""
+        shared = [row.socket for row in self._ports.rows if row.mode == "shared"]
+        while shared:
+            await trio.sleep(policy.SHARED_GLANCE_S)
+            if shared[0].exists() and await self._ports.probe(shared[0]) is not None:
+                self._note(
+                    f"a shared mesh daemon runs at {shared[0]} now; this app keeps its own until it restarts"
+                )
+                return
 
     def _tell_silence(self, text: str) -> None:
         if self.watch.value.silence != text:

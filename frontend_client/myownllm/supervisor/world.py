@@ -131,6 +131,7 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         stage=get_release,
         started=remember,
         survivor=survivor,
+        pin=pin,
     )
 
 

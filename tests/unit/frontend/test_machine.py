@@ -449,6 +449,15 @@ def test_an_edit_that_would_cut_off_work_waits_for_its_end_or_for_a_person(confi
     assert b.state.settings == Settings("rebuilt")
 
 
+def test_another_kind_of_daemon_after_a_loss_is_told() -> None:
+    """FE-3.2, FE-12.19: a shared one is another device, which peers must approve anew."""
+    b = online(Bench())
+    b.lose()
+    b.connect(mode="shared", device_id="other")
+    assert "the mesh daemon is now shared with another app" in b.notes
+    assert any("its peers must approve it anew" in note for note in b.notes)
+
+
 # ── the daemon's networks ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -101,6 +101,8 @@ class ScriptedWorld:
     locked: bool = False
     hangs: bool = False
     survivor: FakeSurvivor | None = None
+    pin: str | None = None
+    folder: Path = Path("/s")
     status: StatusAnswer = STATUS
 
     async def probe(self, socket: Path) -> StatusAnswer | None:
@@ -154,7 +156,7 @@ class ScriptedWorld:
             return [Candidate(Path("/bin") / c, "path", "PATH (/bin)") for c in self.candidates]
 
         return Ports(
-            rows=[Row("shared", "shared", Path("/s/shared")), Row("own", "own_llm", Path("/s/own"))],
+            rows=[Row("shared", "shared", self.folder / "shared"), Row("own", "own_llm", Path("/s/own"))],
             own_socket=Path("/s/own"),
             probe=self.probe,
             silence=self.silence,
@@ -163,6 +165,7 @@ class ScriptedWorld:
             launch=self.launch,
             spawn_lock=self.spawn_lock,
             survivor=self.find_survivor,
+            pin=self.pin,
             uniform=lambda: 0.5,
         )
 
@@ -552,3 +555,57 @@ async def test_one_that_was_only_slow_is_not_ended(autojump_clock: Any) -> None:
         assert state.connection.owned_child
         assert world.killed == []
         assert world.children == []
+
+
+# ── old code never stays ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("version", "offered", "replaced"), [("0.3.7", True, True), ("0.3.8", True, False), ("0.3.7", False, False)]
+)
+async def test_a_daemon_of_an_earlier_launch_that_is_older_than_the_pin_is_drained_and_replaced(
+    autojump_clock: Any, version: str, offered: bool, replaced: bool
+) -> None:
+    world = ScriptedWorld(own="ok", candidates=["new"] if offered else [], scripts={"new": "says_ready"}, pin="v0.3.8")
+    world.status = replace(STATUS, version=version)
+    world.survivor = FakeSurvivor(world, frozen=False)
+    original = world.survivor.stop
+
+    async def stop(grace_s: float = 5.0) -> None:
+        await original(grace_s)
+        world.own, world.survivor, world.status = "absent", None, STATUS
+
+    world.survivor.stop = stop  # type: ignore[method-assign]
+    async with supervised(world) as supervisor:
+        connection = (await outcome(supervisor)).connection
+        assert connection is not None
+        assert connection.owned_child
+        assert [child.name for child in world.children] == (["new"] if replaced else [])
+        assert connection.daemon_version == ("0.3.8" if offered else "0.3.7")
+
+
+async def test_a_foreign_daemon_that_is_older_than_the_pin_is_used_as_it_is(autojump_clock: Any) -> None:
+    world = ScriptedWorld(own="ok", candidates=["new"], pin="v0.3.8")
+    world.status = replace(STATUS, version="0.3.7")
+    async with supervised(world) as supervisor:
+        connection = (await outcome(supervisor)).connection
+        assert connection is not None
+        assert not connection.owned_child
+        assert world.children == []
+
+
+async def test_a_shared_daemon_that_appears_later_is_mentioned_once_and_not_adopted(
+    autojump_clock: Any, tmp_path: Path
+) -> None:
+    """FE-3.2, FE-12.20."""
+    world = ScriptedWorld(own="ok", folder=tmp_path)
+    async with supervised(world) as supervisor:
+        first = (await outcome(supervisor)).connection
+        await trio.sleep(30)
+        assert supervisor.watch.value.notes == ()
+        world.shared = "ok"
+        (tmp_path / "shared").touch()
+        await trio.sleep(60)
+        [note] = supervisor.watch.value.notes
+        assert "a shared mesh daemon runs at" in note
+        assert supervisor.connection is first
