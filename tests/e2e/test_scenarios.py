@@ -149,6 +149,7 @@ def test_the_seeds_bug_network_removed_behind_the_apps_back(pair: Pair) -> None:
 
 
 def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pair) -> None:
+    """FE-12.7, FE-12.21."""
     pair.add(pair.anna, "home")
     second = pair.anna.run("up")
     assert second["event"] == "already_running"
@@ -174,6 +175,7 @@ def test_a_frozen_daemon_of_a_killed_app_does_not_stop_the_next_one(pair: Pair) 
 
 
 def test_denied_devices_go_and_may_knock_again(pair: Pair) -> None:
+    """FE-12.45."""
     for device in pair.both:
         pair.add(device, "home")
     pair.anna.wait("knock", lambda e: e["event"] == "knock")

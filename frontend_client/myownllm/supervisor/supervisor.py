@@ -282,9 +282,7 @@ class Supervisor:
         while shared:
             await trio.sleep(policy.SHARED_GLANCE_S)
             if shared[0].exists() and await self._ports.probe(shared[0]) is not None:
-                self._note(
-                    f"a shared mesh daemon runs at {shared[0]} now; this app keeps its own until it restarts"
-                )
+                self._note(f"a shared mesh daemon runs at {shared[0]} now; this app keeps its own until it restarts")
                 return
 
     def _tell_silence(self, text: str) -> None:

@@ -133,6 +133,7 @@ def join(desk: Desk, handle: str) -> None:
 
 
 async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
+    """FE-1.4, FE-2.4, FE-4.12."""
     save(desk, "home")
     up = await desk.up("--label", "Anna")
     await up.online()
@@ -238,6 +239,7 @@ async def test_a_person_sees_knock_call_message_and_loss(desk: Desk) -> None:
 
 
 async def test_networks_are_followed_while_up_runs(desk: Desk) -> None:
+    """FE-5.19."""
     up = await desk.up()
     await up.wait(lambda e: e["event"] == "pill" and e["text"] == "No active network — pick one below")
     assert (await desk.json("networks", "add", "Home"))["joined"] is True
@@ -430,6 +432,7 @@ async def test_a_stale_binary_is_refused_with_version_pin_and_way_out(desk: Desk
 
 
 async def test_status_for_people_and_scripts(desk: Desk) -> None:
+    """FE-2.5."""
     save(desk, "home", "work")
     join(desk, "home")
     desk.daemon.phase, desk.daemon.peers = "active", [peer_info(), peer_info("c" * 52, **PENDING)]
@@ -497,6 +500,7 @@ async def test_peers_are_listed_with_both_codes(desk: Desk) -> None:
 
 
 async def test_approval_carries_the_announced_label_and_checks_a_code(desk: Desk) -> None:
+    """FE-12.44."""
     save(desk, "home")
     join(desk, "home")
     desk.daemon.peers = [peer_info(**PENDING)]

@@ -122,6 +122,7 @@ def test_a_killed_daemon_leaves_nothing_that_stops_the_next(home: Path) -> None:
 
 
 def test_a_stale_socket_is_cleaned_and_a_living_one_never_stolen(home: Path) -> None:
+    """FE-3.14, FE-12.9."""
     configure(home, {})
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(home / "daemon.sock"))

@@ -73,6 +73,7 @@ def test_a_payload_that_holds_itself_is_never_sent() -> None:
 
 
 def test_bounds_of_requests() -> None:
+    """FE-4.4, FE-4.15."""
     check_traffic({"payload": "x" * (MAX_PAYLOAD_BYTES - 2), "method": "m" * MAX_NAME_BYTES})
     assert kind_of(check_traffic, {"payload": "x" * (MAX_PAYLOAD_BYTES - 1)}) is ErrorKind.TOO_LARGE
     assert kind_of(check_traffic, {"ok": "ä" * (MAX_PAYLOAD_BYTES // 2)}) is ErrorKind.TOO_LARGE
@@ -129,6 +130,7 @@ def test_subscriptions() -> None:
 
 
 def test_operations_that_may_wait_for_an_engine_get_more_time() -> None:
+    """FE-4.3."""
     assert timeout_of("status") == FAST_TIMEOUT_S
     assert timeout_of("network_remove") == timeout_of("not known") == ENGINE_TIMEOUT_S
 

@@ -37,6 +37,7 @@ def test_chunks_reach_their_reader_until_the_end() -> None:
 
 
 def test_early_frames_wait_a_while_and_not_without_bound() -> None:
+    """FE-5.27."""
     book, late, lucky = StreamBook(), Reader(), Reader()
     book.receive(StreamChunk("late", 0), 0)
     for number in range(EARLY_FRAMES):

@@ -55,6 +55,7 @@ async def something_at_socket(answer: bytes | None) -> AsyncIterator[Path]:
 
 
 async def test_each_command_has_its_own_connection_and_carries_its_members() -> None:
+    """FE-4.1."""
     async with daemon_at_socket() as (daemon, path):
         await session.command(path, "identity_set_label", label="Desk é")
         assert daemon.log == [{"op": "identity_set_label", "label": "Desk é"}]
@@ -72,6 +73,7 @@ async def test_an_operation_that_the_daemon_lacks_is_told_apart() -> None:
 
 
 async def test_nobody_there() -> None:
+    """FE-4.2."""
     with pytest.raises(
         ControlError, match=r"connect daemon socket at /nonexistent.sock — is `myownmesh serve` running\?"
     ):
@@ -81,11 +83,13 @@ async def test_nobody_there() -> None:
 
 @pytest.mark.parametrize("answer", [b"", b"220 mail server\r\n", b"{}\n", b'{"ok":false,"error":"no"}\n', b"[1]\n"])
 async def test_other_programs_on_the_socket_are_absent_daemons(answer: bytes) -> None:
+    """FE-3.1, FE-12.15."""
     async with something_at_socket(answer) as path:
         assert await session.probe(path) is None
 
 
 async def test_a_silent_program_costs_the_probe_800_ms_and_no_more(autojump_clock: Any) -> None:
+    """FE-3.1, FE-12.14."""
     autojump_clock.autojump_threshold = 0.02
     async with something_at_socket(None) as path:
         began = trio.current_time()
@@ -99,6 +103,7 @@ async def test_an_answer_without_line_end_counts_when_the_daemon_closes() -> Non
 
 
 async def test_an_endless_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FE-4.4."""
     monkeypatch.setattr(protocol.LineBuffer.__init__, "__defaults__", (1000,))
     async with something_at_socket(b"x" * 5000) as path:
         with pytest.raises(ControlError, match="no end"):
@@ -106,6 +111,7 @@ async def test_an_endless_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_frames_reach_the_sink_in_order_also_those_before_it_was_there() -> None:
+    """FE-4.6, FE-4.7."""
     async with daemon_at_socket() as (daemon, path), open_session(path, 1) as opened:
         assert opened.client_id == "c0"
         for n in range(3):
@@ -120,6 +126,7 @@ async def test_frames_reach_the_sink_in_order_also_those_before_it_was_there() -
 
 
 async def test_more_early_frames_than_fit_are_counted_not_kept() -> None:
+    """FE-4.8."""
     async with daemon_at_socket() as (daemon, path), open_session(path, 1) as opened:
         for n in range(session.EARLY_FRAMES + 5):
             await daemon.emit({"kind": "channel_inbound", "network": "n", "from": "p", "channel": str(n)})
@@ -151,6 +158,7 @@ async def test_a_lost_event_connection_fails_pending_commands_at_once() -> None:
 
 
 async def test_a_timeout_ends_only_its_own_connection(autojump_clock: Any) -> None:
+    """FE-4.3."""
     autojump_clock.autojump_threshold = 0.02
     async with daemon_at_socket() as (daemon, path), open_session(path, 1) as opened:
         daemon.hang.add("networks_list")
@@ -161,6 +169,7 @@ async def test_a_timeout_ends_only_its_own_connection(autojump_clock: Any) -> No
 
 
 async def test_a_rejected_subscription_says_so() -> None:
+    """FE-4.6."""
     async with daemon_at_socket() as (daemon, path):
         daemon.refuse["events_subscribe"] = ["too many clients"]
         with pytest.raises(ControlError, match=r"^too many clients$"):

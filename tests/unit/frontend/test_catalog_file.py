@@ -36,11 +36,13 @@ def add(file: CatalogFile, handle: str) -> None:
 
 
 def test_no_file_is_an_empty_catalog_and_reading_creates_none(tmp_path: Path) -> None:
+    """FE-6.5."""
     assert catalog(tmp_path).load().catalog.networks == ()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_change_is_private_pretty_and_keeps_the_rest_of_the_file(tmp_path: Path) -> None:
+    """FE-1.3, FE-6.1, FE-6.4."""
     before = {"web_search": {"k": 1}, "cloud_mesh": {"networks": [], "future": [1]}, "api": {"port": 9}}
     (tmp_path / "config.json").write_text(json.dumps(before))
     add(catalog(tmp_path), "home")
@@ -54,6 +56,7 @@ def test_a_change_is_private_pretty_and_keeps_the_rest_of_the_file(tmp_path: Pat
 
 
 def test_handles_are_saved_normalised_and_bad_ones_refused(tmp_path: Path) -> None:
+    """FE-5.11, FE-12.32."""
     file = catalog(tmp_path)
     add(file, "  Home-Mesh ")
     assert content(tmp_path)["cloud_mesh"]["networks"][0]["network_id"] == "home-mesh"
@@ -63,6 +66,7 @@ def test_handles_are_saved_normalised_and_bad_ones_refused(tmp_path: Path) -> No
 
 
 def test_a_corrupt_file_is_set_aside_and_the_last_good_one_used(tmp_path: Path) -> None:
+    """FE-6.3, FE-12.24."""
     file = catalog(tmp_path)
     add(file, "home")
     (tmp_path / "config.json").write_text('{"cloud_mesh": {"netw')
@@ -81,12 +85,14 @@ def test_a_corrupt_file_without_backup_gives_defaults(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_is_left_alone(tmp_path: Path) -> None:
+    """FE-6.3, FE-12.24."""
     (tmp_path / "config.json").mkdir()
     with pytest.raises(HomeError, match="cannot read"):
         catalog(tmp_path).load()
 
 
 def test_a_file_that_the_daemon_overwrote_is_recovered_and_its_one_network_selected(tmp_path: Path) -> None:
+    """FE-1.2."""
     (tmp_path / "config.json").write_text(
         json.dumps({"version": 3, "daemon": {}, "networks": [{"id": "net-1", "network_id": "one"}]})
     )
@@ -106,6 +112,7 @@ def test_the_signature_changes_with_the_file(tmp_path: Path) -> None:
 
 
 def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
+    """FE-6.4."""
     program = (
         "import sys; from pathlib import Path; from myownllm.catalog.file import CatalogFile;"
         "from myownllm.catalog.network import SavedNetwork;"
@@ -133,6 +140,7 @@ def test_a_lock_names_its_holder_only_while_it_is_held(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["write", "lock"])
 def test_a_full_or_read_only_disk_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """FE-6.2, FE-12.22."""
     (tmp_path / "config.json").write_text(json.dumps({"cloud_mesh": {"networks": [{"network_id": "home"}]}}))
     before = (tmp_path / "config.json").read_bytes()
 

@@ -143,6 +143,7 @@ async def settled() -> None:
 
 
 async def test_first_start_joins_registers_and_only_then_says_online(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-2.1, FE-9.1."""
     async with world(active(HOME), tmp_path) as w:
         seen_online_at: list[list[str]] = []
 
@@ -171,6 +172,7 @@ async def test_first_start_joins_registers_and_only_then_says_online(autojump_cl
 
 
 async def test_second_launch_changes_nothing_in_the_daemon(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.7."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
     persisted = w.daemon.networks
@@ -182,6 +184,7 @@ async def test_second_launch_changes_nothing_in_the_daemon(autojump_clock: Any, 
 
 
 async def test_two_starts_are_one_run(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.4, FE-12.1."""
     async with world(active(HOME), tmp_path) as w:
         async with trio.open_nursery() as nursery:
             for _ in range(5):
@@ -193,6 +196,7 @@ async def test_two_starts_are_one_run(autojump_clock: Any, tmp_path: Path) -> No
 
 
 async def test_start_before_the_daemon_waits_for_it(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-2.2."""
     async with world(active(HOME), tmp_path, connected=False) as w:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(w.client.start)
@@ -205,6 +209,7 @@ async def test_start_before_the_daemon_waits_for_it(autojump_clock: Any, tmp_pat
 async def test_start_without_a_daemon_gives_up_after_thirty_tries_and_comes_back_by_itself(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-2.3, FE-5.5."""
     async with world(active(HOME), tmp_path, connected=False) as w:
         began = trio.current_time()
         with pytest.raises(ControlError) as raised:
@@ -234,6 +239,7 @@ async def test_daemon_that_loses_its_networks_in_a_restart_gets_them_again(autoj
 async def test_event_connection_lost_but_daemon_alive_rebinds_with_the_new_client_id(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-4.9, FE-12.27, FE-12.28."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         await w.daemon.drop_events()
@@ -246,6 +252,7 @@ async def test_event_connection_lost_but_daemon_alive_rebinds_with_the_new_clien
 
 
 async def test_network_removed_behind_the_apps_back_is_joined_again(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.13."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         w.daemon.networks = []
@@ -289,6 +296,7 @@ async def test_a_refused_join_says_why_and_is_tried_again(autojump_clock: Any, t
 
 
 async def test_switch_leaves_the_old_network_then_joins_the_new_one(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.18."""
     async with world(active(HOME, WORK), tmp_path) as w:
         await w.client.start()
         w.daemon.peers = [peer_info()]
@@ -330,6 +338,7 @@ async def test_online_is_never_said_of_a_network_that_is_not_bound_yet(autojump_
 
 
 async def test_another_identity_is_told(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-12.19."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         await w.daemon.die()
@@ -340,6 +349,7 @@ async def test_another_identity_is_told(autojump_clock: Any, tmp_path: Path) -> 
 
 
 async def test_three_quick_switches_end_on_the_last_one(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-12.4."""
     async with world(active(HOME, WORK), tmp_path) as w:
         await w.client.start()
         async with trio.open_nursery() as nursery:
@@ -353,6 +363,7 @@ async def test_three_quick_switches_end_on_the_last_one(autojump_clock: Any, tmp
 
 
 async def test_removing_the_active_network_leaves_it(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.22."""
     async with world(active(HOME, WORK), tmp_path) as w:
         await w.client.start()
         w.catalog.put(lambda c: c.remove_network("net-1"))
@@ -377,6 +388,7 @@ async def test_a_running_app_follows_the_file(autojump_clock: Any, tmp_path: Pat
 
 
 async def test_stop_during_start_leaves_nothing_registered(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-12.2."""
     async with world(active(HOME), tmp_path) as w:
         w.daemon.hang.add("capabilities_set")
         async with trio.open_nursery() as nursery:
@@ -407,6 +419,7 @@ async def test_start_right_after_stop_starts(autojump_clock: Any, tmp_path: Path
 
 
 async def test_daemon_lost_during_start_is_retried(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-12.5."""
     async with world(active(HOME), tmp_path) as w:
         w.daemon.hang.add("peers_list")
 
@@ -427,6 +440,7 @@ async def test_daemon_lost_during_start_is_retried(autojump_clock: Any, tmp_path
 
 
 async def test_an_edit_becomes_one_update(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-8.2."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         w.catalog.put(lambda c: c.update_network("net-1", auto_approve=True))
@@ -437,6 +451,7 @@ async def test_an_edit_becomes_one_update(autojump_clock: Any, tmp_path: Path) -
 
 
 async def test_an_old_daemon_without_update_gets_leave_and_join(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-8.5."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         w.daemon.refuse["network_update"] = ["parse: unknown variant `network_update`, expected one of `status`"]
@@ -448,6 +463,7 @@ async def test_an_old_daemon_without_update_gets_leave_and_join(autojump_clock: 
 
 
 async def test_shared_daemon_keeps_networks_of_other_apps(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.12."""
     async with world(active(HOME, WORK), tmp_path, connected=False) as w:
         w.mode = "shared"
         w.daemon.networks = [{**SavedNetwork("x", "gui-net").to_daemon()}]
@@ -460,6 +476,7 @@ async def test_shared_daemon_keeps_networks_of_other_apps(autojump_clock: Any, t
 
 
 async def test_config_id_held_by_another_network_is_freed_once(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.9, FE-12.31."""
     async with world(active(HOME), tmp_path, connected=False) as w:
         w.mode = "shared"
         w.daemon.networks = [{**SavedNetwork("net-1", "other").to_daemon()}]
@@ -469,6 +486,7 @@ async def test_config_id_held_by_another_network_is_freed_once(autojump_clock: A
 
 
 async def test_calls_are_answered_only_to_approved_peers(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.2."""
     async with world(active(HOME), tmp_path) as w:
         w.daemon.peers = [peer_info(), peer_info("c" * 52, status="pending_approval")]
         await w.client.start()
@@ -492,6 +510,7 @@ async def test_calls_are_answered_only_to_approved_peers(autojump_clock: Any, tm
 
 
 async def test_streams_are_sent_in_order_and_fail_inside(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.6, FE-9.9, FE-12.35."""
     async with world(active(HOME), tmp_path) as w:
         w.daemon.peers = [peer_info()]
         await w.client.start()
@@ -518,6 +537,7 @@ async def test_streams_are_sent_in_order_and_fail_inside(autojump_clock: Any, tm
 
 
 async def test_a_peer_cannot_occupy_the_device(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.10."""
     async with world(active(HOME), tmp_path) as w:
         w.daemon.peers = [peer_info()]
         await w.client.start()
@@ -551,6 +571,7 @@ async def test_messages_reach_their_handler_and_foreign_ones_do_not(autojump_clo
 
 
 async def test_peer_events_coalesce_into_few_refreshes(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.16, FE-12.42."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         w.daemon.log.clear()
@@ -563,6 +584,7 @@ async def test_peer_events_coalesce_into_few_refreshes(autojump_clock: Any, tmp_
 
 
 async def test_lagging_events_cause_a_full_resync(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-12.26."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         w.daemon.phase = "active"
@@ -574,6 +596,7 @@ async def test_lagging_events_cause_a_full_resync(autojump_clock: Any, tmp_path:
 
 
 async def test_a_displaced_method_is_claimed_back_once(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.28, FE-12.29."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         w.daemon.log.clear()
@@ -588,6 +611,7 @@ async def test_a_displaced_method_is_claimed_back_once(autojump_clock: Any, tmp_
 
 
 async def test_a_daemon_too_old_for_calls_still_shows_peers(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-3.24."""
     async with world(active(HOME), tmp_path) as w:
         for operation in ("rpc_register", "capabilities_set"):
             w.daemon.refuse[operation] = [f"parse: unknown variant `{operation}`, expected one of `status`"] * 9
@@ -617,6 +641,7 @@ async def test_frames_between_connecting_and_attaching_are_not_lost(autojump_clo
 
 
 async def test_operations_without_a_daemon_or_network_fail_at_once(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-2.3."""
     async with world(active(HOME), tmp_path, connected=False) as w:
         with pytest.raises(ControlError, match="mesh daemon not connected — it's still starting up"):
             await w.do.approve(DEVICE_B)
@@ -639,6 +664,18 @@ async def test_approval_sends_the_announced_label_and_refreshes(autojump_clock: 
         assert w.daemon.log[-1]["op"] in ("roster_remove", "peers_list")
 
 
+async def test_an_approval_that_is_given_twice_is_no_error(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-12.43."""
+    async with world(active(HOME), tmp_path) as w:
+        await w.client.start()
+        w.daemon.peers = [peer_info(status="pending_approval", local_approve_sent=False, remote_approve_seen=False)]
+        operations = Operations(w.client)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(operations.approve, DEVICE_B)
+            nursery.start_soon(operations.approve, DEVICE_B)
+        assert w.daemon.ops("roster_approve") == ["roster_approve"] * 2
+
+
 async def test_an_approval_given_elsewhere_is_seen(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w:
         w.daemon.peers = [peer_info(status="pending_approval", local_approve_sent=False, remote_approve_seen=False)]
@@ -649,6 +686,7 @@ async def test_an_approval_given_elsewhere_is_seen(autojump_clock: Any, tmp_path
 
 
 async def test_calls_answer_time_out_and_fail_with_the_daemons_text(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.4."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         assert await w.do.call(DEVICE_B, "echo", {"x": 1}) == {"x": 1}
@@ -667,6 +705,7 @@ async def test_calls_answer_time_out_and_fail_with_the_daemons_text(autojump_clo
 
 @pytest.mark.parametrize("how", ["stop", "die"])
 async def test_the_end_of_a_life_ends_its_calls(autojump_clock: Any, tmp_path: Path, how: str) -> None:
+    """FE-5.23."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         w.daemon.hang.add("rpc_call")
@@ -698,6 +737,7 @@ async def _read(w: World, pieces: list[Any]) -> None:
 
 
 async def test_streamed_answers_arrive_in_order_whenever_their_pieces_come(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-5.27, FE-12.34."""
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()
         await w.daemon.emit(_chunk(1))  # before the call, let alone its answer
@@ -741,6 +781,7 @@ async def test_streamed_answers_that_fail(
 async def test_a_removal_that_never_ends_is_reported_and_the_switch_goes_on(
     autojump_clock: Any, tmp_path: Path
 ) -> None:
+    """FE-4.16."""
     async with world(active(HOME, WORK), tmp_path) as w:
         stuck: list[int] = []
         w.client.on_stuck.append(stuck.append)
@@ -753,6 +794,7 @@ async def test_a_removal_that_never_ends_is_reported_and_the_switch_goes_on(
 
 
 async def test_an_old_daemon_is_mentioned_once(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-3.20, FE-12.16."""
     async with world(active(HOME), tmp_path, connected=False) as w:
         w.daemon.version = "0.1.2"
         await w.connect()

@@ -163,6 +163,7 @@ def test_a_folder_never_leaves_the_root(text: str) -> None:
 
 @given(st.text(max_size=70))
 def test_an_id_is_a_plain_name(text: str) -> None:
+    """FE-9.29, FE-12.49."""
     if is_conversation_id(text):
         assert text.isascii()
         assert os.path.basename(text) == text  # noqa: PTH119 - of a text

@@ -111,6 +111,7 @@ def test_a_large_catalog_tells_the_newest_that_fit() -> None:
 
 
 def test_many_prompts_are_told_in_parts_below_the_ceiling() -> None:
+    """FE-9.50."""
     records = (*(Prompt(f"prm-{n}", "N", "x" * 9000) for n in range(30)), Prompt("prm-big", "N", "x" * 65_000))
     prompts = Prompts(records, tuple(Tombstone(f"prm-gone-{n}", TS) for n in range(900)))
     parts, oversize = wire.prompts_payloads(prompts, TS)

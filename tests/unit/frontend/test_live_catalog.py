@@ -94,6 +94,7 @@ async def test_a_missing_file_changes_nothing_until_it_has_been_missing_for_seco
 
 
 async def test_values_that_are_not_in_force_are_told_once(desk: Desk) -> None:
+    """FE-8.10."""
     desk.write(
         network_id="home",
         stun_servers=["http://foo"],

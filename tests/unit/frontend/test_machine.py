@@ -205,6 +205,7 @@ def test_a_stop_after_that_has_the_last_word() -> None:
 
 
 def test_a_release_that_hangs_costs_three_seconds() -> None:
+    """FE-5.23."""
     b = online(Bench())
     b.held.add("channel_unsubscribe")
     ticket = b.stop()
@@ -215,6 +216,7 @@ def test_a_release_that_hangs_costs_three_seconds() -> None:
 
 
 def test_a_stop_is_idempotent_and_stays() -> None:
+    """FE-5.23."""
     b = online(Bench())
     for _ in range(3):
         b.stop()
@@ -227,6 +229,7 @@ def test_a_stop_is_idempotent_and_stays() -> None:
 
 
 def test_answers_of_an_ended_life_change_nothing() -> None:
+    """FE-5.25, FE-12.47."""
     b = online(Bench())
     b.held.add("peers_list")
     b.give(m.PeersChanged())
@@ -237,6 +240,7 @@ def test_answers_of_an_ended_life_change_nothing() -> None:
 
 
 def test_frames_and_losses_of_an_old_connection_mean_nothing() -> None:
+    """FE-4.9."""
     b = online(Bench())
     b.connect()
     rev = b.state.rev
@@ -283,6 +287,7 @@ def test_switches_while_one_runs_collapse_into_one_more() -> None:
 
 
 def test_a_switch_during_a_start_for_another_network_cuts_it_off() -> None:
+    """FE-12.3."""
     b = Bench()
     b.connect()
     b.held.add("peers_list")
@@ -325,6 +330,7 @@ def test_a_network_without_a_successor_is_left() -> None:
 
 
 def test_the_same_handle_under_another_record_is_a_switch() -> None:
+    """FE-5.20."""
     b = online(Bench())
     b.change(lambda c: c.remove_network(HOME.id).add_network(SavedNetwork("net-9", "home"), activate=True))
     b.reconcile()
@@ -378,6 +384,7 @@ def test_an_edit_is_brought_in_once(refusals: list[str], mutations: list[str], n
 
 
 def test_an_edit_that_restarts_the_network_registers_everything_anew() -> None:
+    """FE-8.4."""
     b = online(Bench())
     b.daemon.log.clear()
     b.change(lambda c: c.update_network(HOME.id, signaling_servers=("ws://r",)))
@@ -458,6 +465,69 @@ def test_another_kind_of_daemon_after_a_loss_is_told() -> None:
     assert any("its peers must approve it anew" in note for note in b.notes)
 
 
+def test_a_daemon_upgraded_underneath_is_told_and_its_operations_are_tried_anew() -> None:
+    """FE-3.25, FE-12.17."""
+    b = online(Bench())
+    b.lose()
+    b.daemon.version = "0.4.0"
+    b.connect()
+    assert "daemon is now 0.4.0, was 0.3.8" in b.notes
+    assert b.state.daemon_version == "0.4.0"
+    assert b.state.status == "online"
+
+
+def test_the_event_connection_is_part_of_the_state() -> None:
+    """FE-4.10."""
+    b = Bench()
+    assert b.state.subscription == "disconnected"
+    online(b)
+    assert b.state.subscription == "live"
+    b.lose()
+    assert b.state.subscription == "disconnected"
+
+
+def test_the_daemon_hears_the_wire_id_and_nothing_else() -> None:
+    """FE-4.11: claims are keyed by the literal text, so a local id or a label would make them miss."""
+    b = online(Bench())
+    b.stop()
+    b.run()
+    named = [request["network"] for request in b.daemon.log if "network" in request]
+    assert len(named) > 6
+    assert set(named) == {HOME.wire_id}
+    assert HOME.wire_id not in (HOME.id, HOME.label)
+
+
+def test_peers_that_cannot_be_read_stay_as_they_were_and_those_that_are_gone_go() -> None:
+    """FE-5.15."""
+    b = online(Bench())
+    b.daemon.peers = [peer_info(), peer_info("c" * 51 + "q")]
+    b.event(event_kind="peer", kind="sighted", device_id=DEVICE_B)
+    b.wait(1)
+    assert len(b.state.peers) == 2
+    b.daemon.peers = [peer_info()]
+    b.daemon.refuse["peers_list"] = ["engine: busy"]
+    b.event(event_kind="peer", kind="dropped", device_id="c" * 51 + "q")
+    b.wait(0.05)
+    assert len(b.state.peers) == 2
+    assert "reconcile peers_list failed: engine: busy" in b.notes
+    b.event(event_kind="peer", kind="dropped", device_id="c" * 51 + "q")
+    b.wait(1)
+    assert [p.device_pubkey for p in b.state.peers] == [DEVICE_B]
+
+
+def test_after_sleep_everything_is_looked_up_again() -> None:
+    """FE-12.40: a timer that comes minutes late."""
+    b = online(Bench())
+    b.wait(1)
+    b.daemon.log.clear()
+    b.now += 300
+    b.give(m.Woke())
+    b.wait(1)
+    assert "this device was asleep: everything is looked up again" in b.notes
+    assert {"status", "peers_list", "capabilities_set"} <= set(b.daemon.ops())
+    assert b.state.status == "online"
+
+
 # ── the daemon's networks ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -503,6 +573,7 @@ def test_a_network_that_cannot_be_left_does_not_hold_the_other_one_up(text: str)
 
 
 def test_what_cannot_be_saved_by_the_daemon_counts_and_is_told() -> None:
+    """FE-12.23."""
     b = Bench()
     b.connect()
     b.daemon.before["network_add"] = lambda: b.daemon.networks.append(HOME.to_daemon())
@@ -513,6 +584,7 @@ def test_what_cannot_be_saved_by_the_daemon_counts_and_is_told() -> None:
 
 
 def test_a_taken_record_id_is_freed_once_and_then_said() -> None:
+    """FE-5.9, FE-12.31."""
     b = Bench(mode="shared")
     b.daemon.networks = [SavedNetwork(HOME.id, "other").to_daemon()]
     b.connect()
@@ -607,6 +679,7 @@ def test_a_network_that_the_daemon_stopped_is_checked_at_once() -> None:
 
 @pytest.mark.parametrize(("turn", "phase"), [((), "no-turn"), ((TurnServer("turn:t"),), "turn-unreachable")])
 def test_an_unreachable_peer_is_the_headline_while_nobody_is_connected(turn: Any, phase: str) -> None:
+    """FE-5.3."""
     saved = attrs.evolve(HOME, turn_servers=turn)
     b = online(Bench(catalog=Catalog((saved,), saved.id)))
     b.daemon.peers = [peer_info(status="handshaking", needs_turn=True)]

@@ -43,6 +43,7 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_readiness_environment_and_polite_end(program: Callable[[str], Path], tmp_path: Path) -> None:
+    """FE-3.16."""
     binary = program(
         f"""
         print(sys.argv[1:], os.environ["MYOWNMESH_HOME"], os.getcwd(), os.getsid(0) == os.getpid(), flush=True)
@@ -77,6 +78,7 @@ async def test_a_daemon_that_ignores_the_signal_is_killed(
 
 
 async def test_an_early_end_brings_its_last_words(program: Callable[[str], Path], tmp_path: Path) -> None:
+    """FE-3.11, FE-12.13."""
     binary = program('print("address in use", file=sys.stderr); sys.exit(3)')
     async with trio.open_nursery() as nursery:
         child = await launch(binary, tmp_path, os.environ, DaemonLog(None), nursery)
@@ -110,7 +112,7 @@ trio.run(main)
 
 
 async def test_the_lifeline_ends_with_its_holder(program: Callable[[str], Path], tmp_path: Path) -> None:
-    """A daemon that knows the lifeline sees the end of an app that was killed."""
+    """A daemon that knows the lifeline sees the end of an app that was killed (FE-3.17, FE-12.21)."""
     binary = program(
         f"""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -139,6 +141,7 @@ async def test_the_lifeline_ends_with_its_holder(program: Callable[[str], Path],
     ],
 )
 async def test_versions_are_read_from_the_program(program: Any, body: str, expected: str) -> None:
+    """FE-3.7."""
     found = await Inspector("v0.3.8").version_of(Candidate(program(body), "bundled", "test"))
     assert expected in (found.reason if isinstance(found, Refused) else found)
 

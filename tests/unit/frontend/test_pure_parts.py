@@ -83,6 +83,7 @@ def test_answers_that_are_none(line: bytes, kind: str) -> None:
 
 
 def test_missing_data_is_null_and_unknown_members_are_ignored() -> None:
+    """FE-4.1, FE-4.5."""
     assert protocol.answer_data(b'{"ok":true}') is None
     assert protocol.answer_data(b'{"ok":true,"data":{"a":1},"more":2}') == {"a": 1}
     with pytest.raises(ControlError, match="no error"):
@@ -90,6 +91,7 @@ def test_missing_data_is_null_and_unknown_members_are_ignored() -> None:
 
 
 def test_payloads_that_no_frame_can_carry_are_refused_before_anything_is_sent() -> None:
+    """FE-4.15."""
     protocol.check_traffic({"payload": "x" * 63_998})
     for member in ("payload", "ok"):
         with pytest.raises(ControlError, match=r"payload too large for one mesh frame \(64001 bytes\)"):
@@ -160,6 +162,7 @@ def chunk(n: int, request_id: str = "s") -> StreamChunk:
 
 
 def test_frames_that_overtake_the_answer_come_first_and_in_order() -> None:
+    """FE-5.27, FE-12.34."""
     book, reader = StreamBook(), Reader()
     book.receive(chunk(1), 0.0)
     book.receive(chunk(9, "other"), 0.0)
@@ -171,6 +174,7 @@ def test_frames_that_overtake_the_answer_come_first_and_in_order() -> None:
 
 
 def test_early_frames_are_kept_five_seconds_and_256_at_most() -> None:
+    """FE-5.27."""
     book, late, many = StreamBook(), Reader(), Reader()
     book.receive(chunk(1), 0.0)
     book.register("s", late, 5.1)
@@ -182,6 +186,7 @@ def test_early_frames_are_kept_five_seconds_and_256_at_most() -> None:
 
 
 def test_a_slow_reader_loses_its_stream_not_the_memory() -> None:
+    """FE-4.8."""
     book, reader = StreamBook(), Reader()
     book.register("s", reader, 0.0)
     for n in range(1000):
@@ -251,6 +256,7 @@ def test_without_peers_the_refusal_says_so() -> None:
     ],
 )
 def test_only_versions_that_fit_the_pin_are_started(source: Any, version: str, fits: bool, tmp_path: Path) -> None:
+    """FE-3.7."""
     candidate = binaries.Candidate(tmp_path / "myownmesh", source, "test")
     parsed = SemVer.parse(version)
     assert parsed is not None
@@ -262,6 +268,7 @@ def test_only_versions_that_fit_the_pin_are_started(source: Any, version: str, f
 
 
 def test_overrides_come_first_and_each_file_counts_once(tmp_path: Path) -> None:
+    """FE-3.5."""
     for name in ("app", "bin", "own"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "myownmesh").write_text("#!/bin/sh\n")
@@ -286,6 +293,7 @@ def test_overrides_come_first_and_each_file_counts_once(tmp_path: Path) -> None:
 
 
 def test_the_daemon_never_shares_the_directory_of_the_apps_configuration(tmp_path: Path) -> None:
+    """FE-1.1."""
     (tmp_path / "link").symlink_to(tmp_path)
     for own in (tmp_path, tmp_path / "link"):
         with pytest.raises(HomeError, match=r"config\.json"):
@@ -306,6 +314,7 @@ def test_a_pinned_socket_is_found_where_it_is(tmp_path: Path) -> None:
 
 
 def test_sockets_that_cannot_be_are_refused_in_time(tmp_path: Path) -> None:
+    """FE-12.10, FE-12.11."""
     with pytest.raises(HomeError, match="MYOWNLLM_HOME"):
         check_socket_path(tmp_path / ("x" * SOCKET_PATH_MAX_BYTES))
     with pytest.raises(HomeError, match="is a directory"):
@@ -316,6 +325,7 @@ def test_sockets_that_cannot_be_are_refused_in_time(tmp_path: Path) -> None:
 
 
 def test_log_lines_are_clean_bounded_and_without_secrets(tmp_path: Path) -> None:
+    """FE-12.54."""
     assert clean(b"\x1b[31mred\x1b[0m \x07bell") == "red �bell"
     assert "hunter2" not in clean(b'turn credential: "hunter2", token=hunter2 password = hunter2')
     assert len(clean(b"x" * 100_000)) == 8192

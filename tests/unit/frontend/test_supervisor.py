@@ -148,8 +148,10 @@ class ScriptedWorld:
     @asynccontextmanager
     async def spawn_lock(self) -> AsyncIterator[None]:
         self.locked = True
-        yield
-        self.locked = False
+        try:
+            yield
+        finally:
+            self.locked = False
 
     def ports(self) -> Ports:
         def listed() -> Sequence[Candidate]:
@@ -189,6 +191,7 @@ async def outcome(supervisor: Supervisor) -> SupervisorState:
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c["id"]) for c in VECTORS["supervisor"]["cases"]])
 async def test_detect_and_share(autojump_clock: Any, case: dict[str, Any]) -> None:
+    """FE-3.1, FE-3.9, FE-3.10, FE-3.11, FE-3.12, FE-3.13, FE-12.8, FE-12.12, FE-12.13."""
     given, expected = case["input"], case["expect"]
     world = ScriptedWorld(given["shared"], given["own"], given.get("spawn", {}), given["candidates"])
     began = trio.current_time()
@@ -218,6 +221,7 @@ async def test_detect_and_share(autojump_clock: Any, case: dict[str, Any]) -> No
 
 
 async def test_wrong_version_is_refused_with_the_way_out(autojump_clock: Any) -> None:
+    """FE-3.7, FE-3.8."""
     world = ScriptedWorld(candidates=["stale"], versions={"stale": "reports 0.1.1, this app needs v0.3.8"})
     async with supervised(world) as supervisor:
         state = await outcome(supervisor)
@@ -248,6 +252,7 @@ async def test_a_daemon_that_says_it_cannot_is_believed(autojump_clock: Any) -> 
 
 
 async def test_the_own_daemon_is_ended_with_the_app(autojump_clock: Any) -> None:
+    """FE-3.3, FE-3.15, FE-3.16."""
     world = ScriptedWorld(candidates=["a"])
     async with supervised(world) as supervisor:
         await outcome(supervisor)
@@ -256,6 +261,17 @@ async def test_the_own_daemon_is_ended_with_the_app(autojump_clock: Any) -> None
     async with supervised(attached) as supervisor:
         await outcome(supervisor)
     assert attached.killed == []
+
+
+async def test_an_end_in_the_middle_of_a_start_leaves_no_child_and_no_lock(autojump_clock: Any) -> None:
+    """FE-12.55."""
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "never_binds"})
+    async with supervised(world) as supervisor:
+        await supervisor.watch.until(lambda s: s.state == "spawning")
+        await trio.sleep(2)
+        assert world.locked
+    assert [child.stopped for child in world.children] == [True]
+    assert not world.locked
 
 
 async def test_a_crash_is_answered_with_growing_delays_and_then_given_up(autojump_clock: Any) -> None:
@@ -292,6 +308,7 @@ async def test_a_retry_ends_the_wait(autojump_clock: Any) -> None:
 
 
 async def test_a_clean_exit_is_restarted_at_once_and_only_once(autojump_clock: Any) -> None:
+    """FE-12.18."""
     world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
     async with supervised(world) as supervisor:
         await supervisor.watch.until(lambda s: s.state == "up")
@@ -304,6 +321,7 @@ async def test_a_clean_exit_is_restarted_at_once_and_only_once(autojump_clock: A
 
 
 async def test_lost_events_with_a_living_daemon_are_a_new_generation_of_the_same_one(autojump_clock: Any) -> None:
+    """FE-12.27."""
     world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
     async with supervised(world) as supervisor:
         await outcome(supervisor)
@@ -330,6 +348,7 @@ async def test_a_silent_child_gets_eight_seconds_and_is_replaced(autojump_clock:
 
 
 async def test_a_shared_daemon_that_goes_is_waited_for_then_replaced(autojump_clock: Any) -> None:
+    """FE-12.19."""
     world = ScriptedWorld(shared="ok", candidates=["a"])
     async with supervised(world) as supervisor:
         await outcome(supervisor)
@@ -343,6 +362,7 @@ async def test_a_shared_daemon_that_goes_is_waited_for_then_replaced(autojump_cl
 
 
 async def test_a_daemon_that_hangs_is_told_in_three_seconds_and_an_own_one_replaced_in_ten(autojump_clock: Any) -> None:
+    """FE-12.14."""
     world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
     async with supervised(world) as supervisor:
         await outcome(supervisor)

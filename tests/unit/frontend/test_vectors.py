@@ -63,6 +63,7 @@ def assert_same(actual: Any, expected: Any) -> None:
 
 @cases("network_mapping")
 def test_network_mapping(case: dict[str, Any]) -> None:
+    """FE-6.9."""
     assert_same(network(case["input"]["network"]).to_daemon(), case["expect"]["daemon_config"])
 
 
@@ -80,6 +81,7 @@ def test_topology_coerce(case: dict[str, Any]) -> None:
 
 @cases("peer_status")
 def test_peer_status(case: dict[str, Any]) -> None:
+    """FE-5.14, FE-12.41."""
     assert peers.ui_status(peers.peer_info(case["input"])) == case["expect"]["status"]
 
 
@@ -107,6 +109,7 @@ def test_capability_pack(case: dict[str, Any]) -> None:
 
 @cases("capability_unpack")
 def test_capability_unpack(case: dict[str, Any]) -> None:
+    """FE-9.14."""
     assert_same(
         capabilities.unpack(coerce.tolerant(CapabilityAdvert, case["input"]["advert"])), case["expect"]["capabilities"]
     )
@@ -114,6 +117,7 @@ def test_capability_unpack(case: dict[str, Any]) -> None:
 
 @cases("feature_support")
 def test_feature_support(case: dict[str, Any]) -> None:
+    """FE-9.5."""
     blob = case["input"]["capabilities"]
     assert capabilities.supports(blob, case["input"]["feature"]) is case["expect"]["supports"]
     matched, total, missing = capabilities.compatibility(blob)
@@ -122,6 +126,7 @@ def test_feature_support(case: dict[str, Any]) -> None:
 
 @cases("error_idempotency")
 def test_error_idempotency(case: dict[str, Any]) -> None:
+    """FE-5.8."""
     given, expected = case["input"], case["expect"]
     kind = refusal(given["error"]).kind
     if kind == "already_joined" and given["op"] == "add":
@@ -134,6 +139,7 @@ def test_error_idempotency(case: dict[str, Any]) -> None:
 
 @cases("config_load")
 def test_config_load(case: dict[str, Any]) -> None:
+    """FE-1.2."""
     loaded = read_config(case["input"]["raw_config"], case["input"]["now_ms"], mint)
     section = loaded.catalog.to_json()
     assert_same(section, case["expect"]["cloud_mesh"])
@@ -144,6 +150,7 @@ def test_config_load(case: dict[str, Any]) -> None:
 
 @cases("catalog_ops")
 def test_catalog_ops(case: dict[str, Any]) -> None:
+    """FE-6.6."""
     before = read_config({"cloud_mesh": case["input"]["before"]}, NOW_MS, mint).catalog
     error = None
     after = before
@@ -168,6 +175,7 @@ def test_catalog_ops(case: dict[str, Any]) -> None:
 
 @cases("export_import")
 def test_export_import(case: dict[str, Any]) -> None:
+    """FE-6.7, FE-6.8."""
     if "network" in case["input"]:
         envelope: Any = export_envelope(network(case["input"]["network"]))
     else:
@@ -177,6 +185,7 @@ def test_export_import(case: dict[str, Any]) -> None:
 
 @cases("network_id_normalize")
 def test_network_id_normalize(case: dict[str, Any]) -> None:
+    """FE-12.32."""
     if "ok" in case["expect"]:
         assert ids.normalize_network_id(case["input"]["input"]) == case["expect"]["ok"]
     else:
@@ -186,11 +195,13 @@ def test_network_id_normalize(case: dict[str, Any]) -> None:
 
 @cases("version_meets")
 def test_version_meets(case: dict[str, Any]) -> None:
+    """FE-3.19."""
     assert version_meets(case["input"]["have"], case["input"]["want"]) is case["expect"]["meets"]
 
 
 @cases("bundle_version_check")
 def test_bundle_version_check(case: dict[str, Any]) -> None:
+    """FE-3.22."""
     reading = read_version((case["input"]["version_output"] or "").encode(), 0, program=PROGRAM)
     is_match = compare(parse_pin(case["input"]["pin"].encode()), reading).matches
     assert is_match is (case["expect"]["result"] == "match")
@@ -198,6 +209,7 @@ def test_bundle_version_check(case: dict[str, Any]) -> None:
 
 @cases("convergence")
 def test_convergence(case: dict[str, Any]) -> None:
+    """FE-5.6, FE-5.10, FE-5.11, FE-5.12."""
     given = case["input"]
     active = network(given["active"]) if given["active"] else None
     operations = membership.plan(
@@ -223,6 +235,7 @@ CHANGES: dict[str, Any] = {
 
 @cases("config_drift")
 def test_config_drift(case: dict[str, Any]) -> None:
+    """FE-8.3."""
     saved = network({"id": "net-1", "network_id": "one", "turn_servers": [{"url": "turn:t.example:1"}], "label": "Old"})
     stored = {**saved.to_daemon(), "relay_redundancy": 5}
     stored["signaling"] = {**stored["signaling"], "redundancy": 5, "denylist": []}
