@@ -6,7 +6,6 @@ import io
 import os
 import platform
 import sys
-import tarfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -24,7 +23,6 @@ from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, AppError
 from myownllm.files import read_json
 from myownllm.redaction import SHORTEST_SECRET, private_words, redacted, scrubbed
-from myownllm.supervisor.log import clean
 
 if TYPE_CHECKING:
     from myownllm.cli.look import Seen
@@ -66,6 +64,8 @@ def bugreport(
 
 def collect(seen: Seen) -> list[Member]:
     """The files of the archive, every text of which may be given away."""
+    from myownllm.supervisor.log import clean  # with trio, which other commands do not need
+
     app_home = seen.app_home
     config = as_object(read_json(app_home.config_file))
     daemon_config = _ask(seen, "config_show").get("config", {})
@@ -129,6 +129,8 @@ def _files(root: Path) -> list[dict[str, Any]]:
 
 def write(target: Path, members: list[Member]) -> None:
     """Raises AppError; a file that is there is not overwritten, and only this user can read the new one."""
+    import tarfile  # needed here alone
+
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as archive:
         for member in members:

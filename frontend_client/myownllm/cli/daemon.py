@@ -14,7 +14,6 @@ from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.cli import context
 from myownllm.errors import FAILURES
-from myownllm.supervisor import log as daemon_log
 
 if TYPE_CHECKING:
     from myownllm.home import AppHome
@@ -100,8 +99,10 @@ def show_log(
 
 def last_lines(file: Path, count: int) -> list[str]:
     """The end of the log, over its rotations, oldest line first."""
+    from myownllm.supervisor.log import ROTATIONS  # with trio, which other commands do not need
+
     kept: deque[str] = deque(maxlen=count)
-    numbered = (file.with_name(f"{file.name}.{number}") for number in range(daemon_log.ROTATIONS, 0, -1))
+    numbered = (file.with_name(f"{file.name}.{number}") for number in range(ROTATIONS, 0, -1))
     for path in (*numbered, file):
         try:
             with path.open(encoding="utf-8", errors="replace") as text:

@@ -133,7 +133,7 @@ def join(desk: Desk, handle: str) -> None:
 
 
 async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
-    """FE-1.4, FE-2.4, FE-4.12."""
+    """FE-1.4, FE-2.4, FE-4.12, FE-5.24."""
     save(desk, "home")
     up = await desk.up("--label", "Anna")
     await up.online()
