@@ -208,7 +208,7 @@ async def running_app(
             transcribe.install(client, transcribing)
             door.operation("transcribe", Recordings(client, operations, transcribing).transcribe)
             catalog.on_sections.append(lambda sections: transcribing.use(SpeechSettings.read(sections)))
-            screens.install(door, client, supervisor)
+            screens.install(door, client, supervisor, models.runtimes.watch, models.api.watch)
             async with trio.open_nursery() as daemon_side:
                 daemon_side.start_soon(supervisor.run)
                 async with trio.open_nursery() as app_side:

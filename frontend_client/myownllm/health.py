@@ -52,6 +52,8 @@ class AppTold(Struct, frozen=True, kw_only=True):
     """why it was that one"""
     models: int = 0
     """models that this device offers to its peers"""
+    runtime: str = ""
+    """the model server and how many models it has, or what is wrong with it"""
     api: str = ""
     """where the local API listens, or why it does not"""
 

@@ -76,6 +76,8 @@ def _print(found: Report) -> None:
         print(f"  device {context.shown(peer.label, 40)}: {peer.status}{way}{why}")
     if found.disk.free_bytes is not None:
         print(f"  disk {found.disk.path}: {found.disk.free_bytes // 2**20} MiB free")
+    if found.app.runtime:
+        print(f"  model server: {context.shown(found.app.runtime, 300)}")
     if found.app.api:
         print(f"  local API: {found.app.api}")
 

@@ -76,6 +76,8 @@ class AppReport(Struct, frozen=True, kw_only=True):
     pid: int | None
     models: int
     """Models that this device offers to its peers at the moment."""
+    runtime: str
+    """The model server, or what is wrong with it."""
     api: str
     """Where the local API listens, or why it does not."""
 
@@ -122,7 +124,11 @@ def report(seen: Seen | None, facts: health.Facts) -> Report:
         network=facts.handle,
         pinned_version=facts.pin,
         app=AppReport(
-            running=facts.app_running, pid=None if seen is None else seen.app_pid, models=told.models, api=told.api
+            running=facts.app_running,
+            pid=None if seen is None else seen.app_pid,
+            models=told.models,
+            runtime=told.runtime,
+            api=told.api,
         ),
         daemon=None if seen is None else _daemon(seen, facts),
         relays=None

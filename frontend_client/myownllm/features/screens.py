@@ -9,13 +9,17 @@ from msgspec.structs import asdict
 
 from myownllm.headline import Sight, known, verdict
 from myownllm.health import AppTold
+from myownllm.relays import shown
 
 if TYPE_CHECKING:
+    from myownllm.api.server import ApiState
     from myownllm.client import ClientState, MeshClient
     from myownllm.coerce import JsonObject
     from myownllm.door.server import Door
     from myownllm.headline import DaemonState
+    from myownllm.runtimes.manager import RuntimeState
     from myownllm.supervisor import Supervisor, SupervisorState
+    from myownllm.watch import Watch
 
 
 def sight(state: ClientState, supervisor: SupervisorState) -> Sight:
@@ -48,7 +52,14 @@ def reason_of(supervisor: SupervisorState) -> str:
     return supervisor.silence or supervisor.error.partition("; it said last:")[0]
 
 
-def install(door: Door, client: MeshClient, supervisor: Supervisor) -> None:
+def _runtime(state: RuntimeState) -> str:
+    where = f"{state.kind} at {shown(state.base_url)}" if state.base_url else state.kind
+    return f"{where}, {len(state.models)} models" if state.up else f"{where}: {state.reason}"
+
+
+def install(
+    door: Door, client: MeshClient, supervisor: Supervisor, runtime: Watch[RuntimeState], api: Watch[ApiState]
+) -> None:
     """Answer `screen`, `daemon_retry`, `daemon_restart`."""
 
     async def screen(_: JsonObject) -> JsonObject:
@@ -63,6 +74,8 @@ def install(door: Door, client: MeshClient, supervisor: Supervisor) -> None:
             binary="" if connection is None or connection.binary is None else str(connection.binary),
             origin="" if connection is None else connection.origin,
             models=len((state.published or {}).get("llms", ())),
+            runtime=_runtime(runtime.value),
+            api=api.value.url or api.value.reason,
         )
         return {**asdict(told), "headline": asdict(verdict(sight(state, daemon)))}
 

@@ -59,6 +59,7 @@ async def test_the_report_of_health_is_as_documented(desk: Desk) -> None:
     ]
     assert found.disk.free_bytes
     assert found.app.pid == up.process.pid
+    assert "ollama" in found.app.runtime, "there is none, and that is said"
     said = await desk.run("health")
     for line in ("relay wss://s.example: down (connection refused)", "device Tablet: pending_approval: it waits"):
         assert line in said
