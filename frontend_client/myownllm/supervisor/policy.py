@@ -21,7 +21,7 @@ RETRY_FAILED_S: Final = 60.0
 """And how soon it tries again nevertheless."""
 SILENT_CHILD_S: Final = 8.0
 """A living child whose connection broke gets this long to answer anew."""
-PULSE_S: Final = 1.0
+PULSE_S: Final = 1.3
 """Between two looks whether the connected daemon answers: one `status`, a millisecond of work."""
 PATIENCE_S: Final = (1.6, 2.0, 2.4)
 """For the first unanswered look and those that follow at once: silence is said within three seconds, and all of them
