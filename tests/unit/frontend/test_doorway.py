@@ -67,15 +67,18 @@ async def test_work_is_cancelled_by_its_id(tmp_path: Path) -> None:
             assert raised.value.kind == "not_found"
 
 
+UNEDITED = {"state": "", "text": ""}
+
+
 async def test_follow_answers_where_the_client_stands_then(tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w, open_door(w) as path:
         await w.client.start()
         w.catalog.put(lambda c: attrs.evolve(c, diag_quiet=True))
         w.client.note("info", "chatter")
-        assert await ask(path, "follow") == {"network": "home", "status": "online", "error": ""}
+        assert await ask(path, "follow") == {"network": "home", "status": "online", "error": "", "settings": UNEDITED}
         assert w.client.state.diag_quiet
         assert "chatter" not in w.diag, "quiet forgets what it would not have kept"
         w.catalog.put(lambda c: c.set_active_network(None))
-        assert await ask(path, "follow") == {"network": "", "status": "off", "error": ""}
+        assert await ask(path, "follow") == {"network": "", "status": "off", "error": "", "settings": UNEDITED}
         with pytest.raises(DoorError):
             await ask(path, "rediscover")
