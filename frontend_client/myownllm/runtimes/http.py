@@ -1,4 +1,4 @@
-"""Requests to one model server over httpx, which is loaded with the first of them.
+"""Requests to one model server over httpx, which is loaded with the first of them; looks at it do without (`plain`).
 
 Every answer is bounded in size and time, and every way in which a request can fail is a RuntimeFailure with its reason.
 Cancelling a request closes its connection: that is how a model server learns that nobody listens any more.
@@ -17,6 +17,7 @@ import trio
 from myownllm.coerce import as_object
 from myownllm.runtimes.errors import RuntimeFailure
 from myownllm.runtimes.readers import error_text
+from myownllm.runtimes.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -36,7 +37,6 @@ CONNECTIONS: Final = 16
 POOL_S: Final = 5.0
 REST_S: Final = 0.2
 """For the end of a response whose content is complete."""
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 @attrs.frozen
@@ -61,20 +61,36 @@ class Http:
 
     async def reachable(self, limit_s: float) -> None:
         """Does anybody listen there? Costs next to nothing. Raises RuntimeFailure."""
+        await (await self._connect(limit_s)).aclose()
+
+    async def _connect(self, limit_s: float) -> trio.SocketStream:
         host, port = self.settings.place
         text = f"no {self._what} at {self.settings.base_url}"
         with trio.move_on_after(limit_s):
             try:
-                stream = await trio.open_tcp_stream(host, port)
+                return await trio.open_tcp_stream(host, port)
             except (OSError, ValueError) as error:  # the latter of names that no host has
                 reason = getattr(error, "strerror", None) or "nobody listens there"
                 raise RuntimeFailure("down", f"{text}: {reason.lower()}; start it, or set `{self._member}`") from None
-            await stream.aclose()
-            return
         raise RuntimeFailure("down", f"{text}: no answer within {limit_s:g} s")
 
-    async def get(self, path: str, limit_s: float) -> Json:
-        return await self._whole("GET", path, None, limit_s)
+    async def look(self, path: str, limit_s: float, body: JsonObject | None = None) -> Json:
+        """What the server tells of itself; with a body it is a POST. A server of this machine is asked without httpx,
+        which would stay in memory for it."""
+        if not self.settings.is_plain:
+            return await self._whole("GET" if body is None else "POST", path, body, limit_s)
+        from myownllm.runtimes import plain  # without a model server HTTP is never loaded
+
+        data = None if body is None else msgspec.json.encode(body)
+        with trio.move_on_after(limit_s):
+            stream = await self._connect(limit_s)
+            status, answer = await plain.ask(
+                stream, self.settings.base_url + path, data, self._headers(), ANSWER_MAX_BYTES, self._what
+            )
+            if status != 200:
+                raise _refused(self._what, status, answer)
+            return self._decoded(path, answer)
+        raise self._too_late(path, limit_s)
 
     async def post(self, path: str, body: JsonObject, limit_s: float) -> Json:
         return await self._whole("POST", path, body, limit_s)
@@ -98,11 +114,23 @@ class Http:
         with trio.move_on_after(limit_s):
             async with self._open(method, path, body) as response:
                 data = await _read(self._what, response, ANSWER_MAX_BYTES)
-            try:
-                return msgspec.json.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                raise RuntimeFailure("garbage", f"the {self._what}'s answer to {path} is not JSON") from None
-        raise RuntimeFailure("timeout", f"the {self._what} did not answer {path} within {limit_s:g} s")
+            return self._decoded(path, data)
+        raise self._too_late(path, limit_s)
+
+    def _decoded(self, path: str, data: bytes) -> Json:
+        try:
+            return msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise RuntimeFailure("garbage", f"the {self._what}'s answer to {path} is not JSON") from None
+
+    def _too_late(self, path: str, limit_s: float) -> RuntimeFailure:
+        return RuntimeFailure("timeout", f"the {self._what} did not answer {path} within {limit_s:g} s")
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept-Encoding": "identity", "Content-Type": "application/json", "User-Agent": "myownllm"}
+        if self.settings.api_key is not None:
+            headers["Authorization"] = f"Bearer {self.settings.api_key}"
+        return headers
 
     @asynccontextmanager
     async def _open(self, method: str, path: str, body: JsonObject | Form | None) -> AsyncIterator[httpx.Response]:
@@ -138,15 +166,12 @@ class Http:
     def _make(self) -> httpx.AsyncClient:
         import httpx
 
-        headers = {"Accept-Encoding": "identity", "Content-Type": "application/json", "User-Agent": "myownllm"}
-        if self.settings.api_key is not None:
-            headers["Authorization"] = f"Bearer {self.settings.api_key}"
         return httpx.AsyncClient(
-            headers=headers,
+            headers=self._headers(),
             timeout=httpx.Timeout(None, connect=CONNECT_S, pool=POOL_S),
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=4),
             follow_redirects=False,
-            trust_env=self.settings.place[0] not in _LOOPBACK,  # a proxy cannot reach this machine's own servers
+            trust_env=self.settings.place[0] not in LOOPBACK,  # a proxy cannot reach this machine's own servers
         )
 
 

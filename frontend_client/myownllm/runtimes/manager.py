@@ -1,7 +1,8 @@
 """The model server of this app: is it there, which models has it, and answers from it.
 
 Ollama is found by itself at its default address; another server is named in the configuration. One task looks every two
-seconds; while nobody listens at the address a look is one refused connection and httpx is not even loaded.
+seconds; while nobody listens at the address a look is one refused connection. httpx is loaded with the first question,
+or with the first look at a server that is not on this machine.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class Runtimes:
     async def _models(self, settings: RuntimeSettings, http: Http) -> tuple[Model, ...]:
         if settings.kind == "openai":
             return bodies.relabelled(await self._openai_models(settings, http), settings.models)
-        tags = bodies.ollama_tags(await http.get("/api/tags", LOOK_LIMIT_S))
+        tags = bodies.ollama_tags(await http.look("/api/tags", LOOK_LIMIT_S))
         for tag, digest in tags.items():
             if (tag, digest) not in self._known:
                 shown = await self._shown(http, tag)
@@ -149,7 +150,7 @@ class Runtimes:
 
     async def _openai_models(self, settings: RuntimeSettings, http: Http) -> Sequence[Model]:
         try:
-            return bodies.openai_models(await http.get("/models", LOOK_LIMIT_S))
+            return bodies.openai_models(await http.look("/models", LOOK_LIMIT_S))
         except RuntimeFailure as error:
             if error.kind == "refused" and error.status == 404 and settings.models:
                 return ()  # a server without a list, whose models the configuration names
@@ -158,7 +159,7 @@ class Runtimes:
     async def _shown(self, http: Http, tag: str) -> Json:
         """What Ollama tells about a model; a model that it cannot tell about is there all the same."""
         try:
-            return await http.post("/api/show", {"model": tag}, LOOK_LIMIT_S)
+            return await http.look("/api/show", LOOK_LIMIT_S, {"model": tag})
         except RuntimeFailure as error:
             if error.kind == "down":
                 raise

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from myownllm.coerce import Json, JsonObject
 
 OLLAMA_URL: Final = "http://127.0.0.1:11434"
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+"""No proxy can reach what these are for us."""
 KEEP_ALIVE: Final = "30m"
 """How long Ollama keeps a model in memory behind its last use, unless `ollama_keep_alive` says otherwise."""
 
@@ -64,6 +66,13 @@ class RuntimeSettings:
         return cls(
             kind, url.rstrip("/"), key if isinstance(key, str) and key else None, _models(members.get("models")), kept
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """A server of this machine, at an address that a plain GET can take as it stands."""
+        parts = urlsplit(self.base_url)
+        simple = all("!" <= c <= "~" for c in self.base_url) and not {"@", "?", "#"} & set(self.base_url)
+        return not self.problem and simple and parts.scheme == "http" and parts.hostname in LOOPBACK
 
     @property
     def place(self) -> tuple[str, int]:

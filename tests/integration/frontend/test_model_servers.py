@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -90,9 +91,10 @@ async def test_leaving_closes_the_request_before_and_behind_the_first_word(kind:
 
 
 async def test_a_server_that_says_nothing_is_given_up(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("myownllm.runtimes.stream.FIRST_S", 0.3)
-    monkeypatch.setattr("myownllm.runtimes.stream.IDLE_S", 0.2)
     async with runtimes("ollama", server) as running:
+        assert await ask(running) == [WORDS, Finished()]  # the first question of a process loads httpx
+        monkeypatch.setattr("myownllm.runtimes.stream.FIRST_S", 0.3)
+        monkeypatch.setattr("myownllm.runtimes.stream.IDLE_S", 0.2)
         for words in (0, 2):
             server.behave(fault="hang", fault_after=words)
             with pytest.raises(RuntimeFailure, match="gone silent"):
@@ -119,6 +121,21 @@ async def test_changes_are_seen_and_told_within_five_seconds(server: ModelServer
         with scripted(server.port), trio.fail_after(5):
             await running.watch.until(lambda s: s.up)
     assert before > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_looks_at_a_server_of_this_machine_need_no_httpx(
+    kind: str, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)  # importing it fails from here on
+    async with runtimes(kind, server) as running:
+        server.behave(models=[TAG, "other:1b"])
+        with trio.fail_after(5):
+            await running.watch.until(lambda s: [m.tag for m in s.models] == [TAG, "other:1b"])
+        server.kill()
+        with trio.fail_after(5):
+            state = await running.watch.until(lambda s: not s.up)
+    assert "no model server at" in state.reason
 
 
 async def test_the_app_ends_while_a_model_speaks(server: ModelServer) -> None:

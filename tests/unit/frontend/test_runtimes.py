@@ -7,10 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownllm.runtimes import RuntimeFailure, RuntimeSettings
+from myownllm.runtimes import RuntimeFailure, RuntimeSettings, plain
 from myownllm.runtimes.bodies import (
     Model,
     ollama_chat,
@@ -280,6 +281,80 @@ def test_settings_that_name_no_server_say_so(raw: Any) -> None:
     assert settings.problem
     with pytest.raises(RuntimeFailure, match="runtime"):
         settings.place  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8080/v1", True),
+        ("http://localhost:11434", True),
+        ("http://[::1]:11434", True),
+        ("https://127.0.0.1:8080", False),  # encrypted
+        ("http://models.example:8080/v1", False),  # perhaps behind a proxy
+        ("http://127.0.0.2:8080", False),
+        ("http://me:secret@127.0.0.1:8080", False),
+        ("http://127.0.0.1:8080/v1?key=a", False),
+        ("http://127.0.0.1:8080/v 1", False),
+        ("http://127.0.0.1:8080/ä", False),
+    ],
+)
+def test_which_servers_a_plain_request_can_ask(url: str, expected: bool) -> None:
+    assert RuntimeSettings("openai", url).is_plain is expected
+    assert not RuntimeSettings("openai", url, problem="no address").is_plain
+
+
+async def plain_answer(said: bytes, body: bytes | None = None) -> tuple[int, bytes, bytes]:
+    """Status and body of what a server said, and the request that it heard."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    await theirs.send_all(said)
+    await theirs.send_eof()
+    url = "http://127.0.0.1:8080/v1/models"
+    status, data = await plain.ask(ours, url, body, {"Authorization": "Bearer k"}, 20, "model server")
+    return status, data, bytes(await theirs.receive_some())
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "data"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 200, b"{}"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", 200, b"{}"),
+        (b"HTTP/1.0 200 OK\r\n\r\n{}", 200, b"{}"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 404, b""),
+    ],
+)
+async def test_a_plain_request(said: bytes, status: int, data: bytes) -> None:
+    *answer, heard = await plain_answer(said)
+    assert answer == [status, data]
+    assert heard == (
+        b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\nAuthorization: Bearer k\r\n\r\n"
+    )
+    *_, heard = await plain_answer(said, b'{"model":"a"}')
+    assert heard.startswith(b"POST /v1/models HTTP/1.1\r\n")
+    assert heard.endswith(b'Content-Length: 13\r\n\r\n{"model":"a"}')
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b"", "broken"),
+        (b"SSH-2.0-OpenSSH\r\n", "broken"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "broken"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, "broken"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 21, "garbage"),
+    ],
+)
+async def test_what_a_plain_request_is_told_instead(said: bytes, kind: str) -> None:
+    with pytest.raises(RuntimeFailure) as caught:
+        await plain_answer(said)
+    assert caught.value.kind == kind
+    assert "model server" in str(caught.value)
+
+
+async def test_a_plain_request_to_a_server_that_leaves() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    await theirs.aclose()
+    with pytest.raises(RuntimeFailure, match="connection to the model server failed"):
+        await plain.ask(ours, "http://127.0.0.1:8080", None, {}, 20, "model server")
 
 
 def test_a_key_that_no_header_can_carry_is_told() -> None:
