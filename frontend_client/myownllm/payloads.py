@@ -82,7 +82,10 @@ def _only(kind: type, read: Hook) -> Hook:
 def _text(value: Json, _: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} where a text is expected")
-    value.isascii() or value.encode()  # half a surrogate pair would fail wherever it is written
+    try:
+        value.isascii() or value.encode()
+    except UnicodeEncodeError:  # would fail wherever it is written
+        raise ValueError("a text is not valid UTF-8") from None
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,10 +108,13 @@ def list_conversations(
 ) -> None:
     """Show the conversations of this device, and those that connected devices have told of."""
     try:
-        entries = [e for e in _store().entries() if folder in (None, e.folder)]
+        store = _store()
+        entries = [e for e in store.entries() if folder in (None, e.folder)]
         peers = [] if here else _of_peers()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
+    for path in store.damaged():
+        print(f"{context.shown(str(path), 400)} holds no conversation; it is left as it is", file=sys.stderr)
     if as_json:
         context.print_answer({"conversations": [_entry_json(e) for e in entries], "peers": peers})
         return

@@ -111,6 +111,10 @@ class ConversationStore:
         self._heads = heads
         return tuple(sorted(found.values(), key=lambda e: (e.updated_at, e.id), reverse=True))
 
+    def damaged(self) -> tuple[Path, ...]:
+        """Files named as conversations that `entries` found to hold none; they are left as they are."""
+        return tuple(sorted(path for path, (_, head) in self._heads.items() if head is None))
+
     def folders(self) -> tuple[str, ...]:
         """Folders below the root, also empty ones."""
         return tuple(sorted(folder for folder, _ in self._folders() if folder))

@@ -74,7 +74,7 @@ class OwnerFile:
                     and readable(process.environ().get("MYOWNMESH_HOME", "")) == record.home == self._home
                     and process.status() != psutil.STATUS_ZOMBIE
                 )
-        except (psutil.Error, OSError):
+        except (psutil.Error, OSError, ValueError):  # the last of a number that no process has
             return None
         return TakenBack(process) if is_ours else None
 

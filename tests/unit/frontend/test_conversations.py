@@ -203,6 +203,7 @@ def test_files_that_are_no_conversations_are_left_out(store: ConversationStore) 
         (store.root / name).write_text(text)
     os.mkfifo(store.root / "m6-x.json")
     assert [e.id for e in store.entries()] == ["m1-abc"]
+    assert {path.stem for path in store.damaged()} >= {"m2-x", "m3-x", "m5-x"}
     for damaged in ("m2-x", "m3-x", "m5-x"):
         assert "error" in ask(store, "session_fetch", {"guid": damaged})
 

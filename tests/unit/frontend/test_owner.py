@@ -82,6 +82,11 @@ async def test_a_frozen_one_may_say_farewell_too(home: Path, daemon: subprocess.
         {"executable": "/bin/other"},
         {"home": "/other"},
         {"pid": "x"},
+        {"pid": -1},
+        {"pid": 0},
+        {"pid": 2**63 - 1},
+        {"pid": 2**80},
+        {"start_time": float("nan")},
     ],
 )
 def test_one_wrong_mark_and_it_is_left_alone(
