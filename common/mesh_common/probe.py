@@ -6,6 +6,7 @@ whole group is gone when `probe` returns or raises.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -34,6 +35,8 @@ _PIPE_GRACE = 0.3
 """Seconds for the answer of a helper that outlives the program, such as a launcher's child."""
 _RETRY_DELAY = 0.05
 """Seconds between attempts on a file that is still busy."""
+_ROUNDS = 5
+"""Looks at all processes: one that is found may have started another meanwhile."""
 _POLL, _POLL_MOST = 0.001, 0.02  # seconds between looks at a program, doubled: its end alone wakes nobody
 
 
@@ -54,7 +57,10 @@ def probe(
     except OSError as error:
         return Unreadable("no_temporary_folder", str(error))
     with folder as empty:
-        return _run(os.path.realpath(path), empty, program, timeout, checkpoint)
+        try:
+            return _run(os.path.realpath(path), empty, program, timeout, checkpoint)
+        finally:
+            _end_strays(empty)
 
 
 def isolated_environment(folder: str) -> dict[str, str]:
@@ -84,6 +90,21 @@ def _run(path: str, folder: str, program: str, timeout: float, checkpoint: Calla
             if attempt > retries:
                 return Unreadable(reason, str(error))
             time.sleep(_RETRY_DELAY)
+
+
+def _end_strays(folder: str) -> None:
+    """Kill what has left the program's group for a session of its own: where the system shows it, its home tells."""
+    mark = os.fsencode(f"HOME={folder}")
+    for _ in range(_ROUNDS):
+        found = False
+        with contextlib.suppress(OSError), os.scandir("/proc") as processes:
+            for entry in processes:
+                with contextlib.suppress(OSError):  # ended, or somebody else's
+                    if entry.name.isdigit() and mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                        os.kill(int(entry.name), signal.SIGKILL)
+                        found = True
+        if not found:
+            return
 
 
 def _answer(process: subprocess.Popen[bytes], program: str, timeout: float, checkpoint: Callable[[], None]) -> Reading:

@@ -78,6 +78,28 @@ def test_an_answer_that_came_counts_and_the_group_ends(
     assert nothing_left(tmp_path)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no other system shows where a process is at home")
+def test_a_helper_with_a_session_of_its_own_ends_too(script: Callable[[str], Path], tmp_path: Path) -> None:
+    """As launchers do that start something for the background: no group holds it, and our pipe is its pipe."""
+    (tmp_path / "stray.py").write_text(
+        "import os, time\nos.setsid()\nopen('stray', 'w').write(str(os.getpid()))\ntime.sleep(987)"
+    )
+    leaves = f"cd {tmp_path}; {sys.executable} stray.py &"
+    assert probe(script(f"{leaves} while [ ! -s stray ]; do sleep 0.01; done; {ANSWER}")) == SOUND
+    stray = int((tmp_path / "stray").read_text())
+    deadline = time.monotonic() + 5
+    while _runs(stray):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(Path(f"/proc/{pid}/environ").read_bytes())  # of one that has ended, nothing
+    except OSError:
+        return False
+
+
 def test_a_caller_that_gives_up_leaves_nothing(script: Callable[[str], Path], tmp_path: Path) -> None:
     class GaveUpError(Exception):
         pass
