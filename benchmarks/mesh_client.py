@@ -94,7 +94,7 @@ class Pair:
         command = command or [str(Path(sys.executable).with_name("myownmesh"))]
         self.a = Daemon(self.root, "a", command)
         self.b = Daemon(self.root, "b", command)
-        self.port = _free_port()
+        self.port = free_port()
 
     def __enter__(self) -> Pair:
         return self
@@ -162,7 +162,7 @@ def _peers(control: Control, network: str) -> list[dict[str, Any]]:
     return list(data["peers"])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
