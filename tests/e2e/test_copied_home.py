@@ -46,7 +46,7 @@ def test_health_of_both_copies_names_the_other_and_the_way_out(pair: Pair) -> No
         for device in (pair.boris, copy):
             assert "identity.json away and start again" in health(device)[1]
         eventually(lambda: pair.anna.run("status")["connected_peers"] == 1, "Anna has her link to Boris")
-        assert "another device uses" in copy.run("status")["hint"]
+        assert "another device uses" in copy.run("status")["reason"]
         pair.boris.stop()
         eventually(lambda: health(copy)[0] == 0, "the copy is alone now", 30.0)
     finally:
