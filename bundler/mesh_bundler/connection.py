@@ -63,9 +63,13 @@ def _check_proxy(address: str) -> None:
 
 
 def _tls_context() -> ssl.SSLContext:
-    """The system's trust store when `truststore` is installed, else the bundled one. There is no insecure switch."""
+    """The system's trust store when `truststore` is installed, else the bundled one. There is no insecure switch.
+
+    Whoever names certificates or a key log in the environment gets those: the system's store reads no variable.
+    """
     try:
-        if util.find_spec("truststore") is not None:
+        is_told = any(os.environ.get(name) for name in (*_TRUST, "SSLKEYLOGFILE"))
+        if not is_told and util.find_spec("truststore") is not None:
             context: ssl.SSLContext = import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             return context
         return httpx.create_ssl_context()

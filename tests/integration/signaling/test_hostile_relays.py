@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from myownmesh.protocol.signals import AnswerReceived, OfferReceived, PeerAnnounced, PeerLeft, SendAnswer, SendOffer
+from myownmesh.protocol.signals import (
+    AnswerReceived,
+    EchoHeard,
+    OfferReceived,
+    PeerAnnounced,
+    PeerLeft,
+    SendAnswer,
+    SendOffer,
+)
 from myownmesh.protocol.strict_json import compact_json
 from myownmesh.signaling import websocket
 from myownmesh.signaling.nostr import NostrKey
@@ -219,7 +227,7 @@ async def test_devices_meet_on_the_honest_relay_whatever_the_other_one_does(scri
             finally:
                 tracemalloc.stop()
             assert peak < 20 * 2**20
-            assert {type(signal) for signal in first.heard} <= {PeerAnnounced, AnswerReceived}
+            assert {type(signal) for signal in first.heard} <= {PeerAnnounced, AnswerReceived, EchoHeard}
 
 
 # ── lies ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

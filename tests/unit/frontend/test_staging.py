@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +88,6 @@ async def test_a_variable_that_the_downloader_cannot_use_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     """With the real bundler: the app lives on, and its sentence says which variable it was."""
-    monkeypatch.setitem(sys.modules, "truststore", None)  # where it is installed, nobody reads the variable
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setenv(variable, value)
     with pytest.raises(StagingUnavailableError, match=variable):
