@@ -74,9 +74,9 @@ def is_up(device: Any) -> bool:
     return True
 
 
-def accept(device: Any) -> None:
+def accept(device: Any, *options: str) -> None:
     offer = eventually(lambda: ask(door(device), "inbox_list", timeout_s=10), "an offer")[0]
-    device.run("inbox", "accept", offer["id"][:6])
+    device.run("inbox", "accept", offer["id"][:6], *options)
 
 
 def watch(device: Any, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -164,21 +164,15 @@ def test_a_disk_that_is_full_ends_it_for_both(pair: Pair) -> None:
     pair.meet()
     anna, boris = pair.both
     path = file_of(anna, "big.bin", 20)
-    (boris.home / ".myownllm" / "config.json").write_text(
-        json.dumps(
-            {
-                **json.loads((boris.home / ".myownllm" / "config.json").read_text()),
-                "files": {"folder": "~/in", "accept_from": [anna.run("status")["daemon"]["device_id"]]},
-            }
-        )
-    )
     resource.prlimit(boris.pid, resource.RLIMIT_FSIZE, (5 * MEGABYTE, resource.RLIM_INFINITY))
     with sending(anna, str(path), "Boris") as command:
+        accept(boris, "--to", str(boris.home / "in"))
         said = last_word(command)
     assert (said["status"], said["detail"]) == ("failed", "cannot write the file: File too large")
     assert list((boris.home / "in").iterdir()) == []
     assert remembered(anna) == remembered(boris) == []
     resource.prlimit(boris.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     with sending(anna, str(path), "Boris") as command:
+        accept(boris, "--to", str(boris.home / "in"))
         assert last_word(command)["status"] == "sent"
     assert (boris.home / "in" / "big.bin").read_bytes() == path.read_bytes()

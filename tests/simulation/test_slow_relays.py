@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from myownmesh.engine.timing import DIAL_ANYWAY_S
 from myownmesh.protocol.signals import Announce, Leave, SendAnswer, SendCandidate, SendOffer
 from simulation.sim import Faults, ReferenceNode, World
 
@@ -210,19 +209,3 @@ def test_a_first_meeting_with_v0_3_8_takes_three_deliveries(
     world.run(120.0)
     assert are_linked(ours, theirs), "the link came up and was lost again"
     assert took < 3 * delay_s + MARGIN_S
-
-
-@pytest.mark.parametrize("delay_s", [0.5, 2.0, 5.0])
-def test_who_was_killed_before_the_roster_was_written_is_back_too(delay_s: float) -> None:
-    """It takes v0.3.8 for a stranger, whose offer it waits for; a restart of the former link is not taken for that."""
-    world = World(7)
-    low, high = world.identities(2)
-    theirs = start_of_the_reference(world, low, high, "low")
-    ours = world.node(high)
-    world.run_until(lambda: are_linked(ours, theirs), within=1.0)
-    slow_down(world, delay_s)
-    ours.kill()
-    world.run(3.0)
-    ours = world.node(high)
-    took = world.run_until(lambda: are_linked(ours, theirs), within=200.0)
-    assert took < 3 * delay_s + DIAL_ANYWAY_S + MARGIN_S

@@ -92,7 +92,7 @@ def on_offer(me: str, offer: OfferReceived, link: Link | None, mono: float, *, h
     `had_link`: this device had one with the peer, now or before it was started.
     """
     device_id, sdp = offer.peer, offer.sdp
-    is_later = not gives_way(offer.offer_id, device_id, me) and answered_before(sdp, had_link=had_link)
+    is_later = had_link and not gives_way(offer.offer_id, device_id, me) and answered_before(sdp)
     if link is None:
         return OnOffer.OFFER_INSTEAD if is_later else OnOffer.ANSWER
     transport = link.transport

@@ -195,7 +195,7 @@ def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
         return
     memory = core.memories.of(device_id)
     came_back = core.is_rostered(device_id) and not memory.has_proved
-    patience = DIAL_BACK_S if came_back else DIAL_ANYWAY_S
+    patience = DIAL_BACK_S if came_back else max(DIAL_ANYWAY_S, core.answer_s)
     at = max(now.mono + patience, memory.dial_not_before)
     if memory.dialled_anyway_at is not None:
         at = max(at, memory.dialled_anyway_at + DIAL_ANYWAY_GAP_S)

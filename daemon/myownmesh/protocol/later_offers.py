@@ -11,15 +11,12 @@ _WRITERS_MARK: Final = ("t=0 0", "a=fingerprint:sha-256 ")
 """How it begins: the certificate stands right behind the time, above the first section."""
 
 
-def answered_before(sdp: str, *, had_link: bool) -> bool:
+def answered_before(sdp: str) -> bool:
     """Whether v0.3.8 has had an answer of ours for this transport: a fresh one of ours must not answer it again.
 
-    Offers of other programs are never taken for such, unless they write the head of a description as it does. Its
-    releases before the media lanes offered the data channel alone, as it does itself on a transport that we opened:
-    such an offer counts only of a peer with whom this device had a link.
+    Offers of other programs are never taken for such, unless they write the head of a description as it does.
     """
-    head, *sections = sdp.split("\nm=")
-    lines = [line.strip() for line in head.split("\n")]
+    lines = [line.strip() for line in sdp.partition("\nm=")[0].split("\n")]
     time, certificate = _WRITERS_MARK
     is_its_own = any(one == time and other.startswith(certificate) for one, other in pairwise(lines))
-    return is_its_own and _NOTHING_AGREED not in lines and (had_link or len(sections) > 1)
+    return is_its_own and _NOTHING_AGREED not in lines

@@ -93,12 +93,12 @@ async def test_hostile_programs_at_the_socket_cost_little_and_keep_nobody_out(de
                 for _ in range(100):
                     await stream.send_all(block)
 
+    deaf = await trio.open_unix_socket(str(app_socket(desk)))
+    await deaf.send_all(b'{"op":"subscribe"}\n')
     slow = [await trio.open_unix_socket(str(app_socket(desk))) for _ in range(150)]
     for stream in slow:
         with contextlib.suppress(trio.BrokenResourceError):
             await stream.send_all(b'{"op":"st')
-    deaf = await trio.open_unix_socket(str(app_socket(desk)))
-    await deaf.send_all(b'{"op":"subscribe"}\n')
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for _ in range(4):

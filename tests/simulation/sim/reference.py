@@ -262,11 +262,9 @@ class ReferenceNode:
                 pass
 
     def _painted(self, there: Attempt, sdp: str) -> str:
-        """With the head and the sections that v0.3.8 writes (spec 04 §10.4)."""
+        """With the head that v0.3.8 writes (spec 04 §10.4)."""
         nothing_agreed = "" if there.described is not None else "a=extmap-allow-mixed\n"
-        media = "m=video 9 UDP/TLS/RTP/SAVPF 96\nm=audio 9 UDP/TLS/RTP/SAVPF 111\n" if there.offerer else ""
-        sections = media + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\n"
-        return sdp.replace("a=fingerprint:", "t=0 0\na=fingerprint:") + nothing_agreed + sections
+        return sdp.replace("a=fingerprint:", "t=0 0\na=fingerprint:") + nothing_agreed
 
     # ── the channel ───────────────────────────────────────────────────────────────────────────────────────────────────
 
