@@ -39,11 +39,24 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(CONNECT_TIMEOUT_S if timeout is None else min(timeout, CONNECT_TIMEOUT_S))
-            self._socket.connect(str(address))
+            self._connect(str(address))
         except OSError as error:
             self._socket.close()
             text = f"connect daemon socket at {address} — is `myownmesh serve` running?"
             raise ControlError(ErrorKind.CONNECT_FAILED, text) from error
+
+    def _connect(self, address: str) -> None:
+        """A socket with a limit is refused at once where others wait in line; whoever listens gets to it soon."""
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        while True:
+            try:
+                self._socket.connect(address)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     @classmethod
     def open(cls, addresses: Iterable[Path | str], timeout: float | None = None) -> Self:
