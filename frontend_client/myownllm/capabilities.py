@@ -28,6 +28,8 @@ BASELINE_FEATURES: Final = FEATURES[:7]
 ADVERT_MAX_BYTES: Final = 48 * 1024
 """What a daemon takes as this app's part of an advert (spec 05 §12)."""
 ACCEPTING: Final = ("available", "limited", "busy")
+BUSY_TEXT: Final = "local accepting policy is busy"
+"""What a busy host answers (spec 08 §9.4, FE-9.28)."""
 GPU_TYPES: Final = ("nvidia", "amd", "apple", "none")
 
 

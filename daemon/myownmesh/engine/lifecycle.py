@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from myownmesh.protocol.clock import Instant
 
-RELAY: Final = CandidateKind.RELAY
+_RELAY: Final = CandidateKind.RELAY
 
 _RECOVERABLE: Final = frozenset({"ice_failed", "heartbeat_timeout", "transport_error"})
 
@@ -157,7 +157,7 @@ def _look_for_relays(core: Core, peer: Connecting, now: Instant) -> None:
     """Attempts that knew both sides' addresses and found no path: after some, a relay is what is missing."""
     transport = peer.transport
     local, remote = transport.local_candidates, transport.remote_candidates
-    if not transport.remote_sdp_set or transport.remote_sdp_has_relay or RELAY in local or RELAY in remote:
+    if not transport.remote_sdp_set or transport.remote_sdp_has_relay or _RELAY in local or _RELAY in remote:
         return
     memory = core.memories.of(peer.device_id)
     if memory.found_no_path():
@@ -177,7 +177,7 @@ def _look_for_relays(core: Core, peer: Connecting, now: Instant) -> None:
 
 
 def _told(counts: Mapping[CandidateKind, int]) -> dict[str, int]:
-    return {kind.value: counts.get(kind, 0) for kind in (CandidateKind.HOST, CandidateKind.SERVER_REFLEXIVE, RELAY)}
+    return {kind.value: counts.get(kind, 0) for kind in (CandidateKind.HOST, CandidateKind.SERVER_REFLEXIVE, _RELAY)}
 
 
 def want_back(core: Core, device_id: str, now: Instant) -> None:

@@ -1,6 +1,6 @@
 """Why a peer is not active, for people: one verdict per peer, read off what its stage and timers say.
 
-Pure; nothing is kept for it but the moment at which each stage began. docs/why.md is made from `CODES`.
+Pure; nothing is kept for it but the moment at which each stage began. docs/why.md lists `CODES`, and a test compares.
 """
 
 from __future__ import annotations

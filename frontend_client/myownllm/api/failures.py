@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.client.errors import ControlError, ErrorKind
+from myownllm.capabilities import BUSY_TEXT
 from myownllm.errors import AppError
-from myownllm.inference.picks import BUSY_TEXT, NO_MODEL_TEXT, HostError
+from myownllm.inference.picks import NO_MODEL_TEXT, HostError
 from myownllm.runtimes import RuntimeFailure
 
 if TYPE_CHECKING:

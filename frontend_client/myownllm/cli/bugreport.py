@@ -18,6 +18,7 @@ from mesh_common.streams import words
 from myownllm.cli import context
 from myownllm.cli.daemon import last_lines, places, programs
 from myownllm.cli.look import look
+from myownllm.cli.options import Json
 from myownllm.cli.report import report
 from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, AppError
@@ -27,7 +28,6 @@ from myownllm.redaction import SHORTEST_SECRET, private_words, redacted, scrubbe
 if TYPE_CHECKING:
     from myownllm.cli.look import Seen
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LOG_LINES: Final = 2000
 LISTED_FILES: Final = 200
 

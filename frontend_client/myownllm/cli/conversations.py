@@ -13,6 +13,7 @@ from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.catalog.file import wall_ms
 from myownllm.cli import context
+from myownllm.cli.options import Json
 from myownllm.cli.peers import complete_peer
 from myownllm.errors import FAILURES, AppError
 from myownllm.files import write_durably
@@ -30,7 +31,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 MOVE_S = 130.0
 """For a move: a fetch and a take have their own limits at the peer."""
 

@@ -13,6 +13,7 @@ import typer
 from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.cli import context
+from myownllm.cli.options import Json
 from myownllm.errors import FAILURES
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The mesh daemon: paths, log, retry, restart.", rich_markup_mode=None)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RESTART_S: Final = 25.0
 """A farewell of five seconds, a start of eight, and some more on a busy machine."""
 LINES_MAX: Final = 100_000

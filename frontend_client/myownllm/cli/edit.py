@@ -10,7 +10,8 @@ from mesh_common.addresses import relay_address, stun_address
 from mesh_common.streams import words
 from myownllm.catalog.network import ACCEPTING, DEFAULT_STUN
 from myownllm.cli import context
-from myownllm.cli.networks import Followed, Json, MaybeNetwork, checked, find, follow, say_settings, turn_server
+from myownllm.cli.networks import Followed, MaybeNetwork, checked, find, follow, say_settings, turn_server
+from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, AppError
 from myownllm.ids import DEVICE_ID, bare_id
 

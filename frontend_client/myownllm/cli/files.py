@@ -11,7 +11,8 @@ import typer
 
 from mesh_common.tables import columns
 from myownllm.cli import context
-from myownllm.cli.peers import Json, complete_peer
+from myownllm.cli.options import Json
+from myownllm.cli.peers import complete_peer
 from myownllm.errors import FAILURES, AppError
 
 if TYPE_CHECKING:

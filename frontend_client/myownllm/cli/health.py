@@ -15,10 +15,10 @@ from myownllm import aside
 from myownllm import health as rules
 from myownllm.cli import context
 from myownllm.cli.look import look
+from myownllm.cli.options import Json
 from myownllm.cli.report import Report, report
 from myownllm.errors import HomeError
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EPILOG = "Exit status: " + ", ".join(f"{code} {name}" for name, code in rules.EXIT_CODES.items()) + "."
 WAIT_MAX_S: Final = 3600.0
 _LOOK_EVERY_S: Final = 0.5

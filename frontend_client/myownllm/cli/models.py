@@ -10,7 +10,8 @@ import typer
 from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.cli import context
-from myownllm.cli.peers import Json, complete_peer
+from myownllm.cli.options import Json
+from myownllm.cli.peers import complete_peer
 from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, AppError
 from myownllm.inference.picks import PURPOSES

@@ -18,6 +18,7 @@ from myownllm.catalog.envelope import export_envelope, import_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
+from myownllm.cli.options import Json
 from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, AppError, DoorError
 from myownllm.ids import generate_network_id, normalize_network_id
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FOLLOW_S = 15.0
 """A person waits no longer for the app to join."""
 

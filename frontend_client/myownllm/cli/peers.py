@@ -17,11 +17,11 @@ from mesh_common.streams import words
 from mesh_common.tables import columns
 from mesh_common.views import PeerInfo
 from myownllm.cli import context
+from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, AppError, PeerSelectorError
 from myownllm.ids import DEVICE_ID, bare_id, device_suffix
 from myownllm.peers import PeerEntry, peer_entry
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
 CALL_TIMEOUT_S = 30.0
 NO_DATA_TEXT = "peer closed the stream without data (no handler, busy or nothing to say)"

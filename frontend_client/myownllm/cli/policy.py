@@ -10,6 +10,7 @@ import typer
 from mesh_common.streams import words
 from myownllm.catalog.file import wall_ms
 from myownllm.cli import context
+from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, AppError
 from myownllm.policy import TOOLS, Mode, Tool
 from myownllm.records import PolicyStore
@@ -23,7 +24,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnOff = Literal["on", "off"]
 
 

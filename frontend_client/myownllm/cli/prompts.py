@@ -12,6 +12,7 @@ from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.catalog.file import wall_ms
 from myownllm.cli import context
+from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, AppError
 from myownllm.prompts import TOOLS, Prompt
 from myownllm.records import PromptStore
@@ -24,8 +25,6 @@ app = typer.Typer(
     help="Prompts of the active network: list, add, edit, remove. Its devices share them.",
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _store() -> PromptStore:

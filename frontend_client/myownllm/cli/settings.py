@@ -10,6 +10,7 @@ import typer
 
 from mesh_common.streams import words
 from myownllm.cli import context
+from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, DoorError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ app = typer.Typer(no_args_is_help=True, help="This device's own settings; left o
 
 FOLLOW_S = 15.0
 """A person waits no longer for the app."""
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Accepting(StrEnum):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from myownllm import health, phases
 from myownllm.cli import context
 from myownllm.cli.look import Seen, look
+from myownllm.cli.options import Json
 from myownllm.errors import FAILURES
 from myownllm.ids import device_suffix
 from myownllm.peers import CONNECTED
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def status(as_json: Json = False) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from myownllm.cli import context
-from myownllm.cli.peers import Json, complete_peer
+from myownllm.cli.options import Json
+from myownllm.cli.peers import complete_peer
 from myownllm.errors import FAILURES
 
 INTERRUPTED = 130

@@ -16,6 +16,7 @@ from myownllm.client.messages import Ask, Note
 from myownllm.client.procedures import pause
 from myownllm.client.registry import Claim
 from myownllm.peers import CONNECTED
+from myownllm.relays import troubled
 
 if TYPE_CHECKING:
     from myownllm.client.life import Life
@@ -105,7 +106,9 @@ class Hearing:
                 life.peers_dirty = life.resync = True  # the headline counts peers, so it waits for them
             case effects.SetPhase(phase):
                 self._picture.update(phase=phase)
-                life.recheck = life.recheck or self._picture.state.status != "online"
+                # A new phase is most likely news that came over a relay: one that was not up then is looked at again.
+                state = self._picture.state
+                life.recheck = life.recheck or state.status != "online" or bool(troubled(state.relays))
             case effects.AddDiag(level, message, ts):
                 self._procedures.out.append(Note(level, message, ts))
             case effects.NoteIceFailure(at_ms, needs_turn):

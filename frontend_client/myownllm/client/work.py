@@ -139,10 +139,6 @@ class Work:
         self.changed(urgent=True)
 
     @property
-    def ended_lately(self) -> tuple[Entry, ...]:
-        return tuple(self._ended)
-
-    @property
     def files(self) -> tuple[FileWork, ...]:
         """Under way and ended lately, in the order they began."""
         shown = [e for e in (*self._ended, *(h.entry for h in self._running)) if isinstance(e, FileWork)]

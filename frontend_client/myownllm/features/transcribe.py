@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from mesh_common.client.errors import ControlError
+from myownllm.capabilities import BUSY_TEXT
 from myownllm.client import CallRefusedError, Method
 from myownllm.client.registry import TRANSCRIPTIONS
 from myownllm.features.releases import all_of
@@ -102,7 +103,7 @@ class Transcribing:
         """`transcribe` for a peer (FE-9.27)."""
         asked: TranscribeRequest = call.payload
         if self._client.state.accepting == "busy":
-            raise CallRefusedError(request.BUSY)
+            raise CallRefusedError(BUSY_TEXT)
         self.recogniser()
         if not asked.channel:
             raise CallRefusedError(request.TOO_OLD)

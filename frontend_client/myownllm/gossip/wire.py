@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 CATALOG: Final = "catalog/announce"
 PERMISSIONS: Final = "permissions/snapshot"
 PROMPTS: Final = "prompts/snapshot"
-CHANNELS: Final = (CATALOG, PERMISSIONS, PROMPTS)
 CEILING_BYTES: Final = 64_000
 """Of one payload as compact JSON (spec 08 §14)."""
 _ROOM_BYTES: Final = CEILING_BYTES - 64

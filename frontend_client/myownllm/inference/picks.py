@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
-from myownllm.capabilities import supports
+from myownllm.capabilities import BUSY_TEXT, supports
 from myownllm.coerce import as_object
 from myownllm.errors import AppError
 
@@ -20,7 +20,6 @@ PURPOSES: Final = ("text", "transcribe", "tp")
 """What a host can be pinned for: chats, transcription, talking points."""
 MODEL_FEATURE: Final = "infer_model_v1"
 """Our id: an `infer` request may name a `model` and `options`."""
-BUSY_TEXT: Final = "local accepting policy is busy"
 NO_MODEL_TEXT: Final = "no local LLM available"
 
 
@@ -144,8 +143,3 @@ def request_labels(host: Host, model: str) -> tuple[str, str]:
     if not supports(host.capabilities, MODEL_FEATURE) and pick_model(llms, *labels) != model:
         raise HostError("no_model", f"the app on {host.label} is too old to be asked for one model among several")
     return labels
-
-
-def model_hint(capabilities: JsonObject, family: str, mode: str) -> str:
-    """The model that a peer would serve with."""
-    return pick_model((as_object(m) for m in capabilities.get("llms") or ()), family, mode)

@@ -7,6 +7,7 @@ when `close` is called, so half an answer is never taken for a whole one.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
@@ -49,7 +50,7 @@ class Reader(Protocol):
         ...
 
 
-class _Lines:
+class _Lines(ABC):
     """The common half: lines of bounded length."""
 
     def __init__(self) -> None:
@@ -69,8 +70,8 @@ class _Lines:
             raise RuntimeFailure("broken", "the model server closed the connection in the middle of its answer")
         return pieces
 
-    def _line(self, line: bytes) -> Iterator[Piece]:
-        raise NotImplementedError
+    @abstractmethod
+    def _line(self, line: bytes) -> Iterator[Piece]: ...
 
 
 class OllamaReader(_Lines):

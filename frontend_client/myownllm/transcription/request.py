@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 FEATURE: Final = "transcribe_request"
 STREAM_ID_FEATURE: Final = "transcribe_stream_id_v1"
 TOO_OLD: Final = "caller too old for remote transcription"
-BUSY: Final = "local accepting policy is busy"
 NO_RECOGNISER: Final = "no local ASR available"
 NAME_MAX_CHARS: Final = 200
 TEXT_MAX_CHARS: Final = 16_384

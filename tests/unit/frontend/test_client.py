@@ -285,6 +285,20 @@ async def test_a_healthy_daemon_never_leaves_the_app_joining(autojump_clock: Any
         assert not w.client.state.pill.startswith("Joining")
 
 
+async def test_a_relay_that_has_come_up_meanwhile_is_seen_with_the_first_device_that_it_brings(
+    autojump_clock: Any, tmp_path: Path
+) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        row = {"url": "ws://r.example", "state": "connecting", "since_ms": 1, "public": False}
+        w.daemon.network_members = {"relays": [row]}
+        await w.client.start()
+        assert [relay.state for relay in w.client.state.relays or ()] == ["connecting"]
+        w.daemon.network_members = {"relays": [{**row, "state": "up"}]}
+        await w.daemon.event(event_kind="phase", kind="changed", prev="alone", next="discovering")
+        await trio.sleep(0.1)
+        assert [relay.state for relay in w.client.state.relays or ()] == ["up"]
+
+
 async def test_a_refused_join_says_why_and_is_tried_again(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w:
         w.daemon.refuse["network_add"] = ["join: identity: bad"] * 3

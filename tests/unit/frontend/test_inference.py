@@ -128,7 +128,6 @@ def test_a_named_model_is_served_or_refused_never_replaced() -> None:
     assert picks.request_labels(new, "") == ("", "")
     with pytest.raises(picks.HostError, match="has no model 'c'"):
         picks.request_labels(new, "c")
-    assert picks.model_hint(new.capabilities, "g", "text") == "a"
 
 
 # ── names of devices ──────────────────────────────────────────────────────────────────────────────────────────────────
