@@ -36,7 +36,7 @@ class Client(Struct, eq=False):
     number: int
     sink: Sink
     streams: dict[str, Callable[[], None]] = field(default_factory=dict)
-    """Stream calls under way: request id → cancel."""
+    """Stream calls under way: request id → what ends them when the client is gone."""
     gone: bool = False
 
     @property

@@ -26,14 +26,18 @@ from myownmesh.control import answers
 from myownmesh.control.answers import failure, success
 from myownmesh.control.claims import Claim
 from myownmesh.control.clients import MAX_STREAMS_PER_CLIENT
+from myownmesh.control.withdrawal import name_of, take_back
 from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from msgspec import Raw
 
     from myownmesh.control import requests
     from myownmesh.control.control import Control
     from myownmesh.control.reply import Reply
+    from myownmesh.mesh.network import Network
 
 _REGISTERED = success(MethodRegistered())
 _RESOLVED = success(CallResolved())
@@ -86,10 +90,23 @@ def rpc_call(control: Control, request: requests.RpcCall, reply: Reply) -> None:
     def done(ok: Raw | None, error: str | None) -> None:
         reply.send(answers.response(ok) if error is None else failure(error))
 
+    network = control.find(request.network)
     # Zero means unset, as in the other ops with a time; the mesh has a ceiling of its own.
-    reply.abandon = control.find(request.network).call(
-        request.peer, request.method, request.payload, done, request.timeout_ms or None
-    )
+    cancel = network.call(request.peer, request.method, request.payload, done, request.timeout_ms or None)
+    reply.abandon = _leaving(network, request.peer, request.payload, cancel)
+
+
+def _leaving(network: Network, peer: str, payload: Raw, cancel: Callable[[], None]) -> Callable[[], None]:
+    """What ends a call whose program has gone, here and at the peer."""
+    name = name_of(payload)
+    if not name:
+        return cancel
+
+    def leave() -> None:
+        cancel()
+        take_back(network, peer, name)
+
+    return leave
 
 
 def rpc_call_stream(control: Control, request: requests.RpcCallStream) -> bytes:
@@ -110,8 +127,9 @@ def rpc_call_stream(control: Control, request: requests.RpcCallStream) -> bytes:
 
     ended: list[bool] = []
     cancel = network.call_stream(request.peer, request.method, request.payload, on_chunk, on_end)
+    leave = _leaving(network, request.peer, request.payload, cancel)
     if not ended:
-        client.streams[request_id] = cancel
+        client.streams[request_id] = leave
     return success(StreamStarted(request_id))
 
 

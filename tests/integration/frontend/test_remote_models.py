@@ -143,6 +143,21 @@ def test_whoever_leaves_ends_the_work_at_the_peer(world: World, words: int) -> N
     assert world.server.closed_chat()["closed"] - left < 1
 
 
+def test_a_killed_app_ends_its_work_at_the_peer(world: World) -> None:
+    """Nobody can say any more that the answer is not wanted, but for the daemon (FE-9.7)."""
+    world.server.behave(fault="hang", fault_after=2)
+    body = json.dumps({"model": THERE, "messages": HELLO, "stream": True}).encode()
+    with urllib.request.urlopen(urllib.request.Request(world.url("Anna") + "/chat/completions", body)) as answer:
+        assert answer.readline().startswith(b"data: ")
+        left = time.monotonic()
+        world.anna.kill_app()
+    closed = world.server.closed_chat()["closed"] - left
+    mark = world.anna.mark()
+    world.anna.up("--label", "Anna")
+    world.anna.wait("connected peer", demo.peer_becomes("active"), mark)
+    assert closed < 1
+
+
 @pytest.mark.parametrize("fault", ["500", "garbage", "half", "reset", "error", "empty"])
 @pytest.mark.parametrize("words", [0, 2])
 def test_a_failing_model_server_is_an_error_with_its_reason(world: World, fault: str, words: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 from attrs import define, field
 from msgspec import UNSET, Raw
 
+from mesh_common.views import CapabilityAdvert, PeerInfo
 from myownmesh.control import traffic_ops
 from myownmesh.control.client_id import client_name
 from myownmesh.control.inbound import FORGOTTEN_AFTER_S, OWNER_GONE
@@ -17,6 +18,7 @@ from myownmesh.control.requests import (
     ChannelSubscribe,
     ChannelUnsubscribe,
     ClientId,
+    RpcCall,
     RpcCallStream,
     RpcRegister,
     RpcRespond,
@@ -362,8 +364,8 @@ def test_ids_are_never_used_again(world: World) -> None:
 # ── stream calls of ours ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def stream_call(world: World, client: Client, peer: str = PEER) -> str:
-    request = RpcCallStream(ClientId(client.number), WIRE, peer, "count", Raw(b'{"n":3}'))
+def stream_call(world: World, client: Client, peer: str = PEER, payload: bytes = b'{"n":3}') -> str:
+    request = RpcCallStream(ClientId(client.number), WIRE, peer, "count", Raw(payload))
     request_id: str = json.loads(traffic_ops.rpc_call_stream(world.control, request))["data"]["request_id"]
     return request_id
 
@@ -397,6 +399,53 @@ def test_stream_calls_end_with_their_client(world: World) -> None:
     world.network.streams[0][1](None)
     world.control.disconnect(client)
     assert world.network.cancelled == 1, "only the one under way"
+
+
+HEARS = b'{"features":["infer_request","stream_cancel_v1"]}'
+
+
+@pytest.mark.parametrize(
+    ("extra", "payload", "told"),
+    [
+        (HEARS, b'{"stream_id":"00ff","n":3}', True),
+        (b'{"features":["infer_request"]}', b'{"stream_id":"00ff"}', False),
+        (b'{"features":7}', b'{"stream_id":"00ff"}', False),
+        (b'["stream_cancel_v1"]', b'{"stream_id":"00ff"}', False),
+        (None, b'{"stream_id":"00ff"}', False),
+        (HEARS, b'{"n":3}', False),
+        (HEARS, b'{"stream_id":7}', False),
+        (HEARS, b'["stream_id"]', False),
+        (HEARS, b'{"x":{"stream_id":"00ff"}}', False),
+    ],
+)
+def test_what_a_killed_program_asked_is_taken_back_from_hosts_that_hear_it(
+    world: World, extra: bytes | None, payload: bytes, told: bool
+) -> None:
+    """Spec 08 FE-9.7, for a program that cannot say it any more."""
+    advert = None if extra is None else CapabilityAdvert(extra=Raw(extra))
+    world.network.peer_infos = [PeerInfo(device_id=PEER, status="active", capabilities=advert)]
+    client, _ = world.client()
+    stream_call(world, client, payload=payload)
+    stream_call(world, client, payload=payload)
+    world.network.streams[1][1](None)
+    single = Reply()
+    call = RpcCall(WIRE, f"{PEER}-0A1B2", "file_offer", Raw(payload))
+    traffic_ops.rpc_call(world.control, call, single)
+    assert single.abandon is not None
+    assert world.network.sent == []
+    world.control.disconnect(client)
+    single.abandon()
+    assert world.network.cancelled == 2
+    cancel = ("rpc/cancel", b'{"stream_id":"00ff"}')
+    assert world.network.sent == ([(PEER, *cancel), (f"{PEER}-0A1B2", *cancel)] if told else [])
+
+
+def test_a_host_that_is_away_is_not_told(world: World) -> None:
+    world.network.peer_infos = []
+    client, _ = world.client()
+    stream_call(world, client, payload=b'{"stream_id":"00ff"}')
+    world.control.disconnect(client)
+    assert world.network.sent == []
 
 
 # ── channels ──────────────────────────────────────────────────────────────────────────────────────────────────────────
