@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from mesh_common.labels import clean_label
 from myownllm.coerce import as_object, is_number, strings
 
 if TYPE_CHECKING:
@@ -91,6 +92,12 @@ def unpack(advert: CapabilityAdvert | None) -> JsonObject:
         "app_version": version if isinstance(version, str) else "",
         "features": list(strings(extra.get("features"))),
     }
+
+
+def announced_label(advert: CapabilityAdvert | None) -> str:
+    """What a device calls itself now; empty when its advert does not say. A hello knows the name of its moment only."""
+    label = as_object(None if advert is None else advert.extra).get("label")
+    return clean_label(label) if isinstance(label, str) else ""
 
 
 def _objects(value: Json) -> list[JsonObject]:

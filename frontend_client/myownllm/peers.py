@@ -110,11 +110,12 @@ class PeerEntry:
 
 def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEntry:
     """Map one row of `peers_list`. The catalog is not in it: it is carried over from the entry before."""
+    announced = capabilities.announced_label(info.capabilities) or info.label
     received, sent = info.verification_code_received, info.verification_code_sent
     return PeerEntry(
         device_pubkey=info.device_id,
         device_suffix=info.device_suffix,
-        label=info.label or info.device_id[:8],
+        label=announced or info.device_id[:8],
         status=ui_status(info),
         authorized=info.authenticated,
         local_approved=info.local_approve_sent,
@@ -126,7 +127,7 @@ def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEnt
         catalog=tuple(previous_catalog),
         local_shelved=info.local_shelved,
         remote_shelved=info.remote_shelved,
-        announced_label=info.label,
+        announced_label=announced,
         rtt_ms=info.rtt_ms,
         clock_skew_ms=info.clock_skew_ms,
         needs_turn=info.needs_turn,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh_common import answers
+from mesh_common.labels import label_problem
 from myownmesh.control.answers import success
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.ids import BadNetworkId, display_id, generate_network_id, normalize_network_id
-from myownmesh.protocol.labels import label_problem
 
 if TYPE_CHECKING:
     from myownmesh.control import requests

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh_common.events import PeerAuthenticated
+from mesh_common.labels import clean_label
 from myownmesh.engine import approval, lifecycle
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -22,7 +23,6 @@ from myownmesh.protocol.capabilities import NO_CAPABILITIES
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import PROTOCOL, Approve, AuthResponse, Hello
 from myownmesh.protocol.ids import pubkey_part, random_code, random_nonce
-from myownmesh.protocol.labels import clean_label
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core

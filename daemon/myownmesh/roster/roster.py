@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from attrs import evolve, field, frozen
 
+from mesh_common.labels import clean_label
 from mesh_common.views import RosterRow
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import RosterEntry, RosterSummary
 from myownmesh.protocol.ids import is_device_id, pubkey_part
-from myownmesh.protocol.labels import clean_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

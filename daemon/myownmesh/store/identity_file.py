@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mesh_common.handwritten import in_style_of
+from mesh_common.labels import label_problem
 from myownmesh.protocol.json_words import JsonError
-from myownmesh.protocol.labels import label_problem
 from myownmesh.protocol.schema import U32, read
 from myownmesh.protocol.strict_json import proven
 from myownmesh.store.config import pretty

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -41,6 +41,7 @@ CHANGE_S = 30.0
 """For a change that the running app makes: twice as long as it waits for the lock of a file, and more."""
 AWAY = ("offline", "reconnecting", "failed")
 UNDECIDED = ("pending_approval", "pending_remote")
+RENAMED_S = 5.0
 DOOR_OPENS_S = 0.2
 """From taking its lock to listening an app needs a few milliseconds."""
 
@@ -144,6 +145,12 @@ def ask_app(app_home: AppHome, operation: str, timeout_s: float | None, **member
         for _ in answer:
             pass
         return answer.data
+
+
+def tell_peers_the_name(app_home: AppHome) -> None:
+    """Have a running app tell peers what this device is called now; without one they read it in the next hello."""
+    with suppress(DoorError):
+        ask_app(app_home, "renamed", RENAMED_S)
 
 
 @contextmanager

@@ -257,9 +257,10 @@ def label(
     name: Annotated[str | None, typer.Argument(help="The new name of this device; left out: show it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show or change the name of this device. Others see a new name when they connect next."""
+    """Show or change the name of this device. Others see a new name at once, older apps when they connect next."""
     try:
-        daemon = context.need_daemon(context.home())
+        app_home = context.home()
+        daemon = context.need_daemon(app_home)
         if name is None:
             identity = daemon.answer(IdentityAnswer, "identity_show")
         else:
@@ -267,6 +268,7 @@ def label(
                 raise AppError(f"the name has {len(name)} characters; 64 is the most")
             identity = daemon.answer(IdentityAnswer, "identity_set_label", label=name)
             words.work_is_done()
+            context.tell_peers_the_name(app_home)
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:

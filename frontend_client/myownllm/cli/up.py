@@ -221,8 +221,9 @@ def _hand_over(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
         raise AppError("the running app listens to its own channels; end it, then start it with --listen")
     if label is None:
         return
-    daemon = context.need_daemon(context.home())
-    daemon.ask("identity_set_label", label=label)
+    home = context.home()
+    context.need_daemon(home).ask("identity_set_label", label=label)
+    context.tell_peers_the_name(home)
     screen.emit("label", f"This device is now called {label}.", label=label)
 
 
@@ -281,6 +282,7 @@ async def _set_label(app: App, screen: Screen, label: str) -> None:
         identity = await command(state.connection.socket, "identity_show")
         if not isinstance(identity, dict) or identity.get("label") != label:
             await command(state.connection.socket, "identity_set_label", label=label)
+            app.client.capabilities_changed()
     except ControlError as error:
         screen.emit("diag", f"  warn: the label was not set: {error}", level="warn", message=str(error))
 

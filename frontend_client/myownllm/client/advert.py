@@ -46,7 +46,13 @@ def _silence(life: Life, seen: int) -> Until:
 
 def push(life: Life, registry: Registry, picture: Picture, app_version: str) -> Procedure[bool]:
     """Tell peers what is different from what they know. False when the daemon refused."""
-    blob, dropped = capabilities.fitted(registry.blob(picture.state.accepting, app_version))
+    try:
+        named = {"label": (yield from asks.label())}
+    except ControlError as error:
+        if error.kind is ErrorKind.CONNECTION_LOST:
+            raise
+        named = {}  # peers go on calling this device what its hello said
+    blob, dropped = capabilities.fitted({**registry.blob(picture.state.accepting, app_version), **named})
     if blob == life.published:
         return True
     try:

@@ -30,6 +30,11 @@ def status() -> Procedure[StatusAnswer]:
     return read_answer(answers.StatusAnswer, "status", (yield Ask("status")))
 
 
+def label() -> Procedure[str]:
+    """What this device is called."""
+    return read_answer(answers.IdentityAnswer, "identity_show", (yield Ask("identity_show"))).label
+
+
 def networks() -> Procedure[tuple[DisputedNetwork, ...]]:
     return read_answer(answers.DisputedNetworksAnswer, "networks_list", (yield Ask("networks_list"))).networks
 

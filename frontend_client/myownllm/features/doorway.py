@@ -22,7 +22,7 @@ FOLLOW_S: Final = 30.0
 
 
 def install(door: Door, client: MeshClient) -> None:
-    """Answer `follow`, `state`, `subscribe`, `diag`, `cancel`, `rediscover`."""
+    """Answer `follow`, `state`, `subscribe`, `diag`, `cancel`, `renamed`, `rediscover`."""
 
     async def follow(members: JsonObject) -> JsonObject:
         """Follow the saved networks; answers when the client neither starts nor switches any more.
@@ -65,8 +65,13 @@ def install(door: Door, client: MeshClient) -> None:
         if not isinstance(wanted, str) or not client.work.cancel(wanted):
             raise DoorError("not_found", f"nothing under way is called '{wanted}'")
 
+    async def renamed(_: JsonObject) -> None:
+        """The daemon calls this device otherwise: peers are told soon."""
+        await trio.lowlevel.checkpoint()
+        client.capabilities_changed()
+
     async def rediscover(_: JsonObject) -> None:
         await client.rediscover()
 
-    for handler in (follow, state, subscribe, diag, cancel, rediscover):
+    for handler in (follow, state, subscribe, diag, cancel, renamed, rediscover):
         door.operation(handler.__name__, handler)

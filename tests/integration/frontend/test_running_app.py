@@ -34,7 +34,7 @@ async def until(condition: Any) -> None:
 
 
 async def test_settings_reach_peers_and_the_screen_without_a_restart(desk: Desk) -> None:
-    """FE-9.13: a trigger of a push."""
+    """FE-9.13: triggers of a push."""
     save(desk, "home")
     assert (await desk.json("settings", "accepting", "limited")) == {"accepting": "limited", "applied": None}
     up = await desk.up()
@@ -43,11 +43,15 @@ async def test_settings_reach_peers_and_the_screen_without_a_restart(desk: Desk)
     joins = len(desk.daemon.mutations)
     assert (await desk.json("settings", "accepting", "busy")) == {"accepting": "busy", "applied": True}
     await until(lambda: desk.daemon.capabilities["extra"]["accepting"] == "busy")
+    await desk.run("label", "Study")
+    await until(lambda: desk.daemon.capabilities["extra"]["label"] == "Study")
+    await desk.run("up", "--label", "Attic")
+    await until(lambda: desk.daemon.capabilities["extra"]["label"] == "Attic")
     assert "taken it over" in await desk.run("settings", "gossip", "off")
     assert "quiet: on" in await desk.run("settings", "quiet", "on")
     state = await ask(desk, "state")
     assert (state["accepting"], state["auto_gossip"], state["diag_quiet"]) == ("busy", False, True)
-    assert len(desk.daemon.mutations) == joins, "nothing is joined anew"
+    assert desk.daemon.mutations[joins:] == ["identity_set_label"] * 2, "nothing is joined anew"
     assert await desk.json("settings", "accepting") == {"accepting": "busy", "applied": None}
     assert await up.stop() == 0
 

@@ -556,6 +556,25 @@ async def test_accepting_reaches_peers_without_a_restart(autojump_clock: Any, tm
         assert w.daemon.ops("network_update", "network_remove") == []
 
 
+async def test_a_new_name_reaches_peers_without_a_new_link(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.label = "Laptop"
+        await w.client.start()
+        assert w.daemon.capabilities["extra"]["label"] == "Laptop"
+        w.daemon.label = "Study"
+        w.client.capabilities_changed()
+        await trio.sleep(0.6)
+        assert w.daemon.capabilities["extra"]["label"] == "Study"
+
+
+async def test_a_daemon_that_does_not_say_the_name_hinders_nothing(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.refuse["identity_show"] = ["parse: unknown variant `identity_show`"]
+        await w.client.start()
+        assert "label" not in w.daemon.capabilities["extra"]
+        assert w.client.state.status == "online"
+
+
 async def test_a_refused_push_is_tried_again(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w:
         await w.client.start()

@@ -34,7 +34,7 @@ def test_a_start_asks_each_thing_once() -> None:
     b = online(Bench())
     assert b.daemon.ops() == [
         "status", "network_add", "peers_list", "networks_list", "rpc_register", "rpc_register", "channel_subscribe",
-        "capabilities_set",
+        "identity_show", "capabilities_set",
     ]  # fmt: skip
 
 
@@ -849,7 +849,9 @@ def test_after_a_sleep_everything_is_looked_up_and_told_again(how: str) -> None:
         b.run()
     assert len(b.of(m.Woken)) == 1
     b.wait(0.6)
-    assert set(b.daemon.ops()) == {"status", "peers_list", "networks_list", "capabilities_set"}
+    assert set(b.daemon.ops()) == {
+        "status", "peers_list", "networks_list", "identity_show", "capabilities_set",
+    }  # fmt: skip
     assert b.state.status == "online"
 
 

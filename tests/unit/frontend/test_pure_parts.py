@@ -18,7 +18,7 @@ from mesh_common.client.frames import StreamChunk, StreamEnd, parse_frame
 from mesh_common.client.streams import StreamBook
 from mesh_common.semver import SemVer
 from mesh_common.versions import Reported
-from mesh_common.views import PeerInfo, TwinRow
+from mesh_common.views import CapabilityAdvert, PeerInfo, TwinRow
 from myownllm import effects, headline, health, ids, phases
 from myownllm.errors import HomeError, PeerSelectorError
 from myownllm.headline import Known
@@ -222,6 +222,25 @@ TWIN = known("zzzz" + "c" * 48, "anton")
 )
 def test_a_peer_may_be_named_in_every_way_that_a_screen_shows(text: str) -> None:
     assert ids.select_peer(text, [ANNA, ANTON, TWIN]) is ANNA
+
+
+@pytest.mark.parametrize(
+    ("advert", "shown"),
+    [
+        (CapabilityAdvert(extra={"label": "Study"}), "Study"),
+        (CapabilityAdvert(extra={"label": "a\u202eb\n" + "x" * 300}), "ab" + "x" * 254),
+        (CapabilityAdvert(extra={"label": ""}), "Laptop"),
+        (CapabilityAdvert(extra={"label": 7}), "Laptop"),
+        (CapabilityAdvert(extra=["label"]), "Laptop"),
+        (None, "Laptop"),
+    ],
+)
+def test_a_device_is_called_what_it_says_now_not_what_its_hello_said(
+    advert: CapabilityAdvert | None, shown: str
+) -> None:
+    """FE-12.44: an approval stores the name of now."""
+    peer = peer_entry(PeerInfo(device_id="a" * 52, status="active", label="Laptop", capabilities=advert))
+    assert (peer.label, peer.announced_label) == (shown, shown)
 
 
 def test_an_exact_label_wins_over_one_in_other_letters() -> None:

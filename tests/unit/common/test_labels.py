@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownmesh.protocol.labels import MAX_LABEL_BYTES, clean_label, label_problem
+from mesh_common.labels import MAX_LABEL_BYTES, clean_label, label_problem
 
 
 @pytest.mark.parametrize(
