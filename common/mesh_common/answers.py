@@ -143,6 +143,13 @@ class EventsSubscribed(Struct, frozen=True):
     client_id: str
 
 
+class TraceSubscribed(Struct, frozen=True):
+    subscribed: bool
+    stream: str
+    network: str
+    """As the client called it."""
+
+
 class MethodRegistered(Struct, frozen=True):
     registered: bool = True
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from mesh_common.views import CapabilityAdvert, DropReason
+from mesh_common.views import CapabilityAdvert, DropReason, Why
 
 GRACE_WINDOW_MS: Final = 90_000
 """`grace_window_ms` of `dropped`: for so long after the loss the side that dials keeps trying (spec 04 §2)."""
@@ -101,6 +101,34 @@ class Diag(Struct, frozen=True):
     category: str
     message: str
     detail: dict[str, Any] | None = None
+
+
+class ConnTrace(Struct, frozen=True, kw_only=True):
+    """One record of the connection trace: how a peer's link stands after something changed (spec 04 §9.5).
+
+    No event: it goes to whoever subscribed to the trace, one object a line.
+    """
+
+    ts_wall_ms: int
+    t_mono_ms: int
+    """Milliseconds since the network was started; a gap is a sleep."""
+    network_id: str
+    device_id: str
+    epoch: int
+    changed: tuple[str, ...]
+    """`appeared`, `vanished`, or which of epoch, status, tier, ice, pc, pair, auth, local_shelved, remote_shelved."""
+    status: str
+    tier: str
+    ice_state: str | UnsetType = UNSET
+    pc_state: str | UnsetType = UNSET
+    pair_class: str | UnsetType = UNSET
+    last_recv_age_ms: int | UnsetType = UNSET
+    rtt_ms: int | UnsetType = UNSET
+    authenticated: bool
+    local_shelved: bool
+    remote_shelved: bool
+    why: Why | UnsetType = UNSET
+    """Why the peer is not active; an addition of ours."""
 
 
 PeerEvent = (

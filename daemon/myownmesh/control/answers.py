@@ -16,7 +16,7 @@ from mesh_common.readable import readable, readable_values
 if TYPE_CHECKING:
     from msgspec import Raw
 
-    from mesh_common.events import MeshEvent
+    from mesh_common.events import ConnTrace, MeshEvent
 
 _encode = msgspec.json.Encoder().encode
 
@@ -55,6 +55,16 @@ def event(happened: MeshEvent) -> bytes:
 def lagged(skipped: int) -> bytes:
     """The frame that tells a subscriber how many events it missed."""
     return b'{"kind":"lagged","skipped":%d}\n' % skipped
+
+
+def trace_record(record: ConnTrace) -> bytes:
+    """A line of the connection trace."""
+    return one_line(_encode(record)) + b"\n"
+
+
+def trace_lagged(skipped: int) -> bytes:
+    """The line that tells a reader of the trace how many records it missed."""
+    return b'{"lagged":%d}\n' % skipped
 
 
 def text(value: str) -> bytes:

@@ -1,7 +1,7 @@
 """One client's connection: requests in, answers out, in order (spec 05 §3).
 
 Requests are executed strictly one after another. While an answer is awaited the connection goes on listening, so that
-a client that leaves ends the wait. `events_subscribe` turns the connection into a stream of frames for good.
+a client that leaves ends the wait. `events_subscribe` and `trace_subscribe` turn it into a stream for good.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mesh_common.answers import EventsSubscribed
+from mesh_common.answers import EventsSubscribed, TraceSubscribed
 from myownmesh.control import answers, requests
 from myownmesh.control.decoding import ParseError, decode
 from myownmesh.control.dispatch import DEFERRED, IMMEDIATE, TASKS, WAITS
 from myownmesh.control.event_stream import EventStream
 from myownmesh.control.framing import LineBuffer, LineTooLong
 from myownmesh.control.reply import Reply
+from myownmesh.control.traces import TraceStream
 from myownmesh.control.writer import Writer
 from myownmesh.mesh.errors import MeshError
 
@@ -53,6 +54,7 @@ DISCARD_BYTES = 256 * 1024 * 1024
 class _Mode(Enum):
     REQUESTS = "requests"
     EVENTS = "events"
+    """What this connection subscribed to is pushed."""
     DISCARDING = "discarding"
     """Our side is closed; what still comes is thrown away."""
     CLOSED = "closed"
@@ -89,6 +91,8 @@ class Connection:
         self._discarded = 0
         self._client: Client | None = None
         self._stream: EventStream | None = None
+        self._begin: Callable[[], None] | None = None
+        """Starts the stream, once its acknowledgement has left."""
 
     def start(self) -> None:
         """Begin to serve the client."""
@@ -216,6 +220,9 @@ class Connection:
                 self._writer.write(b"".join(out))
                 out.clear()
                 size = 0
+                begin, self._begin = self._begin, None
+                if begin is not None:
+                    begin()
         if out and self._mode is not _Mode.CLOSED:
             self._writer.write(b"".join(out))
         if self._ended and self._mode is _Mode.REQUESTS and self._awaited is None and not self._turn_planned:
@@ -276,6 +283,8 @@ class Connection:
                 reply = Reply()
                 deferred(self._control, request, reply)
                 return self._await(reply)
+            if isinstance(request, requests.TraceSubscribe):
+                return self._become_trace(request)
         except MeshError as error:
             return answers.failure(str(error))
         except Exception:
@@ -337,6 +346,24 @@ class Connection:
         self._stream = EventStream(self._writer, self.close)
         self._client = self._control.connect(self._stream)
         return answers.success(EventsSubscribed(True, self._client.name))
+
+    def _become_trace(self, request: requests.TraceSubscribe) -> bytes:
+        """Push what happens to the links of a network, and close when it is left. Raises `MeshError`."""
+        network = self._control.find(request.network)
+        self._mode = _Mode.EVENTS
+        self._lines.clear()
+        stream = self._stream = TraceStream(self._writer, self._end_of_stream)
+        self._begin = lambda: self._control.traces.begin(network, stream)
+        return answers.success(TraceSubscribed(True, "conn_trace", request.network))
+
+    def _end_of_stream(self) -> None:
+        """Nothing follows. A client that has read everything so far sees a clean end."""
+        if self._writer.blocked:
+            self.close()
+        elif self._stream is not None:
+            self._stream.close()
+            self._mode = _Mode.DISCARDING
+            self._hang_up()
 
     def _hang_up(self) -> None:
         """Close our side, and the rest when the client has noticed."""

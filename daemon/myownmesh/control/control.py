@@ -19,6 +19,7 @@ from myownmesh.control.claims import Claims
 from myownmesh.control.clients import Clients
 from myownmesh.control.inbound import InboundCalls
 from myownmesh.control.subscriptions import Subscriptions
+from myownmesh.control.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ class Control:
         self.calls = InboundCalls(clock)
         self.claims = Claims(self.calls.arrived)
         self.subscriptions = Subscriptions()
+        self.traces = Traces()
         self._streams_made = 0
         self._undo: list[Callable[[], None]] = []
 
@@ -116,6 +118,7 @@ class Control:
     def _network_removed(self, network: Network) -> None:
         self.claims.network_removed(network)
         self.subscriptions.network_removed(network)
+        self.traces.network_removed(network)
 
     def _on_event(self, event: MeshEvent) -> None:
         if not self.clients:

@@ -21,10 +21,10 @@ PIECE_BYTES = 64 * 1024
 class EventStream:
     """A `Sink`: straight to the socket while the client keeps up, through a bounded outbox while it does not."""
 
-    def __init__(self, writer: Writer, on_overflow: Callable[[], None]) -> None:
+    def __init__(self, writer: Writer, on_overflow: Callable[[], None], outbox: Outbox | None = None) -> None:
         self._writer = writer
         self._on_overflow = on_overflow
-        self._outbox = Outbox()
+        self._outbox = Outbox() if outbox is None else outbox
         self._open = True
 
     def direct(self, line: bytes) -> None:

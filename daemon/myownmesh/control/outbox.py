@@ -7,11 +7,18 @@ Mesh events are news: the oldest give way and the client is told how many. Neith
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 from myownmesh.control.answers import lagged
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MAX_EVENTS = 256
 """As many as the reference keeps; a client that misses more must look at snapshots anyway."""
+
+MAX_RECORDS = 512
+"""The same of a connection trace."""
 
 MAX_DIRECT_BYTES = 16 * 1024 * 1024
 MAX_DIRECT_FRAMES = 16_384
@@ -21,9 +28,12 @@ MAX_DIRECT_FRAMES = 16_384
 class Outbox:
     """Bounded queues of encoded lines; no I/O."""
 
-    __slots__ = ("_direct", "_direct_bytes", "_events", "_skipped")
+    __slots__ = ("_direct", "_direct_bytes", "_events", "_lagged", "_max_events", "_skipped")
 
-    def __init__(self) -> None:
+    def __init__(self, max_events: int = MAX_EVENTS, lagged: Callable[[int], bytes] = lagged) -> None:
+        """`lagged` words how many events gave way."""
+        self._max_events = max_events
+        self._lagged = lagged
         self._direct: deque[bytes] = deque()
         self._direct_bytes = 0
         self._events: deque[bytes] = deque()
@@ -43,7 +53,7 @@ class Outbox:
 
     def add_event(self, line: bytes) -> None:
         """Queue an event; the oldest one is dropped and counted when there is no room."""
-        if len(self._events) >= MAX_EVENTS:
+        if len(self._events) >= self._max_events:
             self._events.popleft()
             self._skipped += 1
         self._events.append(line)
@@ -61,7 +71,7 @@ class Outbox:
             if self._events:
                 line = self._events.popleft()
                 if self._skipped:
-                    line = lagged(self._skipped) + line  # it stands where the missing events would have stood
+                    line = self._lagged(self._skipped) + line  # it stands where the missing events would have stood
                     self._skipped = 0
                 lines.append(line)
                 size += len(line)

@@ -160,6 +160,10 @@ class EventsSubscribe(Request, frozen=True):
     pass
 
 
+class TraceSubscribe(Request, frozen=True):
+    network: str
+
+
 class RpcRegister(Request, frozen=True):
     client_id: ClientId
     network: str

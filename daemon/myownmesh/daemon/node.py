@@ -16,7 +16,7 @@ from mesh_common.version import VERSION
 from myownmesh.control.peer_check import PeerPolicy
 from myownmesh.control.server import ControlServer
 from myownmesh.control.socket_file import ControlSocketError
-from myownmesh.daemon import logs
+from myownmesh.daemon import conn_trace, logs
 from myownmesh.daemon.descriptors import raise_limit, share_for_clients
 from myownmesh.daemon.lifeline import wait_for_end
 from myownmesh.daemon.webrtc import WebRtc
@@ -81,6 +81,8 @@ class Node:
             timepiece=timepiece,
             rng=rng,
         )
+        if conn_trace.is_wanted(os.environ):
+            conn_trace.write_for(self._mesh)
         self._socket_path = store.home.socket(config.daemon.control_socket)
         self._home = store.home
         self._stop = trio.Event()

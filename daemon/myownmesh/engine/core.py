@@ -96,6 +96,8 @@ class Core:
         """What the last gathering kept back."""
         self.twin: Twin | None = None
         """Another process that speaks in our name."""
+        self.started_at: float | None = None
+        """Monotonic second of the start."""
         self.last_beat: Instant | None = None
         """When the heartbeat last ran; a gap means that we slept."""
         self.out: list[Action] = []
@@ -156,6 +158,10 @@ class Core:
         self.out.append(SaveRoster())
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def age_ms(self, now: Instant) -> int:
+        """Milliseconds since the start."""
+        return 0 if self.started_at is None else round((now.mono - self.started_at) * 1000)
 
     def next_epoch(self) -> int:
         """A number that no entry of this engine had before."""

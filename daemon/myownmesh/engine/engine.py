@@ -64,7 +64,7 @@ from myownmesh.topology.hubs import MAX_HUBS
 from myownmesh.topology.modes import Hubs
 
 if TYPE_CHECKING:
-    from mesh_common.events import Level
+    from mesh_common.events import ConnTrace, Level
     from mesh_common.views import PeerInfo, Phase, Traffic
     from myownmesh.engine.actions import Action, Hop, SendReliable
     from myownmesh.engine.config import EngineConfig
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.peer import Link
     from myownmesh.engine.timers import Timer
+    from myownmesh.engine.trace import Tracer
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
@@ -109,6 +110,7 @@ class Engine:
         config = core.config
         servers = {"stun_count": config.stun_urls, "turn_count": config.turn_urls}
         core.diag(now, "info", "engine", "options", {**servers, "auto_approve": config.auto_approve})
+        core.started_at = now.mono
         core.last_beat = now
         core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
 
@@ -362,6 +364,10 @@ class Engine:
             views.peer_info(peer, core.memories.get(peer.device_id), why.verdict(core, peer, now.mono))
             for peer in core.peers.values()
         ]
+
+    def trace(self, tracer: Tracer, now: Instant) -> list[ConnTrace]:
+        """What has changed in the links since this tracer looked last."""
+        return tracer.look(self._core, now)
 
     @property
     def phase(self) -> Phase:

@@ -19,6 +19,7 @@ from myownmesh.topology.modes import shape
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mesh_common.events import ConnTrace
     from mesh_common.views import PeerInfo, RosterRow
     from myownmesh.engine import EngineConfig
     from myownmesh.mesh.driver import Driver
@@ -80,6 +81,10 @@ class Network:
 
     def peers(self) -> list[PeerInfo]:
         return self._switch.peers()
+
+    def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:
+        """Call back with how every peer's link stands and with each change (spec 04 §9.5); returns what ends that."""
+        return self._switch.trace(on_record)
 
     def roster(self) -> tuple[RosterRow, ...]:
         """The admitted devices in the order of their admission."""

@@ -33,6 +33,7 @@ from myownmesh.engine.actions import (
     TakeOffer,
     WaiterDone,
 )
+from myownmesh.engine.trace import Tracer
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.channels import Channels
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from mesh_common.events import Level, MeshEvent
+    from mesh_common.events import ConnTrace, Level, MeshEvent
     from mesh_common.views import PeerInfo
     from myownmesh.engine import Engine, EngineConfig
     from myownmesh.engine.actions import Action
@@ -114,6 +115,7 @@ class Switch:
         self._waiters: dict[int, Callable[[str | None], None]] = {}
         self._waiter_ids = count()
         self._pumping = False
+        self._tracers: dict[Tracer, Callable[[ConnTrace], None]] = {}
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -148,6 +150,29 @@ class Switch:
     def peers(self) -> list[PeerInfo]:
         """Every peer that is known, as clients see it now."""
         return self.engine.peers(self._now())
+
+    # ── trace ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:
+        """Call back with how every peer stands, and from then on with what changes (spec 04 §9.5); returns what ends
+        that. `on_record` does not come back in."""
+        tracer = Tracer()
+        self._tracers[tracer] = on_record
+        self._show_to(tracer, on_record, self._now())
+
+        def end() -> None:
+            self._tracers.pop(tracer, None)
+
+        return end
+
+    def _show_changes(self) -> None:
+        now = self._now()
+        for tracer, on_record in tuple(self._tracers.items()):
+            self._show_to(tracer, on_record, now)
+
+    def _show_to(self, tracer: Tracer, on_record: Callable[[ConnTrace], None], now: Instant) -> None:
+        for record in self.engine.trace(tracer, now):
+            on_record(record)
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -381,6 +406,8 @@ class Switch:
         finally:
             self._pumping = False
         self._rearm()
+        if self._tracers:
+            self._show_changes()
 
     def _carry_out(self, action: Action) -> None:
         match action:

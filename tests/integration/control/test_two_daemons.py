@@ -67,6 +67,16 @@ def test_a_call_and_its_answer(pair: Pair) -> None:
     assert caller.answer() == {"ok": True, "data": {"response": {"n_squared": 49}}}
 
 
+def test_the_trace_of_a_linked_peer(pair: Pair) -> None:
+    """Spec 05 §10.6: subscribing tells how it stands."""
+    trace = pair.a.wire()
+    assert trace.ask("trace_subscribe", network=NETWORK)["ok"] is True
+    record = trace.answer()
+    assert (record["device_id"], record["changed"], record["status"]) == (pair.b.key, ["appeared"], "active")
+    assert (record["ice_state"], record["pc_state"], record["pair_class"]) == ("Connected", "Connected", "lan")
+    assert "why" not in record
+
+
 def test_errors_of_calls_in_the_words_of_the_protocol(pair: Pair) -> None:
     caller = pair.a.wire()
     nobody = "a" * 52

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 from attrs import define, evolve, field, frozen
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
+from mesh_common.events import ConnTrace
 from mesh_common.views import (
     ForwardingReport,
     JoinedNetwork,
@@ -29,6 +30,8 @@ from myownmesh.store.network_config import NetworkConfig
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from msgspec import UnsetType
+
     from mesh_common.views import PeerInfo
     from myownmesh.mesh.mesh import Mesh
     from myownmesh.mesh.network import Network
@@ -39,6 +42,24 @@ SELF = "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4a"
 PEER = "fgwlvykbxtfpbmrodkkngtily43b4utnbp7bfsexss6jgiuwnxlq"
 THIRD = "evb3sl7rbfkrcr3k3sbwtw3n3sjtmznbdf4n3ikaj3qqm3fjkwoq"
 LIMIT = 65_535
+
+
+def traced(changed: str, rtt_ms: int | UnsetType = UNSET) -> ConnTrace:
+    """A record about `PEER`."""
+    return ConnTrace(
+        ts_wall_ms=1,
+        t_mono_ms=2,
+        network_id="office-mesh",
+        device_id=PEER,
+        epoch=0,
+        changed=(changed,),
+        status="active",
+        tier="steady",
+        rtt_ms=rtt_ms,
+        authenticated=True,
+        local_shelved=False,
+        remote_shelved=False,
+    )
 
 
 @frozen
@@ -116,6 +137,7 @@ class FakeNetwork:
     hold_sends: list[Callable[[str | None], None]] | None = None
     done: list[tuple[object, ...]] = field(factory=list)
     """Whatever else control asked for."""
+    tracers: list[Callable[[ConnTrace], None]] = field(factory=list)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -132,6 +154,11 @@ class FakeNetwork:
 
     def peers(self) -> list[PeerInfo]:
         return self.peer_infos
+
+    def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:
+        self.tracers.append(on_record)
+        on_record(traced("appeared"))
+        return lambda: self.tracers.remove(on_record)
 
     def roster(self) -> tuple[RosterRow, ...]:
         return (RosterRow(PEER, "Phone", 1755500000, "member"),)

@@ -14,7 +14,15 @@ from myownmesh.control.client_id import client_id, client_name
 from myownmesh.control.decoding import ParseError, careful_decoder, decode, decoder
 from myownmesh.control.dispatch import DEFERRED, IMMEDIATE, TASKS
 from myownmesh.control.ops import OPS
-from myownmesh.control.requests import MAX_TYPED_BYTES, SERVED, EventsSubscribe, NetworkUpdate, Request, RpcCall
+from myownmesh.control.requests import (
+    MAX_TYPED_BYTES,
+    SERVED,
+    EventsSubscribe,
+    NetworkUpdate,
+    Request,
+    RpcCall,
+    TraceSubscribe,
+)
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import U64
 from unit.control.vectors import VECTORS, encoded, op_cases
@@ -47,7 +55,7 @@ def test_every_op_of_the_protocol_is_listed_in_declared_order() -> None:
 
 
 def test_every_request_class_is_dispatched_exactly_once() -> None:
-    dispatched: list[type[Request]] = [*IMMEDIATE, *DEFERRED, *TASKS, EventsSubscribe]
+    dispatched: list[type[Request]] = [*IMMEDIATE, *DEFERRED, *TASKS, EventsSubscribe, TraceSubscribe]
     assert len(dispatched) == len(SERVED)
     assert set(dispatched) == set(SERVED.values())
 

@@ -5,7 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownmesh.control.outbox import MAX_DIRECT_BYTES, MAX_DIRECT_FRAMES, MAX_EVENTS, Outbox
+from myownmesh.control.answers import trace_lagged
+from myownmesh.control.outbox import MAX_DIRECT_BYTES, MAX_DIRECT_FRAMES, MAX_EVENTS, MAX_RECORDS, Outbox
+from support.vectors import load
 
 
 def event(number: int) -> bytes:
@@ -79,3 +81,13 @@ def test_one_piece_holds_at_least_one_line() -> None:
     outbox.add_direct(b"x" * 1000 + b"\n")
     assert len(outbox.take(1)) == 1001
     assert outbox.take(1) == b""
+
+
+def test_a_trace_keeps_more_and_counts_in_its_own_words() -> None:
+    """Spec 05 §10.4: 512 records of a network, then a bare `lagged` line."""
+    outbox = Outbox(MAX_RECORDS, trace_lagged)
+    for number in range(MAX_RECORDS + 7):
+        outbox.add_event(b"%d\n" % number)
+    lines = outbox.take(1 << 20).split(b"\n")
+    assert lines[0] == json.dumps(load("control-socket", "conn_trace")["lag_marker"], separators=(",", ":")).encode()
+    assert lines[1:3] == [b"7", b"8"]
