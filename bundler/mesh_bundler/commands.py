@@ -16,6 +16,7 @@ from mesh_bundler.errors import Exit
 from mesh_bundler.guard import Ended, guarded
 from mesh_bundler.options import Around, Invocation
 from mesh_bundler.staging import ensure, examine
+from mesh_common.branches import branch
 from mesh_common.streams import put
 from mesh_common.version import VERSION
 
@@ -201,7 +202,7 @@ def run(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     try:
         with endings_raised():
-            status = app(args=arguments, prog_name="mesh-bundler", standalone_mode=False)
+            status = branch(app, arguments)(args=arguments, prog_name="mesh-bundler", standalone_mode=False)
     except typer.Abort:
         raise Ended(signal.SIGINT) from None
     except _USAGE_ERROR as error:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 import typer.main
 from typer.core import TyperGroup
+
+from mesh_common.branches import branch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HELP_OPTIONS = {"help_option_names": ["--help", "-h"]}
 """Both spellings, at every level below too."""
@@ -21,12 +26,16 @@ class Group(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name, loading it if need be."""
-        if cmd_name in self.lazy and cmd_name not in self.commands:
-            app: typer.Typer = import_module(self.lazy[cmd_name]).app
-            command = typer.main.get_command(app)
-            command.name = cmd_name
-            self.commands[cmd_name] = command
+        self._load(cmd_name, ())
         return super().get_command(ctx, cmd_name)
+
+    def _load(self, name: str, words: Sequence[str]) -> None:
+        """Have the subgroup of this name, if it is one; of it no more than what the words behind its name go along."""
+        if name in self.lazy and name not in self.commands:
+            app: typer.Typer = import_module(self.lazy[name]).app
+            command = typer.main.get_command(branch(app, words))
+            command.name = name
+            self.commands[name] = command
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Own commands in their order of definition, then subgroups."""
@@ -38,6 +47,7 @@ class Group(TyperGroup):
         if args[0] == "help" and self.get_command(ctx, "help") is None:
             _print_help(self, ctx, args[1:])
             raise typer.Exit(0)
+        self._load(args[0], [word for word in args[1:] if word != "--json"])  # a switch, wherever it stands
         return super().resolve_command(ctx, args)
 
 

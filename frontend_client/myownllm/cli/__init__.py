@@ -24,9 +24,11 @@ def main() -> None:
     )
     words.catch()
     try:
-        from myownllm.cli.tree import app  # here, so that Ctrl-C while the modules load is no traceback
+        # Here, so that Ctrl-C while the modules load is no traceback.
+        from mesh_common.branches import branch
+        from myownllm.cli.tree import app
 
-        app()
+        branch(app, sys.argv[1:])()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except SystemExit as end:
