@@ -91,6 +91,8 @@ class Core:
 
         self.phase = Phase.JOINING
         self.signaling_up = False
+        self.is_offline = False
+        """This machine has no network: what cannot work is not tried (spec 04 §7.7)."""
         self.leaving = False
         self.left_out: tuple[str, ...] = ()
         """What the last gathering kept back."""
@@ -199,8 +201,13 @@ class Core:
     def answer_s(self) -> float:
         """How long an answer may be on its way: there and back through the room, by the slowest of our last announces.
         While one is out, the room may just have become slow."""
-        known = 2 * max(self._echoes_s, default=0.0) + ANSWER_MARGIN_S
+        known = 2 * self.room_s + ANSWER_MARGIN_S
         return max(known, OFFER_REPEAT_S) if self._awaits_echo else known
+
+    @property
+    def room_s(self) -> float:
+        """One way through the room, by the slowest of our last announces."""
+        return max(self._echoes_s, default=0.0)
 
     @property
     def stands_aside(self) -> bool:

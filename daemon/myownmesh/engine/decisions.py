@@ -43,7 +43,8 @@ class OnOffer(Enum):
     OFFER_INSTEAD = "another_attempt"
     """It belongs to a transport that the peer has with a former process of ours: only a new one helps."""
     IGNORE = "repeat"
-    """A relay's second copy; applying one offer twice wedges a transport. Or it belongs to a transport that is over."""
+    """A relay's second copy; applying one offer twice wedges a transport. Or it belongs to a transport that is over. Or
+    both restart, and the peer takes our offer in place of its own."""
     YIELD = "yield"
     """Both offered: the peer never yields, so we do, at once."""
     HOLD = "hold"
@@ -105,7 +106,8 @@ def on_offer(me: str, offer: OfferReceived, link: Link | None, mono: float, *, h
     if is_described and named is not None and named != known:
         return OnOffer.HOLD if _was_just_answered(transport, mono) else OnOffer.REBUILD
     if not isinstance(link, Connecting):
-        return OnOffer.APPLY
+        is_first = role(me, device_id) is Role.OFFERER and gives_way(offer.offer_id, device_id, me)
+        return OnOffer.IGNORE if is_first and transport.has_open_restart else OnOffer.APPLY
     is_glare = transport.own_offer is not OwnOffer.NONE and not transport.remote_sdp_set
     if is_glare and role(me, device_id) is Role.OFFERER and gives_way(offer.offer_id, device_id, me):
         return OnOffer.INSIST

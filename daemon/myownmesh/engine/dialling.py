@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import keepalive, lifecycle, waiting
+from myownmesh.engine import lifecycle, restarting, waiting
 from myownmesh.engine.actions import RedialRelays, WaiterDone
 from myownmesh.engine.decisions import Dial, on_command, on_intent
 from myownmesh.engine.peer import Active, Link, OpenedBy
@@ -42,7 +42,9 @@ def watch_intents(core: Core, now: Instant) -> None:
 
 
 def reconnect(core: Core, device_id: str | None, now: Instant) -> None:
-    """A person doubts the links: test those that are up, dial those that are wanted; no link that answers is cut."""
+    """A person doubts the links: restart those that are up, dial those that are wanted (spec 04 §7.8)."""
+    if core.is_offline:
+        return
     detail: dict[str, object] = {"manual": True}
     if device_id is not None:
         detail["peer"] = device_id
@@ -51,7 +53,7 @@ def reconnect(core: Core, device_id: str | None, now: Instant) -> None:
         core.out.append(RedialRelays())
     for peer in core.live_peers():
         if device_id in (None, peer.device_id):
-            keepalive.test(core, peer, now)
+            restarting.restart(core, peer, "manual-reconnect", now, forced=True)
     wanted = core.intents.flush(now.mono)
     _retry(core, wanted if device_id is None else [each for each in wanted if each == device_id], now)
     core.announce(now)

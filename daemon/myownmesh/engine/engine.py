@@ -19,6 +19,7 @@ from myownmesh.engine import (
     paths,
     presence,
     reliable,
+    restarting,
     routing,
     shaping,
     shelving,
@@ -180,8 +181,8 @@ class Engine:
             case ChannelClosed(reason):
                 core.diag(now, "warn", "transport", "channel closed", {"peer": peer, "reason": reason})
                 negotiation.channel_closed(core, entry, presence.how_it_closed(entry, now.mono), now)
-            case PathChanged(state):
-                paths.changed(core, entry, state, now)
+            case PathChanged():
+                paths.changed(core, entry, event, now)
             case PairSelected():
                 paths.pair_selected(core, entry, event, now)
             case _:
@@ -253,9 +254,17 @@ class Engine:
         waiting.abandon(self._core, waiter)
 
     def reconnect(self, peer: str | None, now: Instant) -> None:
-        """Test every link, or that to `peer`, and rebuild those that do not answer; None also redials the relays."""
+        """Restart every link, or that to `peer`; None also redials the relays."""
         self._check_open()
         dialling.reconnect(self._core, peer, now)
+
+    def restart(self, peer: str | None, trigger: str, now: Instant) -> None:
+        """Renew the paths of the links, or of that to `peer`, in place and even if they seem to work (spec 04 §7.3);
+        `trigger` is told in the diagnostics. Nothing happens while offline."""
+        self._check_open()
+        for live in self._core.live_peers():
+            if peer in (None, live.device_id):
+                restarting.restart(self._core, live, trigger, now, forced=True)
 
     def set_topology(self, mode: TopologyMode, now: Instant) -> None:
         """Change the shape. Raises `EngineError` for more hubs than anybody could rank."""
@@ -471,6 +480,12 @@ class Engine:
                 negotiation.look_closer(core, entry, now)
             case LinkTimer.PATH_FAILED if isinstance(entry, OpenLink):
                 paths.judge_failure(core, entry, now)
+            case LinkTimer.RESTART if isinstance(entry, Live):
+                restarting.look(core, entry, now)
+            case LinkTimer.RESTART_VERDICT if (
+                isinstance(entry, Live) and (begun := entry.transport.restart) is not None
+            ):
+                restarting.judge(core, entry, begun, now)
             case LinkTimer.LEAVE_PING if isinstance(entry, OpenLink):
                 presence.test_leave(core, entry, now)
             case LinkTimer.LEAVE_VERDICT if isinstance(entry, OpenLink):

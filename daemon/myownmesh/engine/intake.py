@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeGuard, assert_never
 
 from mesh_common.events import PeerCapabilitiesChanged
-from myownmesh.engine import approval, gossip, handshake, keepalive, lifecycle, reliable, roster_sync, routing, shelving
+from myownmesh.engine import (
+    approval,
+    gossip,
+    handshake,
+    keepalive,
+    lifecycle,
+    reliable,
+    restarting,
+    roster_sync,
+    routing,
+    shelving,
+)
 from myownmesh.engine.actions import Deliver
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -79,7 +90,7 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
         channel.last_recv = now.mono
         channel.frames_in += 1
         if peer.transport.recovery is not None:
-            peer.transport.recovery = None
+            restarting.heard(core, peer, now)
         count_received(core.traffic, frame.KIND, nbytes)
         if type(frame) is Channel and frame.channel == RELAY_CHANNEL:
             routing.receive(core, peer, frame, now)

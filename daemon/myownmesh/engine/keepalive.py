@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
 
 _ALIVE_PATHS = (PathState.CHECKING, PathState.CONNECTED, PathState.COMPLETED)
-_DEAD_PATHS = (PathState.DISCONNECTED, PathState.FAILED, PathState.CLOSED)
 
 
 def ping(core: Core, peer: Live, now: Instant) -> None:
@@ -114,12 +113,12 @@ def is_healthy(peer: Peer, mono: float) -> bool:
     if not isinstance(peer, OpenLink):
         return False
     silence = silent_for(peer, mono)
-    return silence is not None and silence <= HEALTHY_SILENCE_S and peer.transport.path not in _DEAD_PATHS
+    return silence is not None and silence <= HEALTHY_SILENCE_S and not peer.transport.carrier.is_down
 
 
 def is_waiting_on_a_path(peer: Peer) -> bool:
     """An open channel that nobody may use yet, on a path that works."""
-    return isinstance(peer, Handshaking | Pending) and peer.transport.path not in _DEAD_PATHS
+    return isinstance(peer, Handshaking | Pending) and not peer.transport.carrier.is_down
 
 
 def nudge(core: Core, peer: Live, now: Instant, *, newcomer: bool) -> None:
@@ -142,7 +141,7 @@ def is_suspicious(peer: Live) -> bool:
 def clear_zombie(core: Core, peer: Link, now: Instant) -> bool:
     """Drop a link that is silent over a dead path when its peer turns up in signaling; True when dropped."""
     silence = silent_for(peer, now.mono)
-    if silence is None or silence <= STALE_INBOUND_S or peer.transport.path in _ALIVE_PATHS:
+    if silence is None or silence <= STALE_INBOUND_S or _may_live(peer):
         return False
     if _recovering(peer, now.mono):
         return False
@@ -198,6 +197,10 @@ def test(core: Core, peer: Live, now: Instant) -> None:
 def _recovering(peer: Link, mono: float) -> bool:
     recovery = peer.transport.recovery
     return recovery is not None and mono - recovery.since < RESTART_IN_FLIGHT_S
+
+
+def _may_live(peer: Link) -> bool:
+    return peer.transport.path in _ALIVE_PATHS or peer.transport.carrier.is_up
 
 
 def _watch_clock(core: Core, live: list[Live], now: Instant) -> None:

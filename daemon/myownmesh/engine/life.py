@@ -58,6 +58,7 @@ class Turn(Enum):
     CROWDED_OUT = "too many strangers"
     CLOSED = "channel closed"
     PATH_FAILED = "path failed, no frame"
+    NOT_RESTARTED = "restarted, no frame"
     REBUILT = "the peer offers a new transport"
     UNPROVED = "no proof in 30 s"
     UNTRUSTED = "wrong id, certificate or signature"
@@ -76,6 +77,7 @@ DROPS: Final[Mapping[Turn, DropReason]] = {
     Turn.CROWDED_OUT: DropReason("ice_failed"),
     Turn.CLOSED: DropReason("ice_failed"),
     Turn.PATH_FAILED: DropReason("ice_failed"),
+    Turn.NOT_RESTARTED: DropReason("ice_failed"),
     Turn.REBUILT: DropReason("ice_failed"),
     Turn.UNPROVED: DropReason("heartbeat_timeout"),
     Turn.UNTRUSTED: DropReason("auth_failed"),
@@ -119,6 +121,7 @@ ROWS: Final = (
     Row(Turn.CROWDED_OUT, (Stage.CONNECTING, Stage.HANDSHAKING), Stage.UNKNOWN),
     Row(Turn.CLOSED, _LINKED, Stage.UNKNOWN),
     Row(Turn.PATH_FAILED, _OPEN, Stage.UNKNOWN),
+    Row(Turn.NOT_RESTARTED, _LIVE, Stage.UNKNOWN),
     Row(Turn.REBUILT, _LINKED, Stage.UNKNOWN),
     Row(Turn.UNPROVED, (Stage.HANDSHAKING,), Stage.UNKNOWN),
     Row(Turn.UNTRUSTED, _LINKED, Stage.UNKNOWN),

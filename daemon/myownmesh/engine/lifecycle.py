@@ -87,6 +87,7 @@ def yield_link(core: Core, peer: Link, now: Instant) -> Link:
 
 def make_offer(core: Core, peer: Link, now: Instant) -> None:
     """Ask the transport for an offer; it leaves when the session reports it."""
+    peer.transport.offers_restart = peer.transport.has_open_restart  # which the session says again then
     peer.transport.own_offer = OwnOffer.BUILDING
     peer.transport.last_offer = now.mono
     peer.transport.is_unheard = False

@@ -19,7 +19,7 @@ class SdpType(Enum):
 
 
 class PathState(Enum):
-    """ICE state of the newest generation, in the words of the reference (spec 04 §9.5)."""
+    """ICE state of a generation, in the words of the reference (spec 04 §9.5)."""
 
     NEW = "New"
     CHECKING = "Checking"
@@ -32,6 +32,11 @@ class PathState(Enum):
     @property
     def is_up(self) -> bool:
         return self in (PathState.CONNECTED, PathState.COMPLETED)
+
+    @property
+    def is_down(self) -> bool:
+        """It worked, and does not any more."""
+        return self in (PathState.DISCONNECTED, PathState.FAILED, PathState.CLOSED)
 
 
 class LocalDescription(msgspec.Struct, frozen=True):
@@ -86,7 +91,11 @@ class ChannelClosed(msgspec.Struct, frozen=True):
 
 
 class PathChanged(msgspec.Struct, frozen=True):
+    """The state of the newest generation or of the one before it is another one."""
+
     state: PathState
+    fallback: PathState | None = None
+    """Of the older generation that carries what is sent, while the newest has not found a path."""
 
 
 class PairSelected(msgspec.Struct, frozen=True):

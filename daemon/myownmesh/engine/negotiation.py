@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from myownmesh.engine import keepalive, lifecycle
+from myownmesh.engine import keepalive, lifecycle, restarting
 from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
 from myownmesh.engine.candidates import RELAYED, kind_of
 from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
@@ -18,6 +18,8 @@ from myownmesh.engine.peer import Connecting, HeldOffer, Live, OpenedBy, OpenLin
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
     CONTEST_S,
+    FORMER_ANSWER_MARGIN_S,
+    FORMER_OFFER_S,
     GLARE_HOLD_S,
     HOLD_PING_S,
     OFFER_REPEAT_S,
@@ -25,6 +27,7 @@ from myownmesh.engine.timing import (
     SUSPICION_WAIT_RTTS,
 )
 from myownmesh.protocol.binding import first_fingerprint
+from myownmesh.protocol.ice_credentials import ice_ufrag
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
 
@@ -60,8 +63,7 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
             core.diag(now, "info", "signaling", f"offering anew to {short_id(device_id)}", detail)
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.OFFER, now=now)
         case OnOffer.APPLY if peer is not None:
-            peer.transport.own_offer = OwnOffer.NONE
-            _take(core, peer, offer)
+            _take_again(core, peer, offer, now)
         case OnOffer.YIELD if peer is not None:
             _yield(core, peer, offer, now)
         case OnOffer.HOLD if peer is not None:
@@ -84,7 +86,7 @@ def hold_ended(core: Core, peer: Link, held: HeldOffer, now: Instant) -> None:
         _yield(core, peer, held.offer, now)
         return
     ends = held.since + GLARE_HOLD_S
-    is_heard = peer.channel.frames_in != held.frames or (not isinstance(peer, Live) and peer.transport.path.is_up)
+    is_heard = peer.channel.frames_in != held.frames or (not isinstance(peer, Live) and peer.transport.carrier.is_up)
     if is_heard and now.mono < ends:
         peer.transport.held = held
         core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, ends)
@@ -127,8 +129,11 @@ def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
         if not answer.offer_id:
             recover(core, device_id, now)
         return
+    if _is_doubtful(core, peer, answer, certificate, now):
+        return
     transport.own_offer = OwnOffer.NONE
     transport.remote_fingerprint = certificate
+    transport.remote_ufrag = ice_ufrag(sdp)
     transport.remote_sdp_has_relay = RELAYED in sdp
     transport.held = None
     if transport.answered_at is None:
@@ -167,6 +172,10 @@ def local_description(core: Core, peer: Link, event: LocalDescription, now: Inst
         return  # the peer's offer overtook it
     transport.own_offer = OwnOffer.OPEN
     transport.last_offer = now.mono
+    ufrag = ice_ufrag(event.sdp)
+    if ufrag != transport.offered_ufrag:  # what answers an earlier offer does not fit these credentials
+        transport.offer_ids.clear()
+        transport.offered_ufrag = ufrag
     offer_id = new_offer_id(core.me, peer.device_id, core.rng)
     transport.offer_ids.append(offer_id)
     core.publish(SendOffer(peer.device_id, event.sdp, offer_id))
@@ -233,14 +242,17 @@ def failed(core: Core, peer: Link, event: NegotiationFailed, now: Instant) -> No
     transport = peer.transport
     if not event.local and not transport.remote_sdp_set:
         transport.remote_fingerprint = None
+    was_restart = isinstance(peer, Live) and event.local == (event.type is SdpType.OFFER) and transport.offers_restart
     if event.type is SdpType.OFFER:
         if event.local:
             transport.own_offer = OwnOffer.NONE
         else:
             transport.last_remote_offer = None
             _answered(transport)
-    elif not event.local:
+    elif not event.local and not was_restart:
         recover(core, peer.device_id, now)
+    if was_restart and isinstance(peer, Live):
+        restarting.refused(core, peer, now)
 
 
 # ── offering again ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -359,8 +371,26 @@ def _yield(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
         _take(core, lifecycle.yield_link(core, peer, now), offer)
 
 
+def _take_again(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
+    """An offer of the transport that there is: a repeat, or a restart. An open offer of ours is rolled back."""
+    transport = peer.transport
+    ufrag = ice_ufrag(offer.sdp)
+    is_restart = isinstance(peer, Live) and ufrag != transport.remote_ufrag
+    if is_restart and not core.memories.of(peer.device_id).may_open_link(now.mono):
+        return
+    had_open_restart = transport.has_open_restart
+    transport.own_offer = OwnOffer.NONE
+    _take(core, peer, offer)
+    if isinstance(peer, Live):
+        if is_restart:
+            restarting.peer_restarts(core, peer, now)
+        elif had_open_restart:
+            restarting.refused(core, peer, now)
+
+
 def _take(core: Core, peer: Link, offer: OfferReceived) -> None:
     transport = peer.transport
+    transport.remote_ufrag = ice_ufrag(offer.sdp)
     transport.last_remote_offer = offer.sdp
     transport.remote_sdp_has_relay = RELAYED in offer.sdp
     if (fingerprint := first_fingerprint(offer.sdp)) is not None:
@@ -387,8 +417,35 @@ def _answered_by_another(core: Core, peer: Link, certificate: str | None, now: I
 
 
 def contest_ended(core: Core, peer: Connecting, now: Instant) -> None:
-    """The answer that was applied first brought no channel: it was none to this offer."""
-    _rebuild(core, peer, now)
+    """The answer that was applied first brought no channel: it was none to this offer. Or the first one that came has
+    not been followed by another, so it was one to this offer."""
+    doubtful, peer.transport.doubtful = peer.transport.doubtful, None
+    if doubtful is None:
+        _rebuild(core, peer, now)
+    else:
+        receive_answer(core, doubtful, now)
+
+
+def _is_doubtful(core: Core, peer: Link, answer: AnswerReceived, certificate: str | None, now: Instant) -> bool:
+    """Whether this may be the answer to what the transport before this one had offered; it is kept then."""
+    transport = peer.transport
+    former, transport.former_offer = transport.former_offer, None
+    if transport.doubtful is not None:
+        is_repeat = certificate == first_fingerprint(transport.doubtful.sdp)
+        if not is_repeat:
+            stale, transport.doubtful = first_fingerprint(transport.doubtful.sdp), None
+            core.timers.cancel(LinkTimer.CONTEST, peer.device_id)
+            if stale is not None:
+                core.memories.of(peer.device_id).ended_certificates.append(stale)
+        return is_repeat
+    if former is None or answer.offer_id or transport.last_offer is None:
+        return False
+    apart_s = transport.last_offer - former
+    if apart_s > FORMER_OFFER_S:
+        return False
+    transport.doubtful = answer
+    core.timers.set(LinkTimer.CONTEST, peer.device_id, now.mono + apart_s + FORMER_ANSWER_MARGIN_S)
+    return True
 
 
 def _rebuild(core: Core, peer: Link, now: Instant) -> None:
@@ -399,5 +456,7 @@ def _rebuild(core: Core, peer: Link, now: Instant) -> None:
     core.diag(
         now, "info", "signaling", f"rebuilding for {short_id(device_id)}", {"peer": device_id, "reason": "peer_rebuilt"}
     )
+    before = peer.transport
     lifecycle.drop(core, device_id, Turn.REBUILT, now)
-    lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
+    anew = lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
+    anew.transport.former_offer = before.last_offer if before.own_offer is OwnOffer.OPEN else None

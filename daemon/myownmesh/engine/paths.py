@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh_common.views import SelectedPair
-from myownmesh.engine import keepalive, lifecycle
+from myownmesh.engine import keepalive, lifecycle, restarting
 from myownmesh.engine.life import Turn
 from myownmesh.engine.links import PathState
 from myownmesh.engine.peer import ICE_RESTART, ICE_WATCHDOG, Live, OpenLink, Recovery
@@ -15,33 +15,52 @@ from myownmesh.engine.timing import PATH_FAILED_GRACE_S
 if TYPE_CHECKING:
     from mesh_common.events import Level
     from myownmesh.engine.core import Core
-    from myownmesh.engine.links import PairSelected
+    from myownmesh.engine.links import PairSelected, PathChanged
     from myownmesh.engine.peer import Link
     from myownmesh.protocol.clock import Instant
 
 
-def changed(core: Core, peer: Link, state: PathState, now: Instant) -> None:
-    """Follow the path: a tier while it is down, a ping as soon as it is back, an end when it stays mute."""
+def changed(core: Core, peer: Link, event: PathChanged, now: Instant) -> None:
+    """Follow the path: a restart while it is down, a ping as soon as it is back, an end when it stays mute."""
+    transport, state = peer.transport, event.state
+    was_up, before = transport.path.is_up, transport.carrier
+    if state is not transport.path:
+        transport.path_since = now.mono
+    transport.path, transport.fallback = state, event.fallback
+    carrier = transport.carrier
+    level: Level = "info" if PathState.DISCONNECTED in (state, event.fallback) else "debug"
+    detail = {"peer": peer.device_id, "ice_state": state.value}
+    if event.fallback is not None:
+        detail["older_path"] = event.fallback.value
+    core.diag(now, level, "ice", f"path {state.value}", detail)
+    if carrier is not before:
+        _carrier_changed(core, peer, carrier, now)
+    if isinstance(peer, Live):
+        if state.is_up and not was_up:
+            restarting.path_up(core, peer, now)
+        elif state is PathState.FAILED:
+            restarting.look(core, peer, now)
+        if (state.is_up and not was_up) or (carrier.is_up and not before.is_up):
+            keepalive.ping(core, peer, now)
+
+
+def _carrier_changed(core: Core, peer: Link, carrier: PathState, now: Instant) -> None:
     transport = peer.transport
-    was_up, transport.path = transport.path.is_up, state
-    level: Level = "info" if state is PathState.DISCONNECTED else "debug"
-    core.diag(now, level, "ice", f"path {state.value}", {"peer": peer.device_id, "ice_state": state.value})
-    match state:
-        case PathState.CONNECTED | PathState.COMPLETED:
-            core.timers.cancel(LinkTimer.PATH_FAILED, peer.device_id)
-            if transport.recovery is not None:
-                transport.recovery = Recovery(ICE_RESTART, now.mono)
-            if isinstance(peer, Live) and not was_up:
-                keepalive.ping(core, peer, now)
-        case PathState.DISCONNECTED:
-            transport.selected_pair = None
-            if transport.recovery is None:
-                transport.recovery = Recovery(ICE_WATCHDOG, now.mono)
-        case PathState.FAILED:
-            transport.selected_pair = None
-            _expect_frames(core, peer, now)
-        case PathState.CLOSED:
-            transport.selected_pair = None
+    if carrier.is_up:
+        core.timers.cancel(LinkTimer.PATH_FAILED, peer.device_id)
+        if transport.recovery is not None:
+            transport.recovery = Recovery(ICE_RESTART, now.mono)
+    elif carrier.is_down:
+        transport.selected_pair = None
+    if carrier is PathState.DISCONNECTED:
+        if transport.recovery is None:
+            transport.recovery = Recovery(ICE_WATCHDOG, now.mono)
+        if isinstance(peer, Live):
+            restarting.restart(core, peer, "ice-disconnected-watchdog", now)
+    elif carrier is PathState.FAILED:
+        _expect_frames(core, peer, now)
+        if isinstance(peer, Live):
+            restarting.restart(core, peer, "ice-failed", now)
 
 
 def _expect_frames(core: Core, peer: Link, now: Instant) -> None:
@@ -52,7 +71,7 @@ def _expect_frames(core: Core, peer: Link, now: Instant) -> None:
 
 def judge_failure(core: Core, peer: OpenLink, now: Instant) -> None:
     """The grace of a failed path is over: rebuild unless frames still come."""
-    if peer.transport.path is not PathState.FAILED:
+    if peer.transport.carrier is not PathState.FAILED:
         return
     if now.mono < _grace_ends(peer):
         _expect_frames(core, peer, now)

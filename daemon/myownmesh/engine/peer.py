@@ -17,7 +17,7 @@ from myownmesh.engine.life import Stage
 from myownmesh.engine.limits import MAX_OFFER_IDS, ControlBudget
 from myownmesh.engine.links import PathState
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.signals import OfferReceived
+from myownmesh.protocol.signals import AnswerReceived, OfferReceived
 
 STEADY: Final = Tier("steady")
 ICE_WATCHDOG: Final = Tier("ice_watchdog")
@@ -71,6 +71,24 @@ class Recovery(Struct, frozen=True):
     since: float
 
 
+class Restart(Struct):
+    """A restart of the path in place, from its first offer until a frame over the new path confirms it."""
+
+    trigger: str
+    since: float
+    frames: int
+    """How many frames had come when it began, or when the new path came up."""
+    is_forced: bool = False
+    """Not because the path was seen to be down: a person or a change of the network asks for it."""
+    is_wanted: bool = False
+    """An offer of ours is due."""
+    offers: int = 0
+    repeats: int = 0
+    """Offers of ours since it was asked for last."""
+    up_at: float | None = None
+    """When the new path came up."""
+
+
 class Mark(Struct, frozen=True):
     """A moment, and how many frames had come by then."""
 
@@ -108,16 +126,42 @@ class Transport(Struct, eq=False):
     """First line of the peer's description that is applied or being applied (spec 04 §5.4)."""
     last_remote_offer: str | None = None
     held: HeldOffer | None = None
+    former_offer: float | None = None
+    """When the transport before this one made an offer that nobody had answered: its answer may still come."""
+    doubtful: AnswerReceived | None = None
+    """One that may be that; the next one tells."""
     answered_at: float | None = None
     """When our first offer of this transport was answered."""
 
+    offers_restart: bool = False
+    """Our last offer is one of new credentials."""
+    offered_ufrag: str | None = None
+    """Of our last offer; answers to offers with others come too late."""
+    remote_ufrag: str | None = None
+    """Of the peer's last description."""
+
     path: PathState = PathState.NEW
+    """Of the newest generation."""
+    fallback: PathState | None = None
+    """Of the older generation that carries the frames while the newest has found no path."""
+    path_since: float = 0.0
+    restart: Restart | None = None
     recovery: Recovery | None = None
     selected_pair: SelectedPair | None = None
     local_candidates: dict[CandidateKind, int] = field(default_factory=dict)
     remote_candidates: dict[CandidateKind, int] = field(default_factory=dict)
     remote_sdp_has_relay: bool = False
     """A relayed address stood in the peer's description itself."""
+
+    @property
+    def carrier(self) -> PathState:
+        """Of what carries the frames."""
+        return self.path if self.fallback is None or self.path.is_up else self.fallback
+
+    @property
+    def has_open_restart(self) -> bool:
+        """A restart offer of ours is being made or waits for its answer."""
+        return self.offers_restart and self.own_offer is not OwnOffer.NONE
 
 
 class Channel(Struct, eq=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import keepalive, lifecycle, negotiation
+from myownmesh.engine import keepalive, lifecycle, negotiation, restarting
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -38,6 +38,8 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
             negotiation.reoffer(core, peer, now)
         if isinstance(peer, Live):
             keepalive.nudge(core, peer, now, newcomer=not again)
+            if again and own_role is Role.OFFERER and peer.transport.carrier.is_down:
+                restarting.restart(core, peer, "announce-unhealthy", now)
         if not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
             keepalive.probe(core, peer, now)
     decide(core, device_id, now)
@@ -107,7 +109,9 @@ def judge_leave(core: Core, peer: OpenLink, now: Instant) -> None:
     A peer that waits for approval may not answer pings; of it the path must tell, whose checks notice in 5 s.
     """
     channel = peer.channel
-    refuted = channel.frames_in != channel.frames_at_leave or (not isinstance(peer, Live) and peer.transport.path.is_up)
+    refuted = channel.frames_in != channel.frames_at_leave or (
+        not isinstance(peer, Live) and peer.transport.carrier.is_up
+    )
     if not refuted:
         lifecycle.drop(core, peer.device_id, Turn.LEFT, now)
 

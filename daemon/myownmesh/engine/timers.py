@@ -48,6 +48,8 @@ class LinkTimer(Enum):
     PROBE = auto()
     SUSPICION = auto()
     PATH_FAILED = auto()
+    RESTART = auto()
+    RESTART_VERDICT = auto()
     LEAVE_PING = auto()
     LEAVE_VERDICT = auto()
 

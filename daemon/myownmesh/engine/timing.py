@@ -48,6 +48,19 @@ come from a fresh process: look closer. Looking costs one description each way, 
 RESTART_IN_FLIGHT_S: Final = 30.0
 """A recovery tier younger than this shields the link from suspicion (spec 04 §7.5)."""
 
+RESTART_CONFIRM_S: Final = 10.0
+"""[RESTART_GRACE] The path is up again after a restart and no frame comes: the link is dialled anew."""
+
+RESTART_TURN_S: Final = 1.0
+"""Of a path that both sides see go down the lower one has this long to restart it before the higher one does (spec 04
+§15.1 no. 17)."""
+
+RESTART_REPEATS_S: Final = (2.0, 4.0, 8.0)
+"""A restart offer that nobody answers is made again after these, with the same credentials: relays lose messages."""
+
+OUTDATED_CHECKS_S: Final = 2.0
+"""How long the checks of a restart are left alone when the network has changed under them."""
+
 CHANNEL_OPEN_TIMEOUT_S: Final = 30.0
 """[CHANNEL_OPEN_TIMEOUT] Transport created → channel open."""
 
@@ -77,6 +90,11 @@ GLARE_HOLD_S: Final = 2.5
 CONTEST_S: Final = 1.5
 """How long the first of two answers with different certificates has to bring the channel up before we offer anew:
 checks and DTLS take a few round trips."""
+
+FORMER_OFFER_S: Final = 1.0
+FORMER_ANSWER_MARGIN_S: Final = 0.3
+"""An answer that names no offer, where the transport before made one so shortly before: it may be the answer to that,
+and the next one comes as much later, and a little, as the offers were apart."""
 
 HOLD_PING_S: Final = 0.5
 """A link that sends nothing for this long behind the ping that an offer of another certificate caused (three known

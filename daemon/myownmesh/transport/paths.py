@@ -78,6 +78,7 @@ class Paths:
         self._addresses = HostAddresses(())
         """Those of the newest generation."""
         self._state = PathState.NEW
+        self._fallback: PathState | None = None
         self._kinds: tuple[str, str] | None = None
         self._closed = False
         self._gathering: set[asyncio.Task[None]] = set()
@@ -92,7 +93,7 @@ class Paths:
             self._pending = self._new_generation()
         if self._pending is not None and self._current is not None:
             self._pending.created_at = self._loop.time()
-            self._set_state(PathState.CHECKING)
+            self._report_state(PathState.CHECKING)
         generation = self._pending or self._current
         assert generation is not None
         return generation
@@ -111,7 +112,7 @@ class Paths:
         if self._current is None:
             self.controlling = False  # the peer's offer is the first one of this transport now
         else:
-            self._set_state(self._state_of(self._current, self._loop.time()))
+            self._report_state(self._state_of(self._current, self._loop.time()))
 
     def for_answer(self, ufrag: str, pwd: str) -> Generation:
         """The generation that answers an offer: a new one, if the offer has credentials that we do not know."""
@@ -134,7 +135,7 @@ class Paths:
         generation = self._current
         if generation is not None and not generation.is_started:
             generation.created_at = self._loop.time()
-            self._set_state(PathState.CHECKING)
+            self._report_state(PathState.CHECKING)
             generation.start_checks()
 
     def add_candidates(self, lines: tuple[str, ...]) -> None:
@@ -193,7 +194,7 @@ class Paths:
         if newest is None or self._closed:
             return
         if newest.is_up or self._state is not PathState.NEW:
-            self._set_state(self._state_of(newest, now))
+            self._report_state(self._state_of(newest, now))
         watched = newest if newest.is_up else self._sending
         if watched is None:
             return
@@ -224,12 +225,16 @@ class Paths:
             return PathState.FAILED
         return PathState.DISCONNECTED if silence >= DISCONNECTED_SECONDS else PathState.CONNECTED
 
-    def _set_state(self, state: PathState) -> None:
-        if state is not self._state:
-            self._state = state
-            if not state.is_up:
+    def _report_state(self, state: PathState) -> None:
+        """Tell the state of the newest generation, and of the one that sends while that has no path."""
+        older = self._sending
+        is_older = older is not None and not state.is_up and older is not (self._pending or self._current)
+        fallback = self._state_of(older, self._loop.time()) if older is not None and is_older else None
+        if state is not self._state or fallback is not self._fallback:
+            self._state, self._fallback = state, fallback
+            if not state.is_up and (fallback is None or not fallback.is_up):
                 self._kinds = None
-            self._owner.path_event(PathChanged(state))
+            self._owner.path_event(PathChanged(state, fallback))
 
     def _report_pair(self) -> None:
         kinds = self._current.selected_kinds if self._current is not None else None
@@ -256,7 +261,7 @@ class Paths:
         if self._closed or generation is not self._current:
             return
         old, self._sending = self._sending, generation
-        self._set_state(PathState.CONNECTED)
+        self._report_state(PathState.CONNECTED)
         self._report_pair()
         if old is generation:
             return

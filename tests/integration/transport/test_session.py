@@ -365,7 +365,7 @@ async def test_an_answer_without_new_credentials_means_that_the_peer_did_not_res
     pair.a.session.make_offer(restart=True)
     await pair.a.until(
         lambda: (
-            pair.a.all(PathChanged)[-2:] == [PathChanged(PathState.CHECKING), PathChanged(PathState.CONNECTED)]
+            [each.state for each in pair.a.all(PathChanged)[-2:]] == [PathState.CHECKING, PathState.CONNECTED]
             and len(pair.a.all(RemoteApplied)) == 2
         ),
         "the second restart",

@@ -32,6 +32,7 @@ from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.codec import decode_frame, encode_frame
 from myownmesh.protocol.frames import FEATURES, Approve, AuthResponse, Hello
+from myownmesh.protocol.ice_credentials import ice_ufrag
 from myownmesh.protocol.signals import (
     Announce,
     AnswerReceived,
@@ -67,11 +68,14 @@ HIGH: Final = _PAIR[1].with_label("high")
 
 
 def sdp(name: str) -> str:
-    """The description that the vectors call `name`; `B1` and `B1.2` share a certificate, `B2` has another."""
+    """The description that the vectors call `name`; `B1` and `B1.2` share a certificate, `B2` has another.
+    `B1.2 r2` has the credentials of the second ICE generation."""
     transport = name.split(".")[0].split()[0]
+    [*_, generation] = name.split(" to ")[0].split()
+    ufrag = f"a=ice-ufrag:{generation}\r\n" if generation.startswith("r") else ""
     number = int(transport[1:])
     octets = ":".join([f"{transport[0].lower()}{number % 16:x}"] * 31 + [f"{number // 16:02x}"])
-    return f"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns={name}\r\na=fingerprint:sha-256 {octets}\r\n"
+    return f"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns={name}\r\na=fingerprint:sha-256 {octets}\r\n{ufrag}"
 
 
 def sdp_name(text: str) -> str:
@@ -84,6 +88,8 @@ class Transport:
 
     name: str
     descriptions: int = 0
+    generation: int = 1
+    remote_ufrag: str | None = None
 
 
 class Bench:
@@ -277,9 +283,11 @@ class Bench:
             case OpenSession(peer, epoch, _):
                 self.epochs[peer] = epoch
                 self._transports[epoch] = Transport(f"A{len(self._transports) + 1}")
-            case MakeOffer(_, epoch) if self.obedient:
+            case MakeOffer(_, epoch, restart) if self.obedient:
+                self._transports[epoch].generation += restart
                 self._describe(epoch, SdpType.OFFER)
             case TakeOffer(peer, epoch, text) if self.obedient:
+                self._transports[epoch].generation += ice_ufrag(text) != self._transports[epoch].remote_ufrag
                 self._apply(peer, epoch, SdpType.OFFER, text)
                 self._describe(epoch, SdpType.ANSWER)
             case TakeAnswer(peer, epoch, text):
@@ -317,12 +325,15 @@ class Bench:
         transport = self._transports[epoch]
         transport.descriptions += 1
         name = transport.name if transport.descriptions == 1 else f"{transport.name}.{transport.descriptions}"
+        if transport.generation > 1:
+            name += f" r{transport.generation}"
         if kind is SdpType.ANSWER:
             name += f" to {self._answering}"
         self._report(epoch, LocalDescription(kind, sdp(name)))
 
     def _apply(self, peer: str, epoch: int, kind: SdpType, text: str) -> None:
         self._answering = sdp_name(text)
+        self._transports[epoch].remote_ufrag = ice_ufrag(text)
         self._report(epoch, RemoteApplied(kind, first_fingerprint(text)))
 
     def _report(self, epoch: int, event: LinkEvent) -> None:

@@ -29,6 +29,7 @@ from myownmesh.protocol.frames import (
     Channel,
     ChannelAck,
     NetworkStateSplit,
+    Pong,
     RosterRequest,
 )
 from myownmesh.protocol.signals import Candidate, PeerAnnounced, PeerLeft
@@ -262,10 +263,20 @@ def test_a_path_without_a_channel_is_judged_by_the_channels_own_clock() -> None:
     assert bench.named(PeerDropped)[0].reason.kind == "ice_failed"
 
 
+def test_a_failed_path_that_is_tried_again_is_not_judged() -> None:
+    bench = Bench("lower").up_to("pending")
+    for state in (PathState.DISCONNECTED, PathState.FAILED, PathState.DISCONNECTED, PathState.FAILED):
+        bench.event(PathChanged(state))
+    bench.event(PathChanged(PathState.CHECKING))
+    bench.wait(31.0)
+    assert bench.status == "pending_approval"
+
+
 def test_a_failed_path_that_came_back_is_not_judged() -> None:
     bench = Bench("lower", OPEN).up_to("active")
     bench.event(PathChanged(PathState.FAILED))
-    bench.event(PathChanged(PathState.CHECKING))
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.frame(Pong(t=1))
     bench.wait(31.0)
     assert bench.status == "active"
 

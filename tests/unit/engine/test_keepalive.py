@@ -82,21 +82,6 @@ def test_an_absurd_clock_overflows_nothing() -> None:
     assert skew < 2**62
 
 
-def test_reconnect_tests_links_and_cuts_none_that_answers() -> None:
-    bench = Bench("higher").up_to("active")
-    bench.engine.reconnect(None, bench.now)
-    words = bench.collect()
-    assert "ping" in words
-    assert not any(word.startswith(("close", "offer", "leave")) for word in words)
-    bench.raw(b'{"kind":"pong","t":1}')
-    bench.wait(10.0)
-    assert bench.status == "active"
-    bench.engine.reconnect(bench.peer_id, bench.now)
-    bench.collect()
-    bench.wait(1.6)
-    assert bench.status == "dropped heartbeat_timeout"
-
-
 def sleep(bench: Bench, seconds: float) -> list[str]:
     """The process stands still; then everything that is due happens at once."""
     bench.take()

@@ -130,6 +130,10 @@ def happens(turn: Turn, bench: Bench) -> None:
         case Turn.PATH_FAILED:
             bench.event(PathChanged(PathState.FAILED))
             bench.wait(30.1)
+        case Turn.NOT_RESTARTED:
+            bench.engine.restart(None, "manual-reconnect", bench.now)
+            bench.collect()
+            bench.wait(30.1)
         case Turn.REBUILT:
             bench.mono += 11.0
             bench.offer("B7")

@@ -210,6 +210,8 @@ def test_a_probe_comes_with_one_ping_and_not_again_within_five_seconds() -> None
 def test_a_silent_link_over_a_dead_path_is_cleared() -> None:
     bench = live("lower")
     bench.event(PathChanged(PathState.FAILED))
+    bench.wait(5.0)
+    bench.frame(Pong(t=1))  # the restart is over with this, and the link lives on
     bench.wait(26.0)
     words = bench.announce()
     assert "close A1" in words
