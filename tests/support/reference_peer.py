@@ -18,16 +18,13 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import aiortc
+import aiortc.sdp
 import nacl.signing
 import trio
 from attrs import define, field
 
-from myownmesh.transport.lean_imports import without_media
 from support.vectors import load
-
-with without_media():
-    import aiortc
-    import aiortc.sdp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from myownmesh.transport.aiortc_session import AiortcSession
-from myownmesh.transport.dtls import Certificate
+from myownmesh.transport.certificate import Certificate
 from myownmesh.transport.resolving import Resolver
 from myownmesh.transport.servers import split_servers
 from myownmesh.transport.windows import WindowBudget

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
-    from myownmesh.transport.dtls import Certificate
+    from myownmesh.transport.certificate import Certificate
     from myownmesh.transport.ice import Generation
     from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer

@@ -1,8 +1,8 @@
 """DTLS over an exchangeable path, without tasks: a datagram in is a record out, in the same call.
 
 aiortc's own DTLS transport reads through a coroutine and a queue per datagram, which costs half of the throughput; this
-one keeps its certificate and cipher settings, which v0.3.8 is known to accept, and drives OpenSSL directly. It gives
-`RTCSctpTransport` the few members that it needs (`state`, `_role`, `_send_data`, `_register_data_receiver`).
+one drives OpenSSL directly. It gives `RTCSctpTransport` the few members that it needs (`state`, `_role`, `_send_data`,
+`_register_data_receiver`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCCertificate
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from myownmesh.transport.certificate import Certificate
+
 log = logging.getLogger(__name__)
 
 PATH_MTU_BYTES = 1_200
@@ -27,21 +28,7 @@ PATH_MTU_BYTES = 1_200
 RECORD_HEADER_BYTES = 13
 READ_BYTES = 2_048
 """No datagram is longer (`udp.MAX_DATAGRAM_BYTES`), so no record is."""
-DTLS_1_2 = 0xFEFD
 _APPLICATION_DATA = 23
-
-
-class Certificate:
-    """Key and self-signed P-256 certificate of one transport."""
-
-    def __init__(self) -> None:
-        self.rtc = RTCCertificate.generateCertificate()
-        digest = self.rtc.getFingerprints()[0]
-        assert digest.algorithm == "sha-256"
-        self.fingerprint = f"sha-256 {digest.value.upper()}"
-        """The value of the SDP line, hex in upper case as v0.3.8 writes it."""
-        self.binding = self.fingerprint.lower()
-        """The channel binding (spec 01 §3.3)."""
 
 
 class DtlsLink:
@@ -89,10 +76,7 @@ class DtlsLink:
         """Begin the handshake as `client` or `server`."""
         assert self.state == "new"
         self._role = role
-        context = self._certificate.rtc._create_ssl_context(SRTP_PROFILES)
-        context.set_max_proto_version(DTLS_1_2)
-        context.set_options(SSL.OP_NO_QUERY_MTU)
-        self._ssl = SSL.Connection(context)
+        self._ssl = SSL.Connection(self._certificate.context())
         self._ssl.set_ciphertext_mtu(PATH_MTU_BYTES)
         if role == "server":
             self._ssl.set_accept_state()

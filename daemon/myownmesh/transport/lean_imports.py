@@ -1,9 +1,10 @@
 """Imports of aiortc only what a data channel uses.
 
-aiortc as a whole brings PyAV (104 MB on disk, 17 MB in memory, 100 ms) for its codecs, and aioice brings dnspython
-(80 ms) for mDNS candidates, which we neither send nor take. So the package `aiortc` itself is passed by, its modules
-for DTLS and SCTP are imported directly, and PyAV and aioice's mDNS are replaced by empty modules meanwhile. Nothing
-of that remains in `sys.modules` but real modules: an application that imports aiortc later gets all of it.
+aiortc as a whole brings PyAV (104 MB on disk, 17 MB in memory, 100 ms) for its codecs and libsrtp (5 MB) for its DTLS,
+and aioice brings dnspython (80 ms) for mDNS candidates, which we neither send nor take. So the package `aiortc` itself
+is passed by, its module for SCTP is imported directly, and its DTLS, which ours stands in for, and aioice's mDNS are
+replaced by empty modules meanwhile. Nothing of that remains in `sys.modules` but real modules: an application that
+imports aiortc later gets all of it.
 """
 
 from __future__ import annotations
@@ -15,68 +16,45 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-_MEDIA = {
-    "av": ("AudioFrame", "AudioResampler", "CodecContext", "FFmpegError", "Packet", "VideoFrame"),
-    "av.frame": ("Frame",),
-    "av.packet": ("Packet",),
-    "av.video": (),
-    "av.video.frame": ("PictureType",),
-    "av.video.codeccontext": ("VideoCodecContext",),
-}
-_MDNS = "aioice.mdns"
 _PACKAGE = "aiortc"
+_DTLS = "aiortc.rtcdtlstransport"
+_MDNS = "aioice.mdns"
 
 
 @contextmanager
-def without_media() -> Iterator[None]:
-    """In this block imports find empty modules for PyAV and aioice's mDNS, unless the real ones are there already."""
-    stubs: dict[str, ModuleType] = {}
-    if "av" not in sys.modules:
-        stubs |= _media_stubs()
+def data_channels_only() -> Iterator[None]:
+    """In this block `aiortc.something` and aioice are imported without what they bring along, unless that is there."""
+    stand_ins: dict[str, ModuleType] = {}
     if "aioice" not in sys.modules:
-        stubs[_MDNS] = _NoMdns(_MDNS)
-    with _present(stubs):
-        yield
-
-
-@contextmanager
-def without_package() -> Iterator[None]:
-    """In this block `aiortc.something` is imported without running what `import aiortc` runs."""
-    spec = importlib.util.find_spec(_PACKAGE) if _PACKAGE not in sys.modules else None
-    if spec is None or spec.submodule_search_locations is None:
-        yield
-        return
-    package = ModuleType(_PACKAGE)
-    package.__path__ = list(spec.submodule_search_locations)
-    with _present({_PACKAGE: package}):
-        yield
-
-
-@contextmanager
-def _present(modules: Mapping[str, ModuleType]) -> Iterator[None]:
-    sys.modules.update(modules)
+        stand_ins[_MDNS] = _NoMdns(_MDNS)
+    if _PACKAGE not in sys.modules:
+        stand_ins |= {_PACKAGE: _package(), _DTLS: _NoDtls(_DTLS)}
+    sys.modules.update(stand_ins)
     try:
         yield
     finally:
-        for name, module in modules.items():
+        for name, module in stand_ins.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]
 
 
-def _media_stubs() -> dict[str, ModuleType]:
-    stubs: dict[str, ModuleType] = {}
-    for name, members in _MEDIA.items():
-        module = ModuleType(name, "Stands in for PyAV; see myownmesh.transport.lean_imports.")
-        module.__path__ = []
-        for member in members:
-            setattr(module, member, type(member, (Exception,) if member == "FFmpegError" else (), {}))
-        stubs[name] = module
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(stubs[parent], child, module)
-    return stubs
+def _package() -> ModuleType:
+    """A package with aiortc's modules that runs nothing when it is imported."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"No module named {_PACKAGE!r}", name=_PACKAGE)
+    package = ModuleType(_PACKAGE)
+    package.__path__ = list(spec.submodule_search_locations)
+    return package
+
+
+class _NoDtls(ModuleType):
+    """What aiortc's SCTP wants of its DTLS: a name for annotations."""
+
+    class RTCDtlsTransport:
+        """Named in annotations only."""
 
 
 class _NoMdns(ModuleType):

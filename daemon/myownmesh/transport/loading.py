@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from myownmesh.transport.lean_imports import without_media, without_package
+from myownmesh.transport.lean_imports import data_channels_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -42,7 +42,7 @@ class GuestFactory:
 
 def import_backend() -> type[AiortcFactory]:
     """Import the backend now; any thread."""
-    with without_media(), without_package():
+    with data_channels_only():
         from myownmesh.transport.aiortc_factory import AiortcFactory
     return AiortcFactory
 

@@ -17,9 +17,9 @@ from myownmesh.protocol.signals import Candidate
 from myownmesh.transport import sdp
 from myownmesh.transport.addresses import MAX_HOST_ADDRESSES
 from myownmesh.transport.candidates import parse_candidate
-from myownmesh.transport.lean_imports import without_media, without_package
+from myownmesh.transport.lean_imports import data_channels_only
 
-with without_media(), without_package():
+with data_channels_only():
     import aioice
 
     from myownmesh.transport.dtls import DtlsLink

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import aiortc
 import pytest
 import trio
 
@@ -20,10 +21,6 @@ from myownmesh.engine.links import (
 )
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.transport import sdp
-from myownmesh.transport.lean_imports import without_media
-
-with without_media():
-    import aiortc
 
 if TYPE_CHECKING:
     from myownmesh.transport.session import SessionFactory

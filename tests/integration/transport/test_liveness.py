@@ -10,10 +10,10 @@ import trio
 from integration.transport.pairs import Pair, guest_test
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, LocalDescription, PathChanged, PathState, SdpType
 from myownmesh.transport.addresses import HostAddresses, LocalAddress
-from myownmesh.transport.lean_imports import without_media, without_package
+from myownmesh.transport.lean_imports import data_channels_only
 from myownmesh.transport.udp import UdpSocket
 
-with without_media(), without_package():
+with data_channels_only():
     from myownmesh.transport import aiortc_factory, paths
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import trio
 
 from integration.transport.loops import on_loop
 from integration.transport.pairs import End, Pair, guest_test
+from integration.transport.turn_server import MAPPED, turn_server
 from myownmesh.engine.links import (
     ChannelOpened,
     GatheringDone,
@@ -20,10 +21,6 @@ from myownmesh.engine.links import (
 )
 from myownmesh.transport import IceServer, sdp
 from myownmesh.transport.interfaces import host_addresses
-from myownmesh.transport.lean_imports import without_media
-
-with without_media():
-    from integration.transport.turn_server import MAPPED, turn_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -35,6 +35,10 @@ else:
 """
 
 
+GOODBYES = 2
+"""Packets that end a connection and may still be on their way when its programs have ended."""
+
+
 @pytest.fixture
 def name() -> str:
     """Of namespaces, unlike that of any other worker."""
@@ -53,7 +57,7 @@ def test_a_round_trip_takes_twice_the_delay_and_the_router_counts(name: str) -> 
         counted = wan.stats()
         assert counted["1-2"]["packets"] >= 6
         assert counted["1-2"]["lost"] == counted["2-1"]["lost"] == 0
-        assert wan.stats()["1-2"]["packets"] == 0
+        assert wan.stats()["1-2"]["packets"] <= GOODBYES, "it counts from the last look on"
     left = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
     assert name not in left
 

@@ -10,11 +10,11 @@ import pytest
 
 from myownmesh.transport.addresses import HostAddresses, LocalAddress
 from myownmesh.transport.candidates import RemoteCandidate
-from myownmesh.transport.lean_imports import without_media
+from myownmesh.transport.lean_imports import data_channels_only
 from myownmesh.transport.udp import UdpSocket
 from unit.transport.virtual_loop import run_virtual
 
-with without_media():
+with data_channels_only():
     import aioice
     from aioice.ice import CandidatePair
 

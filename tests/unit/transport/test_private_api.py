@@ -95,12 +95,8 @@ MEMBERS: Final = (
     Member(PROTOCOL, "datagram_received", "(self, data: bytes | str, addr: tuple[Any, ...]) -> None",
            "overridden: DTLS is told from STUN by the first byte"),
     Member(PROTOCOL, "receiver", "= receiver", "the generation"),
-    # ── DTLS: only the certificate and its context ────────────────────────────────────────────────────────────────────
-    Member("aiortc.rtcdtlstransport", "RTCCertificate", "class", "key and certificate of a transport"),
+    # ── DTLS: only a name ─────────────────────────────────────────────────────────────────────────────────────────────
     Member("aiortc.rtcdtlstransport", "RTCDtlsTransport", "class", "the type that our link stands in for"),
-    Member("aiortc.rtcdtlstransport", "SRTP_PROFILES", "list", "v0.3.8 negotiates them even for data alone"),
-    Member("aiortc.rtcdtlstransport:RTCCertificate", "_create_ssl_context",
-           "(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context", "cipher settings that v0.3.8 accepts"),
     # ── SCTP: the association is theirs; DATA, SACK and the timers are ours ───────────────────────────────────────────
     Member("aiortc.rtcsctptransport", "CHUNK_TYPES", "dict", "which class reads a chunk"),
     Member("aiortc.rtcdatachannel", "RTCDataChannel", "class", "the type that our channel stands in for"),

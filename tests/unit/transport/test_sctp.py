@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from google_crc32c import value as crc32c
 
-from myownmesh.transport.lean_imports import without_media, without_package
+from myownmesh.transport.lean_imports import data_channels_only
 
-with without_media(), without_package():
+with data_channels_only():
     from myownmesh.transport.sctp import DataAssociation
 
 from myownmesh.protocol.limits import MAX_INBOUND_BYTES
