@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 import trio
@@ -24,14 +24,15 @@ from myownllm.catalog.live import LiveCatalog
 from myownllm.client import MeshClient, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
 from myownllm.door.server import Door
-from myownllm.errors import FAILURES, AlreadyRunningError
+from myownllm.errors import FAILURES, AlreadyRunningError, UnwritableHomeError
 from myownllm.features import doorway, hardware, screens, transcribe
+from myownllm.features.daemon_update import DaemonUpdate
 from myownllm.features.files import Files
 from myownllm.features.files import install as install_files
 from myownllm.features.models import Models
 from myownllm.features.recordings import Recordings
 from myownllm.features.sharing import Sharing
-from myownllm.files import read_json, try_lock
+from myownllm.files import lock_holder_note, read_json, try_lock
 from myownllm.home import find_pin
 from myownllm.peers import CONNECTED
 from myownllm.runtimes.speech import SpeechSettings
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from myownllm.client import ClientState
     from myownllm.client.registry import Release
+    from myownllm.coerce import Json
     from myownllm.home import AppHome
     from myownllm.supervisor import Connection
 
@@ -56,6 +58,9 @@ BRIDGE_RETRY_MAX_S: Final = 30.0
 STOP_BUDGET_S: Final = 4.0
 SIGHTING_S: Final = 600.0
 """So exact is the moment of a device's leaving that this app did not see."""
+READ_ONLY_TEXT: Final = (
+    "This app reads what is saved, changes nothing and starts no mesh daemon; start it again when that is mended"
+)
 GLANCE_S: Final = 1.0
 """How often the file is looked at, for edits by hand: commands knock at the door."""
 
@@ -169,13 +174,21 @@ async def running_app(
 ) -> AsyncIterator[App]:
     """The app for the time of the block, booting in the background. `install` adds what its caller answers to peers.
 
+    In a home where nothing can be written it reads what is there, and starts no daemon (spec 08 §12 row 52).
     Raises HomeError, AlreadyRunningError; what the block or a part of the app raises comes out as itself.
     """
-    home.prepare()
-    lock = await _app_lock(home)
-    for folder in (home.root, home.own_daemon):
-        remove_leftovers(folder, wall_ms() / 1000)
-    older_layout = await _older_layout(home)
+    unwritable, older_layout = "", list[str]()
+    try:
+        home.prepare()
+        lock = await _app_lock(home)
+    except UnwritableHomeError as error:
+        lock, unwritable = None, str(error)
+        if (holder := lock_holder_note(home.app_lock)) is not None:
+            raise _already_running(holder) from None
+    else:
+        for folder in (home.root, home.own_daemon):
+            remove_leftovers(folder, wall_ms() / 1000)
+        older_layout = await _older_layout(home)
     pin = find_pin(Path(__file__).parent)
     file: CatalogFile = CatalogFile(home.config_file, in_use=lambda: catalog.is_in_use)
     catalog = LiveCatalog(file)
@@ -190,9 +203,16 @@ async def running_app(
             catalog.on_notice.append(client.note)
             for text in older_layout:
                 client.note("warn", text)
+            if unwritable:
+                client.note("error", f"{unwritable}. {READ_ONLY_TEXT}")
             trouble = TroubleLimit(trio.current_time, lambda level, text: client.note(level, f"daemon: {text}"))
             log = DaemonLog(home.daemon_log, trouble)
-            supervisor = Supervisor(make_ports(home, pin, outer, log), report=report)
+            ports = make_ports(
+                home, pin, outer, log, no_start=f"no mesh daemon is started: {unwritable}" if unwritable else ""
+            )
+            supervisor = Supervisor(ports, report=report)
+            daemon_update = DaemonUpdate(client, supervisor, ports.candidates, home.own_daemon)
+            daemon_update.install(door)
             client.on_stuck.append(supervisor.report_stuck)
             operations = Operations(client)
             sharing = Sharing(client, operations, file, catalog, home.root, wall_ms)
@@ -206,7 +226,7 @@ async def running_app(
             catalog.on_sections.append(lambda sections: files.use(FileSettings.read(sections, login)))
             transcribing = transcribe.Transcribing(client)
             transcribe.install(client, transcribing)
-            door.operation("transcribe", Recordings(client, operations, transcribing).transcribe)
+            door.operation("transcribe", Recordings(client, operations, transcribing, models.asking.pins).transcribe)
             catalog.on_sections.append(lambda sections: transcribing.use(SpeechSettings.read(sections)))
             screens.install(door, client, supervisor, models.runtimes.watch, models.api.watch)
             async with trio.open_nursery() as daemon_side:
@@ -222,6 +242,7 @@ async def running_app(
                     app_side.start_soon(client.boot)
                     app_side.start_soon(files.go_on)
                     app_side.start_soon(transcribing.run)
+                    app_side.start_soon(daemon_update.run)
                     try:
                         yield App(home, pin, supervisor, client, file)
                     finally:
@@ -236,7 +257,8 @@ async def running_app(
             raise
         raise cause from None
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 async def _older_layout(home: AppHome) -> list[str]:
@@ -254,6 +276,9 @@ async def _app_lock(home: AppHome) -> FileLock:
         if try_lock(lock):
             return lock
         await trio.sleep(0.05)
-    holder: Any = read_json(home.app_lock)
+    raise _already_running(read_json(home.app_lock))
+
+
+def _already_running(holder: Json) -> AlreadyRunningError:
     pid = holder.get("pid") if isinstance(holder, dict) else None
-    raise AlreadyRunningError(pid if isinstance(pid, int) else None)
+    return AlreadyRunningError(pid if isinstance(pid, int) else None)

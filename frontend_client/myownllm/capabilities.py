@@ -91,6 +91,7 @@ def unpack(advert: CapabilityAdvert | None) -> JsonObject:
         "accepting": accepting if accepting in ACCEPTING else "available",
         "app_version": version if isinstance(version, str) else "",
         "features": list(strings(extra.get("features"))),
+        **({"embedders": list(embedders)} if (embedders := strings(extra.get("embedders"))) else {}),
     }
 
 

@@ -83,6 +83,10 @@ class HomeError(AppError):
     """The app's directories cannot be used as they are."""
 
 
+class UnwritableHomeError(HomeError):
+    """They are missing and cannot be made, or nothing can be written there; what is there can still be read."""
+
+
 class AlreadyRunningError(AppError):
     """Another `myownllm up` holds this home."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from mesh_common.files import read_regular, write_atomically
 from mesh_common.locks import holder_note
-from myownllm.errors import HomeError
+from myownllm.errors import UnwritableHomeError
 from myownllm.home import PRIVATE_FILE
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_state(path: Path) -> Json:
 
 
 def try_lock(lock: FileLock) -> bool:
-    """Take a lock of this home, if it is free. Raises HomeError where no lock can be made."""
+    """Take a lock of this home, if it is free. Raises UnwritableHomeError where no lock can be made."""
     note = {"pid": os.getpid(), "started_at_ms": time.time_ns() // 1_000_000}
     try:
         return lock.try_acquire(msgspec.json.encode(note) + b"\n")
@@ -63,7 +63,7 @@ def try_lock(lock: FileLock) -> bool:
         text = (
             f"cannot use {lock.path}: {error.strerror}; make the directory writable or set MYOWNLLM_HOME to another one"
         )
-        raise HomeError(text) from None
+        raise UnwritableHomeError(text) from None
 
 
 def lock_holder_note(path: Path) -> Json:

@@ -16,7 +16,7 @@ import msgspec
 from mesh_common.client.address import user_home
 from mesh_common.files import read_regular
 from mesh_common.handwritten import without_mark
-from myownllm.errors import AppError, HomeError
+from myownllm.errors import AppError, HomeError, UnwritableHomeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,15 +128,15 @@ class AppHome:
         return self.root / "daemon.sock"
 
     def prepare(self) -> None:
-        """Create the private directories. Raises HomeError that says which one and why."""
+        """Create the private directories. Raises HomeError that says which one and why, UnwritableHomeError too."""
+        check_socket_path(self.own_socket)
         for directory in (self.root, self.own_daemon, self.daemon_log.parent):
             try:
                 directory.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
             except OSError as error:
-                raise HomeError(
+                raise UnwritableHomeError(
                     f"cannot create {directory}: {error.strerror}; free the path or set MYOWNLLM_HOME"
                 ) from None
-        check_socket_path(self.own_socket)
 
 
 def check_socket_path(socket: Path) -> None:

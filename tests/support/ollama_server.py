@@ -81,6 +81,9 @@ class Handler(BaseHTTPRequestHandler):
                 info = {"general.architecture": "tiny", "tiny.context_length": 4096}
                 self._json({"model_info": info, "capabilities": ["embedding" if embeds else "completion"]})
             case "/api/embed":
+                if STATE.behaviour.fault == "hang":
+                    self._embed_never(body)
+                    return
                 texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
                 self._json({"embeddings": [[float(len(t)), 0.5] for t in texts], "prompt_eval_count": 3})
             case "/api/generate":
@@ -91,6 +94,15 @@ class Handler(BaseHTTPRequestHandler):
                 self._chat(body, events=True)
             case _:
                 self._json({"error": "not found"}, 404)
+
+    def _embed_never(self, body: dict[str, Any]) -> None:
+        chat: dict[str, Any] = {"opened": time.monotonic(), "closed": None, "done": None, "body": body}
+        STATE.chats.append(chat)
+        self.close_connection = True
+        try:
+            self._wait(600)
+        except (CallerGone, ConnectionResetError):
+            chat["closed"] = time.monotonic()
 
     # ── one chat ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -19,7 +19,8 @@ INTERRUPTED = 130
 def transcribe(
     file: Annotated[Path, typer.Argument(help="A WAV file of plain samples, at any rate.")],
     peer: Annotated[
-        str | None, typer.Option(help="The device that listens; left out: this one.", autocompletion=complete_peer)
+        str | None,
+        typer.Option(help="Who listens; left out: the pinned device, or this one.", autocompletion=complete_peer),
     ] = None,
     as_json: Json = False,
 ) -> None:

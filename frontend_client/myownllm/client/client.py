@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Literal, Protocol, assert_never
 
 import attrs
 import trio
@@ -19,7 +19,7 @@ from myownllm.client.host import CANCEL_CHANNEL, CANCEL_FEATURE, Host
 from myownllm.client.machine import NO_LIFE, Machine
 from myownllm.client.registry import LANE_BYTES, LANE_MESSAGES, Claim
 from myownllm.client.session import Session
-from myownllm.client.state import DIAG_RING, ClientState, Diag
+from myownllm.client.state import DIAG_RING, ClientState, DaemonUpdate, Diag
 from myownllm.client.work import Work
 from myownllm.errors import FAILURES, NoNetworkError, not_connected
 from myownllm.watch import Watch
@@ -133,6 +133,10 @@ class MeshClient(Host):
     def catalog_heard(self, pubkey: str, entries: tuple[JsonObject, ...]) -> None:
         """A peer has told which conversations it has: from now on they stand beside it (`PeerEntry.catalog`)."""
         self._feed(messages.CatalogHeard(pubkey, entries))
+
+    def show_update(self, state: Literal["updating", "done", "failed"], detail: str) -> None:
+        """How far the update of an old daemon is."""
+        self._feed(messages.UpdateShown(DaemonUpdate(state, detail)))
 
     # ── what features bring, besides `Host` ───────────────────────────────────────────────────────────────────────────
 

@@ -141,6 +141,8 @@ class Machine:
                     self._life.peers_dirty = True
             case messages.CatalogHeard(peer, entries):
                 self._picture.show_conversations(peer, entries)
+            case messages.UpdateShown(update):
+                self._picture.update(daemon_update=update)
             case messages.Woke():
                 pass  # the waits below see that their time has come
             case _:

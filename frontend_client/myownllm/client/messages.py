@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mesh_common.client import frames
     from myownllm.catalog.model import Catalog
     from myownllm.client.registry import Claim, Method
+    from myownllm.client.state import DaemonUpdate
     from myownllm.coerce import JsonObject
     from myownllm.effects import Level
     from myownllm.errors import Failure
@@ -156,6 +157,13 @@ class CatalogHeard:
 
 
 @attrs.frozen
+class UpdateShown:
+    """How far the update of an old daemon is (FE-3.21)."""
+
+    update: DaemonUpdate
+
+
+@attrs.frozen
 class Woke:
     """The time that `next_timer` named has come."""
 
@@ -179,6 +187,7 @@ Event = (
     | CapabilitiesChanged
     | PeersChanged
     | CatalogHeard
+    | UpdateShown
     | Woke
 )
 

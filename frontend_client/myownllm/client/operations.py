@@ -70,21 +70,29 @@ class Operations:
     async def call(self, pubkey: str, method: str, payload: Json, *, timeout_s: float | None = None) -> Json:
         """A single answer. TIMEOUT after `timeout_s` seconds, whatever the daemon does; None: the method's own limit.
 
-        What no mesh frame holds travels in parts, there and back (FE-9.49).
+        What no mesh frame holds travels in parts, there and back (FE-9.49). A call with a `stream_id` is taken back
+        when the wait for its answer is given up.
         """
+        stream_id = str(payload.get("stream_id") or "") if isinstance(payload, dict) else ""
         limit_s = CALL_LIMITS_S.get(method, CALL_TIMEOUT_S) if timeout_s is None else timeout_s
 
         async def once(session: Session) -> Json:
             fit = await self._fitting(session, pubkey, payload)
-            answer = await session.ask(
-                answers.CallAnswer,
-                "rpc_call",
-                peer=pubkey,
-                method=method,
-                payload=fit,
-                timeout_ms=int(limit_s * 1000),
-                timeout_s=limit_s,
-            )
+            try:
+                answer = await session.ask(
+                    answers.CallAnswer,
+                    "rpc_call",
+                    peer=pubkey,
+                    method=method,
+                    payload=fit,
+                    timeout_ms=int(limit_s * 1000),
+                    timeout_s=limit_s,
+                )
+            except (trio.Cancelled, ControlError) as error:
+                has_ended = isinstance(error, ControlError) and error.refused and error.kind is not ErrorKind.TIMEOUT
+                if stream_id and not has_ended:
+                    self._client.take_back(session, pubkey, stream_id)
+                raise
             try:
                 return await self._client.arrivals.whole(pubkey, answer.response)
             except PayloadError as error:

@@ -42,6 +42,14 @@ class Settings:
 
 
 @attrs.frozen
+class DaemonUpdate:
+    """How far the update of a daemon that is older than the pin is (FE-3.21)."""
+
+    state: Literal["idle", "updating", "done", "failed"] = "idle"
+    detail: str = ""
+
+
+@attrs.frozen
 class ClientState:
     """A snapshot. `rev` grows with every change, so a reader can tell that it missed one."""
 
@@ -64,6 +72,7 @@ class ClientState:
     daemon_socket: str = ""
     pinned_version: str | None = None
     meets_pin: bool = True
+    daemon_update: DaemonUpdate = DaemonUpdate()
     subscription: str = "disconnected"
     recent_ice_failure_at: int | None = None
     relays: tuple[RelayRow, ...] | None = None

@@ -37,6 +37,7 @@ def to_json(state: ClientState) -> JsonObject:
         },
         "resources": resources,
         "inbound_offers": [offer.to_json() for offer in state.inbound_offers],
+        "daemon_update": {"state": state.daemon_update.state, "detail": state.daemon_update.detail},
         "settings": {"state": state.settings.state, "text": state.settings.text},
         "capabilities": state.published,
     }

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import secrets
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
-import trio
 
-from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.api.shapes import model_entry
 from myownllm.capabilities import supports
 from myownllm.client.work import Resource
 from myownllm.coerce import as_object
-from myownllm.inference import names, picks
+from myownllm.features.brake import Brake
+from myownllm.inference import embedding, names, picks
 from myownllm.inference.request import read_chunk, to_payload
 from myownllm.runtimes import RuntimeFailure
 from myownllm.runtimes.chat import Finished, ToolCall
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from myownllm.client import MeshClient, Operations
-    from myownllm.coerce import Json, JsonObject
+    from myownllm.coerce import JsonObject
     from myownllm.inference.pins import Pins
     from myownllm.peers import PeerEntry
     from myownllm.runtimes import Runtimes
@@ -50,25 +50,6 @@ class Target:
     @property
     def name(self) -> str:
         return "this device" if self.host is None else self.host.label
-
-
-class Brake:
-    """Ends the wait for a peer's next piece from outside."""
-
-    def __init__(self) -> None:
-        self._pulled = False
-        self._scope = trio.CancelScope()
-
-    def pull(self) -> None:
-        self._pulled = True
-        self._scope.cancel()
-
-    async def next(self, chunks: AsyncGenerator[Json, None]) -> Json:
-        """The next one, None at the end. Raises ControlError STOPPED once the brake is pulled."""
-        if not self._pulled:
-            with trio.CancelScope() as self._scope:
-                return await anext(chunks, None)
-        raise ControlError(ErrorKind.STOPPED, "ended by the person at this device")
 
 
 class Asking:
@@ -159,7 +140,7 @@ class Asking:
         brake = Brake()
         async with aclosing(called) as chunks:
             with self._client.work.begin(entry, brake.pull):
-                while (chunk := await brake.next(chunks)) is not None:
+                while (chunk := await brake.wait(lambda: anext(chunks, None))) is not None:
                     piece = read_chunk(chunk)
                     if isinstance(piece, Finished):
                         finish = piece
@@ -170,8 +151,44 @@ class Asking:
         yield [finish]
 
     async def embeddings(self, model: str, members: JsonObject) -> JsonObject:
-        """Of a model of this device: peers serve chats only."""
-        return await self._runtimes.embeddings(self._local(model, "embeddings"), members)
+        """Of `tag` here, or of `tag@device` there, in OpenAI's shape."""
+        tag, device = names.split_model(model)
+        if not device or self._runtimes.state.model(model) is not None:
+            return await self._runtimes.embeddings(self._local(model, "embeddings"), members)
+        host = self._embedder(tag, device)
+        stream_id = secrets.token_hex(8)
+        brake = Brake()
+        entry = Resource(
+            id=stream_id,
+            peer_id=host.device_pubkey,
+            peer_label=host.label,
+            kind="outbound_infers",
+            title=tag,
+            mode="embedding",
+        )
+        call = partial(
+            self._operations.call,
+            host.device_pubkey,
+            embedding.METHOD,
+            {**members, "model": tag, "stream_id": stream_id},
+            timeout_s=embedding.EMBED_S + 5,
+        )
+        with self._client.work.begin(entry, brake.pull):
+            answer = await brake.wait(call)
+        if not embedding.is_answer(answer):
+            raise picks.HostError("device_failed", f"what {host.label} answered holds no embeddings")
+        return as_object(answer)
+
+    def _embedder(self, tag: str, device: str) -> PeerEntry:
+        """The device, if it makes embeddings with that model. Raises HostError."""
+        host = names.find_device(device, self._devices())
+        picks.usable(host, device, need="any")
+        assert host is not None
+        if not supports(host.capabilities, embedding.FEATURE):
+            raise picks.HostError("no_model", f"the app on {host.label} is too old to make embeddings for others")
+        if tag not in _tags(host):
+            raise picks.HostError("no_model", f"{host.label} has no model '{tag[:200]}'")
+        return host
 
     async def preload(self, model: str) -> bool:
         return await self._runtimes.preload(self._local(model, "loading a model"))
@@ -194,8 +211,8 @@ class Asking:
         called = names.device_names(devices)
         for peer in devices:
             state = peer.status if peer.status != "active" else str(peer.capabilities.get("accepting"))
-            for entry in peer.capabilities.get("llms") or ():
-                llm = as_object(entry)
+            llms = [as_object(entry) for entry in peer.capabilities.get("llms") or ()]
+            for llm in (*llms, *({"tag": tag, "mode": "embedding"} for tag in _embedders(peer))):
                 tag = llm.get("tag")
                 if isinstance(tag, str) and tag:
                     facts = {k: llm.get(k) for k in ("family", "mode", "context_length")}
@@ -204,7 +221,7 @@ class Asking:
         return ours
 
     def status(self) -> JsonObject:
-        """What `/v1/myownllm/status` tells."""
+        """What `/v1/myownllm/status` tells; `hosts` are those who can be asked now, best first."""
         runtime, mesh = self._runtimes.state, self._client.state
         return {
             "runtime": {
@@ -217,4 +234,23 @@ class Asking:
             "mesh": {"status": mesh.status, "network": mesh.network, "peers": mesh.connected_peers},
             "accepting": mesh.accepting,
             "pins": self.pins.all(),
+            "hosts": [_hints(peer) for peer in picks.eligible(mesh.peers)],
         }
+
+
+def _hints(peer: PeerEntry) -> JsonObject:
+    """Who could be pinned, and what would answer there (FE-9.18)."""
+    blob = peer.capabilities
+    model = picks.pick_model((as_object(m) for m in blob.get("llms") or ()), "", "text")
+    asr = [as_object(a) for a in blob.get("asr") or ()][:1] if picks.can_serve_transcribe(blob) else []
+    recogniser = "".join(f"{a.get('backend')}-{a.get('tier')}" for a in asr)
+    return {"device": peer.device_pubkey, "label": peer.label, "model": model, "recogniser": recogniser}
+
+
+def _embedders(peer: PeerEntry) -> list[str]:
+    """Its models for embeddings alone."""
+    return list(peer.capabilities.get("embedders") or ())[: embedding.EMBEDDERS_MAX]
+
+
+def _tags(peer: PeerEntry) -> list[str]:
+    return [*(str(as_object(m).get("tag")) for m in peer.capabilities.get("llms") or ()), *_embedders(peer)]

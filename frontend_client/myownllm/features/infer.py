@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from myownllm.client import CallRefusedError, Method
 from myownllm.client.registry import INFERENCES
 from myownllm.client.work import Resource
+from myownllm.features.brake import ENDED_TEXT
 from myownllm.features.releases import all_of
 from myownllm.inference import picks
 from myownllm.inference.request import InferPayload, to_chunks
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from myownllm.coerce import Json, JsonObject
     from myownllm.runtimes import Runtimes
 
-ENDED_TEXT: Final = "ended by the person at this device"
 FEATURE_IDS: Final = ("infer_request", "infer_tools_v1", picks.MODEL_FEATURE)
 
 

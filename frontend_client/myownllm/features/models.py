@@ -11,9 +11,10 @@ import trio
 
 from myownllm.api import ApiServer, ApiSettings
 from myownllm.errors import AppError
-from myownllm.features import infer
+from myownllm.features import embed, infer
 from myownllm.features.asking import Asking
 from myownllm.features.questions import Questions
+from myownllm.features.releases import all_of
 from myownllm.inference.gate import Gate
 from myownllm.inference.pins import Pins
 from myownllm.policy import Gate as ToolGate
@@ -71,7 +72,7 @@ class Models:
     def install(self, door: Door) -> Release:
         """Answer peers with the models here, and commands with all there are."""
         Questions(self._client, self.asking, self.gate, self.api).install(door)
-        return infer.install(self._client, self.runtimes)
+        return all_of(infer.install(self._client, self.runtimes), embed.install(self._client, self.runtimes))
 
     def use(self, settings: JsonObject) -> None:
         """The configuration has been read; it may say something else than before."""

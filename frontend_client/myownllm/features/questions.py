@@ -108,10 +108,7 @@ class Questions:
             if purpose not in PURPOSES or not isinstance(peer, str | None):
                 raise DoorError("validation", f"a purpose is one of {', '.join(PURPOSES)}")
             key = None if peer is None else select_peer(peer, self._client.state.peers).device_pubkey
-            try:
-                self._asking.pins.set(purpose, key)
-            except OSError as error:
-                raise DoorError("not_saved", f"the pin could not be saved: {error.strerror}") from error
+            self._asking.pins.set(purpose, key)
         return self._asking.pins.all()
 
     async def gate(self, _: JsonObject) -> list[JsonObject]:

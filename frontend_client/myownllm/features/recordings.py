@@ -12,10 +12,14 @@ import attrs
 import msgspec
 import trio
 
+from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm import capabilities
+from myownllm.client.work import Resource
 from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, AppError
+from myownllm.features.brake import ENDED_TEXT
 from myownllm.ids import select_peer
+from myownllm.inference import picks
 from myownllm.transcription import request
 from myownllm.transcription.cuts import Cutter
 from myownllm.transcription.frames import WINDOW, AudioFrame, cut_frames
@@ -25,11 +29,12 @@ from myownllm.transcription.request import TranscribeRequest, audio_channel, rea
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from mesh_common.client.errors import ControlError
     from myownllm.client import MeshClient
     from myownllm.client.operations import Operations
     from myownllm.coerce import Json, JsonObject
     from myownllm.features.transcribe import Transcribing
+    from myownllm.inference.pins import Pins
+    from myownllm.peers import PeerEntry
 
 FIRST_S: Final = 60.0
 IDLE_S: Final = 120.0
@@ -46,6 +51,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.name = path.name
         try:
             self._file = wave.open(str(path), "rb")  # noqa: SIM115 - closed by `close`
             self._converter = Converter(self._file.getframerate(), self._file.getnchannels(), self._file.getsampwidth())
@@ -72,22 +78,38 @@ class Recording:
 class Recordings:
     """What `myownllm transcribe` asks of the running app."""
 
-    def __init__(self, client: MeshClient, operations: Operations, transcribing: Transcribing) -> None:
+    def __init__(self, client: MeshClient, operations: Operations, transcribing: Transcribing, pins: Pins) -> None:
         self._client = client
         self._operations = operations
         self._transcribing = transcribing
+        self._pins = pins
 
     async def transcribe(self, members: JsonObject) -> AsyncGenerator[Json, None]:
-        """`{path, peer?}`: segments, as they are understood. Without a peer this device listens, and no other."""
+        """`{path, peer?}`: segments, as they are understood.
+
+        Without a peer the pinned device listens, or this one where none is pinned; no other is asked (FE-9.18).
+        """
+        peer = self._host(members.get("peer"))
         recording = await trio.to_thread.run_sync(Recording, Path(str(members.get("path", ""))))
         try:
-            peer = members.get("peer")
-            pieces = self._here(recording) if peer is None else self._there(recording, str(peer))
+            pieces = self._here(recording) if peer is None else self._there(recording, peer)
             async with aclosing(pieces) as stream:
                 async for piece in stream:
                     yield piece
         finally:
             recording.close()
+
+    def _host(self, text: Json) -> PeerEntry | None:
+        """Who listens; None is this device. Raises AppError."""
+        peers = self._client.state.peers
+        if text is None:
+            peer = picks.route(peers, self._pins.get("transcribe"), need="recogniser")
+        else:
+            peer = select_peer(str(text), peers)
+            picks.usable(peer, peer.label, need="recogniser")
+        if peer is not None and not capabilities.supports(peer.capabilities, request.STREAM_ID_FEATURE):
+            raise AppError(f"{peer.label} cannot listen for others: its app is too old")
+        return peer
 
     async def _here(self, recording: Recording) -> AsyncGenerator[Json, None]:
         cutter = Cutter()
@@ -98,28 +120,34 @@ class Recordings:
             for segment in await self._transcribing.segments(stretches):
                 yield segment.to_json()
 
-    async def _there(self, recording: Recording, text: str) -> AsyncGenerator[Json, None]:
-        peer = select_peer(text, self._client.state.peers)
-        if not capabilities.supports(peer.capabilities, request.STREAM_ID_FEATURE):
-            raise AppError(f"{peer.label} cannot listen for others: its app is not running, or too old")
+    async def _there(self, recording: Recording, peer: PeerEntry) -> AsyncGenerator[Json, None]:
         stream_id = secrets.token_hex(8)
         payload = attrs.asdict(TranscribeRequest(stream_id=stream_id, window=True))
         pieces = self._operations.call_stream(
             peer.device_pubkey, "transcribe", payload, first_s=FIRST_S, idle_s=AFTER_S, total_s=TOTAL_S
         )
         flow = _Flow()
+        entry = Resource(
+            id=stream_id,
+            peer_id=peer.device_pubkey,
+            peer_label=peer.label,
+            kind="outbound_transcribes",
+            title=recording.name,
+        )
+        ended = ControlError(ErrorKind.STOPPED, ENDED_TEXT)
         async with aclosing(pieces) as stream:
-            try:
-                while (piece := await flow.next(stream)) is not None:
-                    if piece.get("ready") is True and not flow.is_open:
-                        flow.begin(piece)
-                        self._client.start_soon(lambda: self._feed(recording, peer.device_pubkey, stream_id, flow))
-                    elif isinstance(piece.get("heard"), int):
-                        flow.heard_until(piece["heard"])
-                    elif (segment := read_segment(piece)) is not None:
-                        yield segment.to_json()
-            finally:
-                await flow.end()
+            with self._client.work.begin(entry, lambda: flow.fail(ended)):
+                try:
+                    while (piece := await flow.next(stream)) is not None:
+                        if piece.get("ready") is True and not flow.is_open:
+                            flow.begin(piece)
+                            self._client.start_soon(lambda: self._feed(recording, peer.device_pubkey, stream_id, flow))
+                        elif isinstance(piece.get("heard"), int):
+                            flow.heard_until(piece["heard"])
+                        elif (segment := read_segment(piece)) is not None:
+                            yield segment.to_json()
+                finally:
+                    await flow.end()
 
     async def _feed(self, recording: Recording, pubkey: str, stream_id: str, flow: _Flow) -> None:
         try:
@@ -184,11 +212,12 @@ class _Flow:
     async def next(self, pieces: AsyncGenerator[Json, None]) -> JsonObject | None:
         """The host's next piece; None at its end. Raises what has ended the audio, or the stream."""
         piece: Json = None
-        with trio.CancelScope() as self._waiting:
-            try:
-                piece = as_object(await anext(pieces))
-            except StopAsyncIteration:
-                return None
+        if self._failure is None:
+            with trio.CancelScope() as self._waiting:
+                try:
+                    piece = as_object(await anext(pieces))
+                except StopAsyncIteration:
+                    return None
         if self._failure is not None:
             raise self._failure
         return as_object(piece)

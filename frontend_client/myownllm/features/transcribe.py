@@ -11,6 +11,7 @@ Its chunks are `{ready}`, segments `{text, start_ms, end_ms}`, and `{heard}` for
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -19,6 +20,8 @@ from mesh_common.client.errors import ControlError
 from myownllm.capabilities import BUSY_TEXT
 from myownllm.client import CallRefusedError, Method
 from myownllm.client.registry import TRANSCRIPTIONS
+from myownllm.client.work import Resource
+from myownllm.features.brake import Brake
 from myownllm.features.releases import all_of
 from myownllm.runtimes import RuntimeFailure
 from myownllm.runtimes.speech import Recogniser
@@ -104,31 +107,43 @@ class Transcribing:
         asked: TranscribeRequest = call.payload
         if self._client.state.accepting == "busy":
             raise CallRefusedError(BUSY_TEXT)
-        self.recogniser()
+        recogniser = self.recogniser()
         if not asked.channel:
             raise CallRefusedError(request.TOO_OLD)
         audio = _Audio(call.peer)
+        brake = Brake()
         try:
             release = await self._client.subscribe(asked.channel, audio.hear)
         except ControlError as error:
             raise CallRefusedError(f"subscribe failed: {error}") from error
         try:
+            await _begin(recogniser)
             yield {"ready": True, "window": WINDOW} if asked.window else {"ready": True}
-            async for piece in self._listen(audio, tells=asked.window):
-                yield piece
+            with self._client.work.begin(self._entry(call), brake.pull):
+                async for piece in self._listen(audio, brake, tells=asked.window):
+                    yield piece
         finally:
             release()
         if audio.reorder.skipped:
             self._client.note("warn", f"{call.peer.label}: {audio.reorder.skipped} seconds of audio never came")
 
-    async def _listen(self, audio: _Audio, *, tells: bool) -> AsyncGenerator[JsonObject, None]:
+    def _entry(self, call: InboundCall) -> Resource:
+        return Resource(
+            id=call.payload.stream_id,
+            peer_id=call.peer.device_pubkey,
+            peer_label=call.peer.label,
+            kind="inbound_transcribes",
+            title="" if self._settings is None else self._settings.model,
+        )
+
+    async def _listen(self, audio: _Audio, brake: Brake, *, tells: bool) -> AsyncGenerator[JsonObject, None]:
         cutter = Cutter()
         while True:
-            pcm = await audio.next()
+            pcm = await brake.wait(audio.next)
             is_last = audio.reorder.ended
             stretches = cutter.feed(pcm) + (cutter.flush() if is_last else [])
             try:
-                for segment in await self.segments(stretches):
+                for segment in await brake.wait(partial(self.segments, stretches)):
                     yield segment.to_json()
             except RuntimeFailure as error:
                 raise CallRefusedError(f"feed audio failed: {error}") from error
@@ -136,6 +151,14 @@ class Transcribing:
                 yield {"heard": audio.reorder.heard}
             if is_last:
                 return
+
+
+async def _begin(recogniser: Recogniser) -> None:
+    """Before audio is asked for: is the recogniser there at all? Raises CallRefusedError."""
+    try:
+        await recogniser.reachable(LOOK_LIMIT_S)
+    except RuntimeFailure as error:
+        raise CallRefusedError(f"start session failed: {error}") from error
 
 
 class _Audio:

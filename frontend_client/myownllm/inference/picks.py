@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 import attrs
 
@@ -36,6 +36,11 @@ class Host(Protocol):
     def authorized(self) -> bool: ...
     @property
     def capabilities(self) -> JsonObject: ...
+
+
+HostT = TypeVar("HostT", bound=Host)
+Need = Literal["model", "recogniser", "any"]
+"""What a device must have told of to be asked: a model that answers chats, a recogniser, or anything."""
 
 
 class HostError(AppError):
@@ -93,14 +98,14 @@ def can_serve_transcribe(capabilities: JsonObject) -> bool:
     return capabilities.get("accepting") != "busy" and bool(capabilities.get("asr"))
 
 
-def eligible(peers: Iterable[Host]) -> list[Host]:
+def eligible(peers: Iterable[HostT]) -> list[HostT]:
     """The peers that can be asked, best first: available ones before limited ones, then by name."""
     able = [p for p in peers if p.status == "active" and p.authorized and can_serve_inference(p.capabilities)]
     return sorted(able, key=lambda p: (p.capabilities.get("accepting") == "limited", p.label, p.device_pubkey))
 
 
-def usable(host: Host | None, name: str, *, pinned: bool = False) -> Host:
-    """The device, if it can be asked now. Raises HostError that says why not."""
+def usable(host: Host | None, name: str, *, pinned: bool = False, need: Need = "model") -> Host:
+    """The device, if it can be asked now for what is needed. Raises HostError that says why not."""
     what = "Pinned peer is" if pinned else "This device is"
     kind = "pinned_offline" if pinned else "device_away"
     shown = name if host is None else host.label or name
@@ -112,12 +117,14 @@ def usable(host: Host | None, name: str, *, pinned: bool = False) -> Host:
         raise HostError(kind, f"{what} not approved: {shown}")
     if host.capabilities.get("accepting") == "busy":
         raise HostError("device_busy", f"{what} busy: {shown} accepts no requests now")
-    if not host.capabilities.get("llms"):
+    if need == "model" and not can_serve_inference(host.capabilities):
         raise HostError("no_model", f"{what} without a model: {shown} offers none now")
+    if need == "recogniser" and not can_serve_transcribe(host.capabilities):
+        raise HostError("no_recogniser", f"{what} without a recogniser: {shown} offers none now")
     return host
 
 
-def route(peers: Sequence[Host], pinned: str | None) -> Host | None:
+def route(peers: Sequence[HostT], pinned: str | None, *, need: Need = "model") -> HostT | None:
     """Where a request without a named device goes: None is this device.
 
     Remote devices are asked only by a pin, and a pinned device that cannot be asked is an error (FE-9.18): HostError.
@@ -125,7 +132,8 @@ def route(peers: Sequence[Host], pinned: str | None) -> Host | None:
     if not pinned:
         return None
     host = next((p for p in peers if p.device_pubkey == pinned), None)
-    return usable(host, pinned[:8], pinned=True)
+    usable(host, pinned[:8], pinned=True, need=need)
+    return host
 
 
 def request_labels(host: Host, model: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from myownllm.coerce import as_object
+from myownllm.errors import HomeError
 from myownllm.files import read_state, write_durably
 from myownllm.ids import DEVICE_ID
 from myownllm.inference.picks import PURPOSES
@@ -33,7 +34,10 @@ class Pins:
         return self.all().get(purpose)
 
     def set(self, purpose: str, device: str | None) -> None:
-        """Pin a device, or none. Raises OSError, old file intact."""
+        """Pin a device, or none. Raises HomeError, old file intact."""
         pins = {**self.all(), purpose: device}
         kept = {p: k for p, k in pins.items() if k is not None}
-        write_durably(self._path, msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+        try:
+            write_durably(self._path, msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+        except OSError as error:
+            raise HomeError(f"the pin could not be saved in {self._path}: {error.strerror}") from None

@@ -86,7 +86,7 @@ class Runtimes:
             self._look_now.set()
 
     def on_models(self, tell: Callable[[], None]) -> Callable[[], None]:
-        """`tell` is called when other models can answer than before; returns what takes that back."""
+        """`tell` is called when other models are there than before; returns what takes that back."""
         self._listeners.append(tell)
         return lambda: self._listeners.remove(tell)
 
@@ -94,7 +94,7 @@ class Runtimes:
         before = self.watch.value
         if state != before:
             self.watch.set(state)
-            for tell in tuple(self._listeners) if state.chat_models != before.chat_models else ():
+            for tell in tuple(self._listeners) if state.models != before.models else ():
                 tell()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

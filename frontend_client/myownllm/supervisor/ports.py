@@ -73,6 +73,8 @@ class Ports:
     """remember the child on disk (`owner.json`)"""
     survivor: Callable[[], Awaitable[Survivor | None]] | None = None
     """the child that was remembered last, if it lives and is ours without doubt"""
+    no_start: str = ""
+    """why this app may start no daemon; it attaches to one that is there"""
     pin: str | None = None
     """the daemon release that this app was built against"""
     uniform: Callable[[], float] = random.random

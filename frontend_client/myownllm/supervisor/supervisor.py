@@ -147,6 +147,8 @@ class Supervisor:
             return attached
         if not may_spawn:
             raise SupervisorError("the shared mesh daemon is gone")
+        if self._ports.no_start:
+            raise SupervisorError(self._ports.no_start)
         self._set("spawning")
         async with self._ports.spawn_lock():
             attached = await self._attach()  # somebody else may have been faster

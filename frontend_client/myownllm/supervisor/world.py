@@ -78,8 +78,8 @@ def daemon_rows(home: AppHome) -> list[Row]:
     return rows[1:] if home.shared_socket == home.own_socket else rows
 
 
-def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: DaemonLog) -> Ports:
-    """The supervisor's ports. The nursery keeps the tasks that watch a child."""
+def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: DaemonLog, *, no_start: str = "") -> Ports:
+    """The supervisor's ports. The nursery keeps the tasks that watch a child; `no_start` is why there may be none."""
     inspector = Inspector(pin)
     environ = dict(os.environ)
 
@@ -131,6 +131,7 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         stage=get_release,
         started=remember,
         survivor=survivor,
+        no_start=no_start,
         pin=pin,
     )
 

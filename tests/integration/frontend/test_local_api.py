@@ -280,6 +280,7 @@ async def test_token_and_origins_follow_the_settings_while_it_runs() -> None:
 
 
 async def test_a_port_in_use_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FE-12.51"""
     monkeypatch.setattr("myownllm.api.server.RETRY_S", 0.2)
     port = free_port()
     async with running() as api:

@@ -143,6 +143,27 @@ def test_whoever_leaves_ends_the_work_at_the_peer(world: World, words: int) -> N
     assert world.server.closed_chat()["closed"] - left < 1
 
 
+def test_embeddings_are_made_where_the_model_is(world: World) -> None:
+    """`tag@device` runs there; a model that only makes embeddings is listed, and answers no chat."""
+    world.server.behave(models=[TAG, "nomic-embed"])
+    world.wait_for_models(THERE, "nomic-embed@Boris")
+    texts = ["abc", "x" * 100_000]  # more than a mesh frame holds
+    for model in (THERE, "nomic-embed@Boris"):
+        made = world.client.embeddings.create(model=model, input=texts, encoding_format="float")
+        assert [d.embedding for d in made.data] == [[3.0, 0.5], [100_000.0, 0.5]]
+    with pytest.raises(openai.NotFoundError, match="no model"):
+        world.chat("nomic-embed@Boris")
+    with pytest.raises(openai.NotFoundError, match="Boris has no model 'llama'"):
+        world.client.embeddings.create(model="llama@Boris", input="x")
+    with pytest.raises(openai.APIStatusError, match="No device called 'Carla'"):
+        world.client.embeddings.create(model="nomic-embed@Carla", input="x")
+    world.server.behave(fault="hang")
+    with pytest.raises(openai.APITimeoutError):
+        world.client.with_options(timeout=0.5, max_retries=0).embeddings.create(model="nomic-embed@Boris", input="x")
+    left = time.monotonic()
+    assert world.server.closed_chat()["closed"] - left < 1
+
+
 def test_a_killed_app_ends_its_work_at_the_peer(world: World) -> None:
     """Nobody can say any more that the answer is not wanted, but for the daemon (FE-9.7)."""
     world.server.behave(fault="hang", fault_after=2)
@@ -317,6 +338,7 @@ def test_the_api_refuses_pages_of_other_origins(world: World) -> None:
 
 
 def test_the_model_server_dies_in_the_middle_and_comes_back(world: World) -> None:
+    """FE-12.50"""
     world.server.behave(delay_s=0.2, words=50)
     stream = world.chat(stream=True)
     next(iter(stream))

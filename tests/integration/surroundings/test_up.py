@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 MYOWNLLM = Path(sys.executable).with_name("myownllm")
 PATIENCE_S = 40.0
+
+
+def may_mount() -> bool:
+    """May this user make a view of the file system of its own?"""
+    return shutil.which("unshare") is not None and (
+        subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+    )
 
 
 @pytest.fixture
@@ -93,3 +101,37 @@ def test_with_a_variable_that_no_request_could_be_made_with(home: Path) -> None:
     """Nothing has to be fetched, so nobody is bothered."""
     told = works(home, {"NO_PROXY": "localhost,[::1]", "SSL_CERT_FILE": "/proc/nonexistent/roots.pem"})
     assert "NO_PROXY" not in told
+
+
+def reads_only(home: Path, command: list[str], begin: str = "") -> None:
+    """It starts, explains why nothing can be saved, starts no daemon, and ends well (spec 08 FE-12.52)."""
+    app = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", f'{begin} exec "$@"', "sh", *command] if begin else command,
+        env=surroundings(home, {}),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert app.stdout is not None
+    with app:
+        said = []
+        while '"event":"pill"' not in (said[-1:] or [""])[0] or "no mesh daemon is started" not in said[-1]:
+            said.append(app.stdout.readline())
+            assert said[-1], said
+        assert any("reads what is saved, changes nothing" in line for line in said)
+        app.send_signal(signal.SIGINT)
+        rest = app.stdout.read()
+        assert app.wait(PATIENCE_S) == 0, rest
+    assert '"state":"spawning"' not in "".join(said) + rest
+    assert '"state":"up"' not in "".join(said) + rest
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a place where nobody can make a folder")
+def test_without_a_home_directory() -> None:
+    reads_only(Path("/proc/nobody"), [str(MYOWNLLM), "up", "--json"])
+
+
+@pytest.mark.skipif(not may_mount(), reason="NO MOUNTS HERE, so a read-only home is not tested: needs root and unshare")
+def test_in_a_home_that_is_read_only(home: Path) -> None:
+    assert command(home, "networks", "add", "first", "--relay", "ws://127.0.0.1:9", environ={}).returncode == 0
+    begin = f"mount --bind {home} {home} && mount -o remount,bind,ro {home} &&"
+    reads_only(home, [str(MYOWNLLM), "up", "--json"], begin)

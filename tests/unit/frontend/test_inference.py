@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from myownllm import policy
 from myownllm.errors import AppError
 from myownllm.inference import names, picks
+from myownllm.inference.embedding import EmbedPayload
 from myownllm.inference.gate import PROMPT_S, PROMPTS_MAX, Gate, decide
 from myownllm.inference.loop import REFUSED_TEXT, ROUNDS_MAX, Ran, TooManyRoundsError, Wants, converse
 from myownllm.inference.pins import Pins
@@ -107,6 +108,17 @@ def test_a_device_that_cannot_be_asked_is_named_with_the_reason(changes: dict[st
         picks.usable(host, "Pi")
     assert caught.value.kind == kind
     assert "Pi" in str(caught.value)
+
+
+def test_a_pin_for_transcription_asks_for_a_recogniser_not_for_a_model() -> None:
+    able = Peer(KEY, label="Pi", capabilities={"accepting": "available", "asr": [{"backend": "openai"}]})
+    assert picks.route([able], KEY, need="recogniser") is able
+    with pytest.raises(picks.HostError, match="without a model"):
+        picks.route([able], KEY)
+    assert picks.route([attrs.evolve(able, capabilities={"asr": []})], KEY, need="any") is not None
+    for changes, says in (({"capabilities": {"asr": []}}, "without a recogniser"), ({"status": "offline"}, "offline")):
+        with pytest.raises(picks.HostError, match=f"Pinned peer is {says}"):
+            picks.route([attrs.evolve(able, **changes)], KEY, need="recogniser")
 
 
 def test_a_name_that_nobody_has_is_no_offline_device() -> None:
@@ -419,6 +431,26 @@ async def test_what_cannot_be_done_is_told_to_the_model(pieces: list[Piece], mod
     assert [x.result for x in said if isinstance(x, Ran)] == [result]
     assert model.requests[1].messages[-1]["content"] == result
     assert said[-2:] == DONE
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None, {"input": "x"}, {"model": "m"}, {"model": "", "input": "x"}, {"model": "m", "input": []},
+        {"model": "m", "input": [1]}, {"model": "m", "input": {"a": 1}}, {"model": "m", "input": ["x"] * 2049},
+        {"model": "m", "input": "x" * (2**22 + 1)}, {"model": "m" * 257, "input": "x"},
+        {"model": "m", "input": "x", "dimensions": 0}, {"model": "m", "input": "x", "dimensions": "9"},
+        {"model": "m", "input": "x", "encoding_format": "f" * 300}, {"model": ["m"], "input": "x"},
+    ],
+)  # fmt: skip
+def test_a_wish_for_embeddings_out_of_bounds_is_invalid(payload: Any) -> None:
+    with pytest.raises(PayloadError):
+        structure(EmbedPayload, payload)
+
+
+def test_a_wish_for_embeddings_reaches_the_server_as_it_was_made() -> None:
+    asked = structure(EmbedPayload, {"model": "m", "input": ["a"], "dimensions": 8, "stream_id": "00", "user": "x"})
+    assert (asked.model, asked.members()) == ("m", {"input": ["a"], "dimensions": 8})
 
 
 async def test_a_person_is_asked_before_the_function_runs() -> None:

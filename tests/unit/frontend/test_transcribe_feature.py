@@ -10,6 +10,7 @@ import trio
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.client import CallRefusedError, ClientState, InboundCall
+from myownllm.client.work import Work
 from myownllm.features.transcribe import Transcribing
 from myownllm.peers import peer_entries, peer_rows
 from myownllm.runtimes import RuntimeFailure
@@ -40,12 +41,16 @@ class Host:
         self.refuses = ""
         self.heard: list[Stretch] = []
         self.fails = ""
+        self.is_gone = False
+        self.work = Work(lambda: 1, lambda _: None)
+        self.log: list[str] = []
         self.transcribing = Transcribing(cast("Any", self))
         self.transcribing.use(SpeechSettings.read({"transcription": {"base_url": "http://127.0.0.1:1/v1"}}))
         self.transcribing._recogniser = cast("Any", self)
 
     async def subscribe(self, channel: str, handler: Callable[[Any, Any], Awaitable[None]]) -> Callable[[], None]:
         await trio.lowlevel.checkpoint()
+        self.log.append("subscribe")
         if self.refuses:
             raise ControlError(ErrorKind.REFUSED, self.refuses)
         self.channels[channel] = handler
@@ -53,6 +58,12 @@ class Host:
 
     def note(self, _: str, text: str) -> None:
         self.notes.append(text)
+
+    async def reachable(self, _: float) -> None:
+        await trio.lowlevel.checkpoint()
+        self.log.append("start")
+        if self.is_gone:
+            raise RuntimeFailure("down", "the recogniser at http://127.0.0.1:1/v1 is not there")
 
     async def recognise(self, stretch: Stretch) -> list[Segment]:
         await trio.lowlevel.checkpoint()
@@ -67,6 +78,7 @@ class Host:
         pieces = []
         async for piece in self.transcribing.serve(InboundCall(PEER, "transcribe", asked)):
             pieces.append(piece)
+            self.log += ["ready"] if piece.get("ready") else []
             if piece.get("ready"):
                 for frame in frames:
                     await self.channels["transcribe_audio/ab"](peer, frame)
@@ -85,6 +97,50 @@ async def test_segments_come_in_order_behind_the_ready_chunk() -> None:
     assert sum(int(p["text"].removesuffix(" s")) for p in pieces[1:]) in (19, 20)
     assert b"".join(s.pcm for s in host.heard) == SECOND * 20
     assert [p["start_ms"] for p in pieces[1:]] == sorted(p["start_ms"] for p in pieces[1:])
+
+
+async def test_the_channel_is_open_before_the_recogniser_and_both_before_audio_is_asked_for() -> None:
+    """FE-9.27: the host's order, and the errors of each step."""
+    host = Host()
+    await host.transcribe(audio(0, last=0))
+    assert host.log == ["subscribe", "start", "ready"]
+    host.is_gone = True
+    with pytest.raises(CallRefusedError, match="start session failed: the recogniser at"):
+        await host.transcribe([])
+    assert host.log[3:] == ["subscribe", "start"], "no audio is asked for"
+    assert host.channels == {}
+
+
+async def test_audio_that_comes_before_the_ready_chunk_is_kept() -> None:
+    """FE-9.27: ten seconds of it."""
+    host = Host()
+
+    async def early(_: float) -> None:
+        for frame in audio(*range(10), last=9):
+            await host.channels["transcribe_audio/ab"](PEER, frame)
+
+    host.reachable = early  # type: ignore[method-assign]
+    pieces = await host.transcribe([])
+    assert pieces[0] == {"ready": True}
+    assert b"".join(s.pcm for s in host.heard) == SECOND * 10
+
+
+async def test_it_is_shown_while_it_runs_and_a_person_here_may_end_it(autojump_clock: MockClock) -> None:
+    """FE-9.11."""
+    host = Host()
+    async with trio.open_nursery() as nursery:
+
+        async def ended() -> None:
+            with pytest.raises(ControlError, match="ended by the person at this device"):
+                await host.transcribe(audio(0, 1, last=99))
+
+        nursery.start_soon(ended)
+        await trio.sleep(1)
+        [entry] = host.work.resources
+        assert (entry.kind, entry.id, entry.peer_label, entry.title) == ("inbound_transcribes", "ab", "Pi", "whisper-1")
+        assert host.work.cancel("ab")
+    assert host.work.resources == ()
+    assert host.channels == {}
 
 
 async def test_a_caller_with_a_window_hears_how_far_the_host_is() -> None:
