@@ -62,27 +62,31 @@ class Control:
         self.traces = Traces()
         self._streams_made = 0
         self._undo: list[Callable[[], None]] = []
+        self._deafen: Callable[[], None] | None = None
+        """Ends the subscription to the mesh's events."""
 
     def attach(self) -> None:
-        """Follow the mesh's events and the coming and going of networks until `detach`."""
+        """Follow the coming and going of networks until `detach`, and events while a client reads them."""
         mesh = self.mesh
         mesh.on_network_added.append(self._network_added)
         mesh.on_network_removed.append(self._network_removed)
         self._undo = [
-            mesh.subscribe(self._on_event),
             lambda: mesh.on_network_added.remove(self._network_added),
             lambda: mesh.on_network_removed.remove(self._network_removed),
         ]
 
     def detach(self) -> None:
         """Let go of the mesh; event connections hear nothing more."""
+        self._listen(on=False)
         for undo in self._undo:
             undo()
         self._undo = []
 
     def connect(self, sink: Sink) -> Client:
         """Register an event connection; from now on it hears of every event."""
-        return self.clients.add(sink)
+        client = self.clients.add(sink)
+        self._listen(on=True)
+        return client
 
     def disconnect(self, client: Client) -> None:
         """Forget an event connection: its claims, its subscriptions and what it has been asked (spec 05 W7, W9)."""
@@ -90,6 +94,7 @@ class Control:
             return
         client.gone = True
         self.clients.remove(client)
+        self._listen(on=bool(self.clients))
         self.claims.release_all(client)
         self.subscriptions.drop_client(client)
         self.calls.client_gone(client)
@@ -120,9 +125,15 @@ class Control:
         self.subscriptions.network_removed(network)
         self.traces.network_removed(network)
 
+    def _listen(self, *, on: bool) -> None:
+        """Follow the mesh's events while there is a client that reads them: diagnostics are only made then."""
+        if on and self._deafen is None:
+            self._deafen = self.mesh.subscribe(self._on_event)
+        elif not on and self._deafen is not None:
+            self._deafen()
+            self._deafen = None
+
     def _on_event(self, event: MeshEvent) -> None:
-        if not self.clients:
-            return
         line = answers.event(event)
         for client in self.clients:
             client.sink.event(line)

@@ -102,6 +102,8 @@ class Core:
         """Monotonic second of the start."""
         self.last_beat: Instant | None = None
         """When the heartbeat last ran; a gap means that we slept."""
+        self.is_watched = True
+        """Somebody reads the diagnostics."""
         self.out: list[Action] = []
         self._next_epoch = 0
         self._last_reactive_announce: float | None = None
@@ -116,7 +118,9 @@ class Core:
     def diag(
         self, now: Instant, level: Level, category: Category, message: str, detail: dict[str, Any] | None = None
     ) -> None:
-        self.out.append(Emit(Diag(now.wall_ms, self.network_id, level, category, message, detail)))
+        """Say something in the diagnostics. What is costly to word, or said often, asks `is_watched` first."""
+        if self.is_watched:
+            self.out.append(Emit(Diag(now.wall_ms, self.network_id, level, category, message, detail)))
 
     def publish(self, signal: OutboundSignal) -> None:
         if isinstance(signal, Announce):

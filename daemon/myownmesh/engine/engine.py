@@ -33,6 +33,7 @@ from myownmesh.engine.core import Core
 from myownmesh.engine.errors import EngineError, NoRoute, PeerNotAdmitted, PeerNotFound
 from myownmesh.engine.life import Turn
 from myownmesh.engine.links import (
+    CandidateRejected,
     ChannelClosed,
     ChannelOpened,
     GatheringDone,
@@ -111,19 +112,28 @@ class Engine:
         config = core.config
         servers = {"stun_count": config.stun_urls, "turn_count": config.turn_urls}
         core.diag(now, "info", "engine", "options", {**servers, "auto_approve": config.auto_approve})
+        core.diag(now, "debug", "engine", "timers", {"tickers": [timer.name.lower() for timer in NetworkTimer]})
         core.started_at = now.mono
         core.last_beat = now
         core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
 
     def signaling_is_up(self, now: Instant) -> None:
         """A way into the room works: without peers the network is now `alone` and no longer `joining`."""
-        if not self._core.leaving:
-            self._core.signaling_up = True
-            self._core.refresh_phase()
+        core = self._core
+        if core.leaving:
+            return
+        if not core.signaling_up:
+            core.diag(now, "info", "signaling", "drivers online")
+        core.signaling_up = True
+        core.refresh_phase()
 
     def tell(self, level: Level, category: Category, message: str, detail: dict[str, Any] | None, now: Instant) -> None:
         """Say in the diagnostics what somebody outside of the engine has noticed."""
         self._core.diag(now, level, category, message, detail)
+
+    def be_watched(self, *, watched: bool) -> None:
+        """Whether anybody reads the diagnostics; while nobody does, none are made."""
+        self._core.is_watched = watched
 
     def receive_signal(self, item: InboundSignal, now: Instant) -> None:
         """Take one item of the room."""
@@ -167,7 +177,9 @@ class Engine:
             case LocalDescription():
                 negotiation.local_description(core, entry, event, now)
             case LocalCandidate(candidate):
-                negotiation.local_candidate(core, entry, candidate)
+                negotiation.local_candidate(core, entry, candidate, now)
+            case CandidateRejected():
+                negotiation.candidate_rejected(core, entry, event, now)
             case GatheringDone():
                 negotiation.gathering_done(core, entry, event, now)
             case NegotiationFailed():

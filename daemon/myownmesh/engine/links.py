@@ -50,6 +50,13 @@ class LocalCandidate(msgspec.Struct, frozen=True):
     candidate: Candidate
 
 
+class CandidateRejected(msgspec.Struct, frozen=True):
+    """A candidate of the peer is no candidate that could be used."""
+
+    candidate: str
+    error: str
+
+
 class GatheringDone(msgspec.Struct, frozen=True):
     """No local candidate follows."""
 
@@ -108,6 +115,7 @@ class PairSelected(msgspec.Struct, frozen=True):
 LinkEvent = (
     LocalDescription
     | LocalCandidate
+    | CandidateRejected
     | GatheringDone
     | NegotiationFailed
     | RemoteApplied

@@ -14,7 +14,7 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
 from myownmesh.engine.links import SdpType
-from myownmesh.engine.peer import Connecting, HeldOffer, Live, OpenedBy, OpenLink, OwnOffer
+from myownmesh.engine.peer import Connecting, HeldOffer, Live, OpenedBy, OpenLink, OwnOffer, Reoffer
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
     CONTEST_S,
@@ -33,7 +33,13 @@ from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.links import GatheringDone, LocalDescription, NegotiationFailed, RemoteApplied
+    from myownmesh.engine.links import (
+        CandidateRejected,
+        GatheringDone,
+        LocalDescription,
+        NegotiationFailed,
+        RemoteApplied,
+    )
     from myownmesh.engine.peer import Link, Transport
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import AnswerReceived, Candidate, OfferReceived
@@ -69,7 +75,7 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
         case OnOffer.HOLD if peer is not None:
             _hold(core, peer, offer, now)
         case OnOffer.INSIST if peer is not None:
-            reoffer(core, peer, now)
+            reoffer(core, peer, now, Reoffer.CONTEST)
         case OnOffer.REBUILD | OnOffer.REPLACE_STUCK if core.memories.of(device_id).may_open_link(now.mono):
             detail = {"peer": device_id, "reason": decision.value}
             core.diag(now, "info", "signaling", f"rebuilding for {short_id(device_id)}", detail)
@@ -155,6 +161,8 @@ def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Ins
     counts[kind] = counts.get(kind, 0) + 1
     if peer.transport.remote_sdp_set:
         core.out.append(AddCandidate(device_id, peer.epoch, candidate))
+    else:
+        core.diag(now, "debug", "ice", "remote candidate queued", {"peer": device_id, "kind": kind.value})
 
 
 # ── what our transport reports ────────────────────────────────────────────────────────────────────────────────────────
@@ -162,7 +170,7 @@ def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Ins
 
 def local_description(core: Core, peer: Link, event: LocalDescription, now: Instant) -> None:
     """Our offer or answer is ready: send it."""
-    detail = {"peer": peer.device_id, "sdp_bytes": len(event.sdp)}
+    detail: dict[str, object] = {"peer": peer.device_id, "sdp_bytes": len(event.sdp)}
     if event.type is SdpType.ANSWER:
         core.publish(SendAnswer(peer.device_id, event.sdp, _answered(peer.transport)))
         core.diag(now, "debug", "signaling", f"answer to {short_id(peer.device_id)}", detail)
@@ -179,15 +187,21 @@ def local_description(core: Core, peer: Link, event: LocalDescription, now: Inst
     offer_id = new_offer_id(core.me, peer.device_id, core.rng)
     transport.offer_ids.append(offer_id)
     core.publish(SendOffer(peer.device_id, event.sdp, offer_id))
-    core.diag(now, "debug", "signaling", f"offer to {short_id(peer.device_id)}", detail)
+    again, transport.offered_again = transport.offered_again, None
+    if again is None:
+        core.diag(now, "debug", "signaling", f"offer to {short_id(peer.device_id)}", detail)
+    else:
+        detail["reason"] = again.value
+        core.diag(now, "debug", "signaling", f"another offer to {short_id(peer.device_id)}", detail)
     if not transport.remote_sdp_set:
         core.timers.set(LinkTimer.REOFFER, peer.device_id, now.mono + max(OFFER_REPEAT_S, core.answer_s))
 
 
-def local_candidate(core: Core, peer: Link, candidate: Candidate) -> None:
+def local_candidate(core: Core, peer: Link, candidate: Candidate, now: Instant) -> None:
     """Every candidate of ours is sent at once, behind its description."""
     counts, kind = peer.transport.local_candidates, kind_of(candidate.candidate)
     counts[kind] = counts.get(kind, 0) + 1
+    core.diag(now, "debug", "ice", "local candidate", {"peer": peer.device_id, "kind": kind.value})
     core.publish(SendCandidate(peer.device_id, candidate))
 
 
@@ -230,6 +244,12 @@ def remote_applied(core: Core, peer: Link, event: RemoteApplied, now: Instant) -
         )
 
 
+def candidate_rejected(core: Core, peer: Link, event: CandidateRejected, now: Instant) -> None:
+    """The transport cannot use a candidate of the peer; it goes on with the others."""
+    detail = {"peer": peer.device_id, "kind": kind_of(event.candidate).value, "error": event.error}
+    core.diag(now, "warn", "ice", "remote candidate rejected", detail)
+
+
 def failed(core: Core, peer: Link, event: NegotiationFailed, now: Instant) -> None:
     """A description could not be built or applied; the session is as it was."""
     core.diag(
@@ -258,7 +278,7 @@ def failed(core: Core, peer: Link, event: NegotiationFailed, now: Instant) -> No
 # ── offering again ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def reoffer(core: Core, peer: Link, now: Instant) -> None:
+def reoffer(core: Core, peer: Link, now: Instant, reason: Reoffer) -> None:
     """Offer again on the same transport, or once at the end of the gap (spec 04 §5.8)."""
     transport = peer.transport
     if not transport.offerer or transport.own_offer is OwnOffer.BUILDING:
@@ -268,14 +288,14 @@ def reoffer(core: Core, peer: Link, now: Instant) -> None:
         if not transport.remote_sdp_set:
             core.timers.set(LinkTimer.REOFFER, peer.device_id, due)
         return
-    core.diag(now, "debug", "signaling", f"offering again to {short_id(peer.device_id)}", {"peer": peer.device_id})
+    transport.offered_again = reason
     lifecycle.make_offer(core, peer, now)
 
 
 def reoffer_due(core: Core, peer: Connecting, now: Instant) -> None:
     """The postponed offer, unless an answer or offer has come meanwhile."""
     if not peer.transport.remote_sdp_set:
-        reoffer(core, peer, now)
+        reoffer(core, peer, now, Reoffer.UNANSWERED)
 
 
 def recover(core: Core, device_id: str, now: Instant) -> None:
@@ -287,7 +307,7 @@ def recover(core: Core, device_id: str, now: Instant) -> None:
             if now.mono >= memory.dial_not_before and memory.may_open_link(now.mono):
                 lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
         case Dial.KEEP if peer is not None:
-            reoffer(core, peer, now)
+            reoffer(core, peer, now, Reoffer.FAILED_ANSWER)
         case _:
             pass
 

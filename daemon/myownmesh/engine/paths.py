@@ -8,6 +8,7 @@ from mesh_common.views import SelectedPair
 from myownmesh.engine import keepalive, lifecycle, restarting
 from myownmesh.engine.life import Turn
 from myownmesh.engine.links import PathState
+from myownmesh.engine.path_words import connection_state, directness, kind_word
 from myownmesh.engine.peer import ICE_RESTART, ICE_WATCHDOG, Live, OpenLink, Recovery
 from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import PATH_FAILED_GRACE_S
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def changed(core: Core, peer: Link, event: PathChanged, now: Instant) -> None:
     """Follow the path: a restart while it is down, a ping as soon as it is back, an end when it stays mute."""
     transport, state = peer.transport, event.state
-    was_up, before = transport.path.is_up, transport.carrier
+    was_up, before, connection = transport.path.is_up, transport.carrier, connection_state(peer)
     if state is not transport.path:
         transport.path_since = now.mono
     transport.path, transport.fallback = state, event.fallback
@@ -33,6 +34,8 @@ def changed(core: Core, peer: Link, event: PathChanged, now: Instant) -> None:
     if event.fallback is not None:
         detail["older_path"] = event.fallback.value
     core.diag(now, level, "ice", f"path {state.value}", detail)
+    if (becomes := connection_state(peer)) != connection:
+        core.diag(now, "debug", "transport", f"connection {becomes}", {"peer": peer.device_id, "state": becomes})
     if carrier is not before:
         _carrier_changed(core, peer, carrier, now)
     if isinstance(peer, Live):
@@ -87,12 +90,6 @@ def _grace_ends(peer: OpenLink) -> float:
 
 
 def pair_selected(core: Core, peer: Link, event: PairSelected, now: Instant) -> None:
-    peer.transport.selected_pair = SelectedPair(event.local, event.remote)
-    kind = "relayed (TURN)" if "relay" in (event.local, event.remote) else "direct"
-    core.diag(
-        now,
-        "info",
-        "ice",
-        "path selected",
-        {"peer": peer.device_id, "local": event.local, "remote": event.remote, "transport": kind},
-    )
+    pair = peer.transport.selected_pair = SelectedPair(event.local, event.remote)
+    detail = {"peer": peer.device_id, "local": kind_word(pair.local), "remote": kind_word(pair.remote)}
+    core.diag(now, "info", "ice", "path selected", {**detail, "transport": directness(pair)})

@@ -32,6 +32,18 @@ class OwnOffer(Enum):
     OPEN = auto()
 
 
+class Reoffer(Enum):
+    """Why a transport makes an offer that is not its first, as diagnostics say it."""
+
+    STUCK = "stuck-at-sighted"
+    """The peer announced itself while it should have answered."""
+    FAILED_ANSWER = "failed-answer"
+    """It answered what was not asked, or nothing that could be used."""
+    UNANSWERED = "unanswered"
+    CONTEST = "peer-offers"
+    """Both sides offer, and ours counts."""
+
+
 class OpenedBy(Enum):
     """Why a transport was opened; decides whether its failure starts a new reconnect window (spec 04 §6.3)."""
 
@@ -119,6 +131,8 @@ class Transport(Struct, eq=False):
     answering: deque[str] = field(default_factory=deque)
     """Ids of the peer's offers that the session is answering, in its order."""
     last_offer: float | None = None
+    offered_again: Reoffer | None = None
+    """Why the offer that is being built is not the first one."""
     is_unheard: bool = False
     """A process that cannot know it has announced itself since that offer."""
     remote_sdp_set: bool = False

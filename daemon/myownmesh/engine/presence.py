@@ -8,7 +8,7 @@ from myownmesh.engine import keepalive, lifecycle, negotiation, restarting
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
-from myownmesh.engine.peer import Connecting, Link, Live, OpenedBy, OpenLink, Placeholder
+from myownmesh.engine.peer import Connecting, Link, Live, OpenedBy, OpenLink, Placeholder, Reoffer
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
     LEAVE_CLOSE_WINDOW_S,
@@ -28,14 +28,14 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     `again`: it is no newcomer, the same process announced itself before.
     """
     own_role = role(core.me, device_id)
-    core.diag(
-        now, "debug", "signaling", f"{short_id(device_id)} announced", {"peer": device_id, "role": own_role.value}
-    )
+    if core.is_watched:  # in a large room nothing happens more often
+        detail = {"peer": device_id, "role": own_role.value}
+        core.diag(now, "debug", "signaling", f"{short_id(device_id)} announced", detail)
     _reflect(core, device_id, now, again=again)
     if (peer := core.link_to(device_id)) is not None:
         if own_role is Role.OFFERER and isinstance(peer, Connecting):
             peer.transport.is_unheard |= not again
-            negotiation.reoffer(core, peer, now)
+            negotiation.reoffer(core, peer, now, Reoffer.STUCK)
         if isinstance(peer, Live):
             keepalive.nudge(core, peer, now, newcomer=not again)
             if again and own_role is Role.OFFERER and peer.transport.carrier.is_down:

@@ -5,36 +5,19 @@ A `Tracer` belongs to one reader and compares what it sees with what it saw. Nob
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET
 
 from mesh_common.events import ConnTrace
-from mesh_common.views import CandidateKind
 from myownmesh.engine import keepalive, why
-from myownmesh.engine.links import PathState
-from myownmesh.engine.peer import STEADY, Link, Live, OpenLink, Pending, Shelved
+from myownmesh.engine.path_words import connection_state, pair_class
+from myownmesh.engine.peer import STEADY, Link, Live, Pending, Shelved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from mesh_common.views import SelectedPair
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import Peer
     from myownmesh.protocol.clock import Instant
-
-_REFLEXIVE: Final = (CandidateKind.SERVER_REFLEXIVE, CandidateKind.PEER_REFLEXIVE)
-
-_CONNECTION_STATES: Final[Mapping[PathState, str]] = {
-    PathState.NEW: "New",
-    PathState.CHECKING: "Connecting",
-    PathState.CONNECTED: "Connecting",
-    PathState.COMPLETED: "Connecting",
-    PathState.DISCONNECTED: "Disconnected",
-    PathState.FAILED: "Failed",
-    PathState.CLOSED: "Closed",
-}
-"""Of a transport whose channel is not open yet: a path alone is no connection."""
 
 
 class _Sight(NamedTuple):
@@ -79,27 +62,12 @@ def _sight(peer: Peer) -> _Sight:
         peer.status.value,
         (transport.recovery.tier if transport is not None and transport.recovery is not None else STEADY).kind,
         None if transport is None else transport.path.value,
-        _connection_state(peer) if isinstance(peer, Link) else None,
+        connection_state(peer) if isinstance(peer, Link) else None,
         None if transport is None or transport.selected_pair is None else pair_class(transport.selected_pair),
         isinstance(peer, Pending | Live),
         isinstance(peer, Shelved),
         isinstance(peer, Live) and peer.upkeep.remote_shelved,
     )
-
-
-def _connection_state(peer: Link) -> str:
-    path = peer.transport.path
-    return "Connected" if path.is_up and isinstance(peer, OpenLink) else _CONNECTION_STATES[path]
-
-
-def pair_class(pair: SelectedPair) -> str:
-    """How direct a path is (spec 04 §9.4): `turn`, `stun`, `lan`, or `unknown`."""
-    ends = (pair.local, pair.remote)
-    if CandidateKind.RELAY in ends:
-        return "turn"
-    if any(end in _REFLEXIVE for end in ends):
-        return "stun"
-    return "lan" if ends == (CandidateKind.HOST, CandidateKind.HOST) else "unknown"
 
 
 def _record(core: Core, peer: Peer, before: _Sight | None, sight: _Sight, now: Instant) -> ConnTrace:

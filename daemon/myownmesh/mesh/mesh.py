@@ -122,10 +122,10 @@ class Mesh:
 
     def subscribe(self, callback: Callable[[MeshEvent], None]) -> Callable[[], None]:
         """Call back synchronously with every event of every network; returns what ends that."""
-        self._listeners = (*self._listeners, callback)
+        self._listen((*self._listeners, callback))
 
         def unsubscribe() -> None:
-            self._listeners = tuple(each for each in self._listeners if each is not callback)
+            self._listen(tuple(each for each in self._listeners if each is not callback))
 
         return unsubscribe
 
@@ -297,7 +297,14 @@ class Mesh:
             rng=self._rng,
         )
         network = Network(record, network_id, driver)
+        network.be_watched(watched=bool(self._listeners))
         return network
+
+    def _listen(self, listeners: tuple[Callable[[MeshEvent], None], ...]) -> None:
+        had_any, self._listeners = bool(self._listeners), listeners
+        if had_any is not bool(listeners):
+            for network in self._networks:
+                network.be_watched(watched=bool(listeners))
 
     # ── helpers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -82,6 +82,10 @@ class Network:
     def peers(self) -> list[PeerInfo]:
         return self._switch.peers()
 
+    def be_watched(self, *, watched: bool) -> None:
+        """Whether anybody reads events; while nobody does, no diagnostics are made."""
+        self._switch.be_watched(watched=watched)
+
     def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:
         """Call back with how every peer's link stands and with each change (spec 04 §9.5); returns what ends that."""
         return self._switch.trace(on_record)

@@ -151,6 +151,10 @@ class Switch:
         """Every peer that is known, as clients see it now."""
         return self.engine.peers(self._now())
 
+    def be_watched(self, *, watched: bool) -> None:
+        """Whether anybody reads events; while nobody does, no diagnostics are made."""
+        self.engine.be_watched(watched=watched)
+
     # ── trace ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:

@@ -10,10 +10,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from myownmesh.engine.links import GatheringDone, LocalCandidate, PairSelected, PathChanged, PathState
+from myownmesh.engine.links import (
+    CandidateRejected,
+    GatheringDone,
+    LocalCandidate,
+    PairSelected,
+    PathChanged,
+    PathState,
+)
 from myownmesh.protocol.signals import Candidate
 from myownmesh.transport.addresses import HostAddresses
-from myownmesh.transport.candidates import parse_candidate
+from myownmesh.transport.candidates import MAX_CANDIDATE_CHARS, parse_candidate
 from myownmesh.transport.ice import Generation
 from myownmesh.transport.interfaces import host_addresses
 
@@ -147,6 +154,8 @@ class Paths:
             candidate = parse_candidate(line)
             if candidate is not None:
                 generation.add_remote(candidate)
+            else:
+                self._owner.path_event(CandidateRejected(line[:MAX_CANDIDATE_CHARS], "malformed, or of no use here"))
         self._report_pair()
 
     def announce(self, generation: Generation) -> None:

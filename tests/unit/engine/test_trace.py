@@ -9,7 +9,8 @@ import pytest
 
 from mesh_common.views import CandidateKind, SelectedPair
 from myownmesh.engine.links import ChannelClosed, PairSelected, PathChanged, PathState
-from myownmesh.engine.trace import Tracer, pair_class
+from myownmesh.engine.path_words import pair_class
+from myownmesh.engine.trace import Tracer
 from myownmesh.protocol.frames import Ping, Shelve, Unshelve
 from myownmesh.protocol.modes import Star
 from support.vectors import load

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
+from myownmesh.engine.actions import Emit
 from myownmesh.identity import Identity
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
@@ -199,3 +200,19 @@ async def test_addresses_that_cannot_be_used_are_refused_at_the_door(mesh: Mesh,
         await mesh.services_set(ServicesConfig.from_json({"signaling": {"public_url": "x"}}))
     assert store.config == before
     assert [network.config_id for network in mesh.networks()] == ["1"]
+
+
+async def test_diagnostics_are_made_while_somebody_reads_events(mesh: Mesh, autojump_clock: MockClock) -> None:
+    """Spec 04 §9.3: a network that comes meanwhile is no exception, and nothing is made after the last reader."""
+    heard: list[object] = []
+    unsubscribe = mesh.subscribe(heard.append)
+    for network in (*mesh.networks(), await mesh.add_network(NetworkConfig(id="2", network_id="away", label=""))):
+        network.reconnect(None)
+    assert [type(event).__name__ for event in heard] == ["Diag", "Diag"]
+    unsubscribe()
+    made: list[object] = []
+    for network in mesh.networks():
+        engine = network.driver.switch.engine
+        engine.reconnect(None, clock.now())
+        made += [action for action in engine.actions() if isinstance(action, Emit)]
+    assert made == []
