@@ -56,7 +56,7 @@ class EchoServer(threading.Thread):
 
 def rpc_latency(pair: Pair, network: str, calls: int) -> dict[str, float]:
     control = Control(pair.a.home)
-    request = _call_line(network, pair.peer_of(pair.a))
+    request = call_line(network, pair.peer_of(pair.a))
     for _ in range(50):
         control.exchange(request)
     times = []
@@ -71,7 +71,7 @@ def rpc_latency(pair: Pair, network: str, calls: int) -> dict[str, float]:
 
 
 def rpc_rate(pair: Pair, network: str, seconds: float, callers: int = 16) -> float:
-    request = _call_line(network, pair.peer_of(pair.a))
+    request = call_line(network, pair.peer_of(pair.a))
     selector = selectors.DefaultSelector()
     for _ in range(callers):
         control = Control(pair.a.home)
@@ -166,7 +166,7 @@ def raw_aiortc() -> dict[str, float]:
     return figures
 
 
-def _call_line(network: str, peer: str) -> bytes:
+def call_line(network: str, peer: str) -> bytes:
     head = json.dumps({"op": "rpc_call", "network": network, "peer": peer, "method": "echo"})[:-1]
     return head.encode() + b',"payload":' + ECHO_PAYLOAD + b"}\n"
 
