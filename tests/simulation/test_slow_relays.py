@@ -103,6 +103,46 @@ def test_both_dial_over_a_slow_relay(delay_s: float, seed: int) -> None:
     assert world.all_linked()
 
 
+def end(world: World, node: Node, how: str) -> None:
+    if how == "kill":
+        node.kill()
+        return
+    node.leave()
+    world.run_until(lambda: not node.running, within=1.0)
+
+
+@pytest.mark.parametrize("up_s", [0.05, 0.5, 1.0, 2.0, 3.0, 6.0, 10.0])
+@pytest.mark.parametrize("delays_s", [(0.05,), (1.5,), (2.5,), (3.0,), (4.5,), (5.0, 4.0)], ids=str)
+@pytest.mark.parametrize("ends", [("kill", "leave"), ("leave", "kill")], ids=str)
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_who_is_started_twice_is_back_after_three_deliveries(
+    who: str, ends: tuple[str, str], delays_s: tuple[float, ...], up_s: float
+) -> None:
+    """The second end meets announces, offers, answers or a link of the first start, by how long that one ran."""
+    world, pair = pair_on_slow_relays(2, *delays_s)
+    end(world, pair[who], ends[0])
+    pair[who] = world.node(pair[who].identity)
+    world.run(up_s)
+    end(world, pair[who], ends[1])
+    assert time_to_return(world, pair[who], pair, within=200.0) < 3 * min(delays_s) + MARGIN_S
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 0.1, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize("delays_s", [(0.05,), (0.5,), (1.8,), (3.0,), (5.0,), (0.3, 4.0)], ids=str)
+@pytest.mark.parametrize("first", ["low", "high"])
+def test_two_that_are_killed_at_once_are_back_after_three_deliveries(
+    first: str, delays_s: tuple[float, ...], apart_s: float
+) -> None:
+    """Each finds what the other's former process announced, and whoever offers to that is heard by nobody."""
+    world, pair = pair_on_slow_relays(3, *delays_s)
+    for node in pair.values():
+        node.kill()
+    pair[first] = world.node(pair[first].identity)
+    world.run(apart_s)
+    [other] = {"low", "high"} - {first}
+    assert time_to_return(world, pair[other], pair, within=200.0) < 3 * min(delays_s) + MARGIN_S
+
+
 THEIR_CLOCK_S = 30.0
 """v0.3.8 takes any answer for one to its present offer, and gives up the attempt that this spoils after so long. So it
 does when our answer to its redial of the closed link meets the attempt that it began behind our late leave."""

@@ -476,7 +476,7 @@ class Engine:
                 negotiation.reoffer_due(core, entry, now)
             case LinkTimer.GLARE_HOLD if entry is not None and (held := entry.transport.held) is not None:
                 negotiation.hold_ended(core, entry, held, now)
-            case LinkTimer.CONTEST if isinstance(entry, Connecting):
+            case LinkTimer.CONTEST if isinstance(entry, Connecting | Handshaking):
                 negotiation.contest_ended(core, entry, now)
             case LinkTimer.HELLO if isinstance(entry, Handshaking):
                 handshake.repeat_hello(core, entry, now)

@@ -124,8 +124,9 @@ def is_waiting_on_a_path(peer: Peer) -> bool:
 def nudge(core: Core, peer: Live, now: Instant, *, newcomer: bool) -> None:
     """A live peer announced itself: it may wait for a frame before it drops the link, or it may be a fresh process."""
     upkeep = peer.upkeep
+    is_news = newcomer and not upkeep.is_newcomer
     upkeep.is_newcomer = newcomer or (upkeep.is_newcomer and is_suspicious(peer))
-    if upkeep.nudge is None or now.mono - upkeep.nudge.at >= LIVE_NUDGE_S:
+    if is_news or upkeep.nudge is None or now.mono - upkeep.nudge.at >= LIVE_NUDGE_S:
         upkeep.nudge = Mark(now.mono, peer.channel.frames_in)
         ping(core, peer, now)
         patience = min(SUSPICION_WAIT_RTTS * (upkeep.rtt_ms or 0) / 1000, PROBE_WAIT_S)

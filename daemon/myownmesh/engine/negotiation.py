@@ -14,7 +14,7 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
 from myownmesh.engine.links import SdpType
-from myownmesh.engine.peer import Connecting, HeldOffer, Live, OpenedBy, OpenLink, OwnOffer, Reoffer
+from myownmesh.engine.peer import Connecting, Handshaking, HeldOffer, Live, OpenedBy, OpenLink, OwnOffer, Reoffer
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
     CONTEST_S,
@@ -22,6 +22,7 @@ from myownmesh.engine.timing import (
     FORMER_OFFER_S,
     GLARE_HOLD_S,
     HOLD_PING_S,
+    NEWCOMER_S,
     OFFER_REPEAT_S,
     REOFFER_GAP_S,
     SUSPICION_WAIT_RTTS,
@@ -312,6 +313,17 @@ def recover(core: Core, device_id: str, now: Instant) -> None:
             pass
 
 
+def newcomer_announced(core: Core, peer: Link, now: Instant) -> None:
+    """A process that was not heard of before announced itself while a link to the peer is being made. Most likely it
+    was its predecessor that answered, and nobody is there to go on."""
+    if isinstance(peer, Handshaking):
+        peer.frames_at_contest = peer.channel.frames_in
+    elif not isinstance(peer, Connecting) or peer.transport.answered_at is None:
+        return
+    if not core.timers.is_set(LinkTimer.CONTEST, peer.device_id):
+        core.timers.set(LinkTimer.CONTEST, peer.device_id, now.mono + NEWCOMER_S)
+
+
 def look_closer(core: Core, peer: Live, now: Instant) -> None:
     """A live peer announced itself and has not answered our ping yet: a fresh process would not know this link.
 
@@ -342,7 +354,7 @@ def _offer_due_at(core: Core, transport: Transport) -> float:
     """When the gap behind the last offer ends, which is open as long as an answer to it may be on its way. Compared as
     a moment, never as a difference, and so by its timer too: of two floats `a + gap <= b` does not imply
     `b - a >= gap`, and a timer that is early for its own rule spins."""
-    gap_s = REOFFER_GAP_S if transport.is_unheard else max(REOFFER_GAP_S, core.answer_s)
+    gap_s = NEWCOMER_S if transport.is_unheard else max(REOFFER_GAP_S, core.answer_s)
     return 0.0 if transport.last_offer is None else transport.last_offer + gap_s
 
 
@@ -436,14 +448,14 @@ def _answered_by_another(core: Core, peer: Link, certificate: str | None, now: I
         _rebuild(core, peer, now)
 
 
-def contest_ended(core: Core, peer: Connecting, now: Instant) -> None:
-    """The answer that was applied first brought no channel: it was none to this offer. Or the first one that came has
-    not been followed by another, so it was one to this offer."""
+def contest_ended(core: Core, peer: Connecting | Handshaking, now: Instant) -> None:
+    """The answer that was applied first brought no channel, or a mute one: it was none to this offer, or none of the
+    process that runs now. Or the first one that came has not been followed by another, so it was one to this offer."""
     doubtful, peer.transport.doubtful = peer.transport.doubtful, None
-    if doubtful is None:
-        _rebuild(core, peer, now)
-    else:
+    if doubtful is not None:
         receive_answer(core, doubtful, now)
+    elif isinstance(peer, Connecting) or peer.frames_at_contest == peer.channel.frames_in:
+        _rebuild(core, peer, now)
 
 
 def _is_doubtful(core: Core, peer: Link, answer: AnswerReceived, certificate: str | None, now: Instant) -> bool:

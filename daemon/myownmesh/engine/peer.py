@@ -281,6 +281,8 @@ class Handshaking(OpenLink):
     hello: bytes
     """Our hello as it left; repeats are the same bytes."""
     hello_retries: int = 0
+    frames_at_contest: int = 0
+    """When another process of the peer announced itself."""
     approve_seen: bool = False
     """The peer's consent came before its proof."""
 

@@ -36,6 +36,8 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
         if own_role is Role.OFFERER and isinstance(peer, Connecting):
             peer.transport.is_unheard |= not again
             negotiation.reoffer(core, peer, now, Reoffer.STUCK)
+        if own_role is Role.OFFERER and not again:
+            negotiation.newcomer_announced(core, peer, now)
         if isinstance(peer, Live):
             keepalive.nudge(core, peer, now, newcomer=not again)
             if again and own_role is Role.OFFERER and peer.transport.carrier.is_down:

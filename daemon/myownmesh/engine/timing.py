@@ -96,6 +96,11 @@ FORMER_ANSWER_MARGIN_S: Final = 0.3
 """An answer that names no offer, where the transport before made one so shortly before: it may be the answer to that,
 and the next one comes as much later, and a little, as the offers were apart."""
 
+NEWCOMER_S: Final = 0.7
+"""A new process of the peer has not heard what we offered before it came. Offers that it causes are so far apart, and
+an attempt that its predecessor answered has so long to show a sign of life: less than a return may take beside its way
+through the room."""
+
 HOLD_PING_S: Final = 0.5
 """A link that sends nothing for this long behind the ping that an offer of another certificate caused (three known
 round trips, if that is more) is taken for dead, and the offer is answered."""

@@ -9,9 +9,18 @@ from mesh_common.events import Diag, PeerDropped
 from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine
 from myownmesh.mesh.switch import NEVER, Switch
-from myownmesh.protocol.signals import Announce, AnswerReceived, CandidateReceived, OfferReceived, PeerAnnounced
+from myownmesh.protocol.signals import (
+    Announce,
+    AnswerReceived,
+    CandidateReceived,
+    OfferReceived,
+    PeerAnnounced,
+    PeerLeft,
+)
 from myownmesh.roster import Roster
+from myownmesh.signaling.receive import Announcers
 from simulation.sim.calls import Outcome, Stream
+from simulation.sim.room import Announced, Left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +58,7 @@ class Node:
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = 0
         self._sessions: list[FakeSession] = []
-        self._announcers: dict[str, Member | None] = {}
+        self._announcers = Announcers()
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
         self._wakes_at = NEVER
         self.engine = Engine(identity, NETWORK, config, self.saved, world.rng)
@@ -174,11 +183,13 @@ class Node:
             if item in self._seen:
                 return
             self._seen.append(item)
-        if isinstance(item, PeerAnnounced):
-            process = self.world.room.members.get(item.peer)
-            known = item.peer in self._announcers and self._announcers[item.peer] is process
-            self._announcers[item.peer] = process
-            item = PeerAnnounced(item.peer, again=known)
+        if isinstance(item, Announced):
+            item = PeerAnnounced(item.peer, again=self._announcers.announced(item.peer, item.key))
+        if isinstance(item, Left):
+            if self._announcers.is_former(item.peer, item.key):
+                return
+            self._announcers.left(item.peer)
+            item = PeerLeft(item.peer)
         self.switch.receive_signal(item)
 
     def _tick(self, *, first: bool = False) -> None:

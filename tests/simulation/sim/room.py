@@ -33,6 +33,19 @@ if TYPE_CHECKING:
 STORED_FOR_S = 300.0
 
 
+class Announced(PeerAnnounced, frozen=True):
+    """An announce as it is in the room."""
+
+    key: str = ""
+    """Of the process that made it: a device takes a new one at each start."""
+
+
+class Left(PeerLeft, frozen=True):
+    """A leave as it is in the room."""
+
+    key: str = ""
+
+
 class Member(Protocol):
     """Who can be in a room."""
 
@@ -58,8 +71,10 @@ class Room:
     rng: random.Random
     faults: dict[type[OutboundSignal], Faults] = field(factory=dict)
     members: dict[str, Member] = field(factory=dict)
-    stored: dict[str, float] = field(factory=dict)
-    """When each device last announced itself."""
+    starts: dict[str, int] = field(factory=dict)
+    """How often each device has joined."""
+    stored: dict[str, tuple[float, Announced]] = field(factory=dict)
+    """What each device last announced, and when."""
     published: list[tuple[float, str, OutboundSignal]] = field(factory=list)
     lost: Callable[[str, OutboundSignal], bool] = field(default=lambda _sender, _signal: False)
     """What else gets lost, by sender and signal."""
@@ -71,9 +86,10 @@ class Room:
     def join(self, node: Member) -> None:
         """Subscribe: stored announces come first, then our own goes out, as on a real relay link."""
         self.members[node.device_id] = node
-        for device_id, at in self.stored.items():
+        self.starts[node.device_id] = self.starts.get(node.device_id, 0) + 1
+        for device_id, (at, announced) in self.stored.items():
             if device_id != node.device_id and self.clock.seconds - at <= STORED_FOR_S:
-                self._deliver(node, PeerAnnounced(device_id), Announce)
+                self._deliver(node, announced, Announce)
         self.publish(node.device_id, Announce())
 
     def quit(self, node: Member) -> None:
@@ -86,12 +102,13 @@ class Room:
             return
         match signal:
             case Announce():
-                self.stored[sender] = self.clock.seconds
-                self._to_all(sender, PeerAnnounced(sender), Announce)
+                announced = Announced(sender, key=self._key_of(sender))
+                self.stored[sender] = self.clock.seconds, announced
+                self._to_all(sender, announced, Announce)
                 self._echo(sender)
             case Leave():
                 self.stored.pop(sender, None)
-                self._to_all(sender, PeerLeft(sender), Leave)
+                self._to_all(sender, Left(sender, key=self._key_of(sender)), Leave)
             case SendOffer(peer, sdp, offer_id):
                 self._to(peer, OfferReceived(sender, sdp, self._id_of(sender, offer_id)), SendOffer)
             case SendAnswer(peer, sdp, offer_id):
@@ -140,6 +157,9 @@ class Room:
 
         for delay_s in self.copies:
             self.clock.after(delay_s, hear)
+
+    def _key_of(self, sender: str) -> str:
+        return f"start {self.starts.get(sender, 0)}"
 
     def _id_of(self, sender: str, offer_id: str) -> str:
         return "" if sender in self.like_the_reference else offer_id

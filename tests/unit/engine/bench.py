@@ -110,6 +110,8 @@ class Bench:
         """How far our wall clock has been set ahead since the start."""
         self.obedient = obedient
         """The transport does what it is told at once, and says so."""
+        self.knows_process = False
+        """The peer's process has announced itself."""
         self.events: list[MeshEvent] = []
         self.diags: list[Diag] = []
         self.sent: list[str] = []
@@ -151,6 +153,7 @@ class Bench:
 
     def announce(self, *, again: bool = False) -> list[str]:
         """Of a process that is new to the room, or `again` of the one that was heard before."""
+        self.knows_process = True
         return self.signal(PeerAnnounced(self.peer_id, again))
 
     def leave(self) -> list[str]:

@@ -167,14 +167,68 @@ def test_while_an_announce_of_ours_is_out_the_room_may_have_become_slow() -> Non
     assert "offer A1.2" in bench.wait(0.2)
 
 
-def test_a_process_that_cannot_know_the_offer_gets_it_again_after_two_seconds() -> None:
+def test_a_process_that_cannot_know_the_offer_gets_it_again_soon() -> None:
     bench = Bench("lower", EngineConfig(auto_approve=True), obedient=True)
     echo(bench, 5.0)
     bench.announce()
-    bench.wait(1.5)
+    bench.wait(0.5)
     bench.announce()
-    assert bench.wait(0.4) == []
+    assert bench.wait(0.1) == []
     assert "offer A1.2" in bench.wait(0.2)
+
+
+def test_an_attempt_that_a_former_process_answered_is_begun_anew() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    bench.wait(0.2)
+    bench.announce()
+    assert "close A1" not in bench.wait(0.6)
+    assert bench.wait(0.2) == ["close A1", "offer A2"]
+
+
+def test_the_same_process_again_ends_no_attempt_that_it_answered() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    bench.announce(again=True)
+    assert "close A1" not in bench.wait(3.0)
+
+
+def test_a_mute_channel_to_a_former_process_is_given_up() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    bench.open_channel()
+    bench.announce()
+    assert bench.wait(0.8) == ["close A1", "offer A2"]
+
+
+def test_a_channel_that_still_brings_frames_stays_whoever_announces_itself() -> None:
+    bench = Bench("lower")
+    bench.announce()
+    bench.answer("B1")
+    bench.open_channel()
+    bench.announce()
+    bench.announce()
+    bench.hello()
+    assert "close A1" not in bench.wait(3.0)
+
+
+def test_where_the_peer_offers_it_offers_anew_by_itself() -> None:
+    bench = Bench("higher")
+    bench.announce()
+    bench.offer("B1")
+    bench.announce()
+    assert "close A1" not in bench.wait(3.0)
+
+
+def test_a_newcomer_is_looked_for_at_once_although_its_predecessor_just_was() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.announce(again=True)
+    bench.wait(0.5)
+    bench.announce()
+    assert "close A1" in bench.wait(0.2)
 
 
 def test_a_second_copy_is_no_second_offer() -> None:

@@ -80,7 +80,7 @@ def do(bench: Bench, words: str) -> list[str]:
     """One input, in the words of the vectors."""
     inputs: list[tuple[str, Callable[..., list[str]]]] = [
         (r"announce of unwanted Q", lambda: bench.signal(PeerAnnounced(OTHER_PEER))),
-        (r"announce of P", bench.announce),
+        (r"announce of P", lambda: bench.announce(again=bench.knows_process)),
         (r"connect command", bench.connect),
         (r"reconnect command", list),
         (r"offer (\S+)( creds)?", lambda name, _: bench.offer(name)),
