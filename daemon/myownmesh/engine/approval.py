@@ -83,7 +83,7 @@ def repeat_approve(core: Core, peer: OpenLink, now: Instant) -> None:
 def user_approves(core: Core, device_id: str, label: str, now: Instant) -> None:
     """A person admits a device: rostered and saved, told to the mesh, and to the peer once it has proved itself."""
     core.save_roster(core.roster.approve(device_id, label, now.wall_ms // 1000))
-    gossip.advertise_roster(core, now)
+    gossip.spread(core, now)
     if (peer := core.peers.get(device_id)) is not None:
         consider(core, peer, now)
 
@@ -143,8 +143,7 @@ def _activate(core: Core, pending: Pending, now: Instant) -> None:
     waiting.finish(core, device_id, None)
     core.intents.clear(device_id)
     core.memories.of(device_id).found_path()
-    gossip.advertise_roster(core, now)
-    gossip.advertise_state(core, now)
+    gossip.spread(core, now)
     if peer.channel.advert != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):
         core.send(peer, CapabilitiesUpdate(capabilities=core.capabilities), now)
     reliable.flush(core, device_id, now)

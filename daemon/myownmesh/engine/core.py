@@ -85,6 +85,8 @@ class Core:
         self.waiters: dict[str, list[int]] = {}
         self.timers = Timers()
         self.clock_watch = ClockWatch()
+        self.gossip_not_before = 0.0
+        """Monotonic second from which on the roster may be told again."""
         self.traffic = Traffic()
         self.lingering: dict[str, tuple[str, int]] = {}
         """Transports whose entry is gone but whose last frame must leave first; by linger key."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from myownmesh.engine import (
     approval,
     dialling,
+    gossip,
     handshake,
     intake,
     keepalive,
@@ -49,7 +50,15 @@ from myownmesh.engine.timers import LinkTimer, NetworkTimer, PeerTimer
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
 from myownmesh.protocol.codec import encode_frame
-from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Channel, Shelve, Unshelve
+from myownmesh.protocol.frames import (
+    Approve,
+    CapabilitiesUpdate,
+    Channel,
+    NetworkState,
+    RosterSummary,
+    Shelve,
+    Unshelve,
+)
 from myownmesh.protocol.signals import (
     AnswerReceived,
     CandidateReceived,
@@ -216,6 +225,8 @@ class Engine:
             approval.approve_lost(self._core, entry, now)
         elif isinstance(entry, Live) and kind in (Shelve.KIND, Unshelve.KIND):
             shelving.lost(self._core, entry, now)
+        elif isinstance(entry, Live) and kind in (RosterSummary.KIND, NetworkState.KIND):
+            gossip.lost(self._core, entry, now)
 
     def reliable_left(self, order: SendReliable, now: Instant, *, taken: bool) -> None:
         """What became of it: its link took the frame, or could not within 2 s."""
@@ -456,6 +467,8 @@ class Engine:
                 shaping.take_pass(core, now)
             case NetworkTimer.OUTBOX:
                 reliable.look(core, now)
+            case NetworkTimer.GOSSIP:
+                gossip.tell_all(core, now)
             case NetworkTimer.TWIN_SILENCE:
                 twin.gone(core, now)
             case NetworkTimer.LEAVE_FLUSH:

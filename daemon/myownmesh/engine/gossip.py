@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from myownmesh.engine.timers import NetworkTimer
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.frames import NetworkState, RosterEntries, RosterRequest
 
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import Live
     from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.frames import RosterEntry, RosterSummary
+    from myownmesh.protocol.frames import RosterEntry
+
+GOSSIP_GAP_S: Final = 1.0
+"""Changes of one second are told as one: when fifty devices meet, each of them is fifty changes for all others."""
 
 FULL_ANSWER_GAP_S: Final = 1.0
 """Per peer: an unchanged roster is not sent twice within this; v0.3.8 asks twice at each activation."""
@@ -19,24 +23,58 @@ FULL_ANSWER_GAP_S: Final = 1.0
 _FEATURE: Final = "network_state_v1"
 
 
-def advertise_roster(core: Core, now: Instant) -> None:
-    """Send `roster_summary` to every admitted peer."""
-    if core.is_silent():
+def spread(core: Core, now: Instant) -> None:
+    """Members or links changed: every admitted peer hears how the roster stands, unless it knows.
+
+    At once when nothing was said for a second, else when that second is over: of all changes within it the last counts.
+    """
+    if core.is_silent() or core.timers.is_set(NetworkTimer.GOSSIP, ""):
         return
-    _to_all(core, core.roster.summary(), now)
+    if now.mono < core.gossip_not_before:
+        core.timers.set(NetworkTimer.GOSSIP, "", core.gossip_not_before)
+    else:
+        tell_all(core, now)
 
 
-def advertise_state(core: Core, now: Instant) -> None:
-    """Send `network_state` to every admitted peer: nothing is signed here, so the counts are zero."""
+def tell_all(core: Core, now: Instant) -> None:
+    """Send what each admitted peer has not been told, and `network_state` once for each link.
+
+    Nothing is signed here, so the counts of a state are zero, and its root is that of the summary.
+    """
     if core.is_silent():
         return
-    state = NetworkState(
-        network_kind=core.config.kind,
-        transitions_count=0,
-        member_log_count=0,
-        roster_root=core.roster.membership_root(),
-    )
-    _to_all(core, state, now)
+    summary = core.roster.summary()
+    for peer in core.live_peers():
+        upkeep = peer.upkeep
+        if not peer.takes(_FEATURE):
+            continue
+        if upkeep.told_root != summary.root and not (upkeep.told_root and _has_ours(core, peer)):
+            upkeep.told_root = summary.root
+            core.gossip_not_before = now.mono + GOSSIP_GAP_S
+            core.send(peer, summary, now)
+        if not upkeep.told_state:
+            upkeep.told_state = True
+            core.send(peer, NetworkState(core.config.kind, 0, 0, summary.root), now)
+
+
+def lost(core: Core, peer: Live, now: Instant) -> None:
+    """What we told a peer did not leave: it is told again."""
+    peer.upkeep.told_root = ""
+    peer.upkeep.told_state = False
+    spread(core, now)
+
+
+def hear_root(core: Core, peer: Live, root: str) -> bool:
+    """Note how the peer's roster stands; False when it has nobody that ours lacks, nor the other way round.
+
+    On an open network each side leaves itself out, so that roots of equal rosters differ.
+    """
+    peer.upkeep.their_root = root
+    return root != core.roster.membership_root() and not _has_ours(core, peer)
+
+
+def _has_ours(core: Core, peer: Live) -> bool:
+    return peer.upkeep.their_root == core.roster.root_held_by(peer.device_id, core.me)
 
 
 def request_roster(core: Core, peer: Live, their_root: str, counts: tuple[int, int], now: Instant) -> None:
@@ -67,9 +105,3 @@ def _split(rows: tuple[RosterEntry, ...]) -> list[bytes]:
     except FrameTooLarge:
         middle = len(rows) // 2
         return _split(rows[:middle]) + _split(rows[middle:])
-
-
-def _to_all(core: Core, frame: RosterSummary | NetworkState, now: Instant) -> None:
-    for peer in core.live_peers():
-        if peer.takes(_FEATURE):
-            core.send(peer, frame, now)

@@ -217,6 +217,11 @@ class Upkeep(Struct, eq=False):
     rtt_ms: int | None = None
     skew_samples: deque[int] | None = None
     clock_skew_ms: int | None = None
+    told_root: str = ""
+    """Of the last summary that it was sent; empty: none yet."""
+    told_state: bool = False
+    their_root: str = ""
+    """Of its last summary or state."""
     last_pull: tuple[str, str, int, int] | None = None
     """What the last roster request was for: their root, our root, their log counts."""
     last_full_answer: tuple[float, str] | None = None

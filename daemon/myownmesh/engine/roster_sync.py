@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def receive_summary(core: Core, peer: Live, summary: RosterSummary, now: Instant) -> None:
-    """Pull when the memberships differ. On an open network they always do: each side omits itself."""
-    if not core.is_silent() and summary.root != core.roster.membership_root():
+    """Pull when the memberships differ."""
+    if not core.is_silent() and gossip.hear_root(core, peer, summary.root):
         gossip.request_roster(core, peer, summary.root, (0, 0), now)
 
 
 def receive_state(core: Core, peer: Live, state: NetworkState, now: Instant) -> None:
     """Pull when the peer is ahead in anything."""
     counts = (state.transitions_count, state.member_log_count)
-    if not core.is_silent() and (any(counts) or state.roster_root != core.roster.membership_root()):
+    if not core.is_silent() and (gossip.hear_root(core, peer, state.roster_root) or any(counts)):
         gossip.request_roster(core, peer, state.roster_root, counts, now)
 
 
@@ -36,5 +36,5 @@ def receive_entries(core: Core, peer: Live, frame: RosterEntries, now: Instant) 
     new = len(roster.entries) - len(core.roster.entries)
     core.save_roster(roster)
     core.diag(now, "info", "roster", "learnt of new members", {"peer": peer.device_id, "count": new})
-    gossip.advertise_roster(core, now)
+    gossip.spread(core, now)
     approval.reconsider_all(core, now)

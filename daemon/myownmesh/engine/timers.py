@@ -18,6 +18,7 @@ class NetworkTimer(Enum):
     INTENTS = auto()
     SHAPE = auto()
     OUTBOX = auto()
+    GOSSIP = auto()
     LEAVE_FLUSH = auto()
     TWIN_SILENCE = auto()
 

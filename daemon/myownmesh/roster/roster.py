@@ -6,6 +6,7 @@ remembered (`removed_devices`), or the next exchange would undo it.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -151,16 +152,25 @@ class Roster:
         """Hash over the ids alone: what members compare. Labels, times and roles differ from node to node."""
         return self._membership_root
 
+    def root_held_by(self, member: str, me: str) -> str:
+        """`membership_root` of a member that holds just whom we hold: it has us in its place."""
+        ids = list(self._sorted_ids)
+        if member in self._index:
+            del ids[bisect_left(ids, member.encode())]
+        insort(ids, me.encode())
+        return _root_of(ids)
+
     def full_root(self) -> str:
         """Hash over all that the entries say; not used on the wire any more, but it tells whether anything changed."""
         return self._full_root
 
     @cached_property
     def _membership_root(self) -> str:
-        digest = sha256(b"v1|membership")
-        for entry in self._sorted():
-            digest.update(entry.device_id.encode() + b"|")
-        return base32.encode(digest.digest())
+        return _root_of(self._sorted_ids)
+
+    @cached_property
+    def _sorted_ids(self) -> list[bytes]:
+        return sorted(entry.device_id.encode() for entry in self.entries)
 
     @cached_property
     def _full_root(self) -> str:
@@ -220,6 +230,10 @@ class Roster:
             entries.setdefault(entry.device_id, entry)
         ids = tuple(dict.fromkeys(device_id for device_id in removed if isinstance(device_id, str)))
         return cls(network_id, tuple(entries.values()), ids[-MAX_REMOVED:], members)
+
+
+def _root_of(ids: list[bytes]) -> str:
+    return base32.encode(sha256(b"v1|membership" + b"|".join([*ids, b""])).digest())
 
 
 def _leaf(entry: Entry) -> bytes:

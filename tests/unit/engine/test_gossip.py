@@ -68,7 +68,8 @@ def test_entries_add_and_never_change() -> None:
             )
         )
     )
-    assert words == ["roster_summary"]
+    assert words == [], "the activation has just been told"
+    assert bench.wait(1.0) == ["roster_summary"]
     learnt = bench.engine.roster.get(new)
     assert learnt is not None
     assert len(learnt.label.encode()) <= 256
@@ -78,6 +79,69 @@ def test_entries_add_and_never_change() -> None:
     count = saves(bench)
     assert bench.frame(RosterEntries(entries=(entry(new),))) == [], "what changes nothing causes nothing"
     assert saves(bench) == count
+
+
+def root_there(bench: Bench) -> str:
+    """The root of the peer's roster if it holds whom we hold."""
+    return bench.engine.roster.root_held_by(bench.peer_id, bench.us.device_id)
+
+
+def test_a_peer_that_holds_whom_we_hold_is_not_asked() -> None:
+    """Each side leaves itself out, so that the roots of equal rosters differ (spec 01 §15.4)."""
+    bench = Bench("lower", OPEN).up_to("active")
+    root = root_there(bench)
+    assert root != bench.engine.roster.membership_root()
+    assert bench.frame(RosterSummary(root=root, count=1, last_edit_ts=0)) == []
+    assert bench.frame(NetworkState("open", 0, 0, root)) == []
+    assert bench.frame(NetworkState("open", 1, 0, root)) == ["roster_request"], "its log is ahead"
+
+
+def test_changes_of_one_second_are_told_once_and_the_last_one_counts() -> None:
+    bench = Bench("lower", OPEN).up_to("active")
+    bench.wait(5)
+    told = len(bench.frames)
+    for number, new in enumerate(ids(5)):
+        words = bench.frame(RosterEntries(entries=(entry(new),)))
+        assert words == (["roster_summary"] if number == 0 else []), "the first at once, the others together"
+    assert bench.wait(0.9) == []
+    assert bench.wait(0.2) == ["roster_summary"]
+    last = bench.frames[-1]
+    assert isinstance(last, RosterSummary)
+    assert (last.count, last.root) == (6, bench.engine.roster.membership_root())
+    assert len(bench.frames) == told + 2
+
+
+def test_nobody_is_told_what_it_has() -> None:
+    bench = Bench("lower", OPEN).up_to("active")
+    bench.wait(5)
+    [new] = ids(1)
+    bench.frame(RosterEntries(entries=(entry(new),)))
+    bench.frame(RosterSummary(root=root_there(bench), count=2, last_edit_ts=0))
+    newcomer = Identity.from_seed(bytes([99]) * 32)
+    bench.wait(5)
+    bench.frame(RosterEntries(entries=(entry(newcomer.device_id),)))
+    after = bench.engine.roster.root_held_by(bench.peer_id, bench.us.device_id)
+    bench.frame(RosterSummary(root=after, count=3, last_edit_ts=0))
+    bench.engine.approve(ids(2)[1], "", bench.now)
+    bench.engine.remove(ids(2)[1], bench.now)
+    assert "roster_summary" not in bench.wait(3), "as it was, and the peer said that it has that"
+
+
+def test_a_summary_or_state_that_got_lost_is_said_again() -> None:
+    bench = Bench("lower", OPEN).up_to("active")
+    bench.wait(5)
+    bench.engine.frame_lost(bench.peer_id, bench.epoch, RosterSummary.KIND, bench.now)
+    assert bench.collect() == ["roster_summary", "network_state"]
+    bench.engine.frame_lost(bench.peer_id, bench.epoch, NetworkState.KIND, bench.now)
+    assert bench.collect() == []
+    assert bench.wait(1.1) == ["roster_summary", "network_state"]
+
+
+def test_a_network_that_became_silent_meanwhile_tells_nothing() -> None:
+    bench = Bench("lower", OPEN).up_to("active")
+    bench.frame(RosterEntries(entries=(entry(ids(1)[0]),)))
+    bench.engine.configure(EngineConfig(kind="silent", auto_approve=True), bench.now)
+    assert bench.wait(3) == []
 
 
 def test_closed_networks_ignore_unsigned_entries() -> None:

@@ -111,8 +111,7 @@ def test_we_bring_a_link_up_with_a_recorded_daemon(case: dict[str, Any]) -> None
         "approve",
         "roster_summary",
         "network_state",
-        "roster_request",
-    ]
+    ], "its root shows that its roster holds just us: there is nothing to pull"
     recorded = next(line for line in case["frames"] if line["from"] == "probe" and '"hello"' in line["text"])
     theirs, mine = decode_frame(recorded["text"].encode()), decode_frame(ours[0].data)
     assert isinstance(theirs, Hello)
