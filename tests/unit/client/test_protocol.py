@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mesh_common.client.errors import ControlError, ErrorKind
@@ -141,3 +141,36 @@ def test_texts_of_a_line_can_be_written_again() -> None:
     value = parse_object(line)
     assert value == {"half": r"a\ud800b", "whole": "😀", r"\udfff": [{"x": r"\udbff"}]}
     assert json.dumps(value, ensure_ascii=False).encode()
+
+
+_PADDING = b'{"padding":"' + b"x" * 4096 + b'"'
+"""What makes a line a long one, which another parser reads first."""
+_TEXTS = st.one_of(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    ).map(lambda value: json.dumps(value).encode()),
+    st.text(alphabet='{}[]:,"\\ud8cD019.eE+-nulltrefNaN \t', max_size=12).map(str.encode),
+    st.binary(max_size=8),
+)
+
+
+def _outcome(line: bytes) -> object:
+    try:
+        return repr(parse_object(line))
+    except ControlError as error:
+        return error.kind
+
+
+@given(_TEXTS)
+@example(b"1E400")
+@example(b'"\\ud800"')
+@example(b'"\\ud83d\\ude00"')
+@example(b'"\xff"')
+@example(b"123456789012345678901234567890")
+@example(b'{"a":1,"a":2}')
+def test_a_long_line_is_read_like_a_short_one(text: bytes) -> None:
+    short = _outcome(b'{"padding":"","value":' + text + b"}")
+    long = _outcome(_PADDING + b',"value":' + text + b"}")
+    assert long == (short if isinstance(short, ErrorKind) else str(short).replace("''", "'" + "x" * 4096 + "'", 1))

@@ -367,3 +367,26 @@ def test_whatever_is_lost_or_doubled_on_the_way_the_file_arrives_whole(data: st.
     assert incoming.complete
     assert base32(hashlib.sha256(got).digest()) == sent.sha256_b32
     assert going.bytes_sent <= len(content)
+
+
+@given(
+    st.text(alphabet="AQg+/=- \né", max_size=8)
+    | st.binary(max_size=6).map(lambda data: base64.b64encode(data).decode())
+)
+def test_a_chunk_is_read_as_strictly_as_the_standard_library_does(text: str) -> None:
+    try:
+        expected = base64.b64decode(text, validate=True)
+    except ValueError:
+        expected = None
+    length = len(text) // 4 * 3 - text.count("=") if expected is None else len(expected)
+    if length <= 0:
+        return
+    incoming = Intake(offered(length, length))
+    payload = {"index": 0, "bytes_b64": text}
+    if expected is None:
+        with pytest.raises(intake.ChunkError):
+            incoming.take(payload)
+    else:
+        chunk = incoming.take(payload)
+        assert chunk is not None
+        assert chunk.data == expected
