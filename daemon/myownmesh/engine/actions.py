@@ -84,6 +84,13 @@ class Publish(msgspec.Struct, frozen=True):
     signal: OutboundSignal
 
 
+class SetPace(msgspec.Struct, frozen=True):
+    """How often the room is to be told that we are here while nothing happens."""
+
+    quiet: bool
+    """Seldom: nobody is missed."""
+
+
 class RedialRelays(msgspec.Struct, frozen=True):
     """Replace every relay connection of this network (spec 03 §8.5)."""
 
@@ -144,6 +151,7 @@ Action = (
     | SendReliable
     | SendDone
     | Publish
+    | SetPace
     | RedialRelays
     | Emit
     | SaveRoster

@@ -6,7 +6,7 @@ One `Core` per network. The rooms (`lifecycle`, `handshake`, `negotiation`, …)
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -17,14 +17,16 @@ from myownmesh.engine.actions import Emit, Publish, SaveRoster, SendFrame
 from myownmesh.engine.clockwatch import ClockWatch
 from myownmesh.engine.intents import IntentBook
 from myownmesh.engine.life import OutOfTurn, Stage, follow
+from myownmesh.engine.limits import NUDGES_BURST, NUDGES_PER_S, REPEATS_BURST, REPEATS_PER_S
 from myownmesh.engine.memory import Memories
-from myownmesh.engine.peer import Link, Live, Pending
+from myownmesh.engine.peer import Link, Live, Pending, Placeholder
 from myownmesh.engine.phase import rollup
 from myownmesh.engine.routes import Routes
 from myownmesh.engine.timers import Timers
 from myownmesh.engine.timing import ANSWER_MARGIN_S, ECHOES, MAX_ROOM_DELAY_S, OFFER_REPEAT_S, REACTIVE_ANNOUNCE_GAP_S
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.signals import Announce
+from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.protocol.traffic import count_sent
 from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
@@ -107,6 +109,15 @@ class Core:
         self.is_watched = True
         """Somebody reads the diagnostics."""
         self.out: list[Action] = []
+        self.strangers: OrderedDict[str, float] = OrderedDict()
+        """Placeholders whom the roster does not know, with the monotonic second at which each was heard last; longest
+        ago first."""
+        self.heard: dict[str, float] = {}
+        """When members of the roster announced themselves last, in monotonic seconds."""
+        self.is_quiet = False
+        """Nobody is missed, and the ticker is slow."""
+        self._nudges = TokenBucket(NUDGES_PER_S, NUDGES_BURST, 0.0)
+        self._repeats = TokenBucket(REPEATS_PER_S, REPEATS_BURST, 0.0)
         self._next_epoch = 0
         self._last_reactive_announce: float | None = None
         self._echoes_s: deque[float] = deque(maxlen=ECHOES)
@@ -145,6 +156,16 @@ class Core:
         self._awaits_echo = bool(self._echoes_s)
         self.publish(Announce())
         return True
+
+    def nudge(self, now: Instant) -> None:
+        """Announce after something failed, which the other side may not know; seldom, however much fails."""
+        if self._nudges.has_one(now.mono) and self.announce(now):
+            self._nudges.take(now.mono)
+
+    def repeat(self, now: Instant) -> None:
+        """Announce to a device that must have heard us before; seldom, however many such there are."""
+        if self._repeats.has_one(now.mono) and self.announce(now):
+            self._repeats.take(now.mono)
 
     def send(self, peer: Peer, frame: Frame, now: Instant) -> None:
         """Send a frame of ours; one that does not fit is reported instead (spec 01 §4.2)."""
@@ -245,6 +266,10 @@ class Core:
         self.peers[peer.device_id] = peer
         self.since[peer.device_id] = now.mono
         self._place(peer)
+        if isinstance(peer, Placeholder) and not self.is_rostered(peer.device_id):
+            self.strangers[peer.device_id] = now.mono
+        else:
+            self.strangers.pop(peer.device_id, None)
 
     def end(self, turn: Turn, device_id: str) -> Peer | None:
         """Forget the entry of an id, if there is one, and return it. Raises `OutOfTurn` like `enter`."""
@@ -255,7 +280,14 @@ class Core:
             del self.peers[device_id]
             self.since.pop(device_id, None)
             self.known.discard(device_id)
+            self.strangers.pop(device_id, None)
         return peer
+
+    def hear_stranger(self, device_id: str, now: Instant) -> None:
+        """It announced itself again."""
+        if device_id in self.strangers:
+            self.strangers[device_id] = now.mono
+            self.strangers.move_to_end(device_id)
 
     def _place(self, peer: Peer) -> None:
         if isinstance(peer, Pending | Live) or self.is_rostered(peer.device_id):

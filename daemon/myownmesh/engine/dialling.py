@@ -71,5 +71,5 @@ def _retry(core: Core, wanted: Iterable[str], now: Instant) -> None:
         )
         if decision is Dial.OFFER and now.mono >= core.memories.of(device_id).dial_not_before:
             core.intents.attempted(device_id, now.mono)
-            core.announce(now)
+            core.nudge(now)
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.INTENT, now=now)

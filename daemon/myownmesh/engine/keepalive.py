@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import lifecycle
+from myownmesh.engine import lifecycle, pace
 from myownmesh.engine.actions import RedialRelays
 from myownmesh.engine.clockwatch import WINDOW, median, skew_sample
 from myownmesh.engine.diagnostics import short_id
@@ -64,6 +64,7 @@ def receive_pong(peer: Live, frame: Pong, now: Instant) -> None:
 def beat(core: Core, now: Instant) -> None:
     """The heartbeat: ping everybody, look at our clock, drop whom nobody heard for 90 s."""
     core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+    pace.look(core, now)
     live = core.live_peers()
     last, core.last_beat = core.last_beat, now
     if last is not None and _slept(core, last, now):
@@ -81,7 +82,7 @@ def beat(core: Core, now: Instant) -> None:
             lifecycle.drop(core, peer.device_id, Turn.SILENT, now)
             dropped = True
     if dropped:
-        core.announce(now)
+        core.nudge(now)
 
 
 def _slept(core: Core, last: Instant, now: Instant) -> bool:
@@ -183,7 +184,7 @@ def judge_probe(core: Core, peer: Live, now: Instant) -> None:
         now, "warn", "signaling", f"{short_id(peer.device_id)} did not answer the probe", {"peer": peer.device_id}
     )
     lifecycle.drop(core, peer.device_id, Turn.SILENT, now)
-    core.announce(now)
+    core.nudge(now)
 
 
 def test(core: Core, peer: Live, now: Instant) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mesh_common.events import PeerDropped, PeerSighted
 from mesh_common.views import CandidateKind
-from myownmesh.engine import reliable, shelving, waiting
+from myownmesh.engine import pace, reliable, shelving, waiting
 from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSession
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
@@ -30,6 +30,7 @@ from myownmesh.engine.timing import (
     DIAL_ANYWAY_GAP_S,
     DIAL_ANYWAY_S,
     DIAL_BACK_S,
+    HEARD_LATELY_S,
     INTENT_FIRST_LOOK_S,
 )
 
@@ -48,24 +49,32 @@ _RECOVERABLE: Final = frozenset({"ice_failed", "heartbeat_timeout", "transport_e
 
 
 def note(core: Core, device_id: str, reason: str, now: Instant, *, expects_link: bool = True) -> None:
-    """List a peer that nobody dials now. Nothing happens when an entry exists.
+    """List a peer that nobody dials now. Nothing happens when an entry exists, or too many strangers are listed.
 
     `expects_link`: its offer, or our turn to dial, is to come.
     """
     if device_id in core.peers:
         return
-    placeholders: list[Peer] = []
-    if len(core.peers) >= MAX_PLACEHOLDERS:  # in a large room this runs for every newcomer
-        placeholders = [peer for peer in core.peers.values() if isinstance(peer, Placeholder)]
-    if len(placeholders) >= MAX_PLACEHOLDERS:
-        oldest = placeholders[0].device_id
-        core.end(Turn.FORGOTTEN, oldest)
-        core.timers.cancel(PeerTimer.DIAL_ANYWAY, oldest)
+    if not core.is_rostered(device_id) and not _has_room_for_stranger(core, now):
+        return
     core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch(), expects_link), now)
     core.emit(PeerSighted(core.network_id, device_id))
     core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
     shelving.look_soon(core, now)
     core.refresh_phase()
+
+
+def _has_room_for_stranger(core: Core, now: Instant) -> bool:
+    """Of more strangers than are listed the first ones stay, as long as they are heard: a crowd of ten thousand would
+    otherwise push each other out, and every announce of theirs be news."""
+    if len(core.strangers) < MAX_PLACEHOLDERS:
+        return True
+    oldest, heard_at = next(iter(core.strangers.items()))
+    if now.mono - heard_at <= HEARD_LATELY_S:
+        return False
+    core.end(Turn.FORGOTTEN, oldest)
+    core.timers.cancel(PeerTimer.DIAL_ANYWAY, oldest)
+    return True
 
 
 def open_link(core: Core, device_id: str, *, offerer: bool, opened_by: OpenedBy, now: Instant) -> Link:
@@ -151,7 +160,7 @@ def connect_timed_out(core: Core, peer: Connecting, now: Instant) -> None:
     )
     _look_for_relays(core, peer, now)
     drop(core, peer.device_id, Turn.NOT_OPENED, now)
-    core.announce(now)
+    core.nudge(now)
 
 
 def _look_for_relays(core: Core, peer: Connecting, now: Instant) -> None:
@@ -275,6 +284,8 @@ def _remove(core: Core, device_id: str, turn: Turn, now: Instant, *, linger: boo
 
 
 def _after_drop(core: Core, now: Instant) -> None:
+    if core.is_quiet:
+        pace.look(core, now)
     core.refresh_phase()
     shelving.reevaluate(core, now)
 

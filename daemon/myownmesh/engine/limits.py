@@ -50,9 +50,14 @@ MAX_INTENTS: Final = 256
 MAX_WAITERS: Final = 1024
 """Callers that wait for a connect, over all peers."""
 
-REFLECTIONS_PER_S: Final = 1 / 60
-REFLECTIONS_BURST: Final = 5.0
-"""Per peer without a healthy link: reflections of announces that are no newcomer's (spec 03 §23-G)."""
+REPEATS_PER_S: Final = 3 / 3600
+REPEATS_BURST: Final = 2.0
+"""Answers to announces of devices that were answered before. With the ticker's 30 and the nudges no room makes a device
+announce itself more than 45 times in any hour (spec 03 §10.3); newcomers are answered beyond that."""
+
+NUDGES_PER_S: Final = 5 / 3600
+NUDGES_BURST: Final = 5.0
+"""Announces after a link or an attempt failed: they spare the other side a wait, and it dials without them, too."""
 
 NEEDS_TURN_AFTER: Final = 3
 """Attempts without a path, and without a relay candidate on either side, before a TURN server is asked for."""

@@ -13,8 +13,6 @@ from myownmesh.engine.limits import (
     MAX_REMEMBERED_PEERS,
     NEEDS_TURN_AFTER,
     NEW_LINKS_PER_S,
-    REFLECTIONS_BURST,
-    REFLECTIONS_PER_S,
 )
 from myownmesh.engine.timing import (
     EARLY_CANDIDATE_AGE_S,
@@ -36,7 +34,6 @@ class PeerMemory(msgspec.Struct, eq=False):
     """Remote candidates with their time of arrival, oldest first."""
     new_links: TokenBucket | None = None
     dialled_anyway_at: float | None = None
-    reflections: TokenBucket | None = None
     dial_not_before: float = 0.0
     """Monotonic second before which we do not dial, because the last links failed before authentication."""
     next_dial_delay: float = FAILED_DIAL_FIRST_S
@@ -65,12 +62,6 @@ class PeerMemory(msgspec.Struct, eq=False):
         if self.new_links is None:
             self.new_links = TokenBucket(NEW_LINKS_PER_S, NEW_LINKS_PER_S, mono)
         return self.new_links.take(mono)
-
-    def reflections_at(self, mono: float) -> TokenBucket:
-        """The bucket for answers to announces of a process that has been answered before."""
-        if self.reflections is None:
-            self.reflections = TokenBucket(REFLECTIONS_PER_S, REFLECTIONS_BURST, mono)
-        return self.reflections
 
     def found_no_path(self) -> bool:
         """Another attempt that a relay (TURN) might have saved; True when it is time to say so."""

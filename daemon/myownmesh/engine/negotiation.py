@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from myownmesh.engine import keepalive, lifecycle, restarting
 from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
-from myownmesh.engine.candidates import RELAYED, kind_of
+from myownmesh.engine.candidates import OUR_LINE, RELAYED, kind_of
 from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -142,6 +142,7 @@ def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
     transport.remote_fingerprint = certificate
     transport.remote_ufrag = ice_ufrag(sdp)
     transport.remote_sdp_has_relay = RELAYED in sdp
+    transport.is_ours = OUR_LINE in sdp
     transport.held = None
     if transport.answered_at is None:
         transport.answered_at = now.mono
@@ -335,7 +336,10 @@ def look_closer(core: Core, peer: Live, now: Instant) -> None:
     if not keepalive.is_suspicious(peer):
         return
     if role(core.me, peer.device_id) is Role.ANSWERER:
-        core.announce(now)
+        if peer.upkeep.is_newcomer:
+            core.announce(now)
+        else:
+            core.nudge(now)
     elif peer.upkeep.is_newcomer:
         _rebuild(core, peer, now)
     elif peer.transport.own_offer is not OwnOffer.BUILDING:
@@ -425,6 +429,7 @@ def _take(core: Core, peer: Link, offer: OfferReceived) -> None:
     transport.remote_ufrag = ice_ufrag(offer.sdp)
     transport.last_remote_offer = offer.sdp
     transport.remote_sdp_has_relay = RELAYED in offer.sdp
+    transport.is_ours = OUR_LINE in offer.sdp
     if (fingerprint := first_fingerprint(offer.sdp)) is not None:
         transport.remote_fingerprint = fingerprint
     transport.answering.append(offer.offer_id)

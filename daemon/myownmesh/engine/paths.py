@@ -81,7 +81,7 @@ def judge_failure(core: Core, peer: OpenLink, now: Instant) -> None:
         return
     core.diag(now, "warn", "ice", "path failed and no frame came", {"peer": peer.device_id})
     lifecycle.drop(core, peer.device_id, Turn.PATH_FAILED, now)
-    core.announce(now)
+    core.nudge(now)
 
 
 def _grace_ends(peer: OpenLink) -> float:

@@ -166,6 +166,8 @@ class Transport(Struct, eq=False):
     remote_candidates: dict[CandidateKind, int] = field(default_factory=dict)
     remote_sdp_has_relay: bool = False
     """A relayed address stood in the peer's description itself."""
+    is_ours: bool = False
+    """The peer's description has a line that v0.3.8 never writes."""
 
     @property
     def carrier(self) -> PathState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import keepalive, lifecycle, negotiation, restarting
+from myownmesh.engine import keepalive, lifecycle, negotiation, pace, restarting
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -31,6 +31,8 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     if core.is_watched:  # in a large room nothing happens more often
         detail = {"peer": device_id, "role": own_role.value}
         core.diag(now, "debug", "signaling", f"{short_id(device_id)} announced", detail)
+    pace.heard(core, device_id, now)
+    core.hear_stranger(device_id, now)
     _reflect(core, device_id, now, again=again)
     if (peer := core.link_to(device_id)) is not None:
         if own_role is Role.OFFERER and isinstance(peer, Connecting):
@@ -50,9 +52,9 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
 def _reflect(core: Core, device_id: str, now: Instant, *, again: bool) -> None:
     """Newcomers, and whoever has no healthy link with us, hear that we are here (spec 03 §10.2, 23-G).
 
-    A link that waits for a person carries no frames, so it is its path that tells. Repeats are answered at a bounded
-    rate: with half a second of latency two devices would otherwise go on answering each other for ever. Whom the shape
-    keeps apart from us has no use for them.
+    A link that waits for a person carries no frames, so it is its path that tells. Repeats are answered a few times an
+    hour: with half a second of latency two devices would otherwise go on answering each other for ever, and in a room
+    where nobody is linked everybody everybody. Whom the shape keeps apart from us has no use for them.
     """
     peer = core.peers.get(device_id)
     if peer is not None and keepalive.is_healthy(peer, now.mono):
@@ -60,9 +62,7 @@ def _reflect(core: Core, device_id: str, now: Instant, *, again: bool) -> None:
     if not again:
         core.announce(now)
     elif core.wants_link(device_id) and (peer is None or not keepalive.is_waiting_on_a_path(peer)):
-        answers = core.memories.of(device_id).reflections_at(now.mono)
-        if answers.has_one(now.mono) and core.announce(now):
-            answers.take(now.mono)
+        core.repeat(now)
 
 
 def dial_now(core: Core, device_id: str, now: Instant) -> None:
@@ -89,6 +89,7 @@ def receive_leave(core: Core, device_id: str, now: Instant) -> None:
     """Believe a leave only as far as the link bears it out: anybody in the room can forge one."""
     core.diag(now, "info", "signaling", f"{short_id(device_id)} left", {"peer": device_id})
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
+    pace.left(core, device_id)
     peer = core.peers.get(device_id)
     if not isinstance(peer, OpenLink) or core.config.immediate_leave:
         lifecycle.drop(core, device_id, Turn.LEFT, now)
@@ -140,22 +141,29 @@ def _decision(core: Core, device_id: str) -> Dial:
 
 def decide(core: Core, device_id: str, now: Instant) -> None:
     """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer."""
-    decision = _decision(core, device_id)
-    memory = core.memories.of(device_id)
-    match decision:
-        case Dial.OFFER if now.mono < memory.dial_not_before:
+    memory = core.memories.get(device_id)
+    not_before = 0.0 if memory is None else memory.dial_not_before
+    match _decision(core, device_id):
+        case Dial.OFFER if now.mono < not_before:
             lifecycle.note(core, device_id, "waiting after failed attempts", now)
-            core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, memory.dial_not_before)
+            _dial_at(core, device_id, not_before)
         case Dial.OFFER if not lifecycle.has_room_for_dial(core, device_id, now):
             lifecycle.note(core, device_id, "waiting for other attempts to end", now)
-            core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, now.mono + STATE_WATCH_S)
+            _dial_at(core, device_id, now.mono + STATE_WATCH_S)
         case Dial.OFFER:
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
         case Dial.WAIT:
             lifecycle.note(core, device_id, "waiting for its offer", now)
-            lifecycle.dial_unless_offered(core, device_id, now)
+            if device_id in core.peers:
+                lifecycle.dial_unless_offered(core, device_id, now)
         case Dial.NOTE:
             reason = "silent network" if core.is_silent() else "no edge in this shape"
             lifecycle.note(core, device_id, reason, now, expects_link=False)
         case _:
             pass
+
+
+def _dial_at(core: Core, device_id: str, second: float) -> None:
+    """Of a crowd that is too large to be listed nobody is waited for; its next announce is looked at as this one."""
+    if device_id in core.peers:
+        core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, second)

@@ -162,7 +162,7 @@ def judge(core: Core, peer: Live, under_way: Restart, now: Instant) -> None:
             {"peer": peer.device_id, "trigger": under_way.trigger, "ice_state": transport.path.value},
         )
         lifecycle.drop(core, peer.device_id, Turn.NOT_RESTARTED, now)
-        core.announce(now)
+        core.nudge(now)
     else:
         _end(core, peer)
 

@@ -73,6 +73,9 @@ PATH_FAILED_GRACE_S: Final = 30.0
 REACTIVE_ANNOUNCE_GAP_S: Final = 1.0
 """[REACTIVE_ANNOUNCE_GAP] Per network, between announces that answer something; what meets it is dropped."""
 
+HEARD_LATELY_S: Final = 1800.0
+"""A member that announced itself within this is there; at the slow pace that is two announces and a little."""
+
 REOFFER_GAP_S: Final = 2.0
 """[REOFFER_GAP] Per peer, between offers of one transport."""
 

@@ -50,6 +50,7 @@ class Driver:
             rng=rng,
             publish=self._publish,
             redial=self._redial,
+            set_pace=self._set_pace,
             save_roster=self._saver.request,
             on_event=on_event,
             wake_at=self._wake_at,
@@ -140,6 +141,10 @@ class Driver:
     def _redial(self) -> None:
         for signaling in self._signaling:
             signaling.redial()
+
+    def _set_pace(self, quiet: bool) -> None:
+        for signaling in self._signaling:
+            signaling.set_pace(quiet=quiet)
 
     def _tell(self, news: News) -> None:
         why = news.standing.why

@@ -29,6 +29,7 @@ from myownmesh.engine.actions import (
     SendDone,
     SendFrame,
     SendReliable,
+    SetPace,
     TakeAnswer,
     TakeOffer,
     WaiterDone,
@@ -87,15 +88,16 @@ class Switch:
         rng: Rng,
         publish: Callable[[OutboundSignal], None],
         redial: Callable[[], None],
+        set_pace: Callable[[bool], None],
         save_roster: Callable[[], None],
         on_event: Callable[[MeshEvent], None],
         wake_at: Callable[[float], None],
     ) -> None:
         """What the switch does to the outside, all without blocking.
 
-        `publish` tells the room something, `redial` replaces the relay connections, `save_roster` has `engine.roster`
-        written soon, `on_event` tells local clients. `wake_at(second)` asks for a `handle_timer` at that monotonic
-        second or soon after; it replaces an earlier request.
+        `publish` tells the room something, `redial` replaces the relay connections, `set_pace(quiet)` says how often
+        to announce us there, `save_roster` has `engine.roster` written soon, `on_event` tells local clients.
+        `wake_at(second)` asks for a `handle_timer` at that monotonic second or soon after; it replaces an earlier one.
         """
         self.engine = engine
         """For its views. Commands and inputs go through the switch, which carries out what comes of them."""
@@ -104,6 +106,7 @@ class Switch:
         self._now = now
         self._publish = publish
         self._redial = redial
+        self._set_pace = set_pace
         self._save_roster = save_roster
         self._on_event = on_event
         self._wake_at = wake_at
@@ -448,6 +451,8 @@ class Switch:
                     done(error)
             case SaveRoster():
                 self._save_roster()
+            case SetPace(quiet):
+                self._set_pace(quiet)
             case RedialRelays():
                 self._redial()
             case _:

@@ -119,6 +119,10 @@ class NostrSignaling:
         self._redial.set()
         self._redial = trio.Event()
 
+    def set_pace(self, *, quiet: bool) -> None:
+        self._room.set_pace(self._now().mono, quiet=quiet)
+        self._tick_changed.set()
+
     async def run(self, deliver: Deliver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then every open link gets a Close (at most 0.5 s, all at once)."""
         async with trio.open_nursery() as nursery:
@@ -132,6 +136,7 @@ class NostrSignaling:
 
     async def _run_ticker(self) -> None:
         while (due := self._room.next_tick()) is not None:
+            self._tick_changed = trio.Event()
             with trio.move_on_after(seconds_until(due, self._now().mono)):
                 await self._tick_changed.wait()
             self._room.handle_tick(self._now())

@@ -34,6 +34,10 @@ class Signaling(Protocol):
         """Replace every connection (spec 03 §8.5)."""
         ...
 
+    def set_pace(self, *, quiet: bool) -> None:
+        """Announce us seldom from now on, or as often as v0.3.8 does (spec 03 §10)."""
+        ...
+
     async def run(
         self,
         deliver: Callable[[InboundSignal], None],

@@ -57,6 +57,8 @@ class NostrRoom:
         self._restamped_at: float | None = None
         self._links: list[Conversation] = []
         self._ticks = 0
+        self._quiet = False
+        self._last_tick = now.mono
         self._next_tick = now.mono + announce_wait_ms(device_id, 0) / 1000
 
     @property
@@ -90,11 +92,20 @@ class NostrRoom:
         if now.mono < self._next_tick or self.next_tick() is None:
             return
         self._ticks += 1
-        self._next_tick = now.mono + announce_wait_ms(self._member.device_id, self._ticks) / 1000
+        self._last_tick = now.mono
+        self._next_tick = now.mono + self._wait_s()
         if self._keeps_telling:
             self._send(self._member.notice(now, to_known=True))
         else:
             self._announce(now)
+
+    def set_pace(self, mono: float, *, quiet: bool) -> None:
+        """Announce us seldom, or as often as v0.3.8 does; what is late by the new pace is due now."""
+        self._quiet = quiet
+        self._next_tick = max(mono, self._last_tick + self._wait_s())
+
+    def _wait_s(self) -> float:
+        return announce_wait_ms(self._member.device_id, self._ticks, quiet=self._quiet) / 1000
 
     @property
     def _keeps_telling(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mesh_common.events import Diag, PeerDropped
@@ -44,6 +45,7 @@ E = TypeVar("E")
 NETWORK = "simulated"
 FILTER_SIZE = 2048
 TICKER_S = 120.0
+QUIET_TICKER_S = 720.0
 
 
 class Node:
@@ -61,6 +63,9 @@ class Node:
         self._announcers = Announcers()
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
         self._wakes_at = NEVER
+        self._ticks = 0
+        self._ticked_at = 0.0
+        self._is_quiet = False
         self.engine = Engine(identity, NETWORK, config, self.saved, world.rng)
         self.switch = Switch(
             self.engine,
@@ -68,6 +73,7 @@ class Node:
             rng=world.rng,
             publish=lambda signal: world.room.publish(self.device_id, signal),
             redial=lambda: None,
+            set_pace=self._set_pace,
             save_roster=self._save,
             on_event=self._hear_event,
             wake_at=self._wake_at,
@@ -78,7 +84,7 @@ class Node:
     def start(self) -> None:
         self.switch.start(self._open_session)
         self.world.room.join(self)
-        self._tick(first=True)
+        self._tick()
 
     def kill(self) -> None:
         """SIGKILL: nothing is said, nothing is closed."""
@@ -192,11 +198,22 @@ class Node:
             item = PeerLeft(item.peer)
         self.switch.receive_signal(item)
 
-    def _tick(self, *, first: bool = False) -> None:
-        if self.running and not first:
-            self.world.room.publish(self.device_id, Announce())
-        if self.running:
-            self.world.clock.after(TICKER_S * self.world.rng.uniform(0.85, 1.15), self._tick)
+    def _tick(self, number: int = 0) -> None:
+        """The ticker of `number`: one that was set anew has another."""
+        if self.running and number == self._ticks:
+            if number:
+                self.world.room.publish(self.device_id, Announce())
+            self._ticked_at = self.world.clock.seconds
+            self._plan_tick()
+
+    def _plan_tick(self) -> None:
+        self._ticks += 1
+        wait_s = (QUIET_TICKER_S if self._is_quiet else TICKER_S) * self.world.rng.uniform(0.85, 1.15)
+        self.world.clock.at(self._ticked_at + wait_s, partial(self._tick, self._ticks))
+
+    def _set_pace(self, quiet: bool) -> None:
+        self._is_quiet = quiet
+        self._plan_tick()
 
     # ── what the switch asks for ──────────────────────────────────────────────────────────────────────────────────────
 

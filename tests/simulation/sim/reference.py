@@ -264,7 +264,10 @@ class ReferenceNode:
     def _painted(self, there: Attempt, sdp: str) -> str:
         """With the head that v0.3.8 writes (spec 04 §10.4)."""
         nothing_agreed = "" if there.described is not None else "a=extmap-allow-mixed\n"
-        return sdp.replace("a=fingerprint:", "t=0 0\na=fingerprint:") + nothing_agreed
+        return (
+            sdp.replace("a=fingerprint:", "t=0 0\na=fingerprint:").replace("a=max-message-size:65535\r\n", "")
+            + nothing_agreed
+        )
 
     # ── the channel ───────────────────────────────────────────────────────────────────────────────────────────────────
 

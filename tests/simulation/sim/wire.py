@@ -191,7 +191,7 @@ class Wire:
     def sdp(self, session: FakeSession) -> str:
         return (
             f"v=0\r\no=- {session.number} {session.version} IN IP4 0.0.0.0\r\ns={session.number}\n"
-            f"a=fingerprint:{session.fingerprint}\r\n"
+            f"a=fingerprint:{session.fingerprint}\r\na=max-message-size:65535\r\n"
         )
 
     def far_end(self, session: FakeSession) -> FakeSession | None:

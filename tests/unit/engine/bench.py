@@ -194,6 +194,10 @@ class Bench:
         self.engine.approve(self.peer_id, label, self.now)
         return self._collect()
 
+    def approve_stranger(self, device_id: str) -> list[str]:
+        self.engine.approve(device_id, "", self.now)
+        return self._collect()
+
     def collect(self) -> list[str]:
         return self._collect()
 

@@ -19,6 +19,7 @@ from myownmesh.engine.limits import (
 )
 from myownmesh.engine.links import ChannelClosed, ChannelOpened, PathChanged, PathState, RemoteApplied, SdpType
 from myownmesh.engine.memory import Memories
+from myownmesh.engine.timing import HEARD_LATELY_S
 from myownmesh.identity import Identity
 from myownmesh.protocol.frames import Deny
 from myownmesh.protocol.signals import AnswerReceived, Candidate, CandidateReceived, OfferReceived, PeerAnnounced
@@ -320,6 +321,27 @@ def test_placeholders_are_bounded() -> None:
     for stranger in strangers(MAX_PLACEHOLDERS + 5):
         bench.signal(PeerAnnounced(stranger))
     assert len(bench.engine.peers(bench.now)) == MAX_PLACEHOLDERS
+
+
+def test_a_crowd_is_news_only_as_far_as_it_is_listed() -> None:
+    """A room of more than 1,024: whoever is listed stays as long as it is heard, and nobody is sighted twice."""
+    bench = Bench("lower", EngineConfig(kind="silent"))
+    listed, *_, late = crowd = strangers(MAX_PLACEHOLDERS + 500)
+    for _ in range(20):
+        for stranger in crowd:
+            bench.signal(PeerAnnounced(stranger, again=True))
+        bench.wait(120)
+    assert len(bench.named(PeerSighted)) == MAX_PLACEHOLDERS
+    bench.wait(HEARD_LATELY_S)
+    for stranger in crowd[1:]:
+        bench.signal(PeerAnnounced(stranger, again=True))
+    known = {info.device_id for info in bench.engine.peers(bench.now)}
+    assert listed not in known, "it is silent for so long that another one takes its place"
+    assert len(known) == MAX_PLACEHOLDERS
+    assert late not in known
+    bench.approve_stranger(late)
+    bench.signal(PeerAnnounced(late, again=True))
+    assert late in {info.device_id for info in bench.engine.peers(bench.now)}, "members are listed beyond that"
 
 
 def test_strangers_do_not_push_out_what_is_known_of_members() -> None:

@@ -97,8 +97,8 @@ def test_devices_without_a_link_do_not_answer_each_other_for_ever() -> None:
     for _ in range(50):
         bench.wait(1.1)
         heard += bench.signal(PeerAnnounced(bench.peer_id, again=True))
-    assert heard == ["announce"] * 5
-    bench.wait(120.0)
+    assert heard == ["announce"] * 2, "of all such devices together"
+    bench.wait(1200.0)
     assert bench.signal(PeerAnnounced(bench.peer_id, again=True)) == ["announce"]
     bench.wait(1.1)
     assert bench.announce() == ["announce"], "newcomers are answered at once"

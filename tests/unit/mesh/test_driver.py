@@ -14,6 +14,7 @@ import trio.testing
 
 from mesh_common.events import Diag, PhaseChanged
 from myownmesh.engine import Engine, EngineConfig
+from myownmesh.engine.actions import SetPace
 from myownmesh.engine.links import ChannelClosed
 from myownmesh.engine.timing import DIAL_ANYWAY_S
 from myownmesh.identity import Identity
@@ -71,6 +72,7 @@ class FakeRoom:
     def __init__(self) -> None:
         self.published: list[OutboundSignal] = []
         self.redialled = 0
+        self.paces: list[bool] = []
         self.on_up: Callable[[], None] = lambda: None
         self.on_news: Callable[[News], None] = lambda _news: None
         self.reports: list[RelayReport] = []
@@ -84,6 +86,9 @@ class FakeRoom:
 
     def redial(self) -> None:
         self.redialled += 1
+
+    def set_pace(self, *, quiet: bool) -> None:
+        self.paces.append(quiet)
 
     async def run(
         self,
@@ -183,6 +188,9 @@ async def test_every_way_into_the_room_is_used(stage: Stage) -> None:
     assert one.published == other.published
     stage.driver.switch.reconnect(None)
     assert (one.redialled, other.redialled) == (1, 1)
+    stage.driver.switch.engine._core.out.append(SetPace(True))
+    stage.driver.switch.signaling_is_up()
+    assert (one.paces, other.paces) == ([True], [True])
     other.on_up()
     assert [event.next for event in stage.events if isinstance(event, PhaseChanged)] != []
 

@@ -109,6 +109,7 @@ class Desk:
             rng=random.Random(1),
             publish=self.did.append,
             redial=lambda: self.did.append("redial"),
+            set_pace=lambda quiet: self.did.append(f"pace quiet={quiet}"),
             save_roster=lambda: self.did.append("save"),
             on_event=self._event,
             wake_at=self.wakes.append,

@@ -43,3 +43,12 @@ def test_backoff_grows_to_a_minute_and_starts_over_after_a_stable_link() -> None
 def test_rooms_of_one_device_do_not_retry_in_lockstep() -> None:
     waits = {Backoff("same-device", room, "wss://relay").next_wait_ms() for room in ("room-a", "room-b")}
     assert waits == {2213, 2097}
+
+
+@pytest.mark.parametrize("device_id", ["a" * 52, "b" * 52, "zq" * 26])
+def test_where_nobody_is_missed_no_hour_has_more_than_six_announces(device_id: str) -> None:
+    """Spec 03 §10.3."""
+    at = 0
+    moments = [at := at + announce_wait_ms(device_id, index, quiet=True) for index in range(100)]
+    assert all(later - earlier > 3_600_000 for earlier, later in zip(moments, moments[6:], strict=False))
+    assert moments[-1] < 100 * 850_000
