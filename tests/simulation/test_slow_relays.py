@@ -143,9 +143,6 @@ def test_two_that_are_killed_at_once_are_back_after_three_deliveries(
     assert time_to_return(world, pair[other], pair, within=200.0) < 3 * min(delays_s) + MARGIN_S
 
 
-THEIR_CLOCK_S = 30.0
-"""v0.3.8 takes any answer for one to its present offer, and gives up the attempt that this spoils after so long. So it
-does when our answer to its redial of the closed link meets the attempt that it began behind our late leave."""
 KINDS = (Announce, Leave, SendOffer, SendAnswer, SendCandidate)
 
 
@@ -194,7 +191,7 @@ def are_linked(ours: Node, theirs: ReferenceNode) -> bool:
 
 @pytest.mark.parametrize("settled_s", [0.5, 24.0, 70.0])
 @pytest.mark.parametrize("delays_s", [(0.1,), (1.0,), (1.8,), (3.0,), (5.0,), (5.0, 3.0, 4.0)], ids=str)
-@pytest.mark.parametrize("killed", ["ours", "ours ended", "theirs"])
+@pytest.mark.parametrize("killed", ["ours", "ours twice", "ours ended", "theirs", "theirs, down a while"])
 @pytest.mark.parametrize("reference", ["low", "high"])
 def test_a_killed_process_is_back_where_the_other_is_v0_3_8(
     reference: str, killed: str, delays_s: tuple[float, ...], settled_s: float
@@ -207,23 +204,27 @@ def test_a_killed_process_is_back_where_the_other_is_v0_3_8(
     world.run_until(lambda: are_linked(ours, theirs), within=1.0)
     world.run(settled_s)
     slow_down(world, *delays_s)
-    if killed == "ours":
+    if killed in ("ours", "ours twice"):
         ours.kill()
         world.run(1.0)
         ours = world.node(mine, roster=ours.saved)
+        if killed == "ours twice":
+            world.run(2.0)
+            ours.kill()
+            world.run(0.5)
+            ours = world.node(mine, roster=ours.saved)
     elif killed == "ours ended":
         ours.leave()
         world.run_until(lambda: not ours.running, within=1.0)
         ours = world.node(mine, roster=ours.saved)
     else:
         theirs.kill()
-        world.run(0.2)
+        world.run(0.2 if killed == "theirs" else 3.0)
         theirs = start_of_the_reference(world, low, high, reference)
     took = world.run_until(lambda: are_linked(ours, theirs), within=200.0)
     world.run(120.0)
     assert are_linked(ours, theirs), "the link came up and was lost again"
-    gave_up_s = 2 * THEIR_CLOCK_S if (reference, killed) == ("low", "ours ended") else 0.0
-    assert took < 3 * min(delays_s) + MARGIN_S + gave_up_s
+    assert took < 3 * min(delays_s) + MARGIN_S
 
 
 @pytest.mark.parametrize("apart_s", [0.0, 1.0, 10.0])

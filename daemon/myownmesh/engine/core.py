@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.modes import TopologyMode
-    from myownmesh.protocol.signals import OutboundSignal
+    from myownmesh.protocol.signals import OfferReceived, OutboundSignal
     from myownmesh.roster import Roster
 
 
@@ -118,6 +118,10 @@ class Core:
         """Nobody is missed, and the ticker is slow."""
         self._nudges = TokenBucket(NUDGES_PER_S, NUDGES_BURST, 0.0)
         self._repeats = TokenBucket(REPEATS_PER_S, REPEATS_BURST, 0.0)
+        self.early_until: float | None = None
+        """From when on an offer may be the answer to our announce; None while we do not know."""
+        self.early_offers: dict[str, OfferReceived] = {}
+        """The newest one of each peer that came before; by device id."""
         self._next_epoch = 0
         self._last_reactive_announce: float | None = None
         self._echoes_s: deque[float] = deque(maxlen=ECHOES)
@@ -230,6 +234,11 @@ class Core:
         While one is out, the room may just have become slow."""
         known = 2 * self.room_s + ANSWER_MARGIN_S
         return max(known, OFFER_REPEAT_S) if self._awaits_echo else known
+
+    @property
+    def last_room_s(self) -> float:
+        """One way through the room, by our last announce."""
+        return self._echoes_s[-1] if self._echoes_s else 0.0
 
     @property
     def room_s(self) -> float:

@@ -16,6 +16,7 @@ from myownmesh.engine import (
     intake,
     keepalive,
     lifecycle,
+    nameless,
     negotiation,
     paths,
     presence,
@@ -156,6 +157,7 @@ class Engine:
                 twin.gone(core, now)
             case EchoHeard(late_s=late_s):
                 core.echo_heard(late_s)
+                nameless.echo_heard(core, late_s, now)
             case _ if item.peer == core.me or core.stands_aside:
                 pass
             case PeerAnnounced(peer, again):
@@ -475,6 +477,8 @@ class Engine:
                 lifecycle.close_all(core)
             case PeerTimer.DIAL_ANYWAY:
                 presence.dial_now(core, owner, now)
+            case PeerTimer.EARLY_OFFER:
+                negotiation.early_offer_due(core, owner, now)
             case PeerTimer.LINGER:
                 lifecycle.close_lingering(core, owner)
             case _:

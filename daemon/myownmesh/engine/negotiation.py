@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from myownmesh.engine import keepalive, lifecycle, restarting
+from myownmesh.engine import keepalive, lifecycle, nameless, restarting
 from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
 from myownmesh.engine.candidates import OUR_LINE, RELAYED, kind_of
 from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
@@ -63,6 +63,8 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
         peer = None
     decision = on_offer(core.me, offer, peer, now.mono, had_link=core.is_rostered(device_id))
     match decision:
+        case OnOffer.ANSWER | OnOffer.YIELD if nameless.waits(core, offer, now):
+            core.diag(now, "debug", "signaling", f"offer from {short_id(device_id)} waits", {"peer": device_id})
         case OnOffer.ANSWER if core.memories.of(device_id).may_open_link(now.mono):
             _take_afresh(core, offer, now)
         case OnOffer.OFFER_INSTEAD if core.memories.of(device_id).may_open_link(now.mono):
@@ -108,6 +110,11 @@ def channel_closed(core: Core, peer: Link, turn: Turn, now: Instant) -> None:
     lifecycle.channel_closed(core, peer, turn, now)
     if held is not None and turn is Turn.CLOSED:
         receive_offer(core, held.offer, now)
+
+
+def early_offer_due(core: Core, device_id: str, now: Instant) -> None:
+    """None that our announce caused has followed."""
+    receive_offer(core, core.early_offers.pop(device_id), now)
 
 
 def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
@@ -475,7 +482,13 @@ def _is_doubtful(core: Core, peer: Link, answer: AnswerReceived, certificate: st
             if stale is not None:
                 core.memories.of(peer.device_id).ended_certificates.append(stale)
         return is_repeat
-    if former is None or answer.offer_id or transport.last_offer is None:
+    if answer.offer_id:
+        return False
+    if (due := nameless.answer_due(core, transport, now)) is not None:
+        transport.doubtful = answer
+        core.timers.set(LinkTimer.CONTEST, peer.device_id, due)
+        return True
+    if former is None or transport.last_offer is None:
         return False
     apart_s = transport.last_offer - former
     if apart_s > FORMER_OFFER_S:

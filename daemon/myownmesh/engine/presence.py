@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import keepalive, lifecycle, negotiation, pace, restarting
+from myownmesh.engine import keepalive, lifecycle, nameless, negotiation, pace, restarting
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -90,6 +90,7 @@ def receive_leave(core: Core, device_id: str, now: Instant) -> None:
     core.diag(now, "info", "signaling", f"{short_id(device_id)} left", {"peer": device_id})
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     pace.left(core, device_id)
+    nameless.forget(core, device_id)
     peer = core.peers.get(device_id)
     if not isinstance(peer, OpenLink) or core.config.immediate_leave:
         lifecycle.drop(core, device_id, Turn.LEFT, now)

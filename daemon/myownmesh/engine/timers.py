@@ -29,6 +29,7 @@ class PeerTimer(Enum):
     __hash__ = object.__hash__  # members are single; the enum's own hash is a Python call
 
     DIAL_ANYWAY = auto()
+    EARLY_OFFER = auto()
     LINGER = auto()
     """Of a link whose entry is gone; its owner is the key in `Core.lingering`."""
 

@@ -87,6 +87,13 @@ ANSWER_MARGIN_S: Final = 1.0
 """What answering takes beside two ways through the room. An offer made again before it could be answered finds v0.3.8
 ten seconds into its attempt, which it then gives up with the answer that is under way."""
 
+SLOW_ROOM_S: Final = 0.5
+"""A room this late makes it worth to look whether a nameless answer or offer is too soon to be meant for us."""
+EARLY_MARGIN_S: Final = 0.3
+"""What it takes longer than two ways through the room."""
+ROOM_JITTER: Final = 0.2
+"""What two ways through the room may differ by, as a share of one."""
+
 GLARE_HOLD_S: Final = 2.5
 """[GLARE_HOLD] How long the lower id waits for an answer before it yields (spec 04 §5.9)."""
 

@@ -76,7 +76,7 @@ def a_pair(base: Path, stack: ExitStack, *, we_are_lower: bool) -> tuple[Device,
 
 
 @pytest.mark.parametrize("delays_s", [(2.0,), (5.0,), (3.0, 5.0)], ids=str)
-@pytest.mark.parametrize("killed", ["ours", "theirs"])
+@pytest.mark.parametrize("killed", ["ours", "ours, with a leave", "theirs"])
 @pytest.mark.parametrize("we_are_lower", [True, False], ids=["we are lower", "we are higher"])
 def test_a_killed_daemon_is_back_after_three_deliveries(
     we_are_lower: bool, killed: str, delays_s: tuple[float, ...]
@@ -90,8 +90,8 @@ def test_a_killed_daemon_is_back_after_three_deliveries(
         time.sleep(SETTLED_S)
         for way, delay_s in zip(ways, delays_s, strict=True):
             way.delay_s = delay_s
-        victim = ours if killed == "ours" else theirs
-        victim.end(signal.SIGKILL)
+        victim = theirs if killed == "theirs" else ours
+        victim.end(signal.SIGTERM if killed == "ours, with a leave" else signal.SIGKILL)
         victim.start()
         began = time.monotonic()
         meet(ours, theirs)
