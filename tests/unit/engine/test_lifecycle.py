@@ -344,6 +344,18 @@ def test_a_crowd_is_news_only_as_far_as_it_is_listed() -> None:
     assert late in {info.device_id for info in bench.engine.peers(bench.now)}, "members are listed beyond that"
 
 
+def test_a_crowd_that_waits_for_its_turn_is_dialled_as_far_as_it_is_listed() -> None:
+    bench = Bench("lower", obedient=False)
+    crowd = [each for each in strangers(2600) if each > bench.us.device_id]
+    assert len(crowd) > MAX_UNPROVEN_LINKS + MAX_PLACEHOLDERS
+    *_, late = crowd = crowd[: MAX_UNPROVEN_LINKS + MAX_PLACEHOLDERS + 1]
+    for stranger in crowd:
+        bench.signal(PeerAnnounced(stranger))
+    bench.wait(DIAL_TURN_S + 2.5)
+    assert crowd[MAX_UNPROVEN_LINKS] in bench.epochs, "its turn came"
+    assert late not in bench.epochs
+
+
 def test_strangers_do_not_push_out_what_is_known_of_members() -> None:
     memories = Memories()
     member = memories.of("member")

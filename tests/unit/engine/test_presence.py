@@ -343,3 +343,14 @@ def test_a_leave_ends_a_lost_peers_intent() -> None:
     bench.event(ChannelClosed("gone"))
     bench.leave()
     assert bench.wait(100.0) == []
+
+
+def test_where_offering_is_its_part_a_mute_peer_hears_us_a_few_times_an_hour() -> None:
+    """A process that was heard before and says nothing over its link may announce itself as often as it likes."""
+    bench = live("higher")
+    heard = []
+    for _ in range(12):
+        bench.announce(again=True)
+        heard += [word for word in bench.wait(3.0) if word == "announce"]
+    assert len(heard) == 5
+    assert "announce" in bench.announce(), "a fresh process is told at once"
