@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """Two devices whose apps are up."""
+@contextmanager
+def running() -> Iterator[Pair]:
     base = demo.temporary_base()
     made = Pair(base)
     try:
@@ -22,3 +22,18 @@ def pair() -> Iterator[Pair]:
     finally:
         made.stop()
         shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Two devices whose apps are up."""
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def friends() -> Iterator[Pair]:
+    """Two connected devices for all tests of a file, each of which leaves them as it would like to find them."""
+    with running() as made:
+        made.meet()
+        yield made

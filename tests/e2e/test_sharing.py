@@ -53,9 +53,19 @@ def ids(device: Any) -> dict[str, str]:
     return {c["id"]: c["folder"] for c in device.run("conversations", "list")["conversations"]}
 
 
+@pytest.fixture
+def pair(friends: Pair) -> Pair:
+    """The two, without a conversation."""
+    for device in friends.both:
+        if known := list(ids(device)):
+            device.run("conversations", "remove", *known)
+    for device, other in (friends.both, friends.both[::-1]):
+        eventually(lambda d=device, o=other: of_peer(d, o.name) == [], "nothing is left", 10)  # type: ignore[misc]
+    return friends
+
+
 def test_s9_policy_and_prompts_are_gossiped(pair: Pair) -> None:
     """Gaps 3–6 of spec 08 §7: FE-7.4 to FE-7.8, FE-9.42."""
-    pair.meet()
     anna, boris = pair.both
     made = anna.run("prompts", "add", "Short", "--system", "Be brief.", "--tool", "web_search")
     eventually(lambda: record(boris).get("prompts") == [made], "Anna's prompt in Boris's file", 5)
@@ -83,6 +93,7 @@ def test_s9_policy_and_prompts_are_gossiped(pair: Pair) -> None:
     boris.up()
     boris.wait("connected peer", demo.peer_becomes("active"), mark)
     assert record(boris)["auto_gossip"] is False, "the toggle survives a restart"
+    boris.run("settings", "gossip", "on")
 
 
 @contextmanager
@@ -98,7 +109,6 @@ def third(pair: Pair) -> Iterator[Any]:
 
 def test_s10_a_late_joiner_is_told_and_nobody_else(pair: Pair) -> None:
     """Gap 7: FE-7.9, FE-7.10, FE-7.12."""
-    pair.meet()
     anna, boris = pair.both
     plans = new(anna, "Plans", "--folder", "Work/Q4")
     eventually(lambda: of_peer(boris, "Anna") == [plans], "Anna's catalog at Boris's", 5)
@@ -142,7 +152,6 @@ def heard(device: Any) -> Iterator[Callable[[], list[str]]]:
 
 def test_s11_twenty_moves_are_one_broadcast(pair: Pair) -> None:
     """Gap 8: FE-7.11."""
-    pair.meet()
     anna, boris = pair.both
     made = [f"number-{n}" for n in range(20)]
     folder = anna.home / ".myownllm" / "conversations"
@@ -159,7 +168,6 @@ def test_s11_twenty_moves_are_one_broadcast(pair: Pair) -> None:
 
 def test_a_kill_between_taking_and_deleting_leaves_two_copies(pair: Pair) -> None:
     """FE-9.31"""
-    pair.meet()
     anna, boris = pair.both
     plans = new(anna, "Plans", "--folder", "Work/Q4")
     os.kill(boris.pid, signal.SIGSTOP)  # Boris's app is slow to answer
@@ -180,7 +188,6 @@ def test_a_kill_between_taking_and_deleting_leaves_two_copies(pair: Pair) -> Non
 
 
 def test_s15_open_push_pull(pair: Pair) -> None:
-    pair.meet()
     anna, boris = pair.both
     plans = new(anna, "Plans", "--folder", "Work/Q4")
     eventually(lambda: of_peer(boris, "Anna") == [plans], "Anna's catalog at Boris's", 5)
@@ -204,77 +211,7 @@ def test_s15_open_push_pull(pair: Pair) -> None:
     eventually(lambda: of_peer(anna, "Boris") == [plans], "Boris's catalog at Anna's", 5)
     anna.run("conversations", "pull", "Plans", "Boris")
     assert (ids(anna), ids(boris)) == ({plans: "Work/Q4"}, {})
-    assert [t["id"] for t in boris.run("conversations", "trash")["trash"]] == [plans]
+    assert plans in [t["id"] for t in boris.run("conversations", "trash")["trash"]]
     assert anna.run("conversations", "show", plans)["messages"] == said
     with pytest.raises(demo.DemoError, match="no conversation 'Plans'"):
         boris.run("conversations", "push", "Plans", "Anna")
-
-
-HOSTILE: dict[str, tuple[Any, ...]] = {
-    "session_fetch": (None, {"guid": ["x"]}, {"guid": "../../config"}, {"guid": "x" * 50_000}),
-    "session_save": ({"conversation": {"id": "../config"}}, {"conversation": {"id": "none-here", "messages": 7}}),
-    "move_take": (
-        {"guid": "a", "conversation": {"id": "b"}},
-        {"guid": "deep", "conversation": {"id": "deep", "x": json.loads("[" * 200 + "]" * 200)}},
-        {"guid": "bad", "conversation": {"id": "bad", "title": {"t": 1}}, "source_folder": "../../.ssh"},
-    ),
-    "move_drop": ({}, {"guid": "../config.json"}, {"guid": "m1-\u202ecba"}),
-}
-FUTURE = 2**52
-
-
-def _answer(device: Any, where: dict[str, str], method: str, payload: Any) -> dict[str, Any]:
-    """What a peer answers; a refusal of the call itself counts as `error`, too."""
-    try:
-        answer: dict[str, Any] = ask(device, "rpc_call", **where, method=method, payload=payload)["response"]
-    except ControlError as refused:
-        return {"error": str(refused)}
-    return answer
-
-
-def test_a_hostile_approved_peer_changes_nothing(pair: Pair) -> None:
-    """What Boris's daemon sends by itself, beside his app (spec 08 FE-9.3, FE-9.29, FE-9.36, FE-12.36, FE-12.48)."""
-    pair.meet()
-    anna, boris = pair.both
-    plans = new(anna, "Plans")
-    anna.run("policy", "set", "shell", "denied")
-    before = record(anna)
-    where = {"network": "home", "peer": anna.run("status")["daemon"]["device_id"].split("-")[0]}
-    for method, payloads in HOSTILE.items():
-        for payload in payloads:
-            assert "error" in _answer(boris, where, method, payload)
-    for channel in ("catalog/announce", "permissions/snapshot", "prompts/snapshot"):
-        for payload in (
-            None,
-            [],
-            "x" * 60_000,
-            {"entries": [7] * 9000},
-            {"tools": {"shell": 7}},
-            {"prompts": [7] * 9000},
-        ):
-            ask(boris, "channel_send_to", **where, channel=channel, payload=payload)
-    relaxed = {"mode": "accept_all", "always_accept": ["rm -rf /"], "updated_at": int(time.time() * 1000)}
-    for gate in ({**relaxed, "updated_at": FUTURE}, {**relaxed, "mode": "sudo"}, relaxed):
-        payload = {"tools": {"shell": gate, "write_file": {**gate, "always_accept": ["x" * 5000]}}, "ts": 1}
-        ask(boris, "channel_send_to", **where, channel="permissions/snapshot", payload=payload)
-    prompt = {"id": "prm-evil", "name": "\u202e", "tools": ["shell"], "updated_at": FUTURE}
-    stones = [{"id": "prm-x", "deleted_at": FUTURE}]
-    ask(
-        boris,
-        "channel_send_to",
-        **where,
-        channel="prompts/snapshot",
-        payload={"prompts": [prompt], "tombstones": stones},
-    )
-    for _ in range(300):
-        ask(boris, "channel_send_to", **where, channel="prompts/snapshot", payload={"prompts": [prompt] * 50})
-    held = eventually(lambda: anna.run("policy", "pending")["held"], "the question to Anna", 10)
-    assert set(held) == {"shell"}
-    now = record(anna)
-    assert {**now, "held_permissions": None} == {**before, "held_permissions": None}
-    assert ids(anna) == {plans: ""}
-    home = anna.home / ".myownllm"
-    assert {p.name for p in (home / "conversations").rglob("*.json")} == {f"{plans}.json"}
-    assert not list(anna.home.glob(".ssh*"))
-    assert boris.run("call", "Anna", "echo", "7")["response"] == 7
-    assert anna.run("health")["healthy"]

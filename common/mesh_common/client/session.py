@@ -40,6 +40,9 @@ MAX_COMMANDS: Final = 32
 """Command connections of one session at once; more commands queue."""
 EARLY_FRAMES: Final = 1024
 """Frames kept while nobody is attached; of more the oldest fall and are told as lagged."""
+RENEWAL_S: Final = 6.0
+"""A daemon makes the file of its socket anew within five seconds when somebody has removed it."""
+RENEWAL_POLL_S: Final = 0.25
 LOST_TOGETHER_S: Final = 0.1
 """How far the ends of two connections to a dying daemon may lie apart."""
 
@@ -105,7 +108,7 @@ class Session(Operations):
             self._pending[scope] = operation
             try:
                 async with self._commands:
-                    return await command(self.address, operation, timeout=timeout, connect=self._connect, **members)
+                    return await self._asked(operation, timeout, members)
             except ControlError as error:
                 if error.kind is ErrorKind.CLOSED:  # a daemon that dies closes all its connections, in any order
                     with anyio.move_on_after(LOST_TOGETHER_S):
@@ -116,6 +119,17 @@ class Session(Operations):
                 self._pending.pop(scope, None)
         text = f"the connection to the mesh daemon was lost during `{operation}`"
         raise ControlError(ErrorKind.CONNECTION_LOST, text)
+
+    async def _asked(self, operation: str, timeout: float | None, members: dict[str, object]) -> object:
+        """A daemon whose events still come in lives, so one that cannot be reached will be in a moment."""
+        until = anyio.current_time() + RENEWAL_S
+        while True:
+            try:
+                return await command(self.address, operation, timeout=timeout, connect=self._connect, **members)
+            except ControlError as error:
+                if error.kind is not ErrorKind.CONNECT_FAILED or anyio.current_time() >= until:
+                    raise
+            await anyio.sleep(RENEWAL_POLL_S)
 
     @property
     def waits_for(self) -> str | None:

@@ -115,5 +115,5 @@ class Host:
     async def _cancel_asked(self, peer: PeerEntry, payload: Json) -> None:
         await trio.lowlevel.checkpoint()
         stream_id = as_object(payload).get("stream_id")
-        if isinstance(stream_id, str):
+        if isinstance(stream_id, str) and stream_id:  # calls without a name cannot be taken back
             self._serving.cancel_stream(peer.device_pubkey, stream_id)

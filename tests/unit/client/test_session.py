@@ -44,6 +44,28 @@ async def test_a_command_has_a_connection_of_its_own() -> None:
 
 
 @under_both
+async def test_a_daemon_whose_socket_file_is_gone_is_asked_when_it_is_there_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mesh_common.client.session.RENEWAL_POLL_S", 0.01)
+    monkeypatch.setattr("mesh_common.client.session.RENEWAL_S", 0.1)
+    async with (
+        fake_daemon(status={"version": "1"}) as daemon,
+        open_session("socket", connect=daemon.connect) as session,
+    ):
+        daemon.listening = False
+        assert await kind_of(session.command("status")) is ErrorKind.CONNECT_FAILED, "not for ever"
+
+        async def renew() -> None:
+            await anyio.sleep(0.03)
+            daemon.listening = True
+
+        daemon.tasks.start_soon(renew)
+        assert await session.command("status") == {"version": "1"}
+        assert len(daemon.requests("status")) == 1
+
+
+@under_both
 async def test_what_can_become_of_a_command() -> None:
     refused = {"error": "unknown network: home"}
     async with fake_daemon(silent=Silence, gone=HangUp, refused=refused) as daemon:

@@ -228,6 +228,18 @@ async def test_a_caller_takes_a_stream_back_before_its_first_piece_and_in_the_mi
         assert answers(w, "t2") == [{"error": "host busy"}, ("end", "host busy")]
 
 
+async def test_a_cancel_without_a_name_takes_nothing_back(autojump_clock: Any, tmp_path: Path) -> None:
+    """Neither calls under way that have no name, nor later ones."""
+    async with world(active(HOME), tmp_path) as w:
+        known(w)
+        await w.client.start()
+        await message(w, {"stream_id": ""}, "rpc/cancel")
+        await settled()
+        await call(w, "echo", 7, streaming=False)
+        await settled()
+        assert answers(w) == [("answer", 7)]
+
+
 async def test_a_cancel_that_overtakes_its_call_counts(autojump_clock: Any, tmp_path: Path) -> None:
     """FE-9.7."""
     async with world(active(HOME), tmp_path) as w:

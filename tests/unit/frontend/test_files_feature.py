@@ -59,6 +59,8 @@ class Side:
         """how often the n-th chunk from here arrives"""
         self.refuse: dict[int, str] = {}
         """what the daemon says to the n-th chunk"""
+        self.deaf = False
+        """the daemon cannot be asked for its chunks"""
         self.sent = 0
         self.notes: list[str] = []
         self.downloads = folder / name / "Downloads"
@@ -83,6 +85,8 @@ class Side:
 
     async def subscribe(self, channel: str, handler: Callable[[Any, Any], Awaitable[None]]) -> Callable[[], None]:
         await trio.lowlevel.checkpoint()
+        if self.deaf:
+            raise ControlError(ErrorKind.CONNECT_FAILED, "connect daemon socket at s")
         self.channels[channel] = handler
         return lambda: cast("None", self.channels.pop(channel))
 
@@ -118,7 +122,7 @@ class Side:
             with scope:
                 try:
                     answers.append(await there.files.receiver.offered(inbound))
-                except CallRefusedError as error:
+                except (CallRefusedError, ControlError) as error:
                     failures.append(self._failed(str(error)))
             nursery.cancel_scope.cancel()
 
@@ -560,6 +564,16 @@ async def test_a_name_never_leads_out_of_the_folder(autojump_clock: MockClock, m
     (stored,) = mesh.b.downloads.iterdir()
     assert stored.read_bytes() == b"hello world!"
     assert sorted(p.name for p in mesh.folder.iterdir()) == ["b"]
+
+
+async def test_an_accepted_offer_whose_chunks_cannot_be_heard_leaves_nothing(
+    autojump_clock: MockClock, mesh: Mesh
+) -> None:
+    accepting(mesh.b)
+    mesh.b.deaf = True
+    with pytest.raises(ControlError, match="connect daemon socket"):
+        await offered(mesh.a, mesh.b, resume=True)
+    assert (received(mesh.b), left(mesh.b)) == ({}, [])
 
 
 @pytest.mark.parametrize("payload", [{"id": "../x"}, {"size_bytes": 0}, {"filename": 7}, {"chunk_size": "5"}])

@@ -127,9 +127,11 @@ class Receiver:
         try:
             release = await self._client.subscribe(f"file_chunks/{wanted.id}", arrival.hear)
         except BaseException:
-            part.close()
-            if not wanted.resume:
+            if wanted.resume and part.intake.held.count:
+                part.close()
+            else:  # nothing has come yet: nothing is kept
                 part.discard()
+                self._notes.forget(note)
             raise
         self.arrivals[wanted.id] = arrival
         self.on_begin(arrival)

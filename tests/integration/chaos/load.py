@@ -1,0 +1,109 @@
+"""What goes on between the two devices while faults happen: calls, questions to a model, files. None may be wrong."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from e2e.devices import ask
+from mesh_common.client.errors import ControlError
+from myownllm.door import client as door
+from myownllm.errors import AppError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from e2e.devices import Pair
+
+MODEL = "gemma4:e2b"
+WORDS = 12
+ANSWER = "".join(f"word{n} " for n in range(WORDS))
+FILE_BYTES = 3 * 2**20
+PAUSE_S = 0.1
+
+
+class Load:
+    """Anna asks Boris's echo, his model, and sends him files, again and again; each may fail, none may be wrong."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.done = {"calls": 0, "questions": 0, "files": 0}
+        self.wrong: list[str] = []
+        self._pair = pair
+        self._number = 0
+        self._over, self._rest = threading.Event(), threading.Event()
+        self._idle = {name: threading.Event() for name in self.done}
+        works: dict[str, Callable[[], bool]] = {"calls": self._call, "questions": self._question, "files": self._file}
+        self._threads = [threading.Thread(target=self._run, args=item) for item in works.items()]
+        for thread in self._threads:
+            thread.start()
+
+    def rest(self) -> None:
+        """Begin nothing more; returns when nothing is under way here."""
+        self._rest.set()
+        for name, idle in self._idle.items():
+            assert idle.wait(60), f"{name} never end"
+
+    def go_on(self) -> None:
+        for idle in self._idle.values():
+            idle.clear()
+        self._rest.clear()
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, name: str, work: Callable[[], bool]) -> None:
+        while not self._over.wait(PAUSE_S):
+            if self._rest.is_set():
+                self._idle[name].set()
+                continue
+            try:
+                self.done[name] += work()
+            except (ControlError, AppError, OSError):
+                continue  # a failure with its reason is what a fault may cause
+            except Exception as error:
+                self.wrong.append(f"{name}: {error!r}")
+                raise
+
+    def _call(self) -> bool:
+        self._number += 1
+        told = ask(
+            self._pair.anna, "rpc_call", network="home", peer=self._pair.boris.id, method="echo",
+            payload={"n": self._number}, timeout_ms=2000,
+        )  # fmt: skip
+        if told["response"] != {"n": self._number}:
+            self.wrong.append(f"the echo of {self._number} is {told}")
+        return True
+
+    def _question(self) -> bool:
+        asked = {"messages": [{"role": "user", "content": "go on"}], "model": f"{MODEL}@Boris"}
+        said = "".join(str(item.get("delta", "")) for item in _items(self._pair.anna.home, "infer", **asked))
+        if said != ANSWER:
+            self.wrong.append(f"an answer that ended well is {said!r}")
+        return True
+
+    def _file(self) -> bool:
+        anna, boris = self._pair.both
+        path = anna.home / f"file-{time.monotonic_ns()}"
+        path.write_bytes(data := os.urandom(FILE_BYTES))
+        told = list(_items(anna.home, "files_send", paths=[str(path)], peer="Boris"))
+        if told[-1]["status"] != "sent":
+            return False
+        if (boris.home / "Downloads" / path.name).read_bytes() != data:
+            self.wrong.append(f"{path.name} came as something else")
+        return True
+
+    def check_files(self) -> None:
+        """What has arrived, also behind the back of whoever sent it, is whole, and nothing is left half."""
+        anna, boris = self._pair.both
+        for path in (boris.home / "Downloads").iterdir() if (boris.home / "Downloads").exists() else ():
+            assert path.read_bytes() == (anna.home / path.name).read_bytes(), f"{path.name} is intact"
+
+
+def _items(home: Path, operation: str, **members: Any) -> Iterator[Any]:
+    with door.asking(home / ".myownllm" / "app.sock", operation, timeout_s=20, **members) as answer:
+        yield from answer
