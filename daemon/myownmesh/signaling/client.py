@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import trio
 
 from mesh_common.addresses import relay_address
 from myownmesh.protocol.signals import InboundSignal
+from myownmesh.signaling.doubts import Doubts
 from myownmesh.signaling.nostrroom import NostrRoom
 from myownmesh.signaling.pacing import Backoff, seconds_until
 from myownmesh.signaling.relays import (
@@ -17,6 +19,7 @@ from myownmesh.signaling.relays import (
     FallbackAction,
     all_private,
     fallback_action,
+    is_local,
     problems_by_text,
     select_fallback,
     select_relays,
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OUTAGE_CONNECT_S = 4.0
+"""While a relay is away a connection attempt is given up after this: TCP repeats its first packet after 1 and 3 s, then
+ever more rarely, and a new attempt asks again at once."""
+_NOBODY_THERE = (Kind.UNREACHABLE, Kind.SILENT)
 
 Deliver = Callable[[InboundSignal], None]
 
@@ -90,7 +97,10 @@ class NostrSignaling:
         self._records = {url: self._record(url) for url in (*self._primary, *self._unusable)}
         """Of the relays that are in use, the network's own first."""
         self._sources = sources or RelaySources()
+        self.is_offline = False
+        """This machine has no network, so what failed waits for `redial`, but for relays on this machine."""
         self._redial = trio.Event()
+        self._doubts = Doubts()
         self._tick_changed = trio.Event()
 
     @property
@@ -113,11 +123,13 @@ class NostrSignaling:
         if self._room.leaving:
             self._tick_changed.set()
 
-    def redial(self) -> None:
+    def redial(self, *, if_mute: bool = False) -> None:
         if self._room.leaving:
             return
-        self._redial.set()
-        self._redial = trio.Event()
+        self._doubts.raise_one()
+        if not if_mute:
+            self._redial.set()
+            self._redial = trio.Event()
 
     def set_pace(self, *, quiet: bool) -> None:
         self._room.set_pace(self._now().mono, quiet=quiet)
@@ -150,7 +162,10 @@ class NostrSignaling:
                 await trio.sleep(FALLBACK_POLL_S)
                 live = sum(link.admitted_at is not None for link in self._room.links if link.relay in primary)
                 now = self._now().mono
-                down_since = None if live else (now if down_since is None else down_since)
+                if live:
+                    down_since = None
+                elif down_since is None or self.is_offline:
+                    down_since = now
                 match fallback_action(
                     primary_live=live,
                     fallback_active=active is not None,
@@ -193,27 +208,34 @@ class NostrSignaling:
         address = relay_address(url)
         backoff = Backoff(self._device_id, self._room.handle, url)
         failing = False
+        lost_at: float | None = None
         while True:
-            redial = self._redial
+            redial, doubts = self._redial, self._doubts.raised
             record.connecting(self._now().mono)
             link = RelayLink(
                 self._room, url, address, self._timepiece, deliver, lambda: self.on_up(), self._sources, record
             )
-            why = await link.run(redial)
-            if redial.is_set():
+            limit_s = None if lost_at is None else OUTAGE_CONNECT_S
+            why = await link.run(redial, self._doubts, connect_limit_s=limit_s)
+            if link.was_stable:
+                lost_at = self._now().mono
+                failing = False
+            if redial.is_set() or link.was_mute:
                 backoff.reset()
                 continue
             if link.was_stable:
                 backoff.reset()
-                failing = False
-            wait_s = backoff.next_wait_ms() / 1000
             now = self._now().mono
-            record.down(why, now, now + wait_s)
+            outage_s = now - lost_at if lost_at is not None and why.kind in _NOBODY_THERE else None
+            wait_s = backoff.next_wait_ms(outage_s) / 1000
+            is_held = self.is_offline and not is_local(address.host)
+            record.down(why, now, None if is_held else now + wait_s)
             level = logging.DEBUG if failing else logging.WARNING
-            log.log(level, "relay %s: %s; next try in %.1f s", url, why.text, wait_s)
+            until = "when there is a network" if is_held else f"in {wait_s:.1f} s"
+            log.log(level, "relay %s: %s; next try %s", url, why.text, until)
             failing = True
-            with trio.move_on_after(wait_s):
-                await redial.wait()
+            with trio.move_on_after(math.inf if is_held else wait_s):
+                await self._doubts.after(doubts)
                 backoff.reset()
 
     def _tell_of_unusable_addresses(self) -> None:

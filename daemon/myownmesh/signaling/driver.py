@@ -22,6 +22,9 @@ class Signaling(Protocol):
     on_news: Callable[[News], None]
     """Called when a relay begins to be of no use, or serves again; set it before `run`."""
 
+    is_offline: bool
+    """This machine has no network: what failed is not tried again before `redial`."""
+
     def report(self) -> Sequence[RelayReport]:
         """How each relay that this way leads over serves us at the moment; empty for a way without relays."""
         ...
@@ -30,8 +33,11 @@ class Signaling(Protocol):
         """Queue a signal; the driver paces, repeats and drops it by its own rules."""
         ...
 
-    def redial(self) -> None:
-        """Replace every connection (spec 03 §8.5)."""
+    def redial(self, *, if_mute: bool = False) -> None:
+        """Replace every connection (spec 03 §8.5); with `if_mute` only those that do not answer a ping in a second.
+
+        `on_up` is called for each one that was replaced, or has answered.
+        """
         ...
 
     def set_pace(self, *, quiet: bool) -> None:

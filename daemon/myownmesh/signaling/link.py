@@ -9,6 +9,7 @@ import trio
 
 from mesh_common.groups import leaves
 from myownmesh.signaling.pacing import seconds_until
+from myownmesh.signaling.sources import is_ours
 from myownmesh.signaling.trouble import Kind, Trouble
 from myownmesh.signaling.websocket import LINK_ERRORS, dial, trouble
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.signaling.conversation import Conversation
+    from myownmesh.signaling.doubts import Doubts
     from myownmesh.signaling.nostrroom import NostrRoom
     from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.standing import RelayRecord
@@ -31,6 +33,8 @@ FIRST_PING_S = 1.0
 """An honest relay has admitted us by then; whoever has not said anything is asked whether it lives."""
 PING_INTERVAL_S = 25.0
 PING_LIMIT_S = 10.0
+DOUBT_LIMIT_S = 1.0
+"""How long a connection that is doubted has to answer, beside two of its round trips."""
 
 
 class RelayLink:
@@ -57,16 +61,24 @@ class RelayLink:
         self._sources = sources
         self._record = record
         self._is_up = False
+        self._socket: Socket | None = None
+        self._round_trip_s = 0.0
         self.was_stable = False
         """After `run`: the relay served us for long enough to forgive its end."""
+        self.was_mute = False
+        """After `run`: it was doubted, and did not answer. It is to be dialled anew at once."""
 
-    async def run(self, redial: trio.Event) -> Trouble:
-        """Talk to the relay until the link ends or `redial` is set; return why it ended."""
+    async def run(self, redial: trio.Event, doubts: Doubts, *, connect_limit_s: float | None = None) -> Trouble:
+        """Talk to the relay until the link ends, `redial` is set, or it cannot dispel a doubt; return why it ended.
+
+        `connect_limit_s`: how long TCP may take to connect, if less than the dial itself.
+        """
         reasons: list[Trouble] = []
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_when, redial, nursery.cancel_scope)
-                socket = await dial(nursery, self._address, self._timepiece)
+                nursery.start_soon(self._face, doubts, nursery.cancel_scope)
+                socket = self._socket = await dial(nursery, self._address, self._timepiece, connect_limit_s)
                 with self._sources.standing(socket.local_address):
                     reasons.extend(await self._converse(socket, redial))
                 nursery.cancel_scope.cancel()
@@ -81,14 +93,14 @@ class RelayLink:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, socket, link)
-                nursery.start_soon(_keep_alive, socket, link)
+                nursery.start_soon(self._keep_alive, socket, link)
                 await self._read(socket, link)
                 nursery.cancel_scope.cancel()
         finally:
             self._room.close_link(link)
             self.was_stable = link.is_stable(self._now().mono)
             # On a redial the old path is a zombie: a Close would only wait on it.
-            await (socket.abort() if redial.is_set() else socket.close())
+            await (socket.abort() if redial.is_set() or self.was_mute else socket.close())
         if link.ended is None:
             return []
         return [Trouble(Kind.ERROR if link.last_refusal is None else link.last_refusal.kind, link.ended)]
@@ -129,16 +141,41 @@ class RelayLink:
             log.info("relay %s is up", self._url)
             self._on_up()
 
+    async def _keep_alive(self, socket: Socket, link: Conversation) -> None:
+        await trio.sleep(FIRST_PING_S)
+        if link.admitted_at is None:
+            link.pinged()
+            await self._ping(socket, PING_LIMIT_S)
+            link.ponged()
+        while True:
+            await trio.sleep(PING_INTERVAL_S)
+            await self._ping(socket, PING_LIMIT_S)
 
-async def _keep_alive(socket: Socket, link: Conversation) -> None:
-    await trio.sleep(FIRST_PING_S)
-    if link.admitted_at is None:
-        link.pinged()
-        await socket.ping(PING_LIMIT_S)
-        link.ponged()
-    while True:
-        await trio.sleep(PING_INTERVAL_S)
-        await socket.ping(PING_LIMIT_S)
+    async def _ping(self, socket: Socket, limit_s: float) -> None:
+        left = trio.current_time()
+        await socket.ping(limit_s)
+        self._round_trip_s = trio.current_time() - left
+
+    async def _face(self, doubts: Doubts, scope: trio.CancelScope) -> None:
+        """Answer every doubt. A dial is begun anew: its first packets may have gone nowhere."""
+        known = doubts.raised
+        while True:
+            known = await doubts.after(known)
+            if self._socket is None or not await self._answers(self._socket):
+                self.was_mute = True
+                scope.cancel()
+                return
+            if self._is_up:
+                self._on_up()
+
+    async def _answers(self, socket: Socket) -> bool:
+        if not is_ours(socket.local_address):
+            return False
+        try:
+            await self._ping(socket, DOUBT_LIMIT_S + 2 * self._round_trip_s)
+        except LINK_ERRORS:
+            return False
+        return True
 
 
 async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:

@@ -35,6 +35,12 @@ def seconds_until(due: float | None, now: float) -> float:
     return float("inf") if due is None else max(0.0, due - now) + _ROUNDING_S
 
 
+OUTAGE_FIRST_WAIT_S = 1.0
+OUTAGE_SHARE = 0.05
+"""A relay that served us and is gone is dialled so often that its return is noticed within a twentieth of its outage:
+some ninety dials in the first twenty minutes, and from then on as often as any."""
+
+
 class Backoff:
     """How long a relay link waits before its next dial; a link that was stable starts over."""
 
@@ -45,7 +51,10 @@ class Backoff:
     def reset(self) -> None:
         self._attempt = 0
 
-    def next_wait_ms(self) -> int:
+    def next_wait_ms(self, outage_s: float | None = None) -> int:
+        """`outage_s`: how long a relay has been away that served us before; the wait is shorter then."""
         self._attempt = min(self._attempt + 1, _MAX_ATTEMPT)
-        base_s = min(2**self._attempt, _RECONNECT_CEILING_S)
-        return jittered_ms(base_s * 1000, self._seed, self._attempt)
+        base_s: float = min(2**self._attempt, _RECONNECT_CEILING_S)
+        if outage_s is not None:
+            base_s = min(base_s, max(OUTAGE_FIRST_WAIT_S, outage_s * OUTAGE_SHARE))
+        return jittered_ms(round(base_s * 1000), self._seed, self._attempt)

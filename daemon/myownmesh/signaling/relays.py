@@ -110,6 +110,16 @@ def _ascii_lower(text: str) -> str:
     return "".join(c.lower() if c.isascii() else c for c in text)
 
 
+def is_local(host: str) -> bool:
+    """Is it on this machine? Then it can be reached without a network."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _is_private(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)

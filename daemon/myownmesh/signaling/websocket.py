@@ -197,23 +197,28 @@ class Socket:
         await trio.aclose_forcefully(self._stream)
 
 
-async def dial(nursery: trio.Nursery, address: RelayAddress, timepiece: Timepiece) -> Socket:
+async def dial(
+    nursery: trio.Nursery, address: RelayAddress, timepiece: Timepiece, connect_limit_s: float | None = None
+) -> Socket:
     """Open a client WebSocket whose reader runs in `nursery`.
 
     The time that the other end tells goes to `timepiece`, which has a say when a certificate is out of date by our
-    clock. Raises one of LINK_ERRORS, directly or through the nursery; a dial takes 12 s at most.
+    clock. Raises one of LINK_ERRORS, directly or through the nursery; a dial takes 12 s at most, its first packets
+    `connect_limit_s`.
     """
+    limit_s = DIAL_LIMIT_S if connect_limit_s is None else connect_limit_s
     with trio.fail_after(DIAL_LIMIT_S):
         try:
-            return await _dial(nursery, address, timepiece)
+            return await _dial(nursery, address, timepiece, limit_s)
         except OutOfDate:
-            return await _dial(nursery, address, timepiece, at_any_time=True)
+            return await _dial(nursery, address, timepiece, limit_s, at_any_time=True)
 
 
 async def _dial(
-    nursery: trio.Nursery, address: RelayAddress, timepiece: Timepiece, *, at_any_time: bool = False
+    nursery: trio.Nursery, address: RelayAddress, timepiece: Timepiece, limit_s: float, *, at_any_time: bool = False
 ) -> Socket:
-    stream = await _connected(address)
+    with trio.fail_after(limit_s):
+        stream = await _connected(address)
     guard = GuardedStream(stream)
     chain: list[Period] = []
     try:

@@ -20,8 +20,9 @@ from myownmesh.protocol.signals import (
     SendOffer,
 )
 from myownmesh.protocol.strict_json import compact_json
-from myownmesh.signaling import websocket
+from myownmesh.signaling import link, websocket
 from myownmesh.signaling.nostr import NostrKey
+from myownmesh.signaling.sources import is_ours
 from support.signaling import (
     eventually,
     hostile_relay,
@@ -330,6 +331,54 @@ async def test_a_redial_replaces_the_connection_at_once() -> None:
             device.signaling.redial()
             await eventually(lambda: server.activity.connections_total == 2 and len(ups) == 2)
             await device.admitted_by(url_of(server))
+
+
+async def test_a_doubt_leaves_a_connection_that_answers_and_says_so() -> None:
+    async with relay_server() as server:
+        device, ups = new_device(1, url_of(server)), list[None]()
+        device.signaling.on_up = lambda: ups.append(None)
+        async with running(device):
+            await device.admitted_by(url_of(server))
+            device.signaling.redial(if_mute=True)
+            await eventually(lambda: len(ups) == 2)
+            assert server.activity.connections_total == 1
+
+
+async def test_a_doubt_replaces_a_connection_that_is_mute() -> None:
+    connections = 0
+
+    async def says_nothing(socket: BareSocket) -> None:
+        nonlocal connections
+        connections += 1
+        await upgrade(socket)
+        await socket.send(ws_frame(b'["EOSE","mom-sig-1"]'))
+        await trio.sleep_forever()
+
+    async with hostile_relay(says_nothing) as url:
+        device = new_device(1, url)
+        async with running(device):
+            await device.admitted_by(url)
+            device.signaling.redial(if_mute=True)
+            await eventually(lambda: connections == 2)
+            await device.admitted_by(url)
+
+
+async def test_a_doubt_wastes_no_time_on_a_connection_from_an_address_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with relay_server() as server:
+        device = new_device(1, url_of(server))
+        async with running(device):
+            await device.admitted_by(url_of(server))
+            monkeypatch.setattr(link, "is_ours", lambda _address: False)
+            device.signaling.redial(if_mute=True)
+            await eventually(lambda: server.activity.connections_total == 2)
+
+
+def test_an_address_of_another_machine_is_not_ours() -> None:
+    assert is_ours("127.0.0.1")
+    assert not is_ours("192.0.2.7")
+    assert not is_ours("2001:db8::7")
 
 
 async def test_an_offer_made_while_the_relay_restarts_arrives() -> None:

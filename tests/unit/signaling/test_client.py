@@ -14,7 +14,7 @@ from myownmesh.protocol import base32
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.signals import Announce, Leave
 from myownmesh.signaling import link
-from myownmesh.signaling.client import NostrSignaling
+from myownmesh.signaling.client import OUTAGE_CONNECT_S, NostrSignaling
 from myownmesh.signaling.relays import PUBLIC_FALLBACK
 from myownmesh.signaling.trouble import Kind, Trouble
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mesh_common.addresses import RelayAddress
     from myownmesh.protocol.signals import InboundSignal
+    from myownmesh.signaling.doubts import Doubts
     from myownmesh.signaling.nostrroom import NostrRoom
     from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.standing import RelayRecord
@@ -54,6 +55,9 @@ class World:
         self.serves_for: dict[str, float] = {}
         self.dials: dict[str, list[float]] = {}
         self.open: set[str] = set()
+        self.limits: list[float | None] = []
+        self.mute: set[str] = set()
+        """Relays that do not answer when they are doubted."""
         self._began = trio.current_time()
 
     def now(self) -> float:
@@ -78,7 +82,9 @@ class FakeLink:
         self._world, self._room, self._url, self._record = world, room, url, record
         self.was_stable = False
 
-    async def run(self, redial: trio.Event) -> Trouble:
+    async def run(self, redial: trio.Event, doubts: Doubts, *, connect_limit_s: float | None = None) -> Trouble:
+        self.was_mute = False
+        self._world.limits.append(connect_limit_s)
         self._world.dials.setdefault(self._url, []).append(self._world.now())
         lifetime = self._world.serves_for.get(self._url)
         if lifetime is None:
@@ -89,12 +95,24 @@ class FakeLink:
         self._world.open.add(self._url)
         try:
             with trio.move_on_after(lifetime):
-                await redial.wait()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._face, doubts, nursery.cancel_scope)
+                    await redial.wait()
+                    nursery.cancel_scope.cancel()
         finally:
             self._world.open.discard(self._url)
             self._room.close_link(conversation)
             self.was_stable = conversation.is_stable(trio.current_time())
         return Trouble(Kind.CLOSED, "ended")
+
+    async def _face(self, doubts: Doubts, scope: trio.CancelScope) -> None:
+        known = doubts.raised
+        known = await doubts.after(known)
+        while self._url not in self._world.mute:
+            known = await doubts.after(known)
+        self._world.mute.discard(self._url)
+        self.was_mute = True
+        scope.cancel()
 
 
 @pytest.fixture
@@ -205,6 +223,79 @@ async def test_a_redial_replaces_a_link_that_serves(world: World, autojump_clock
         await trio.sleep(0.1)
         assert world.dials[RELAY] == [0, 5]
         nursery.cancel_scope.cancel()
+
+
+async def test_a_doubt_replaces_the_links_that_do_not_answer_and_no_other(
+    world: World, autojump_clock: MockClock
+) -> None:
+    other = "wss://other.example"
+    world.serves_for = {RELAY: 1000.0, other: 1000.0}
+    world.mute = {other}
+    client = new_client(Settings(servers=(RELAY, other), public_fallback=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, client, 60)
+        await trio.sleep(5)
+        client.redial(if_mute=True)
+        await trio.sleep(0.1)
+        assert world.dials == {RELAY: [0], other: [0, 5]}
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_doubt_ends_the_wait_for_the_next_dial(world: World, autojump_clock: MockClock) -> None:
+    client = new_client(Settings(public_fallback=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, client, 60)
+        await trio.sleep(20)
+        client.redial(if_mute=True)
+        await trio.sleep(3)
+        since = [time for time in world.dials[RELAY] if time >= 20]
+        assert since[0] == 20
+        assert 21.7 <= since[1] <= 22.3
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_a_network_no_dial_is_made_again_but_to_relays_of_this_machine(
+    world: World, autojump_clock: MockClock
+) -> None:
+    here = "ws://127.0.0.1:4848"
+    client = new_client(Settings(servers=(RELAY, here)))
+    client.is_offline = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, client, 1000)
+        await trio.sleep(300)
+        assert world.dials[RELAY] == [0], "and no public relay either"
+        assert set(world.dials) == {RELAY, here}
+        assert len(world.dials[here]) > 5
+        assert [report.retry_in_ms for report in client.report() if report.url == RELAY] == [None]
+        client.is_offline = False
+        client.redial(if_mute=True)
+        await trio.sleep(4)
+        assert world.dials[RELAY][1] == 300
+        assert len(world.dials[RELAY]) > 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_relay_that_served_is_dialled_so_often_that_its_return_is_noticed(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Within a twentieth of its outage; one that never served waits as ever (spec 03 §8.2)."""
+    world.serves_for = {RELAY: 15.0}
+    client = new_client(Settings(public_fallback=False))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_for, client, 3000)
+        await trio.sleep(1)
+        del world.serves_for[RELAY]
+        await trio.sleep(2900)
+        nursery.cancel_scope.cancel()
+    first, *again = world.dials[RELAY]
+    assert first == 0
+    gaps = [(at - 15.0, following - at) for at, following in pairwise([15.0, *again])]
+    assert all(gap <= max(1.2, 0.06 * since) for since, gap in gaps if 0 < since < 1000), gaps
+    assert gaps[0][1] <= 2.3, "a relay that restarts"
+    assert all(gap > 50 for since, gap in gaps if since > 1300)
+    assert len(again) < 150
+    assert world.limits[0] is None
+    assert set(world.limits[1:]) == {OUTAGE_CONNECT_S}
 
 
 async def test_a_relay_that_is_listed_twice_is_dialled_once(world: World, autojump_clock: MockClock) -> None:

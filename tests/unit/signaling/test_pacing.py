@@ -52,3 +52,14 @@ def test_where_nobody_is_missed_no_hour_has_more_than_six_announces(device_id: s
     moments = [at := at + announce_wait_ms(device_id, index, quiet=True) for index in range(100)]
     assert all(later - earlier > 3_600_000 for earlier, later in zip(moments, moments[6:], strict=False))
     assert moments[-1] < 100 * 850_000
+
+
+@given(st.floats(0.0, 1e7), st.integers(0, 8))
+def test_an_outage_never_waits_longer_than_a_failure(outage_s: float, attempts: int) -> None:
+    ordinary, outage = Backoff("device", "room", "relay"), Backoff("device", "room", "relay")
+    for _ in range(attempts):
+        ordinary.next_wait_ms()
+        outage.next_wait_ms(outage_s)
+    wait = outage.next_wait_ms(outage_s)
+    assert 850 <= wait <= ordinary.next_wait_ms()
+    assert wait <= 1.15 * max(1000.0, outage_s * 50) + 1

@@ -16,6 +16,7 @@ from myownmesh.signaling.relays import (
     denylist_host,
     fallback_action,
     is_denied,
+    is_local,
     problems_by_text,
     relay_score,
     select_fallback,
@@ -120,3 +121,20 @@ def test_fallback_supervisor(case: dict[str, Any]) -> None:
 )
 def test_a_private_mesh_does_not_surface_on_public_relays(servers: tuple[str, ...], private: bool) -> None:
     assert all_private(servers) is private
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("relay.localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("192.168.1.5", False),
+        ("relay.example", False),
+        ("localhost.example", False),
+    ],
+)
+def test_which_relays_need_no_network(host: str, local: bool) -> None:
+    assert is_local(host) is local
