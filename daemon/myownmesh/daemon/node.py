@@ -137,7 +137,7 @@ class Node:
         gc.freeze()
         gc.enable()
         self._webrtc.allow()
-        nursery.start_soon(self._preload)
+        nursery.start_soon(self._later)
         if self._supervision.lifeline is not None:
             nursery.start_soon(self._watch_lifeline, self._supervision.lifeline)
 
@@ -167,9 +167,16 @@ class Node:
 
         return DefaultLink(self._socket_path, os.environ)
 
+    async def _later(self) -> None:
+        """What needs libraries and nobody waits for, one after the other."""
+        await trio.sleep(PRELOAD_DELAY_S)
+        await self._preload()
+        from myownmesh.netwatch.watch import NetWatch  # what it needs has been loaded with WebRTC
+
+        await NetWatch(self._mesh.network_changed, self._mesh.woken).run()
+
     async def _preload(self) -> None:
         """Have WebRTC and the relay client at hand before the first peer needs them."""
-        await trio.sleep(PRELOAD_DELAY_S)
         try:
             await trio.to_thread.run_sync(preload_signaling, abandon_on_cancel=True)
             await self._webrtc.get()

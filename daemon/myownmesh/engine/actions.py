@@ -92,7 +92,10 @@ class SetPace(msgspec.Struct, frozen=True):
 
 
 class RedialRelays(msgspec.Struct, frozen=True):
-    """Replace every relay connection of this network (spec 03 §8.5)."""
+    """Replace every relay connection of this network (spec 03 §8.5). `signaling_is_up` follows for each that works."""
+
+    if_mute: bool = False
+    """Only those that do not answer a ping. Who hosts a relay may take the end of a connection for our departure."""
 
 
 class Emit(msgspec.Struct, frozen=True):

@@ -95,8 +95,11 @@ class Core:
 
         self.phase = Phase.JOINING
         self.signaling_up = False
-        self.is_offline = False
-        """This machine has no network: what cannot work is not tried (spec 04 §7.7)."""
+        self.offline_since: float | None = None
+        """This machine has no network since then: what cannot work is not tried (spec 04 §7.7)."""
+        self.fan_out_due = False
+        """The network moved, and no relay has worked since."""
+        self.woken_at: float | None = None
         self.leaving = False
         self.left_out: tuple[str, ...] = ()
         """What the last gathering kept back."""
@@ -244,6 +247,11 @@ class Core:
     def room_s(self) -> float:
         """One way through the room, by the slowest of our last announces."""
         return max(self._echoes_s, default=0.0)
+
+    @property
+    def is_offline(self) -> bool:
+        """This machine has no network."""
+        return self.offline_since is not None
 
     @property
     def stands_aside(self) -> bool:

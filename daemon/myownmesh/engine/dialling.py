@@ -41,6 +41,11 @@ def watch_intents(core: Core, now: Instant) -> None:
         core.timers.set(NetworkTimer.INTENTS, "", now.mono + STATE_WATCH_S)
 
 
+def retry_wanted(core: Core, now: Instant) -> None:
+    """Something changed that may bring them back: dial everybody whom a link is wanted to, parked or not."""
+    _retry(core, core.intents.flush(now.mono), now)
+
+
 def reconnect(core: Core, device_id: str | None, now: Instant) -> None:
     """A person doubts the links: restart those that are up, dial those that are wanted (spec 04 §7.8)."""
     if core.is_offline:
@@ -50,7 +55,7 @@ def reconnect(core: Core, device_id: str | None, now: Instant) -> None:
         detail["peer"] = device_id
     core.diag(now, "info", "network", "reconnecting on request", detail)
     if device_id is None:
-        core.out.append(RedialRelays())
+        core.out.append(RedialRelays(if_mute=True))
     for peer in core.live_peers():
         if device_id in (None, peer.device_id):
             restarting.restart(core, peer, "manual-reconnect", now, forced=True)

@@ -16,6 +16,7 @@ from myownmesh.engine import (
     intake,
     keepalive,
     lifecycle,
+    moving,
     nameless,
     negotiation,
     paths,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.core import Twin
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.links import LinkEvent
+    from myownmesh.engine.moves import Move
     from myownmesh.engine.peer import Link
     from myownmesh.engine.timers import Timer
     from myownmesh.engine.trace import Tracer
@@ -135,7 +137,23 @@ class Engine:
         if not core.signaling_up:
             core.diag(now, "info", "signaling", "drivers online")
         core.signaling_up = True
+        moving.relay_is_up(core, now)
         core.refresh_phase()
+
+    def has_no_relays(self, now: Instant) -> None:
+        """Of the relays that `RedialRelays` means there is none: nothing has to wait for them."""
+        if not self._core.leaving:
+            moving.relay_is_up(self._core, now)
+
+    def network_moved(self, move: Move, detail: dict[str, object], now: Instant) -> None:
+        """This machine's network changed; `detail` is told in the diagnostics (spec 04 §7.7)."""
+        if not self._core.leaving:
+            moving.moved(self._core, move, detail, now)
+
+    def woken(self, seconds: float, now: Instant) -> None:
+        """This machine slept for so long, or this process stood still."""
+        if not self._core.leaving:
+            moving.woken(self._core, seconds, now)
 
     def tell(self, level: Level, category: Category, message: str, detail: dict[str, Any] | None, now: Instant) -> None:
         """Say in the diagnostics what somebody outside of the engine has noticed."""
@@ -165,9 +183,11 @@ class Engine:
                 presence.receive_announce(core, peer, now, again=again)
             case OfferReceived():
                 core.traffic.negotiation_rx += 1
+                moving.negotiated(core, now)
                 negotiation.receive_offer(core, item, now)
             case AnswerReceived():
                 core.traffic.negotiation_rx += 1
+                moving.negotiated(core, now)
                 negotiation.receive_answer(core, item, now)
             case CandidateReceived(peer, candidate):
                 core.traffic.negotiation_rx += 1
@@ -462,7 +482,10 @@ class Engine:
             case LinkTimer():
                 self._link_due(timer, core.link_to(owner), now)
             case NetworkTimer.HEARTBEAT:
-                keepalive.beat(core, now)
+                if not moving.stood_still(core, now):
+                    keepalive.beat(core, now)
+            case NetworkTimer.FAN_OUT:
+                moving.fan_out(core, now)
             case NetworkTimer.INTENTS:
                 dialling.watch_intents(core, now)
             case NetworkTimer.SHAPE:
@@ -505,6 +528,8 @@ class Engine:
                 lifecycle.drop(core, entry.device_id, Turn.UNDECIDED, now)
             case LinkTimer.PROBE if isinstance(entry, Live):
                 keepalive.judge_probe(core, entry, now)
+            case LinkTimer.DOUBT if isinstance(entry, Live):
+                moving.judge_doubt(core, entry, now)
             case LinkTimer.SUSPICION if isinstance(entry, Live):
                 negotiation.look_closer(core, entry, now)
             case LinkTimer.PATH_FAILED if isinstance(entry, OpenLink):

@@ -60,6 +60,11 @@ class IntentBook:
         self._expire(mono)
         return list(self._intents)
 
+    def extend(self, seconds: float) -> None:
+        """Nothing could be tried for so long: the windows of the losses do not count it."""
+        for intent in self._intents.values():
+            intent.give_up_at += seconds
+
     def attempted(self, peer: str, mono: float) -> None:
         """A re-offer to `peer` went out."""
         if (intent := self._intents.get(peer)) is not None:

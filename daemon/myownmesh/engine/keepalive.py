@@ -6,7 +6,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from myownmesh.engine import lifecycle, pace
-from myownmesh.engine.actions import RedialRelays
 from myownmesh.engine.clockwatch import WINDOW, median, skew_sample
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -24,10 +23,8 @@ from myownmesh.engine.timing import (
     STALE_INBOUND_S,
     SUSPICION_WAIT_RTTS,
     SUSPICION_WAIT_S,
-    WAKE_THRESHOLD_S,
 )
 from myownmesh.protocol.frames import Ping, Pong
-from myownmesh.protocol.signals import Announce
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -65,12 +62,10 @@ def beat(core: Core, now: Instant) -> None:
     """The heartbeat: ping everybody, look at our clock, drop whom nobody heard for 90 s."""
     core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
     pace.look(core, now)
-    live = core.live_peers()
-    last, core.last_beat = core.last_beat, now
-    if last is not None and _slept(core, last, now):
-        for peer in live:  # what they sent meanwhile may be unread yet, so their silence says nothing
-            test(core, peer, now)
+    core.last_beat = now
+    if core.is_offline:
         return
+    live = core.live_peers()
     for peer in live:
         ping(core, peer, now)
     _watch_clock(core, live, now)
@@ -83,23 +78,6 @@ def beat(core: Core, now: Instant) -> None:
             dropped = True
     if dropped:
         core.nudge(now)
-
-
-def _slept(core: Core, last: Instant, now: Instant) -> bool:
-    """After a sleep (spec 04 §7.11): say that we are here. True when the links are to be tested.
-
-    Relays are redialled only when this process stood still. A wall clock that jumped may have been set, and dropping
-    a relay that tracks presence makes it tell everybody that we left.
-    """
-    gap_s = now.mono - last.mono
-    stood_still = gap_s > WAKE_THRESHOLD_S
-    if not stood_still and (now.wall_ms - last.wall_ms) / 1000 - gap_s <= WAKE_THRESHOLD_S:
-        return False
-    core.diag(now, "info", "network", "awake again", {"slept_ms": now.wall_ms - last.wall_ms})
-    core.publish(Announce())
-    if stood_still:
-        core.out.append(RedialRelays())
-    return True
 
 
 def silent_for(peer: Peer, mono: float) -> float | None:
@@ -173,7 +151,11 @@ def probe(core: Core, peer: Live, now: Instant) -> None:
         f"probing {short_id(peer.device_id)}",
         {"peer": peer.device_id, "stale_inbound_ms": round(silence * 1000)},
     )
-    test(core, peer, now)
+    upkeep = peer.upkeep
+    upkeep.probe = Mark(now.mono, peer.channel.frames_in)
+    if upkeep.nudge is None or upkeep.nudge.at != now.mono:
+        ping(core, peer, now)
+    core.timers.set(LinkTimer.PROBE, peer.device_id, now.mono + PROBE_WAIT_S)
 
 
 def judge_probe(core: Core, peer: Live, now: Instant) -> None:
@@ -185,15 +167,6 @@ def judge_probe(core: Core, peer: Live, now: Instant) -> None:
     )
     lifecycle.drop(core, peer.device_id, Turn.SILENT, now)
     core.nudge(now)
-
-
-def test(core: Core, peer: Live, now: Instant) -> None:
-    """Ping, and rebuild the link unless a frame comes in 1.5 s."""
-    upkeep = peer.upkeep
-    upkeep.probe = Mark(now.mono, peer.channel.frames_in)
-    if upkeep.nudge is None or upkeep.nudge.at != now.mono:
-        ping(core, peer, now)
-    core.timers.set(LinkTimer.PROBE, peer.device_id, now.mono + PROBE_WAIT_S)
 
 
 def _recovering(peer: Link, mono: float) -> bool:

@@ -47,6 +47,7 @@ class Turn(Enum):
     FORGOTTEN = "too many placeholders"
     OPENED = "announce, offer, connect or retry"
     YIELDED = "glare: the peer's offer wins"
+    RENEWED = "our network changed"
     CHANNEL_OPENED = "channel open"
     PROVED = "valid auth_response"
     CONSENTED = "approve sent and seen"
@@ -111,6 +112,7 @@ ROWS: Final = (
     Row(Turn.FORGOTTEN, (Stage.PLACEHOLDER,), Stage.UNKNOWN),
     Row(Turn.OPENED, (Stage.UNKNOWN, Stage.PLACEHOLDER), Stage.CONNECTING),
     Row(Turn.YIELDED, (Stage.CONNECTING,), Stage.CONNECTING),
+    Row(Turn.RENEWED, (Stage.CONNECTING,), Stage.CONNECTING),
     Row(Turn.CHANNEL_OPENED, (Stage.CONNECTING,), Stage.HANDSHAKING),
     Row(Turn.PROVED, (Stage.HANDSHAKING,), Stage.PENDING),
     Row(Turn.CONSENTED, (Stage.PENDING,), Stage.ACTIVE),

@@ -94,6 +94,21 @@ def yield_link(core: Core, peer: Link, now: Instant) -> Link:
     return _new_transport(core, peer.device_id, Turn.YIELDED, offerer=False, opened_by=opened_by, now=now)
 
 
+def renew(core: Core, peer: Link, now: Instant) -> None:
+    """Our addresses changed before the peer was admitted: offer those that there are now, over the transport that its
+    description shaped or, while none has come, over a new one."""
+    transport = peer.transport
+    if transport.remote_sdp_set:
+        transport.own_offer, transport.offers_restart = OwnOffer.BUILDING, True
+        transport.last_offer = now.mono
+        core.out.append(MakeOffer(peer.device_id, peer.epoch, restart=True))
+    elif transport.offerer:
+        core.timers.cancel_link(peer.device_id)
+        core.out.append(CloseSession(peer.device_id, peer.epoch))
+        opened_by = transport.opened_by
+        _new_transport(core, peer.device_id, Turn.RENEWED, offerer=True, opened_by=opened_by, now=now)
+
+
 def make_offer(core: Core, peer: Link, now: Instant) -> None:
     """Ask the transport for an offer; it leaves when the session reports it."""
     peer.transport.offers_restart = peer.transport.has_open_restart  # which the session says again then

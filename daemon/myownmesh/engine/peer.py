@@ -212,6 +212,8 @@ class Upkeep(Struct, eq=False):
     """Our last shelve or unshelve did not leave; it is said again."""
     probe: Mark | None = None
     nudge: Mark | None = None
+    doubt: Mark | None = None
+    """The network changed or we slept: does this link still carry anything?"""
     is_newcomer: bool = False
     """A process that was not heard of before announced itself behind that nudge."""
     last_ping: tuple[int, float] | None = None

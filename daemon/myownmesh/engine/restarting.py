@@ -25,7 +25,6 @@ from myownmesh.engine.timing import (
     RESTART_IN_FLIGHT_S,
     RESTART_REPEATS_S,
     RESTART_TURN_S,
-    STATE_WATCH_S,
 )
 
 if TYPE_CHECKING:
@@ -149,9 +148,6 @@ def judge(core: Core, peer: Live, under_way: Restart, now: Instant) -> None:
     """The time of a restart is over (spec 04 §7.4 step 5). No link whose old path works is given up for a peer that is
     slow: its silence has limits of its own."""
     transport = peer.transport
-    if core.is_offline:
-        core.timers.set(LinkTimer.RESTART_VERDICT, peer.device_id, now.mono + STATE_WATCH_S)
-        return
     is_mute = peer.channel.frames_in == under_way.frames
     if is_mute and (transport.path.is_up or not transport.carrier.is_up):
         core.diag(

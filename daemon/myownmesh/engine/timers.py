@@ -21,6 +21,7 @@ class NetworkTimer(Enum):
     GOSSIP = auto()
     LEAVE_FLUSH = auto()
     TWIN_SILENCE = auto()
+    FAN_OUT = auto()
 
 
 class PeerTimer(Enum):
@@ -52,6 +53,7 @@ class LinkTimer(Enum):
     PATH_FAILED = auto()
     RESTART = auto()
     RESTART_VERDICT = auto()
+    DOUBT = auto()
     LEAVE_PING = auto()
     LEAVE_VERDICT = auto()
 
@@ -59,6 +61,9 @@ class LinkTimer(Enum):
 Timer = NetworkTimer | PeerTimer | LinkTimer
 Key = tuple[Timer, str]
 """What for, and whose."""
+
+_HELD_OFFLINE = (NetworkTimer.INTENTS, NetworkTimer.SHAPE, PeerTimer.DIAL_ANYWAY, *LinkTimer)
+"""What tries a link, or gives one up: in vain, and unjustly, without a network."""
 
 _REBUILD_ABOVE = 256
 """Stale heap entries are swept out when they outnumber the live ones by more than this."""
@@ -71,11 +76,18 @@ class Timers:
         self._due: dict[Key, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._count = 0
+        self._held: dict[Key, tuple[float, bool]] | None = None
+        """While offline: what is not due before there is a network, when it would have been, and whether it was armed
+        before."""
+        self._held_since = 0.0
 
     def set(self, timer: Timer, owner: str, at: float) -> None:
         """Arm `timer` of `owner` for `at`; an earlier deadline of it is forgotten."""
-        self._count += 1
         key = (timer, owner)
+        if self._held is not None and timer in _HELD_OFFLINE:
+            self._held[key] = (at, False)
+            return
+        self._count += 1
         self._due[key] = (at, self._count)
         heappush(self._heap, (at, self._count, key))
         if len(self._heap) > 2 * len(self._due) + _REBUILD_ABOVE:
@@ -83,29 +95,50 @@ class Timers:
             heapify(self._heap)
 
     def is_set(self, timer: Timer, owner: str) -> bool:
-        return (timer, owner) in self._due
+        return (timer, owner) in self._due or self._is_held((timer, owner))
 
     def when(self, timer: Timer, owner: str) -> float | None:
-        """The monotonic second for which it is armed."""
+        """The monotonic second for which it is armed; None for one that waits for a network."""
         due = self._due.get((timer, owner))
         return None if due is None else due[0]
 
     def cancel(self, timer: Timer, owner: str) -> None:
         self._due.pop((timer, owner), None)
+        if self._held is not None:
+            self._held.pop((timer, owner), None)
 
     def cancel_link(self, peer: str) -> None:
         """Cancel everything that belongs to the link of `peer`."""
         for timer in LinkTimer:
-            self._due.pop((timer, peer), None)
+            self.cancel(timer, peer)
 
     def cancel_all(self, timer: Timer) -> None:
         """Cancel this timer of every owner."""
-        for key in [key for key in self._due if key[0] is timer]:
-            del self._due[key]
+        for key in [key for key in (*self._due, *(self._held or ())) if key[0] is timer]:
+            self.cancel(*key)
 
     def clear(self) -> None:
         self._due.clear()
         self._heap.clear()
+        self._held = None
+
+    def hold(self, mono: float) -> None:
+        """There is no network: what tries links or gives them up waits for `release`."""
+        if self._held is not None:
+            return
+        self._held_since = mono
+        self._held = {key: (at, True) for key, (at, _) in self._due.items() if key[0] in _HELD_OFFLINE}
+        for key in self._held:
+            del self._due[key]
+
+    def release(self, mono: float) -> None:
+        """There is one again: everything has as long as it had left."""
+        held, self._held = self._held or {}, None
+        for (timer, owner), (at, was_armed) in held.items():
+            self.set(timer, owner, at + (mono - self._held_since) if was_armed else max(mono, at))
+
+    def _is_held(self, key: Key) -> bool:
+        return self._held is not None and key in self._held
 
     def next(self) -> float | None:
         """The earliest deadline."""

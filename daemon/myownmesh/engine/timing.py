@@ -26,7 +26,10 @@ HEALTHY_SILENCE_S: Final = 35.0
 """One heartbeat and a little: a link with a frame this young needs no reflection (spec 03 §10.3, 23-G)."""
 
 WAKE_THRESHOLD_S: Final = 60.0
-"""[WAKE_THRESHOLD] A heartbeat later than this, or a wall clock ahead by so much more, means that we slept."""
+"""[WAKE_THRESHOLD] A heartbeat so long after the one before means that this process stood still."""
+
+WAKE_COALESCE_S: Final = 3.0
+"""[WAKE_COALESCE] The heartbeat and the watch over the clocks may notice one sleep, a tick apart."""
 
 STALE_INBOUND_S: Final = 25.0
 """[STALE_INBOUND] Silence that makes an announce or an offer suspicious."""
@@ -167,3 +170,13 @@ INTENT_FIRST_LOOK_S: Final = 1.0
 
 OFFER_REPEAT_S: Final = 6.0
 """Spec 04 §12 no. 12: an offer that nobody answered is made again, for relays lose messages."""
+
+RELAY_WAIT_S: Final = 15.0
+"""Spec 04 §15.1 no. 9: after a move the offers wait for a relay, but no longer than this."""
+
+IN_FLIGHT_S: Final = 1.0
+"""Offers that come so soon after the network went may have been read just then."""
+
+DOUBT_WAIT_S: Final = 0.3
+"""What a live link has to answer when other addresses came or went, or this machine slept (three known round trips,
+PROBE_WAIT_S at most, if that is more), before its path is renewed."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.timers import Timer
 
 CODES: Final[Mapping[str, str]] = {
+    "offline": "this device has no network; everything waits until it has one again",
     "waits_for_offer": "it was seen in the room; the device with the lower id dials, and that is the other one",
     "waits_after_failures": "the last attempts failed, so the next one waits",
     "waits_for_turn": "too many strangers are dialled at once; its turn comes",
@@ -52,9 +53,11 @@ CODES: Final[Mapping[str, str]] = {
 def verdict(core: Core, peer: Peer, mono: float) -> Why | None:
     """None for a peer that is active and heard."""
     code, step = _judge(core, peer, mono)
+    if core.offline_since is not None:
+        code, step = "offline", None
     if not code:
         return None
-    since = core.since.get(peer.device_id, mono)
+    since = core.since.get(peer.device_id, mono) if core.offline_since is None else core.offline_since
     return Why(code, max(0, round((mono - since) * 1000)), CODES[code], step)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import trio
 
+from myownmesh.engine.moves import Move
 from myownmesh.mesh import clock
 from myownmesh.mesh.saver import Saver
 from myownmesh.mesh.switch import NEVER, Switch
@@ -102,6 +103,12 @@ class Driver:
         self.switch.stop()
         self._cancel_scope.cancel()
 
+    def network_moved(self, move: Move, detail: dict[str, object]) -> None:
+        """This machine's network changed (spec 04 §7.7); `detail` is for the diagnostics."""
+        for signaling in self._signaling:
+            signaling.is_offline = move is Move.OFFLINE
+        self.switch.network_moved(move, detail)
+
     def relays(self) -> list[RelayReport]:
         """How each relay of the network serves it at the moment."""
         return [report for signaling in self._signaling for report in signaling.report()]
@@ -138,9 +145,11 @@ class Driver:
         for signaling in self._signaling:
             signaling.publish(signal)
 
-    def _redial(self) -> None:
+    def _redial(self, if_mute: bool) -> None:
+        if not self._signaling:
+            self.switch.has_no_relays()
         for signaling in self._signaling:
-            signaling.redial()
+            signaling.redial(if_mute=if_mute)
 
     def _set_pace(self, quiet: bool) -> None:
         for signaling in self._signaling:

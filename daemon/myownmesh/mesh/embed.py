@@ -23,6 +23,7 @@ from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.outcome import outcome
 from myownmesh.mesh.rooms import rooms
+from myownmesh.netwatch.watch import NetWatch
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.signaling.room import app_id_of
 from myownmesh.signaling.sources import RelaySources
@@ -228,6 +229,7 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
                 rng=rng,
             )
             await nursery.start(mesh.run)
+            nursery.start_soon(NetWatch(mesh.network_changed, mesh.woken).run)
             yield OpenMesh(mesh, nursery)
             nursery.cancel_scope.cancel()
 

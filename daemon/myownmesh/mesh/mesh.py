@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine, EngineConfig
+from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.addresses import check_addresses, check_public_url
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mesh_common.views import ServicesReport
     from myownmesh.identity import Identity
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
+    from myownmesh.netwatch.pace import Change
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.ids import Rng
     from myownmesh.signaling.clockoffset import Skew
@@ -79,6 +81,8 @@ class Mesh:
         self._app_adverts: dict[str, Capabilities] = {}
         self._listeners: tuple[Callable[[MeshEvent], None], ...] = ()
         self._labelling = trio.Lock()
+        self._outage: Change | None = None
+        """This machine has no network."""
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,6 +137,19 @@ class Mesh:
         """How wrong this device's clock is by what relays, peers and rooms say; None when nobody has told the time."""
         self._hear_the_time()
         return self._timepiece.skew()
+
+    # ── surroundings ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def network_changed(self, change: Change) -> None:
+        """This machine's network is another one than before, or there is none (spec 04 §7.7)."""
+        self._outage = change if change.move is Move.OFFLINE else None
+        for network in self._networks:
+            network.network_moved(change.move, change.told())
+
+    def woken(self, seconds: float) -> None:
+        """This machine slept for so long, or this process stood still."""
+        for network in self._networks:
+            network.woken(seconds)
 
     # ── identity ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -298,6 +315,8 @@ class Mesh:
         )
         network = Network(record, network_id, driver)
         network.be_watched(watched=bool(self._listeners))
+        if self._outage is not None:
+            network.network_moved(Move.OFFLINE, self._outage.told())
         return network
 
     def _listen(self, listeners: tuple[Callable[[MeshEvent], None], ...]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mesh_common.events import ConnTrace
     from mesh_common.views import PeerInfo, RosterRow
     from myownmesh.engine import EngineConfig
+    from myownmesh.engine.moves import Move
     from myownmesh.mesh.driver import Driver
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.protocol.capabilities import Capabilities
@@ -131,6 +132,14 @@ class Network:
         self._switch.set_capabilities(capabilities)
 
     # ── links ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def network_moved(self, move: Move, detail: dict[str, object]) -> None:
+        """This machine's network changed; `detail` is for the diagnostics (spec 04 §7.7)."""
+        self.driver.network_moved(move, detail)
+
+    def woken(self, seconds: float) -> None:
+        """This machine slept for so long, or this process stood still."""
+        self._switch.woken(seconds)
 
     def reconnect(self, peer: str | None) -> None:
         """Renegotiate with one peer, or redial all relays and renegotiate with everybody (spec 05 §8.4)."""

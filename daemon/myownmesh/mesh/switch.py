@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.actions import Action
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.links import LinkEvent
+    from myownmesh.engine.moves import Move
     from myownmesh.mesh.link import Link
     from myownmesh.mesh.ports import SessionOpener
     from myownmesh.protocol.capabilities import Capabilities
@@ -87,7 +88,7 @@ class Switch:
         now: Callable[[], Instant],
         rng: Rng,
         publish: Callable[[OutboundSignal], None],
-        redial: Callable[[], None],
+        redial: Callable[[bool], None],
         set_pace: Callable[[bool], None],
         save_roster: Callable[[], None],
         on_event: Callable[[MeshEvent], None],
@@ -95,9 +96,10 @@ class Switch:
     ) -> None:
         """What the switch does to the outside, all without blocking.
 
-        `publish` tells the room something, `redial` replaces the relay connections, `set_pace(quiet)` says how often
-        to announce us there, `save_roster` has `engine.roster` written soon, `on_event` tells local clients.
-        `wake_at(second)` asks for a `handle_timer` at that monotonic second or soon after; it replaces an earlier one.
+        `publish` tells the room something, `redial` replaces the relay connections (True: those that are mute),
+        `set_pace(quiet)` says how often to announce us there, `save_roster` has `engine.roster` written soon,
+        `on_event` tells local clients. `wake_at(second)` asks for a `handle_timer` at that monotonic second or soon
+        after; it replaces an earlier one.
         """
         self.engine = engine
         """For its views. Commands and inputs go through the switch, which carries out what comes of them."""
@@ -186,6 +188,21 @@ class Switch:
     def signaling_is_up(self) -> None:
         """A way into the room works."""
         self.engine.signaling_is_up(self._now())
+        self._pump()
+
+    def has_no_relays(self) -> None:
+        """Of the relays that are redialled there is none: nothing has to wait for them."""
+        self.engine.has_no_relays(self._now())
+        self._pump()
+
+    def network_moved(self, move: Move, detail: dict[str, object]) -> None:
+        """This machine's network changed; `detail` is for the diagnostics."""
+        self.engine.network_moved(move, detail, self._now())
+        self._pump()
+
+    def woken(self, seconds: float) -> None:
+        """This machine slept for so long, or this process stood still."""
+        self.engine.woken(seconds, self._now())
         self._pump()
 
     def tell(self, level: Level, category: Category, message: str, detail: dict[str, object]) -> None:
@@ -453,8 +470,8 @@ class Switch:
                 self._save_roster()
             case SetPace(quiet):
                 self._set_pace(quiet)
-            case RedialRelays():
-                self._redial()
+            case RedialRelays(if_mute):
+                self._redial(if_mute)
             case _:
                 assert_never(action)
 

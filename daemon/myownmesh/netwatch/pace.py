@@ -36,6 +36,10 @@ class Change(NamedTuple):
     before: Snapshot
     after: Snapshot
 
+    def told(self) -> dict[str, object]:
+        """For diagnostics."""
+        return {"prev": self.before.told(), "next": self.after.told()}
+
 
 class Pace:
     """Told of notices and looks; `due` says when to look next."""

@@ -46,6 +46,7 @@ NETWORK = "simulated"
 FILTER_SIZE = 2048
 TICKER_S = 120.0
 QUIET_TICKER_S = 720.0
+REDIAL_S = 0.05
 
 
 class Node:
@@ -72,7 +73,7 @@ class Node:
             now=self.now,
             rng=world.rng,
             publish=lambda signal: world.room.publish(self.device_id, signal),
-            redial=lambda: None,
+            redial=self._redial,
             set_pace=self._set_pace,
             save_roster=self._save,
             on_event=self._hear_event,
@@ -223,6 +224,10 @@ class Node:
         session = self.world.wire.open(self.device_id, offerer=offerer, on_event=on_event, on_frame=on_frame)
         self._sessions = [*self.sessions(), session]
         return session
+
+    def _redial(self, if_mute: bool) -> None:
+        """Relays that are asked, or dialled anew, serve again a moment later."""
+        self.world.clock.after(REDIAL_S, lambda: self.switch.signaling_is_up() if self.running else None)
 
     def _save(self) -> None:
         self.saved = self.engine.roster

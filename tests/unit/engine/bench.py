@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from mesh_common.views import PeerInfo
     from myownmesh.engine.actions import Action
     from myownmesh.engine.links import LinkEvent
+    from myownmesh.engine.moves import Move
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal
 
@@ -196,6 +197,16 @@ class Bench:
 
     def approve_stranger(self, device_id: str) -> list[str]:
         self.engine.approve(device_id, "", self.now)
+        return self._collect()
+
+    def network(self, move: Move) -> list[str]:
+        """What happens to the network of this machine."""
+        self.engine.network_moved(move, {"prev": "before", "next": "after"}, self.now)
+        return self._collect()
+
+    def relay_up(self) -> list[str]:
+        """A relay works, as it was asked or dialled anew."""
+        self.engine.signaling_is_up(self.now)
         return self._collect()
 
     def collect(self) -> list[str]:

@@ -82,37 +82,7 @@ def test_an_absurd_clock_overflows_nothing() -> None:
     assert skew < 2**62
 
 
-def sleep(bench: Bench, seconds: float) -> list[str]:
-    """The process stands still; then everything that is due happens at once."""
-    bench.take()
-    bench.mono += seconds
-    bench.engine.handle_timer(bench.now)
-    return bench.collect()
-
-
-def test_after_a_sleep_links_are_tested_and_relays_redialled() -> None:
-    bench = Bench("lower").up_to("active")
-    words = sleep(bench, 100.0)
-    assert words.count("announce") == 1
-    assert words.count("ping") == 1
-    assert any(isinstance(action, RedialRelays) for action in bench.actions)
-    assert bench.status == "active", "its frames may still be unread"
-    bench.frame(Pong(t=1))
-    bench.wait(20.0)
-    assert bench.status == "active"
-
-
-def test_a_peer_that_is_silent_after_a_sleep_is_rebuilt() -> None:
-    bench = Bench("lower").up_to("active")
-    sleep(bench, 75.0)
-    bench.wait(1.49)
-    assert bench.status == "active"
-    bench.wait(0.02)
-    assert bench.status == "dropped heartbeat_timeout"
-
-
 def test_a_clock_that_is_set_cuts_nothing() -> None:
-    """Forward it looks like a suspend, so the links are tested; the relays are left alone either way."""
     bench = Bench("lower").up_to("active")
     for jump_ms in (3_600_000, -7_200_000, 3_600_000):
         bench.skew_ms += jump_ms

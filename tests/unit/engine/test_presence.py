@@ -207,6 +207,14 @@ def test_a_probe_comes_with_one_ping_and_not_again_within_five_seconds() -> None
     assert bench.announce() == []
 
 
+def test_a_probe_pings_by_itself_where_the_announce_before_it_was_pinged_for() -> None:
+    bench = live("higher")
+    bench.wait(24.5)
+    assert bench.announce().count("ping") == 1
+    assert bench.wait(1.0).count("ping") == 0
+    assert bench.announce().count("ping") == 1
+
+
 def test_a_silent_link_over_a_dead_path_is_cleared() -> None:
     bench = live("lower")
     bench.event(PathChanged(PathState.FAILED))

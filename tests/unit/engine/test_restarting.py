@@ -8,6 +8,7 @@ import pytest
 
 from mesh_common.events import PeerDropped
 from myownmesh.engine.links import NegotiationFailed, PathChanged, PathState, SdpType
+from myownmesh.engine.moves import Move
 from myownmesh.protocol.frames import Pong
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import AnswerReceived
@@ -128,7 +129,7 @@ def test_a_live_peer_that_announces_itself_over_a_dead_path_gets_a_restart() -> 
 
 def test_nothing_is_restarted_offline() -> None:
     bench = live()
-    bench.engine._core.is_offline = True
+    bench.network(Move.OFFLINE)
     assert bench.event(DOWN) == []
     assert offers(reconnect(bench)) == []
     assert offers(network_change(bench)) == []
@@ -138,11 +139,11 @@ def test_nothing_is_restarted_offline() -> None:
 def test_nothing_is_repeated_or_given_up_offline() -> None:
     bench = live()
     bench.event(DOWN)
-    bench.engine._core.is_offline = True
+    bench.network(Move.OFFLINE)
     assert offers(bench.wait(45.0)) == []
     assert bench.status == "active"
-    bench.engine._core.is_offline = False
-    bench.wait(2.1)
+    bench.network(Move.ONLINE)
+    bench.wait(45.1)
     assert [drop.reason.kind for drop in bench.named(PeerDropped)] == ["ice_failed"]
 
 

@@ -40,6 +40,7 @@ from myownmesh.engine.links import (
     RemoteApplied,
     SdpType,
 )
+from myownmesh.engine.moves import Move
 from myownmesh.identity import Identity, sign_handshake
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.clock import Instant
@@ -364,6 +365,12 @@ def command(name: str, peer: str, number: int) -> Callable[[Trial], None]:
                         ),
                         now,
                     )
+                case "network":
+                    engine.network_moved([*Move][number % len(Move)], {}, now)
+                case "woken":
+                    engine.woken(number, now)
+                case "relay":
+                    engine.signaling_is_up(now)
                 case "lost":
                     engine.frame_lost(peer, trial.epoch_of(peer, 0), "approve", now)
                 case "leave":
@@ -406,6 +413,9 @@ steps = st.one_of(
                 "topology",
                 "configure",
                 "lost",
+                "network",
+                "woken",
+                "relay",
                 "approve",
                 "connect",
                 "leave",

@@ -16,6 +16,7 @@ from mesh_common.events import Diag, PhaseChanged
 from myownmesh.engine import Engine, EngineConfig
 from myownmesh.engine.actions import SetPace
 from myownmesh.engine.links import ChannelClosed
+from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import DIAL_ANYWAY_S
 from myownmesh.identity import Identity
 from myownmesh.mesh import clock
@@ -73,6 +74,8 @@ class FakeRoom:
         self.published: list[OutboundSignal] = []
         self.redialled = 0
         self.paces: list[bool] = []
+        self.doubted = 0
+        self.is_offline = False
         self.on_up: Callable[[], None] = lambda: None
         self.on_news: Callable[[News], None] = lambda _news: None
         self.reports: list[RelayReport] = []
@@ -84,8 +87,9 @@ class FakeRoom:
     def report(self) -> list[RelayReport]:
         return self.reports
 
-    def redial(self) -> None:
+    def redial(self, *, if_mute: bool = False) -> None:
         self.redialled += 1
+        self.doubted += if_mute
 
     def set_pace(self, *, quiet: bool) -> None:
         self.paces.append(quiet)
@@ -104,9 +108,9 @@ class FakeRoom:
 class Stage:
     """A driver that runs, with two ways into its room."""
 
-    def __init__(self, nursery: trio.Nursery, me: Identity = ME) -> None:
+    def __init__(self, nursery: trio.Nursery, me: Identity = ME, rooms: tuple[FakeRoom, ...] | None = None) -> None:
         self.factory = FakeFactory()
-        self.rooms = (FakeRoom(), FakeRoom())
+        self.rooms = (FakeRoom(), FakeRoom()) if rooms is None else rooms
         self.events: list[MeshEvent] = []
         self.on_event: Callable[[MeshEvent], None] = self.events.append
         self.saved: list[Roster] = []
@@ -187,12 +191,36 @@ async def test_every_way_into_the_room_is_used(stage: Stage) -> None:
     assert Announce() in one.published
     assert one.published == other.published
     stage.driver.switch.reconnect(None)
-    assert (one.redialled, other.redialled) == (1, 1)
+    assert (one.redialled, other.doubted) == (1, 1)
     stage.driver.switch.engine._core.out.append(SetPace(True))
     stage.driver.switch.signaling_is_up()
     assert (one.paces, other.paces) == ([True], [True])
     other.on_up()
     assert [event.next for event in stage.events if isinstance(event, PhaseChanged)] != []
+
+
+async def test_without_a_network_no_way_dials_until_there_is_one(stage: Stage) -> None:
+    await stage.load()
+    stage.driver.network_moved(Move.OFFLINE, {})
+    assert [room.is_offline for room in stage.rooms] == [True, True]
+    stage.driver.network_moved(Move.ONLINE, {})
+    assert [room.is_offline for room in stage.rooms] == [False, False]
+    assert [room.doubted for room in stage.rooms] == [1, 1]
+    assert [event.message for event in stage.events if isinstance(event, Diag) and event.category == "network"] == [
+        "offline",
+        "back online",
+    ]
+
+
+async def test_where_no_relay_is_nothing_waits_for_one(nursery: trio.Nursery) -> None:
+    """Spec 04 §7.7: without a relay driver the fan-out runs at once."""
+    stage = Stage(nursery, rooms=())
+    await stage.load()
+    asked = len(stage.events)
+    stage.driver.network_moved(Move.MOVED, {})
+    assert stage.driver.switch.engine.next_timer() is not None
+    assert not stage.driver.switch.engine._core.fan_out_due
+    assert len(stage.events) > asked
 
 
 async def test_what_is_wrong_with_a_relay_reaches_the_diagnostics(stage: Stage) -> None:

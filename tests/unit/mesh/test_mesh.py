@@ -12,11 +12,14 @@ import trio.testing
 from msgspec.structs import replace
 
 from myownmesh.engine.actions import Emit
+from myownmesh.engine.moves import Move
 from myownmesh.identity import Identity
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.switch import Switch
+from myownmesh.netwatch.pace import Change
+from myownmesh.netwatch.snapshot import Snapshot
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.modes import FullMesh
 from myownmesh.roster import Roster
@@ -174,6 +177,23 @@ async def test_a_driver_that_crashed_comes_back_with_what_it_advertised(
     assert again.names == home.names
     assert mesh.get("1") is mesh.get("home") is again
     assert again.capabilities.tags == ("service:signaling",)
+
+
+async def test_a_network_that_is_joined_without_a_network_of_the_machine_knows_it(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(Switch, "network_moved", lambda _switch, move, detail: told.append((move, detail["prev"])))
+    monkeypatch.setattr(Switch, "woken", lambda _switch, seconds: told.append(seconds))
+    there, gone = Snapshot("192.168.1.5", None, frozenset({"192.168.1.5"})), Snapshot(None, None, frozenset())
+    mesh.network_changed(Change(Move.OFFLINE, there, gone))
+    await mesh.add_network(NetworkConfig(id="2", network_id="away", label=""))
+    assert told == [(Move.OFFLINE, there.told())] * 2
+    mesh.network_changed(Change(Move.ONLINE, gone, there))
+    await mesh.add_network(NetworkConfig(id="3", network_id="third", label=""))
+    assert told[2:] == [(Move.ONLINE, gone.told())] * 2
+    mesh.woken(60.0)
+    assert told[4:] == [60.0] * 3
 
 
 async def test_a_record_id_names_its_network_before_a_wire_id_does(mesh: Mesh, autojump_clock: MockClock) -> None:

@@ -27,6 +27,7 @@ from myownmesh.engine.actions import (
     WaiterDone,
 )
 from myownmesh.engine.links import ChannelClosed, GatheringDone
+from myownmesh.engine.moves import Move
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
 from myownmesh.mesh.link import MAX_AHEAD_BYTES, NOT_OPEN, SEND_TIMEOUT_S, TIMED_OUT
@@ -108,7 +109,7 @@ class Desk:
             now=lambda: Instant(self.mono, round(self.mono * 1000)),
             rng=random.Random(1),
             publish=self.did.append,
-            redial=lambda: self.did.append("redial"),
+            redial=lambda if_mute: self.did.append("ask the relays" if if_mute else "redial"),
             set_pace=lambda quiet: self.did.append(f"pace quiet={quiet}"),
             save_roster=lambda: self.did.append("save"),
             on_event=self._event,
@@ -241,6 +242,9 @@ def test_a_bug_in_the_engine_reaches_whoever_brought_the_input(desk: Desk) -> No
         lambda: session.on_event(ChannelClosed("gone")),
         lambda: desk.switch.receive_signal(PeerAnnounced(PEER)),
         desk.switch.signaling_is_up,
+        lambda: desk.switch.network_moved(Move.MOVED, {}),
+        lambda: desk.switch.woken(60.0),
+        desk.switch.has_no_relays,
         desk.switch.handle_timer,
     ):
         with pytest.raises(ZeroDivisionError):
@@ -253,6 +257,8 @@ def test_a_bug_in_the_engine_reaches_whoever_brought_the_input(desk: Desk) -> No
 def test_the_other_actions_leave_through_their_ports_in_order(desk: Desk) -> None:
     desk.ask(SaveRoster(), Emit(sighted(PEER)), RedialRelays(), Publish(Announce()))
     assert desk.did == ["save", sighted(PEER), "redial", Announce()]
+    desk.ask(RedialRelays(if_mute=True))
+    assert desk.did[4:] == ["ask the relays"]
 
 
 def test_what_a_listener_causes_happens_after_what_was_asked_before(desk: Desk) -> None:

@@ -61,6 +61,7 @@ def test_a_change_is_passed_on_when_the_notices_rest() -> None:
     [(at, change)] = machine.passed_on
     assert at == pytest.approx(100.0 + SETTLE_S * 1.5)
     assert change == Change(Move.MOVED, HOME, CAFE)
+    assert change.told() == {"prev": HOME.told(), "next": CAFE.told()}
 
 
 def test_notices_that_do_not_rest_are_looked_at_in_half_a_second() -> None:
