@@ -9,6 +9,7 @@ from __future__ import annotations
 import netrc as netrc_file
 import os
 import ssl
+from functools import lru_cache
 from importlib import import_module, util
 from typing import Any
 
@@ -25,7 +26,7 @@ _UNUSABLE = (ValueError, OSError, ImportError, httpx.InvalidURL, netrc_file.Netr
 
 def new_client(timeout: httpx.Timeout, *, netrc: bool) -> httpx.Client:
     """A client that follows no redirect. Raises `Refused` naming what of the environment cannot be used."""
-    tls = _tls_context()
+    tls = tls_context()
     return _client(
         timeout=timeout,
         verify=tls,
@@ -40,7 +41,7 @@ def _client(**members: Any) -> httpx.Client:
     for name in _PROXIES:
         if value := os.environ.get(name):
             try:
-                _check_proxy(value if "://" in value else f"http://{value}")
+                _check_proxy(value if "://" in value else f"http://{value}", verify=members["verify"])
             except _UNUSABLE as error:
                 raise trouble.variable(name, value, str(error)) from error
     try:
@@ -52,27 +53,23 @@ def _client(**members: Any) -> httpx.Client:
         raise
 
 
-def _check_proxy(address: str) -> None:
+def _check_proxy(address: str, *, verify: ssl.SSLContext) -> None:
     """Raises one of `_UNUSABLE` for an address that could never be connected to."""
     url = httpx.URL(address)
     if not url.host or "%" in url.host:
         raise ValueError("it names no host")
     if url.port is not None and not 0 < url.port < 65536:
         raise ValueError(f"there is no port {url.port}")
-    httpx.Client(proxy=address, trust_env=False).close()
+    httpx.Client(proxy=address, trust_env=False, verify=verify).close()
 
 
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """The system's trust store when `truststore` is installed, else the bundled one. There is no insecure switch.
 
     Whoever names certificates or a key log in the environment gets those: the system's store reads no variable.
     """
     try:
-        is_told = any(os.environ.get(name) for name in (*_TRUST, "SSLKEYLOGFILE"))
-        if not is_told and util.find_spec("truststore") is not None:
-            context: ssl.SSLContext = import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            return context
-        return httpx.create_ssl_context()
+        return _tls_context(*(os.environ.get(name) for name in (*_TRUST, "SSLKEYLOGFILE")))
     except _UNUSABLE as error:
         log = os.environ.get("SSLKEYLOGFILE")
         name = next((name for name in _TRUST if os.environ.get(name)), None)
@@ -81,6 +78,15 @@ def _tls_context() -> ssl.SSLContext:
         if name is None:
             raise
         raise trouble.variable(name, os.environ[name], _words(error)) from error
+
+
+@lru_cache(1)
+def _tls_context(*told: str | None) -> ssl.SSLContext:
+    """Read once for what the environment says: that takes 25 ms, half of a small download."""
+    if not any(told) and util.find_spec("truststore") is not None:
+        context: ssl.SSLContext = import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return context
+    return httpx.create_ssl_context()
 
 
 def _logins() -> httpx.NetRCAuth:

@@ -15,6 +15,8 @@ _MAGIC = b"MOMPACK1"
 _TRAILER = struct.Struct("<64s64sQQQ8s")
 _ENTRY = struct.Struct("<BHHQ")
 _HERE = Path(__file__).parent
+_LEVEL = 6
+"""Level 9 takes four times as long and saves one percent."""
 
 
 def compile_stub(target: Path, epoch: int) -> None:
@@ -60,7 +62,7 @@ def single_file(stub: Path, folder: Path, version: str) -> bytes:
 
 
 def _payload(folder: Path) -> tuple[bytes, int]:
-    packer, parts, size = zlib.compressobj(9), list[bytes](), 0
+    packer, parts, size = zlib.compressobj(_LEVEL), list[bytes](), 0
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix().encode()
         data = b"" if path.is_dir() else path.read_bytes()
@@ -82,7 +84,7 @@ def tar_gz(members: list[tuple[str, bytes, int]], epoch: int) -> bytes:
             info = tarfile.TarInfo(name)
             info.size, info.mode, info.mtime = len(data), mode, epoch
             archive.addfile(info, io.BytesIO(data))
-    return gzip.compress(raw.getvalue(), compresslevel=9, mtime=0)
+    return gzip.compress(raw.getvalue(), compresslevel=_LEVEL, mtime=0)
 
 
 def folder_members(folder: Path, root: str) -> list[tuple[str, bytes, int]]:

@@ -40,6 +40,15 @@ class Zygote:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self._process.stdout is not None
+        self._order()
+        assert self._process.stdout.readline() == "done 0\n"
+
+    def _order(self, **members: object) -> None:
+        assert self._process.stdin is not None
+        request = {"repo_root": str(self._machine.repo), "target": TRIPLE, "env": self._machine.env}
+        self._process.stdin.write(json.dumps({"request": request, **members}) + "\n")
+        self._process.stdin.flush()
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -50,11 +59,8 @@ class Zygote:
 
     def run(self, *, die_at: int | None = None, kill_after: float | None = None) -> int:
         """Exit status of one run, -9 when it was killed."""
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {"repo_root": str(self._machine.repo), "target": TRIPLE, "env": self._machine.env}
-        self._process.stdin.write(json.dumps({"request": request, "die_at": die_at}) + "\n")
-        self._process.stdin.flush()
+        self._order(die_at=die_at)
         pid = int(self._process.stdout.readline())
         timer = None
         if kill_after is not None:
@@ -122,7 +128,6 @@ def _assert_repaired(machine: Machine, zygote: Zygote, when: str) -> None:
 )
 def test_killed_at_every_file_operation(moving: tuple[Machine, Zygote], with_cache: bool, stride: int) -> None:
     machine, zygote = moving
-    zygote.run()
     for step in range(1, 1000, stride):
         _reset(machine, with_cache=with_cache)
         status = zygote.run(die_at=step)

@@ -19,6 +19,7 @@ import pytest
 from integration.bundler.test_app_without_daemon import BareMachine, text_of
 from mesh_bundler import EnsureRequest, ensure
 from mesh_bundler.signature import PublicKey, SignedDigests, verify
+from support.once import once
 from unit.bundler.vectors import section
 
 if TYPE_CHECKING:
@@ -105,19 +106,21 @@ def test_a_machine_that_cannot_build_is_told_what_is_missing(monkeypatch: pytest
 # ── a real build (slow) ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A signed release, built and tried by the one command."""
     missing = builder("smoke").missing_for_build()
     if missing and not os.environ.get("CI"):
         pytest.skip(f"NO RELEASE CAN BE BUILT HERE, nor tested: missing {', '.join(missing)}")
-    out = tmp_path_factory.mktemp("dist")
+    return once(tmp_path_factory, worker_id, "release", _release) / "v0.3.8"
+
+
+def _release(out: Path) -> None:
     key = out / "test.key"
     builder("sign").Signer.new().save(key)
     for folder in ("common", "daemon"):
         shutil.copytree(ROOT / folder, out / "source" / folder, ignore=shutil.ignore_patterns("__pycache__"))
     _build(out, "--source", str(out / "source"), "--key", str(key))
-    return out / "v0.3.8"
 
 
 def _build(out: Path, *arguments: str) -> None:

@@ -12,8 +12,6 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from mesh_common.locks import FileLock
-
 ROOT = Path(__file__).parents[3]
 _LOCKED = re.compile(r"^[A-Za-z0-9._-]+==[^\\\n]+", re.MULTILINE)
 """A package of the lock with its version and marker, without its hashes."""
@@ -81,19 +79,12 @@ def clean(**more: str) -> dict[str, str]:
     return kept | {"PATH": os.defpath, **more}
 
 
-def built(folder: Path) -> Path:
-    """The folder with sdist and wheel, built once however many processes ask, as the publishing workflow does."""
-    folder.mkdir(exist_ok=True)
-    dist = folder / "dist"
-    with FileLock(folder / "lock") as lock:
-        lock.acquire(wait=2 * _PIP_LIMIT_S)
-        if not dist.exists():
-            builder = Environment(folder / "builder")
-            builder.pip("install", "build")
-            command = [str(builder.bin / "python"), "-m", "build", "--outdir", str(folder / "fresh"), str(ROOT)]
-            done = subprocess.run(
-                command, env=clean(**RUNNER), capture_output=True, text=True, timeout=_PIP_LIMIT_S, check=False
-            )
-            assert done.returncode == 0, done.stderr + done.stdout
-            (folder / "fresh").rename(dist)
-    return dist
+def build(folder: Path) -> None:
+    """Put sdist and wheel into its `dist`, as the publishing workflow does."""
+    builder = Environment(folder / "builder")
+    builder.pip("install", "build")
+    command = [str(builder.bin / "python"), "-m", "build", "--outdir", str(folder / "dist"), str(ROOT)]
+    done = subprocess.run(
+        command, env=clean(**RUNNER), capture_output=True, text=True, timeout=_PIP_LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr + done.stdout

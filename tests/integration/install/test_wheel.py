@@ -21,9 +21,10 @@ import pytest
 from integration.bundler.bench import ASSET
 from integration.bundler.fakes import Program
 from integration.bundler.release_server import ReleaseServer, tar_gz
-from integration.install.environments import ROOT, RUNNER, Environment, built
+from integration.install.environments import ROOT, RUNNER, Environment, build
 from mesh_common.version import VERSION
 from myownmesh.daemon import needs
+from support.once import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +39,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    base = tmp_path_factory.getbasetemp()
-    return built((base if worker_id == "master" else base.parent) / "distribution")
+    return once(tmp_path_factory, worker_id, "distribution", build) / "dist"
 
 
 @pytest.fixture
