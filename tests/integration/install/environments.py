@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import venv
 from pathlib import Path
@@ -25,15 +26,16 @@ RUNNER = {"GITHUB_SERVER_URL": "https://code.example", "GITHUB_REPOSITORY": "som
 
 
 class Environment:
-    """A virtual environment that nothing but pip has put anything into."""
+    """A virtual environment that nothing but pip has put anything into: the pip of this checkout."""
 
     def __init__(self, folder: Path) -> None:
-        venv.create(folder, with_pip=True)
+        venv.create(folder)
         self.bin = folder / "bin"
 
     def pip(self, *arguments: str) -> None:
-        """Run its pip; its words are in the failure."""
-        command = [str(self.bin / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+        """Have pip do something to it; pip's words are in the failure."""
+        command = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), "--disable-pip-version-check"]
+        command += ["--quiet", *arguments]
         done = subprocess.run(command, env=clean(), capture_output=True, text=True, timeout=_PIP_LIMIT_S, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
 
@@ -41,7 +43,10 @@ class Environment:
         """Install the wheel as a person does, with the versions of the lock."""
         constraints = self.bin.parent / "constraints.txt"
         constraints.write_text("\n".join(_LOCKED.findall((ROOT / "requirements.lock").read_text())))
-        self.pip("install", "--constraint", str(constraints), str(wheel) + (f"[{extra}]" if extra else ""))
+        # What no test imports need not be compiled.
+        self.pip(
+            "install", "--no-compile", "--constraint", str(constraints), str(wheel) + (f"[{extra}]" if extra else "")
+        )
 
     def run(self, program: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.bin / program), *arguments]
