@@ -41,8 +41,7 @@ class LossDetector:
         self._line: deque[Fragment] = deque()
         self._sendings = 0
         self._newest_order = 0
-        """Of what was acknowledged; its sending and the time that its acknowledgement took follow."""
-        self._newest_sent_at = 0.0
+        """Of what was acknowledged; the time that its acknowledgement took follows."""
         self._newest_took = 0.0
         self._reorders = False
         self._patience = 1
@@ -88,7 +87,6 @@ class LossDetector:
         if newest.order <= known or (newest.sent_count > 1 and took < self._round_trip.shortest):
             return  # the latter is the answer to an earlier sending
         self._newest_order = newest.order
-        self._newest_sent_at = newest.sent_at
         self._newest_took = took
 
     def find_lost(self, now: float) -> list[Fragment]:

@@ -49,7 +49,6 @@ class Child:
         self._log = log
         self._exited = trio.Event()
         self._output_ended = trio.Event()
-        self.requested_stop = False
 
     @property
     def pid(self) -> int:
@@ -92,7 +91,6 @@ class Child:
 
         One that was stopped is let go on, so that it can say farewell to its peers.
         """
-        self.requested_stop = True
         with trio.CancelScope(shield=True):
             if self.exit_status is None:
                 self._process.terminate()

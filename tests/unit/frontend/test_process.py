@@ -59,7 +59,6 @@ async def test_readiness_environment_and_polite_end(program: Callable[[str], Pat
             assert (await child.ready_line())["ready"] is True
         await child.stop()
         assert child.exit_status == 0
-        assert child.requested_stop
     assert child.tail() == [f"['serve'] {tmp_path} {tmp_path} True", "bye"]
 
 
