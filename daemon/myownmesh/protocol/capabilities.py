@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec import Raw
 
+from myownmesh.protocol.compact import compact
 from myownmesh.protocol.schema import U32
 
 MAX_ADVERT_BYTES: Final = 48 * 1024
@@ -36,10 +37,24 @@ NO_CAPABILITIES: Final = Capabilities()
 
 
 def checked(advert: Capabilities) -> Capabilities:
-    """Return `advert` with a compact `extra`. Raises `CapabilitiesTooLarge` above `MAX_ADVERT_BYTES`."""
-    if advert.extra is not None:
-        compact = Raw(msgspec.json.format(bytes(advert.extra), indent=-1))
-        advert = msgspec.structs.replace(advert, extra=compact)
-    if len(msgspec.json.encode(advert)) > MAX_ADVERT_BYTES:
-        raise CapabilitiesTooLarge
-    return advert
+    """Return `advert` with a compact `extra`, which is spelled anew only where it would be too long as it stands (spec
+    05 §12). Raises `CapabilitiesTooLarge` above `MAX_ADVERT_BYTES`.
+    """
+    if advert.extra is None:
+        if not _fits(advert):
+            raise CapabilitiesTooLarge
+        return advert
+    extra = bytes(advert.extra)
+    for shorter in (_without_space, compact):
+        advert = msgspec.structs.replace(advert, extra=Raw(shorter(extra)))
+        if _fits(advert):
+            return advert
+    raise CapabilitiesTooLarge
+
+
+def _fits(advert: Capabilities) -> bool:
+    return len(msgspec.json.encode(advert)) <= MAX_ADVERT_BYTES
+
+
+def _without_space(text: bytes) -> bytes:
+    return msgspec.json.format(text, indent=-1)

@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from mesh_common.answers import DisputedNetworksAnswer, IdentityAnswer
 from mesh_common.client.errors import ControlError
+from mesh_common.files import read_regular
+from mesh_common.handwritten import fault, without_mark
 from mesh_common.views import DisputedNetwork
 from myownllm import aside, health
 from myownllm.catalog.checking import setting_problems
@@ -22,12 +24,16 @@ from myownllm.home import AppHome, check_socket_path, find_pin
 from myownllm.ids import comparable_network_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from myownllm.catalog.file import Stored
     from myownllm.catalog.network import SavedNetwork
     from myownllm.peers import PeerEntry
 
 ASK_APP_S = 2.0
 """The app answers at once or is in trouble, which is told without its help."""
+
+_IDENTITY_MAX_BYTES = 2**20
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -100,7 +106,7 @@ def look() -> Seen:
     return Seen(
         app_home=app_home,
         stored=stored,
-        repairs=(*file.unseen_repairs(), *aside.unseen(app_home)),
+        repairs=(*file.unseen_repairs(), *aside.unseen(app_home), *_damaged_identities(app_home)),
         app_pid=pid,
         app=None if pid is None else _ask_app(app_home),
         daemon=daemon,
@@ -121,6 +127,28 @@ def _ask_app(app_home: AppHome) -> health.AppTold | None:
 def _network_row(daemon: context.Daemon, wire_id: str) -> DisputedNetwork | None:
     rows = daemon.answer(DisputedNetworksAnswer, "networks_list").networks
     return next((row for row in rows if comparable_network_id(row.network_id) == wire_id), None)
+
+
+def _damaged_identities(app_home: AppHome) -> Iterator[str]:
+    """What no daemon repairs, or starts with: who this device is would be lost (spec 07 C3)."""
+    for daemon in (app_home.own_daemon, app_home.shared_daemon):
+        path = daemon / ".secrets" / "identity.json"
+        data = b""
+        try:
+            data = read_regular(path, _IDENTITY_MAX_BYTES)
+            value = msgspec.json.decode(without_mark(data))
+            damage = "" if isinstance(value, dict) and value.get("secret_key") else "it holds no secret_key"
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            damage = error.strerror or str(error)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            damage = fault(data)
+        if damage:
+            yield (
+                f"{path}, which says who this device is, is damaged ({damage}): no daemon starts with it; "
+                "restore it from a backup, or move it away and be a new device"
+            )
 
 
 def _socket_problem(app_home: AppHome) -> str:

@@ -385,6 +385,23 @@ def test_what_was_set_aside_is_told_by_health_until_seen(place: Place) -> None:
     assert "pins.json was damaged" in place.run(health)[1]
 
 
+@pytest.mark.parametrize("folder", [".myownllm/.myownmesh", ".myownmesh"])
+def test_a_damaged_identity_is_named_by_health_until_it_is_mended(place: Place, folder: str) -> None:
+    health = next(c for c in ENDING if str(c) == "myownllm health")
+    path = place.home / folder / ".secrets" / "identity.json"
+    path.parent.mkdir(parents=True)
+    for text, damage in [
+        ('{"version": 1, "secret', "line 1 column 16: "),
+        ("{}", "it holds no secret_key"),
+        ("[]", "it holds no secret_key"),
+    ]:
+        path.write_text(text)
+        told = [place.run(health)[1] for _ in range(2)]
+        assert [f"is damaged ({damage}" in each for each in told] == [True, True], told
+    path.write_text(json.dumps({"secret_key": "s"}))
+    assert "is damaged" not in place.run(health)[1]
+
+
 def test_a_damaged_file_of_pins_is_kept_before_another_takes_its_place(place: Place) -> None:
     pins = place.home / ".myownllm" / "pins.json"
     pins.parent.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 from msgspec import Raw
@@ -67,3 +69,16 @@ def test_an_advert_of_48_kib_passes_and_one_byte_more_does_not() -> None:
 
 def test_only_the_compact_size_counts() -> None:
     capabilities.checked(Capabilities(extra=raw("[" + " " * MAX_ADVERT_BYTES + "]")))
+
+
+def test_an_advert_that_is_too_long_only_by_its_escapes_is_taken() -> None:
+    """Python's `json.dumps` writes six characters for each letter outside ASCII (spec 05 §12)."""
+    spelled = json.dumps({"about": "Ж" * 10_000})
+    assert len(spelled) > MAX_ADVERT_BYTES
+    advert = capabilities.checked(Capabilities(extra=raw(spelled)))
+    assert json.loads(bytes(advert.extra or b"")) == json.loads(spelled)
+    assert len(msgspec.json.encode(advert)) <= MAX_ADVERT_BYTES
+
+
+def test_an_advert_that_fits_keeps_its_spelling() -> None:
+    assert bytes(capabilities.checked(Capabilities(extra=raw(r'{"a": "\u0416"}'))).extra or b"") == rb'{"a":"\u0416"}'
