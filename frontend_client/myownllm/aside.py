@@ -48,7 +48,7 @@ def seen(home: AppHome) -> None:
 
 def _set_aside(home: AppHome) -> list[tuple[Path, int]]:
     """Each file with the nanosecond of its last change, in the order of their names."""
-    found = sorted(_in(home.root, but="config.json"))
+    found = [*sorted(_in(home.root, but="config.json")), *sorted(_in(home.transfers))]
     for daemon in (home.own_daemon, home.shared_daemon):
         for folder in _FOLDERS:
             found += sorted(_in(daemon / folder))

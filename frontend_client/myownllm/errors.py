@@ -64,8 +64,9 @@ class PeerSelectorError(AppError):
 class PeerAwayError(PeerSelectorError):
     """What a person typed names a device that is approved here, but is not connected."""
 
-    def __init__(self, display: str, label: str) -> None:
-        super().__init__(f"{label or 'this device'} ({display}) is away: it is approved here, but not connected now")
+    def __init__(self, display: str, label: str, last_seen: str = "") -> None:
+        who, last = f"{label or 'this device'} ({display})", f"; it was here last at {last_seen}" if last_seen else ""
+        super().__init__(f"{who} is away: it is approved here, but not connected now{last}")
 
 
 class PeerUndecidedError(AppError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -35,3 +36,12 @@ class Sightings:
         merged = sorted({**self.of(network), **moments}.items(), key=lambda row: row[1])[-KEPT_DEVICES:]
         with contextlib.suppress(OSError):
             write_durably(self._path, msgspec.json.encode({**known, network: dict(merged)}))
+
+
+def moment(at_ms: int) -> str:
+    """For people: the day and the hour, and only the hour of today."""
+    try:
+        at, today = time.localtime(at_ms / 1000), time.localtime()
+    except (OverflowError, ValueError, OSError):  # the file holds any number
+        return "an unknown time"
+    return time.strftime("%H:%M" if at[:3] == today[:3] else "%Y-%m-%d %H:%M", at)

@@ -25,7 +25,7 @@ from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
 from myownllm.ids import select_peer
 from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
-from myownllm.sightings import Sightings
+from myownllm.sightings import Sightings, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -208,13 +208,17 @@ class Session:
                 away = select_peer(text, self._away(known))
             except FAILURES:
                 raise unknown from None
-            raise PeerAwayError(away.display, shown(away.label, 40)) from None
+            raise self._is_away(away) from None
 
     def everyone(self) -> list[tuple[PeerEntry, int | None]]:
         """The peers, and the approved devices that are away; of those that are offline since when, if that is known."""
         known = list(self.peers())
         seen = Sightings(home().sightings_file).of(self.network)
         return [(p, seen.get(p.device_pubkey) if p.status in AWAY else None) for p in [*known, *self._away(known)]]
+
+    def _is_away(self, peer: PeerEntry) -> PeerAwayError:
+        last = Sightings(home().sightings_file).of(self.network).get(peer.device_pubkey)
+        return PeerAwayError(peer.display, shown(peer.label, 40), "" if last is None else moment(last))
 
     def _away(self, known: list[PeerEntry]) -> list[PeerEntry]:
         """Approved devices that are not among the known ones."""
@@ -229,7 +233,7 @@ class Session:
             return self.daemon.answer(cls, operation, network=self.network, peer=peer.device_pubkey, **members)
         except ControlError as error:
             if error.refused and peer.status in AWAY:
-                raise PeerAwayError(peer.display, shown(peer.label, 40)) from error
+                raise self._is_away(peer) from error
             if error.refused and peer.status in UNDECIDED:
                 here = peer.status == "pending_approval"
                 raise PeerUndecidedError(peer.display, shown(peer.label, 40), here=here) from error

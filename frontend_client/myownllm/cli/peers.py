@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +20,7 @@ from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, AppError, PeerSelectorError
 from myownllm.ids import DEVICE_ID, bare_id, device_suffix
 from myownllm.peers import PeerEntry, peer_entry
+from myownllm.sightings import moment
 
 OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
 CALL_TIMEOUT_S = 30.0
@@ -78,16 +78,10 @@ def peers(network: OnNetwork = None, as_json: Json = False) -> None:
         )
 
 
-def _moment(at_ms: int) -> str:
-    """The day, and only the hour of today."""
-    at, today = time.localtime(at_ms / 1000), time.localtime()
-    return time.strftime("%H:%M" if at[:3] == today[:3] else "%Y-%m-%d %H:%M", at)
-
-
 def _row(peer: PeerEntry, since_ms: int | None) -> list[str]:
     rtt = "" if peer.rtt_ms is None else f"{peer.rtt_ms} ms"
     codes = [peer.code_received or "", peer.code_sent or ""]
-    state = _STATUS_WORDS[peer.status] + (f" since {_moment(since_ms)}" if since_ms is not None else "")
+    state = _STATUS_WORDS[peer.status] + (f" since {moment(since_ms)}" if since_ms is not None else "")
     return [peer.display, context.shown(peer.label, 40), state, *codes, peer.path or "", rtt]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 import msgspec
 
-from myownllm.files import read_json, write_durably
+from myownllm.files import ASIDE, read_json, write_durably
 from myownllm.home import PRIVATE_DIR
 from myownllm.payloads import PayloadError, structure
 from myownllm.transfers.digest import base32
@@ -101,13 +101,18 @@ class Notes:
             self.sums(note.key).unlink()
 
     def sweep(self, now_s: float) -> list[str]:
-        """Give up what nobody goes on with: too old, too many, not readable, or received from a sender that cannot.
+        """Give up what nobody goes on with: too old, too many, or received from a sender that cannot.
+
+        What is damaged is set aside for a while, and `myownllm health` tells it: that transfer does not go on.
 
         `now_s` is in Unix seconds. Returns the part files that were removed. For the start of the app, when no
         transfer runs.
         """
         gone = [*self._sweep(Incoming, now_s), *self._sweep(Sending, now_s)]
         kept = {path.stem.partition("-")[2] for path in self._paths(Incoming)}
+        for aside in self.folder.glob(f"*.json{ASIDE}"):
+            if now_s - _age(aside) > KEPT_S:
+                aside.unlink(missing_ok=True)
         for sums in self.folder.glob("*.sums"):
             if sums.stem not in kept:
                 sums.unlink(missing_ok=True)
@@ -123,7 +128,10 @@ class Notes:
     def _give_up(self, path: Path, note: Incoming | Sending | None) -> list[str]:
         gone: list[str] = []
         with contextlib.suppress(OSError):
-            path.unlink()
+            if note is None:
+                path.replace(path.with_name(path.name + ASIDE))
+            else:
+                path.unlink()
             if isinstance(note, Incoming):
                 Path(note.part).unlink()
                 gone.append(note.part)

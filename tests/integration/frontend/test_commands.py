@@ -594,7 +594,9 @@ async def test_an_approved_device_that_is_away_is_not_called_unknown(desk: Desk,
         {"device_id": DEVICE_B, "label": "Old laptop", "approved_at": 1_780_000_000, "role": "member"}
     )
     assert "Old laptop (bbbbbbbb…" in (said := await desk.run(*words, status=1))
-    assert "is away: it is approved here, but not connected now" in said
+    assert said.rstrip().endswith("is away: it is approved here, but not connected now")
+    (desk.home / ".myownllm" / "seen.json").write_text(json.dumps({"home": {DEVICE_B: 1_780_000_000_000}}))
+    assert "not connected now; it was here last at 2026-05-" in await desk.run(*words, status=1)
     desk.daemon.peers = [peer_info(label="Old laptop", status="offline")]
     refusal = f"peer not found: {DEVICE_B} not in active set"
     desk.daemon.refuse.update({op: [refusal] for op in ("rpc_call", "rpc_call_stream", "channel_send_to")})

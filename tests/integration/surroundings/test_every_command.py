@@ -365,6 +365,7 @@ def test_a_repair_is_told_on_the_spot_and_by_health_until_seen(place: Place, com
 
 SET_ASIDE = [
     ".myownllm/pins.json.corrupt",
+    ".myownllm/transfers/in-abc.json.corrupt",
     ".myownllm/.myownmesh/config.json.corrupt",
     ".myownllm/.myownmesh/mesh/rosters/home.json.corrupt.1",
     ".myownmesh/mesh/states/home.json.corrupt",

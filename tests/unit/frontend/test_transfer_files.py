@@ -198,10 +198,18 @@ def test_notes_outlive_the_app_and_old_ones_are_swept(folder: Path, tmp_path: Pa
     assert sorted(notes.sweep(now)) == [old.part, whole.part]
     assert names_in(folder) == ["0.part"]
     assert sorted(p.name for p in notes.folder.iterdir()) == sorted(
-        [f"in-{going_on.key}.json", f"{going_on.key}.sums", f"out-{out.key}.json"]
-    )
+        [
+            f"in-{going_on.key}.json",
+            f"{going_on.key}.sums",
+            f"out-{out.key}.json",
+            "in-x.json.corrupt",
+            "out-x.json.corrupt",
+        ]
+    ), "what was damaged is told, and kept for a while"
     assert notes.sending() == [out]
     Path(going_on.part).unlink()
+    for aside in notes.folder.glob("*.corrupt"):
+        os.utime(aside, (now - KEPT_S - 60,) * 2)
     assert notes.sweep(now) == []
     assert notes.find(PEER, going_on.offer) is None, "its part file is gone"
     notes.forget(out)
