@@ -14,7 +14,7 @@ from myownmesh.mesh.rpc import NETWORK_DOWN
 from myownmesh.mesh.rpc import TIMED_OUT as CALL_TIMED_OUT
 from myownmesh.protocol.frames import Channel
 from simulation.sim import World
-from simulation.sim.wire import BACKLOG_BYTES
+from simulation.sim.session import BACKLOG_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,6 +26,7 @@ from myownmesh.engine import (
     routing,
     shaping,
     shelving,
+    suspicion,
     twin,
     views,
     waiting,
@@ -58,6 +59,7 @@ from myownmesh.protocol.frames import (
     Channel,
     NetworkState,
     RosterSummary,
+    RpcRequest,
     Shelve,
     Unshelve,
 )
@@ -382,6 +384,8 @@ class Engine:
         core = self._core
         entry = core.peers.get(peer)
         if isinstance(entry, Live) and not core.leaving:
+            if type(frame) is RpcRequest and entry.upkeep.expected is None:
+                suspicion.expect(core, entry, now)
             return Outgoing(((peer, entry.epoch),), encode_frame(frame))
         if isinstance(frame, Channel) and core.shape.prunes and not core.leaving:
             hops = routing.hops_to(core, peer)
@@ -486,6 +490,8 @@ class Engine:
                     keepalive.beat(core, now)
             case NetworkTimer.FAN_OUT:
                 moving.fan_out(core, now)
+            case NetworkTimer.PONGS_DUE:
+                suspicion.look_at_pings(core, now)
             case NetworkTimer.INTENTS:
                 dialling.watch_intents(core, now)
             case NetworkTimer.SHAPE:
@@ -534,6 +540,10 @@ class Engine:
                 negotiation.look_closer(core, entry, now)
             case LinkTimer.PATH_FAILED if isinstance(entry, OpenLink):
                 paths.judge_failure(core, entry, now)
+            case LinkTimer.ANSWER_DUE if isinstance(entry, Live):
+                suspicion.answer_due(core, entry, now)
+            case LinkTimer.ASKED if isinstance(entry, Live) and entry.upkeep.asked is not None:
+                suspicion.judge(core, entry, entry.upkeep.asked, now)
             case LinkTimer.RESTART if isinstance(entry, Live):
                 restarting.look(core, entry, now)
             case LinkTimer.RESTART_VERDICT if (

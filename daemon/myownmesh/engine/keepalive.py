@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import lifecycle, pace
+from myownmesh.engine import lifecycle, pace, restarting
 from myownmesh.engine.clockwatch import WINDOW, median, skew_sample
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -13,6 +13,7 @@ from myownmesh.engine.links import PathState
 from myownmesh.engine.peer import Handshaking, Mark, OpenLink, Pending
 from myownmesh.engine.timers import LinkTimer, NetworkTimer
 from myownmesh.engine.timing import (
+    ANSWER_DUE_S,
     HEALTHY_SILENCE_S,
     HEARTBEAT_INTERVAL_S,
     LIVE_NUDGE_S,
@@ -68,6 +69,8 @@ def beat(core: Core, now: Instant) -> None:
     live = core.live_peers()
     for peer in live:
         ping(core, peer, now)
+    if live:
+        core.timers.set(NetworkTimer.PONGS_DUE, "", now.mono + ANSWER_DUE_S)
     _watch_clock(core, live, now)
     dropped = False
     for peer in live:
@@ -137,7 +140,7 @@ def clear_zombie(core: Core, peer: Link, now: Instant) -> bool:
 
 
 def probe(core: Core, peer: Live, now: Instant) -> None:
-    """A live but long silent peer announced itself: ping, and drop the link unless a frame comes in 1.5 s."""
+    """A live but long silent peer announced itself: see whether it answers in 1.5 s."""
     silence = silent_for(peer, now.mono)
     if silence is None or silence <= STALE_INBOUND_S or _recovering(peer, now.mono):
         return
@@ -165,6 +168,9 @@ def judge_probe(core: Core, peer: Live, now: Instant) -> None:
     core.diag(
         now, "warn", "signaling", f"{short_id(peer.device_id)} did not answer the probe", {"peer": peer.device_id}
     )
+    if peer.transport.carrier.is_up:  # it is there, and slow
+        restarting.restart(core, peer, restarting.SILENT, now, forced=True)
+        return
     lifecycle.drop(core, peer.device_id, Turn.SILENT, now)
     core.nudge(now)
 

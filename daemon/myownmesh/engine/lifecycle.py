@@ -19,7 +19,6 @@ from myownmesh.engine.peer import (
     Live,
     OpenedBy,
     OpenLink,
-    OwnOffer,
     Placeholder,
     Transport,
 )
@@ -99,8 +98,7 @@ def renew(core: Core, peer: Link, now: Instant) -> None:
     description shaped or, while none has come, over a new one."""
     transport = peer.transport
     if transport.remote_sdp_set:
-        transport.own_offer, transport.offers_restart = OwnOffer.BUILDING, True
-        transport.last_offer = now.mono
+        transport.begin_offer(now.mono, restart=True)
         core.out.append(MakeOffer(peer.device_id, peer.epoch, restart=True))
     elif transport.offerer:
         core.timers.cancel_link(peer.device_id)
@@ -111,9 +109,7 @@ def renew(core: Core, peer: Link, now: Instant) -> None:
 
 def make_offer(core: Core, peer: Link, now: Instant) -> None:
     """Ask the transport for an offer; it leaves when the session reports it."""
-    peer.transport.offers_restart = peer.transport.has_open_restart  # which the session says again then
-    peer.transport.own_offer = OwnOffer.BUILDING
-    peer.transport.last_offer = now.mono
+    peer.transport.begin_offer(now.mono, restart=False)
     peer.transport.is_unheard = False
     core.timers.cancel(LinkTimer.REOFFER, peer.device_id)
     core.out.append(MakeOffer(peer.device_id, peer.epoch))

@@ -101,6 +101,14 @@ class Restart(Struct):
     """When the new path came up."""
 
 
+class Asked(Struct):
+    """The peer owes us a frame, and has been asked for one."""
+
+    since: float
+    frames: int
+    pings: int = 0
+
+
 class Mark(Struct, frozen=True):
     """A moment, and how many frames had come by then."""
 
@@ -174,6 +182,12 @@ class Transport(Struct, eq=False):
         """Of what carries the frames."""
         return self.path if self.fallback is None or self.path.is_up else self.fallback
 
+    def begin_offer(self, mono: float, *, restart: bool) -> None:
+        """An offer of ours is being made."""
+        self.offers_restart = restart or self.has_open_restart  # one that is open is said again by any offer
+        self.own_offer = OwnOffer.BUILDING
+        self.last_offer = mono
+
     @property
     def has_open_restart(self) -> bool:
         """A restart offer of ours is being made or waits for its answer."""
@@ -211,6 +225,9 @@ class Upkeep(Struct, eq=False):
     shelving_lost: bool = False
     """Our last shelve or unshelve did not leave; it is said again."""
     probe: Mark | None = None
+    expected: Mark | None = None
+    """When a call went out that something of the peer should follow."""
+    asked: Asked | None = None
     nudge: Mark | None = None
     doubt: Mark | None = None
     """The network changed or we slept: does this link still carry anything?"""

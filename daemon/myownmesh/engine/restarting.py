@@ -8,7 +8,7 @@ and dialled anew. While both are as they should be, or the checks of a restart a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine import lifecycle
 from myownmesh.engine.actions import MakeOffer
@@ -16,7 +16,7 @@ from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.links import PathState
-from myownmesh.engine.peer import ICE_RESTART, OwnOffer, Recovery, Restart
+from myownmesh.engine.peer import ICE_RESTART, Recovery, Restart
 from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import (
     OUTDATED_CHECKS_S,
@@ -26,6 +26,9 @@ from myownmesh.engine.timing import (
     RESTART_REPEATS_S,
     RESTART_TURN_S,
 )
+
+SILENT: Final = "silent"
+"""The trigger of a restart for a peer whose path works and who says nothing."""
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -82,9 +85,7 @@ def look(core: Core, peer: Live, now: Instant) -> None:
     under_way.is_wanted = False
     under_way.up_at = None
     under_way.offers += 1
-    transport.own_offer = OwnOffer.BUILDING
-    transport.offers_restart = True
-    transport.last_offer = now.mono
+    transport.begin_offer(now.mono, restart=True)
     wait_s = RESTART_REPEATS_S[min(under_way.repeats, len(RESTART_REPEATS_S) - 1)]
     under_way.repeats += 1
     core.timers.set(LinkTimer.RESTART, peer.device_id, now.mono + max(wait_s, core.answer_s))
@@ -149,7 +150,8 @@ def judge(core: Core, peer: Live, under_way: Restart, now: Instant) -> None:
     slow: its silence has limits of its own."""
     transport = peer.transport
     is_mute = peer.channel.frames_in == under_way.frames
-    if is_mute and (transport.path.is_up or not transport.carrier.is_up):
+    is_slow = under_way.trigger == SILENT and not transport.carrier.is_down
+    if is_mute and not is_slow and (transport.path.is_up or not transport.carrier.is_up):
         core.diag(
             now,
             "warn",

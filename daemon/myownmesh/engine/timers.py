@@ -15,6 +15,7 @@ class NetworkTimer(Enum):
     __hash__ = object.__hash__  # members are single; the enum's own hash is a Python call
 
     HEARTBEAT = auto()
+    PONGS_DUE = auto()
     INTENTS = auto()
     SHAPE = auto()
     OUTBOX = auto()
@@ -50,6 +51,8 @@ class LinkTimer(Enum):
     PENDING_AGE = auto()
     PROBE = auto()
     SUSPICION = auto()
+    ANSWER_DUE = auto()
+    ASKED = auto()
     PATH_FAILED = auto()
     RESTART = auto()
     RESTART_VERDICT = auto()

@@ -48,6 +48,11 @@ SUSPICION_WAIT_RTTS: Final = 3
 """An announce of a live peer whose ping stays unanswered for 0.1 s, or three known round trips (1.5 s at most), may
 come from a fresh process: look closer. Looking costs one description each way, so a slow peer loses nothing."""
 
+ANSWER_DUE_S: Final = 2.0
+ASKED_WAIT_S: Final = 1.0
+"""A peer from which nothing has come for 2 s behind a heartbeat's ping or a call is asked, and a second later again,
+and after another its path is restarted: within 4 s of the call. Three known round trips, where they are longer."""
+
 RESTART_IN_FLIGHT_S: Final = 30.0
 """A recovery tier younger than this shields the link from suspicion (spec 04 §7.5)."""
 

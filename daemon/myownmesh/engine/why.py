@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.views import NextStep, Why
-from myownmesh.engine import keepalive
+from myownmesh.engine import suspicion
 from myownmesh.engine.peer import (
     Active,
     Connecting,
@@ -44,8 +44,9 @@ CODES: Final[Mapping[str, str]] = {
     "waits_for_us": "it waits for a person here: compare the codes and approve it",
     "waits_for_them": "it is approved here and waits for a person at the other device",
     "shelved": "it is connected; the network's shape does not prefer this link, so broadcasts skip it",
-    "path_down": "the path is down; it is being tried whether it comes back",
-    "suspected": "it announced itself and has not answered our ping yet",
+    "path_down": "no packets come from it any more; another path is being negotiated, unless this one comes back",
+    "path_untested": "a new path to it is up; no frame has come over it yet",
+    "suspected": "it checks its path and has not answered our pings yet",
 }
 """Every code, and what it means."""
 
@@ -57,7 +58,9 @@ def verdict(core: Core, peer: Peer, mono: float) -> Why | None:
         code, step = "offline", None
     if not code:
         return None
-    since = core.since.get(peer.device_id, mono) if core.offline_since is None else core.offline_since
+    since = max(core.since.get(peer.device_id, mono), _trouble_since(peer))
+    if core.offline_since is not None:
+        since = core.offline_since
     return Why(code, max(0, round((mono - since) * 1000)), CODES[code], step)
 
 
@@ -103,11 +106,29 @@ def _of_attempt(core: Core, peer: Connecting, mono: float) -> tuple[str, NextSte
     return "waits_for_answer", _step(core, LinkTimer.REOFFER, peer.device_id, "offer again", mono) or gives_up
 
 
+def _trouble_since(peer: Peer) -> float:
+    """When a live link began to be in doubt."""
+    if not isinstance(peer, Live):
+        return 0.0
+    transport, upkeep = peer.transport, peer.upkeep
+    if transport.carrier.is_down and transport.recovery is not None:
+        return transport.recovery.since
+    if suspicion.is_suspicious(peer):
+        marks = [mark for mark in (upkeep.asked and upkeep.asked.since, upkeep.nudge and upkeep.nudge.at) if mark]
+        return min(marks)
+    return 0.0 if transport.restart is None else transport.restart.since
+
+
 def _of_live(core: Core, peer: Live, mono: float) -> tuple[str, NextStep | None]:
-    if peer.transport.recovery is not None:
-        return "path_down", _step(core, LinkTimer.PATH_FAILED, peer.device_id, "dial anew unless it is heard", mono)
-    if keepalive.is_suspicious(peer):
-        return "suspected", _step(core, LinkTimer.PROBE, peer.device_id, "dial anew unless it is heard", mono)
+    transport, owner = peer.transport, peer.device_id
+    verdict = _step(core, LinkTimer.RESTART_VERDICT, owner, "dial anew unless it is heard", mono)
+    if transport.carrier.is_down:
+        return "path_down", _step(core, LinkTimer.RESTART, owner, "offer another path", mono) or verdict
+    if suspicion.is_suspicious(peer):
+        asks = _step(core, LinkTimer.ASKED, owner, "ask again or offer another path", mono)
+        return "suspected", asks or _step(core, LinkTimer.PROBE, owner, "dial anew unless it is heard", mono)
+    if transport.restart is not None and transport.restart.up_at is not None:
+        return "path_untested", verdict
     return "" if isinstance(peer, Active) else "shelved", None
 
 

@@ -110,6 +110,9 @@ class Generation(aioice.Connection):
         self.last_received = 0.0
         """Loop time of the last packet of the peer."""
         self.last_probe = 0.0
+        self.lag = 0.0
+        """Seconds after which the last probes of a silent path were answered, a slow one remembered for a while."""
+        self._asked_at: float | None = None
 
     # Local candidates.
 
@@ -349,12 +352,21 @@ class Generation(aioice.Connection):
         if target is not None and target[1] == (addr[0], addr[1]):
             self.last_received = self._clock.time()
 
+    def note_lag(self) -> None:
+        """See whether the first probe of a silence has been answered, and how late."""
+        asked_at = self._asked_at
+        if asked_at is not None and self.last_received >= asked_at:
+            self._asked_at = None
+            self.lag = max(self.last_received - asked_at, 0.75 * self.lag)
+
     def probe(self, now: float) -> None:
         """Send a binding request on the selected pair; any packet of the peer is the answer."""
         pair = self._pair
         if pair is None or self._closing or self.remote_password is None:
             return
         self.last_probe = now
+        if self._asked_at is None:
+            self._asked_at = now
         request = self.build_request(pair, nominate=False)
         request.add_message_integrity(self.remote_password.encode())
         pair.protocol.send_stun(request, pair.remote_addr)

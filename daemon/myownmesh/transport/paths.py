@@ -35,8 +35,12 @@ OLD_GENERATION_SECONDS = 3.0
 """A replaced generation still receives this long: packets of the old path are under way."""
 PROBE_AFTER_SECONDS = 2.0
 """Silence after which the path is probed; v0.3.8 does it every 2 s."""
-PROBE_EVERY_SECONDS = 1.0
-DISCONNECTED_SECONDS = 5.0
+PROBE_EVERY_SECONDS = 0.5
+DISCONNECTED_SECONDS = 4.0
+"""After some unanswered probes, so that a peer that stands still is restarted, and explained, within 6 s."""
+MAX_DISCONNECTED_SECONDS = 10.0
+PATIENCE_ROUND_TRIPS = 3
+"""A path that answers probes late is given so much more time than `PROBE_AFTER_SECONDS`."""
 FAILED_SECONDS = 30.0
 
 
@@ -208,6 +212,7 @@ class Paths:
         if watched is None:
             return
         self._report_pair()
+        watched.note_lag()
         # The answerer waits longer, so that one request and its answer keep both sides informed.
         patience = PROBE_AFTER_SECONDS if self.controlling else 1.5 * PROBE_AFTER_SECONDS
         if now - watched.last_received >= patience and now - watched.last_probe >= PROBE_EVERY_SECONDS:
@@ -232,7 +237,8 @@ class Paths:
         silence = now - generation.last_received
         if silence >= FAILED_SECONDS:
             return PathState.FAILED
-        return PathState.DISCONNECTED if silence >= DISCONNECTED_SECONDS else PathState.CONNECTED
+        late = min(PROBE_AFTER_SECONDS + PATIENCE_ROUND_TRIPS * generation.lag, MAX_DISCONNECTED_SECONDS)
+        return PathState.DISCONNECTED if silence >= max(DISCONNECTED_SECONDS, late) else PathState.CONNECTED
 
     def _report_state(self, state: PathState) -> None:
         """Tell the state of the newest generation, and of the one that sends while that has no path."""

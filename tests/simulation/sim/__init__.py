@@ -9,7 +9,8 @@ from simulation.sim.clock import VirtualClock
 from simulation.sim.node import Node
 from simulation.sim.reference import ReferenceNode
 from simulation.sim.room import Faults, Room
-from simulation.sim.wire import FakeSession, Wire
+from simulation.sim.session import FakeSession
+from simulation.sim.wire import Wire
 from simulation.sim.world import World
 
 __all__ = ["FakeSession", "Faults", "Node", "ReferenceNode", "Room", "VirtualClock", "Wire", "World"]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal
     from simulation.sim.room import Member
-    from simulation.sim.wire import FakeSession
+    from simulation.sim.session import FakeSession
     from simulation.sim.world import World
 
 E = TypeVar("E")
@@ -93,6 +93,18 @@ class Node:
         self.world.room.quit(self)
         for session in self.sessions():
             self.world.wire.kill(session)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it neither does nor says anything, and the machine keeps what comes for it."""
+        self.world.wire.freeze(self.device_id)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.world.wire.thaw(self.device_id)
+
+    def move(self) -> None:
+        """Its machine gets another address, and its daemon is told."""
+        self.world.wire.move(self.device_id)
 
     def leave(self) -> None:
         """SIGTERM: leave the room, and stop when the leave is out."""
@@ -184,6 +196,9 @@ class Node:
 
     def hear(self, item: InboundSignal) -> None:
         """The signaling layer's part: repeats of one content are dropped (spec 04 §1.5)."""
+        self.world.wire.run_of(self.device_id, lambda: self._take(item))
+
+    def _take(self, item: InboundSignal) -> None:
         if not self.running:
             return
         if isinstance(item, OfferReceived | AnswerReceived | CandidateReceived):
@@ -202,7 +217,7 @@ class Node:
     def _tick(self, number: int = 0) -> None:
         """The ticker of `number`: one that was set anew has another."""
         if self.running and number == self._ticks:
-            if number:
+            if number and self.device_id not in self.world.wire.frozen:
                 self.world.room.publish(self.device_id, Announce())
             self._ticked_at = self.world.clock.seconds
             self._plan_tick()
@@ -239,9 +254,12 @@ class Node:
     def _wake_at(self, second: float) -> None:
         self._wakes_at = second
 
+        def due() -> None:
+            self.world.wire.run_of(self.device_id, ring)
+
         def ring() -> None:
             if self.running and self._wakes_at == second:
                 self._wakes_at = NEVER
                 self.switch.handle_timer()
 
-        self.world.clock.at(second, ring)
+        self.world.clock.at(second, due)

@@ -39,13 +39,14 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.protocol.signals import Candidate, InboundSignal
     from simulation.sim.node import Node
-    from simulation.sim.wire import FakeSession
+    from simulation.sim.session import FakeSession
     from simulation.sim.world import World
 
 TICK_S = 2.0
 ANNOUNCE_GAP_S = 1.0
 REOFFER_GAP_S = 2.0
 STUCK_S = 10.0
+DISCONNECTED_S = 5.0
 OPEN_TIMEOUT_S = 30.0
 RESTART_CONFIRM_S = 10.0
 STALE_S = 25.0
@@ -193,6 +194,7 @@ class ReferenceNode:
             offerer=offerer,
             on_event=lambda event: self._event(heard[0], event),
             on_frame=lambda data: self._frame(heard[0], data),
+            disconnected_after_s=DISCONNECTED_S,
         )
         there = self.attempt = Attempt(self.now, offerer, session)
         heard.append(there)
@@ -209,12 +211,18 @@ class ReferenceNode:
         if self.now - self._last_offer >= REOFFER_GAP_S:
             self._offer(there)
 
+    def reconnect(self) -> None:
+        """Its `network_reconnect`: a restart whatever ICE says (spec 04 §7.8)."""
+        if self.attempt is not None:
+            self._restart(self.attempt)
+
     def _restart(self, there: Attempt) -> None:
         if self.now - self._last_offer >= REOFFER_GAP_S:
             there.restarted_at = self.now
             self._last_offer = self.now
             if self.is_lower:
-                self._offer(there)
+                there.offer_open = True
+                there.session.make_offer(restart=True)
             else:
                 self._announce()
 
@@ -252,14 +260,23 @@ class ReferenceNode:
                            verification_code="abcdef", features=[])  # fmt: skip
             case ChannelClosed():
                 self._drop("closed")
-            case PathChanged(state=PathState.DISCONNECTED):
-                there.disconnected_since = self.now
+            case PathChanged(state=state, fallback=fallback):
+                self._path_changed(there, state, fallback)
             case NegotiationFailed(type=SdpType.ANSWER):
                 pass
             case NegotiationFailed():
                 raise AssertionError(event.error)
             case _:
                 pass
+
+    def _path_changed(self, there: Attempt, state: PathState, fallback: PathState | None) -> None:
+        if state.is_up:
+            there.disconnected_since = None
+            if there.restarted_at is not None:
+                there.restarted_at = self.now
+                self._send(there, "ping", t=1)
+        elif PathState.DISCONNECTED in (state, fallback) and there.disconnected_since is None:
+            there.disconnected_since = self.now
 
     def _painted(self, there: Attempt, sdp: str) -> str:
         """With the head that v0.3.8 writes (spec 04 §10.4)."""
@@ -278,6 +295,7 @@ class ReferenceNode:
         if there is not self.attempt or not self.running:
             return
         there.last_recv = self.now
+        there.restarted_at = None
         frame = json.loads(data)
         match frame["kind"]:
             case "hello":
@@ -298,9 +316,10 @@ class ReferenceNode:
         if not self.running:
             return
         there = self.attempt
-        if there is not None and there.active and there.disconnected_since is not None:
+        is_up = there is not None and there.disconnected_since is None
+        if there is not None and there.active and (there.restarted_at is not None or not is_up):
             if there.restarted_at is not None and self.now - there.restarted_at >= (
-                RESTART_CONFIRM_S if there.is_deaf else OPEN_TIMEOUT_S
+                RESTART_CONFIRM_S if there.is_deaf or is_up else OPEN_TIMEOUT_S
             ):
                 self._drop("restart failed")
                 self._announce()

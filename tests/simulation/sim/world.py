@@ -69,9 +69,7 @@ class World:
     def cut(self, one: Node, other: Node) -> None:
         """No packet passes between two devices any more; their signaling does."""
         self.wire.cut.add(frozenset({one.device_id, other.device_id}))
-        for node, peer in ((one, other), (other, one)):
-            if (session := node.session_to(peer)) is not None:
-                self.wire.watch(session)
+        self.wire.look()
 
     def heal(self, one: Node, other: Node) -> None:
         self.wire.mend(frozenset({one.device_id, other.device_id}))

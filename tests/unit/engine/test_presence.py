@@ -185,7 +185,16 @@ def test_a_long_silent_link_is_probed() -> None:
     assert "ping" in bench.announce()
     bench.wait(1.4)
     assert bench.status == "active"
-    assert "announce" in bench.wait(0.2)
+    assert bench.wait(0.2) == ["offer A1.2 r2"]
+    assert bench.status == "active", "its path works, so it is slow and not gone"
+
+
+def test_a_long_silent_link_without_a_path_is_given_up() -> None:
+    bench = live("higher")
+    bench.event(PathChanged(PathState.CHECKING))
+    bench.wait(26.0)
+    assert "ping" in bench.announce()
+    assert "announce" in bench.wait(1.6)
     assert bench.status == "dropped heartbeat_timeout"
 
 

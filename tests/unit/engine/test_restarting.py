@@ -86,7 +86,7 @@ def test_a_path_that_comes_back_in_that_second_is_left_alone() -> None:
     bench.wait(0.5)
     assert bench.event(UP) == ["ping"]
     bench.frame(Pong(t=1))
-    assert offers(bench.wait(40.0)) == []
+    assert offers(bench.wait(20.0)) == []
 
 
 @pytest.mark.parametrize("me", ["lower", "higher"])

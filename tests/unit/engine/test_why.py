@@ -10,9 +10,10 @@ from myownmesh.engine import EngineConfig
 from myownmesh.engine.links import PathChanged, PathState
 from myownmesh.engine.why import CODES
 from myownmesh.identity import Identity
-from myownmesh.protocol.frames import Approve
+from myownmesh.protocol.frames import Approve, Pong
 from myownmesh.protocol.modes import Star
 from myownmesh.protocol.signals import OfferReceived, PeerAnnounced
+from support.why_table import replaced
 from unit.engine.bench import Bench, sdp
 
 PAGE = Path(__file__).parents[3] / "docs" / "why.md"
@@ -28,6 +29,12 @@ def step(bench: Bench) -> tuple[str, int] | None:
     why = bench.info.why
     assert why is not None
     return None if why.next is None else (why.next.what, why.next.in_ms)
+
+
+def since(bench: Bench) -> int:
+    why = bench.info.why
+    assert why is not None
+    return why.since_ms
 
 
 def test_an_active_peer_needs_no_reason() -> None:
@@ -120,8 +127,33 @@ def test_a_live_link_in_doubt_says_so_before_it_is_dropped() -> None:
     bench.hello("n2")
     bench.event(PathChanged(PathState.DISCONNECTED))
     assert code(bench) == "path_down"
+    bench.wait(1.0)
     bench.event(PathChanged(PathState.FAILED))
-    assert step(bench) == ("dial anew unless it is heard", 30_000)
+    assert step(bench) == ("offer another path", 1000)
+    assert since(bench) == 1000
+    bench.answer("B1.2 r2")
+    bench.event(PathChanged(PathState.CHECKING, PathState.FAILED))
+    bench.wait(1.0)
+    assert step(bench) == ("dial anew unless it is heard", 28_000)
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.wait(1.0)
+    assert (code(bench), step(bench)) == ("path_untested", ("dial anew unless it is heard", 9_000))
+    bench.frame(Pong(t=1))
+    assert bench.info.why is None
+
+
+def test_a_peer_that_answers_no_ping_is_suspected_since_it_was_asked() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.wait(32.5)
+    assert (code(bench), step(bench)) == ("suspected", ("ask again or offer another path", 500))
+    assert since(bench) == 500
+    bench.wait(3.0)
+    assert (code(bench), step(bench)) == ("suspected", None)
+    bench.announce()
+    assert since(bench) == 3_500, "it was asked long before its announce"
+    bench.frame(Pong(t=1))
+    assert bench.info.why is None
 
 
 def fail(bench: Bench) -> None:
@@ -169,7 +201,7 @@ def fail_with_relay(bench: Bench) -> None:
 
 
 def test_the_page_explains_every_code() -> None:
+    """`python tests/support/why_table.py` writes it anew."""
     text = PAGE.read_text()
-    for each, meaning in CODES.items():
-        assert f"| `{each}` | {meaning} |" in text
+    assert replaced(text) == text
     assert text.count("| `") == len(CODES)
