@@ -205,3 +205,22 @@ def test_streams_errors_and_messages_between_devices(pair: Pair) -> None:
     for n in (1, 2):
         heard = pair.anna.wait("message", lambda e, n=n: e["event"] == "message" and e["payload"] == {"n": n}, mark)
         assert heard["label"] == "Boris"
+
+
+def test_s16_an_edit_of_the_active_network_reaches_the_daemon_and_cuts_nothing(pair: Pair) -> None:
+    """FE-8.3: one `network_update`; calls of the peer work afterwards."""
+    pair.meet()
+    anna, boris = pair.both
+    stun = "stun:127.0.0.1:3478"
+    inode, _ = daemon_config(anna)
+    told = anna.run("networks", "edit", "home", "--stun", stun)
+    assert told["settings"]["state"] in ("applied", "rebuilt"), told
+
+    def stored() -> list[str]:
+        [record] = daemon_config(anna)[1]["networks"]
+        return [url for entry in record["stun_servers"] for url in entry["urls"]]
+
+    assert stored() == [stun]
+    assert daemon_config(anna)[0] != inode
+    assert answer(boris, "Anna", "echo", "7") == 7
+    assert answer(anna, "Boris", "echo", "8") == 8

@@ -77,6 +77,8 @@ def _status(seen: Seen) -> dict[str, Any]:
             "mode": daemon.mode,
             "socket": str(daemon.socket),
             "pid": daemon.status.pid,
+            "binary": "" if seen.app is None else seen.app.binary,
+            "origin": "" if seen.app is None else seen.app.origin,
             "joined_networks": daemon.status.joined_networks,
         },
         "pinned_version": facts.pin,

@@ -1,0 +1,143 @@
+"""One device whose daemon or settings are not as they should be, as real processes (spec 08 §11: S18, S20–S22)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.devices import ask, daemon_pid, demo, eventually, is_alive
+from mesh_common.client import blocking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOWHERE = ("--relay", "ws://127.0.0.1:9", "--no-stun")
+
+
+@pytest.fixture
+def device() -> Iterator[Any]:
+    base = demo.temporary_base()
+    made = demo.Device("Anna", base / "a")
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def daemon_is_up(event: Any) -> bool:
+    return bool(event["event"] == "daemon" and event.get("state") == "up")
+
+
+@contextmanager
+def shared_daemon(device: Any) -> Iterator[Path]:
+    """The daemon of another app of this user, in its own home; its socket."""
+    home = device.home / ".myownmesh"
+    home.mkdir(mode=0o700)
+    environment = {**device.environment(), "MYOWNMESH_HOME": str(home)}
+    with subprocess.Popen(
+        [str(demo.BIN / "myownmesh"), "serve"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            eventually((home / "daemon.sock").exists, "the shared daemon")
+            yield home / "daemon.sock"
+        finally:
+            process.kill()
+
+
+def test_s18_a_shared_daemon_keeps_what_it_had(device: Any) -> None:
+    with shared_daemon(device) as socket:
+        record = {"id": "gui-1", "network_id": "gui-net", "label": "", "signaling": {"servers": ["ws://127.0.0.1:9"]}}
+        blocking.request(socket, "network_add", timeout=20, config=record)
+        device.run("networks", "add", "home", *NOWHERE)
+        device.up()
+        assert device.wait("the daemon", daemon_is_up)["mode"] == "shared"
+
+        def joined() -> list[str]:
+            told: Any = blocking.request(socket, "status", timeout=20)
+            return sorted(told["joined_networks"])
+
+        eventually(lambda: joined() == ["gui-net", "home"], "both networks")
+        device.run("networks", "add", "work", *NOWHERE)
+        assert joined() == ["gui-net", "work"], "ours are ours, theirs are theirs"
+        device.stop()
+        assert joined() == ["gui-net", "work"], "it goes on without the app"
+
+
+def test_s20_a_damaged_config_is_restored_and_kept(device: Any) -> None:
+    device.run("networks", "add", "home", *NOWHERE)
+    device.run("networks", "list")
+    path = device.home / ".myownllm" / "config.json"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    device.up()
+    device.wait("the daemon", daemon_is_up)
+    notice = device.wait("a notice", lambda e: e["event"] == "diag" and "config.json.corrupt-" in e["message"])
+    assert notice["level"] == "error"
+    [kept] = path.parent.glob("config.json.corrupt-*")
+    assert kept.name in notice["message"]
+    assert kept.read_text() == whole[: len(whole) // 2]
+    assert [n["network_id"] for n in device.run("networks", "list")["networks"]] == ["home"]
+    eventually(lambda: ask(device, "status")["joined_networks"] == ["home"], "its network is joined")
+
+
+def test_s21_a_program_that_never_binds_gives_way_to_the_next(device: Any) -> None:
+    """The first child is gone, and it took less than twelve seconds."""
+    wrong = device.home / "wrong"
+    wrong.write_text('#!/bin/sh\n[ "$1" = --version ] && echo myownmesh 0.3.8 && exit\nexec sleep 1000\n')
+    wrong.chmod(0o755)
+    plain = device.environment()
+    right = str(demo.BIN / "myownmesh")
+    device.environment = lambda: {**plain, "MYOWNLLM_MESH_BIN": str(wrong), "MYOWNMESH_BIN": right}
+    began = time.monotonic()
+    device.up()
+    device.wait("the second program", daemon_is_up)
+    assert time.monotonic() - began < 12
+    told = device.run("status")["daemon"]
+    assert told["binary"] == right
+    told = device.wait("the reason", lambda e: e["event"] == "daemon" and str(wrong) in e.get("note", ""))
+    assert "socket never opened" in told["note"]
+    children = subprocess.run(["pgrep", "-P", str(device.pid)], capture_output=True, text=True, check=False).stdout
+    assert children.split() == [str(daemon_pid(device))]
+
+
+def test_s22_without_a_program_the_app_is_there_and_takes_one_that_comes(device: Any) -> None:
+    """Remedies are shown, and a program that is dropped in works after `daemon retry`."""
+    bare = device.home / "bin"
+    bare.mkdir()
+    app = bare / "myownllm"
+    app.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.executable = {str(bare / 'python')!r}\n"
+        "from myownllm.cli import main\nmain()\n"
+    )
+    app.chmod(0o755)
+    environment = {**device.environment(), "PATH": f"{bare}:/usr/bin:/bin", "MYOWNMESH_OFFLINE": "1"}
+    environment["XDG_CACHE_HOME"] = str(device.home)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([app, *words], env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+    assert run("networks", "add", "home", *NOWHERE).returncode == 0
+    output = device.home / "said"
+    with output.open("wb") as file:
+        process = subprocess.Popen([app, "up"], env=environment, stdout=file, stderr=file)
+    try:
+        eventually(lambda: "what helps: put `myownmesh` on the PATH" in output.read_text(), "the remedies")
+        assert "MYOWNLLM_MESH_BIN" in output.read_text()
+        assert run("conversations", "new", "Plans").returncode == 0, "the rest of the app works"
+        assert run("health").returncode == 13
+        (bare / "myownmesh").symlink_to(demo.BIN / "myownmesh")
+        assert run("daemon", "retry").returncode == 0
+        eventually(lambda: run("health").returncode not in (12, 13), "a daemon", 20)
+        assert is_alive(process.pid)
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert process.returncode == 0
