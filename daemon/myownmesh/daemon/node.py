@@ -173,7 +173,7 @@ class Node:
         await self._preload()
         from myownmesh.netwatch.watch import NetWatch  # what it needs has been loaded with WebRTC
 
-        await NetWatch(self._mesh.network_changed, self._mesh.woken).run()
+        await NetWatch(self._mesh.network_changed, self._mesh.woken, host_loop=host_loop()).run()
 
     async def _preload(self) -> None:
         """Have WebRTC and the relay client at hand before the first peer needs them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -66,80 +66,122 @@ def open_netlink() -> socket.socket | None:
     return netlink
 
 
+class Later(Protocol):
+    """An asyncio loop's timer: where trio is its guest, a wake-up of its own costs a tenth of one of trio's."""
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Handle: ...
+
+
+class Handle(Protocol):
+    def cancel(self) -> None: ...
+
+
 class NetWatch:
-    """`run` it once per process. Both callbacks come from its task and must not block."""
+    """`run` it once per process. Both callbacks come on its thread and must not block."""
 
     def __init__(
         self,
         on_change: Callable[[Change], None],
         on_woken: Callable[[float], None],
         *,
+        host_loop: Later | None = None,
         look: Callable[[], Snapshot] = look,
         clocks: Callable[[], Reading] = read_clocks,
         netlink: Callable[[], socket.socket | None] = open_netlink,
         fingerprint: Callable[[], object] | None = None,
     ) -> None:
-        """`on_woken` gets the seconds that the machine slept, or this process stood still."""
+        """`on_woken` gets the seconds that the machine slept, or this process stood still.
+
+        `host_loop`: the loop that trio is a guest of, if it is one.
+        """
         self._on_change = on_change
         self._on_woken = on_woken
+        self._host_loop = host_loop
         self._look = look
         self._clocks = clocks
         self._open_netlink = netlink
         self._fingerprint = fingerprint or _fingerprint
+        self._known: object = None
+        """The fingerprint of the last tick; None where the system tells of changes."""
+        reading = clocks()
+        self._sleep, self._pace = SleepWatch(reading), Pace(reading.awake)
+        self._tick_due = reading.awake + TICK_S
+        self._handle: Handle | None = None
+        self._alarm = trio.CancelScope()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         netlink = self._open_netlink()
         try:
-            await self._watch(netlink)
+            if netlink is None:
+                self._known = self._fingerprint()
+            async with trio.open_nursery() as nursery:
+                self._expect_tick()
+                if self._host_loop is None:
+                    nursery.start_soon(self._tick_by_trio)
+                await self._watch(netlink)
         finally:
+            if self._handle is not None:
+                self._handle.cancel()
             if netlink is not None:
                 netlink.close()
 
     async def _watch(self, netlink: socket.socket | None) -> None:
-        notices = Notices()
-        reading = self._clocks()
-        sleep, pace = SleepWatch(reading), Pace(reading.awake)
-        tick_at = reading.awake + TICK_S
-        fingerprint = None if netlink is not None else self._fingerprint()
+        notices, pace = Notices(), self._pace
         while True:
-            if pace.due is not None and pace.due <= reading.awake:
-                self._pass_on(pace.looked(self._look(), reading.awake))
-            if reading.awake >= tick_at:
-                if self._slept(sleep, reading, tick_at):
-                    pace.noticed(reading.awake)
-                if netlink is None and (fresh := self._fingerprint()) != fingerprint:
-                    fingerprint = fresh
-                    pace.noticed(reading.awake)
-                tick_at = reading.awake + TICK_S
-            await _wait(netlink if pace.due is None else None, min(tick_at, pace.due or tick_at) - reading.awake)
-            reading = self._clocks()
+            now = self._clocks().awake
+            if pace.due is not None and pace.due <= now:
+                self._pass_on(pace.looked(self._look(), now))
+            await self._wait(netlink, now)
             if netlink is not None and _drain(netlink, notices):
-                pace.noticed(reading.awake)
+                pace.noticed(self._clocks().awake)
+
+    async def _wait(self, netlink: socket.socket | None, now: float) -> None:
+        """For a notice or an alarm; while notices gather, just until the look is due."""
+        if self._pace.due is not None:
+            await trio.sleep(max(0.0, self._pace.due - now))
+            return
+        with trio.CancelScope() as self._alarm:
+            if netlink is None:
+                await trio.sleep_forever()
+            else:
+                await trio.lowlevel.wait_readable(netlink)
 
     def _pass_on(self, change: Change | None) -> None:
         if change is not None:
             log.info("%s: %s, before %s", change.move.value, change.after.told(), change.before.told())
             self._on_change(change)
 
-    def _slept(self, sleep: SleepWatch, reading: Reading, due: float) -> bool:
-        seen = sleep.tick(reading, due)
-        if seen is None:
-            return False
-        log.info("%s, %.1f s", seen.oddity.value, seen.seconds)
-        if seen.oddity is Oddity.CLOCK_SET:
-            return False
-        self._on_woken(seen.seconds)
-        return True
+    # ── the clocks ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _expect_tick(self) -> None:
+        self._tick_due = self._clocks().awake + TICK_S
+        if self._host_loop is not None:
+            self._handle = self._host_loop.call_later(TICK_S, self._tick)
 
-async def _wait(netlink: socket.socket | None, seconds: float) -> None:
-    """For a notice, at most so long; without a socket, or while notices gather for the next look, just so long."""
-    if netlink is None:
-        await trio.sleep(max(0.0, seconds))
-    else:
-        with trio.move_on_after(max(0.0, seconds)):
-            await trio.lowlevel.wait_readable(netlink)
+    async def _tick_by_trio(self) -> None:
+        while True:
+            await trio.sleep(TICK_S)
+            self._tick()
+
+    def _tick(self) -> None:
+        reading, due = self._clocks(), self._tick_due
+        self._expect_tick()
+        seen = self._sleep.tick(reading, due)
+        if seen is not None:
+            log.info("%s, %.1f s", seen.oddity.value, seen.seconds)
+        has_slept = seen is not None and seen.oddity is not Oddity.CLOCK_SET
+        if has_slept or self._looks_different():
+            self._pace.noticed(reading.awake)
+            self._alarm.cancel()
+        if seen is not None and has_slept:
+            self._on_woken(seen.seconds)
+
+    def _looks_different(self) -> bool:
+        if self._known is None:
+            return False
+        before, self._known = self._known, self._fingerprint()
+        return before != self._known
 
 
 def _drain(netlink: socket.socket, notices: Notices) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 
 from myownmesh.engine.moves import Move
 from myownmesh.netwatch import watch
@@ -18,6 +19,8 @@ from myownmesh.netwatch.snapshot import Snapshot
 from myownmesh.netwatch.watch import TICK_S, NetWatch, open_netlink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio.testing import MockClock
 
     from myownmesh.netwatch.pace import Change
@@ -27,10 +30,28 @@ CAFE = Snapshot("10.0.0.9", None, frozenset({"10.0.0.9"}))
 NEW_ADDRESS = struct.pack("=IHHIIBBBBI", 24, 20, 0, 0, 0, 2, 24, 0, 0, 3)
 
 
+class HostLoop:
+    """The timer of the loop that trio is a guest of; it rings when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> HostLoop:
+        assert delay == TICK_S
+        self.waiting.append(callback)
+        return self
+
+    def ring(self) -> None:
+        self.waiting.pop()()
+
+    def cancel(self) -> None:
+        self.waiting.clear()
+
+
 class Stage:
     """A machine with a network and clocks, and what was heard of it."""
 
-    def __init__(self, nursery: trio.Nursery, *, notices: bool) -> None:
+    def __init__(self, nursery: trio.Nursery, *, notices: bool, host_loop: HostLoop | None = None) -> None:
         self.network = HOME
         self.slept_s = 0.0
         self.set_s = 0.0
@@ -45,6 +66,7 @@ class Stage:
         self.watch = NetWatch(
             self.changes.append,
             self.woken.append,
+            host_loop=host_loop,
             look=self._look,
             clocks=self._clocks,
             netlink=lambda: ours if notices else None,
@@ -119,6 +141,38 @@ async def test_a_sleep_is_told_and_looked_at_and_a_clock_that_is_set_is_not(
     await trio.sleep(TICK_S + 0.2)
     assert stage.woken == [pytest.approx(600.0)]
     assert [change.move for change in stage.changes] == [Move.MOVED]
+    stage.close()
+
+
+async def test_under_a_host_loop_its_timer_ticks_and_trio_sleeps_on(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    loop = HostLoop()
+    for notices in (True, False):
+        stage = Stage(nursery, notices=notices, host_loop=loop)
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(TICK_S)
+        loop.ring()
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.looks == 1
+        stage.slept_s, stage.network = 600.0, CAFE
+        await trio.sleep(TICK_S)
+        loop.ring()
+        assert stage.woken == [pytest.approx(600.0)]
+        await trio.sleep(1.0)
+        assert [change.move for change in stage.changes] == [Move.MOVED]
+        stage.close()
+        loop.waiting.clear()
+
+
+async def test_its_timer_ends_with_it(autojump_clock: MockClock) -> None:
+    loop = HostLoop()
+    async with trio.open_nursery() as nursery:
+        stage = Stage(nursery, notices=True, host_loop=loop)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(loop.waiting) == 1
+        nursery.cancel_scope.cancel()
+    assert loop.waiting == []
     stage.close()
 
 
