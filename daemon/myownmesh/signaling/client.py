@@ -217,14 +217,14 @@ class NostrSignaling:
             )
             limit_s = None if lost_at is None else OUTAGE_CONNECT_S
             why = await link.run(redial, self._doubts, connect_limit_s=limit_s)
-            if link.was_stable:
+            if link.was_up:
                 lost_at = self._now().mono
-                failing = False
             if redial.is_set() or link.was_mute:
                 backoff.reset()
                 continue
             if link.was_stable:
                 backoff.reset()
+                failing = False
             now = self._now().mono
             outage_s = now - lost_at if lost_at is not None and why.kind in _NOBODY_THERE else None
             wait_s = backoff.next_wait_ms(outage_s) / 1000

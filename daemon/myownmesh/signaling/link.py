@@ -60,7 +60,8 @@ class RelayLink:
         self._on_up = on_up
         self._sources = sources
         self._record = record
-        self._is_up = False
+        self.was_up = False
+        """The relay has served us."""
         self._socket: Socket | None = None
         self._round_trip_s = 0.0
         self.was_stable = False
@@ -136,8 +137,8 @@ class RelayLink:
 
     def _note(self, link: Conversation, now: Instant) -> None:
         self._record.links(link.standing(now), link.last_refusal, now.mono)
-        if not self._is_up and link.admitted_at is not None:
-            self._is_up = True
+        if not self.was_up and link.admitted_at is not None:
+            self.was_up = True
             log.info("relay %s is up", self._url)
             self._on_up()
 
@@ -165,7 +166,7 @@ class RelayLink:
                 self.was_mute = True
                 scope.cancel()
                 return
-            if self._is_up:
+            if self.was_up:
                 self._on_up()
 
     async def _answers(self, socket: Socket) -> bool:

@@ -180,7 +180,8 @@ async def test_wifi_takes_over_and_a_relay_comes_back(tmp_path: Path) -> None:
                 await relay.start()
                 port = int(url.rsplit(":", 1)[1])
                 services = {"signaling": {"enabled": True, "bind": "10.99.0.1", "port": port}}
-                await relay.ask("services_set", services=services)
+                status = (await relay.ask("services_set", services=services))["status"]["signaling"]
+                assert status["running"], status
                 back = trio.current_time()
                 with trio.fail_after(PATIENCE_S):
                     while await relay_states(guest) != ["up"] or await relay_states(host) != ["up"]:
