@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import signal
+from itertools import chain, groupby
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 
 from support.examples import FAST, FAST_EXAMPLES
+
+if TYPE_CHECKING:
+    import pytest
 
 # Both cores are shared with other tests: how long one example takes says nothing about the code.
 settings.register_profile("whole", deadline=None)
@@ -20,3 +25,24 @@ def pytest_configure() -> None:
     for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, action)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several workers begin with the slow tests, so that none of them is still under way when all others are done.
+
+    Each worker gets an equal run of the list, and takes from the others what they have not come to. Slow tests of one
+    file stay together, because they share what is slow about them.
+    """
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers == 1:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    files = [list(tests) for _, tests in groupby(slow, key=lambda item: item.path)]
+    size = -(-len(items) // workers)
+    order: list[pytest.Item] = []
+    for worker in range(workers):
+        first = list(chain.from_iterable(files[worker::workers]))
+        order += first + quick[: max(size - len(first), 0)]
+        del quick[: max(size - len(first), 0)]
+    items[:] = order + quick

@@ -1,4 +1,4 @@
-"""Lines that go out: answers and pushed frames (spec 05 §4, §10.2).
+"""Lines that go out: answers, events and what is missing of them (spec 05 §4, §10.2).
 
 Application payloads are spliced in as they came. JSON text may hold line feeds between its tokens, which would end
 our line; they become spaces there, which means the same.
@@ -42,11 +42,6 @@ def response(ok: Raw | None) -> bytes:
     return b"".join((b'{"ok":true,"data":{"response":', payload_text(ok), b"}}\n"))
 
 
-def pushed(members: dict[str, object]) -> bytes:
-    """A frame for an event connection."""
-    return one_line(_encode(members)) + b"\n"
-
-
 def event(happened: MeshEvent) -> bytes:
     """The frame of a mesh event."""
     return b"".join((b'{"kind":"event","event":', one_line(encode_event(happened)), b"}\n"))
@@ -65,11 +60,6 @@ def trace_record(record: ConnTrace) -> bytes:
 def trace_lagged(skipped: int) -> bytes:
     """The line that tells a reader of the trace how many records it missed."""
     return b'{"lagged":%d}\n' % skipped
-
-
-def text(value: str) -> bytes:
-    """A JSON text, quotation marks included."""
-    return _encode(value)
 
 
 def payload_text(payload: Raw | None) -> bytes:

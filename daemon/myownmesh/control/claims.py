@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from myownmesh.control.answers import pushed
 from myownmesh.control.clients import Client
+from myownmesh.control.pushed import HandlerDisplaced
 from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
@@ -56,16 +56,7 @@ class Claims:
             raise MeshError(f"too many methods registered on this network (at most {MAX_METHODS_PER_NETWORK})")
         if known is not None and known.held and known.claim.client is not claim.client:
             previous = known.claim
-            previous.client.sink.direct(
-                pushed(
-                    {
-                        "kind": "handler_displaced",
-                        "network": previous.alias,
-                        "method": claim.method,
-                        "by": claim.client.name,
-                    }
-                )
-            )
+            previous.client.sink.direct(HandlerDisplaced(previous.alias, claim.method, claim.client.name).line())
         self._install(network, claim)
 
     def release(self, network: Network | None, claim_of: Client, alias: str, method: str) -> bool:

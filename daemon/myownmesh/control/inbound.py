@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from myownmesh.control.answers import payload_text, text
 from myownmesh.control.clients import Client
+from myownmesh.control.pushed import NULL, RpcInbound
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.refusals import DROPPED, OWNER_GONE, given_up, no_open_call, no_open_stream
 from myownmesh.mesh.rpc import InboundCall
@@ -60,23 +60,9 @@ class InboundCalls:
         pending = _Pending(handed_id, call, claim.client, claim.streaming, self._clock())
         self._pending[handed_id] = pending
         call.on_gone = lambda: self._forget(pending)
-        claim.client.sink.direct(
-            b"".join(
-                (
-                    b'{"kind":"rpc_inbound","network":',
-                    text(claim.alias),
-                    b',"from":"',
-                    call.peer.encode(),
-                    b'","request_id":',
-                    text(handed_id),
-                    b',"method":',
-                    text(call.method),
-                    b',"payload":',
-                    payload_text(call.payload),
-                    b',"streaming":true}\n' if call.streaming else b',"streaming":false}\n',
-                )
-            )
-        )
+        payload = NULL if call.payload is None else call.payload
+        frame = RpcInbound(claim.alias, call.peer, handed_id, call.method, payload, call.streaming)
+        claim.client.sink.direct(frame.line())
 
     def respond(self, request_id: str, ok: Raw | None, error: str | None) -> None:
         """Answer a single call. Raises `MeshError`; an id of a stream ends that stream (spec 05 §13.1)."""

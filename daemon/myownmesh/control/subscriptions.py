@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from myownmesh.control.answers import payload_text, text
 from myownmesh.control.clients import Client
+from myownmesh.control.pushed import ChannelInbound
 from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
@@ -26,28 +26,22 @@ MAX_CHANNELS_PER_NETWORK = 4096
 class _Subscriber(Struct, eq=False):
     client: Client
     alias: str
-    head: bytes
-    """The frame up to the sender's id, with the network as this client named it."""
+    """The network as this client named it."""
 
 
 class _Pump(Struct, eq=False):
     """Delivers one channel of one network to its subscribers."""
 
     channel: str
-    middle: bytes
-    """The frame between the sender's id and the payload."""
     subscribers: dict[Client, _Subscriber] = field(default_factory=dict)
     stop: Callable[[], None] | None = None
 
     def deliver(self, peer: str, payload: Raw) -> None:
-        body = payload_text(payload)
-        sender = peer.encode()
         for subscriber in tuple(self.subscribers.values()):
-            subscriber.client.sink.direct(b"".join((subscriber.head, sender, self.middle, body, b"}\n")))
+            subscriber.client.sink.direct(ChannelInbound(subscriber.alias, peer, self.channel, payload).line())
 
     def add(self, client: Client, alias: str) -> None:
-        head = b"".join((b'{"kind":"channel_inbound","network":', text(alias), b',"from":"'))
-        self.subscribers[client] = _Subscriber(client, alias, head)
+        self.subscribers[client] = _Subscriber(client, alias)
 
 
 class Subscriptions:
@@ -64,7 +58,7 @@ class Subscriptions:
         if pump is None:
             if len(pumps) >= MAX_CHANNELS_PER_NETWORK:
                 raise MeshError(f"too many channels subscribed on this network (at most {MAX_CHANNELS_PER_NETWORK})")
-            pump = pumps[channel] = _Pump(channel, b"".join((b'","channel":', text(channel), b',"payload":')))
+            pump = pumps[channel] = _Pump(channel)
             pump.stop = network.listen(channel, pump.deliver)
         pump.add(client, alias)
 

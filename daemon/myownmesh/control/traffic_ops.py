@@ -26,6 +26,7 @@ from myownmesh.control import answers
 from myownmesh.control.answers import failure, success
 from myownmesh.control.claims import Claim
 from myownmesh.control.clients import MAX_STREAMS_PER_CLIENT
+from myownmesh.control.pushed import RpcCallStreamChunk, RpcCallStreamEnd
 from myownmesh.control.withdrawal import name_of, take_back
 from myownmesh.mesh.errors import MeshError
 
@@ -115,15 +116,14 @@ def rpc_call_stream(control: Control, request: requests.RpcCallStream) -> bytes:
     if len(client.streams) >= MAX_STREAMS_PER_CLIENT:
         raise MeshError(f"too many stream calls under way for this client (at most {MAX_STREAMS_PER_CLIENT})")
     request_id = control.new_stream_id()
-    head = b"".join((b'{"kind":"rpc_call_stream_chunk","request_id":', answers.text(request_id), b',"payload":'))
 
     def on_chunk(payload: Raw) -> None:
-        client.sink.direct(b"".join((head, answers.payload_text(payload), b"}\n")))
+        client.sink.direct(RpcCallStreamChunk(request_id, payload).line())
 
     def on_end(error: str | None) -> None:
         client.streams.pop(request_id, None)
         ended.append(True)
-        client.sink.direct(answers.pushed({"kind": "rpc_call_stream_end", "request_id": request_id, "error": error}))
+        client.sink.direct(RpcCallStreamEnd(request_id, error).line())
 
     ended: list[bool] = []
     cancel = network.call_stream(request.peer, request.method, request.payload, on_chunk, on_end)
