@@ -24,13 +24,13 @@ def prepare(*, utf8: bool = False) -> None:
     """Make the standard streams usable whatever they are; with `utf8`, stdout is UTF-8 under any locale.
 
     A letter that a stream's encoding lacks is written as an escape. One that whoever started us has closed leads
-    nowhere from here on: neither a file of ours nor a socket may take its number.
+    nowhere from here on, also in programs that we start: neither a file of ours nor a socket may take its number.
     """
     for descriptor in _STANDARD:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free, which is this
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - for the process's life
     for name in ("stdout", "stderr"):

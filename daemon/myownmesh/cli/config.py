@@ -60,7 +60,11 @@ def edit() -> None:
 
 
 def _run_editor(file: str) -> None:
-    text = os.environ.get("EDITOR") or os.environ.get("VISUAL") or "vi"
+    text = os.environ.get("EDITOR") or os.environ.get("VISUAL")
+    if not text:
+        if not sys.stdin.isatty():  # vi would wait for keys for ever
+            raise CliError(f"there is no terminal for an editor; set EDITOR, or edit {file} with another program")
+        text = "vi"
     try:
         # A path with blanks in it is one word if it exists as written.
         words = [text] if os.path.exists(text) else shlex.split(text)  # noqa: PTH110

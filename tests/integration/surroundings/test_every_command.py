@@ -386,6 +386,23 @@ def test_what_was_set_aside_is_told_by_health_until_seen(place: Place) -> None:
     assert "pins.json was damaged" in place.run(health)[1]
 
 
+@pytest.mark.parametrize("closed", ["", "<&- >&- 2>&-"])
+def test_without_a_terminal_no_editor_waits_for_keys(place: Place, closed: str) -> None:
+    """And a program that we start finds the streams that were closed: no file of its own takes their numbers."""
+    start = f"{sys.executable} -c 'import sys; from myownmesh.cli import main; sys.exit(main())'"
+    command = f"{start} config edit </dev/null {closed}"
+    without = {name: value for name, value in place.environment.items() if name not in ("EDITOR", "VISUAL")}
+    done = subprocess.run(["/bin/bash", "-c", command], env=without, capture_output=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert closed or b"there is no terminal for an editor; set EDITOR" in done.stderr
+    editor = place.home / "editor"
+    editor.write_text("#!/bin/sh\ntrue <&0 && true <&1 && true <&2\n")
+    editor.chmod(0o700)
+    with_editor = {**without, "EDITOR": str(editor)}
+    done = subprocess.run(["/bin/bash", "-c", command], env=with_editor, capture_output=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("folder", [".myownllm/.myownmesh", ".myownmesh"])
 def test_a_damaged_identity_is_named_by_health_until_it_is_mended(place: Place, folder: str) -> None:
     health = next(c for c in ENDING if str(c) == "myownllm health")
