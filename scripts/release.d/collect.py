@@ -27,6 +27,8 @@ DISTRIBUTION = "myownllm-mesh"
 EXTRA = "daemon"
 PACKAGE = "myownmesh"
 SOURCES = ("common/mesh_common", "daemon/myownmesh")
+NOT_PACKED = frozenset({"daemon/myownmesh/simulator"})
+"""What no daemon runs."""
 
 # Media codecs (104 MB) that a data channel never uses: the transport puts stand-ins in their place.
 LEFT_OUT = frozenset({"av"})
@@ -111,7 +113,8 @@ def build_folder(target: Path, source: Path, *, commit: str | None, dirty: bool)
         root = source / package
         for path in sorted(root.rglob("*.py")):
             name = path.relative_to(root.parent).as_posix()
-            _place(path, py / name, name)
+            if path.parent.relative_to(source).as_posix() not in NOT_PACKED:
+                _place(path, py / name, name)
     stamp = compile(f"COMMIT = {commit!r}\nDIRTY = {dirty!r}\n", f"{PACKAGE}/_build.py", "exec", dont_inherit=True)
     (py / PACKAGE / "_build.pyc").write_bytes(_bytecode(stamp))
     (target / "main.pyc").write_bytes(_compiled(Path(__file__).with_name("main_program.py"), "main.py"))

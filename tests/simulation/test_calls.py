@@ -13,14 +13,14 @@ from myownmesh.mesh.link import MAX_QUEUED_BYTES, QUEUE_FULL, SEND_TIMEOUT_S, TI
 from myownmesh.mesh.rpc import NETWORK_DOWN
 from myownmesh.mesh.rpc import TIMED_OUT as CALL_TIMED_OUT
 from myownmesh.protocol.frames import Channel
-from simulation.sim import World
-from simulation.sim.session import BACKLOG_BYTES
+from myownmesh.simulator import World
+from myownmesh.simulator.session import BACKLOG_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownmesh.mesh.rpc import InboundCall
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 QUESTION = msgspec.Raw(b'{"q":"6*7"}')
 ANSWER = msgspec.Raw(b"42")

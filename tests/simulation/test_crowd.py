@@ -13,11 +13,11 @@ import pytest
 from myownmesh.engine import EngineConfig
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
 from myownmesh.protocol.signals import Announce, SendAnswer, SendCandidate, SendOffer
-from simulation.sim import Faults, World
+from myownmesh.simulator import Faults, World
 
 if TYPE_CHECKING:
     from myownmesh.protocol.signals import InboundSignal
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "etiquette.md"

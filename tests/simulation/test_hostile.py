@@ -23,11 +23,11 @@ from myownmesh.protocol.signals import (
     PeerLeft,
 )
 from myownmesh.roster import MAX_ENTRIES, Roster
-from simulation.sim import World
-from simulation.sim.node import NETWORK
+from myownmesh.simulator import World
+from myownmesh.simulator.node import NETWORK
 
 if TYPE_CHECKING:
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 ASKING = EngineConfig()
 RAW = msgspec.Raw(b"1")

@@ -10,10 +10,10 @@ import pytest
 from mesh_common.events import PeerApproved, PeerAuthenticated, PeerDropped
 from myownmesh.engine import EngineConfig
 from myownmesh.protocol.frames import Channel
-from simulation.sim import World
+from myownmesh.simulator import World
 
 if TYPE_CHECKING:
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 ASKING = EngineConfig(auto_approve=False)
 

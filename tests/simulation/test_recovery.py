@@ -10,10 +10,10 @@ from msgspec import Raw
 from mesh_common.events import PeerDropped
 from myownmesh.protocol.frames import Channel
 from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
-from simulation.sim import Faults, ReferenceNode, World
+from myownmesh.simulator import Faults, ReferenceNode, World
 
 if TYPE_CHECKING:
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 NOTICED_S = 6.0
 """The issue's bound: seen, explained and acted on."""

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from myownmesh.engine import EngineConfig
-from simulation.sim import World
-from simulation.sim.calls import Outcome
+from myownmesh.simulator import World
+from myownmesh.simulator.calls import Outcome
 from simulation.test_meeting import listen
 
 if TYPE_CHECKING:
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 
 def send(node: Node, other: Node, number: int, ttl_s: float = 600.0) -> Outcome:

@@ -12,14 +12,14 @@ from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig
 from myownmesh.protocol.frames import Channel
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
+from myownmesh.simulator import World
 from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
-from simulation.sim import World
 from simulation.test_meeting import listen
 
 if TYPE_CHECKING:
     from myownmesh.protocol.modes import TopologyMode
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 SETTLED_S = 200.0
 """The room's announces came round, and the passes behind them."""

@@ -8,7 +8,7 @@ import pytest
 
 from myownmesh.engine import EngineConfig
 from myownmesh.protocol.signals import Announce, Leave, SendAnswer, SendCandidate, SendOffer
-from simulation.sim import Faults, World
+from myownmesh.simulator import Faults, World
 
 if TYPE_CHECKING:
     from myownmesh.protocol.signals import OutboundSignal

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from myownmesh.protocol.signals import Announce, Leave, SendAnswer, SendCandidate, SendOffer
-from simulation.sim import Faults, ReferenceNode, World
+from myownmesh.simulator import Faults, ReferenceNode, World
 
 if TYPE_CHECKING:
     from myownmesh.identity import Identity
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 MARGIN_S = 1.0
 """What a return may take beside three deliveries: announce, offer, answer."""

@@ -9,11 +9,11 @@ import pytest
 
 from myownmesh.engine import EngineConfig
 from myownmesh.protocol.signals import Announce, Leave, SendAnswer, SendCandidate, SendOffer
-from simulation.sim import Faults, World
+from myownmesh.simulator import Faults, World
 
 if TYPE_CHECKING:
     from myownmesh.identity import Identity
-    from simulation.sim import Node
+    from myownmesh.simulator import Node
 
 
 class Trouble:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from myownmesh.engine import (
     approval,
+    census,
     dialling,
     gossip,
     handshake,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from mesh_common.events import ConnTrace, Level
     from mesh_common.views import PeerInfo, Phase, Traffic
     from myownmesh.engine.actions import Action, Hop, SendReliable
+    from myownmesh.engine.census import Census
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.core import Twin
     from myownmesh.engine.diagnostics import Category
@@ -426,6 +428,18 @@ class Engine:
     def trace(self, tracer: Tracer, now: Instant) -> list[ConnTrace]:
         """What has changed in the links since this tracer looked last."""
         return tracer.look(self._core, now)
+
+    def census(self) -> Census:
+        """How much there is of what is bounded."""
+        return census.take(self._core)
+
+    def link(self, peer: str) -> Link | None:
+        """The entry of a peer that has a transport."""
+        return self._core.link_to(peer)
+
+    def wants_link(self, peer: str) -> bool:
+        """Has the shape an edge to this peer?"""
+        return self._core.wants_link(peer)
 
     @property
     def phase(self) -> Phase:

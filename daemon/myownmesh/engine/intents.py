@@ -33,6 +33,9 @@ class IntentBook:
     def __init__(self) -> None:
         self._intents: dict[str, Intent] = {}
 
+    def __len__(self) -> int:
+        return len(self._intents)
+
     def record(self, peer: str, mono: float, *, sticky: bool) -> None:
         """Want `peer` back. An intent that exists keeps its window: repeated failures do not extend it."""
         intent = self._intents.get(peer)

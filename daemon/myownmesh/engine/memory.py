@@ -105,6 +105,9 @@ class Memories:
         self._kept_by: deque[PeerMemory] = deque()
         """Whose memory each kept candidate went to, oldest first."""
 
+    def __len__(self) -> int:
+        return len(self._by_peer)
+
     def of(self, peer: str) -> PeerMemory:
         """The memory of `peer`, made if there is none."""
         memory = self._by_peer.get(peer)

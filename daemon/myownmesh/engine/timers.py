@@ -97,6 +97,10 @@ class Timers:
             self._heap = [(at, count, key) for key, (at, count) in self._due.items()]
             heapify(self._heap)
 
+    def keys(self) -> list[Key]:
+        """Everything that is armed."""
+        return list(self._due)
+
     def is_set(self, timer: Timer, owner: str) -> bool:
         return (timer, owner) in self._due or self._is_held((timer, owner))
 

@@ -9,7 +9,7 @@ from attrs import define, field
 if TYPE_CHECKING:
     import msgspec
 
-    from simulation.sim.clock import VirtualClock
+    from myownmesh.simulator.clock import VirtualClock
 
 
 @define(eq=False)

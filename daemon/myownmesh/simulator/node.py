@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mesh_common.events import Diag, PeerDropped
 from mesh_common.views import PeerStatus
@@ -20,8 +20,9 @@ from myownmesh.protocol.signals import (
 )
 from myownmesh.roster import Roster
 from myownmesh.signaling.receive import Announcers
-from simulation.sim.calls import Outcome, Stream
-from simulation.sim.room import Announced, Left
+from myownmesh.simulator.calls import Outcome, Stream
+from myownmesh.simulator.history import Recent
+from myownmesh.simulator.room import Announced, Left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal
-    from simulation.sim.room import Member
-    from simulation.sim.session import FakeSession
-    from simulation.sim.world import World
+    from myownmesh.simulator.clock import VirtualClock
+    from myownmesh.simulator.room import Member, Room
+    from myownmesh.simulator.session import FakeSession
+    from myownmesh.simulator.sources import Sources
+    from myownmesh.simulator.wire import Wire
 
 E = TypeVar("E")
 
@@ -49,15 +52,24 @@ QUIET_TICKER_S = 720.0
 REDIAL_S = 0.05
 
 
+class Place(Protocol):
+    """What a node needs of its world."""
+
+    clock: VirtualClock
+    room: Room
+    wire: Wire
+    sources: Sources
+
+
 class Node:
     """A process on one device. `kill` ends it without a word, `leave` with one; a new Node is its next start."""
 
-    def __init__(self, world: World, identity: Identity, config: EngineConfig, roster: Roster | None = None) -> None:
+    def __init__(self, world: Place, identity: Identity, config: EngineConfig, roster: Roster | None = None) -> None:
         self.world = world
         self.identity = identity
         self.device_id = identity.device_id
         self.running = True
-        self.events: list[MeshEvent] = []
+        self.events: Recent[MeshEvent] = Recent()
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = 0
         self._sessions: list[FakeSession] = []
@@ -67,11 +79,13 @@ class Node:
         self._ticks = 0
         self._ticked_at = 0.0
         self._is_quiet = False
-        self.engine = Engine(identity, NETWORK, config, self.saved, world.rng)
+        self.rng = world.sources.of(f"node {self.device_id}")
+        self.engine = Engine(identity, NETWORK, config, self.saved, self.rng)
+        self.engine.be_watched(watched=False)
         self.switch = Switch(
             self.engine,
             now=self.now,
-            rng=world.rng,
+            rng=self.rng,
             publish=lambda signal: world.room.publish(self.device_id, signal),
             redial=self._redial,
             set_pace=self._set_pace,
@@ -224,7 +238,7 @@ class Node:
 
     def _plan_tick(self) -> None:
         self._ticks += 1
-        wait_s = (QUIET_TICKER_S if self._is_quiet else TICKER_S) * self.world.rng.uniform(0.85, 1.15)
+        wait_s = (QUIET_TICKER_S if self._is_quiet else TICKER_S) * self.rng.uniform(0.85, 1.15)
         self.world.clock.at(self._ticked_at + wait_s, partial(self._tick, self._ticks))
 
     def _set_pace(self, quiet: bool) -> None:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from myownmesh.engine import EngineConfig
 from myownmesh.identity import Identity
-from simulation.sim.clock import VirtualClock
-from simulation.sim.node import Node
-from simulation.sim.room import Room
-from simulation.sim.wire import Wire
+from myownmesh.simulator.clock import VirtualClock
+from myownmesh.simulator.node import Node
+from myownmesh.simulator.room import Room
+from myownmesh.simulator.sources import Sources
+from myownmesh.simulator.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from myownmesh.protocol.signals import OutboundSignal
     from myownmesh.roster import Roster
-    from simulation.sim.room import Faults
+    from myownmesh.simulator.room import Faults
 
 
 class World:
@@ -26,9 +27,11 @@ class World:
 
     def __init__(self, seed: int = 1) -> None:
         self.rng = random.Random(seed)
+        """Of the test itself; nodes, room and wire have sources of their own."""
+        self.sources = Sources(seed)
         self.clock = VirtualClock()
-        self.room = Room(self.clock, random.Random(seed + 1))
-        self.wire = Wire(self.clock, random.Random(seed + 2))
+        self.room = Room(self.clock, self.sources)
+        self.wire = Wire(self.clock, self.sources)
         self.nodes: list[Node] = []
 
     def identities(self, count: int) -> list[Identity]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
@@ -19,16 +20,17 @@ from myownmesh.protocol.signals import (
     SendCandidate,
     SendOffer,
 )
+from myownmesh.simulator.history import Recent
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable
 
     from myownmesh.protocol.signals import (
         InboundSignal,
         OutboundSignal,
     )
-    from simulation.sim.clock import VirtualClock
+    from myownmesh.simulator.clock import VirtualClock
+    from myownmesh.simulator.sources import Sources
 
 STORED_FOR_S = 300.0
 
@@ -68,14 +70,15 @@ class Room:
     """Everybody hears everybody's announces; the rest goes to whom it names."""
 
     clock: VirtualClock
-    rng: random.Random
+    sources: Sources
     faults: dict[type[OutboundSignal], Faults] = field(factory=dict)
     members: dict[str, Member] = field(factory=dict)
     starts: dict[str, int] = field(factory=dict)
     """How often each device has joined."""
     stored: dict[str, tuple[float, Announced]] = field(factory=dict)
     """What each device last announced, and when."""
-    published: list[tuple[float, str, OutboundSignal]] = field(factory=list)
+    published: Recent[tuple[float, str, OutboundSignal]] = field(factory=Recent)
+    counts: Counter[tuple[type[OutboundSignal], str]] = field(factory=Counter)
     lost: Callable[[str, OutboundSignal], bool] = field(default=lambda _sender, _signal: False)
     """What else gets lost, by sender and signal."""
     like_the_reference: set[str] = field(factory=set)
@@ -98,6 +101,7 @@ class Room:
 
     def publish(self, sender: str, signal: OutboundSignal) -> None:
         self.published.append((self.clock.seconds, sender, signal))
+        self.counts[type(signal), sender] += 1
         if self.lost(sender, signal):
             return
         match signal:
@@ -117,14 +121,18 @@ class Room:
                 self._to(peer, CandidateReceived(sender, candidate), SendCandidate)
 
     def count(self, kind: type[OutboundSignal], sender: str | None = None) -> int:
-        return sum(1 for _, who, signal in self.published if isinstance(signal, kind) and sender in (None, who))
+        """How many of a kind were published since the beginning, by one device or by all."""
+        if sender is not None:
+            return self.counts[kind, sender]
+        return sum(number for (each, _), number in self.counts.items() if each is kind)
 
     def _echo(self, sender: str) -> None:
         """Relays bring an announce to its writer, too."""
         node = self.members.get(sender)
         faults = self.faults.get(Announce, Faults())
-        if node is not None and self.rng.random() >= faults.drop:
-            late_s = min(self.copies) if self.copies else self.rng.uniform(*faults.delay)
+        rng = self.sources.of(f"room {sender}")
+        if node is not None and rng.random() >= faults.drop:
+            late_s = min(self.copies) if self.copies else rng.uniform(*faults.delay)
             self.clock.after(late_s, lambda: node.hear(EchoHeard(sender, late_s)))
 
     def _to_all(self, sender: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
@@ -141,10 +149,11 @@ class Room:
             self._deliver_copies(node, item)
             return
         faults = self.faults.get(kind, Faults())
-        copies = 1 + (self.rng.random() < faults.duplicate)
+        rng = self.sources.of(f"room {item.peer}")
+        copies = 1 + (rng.random() < faults.duplicate)
         for _ in range(copies):
-            if self.rng.random() >= faults.drop:
-                self.clock.after(self.rng.uniform(*faults.delay), lambda: node.hear(item))
+            if rng.random() >= faults.drop:
+                self.clock.after(rng.uniform(*faults.delay), lambda: node.hear(item))
 
     def _deliver_copies(self, node: Member, item: InboundSignal) -> None:
         """Every relay brings the event; the signaling layer passes its first copy on."""

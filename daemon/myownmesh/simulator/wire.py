@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from myownmesh.engine.links import ChannelClosed, ChannelOpened
-from simulation.sim.session import FAILED_AFTER_S, FakeSession, Generation
+from myownmesh.simulator.session import FAILED_AFTER_S, FakeSession, Generation
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from myownmesh.engine.links import LinkEvent
-    from simulation.sim.clock import VirtualClock
+    from myownmesh.simulator.clock import VirtualClock
+    from myownmesh.simulator.sources import Sources
 
 CHECKS_S = 0.02
 """ICE checks, DTLS and SCTP."""
 DISCONNECTED_AFTER_S = 4.0
 QUIET_S = 2.0
 """The last packet before a path breaks is at most this old: each side probes a quiet path this often."""
+FORGOTTEN_AFTER_S = 300.0
 NOTICED_S = 0.5
 """How soon a path that works again is seen to."""
 
@@ -30,7 +33,7 @@ class Wire:
     """All sessions of a world, and whether packets pass between two nodes."""
 
     clock: VirtualClock
-    rng: random.Random
+    sources: Sources
     sessions: dict[int, FakeSession] = field(factory=dict)
     generations: dict[int, Generation] = field(factory=dict)
     dead: set[int] = field(factory=set)
@@ -49,6 +52,10 @@ class Wire:
     arrivals: dict[int, float] = field(factory=dict)
     frames: int = 0
     """How many were sent."""
+    _numbers: Iterator[int] = field(factory=lambda: count(1))
+
+    def _source(self, session: FakeSession) -> random.Random:
+        return self.sources.of(f"wire {session.owner}")
 
     def open(
         self,
@@ -59,8 +66,8 @@ class Wire:
         on_frame: Callable[[bytes], None],
         disconnected_after_s: float = DISCONNECTED_AFTER_S,
     ) -> FakeSession:
-        number = len(self.sessions) + 1
-        octets = self.rng.randbytes(32).hex(":").upper()
+        number = next(self._numbers)
+        octets = self.sources.of(f"wire {owner}").randbytes(32).hex(":").upper()
         session = FakeSession(
             self, owner, number, offerer, on_event, on_frame, f"sha-256 {octets}", disconnected_after_s
         )
@@ -68,7 +75,7 @@ class Wire:
         return session
 
     def generation(self, session: FakeSession) -> Generation:
-        number = len(self.generations) + 1
+        number = next(self._numbers)
         made = Generation(number, session, self.moves.get(session.owner, 0), self.clock.seconds)
         self.generations[number] = made
         return made
@@ -144,12 +151,12 @@ class Wire:
             return
         is_silent = not self.passes(generation, other)
         if is_silent and generation.silent_since is None:
-            since = generation.silent_since = self.clock.seconds - self.rng.uniform(0.0, QUIET_S)
+            since = generation.silent_since = self.clock.seconds - self._source(session).uniform(0.0, QUIET_S)
             for after_s in (session.disconnected_after_s, FAILED_AFTER_S):
                 self.clock.at(since + after_s, session.report)
         elif not is_silent and generation.silent_since is not None:
             generation.silent_since = None
-            self.clock.after(self.rng.uniform(0.0, NOTICED_S), session.report)
+            self.clock.after(self._source(session).uniform(0.0, NOTICED_S), session.report)
 
     # ── frames ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -212,6 +219,7 @@ class Wire:
 
     def hang_up(self, session: FakeSession) -> None:
         other = self.far_end(session)
+        self._forget_soon(session)
         session.closed = False  # so that its last packet may pass
         passes = session.channel and self._carries(session)
         session.closed = True
@@ -224,7 +232,20 @@ class Wire:
         """The process of this end is gone; the other end finds out by itself."""
         self.dead.add(session.number)
         session.closed = True
+        self._forget_soon(session)
         self.look()
+
+    def _forget_soon(self, session: FakeSession) -> None:
+        """Of a session that is over nothing is asked after a while: the history of a run is bounded."""
+
+        def forget() -> None:
+            self.sessions.pop(session.number, None)
+            self.dead.discard(session.number)
+            self.arrivals.pop(session.number, None)
+            for number in [number for number, each in self.generations.items() if each.session is session]:
+                del self.generations[number]
+
+        self.clock.after(FORGOTTEN_AFTER_S, forget)
 
     def lose(self, session: FakeSession, reason: str) -> None:
         """The channel of this end is over; what was on its way to it is lost."""

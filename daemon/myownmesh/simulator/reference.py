@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.identity import Identity
     from myownmesh.protocol.signals import Candidate, InboundSignal
-    from simulation.sim.node import Node
-    from simulation.sim.session import FakeSession
-    from simulation.sim.world import World
+    from myownmesh.simulator.node import Node
+    from myownmesh.simulator.session import FakeSession
+    from myownmesh.simulator.world import World
 
 TICK_S = 2.0
 ANNOUNCE_GAP_S = 1.0
@@ -183,7 +183,12 @@ class ReferenceNode:
     def _apply(self, there: Attempt, sdp: str) -> None:
         there.described = first_fingerprint(sdp)
         queued, there.queued = there.queued, []
-        self.world.clock.after(0.0, lambda: [there.session.add_candidate(each) for each in queued])
+
+        def add() -> None:
+            for candidate in queued:
+                there.session.add_candidate(candidate)
+
+        self.world.clock.after(0.0, add)
 
     # ── its transport ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,7 +9,7 @@ back for it. What a path does is told of the newest generation, and of the one t
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownmesh.engine.links import LinkEvent
-    from simulation.sim.wire import Wire
+    from myownmesh.simulator.clock import VirtualClock
 
 STEP_S = 0.001
 """What building or applying a description takes."""
@@ -44,6 +44,24 @@ BACKLOG_BYTES = 256 * 1024
 """Where a session calls back that its buffer has drained."""
 
 _SESSION = re.compile(r"^s=(\d+)$", re.MULTILINE)
+
+
+class Carrier(Protocol):
+    """What a session needs of the wire."""
+
+    clock: VirtualClock
+
+    def generation(self, session: FakeSession) -> Generation:
+        """New credentials of a session."""
+        ...
+
+    def run_of(self, owner: str, act: Callable[[], None]) -> None: ...
+
+    def try_connect(self, session: FakeSession) -> None: ...
+
+    def carry(self, session: FakeSession, data: bytes) -> None: ...
+
+    def hang_up(self, session: FakeSession) -> None: ...
 
 
 @define(eq=False)
@@ -67,7 +85,7 @@ class Generation:
 class FakeSession:
     """One end of one connection. Implements `transport.session.Session`."""
 
-    wire: Wire
+    wire: Carrier
     owner: str
     number: int
     offerer: bool

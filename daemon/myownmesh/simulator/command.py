@@ -1,0 +1,80 @@
+"""The simulator's command line: one run, or many seeds on all cores."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from myownmesh.simulator.plan import KINDS, SHAPES, TROUBLES, Plan
+from myownmesh.simulator.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from myownmesh.simulator.run import Result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what the arguments say; 1 when an invariant did not hold."""
+    arguments = _parser().parse_args(argv)
+    plan = Plan(
+        nodes=arguments.nodes,
+        hours=arguments.hours,
+        shape=arguments.shape,
+        kind=arguments.kind,
+        trouble=arguments.trouble,
+        seed=arguments.seed,
+    )
+    plans = [evolve(plan, seed=plan.seed + number) for number in range(arguments.seeds)]
+    failed = 0
+    for result in _results(plans, arguments.jobs):
+        failed += result.violation is not None
+        _show(result, quiet=len(plans) > 1)
+    if len(plans) > 1:
+        print(f"{len(plans)} seeds, {failed} failed")
+    return 1 if failed else 0
+
+
+def _results(plans: Sequence[Plan], jobs: int) -> Iterable[Result]:
+    if len(plans) == 1 or jobs == 1:
+        yield from map(run, plans)
+        return
+    with multiprocessing.Pool(jobs) as pool:
+        yield from pool.imap_unordered(run, plans)
+
+
+def _show(result: Result, *, quiet: bool) -> None:
+    plan = result.plan
+    if result.violation is None:
+        if not quiet:
+            print(
+                f"{plan.nodes} devices, {plan.hours:g} h, {plan.shape}, seed {plan.seed}: {result.took_s:.1f} s,"
+                f" {result.frames} frames, {result.signals} signals, {result.announces_per_hour:.1f} announces per"
+                f" device and hour, {result.acknowledged} reliable frames acknowledged; every invariant held"
+            )
+        return
+    print(f"FAILED at {result.at_s:.3f} s, seed {plan.seed}: {result.violation}")
+    print(f"  again: {plan.command()}")
+    for device_id in result.nodes:
+        print(f"  node {device_id}")
+    for line in (*result.happened, *result.traces):
+        print(f"  {line}")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m myownmesh.simulator", description=__doc__)
+    parser.add_argument("--nodes", type=int, default=10)
+    parser.add_argument("--hours", type=float, default=0.25, help="of virtual time")
+    parser.add_argument("--shape", choices=SHAPES, default="full_mesh")
+    parser.add_argument("--kind", choices=KINDS, default="open")
+    parser.add_argument("--trouble", choices=TROUBLES, default="none", help="how much goes wrong")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="run so many, from --seed on")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes for many seeds")
+    return parser

@@ -1,0 +1,79 @@
+"""What the devices of a run send each other: reliable frames, each of which arrives once and is acknowledged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from myownmesh.engine.peer import Live
+from myownmesh.mesh.errors import MeshError
+from myownmesh.simulator.invariants import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.simulator.cast import Cast
+    from myownmesh.simulator.node import Node
+
+CHANNEL: Final = "sim"
+EVERY_S: Final = 5.0
+"""Between two frames of the whole network."""
+
+
+class Traffic:
+    """Sends until `end`; raises `Violation` where the contract of reliable frames is broken (spec 01 §13)."""
+
+    def __init__(self, cast: Cast) -> None:
+        self._cast = cast
+        self._clock = cast.world.clock
+        self._rng = cast.world.sources.of("traffic")
+        self._number = 0
+        self._over = False
+        self._arrived: dict[int, Node] = {}
+        self.acknowledged = 0
+        self.failed = 0
+        cast.on_start.append(self._listen)
+
+    def begin(self) -> None:
+        self._clock.after(EVERY_S, self._send)
+
+    def end(self) -> None:
+        self._over = True
+
+    def _listen(self, node: Node) -> None:
+        def arrive(sender: str, payload: msgspec.Raw) -> None:
+            number = msgspec.json.decode(payload, type=int)
+            if not isinstance(node.engine.link(sender), Live):
+                raise Violation(f"frame {number} came through before admission", (node.device_id, sender))
+            if self._arrived.get(number) is node:
+                raise Violation(f"frame {number} was delivered twice", (node.device_id, sender))
+            self._arrived[number] = node
+
+        node.switch.channels.listen(CHANNEL, arrive)
+
+    def _send(self) -> None:
+        if self._over:
+            return
+        running = self._cast.running()
+        if len(running) > 1:
+            one, other = self._rng.sample(running, 2)
+            number = self._number = self._number + 1
+            try:
+                one.switch.send_reliable(
+                    other.device_id, CHANNEL, msgspec.Raw(b"%d" % number), 30.0, self._outcome(one, other, number)
+                )
+            except MeshError:
+                self.failed += 1
+        self._clock.after(self._rng.expovariate(1 / EVERY_S), self._send)
+
+    def _outcome(self, one: Node, other: Node, number: int) -> Callable[[str | None], None]:
+        def done(error: str | None) -> None:
+            if error is not None:
+                self.failed += 1
+            elif number not in self._arrived:
+                raise Violation(f"frame {number} was acknowledged and never arrived", (one.device_id, other.device_id))
+            else:
+                self.acknowledged += 1
+
+        return done

@@ -1,0 +1,62 @@
+"""Whole runs under trouble hold every invariant; a run that does not is told so that it can be repeated."""
+
+from __future__ import annotations
+
+import pytest
+
+from myownmesh.engine.timers import Timers
+from myownmesh.simulator import command
+from myownmesh.simulator.plan import Plan
+from myownmesh.simulator.run import run
+from myownmesh.simulator.world import World
+
+QUARTER = 0.25
+"""Hours: some hundred troubles, and peace at the end."""
+
+
+@pytest.mark.parametrize("shape", ["full_mesh", "ring", "star", "hubs"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_run_in_trouble(shape: str, seed: int) -> None:
+    result = run(Plan(nodes=5, hours=QUARTER, shape=shape, trouble="wild", seed=seed))
+    assert result.violation is None, f"{result.violation}; {result.plan.command()}"
+    assert result.acknowledged > 20
+
+
+@pytest.mark.parametrize("kind", ["open", "silent"])
+def test_an_hour_of_peace(kind: str) -> None:
+    result = run(Plan(nodes=6, hours=1.0, kind="silent" if kind == "silent" else "open"))
+    assert result.violation is None
+
+
+def test_a_seed_is_the_same_run_again_and_another_one_is_not() -> None:
+    plan = Plan(nodes=4, hours=QUARTER, trouble="wild", seed=5)
+    again = [(result.frames, result.signals, result.acknowledged) for result in (run(plan), run(plan))]
+    assert again[0] == again[1]
+    assert run(Plan(nodes=4, hours=QUARTER, trouble="wild", seed=6)).frames != again[0][0]
+
+
+def test_what_one_node_draws_moves_nobody_elses() -> None:
+    one, other = World(7), World(7)
+    one.sources.of("node a").randbytes(100)
+    assert one.sources.of("node b").random() == other.sources.of("node b").random()
+
+
+def test_a_fault_is_found_and_told_with_command_and_traces(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same with timers that outlive their links."""
+    monkeypatch.setattr(Timers, "cancel_link", lambda _self, _peer: None)
+    arguments = ["--nodes", "4", "--hours", "0.25", "--trouble", "wild", "--seed", "3"]
+    assert command.main(arguments) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("FAILED at ")
+    assert "timers of links that are gone" in told
+    assert "again: python -m myownmesh.simulator --nodes 4 --hours 0.25 --shape full_mesh --kind open" in told
+    assert " sees " in told, "the links of the node"
+
+
+def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--nodes", "3", "--hours", "0.1", "--seeds", "2", "--jobs", "1"]) == 0
+    assert capsys.readouterr().out == "2 seeds, 0 failed\n"
+    assert command.main(["--nodes", "3", "--hours", "0.1", "--seed", "9"]) == 0
+    assert "every invariant held" in capsys.readouterr().out
