@@ -1,9 +1,10 @@
 """Which addresses of this machine are offered to peers, and in which order (spec 04 §10.6).
 
-The rules of what is left out are those of v0.3.8, with two additions. What they leave out comes back where nothing else
-is left, and where the routing table says that it is the way out: a rule by name must not make a device unreachable. And
-the bound on their number is one by worth: first the addresses of the default routes, then those over which the relays
-are reached, then cards before tunnels before bridges, and one address of each interface before a second of any.
+The rules of what is left out are those of v0.3.8, with additions: a rule must not make a device unreachable. What they
+leave out comes back where nothing else is left, where the routing table says that it is the way out, and where a card
+shows that it is a LAN, or a cable between two machines, rather than a bridge of containers. And the bound on their
+number is one by worth: first the addresses of the default routes, then those over which the relays are reached, then
+cards before tunnels before bridges, and one address of each interface before a second of any.
 """
 
 from __future__ import annotations
@@ -110,14 +111,18 @@ def choose(
     loopback = tuple(local for local in distinct if ipaddress.ip_address(local.address).is_loopback)[:1]
     usable = [local for local in distinct if _means_something(local.address)]
     ways = {*default_routes, *relay_sources}
-    reasons = {local: reason for local in usable if (reason := _reason(local)) and local.address not in ways}
-    last_resort = len(reasons) == len(usable)
+    addressed = {local.interface for local in usable if not _is_link_local(local.address)}
+    reasons = {local: reason for local in usable if (reason := _reason(local, addressed)) and local.address not in ways}
+    last_resort = not any(
+        address_gathered(local.address) and not interface_excluded(local.interface) for local in usable
+    )
+    last_resort &= ways.isdisjoint(local.address for local in usable)
     seen: dict[tuple[str, int], int] = {}
 
     def worth(local: LocalAddress) -> tuple[int, ...]:
         family = ipaddress.ip_address(local.address).version
         before = seen[local.interface, family] = seen.get((local.interface, family), -1) + 1
-        excluded = interface_excluded(local.interface)
+        excluded = _is_for_containers(local)
         if local.address in default_routes:
             way = 0
         elif local.address in relay_sources and not excluded:
@@ -135,10 +140,19 @@ def choose(
     return HostAddresses(tuple(ranked[:MAX_HOST_ADDRESSES]), left_out + cut, loopback)
 
 
-def _reason(local: LocalAddress) -> Reason | None:
-    if interface_excluded(local.interface):
+def _reason(local: LocalAddress, addressed: Collection[str]) -> Reason | None:
+    """`addressed` are the interfaces that have more than link-local addresses."""
+    if _is_for_containers(local):
         return Reason.CONTAINERS
-    return Reason.LINK_LOCAL if _is_link_local(local.address) else None
+    if not _is_link_local(local.address):
+        return None
+    is_cable = local.kind is InterfaceKind.CARD and local.is_running and local.interface not in addressed
+    return None if is_cable else Reason.LINK_LOCAL
+
+
+def _is_for_containers(local: LocalAddress) -> bool:
+    """By its name, unless there is a card in it: that bridge is somebody's LAN."""
+    return interface_excluded(local.interface) and local.kind is not InterfaceKind.CARD
 
 
 def _means_something(address: str) -> bool:

@@ -52,6 +52,7 @@ LAN6 = LocalAddress("eth0", "2001:db8::2", 64, kind=CARD)
 LAN6_PRIVACY = LocalAddress("eth0", "2001:db8::abcd", 64, kind=CARD)
 LAN_LOCAL = LocalAddress("eth0", "169.254.3.4", 16, kind=CARD)
 LAN_LOCAL6 = LocalAddress("eth0", "fe80::1", 64, scope_id=4, kind=CARD)
+IDLE_LOCAL6 = LocalAddress("eth2", "fe80::7", 64, scope_id=5, kind=CARD, is_running=False)
 WIFI = LocalAddress("wlan0", "198.51.100.2", 24, kind=CARD)
 UNPLUGGED = LocalAddress("eth1", "198.51.100.3", 24, kind=CARD, is_running=False)
 TUNNEL = LocalAddress("wg0", "10.8.0.2", 24)
@@ -84,6 +85,11 @@ BRIDGES = tuple(LocalAddress(f"lxc{n}", f"10.{n}.0.1", 24, kind=BRIDGE) for n in
         pytest.param((TUNNEL, LAN_BRIDGE), (), (LAN_BRIDGE.address,), (LAN_BRIDGE, TUNNEL), id="br-lan, relay"),
         pytest.param((LAN, DOCKER), (LAN.address,), (DOCKER.address,), (LAN, DOCKER), id="a relay in a container"),
         pytest.param((TUNNEL, LAN_LOCAL), (), (LAN_LOCAL.address,), (LAN_LOCAL, TUNNEL), id="the relay on the cable"),
+        # … and where a card shows that it is the network.
+        pytest.param((TUNNEL, LAN_BRIDGE), (TUNNEL.address,), (), (TUNNEL, LAN_BRIDGE), id="br-lan beside a VPN"),
+        pytest.param((TUNNEL, LAN_LOCAL), (TUNNEL.address,), (), (TUNNEL, LAN_LOCAL), id="a cable beside a VPN"),
+        pytest.param((WIFI, LAN_LOCAL6, LAN_LOCAL), (), (), (WIFI, LAN_LOCAL6, LAN_LOCAL), id="beside wireless"),
+        pytest.param((WIFI, IDLE_LOCAL6), (), (), (WIFI,), id="a card without a cable"),
         pytest.param(LOOPBACK, (), (), (), id="loopback is never offered"),
         pytest.param((), (), (), (), id="nothing at all"),
     ],
