@@ -61,6 +61,7 @@ SIGHTING_S: Final = 600.0
 READ_ONLY_TEXT: Final = (
     "This app reads what is saved, changes nothing and starts no mesh daemon; start it again when that is mended"
 )
+DOOR_RETRY_S: Final = 5.0
 GLANCE_S: Final = 1.0
 """How often the file is looked at, for edits by hand: commands knock at the door."""
 
@@ -94,12 +95,18 @@ async def follow_edits(catalog: LiveCatalog, client: MeshClient) -> None:
 async def keep_door(home: AppHome, door: Door, client: MeshClient) -> None:
     """Let commands knock, until cancelled.
 
-    An app whose door cannot be opened works as well: it sees changes of its file when it looks.
+    An app whose door cannot be opened works as well: it sees changes of its file when it looks. It is tried again.
     """
-    try:
-        await door.keep(home.app_socket)
-    except OSError as error:
-        client.note("warn", f"commands cannot reach this app at {home.app_socket}: {error.strerror}")
+    told = ""
+    while True:
+        try:
+            await door.keep(home.app_socket)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if reason != told:
+                told = reason
+                client.note("warn", f"commands cannot reach this app at {home.app_socket}: {reason}; it is tried again")
+        await trio.sleep(DOOR_RETRY_S)
 
 
 async def keep_sightings(sightings: Sightings, client: MeshClient) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import socket
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ import trio
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import LineBuffer, parse_object
+from mesh_common.groups import unwrapped
 from mesh_common.sockets import bind_privately
 from myownllm.errors import FAILURES, DoorError
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     Handler = Callable[[JsonObject], Awaitable[Json] | AsyncGenerator[Json, None]]
     """`handler(members)`: an answer to wait for, or items to stream. What it raises of FAILURES is the caller's."""
 
+LOOK_S: Final = 2.0
+"""How often the file is looked at."""
 REQUEST_MAX_BYTES: Final = 2**20
 REQUEST_S: Final = 10.0
 """For a request to come in whole."""
@@ -55,12 +59,35 @@ class Door:
 
         The caller holds the lock of the home, so what another app left at the path may be replaced.
         """
-        listener = _listen(path)
         try:
-            await trio.serve_listeners(self._visit, [trio.SocketListener(trio.socket.from_stdlib_socket(listener))])
+            async with trio.open_nursery() as visits:
+                while True:
+                    await self._serve(path, visits)  # until somebody has removed the file: no command would find us
+        except BaseExceptionGroup as group:
+            if (cause := unwrapped(group, (OSError,))) is group:
+                raise
+            raise cause from None
+
+    async def _serve(self, path: Path, visits: trio.Nursery) -> None:
+        listener = _listen(path)
+        mine = _identity(path)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(
+                    partial(
+                        trio.serve_listeners,
+                        self._visit,
+                        [trio.SocketListener(trio.socket.from_stdlib_socket(listener))],
+                        handler_nursery=visits,
+                    )
+                )
+                while _identity(path) == mine:  # noqa: ASYNC110 - of a file nobody tells us
+                    await trio.sleep(LOOK_S)
+                nursery.cancel_scope.cancel()
         finally:
             listener.close()
-            _remove(path)
+            if _identity(path) == mine:
+                _remove(path)
 
     async def _visit(self, stream: trio.SocketStream) -> None:
         self._open += 1
@@ -128,6 +155,15 @@ def _listen(path: Path) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is; None when there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _remove(path: Path) -> None:

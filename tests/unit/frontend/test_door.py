@@ -8,16 +8,19 @@ import stat
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
 import trio.testing
 
 from mesh_common.client.errors import ControlError, ErrorKind
-from myownllm.door import client
+from myownllm import app
+from myownllm.door import client, server
 from myownllm.door.server import CONNECTIONS, REQUEST_MAX_BYTES, Door
 from myownllm.errors import AppError, DoorError
+from myownllm.home import AppHome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -195,6 +198,40 @@ async def test_without_an_app_it_says_what_starts_one(tmp_path: Path) -> None:
     with pytest.raises(DoorError, match="start it with `myownllm up`") as raised:
         client.ask(tmp_path / "app.sock", "echo")
     assert raised.value.kind == client.NOT_RUNNING
+
+
+async def test_a_door_that_somebody_removes_is_made_anew_and_visitors_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "LOOK_S", 0.05)
+    async with kept() as path:
+        stream = await trio.open_unix_socket(str(path))
+        await stream.send_all(b'{"op": "wait"}\n')
+        path.unlink()
+        with trio.fail_after(10):
+            while not path.exists():
+                await trio.sleep(0.05)
+        assert await in_thread(lambda: client.ask(path, "echo", a=1)) == {"a": 1}
+        assert ENDED == [], "who was inside before is served on"
+        await stream.aclose()
+
+
+async def test_a_door_that_cannot_be_opened_is_said_once_and_tried_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="fe-") as folder:
+        home = AppHome(Path(folder), Path(folder) / "shared", Path(folder) / "own")
+        home.app_socket.mkdir()
+        told: list[str] = []
+        notes = SimpleNamespace(note=lambda level, text: told.append(f"{level} {text}"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(app.keep_door, home, Door(), cast("Any", notes))
+            await trio.sleep(60.0)
+            assert len(told) == 1
+            assert "commands cannot reach this app" in told[0]
+            home.app_socket.rmdir()
+            with trio.fail_after(10):
+                while not home.app_socket.is_socket():
+                    await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
 
 
 async def test_what_another_app_left_there_is_replaced_but_no_other_file() -> None:
