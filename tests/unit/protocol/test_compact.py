@@ -66,3 +66,20 @@ def test_a_frame_that_fits_goes_out_as_it_stands() -> None:
 def test_a_frame_that_is_too_long_in_every_spelling_is_refused_with_its_shortest_length() -> None:
     with pytest.raises(FrameTooLarge, match=r"frame of 70\d\d\d bytes"):
         encode_frame(Channel(channel="c", payload=Raw(json.dumps("Ж" * 35_000).encode())))
+
+
+@pytest.mark.parametrize("letter", ["Ж", "€", "🐎", '"', "\n", "\x01", "/"])
+def test_the_limit_is_the_same_in_every_spelling(letter: str) -> None:
+    """To the letter: what fits in its shortest spelling fits, one more does not."""
+
+    def size(count: int, *, escaped: bool) -> int:
+        text = json.dumps(letter * count, ensure_ascii=escaped)
+        return len(encode_frame(Channel(channel="c", payload=Raw(text.encode()))))
+
+    each = len(json.dumps(letter, ensure_ascii=False).encode()) - 2
+    most = (MAX_FRAME_BYTES - size(0, escaped=False)) // each
+    assert MAX_FRAME_BYTES - each < size(most, escaped=False) <= MAX_FRAME_BYTES
+    assert size(most, escaped=True) <= MAX_FRAME_BYTES
+    for escaped in (False, True):
+        with pytest.raises(FrameTooLarge):
+            size(most + 1, escaped=escaped)
