@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from myownmesh.control.clients import Client
-from myownmesh.control.pushed import NULL, RpcInbound
+from myownmesh.control.pushed import RpcInbound
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.refusals import DROPPED, OWNER_GONE, given_up, no_open_call, no_open_stream
 from myownmesh.mesh.rpc import InboundCall
@@ -60,8 +60,7 @@ class InboundCalls:
         pending = _Pending(handed_id, call, claim.client, claim.streaming, self._clock())
         self._pending[handed_id] = pending
         call.on_gone = lambda: self._forget(pending)
-        payload = NULL if call.payload is None else call.payload
-        frame = RpcInbound(claim.alias, call.peer, handed_id, call.method, payload, call.streaming)
+        frame = RpcInbound(claim.alias, call.peer, handed_id, call.method, call.payload, call.streaming)
         claim.client.sink.direct(frame.line())
 
     def respond(self, request_id: str, ok: Raw | None, error: str | None) -> None:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
-NULL = Raw(b"null")
-"""An absent payload."""
-
 _lines = msgspec.json.Encoder().encode_lines
 
 

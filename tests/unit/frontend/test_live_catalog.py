@@ -36,14 +36,15 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, autojump_clock: Any) -> Desk:
+async def desk(tmp_path: Path) -> Desk:
+    """A test that lets time pass asks for the virtual clock itself: from a fixture alone it does not take effect."""
     made = Desk(tmp_path)
     assert await made.handles() == ["home"]
     assert not made.live.changed()
     return made
 
 
-async def test_a_file_that_is_truncated_and_then_written_is_just_an_edit(desk: Desk) -> None:
+async def test_a_file_that_is_truncated_and_then_written_is_just_an_edit(desk: Desk, autojump_clock: Any) -> None:
     desk.path.write_text("")
     assert desk.live.changed()
     assert await desk.handles() == ["home"]
@@ -55,7 +56,7 @@ async def test_a_file_that_is_truncated_and_then_written_is_just_an_edit(desk: D
     assert desk.told == []
 
 
-async def test_a_damaged_file_is_told_once_when_it_stays_and_never_moved(desk: Desk) -> None:
+async def test_a_damaged_file_is_told_once_when_it_stays_and_never_moved(desk: Desk, autojump_clock: Any) -> None:
     desk.path.write_text('{"cloud_mesh"')
     assert await desk.handles() == ["home"]
     await trio.sleep(SETTLE_S)
@@ -76,7 +77,9 @@ async def test_a_damaged_file_is_told_once_when_it_stays_and_never_moved(desk: D
     assert len(desk.told) == 2, "another damage is told anew"
 
 
-async def test_a_missing_file_changes_nothing_until_it_has_been_missing_for_seconds(desk: Desk) -> None:
+async def test_a_missing_file_changes_nothing_until_it_has_been_missing_for_seconds(
+    desk: Desk, autojump_clock: Any
+) -> None:
     desk.path.rename(desk.path.with_name("elsewhere"))
     assert desk.live.changed()
     assert await desk.handles() == ["home"]
@@ -93,7 +96,7 @@ async def test_a_missing_file_changes_nothing_until_it_has_been_missing_for_seco
     assert ["is gone" in told for told in desk.told] == [True]
 
 
-async def test_values_that_are_not_in_force_are_told_once(desk: Desk) -> None:
+async def test_values_that_are_not_in_force_are_told_once(desk: Desk, autojump_clock: Any) -> None:
     """FE-8.10."""
     desk.write(
         network_id="home",

@@ -62,16 +62,13 @@ async def test_readiness_environment_and_polite_end(program: Callable[[str], Pat
     assert child.tail() == [f"['serve'] {tmp_path} {tmp_path} True", "bye"]
 
 
-async def test_a_daemon_that_ignores_the_signal_is_killed(
-    program: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("myownllm.supervisor.process.TERMINATE_GRACE_S", 0.1)
+async def test_a_daemon_that_ignores_the_signal_is_killed(program: Callable[[str], Path], tmp_path: Path) -> None:
     binary = program(f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{READY}\ntime.sleep(30)")
     async with trio.open_nursery() as nursery:
         child = await launch(binary, tmp_path, os.environ, DaemonLog(None), nursery)
         with trio.fail_after(10):
             await child.ready_line()
-        await child.stop()
+        await child.stop(0.1)
     assert child.exit_status == -signal.SIGKILL
     assert not is_alive(child.pid)
 
