@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from mesh_common.events import PeerDropped
 from myownmesh.protocol.frames import Channel
-from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
+from myownmesh.protocol.signals import OfferReceived, SendAnswer, SendCandidate, SendOffer
 from myownmesh.simulator import Faults, ReferenceNode, World
 
 if TYPE_CHECKING:
@@ -195,6 +195,45 @@ def test_an_idle_link_costs_no_more_frames_than_before() -> None:
     before = world.wire.frames
     world.run(3600.0)
     assert world.wire.frames - before <= 600
+
+
+# ── another transport beside the link ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("victim", ["low", "high"])
+def test_forged_offers_at_the_allowed_rate_cost_a_link_nothing(victim: str) -> None:
+    world, low, high = linked()
+    node, other = (low, high) if victim == "low" else (high, low)
+    for number in range(200):
+        certificate = f"{number:02x}:" * 31 + "00"
+        forged = f"v=0\r\ns=999999\na=fingerprint:sha-256 {certificate}\r\na=ice-ufrag:{10**6 + number}\r\n"
+        node.hear(OfferReceived(other.device_id, forged))
+        world.run(0.25)
+        assert len(node.sessions()) <= 2
+        if not number % 20:
+            assert reach(world, low, high, within=0.1) < 0.1
+    assert low.drops() == high.drops() == []
+    world.run(40.0)
+    assert len(node.sessions()) == 1
+    assert [low.info(high).why, high.info(low).why] == [None, None]
+
+
+@pytest.mark.parametrize("mortal", ["low", "high"])
+@pytest.mark.parametrize("down_s", [0.0, 0.3, 3.0, 20.0])
+def test_a_killed_device_is_back_in_half_a_second(mortal: str, down_s: float) -> None:
+    world, low, high = linked()
+    node, other = (low, high) if mortal == "low" else (high, low)
+    node.kill()
+    world.run(down_s)
+    back = world.node(node.identity, roster=node.saved)
+    took = world.run_until(lambda: back.is_linked(other) and reaches(world, back, other), within=10.0)
+    assert took < 0.5
+
+
+def reaches(world: World, one: Node, other: Node) -> bool:
+    """Whether the other end of the newest session is of the process that runs."""
+    session = one.session_to(other)
+    return session is not None and other.session_to(one) is world.wire.far_end(session)
 
 
 # ── with v0.3.8 at the other end ──────────────────────────────────────────────────────────────────────────────────────

@@ -46,7 +46,7 @@ def begin_waiting(core: Core, peer: Pending, now: Instant) -> None:
     """The peer has proved itself. The number of those that wait, and how long, is bounded."""
     core.enter(Turn.PROVED, peer, now)
     core.refresh_phase()
-    core.timers.set(LinkTimer.PENDING_AGE, peer.device_id, now.mono + PENDING_MAX_AGE_S)
+    core.timers.set(LinkTimer.PENDING_AGE, peer.owner, now.mono + PENDING_MAX_AGE_S)
     waiting_here = [
         each
         for each in core.peers.values()
@@ -69,7 +69,7 @@ def approve_lost(core: Core, peer: OpenLink, now: Instant) -> None:
     """Our approve did not leave. Un-latch it, unless the link is up already; it is sent again either way."""
     if isinstance(peer, Pending):
         peer.our_approve = OurApprove.LOST
-    core.timers.set(LinkTimer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
+    core.timers.set(LinkTimer.APPROVE, peer.owner, now.mono + APPROVE_REPEAT_S)
 
 
 def repeat_approve(core: Core, peer: OpenLink, now: Instant) -> None:
@@ -117,7 +117,7 @@ def remember(core: Core, peer: Live, now: Instant) -> None:
 def _give(core: Core, peer: Pending, now: Instant) -> None:
     peer.our_approve = OurApprove.SENT
     core.send(peer, Approve(), now)
-    core.timers.set(LinkTimer.APPROVE, peer.device_id, now.mono + APPROVE_REPEAT_S)
+    core.timers.set(LinkTimer.APPROVE, peer.owner, now.mono + APPROVE_REPEAT_S)
     _evaluate(core, peer, now)
 
 

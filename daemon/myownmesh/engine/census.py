@@ -32,5 +32,5 @@ def take(core: Core) -> Census:
         len(core.memories),
         len(core.intents),
         len(keys),
-        tuple(timer.name for timer, owner in keys if isinstance(timer, LinkTimer) and core.link_to(owner) is None),
+        tuple(timer.name for timer, owner in keys if isinstance(timer, LinkTimer) and core.link_of(owner) is None),
     )

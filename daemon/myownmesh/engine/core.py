@@ -74,6 +74,8 @@ class Core:
         self.rng = rng
 
         self.peers: dict[str, Peer] = {}
+        self.successors: dict[str, Link] = {}
+        """Transports that are made beside a live link, one for a peer at most; by device id."""
         self.since: dict[str, float] = {}
         """When each peer's stage began, in monotonic seconds."""
         self.known = Members([self.me])
@@ -214,6 +216,30 @@ class Core:
         peer = self.peers.get(device_id)
         return peer if isinstance(peer, Link) else None
 
+    def link_of(self, owner: str) -> Link | None:
+        """The link, or its successor, whose timers these are."""
+        device_id, slash, _ = owner.partition("/")
+        if not slash:
+            return self.link_to(device_id)
+        successor = self.successors.get(device_id)
+        return successor if successor is not None and successor.owner == owner else None
+
+    def is_successor(self, peer: Peer) -> bool:
+        """Whether it is being made beside a link."""
+        successor = self.successors.get(peer.device_id)
+        return successor is not None and successor.epoch == peer.epoch
+
+    def is_offered_anew(self, device_id: str) -> bool:
+        """Whether we have offered a peer another transport: an offer of the present one would undo that."""
+        successor = self.successors.get(device_id)
+        return successor is not None and successor.transport.offerer
+
+    def live_link(self, device_id: str) -> Live:
+        """The link beside which a successor is made."""
+        peer = self.peers[device_id]
+        assert isinstance(peer, Live)
+        return peer
+
     def live_peers(self) -> list[Live]:
         return [peer for peer in self.peers.values() if isinstance(peer, Live)]
 
@@ -277,9 +303,19 @@ class Core:
 
     def enter(self, turn: Turn, peer: Peer, now: Instant) -> None:
         """Put `peer` in the place of what is known of its id. Raises `OutOfTurn` where the table has no such turn."""
-        before = self.stage_of(peer.device_id)
+        successor = self.successors.get(peer.device_id)
+        is_beside = successor is not None and successor.epoch == peer.epoch
+        before = successor.stage if successor is not None and is_beside else self.stage_of(peer.device_id)
         if follow(before, turn) is not peer.stage:
             raise OutOfTurn(before, turn)
+        if is_beside:
+            assert isinstance(peer, Link)
+            self.successors[peer.device_id] = peer
+            return
+        self.install(peer, now)
+
+    def install(self, peer: Peer, now: Instant) -> None:
+        """Make it what is known of its id."""
         self.peers[peer.device_id] = peer
         self.since[peer.device_id] = now.mono
         self._place(peer)

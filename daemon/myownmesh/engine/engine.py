@@ -27,6 +27,7 @@ from myownmesh.engine import (
     routing,
     shaping,
     shelving,
+    successors,
     suspicion,
     twin,
     views,
@@ -206,7 +207,11 @@ class Engine:
         """Take what the session of `epoch` reports; reports of replaced sessions are ignored."""
         core = self._core
         entry = self._link(peer, epoch)
-        if entry is None or core.leaving:
+        if core.leaving:
+            return
+        if entry is None:
+            if (successor := self._successor(peer, epoch)) is not None:
+                successors.receive_event(core, successor, event, now)
             return
         match event:
             case LocalDescription():
@@ -239,8 +244,12 @@ class Engine:
         """Take one message of the data channel of `epoch`."""
         core = self._core
         entry = core.peers.get(peer)
-        if entry is not None and entry.epoch == epoch and not core.leaving:
+        if core.leaving:
+            return
+        if entry is not None and entry.epoch == epoch:
             intake.receive(core, entry, data, now)
+        elif (successor := self._successor(peer, epoch)) is not None:
+            successors.receive_frame(core, successor, data, now)
 
     def frame_lost(self, peer: str, epoch: int, kind: str, now: Instant) -> None:
         """A frame of `SendFrame` did not leave within its 2 s. What nothing else repeats is said again."""
@@ -483,6 +492,10 @@ class Engine:
         entry = self._core.link_to(peer)
         return entry if entry is not None and entry.epoch == epoch else None
 
+    def _successor(self, peer: str, epoch: int) -> Link | None:
+        successor = self._core.successors.get(peer)
+        return successor if successor is not None and successor.epoch == epoch else None
+
     def _check_open(self) -> None:
         if self._core.leaving:
             raise EngineError(waiting.SHUT_DOWN)
@@ -498,7 +511,11 @@ class Engine:
         core = self._core
         match timer:
             case LinkTimer():
-                self._link_due(timer, core.link_to(owner), now)
+                entry = core.link_of(owner)
+                if entry is not None and core.is_successor(entry):
+                    successors.due(core, timer, entry, now)
+                else:
+                    self._link_due(timer, entry, now)
             case NetworkTimer.HEARTBEAT:
                 if not moving.stood_still(core, now):
                     keepalive.beat(core, now)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mesh_common.events import PeerAuthenticated
 from mesh_common.labels import clean_label
-from myownmesh.engine import approval, lifecycle
+from myownmesh.engine import approval, beside, lifecycle
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import ControlBudget
@@ -36,7 +36,7 @@ def start(core: Core, peer: Connecting, opened: ChannelOpened, now: Instant) -> 
     """The channel is open: say hello, and keep saying it until the peer has proved itself or 30 s are over."""
     core.intents.clear(peer.device_id)
     for timer in (LinkTimer.CHANNEL_OPEN, LinkTimer.REOFFER, LinkTimer.CONTEST):
-        core.timers.cancel(timer, peer.device_id)
+        core.timers.cancel(timer, peer.owner)
     core.diag(now, "debug", "transport", "channel open", {"peer": peer.device_id, "state": "open"})
     if opened.local_binding is None or opened.remote_binding is None:
         _fail(core, peer, "the certificate of the channel is unknown or not the one that its SDP names", now)
@@ -64,8 +64,8 @@ def start(core: Core, peer: Connecting, opened: ChannelOpened, now: Instant) -> 
     core.enter(Turn.CHANNEL_OPENED, Handshaking(peer.device_id, peer.epoch, peer.transport, channel, hello), now)
     core.refresh_phase()
     core.send_encoded(peer, Hello.KIND, hello)
-    core.timers.set(LinkTimer.HELLO, peer.device_id, now.mono + HELLO_RETRIES_S[0])
-    core.timers.set(LinkTimer.HANDSHAKE, peer.device_id, now.mono + HANDSHAKE_TIMEOUT_S)
+    core.timers.set(LinkTimer.HELLO, peer.owner, now.mono + HELLO_RETRIES_S[0])
+    core.timers.set(LinkTimer.HANDSHAKE, peer.owner, now.mono + HANDSHAKE_TIMEOUT_S)
 
 
 def repeat_hello(core: Core, peer: Handshaking, now: Instant) -> None:
@@ -73,7 +73,7 @@ def repeat_hello(core: Core, peer: Handshaking, now: Instant) -> None:
     core.send_encoded(peer, Hello.KIND, peer.hello)
     peer.hello_retries += 1
     if peer.hello_retries < len(HELLO_RETRIES_S):
-        core.timers.set(LinkTimer.HELLO, peer.device_id, now.mono + HELLO_RETRIES_S[peer.hello_retries])
+        core.timers.set(LinkTimer.HELLO, peer.owner, now.mono + HELLO_RETRIES_S[peer.hello_retries])
 
 
 def time_out(core: Core, peer: Handshaking, now: Instant) -> None:
@@ -119,9 +119,11 @@ def receive_proof(core: Core, peer: OpenLink, proof: AuthResponse, now: Instant)
         return
     if not isinstance(peer, Handshaking):
         return
+    if core.is_successor(peer):
+        lifecycle.take_over(core, peer, now)
     core.memories.of(peer.device_id).proved()
-    core.timers.cancel(LinkTimer.HELLO, peer.device_id)
-    core.timers.cancel(LinkTimer.HANDSHAKE, peer.device_id)
+    core.timers.cancel(LinkTimer.HELLO, peer.owner)
+    core.timers.cancel(LinkTimer.HANDSHAKE, peer.owner)
     core.diag(now, "info", "auth", f"{short_id(peer.device_id)} proved its identity", {"peer": peer.device_id})
     pending = Pending(peer.device_id, peer.epoch, peer.transport, channel, peer.approve_seen)
     approval.begin_waiting(core, pending, now)
@@ -165,4 +167,7 @@ def _fail(core: Core, peer: Link, why: str, now: Instant) -> None:
     core.diag(
         now, "warn", "auth", f"cannot trust {short_id(peer.device_id)}: {why}", {"peer": peer.device_id, "reason": why}
     )
-    lifecycle.drop_unproven(core, peer.device_id, Turn.UNTRUSTED, now)
+    if core.is_successor(peer):
+        beside.end(core, peer.device_id)
+    else:
+        lifecycle.drop_unproven(core, peer.device_id, Turn.UNTRUSTED, now)

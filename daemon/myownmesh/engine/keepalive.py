@@ -112,7 +112,7 @@ def nudge(core: Core, peer: Live, now: Instant, *, newcomer: bool) -> None:
         upkeep.nudge = Mark(now.mono, peer.channel.frames_in)
         ping(core, peer, now)
         patience = min(SUSPICION_WAIT_RTTS * (upkeep.rtt_ms or 0) / 1000, PROBE_WAIT_S)
-        core.timers.set(LinkTimer.SUSPICION, peer.device_id, now.mono + max(SUSPICION_WAIT_S, patience))
+        core.timers.set(LinkTimer.SUSPICION, peer.owner, now.mono + max(SUSPICION_WAIT_S, patience))
 
 
 def is_suspicious(peer: Live) -> bool:
@@ -158,7 +158,7 @@ def probe(core: Core, peer: Live, now: Instant) -> None:
     upkeep.probe = Mark(now.mono, peer.channel.frames_in)
     if upkeep.nudge is None or upkeep.nudge.at != now.mono:
         ping(core, peer, now)
-    core.timers.set(LinkTimer.PROBE, peer.device_id, now.mono + PROBE_WAIT_S)
+    core.timers.set(LinkTimer.PROBE, peer.owner, now.mono + PROBE_WAIT_S)
 
 
 def judge_probe(core: Core, peer: Live, now: Instant) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mesh_common.events import PeerDropped, PeerSighted
 from mesh_common.views import CandidateKind
-from myownmesh.engine import pace, reliable, shelving, waiting
+from myownmesh.engine import beside, pace, reliable, shelving, waiting
 from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSession
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
@@ -31,6 +31,7 @@ from myownmesh.engine.timing import (
     DIAL_BACK_S,
     HEARD_LATELY_S,
     INTENT_FIRST_LOOK_S,
+    SUCCESSOR_S,
 )
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def make_offer(core: Core, peer: Link, now: Instant) -> None:
     """Ask the transport for an offer; it leaves when the session reports it."""
     peer.transport.begin_offer(now.mono, restart=False)
     peer.transport.is_unheard = False
-    core.timers.cancel(LinkTimer.REOFFER, peer.device_id)
+    core.timers.cancel(LinkTimer.REOFFER, peer.owner)
     core.out.append(MakeOffer(peer.device_id, peer.epoch))
 
 
@@ -119,7 +120,9 @@ def drop(core: Core, device_id: str, turn: Turn, now: Instant, *, linger: bool =
     """End the entry of a peer, if there is one (spec 04 §6.1). With `linger` its last frame gets time to leave."""
     reason = DROPS[turn]
     peer = _remove(core, device_id, turn, now, linger=linger)
-    if reason.kind in _RECOVERABLE:
+    if reason.kind in _RECOVERABLE and (successor := core.successors.get(device_id)) is not None:
+        beside.promote(core, successor, now)
+    elif reason.kind in _RECOVERABLE:
         if isinstance(peer, Link) and core.twin is not None and not core.twin.stands_aside:
             core.memories.of(device_id).fought_over(now.mono)
         if peer is not None and _starts_window(peer):
@@ -128,6 +131,7 @@ def drop(core: Core, device_id: str, turn: Turn, now: Instant, *, linger: bool =
             # The lower side redials, if it knows of the loss. A forged offer, for one, leaves it waiting for nobody.
             dial_unless_offered(core, device_id, now)
     else:
+        beside.end(core, device_id)
         core.intents.clear(device_id)
         waiting.finish(core, device_id, f"network: connect {device_id}: {reason_word(reason.kind)}")
     _after_drop(core, now)
@@ -139,9 +143,38 @@ def drop_unproven(core: Core, device_id: str, turn: Turn, now: Instant) -> None:
     Anybody on the signaling path can cause the first, so it is a failed attempt and no verdict (spec 01 §7.9).
     """
     _remove(core, device_id, turn, now, linger=False)
+    beside.end(core, device_id)
     core.memories.of(device_id).failed_before_proof(now.mono)
     want_back(core, device_id, now)
     _after_drop(core, now)
+
+
+def open_beside(core: Core, main: Live, *, offerer: bool, now: Instant) -> Connecting:
+    """Make a transport beside the link, in place of the one that is being made."""
+    device_id = main.device_id
+    beside.end(core, device_id)
+    epoch = core.next_epoch()
+    transport = Transport(now.mono, offerer, OpenedBy.OFFER, owner=f"{device_id}/{epoch}")
+    successor = core.successors[device_id] = Connecting(device_id, epoch, transport)
+    core.timers.set(LinkTimer.CHANNEL_OPEN, successor.owner, now.mono + SUCCESSOR_S)
+    core.diag(
+        now,
+        "info",
+        "signaling",
+        f"rebuilding for {short_id(device_id)} beside its link",
+        {"peer": device_id, "reason": "peer_rebuilt", "beside": True},
+    )
+    core.out.append(OpenSession(device_id, epoch, offerer))
+    if offerer:
+        make_offer(core, successor, now)
+    return successor
+
+
+def take_over(core: Core, successor: Link, now: Instant) -> None:
+    """It has proved whose it is: the link that it was made beside ends."""
+    _remove(core, successor.device_id, Turn.REBUILT, now, linger=False)
+    beside.promote(core, successor, now)
+    shelving.reevaluate(core, now)
 
 
 def prune(core: Core, device_id: str, now: Instant) -> None:
@@ -242,6 +275,8 @@ def close_all(core: Core) -> None:
     for device_id, epoch in core.lingering.values():
         core.out.append(CloseSession(device_id, epoch))
     core.lingering.clear()
+    for device_id in list(core.successors):
+        beside.end(core, device_id)
     for device_id in list(core.peers):
         peer = core.end(Turn.STOPPED, device_id)
         if isinstance(peer, Link):

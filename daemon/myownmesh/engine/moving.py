@@ -121,7 +121,7 @@ def _doubt_all(core: Core, now: Instant) -> None:
         peer.upkeep.doubt = Mark(now.mono, peer.channel.frames_in)
         keepalive.ping(core, peer, now)
         patience = min(SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000, PROBE_WAIT_S)
-        core.timers.set(LinkTimer.DOUBT, peer.device_id, now.mono + max(DOUBT_WAIT_S, patience))
+        core.timers.set(LinkTimer.DOUBT, peer.owner, now.mono + max(DOUBT_WAIT_S, patience))
 
 
 def _go_on(core: Core, now: Instant) -> None:

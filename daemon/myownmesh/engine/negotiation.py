@@ -60,7 +60,7 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     peer = core.link_to(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
-        peer = None
+        peer = core.link_to(device_id)
     decision = on_offer(core.me, offer, peer, now.mono, had_link=core.is_rostered(device_id))
     match decision:
         case OnOffer.ANSWER | OnOffer.YIELD if nameless.waits(core, offer, now):
@@ -72,13 +72,15 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
             core.diag(now, "info", "signaling", f"offering anew to {short_id(device_id)}", detail)
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.OFFER, now=now)
         case OnOffer.APPLY if peer is not None:
-            _take_again(core, peer, offer, now)
+            take_again(core, peer, offer, now)
         case OnOffer.YIELD if peer is not None:
             _yield(core, peer, offer, now)
         case OnOffer.HOLD if peer is not None:
-            _hold(core, peer, offer, now)
+            hold(core, peer, offer, now)
         case OnOffer.INSIST if peer is not None:
             reoffer(core, peer, now, Reoffer.CONTEST)
+        case OnOffer.REBUILD if isinstance(peer, Live):
+            _offered_beside(core, peer, offer, now)
         case OnOffer.REBUILD | OnOffer.REPLACE_STUCK if core.memories.of(device_id).may_open_link(now.mono):
             detail = {"peer": device_id, "reason": decision.value}
             core.diag(now, "info", "signaling", f"rebuilding for {short_id(device_id)}", detail)
@@ -86,6 +88,36 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
             _take_afresh(core, offer, now)
         case _:
             pass  # a repeat, or an id that offers too often
+
+
+def _offered_beside(core: Core, main: Live, offer: OfferReceived, now: Instant) -> None:
+    """A live peer offers another transport: build it beside the link. The newest offer counts."""
+    device_id = main.device_id
+    successor = core.successors.get(device_id)
+    decision = on_offer(core.me, offer, successor, now.mono, had_link=True)
+    match decision:
+        case OnOffer.APPLY if successor is not None:
+            take_again(core, successor, offer, now)
+        case OnOffer.INSIST if successor is not None:
+            reoffer(core, successor, now, Reoffer.CONTEST)
+        case OnOffer.HOLD if isinstance(successor, Connecting):
+            hold(core, successor, offer, now)
+        case OnOffer.IGNORE:
+            pass
+        case _ if core.memories.of(device_id).may_open_link(now.mono):
+            take(core, lifecycle.open_beside(core, main, offerer=False, now=now), offer)
+        case _:
+            pass  # an id that offers too often
+
+
+def _offer_anew(core: Core, main: Live, now: Instant) -> None:
+    """Offer a live peer another transport, or again the one that it was offered."""
+    successor = core.successors.get(main.device_id)
+    if successor is not None and successor.transport.offerer:
+        reoffer(core, successor, now, Reoffer.STUCK)
+    elif core.memories.of(main.device_id).may_open_link(now.mono):
+        anew = lifecycle.open_beside(core, main, offerer=True, now=now)
+        anew.transport.former_offer = main.transport.last_offer if main.transport.own_offer is OwnOffer.OPEN else None
 
 
 def hold_ended(core: Core, peer: Link, held: HeldOffer, now: Instant) -> None:
@@ -98,7 +130,9 @@ def hold_ended(core: Core, peer: Link, held: HeldOffer, now: Instant) -> None:
     is_heard = peer.channel.frames_in != held.frames or (not isinstance(peer, Live) and peer.transport.carrier.is_up)
     if is_heard and now.mono < ends:
         peer.transport.held = held
-        core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, ends)
+        core.timers.set(LinkTimer.GLARE_HOLD, peer.owner, ends)
+    elif isinstance(peer, Live):
+        _offered_beside(core, peer, held.offer, now)
     elif core.memories.of(peer.device_id).may_open_link(now.mono):
         lifecycle.drop(core, peer.device_id, Turn.REBUILT, now)
         _take_afresh(core, held.offer, now)
@@ -130,6 +164,9 @@ def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
         core.diag(now, "warn", "signaling", "answer without a transport", {"peer": device_id, "sdp_type": "answer"})
         recover(core, device_id, now)
         return
+    successor = core.successors.get(device_id)
+    if successor is not None and _is_for_successor(peer.transport, successor.transport, answer):
+        peer = successor
     transport = peer.transport
     if _is_for_another(core, transport, answer):
         core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "another_attempt"})
@@ -153,8 +190,8 @@ def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
     transport.held = None
     if transport.answered_at is None:
         transport.answered_at = now.mono
-    core.timers.cancel(LinkTimer.GLARE_HOLD, device_id)
-    core.timers.cancel(LinkTimer.REOFFER, device_id)
+    core.timers.cancel(LinkTimer.GLARE_HOLD, peer.owner)
+    core.timers.cancel(LinkTimer.REOFFER, peer.owner)
     core.out.append(TakeAnswer(device_id, peer.epoch, sdp))
 
 
@@ -163,9 +200,13 @@ def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Ins
     if not candidate.candidate or not _is_short(candidate):
         return
     core.memories.keep(device_id, candidate, now.mono)
-    peer = core.link_to(device_id)
-    if peer is None:
-        return
+    for peer in (core.link_to(device_id), core.successors.get(device_id)):
+        if peer is not None:
+            _use(core, peer, candidate, now)
+
+
+def _use(core: Core, peer: Link, candidate: Candidate, now: Instant) -> None:
+    device_id = peer.device_id
     counts, kind = peer.transport.remote_candidates, kind_of(candidate.candidate)
     counts[kind] = counts.get(kind, 0) + 1
     if peer.transport.remote_sdp_set:
@@ -203,7 +244,7 @@ def local_description(core: Core, peer: Link, event: LocalDescription, now: Inst
         detail["reason"] = again.value
         core.diag(now, "debug", "signaling", f"another offer to {short_id(peer.device_id)}", detail)
     if not transport.remote_sdp_set:
-        core.timers.set(LinkTimer.REOFFER, peer.device_id, now.mono + max(OFFER_REPEAT_S, core.answer_s))
+        core.timers.set(LinkTimer.REOFFER, peer.owner, now.mono + max(OFFER_REPEAT_S, core.answer_s))
 
 
 def local_candidate(core: Core, peer: Link, candidate: Candidate, now: Instant) -> None:
@@ -236,7 +277,7 @@ def remote_applied(core: Core, peer: Link, event: RemoteApplied, now: Instant) -
     if event.fingerprint is not None:
         transport.remote_fingerprint = event.fingerprint
     if transport.own_offer is not OwnOffer.OPEN:
-        core.timers.cancel(LinkTimer.REOFFER, peer.device_id)
+        core.timers.cancel(LinkTimer.REOFFER, peer.owner)
     memory = core.memories.get(peer.device_id)
     if memory is None:
         return
@@ -292,10 +333,12 @@ def reoffer(core: Core, peer: Link, now: Instant, reason: Reoffer) -> None:
     transport = peer.transport
     if not transport.offerer or transport.own_offer is OwnOffer.BUILDING:
         return
+    if core.is_offered_anew(peer.device_id) and not core.is_successor(peer):
+        return  # an offer of the link would undo that
     due = _offer_due_at(core, transport)
     if now.mono < due:
         if not transport.remote_sdp_set:
-            core.timers.set(LinkTimer.REOFFER, peer.device_id, due)
+            core.timers.set(LinkTimer.REOFFER, peer.owner, due)
         return
     transport.offered_again = reason
     lifecycle.make_offer(core, peer, now)
@@ -328,8 +371,8 @@ def newcomer_announced(core: Core, peer: Link, now: Instant) -> None:
         peer.frames_at_contest = peer.channel.frames_in
     elif not isinstance(peer, Connecting) or peer.transport.answered_at is None:
         return
-    if not core.timers.is_set(LinkTimer.CONTEST, peer.device_id):
-        core.timers.set(LinkTimer.CONTEST, peer.device_id, now.mono + NEWCOMER_S)
+    if not core.timers.is_set(LinkTimer.CONTEST, peer.owner):
+        core.timers.set(LinkTimer.CONTEST, peer.owner, now.mono + NEWCOMER_S)
 
 
 def look_closer(core: Core, peer: Live, now: Instant) -> None:
@@ -347,7 +390,7 @@ def look_closer(core: Core, peer: Live, now: Instant) -> None:
             core.announce(now)
         else:
             core.nudge(now)
-    elif peer.upkeep.is_newcomer:
+    elif peer.upkeep.is_newcomer or core.is_offered_anew(peer.device_id):
         _rebuild(core, peer, now)
     elif peer.transport.own_offer is not OwnOffer.BUILDING:
         lifecycle.make_offer(core, peer, now)
@@ -374,6 +417,13 @@ def _answered(transport: Transport) -> str:
     return transport.answering.popleft() if transport.answering else ""
 
 
+def _is_for_successor(main: Transport, successor: Transport, answer: AnswerReceived) -> bool:
+    """Whether an answer belongs to the offer of the transport that is made beside the link."""
+    if answer.offer_id:
+        return answer.offer_id in successor.offer_ids
+    return successor.own_offer is OwnOffer.OPEN and first_fingerprint(answer.sdp) != main.remote_fingerprint
+
+
 def _is_for_another(core: Core, transport: Transport, answer: AnswerReceived) -> bool:
     """Whether an answer belongs to an offer of another transport than the present one (spec 04 §5.5).
 
@@ -390,10 +440,10 @@ def _is_for_another(core: Core, transport: Transport, answer: AnswerReceived) ->
 
 def _take_afresh(core: Core, offer: OfferReceived, now: Instant) -> None:
     peer = lifecycle.open_link(core, offer.peer, offerer=False, opened_by=OpenedBy.OFFER, now=now)
-    _take(core, peer, offer)
+    take(core, peer, offer)
 
 
-def _hold(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
+def hold(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
     """Give our own attempt its time before the peer's offer is answered (spec 04 §5.9)."""
     transport = peer.transport
     if transport.held is not None:
@@ -406,15 +456,15 @@ def _hold(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
         patience = min(GLARE_HOLD_S, max(HOLD_PING_S, SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000))
         keepalive.ping(core, peer, now)
     transport.held = HeldOffer(offer, now.mono, frames)
-    core.timers.set(LinkTimer.GLARE_HOLD, peer.device_id, now.mono + patience)
+    core.timers.set(LinkTimer.GLARE_HOLD, peer.owner, now.mono + patience)
 
 
 def _yield(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
     if core.memories.of(peer.device_id).may_open_link(now.mono):
-        _take(core, lifecycle.yield_link(core, peer, now), offer)
+        take(core, lifecycle.yield_link(core, peer, now), offer)
 
 
-def _take_again(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
+def take_again(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
     """An offer of the transport that there is: a repeat, or a restart. An open offer of ours is rolled back."""
     transport = peer.transport
     ufrag = ice_ufrag(offer.sdp)
@@ -423,7 +473,7 @@ def _take_again(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> N
         return
     had_open_restart = transport.has_open_restart
     transport.own_offer = OwnOffer.NONE
-    _take(core, peer, offer)
+    take(core, peer, offer)
     if isinstance(peer, Live):
         if is_restart:
             restarting.peer_restarts(core, peer, now)
@@ -431,7 +481,7 @@ def _take_again(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> N
             restarting.refused(core, peer, now)
 
 
-def _take(core: Core, peer: Link, offer: OfferReceived) -> None:
+def take(core: Core, peer: Link, offer: OfferReceived) -> None:
     transport = peer.transport
     transport.remote_ufrag = ice_ufrag(offer.sdp)
     transport.last_remote_offer = offer.sdp
@@ -454,8 +504,8 @@ def _answered_by_another(core: Core, peer: Link, certificate: str | None, now: I
     if isinstance(peer, Connecting) and peer.transport.answered_at is not None:
         if certificate is not None:  # whatever follows with it answers none of our next transport's offers
             core.memories.of(device_id).ended_certificates.append(certificate)
-        if not core.timers.is_set(LinkTimer.CONTEST, device_id):
-            core.timers.set(LinkTimer.CONTEST, device_id, max(now.mono, peer.transport.answered_at + CONTEST_S))
+        if not core.timers.is_set(LinkTimer.CONTEST, peer.owner):
+            core.timers.set(LinkTimer.CONTEST, peer.owner, max(now.mono, peer.transport.answered_at + CONTEST_S))
     elif isinstance(peer, Live) and keepalive.is_suspicious(peer) and role(core.me, device_id) is Role.OFFERER:
         _rebuild(core, peer, now)
 
@@ -478,7 +528,7 @@ def _is_doubtful(core: Core, peer: Link, answer: AnswerReceived, certificate: st
         is_repeat = certificate == first_fingerprint(transport.doubtful.sdp)
         if not is_repeat:
             stale, transport.doubtful = first_fingerprint(transport.doubtful.sdp), None
-            core.timers.cancel(LinkTimer.CONTEST, peer.device_id)
+            core.timers.cancel(LinkTimer.CONTEST, peer.owner)
             if stale is not None:
                 core.memories.of(peer.device_id).ended_certificates.append(stale)
         return is_repeat
@@ -486,7 +536,7 @@ def _is_doubtful(core: Core, peer: Link, answer: AnswerReceived, certificate: st
         return False
     if (due := nameless.answer_due(core, transport, now)) is not None:
         transport.doubtful = answer
-        core.timers.set(LinkTimer.CONTEST, peer.device_id, due)
+        core.timers.set(LinkTimer.CONTEST, peer.owner, due)
         return True
     if former is None or transport.last_offer is None:
         return False
@@ -494,13 +544,20 @@ def _is_doubtful(core: Core, peer: Link, answer: AnswerReceived, certificate: st
     if apart_s > FORMER_OFFER_S:
         return False
     transport.doubtful = answer
-    core.timers.set(LinkTimer.CONTEST, peer.device_id, now.mono + apart_s + FORMER_ANSWER_MARGIN_S)
+    core.timers.set(LinkTimer.CONTEST, peer.owner, now.mono + apart_s + FORMER_ANSWER_MARGIN_S)
     return True
 
 
 def _rebuild(core: Core, peer: Link, now: Instant) -> None:
-    """Offer a new transport in place of one whose far end is gone."""
+    """Offer a new transport in place of one whose far end is gone; beside a link that was admitted."""
     device_id = peer.device_id
+    if isinstance(peer, Live):
+        _offer_anew(core, peer, now)
+        return
+    if core.is_successor(peer):
+        if core.memories.of(device_id).may_open_link(now.mono):
+            lifecycle.open_beside(core, core.live_link(device_id), offerer=True, now=now)
+        return
     if not core.memories.of(device_id).may_open_link(now.mono):
         return
     core.diag(

@@ -50,7 +50,7 @@ def changed(core: Core, peer: Link, event: PathChanged, now: Instant) -> None:
 def _carrier_changed(core: Core, peer: Link, carrier: PathState, now: Instant) -> None:
     transport = peer.transport
     if carrier.is_up:
-        core.timers.cancel(LinkTimer.PATH_FAILED, peer.device_id)
+        core.timers.cancel(LinkTimer.PATH_FAILED, peer.owner)
         if transport.recovery is not None:
             transport.recovery = Recovery(ICE_RESTART, now.mono)
     elif carrier.is_down:
@@ -69,7 +69,7 @@ def _carrier_changed(core: Core, peer: Link, carrier: PathState, now: Instant) -
 def _expect_frames(core: Core, peer: Link, now: Instant) -> None:
     """A failed path is believed once no frame came for 30 s (before that the other clocks of the link run)."""
     if isinstance(peer, OpenLink):
-        core.timers.set(LinkTimer.PATH_FAILED, peer.device_id, max(now.mono, _grace_ends(peer)))
+        core.timers.set(LinkTimer.PATH_FAILED, peer.owner, max(now.mono, _grace_ends(peer)))
 
 
 def judge_failure(core: Core, peer: OpenLink, now: Instant) -> None:

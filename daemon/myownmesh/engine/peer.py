@@ -132,6 +132,8 @@ class Transport(Struct, eq=False):
     """Monotonic second."""
     offerer: bool
     opened_by: OpenedBy
+    owner: str = ""
+    """Whose timers its link has, if not the peer's: those of a successor are its own."""
 
     own_offer: OwnOffer = OwnOffer.NONE
     offer_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_OFFER_IDS))
@@ -275,6 +277,11 @@ class Link(Peer):
     """There is a transport."""
 
     transport: Transport
+
+    @property
+    def owner(self) -> str:
+        """Of its `LinkTimer`s."""
+        return self.transport.owner or self.device_id
 
 
 class Connecting(Link):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import keepalive, lifecycle, nameless, negotiation, pace, restarting
+from myownmesh.engine import beside, keepalive, lifecycle, nameless, negotiation, pace, restarting
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -40,6 +40,12 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
             negotiation.reoffer(core, peer, now, Reoffer.STUCK)
         if own_role is Role.OFFERER and not again:
             negotiation.newcomer_announced(core, peer, now)
+        if own_role is Role.OFFERER and (successor := core.successors.get(device_id)) is not None:
+            if isinstance(successor, Connecting):
+                successor.transport.is_unheard |= not again
+                negotiation.reoffer(core, successor, now, Reoffer.STUCK)
+            if not again:
+                negotiation.newcomer_announced(core, successor, now)
         if isinstance(peer, Live):
             keepalive.nudge(core, peer, now, newcomer=not again)
             if again and own_role is Role.OFFERER and peer.transport.carrier.is_down:
@@ -57,7 +63,7 @@ def _reflect(core: Core, device_id: str, now: Instant, *, again: bool) -> None:
     where nobody is linked everybody everybody. Whom the shape keeps apart from us has no use for them.
     """
     peer = core.peers.get(device_id)
-    if peer is not None and keepalive.is_healthy(peer, now.mono):
+    if peer is not None and keepalive.is_healthy(peer, now.mono) and not core.is_offered_anew(device_id):
         return
     if not again:
         core.announce(now)
@@ -91,7 +97,10 @@ def receive_leave(core: Core, device_id: str, now: Instant) -> None:
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     pace.left(core, device_id)
     nameless.forget(core, device_id)
+    beside.end(core, device_id)  # made with the process that leaves, if it is to be believed
     peer = core.peers.get(device_id)
+    if isinstance(peer, Live):
+        peer.upkeep.is_newcomer = False  # whoever announces itself behind this is another one
     if not isinstance(peer, OpenLink) or core.config.immediate_leave:
         lifecycle.drop(core, device_id, Turn.LEFT, now)
     elif peer.channel.left_at is None or now.mono - peer.channel.left_at > LEAVE_CLOSE_WINDOW_S:
@@ -104,7 +113,7 @@ def test_leave(core: Core, peer: OpenLink, now: Instant) -> None:
     peer.channel.frames_at_leave = peer.channel.frames_in
     if isinstance(peer, Live):
         keepalive.ping(core, peer, now)
-    core.timers.set(LinkTimer.LEAVE_VERDICT, peer.device_id, now.mono + PROBE_WAIT_S)
+    core.timers.set(LinkTimer.LEAVE_VERDICT, peer.owner, now.mono + PROBE_WAIT_S)
 
 
 def judge_leave(core: Core, peer: OpenLink, now: Instant) -> None:
@@ -117,7 +126,8 @@ def judge_leave(core: Core, peer: OpenLink, now: Instant) -> None:
         not isinstance(peer, Live) and peer.transport.carrier.is_up
     )
     if not refuted:
-        lifecycle.drop(core, peer.device_id, Turn.LEFT, now)
+        is_back = peer.device_id in core.successors  # another process of it offers, or is offered, a link since
+        lifecycle.drop(core, peer.device_id, Turn.SILENT if is_back else Turn.LEFT, now)
 
 
 def how_it_closed(peer: Link, mono: float) -> Turn:

@@ -44,10 +44,10 @@ def restart(core: Core, peer: Live, trigger: str, now: Instant, *, forced: bool 
     under_way = transport.restart
     if under_way is None:
         under_way = transport.restart = Restart(trigger, now.mono, peer.channel.frames_in)
-        core.timers.set(LinkTimer.RESTART_VERDICT, peer.device_id, now.mono + RESTART_IN_FLIGHT_S)
+        core.timers.set(LinkTimer.RESTART_VERDICT, peer.owner, now.mono + RESTART_IN_FLIGHT_S)
     elif forced and peer.channel.frames_in != under_way.frames:
         under_way.since, under_way.frames = now.mono, peer.channel.frames_in  # the link lived until now
-        core.timers.set(LinkTimer.RESTART_VERDICT, peer.device_id, now.mono + RESTART_IN_FLIGHT_S)
+        core.timers.set(LinkTimer.RESTART_VERDICT, peer.owner, now.mono + RESTART_IN_FLIGHT_S)
     under_way.trigger = trigger
     under_way.is_forced |= forced
     under_way.is_wanted = True
@@ -61,10 +61,10 @@ def look(core: Core, peer: Live, now: Instant) -> None:
     if under_way is None or not (under_way.is_wanted or _is_unanswered(peer)):
         return
     due = _due_at(core, peer, under_way)
-    if due is None or core.is_offline:
-        return  # the end of the checks, or of the outage, comes back here
+    if due is None or core.is_offline or core.is_offered_anew(peer.device_id):
+        return  # the end of the checks, or of the outage, comes back here; what is offered beside takes over, or ends
     if now.mono < due:
-        core.timers.set(LinkTimer.RESTART, peer.device_id, due)
+        core.timers.set(LinkTimer.RESTART, peer.owner, due)
         return
     core.diag(
         now,
@@ -88,7 +88,7 @@ def look(core: Core, peer: Live, now: Instant) -> None:
     transport.begin_offer(now.mono, restart=True)
     wait_s = RESTART_REPEATS_S[min(under_way.repeats, len(RESTART_REPEATS_S) - 1)]
     under_way.repeats += 1
-    core.timers.set(LinkTimer.RESTART, peer.device_id, now.mono + max(wait_s, core.answer_s))
+    core.timers.set(LinkTimer.RESTART, peer.owner, now.mono + max(wait_s, core.answer_s))
     core.out.append(MakeOffer(peer.device_id, peer.epoch, restart=True))
 
 
@@ -105,10 +105,10 @@ def peer_restarts(core: Core, peer: Live, now: Instant) -> None:
     transport = peer.transport
     if transport.restart is None:
         transport.restart = Restart("peer", now.mono, peer.channel.frames_in)
-        core.timers.set(LinkTimer.RESTART_VERDICT, peer.device_id, now.mono + RESTART_IN_FLIGHT_S)
+        core.timers.set(LinkTimer.RESTART_VERDICT, peer.owner, now.mono + RESTART_IN_FLIGHT_S)
     transport.restart.is_wanted = False
     transport.restart.up_at = None
-    core.timers.cancel(LinkTimer.RESTART, peer.device_id)
+    core.timers.cancel(LinkTimer.RESTART, peer.owner)
 
 
 def path_up(core: Core, peer: Live, now: Instant) -> None:
@@ -119,10 +119,10 @@ def path_up(core: Core, peer: Live, now: Instant) -> None:
     peer.transport.recovery = Recovery(ICE_RESTART, now.mono)
     under_way.up_at = now.mono
     under_way.frames = peer.channel.frames_in
-    core.timers.set(LinkTimer.RESTART_VERDICT, peer.device_id, now.mono + RESTART_CONFIRM_S)
+    core.timers.set(LinkTimer.RESTART_VERDICT, peer.owner, now.mono + RESTART_CONFIRM_S)
     if not under_way.is_forced:
         under_way.is_wanted = False
-    core.timers.cancel(LinkTimer.RESTART, peer.device_id)
+    core.timers.cancel(LinkTimer.RESTART, peer.owner)
     look(core, peer, now)
 
 
@@ -167,8 +167,8 @@ def judge(core: Core, peer: Live, under_way: Restart, now: Instant) -> None:
 
 def _end(core: Core, peer: Live) -> None:
     peer.transport.restart = None
-    core.timers.cancel(LinkTimer.RESTART, peer.device_id)
-    core.timers.cancel(LinkTimer.RESTART_VERDICT, peer.device_id)
+    core.timers.cancel(LinkTimer.RESTART, peer.owner)
+    core.timers.cancel(LinkTimer.RESTART_VERDICT, peer.owner)
 
 
 def _is_unanswered(peer: Live) -> bool:

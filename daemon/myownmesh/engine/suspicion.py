@@ -27,7 +27,7 @@ MISSES = 2
 def expect(core: Core, peer: Live, now: Instant) -> None:
     """A call goes out, the first one for a while: something of the peer is due soon, be it something else."""
     peer.upkeep.expected = Mark(now.mono, peer.channel.frames_in)
-    core.timers.set(LinkTimer.ANSWER_DUE, peer.device_id, now.mono + _due_s(peer))
+    core.timers.set(LinkTimer.ANSWER_DUE, peer.owner, now.mono + _due_s(peer))
 
 
 def answer_due(core: Core, peer: Live, now: Instant) -> None:
@@ -81,7 +81,7 @@ def _ask(core: Core, peer: Live, held: Asked, now: Instant) -> None:
     held.pings += 1
     keepalive.ping(core, peer, now)
     wait_s = max(ASKED_WAIT_S, SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000)
-    core.timers.set(LinkTimer.ASKED, peer.device_id, now.mono + wait_s)
+    core.timers.set(LinkTimer.ASKED, peer.owner, now.mono + wait_s)
 
 
 def _due_s(peer: Live) -> float:

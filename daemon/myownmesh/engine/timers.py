@@ -119,6 +119,15 @@ class Timers:
         for timer in LinkTimer:
             self.cancel(timer, peer)
 
+    def rename_link(self, owner: str, to: str) -> None:
+        """Give what belongs to one link to another owner, in place of what that had."""
+        for timer in LinkTimer:
+            at = self._due.get((timer, owner))
+            self.cancel(timer, owner)
+            self.cancel(timer, to)
+            if at is not None:
+                self.set(timer, to, at[0])
+
     def cancel_all(self, timer: Timer) -> None:
         """Cancel this timer of every owner."""
         for key in [key for key in (*self._due, *(self._held or ())) if key[0] is timer]:

@@ -72,6 +72,9 @@ OUTDATED_CHECKS_S: Final = 2.0
 CHANNEL_OPEN_TIMEOUT_S: Final = 30.0
 """[CHANNEL_OPEN_TIMEOUT] Transport created → channel open."""
 
+SUCCESSOR_S: Final = 30.0
+"""As long as any attempt: a transport beside a link opens its channel in this time, or is forgotten."""
+
 STUCK_AGE_S: Final = 10.0
 """[RESTART_GRACE] Age at which a connecting transport gives way to a new offer (spec 04 §5.4)."""
 

@@ -71,7 +71,7 @@ def _judge(core: Core, peer: Peer, mono: float) -> tuple[str, NextStep | None]:
         return _of_attempt(core, peer, mono)
     if isinstance(peer, Handshaking):
         code = "waits_for_hello" if peer.channel.greeting is None else "waits_for_proof"
-        return code, _step(core, LinkTimer.HANDSHAKE, peer.device_id, "give up and dial anew", mono)
+        return code, _step(core, LinkTimer.HANDSHAKE, peer.owner, "give up and dial anew", mono)
     if isinstance(peer, Pending):
         is_ours = peer.our_approve is not OurApprove.SENT
         return "waits_for_us" if is_ours else "waits_for_them", None
@@ -95,7 +95,7 @@ def _of_placeholder(core: Core, peer: Placeholder, mono: float) -> tuple[str, Ne
 
 def _of_attempt(core: Core, peer: Connecting, mono: float) -> tuple[str, NextStep | None]:
     transport = peer.transport
-    gives_up = _step(core, LinkTimer.CHANNEL_OPEN, peer.device_id, "give up and dial anew", mono)
+    gives_up = _step(core, LinkTimer.CHANNEL_OPEN, peer.owner, "give up and dial anew", mono)
     memory = core.memories.get(peer.device_id)
     if memory is not None and memory.needs_turn:
         return "needs_turn", gives_up
@@ -103,7 +103,7 @@ def _of_attempt(core: Core, peer: Connecting, mono: float) -> tuple[str, NextSte
         return "no_path_yet", gives_up
     if transport.own_offer is OwnOffer.BUILDING:
         return "prepares_offer", gives_up
-    return "waits_for_answer", _step(core, LinkTimer.REOFFER, peer.device_id, "offer again", mono) or gives_up
+    return "waits_for_answer", _step(core, LinkTimer.REOFFER, peer.owner, "offer again", mono) or gives_up
 
 
 def _trouble_since(peer: Peer) -> float:

@@ -1,4 +1,4 @@
-"""The links of one network: the newest session to each peer, and which of them cannot keep up."""
+"""The links of one network: the sessions to each peer, and which of them cannot keep up."""
 
 from __future__ import annotations
 
@@ -13,36 +13,30 @@ if TYPE_CHECKING:
 
 
 class Links:
-    """One link per peer at most. What names another epoch than the link's finds nothing."""
+    """One link per peer and epoch: while a peer is rebuilt there are two. What names another epoch finds nothing."""
 
     def __init__(self) -> None:
-        self._by_peer: dict[str, Link] = {}
+        self._links: dict[tuple[str, int], Link] = {}
         self._congested: set[Link] = set()
 
     def get(self, peer: str, epoch: int) -> Link | None:
-        link = self._by_peer.get(peer)
-        return link if link is not None and link.epoch == epoch else None
+        return self._links.get((peer, epoch))
 
     def all_of(self, hops: Iterable[tuple[str, int]]) -> list[Link]:
         """Those of the named links that there are."""
-        return [link for peer, epoch in hops if (link := self.get(peer, epoch)) is not None]
+        return [link for hop in hops if (link := self._links.get(hop)) is not None]
 
     def put(self, peer: str, epoch: int, session: Session) -> None:
-        """Take a new session in the place of one that was dropped."""
-        self._by_peer[peer] = Link(epoch, session)
+        """Take a new session."""
+        self._links[peer, epoch] = Link(epoch, session)
 
     def close(self, peer: str, epoch: int) -> None:
-        if self.get(peer, epoch) is not None:
-            self.drop(peer)
-
-    def drop(self, peer: str) -> None:
-        """Close the link to a peer, whatever its epoch."""
-        if (link := self._by_peer.pop(peer, None)) is not None:
+        if (link := self._links.pop((peer, epoch), None)) is not None:
             link.close()
 
     def close_all(self) -> None:
-        while self._by_peer:
-            self._by_peer.popitem()[1].close()
+        while self._links:
+            self._links.popitem()[1].close()
 
     # ── congestion ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -476,7 +476,6 @@ class Switch:
                 assert_never(action)
 
     def _open(self, peer: str, epoch: int, *, offerer: bool) -> None:
-        self._links.drop(peer)
         assert self._open_session is not None, "what needs sessions waits until they can be opened"
         session = self._open_session(
             offerer=offerer,

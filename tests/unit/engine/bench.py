@@ -358,6 +358,13 @@ class Bench:
         self.engine.receive_link_event(self.peer_id, epoch, event, self.now)
 
 
+def prove_successor(bench: Bench) -> list[str]:
+    """The peer opens the channel of the newest transport, and proves itself over it."""
+    words = bench.open_channel()
+    words += bench.hello("n2")
+    return words + bench.proof()
+
+
 def wait_for_approval(bench: Bench, device: Identity) -> None:
     """Another device meets the engine, and waits for the consent of a person."""
     device_id = device.device_id

@@ -23,7 +23,7 @@ from myownmesh.protocol.signals import OfferReceived, TwinHeard
 from myownmesh.roster import Roster
 from support.examples import examples
 from support.life_diagram import DOCUMENT, replaced
-from unit.engine.bench import LOW, Bench, sdp
+from unit.engine.bench import LOW, Bench, prove_successor, sdp
 from unit.engine.stages import every_stage
 
 CELLS = list(product(Stage, Turn))
@@ -137,6 +137,8 @@ def happens(turn: Turn, bench: Bench) -> None:
         case Turn.REBUILT:
             bench.mono += 11.0
             bench.offer("B7")
+            if bench.status in ("active", "shelved"):
+                prove_successor(bench)
         case Turn.UNTRUSTED if bench.status == "sighted":
             bench.event(ChannelOpened(None, None))
         case Turn.UNTRUSTED:

@@ -24,7 +24,7 @@ from myownmesh.identity import Identity
 from myownmesh.protocol.frames import Deny
 from myownmesh.protocol.signals import AnswerReceived, Candidate, CandidateReceived, OfferReceived, PeerAnnounced
 from myownmesh.roster import Roster
-from unit.engine.bench import HIGH, NETWORK, OUR_BINDING, THEIR_BINDING, Bench, sdp
+from unit.engine.bench import HIGH, NETWORK, OUR_BINDING, THEIR_BINDING, Bench, prove_successor, sdp
 
 if TYPE_CHECKING:
     from myownmesh.engine.actions import Action
@@ -168,6 +168,7 @@ def test_dropped_comes_before_sighted_again() -> None:
     bench = Bench("higher").up_to("active")
     bench.events.clear()
     bench.offer("B2")
+    prove_successor(bench)
     kinds = [type(event) for event in bench.events if isinstance(event, PeerDropped | PeerSighted)]
     assert kinds == [PeerDropped, PeerSighted]
 

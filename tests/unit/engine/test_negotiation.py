@@ -228,7 +228,7 @@ def test_a_newcomer_is_looked_for_at_once_although_its_predecessor_just_was() ->
     bench.announce(again=True)
     bench.wait(0.5)
     bench.announce()
-    assert "close A1" in bench.wait(0.2)
+    assert bench.wait(0.2) == ["offer A2"]
 
 
 def test_a_second_copy_is_no_second_offer() -> None:
@@ -360,8 +360,7 @@ def test_an_answer_of_another_certificate_to_a_mute_link_rebuilds_it() -> None:
     bench.mono += 3.0
     bench.announce(again=True)
     assert bench.wait(0.2) == ["offer A1.2"]
-    words = bench.answer("B2")
-    assert words == ["close A1", "offer A2"]
+    assert bench.answer("B2") == ["offer A2"]
 
 
 def test_a_mute_link_is_not_rebuilt_by_an_id_that_does_so_all_the_time() -> None:

@@ -433,7 +433,7 @@ def test_an_answer_that_may_be_to_the_former_transport_is_held_until_the_next() 
     assert bench.answer("B3") == ["apply B3"]
     bench.wait(2.0)
     assert bench.answer("B2.2") == []
-    assert bench.status == "sighted"
+    assert bench.status == "active"
 
 
 def test_without_another_it_was_the_one() -> None:

@@ -224,9 +224,11 @@ class Trial:
                 assert info.authenticated
                 assert info.local_approve_sent
                 assert info.remote_approve_seen
-                assert (peer, self.epoch_of(peer, 0)) in self.up or self.leaving
+                assert any(self.opened[key] for key in self.up if key[0] == peer) or self.leaving
             if is_live or info.status in (PeerStatus.HANDSHAKING, PeerStatus.PENDING_APPROVAL):
-                assert self.opened[peer, self.epoch_of(peer, 0)]
+                assert any(is_open for (each, _), is_open in self.opened.items() if each == peer)
+            open_now = sum(is_open for (each, _), is_open in self.opened.items() if each == peer)
+            assert open_now <= (2 if is_live else 1) + len(self.engine._core.lingering)
             msgspec.json.encode(info)
         unproven = [
             peer
