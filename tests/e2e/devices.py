@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,7 +38,7 @@ class Pair:
 
     def __init__(self, base: Path) -> None:
         self.base = base
-        self.port: int = demo.free_port()
+        self.port: int = free_port()
         self.anna: Any = demo.Device("Anna", base / "a")
         self.boris: Any = demo.Device("Boris", base / "b")
         demo.host_relay(self.anna, self.port)

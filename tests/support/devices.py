@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from mesh_common.client.blocking import Connection
 from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import request_line
 from support.daemons import MYOWNMESH, network_record
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,11 +164,3 @@ def two_devices(*programs: Path) -> Iterator[Pair]:
         finally:
             pair.a.close()
             pair.b.close()
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.devices import NETWORK, free_port
+from support.devices import NETWORK
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

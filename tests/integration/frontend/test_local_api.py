@@ -16,7 +16,7 @@ from myownllm.api import ApiServer, ApiSettings
 from myownllm.api.shapes import model_entry
 from myownllm.inference.picks import HostError
 from myownllm.runtimes.chat import Delta, Finished
-from support.devices import free_port
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

@@ -17,8 +17,8 @@ import pytest
 
 from e2e.devices import Pair, demo, eventually
 from myownllm.door import client as door
-from support.devices import free_port
 from support.model_servers import scripted
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
