@@ -388,7 +388,7 @@ class ReferencePeer:
                     return  # spec 04 §1.5: an identical one is swallowed
                 self._gate.add(content)
                 self.descriptions.append(content)
-                self.spawn(self._take(kind, envelope["sdp"]))
+                self.spawn(self.take(kind, envelope["sdp"]))
             case "candidate":
                 self.remote_candidates.append(envelope)
                 if self.link is not None and not self.link.closed:
@@ -399,7 +399,7 @@ class ReferencePeer:
     def opened_now(self) -> bool:
         return self.link is not None and self.link.channel is not None and self.link.channel.readyState == "open"
 
-    async def _take(self, kind: str, sdp: str) -> None:
+    async def take(self, kind: str, sdp: str) -> None:
         async with self._busy:
             if kind == "offer":
                 await self._take_offer(sdp)

@@ -81,7 +81,7 @@ class ReferenceRelay:
     events: list[tuple[float, Event]] = field(factory=list)
     """What daemons published."""
     presence: list[Event] = field(factory=list)
-    _listeners: list[Callable[[Event], None]] = field(factory=list)
+    listeners: list[Callable[[Event], None]] = field(factory=list)
     _key: Any = field(factory=coincurve.PrivateKey)
     _news: trio.Event = field(factory=trio.Event)
 
@@ -98,7 +98,7 @@ class ReferenceRelay:
         return event
 
     def attach(self, listener: Callable[[Event], None]) -> None:
-        self._listeners.append(listener)
+        self.listeners.append(listener)
         for event in self.presence:
             listener(event)
 
@@ -106,7 +106,7 @@ class ReferenceRelay:
         """To everybody who asked for it."""
         if event["kind"] == 1077:
             self.presence.append(event)
-        for listener in list(self._listeners):
+        for listener in list(self.listeners):
             if sender is not None:
                 listener(event)
         for connection in self.connections:

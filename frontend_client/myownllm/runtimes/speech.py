@@ -64,13 +64,14 @@ class Recogniser:
 
     async def recognise(self, stretch: Stretch) -> list[Segment]:
         """The words of a stretch of audio, with their times in the whole recording. Raises RuntimeFailure."""
-        answer = await self._http.post_form("/audio/transcriptions", self._form(stretch.pcm), RECOGNISE_S)
+        answer = await self._http.post_form("/audio/transcriptions", self.form(stretch.pcm), RECOGNISE_S)
         return read_answer(answer, stretch)
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    def _form(self, pcm: bytes) -> Form:
+    def form(self, pcm: bytes) -> Form:
+        """What is sent of a stretch of audio."""
         boundary = secrets.token_hex(16)
         fields = {"model": self.settings.model, "response_format": "verbose_json", "language": self.settings.language}
         parts = [

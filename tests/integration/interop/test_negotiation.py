@@ -354,7 +354,7 @@ async def test_a_late_answer_still_makes_the_link(ours: Daemon) -> None:
         offer = await offer_number(peer, 1)
         await trio.sleep(1.5)
         peer.answers = True
-        await peer.run(peer._take("offer", offer))
+        await peer.run(peer.take("offer", offer))
         await linked(stage)
 
 
@@ -391,7 +391,7 @@ async def test_an_announce_in_the_gap_postpones_one_offer(ours: Daemon) -> None:
         assert second != offers(peer)[0]
         check_offer(second)
         peer.answers = True
-        await peer.run(peer._take("offer", second))
+        await peer.run(peer.take("offer", second))
         await linked(stage)
 
 

@@ -128,7 +128,7 @@ async def client_of(port: int, device: str, network: str) -> AsyncIterator[tuple
                 if opcode == 1 and (frame := json.loads(payload))[0] == "EVENT":
                     assert frame[1] == "mom-sig-1"
                     relay.events.append((time.monotonic(), frame[2]))
-                    for listener in relay._listeners:
+                    for listener in relay.listeners:
                         listener(frame[2])
 
         room, since = room_of(network), int(time.time()) - 120

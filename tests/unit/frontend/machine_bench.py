@@ -57,7 +57,7 @@ class Bench:
     """every snapshot that could be seen"""
     outcomes: dict[int, m.Done] = attrs.field(factory=dict)
     generation: int = 0
-    _pending: list[m.Carry] = attrs.field(factory=list)
+    pending: list[m.Carry] = attrs.field(factory=list)
     _tickets: int = 0
 
     @machine.default
@@ -144,8 +144,8 @@ class Bench:
 
     def run(self) -> None:
         """Answer everything that is asked, in order, until nothing but held requests is left."""
-        while (carry := next((c for c in self._pending if not self._is_held(c)), None)) is not None:
-            self._pending.remove(carry)
+        while (carry := next((c for c in self.pending if not self._is_held(c)), None)) is not None:
+            self.pending.remove(carry)
             self._take(self._answer(carry))
 
     def _is_held(self, carry: m.Carry) -> bool:
@@ -173,9 +173,9 @@ class Bench:
             self.commands.append(command)
             match command:
                 case m.Carry():
-                    self._pending.append(command)
+                    self.pending.append(command)
                 case m.EndWork(life):
-                    self._pending = [c for c in self._pending if c.life != life]
+                    self.pending = [c for c in self.pending if c.life != life]
                 case m.Done(ticket):
                     self.outcomes[ticket] = command
                 case m.Own(device_id, _, network_id):

@@ -845,7 +845,7 @@ def test_after_a_sleep_everything_is_looked_up_and_told_again(how: str) -> None:
         for command in b.machine.handle(m.Woke(), b.now, int(b.now * 1000) + 3_600_000):
             b.commands.append(command)
             if isinstance(command, m.Carry):
-                b._pending.append(command)
+                b.pending.append(command)
         b.run()
     assert len(b.of(m.Woken)) == 1
     b.wait(0.6)

@@ -64,7 +64,7 @@ def test_settings() -> None:
 def test_the_form_that_a_recogniser_is_sent() -> None:
     settings = SpeechSettings.read({"transcription": {"base_url": "http://127.0.0.1:1/v1", "language": "en"}})
     assert settings is not None
-    form = Recogniser(settings)._form(STRETCH.pcm)
+    form = Recogniser(settings).form(STRETCH.pcm)
     boundary = form.content_type.removeprefix("multipart/form-data; boundary=").encode()
     *fields, audio, end = form.data.split(b"--" + boundary)
     assert end == b"--\r\n"
