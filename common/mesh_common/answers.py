@@ -143,6 +143,12 @@ class EventsSubscribed(Struct, frozen=True):
     client_id: str
 
 
+class NetworkRecorded(Struct, frozen=True):
+    path: str
+    """The file, in the daemon's home."""
+    inputs: int
+
+
 class TraceSubscribed(Struct, frozen=True):
     subscribed: bool
     stream: str

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from myownmesh.cli import tables
-from myownmesh.cli.ctl_base import Network, Options, ask, follow, run, show
+from myownmesh.cli.ctl_base import Network, Options, ask, follow, milliseconds, run, show
 from myownmesh.cli.groups import group
 
 app = group(
@@ -72,3 +72,17 @@ def events() -> None:
 def trace(network: Network) -> None:
     """Print the connection trace of a network as JSON lines, until interrupted."""
     follow({"op": "trace_subscribe", "network": network})
+
+
+@app.command()
+def record(
+    network: Network,
+    span: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Record for so long: 30s, 10m, 1h. Default: what was.")
+    ] = None,
+) -> None:
+    """Write what went into a network's engine to a file, without ids, addresses and payloads (docs/simulator.md)."""
+    run(
+        {"op": "network_record", "network": network, "for_ms": 0 if span is None else milliseconds(span)},
+        tables.members,
+    )

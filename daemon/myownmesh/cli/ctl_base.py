@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_U64 = 2**64 - 1
 """Largest number of milliseconds that a request can carry."""
 
+MAX_RECORDING_MS = 24 * 3_600_000
+
 _SHOWING = frozenset(
     {
         "status",
@@ -68,6 +70,14 @@ def show(data: object, table: Callable[[object], str] | None = None) -> None:
 def run(request: client.Request, table: Callable[[object], str] | None = None) -> None:
     """Send one request and print its answer."""
     show(ask(request), table)
+
+
+def milliseconds(text: str) -> int:
+    """`30s`, `10m`, `1h`. Raises `CliError`."""
+    unit_ms = {"s": 1000, "m": 60_000, "h": 3_600_000}.get(text[-1:])
+    if unit_ms is None or not text[:-1].isdecimal() or not 0 < int(text[:-1]) * unit_ms <= MAX_RECORDING_MS:
+        raise CliError(f"{text!r} is no time; say 30s, 10m or 1h, a day at most")
+    return int(text[:-1]) * unit_ms
 
 
 def follow(request: client.Request) -> None:

@@ -50,11 +50,12 @@ TASKS: dict[type[requests.Request], Callable[[Control, Any], Awaitable[bytes]]] 
     requests.NetworkRemove: network_ops.network_remove,
     requests.NetworkUpdate: network_ops.network_update,
     requests.NetworkConnectPeer: network_ops.network_connect_peer,
+    requests.NetworkRecord: network_ops.network_record,
     requests.TopologySet: network_ops.topology_set,
     requests.RosterApprove: network_ops.roster_approve,
     requests.RosterRemove: network_ops.roster_remove,
 }
 """Ops that run as a task."""
 
-WAITS = frozenset({requests.NetworkConnectPeer})
+WAITS = frozenset({requests.NetworkConnectPeer, requests.NetworkRecord})
 """Tasks that only wait: cancelled when the client goes away. The others run to their end, whoever listens."""

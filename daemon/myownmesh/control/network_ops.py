@@ -39,6 +39,12 @@ def network_reconnect(control: Control, request: requests.NetworkReconnect) -> b
     return success(answers.NetworkReconnecting(request.network))
 
 
+async def network_record(control: Control, request: requests.NetworkRecord) -> bytes:
+    network = control.find(request.network)
+    data, inputs = await network.record(request.for_ms / 1000)
+    return success(answers.NetworkRecorded(str(await control.mesh.keep_recording(network, data)), inputs))
+
+
 async def network_connect_peer(control: Control, request: requests.NetworkConnectPeer) -> bytes:
     network = control.find(request.network)
     if request.pin:

@@ -103,6 +103,12 @@ class NetworkUpdate(Request, frozen=True):
     mentioned alone (spec 05 W23)."""
 
 
+class NetworkRecord(Request, frozen=True):
+    network: str
+    for_ms: Milliseconds = 0
+    """0: what went in during the last minutes."""
+
+
 class NetworkRemove(Request, frozen=True):
     network: str
     purge: bool = False

@@ -24,6 +24,7 @@ from myownmesh.engine.phase import rollup
 from myownmesh.engine.routes import Routes
 from myownmesh.engine.timers import Timers
 from myownmesh.engine.timing import ANSWER_MARGIN_S, ECHOES, MAX_ROOM_DELAY_S, OFFER_REPEAT_S, REACTIVE_ANNOUNCE_GAP_S
+from myownmesh.identity.handshake import verify_handshake
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.signals import Announce
 from myownmesh.protocol.tokens import TokenBucket
@@ -72,6 +73,8 @@ class Core:
         self.pins: set[str] = set(config.pinned_peers)
         self.roster = roster
         self.rng = rng
+        self.verify = verify_handshake
+        """Of a peer's proof; a replay is told what came of it."""
 
         self.peers: dict[str, Peer] = {}
         self.successors: dict[str, Link] = {}

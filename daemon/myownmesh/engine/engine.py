@@ -451,6 +451,15 @@ class Engine:
         return self._core.wants_link(peer)
 
     @property
+    def core(self) -> Core:
+        """For the flight recorder, which takes it down."""
+        return self._core
+
+    def go_on_as(self, core: Core) -> None:
+        """Be another engine, one that was recorded."""
+        self._core = core
+
+    @property
     def phase(self) -> Phase:
         return self._core.phase
 

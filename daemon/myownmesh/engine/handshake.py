@@ -18,7 +18,7 @@ from myownmesh.engine.peer import Channel, Greeting, Handshaking, Live, Pending
 from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import HANDSHAKE_TIMEOUT_S, HELLO_RETRIES_S
 from myownmesh.engine.views import advert
-from myownmesh.identity.handshake import sign_handshake, verify_handshake
+from myownmesh.identity.handshake import sign_handshake
 from myownmesh.protocol.capabilities import NO_CAPABILITIES
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import PROTOCOL, Approve, AuthResponse, Hello
@@ -114,7 +114,7 @@ def receive_hello(core: Core, peer: OpenLink, hello: Hello, now: Instant) -> Non
 def receive_proof(core: Core, peer: OpenLink, proof: AuthResponse, now: Instant) -> None:
     """Check the signature against the certificate of this channel, then ask who lets the peer in."""
     channel = peer.channel
-    if not verify_handshake(channel.nonce, peer.device_id, core.me, channel.remote_binding, proof.signature):
+    if not core.verify(channel.nonce, peer.device_id, core.me, channel.remote_binding, proof.signature):
         _fail(core, peer, "its proof does not verify", now)
         return
     if not isinstance(peer, Handshaking):

@@ -11,10 +11,12 @@ import trio
 from msgspec.structs import replace
 
 from mesh_common.views import PeerStatus
-from myownmesh.engine import Engine, EngineConfig
+from myownmesh.engine import EngineConfig
 from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.engine.waiting import SHUT_DOWN
+from myownmesh.flight.tape import TapedEngine
+from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
 from myownmesh.mesh.driver import Driver
@@ -29,6 +31,7 @@ from myownmesh.transport.session import IceServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from mesh_common.events import MeshEvent
     from mesh_common.views import ServicesReport
@@ -132,6 +135,15 @@ class Mesh:
             self._listen(tuple(each for each in self._listeners if each is not callback))
 
         return unsubscribe
+
+    async def keep_recording(self, network: Network, data: bytes) -> Path:
+        """Write a recording into the home. Raises `MeshError`."""
+        try:
+            return await trio.to_thread.run_sync(
+                self._store.save_recording, network.network_id, clock.now().wall_ms, data
+            )
+        except StoreError as error:
+            raise MeshError(str(error)) from error
 
     def clock_skew(self) -> Skew | None:
         """How wrong this device's clock is by what relays, peers and rooms say; None when nobody has told the time."""
@@ -299,21 +311,22 @@ class Mesh:
         except StoreError as error:
             raise JoinFailed(str(error)) from error
         network: Network
+        engine = TapedEngine(
+            identity=self.identity,
+            network_id=network_id,
+            config=self._engine_config(record),
+            roster=roster,
+            rng=self._rng,
+        )
         driver = Driver(
-            Engine(
-                identity=self.identity,
-                network_id=network_id,
-                config=self._engine_config(record),
-                roster=roster,
-                rng=self._rng,
-            ),
+            engine,
             signaling=self._signaling(record, network_id),
             ice_servers=lambda: ice_servers(network.config),
             save_roster=partial(self._store.save_roster, network_id),
             on_event=self._emit,
             rng=self._rng,
         )
-        network = Network(record, network_id, driver)
+        network = Network(record, network_id, driver, engine.tape)
         network.be_watched(watched=bool(self._listeners))
         if self._outage is not None:
             network.network_moved(Move.OFFLINE, self._outage.told())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import msgspec
 import trio
 
 from mesh_common.views import DisputedNetwork, JoinedNetwork, NetworkSummary, TwinRow
+from myownmesh.flight.recording import written
+from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.outcome import outcome
 from myownmesh.mesh.rpc import CALL_CEILING_S
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from mesh_common.views import PeerInfo, RosterRow
     from myownmesh.engine import EngineConfig
     from myownmesh.engine.moves import Move
+    from myownmesh.flight.tape import Tape
     from myownmesh.mesh.driver import Driver
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.protocol.capabilities import Capabilities
@@ -36,11 +40,12 @@ PIN_WAIT_S = 0.001
 class Network:
     """One network: its peers, its roster, calls and channels. Made by `Mesh.add_network`."""
 
-    def __init__(self, config: NetworkConfig, network_id: str, driver: Driver) -> None:
+    def __init__(self, config: NetworkConfig, network_id: str, driver: Driver, tape: Tape) -> None:
         self.config = config
         self.network_id = network_id
         """The wire id: normalised."""
         self.driver = driver
+        self._tape = tape
         self._switch = driver.switch
         self.at_join = self._as_it_is()
         """The network as it was when it was joined: what `network_add` answers, however long the save took."""
@@ -90,6 +95,24 @@ class Network:
     def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:
         """Call back with how every peer's link stands and with each change (spec 04 §9.5); returns what ends that."""
         return self._switch.trace(on_record)
+
+    async def record(self, seconds: float) -> tuple[bytes, int]:
+        """Record for so long, or with 0 take what went in lately; the file (`myownmesh.flight`) and its inputs.
+
+        Raises `MeshError` when there is nothing to take.
+        """
+        if seconds:
+            end = self._tape.ask(clock.now().mono)
+            try:
+                await trio.sleep(seconds)
+            finally:
+                pieces = end()
+        else:
+            pieces = list(self._tape.pieces)
+        if not pieces:
+            raise MeshError("nothing is recorded of a network of more than 256 peers unless it is asked for: --for 1m")
+        data = written(pieces, self.network_id, secrets.token_bytes(16))
+        return data, data.count(b"\n") - 2
 
     def roster(self) -> tuple[RosterRow, ...]:
         """The admitted devices in the order of their admission."""

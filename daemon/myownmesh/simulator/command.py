@@ -1,4 +1,4 @@
-"""The simulator's command line: one run, or many seeds on all cores."""
+"""The simulator's command line: one run, many seeds on all cores, or a recording."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from myownmesh.flight.recording import BadRecording
 from myownmesh.simulator.plan import KINDS, SHAPES, TROUBLES, Plan
+from myownmesh.simulator.replay import replay
 from myownmesh.simulator.run import run
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run what the arguments say; 1 when an invariant did not hold."""
+    """Run what the arguments say; 1 when an invariant did not hold, or a recording cannot be played."""
+    if argv[:1] == ["replay"]:
+        return _replay(argv[1:])
     arguments = _parser().parse_args(argv)
     plan = Plan(
         nodes=arguments.nodes,
@@ -38,6 +42,19 @@ def main(argv: Sequence[str]) -> int:
     if len(plans) > 1:
         print(f"{len(plans)} seeds, {failed} failed")
     return 1 if failed else 0
+
+
+def _replay(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m myownmesh.simulator replay", description=replay.__doc__)
+    parser.add_argument("file", help="what `ctl record` wrote")
+    parser.add_argument("--until", type=int, metavar="INPUT", help="stop behind the input with this number")
+    arguments = parser.parse_args(argv)
+    try:
+        replay(arguments.file, arguments.until, print)
+    except (OSError, BadRecording) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _results(plans: Sequence[Plan], jobs: int) -> Iterable[Result]:

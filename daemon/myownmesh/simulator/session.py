@@ -101,6 +101,8 @@ class FakeSession:
     current: Generation | None = None
     """The newest whose remote credentials are known."""
     sending: Generation | None = None
+    generations: list[int] = field(factory=list)
+    """Numbers of all that it ever had."""
     told: tuple[PathState, PathState | None] = (PathState.NEW, None)
     remote: int | None = None
     remote_fingerprint: str | None = None

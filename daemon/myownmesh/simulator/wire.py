@@ -35,6 +35,7 @@ class Wire:
     clock: VirtualClock
     sources: Sources
     sessions: dict[int, FakeSession] = field(factory=dict)
+    by_owner: dict[str, dict[int, FakeSession]] = field(factory=dict)
     generations: dict[int, Generation] = field(factory=dict)
     dead: set[int] = field(factory=set)
     """Sessions whose process is gone without a word."""
@@ -72,12 +73,14 @@ class Wire:
             self, owner, number, offerer, on_event, on_frame, f"sha-256 {octets}", disconnected_after_s
         )
         self.sessions[number] = session
+        self.by_owner.setdefault(owner, {})[number] = session
         return session
 
     def generation(self, session: FakeSession) -> Generation:
         number = next(self._numbers)
         made = Generation(number, session, self.moves.get(session.owner, 0), self.clock.seconds)
         self.generations[number] = made
+        session.generations.append(number)
         return made
 
     def run_of(self, owner: str, act: Callable[[], None]) -> None:
@@ -134,16 +137,33 @@ class Wire:
                 end.tell(ChannelOpened(end.fingerprint.lower(), far.fingerprint.lower()))
         self._deliver_held()
 
-    def look(self) -> None:
-        """Something changed about who reaches whom: let every ICE notice, in its time."""
-        for session in list(self.sessions.values()):
-            if session.closed or session.number in self.dead:
-                continue
-            for generation in {session.sending, session.current} - {None}:
-                assert generation is not None
-                self._look_at(session, generation)
-            if session.current is not None and not session.current.up:
-                self.try_connect(session)
+    def look(self, *owners: str) -> None:
+        """Something changed about whom these devices reach: let every ICE that it concerns notice, in its time."""
+        concerned: dict[int, FakeSession] = {}
+        for owner in owners:
+            for session in self.by_owner.get(owner, {}).values():
+                concerned[session.number] = session
+                other = self.sessions.get(session.remote) if session.remote is not None else None
+                if other is not None:
+                    concerned[other.number] = other
+        for session in concerned.values():
+            self._look(session)
+
+    def _look(self, session: FakeSession) -> None:
+        if session.closed or session.number in self.dead:
+            return
+        for generation in {session.sending, session.current} - {None}:
+            assert generation is not None
+            self._look_at(session, generation)
+        if session.current is not None and not session.current.up:
+            self.try_connect(session)
+
+    def _end(self, session: FakeSession) -> None:
+        """A session is over: the one at the other end may notice, and after a while nothing is asked of it."""
+        other = self.sessions.get(session.remote) if session.remote is not None else None
+        if other is not None:
+            self._look(other)
+        self._forget_soon(session)
 
     def _look_at(self, session: FakeSession, generation: Generation) -> None:
         other = self.generations.get(generation.remote) if generation.remote is not None else None
@@ -197,17 +217,17 @@ class Wire:
         """Packets pass again between these two; what was sent meanwhile arrives, before anything that is under way."""
         self.cut.discard(pair)
         self._deliver_held()
-        self.look()
+        self.look(*pair)
 
     def move(self, owner: str) -> None:
         """A device gets other addresses: what it had gathered is of no more use."""
         self.moves[owner] = self.moves.get(owner, 0) + 1
-        self.look()
+        self.look(owner)
 
     def freeze(self, owner: str) -> None:
         """The process of a device stands still; the others find out by themselves."""
         self.frozen[owner] = []
-        self.look()
+        self.look(owner)
 
     def thaw(self, owner: str) -> None:
         """It goes on, with what has waited for it."""
@@ -215,35 +235,34 @@ class Wire:
         for act in waiting:
             act()
         self._deliver_held()
-        self.look()
+        self.look(owner)
 
     def hang_up(self, session: FakeSession) -> None:
         other = self.far_end(session)
-        self._forget_soon(session)
         session.closed = False  # so that its last packet may pass
         passes = session.channel and self._carries(session)
         session.closed = True
         if other is not None and passes:
             at = max(self.clock.seconds + self.latency_s, self.arrivals.get(other.number, 0.0))
             self.clock.at(at, lambda: self.lose(other, "closed by the peer"))
-        self.look()
+        self._end(session)
 
     def kill(self, session: FakeSession) -> None:
         """The process of this end is gone; the other end finds out by itself."""
         self.dead.add(session.number)
         session.closed = True
-        self._forget_soon(session)
-        self.look()
+        self._end(session)
 
     def _forget_soon(self, session: FakeSession) -> None:
         """Of a session that is over nothing is asked after a while: the history of a run is bounded."""
 
         def forget() -> None:
             self.sessions.pop(session.number, None)
+            self.by_owner[session.owner].pop(session.number, None)
             self.dead.discard(session.number)
             self.arrivals.pop(session.number, None)
-            for number in [number for number, each in self.generations.items() if each.session is session]:
-                del self.generations[number]
+            for number in session.generations:
+                self.generations.pop(number, None)
 
         self.clock.after(FORGOTTEN_AFTER_S, forget)
 

@@ -72,7 +72,7 @@ class World:
     def cut(self, one: Node, other: Node) -> None:
         """No packet passes between two devices any more; their signaling does."""
         self.wire.cut.add(frozenset({one.device_id, other.device_id}))
-        self.wire.look()
+        self.wire.look(one.device_id, other.device_id)
 
     def heal(self, one: Node, other: Node) -> None:
         self.wire.mend(frozenset({one.device_id, other.device_id}))

@@ -65,6 +65,11 @@ class Home:
         """The governance state of a network, by its normalised id."""
         return self.root / "mesh" / "states" / f"{network_id}.json"
 
+    @property
+    def recordings(self) -> Path:
+        """Directory of what `ctl record` wrote."""
+        return self.root / "recordings"
+
     def socket(self, pinned: str | None = None) -> Path:
         """The control socket: `pinned` verbatim if the configuration names one, else ``daemon.sock``."""
         return self.root / "daemon.sock" if pinned is None else Path(pinned)

@@ -13,11 +13,12 @@ from mesh_common.client.address import pinned_socket
 from mesh_common.files import remove_leftovers
 from myownmesh.store import config_file, identity_file, roster_file
 from myownmesh.store.errors import StoreError, os_error_text
-from myownmesh.store.files import private_directory, tighten, tighten_file
+from myownmesh.store.files import atomic_write, private_directory, tighten, tighten_file
 from myownmesh.store.locks import Held, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import TracebackType
 
     from mesh_common.locks import FileLock
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from myownmesh.store.paths import Home
 
 log = logging.getLogger(__name__)
+
+KEPT_RECORDINGS = 16
+"""Some megabytes each at most."""
 
 
 class AlreadyRunning(StoreError):
@@ -119,6 +123,19 @@ class Store:
     def save_roster(self, network_id: str, roster: Roster) -> None:
         """Replace the roster file of a network."""
         roster_file.save_roster(self.home, network_id, roster)
+
+    def save_recording(self, network_id: str, wall_ms: int, data: bytes) -> Path:
+        """Keep a recording of a network; of more than `KEPT_RECORDINGS` the oldest go. Raises `StoreError`."""
+        folder = self.home.recordings
+        private_directory(folder)
+        path = folder / f"{network_id}-{wall_ms}.jsonl"
+        try:
+            atomic_write(path, data)
+            for oldest in sorted(folder.glob("*.jsonl"), key=lambda each: each.stat().st_mtime)[:-KEPT_RECORDINGS]:
+                oldest.unlink()
+        except OSError as error:
+            raise StoreError(f"write {path}: {os_error_text(error)}") from error
+        return path
 
     def purge_network(self, network_id: str) -> None:
         """Delete the roster and the governance state of a network; a failure is only logged (spec 05 §8.2)."""

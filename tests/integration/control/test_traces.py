@@ -78,3 +78,19 @@ async def test_a_full_reader_of_a_network_that_goes_is_closed() -> None:
         server.mesh.leave(network)
         assert not network.tracers
         assert (await reader.rest())[0]["changed"] == ["appeared"], "what had left before is read"
+
+
+async def test_a_recording_is_written_and_named_and_ends_with_its_client() -> None:
+    async with serving() as server:
+        network = server.mesh.joined[0]
+        client = await server.connect()
+        answer = await client.ask({"op": "network_record", "network": network.config_id, "for_ms": 20})
+        assert answer == {"ok": True, "data": {"path": "/home/recordings/office.jsonl", "inputs": 7}}
+        assert network.done == [("record", 0.02), ("keep", b"recorded")]
+        network.done.clear()
+        await client.send({"op": "network_record", "network": network.config_id, "for_ms": 600_000})
+        await until(lambda: network.done)
+        client.close()
+        other = await server.connect()
+        assert (await other.ask({"op": "status"}))["ok"] is True
+        assert network.done == [("record", 600.0)], "nobody waits for it any more"

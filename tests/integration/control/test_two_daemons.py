@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,6 +78,25 @@ def test_the_trace_of_a_linked_peer(pair: Pair) -> None:
     assert (record["device_id"], record["changed"], record["status"]) == (pair.b.key, ["appeared"], "active")
     assert (record["ice_state"], record["pc_state"], record["pair_class"]) == ("Connected", "Connected", "lan")
     assert "why" not in record
+
+
+def test_what_happened_is_recorded_and_played_again(pair: Pair) -> None:
+    """`ctl record`, from the state before the devices met on; the replay comes to the same end (docs/simulator.md)."""
+    told = pair.a.wire().data("network_record", network=NETWORK)
+    recording = Path(told["path"])
+    assert recording.stat().st_mode & 0o777 == 0o600
+    assert told["inputs"] > 10
+    text = recording.read_text()
+    assert pair.a.key not in text
+    assert pair.b.key not in text
+    done = subprocess.run(
+        [sys.executable, "-m", "myownmesh.simulator", "replay", told["path"]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1].endswith(": active, steady")
 
 
 def test_errors_of_calls_in_the_words_of_the_protocol(pair: Pair) -> None:

@@ -155,6 +155,11 @@ class FakeNetwork:
     def peers(self) -> list[PeerInfo]:
         return self.peer_infos
 
+    async def record(self, seconds: float) -> tuple[bytes, int]:
+        self.done.append(("record", seconds))
+        await trio.sleep(seconds)
+        return b"recorded", 7
+
     def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:
         self.tracers.append(on_record)
         on_record(traced("appeared"))
@@ -327,6 +332,10 @@ class FakeMesh:
             if network.config_id == record.id:
                 return network, network.network_id != record.network_id
         raise MeshError(f"unknown network '{record.id}' — join it with network_add first")
+
+    async def keep_recording(self, network: FakeNetwork, data: bytes) -> Path:
+        network.done.append(("keep", data))
+        return Path("/home/recordings/office.jsonl")
 
     async def pin(self, network: FakeNetwork, peer: str) -> None:
         network.done.append(("pin", peer))

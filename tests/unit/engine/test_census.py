@@ -16,10 +16,10 @@ def test_what_is_counted() -> None:
     bench.connect()
     report = bench.engine.census()
     assert (report.actions, report.strangers, report.intents) == (0, 1, 0)
-    assert report.remembered == len(bench.engine._core.memories)
+    assert report.remembered == len(bench.engine.core.memories)
     assert report.timers >= 2
     assert report.orphan_timers == ()
-    bench.engine._core.timers.set(LinkTimer.HELLO, "c" * 52, 0.0)
+    bench.engine.core.timers.set(LinkTimer.HELLO, "c" * 52, 0.0)
     assert bench.engine.census().orphan_timers == ("HELLO",)
 
 

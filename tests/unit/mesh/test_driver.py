@@ -192,7 +192,7 @@ async def test_every_way_into_the_room_is_used(stage: Stage) -> None:
     assert one.published == other.published
     stage.driver.switch.reconnect(None)
     assert (one.redialled, other.doubted) == (1, 1)
-    stage.driver.switch.engine._core.out.append(SetPace(True))
+    stage.driver.switch.engine.core.out.append(SetPace(True))
     stage.driver.switch.signaling_is_up()
     assert (one.paces, other.paces) == ([True], [True])
     other.on_up()
@@ -219,7 +219,7 @@ async def test_where_no_relay_is_nothing_waits_for_one(nursery: trio.Nursery) ->
     asked = len(stage.events)
     stage.driver.network_moved(Move.MOVED, {})
     assert stage.driver.switch.engine.next_timer() is not None
-    assert not stage.driver.switch.engine._core.fan_out_due
+    assert not stage.driver.switch.engine.core.fan_out_due
     assert len(stage.events) > asked
 
 

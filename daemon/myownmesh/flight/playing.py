@@ -1,0 +1,88 @@
+"""An engine that plays a recording: the same inputs, the same chance, and so the same decisions."""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from myownmesh.engine import Engine, EngineConfig, EngineError, FrameTooLarge
+from myownmesh.flight.graph import BadGraph, Decoder
+from myownmesh.flight.recording import BadRecording
+from myownmesh.flight.tape import INPUTS
+from myownmesh.identity import Identity
+from myownmesh.protocol.clock import Instant
+from myownmesh.protocol.codec import encode_frame
+from myownmesh.protocol.frames import Channel
+from myownmesh.roster import Roster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from myownmesh.engine.actions import Action
+    from myownmesh.flight.recording import Recording, Step
+
+_KNOWN: Final = frozenset({*INPUTS, "start", "handle_timer", "receive_frame", "application"})
+_SOMETHING: Final = encode_frame(Channel(channel="recorded", payload=msgspec.Raw(b"null")))
+"""Stands for frames of applications, which are not recorded."""
+
+
+class _Drawn:
+    """Gives the recorded chance again; what was not drawn then is zeros."""
+
+    def __init__(self) -> None:
+        self.left: deque[bytes] = deque()
+
+    def randbytes(self, n: int, /) -> bytes:
+        drawn = self.left.popleft() if self.left else b""
+        return drawn if len(drawn) == n else bytes(n)
+
+
+class Player:
+    """Plays steps one after another. Raises `BadRecording` for what is none of an engine of this release."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.now: Instant | None = None
+        """Of the last step."""
+        self._drawn = _Drawn()
+        self._verdicts: deque[bool] = deque()
+        self.engine = Engine(Identity.from_seed(bytes(32)), "network", EngineConfig(), Roster("network"), self._drawn)
+        fresh = self.engine.core
+        try:
+            core = Decoder().decode(recording.state)
+        except BadGraph as error:
+            raise BadRecording(f"the state: {error}") from error
+        if type(core) is not type(fresh):
+            raise BadRecording("the state is none of an engine")
+        core.identity, core.rng, core.out, core.verify = fresh.identity, self._drawn, [], self._verify
+        self.engine.go_on_as(core)
+
+    def play(self, step: Step) -> list[Action]:
+        """Do one input; what the engine decided."""
+        if step.name not in _KNOWN:
+            raise BadRecording(f"{step.name} is no input of this release")
+        try:
+            args = _decoded(step.args)
+            options = dict(zip(step.options, _decoded(step.options.values()), strict=True))
+        except BadGraph as error:
+            raise BadRecording(f"{step.name}: {error}") from error
+        self._drawn.left = deque(map(base64.b64decode, step.drawn))
+        self._verdicts = deque(step.verdicts)
+        self.now = next((arg for arg in args if isinstance(arg, Instant)), self.now)
+        if step.name == "application":
+            peer, epoch, now = args
+            self.engine.receive_frame(peer, epoch, _SOMETHING, now)
+        else:
+            with suppress(EngineError, FrameTooLarge):  # as it was refused then
+                getattr(self.engine, step.name)(*args, **options)
+        return self.engine.actions()
+
+    def _verify(self, nonce: str, signer: str, verifier: str, binding: str, signature: str) -> bool:
+        return self._verdicts.popleft() if self._verdicts else False
+
+
+def _decoded(graphs: Iterable[Any]) -> list[Any]:
+    return [Decoder().decode(graph) for graph in graphs]

@@ -1,0 +1,226 @@
+"""The flight recorder: what is replayed decides as what was recorded, and tells nobody who and where."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from myownmesh.engine import EngineConfig
+from myownmesh.engine.actions import Emit
+from myownmesh.flight import tape as tapes
+from myownmesh.flight.playing import Player
+from myownmesh.flight.recording import BadRecording, read, written
+from myownmesh.flight.redaction import Redactor
+from myownmesh.flight.tape import Tape, TapedEngine
+from myownmesh.identity import Identity
+from myownmesh.protocol.clock import Instant
+from myownmesh.roster import Roster
+from myownmesh.simulator import node as nodes
+from myownmesh.simulator.command import main
+from myownmesh.simulator.plan import Plan
+from myownmesh.simulator.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from myownmesh.engine.actions import Action
+
+SALT = b"salt"
+MESSAGE = b'{"secret":"a person wrote this"}'
+
+
+class Decided(TapedEngine):
+    """Also keeps what came out."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.out: list[Action] = []
+
+    def actions(self) -> list[Action]:
+        made = super().actions()
+        self.out += made
+        return made
+
+
+@pytest.fixture(autouse=True)
+def _taped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "Engine", Decided)
+
+
+def shape_of(actions: list[Action]) -> list[str]:
+    """What was decided, without who it is about."""
+    return [_word(action) for action in actions]
+
+
+def _word(action: Action) -> str:
+    if isinstance(action, Emit):
+        return type(action.event).__name__
+    return f"{type(action).__name__} {getattr(action, 'kind', '')}"
+
+
+def recorded(seed: int, shape: str = "full_mesh", seconds: float = 400.0) -> tuple[Decided, bytes, list[Action]]:
+    """Some minutes of a node in a network in trouble: its engine, the file, what it decided meanwhile."""
+    run = Run(Plan(nodes=5, hours=1.0, shape=shape, trouble="wild", seed=seed))
+    for device_id in run.cast.identities:
+        run.cast.start(device_id)
+    run.traffic.begin()
+    run.troubles.begin()
+    run.world.run(60.0)
+    ends = []
+    for node in run.cast.running():
+        engine = node.engine
+        assert isinstance(engine, Decided)
+        engine.out.clear()
+        ends.append((engine, engine.tape.ask(node.now().mono)))
+    run.world.run(seconds)
+    busiest, end = max(ends, key=lambda each: len(each[0].out))  # the others were killed before
+    return busiest, written(end(), nodes.NETWORK, SALT), list(busiest.out)
+
+
+@pytest.mark.parametrize("shape", ["full_mesh", "ring"])
+@pytest.mark.parametrize("seed", [1, 3])
+def test_what_is_replayed_decides_as_what_was_recorded(seed: int, shape: str) -> None:
+    _, data, decided = recorded(seed, shape)
+    recording = read(data)
+    player = Player(recording)
+    again = [action for step in recording.steps for action in player.play(step)]
+    assert len(decided) > 50
+    assert shape_of(again) == shape_of(decided)
+
+
+def test_a_recording_tells_nobody_who_and_where() -> None:
+    engine, data, _ = recorded(7)
+    text = data.decode()
+    for device_id in engine.core.known:
+        assert device_id not in text
+    assert '"identity"' not in text, "nor the key"
+    assert "device 0" not in text, "labels"
+    assert "192.0.2.1" not in text, "addresses"
+    assert nodes.NETWORK not in re.sub(r"myownmesh\.simulator", "", text)
+
+
+def test_a_redactor_is_consistent_and_keeps_the_order() -> None:
+    ids = {Identity.from_seed(bytes([number]) * 32).device_id for number in range(1, 9)}
+    redactor = Redactor(ids, "home", SALT)
+    told = [redactor.id(each) for each in sorted(ids)]
+    assert told == sorted(told)
+    assert not ids & set(told)
+    one = sorted(ids)[0]
+    assert redactor.text(f"offer to {one} at 192.168.1.5:99") == redactor.text(f"offer to {one} at 192.168.1.5:99")
+    assert redactor.text("192.168.1.5").startswith("10.")
+    assert redactor.text("8.8.8.8").startswith("203.0.113.")
+    assert redactor.text("fd12:3456::1").startswith("fd00::")
+    assert redactor.text("2606:4700::1111").startswith("2001:db8::")
+    assert redactor.text("127.0.0.1 and 0.0.0.0") == "127.0.0.1 and 0.0.0.0"
+    assert redactor.text("999.1.1.1") == "999.1.1.1"
+    assert redactor.text("home") == "network"
+    assert "hunter2hunter2" not in redactor.text("a=ice-pwd:hunter2hunter2\r\n")
+    frame = redactor.frame(b'{"kind":"hello","label":"Ann","capabilities":{"extra":{"os":1}},"n":1}')
+    assert frame == b'{"kind":"hello","label":"","capabilities":{},"n":1}'
+    assert redactor.frame(b"\xffnonsense") == b"x" * 9
+    assert redactor.frame(b'{"payload":[1],"ok":"text","approved_at":5}') == b'{"payload":null,"ok":"","approved_at":0}'
+
+
+def test_the_replay_is_shown_and_stops_where_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "r.jsonl"
+    file.write_bytes(recorded(1)[1])
+    assert main(["replay", str(file)]) == 0
+    whole = capsys.readouterr().out
+    assert "handle_timer" in whole
+    assert "-> " in whole
+    assert "\npeer " in whole
+    assert main(["replay", str(file), "--until", "3"]) == 0
+    part = capsys.readouterr().out
+    assert "    3 " in part
+    assert "    4 " not in part
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nonsense\n",
+        b'{"myownmesh_recording":2}\n{"state":{}}\n',
+        b'{"myownmesh_recording":1}\n',
+        b'{"myownmesh_recording":1}\n{"state":{"object":"os:x","number":0,"members":{}}}\n',
+        b'{"myownmesh_recording":1}\n{"state":{"list":[]}}\n',
+    ],
+)
+def test_what_is_no_recording_is_refused(data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "r.jsonl"
+    file.write_bytes(data)
+    assert main(["replay", str(file)]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        b'{"name":"__init__","args":[]}',
+        b'{"name":"actions","args":[]}',
+        b'{"name":"approve","args":[{"class":"os:x"}]}',
+    ],
+)
+def test_a_step_that_is_no_input_of_an_engine_is_refused(step: bytes) -> None:
+    _, data, _ = recorded(1, seconds=1.0)
+    recording = read(b"\n".join([*data.splitlines()[:2], step]))
+    player = Player(recording)
+    with pytest.raises(BadRecording):
+        player.play(recording.steps[0])
+
+
+# ── the tape ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def states() -> Iterator[int]:
+    number = 0
+    while True:
+        yield (number := number + 1)
+
+
+def test_two_pieces_are_kept_and_each_is_bounded() -> None:
+    made = states()
+    tape = Tape(lambda: next(made))
+    tape.note(("lost", (), {}))
+    for second in range(0, 1300, 10):
+        tape.turn(float(second), 5)
+        tape.note(("handle_timer", (), {}))
+    assert [piece.state for piece in tape.pieces] == [4, 5]
+    assert all(len(piece.entries) <= tapes.PIECE_S / 10 for piece in tape.pieces)
+    for _ in range(3):
+        tape.turn(1300.0, 5)
+        for _ in range(tapes.PIECE_ENTRIES + 5):
+            tape.note(("receive_signal", (), {}))
+    assert len(tape.pieces) == 2
+    tape.turn(1300.0, 5)
+    tape.note(("receive_frame", (), {}), tapes.PIECE_BYTES)
+    assert tape.pieces[-1].is_full
+
+
+def test_of_a_crowd_no_state_is_taken_unasked() -> None:
+    tape = Tape(lambda: None)
+    tape.turn(0.0, tapes.MAX_PEERS + 1)
+    tape.note(("handle_timer", (), {}))
+    assert not tape.pieces
+    end = tape.ask(1.0)
+    tape.note(("handle_timer", (), {}))
+    tape.turn(2.0, tapes.MAX_PEERS + 1)
+    assert [len(piece.entries) for piece in end()] == [1]
+
+
+def test_frames_of_applications_in_a_row_are_one_entry_without_their_payload() -> None:
+    me = Identity.from_seed(bytes(32))
+    engine = TapedEngine(me, "home", EngineConfig(), Roster("home"), random.Random(1))
+    engine.start(Instant(0.0, 0))
+    before = len(engine.tape.pieces[-1].entries)
+    for number in range(100):
+        engine.receive_frame(
+            "a" * 52, 1, b'{"kind":"channel","channel":"c","payload":%b}' % MESSAGE, Instant(number, 0)
+        )
+    entries = list(engine.tape.pieces[-1].entries)[before:]
+    assert [(name, args[2].mono) for name, args, _ in entries] == [("application", 99)]
+    assert b"person" not in repr(entries).encode()
