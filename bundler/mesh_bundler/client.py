@@ -148,17 +148,20 @@ class Client:
         raise trouble.network(url, f"the server answered {status}")
 
     def _asked_wait(self, response: httpx.Response) -> float | None:
-        """Seconds that the server asks for, from Retry-After or the rate limit's reset time."""
-        retry_after, reset = response.headers.get("retry-after"), response.headers.get("x-ratelimit-reset")
-        with contextlib.suppress(ValueError, OverflowError):
-            if retry_after and retry_after.isdecimal():
-                return min(float(retry_after), _LONGEST_WAIT)
-            if retry_after:
-                until = parsedate_to_datetime(retry_after).timestamp()
-                return min(max(0.0, until - time.time()), _LONGEST_WAIT)
-            if reset and reset.isdecimal():
-                return min(max(0.0, float(reset) - time.time()), _LONGEST_WAIT)
-        return None
+        """Seconds that the server asks for, from Retry-After or the rate limit's reset time.
+
+        Moments of the server are compared with its own clock, when it tells it: ours may be wrong.
+        """
+        headers = response.headers
+        if (retry_after := headers.get("retry-after", "")).isdecimal():
+            return min(float(retry_after), _LONGEST_WAIT)
+        until = _second_of(retry_after)
+        if until is None and (reset := headers.get("x-ratelimit-reset", "")).isdecimal():
+            until = float(reset)
+        if until is None:
+            return None
+        now = _second_of(headers.get("date", ""))
+        return min(max(0.0, until - (time.time() if now is None else now)), _LONGEST_WAIT)
 
     def retrying(self, url: str, attempt: Callable[[], _T], attempts: int | None = None) -> _T:
         began, limit = self.clock(), attempts or self.limits.attempts
@@ -188,6 +191,14 @@ class Client:
             step = min(seconds, 1.0)
             self._sleep(step)
             seconds -= step
+
+
+def _second_of(http_date: str) -> float | None:
+    """The Unix second of a date in a header; None for what is none."""
+    try:
+        return parsedate_to_datetime(http_date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 @contextlib.contextmanager
