@@ -17,6 +17,8 @@ _KINDS: Final = {
 
 RELAYED: Final = " typ relay"
 """In a description: one of its candidates is on a relay (TURN)."""
+ANY: Final = "\na=candidate:"
+"""In a description: it has candidates at all."""
 OUR_LINE: Final = "\na=max-message-size:"
 """In a description: a program that says how large its frames may be. v0.3.8 does not, we do (spec 01 §4.2)."""
 

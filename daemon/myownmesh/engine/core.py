@@ -21,6 +21,7 @@ from myownmesh.engine.limits import NUDGES_BURST, NUDGES_PER_S, REPEATS_BURST, R
 from myownmesh.engine.memory import Memories
 from myownmesh.engine.peer import Link, Live, Pending, Placeholder
 from myownmesh.engine.phase import rollup
+from myownmesh.engine.rescue_gate import RescueGate
 from myownmesh.engine.routes import Routes
 from myownmesh.engine.timers import Timers
 from myownmesh.engine.timing import ANSWER_MARGIN_S, ECHOES, MAX_ROOM_DELAY_S, OFFER_REPEAT_S, REACTIVE_ANNOUNCE_GAP_S
@@ -102,6 +103,7 @@ class Core:
         self.signaling_up = False
         self.offline_since: float | None = None
         """This machine has no network since then: what cannot work is not tried (spec 04 §7.7)."""
+        self.rescue = RescueGate()
         self.fan_out_due = False
         """The network moved, and no relay has worked since."""
         self.woken_at: float | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mesh_common.events import PeerDropped, PeerSighted
 from mesh_common.views import CandidateKind
-from myownmesh.engine import beside, pace, reliable, shelving, waiting
+from myownmesh.engine import beside, pace, reliable, rescue, shelving, waiting
 from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSession
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
@@ -203,6 +203,7 @@ def connect_timed_out(core: Core, peer: Connecting, now: Instant) -> None:
         {"peer": peer.device_id, "connect_timeout_ms": round(CHANNEL_OPEN_TIMEOUT_S * 1000)},
     )
     _look_for_relays(core, peer, now)
+    rescue.consider(core, peer, now)
     drop(core, peer.device_id, Turn.NOT_OPENED, now)
     core.nudge(now)
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from myownmesh.engine import keepalive, lifecycle, nameless, restarting
 from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
-from myownmesh.engine.candidates import OUR_LINE, RELAYED, kind_of
+from myownmesh.engine.candidates import ANY, OUR_LINE, RELAYED, kind_of
 from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -185,7 +185,7 @@ def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
     transport.own_offer = OwnOffer.NONE
     transport.remote_fingerprint = certificate
     transport.remote_ufrag = ice_ufrag(sdp)
-    transport.remote_sdp_has_relay = RELAYED in sdp
+    transport.remote_sdp_has_relay, transport.remote_sdp_has_candidates = RELAYED in sdp, ANY in sdp
     transport.is_ours = OUR_LINE in sdp
     transport.held = None
     if transport.answered_at is None:
@@ -200,6 +200,7 @@ def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Ins
     if not candidate.candidate or not _is_short(candidate):
         return
     core.memories.keep(device_id, candidate, now.mono)
+    core.rescue.heard(device_id)
     for peer in (core.link_to(device_id), core.successors.get(device_id)):
         if peer is not None:
             _use(core, peer, candidate, now)
@@ -485,7 +486,7 @@ def take(core: Core, peer: Link, offer: OfferReceived) -> None:
     transport = peer.transport
     transport.remote_ufrag = ice_ufrag(offer.sdp)
     transport.last_remote_offer = offer.sdp
-    transport.remote_sdp_has_relay = RELAYED in offer.sdp
+    transport.remote_sdp_has_relay, transport.remote_sdp_has_candidates = RELAYED in offer.sdp, ANY in offer.sdp
     transport.is_ours = OUR_LINE in offer.sdp
     if (fingerprint := first_fingerprint(offer.sdp)) is not None:
         transport.remote_fingerprint = fingerprint

@@ -176,6 +176,8 @@ class Transport(Struct, eq=False):
     remote_candidates: dict[CandidateKind, int] = field(default_factory=dict)
     remote_sdp_has_relay: bool = False
     """A relayed address stood in the peer's description itself."""
+    remote_sdp_has_candidates: bool = False
+    """Some address did: the peer was heard, whatever became of its candidate messages (spec 04 §15.1 no. 24)."""
     is_ours: bool = False
     """The peer's description has a line that v0.3.8 never writes."""
 

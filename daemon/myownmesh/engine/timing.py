@@ -179,6 +179,9 @@ INTENT_FIRST_LOOK_S: Final = 1.0
 OFFER_REPEAT_S: Final = 6.0
 """Spec 04 §12 no. 12: an offer that nobody answered is made again, for relays lose messages."""
 
+RELAY_RESCUE_BACKOFF_S: Final = (60.0, 120.0, 240.0, 300.0)
+"""[RELAY_RESCUE_BACKOFF] Between rescues of which none has helped; the last value repeats."""
+
 RELAY_WAIT_S: Final = 15.0
 """Spec 04 §15.1 no. 9: after a move the offers wait for a relay, but no longer than this."""
 
