@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mesh_common.events import MeshEvent
+from mesh_common.events import Level, MeshEvent
 from myownmesh.protocol.frames import Frame
 from myownmesh.protocol.signals import Candidate, OutboundSignal
 
@@ -52,6 +52,16 @@ class AddCandidate(msgspec.Struct, frozen=True):
 class CloseSession(msgspec.Struct, frozen=True):
     peer: str
     epoch: int
+
+
+class DescribePaths(msgspec.Struct, frozen=True):
+    """Say in the diagnostics how ICE stands there: `paths_described` follows at once. Asked for only while somebody
+    reads them, and before the session is closed."""
+
+    peer: str
+    epoch: int
+    context: str
+    level: Level
 
 
 class SendFrame(msgspec.Struct, frozen=True):
@@ -150,6 +160,7 @@ Action = (
     | TakeAnswer
     | AddCandidate
     | CloseSession
+    | DescribePaths
     | SendFrame
     | SendReliable
     | SendDone

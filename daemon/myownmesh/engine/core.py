@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from mesh_common.events import Diag, PhaseChanged
 from mesh_common.views import Phase, Traffic
-from myownmesh.engine.actions import Emit, Publish, SaveRoster, SendFrame
+from myownmesh.engine.actions import DescribePaths, Emit, Publish, SaveRoster, SendFrame
 from myownmesh.engine.clockwatch import ClockWatch
 from myownmesh.engine.intents import IntentBook
 from myownmesh.engine.life import OutOfTurn, Stage, follow
@@ -148,6 +148,11 @@ class Core:
         """Say something in the diagnostics. What is costly to word, or said often, asks `is_watched` first."""
         if self.is_watched:
             self.out.append(Emit(Diag(now.wall_ms, self.network_id, level, category, message, detail)))
+
+    def describe_paths(self, peer: Peer, context: str, level: Level) -> None:
+        """Have the diagnostics say how ICE stands on a link, if somebody reads them."""
+        if self.is_watched:
+            self.out.append(DescribePaths(peer.device_id, peer.epoch, context, level))
 
     def publish(self, signal: OutboundSignal) -> None:
         if isinstance(signal, Announce):

@@ -36,7 +36,9 @@ from myownmesh.engine import (
 )
 from myownmesh.engine.actions import LinkDown
 from myownmesh.engine.core import Core
+from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.errors import EngineError, NoRoute, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine.ice_snapshot import verdict
 from myownmesh.engine.life import Turn
 from myownmesh.engine.links import (
     CandidateRejected,
@@ -83,11 +85,12 @@ from myownmesh.topology.modes import Hubs
 if TYPE_CHECKING:
     from mesh_common.events import ConnTrace, Level
     from mesh_common.views import PeerInfo, Phase, Traffic
-    from myownmesh.engine.actions import Action, Hop, SendReliable
+    from myownmesh.engine.actions import Action, DescribePaths, Hop, SendReliable
     from myownmesh.engine.census import Census
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.core import Twin
     from myownmesh.engine.diagnostics import Category
+    from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.moves import Move
     from myownmesh.engine.peer import Link
@@ -144,6 +147,12 @@ class Engine:
         core.signaling_up = True
         moving.relay_is_up(core, now)
         core.refresh_phase()
+
+    def paths_described(self, asked: DescribePaths, seen: IceSnapshot, now: Instant) -> None:
+        """What the session says of `DescribePaths`. An empty snapshot is not told."""
+        if not seen.is_empty:
+            detail = {"peer": asked.peer, "context": asked.context, "snapshot": seen.told()}
+            self._core.diag(now, asked.level, "ice", f"{short_id(asked.peer)}: {verdict(seen)}", detail)
 
     def has_no_relays(self, now: Instant) -> None:
         """Of the relays that `RedialRelays` means there is none: nothing has to wait for them."""

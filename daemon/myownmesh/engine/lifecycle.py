@@ -202,6 +202,7 @@ def connect_timed_out(core: Core, peer: Connecting, now: Instant) -> None:
         f"no channel to {short_id(peer.device_id)} in time",
         {"peer": peer.device_id, "connect_timeout_ms": round(CHANNEL_OPEN_TIMEOUT_S * 1000)},
     )
+    core.describe_paths(peer, "connect_timeout", "warn")
     _look_for_relays(core, peer, now)
     rescue.consider(core, peer, now)
     drop(core, peer.device_id, Turn.NOT_OPENED, now)

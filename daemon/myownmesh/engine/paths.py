@@ -56,11 +56,13 @@ def _carrier_changed(core: Core, peer: Link, carrier: PathState, now: Instant) -
     elif carrier.is_down:
         transport.selected_pair = None
     if carrier is PathState.DISCONNECTED:
+        core.describe_paths(peer, "disconnected", "debug")
         if transport.recovery is None:
             transport.recovery = Recovery(ICE_WATCHDOG, now.mono)
         if isinstance(peer, Live):
             restarting.restart(core, peer, "ice-disconnected-watchdog", now)
     elif carrier is PathState.FAILED:
+        core.describe_paths(peer, "failed", "warn")
         _expect_frames(core, peer, now)
         if isinstance(peer, Live):
             restarting.restart(core, peer, "ice-failed", now)

@@ -17,6 +17,7 @@ from myownmesh.engine.actions import (
     AddCandidate,
     CloseSession,
     Deliver,
+    DescribePaths,
     Emit,
     Forward,
     LinkDown,
@@ -456,6 +457,8 @@ class Switch:
                     link.negotiate(action)
             case CloseSession(peer, epoch):
                 self._links.close(peer, epoch)
+            case DescribePaths(peer, epoch):
+                self._describe(action, self._links.get(peer, epoch))
             case LinkUp(peer, epoch):
                 if (link := self._links.get(peer, epoch)) is not None:
                     link.session.admit()
@@ -483,6 +486,11 @@ class Switch:
             on_frame=partial(self._frame, peer, epoch),
         )
         self._links.put(peer, epoch, session)
+
+    def _describe(self, asked: DescribePaths, link: Link | None) -> None:
+        seen = None if link is None else link.session.ice_snapshot()
+        if seen is not None:
+            self.engine.paths_described(asked, seen, self._now())
 
     def _send_control(self, peer: str, epoch: int, kind: str, data: bytes) -> None:
         now = self._now()

@@ -172,6 +172,9 @@ class FakeSession:
     def admit(self) -> None:
         assert self.channel
 
+    def ice_snapshot(self) -> None:
+        """There is no ICE here."""
+
     def when_drained(self, callback: Callable[[], None]) -> None:
         assert self.buffered_bytes > LOW_WATER_BYTES
         self.on_drained = callback

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection
 
+    from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
     from myownmesh.transport.certificate import Certificate
@@ -184,6 +185,9 @@ class AiortcSession:
         self._drained.append(callback)
         if self._is_drained:
             self._loop.call_soon(self.sctp_drained)
+
+    def ice_snapshot(self) -> IceSnapshot | None:
+        return None if self._closed else self._paths.ice_snapshot()
 
     def close(self) -> None:
         if self._closed:

@@ -9,6 +9,12 @@ from attrs import frozen
 MAX_CANDIDATE_CHARS = 512
 
 _KINDS = {"host": "host", "srflx": "server_reflexive", "prflx": "peer_reflexive", "relay": "relay"}
+_LAN = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
 _USABLE_TYPES = ("host", "srflx", "relay")
 
 
@@ -50,6 +56,20 @@ def parse_candidate(text: str) -> RemoteCandidate | None:
 def kind_of_type(candidate_type: str) -> str:
     """`host`, `srflx`, `prflx`, `relay` in the words of the control socket."""
     return _KINDS.get(candidate_type, "unknown")
+
+
+def kind_of_end(candidate_type: str, address: str) -> str:
+    """What an end of a path is: on the local network whatever ICE calls it, unless it is a relay (spec 04 §9.4)."""
+    return "host" if candidate_type != "relay" and is_lan(address) else kind_of_type(candidate_type)
+
+
+def is_lan(address: str) -> bool:
+    """A private or link-local address. That of a provider's own network (100.64.0.0/10) is none."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(ip.version == network.version and ip in network for network in _LAN)
 
 
 def _usable_host(host: str) -> bool:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 import aioice
 from aioice.ice import CandidatePair, StunProtocol, candidate_pair_priority
 
-from myownmesh.transport.candidates import kind_of_type
+from myownmesh.engine.ice_snapshot import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, candidate_word, snapshot
+from myownmesh.transport.candidates import kind_of_end
 from myownmesh.transport.gathering import host_candidate, reflexive_candidate, relayed_at
 from myownmesh.transport.interfaces import source_address
 from myownmesh.transport.udp import UdpSocket
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from aioice.stun import Message
 
+    from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.transport.addresses import HostAddresses, LocalAddress
     from myownmesh.transport.candidates import RemoteCandidate
     from myownmesh.transport.resolving import Resolver
@@ -47,6 +49,13 @@ GATHER_SECONDS = 2.0
 CLOSE_SECONDS = 2.0
 
 _ICE_CHARS = string.ascii_letters + string.digits
+_PAIR_STATES = {
+    CandidatePair.State.FROZEN: WAITING,
+    CandidatePair.State.WAITING: WAITING,
+    CandidatePair.State.IN_PROGRESS: IN_PROGRESS,
+    CandidatePair.State.SUCCEEDED: SUCCEEDED,
+    CandidatePair.State.FAILED: FAILED,
+}
 _MALFORMED = (AssertionError, LookupError, TypeError, ValueError, struct.error)
 
 
@@ -322,7 +331,24 @@ class Generation(aioice.Connection):
         """Kinds of the selected pair, local then remote."""
         if self._pair is None:
             return None
-        return kind_of_type(self._pair.local_candidate.type), kind_of_type(self._pair.remote_candidate.type)
+        local, remote = self._pair.local_candidate, self._pair.remote_candidate
+        return kind_of_end(local.type, local.host), kind_of_end(remote.type, remote.host)
+
+    def ice_snapshot(self) -> IceSnapshot:
+        """Its candidates, and what has become of the checks between them."""
+        return snapshot(
+            map(_candidate_word, self._local_candidates),
+            map(_candidate_word, self._remote_candidates),
+            (
+                Pair(
+                    _candidate_word(pair.local_candidate),
+                    _candidate_word(pair.remote_candidate),
+                    _PAIR_STATES[pair.state],
+                    pair.nominated,
+                )
+                for pair in self._check_list
+            ),
+        )
 
     def send_now(self, data: bytes) -> None:
         target = self._send_to
@@ -398,6 +424,10 @@ class Generation(aioice.Connection):
 def _is_waiting(pair: CandidatePair) -> bool:
     """Whether no check of the pair has begun."""
     return pair.task is None and pair.state in (CandidatePair.State.WAITING, CandidatePair.State.FROZEN)
+
+
+def _candidate_word(candidate: aioice.Candidate) -> str:
+    return candidate_word(candidate.type, candidate.host, candidate.port)
 
 
 def _random(length: int) -> str:

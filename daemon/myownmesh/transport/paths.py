@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from myownmesh.engine.ice_snapshot import snapshot
 from myownmesh.engine.links import (
     CandidateRejected,
     GatheringDone,
@@ -27,6 +28,7 @@ from myownmesh.transport.interfaces import host_addresses
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.transport.resolving import Resolver
     from myownmesh.transport.servers import StunServer, TurnServer
@@ -217,6 +219,11 @@ class Paths:
         patience = PROBE_AFTER_SECONDS if self.controlling else 1.5 * PROBE_AFTER_SECONDS
         if now - watched.last_received >= patience and now - watched.last_probe >= PROBE_EVERY_SECONDS:
             watched.probe(now)
+
+    def ice_snapshot(self) -> IceSnapshot:
+        """How the newest generation stands (spec 04 §9.4)."""
+        newest = self._pending or self._current
+        return snapshot((), (), ()) if newest is None else newest.ice_snapshot()
 
     def close(self) -> list[asyncio.Task[None]]:
         """Close all of it in the background; returns what is closing. Nothing is reported any more."""

@@ -16,6 +16,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
 
@@ -80,6 +81,10 @@ class Session(Protocol):
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         """Call back once, as soon as `buffered_bytes` has fallen to 64 KiB or half of `backlog_bytes`."""
+        ...
+
+    def ice_snapshot(self) -> IceSnapshot | None:
+        """How the newest ICE generation stands; None after `close`, or where that is known to another thread only."""
         ...
 
     def close(self) -> None:

@@ -130,6 +130,9 @@ class ThreadedSession:
     def admit(self) -> None:
         self._to_loop.post(self._call, lambda session: session.admit())
 
+    def ice_snapshot(self) -> None:
+        """It is the other thread's."""
+
     def when_drained(self, callback: Callable[[], None]) -> None:
         def drained() -> None:
             if not self._closed:

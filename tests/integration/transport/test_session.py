@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from integration.transport.pairs import End, Pair, Sockets, guest_test
+from myownmesh.engine.ice_snapshot import verdict
 from myownmesh.engine.links import (
     ChannelClosed,
     ChannelOpened,
@@ -66,6 +67,25 @@ async def test_offer_and_answer_open_the_channel_quickly_with_both_bindings(fact
         assert [change.state for change in end.all(PathChanged)] == [PathState.CHECKING, PathState.CONNECTED]
         assert end.all(PairSelected)[-1] == PairSelected("host", "host")
     await pair.check_traffic()
+
+
+@guest_test
+async def test_a_snapshot_tells_how_ice_stands_from_the_opening_to_the_close(factory: SessionFactory) -> None:
+    """Spec 04 §9.4."""
+    pair = Pair(factory)
+    empty = pair.a.session.ice_snapshot()
+    assert empty is not None
+    assert empty.is_empty
+    await pair.connect()
+    for end in (pair.a, pair.b):
+        seen = end.session.ice_snapshot()
+        assert seen is not None
+        assert verdict(seen) == "the path is up"
+        assert seen.pairs[0].local in seen.local_candidates
+        assert seen.pairs[0].remote in seen.remote_candidates
+        assert seen.pairs[0].local.startswith("host udp")
+        end.session.close()
+        assert end.session.ice_snapshot() is None
 
 
 @guest_test

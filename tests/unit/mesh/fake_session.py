@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from myownmesh.engine.ice_snapshot import snapshot
 from myownmesh.transport.session import Order, SessionNotOpen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
 
@@ -58,6 +60,9 @@ class FakeSession:
 
     def admit(self) -> None:
         self.did.append("admit")
+
+    def ice_snapshot(self) -> IceSnapshot:
+        return snapshot(["host udp4 192.168.1.5:1"], (), ())
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         self.on_drained = callback

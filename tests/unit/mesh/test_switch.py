@@ -14,6 +14,7 @@ from myownmesh.engine.actions import (
     AddCandidate,
     CloseSession,
     Deliver,
+    DescribePaths,
     Emit,
     LinkDown,
     MakeOffer,
@@ -260,6 +261,14 @@ def test_the_other_actions_leave_through_their_ports_in_order(desk: Desk) -> Non
     assert desk.did == ["save", sighted(PEER), "redial", Announce()]
     desk.ask(RedialRelays(if_mute=True))
     assert desk.did[4:] == ["ask the relays"]
+
+
+def test_a_link_is_described_while_it_has_a_session(desk: Desk) -> None:
+    session = desk.link()
+    asked = DescribePaths(PEER, 1, "failed", "warn")
+    desk.engine.out += [asked, DescribePaths("nobody", 1, "failed", "warn")]
+    desk.switch.signaling_is_up()
+    assert desk.engine.told[1:] == [("paths_described", asked, session.ice_snapshot())]
 
 
 def test_what_a_listener_causes_happens_after_what_was_asked_before(desk: Desk) -> None:

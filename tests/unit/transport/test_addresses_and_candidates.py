@@ -21,9 +21,10 @@ from myownmesh.transport.addresses import (
     choose,
     interface_excluded,
 )
-from myownmesh.transport.candidates import MAX_CANDIDATE_CHARS, kind_of_type, parse_candidate
+from myownmesh.transport.candidates import MAX_CANDIDATE_CHARS, is_lan, kind_of_end, kind_of_type, parse_candidate
 from myownmesh.transport.interfaces import kind_of, local_addresses, source_address
 from myownmesh.transport.worth import Reach, Reaches
+from support.vectors import load
 
 TOPOLOGY: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "topology.json").read_text())
 HOST = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
@@ -282,3 +283,14 @@ def test_any_text_is_read_or_left_out(text: str) -> None:
 def test_kinds_of_a_selected_pair() -> None:
     kinds = [kind_of_type(kind) for kind in ("host", "srflx", "prflx", "relay", "?")]
     assert kinds == ["host", "server_reflexive", "peer_reflexive", "relay", "unknown"]
+
+
+@pytest.mark.parametrize("case", load("topology", "lan_address"), ids=lambda case: case["address"])
+def test_which_addresses_are_of_the_local_network(case: dict[str, Any]) -> None:
+    assert is_lan(case["address"]) is case["lan"]
+
+
+def test_an_end_on_the_local_network_is_a_host_whatever_ice_calls_it() -> None:
+    """Spec 04 §9.4: its address may have come as that of a check, before its candidate did."""
+    ends = [("prflx", "192.168.1.5"), ("srflx", "192.0.2.7"), ("relay", "10.0.0.3"), ("host", "192.0.2.7")]
+    assert [kind_of_end(*end) for end in ends] == ["host", "server_reflexive", "relay", "host"]
