@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import dialling, keepalive, lifecycle, restarting
+from myownmesh.engine import beside, dialling, keepalive, lifecycle, restarting
 from myownmesh.engine.actions import RedialRelays
 from myownmesh.engine.moves import Move
 from myownmesh.engine.peer import Link, Live, Mark
@@ -104,6 +104,11 @@ def fan_out(core: Core, now: Instant) -> None:
             restarting.restart(core, peer, "network-change", now, forced=True)
         elif isinstance(peer, Link):
             lifecycle.renew(core, peer, now)
+    for successor in list(core.successors.values()):
+        if successor.transport.remote_sdp_set:
+            lifecycle.renew(core, successor, now)
+        else:
+            beside.end(core, successor.device_id)  # the restart of the link asks the same
     dialling.retry_wanted(core, now)
     core.nudge(now)
 

@@ -123,10 +123,13 @@ class Timers:
         """Give what belongs to one link to another owner, in place of what that had."""
         for timer in LinkTimer:
             at = self._due.get((timer, owner))
+            held = None if self._held is None else self._held.get((timer, owner))
             self.cancel(timer, owner)
             self.cancel(timer, to)
             if at is not None:
                 self.set(timer, to, at[0])
+            if self._held is not None and held is not None:
+                self._held[timer, to] = held
 
     def cancel_all(self, timer: Timer) -> None:
         """Cancel this timer of every owner."""

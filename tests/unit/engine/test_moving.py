@@ -339,6 +339,18 @@ def test_what_is_held_offline_has_as_long_afterwards_as_it_had_left() -> None:
     assert timers.when(LinkTimer.CHANNEL_OPEN, "p") == 610.0
 
 
+def test_what_is_held_for_a_successor_is_held_for_the_link_that_it_becomes() -> None:
+    timers = Timers()
+    timers.set(LinkTimer.CHANNEL_OPEN, "p/2", 110.0)
+    timers.set(LinkTimer.HELLO, "p", 110.0)
+    timers.hold(100.0)
+    timers.rename_link("p/2", "p")
+    timers.release(200.0)
+    assert timers.when(LinkTimer.CHANNEL_OPEN, "p") == 210.0
+    assert timers.pop_due(300.0) == (LinkTimer.CHANNEL_OPEN, "p")
+    assert timers.pop_due(300.0) is None
+
+
 def test_what_is_held_can_be_cancelled_with_its_link_and_with_everything() -> None:
     timers = Timers()
     timers.hold(100.0)

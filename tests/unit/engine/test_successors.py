@@ -20,6 +20,7 @@ from myownmesh.engine.links import (
     PathState,
     SdpType,
 )
+from myownmesh.engine.moves import Move
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Approve, Deny, Ping, Pong
 from myownmesh.protocol.offer_ids import new_offer_id
@@ -421,4 +422,25 @@ def test_an_offer_held_for_the_first_answer_is_then_built_beside() -> None:
     bench.take()
     assert bench.offer("B2") == ["ping"]
     assert bench.wait(0.6) == ["answer A2 to B2"]
+    assert bench.status == "active"
+
+
+# ── our network changes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_move_restarts_one_that_was_answered_beside_its_link() -> None:
+    bench = Twofold()
+    bench.offer("B2")
+    bench.network(Move.MOVED)
+    words = bench.relay_up()
+    assert [word for word in words if word.startswith("offer")] == ["offer A1.2 r2", "offer A2.2 r2"]
+    assert bench.has_successor
+
+
+def test_a_move_ends_one_that_nobody_has_answered() -> None:
+    bench = offered_anew()
+    bench.network(Move.MOVED)
+    words = bench.relay_up()
+    assert "close A2" in words
+    assert not bench.has_successor
     assert bench.status == "active"
