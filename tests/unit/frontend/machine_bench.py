@@ -15,6 +15,7 @@ from myownllm.client import Method, Offer, Registry
 from myownllm.client import messages as m
 from myownllm.client.machine import Machine
 from myownllm.client.registry import Listener
+from myownllm.client.work import Work
 from myownllm.errors import HomeError
 from unit.frontend.fakes import FakeDaemon, Refusal
 
@@ -45,6 +46,7 @@ class Bench:
 
     catalog: Catalog = attrs.field(factory=lambda: Catalog((HOME, WORK), HOME.id))
     registry: Registry = attrs.field(factory=registry)
+    work: Work = attrs.field()
     machine: Machine = attrs.field()
     daemon: FakeDaemon = attrs.field(factory=FakeDaemon)
     now: float = 100.0
@@ -60,9 +62,13 @@ class Bench:
     pending: list[m.Carry] = attrs.field(factory=list)
     _tickets: int = 0
 
+    @work.default
+    def _make_work(self) -> Work:
+        return Work(lambda: int(self.now * 1000), lambda urgent: self.give(m.WorkChanged(urgent)))
+
     @machine.default
     def _make_machine(self) -> Machine:
-        return Machine(Offer(self.registry, "v0.3.8", "1.0"))
+        return Machine(Offer(self.registry, self.work, "v0.3.8", "1.0"))
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
 

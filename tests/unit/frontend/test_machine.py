@@ -436,7 +436,7 @@ def test_an_edit_that_would_cut_off_work_waits_for_its_end_or_for_a_person(confi
     b = online(Bench())
     running = FileWork("f1", "p", "Pi", direction="outbound", filename="x", bytes_total=9, status="sending")
     b.daemon.log.clear()
-    b.machine._picture.update(files=(running,))  # as `show_work` does
+    transfer = b.work.begin(running)
     b.change(lambda c: c.update_network(HOME.id, label="Other"))
     b.reconcile()
     b.wait(1)
@@ -450,7 +450,7 @@ def test_an_edit_that_would_cut_off_work_waits_for_its_end_or_for_a_person(confi
     if confirmed:
         b.give(m.Reconcile(99, may_disrupt=True))
     else:
-        b.machine._picture.update(files=(attrs.evolve(running, status="sent", ended_at=1),))
+        transfer.end(status="sent")
     b.wait(6)
     assert b.daemon.ops("network_update") == ["network_update"] * 2
     assert b.state.settings == Settings("rebuilt")
