@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from myownllm.coerce import JsonObject
     from myownllm.conversations.store import ConversationStore, Entry
+    from myownllm.prompts import Prompts
     from myownllm.records import PolicyStore, PromptStore
 
 RNG = random.SystemRandom()
@@ -104,6 +105,7 @@ def change_prompts(store: PromptStore, request: JsonObject) -> JsonObject:
     asked = structure(PromptChange, request)
     match asked.action:
         case "add":
+            _check_name(store.read(None), asked.name)
             made = store.edit(lambda prompts, now_ms: prompts.add(now_ms, RNG, **asked.members))
         case "edit":
             made = store.edit(lambda prompts, now_ms: prompts.edit(asked.prompt, now_ms, **asked.members))
@@ -114,6 +116,12 @@ def change_prompts(store: PromptStore, request: JsonObject) -> JsonObject:
         case _:
             assert_never(asked.action)
     return made.to_json()
+
+
+def _check_name(prompts: Prompts, name: str | None) -> None:
+    """A second one of a name would leave both to be called by their ids. Raises AppError."""
+    if name and any(p.name.casefold() == name.strip().casefold() for p in prompts.records):
+        raise AppError(f"a prompt is called '{name}' already; `myownllm prompts edit` changes it")
 
 
 # ── conversations ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -145,7 +153,7 @@ def change_conversations(store: ConversationStore, request: JsonObject) -> JsonO
         case "remove":
             made = _each(store, asked.ids, lambda each: _removed(store, each))
         case "restore":
-            made = [store.restore(each) for each in asked.ids]
+            made = [store.restore(store.select_trashed(each)) for each in asked.ids]
         case "empty_trash":
             return {"emptied": store.empty_trash()}
         case _:

@@ -209,6 +209,8 @@ def test_s15_open_push_pull(pair: Pair) -> None:
     assert [m["folder"] for m in pushed["moved"]] == ["Work/Q4"]
     assert (ids(anna), ids(boris)) == ({}, {plans: "Work/Q4"})
     eventually(lambda: of_peer(anna, "Boris") == [plans], "Boris's catalog at Anna's", 5)
+    with pytest.raises(demo.DemoError, match="Boris has told of no conversation 'Other plans'"):
+        anna.run("conversations", "pull", "Other plans", "Boris")
     anna.run("conversations", "pull", "Plans", "Boris")
     assert (ids(anna), ids(boris)) == ({plans: "Work/Q4"}, {})
     assert plans in [t["id"] for t in boris.run("conversations", "trash")["trash"]]

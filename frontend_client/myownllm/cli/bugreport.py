@@ -45,7 +45,7 @@ def bugreport(
     as_json: Json = False,
 ) -> None:
     """Collect what helps to find a fault in one archive, and say what is in it. Read it before you give it away."""
-    target = output or Path(f"myownllm-bugreport-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
+    target = output or _free_name(f"myownllm-bugreport-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         members = collect(look())
         write(target, members)
@@ -60,6 +60,12 @@ def bugreport(
     for member in members:
         print(f"  {member.name:14} {member.about} ({len(member.content)} bytes)")
     print("Secrets, codes, names of networks, prompts and conversations are left out; look before you give it away.")
+
+
+def _free_name(stem: str) -> Path:
+    """A file that is not there yet; who asks twice within a second gets two."""
+    names = (Path(f"{stem}{suffix}.tar.gz") for suffix in ("", *(f"-{n}" for n in range(2, 100))))
+    return next((path for path in names if not path.exists()), Path(f"{stem}.tar.gz"))
 
 
 def collect(seen: Seen) -> list[Member]:

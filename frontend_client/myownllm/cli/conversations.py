@@ -101,7 +101,7 @@ PushThese = Annotated[
 @app.command("list")
 def list_conversations(
     folder: Annotated[
-        str | None, typer.Option("--folder", help="Only this folder.", autocompletion=complete_folder)
+        str | None, typer.Option("--folder", help="Only this folder and those in it.", autocompletion=complete_folder)
     ] = None,
     here: Annotated[bool, typer.Option("--here", help="Only those of this device.")] = False,
     as_json: Json = False,
@@ -109,7 +109,7 @@ def list_conversations(
     """Show the conversations of this device, and those that connected devices have told of."""
     try:
         store = _store()
-        entries = [e for e in store.entries() if folder in (None, e.folder)]
+        entries = [e for e in store.entries() if _is_below(e.folder, folder)]
         peers = [] if here else _of_peers()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
@@ -121,7 +121,7 @@ def list_conversations(
     rows = [[e.id, context.shown(e.title, 60), e.folder, e.updated_at[:16], "here"] for e in entries]
     for peer in peers:
         where = context.shown(str(peer.get("label")), 40)
-        told = [c for c in peer["conversations"] if folder in (None, c.get("path", ""))]
+        told = [c for c in peer["conversations"] if _is_below(str(c.get("path", "")), folder)]
         rows += [
             [
                 context.shown(str(c.get("guid")), 64),
@@ -132,6 +132,9 @@ def list_conversations(
             ]
             for c in told
         ]
+    if not rows and folder:
+        print(f"No conversations in '{context.shown(folder, 200)}'.")
+        return
     if not rows:
         print("No conversations. `myownllm conversations new <title>` or `import <file>` makes one.")
         return
@@ -139,6 +142,11 @@ def list_conversations(
     ids = [row[0] for row in rows]
     for each in sorted({i for i in ids if ids.count(i) > 1}):
         print(f"{each} is on more than one device: `myownllm conversations remove` deletes it here.")
+
+
+def _is_below(path: str, folder: str | None) -> bool:
+    """In that folder or one in it; the empty one holds what is in no folder, None everything."""
+    return folder is None or path == folder or (folder != "" and path.startswith(f"{folder}/"))
 
 
 def _entry_json(entry: Entry) -> JsonObject:
@@ -185,6 +193,7 @@ def _show(document: JsonObject, *, as_json: bool) -> None:
 def export(
     conversation: Which,
     out: Annotated[Path | None, typer.Option("--out", help="A new file; left out: standard output.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write a conversation as JSON."""
     try:
@@ -192,7 +201,16 @@ def export(
         document = store.load(store.select(conversation)).document
         _write(document, out)
     except FAILURES as error:
-        context.fail(error)
+        context.fail(error, as_json=as_json)
+    if out is not None:
+        _tell_file(document, out, as_json=as_json)
+
+
+def _tell_file(document: JsonObject, out: Path, *, as_json: bool) -> None:
+    if as_json:
+        context.print_answer({"id": document.get("id"), "out": str(out)})
+    else:
+        print(f"{document.get('id')}  {context.shown(str(document.get('title') or ''), 60)}  is in {out} now")
 
 
 def _write(document: JsonObject, out: Path | None) -> None:
@@ -276,7 +294,8 @@ def remove(conversations: Several, as_json: Json = False) -> None:
 
 @app.command("restore")
 def restore(
-    conversations: Annotated[list[str], typer.Argument(help="Ids, as `trash` shows them.")], as_json: Json = False
+    conversations: Annotated[list[str], typer.Argument(help="Ids or titles, as `trash` shows them.")],
+    as_json: Json = False,
 ) -> None:
     """Bring the newest trashed version of conversations back."""
     _change({"action": "restore", "ids": conversations}, _said("restored"), as_json=as_json)
@@ -292,16 +311,19 @@ def trash(
         _change({"action": "empty_trash"}, lambda answer: f"{answer[0]['emptied']} deleted for good.", as_json=as_json)
         return
     try:
-        versions = _store().trashed()
+        store = _store()
+        versions, titles = store.trashed(), store.trashed_titles()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
         members = ("id", "folder", "trashed_at", "size")
-        context.print_answer({"trash": [{name: getattr(v, name) for name in members} for v in versions]})
+        rows = [{name: getattr(v, name) for name in members} | {"title": titles.get(v.path)} for v in versions]
+        context.print_answer({"trash": rows})
     elif not versions:
         print("The trash is empty.")
     else:
-        print(columns([[v.id, v.folder, f"{v.size}"] for v in versions], ["id", "folder", "bytes"]))
+        lines = [[v.id, context.shown(titles.get(v.path, ""), 60), v.folder, f"{v.size}"] for v in versions]
+        print(columns(lines, ["id", "title", "folder", "bytes"]))
 
 
 # ── other devices ─────────────────────────────────────────────────────────────────────────────────────────────────────

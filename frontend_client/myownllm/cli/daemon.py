@@ -115,7 +115,13 @@ def last_lines(file: Path, count: int) -> list[str]:
 @app.command()
 def retry(as_json: Json = False) -> None:
     """Try to start the daemon again now, instead of at the end of a pause."""
-    _ask(as_json, "daemon_retry", lambda told: f"The app is trying again now (it was: {told['state']}).")
+    _ask(as_json, "daemon_retry", _retried)
+
+
+def _retried(told: Any) -> str:
+    if told["state"] == "up":
+        return "A daemon is connected; there is nothing to try again. `myownllm daemon restart` replaces it."
+    return f"The app is trying again now (it was: {told['state']})."
 
 
 @app.command()

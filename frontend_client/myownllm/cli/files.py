@@ -56,6 +56,10 @@ def send(
     except FAILURES as error:
         shown.done()
         context.fail(error, as_json=as_json)
+    if detach and not as_json:
+        for item in (item for item in last.values() if item["status"] not in _ENDED):
+            name, who = context.shown(item["filename"]), context.shown(item["peer_label"], 40)
+            print(f"{name}: on its way to {who}; `myownllm transfers` shows how it goes")
     if any(item["status"] in ("failed", "aborted") for item in last.values()):
         raise SystemExit(context.EXIT_FAILED)
 

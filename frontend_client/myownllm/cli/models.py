@@ -185,4 +185,13 @@ def pin(
     if as_json:
         context.print_answer({"pins": known})
     else:
-        print("\n".join(f"{p}: {known[p][:8]}…" for p in PURPOSES if p in known) or "No device is pinned.")
+        print("\n".join(f"{p}: {_called(known[p])}" for p in PURPOSES if p in known) or "No device is pinned.")
+
+
+def _called(device: str) -> str:
+    """A pinned device, by its label where that is known."""
+    try:
+        found = context.session().peer(device, rostered=True)
+    except FAILURES:
+        return f"{device[:8]}…"
+    return f"{context.shown(found.label, 40)} ({device[:8]}…)"

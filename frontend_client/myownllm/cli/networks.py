@@ -208,13 +208,14 @@ def remove_network(name: Network, as_json: Json = False) -> None:
 def export_network(
     name: MaybeNetwork = None,
     no_secrets: Annotated[bool, typer.Option("--no-secrets", help="Leave out TURN names and passwords.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print a network's settings for another device: `networks import` reads them there. The active one by default."""
     try:
         catalog = context.catalog_file(context.home()).load().catalog
         network = context.need_active(catalog) if name is None else find(catalog, name)
     except FAILURES as error:
-        context.fail(error)
+        context.fail(error, as_json=as_json)
     envelope = export_envelope(network)
     if no_secrets:
         envelope["turn_servers"] = [{"url": t["url"]} for t in envelope["turn_servers"]]

@@ -283,7 +283,8 @@ def reconnect(
     """Renew the connections to peers, and to the relays."""
     try:
         here = context.session(network)
-        target = None if peer is None else here.peer(peer).device_pubkey
+        found = None if peer is None else here.peer(peer)
+        target = None if found is None else found.device_pubkey
         if target is None and network is None and context.app_pid(context.home()) is not None:
             context.ask_app(context.home(), "rediscover", REDISCOVER_S)  # it has a way for older daemons, too
         else:
@@ -297,4 +298,4 @@ def reconnect(
     if as_json:
         context.print_answer({"reconnecting": here.network, "peer": target})
     else:
-        print(f"Reconnecting {'everything' if target is None else bare_id(target)[:8]} on '{here.handle}'.")
+        print(f"Reconnecting {'everything' if found is None else context.shown(found.label)} on '{here.handle}'.")

@@ -186,11 +186,12 @@ def use(
 def export(
     prompt: Annotated[str | None, typer.Argument(help="Left out: all.", autocompletion=complete_prompt)] = None,
     network: OnNetwork = None,
+    as_json: Json = False,
 ) -> None:
     """Print prompts as JSON."""
     try:
         book = _store().read(network)
         records: tuple[Prompt, ...] = book.records if prompt is None else (book.find(prompt),)
     except FAILURES as error:
-        context.fail(error)
+        context.fail(error, as_json=as_json)
     context.print_json({"prompts": [p.to_json() for p in records]})

@@ -35,7 +35,7 @@ def status(as_json: Json = False) -> None:
         whose = "shared" if daemon["mode"] == "shared" else "own"
         print(f"daemon   {daemon['version']} ({whose}) at {daemon['socket']}{pin}")
     if seen.app is not None and seen.app.binary:
-        print(f"program  {seen.app.binary} ({seen.app.origin})")
+        print(f"program  {seen.app.binary}, {seen.app.origin}")
     app = found["app"]
     running = f"running, process {app['pid']}" if app["running"] else "not running; `myownllm up` starts it"
     print(f"app      {running}")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from myownllm.coerce import JsonObject
     from myownllm.conversations.trash import Trashed
 
+TITLED_VERSIONS: Final = 500
+"""Of the trash: those that a person may want back are the newest."""
 READ_MAX_BYTES: Final = 64 * 2**20
 """A larger file is no conversation."""
 SPARE_BYTES: Final = 256 * 2**20
@@ -207,6 +209,21 @@ class ConversationStore:
     def trashed(self) -> tuple[Trashed, ...]:
         """What was deleted or replaced in the last thirty days, newest first."""
         return self._trash.entries()
+
+    def trashed_titles(self) -> dict[Path, str]:
+        """Titles of the newest trashed versions, by their files."""
+        heads = ((t.path, _head(t.path)) for t in self._trash.entries()[:TITLED_VERSIONS])
+        return {path: head.title for path, head in heads if head is not None and isinstance(head.title, str)}
+
+    def select_trashed(self, text: str) -> str:
+        """The id that a person means of what is in the trash. Raises ConversationError."""
+        titles = self.trashed_titles()
+        known = {t.id: titles.get(t.path, "") for t in reversed(self._trash.entries())}
+        try:
+            return selected(list(known.items()), text)
+        except NotHereError:
+            where = "`myownllm conversations trash` shows what is"
+            raise ConversationError(f"no conversation '{text}' in the trash; {where}") from None
 
     def restore(self, conversation_id: str) -> Entry:
         """Bring the newest trashed version back; what is there now goes into the trash."""

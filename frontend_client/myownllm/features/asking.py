@@ -51,6 +51,14 @@ class Target:
     def name(self) -> str:
         return "this device" if self.host is None else self.host.label
 
+    @property
+    def hint(self) -> str:
+        """The model that answers, as far as is known: a host that has the choice chooses the same way (FE-9.18)."""
+        if self.tag or self.host is None:
+            return self.tag
+        told = (as_object(entry) for entry in self.host.capabilities.get("llms") or ())
+        return picks.pick_model(told, self.family, self.mode)
+
 
 class Asking:
     """Made once per app. Everything raises HostError, RuntimeFailure, ControlError or NoNetworkError."""
@@ -84,8 +92,16 @@ class Asking:
         if host is not None:
             return self._there("", host.device_pubkey)
         if not state.up:
-            raise RuntimeFailure("down", state.reason)
+            raise RuntimeFailure("down", f"{state.reason}{self._others()}")
         return Target(picks.pick_model((m.to_llm() for m in state.chat_models), "", "text"))
+
+    def _others(self) -> str:
+        """Who else could be asked, behind the reason why this device cannot."""
+        able = picks.eligible(self._client.state.peers)
+        if not able:
+            return ""
+        named = ", ".join(names.device_names(self._devices())[p.device_pubkey] for p in able[:4])
+        return f"; a device with a model is {named}: `--peer` asks it once, `myownllm pin text` always"
 
     def _there(self, tag: str, device: str) -> Target:
         found = names.find_device(device, self._devices())

@@ -71,7 +71,7 @@ class Questions:
         question = structure(Question, members)
         try:
             target = self._target(question)
-            yield {"from": {"device": target.name, "model": target.tag}}
+            yield {"from": {"device": target.name, "model": target.hint}}
             async with aclosing(self._answer(question, target)) as steps:
                 async for step in steps:
                     for item in _items(step):

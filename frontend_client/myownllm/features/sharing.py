@@ -12,8 +12,9 @@ import attrs
 import trio
 
 from myownllm.changes import change_conversations, change_policy, change_prompts, read_document
-from myownllm.conversations.store import ConversationStore, conversation_root, selected
-from myownllm.errors import PeerAwayError
+from myownllm.conversations.names import is_conversation_id
+from myownllm.conversations.store import ConversationStore, NotHereError, conversation_root, selected
+from myownllm.errors import AppError, PeerAwayError
 from myownllm.features.conversations import Conversations
 from myownllm.features.gossip import Gossip
 from myownllm.features.releases import all_of
@@ -156,4 +157,9 @@ class Sharing:
 def _of(peer: PeerEntry, text: str) -> str:
     """A conversation of a peer, as it is named there; one that it has not told of may be named by its whole id."""
     told = [(str(entry.get("guid", "")), str(entry.get("title", ""))) for entry in peer.catalog]
-    return selected(told, text) if told else text
+    try:
+        return selected(told, text)
+    except NotHereError:
+        if is_conversation_id(text):
+            return text
+        raise AppError(f"{peer.label} has told of no conversation '{text}'; a new one is known in a moment") from None

@@ -220,6 +220,12 @@ def test_two_are_served_and_the_third_is_told_that_the_host_is_busy(world: World
     eventually(lambda: all(c["closed"] or c["done"] for c in world.server.chats()), "the work ends")
 
 
+def test_a_device_without_a_model_names_those_that_have_one(world: World) -> None:
+    with pytest.raises(demo.DemoError, match=r"a device with a model is Boris: `--peer` asks it once"):
+        world.anna.run("infer", "hello")
+    assert world.anna.run("infer", "hello", "--peer", "Boris")["model"] == TAG, "what it chooses is told"
+
+
 def test_a_pinned_device_answers_questions_without_a_model(world: World) -> None:
     with pytest.raises(openai.APIStatusError, match="names no model server"):
         world.chat("default")

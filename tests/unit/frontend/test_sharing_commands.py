@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import click
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from myownllm.catalog.file import CatalogFile
@@ -16,6 +18,7 @@ from myownllm.cli.tree import app
 from myownllm.policy import Gate, HeldGate, Permissions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PEER = "b" * 51 + "q"
@@ -51,6 +54,23 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("MYOWNLLM_HOME", str(tmp_path / "app"))
     monkeypatch.delenv("MYOWNMESH_HOME", raising=False)
     return Terminal(tmp_path / "app")
+
+
+def commands(group: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(group, click.Group):
+        for word, command in group.commands.items():
+            yield from commands(command, f"{name} {word}")
+    if not isinstance(group, click.Group) or group.invoke_without_command:
+        yield name, group
+
+
+def test_every_command_takes_json() -> None:
+    without = [
+        name
+        for name, command in commands(typer.main.get_command(app), "")
+        if name and not any("--json" in parameter.opts for parameter in command.params)
+    ]
+    assert without == []
 
 
 # ── policy ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,6 +133,7 @@ def test_prompts_are_made_changed_copied_and_removed(terminal: Terminal, tmp_pat
     assert "unknown tool" in terminal.run("prompts", "add", "Bad", "--tool", "teleport", status=1)
     assert "not both" in terminal.run("prompts", "add", "Bad", "--tool", "shell", "--no-tools", status=1)
     assert "cannot read" in terminal.run("prompts", "add", "Bad", "--system", "@/nowhere/x", status=1)
+    assert "is called 'short' already" in terminal.run("prompts", "add", "short", status=1)
     assert "say what to change" in terminal.run("prompts", "edit", "Short", status=1)
     assert terminal.json("prompts", "edit", "Short", "--no-tools")["tools"] == []
     assert "  Be kind." in terminal.run("prompts", "show", "short")
@@ -138,17 +159,25 @@ def test_conversations_are_made_moved_removed_and_brought_back(terminal: Termina
     assert made["folder"] == "Work/Q4"
     assert terminal.run("conversations", "folders") == "Work\nWork/Q4\n"
     assert "Plans" in terminal.run("conversations", "show", made["id"][:6])
-    terminal.run("conversations", "export", "Plans", "--out", str(tmp_path / "plans.json"))
+    assert "plans.json now" in terminal.run("conversations", "export", "Plans", "--out", str(tmp_path / "plans.json"))
+    assert terminal.json("conversations", "export", "Plans")["title"] == "Plans"
     assert "exists already" in terminal.run(
         "conversations", "export", "Plans", "--out", str(tmp_path / "plans.json"), status=1
     )
     assert "is in 'Home' now" in terminal.run("conversations", "move", "plans", "--to", "Home")
     assert "no conversation 'Nothing'" in terminal.run("conversations", "remove", "Plans", "Nothing", status=1)
     assert [c["id"] for c in terminal.json("conversations", "list", "--here")["conversations"]] == [made["id"]]
+    assert [c["id"] for c in terminal.json("conversations", "list", "--here")["conversations"]] == [made["id"]]
+    assert "No conversations in 'Work'" in terminal.run("conversations", "list", "--folder", "Work")
+    terminal.run("conversations", "move", "plans", "--to", "Work/Q4")
+    assert made["id"] in terminal.run("conversations", "list", "--folder", "Work"), "also those of folders in it"
+    assert made["id"] not in terminal.run("conversations", "list", "--folder", "")
+    terminal.run("conversations", "move", "plans", "--to", "Home")
     assert "restore" in terminal.run("conversations", "remove", "Plans")
     assert [t["id"] for t in terminal.json("conversations", "trash")["trash"]] == [made["id"]]
-    assert made["id"] in terminal.run("conversations", "trash")
-    assert terminal.json("conversations", "restore", made["id"])["conversations"][0]["folder"] == "Home"
+    assert f"{made['id']}  Plans  Home" in terminal.run("conversations", "trash")
+    assert "`myownllm conversations trash` shows" in terminal.run("conversations", "restore", "Nothing", status=1)
+    assert terminal.json("conversations", "restore", "plans")["conversations"][0]["folder"] == "Home"
     imported = terminal.json("conversations", "import", str(tmp_path / "plans.json"))["conversations"][0]
     assert (imported["id"], imported["folder"]) == (made["id"], "Home"), "it stays where it is"
     assert terminal.json("conversations", "trash", "--empty") == {"emptied": 1}
