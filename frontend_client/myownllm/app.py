@@ -110,21 +110,25 @@ async def keep_door(home: AppHome, door: Door, client: MeshClient) -> None:
 
 
 async def keep_sightings(sightings: Sightings, client: MeshClient) -> None:
-    """Note when devices were here last: when they come, when they go, and now and then while they stay."""
+    """Note when devices were here last: when they come, when they go, now and then while they stay, and at the end."""
     here: set[str] = set()
     network, due = "", 0.0
-    while True:
-        state = client.state
-        now_here = {p.device_pubkey for p in state.peers if p.status in CONNECTED}
-        moved = now_here ^ here if state.network == network else now_here
-        if trio.current_time() >= due:
-            moved, due = moved | now_here, trio.current_time() + SIGHTING_S
-        if moved and state.network:
-            moments = dict.fromkeys(moved, wall_ms())
-            await trio.to_thread.run_sync(sightings.note, state.network, moments)
-        here, network = now_here, state.network
-        with trio.move_on_at(due):
-            await client.watch.until(partial(_moved, state))
+    try:
+        while True:
+            state = client.state
+            now_here = {p.device_pubkey for p in state.peers if p.status in CONNECTED}
+            moved = now_here ^ here if state.network == network else now_here
+            if trio.current_time() >= due:
+                moved, due = moved | now_here, trio.current_time() + SIGHTING_S
+            if moved and state.network:
+                moments = dict.fromkeys(moved, wall_ms())
+                await trio.to_thread.run_sync(sightings.note, state.network, moments)
+            here, network = now_here, state.network
+            with trio.move_on_at(due):
+                await client.watch.until(partial(_moved, state))
+    finally:
+        if here and network:
+            sightings.note(network, dict.fromkeys(here, wall_ms()))
 
 
 def _moved(before: ClientState, state: ClientState) -> bool:

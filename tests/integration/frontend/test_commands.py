@@ -654,7 +654,7 @@ async def test_broadcast_label_and_reconnect(desk: Desk) -> None:
     assert (await desk.run("label")).startswith("Küche  ")
     assert "64 is the most" in await desk.run("label", "x" * 65, status=1)
     assert "Reconnecting everything" in await desk.run("reconnect")
-    assert "Reconnecting bbbbbbbb" in await desk.run("reconnect", "Pi")
+    assert "Reconnecting Pi on" in await desk.run("reconnect", "Pi")
     desk.daemon.refuse["network_reconnect"] = ["parse: unknown variant `network_reconnect`, expected one of `status`"]
     assert "not supported by this daemon" in await desk.run("reconnect", status=1)
 
