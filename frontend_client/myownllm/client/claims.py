@@ -38,7 +38,8 @@ def hold(life: Life, registry: Registry) -> Procedure[None]:
         surplus = next((c for c in reversed(life.claimed) if c not in wanted), None)
         missing = next((c for c in wanted if c not in life.claimed and c not in life.refused), None)
         if surplus is not None:
-            yield from _release(life, surplus)
+            if not (yield from _release(life, surplus)):
+                return  # and whatever is missing with it
         elif missing is not None:
             yield from _claim(life, missing)
         else:

@@ -328,7 +328,7 @@ class Machine:
             advert.keep(life, self._offer.registry, self._picture, self._offer.app_version),
             leaving.keep_watch(life, self._picture, self._procedures),
         ):
-            self._procedures.begin(keep, life.number)
+            self._procedures.begin(_until_lost(keep), life.number)
         if life.wire_id:
             self._tell(Up(life.number))
         self._hearing.catch_up(life)
@@ -542,3 +542,12 @@ class Machine:
     def _note(self, note: Note) -> None:
         if not (self._picture.quiet and note.level in ("debug", "info")):
             self._tell(note)
+
+
+def _until_lost(steps: Procedure[None]) -> Procedure[None]:
+    """A keeper that ends with its connection: an answer may tell of the loss before `Disconnected` does."""
+    try:
+        yield from steps
+    except ControlError as error:
+        if error.kind is not ErrorKind.CONNECTION_LOST:
+            raise

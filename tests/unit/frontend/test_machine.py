@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork, TurnServer
+from myownllm.client import Method
 from myownllm.client import messages as m
 from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES, REFUSALS
 from myownllm.client.state import Settings
 from myownllm.client.work import FileWork
 from unit.frontend.fakes import DEVICE_B, peer_info
-from unit.frontend.machine_bench import HOME, WORK, Bench, online
+from unit.frontend.machine_bench import HOME, WORK, Bench, _never, online
 
 PENDING = peer_info(status="pending_approval", local_approve_sent=False, remote_approve_seen=False)
 OLD = "parse: unknown variant `network_update`, expected one of `status`"
@@ -513,6 +514,30 @@ def test_peers_that_cannot_be_read_stay_as_they_were_and_those_that_are_gone_go(
     b.event(event_kind="peer", kind="dropped", device_id="c" * 51 + "q")
     b.wait(1)
     assert [p.device_pubkey for p in b.state.peers] == [DEVICE_B]
+
+
+@pytest.mark.parametrize("operation", ["identity_show", "capabilities_set", "rpc_register", "rpc_unregister"])
+def test_a_loss_that_an_answer_tells_first_ends_no_more_than_the_life(operation: str) -> None:
+    """Whatever is being told to the daemon when its connection breaks: the next connection is a new start."""
+    b = online(Bench())
+    b.held.add(operation)
+    if operation == "rpc_unregister":
+        echo = b.registry.method("echo")
+        assert echo is not None
+        b.registry.remove_method(echo)
+    else:
+        b.registry.add_method(Method("more", answer=_never))
+        b.registry.add_features(("more_v1",))
+    b.give(m.ClaimsChanged())
+    b.give(m.CapabilitiesChanged())
+    b.wait(0.6)
+    assert any(c.request.operation == operation for c in b.pending if isinstance(c.request, m.Ask))
+    b.held.clear()
+    b.lose()
+    assert b.state.subscription == "disconnected"
+    b.connect()
+    assert b.state.status == "online"
+    assert ("more" in b.daemon.claims) == (operation != "rpc_unregister")
 
 
 def test_after_sleep_everything_is_looked_up_again() -> None:
