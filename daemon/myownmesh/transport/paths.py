@@ -101,7 +101,11 @@ class Paths:
     # Negotiation.
 
     def for_offer(self, *, restart: bool) -> Generation:
-        """The generation that an own offer describes. A repeated restart offer keeps its credentials."""
+        """The generation that an own offer describes. A repeated restart offer keeps its credentials, unless this
+        machine has other addresses by now."""
+        if self._pending is not None and self._current is not None and restart and self._has_moved():
+            self._drop(self._pending)
+            self._pending = None
         if self._pending is None and (self._current is None or restart):
             self._pending = self._new_generation()
         if self._pending is not None and self._current is not None:
@@ -272,6 +276,11 @@ class Paths:
         generation.gather_host(self._addresses)
         self._living.append(generation)
         return generation
+
+    def _has_moved(self) -> bool:
+        """Whether the newest generation was gathered from other addresses than there are now."""
+        now = host_addresses(self._relay_sources())
+        return (now.offered, now.loopback) != (self._addresses.offered, self._addresses.loopback)
 
     def _adopt(self, generation: Generation) -> None:
         """Make it the newest one; an older one that never found a path is of no more use."""

@@ -108,6 +108,13 @@ class Device:
         peers = self.ask("peers_list", network=NETWORK)["peers"]
         return next((peer["status"] for peer in peers if peer["device_id"] == other.device_id), None)
 
+    def why(self, other: Device) -> str | None:
+        [peer] = [
+            peer for peer in self.ask("peers_list", network=NETWORK)["peers"] if peer["device_id"] == other.device_id
+        ]
+        code: str | None = peer["why"] and peer["why"]["code"]
+        return code
+
     def end(self, how: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(how)
@@ -234,6 +241,52 @@ def test_a_reconnect_from_either_side_leads_back(pair: tuple[Device, Device]) ->
         time.sleep(1.0)  # the reference answers before it has begun
         meet(one, other)
         assert call(other, one, 1) == 1
+
+
+CONFIRM_S = 12.5
+"""v0.3.8 drops a link 10 to 12 s after a restart behind which it heard no frame (spec 04 §7.8)."""
+
+
+def events_of(device: Device) -> Wire:
+    """An event connection that gives up when nothing comes for a second."""
+    log = Wire(device.home / "daemon.sock", 1.0)
+    log.subscribe()
+    return log
+
+
+def drops(log: Wire) -> int:
+    """How many it has heard of by now."""
+    heard = 0
+    with contextlib.suppress(ControlError):
+        while True:
+            heard += log.frame("event")["event"].get("kind") == "dropped"
+    log.close()
+    return heard
+
+
+def test_restarts_from_either_side_keep_the_link(pair: tuple[Device, Device]) -> None:
+    logs = [events_of(device) for device in pair]
+    for one, other in both_ways(pair):
+        one.ask("network_reconnect", network=NETWORK)
+        time.sleep(CONFIRM_S)
+        assert call(one, other, 1) == 1
+        assert call(other, one, 2) == 2
+    assert [drops(log) for log in logs] == [0, 0]
+
+
+def test_a_program_of_v0_3_8_that_stands_still_keeps_its_link(pair: tuple[Device, Device]) -> None:
+    ours, theirs = pair
+    log = events_of(ours)
+    assert theirs.process is not None
+    theirs.process.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: ours.why(theirs) == "path_down", "a reason")
+        time.sleep(8.0)
+    finally:
+        theirs.process.send_signal(signal.SIGCONT)
+    until(lambda: ours.why(theirs) is None, "the link to be well")
+    assert call(ours, theirs, 1) == 1
+    assert drops(log) == 0
 
 
 def test_each_joins_on_the_others_relay() -> None:

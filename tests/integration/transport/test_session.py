@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,13 @@ from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.signals import Candidate
 from myownmesh.transport import SessionNotOpen, sctp_round_trip, sdp
+from myownmesh.transport.addresses import HostAddresses, LocalAddress
 from myownmesh.transport.interfaces import host_addresses
+from myownmesh.transport.lean_imports import data_channels_only
+
+with data_channels_only():
+    from myownmesh.transport import paths
+    from myownmesh.transport.ice import Generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -341,6 +349,62 @@ async def test_restarts_one_after_another(factory: SessionFactory, monkeypatch: 
         await pair.check_traffic()
     of_a_generation = len(host_addresses().offered) or 1
     assert len(sockets.open) <= 2 * 5 * of_a_generation
+
+
+def is_renewed(end: End) -> bool:
+    """Whether its path was checked, and works, since its events were cleared."""
+    return [change.state for change in end.all(PathChanged)][-2:] == [PathState.CHECKING, PathState.CONNECTED]
+
+
+@guest_test
+async def test_a_hundred_restarts_leave_nothing(factory: SessionFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither sockets, descriptors, tasks and timers, nor memory that grows."""
+    monkeypatch.setattr(paths, "OLD_GENERATION_SECONDS", 0.02)
+    pair = Pair(factory)
+    await pair.connect()
+    for each in (pair.a, pair.b):
+        each.events.clear()
+    loop = asyncio.get_running_loop()
+    seen: list[tuple[int, int, int]] = []
+    for number in range(100):
+        end = (pair.a, pair.b)[number % 2]
+        end.session.make_offer(restart=True)
+        for each in (pair.a, pair.b):
+            await each.until(partial(is_renewed, each), "the new path")
+        for each in (pair.a, pair.b):
+            each.events.clear()
+        if number % 25 == 24:
+            await pair.check_traffic()
+            await trio.sleep(0.1)
+            gc.collect()
+            generations = sum(isinstance(thing, Generation) for thing in gc.get_objects())
+            descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())  # noqa: ASYNC240 - it does not wait
+            seen.append((descriptors, len(asyncio.all_tasks(loop)), generations))
+    assert seen[0][2] == 2
+    assert seen[-1] == seen[0], seen
+
+
+@guest_test
+async def test_a_restart_that_waits_is_gathered_anew_when_the_machine_has_moved(
+    factory: SessionFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = Pair(factory)
+    await pair.connect()
+    pair.mangle = lambda sender, kind, text: None
+    for _ in range(2):
+        pair.a.session.make_offer(restart=True)
+    await pair.a.event(LocalDescription, count=3)
+    here = HostAddresses((), loopback=(LocalAddress("lo", "127.0.0.1"),))
+    monkeypatch.setattr(paths, "host_addresses", lambda sources: here)
+    pair.mangle = None
+    pair.a.session.make_offer(restart=True)
+    await pair.a.until(lambda: len(pair.a.all(RemoteApplied)) == 2, "the answer")
+    await pair.a.until(lambda: pair.a.path is PathState.CONNECTED, "the path")
+    _, first, again, moved = (credentials(each.sdp) for each in pair.a.all(LocalDescription))
+    assert first == again
+    assert moved != again
+    assert "127.0.0.1" in pair.a.all(LocalDescription)[-1].sdp
+    await pair.check_traffic()
 
 
 @guest_test
