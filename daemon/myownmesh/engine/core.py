@@ -19,7 +19,7 @@ from myownmesh.engine.intents import IntentBook
 from myownmesh.engine.life import OutOfTurn, Stage, follow
 from myownmesh.engine.limits import NUDGES_BURST, NUDGES_PER_S, REPEATS_BURST, REPEATS_PER_S
 from myownmesh.engine.memory import Memories
-from myownmesh.engine.peer import Link, Live, Pending, Placeholder
+from myownmesh.engine.peer import Connecting, Handshaking, Link, Live, Pending, Placeholder
 from myownmesh.engine.phase import rollup
 from myownmesh.engine.rescue_gate import RescueGate
 from myownmesh.engine.routes import Routes
@@ -119,6 +119,8 @@ class Core:
         self.is_watched = True
         """Somebody reads the diagnostics."""
         self.out: list[Action] = []
+        self.unproven: dict[str, Link] = {}
+        """Transports to strangers that have not proved themselves, oldest first."""
         self.strangers: OrderedDict[str, float] = OrderedDict()
         """Placeholders whom the roster does not know, with the monotonic second at which each was heard last; longest
         ago first."""
@@ -203,6 +205,7 @@ class Core:
         self.roster = roster
         for peer in self.peers.values():
             self._place(peer)
+            self._sort_unproven(peer)
         self.out.append(SaveRoster())
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -333,6 +336,9 @@ class Core:
             self.strangers[peer.device_id] = now.mono
         else:
             self.strangers.pop(peer.device_id, None)
+        if isinstance(peer, Connecting):
+            self.unproven.pop(peer.device_id, None)  # the newest entry is the last one
+        self._sort_unproven(peer)
 
     def end(self, turn: Turn, device_id: str) -> Peer | None:
         """Forget the entry of an id, if there is one, and return it. Raises `OutOfTurn` like `enter`."""
@@ -344,7 +350,14 @@ class Core:
             self.since.pop(device_id, None)
             self.known.discard(device_id)
             self.strangers.pop(device_id, None)
+            self.unproven.pop(device_id, None)
         return peer
+
+    def _sort_unproven(self, peer: Peer) -> None:
+        if isinstance(peer, Connecting | Handshaking) and not self.is_rostered(peer.device_id):
+            self.unproven[peer.device_id] = peer
+        else:
+            self.unproven.pop(peer.device_id, None)
 
     def hear_stranger(self, device_id: str, now: Instant) -> None:
         """It announced itself again."""

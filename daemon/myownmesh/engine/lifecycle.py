@@ -262,7 +262,7 @@ def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
     """Dials of ours to strangers wait for their turn; members, pins and whoever offers do not."""
     if core.is_rostered(device_id) or device_id in core.pins:
         return True
-    dials = [peer.transport for peer in _unproven(core) if peer.transport.offerer]
+    dials = [peer.transport for peer in core.unproven.values() if peer.transport.offerer]
     return len(dials) < MAX_UNPROVEN_LINKS or now.mono - dials[0].opened_at >= DIAL_TURN_S
 
 
@@ -349,17 +349,8 @@ def _make_room(core: Core, device_id: str, now: Instant) -> None:
     """Unproven strangers share a fixed number of transports; the oldest gives way to the newest."""
     if core.is_rostered(device_id):
         return
-    unproven = _unproven(core)
+    unproven = list(core.unproven.values())
     if len(unproven) >= MAX_UNPROVEN_LINKS:
         oldest = unproven[0].device_id
         drop(core, oldest, Turn.CROWDED_OUT, now)
         core.intents.clear(oldest)
-
-
-def _unproven(core: Core) -> list[Link]:
-    """Transports to strangers that have not proved themselves, oldest first."""
-    return [
-        peer
-        for peer in core.peers.values()
-        if isinstance(peer, Connecting | Handshaking) and not core.is_rostered(peer.device_id)
-    ]

@@ -52,7 +52,8 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
                 restarting.restart(core, peer, "announce-unhealthy", now)
         if not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
             keepalive.probe(core, peer, now)
-    decide(core, device_id, now)
+    if core.link_to(device_id) is None:
+        decide(core, device_id, now)
 
 
 def _reflect(core: Core, device_id: str, now: Instant, *, again: bool) -> None:

@@ -30,3 +30,10 @@ def test_links_and_whether_they_are_wanted() -> None:
     assert bench.engine.wants_link(HIGH.device_id)
     bench.engine.set_topology(Star(hub="z" * 52), bench.now)
     assert not bench.engine.wants_link(HIGH.device_id)
+
+
+def test_an_engine_goes_on_as_another_one() -> None:
+    """What a replay does: the state of the one that was recorded, in the place of its own."""
+    one, other = Bench("lower").up_to("active"), Bench("lower")
+    other.engine.go_on_as(one.engine.core)
+    assert [info.status for info in other.engine.peers(one.now)] == ["active"]

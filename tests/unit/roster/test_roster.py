@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh_common.views import RosterRow
+from myownmesh.identity import Identity
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import RosterEntry
 from myownmesh.roster import MAX_ENTRIES, Entry, Roster
@@ -273,3 +274,15 @@ GOOD = {"version": 1, "network_id": "home", "authorized_devices": [GOOD_ROW]}
 def test_a_wrong_file_says_what_is_wrong(value: object, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Roster.from_json(value)
+
+
+def test_the_root_of_a_member_that_holds_whom_we_hold() -> None:
+    """On an open network each leaves itself out (spec 01 §15.4)."""
+    others = [Identity.from_seed(bytes([number]) * 32).device_id for number in range(1, 7)]
+    for me in others:
+        ours = Roster("home").merge([RosterEntry(each, "", 1, "member") for each in others], 1, me=me)
+        for member in (each for each in others if each != me):
+            theirs = Roster("home").merge([RosterEntry(each, "", 1, "member") for each in others], 1, me=member)
+            assert ours.root_held_by(member, me) == theirs.membership_root()
+    stranger = Identity.from_seed(bytes([99]) * 32).device_id
+    assert Roster("home").root_held_by(stranger, ME) == Roster("home").approve(ME, "", 1).membership_root()
