@@ -135,7 +135,7 @@ class Device:
     def __init__(self, name: str, home: Path, daemon: str | None = None) -> None:
         self.name = name
         self.home = home
-        self._daemon = daemon
+        self.daemon = daemon
         self.id = ""
         self._printed = Printed(home / "up.jsonl")
         self._process: subprocess.Popen[bytes] | None = None
@@ -148,7 +148,7 @@ class Device:
 
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
-        chosen = {} if self._daemon is None else {"MYOWNLLM_MESH_BIN": self._daemon}
+        chosen = {} if self.daemon is None else {"MYOWNLLM_MESH_BIN": self.daemon}
         return {**kept, **chosen, "HOME": str(self.home)}
 
     def up(self, *arguments: str) -> None:

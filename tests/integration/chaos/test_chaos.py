@@ -56,7 +56,7 @@ class World:
         program = device.home / "daemon"
         program.write_text(f'#!/bin/sh\nexec {demo.BIN / "myownmesh"} "$@"\n')
         program.chmod(0o755)
-        device._daemon = str(program)
+        device.daemon = str(program)
         folder = self.base / device.name
         folder.mkdir()
         moods = self.moods[device.name] = Moods(folder)
