@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EVERY_S: Final[dict[str, float]] = {"mild": 60.0, "wild": 8.0}
 """Mean time between two things that go wrong."""
 LASTS_S: Final = (0.2, 45.0)
-_SIGNALS: Final = (Announce, SendOffer, SendAnswer, SendCandidate)
+SIGNALS: Final = (Announce, SendOffer, SendAnswer, SendCandidate)
 
 
 class Troubles:
@@ -123,7 +123,7 @@ class Troubles:
     def _bad_room(self, _one: Node, _other: Node) -> Callable[[], None]:
         """It loses, repeats, reorders and delays."""
         drop = self._rng.uniform(0.0, 0.4)
-        for kind in _SIGNALS:
+        for kind in SIGNALS:
             self._world.room.faults[kind] = Faults(
                 drop=drop, duplicate=0.2, delay=(0.002, self._rng.uniform(0.01, 2.0))
             )

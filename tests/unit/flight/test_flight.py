@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from myownmesh.engine import EngineConfig
-from myownmesh.engine.actions import Emit
+from myownmesh.engine import Engine, EngineConfig
+from myownmesh.engine.actions import Emit, SendReliable
 from myownmesh.flight import tape as tapes
 from myownmesh.flight.playing import Player
 from myownmesh.flight.recording import BadRecording, read, written
@@ -17,6 +19,8 @@ from myownmesh.flight.redaction import Redactor
 from myownmesh.flight.tape import Tape, TapedEngine
 from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
+from myownmesh.protocol.codec import encode_frame
+from myownmesh.protocol.frames import Channel, ChannelSeq
 from myownmesh.roster import Roster
 from myownmesh.simulator import node as nodes
 from myownmesh.simulator.command import main
@@ -224,3 +228,34 @@ def test_frames_of_applications_in_a_row_are_one_entry_without_their_payload() -
     entries = list(engine.tape.pieces[-1].entries)[before:]
     assert [(name, args[2].mono) for name, args, _ in entries] == [("application", 99)]
     assert b"person" not in repr(entries).encode()
+
+
+def test_what_is_sent_reliably_is_not_told() -> None:
+    me, peer = (Identity.from_seed(bytes([number]) * 32) for number in (1, 2))
+    engine = TapedEngine(me, "home", EngineConfig(), Roster("home"), random.Random(1))
+    engine.start(Instant(0.0, 0))
+    end = engine.tape.ask(0.0)
+    frame = Channel("c", msgspec.Raw(MESSAGE))
+    engine.send_reliable(peer.device_id, frame, 5.0, 1, Instant(1.0, 1000))
+    order = SendReliable(peer.device_id, 0, "channel_seq", encode_frame(ChannelSeq(1, 1, "c", msgspec.Raw(MESSAGE))), 1)
+    engine.reliable_left(order, Instant(1.0, 1000), taken=True)
+    data = written(end(), "home", SALT)
+    assert data.count(b"\n") == 4
+    assert b"person" not in data
+    assert b"person" not in b"".join(base64.b64decode(each) for each in re.findall(rb'"bytes":"([^"]+)"', data))
+
+
+VIEWS = {
+    "next_timer", "actions", "frame_for", "broadcast", "note_sent", "peers", "trace", "census", "link", "wants_link",
+    "core", "go_on_as", "phase", "topology", "capabilities", "twin", "left_out", "traffic", "roster", "pinned_peers",
+    "tell", "paths_described",
+}  # fmt: skip
+"""Of an engine: what only looks, or changes nothing that decides."""
+
+
+def test_every_input_of_an_engine_is_kept() -> None:
+    """An input that the tape does not know would make replays decide something else."""
+    public = {name for name in vars(Engine) if not name.startswith("_")}
+    own = {"start", "handle_timer", "receive_frame"}
+    assert public - VIEWS == {*tapes.INPUTS, *own}
+    assert own <= set(vars(TapedEngine))
