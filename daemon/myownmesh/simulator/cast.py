@@ -39,8 +39,8 @@ class Cast:
         return node
 
     def running(self) -> list[Node]:
-        """Those that run and are not frozen."""
-        return [node for node in self.nodes.values() if node.running and not self.is_frozen(node)]
+        """Those that run, neither frozen nor on their way out."""
+        return [node for node in self.nodes.values() if node.running and not node.leaving and not self.is_frozen(node)]
 
     def is_frozen(self, node: Node) -> bool:
         return node.device_id in self.world.wire.frozen

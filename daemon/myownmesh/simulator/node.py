@@ -69,6 +69,7 @@ class Node:
         self.identity = identity
         self.device_id = identity.device_id
         self.running = True
+        self.leaving = False
         self.events: Recent[MeshEvent] = Recent()
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = 0
@@ -122,6 +123,7 @@ class Node:
 
     def leave(self) -> None:
         """SIGTERM: leave the room, and stop when the leave is out."""
+        self.leaving = True
         self.world.clock.after(self.switch.leave(), self._stop)
 
     def _stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -76,6 +77,8 @@ class Run:
             self._play()
         except Violation as error:
             violation = error
+        except Exception as error:  # noqa: BLE001 - a bug is what we look for, and it is told with the command
+            violation = Violation("".join(traceback.format_exception(error)), ())
         hours = max(self.world.clock.seconds / 3600, 1e-9)
         return Result(
             self.plan,
