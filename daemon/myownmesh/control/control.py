@@ -102,6 +102,13 @@ class Control:
             cancel()
         client.streams.clear()
 
+    def take_back_streams(self) -> None:
+        """Before the networks are left: nobody will wait for what was asked of peers (spec 08 FE-9.7)."""
+        for client in self.clients:
+            streams, client.streams = client.streams, {}
+            for leave in streams.values():
+                leave()
+
     def new_stream_id(self) -> str:
         """The request id of an outgoing stream call; unique in this process."""
         number = self._streams_made

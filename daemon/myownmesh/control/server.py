@@ -123,6 +123,10 @@ class ControlServer:
                 self._readiness.remove_reader(bound.socket.fileno())
             bound.close()
 
+    def take_back_streams(self) -> None:
+        """Tell hosts that nobody will wait for the streams of local programs any more."""
+        self._control.take_back_streams()
+
     def _acceptable(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
             if self._bound is None:

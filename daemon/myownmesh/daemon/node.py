@@ -125,6 +125,7 @@ class Node:
                 _exit_after(STOP_LIMIT_S)
                 self._supervision.stopping()
                 server.stop_accepting()
+                server.take_back_streams()  # an app that was killed took us along, and may not have been missed yet
                 # Networks are left while a hosted relay can still carry the farewell, and open connections are served.
                 self._mesh_scope.cancel()
                 await self._mesh_left.wait()  # bounded by STOP_LIMIT_S

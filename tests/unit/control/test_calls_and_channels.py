@@ -440,6 +440,16 @@ def test_what_a_killed_program_asked_is_taken_back_from_hosts_that_hear_it(
     assert world.network.sent == ([(PEER, *cancel), (f"{PEER}-0A1B2", *cancel)] if told else [])
 
 
+def test_a_daemon_that_stops_takes_back_what_runs(world: World) -> None:
+    advert = CapabilityAdvert(extra=Raw(HEARS))
+    world.network.peer_infos = [PeerInfo(device_id=PEER, status="active", capabilities=advert)]
+    client, _ = world.client()
+    stream_call(world, client, payload=b'{"stream_id":"00ff"}')
+    world.control.take_back_streams()
+    world.control.disconnect(client)
+    assert world.network.sent == [(PEER, "rpc/cancel", b'{"stream_id":"00ff"}')], "once"
+
+
 def test_a_host_that_is_away_is_not_told(world: World) -> None:
     world.network.peer_infos = []
     client, _ = world.client()
