@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from mesh_common.events import Diag, PeerDropped
 from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine
+from myownmesh.engine.moves import Move
 from myownmesh.mesh.switch import NEVER, Switch
 from myownmesh.protocol.signals import (
     Announce,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
-    from myownmesh.protocol.signals import InboundSignal
+    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
     from myownmesh.simulator.clock import VirtualClock
     from myownmesh.simulator.room import Member, Room
     from myownmesh.simulator.session import FakeSession
@@ -80,6 +81,9 @@ class Node:
         self._ticks = 0
         self._ticked_at = 0.0
         self._is_quiet = False
+        self._left_room = False
+        """Its connections to the relays ended with its network."""
+        self._slept_at = 0.0
         self.rng = world.sources.of(f"node {self.device_id}")
         self.engine = Engine(identity, NETWORK, config, self.saved, self.rng)
         self.engine.be_watched(watched=False)
@@ -87,7 +91,7 @@ class Node:
             self.engine,
             now=self.now,
             rng=self.rng,
-            publish=lambda signal: world.room.publish(self.device_id, signal),
+            publish=self._publish,
             redial=self._redial,
             set_pace=self._set_pace,
             save_roster=self._save,
@@ -117,9 +121,40 @@ class Node:
         """SIGCONT."""
         self.world.wire.thaw(self.device_id)
 
-    def move(self) -> None:
-        """Its machine gets another address, and its daemon is told."""
+    def move(self, *, is_told: bool = False) -> None:
+        """Its machine gets another address; `is_told`: and the watch over the network notices."""
         self.world.wire.move(self.device_id)
+        if is_told:
+            self._moved(Move.MOVED)
+
+    def unplug(self) -> None:
+        """Its machine loses its network, and sees it."""
+        self.world.wire.unplug(self.device_id)
+        self._left_room = True
+        self._moved(Move.OFFLINE)
+
+    def plug_in(self, *, elsewhere: bool = False) -> None:
+        """It has one again; `elsewhere`: with another address."""
+        if elsewhere:
+            self.world.wire.move(self.device_id)
+        self.world.wire.plug_in(self.device_id)
+        self._moved(Move.ONLINE)
+
+    def sleep(self) -> None:
+        """Its machine is suspended: what is sent to it meanwhile is lost."""
+        self._slept_at = self.world.clock.seconds
+        self._left_room = True
+        self.world.wire.freeze(self.device_id)
+        self.world.wire.unplug(self.device_id)
+
+    def wake(self) -> None:
+        """It goes on, and the watch over the clocks notices."""
+        self.world.wire.plug_in(self.device_id)
+        self.world.wire.thaw(self.device_id)
+        self.switch.woken(self.world.clock.seconds - self._slept_at)
+
+    def _moved(self, move: Move) -> None:
+        self.world.wire.run_of(self.device_id, lambda: self.switch.network_moved(move, {}) if self.running else None)
 
     def leave(self) -> None:
         """SIGTERM: leave the room, and stop when the leave is out."""
@@ -212,7 +247,8 @@ class Node:
 
     def hear(self, item: InboundSignal) -> None:
         """The signaling layer's part: repeats of one content are dropped (spec 04 §1.5)."""
-        self.world.wire.run_of(self.device_id, lambda: self._take(item))
+        if not self._is_unplugged:
+            self.world.wire.run_of(self.device_id, lambda: self._take(item))
 
     def _take(self, item: InboundSignal) -> None:
         if not self.running:
@@ -234,7 +270,7 @@ class Node:
         """The ticker of `number`: one that was set anew has another."""
         if self.running and number == self._ticks:
             if number and self.device_id not in self.world.wire.frozen:
-                self.world.room.publish(self.device_id, Announce())
+                self._publish(Announce())
             self._ticked_at = self.world.clock.seconds
             self._plan_tick()
 
@@ -256,9 +292,26 @@ class Node:
         self._sessions = [*self.sessions(), session]
         return session
 
+    @property
+    def _is_unplugged(self) -> bool:
+        return self.device_id in self.world.wire.unplugged
+
+    def _publish(self, signal: OutboundSignal) -> None:
+        if not self._is_unplugged:
+            self.world.room.publish(self.device_id, signal)
+
     def _redial(self, if_mute: bool) -> None:
         """Relays that are asked, or dialled anew, serve again a moment later."""
-        self.world.clock.after(REDIAL_S, lambda: self.switch.signaling_is_up() if self.running else None)
+
+        def serve() -> None:
+            if not self.running or self._is_unplugged:
+                return
+            if self._left_room:
+                self._left_room = False
+                self.world.room.rejoin(self)
+            self.switch.signaling_is_up()
+
+        self.world.clock.after(REDIAL_S, lambda: self.world.wire.run_of(self.device_id, serve))
 
     def _save(self) -> None:
         self.saved = self.engine.roster

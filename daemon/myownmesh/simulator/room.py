@@ -90,6 +90,10 @@ class Room:
         """Subscribe: stored announces come first, then our own goes out, as on a real relay link."""
         self.members[node.device_id] = node
         self.starts[node.device_id] = self.starts.get(node.device_id, 0) + 1
+        self.rejoin(node)
+
+    def rejoin(self, node: Member) -> None:
+        """The same process connects again: what is stored comes, and its announce goes out."""
         for device_id, (at, announced) in self.stored.items():
             if device_id != node.device_id and self.clock.seconds - at <= STORED_FOR_S:
                 self._deliver(node, announced, Announce)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.signals import Announce, SendAnswer, SendCandidate, SendOffer
 from myownmesh.simulator.room import Faults
 
@@ -59,8 +61,8 @@ class Troubles:
         if len(running) > 1:
             one, other = self._rng.sample(running, 2)
             kinds: list[Callable[[Node, Node], Callable[[], None] | None]] = [
-                self._kill, self._forget, self._leave, self._cut, self._freeze, self._move, self._outage,
-                self._bad_room, self._doubt, self._skew,
+                self._kill, self._forget, self._leave, self._cut, self._freeze, self._move, self._unplug,
+                self._outage, self._bad_room, self._doubt, self._skew,
             ]  # fmt: skip
             kind = self._rng.choice(kinds)
             lasts_s = self._rng.uniform(*LASTS_S)
@@ -106,7 +108,13 @@ class Troubles:
         return one.thaw
 
     def _move(self, one: Node, _other: Node) -> None:
-        one.move()
+        one.move(is_told=self._rng.random() < 0.5)
+
+    def _unplug(self, one: Node, _other: Node) -> Callable[[], None]:
+        """Its network is gone, and another one comes or the same."""
+        one.unplug()
+        elsewhere = self._rng.random() < 0.5
+        return lambda: one.plug_in(elsewhere=elsewhere)
 
     def _outage(self, _one: Node, _other: Node) -> Callable[[], None]:
         """The relay is gone."""
@@ -131,7 +139,8 @@ class Troubles:
 
     def _doubt(self, one: Node, other: Node) -> None:
         """A person presses reconnect."""
-        one.reconnect(self._rng.choice([None, other]))
+        with suppress(MeshError):  # it may be leaving just then
+            one.reconnect(self._rng.choice([None, other]))
 
     def _skew(self, one: Node, _other: Node) -> None:
         """Somebody sets the clock."""

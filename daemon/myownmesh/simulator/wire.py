@@ -43,6 +43,8 @@ class Wire:
     """Devices whose process stands still, and what it will find when it goes on."""
     cut: set[frozenset[str]] = field(factory=set)
     """Pairs of devices between which no packet passes."""
+    unplugged: set[str] = field(factory=set)
+    """Devices without a network."""
     moves: dict[str, int] = field(factory=dict)
     """How often each device got other addresses."""
     held: list[tuple[FakeSession, FakeSession, bytes]] = field(factory=list)
@@ -100,7 +102,7 @@ class Wire:
     def passes(self, one: Generation, other: Generation) -> bool:
         """Whether packets pass both ways between two sets of addresses."""
         ends = (one.session, other.session)
-        if any(end.number in self.dead or end.owner in self.frozen for end in ends):
+        if any(end.number in self.dead or end.owner in self.frozen or end.owner in self.unplugged for end in ends):
             return False
         if any(end.closed for end in ends) or frozenset(end.owner for end in ends) in self.cut:
             return False
@@ -222,6 +224,17 @@ class Wire:
     def move(self, owner: str) -> None:
         """A device gets other addresses: what it had gathered is of no more use."""
         self.moves[owner] = self.moves.get(owner, 0) + 1
+        self.look(owner)
+
+    def unplug(self, owner: str) -> None:
+        """A device loses its network."""
+        self.unplugged.add(owner)
+        self.look(owner)
+
+    def plug_in(self, owner: str) -> None:
+        """It has one again."""
+        self.unplugged.discard(owner)
+        self._deliver_held()
         self.look(owner)
 
     def freeze(self, owner: str) -> None:
