@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 STOP_LIMIT_S = 1.6
 """From the first signal to the end, whatever hangs; supervisors kill after 2 s (spec 07 §11)."""
 
+AGAIN_S = 5.0
+"""After an import for which there was no descriptor left."""
+
 PRELOAD_DELAY_S = 0.3
 """After readiness; leaves the processor to the first requests of a client."""
 
@@ -172,9 +175,17 @@ class Node:
         """What needs libraries and nobody waits for, one after the other."""
         await trio.sleep(PRELOAD_DELAY_S)
         await self._preload()
-        from myownmesh.netwatch.watch import NetWatch  # what it needs has been loaded with WebRTC
+        await self._watch_network()
 
-        await NetWatch(self._mesh.network_changed, self._mesh.woken, host_loop=host_loop()).run()
+    async def _watch_network(self) -> None:
+        while True:
+            try:
+                from myownmesh.netwatch.watch import NetWatch  # what it needs has been loaded with WebRTC
+            except OSError as error:
+                log.warning("the network cannot be watched yet: %s", error)
+                await trio.sleep(AGAIN_S)
+            else:
+                await NetWatch(self._mesh.network_changed, self._mesh.woken, host_loop=host_loop()).run()
 
     async def _preload(self) -> None:
         """Have WebRTC and the relay client at hand before the first peer needs them."""

@@ -37,8 +37,13 @@ _BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def look() -> Snapshot:
-    """As it is now. A millisecond or two; asks the system and sends nothing."""
+    """As it is now. A millisecond or two; asks the system and sends nothing.
+
+    Raises OSError where nothing can be asked: too many open files, for one.
+    """
     ways_out = [way for far in FAR_AWAY if (way := source_address(far)) is not None]
+    if not ways_out:
+        socket.socket(socket.AF_UNIX).close()  # who gets no socket at all is not offline for that
     return snapshot(local_addresses(), ways_out)
 
 
@@ -114,7 +119,7 @@ class NetWatch:
         netlink = self._open_netlink()
         try:
             if netlink is None:
-                self._known = self._fingerprint()
+                self._known = self._glance()
             async with trio.open_nursery() as nursery:
                 self._expect_tick()
                 if self._host_loop is None:
@@ -131,7 +136,13 @@ class NetWatch:
         while True:
             now = self._clocks().awake
             if pace.due is not None and pace.due <= now:
-                self._pass_on(pace.looked(self._look(), now))
+                try:
+                    seen = self._look()
+                except OSError as error:
+                    log.info("the network cannot be looked at just now: %s", error)
+                    await trio.sleep(TICK_S)
+                    continue
+                self._pass_on(pace.looked(seen, now))
             await self._wait(netlink, now)
             if netlink is not None and _drain(netlink, notices):
                 pace.noticed(self._clocks().awake)
@@ -180,8 +191,15 @@ class NetWatch:
     def _looks_different(self) -> bool:
         if self._known is None:
             return False
-        before, self._known = self._known, self._fingerprint()
+        before, self._known = self._known, self._glance()
         return before != self._known
+
+    def _glance(self) -> object:
+        try:
+            return self._fingerprint()
+        except OSError as error:
+            log.debug("no glance at the network: %s", error)
+            return self._known or ()
 
 
 def _drain(netlink: socket.socket, notices: Notices) -> bool:

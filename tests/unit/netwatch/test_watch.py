@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -57,6 +59,7 @@ class Stage:
         self.set_s = 0.0
         self.looks = 0
         self.glances = 0
+        self.has_no_descriptors = False
         self.changes: list[Change] = []
         self.woken: list[float] = []
         self._theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -82,11 +85,17 @@ class Stage:
 
     def _look(self) -> Snapshot:
         self.looks += 1
+        self._ask()
         return self.network
 
     def _glance(self) -> object:
         self.glances += 1
+        self._ask()
         return self.network
+
+    def _ask(self) -> None:
+        if self.has_no_descriptors:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def _clocks(self) -> Reading:
         now = trio.current_time()
@@ -112,6 +121,32 @@ async def test_without_notices_it_glances_every_two_seconds(nursery: trio.Nurser
     await trio.sleep(TICK_S + 0.2)
     assert [change.move for change in stage.changes] == [Move.MOVED]
     stage.close()
+
+
+@pytest.mark.parametrize("notices", [True, False])
+async def test_who_cannot_look_looks_again(notices: bool, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    stage = Stage(nursery, notices=notices)
+    await trio.sleep(10.5)
+    stage.network, stage.has_no_descriptors = CAFE, True
+    if notices:
+        stage.notice()
+    await trio.sleep(60.0)
+    assert stage.changes == []
+    stage.has_no_descriptors = False
+    await trio.sleep(2 * TICK_S)
+    assert [change.move for change in stage.changes] == [Move.MOVED]
+    stage.close()
+
+
+def test_who_gets_no_socket_is_not_offline_for_that() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    watch.look()  # with everything imported that it needs
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            watch.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_flood_of_notices_costs_few_looks(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
