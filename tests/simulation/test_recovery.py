@@ -65,6 +65,41 @@ def test_a_frozen_peer_is_noticed_explained_and_acted_on_in_six_seconds(frozen: 
     assert took[98] < NOTICED_S, f"p99 {took[98]:.1f} s, median {took[50]:.1f} s"
 
 
+@pytest.mark.parametrize("deaf", ["low", "high"])
+def test_a_path_that_works_in_one_direction_is_noticed_and_renewed_in_six_seconds(deaf: str) -> None:
+    """A router has forgotten one side: that one hears nothing, and the other hears it still."""
+    took = []
+    for seed in range(100):
+        world, low, high = linked(seed)
+        node, other = (low, high) if deaf == "low" else (high, low)
+        session = node.session_to(other)
+        assert session is not None
+        world.wire.forget(session)
+        before = world.clock.seconds
+        assert time_to_notice(world, node, other) < NOTICED_S
+        reach(world, low, high, within=NOTICED_S)
+        took.append(world.clock.seconds - before)
+        world.run(30.0)
+        assert low.drops() == high.drops() == []
+        assert [low.info(high).why, high.info(low).why] == [None, None]
+    took.sort()
+    assert took[98] < NOTICED_S, f"p99 {took[98]:.1f} s, median {took[50]:.1f} s"
+
+
+@pytest.mark.parametrize("deaf", ["low", "high"])
+def test_a_call_finds_out_that_nothing_of_ours_arrives(deaf: str) -> None:
+    """The other side of such a path hears its peer; what it expects, and does not get, tells it."""
+    world, low, high = linked()
+    node, other = (low, high) if deaf == "low" else (high, low)
+    world.disturb(SendOffer, faults=Faults(drop=1.0))  # nor does the deaf one's restart
+    session = node.session_to(other)
+    assert session is not None
+    world.wire.forget(session)
+    other.call(node, "echo", Raw(b"1"))
+    took = world.run_until(lambda: is_explained(other, node) and offers_of(world, other) > 0, within=60.0)
+    assert took < NOTICED_S
+
+
 @pytest.mark.parametrize("frozen_s", [3.0, 8.0, 25.0])
 @pytest.mark.parametrize("who", ["low", "high"])
 def test_a_peer_that_goes_on_within_half_a_minute_has_lost_nothing(who: str, frozen_s: float) -> None:

@@ -47,6 +47,8 @@ class Wire:
     """Devices without a network."""
     moves: dict[str, int] = field(factory=dict)
     """How often each device got other addresses."""
+    unreachable: set[int] = field(factory=set)
+    """Generations at which nothing arrives any more, while what they send does: a router has forgotten them."""
     held: list[tuple[FakeSession, FakeSession, bytes]] = field(factory=list)
     """Frames that found no path, from and to which session."""
     latency_s: float = 0.0005
@@ -101,6 +103,12 @@ class Wire:
 
     def passes(self, one: Generation, other: Generation) -> bool:
         """Whether packets pass both ways between two sets of addresses."""
+        return self._hears(one, other) and self._hears(other, one)
+
+    def _hears(self, one: Generation, other: Generation) -> bool:
+        """Whether what is sent from `other` arrives at `one`."""
+        if one.number in self.unreachable:
+            return False
         ends = (one.session, other.session)
         if any(end.number in self.dead or end.owner in self.frozen or end.owner in self.unplugged for end in ends):
             return False
@@ -112,7 +120,7 @@ class Wire:
         """Whether what a session sends now gets there."""
         mine = session.sending
         other = self.generations.get(mine.remote) if mine is not None and mine.remote is not None else None
-        return mine is not None and other is not None and self.passes(mine, other)
+        return mine is not None and other is not None and self._hears(other, mine)
 
     def try_connect(self, session: FakeSession) -> None:
         self.clock.after(CHECKS_S, lambda: self._connect(session))
@@ -171,7 +179,7 @@ class Wire:
         other = self.generations.get(generation.remote) if generation.remote is not None else None
         if not generation.up or other is None:
             return
-        is_silent = not self.passes(generation, other)
+        is_silent = not self._hears(generation, other)
         if is_silent and generation.silent_since is None:
             since = generation.silent_since = self.clock.seconds - self._source(session).uniform(0.0, QUIET_S)
             for after_s in (session.disconnected_after_s, FAILED_AFTER_S):
@@ -236,6 +244,12 @@ class Wire:
         self.unplugged.discard(owner)
         self._deliver_held()
         self.look(owner)
+
+    def forget(self, session: FakeSession) -> None:
+        """A router forgets the path of a session: it still sends, and hears nothing over that path."""
+        assert session.sending is not None
+        self.unreachable.add(session.sending.number)
+        self.look(session.owner)
 
     def freeze(self, owner: str) -> None:
         """The process of a device stands still; the others find out by themselves."""
