@@ -146,23 +146,31 @@ def heard(core: Core, peer: Live, now: Instant) -> None:
 
 
 def judge(core: Core, peer: Live, under_way: Restart, now: Instant) -> None:
-    """The time of a restart is over (spec 04 §7.4 step 5). No link whose old path works is given up for a peer that is
-    slow: its silence has limits of its own."""
+    """The time of a restart is over (spec 04 §7.4 step 5). Without a path the link ends. Over one that works and
+    carries nothing another link is offered beside it, so that one whose peer is only slow outlives this."""
     transport = peer.transport
     is_mute = peer.channel.frames_in == under_way.frames
     is_slow = under_way.trigger == SILENT and not transport.carrier.is_down
-    if is_mute and not is_slow and (transport.path.is_up or not transport.carrier.is_up):
-        core.diag(
-            now,
-            "warn",
-            "ice",
-            f"the restart of the path to {short_id(peer.device_id)} brought no frame",
-            {"peer": peer.device_id, "trigger": under_way.trigger, "ice_state": transport.path.value},
-        )
+    if is_mute and not is_slow and not transport.carrier.is_up:
+        _say_mute(core, peer, under_way, now)
         lifecycle.drop(core, peer.device_id, Turn.NOT_RESTARTED, now)
         core.nudge(now)
-    else:
-        _end(core, peer)
+        return
+    _end(core, peer)
+    if is_mute and not is_slow and transport.path.is_up:
+        _say_mute(core, peer, under_way, now)
+        if not core.is_offered_anew(peer.device_id) and core.memories.of(peer.device_id).may_open_link(now.mono):
+            lifecycle.open_beside(core, peer, offerer=True, now=now)
+
+
+def _say_mute(core: Core, peer: Live, under_way: Restart, now: Instant) -> None:
+    core.diag(
+        now,
+        "warn",
+        "ice",
+        f"the restart of the path to {short_id(peer.device_id)} brought no frame",
+        {"peer": peer.device_id, "trigger": under_way.trigger, "ice_state": peer.transport.path.value},
+    )
 
 
 def _end(core: Core, peer: Live) -> None:

@@ -46,6 +46,7 @@ CODES: Final[Mapping[str, str]] = {
     "shelved": "it is connected; the network's shape does not prefer this link, so broadcasts skip it",
     "path_down": "no packets come from it any more; another path is being negotiated, unless this one comes back",
     "path_untested": "a new path to it is up; no frame has come over it yet",
+    "rebuilding": "it has said nothing over a path that works; another link to it is being made beside this one",
     "suspected": "it checks its path and has not answered our pings yet",
 }
 """Every code, and what it means."""
@@ -124,12 +125,19 @@ def _of_live(core: Core, peer: Live, mono: float) -> tuple[str, NextStep | None]
     verdict = _step(core, LinkTimer.RESTART_VERDICT, owner, "dial anew unless it is heard", mono)
     if transport.carrier.is_down:
         return "path_down", _step(core, LinkTimer.RESTART, owner, "offer another path", mono) or verdict
+    successor = core.successors.get(owner)
+    if successor is not None and successor.transport.offerer and _is_mute_since(peer, successor.transport.opened_at):
+        return "rebuilding", _step(core, LinkTimer.CHANNEL_OPEN, successor.owner, "give the other one up", mono)
     if suspicion.is_suspicious(peer):
         asks = _step(core, LinkTimer.ASKED, owner, "ask again or offer another path", mono)
         return "suspected", asks or _step(core, LinkTimer.PROBE, owner, "dial anew unless it is heard", mono)
     if transport.restart is not None and transport.restart.up_at is not None:
         return "path_untested", verdict
     return "" if isinstance(peer, Active) else "shelved", None
+
+
+def _is_mute_since(peer: Live, mono: float) -> bool:
+    return peer.channel.last_recv is None or peer.channel.last_recv < mono
 
 
 def _step(core: Core, timer: Timer, owner: str, what: str, mono: float) -> NextStep | None:

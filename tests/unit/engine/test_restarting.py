@@ -9,6 +9,7 @@ import pytest
 from mesh_common.events import PeerDropped
 from myownmesh.engine.links import NegotiationFailed, PathChanged, PathState, SdpType
 from myownmesh.engine.moves import Move
+from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Pong
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import AnswerReceived
@@ -219,17 +220,52 @@ def test_a_frame_over_the_old_path_confirms_nothing() -> None:
     assert any("carries frames" in diag.message for diag in bench.diags)
 
 
-def test_a_new_path_that_carries_nothing_is_given_up_after_ten_seconds() -> None:
+def test_over_a_new_path_that_carries_nothing_another_link_is_offered_after_ten_seconds() -> None:
     bench = live()
     bench.event(DOWN)
     bench.answer("B1.2 r2")
     bench.event(CHECKING_DOWN)
     bench.wait(3.0)
     bench.event(UP)
-    bench.wait(9.9)
+    assert offers(bench.wait(9.9)) == []
+    assert offers(bench.wait(0.2)) == ["offer A2"]
+    assert bench.status == "active", "it may only be slow"
+    assert bench.info.why is not None
+    assert bench.info.why.code == "rebuilding"
+    assert bench.info.why.next is not None
+    assert bench.answer("B2", bench.offer_ids[-1]) == ["apply B2"]
+    bench.open_channel()
+    bench.hello("n2")
+    assert "close A1" in bench.proof()
+
+
+def test_a_peer_that_answers_late_over_a_new_path_keeps_its_link() -> None:
+    bench = live()
+    first = bench.epoch
+    bench.event(DOWN)
+    bench.answer("B1.2 r2")
+    bench.event(CHECKING_DOWN)
+    bench.event(UP)
+    bench.wait(25.0)
+    bench.engine.receive_frame(bench.peer_id, first, encode_frame(Pong(t=1)), bench.now)
+    bench.collect()
+    assert bench.info.why is None
+    bench.wait(20.0)
     assert bench.status == "active"
-    assert "announce" in bench.wait(0.2)
-    assert bench.status == "dropped ice_failed"
+    assert bench.named(PeerDropped) == []
+
+
+def test_an_id_that_opens_too_many_links_is_offered_none_then() -> None:
+    bench = live()
+    bench.event(DOWN)
+    bench.answer("B1.2 r2")
+    bench.event(CHECKING_DOWN)
+    bench.event(UP)
+    bench.wait(9.99)
+    while bench.engine._core.memories.of(bench.peer_id).may_open_link(bench.mono):
+        pass
+    assert offers(bench.wait(0.02)) == []
+    assert bench.status == "active"
 
 
 def test_a_restart_that_nobody_answers_is_made_again_and_given_up_after_half_a_minute() -> None:
