@@ -23,12 +23,14 @@ from myownmesh.engine import (
     paths,
     presence,
     reliable,
+    reports,
     restarting,
     routing,
     shaping,
     shelving,
     successors,
     suspicion,
+    trickle,
     twin,
     views,
     waiting,
@@ -205,7 +207,7 @@ class Engine:
                 negotiation.receive_answer(core, item, now)
             case CandidateReceived(peer, candidate):
                 core.traffic.negotiation_rx += 1
-                negotiation.receive_candidate(core, peer, candidate, now)
+                trickle.receive(core, peer, candidate, now)
             case PeerLeft(peer):
                 core.traffic.negotiation_rx += 1
                 presence.receive_leave(core, peer, now)
@@ -224,17 +226,17 @@ class Engine:
             return
         match event:
             case LocalDescription():
-                negotiation.local_description(core, entry, event, now)
+                reports.local_description(core, entry, event, now)
             case LocalCandidate(candidate):
-                negotiation.local_candidate(core, entry, candidate, now)
+                reports.local_candidate(core, entry, candidate, now)
             case CandidateRejected():
-                negotiation.candidate_rejected(core, entry, event, now)
+                reports.candidate_rejected(core, entry, event, now)
             case GatheringDone():
-                negotiation.gathering_done(core, entry, event, now)
+                reports.gathering_done(core, entry, event, now)
             case NegotiationFailed():
-                negotiation.failed(core, entry, event, now)
+                reports.failed(core, entry, event, now)
             case RemoteApplied():
-                negotiation.remote_applied(core, entry, event, now)
+                reports.remote_applied(core, entry, event, now)
             case ChannelOpened():
                 if isinstance(entry, Connecting):
                     handshake.start(core, entry, event, now)

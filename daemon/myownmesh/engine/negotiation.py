@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from myownmesh.engine import keepalive, lifecycle, nameless, restarting
-from myownmesh.engine.actions import AddCandidate, TakeAnswer, TakeOffer
-from myownmesh.engine.candidates import ANY, OUR_LINE, RELAYED, kind_of
+from myownmesh.engine.actions import TakeAnswer, TakeOffer
+from myownmesh.engine.candidates import ANY, OUR_LINE, RELAYED
 from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
-from myownmesh.engine.limits import MAX_CANDIDATE_CHARS, MAX_SDP_CHARS
-from myownmesh.engine.links import SdpType
+from myownmesh.engine.limits import MAX_SDP_CHARS
 from myownmesh.engine.peer import Connecting, Handshaking, HeldOffer, Live, OpenedBy, OpenLink, OwnOffer, Reoffer
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
@@ -23,27 +22,17 @@ from myownmesh.engine.timing import (
     GLARE_HOLD_S,
     HOLD_PING_S,
     NEWCOMER_S,
-    OFFER_REPEAT_S,
     REOFFER_GAP_S,
     SUSPICION_WAIT_RTTS,
 )
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.ice_credentials import ice_ufrag
-from myownmesh.protocol.offer_ids import new_offer_id
-from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.links import (
-        CandidateRejected,
-        GatheringDone,
-        LocalDescription,
-        NegotiationFailed,
-        RemoteApplied,
-    )
     from myownmesh.engine.peer import Link, Transport
     from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.signals import AnswerReceived, Candidate, OfferReceived
+    from myownmesh.protocol.signals import AnswerReceived, OfferReceived
 
 
 # ── what the peer sends ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,137 +184,6 @@ def receive_answer(core: Core, answer: AnswerReceived, now: Instant) -> None:
     core.out.append(TakeAnswer(device_id, peer.epoch, sdp))
 
 
-def receive_candidate(core: Core, device_id: str, candidate: Candidate, now: Instant) -> None:
-    """Keep it for descriptions that are still under way, and use it now if the transport can (spec 04 §5.6)."""
-    if not candidate.candidate or not _is_short(candidate):
-        return
-    core.memories.keep(device_id, candidate, now.mono)
-    core.rescue.heard(device_id)
-    for peer in (core.link_to(device_id), core.successors.get(device_id)):
-        if peer is not None:
-            _use(core, peer, candidate, now)
-
-
-def _use(core: Core, peer: Link, candidate: Candidate, now: Instant) -> None:
-    device_id = peer.device_id
-    counts, kind = peer.transport.remote_candidates, kind_of(candidate.candidate)
-    counts[kind] = counts.get(kind, 0) + 1
-    if peer.transport.remote_sdp_set:
-        core.out.append(AddCandidate(device_id, peer.epoch, candidate))
-    else:
-        core.diag(now, "debug", "ice", "remote candidate queued", {"peer": device_id, "kind": kind.value})
-
-
-# ── what our transport reports ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def local_description(core: Core, peer: Link, event: LocalDescription, now: Instant) -> None:
-    """Our offer or answer is ready: send it."""
-    detail: dict[str, object] = {"peer": peer.device_id, "sdp_bytes": len(event.sdp)}
-    if event.type is SdpType.ANSWER:
-        core.publish(SendAnswer(peer.device_id, event.sdp, _answered(peer.transport)))
-        core.diag(now, "debug", "signaling", f"answer to {short_id(peer.device_id)}", detail)
-        return
-    transport = peer.transport
-    if transport.own_offer is not OwnOffer.BUILDING:
-        return  # the peer's offer overtook it
-    transport.own_offer = OwnOffer.OPEN
-    transport.last_offer = now.mono
-    ufrag = ice_ufrag(event.sdp)
-    if ufrag != transport.offered_ufrag:  # what answers an earlier offer does not fit these credentials
-        transport.offer_ids.clear()
-        transport.offered_ufrag = ufrag
-    offer_id = new_offer_id(core.me, peer.device_id, core.rng)
-    transport.offer_ids.append(offer_id)
-    core.publish(SendOffer(peer.device_id, event.sdp, offer_id))
-    again, transport.offered_again = transport.offered_again, None
-    if again is None:
-        core.diag(now, "debug", "signaling", f"offer to {short_id(peer.device_id)}", detail)
-    else:
-        detail["reason"] = again.value
-        core.diag(now, "debug", "signaling", f"another offer to {short_id(peer.device_id)}", detail)
-    if not transport.remote_sdp_set:
-        core.timers.set(LinkTimer.REOFFER, peer.owner, now.mono + max(OFFER_REPEAT_S, core.answer_s))
-
-
-def local_candidate(core: Core, peer: Link, candidate: Candidate, now: Instant) -> None:
-    """Every candidate of ours is sent at once, behind its description."""
-    counts, kind = peer.transport.local_candidates, kind_of(candidate.candidate)
-    counts[kind] = counts.get(kind, 0) + 1
-    core.diag(now, "debug", "ice", "local candidate", {"peer": peer.device_id, "kind": kind.value})
-    core.publish(SendCandidate(peer.device_id, candidate))
-
-
-def gathering_done(core: Core, peer: Link, event: GatheringDone, now: Instant) -> None:
-    """Only told here: no end of candidates exists on the wire."""
-    core.left_out = event.left_out
-    counts = {kind.value: count for kind, count in peer.transport.local_candidates.items()}
-    detail: dict[str, object] = {
-        "peer": peer.device_id,
-        "host": counts.get("host", 0),
-        "srflx": counts.get("server_reflexive", 0),
-        "relay": counts.get("relay", 0),
-    }
-    if event.left_out:
-        detail["left_out"] = event.left_out
-    core.diag(now, "debug", "ice", "gathering done", detail)
-
-
-def remote_applied(core: Core, peer: Link, event: RemoteApplied, now: Instant) -> None:
-    """A description of the peer is in force: candidates that came before it may count now."""
-    transport = peer.transport
-    transport.remote_sdp_set = True
-    if event.fingerprint is not None:
-        transport.remote_fingerprint = event.fingerprint
-    if transport.own_offer is not OwnOffer.OPEN:
-        core.timers.cancel(LinkTimer.REOFFER, peer.owner)
-    memory = core.memories.get(peer.device_id)
-    if memory is None:
-        return
-    candidates = memory.fresh_candidates(now.mono)
-    for candidate in candidates:
-        core.out.append(AddCandidate(peer.device_id, peer.epoch, candidate))
-    if candidates:
-        core.diag(
-            now,
-            "debug",
-            "ice",
-            "early candidates applied",
-            {"peer": peer.device_id, "count": len(candidates)},
-        )
-
-
-def candidate_rejected(core: Core, peer: Link, event: CandidateRejected, now: Instant) -> None:
-    """The transport cannot use a candidate of the peer; it goes on with the others."""
-    detail = {"peer": peer.device_id, "kind": kind_of(event.candidate).value, "error": event.error}
-    core.diag(now, "warn", "ice", "remote candidate rejected", detail)
-
-
-def failed(core: Core, peer: Link, event: NegotiationFailed, now: Instant) -> None:
-    """A description could not be built or applied; the session is as it was."""
-    core.diag(
-        now,
-        "error",
-        "signaling",
-        f"{'own' if event.local else 'remote'} {event.type.value} of {short_id(peer.device_id)} is unusable",
-        {"peer": peer.device_id, "sdp_type": event.type.value, "error": event.error},
-    )
-    transport = peer.transport
-    if not event.local and not transport.remote_sdp_set:
-        transport.remote_fingerprint = None
-    was_restart = isinstance(peer, Live) and event.local == (event.type is SdpType.OFFER) and transport.offers_restart
-    if event.type is SdpType.OFFER:
-        if event.local:
-            transport.own_offer = OwnOffer.NONE
-        else:
-            transport.last_remote_offer = None
-            _answered(transport)
-    elif not event.local and not was_restart:
-        recover(core, peer.device_id, now)
-    if was_restart and isinstance(peer, Live):
-        restarting.refused(core, peer, now)
-
-
 # ── offering again ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -400,22 +258,12 @@ def look_closer(core: Core, peer: Live, now: Instant) -> None:
 # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _is_short(candidate: Candidate) -> bool:
-    texts = (candidate.candidate, candidate.sdp_mid or "", candidate.username_fragment or "")
-    return all(len(text) <= MAX_CANDIDATE_CHARS for text in texts)
-
-
 def _offer_due_at(core: Core, transport: Transport) -> float:
     """When the gap behind the last offer ends, which is open as long as an answer to it may be on its way. Compared as
     a moment, never as a difference, and so by its timer too: of two floats `a + gap <= b` does not imply
     `b - a >= gap`, and a timer that is early for its own rule spins."""
     gap_s = NEWCOMER_S if transport.is_unheard else max(REOFFER_GAP_S, core.answer_s)
     return 0.0 if transport.last_offer is None else transport.last_offer + gap_s
-
-
-def _answered(transport: Transport) -> str:
-    """The id of the offer that the session is done with; it takes them one after the other."""
-    return transport.answering.popleft() if transport.answering else ""
 
 
 def _is_for_successor(main: Transport, successor: Transport, answer: AnswerReceived) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import beside, handshake, lifecycle, negotiation
+from myownmesh.engine import beside, handshake, lifecycle, negotiation, reports
 from myownmesh.engine.limits import MAX_EARLY_FRAMES
 from myownmesh.engine.links import (
     ChannelClosed,
@@ -32,13 +32,13 @@ def receive_event(core: Core, successor: Link, event: LinkEvent, now: Instant) -
     """What its session reports."""
     match event:
         case LocalDescription():
-            negotiation.local_description(core, successor, event, now)
+            reports.local_description(core, successor, event, now)
         case LocalCandidate(candidate):
-            negotiation.local_candidate(core, successor, candidate, now)
+            reports.local_candidate(core, successor, candidate, now)
         case GatheringDone():
-            negotiation.gathering_done(core, successor, event, now)
+            reports.gathering_done(core, successor, event, now)
         case RemoteApplied():
-            negotiation.remote_applied(core, successor, event, now)
+            reports.remote_applied(core, successor, event, now)
         case ChannelOpened() if isinstance(successor, Connecting):
             handshake.start(core, successor, event, now)
             for data in successor.early_frames:
