@@ -142,7 +142,13 @@ class Gossip:
             for channel in GATED:
                 if channel in self._edited:
                     await self._publish_gated(channel)
-            await self._publish_all(to=self._catch_ups.look(self._active(), now))
+            await self._catch_up(self._catch_ups.look(self._active(), now))
+
+    async def _catch_up(self, peers: tuple[str, ...]) -> None:
+        """Tell who has come everything, and ask who has told nothing yet: it may not have seen that we were away."""
+        silent = tuple(p for p in peers if p not in self._heard_ts)
+        await self._publish_all(silent, fresh=True)
+        await self._publish_all(tuple(p for p in peers if p not in silent))
 
     def _active(self) -> list[str]:
         return [p.device_pubkey for p in self._client.state.peers if p.status == "active" and p.authorized]

@@ -223,6 +223,18 @@ async def test_a_late_joiner_is_told_everything_and_nobody_else_again(tmp_path: 
         assert here.told[6:] == here.told[3:6], "and served again then"
 
 
+async def test_who_has_told_nothing_yet_is_asked_when_it_comes(tmp_path: Path, autojump_clock: Any) -> None:
+    """It may not have noticed that this app was away, and so owe it nothing (FE-7.10)."""
+    async with desk(tmp_path) as here:
+        await here.peers(peer_info())
+        assert here.payloads(CATALOG)[-1]["fresh"] is True
+        await here.hear(CATALOG, {"entries": [], "ts": 5})
+        await here.peers()
+        await trio.sleep(6)
+        await here.peers(peer_info())
+        assert "fresh" not in here.payloads(CATALOG)[-1]
+
+
 async def test_a_peer_that_has_just_started_gets_an_answer(tmp_path: Path, autojump_clock: Any) -> None:
     """FE-7.13"""
     async with desk(tmp_path, peer_info()) as here:
