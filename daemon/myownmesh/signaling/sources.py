@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from collections import Counter
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
 def is_ours(address: str) -> bool:
     """Is this still an address of this machine? A connection from one that is gone carries nothing any more."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
-        except OSError as error:
-            return error.errno != errno.EADDRNOTAVAIL
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL  # where no socket is to be had nothing is known
     return True
 
 
@@ -33,11 +32,6 @@ class RelaySources:
     def addresses(self) -> tuple[str, ...]:
         """Any thread."""
         return tuple(self._links)
-
-    @property
-    def has_local(self) -> bool:
-        """Does one stand within this machine? That works without any network."""
-        return any(ipaddress.ip_address(address).is_loopback for address in self._links)
 
     @contextmanager
     def standing(self, address: str) -> Iterator[None]:

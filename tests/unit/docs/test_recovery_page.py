@@ -6,7 +6,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-TESTS = ("tests/simulation/test_recovery.py", "tests/integration/lifecycle/test_recovery.py")
+TESTS = (
+    "tests/simulation/test_recovery.py",
+    "tests/simulation/test_moves.py",
+    "tests/integration/lifecycle/test_recovery.py",
+    "tests/integration/netwatch/test_moves.py",
+)
 MIXED = "tests/integration/reference/test_mixed_pairs.py"
 
 
