@@ -180,3 +180,10 @@ def test_members_are_a_sorted_set(steps: list[tuple[bool, str]]) -> None:
 def test_on_a_ring_of_one_a_side_its_neighbours_are_wanted() -> None:
     assert shape_of(Ring(1)).wanted("b", Members("abcde")) == {"a", "c"}
     assert shape_of(Ring(1)).wanted("x", Members("abcde")) == {"a", "e"}
+
+
+def test_in_a_full_mesh_there_is_nothing_to_forward() -> None:
+    shape = shape_of(FullMesh())
+    assert not shape.forwards("a")
+    assert shape.next_hops("a", "c", ["b"]) == []
+    assert not shape.prunes
