@@ -11,7 +11,7 @@ from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSess
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
 from myownmesh.engine.life import DROPS, Turn
-from myownmesh.engine.limits import DIAL_TURN_S, MAX_PLACEHOLDERS, MAX_UNPROVEN_LINKS
+from myownmesh.engine.limits import DIAL_TURN_S, MAX_PLACEHOLDERS, MAX_SHAPED_DIALS, MAX_UNPROVEN_LINKS
 from myownmesh.engine.peer import (
     Connecting,
     Handshaking,
@@ -263,7 +263,8 @@ def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
     if core.is_rostered(device_id) or device_id in core.pins:
         return True
     dials = [peer.transport for peer in core.unproven.values() if peer.transport.offerer]
-    return len(dials) < MAX_UNPROVEN_LINKS or now.mono - dials[0].opened_at >= DIAL_TURN_S
+    most = MAX_SHAPED_DIALS if core.shape.prunes else MAX_UNPROVEN_LINKS
+    return len(dials) < most or now.mono - dials[0].opened_at >= DIAL_TURN_S
 
 
 def close_lingering(core: Core, key: str) -> None:

@@ -9,6 +9,13 @@ from myownmesh.protocol.tokens import TokenBucket
 MAX_UNPROVEN_LINKS: Final = 64
 """Transports to ids that have not authenticated and are not rostered; the oldest gives way (spec 04 §15.2 item 28)."""
 
+MAX_SHAPED_DIALS: Final = 16
+"""Dials of ours to strangers at a time where the shape will prune most of them: the first ones bring the roster, and
+with it whom the shape wants. Two hundred devices that meet in a ring would else make twenty thousand links."""
+
+CROWD: Final = 256
+"""Strangers above which looking after each of them twice a second would cost too much."""
+
 NEW_LINKS_PER_S: Final = 4.0
 """Per id: transports that inbound offers and answers may open (same item)."""
 

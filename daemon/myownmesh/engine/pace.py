@@ -41,13 +41,16 @@ def _is_complete(core: Core, now: Instant) -> bool:
         return False
     members = [entry.device_id for entry in core.roster.entries if entry.device_id != core.me]
     core.heard = {each: at for each, at in core.heard.items() if core.is_rostered(each)}
-    return bool(members) and all(_is_there(core, each, now) for each in members)
+    wanted = core.shape.wanted(core.me, core.known)
+    return bool(members) and all(_is_there(core, each, wanted, now) for each in members)
 
 
-def _is_there(core: Core, device_id: str, now: Instant) -> bool:
+def _is_there(core: Core, device_id: str, wanted: set[str], now: Instant) -> bool:
     """Linked; or heard lately where the shape wants no link, for one that is wanted has still to be made."""
     peer = core.peers.get(device_id)
     if isinstance(peer, Live):
         return peer.transport.is_ours
     heard_at = core.heard.get(device_id)
-    return heard_at is not None and now.mono - heard_at <= HEARD_LATELY_S and not core.wants_link(device_id)
+    if peer is None or heard_at is None or device_id in wanted:
+        return False
+    return now.mono - heard_at <= HEARD_LATELY_S

@@ -8,9 +8,11 @@ from myownmesh.engine import beside, keepalive, lifecycle, nameless, negotiation
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
+from myownmesh.engine.limits import CROWD
 from myownmesh.engine.peer import Connecting, Link, Live, OpenedBy, OpenLink, Placeholder, Reoffer
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
+    DIAL_LOOK_S,
     LEAVE_CLOSE_WINDOW_S,
     LEAVE_PING_AFTER_S,
     PROBE_WAIT_S,
@@ -79,7 +81,7 @@ def dial_now(core: Core, device_id: str, now: Instant) -> None:
         return
     memory = core.memories.of(device_id)
     if now.mono < memory.dial_not_before or not lifecycle.has_room_for_dial(core, device_id, now):
-        core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, max(memory.dial_not_before, now.mono + STATE_WATCH_S))
+        core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, max(memory.dial_not_before, _next_turn(core, now)))
         return
     if decision is Dial.WAIT:
         memory.dialled_anyway_at = now.mono
@@ -161,7 +163,7 @@ def decide(core: Core, device_id: str, now: Instant) -> None:
             _dial_at(core, device_id, not_before)
         case Dial.OFFER if not lifecycle.has_room_for_dial(core, device_id, now):
             lifecycle.note(core, device_id, "waiting for other attempts to end", now)
-            _dial_at(core, device_id, now.mono + STATE_WATCH_S)
+            _dial_at(core, device_id, _next_turn(core, now))
         case Dial.OFFER:
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
         case Dial.WAIT:
@@ -173,6 +175,11 @@ def decide(core: Core, device_id: str, now: Instant) -> None:
             lifecycle.note(core, device_id, reason, now, expects_link=False)
         case _:
             pass
+
+
+def _next_turn(core: Core, now: Instant) -> float:
+    """When to look again whether there is room for a stranger's dial; a crowd is looked at less often."""
+    return now.mono + (DIAL_LOOK_S if len(core.strangers) <= CROWD else STATE_WATCH_S)
 
 
 def _dial_at(core: Core, device_id: str, second: float) -> None:

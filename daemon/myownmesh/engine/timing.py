@@ -132,6 +132,9 @@ DIAL_ANYWAY_S: Final = 3.0
 DIAL_BACK_S: Final = 0.4
 """The same where we are the one that came back: v0.3.8 may take its former link to us for alive, and never offers."""
 
+DIAL_LOOK_S: Final = 0.5
+"""Between two looks whether it is a stranger's turn to be dialled: a dial takes a few round trips."""
+
 DIAL_ANYWAY_GAP_S: Final = 30.0
 """Per peer, between such dials."""
 

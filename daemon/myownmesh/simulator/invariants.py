@@ -13,6 +13,7 @@ from myownmesh.protocol.modes import FullMesh
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mesh_common.views import PeerInfo
     from myownmesh.simulator.node import Node
 
 TIMERS_PER_PEER: Final = 16
@@ -45,13 +46,13 @@ def check_node(node: Node) -> None:
             raise Violation(f"{found} {what}, at most {most}", (node.device_id,))
     if report.orphan_timers:
         raise Violation(f"timers of links that are gone: {report.orphan_timers}", (node.device_id,))
-    _check_words(node)
+    _check_words(node, peers)
 
 
-def _check_words(node: Node) -> None:
+def _check_words(node: Node, peers: list[PeerInfo]) -> None:
     """Phase and `why` tell the truth."""
     active = 0
-    for info in node.switch.peers():
+    for info in peers:
         active += info.status in _ACTIVE
         if info.status != PeerStatus.ACTIVE and info.why is None:
             raise Violation(f"{info.status} without a reason", (node.device_id, info.device_id))

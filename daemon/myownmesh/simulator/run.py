@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import traceback
 from collections import deque
@@ -155,6 +156,7 @@ def _line(node: Node, record: ConnTrace) -> str:
 
 def run(plan: Plan) -> Result:
     """Run a plan. One that fails is run once more, so that its result has the traces of the nodes involved."""
+    gc.set_threshold(100_000, 50, 1000)  # hardly anything here refers to itself, and there is much of it
     result = Run(plan).go()
     if result.violation is None:
         return result
