@@ -121,7 +121,8 @@ class Generation(aioice.Connection):
         self.last_probe = 0.0
         self.lag = 0.0
         """Seconds after which the last probes of a silent path were answered, a slow one remembered for a while."""
-        self._asked_at: float | None = None
+        self.asked_at: float | None = None
+        """When the first probe of the present silence went out."""
 
     # Local candidates.
 
@@ -380,9 +381,9 @@ class Generation(aioice.Connection):
 
     def note_lag(self) -> None:
         """See whether the first probe of a silence has been answered, and how late."""
-        asked_at = self._asked_at
+        asked_at = self.asked_at
         if asked_at is not None and self.last_received >= asked_at:
-            self._asked_at = None
+            self.asked_at = None
             self.lag = max(self.last_received - asked_at, 0.75 * self.lag)
 
     def probe(self, now: float) -> None:
@@ -391,8 +392,8 @@ class Generation(aioice.Connection):
         if pair is None or self._closing or self.remote_password is None:
             return
         self.last_probe = now
-        if self._asked_at is None:
-            self._asked_at = now
+        if self.asked_at is None:
+            self.asked_at = now
         request = self.build_request(pair, nominate=False)
         request.add_message_integrity(self.remote_password.encode())
         pair.protocol.send_stun(request, pair.remote_addr)

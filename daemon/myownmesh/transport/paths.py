@@ -129,7 +129,7 @@ class Paths:
         if self._current is None:
             self.controlling = False  # the peer's offer is the first one of this transport now
         else:
-            self._report_state(self._state_of(self._current, self._loop.time()))
+            self._report_state(self.state_of(self._current, self._loop.time()))
 
     def for_answer(self, ufrag: str, pwd: str) -> Generation:
         """The generation that answers an offer: a new one, if the offer has credentials that we do not know."""
@@ -213,7 +213,7 @@ class Paths:
         if newest is None or self._closed:
             return
         if newest.is_up or self._state is not PathState.NEW:
-            self._report_state(self._state_of(newest, now))
+            self._report_state(self.state_of(newest, now))
         watched = newest if newest.is_up else self._sending
         if watched is None:
             return
@@ -242,7 +242,8 @@ class Paths:
         return [*self._closing, *self._gathering]
 
     @staticmethod
-    def _state_of(generation: Generation, now: float) -> PathState:
+    def state_of(generation: Generation, now: float) -> PathState:
+        """What a generation's silence up to `now` means."""
         if not generation.is_up:
             return PathState.FAILED if now - generation.created_at >= FAILED_SECONDS else PathState.CHECKING
         silence = now - generation.last_received
@@ -255,7 +256,7 @@ class Paths:
         """Tell the state of the newest generation, and of the one that sends while that has no path."""
         older = self._sending
         is_older = older is not None and not state.is_up and older is not (self._pending or self._current)
-        fallback = self._state_of(older, self._loop.time()) if older is not None and is_older else None
+        fallback = self.state_of(older, self._loop.time()) if older is not None and is_older else None
         if state is not self._state or fallback is not self._fallback:
             self._state, self._fallback = state, fallback
             if not state.is_up and (fallback is None or not fallback.is_up):

@@ -131,7 +131,7 @@ def test_a_redactor_is_consistent_and_keeps_the_order() -> None:
 
 def test_the_replay_is_shown_and_stops_where_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "r.jsonl"
-    file.write_bytes(recorded(1)[1])
+    file.write_bytes(recorded(2)[1])
     assert main(["replay", str(file)]) == 0
     whole = capsys.readouterr().out
     assert "handle_timer" in whole

@@ -17,12 +17,12 @@ with data_channels_only():
 
 def asked(lag: float = 0.0) -> Any:
     """What `Generation.note_lag` reads: a path that was probed at 100.0."""
-    return SimpleNamespace(_asked_at=100.0, last_received=98.0, lag=lag)
+    return SimpleNamespace(asked_at=100.0, last_received=98.0, lag=lag)
 
 
 def state(silence_s: float, lag: float) -> PathState:
     generation = SimpleNamespace(is_up=True, last_received=100.0, lag=lag)
-    return Paths._state_of(cast("Any", generation), 100.0 + silence_s)
+    return Paths.state_of(cast("Any", generation), 100.0 + silence_s)
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_an_answer_tells_how_late_answers_are() -> None:
     assert generation.lag == 0.0, "there is none yet"
     generation.last_received = 102.5
     Generation.note_lag(generation)
-    assert (generation.lag, generation._asked_at) == (2.5, None)
+    assert (generation.lag, generation.asked_at) == (2.5, None)
 
 
 def test_a_late_one_is_remembered_for_a_while() -> None:
     lags = []
     generation = asked(lag=4.0)
     for _ in range(12):
-        generation._asked_at, generation.last_received = 100.0, 100.1
+        generation.asked_at, generation.last_received = 100.0, 100.1
         Generation.note_lag(generation)
         lags.append(generation.lag)
     assert lags[0] == 3.0
