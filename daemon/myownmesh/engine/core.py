@@ -116,6 +116,8 @@ class Core:
         """Monotonic second of the start."""
         self.last_beat: Instant | None = None
         """When the heartbeat last ran; a gap means that we slept."""
+        self.said_at: float | None = None
+        """Monotonic second of the newest diagnostic that has not been taken."""
         self.is_watched = True
         """Somebody reads the diagnostics."""
         self.out: list[Action] = []
@@ -149,6 +151,7 @@ class Core:
     ) -> None:
         """Say something in the diagnostics. What is costly to word, or said often, asks `is_watched` first."""
         if self.is_watched:
+            self.said_at = now.mono
             self.out.append(Emit(Diag(now.wall_ms, self.network_id, level, category, message, detail)))
 
     def describe_paths(self, peer: Peer, context: str, level: Level) -> None:

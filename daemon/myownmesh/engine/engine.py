@@ -294,7 +294,11 @@ class Engine:
 
     def actions(self) -> list[Action]:
         """Everything to be done since the last call, in order; the list is the caller's."""
-        out, self._core.out = self._core.out, []
+        core = self._core
+        out, core.out = core.out, []
+        if core.said_at is not None:
+            why.explain(core, out, core.said_at)
+            core.said_at = None
         return out
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import to_builtins
+
+from mesh_common.events import Diag
 from mesh_common.views import NextStep, Why
 from myownmesh.engine import suspicion
+from myownmesh.engine.actions import Emit
 from myownmesh.engine.peer import (
     Active,
     Connecting,
@@ -22,8 +26,9 @@ from myownmesh.engine.peer import (
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from myownmesh.engine.actions import Action
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import Peer
     from myownmesh.engine.timers import Timer
@@ -63,6 +68,17 @@ def verdict(core: Core, peer: Peer, mono: float) -> Why | None:
     if core.offline_since is not None:
         since = core.offline_since
     return Why(code, max(0, round((mono - since) * 1000)), CODES[code], step)
+
+
+def explain(core: Core, actions: Iterable[Action], mono: float) -> None:
+    """Have diagnostics about the life of a peer say why it is not active, as it stands now."""
+    for action in actions:
+        if isinstance(action, Emit) and isinstance(action.event, Diag) and action.event.category == "peer":
+            detail = action.event.detail or {}
+            peer = core.peers.get(detail.get("peer", ""))
+            reason = None if peer is None else verdict(core, peer, mono)
+            if reason is not None:
+                detail["why"] = to_builtins(reason)
 
 
 def _judge(core: Core, peer: Peer, mono: float) -> tuple[str, NextStep | None]:

@@ -53,7 +53,7 @@ ROWS: list[tuple[str, str, str | None, Callable[[Bench], object], set[str]]] = [
     ("debug", "signaling", "active", lambda bench: bench.answer("B2"), {"peer", "reason"}),
     ("info", "signaling", "active", lambda bench: bench.leave(), {"peer"}),
     ("info", "signaling", None, lambda bench: bench.engine.signaling_is_up(bench.now), set()),
-    ("info", "peer", None, lambda bench: bench.announce(), {"peer", "role"}),
+    ("info", "peer", None, lambda bench: bench.announce(), {"peer", "role", "why"}),
     ("warn", "peer", "active", lambda bench: bench.event(ChannelClosed("gone")), {"peer", "reason"}),
     ("warn", "transport", "active", lambda bench: bench.event(ChannelClosed("gone")), {"peer", "reason"}),
     (
@@ -161,7 +161,7 @@ def test_the_shape_says_whom_it_dials_and_lets_go() -> None:
     bench.diags.clear()
     bench.engine.set_topology(Star(hub=bench.us.device_id), bench.now)
     bench.wait(3)
-    assert ("info", "peer", frozenset({"peer", "role"})) in _said(bench)
+    assert ("info", "peer", frozenset({"peer", "role", "why"})) in _said(bench)
 
 
 def test_nobody_reads_and_nothing_is_made() -> None:

@@ -47,8 +47,9 @@ def test_who_has_no_edge_with_us_is_noted_and_not_dialled() -> None:
     bench = Bench("lower", EngineConfig(topology=Star("hub")))
     assert bench.announce() == ["announce"]
     assert bench.status == "sighted"
-    assert [diag.detail for diag in bench.diags if diag.message.startswith("sighted")] == [
-        {"peer": bench.peer_id, "reason": "no edge in this shape"}
+    told = [diag.detail or {} for diag in bench.diags if diag.message.startswith("sighted")]
+    assert [(each["peer"], each["reason"], each["why"]["code"]) for each in told] == [
+        (bench.peer_id, "no edge in this shape", "kept_apart_by_shape")
     ]
     assert bench.wait(300.0) == []
     assert "answer A1 to B1" in bench.offer("B1"), "an offer is answered whatever the shape says"

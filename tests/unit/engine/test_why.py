@@ -205,3 +205,16 @@ def test_the_page_explains_every_code() -> None:
     text = PAGE.read_text()
     assert replaced(text) == text
     assert text.count("| `") == len(CODES)
+
+
+def test_diagnostics_of_a_peers_life_say_why_too() -> None:
+    """Spec 10 §2.2: the same object as in `peers_list`; a peer that is active needs none."""
+    bench = Bench("higher")
+    bench.announce()
+    [noted] = [diag for diag in bench.diags if diag.category == "peer"]
+    assert noted.detail is not None
+    assert noted.detail["why"]["code"] == "waits_for_offer"
+    assert set(noted.detail["why"]) == {"code", "since_ms", "text", "next"}
+    bench.up_to("active")
+    active = next(diag for diag in bench.diags if diag.message.startswith("active"))
+    assert set(active.detail or ()) == {"peer"}
