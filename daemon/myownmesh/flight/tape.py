@@ -87,7 +87,8 @@ class Tape:
     def turn(self, mono: float, peers: int) -> None:
         """Begin another piece if it is time; called between two inputs."""
         piece = self._piece
-        if piece is None or piece.is_full or mono - piece.began >= PIECE_S:
+        is_old = piece is not None and not self._asked and mono - piece.began >= PIECE_S
+        if piece is None or piece.is_full or is_old:
             if peers > MAX_PEERS and not self._asked:
                 self._piece = None
                 self.pieces.clear()

@@ -50,6 +50,10 @@ OURS: list[tuple[str, dict[str, Any]]] = [
     ("networks remove a", {"op": "network_remove", "network": "a", "purge": False}),
     ("networks remove a --purge", {"op": "network_remove", "network": "a", "purge": True}),
     ("networks connect a p", {"op": "network_connect_peer", "network": "a", "peer": "p", "pin": False, "wait_ms": 0}),
+    ("record a", {"op": "network_record", "network": "a", "for_ms": 0}),
+    ("record a --for 30s", {"op": "network_record", "network": "a", "for_ms": 30_000}),
+    ("record a --for 10m", {"op": "network_record", "network": "a", "for_ms": 600_000}),
+    ("record a --for 2h", {"op": "network_record", "network": "a", "for_ms": 7_200_000}),
     ("roster approve a d", {"op": "roster_approve", "network": "a", "device_id": "d", "label": None}),
     ("identity show", {"op": "identity_show"}),
     ("identity set-label me", {"op": "identity_set_label", "label": "me"}),
@@ -128,3 +132,10 @@ def test_a_file_may_hold_the_payload(daemon: FakeDaemon, home: Path) -> None:
     (home / "p.json").write_text('{"x": "ü"}', "utf-8")
     assert main(["ctl", "channel", "send-all", "a", "ch", f"@{home}/p.json"]) == 0
     assert daemon.requests[0]["payload"] == {"x": "ü"}
+
+
+@pytest.mark.parametrize("span", ["", "10", "m", "0s", "-1s", "1.5m", "25h", "10x"])
+def test_a_span_that_is_none_is_told(daemon: FakeDaemon, span: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["ctl", "record", "a", f"--for={span}"]) == 1
+    assert "say 30s, 10m or 1h, a day at most" in capfd.readouterr().err
+    assert not daemon.requests

@@ -207,6 +207,16 @@ def test_two_pieces_are_kept_and_each_is_bounded() -> None:
     assert tape.pieces[-1].is_full
 
 
+def test_a_recording_that_is_asked_for_is_whole_however_long_it_takes() -> None:
+    made = states()
+    tape = Tape(lambda: next(made))
+    end = tape.ask(0.0)
+    for second in range(0, 3600, 10):
+        tape.turn(float(second), 5)
+        tape.note(("handle_timer", (), {}))
+    assert [len(piece.entries) for piece in end()] == [360]
+
+
 def test_of_a_crowd_no_state_is_taken_unasked() -> None:
     tape = Tape(lambda: None)
     tape.turn(0.0, tapes.MAX_PEERS + 1)
