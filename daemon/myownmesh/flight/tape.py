@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PIECE_S: Final = 300.0
 PIECE_ENTRIES: Final = 20_000
 PIECE_BYTES: Final = 4 * 2**20
-MAX_PEERS: Final = 256
+MAX_PEERS: Final = 64
 """Of an engine that knows more, no state is taken unasked: it would stand still for too long."""
 LEFT_OUT: Final = ("identity", "rng", "verify", "out")
 """Of the state: the key, where chance comes from, and what is on its way."""

@@ -110,7 +110,7 @@ class Network:
         else:
             pieces = list(self._tape.pieces)
         if not pieces:
-            raise MeshError("nothing is recorded of a network of more than 256 peers unless it is asked for: --for 1m")
+            raise MeshError("nothing is recorded of a network of more than 64 peers unless it is asked for: --for 1m")
         data = written(pieces, self.network_id, secrets.token_bytes(16))
         return data, data.count(b"\n") - 2
 
