@@ -25,6 +25,7 @@ from myownmesh.engine.timing import (
     RESTART_IN_FLIGHT_S,
     RESTART_REPEATS_S,
     RESTART_TURN_S,
+    SUCCESSOR_FIRST_S,
 )
 
 SILENT: Final = "silent"
@@ -194,6 +195,12 @@ def _due_at(core: Core, peer: Live, under_way: Restart) -> float | None:
         # The peer may be a process that came back, and its announce still under way: v0.3.8 would answer this offer.
         its_turn_s = 0.0 if role(core.me, peer.device_id) is Role.OFFERER else RESTART_TURN_S
         at = max(at, under_way.since + its_turn_s + core.room_s)
+        successor = core.successors.get(peer.device_id)
+        if successor is not None and not successor.transport.offerer:
+            # A process that came back would take this offer for one to its new transport, as v0.3.8 does. Whoever
+            # forges offers puts the restart off by so much and no more: it counts from the first one.
+            beside_s = SUCCESSOR_FIRST_S + core.answer_s
+            at = max(at, min(successor.transport.opened_at, under_way.since + beside_s) + beside_s)
     if transport.path is PathState.CHECKING and not transport.has_open_restart:
         # Answered checks run. Only an address that is gone makes them useless: spec 04 §7.3 step 3.
         return max(at, transport.path_since + OUTDATED_CHECKS_S) if under_way.is_forced else None

@@ -63,6 +63,9 @@ RESTART_TURN_S: Final = 1.0
 """Of a path that both sides see go down the lower one has this long to restart it before the higher one does (spec 04
 §15.1 no. 17)."""
 
+SUCCESSOR_FIRST_S: Final = 2.0
+"""Beside the time of an answer: so long a transport that the peer offered anew has, before the old one is restarted."""
+
 RESTART_REPEATS_S: Final = (2.0, 4.0, 8.0)
 """A restart offer that nobody answers is made again after these, with the same credentials: relays lose messages."""
 

@@ -21,6 +21,7 @@ from myownmesh.engine.links import (
     SdpType,
 )
 from myownmesh.engine.moves import Move
+from myownmesh.engine.timing import ANSWER_MARGIN_S, SUCCESSOR_FIRST_S
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Approve, Deny, Ping, Pong
 from myownmesh.protocol.offer_ids import new_offer_id
@@ -81,6 +82,11 @@ def offered_anew() -> Twofold:
     bench.announce()
     assert bench.wait(0.25) == ["offer A2"]
     return bench
+
+
+def restarts(words: list[str]) -> list[str]:
+    """Offers for the link."""
+    return [word for word in words if word.startswith("offer A1")]
 
 
 # ── the proof decides ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -435,6 +441,25 @@ def test_a_move_restarts_one_that_was_answered_beside_its_link() -> None:
     words = bench.relay_up()
     assert [word for word in words if word.startswith("offer")] == ["offer A1.2 r2", "offer A2.2 r2"]
     assert bench.has_successor
+
+
+def test_a_path_that_goes_down_is_restarted_only_when_the_peers_new_offer_came_to_nothing() -> None:
+    bench = Twofold("lower")
+    assert bench.offer("B2") == ["answer A2 to B2"]
+    assert restarts(bench.main_event(PathChanged(PathState.DISCONNECTED))) == []
+    assert restarts(bench.wait(SUCCESSOR_FIRST_S + ANSWER_MARGIN_S - 0.1)) == []
+    assert restarts(bench.wait(0.2)) == ["offer A1.2 r2"]
+
+
+def test_forged_offers_put_a_restart_off_only_once() -> None:
+    bench = Twofold("higher")
+    bench.offer("F2")
+    bench.main_event(PathChanged(PathState.DISCONNECTED))
+    offered: list[str] = []
+    for number in range(3, 20):
+        bench.offer(f"F{number}")
+        offered += restarts(bench.wait(0.5))
+    assert "offer A1.2 r2" in offered
 
 
 def test_a_move_ends_one_that_nobody_has_answered() -> None:
