@@ -42,6 +42,10 @@ class Pair:
         self.anna: Any = demo.Device("Anna", base / "a")
         self.boris: Any = demo.Device("Boris", base / "b")
         demo.host_relay(self.anna, self.port)
+        for device in self.both:  # the default port is one for all of them
+            folder = device.home / ".myownllm"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            (folder / "config.json").write_text(json.dumps({"api": {"port": 0}}))
 
     @property
     def both(self) -> tuple[Any, Any]:
