@@ -13,6 +13,7 @@ import pytest
 
 from e2e.devices import ask, daemon_pid, demo, eventually, is_alive
 from mesh_common.client import blocking
+from mesh_common.client.errors import ControlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,15 @@ def daemon_is_up(event: Any) -> bool:
     return bool(event["event"] == "daemon" and event.get("state") == "up")
 
 
+def answers(socket: Path) -> bool:
+    """The file is there a moment before anybody listens."""
+    try:
+        blocking.request(socket, "status", timeout=20)
+    except ControlError:
+        return False
+    return True
+
+
 @contextmanager
 def shared_daemon(device: Any) -> Iterator[Path]:
     """The daemon of another app of this user, in its own home; its socket."""
@@ -46,7 +56,7 @@ def shared_daemon(device: Any) -> Iterator[Path]:
         [str(demo.BIN / "myownmesh"), "serve"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            eventually((home / "daemon.sock").exists, "the shared daemon")
+            eventually(lambda: answers(home / "daemon.sock"), "the shared daemon")
             yield home / "daemon.sock"
         finally:
             process.kill()
