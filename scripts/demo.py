@@ -302,7 +302,16 @@ class Model:
             program = Path(__file__).with_name("demo_model.py")
             port = self.url.rpartition(":")[2]
             environment = {**os.environ, "HOME": str(self._home)}
-            spawn(self._started, [sys.executable, str(program), port], env=environment, start_new_session=True)
+            # Not our own output: with --keep it goes on, and whoever reads ours waits for its end.
+            with (self._home / "model.log").open("ab") as log:
+                spawn(
+                    self._started,
+                    [sys.executable, str(program), port],
+                    env=environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
 
     def check(self, question: str, answer: str) -> None:
         """Raises DemoError when this is no answer of this server."""
