@@ -76,7 +76,7 @@ async def test_a_cut_path_is_disconnected_and_recovers_by_itself(factory: Sessio
     cut_at = trio.current_time()
     for end in (pair.a, pair.b):
         await end.until(lambda end=end: end.path is PathState.DISCONNECTED, "Disconnected")  # type: ignore[misc]  # its default has no type
-    assert 0.2 < trio.current_time() - cut_at < 1.0
+    assert trio.current_time() - cut_at < 1.0  # silence counts from the last packet, which came some time before the cut
     pair.a.session.send(b"sent into the hole")
     cable.cut = False
     for end in (pair.a, pair.b):
