@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,20 +9,17 @@ import pytest
 
 from support.daemons import MYOWNMESH
 from support.devices import two_devices
+from support.reference import REFERENCE, needs_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.devices import Pair
 
-REFERENCE = os.environ.get("MYOWNMESH_REFERENCE", "")
-REFERENCE_ONLY = pytest.mark.skipif(
-    not REFERENCE, reason="NOT RUN AGAINST THE REFERENCE: MYOWNMESH_REFERENCE names no daemon of v0.3.8"
-)
 PAIRS = [
     pytest.param((MYOWNMESH, MYOWNMESH), id="ours"),
-    pytest.param((Path(REFERENCE), MYOWNMESH), id="reference", marks=REFERENCE_ONLY),
-    pytest.param((MYOWNMESH, Path(REFERENCE)), id="peer-of-reference", marks=REFERENCE_ONLY),
+    pytest.param((Path(REFERENCE), MYOWNMESH), id="reference", marks=needs_reference),
+    pytest.param((MYOWNMESH, Path(REFERENCE)), id="peer-of-reference", marks=needs_reference),
 ]
 
 

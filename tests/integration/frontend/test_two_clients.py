@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from myownllm.client.owned import OwnedNetworks
 from myownllm.supervisor import Connection
 from support.daemons import MYOWNMESH
 from support.devices import NETWORK, RECORD_ID, two_devices
+from support.reference import REFERENCE, needs_reference
 from unit.frontend.test_client import MemoryCatalog
 
 if TYPE_CHECKING:
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 
 
-REFERENCE = os.environ.get("MYOWNMESH_REFERENCE", "")
-OTHER = pytest.mark.skipif(
-    not REFERENCE, reason="NOT RUN AGAINST THE REFERENCE: MYOWNMESH_REFERENCE names no daemon of v0.3.8"
-)
-
-
-@pytest.fixture(scope="module", params=["ours", pytest.param("mixed", marks=OTHER)])
+@pytest.fixture(scope="module", params=["ours", pytest.param("mixed", marks=needs_reference)])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """The first daemon hosts the relay, so it is ours; the second one may be the reference's."""
     programs = () if request.param == "ours" else (MYOWNMESH, Path(REFERENCE))

@@ -25,20 +25,18 @@ from attrs import define, field
 from mesh_common.client.blocking import Connection
 from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import request_line
+from support.reference import REFERENCE, needs_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-REFERENCE = os.environ.get("MYOWNMESH_REFERENCE", "")
 OURS = str(Path(sys.executable).with_name("myownmesh"))
 PATIENCE_S = 40.0
 NETWORK = "mixed"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not REFERENCE, reason="NOT RUN AGAINST THE REFERENCE: MYOWNMESH_REFERENCE names no daemon of v0.3.8"
-    ),
+    needs_reference,
 ]
 
 

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.reference.test_mixed_pairs import NETWORK, OURS, REFERENCE, Device, room, until
+from integration.reference.test_mixed_pairs import NETWORK, OURS, Device, room, until
+from support.reference import REFERENCE, needs_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from integration.reference.test_mixed_pairs import Wire
 
-NEEDS_REFERENCE = pytest.mark.skipif(
-    not REFERENCE, reason="NOT RUN AGAINST THE REFERENCE: MYOWNMESH_REFERENCE names no daemon of v0.3.8"
-)
 CASTS = {
     "all ours": (OURS, OURS, OURS, OURS),
     "their hub": (REFERENCE, OURS, OURS, REFERENCE),
@@ -26,7 +24,7 @@ CASTS = {
 
 
 @pytest.fixture(
-    params=[pytest.param(cast, marks=NEEDS_REFERENCE if REFERENCE in CASTS[cast] else ()) for cast in CASTS]
+    params=[pytest.param(cast, marks=needs_reference if REFERENCE in CASTS[cast] else ()) for cast in CASTS]
 )
 def star(request: pytest.FixtureRequest) -> Iterator[list[Device]]:
     """The hub and three spokes, linked as a full mesh first."""

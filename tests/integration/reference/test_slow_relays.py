@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from integration.reference.test_mixed_pairs import OURS, REFERENCE, Device, meet, room
+from integration.reference.test_mixed_pairs import OURS, Device, meet, room
+from support.reference import REFERENCE, needs_reference
 from support.slow_relay import slow_relay
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not REFERENCE, reason="NOT RUN AGAINST THE REFERENCE: MYOWNMESH_REFERENCE names no daemon of v0.3.8"
-    ),
+    needs_reference,
 ]
 
 MARGIN_S = 1.0

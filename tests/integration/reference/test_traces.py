@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration.reference.test_mixed_pairs import NETWORK, REFERENCE, pair
+from integration.reference.test_mixed_pairs import NETWORK, pair
+from support.reference import needs_reference
 
 if TYPE_CHECKING:
     from integration.reference.test_mixed_pairs import Device, Wire
@@ -17,9 +18,7 @@ __all__ = ["pair"]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not REFERENCE, reason="NOT RUN AGAINST THE REFERENCE: MYOWNMESH_REFERENCE names no daemon of v0.3.8"
-    ),
+    needs_reference,
 ]
 
 
