@@ -27,6 +27,8 @@ _PADDING_MAX = 64 * 1024
 """Bytes of zeros behind the end mark; tar writes at most 10 KiB."""
 _OVERHEAD = 1024 * 1024
 """Headers and padding that a tar stream may add to its members."""
+_DIGITS_MAX = 20
+"""Of a member's size in a pax record; Python itself reads no number of more than some thousands."""
 _ZERO = bytes(_BLOCK)
 
 
@@ -128,7 +130,7 @@ def _tar_members(stream: _OneGzipStream, guard: ArchiveGuard) -> Iterator[Member
             elif kind == b"x":
                 values = _pax(data, guard)
                 name = values.get("path", name)
-                size = int(values["size"]) if values.get("size", "").isdecimal() else size
+                size = _decimal(values["size"], guard) if values.get("size", "").isdecimal() else size
             continue
         types = {b"0": "file", b"\0": "file", b"7": "file", b"5": "dir"}
         shown = name if name is not None else _ustar_name(head, guard)
@@ -154,6 +156,12 @@ def _octal(field: bytes, guard: ArchiveGuard) -> int:
         return int(text, 8)  # base-256 sizes are for members above 8 GiB, which are refused anyway
     except ValueError:
         raise guard.refusal("archive_damaged") from None
+
+
+def _decimal(digits: str, guard: ArchiveGuard) -> int:
+    if len(digits) > _DIGITS_MAX:
+        raise guard.refusal("archive_damaged")
+    return int(digits)
 
 
 def _text(data: bytes, guard: ArchiveGuard) -> str:
@@ -183,6 +191,18 @@ def _pax(data: bytes, guard: ArchiveGuard) -> dict[str, str]:
 # ── zip ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    struct.error,
+    UnicodeDecodeError,
+    OSError,
+)
+"""What the standard library's reader raises for an archive that is none."""
+
+
 def _extract_zip(path: Path, guard: ArchiveGuard, write: Callable[[bytes], object]) -> None:
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
@@ -191,9 +211,9 @@ def _extract_zip(path: Path, guard: ArchiveGuard, write: Callable[[bytes], objec
                 _check_local_header(raw, info, guard)
                 if not info.is_dir():
                     _copy_zip_member(archive, info, guard, write if wanted else None)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, OSError) as error:
+    except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise
+            raise  # the disk's, not the archive's
         raise guard.refusal("archive_damaged") from None
 
 
@@ -207,6 +227,8 @@ def _zip_member(info: zipfile.ZipInfo) -> Member:
 
 
 def _check_local_header(raw: IO[bytes], info: zipfile.ZipInfo, guard: ArchiveGuard) -> None:
+    if not 0 <= info.header_offset < guard.archive_size:
+        raise guard.refusal("archive_damaged")
     raw.seek(info.header_offset)
     head = raw.read(30)
     if len(head) < 30 or head[:4] != b"PK\x03\x04":

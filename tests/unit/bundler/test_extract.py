@@ -6,6 +6,7 @@ import gzip
 import io
 import random
 import stat
+import struct
 import tarfile
 import zipfile
 from typing import TYPE_CHECKING
@@ -86,6 +87,15 @@ def test_damaged_and_hostile_tars(tmp_path: Path, make: Callable[[bytes], bytes]
     assert code_of(tmp_path, make(tar_of(("myownmesh", DAEMON)))) == code
 
 
+def test_a_size_of_thousands_of_digits_is_a_damage(tmp_path: Path) -> None:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("myownmesh")
+        info.pax_headers = {"size": "9" * 5000}
+        archive.addfile(info)
+    assert code_of(tmp_path, gzip.compress(raw.getvalue())) == "archive_damaged"
+
+
 def test_a_huge_extension_header_is_not_read_into_memory(tmp_path: Path) -> None:
     info = tarfile.TarInfo("bomb")
     info.type, info.size = tarfile.XHDTYPE, 200_000_000
@@ -123,8 +133,27 @@ def test_a_zip_is_read(tmp_path: Path) -> None:
     assert taken_from(tmp_path, data, wanted="myownmesh.exe", name="a.zip") == DAEMON
 
 
+EMPTY_ZIP = zip_of(("myownmesh.exe", b""))
+
+
 def _flip(data: bytes, old: bytes, new: bytes, times: int = 1) -> bytes:
     return data.replace(old, new, times)
+
+
+def _packed_over(data: bytes, behind: bytes, *places: tuple[int, str, int]) -> bytes:
+    """The archive with other numbers at those places behind the last record of that kind."""
+    changed, at = bytearray(data), data.rfind(behind)
+    for offset, layout, number in places:
+        struct.pack_into(layout, changed, at + offset, number)
+    return bytes(changed)
+
+
+def _far_away(data: bytes, at: int) -> bytes:
+    """The one member's directory entry says, as ZIP64 does, that it begins there."""
+    central, end = data.rfind(b"PK\x01\x02"), data.rfind(b"PK\x05\x06")
+    moved = _packed_over(data, b"PK\x01\x02", (30, "<H", 12), (42, "<I", 0xFFFFFFFF))
+    extra = struct.pack("<HHQ", 1, 8, at)
+    return _packed_over(moved[:end] + extra + moved[end:], b"PK\x05\x06", (12, "<I", end - central + len(extra)))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +167,11 @@ def _flip(data: bytes, old: bytes, new: bytes, times: int = 1) -> bytes:
         (lambda: zip_of(("myownmesh.exe", bytes(300_000_000))), "ratio"),
         (lambda: zip_of(("readme", b"x")), "binary_missing"),
         (lambda: b"PK\x03\x04 nothing more", "archive_damaged"),
+        # Places before and behind the file, of which the disk would say that it cannot go there.
+        (lambda: _packed_over(EMPTY_ZIP, b"PK\x05\x06", (16, "<I", len(EMPTY_ZIP))), "archive_damaged"),
+        (lambda: _far_away(EMPTY_ZIP, 2**64 - 1), "archive_damaged"),
+        (lambda: _far_away(EMPTY_ZIP, 2**62), "archive_damaged"),
+        (lambda: _packed_over(EMPTY_ZIP, b"PK\x01\x02", (8, "<H", 0x800), (46, "<B", 0xFF)), "archive_damaged"),
     ],
 )
 def test_damaged_and_hostile_zips(tmp_path: Path, make: Callable[[], bytes], code: str) -> None:
