@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +14,14 @@ import trio
 from mesh_common.answers import ClockSkew
 from myownllm.health import clock_note
 from support.daemons import PATIENCE_S, daemon, network_record
+from support.moods import Moods
+from support.preloaded import missing
 from support.signaling import hostile_relay, relay_server, url_of
 from support.strict_relay import StrictRelay
 from support.tls import self_signed, tls_proxy
-from support.wrong_clock import build, environment, missing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from support.daemons import Daemon
@@ -32,8 +34,16 @@ BACK_WITHIN_S = 6.0
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("clock"))
+def wrong_by(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, str]]:
+    """What to start a program with so that its wall clock is so many seconds ahead; every other clock stays."""
+
+    @cache
+    def environment(seconds: int) -> dict[str, str]:
+        moods = Moods(tmp_path_factory.mktemp("clock"))
+        moods.set(wrong_by_s=seconds)
+        return moods.environment
+
+    return environment
 
 
 @asynccontextmanager
@@ -70,19 +80,19 @@ async def linked(here: Daemon, there: Daemon) -> None:
     ids=str,
 )
 async def test_it_is_back_as_fast_as_with_a_right_clock(
-    tmp_path: Path, library: Path, wrong: tuple[int, int], strict: bool
+    tmp_path: Path, wrong_by: Callable[[int], dict[str, str]], wrong: tuple[int, int], strict: bool
 ) -> None:
     async with (
         relay(strict=strict) as url,
-        daemon(tmp_path / "a", environ=environment(library, wrong[0])) as restarted,
-        daemon(tmp_path / "b", environ=environment(library, wrong[1])) as other,
+        daemon(tmp_path / "a", environ=wrong_by(wrong[0])) as restarted,
+        daemon(tmp_path / "b", environ=wrong_by(wrong[1])) as other,
     ):
         for each in (restarted, other):
             await each.ask("network_add", config=network_record("office", url, auto_approve=True))
         await linked(restarted, other)
         await restarted.stop(signal.SIGKILL)
         began = time.monotonic()
-        await restarted.start(**environment(library, wrong[0]))
+        await restarted.start(**wrong_by(wrong[0]))
         await linked(restarted, other)
         took_s = time.monotonic() - began
         assert took_s < BACK_WITHIN_S
@@ -96,14 +106,14 @@ async def test_it_is_back_as_fast_as_with_a_right_clock(
 
 @pytest.mark.parametrize("wrong", [-YEAR, YEAR, -1_790_000_000])
 async def test_it_meets_others_over_tls_though_no_certificate_is_valid_by_its_clock(
-    tmp_path: Path, library: Path, wrong: int
+    tmp_path: Path, wrong_by: Callable[[int], dict[str, str]], wrong: int
 ) -> None:
     certificate = self_signed(tmp_path)
     trusted = {"SSL_CERT_FILE": str(certificate)}
     async with (
         hostile_relay(StrictRelay(window_s=60).script) as plain,
         tls_proxy(certificate, int(plain.rpartition(":")[2])) as url,
-        daemon(tmp_path / "a", environ=environment(library, wrong) | trusted) as here,
+        daemon(tmp_path / "a", environ=wrong_by(wrong) | trusted) as here,
         daemon(tmp_path / "b", environ=trusted) as there,
     ):
         await there.ask("network_add", config=network_record("office", url, auto_approve=True))
