@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import click
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -56,21 +55,21 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal(tmp_path / "app")
 
 
-def commands(group: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    if isinstance(group, click.Group):
-        for word, command in group.commands.items():
-            yield from commands(command, f"{name} {word}")
-    if not isinstance(group, click.Group) or group.invoke_without_command:
-        yield name, group
+def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    """What can be called, with its words: typer's commands are of classes of its own."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, *path, name)
+    if path and (not hasattr(command, "commands") or command.invoke_without_command):
+        yield " ".join(path), command
 
 
 def test_every_command_takes_json() -> None:
-    without = [
-        name
-        for name, command in commands(typer.main.get_command(app), "")
-        if name and not any("--json" in parameter.opts for parameter in command.params)
-    ]
-    assert without == []
+    options = {
+        name: {word for parameter in command.params for word in parameter.opts}
+        for name, command in commands(typer.main.get_command(app))
+    }
+    assert {"send", "inbox", "inbox accept", "conversations export"} <= options.keys()
+    assert [name for name, words in options.items() if "--json" not in words] == []
 
 
 # ── policy ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,7 +165,6 @@ def test_conversations_are_made_moved_removed_and_brought_back(terminal: Termina
     )
     assert "is in 'Home' now" in terminal.run("conversations", "move", "plans", "--to", "Home")
     assert "no conversation 'Nothing'" in terminal.run("conversations", "remove", "Plans", "Nothing", status=1)
-    assert [c["id"] for c in terminal.json("conversations", "list", "--here")["conversations"]] == [made["id"]]
     assert [c["id"] for c in terminal.json("conversations", "list", "--here")["conversations"]] == [made["id"]]
     assert "No conversations in 'Work'" in terminal.run("conversations", "list", "--folder", "Work")
     terminal.run("conversations", "move", "plans", "--to", "Work/Q4")
