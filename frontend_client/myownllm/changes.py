@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from myownllm.coerce import JsonObject
     from myownllm.conversations.store import ConversationStore, Entry
-    from myownllm.prompts import Prompts
+    from myownllm.prompts import Prompt, Prompts
     from myownllm.records import PolicyStore, PromptStore
 
 RNG = random.SystemRandom()
@@ -105,8 +106,7 @@ def change_prompts(store: PromptStore, request: JsonObject) -> JsonObject:
     asked = structure(PromptChange, request)
     match asked.action:
         case "add":
-            _check_name(store.read(None), asked.name)
-            made = store.edit(lambda prompts, now_ms: prompts.add(now_ms, RNG, **asked.members))
+            made = store.edit(partial(_with_new_prompt, asked))
         case "edit":
             made = store.edit(lambda prompts, now_ms: prompts.edit(asked.prompt, now_ms, **asked.members))
         case "remove":
@@ -118,10 +118,12 @@ def change_prompts(store: PromptStore, request: JsonObject) -> JsonObject:
     return made.to_json()
 
 
-def _check_name(prompts: Prompts, name: str | None) -> None:
+def _with_new_prompt(asked: PromptChange, prompts: Prompts, now_ms: int) -> tuple[Prompts, Prompt]:
     """A second one of a name would leave both to be called by their ids. Raises AppError."""
+    name = asked.name
     if name and any(p.name.casefold() == name.strip().casefold() for p in prompts.records):
         raise AppError(f"a prompt is called '{name}' already; `myownllm prompts edit` changes it")
+    return prompts.add(now_ms, RNG, **asked.members)
 
 
 # ── conversations ─────────────────────────────────────────────────────────────────────────────────────────────────────
