@@ -71,10 +71,12 @@ def judge(core: Core, peer: Live, held: Asked, now: Instant) -> None:
         restarting.restart(core, peer, restarting.SILENT, now, forced=True)
 
 
-def is_suspicious(peer: Live) -> bool:
-    """It has been asked and has sent nothing since."""
-    held = peer.upkeep.asked
-    return (held is not None and held.frames == peer.channel.frames_in) or keepalive.is_suspicious(peer)
+def suspected_since(peer: Live) -> float | None:
+    """When it was asked for the frame that it still owes us; None while it owes none."""
+    held, nudge = peer.upkeep.asked, peer.upkeep.nudge
+    asked_at = held.since if held is not None and held.frames == peer.channel.frames_in else None
+    nudged_at = nudge.at if nudge is not None and keepalive.is_suspicious(peer) else None
+    return min((at for at in (asked_at, nudged_at) if at is not None), default=None)
 
 
 def _ask(core: Core, peer: Live, held: Asked, now: Instant) -> None:

@@ -127,12 +127,11 @@ def _trouble_since(peer: Peer) -> float:
     """When a live link began to be in doubt."""
     if not isinstance(peer, Live):
         return 0.0
-    transport, upkeep = peer.transport, peer.upkeep
+    transport = peer.transport
     if transport.carrier.is_down and transport.recovery is not None:
         return transport.recovery.since
-    if suspicion.is_suspicious(peer):
-        marks = [mark for mark in (upkeep.asked and upkeep.asked.since, upkeep.nudge and upkeep.nudge.at) if mark]
-        return min(marks)
+    if (suspected_since := suspicion.suspected_since(peer)) is not None:
+        return suspected_since
     return 0.0 if transport.restart is None else transport.restart.since
 
 
@@ -144,7 +143,7 @@ def _of_live(core: Core, peer: Live, mono: float) -> tuple[str, NextStep | None]
     successor = core.successors.get(owner)
     if successor is not None and successor.transport.offerer and _is_mute_since(peer, successor.transport.opened_at):
         return "rebuilding", _step(core, LinkTimer.CHANNEL_OPEN, successor.owner, "give the other one up", mono)
-    if suspicion.is_suspicious(peer):
+    if suspicion.suspected_since(peer) is not None:
         asks = _step(core, LinkTimer.ASKED, owner, "ask again or offer another path", mono)
         return "suspected", asks or _step(core, LinkTimer.PROBE, owner, "dial anew unless it is heard", mono)
     if transport.restart is not None and transport.restart.up_at is not None:

@@ -156,6 +156,15 @@ def test_a_peer_that_answers_no_ping_is_suspected_since_it_was_asked() -> None:
     assert bench.info.why is None
 
 
+def test_an_announce_that_was_answered_long_ago_began_no_doubt() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.event(PathChanged(PathState.CONNECTED))
+    bench.announce()
+    bench.frame(Pong(t=1))
+    bench.wait(32.5)
+    assert (code(bench), since(bench)) == ("suspected", 500)
+
+
 def fail(bench: Bench) -> None:
     """One attempt in which both sides know each other's addresses and nothing comes of it."""
     bench.announce()
