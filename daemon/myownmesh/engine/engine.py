@@ -411,7 +411,7 @@ class Engine:
         entry = core.peers.get(peer)
         if isinstance(entry, Live) and not core.leaving:
             if type(frame) is RpcRequest and entry.upkeep.expected is None:
-                suspicion.expect(core, entry, now)
+                self.call_goes_out(peer, now)
             return Outgoing(((peer, entry.epoch),), encode_frame(frame))
         if isinstance(frame, Channel) and core.shape.prunes and not core.leaving:
             hops = routing.hops_to(core, peer)
@@ -419,6 +419,12 @@ class Engine:
                 raise NoRoute(peer)
             return Outgoing(hops, routing.addressed(core, peer, frame))
         raise PeerNotFound(peer) if entry is None or core.leaving else PeerNotAdmitted(peer)
+
+    def call_goes_out(self, peer: str, now: Instant) -> None:
+        """The first call to a live peer for a while, by `frame_for`: something of the peer is due soon."""
+        entry = self._core.peers.get(peer)
+        if isinstance(entry, Live):
+            suspicion.expect(self._core, entry, now)
 
     def broadcast(self, frame: Channel) -> Outgoing:
         """Encode a broadcast; every one of its links takes it. Raises `FrameTooLarge`."""

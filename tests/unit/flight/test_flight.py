@@ -26,6 +26,7 @@ from myownmesh.simulator import node as nodes
 from myownmesh.simulator.command import main
 from myownmesh.simulator.plan import Plan
 from myownmesh.simulator.run import Run
+from myownmesh.simulator.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,29 @@ def test_what_is_replayed_decides_as_what_was_recorded(seed: int, shape: str) ->
     again = [action for step in recording.steps for action in player.play(step)]
     assert len(decided) > 50
     assert shape_of(again) == shape_of(decided)
+
+
+def test_that_a_call_went_out_is_kept_and_what_it_said_is_not() -> None:
+    """Nobody answers it, so the peer is asked: a replay that knew of no call would not."""
+    world = World(1)
+    caller, frozen = world.pair()
+    world.run_until(world.all_linked, within=2.0)
+    engine = caller.engine
+    assert isinstance(engine, Decided)
+    engine.out.clear()
+    end = engine.tape.ask(caller.now().mono)
+    frozen.freeze()
+    for _ in range(2):
+        caller.call(frozen, "echo", msgspec.Raw(MESSAGE))
+    world.run(3.5)
+    data = written(end(), nodes.NETWORK, SALT)
+    recording = read(data)
+    player = Player(recording)
+    again = shape_of([action for step in recording.steps for action in player.play(step)])
+    assert again == shape_of(engine.out)
+    assert again.count("SendFrame ping") == 2
+    assert [step.name for step in recording.steps].count("call_goes_out") == 1
+    assert b"person" not in data
 
 
 def test_a_recording_tells_nobody_who_and_where() -> None:
