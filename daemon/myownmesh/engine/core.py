@@ -1,7 +1,8 @@
 """The state that the engine's rooms share, and the few ways in which anything leaves the engine.
 
-One `Core` per network. The rooms (`lifecycle`, `handshake`, `negotiation`, …) are modules of functions over it;
-`engine.py` is the only place that wires inputs to them.
+One `Core` per network. The rooms (`lifecycle`, `handshake`, `negotiation`, …) are modules of functions over it. What
+the room says, sessions report, peers send and timers bring about is sorted by `signals`, `session_events`, `intake`
+and `deadlines`; everything else comes by `engine.py`.
 """
 
 from __future__ import annotations
@@ -231,6 +232,13 @@ class Core:
         """The entry of a peer that has a transport."""
         peer = self.peers.get(device_id)
         return peer if isinstance(peer, Link) else None
+
+    def link_with(self, device_id: str, epoch: int) -> Link | None:
+        """The link of a peer, or its successor, whose session this is; None for that of a transport that is over."""
+        for link in (self.peers.get(device_id), self.successors.get(device_id)):
+            if isinstance(link, Link) and link.epoch == epoch:
+                return link
+        return None
 
     def link_of(self, owner: str) -> Link | None:
         """The link, or its successor, whose timers these are."""

@@ -6,31 +6,25 @@ after each call. It opens no socket, reads no clock and starts no task, so a who
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from myownmesh.engine import (
     approval,
     census,
+    deadlines,
     dialling,
     gossip,
-    handshake,
     intake,
-    keepalive,
     lifecycle,
     moving,
-    nameless,
-    negotiation,
-    paths,
     presence,
     reliable,
-    reports,
     restarting,
     routing,
-    shaping,
+    session_events,
     shelving,
-    successors,
+    signals,
     suspicion,
-    trickle,
     twin,
     views,
     waiting,
@@ -41,21 +35,8 @@ from myownmesh.engine.core import Core
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.errors import EngineError, NoRoute, PeerNotAdmitted, PeerNotFound
 from myownmesh.engine.ice_snapshot import verdict
-from myownmesh.engine.life import Turn
-from myownmesh.engine.links import (
-    CandidateRejected,
-    ChannelClosed,
-    ChannelOpened,
-    GatheringDone,
-    LocalCandidate,
-    LocalDescription,
-    NegotiationFailed,
-    PairSelected,
-    PathChanged,
-    RemoteApplied,
-)
-from myownmesh.engine.peer import Connecting, Handshaking, Live, OpenLink, Pending
-from myownmesh.engine.timers import LinkTimer, NetworkTimer, PeerTimer
+from myownmesh.engine.peer import Live, Pending
+from myownmesh.engine.timers import NetworkTimer
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
 from myownmesh.protocol.codec import encode_frame
@@ -70,15 +51,7 @@ from myownmesh.protocol.frames import (
     Unshelve,
 )
 from myownmesh.protocol.signals import (
-    AnswerReceived,
-    CandidateReceived,
-    EchoHeard,
     Leave,
-    OfferReceived,
-    PeerAnnounced,
-    PeerLeft,
-    TwinHeard,
-    TwinLeft,
 )
 from myownmesh.protocol.traffic import count_sent
 from myownmesh.topology.hubs import MAX_HUBS
@@ -96,7 +69,6 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.moves import Move
     from myownmesh.engine.peer import Link
-    from myownmesh.engine.timers import Timer
     from myownmesh.engine.trace import Tracer
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
@@ -181,90 +153,25 @@ class Engine:
 
     def receive_signal(self, item: InboundSignal, now: Instant) -> None:
         """Take one item of the room."""
-        core = self._core
-        if core.leaving:
-            return
-        match item:
-            case TwinHeard(is_elder=is_elder):
-                twin.receive(core, is_elder, now)
-            case TwinLeft():
-                twin.gone(core, now)
-            case EchoHeard(late_s=late_s):
-                core.echo_heard(late_s)
-                nameless.echo_heard(core, late_s, now)
-            case _ if item.peer == core.me or core.stands_aside:
-                pass
-            case PeerAnnounced(peer, again):
-                core.traffic.announces_rx += 1
-                presence.receive_announce(core, peer, now, again=again)
-            case OfferReceived():
-                core.traffic.negotiation_rx += 1
-                moving.negotiated(core, now)
-                negotiation.receive_offer(core, item, now)
-            case AnswerReceived():
-                core.traffic.negotiation_rx += 1
-                moving.negotiated(core, now)
-                negotiation.receive_answer(core, item, now)
-            case CandidateReceived(peer, candidate):
-                core.traffic.negotiation_rx += 1
-                trickle.receive(core, peer, candidate, now)
-            case PeerLeft(peer):
-                core.traffic.negotiation_rx += 1
-                presence.receive_leave(core, peer, now)
-            case _:
-                assert_never(item)
+        if not self._core.leaving:
+            signals.receive(self._core, item, now)
 
     def receive_link_event(self, peer: str, epoch: int, event: LinkEvent, now: Instant) -> None:
         """Take what the session of `epoch` reports; reports of replaced sessions are ignored."""
         core = self._core
-        entry = self._link(peer, epoch)
-        if core.leaving:
-            return
-        if entry is None:
-            if (successor := self._successor(peer, epoch)) is not None:
-                successors.receive_event(core, successor, event, now)
-            return
-        match event:
-            case LocalDescription():
-                reports.local_description(core, entry, event, now)
-            case LocalCandidate(candidate):
-                reports.local_candidate(core, entry, candidate, now)
-            case CandidateRejected():
-                reports.candidate_rejected(core, entry, event, now)
-            case GatheringDone():
-                reports.gathering_done(core, entry, event, now)
-            case NegotiationFailed():
-                reports.failed(core, entry, event, now)
-            case RemoteApplied():
-                reports.remote_applied(core, entry, event, now)
-            case ChannelOpened():
-                if isinstance(entry, Connecting):
-                    handshake.start(core, entry, event, now)
-                    intake.replay_early(core, entry, now)
-            case ChannelClosed(reason):
-                core.diag(now, "warn", "transport", "channel closed", {"peer": peer, "reason": reason})
-                negotiation.channel_closed(core, entry, presence.how_it_closed(entry, now.mono), now)
-            case PathChanged():
-                paths.changed(core, entry, event, now)
-            case PairSelected():
-                paths.pair_selected(core, entry, event, now)
-            case _:
-                assert_never(event)
+        link = core.link_with(peer, epoch)
+        if link is not None and not core.leaving:
+            session_events.receive(core, link, event, now)
 
     def receive_frame(self, peer: str, epoch: int, data: bytes, now: Instant) -> None:
         """Take one message of the data channel of `epoch`."""
         core = self._core
-        entry = core.peers.get(peer)
-        if core.leaving:
-            return
-        if entry is not None and entry.epoch == epoch:
-            intake.receive(core, entry, data, now)
-        elif (successor := self._successor(peer, epoch)) is not None:
-            successors.receive_frame(core, successor, data, now)
+        if not core.leaving:
+            intake.receive(core, peer, epoch, data, now)
 
     def frame_lost(self, peer: str, epoch: int, kind: str, now: Instant) -> None:
         """A frame of `SendFrame` did not leave within its 2 s. What nothing else repeats is said again."""
-        entry = self._link(peer, epoch)
+        entry = self._core.link_with(peer, epoch)
         if self._core.leaving:
             return
         if isinstance(entry, Pending | Live) and kind == Approve.KIND:
@@ -276,7 +183,7 @@ class Engine:
 
     def reliable_left(self, order: SendReliable, now: Instant, *, taken: bool) -> None:
         """What became of it: its link took the frame, or could not within 2 s."""
-        entry = self._link(order.peer, order.epoch)
+        entry = self._core.link_with(order.peer, order.epoch)
         if isinstance(entry, Live) and not self._core.leaving:
             if taken:
                 count_sent(self._core.traffic, order.kind, len(order.data))
@@ -286,7 +193,7 @@ class Engine:
         """Do what is due; call it at or after `next_timer()`."""
         core = self._core
         while (key := core.timers.pop_due(now.mono)) is not None:
-            self._due(key[0], key[1], now)
+            deadlines.handle(core, *key, now)
 
     def next_timer(self) -> float | None:
         """Monotonic second of the next `handle_timer`."""
@@ -518,14 +425,6 @@ class Engine:
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _link(self, peer: str, epoch: int) -> Link | None:
-        entry = self._core.link_to(peer)
-        return entry if entry is not None and entry.epoch == epoch else None
-
-    def _successor(self, peer: str, epoch: int) -> Link | None:
-        successor = self._core.successors.get(peer)
-        return successor if successor is not None and successor.epoch == epoch else None
-
     def _check_open(self) -> None:
         if self._core.leaving:
             raise EngineError(waiting.SHUT_DOWN)
@@ -536,84 +435,3 @@ class Engine:
         reliable.shut_down(core, waiting.SHUT_DOWN)
         for peer in core.live_peers():
             core.out.append(LinkDown(peer.device_id, peer.epoch))
-
-    def _due(self, timer: Timer, owner: str, now: Instant) -> None:
-        core = self._core
-        match timer:
-            case LinkTimer():
-                entry = core.link_of(owner)
-                if entry is not None and core.is_successor(entry):
-                    successors.due(core, timer, entry, now)
-                else:
-                    self._link_due(timer, entry, now)
-            case NetworkTimer.HEARTBEAT:
-                if not moving.stood_still(core, now):
-                    keepalive.beat(core, now)
-            case NetworkTimer.FAN_OUT:
-                moving.fan_out(core, now)
-            case NetworkTimer.PONGS_DUE:
-                suspicion.look_at_pings(core, now)
-            case NetworkTimer.INTENTS:
-                dialling.watch_intents(core, now)
-            case NetworkTimer.SHAPE:
-                shaping.take_pass(core, now)
-            case NetworkTimer.OUTBOX:
-                reliable.look(core, now)
-            case NetworkTimer.GOSSIP:
-                gossip.tell_all(core, now)
-            case NetworkTimer.TWIN_SILENCE:
-                twin.gone(core, now)
-            case NetworkTimer.LEAVE_FLUSH:
-                lifecycle.close_all(core)
-            case PeerTimer.DIAL_ANYWAY:
-                presence.dial_now(core, owner, now)
-            case PeerTimer.EARLY_OFFER:
-                negotiation.early_offer_due(core, owner, now)
-            case PeerTimer.LINGER:
-                lifecycle.close_lingering(core, owner)
-            case _:
-                assert_never(timer)
-
-    def _link_due(self, timer: LinkTimer, entry: Link | None, now: Instant) -> None:
-        core = self._core
-        match timer:
-            case LinkTimer.CHANNEL_OPEN if isinstance(entry, Connecting):
-                lifecycle.connect_timed_out(core, entry, now)
-            case LinkTimer.REOFFER if isinstance(entry, Connecting):
-                negotiation.reoffer_due(core, entry, now)
-            case LinkTimer.GLARE_HOLD if entry is not None and (held := entry.transport.held) is not None:
-                negotiation.hold_ended(core, entry, held, now)
-            case LinkTimer.CONTEST if isinstance(entry, Connecting | Handshaking):
-                negotiation.contest_ended(core, entry, now)
-            case LinkTimer.HELLO if isinstance(entry, Handshaking):
-                handshake.repeat_hello(core, entry, now)
-            case LinkTimer.HANDSHAKE if isinstance(entry, Handshaking):
-                handshake.time_out(core, entry, now)
-            case LinkTimer.APPROVE if isinstance(entry, Pending | Live):
-                approval.repeat_approve(core, entry, now)
-            case LinkTimer.PENDING_AGE if isinstance(entry, Pending):
-                lifecycle.drop(core, entry.device_id, Turn.UNDECIDED, now)
-            case LinkTimer.PROBE if isinstance(entry, Live):
-                keepalive.judge_probe(core, entry, now)
-            case LinkTimer.DOUBT if isinstance(entry, Live):
-                moving.judge_doubt(core, entry, now)
-            case LinkTimer.SUSPICION if isinstance(entry, Live):
-                negotiation.look_closer(core, entry, now)
-            case LinkTimer.PATH_FAILED if isinstance(entry, OpenLink):
-                paths.judge_failure(core, entry, now)
-            case LinkTimer.ANSWER_DUE if isinstance(entry, Live):
-                suspicion.answer_due(core, entry, now)
-            case LinkTimer.ASKED if isinstance(entry, Live) and entry.upkeep.asked is not None:
-                suspicion.judge(core, entry, entry.upkeep.asked, now)
-            case LinkTimer.RESTART if isinstance(entry, Live):
-                restarting.look(core, entry, now)
-            case LinkTimer.RESTART_VERDICT if (
-                isinstance(entry, Live) and (begun := entry.transport.restart) is not None
-            ):
-                restarting.judge(core, entry, begun, now)
-            case LinkTimer.LEAVE_PING if isinstance(entry, OpenLink):
-                presence.test_leave(core, entry, now)
-            case LinkTimer.LEAVE_VERDICT if isinstance(entry, OpenLink):
-                presence.judge_leave(core, entry, now)
-            case _:
-                pass  # the stage that it was set for is over

@@ -19,6 +19,7 @@ from myownmesh.engine import (
     roster_sync,
     routing,
     shelving,
+    successors,
 )
 from myownmesh.engine.actions import Deliver
 from myownmesh.engine.diagnostics import short_id
@@ -59,7 +60,6 @@ from myownmesh.protocol.traffic import count_received
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Peer
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
 
@@ -71,10 +71,15 @@ def _may_come_early(frame: Frame) -> TypeGuard[Hello | AuthResponse | Approve | 
     return not frame.GATED
 
 
-def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
-    """Take one message of a peer's data channel. Never raises for what is in it."""
+def receive(core: Core, device_id: str, epoch: int, data: bytes, now: Instant) -> None:
+    """Take one message of the data channel of a peer's link, or of its successor. Never raises for what is in it."""
     nbytes = len(data)
     if not 0 < nbytes <= MAX_INBOUND_BYTES:
+        return
+    peer = core.peers.get(device_id)
+    if peer is None or peer.epoch != epoch:
+        if (successor := core.link_with(device_id, epoch)) is not None:
+            successors.receive_frame(core, successor, data, now)
         return
     if not isinstance(peer, OpenLink):
         if isinstance(peer, Connecting) and len(peer.early_frames) < MAX_EARLY_FRAMES:
@@ -108,15 +113,6 @@ def receive(core: Core, peer: Peer, data: bytes, now: Instant) -> None:
             _shake(core, peer, frame, now)
     else:
         _refuse_unadmitted(core, peer, frame, now)
-
-
-def replay_early(core: Core, early: Connecting, now: Instant) -> None:
-    """The channel's open event is here: what came before it counts now."""
-    for data in early.early_frames:
-        peer = core.peers.get(early.device_id)
-        if peer is None or peer.epoch != early.epoch:
-            return
-        receive(core, peer, data, now)
 
 
 def _shake(core: Core, peer: OpenLink, frame: Hello | AuthResponse | Approve | Deny, now: Instant) -> None:

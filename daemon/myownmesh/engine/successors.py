@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import beside, handshake, lifecycle, negotiation, reports
+from myownmesh.engine import beside, handshake, lifecycle, negotiation
 from myownmesh.engine.limits import MAX_EARLY_FRAMES
-from myownmesh.engine.links import (
-    ChannelClosed,
-    ChannelOpened,
-    GatheringDone,
-    LocalCandidate,
-    LocalDescription,
-    NegotiationFailed,
-    PathChanged,
-    RemoteApplied,
-)
+from myownmesh.engine.links import ChannelClosed, NegotiationFailed, PathChanged
 from myownmesh.engine.peer import Connecting, Handshaking
 from myownmesh.engine.timers import LinkTimer
 from myownmesh.protocol.codec import MalformedFrame, decode_frame
@@ -28,21 +19,9 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
 
 
-def receive_event(core: Core, successor: Link, event: LinkEvent, now: Instant) -> None:
-    """What its session reports."""
+def receive_event(core: Core, successor: Link, event: LinkEvent) -> None:
+    """What its session reports that would mean something else of a link."""
     match event:
-        case LocalDescription():
-            reports.local_description(core, successor, event, now)
-        case LocalCandidate(candidate):
-            reports.local_candidate(core, successor, candidate, now)
-        case GatheringDone():
-            reports.gathering_done(core, successor, event, now)
-        case RemoteApplied():
-            reports.remote_applied(core, successor, event, now)
-        case ChannelOpened() if isinstance(successor, Connecting):
-            handshake.start(core, successor, event, now)
-            for data in successor.early_frames:
-                _receive_early(core, successor, data, now)
         case PathChanged(state=state):
             successor.transport.path = state
         case NegotiationFailed() | ChannelClosed():
@@ -95,9 +74,3 @@ def due(core: Core, timer: LinkTimer, successor: Link, now: Instant) -> None:
             negotiation.contest_ended(core, successor, now)
         case _:  # of the channel or of the proof
             beside.end(core, successor.device_id)
-
-
-def _receive_early(core: Core, early: Connecting, data: bytes, now: Instant) -> None:
-    successor = core.successors.get(early.device_id)
-    if successor is not None and successor.epoch == early.epoch:
-        receive_frame(core, successor, data, now)

@@ -9,6 +9,7 @@ import pytest
 from mesh_common.events import PeerApproved, PeerAuthenticated, PeerDropped, PeerSighted, PhaseChanged
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import CloseSession, OpenSession
+from myownmesh.engine.limits import MAX_EARLY_FRAMES
 from myownmesh.engine.links import (
     ChannelClosed,
     ChannelOpened,
@@ -24,6 +25,7 @@ from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import ANSWER_MARGIN_S, SUCCESSOR_FIRST_S
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Approve, Deny, Ping, Pong
+from myownmesh.protocol.limits import MAX_INBOUND_BYTES
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import Candidate
 from unit.engine.bench import Bench, prove_successor
@@ -138,6 +140,15 @@ def test_what_came_before_the_open_event_counts() -> None:
     bench.offer("B2")
     for number in range(12):
         assert bench.hello(f"n{number}") == []
+    assert "auth_response" in bench.open_channel()
+
+
+def test_what_is_too_long_takes_no_room_before_the_open_event() -> None:
+    bench = Twofold()
+    bench.offer("B2")
+    for _ in range(MAX_EARLY_FRAMES):
+        bench.raw(b" " * (MAX_INBOUND_BYTES + 1))
+    bench.hello("n2")
     assert "auth_response" in bench.open_channel()
 
 
