@@ -54,6 +54,12 @@ def test_a_call_whose_peer_says_anything_asks_nothing() -> None:
     assert bench.wait(10.0) == []
 
 
+def test_of_a_peer_that_is_not_admitted_nothing_is_due() -> None:
+    bench = Bench("lower").up_to("pending")
+    bench.engine.call_goes_out(bench.peer_id, bench.now)
+    assert "ping" not in bench.wait(10.0)
+
+
 def test_many_calls_ask_once() -> None:
     bench = live()
     for _ in range(50):
