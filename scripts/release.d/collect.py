@@ -30,8 +30,8 @@ SOURCES = ("common/mesh_common", "daemon/myownmesh")
 NOT_PACKED = frozenset({"daemon/myownmesh/simulator"})
 """What no daemon runs."""
 
-# Media codecs (104 MB) that a data channel never uses: the transport puts stand-ins in their place.
-LEFT_OUT = frozenset({"av"})
+# Media codecs (104 MB) and SRTP (7 MB), which a data channel never uses: the transport imports around them.
+LEFT_OUT = frozenset({"av", "pylibsrtp"})
 
 # Parts of the standard library that a daemon has no use for: development tools, other user interfaces, tests.
 _NO_STDLIB = frozenset(
