@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from myownmesh.engine.moves import Move
-from myownmesh.transport.addresses import address_gathered, interface_excluded
+from myownmesh.transport.addresses import is_gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,9 +41,7 @@ def snapshot(found: Iterable[LocalAddress], ways_out: Iterable[str]) -> Snapshot
     """
     usable = [local for local in found if local.is_running and not ipaddress.ip_address(local.address).is_loopback]
     alive = {local.address for local in usable}
-    preferred = [
-        local for local in usable if address_gathered(local.address) and not interface_excluded(local.interface)
-    ]
+    preferred = [local for local in usable if is_gathered(local)]
     ways = {ipaddress.ip_address(way).version: _named(way) for way in ways_out if way in alive}
     return Snapshot(ways.get(4), ways.get(6), frozenset(_named(local.address) for local in preferred or usable))
 

@@ -99,6 +99,11 @@ def address_gathered(address: str) -> bool:
     return _means_something(address) and not _is_link_local(address)
 
 
+def is_gathered(local: LocalAddress) -> bool:
+    """Both: whether v0.3.8 gathers a candidate for it."""
+    return address_gathered(local.address) and not interface_excluded(local.interface)
+
+
 def choose(
     found: Iterable[LocalAddress], *, default_routes: Collection[str] = (), relay_sources: Collection[str] = ()
 ) -> HostAddresses:
@@ -113,10 +118,7 @@ def choose(
     ways = {*default_routes, *relay_sources}
     addressed = {local.interface for local in usable if not _is_link_local(local.address)}
     reasons = {local: reason for local in usable if (reason := _reason(local, addressed)) and local.address not in ways}
-    last_resort = not any(
-        address_gathered(local.address) and not interface_excluded(local.interface) for local in usable
-    )
-    last_resort &= ways.isdisjoint(local.address for local in usable)
+    last_resort = not any(is_gathered(local) or local.address in ways for local in usable)
     seen: dict[tuple[str, int], int] = {}
 
     def worth(local: LocalAddress) -> tuple[int, ...]:
