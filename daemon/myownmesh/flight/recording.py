@@ -48,8 +48,8 @@ class BadRecording(ValueError):
     """The file is no recording that this release can play; the text says why."""
 
 
-def written(pieces: Iterable[Piece], network: str, salt: bytes) -> bytes:
-    """The file of these pieces, of which the first one's state counts."""
+def written(pieces: Iterable[Piece], network: str, salt: bytes) -> tuple[bytes, int]:
+    """The file of these pieces, of which the first one's state counts, and how many inputs stand in it."""
     first, *others = pieces
     entries = [entry for piece in (first, *others) for entry in piece.entries]
     plain = Recording(first.state, tuple(_steps(entries)))
@@ -62,7 +62,7 @@ def written(pieces: Iterable[Piece], network: str, salt: bytes) -> bytes:
         msgspec.json.encode({"state": _redacted(redactor, first.state)}),
         *(msgspec.json.encode(_redacted_step(redactor, step)) for step in plain.steps),
     ]
-    return b"".join(line + b"\n" for line in lines)
+    return b"".join(line + b"\n" for line in lines), len(plain.steps)
 
 
 def read(data: bytes) -> Recording:

@@ -111,8 +111,7 @@ class Network:
             pieces = list(self._tape.pieces)
         if not pieces:
             raise MeshError("nothing is recorded of a network of more than 64 peers unless it is asked for: --for 1m")
-        data = written(pieces, self.network_id, secrets.token_bytes(16))
-        return data, data.count(b"\n") - 2
+        return written(pieces, self.network_id, secrets.token_bytes(16))
 
     def roster(self) -> tuple[RosterRow, ...]:
         """The admitted devices in the order of their admission."""
