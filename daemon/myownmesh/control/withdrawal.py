@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from myownmesh.protocol.ids import pubkey_part
+
 if TYPE_CHECKING:
     from myownmesh.mesh.network import Network
 
@@ -41,7 +43,7 @@ def name_of(payload: msgspec.Raw) -> str:
 
 def take_back(network: Network, peer: str, name: str) -> None:
     """Tell the host of that call that nobody waits for it any more, if it has a way to hear it."""
-    if name and _hears(network, peer.partition("-")[0]):
+    if _hears(network, pubkey_part(peer)):
         network.post_to(peer, CANCEL_CHANNEL, msgspec.Raw(msgspec.json.encode(_Named(name))), _told)
 
 
