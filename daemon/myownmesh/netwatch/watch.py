@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -57,15 +58,14 @@ def open_netlink() -> socket.socket | None:
     family = getattr(socket, "AF_NETLINK", None)
     if family is None:
         return None
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     try:
-        netlink = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+        with ExitStack() as opened:
+            netlink = socket.socket(family, kind)
+            opened.callback(netlink.close)
+            netlink.bind((0, GROUPS))
+            opened.pop_all()
     except OSError as error:
-        log.info("no notices about changes of the network, so they are looked for: %s", error)
-        return None
-    try:
-        netlink.bind((0, GROUPS))
-    except OSError as error:
-        netlink.close()
         log.info("no notices about changes of the network, so they are looked for: %s", error)
         return None
     return netlink
