@@ -22,6 +22,7 @@ MAX_U64 = 2**64 - 1
 """Largest number of milliseconds that a request can carry."""
 
 MAX_RECORDING_MS = 24 * 3_600_000
+"""A day: a longer time is a slip, and its command would wait for it."""
 
 _SHOWING = frozenset(
     {
