@@ -24,16 +24,16 @@ _UNSYNCED = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUP
 def open_regular(path: Path) -> BufferedReader:
     """A file, to be read. Raises OSError, also for a pipe or a device, which may never begin or end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with contextlib.ExitStack() as opened:
+        opened.callback(os.close, descriptor)
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+        file = os.fdopen(descriptor, "rb")
+        opened.pop_all()  # the file closes it from here on
+    return file
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -51,9 +51,8 @@ def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
     temporary = write_beside(path, data, mode=mode)
     try:
         temporary.replace(path)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
 
 
@@ -61,16 +60,19 @@ def write_beside(path: Path, data: bytes, *, mode: int) -> Path:
     """The first half of `write_atomically`: a synced file next to `path`, whose name no other writer shares."""
     temporary = path.with_name(f"{path.name}.{unique()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
+    with contextlib.ExitStack() as unfinished:
+        unfinished.callback(_discard, temporary)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             sync(file.fileno())
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+        unfinished.pop_all()
     return temporary
+
+
+def _discard(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        temporary.unlink()
 
 
 def sync(descriptor: int) -> None:

@@ -51,14 +51,11 @@ class FileLock:
     def try_acquire(self, note: bytes | None = None) -> bool:
         """Take the lock if it is free. `note` is left in the file for people. Raises OSError for an unusable path."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
-        try:
-            taken = self._take(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if not taken:
-            os.close(descriptor)
-            return False
+        with contextlib.ExitStack() as opened:
+            opened.callback(os.close, descriptor)
+            if not self._take(descriptor):
+                return False
+            opened.pop_all()  # `release` closes it from here on
         self._descriptor = descriptor
         if note is not None:
             with contextlib.suppress(OSError):  # a full disk: the lock holds without words

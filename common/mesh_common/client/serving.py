@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import create_task_group
@@ -67,16 +67,17 @@ class Serving:
     async def claim(self, session: Session, claim: Claim) -> None:
         """Serve a method from now on. Raises `ControlError`; then nothing changed."""
         key = (claim.network, claim.method)
-        before = self._claims.get(key)
-        self._claims[key] = claim  # the first call may come before the answer
-        try:
+        with ExitStack() as refused:
+            refused.callback(self._put_back, key, self._claims.get(key))
+            self._claims[key] = claim  # the first call may come before the answer
             await _register(session, claim)
-        except BaseException:
-            if before is None:
-                del self._claims[key]
-            else:
-                self._claims[key] = before
-            raise
+            refused.pop_all()
+
+    def _put_back(self, key: tuple[str, str], before: Claim | None) -> None:
+        if before is None:
+            del self._claims[key]
+        else:
+            self._claims[key] = before
 
     async def release(self, session: Session, network: str, method: str) -> None:
         """Serve a method no longer; calls under way are still answered. Raises `ControlError`."""

@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,8 +97,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _listen(path: Path, policy: PeerPolicy) -> BoundSocket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with ExitStack() as opened:
+        listener = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         listener.setblocking(False)
         if policy.any_local_user:
             listener.bind(os.fspath(path))
@@ -112,9 +113,7 @@ def _listen(path: Path, policy: PeerPolicy) -> BoundSocket:
                 )
         found = path.lstat()
         listener.listen(BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
+        opened.pop_all()
     return BoundSocket(listener, path, found.st_dev, found.st_ino)
 
 

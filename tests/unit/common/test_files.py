@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh_common.files import keep_copy, remove_leftovers, sync_folder, write_atomically
+from mesh_common.files import keep_copy, open_regular, remove_leftovers, sync_folder, write_atomically
+from support.descriptors import descriptors
 
 
 def mode(path: Path) -> int:
@@ -57,6 +58,19 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monke
         write_atomically(file, b"new", mode=0o600)
     assert file.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
+
+
+def test_what_is_no_file_is_refused_and_holds_no_descriptor(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "f").write_bytes(b"text")
+    before = descriptors()
+    for name in ("pipe", "folder"):
+        with pytest.raises(OSError, match=name):
+            open_regular(tmp_path / name)
+    with open_regular(tmp_path / "f") as file:
+        assert file.read() == b"text"
+    assert descriptors() == before
 
 
 def test_leftovers_of_killed_writers_go_and_nothing_else(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh_common.locks import FileLock, Held, holder_note, read_note
+from support.descriptors import descriptors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,9 +120,19 @@ def test_a_lock_that_cannot_be_made_is_an_error_of_its_own(tmp_path: Path, monke
     def broken(_descriptor: int, _how: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
+    before = descriptors()
     monkeypatch.setattr(fcntl, "flock", broken)
     with pytest.raises(OSError, match="Input/output"):
         FileLock(tmp_path / "l").acquire(wait=60)
+    assert descriptors() == before, "it holds no descriptor"
+
+
+def test_a_try_at_a_lock_that_is_held_holds_no_descriptor(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "l") as lock:
+        assert lock.try_acquire()
+        before = descriptors()
+        assert not FileLock(tmp_path / "l").try_acquire()
+        assert descriptors() == before
 
 
 @pytest.mark.parametrize("owner", ["silent for long", "a dead process of this machine"])
