@@ -288,6 +288,7 @@ class Connection:
         except MeshError as error:
             return answers.failure(str(error))
         except Exception:
+            # A bug of ours in one op is that op's answer; connection and daemon go on.
             log.exception("op %s failed", kind.__struct_config__.tag)
             return _bug(kind)
         if kind is requests.EventsSubscribe:
@@ -318,6 +319,7 @@ class Connection:
             except MeshError as error:
                 line = answers.failure(str(error))
             except Exception:
+                # As above; in the nursery of all connections it would end the daemon.
                 log.exception("op %s failed", kind.__struct_config__.tag)
                 line = _bug(kind)
             reply.send(line)

@@ -343,6 +343,7 @@ class AiortcSession:
                 try:
                     self._on_event(self._events.popleft())
                 except Exception:
+                    # A bug of ours: this event is lost, those behind it are not.
                     log.exception("error while a transport event was handled")
         finally:
             self._flushing = False

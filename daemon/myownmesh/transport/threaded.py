@@ -73,6 +73,7 @@ class _Mailbox:
                 try:
                     function(*args)
                 except Exception:
+                    # A bug of ours: this call is lost, those behind it are not; nobody here could be told.
                     log.exception("error in a transport callback")
 
 
