@@ -42,11 +42,12 @@ from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
 from myownmesh.mesh.links import Links
 from myownmesh.mesh.precedence import order_of, order_of_control
 from myownmesh.mesh.rpc import CALL_CEILING_S, Rpc
+from myownmesh.mesh.sending import Sending
 from myownmesh.protocol.frames import Channel, ChannelSeq, RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
 from myownmesh.transport.session import Order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import msgspec
 
@@ -118,6 +119,7 @@ class Switch:
         self._early: list[Action] = []
         """What clients asked of peers before WebRTC was loaded: they may dial as soon as they connect."""
         self._links = Links()
+        self._sending = Sending(self._links, now, engine.note_sent, self._rearm)
         self._waiters: dict[int, Callable[[str | None], None]] = {}
         self._waiter_ids = count()
         self._pumping = False
@@ -305,7 +307,7 @@ class Switch:
         if not links:
             raise MeshError("transport: session not yet established")
         order = Order.AHEAD if urgent else order_of(frame, len(out.data))
-        self._send_by_first(links, frame.KIND, out.data, done, now.mono, order)
+        self._sending.by_first(links, frame.KIND, out.data, done, now.mono, order)
         return links[0].epoch
 
     def send_reliable(
@@ -336,21 +338,7 @@ class Switch:
             out = self.engine.broadcast(Channel(channel=channel, payload=payload))
         except FrameTooLarge as error:
             raise DoesNotFit(f"transport: {error}") from error
-        self._send_to_all(self._links.all_of(out.hops), out.data, done)
-
-    def _send_to_all(self, links: Sequence[Link], data: bytes, done: Callable[[int], None]) -> None:
-        if not links:
-            done(0)
-        outcomes: list[bool] = []
-
-        def one_done(error: str | None) -> None:
-            outcomes.append(error is None)
-            if len(outcomes) == len(links):
-                done(sum(outcomes))
-
-        now_s = self._now().mono
-        for link in links:
-            self._send_on(link, data, self._counted(Channel.KIND, data, one_done), now_s, Order.IN_TURN)
+        self._sending.to_all(self._links.all_of(out.hops), Channel.KIND, out.data, done)
 
     def call(
         self,
@@ -364,40 +352,6 @@ class Switch:
         cancel = self.rpc.call(peer, method, payload, on_done, now_s=self._now().mono, timeout_s=timeout_s)
         self._rearm()
         return cancel
-
-    def _send_by_first(
-        self,
-        links: Sequence[Link],
-        kind: str,
-        data: bytes,
-        done: Callable[[str | None], None],
-        now_s: float,
-        order: Order,
-    ) -> None:
-        """The first link that takes the frame is enough; `done` gets the last one's error."""
-        told = done
-        if others := links[1:]:
-
-            def told(error: str | None) -> None:
-                if error is None:
-                    done(None)
-                else:
-                    self._send_by_first(others, kind, data, done, self._now().mono, order)
-
-        self._send_on(links[0], data, self._counted(kind, data, told), now_s, order)
-
-    def _counted(self, kind: str, data: bytes, done: Callable[[str | None], None]) -> Callable[[str | None], None]:
-        def sent(error: str | None) -> None:
-            if error is None:
-                self.engine.note_sent(kind, len(data))
-            done(error)
-
-        return sent
-
-    def _send_on(self, link: Link, data: bytes, done: Callable[[str | None], None], now_s: float, order: Order) -> None:
-        link.send(data, now_s, done, order)
-        if self._links.watch(link):
-            self._rearm()
 
     # ── timer ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -443,9 +397,10 @@ class Switch:
             case Forward(hops, data, to_all):
                 links = self._links.all_of(hops)
                 if to_all:
-                    self._send_to_all(links, data, lambda _: None)
+                    self._sending.to_all(links, Channel.KIND, data, lambda _: None)
                 elif links:
-                    self._send_by_first(links, Channel.KIND, data, lambda _: None, self._now().mono, Order.IN_TURN)
+                    now_s = self._now().mono
+                    self._sending.by_first(links, Channel.KIND, data, lambda _: None, now_s, Order.IN_TURN)
             case Emit(event):
                 self._on_event(event)
             case Publish(signal):
@@ -505,7 +460,7 @@ class Switch:
                 self.engine.frame_lost(peer, epoch, kind, self._now())
                 self._pump()
 
-        self._send_on(link, data, sent, now.mono, order_of_control(kind))
+        self._sending.on(link, data, sent, now.mono, order_of_control(kind))
 
     def _send_reliable(self, ordered: SendReliable, link: Link | None) -> None:
         def left(error: str | None) -> None:
@@ -515,7 +470,7 @@ class Switch:
         if link is None:
             left("transport: session not yet established")
         else:
-            self._send_on(link, ordered.data, left, self._now().mono, Order.IN_TURN)
+            self._sending.on(link, ordered.data, left, self._now().mono, Order.IN_TURN)
 
     def _deliver(self, peer: str, epoch: int, frame: Frame) -> None:
         match frame:
