@@ -327,9 +327,8 @@ class Core:
 
     def enter(self, turn: Turn, peer: Peer, now: Instant) -> None:
         """Put `peer` in the place of what is known of its id. Raises `OutOfTurn` where the table has no such turn."""
-        successor = self.successors.get(peer.device_id)
-        is_beside = successor is not None and successor.epoch == peer.epoch
-        before = successor.stage if successor is not None and is_beside else self.stage_of(peer.device_id)
+        is_beside = self.is_successor(peer)
+        before = self.successors[peer.device_id].stage if is_beside else self.stage_of(peer.device_id)
         if follow(before, turn) is not peer.stage:
             raise OutOfTurn(before, turn)
         if is_beside:

@@ -15,6 +15,7 @@ from myownmesh.engine import (
     dialling,
     gossip,
     intake,
+    keepalive,
     lifecycle,
     moving,
     presence,
@@ -37,7 +38,7 @@ from myownmesh.engine.errors import EngineError, NoRoute, PeerNotAdmitted, PeerN
 from myownmesh.engine.ice_snapshot import verdict
 from myownmesh.engine.peer import Live, Pending
 from myownmesh.engine.timers import NetworkTimer
-from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
+from myownmesh.engine.timing import LEAVE_FLUSH_S
 from myownmesh.protocol.capabilities import CapabilitiesTooLarge, checked
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import (
@@ -108,8 +109,7 @@ class Engine:
         core.diag(now, "info", "engine", "options", {**servers, "auto_approve": config.auto_approve})
         core.diag(now, "debug", "engine", "timers", {"tickers": [timer.name.lower() for timer in NetworkTimer]})
         core.started_at = now.mono
-        core.last_beat = now
-        core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+        keepalive.rest(core, now)
 
     def signaling_is_up(self, now: Instant) -> None:
         """A way into the room works: without peers the network is now `alone` and no longer `joining`."""

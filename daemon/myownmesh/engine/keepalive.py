@@ -40,6 +40,11 @@ def ping(core: Core, peer: Live, now: Instant) -> None:
     core.send(peer, Ping(t=now.wall_ms), now)
 
 
+def pong_s(peer: Live) -> float:
+    """How long its pong may take by what is known of the way there and back; 0 while nothing is."""
+    return SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000
+
+
 def receive_ping(core: Core, peer: Live, frame: Ping, now: Instant) -> None:
     """Answer at once; a positive time is also a sample of the peer's clock."""
     core.send(peer, Pong(t=frame.t), now)
@@ -59,11 +64,16 @@ def receive_pong(peer: Live, frame: Pong, now: Instant) -> None:
         peer.upkeep.rtt_ms = min(by_wall_ms, by_mono_ms)  # the wall clock may have been set meanwhile
 
 
+def rest(core: Core, now: Instant) -> None:
+    """Until the next heartbeat."""
+    core.last_beat = now
+    core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+
+
 def beat(core: Core, now: Instant) -> None:
     """The heartbeat: ping everybody, look at our clock, drop whom nobody heard for 90 s."""
-    core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+    rest(core, now)
     pace.look(core, now)
-    core.last_beat = now
     if core.is_offline:
         return
     live = core.live_peers()
@@ -111,7 +121,7 @@ def nudge(core: Core, peer: Live, now: Instant, *, newcomer: bool) -> None:
     if is_news or upkeep.nudge is None or now.mono - upkeep.nudge.at >= LIVE_NUDGE_S:
         upkeep.nudge = Mark(now.mono, peer.channel.frames_in)
         ping(core, peer, now)
-        patience = min(SUSPICION_WAIT_RTTS * (upkeep.rtt_ms or 0) / 1000, PROBE_WAIT_S)
+        patience = min(pong_s(peer), PROBE_WAIT_S)
         core.timers.set(LinkTimer.SUSPICION, peer.owner, now.mono + max(SUSPICION_WAIT_S, patience))
 
 

@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import (
-        Peer,
-    )
+    from myownmesh.engine.peer import Peer
     from myownmesh.protocol.clock import Instant
 
 _RELAY: Final = CandidateKind.RELAY

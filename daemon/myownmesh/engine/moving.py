@@ -16,11 +16,9 @@ from myownmesh.engine.peer import Link, Live, Mark
 from myownmesh.engine.timers import LinkTimer, NetworkTimer
 from myownmesh.engine.timing import (
     DOUBT_WAIT_S,
-    HEARTBEAT_INTERVAL_S,
     IN_FLIGHT_S,
     PROBE_WAIT_S,
     RELAY_WAIT_S,
-    SUSPICION_WAIT_RTTS,
     WAKE_COALESCE_S,
     WAKE_THRESHOLD_S,
 )
@@ -64,8 +62,7 @@ def woken(core: Core, seconds: float, now: Instant) -> None:
     last, core.woken_at = core.woken_at, now.mono
     if last is not None and now.mono - last < WAKE_COALESCE_S:
         return
-    core.last_beat = now
-    core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)
+    keepalive.rest(core, now)
     core.diag(now, "info", "network", "awake again", {"slept_ms": round(seconds * 1000)})
     if not core.stands_aside:
         core.publish(Announce())
@@ -125,7 +122,7 @@ def _doubt_all(core: Core, now: Instant) -> None:
     for peer in core.live_peers():
         peer.upkeep.doubt = Mark(now.mono, peer.channel.frames_in)
         keepalive.ping(core, peer, now)
-        patience = min(SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000, PROBE_WAIT_S)
+        patience = min(keepalive.pong_s(peer), PROBE_WAIT_S)
         core.timers.set(LinkTimer.DOUBT, peer.owner, now.mono + max(DOUBT_WAIT_S, patience))
 
 
@@ -135,5 +132,4 @@ def _go_on(core: Core, now: Instant) -> None:
         return
     core.timers.release(now.mono)
     core.intents.extend(now.mono - since)
-    core.last_beat = now
-    core.timers.set(NetworkTimer.HEARTBEAT, "", now.mono + HEARTBEAT_INTERVAL_S)  # silence meanwhile says nothing
+    keepalive.rest(core, now)  # silence meanwhile says nothing

@@ -23,7 +23,6 @@ from myownmesh.engine.timing import (
     HOLD_PING_S,
     NEWCOMER_S,
     REOFFER_GAP_S,
-    SUSPICION_WAIT_RTTS,
 )
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.ice_credentials import ice_ufrag
@@ -302,7 +301,7 @@ def hold(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> None:
     if isinstance(peer, OpenLink):
         patience, frames = HOLD_PING_S, peer.channel.frames_in
     if isinstance(peer, Live):
-        patience = min(GLARE_HOLD_S, max(HOLD_PING_S, SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000))
+        patience = min(GLARE_HOLD_S, max(HOLD_PING_S, keepalive.pong_s(peer)))
         keepalive.ping(core, peer, now)
     transport.held = HeldOffer(offer, now.mono, frames)
     core.timers.set(LinkTimer.GLARE_HOLD, peer.owner, now.mono + patience)

@@ -11,9 +11,7 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.links import SdpType
 from myownmesh.engine.peer import Live, OwnOffer
 from myownmesh.engine.timers import LinkTimer
-from myownmesh.engine.timing import (
-    OFFER_REPEAT_S,
-)
+from myownmesh.engine.timing import OFFER_REPEAT_S
 from myownmesh.protocol.ice_credentials import ice_ufrag
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer

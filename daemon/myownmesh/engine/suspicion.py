@@ -13,7 +13,7 @@ from myownmesh.engine import keepalive, restarting
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.peer import Asked, Mark
 from myownmesh.engine.timers import LinkTimer
-from myownmesh.engine.timing import ANSWER_DUE_S, ASKED_WAIT_S, SUSPICION_WAIT_RTTS
+from myownmesh.engine.timing import ANSWER_DUE_S, ASKED_WAIT_S
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -27,7 +27,7 @@ MISSES = 2
 def expect(core: Core, peer: Live, now: Instant) -> None:
     """A call goes out, the first one for a while: something of the peer is due soon, be it something else."""
     peer.upkeep.expected = Mark(now.mono, peer.channel.frames_in)
-    core.timers.set(LinkTimer.ANSWER_DUE, peer.owner, now.mono + _due_s(peer))
+    core.timers.set(LinkTimer.ANSWER_DUE, peer.owner, now.mono + max(ANSWER_DUE_S, keepalive.pong_s(peer)))
 
 
 def answer_due(core: Core, peer: Live, now: Instant) -> None:
@@ -82,9 +82,5 @@ def suspected_since(peer: Live) -> float | None:
 def _ask(core: Core, peer: Live, held: Asked, now: Instant) -> None:
     held.pings += 1
     keepalive.ping(core, peer, now)
-    wait_s = max(ASKED_WAIT_S, SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000)
+    wait_s = max(ASKED_WAIT_S, keepalive.pong_s(peer))
     core.timers.set(LinkTimer.ASKED, peer.owner, now.mono + wait_s)
-
-
-def _due_s(peer: Live) -> float:
-    return max(ANSWER_DUE_S, SUSPICION_WAIT_RTTS * (peer.upkeep.rtt_ms or 0) / 1000)
