@@ -136,9 +136,7 @@ def test_a_device_that_moves_is_reached_again_without_a_word_of_its_system(mover
 def test_a_device_that_is_told_of_its_move_is_reached_at_once(mover: str) -> None:
     world, low, high = linked()
     node = low if mover == "low" else high
-    node.move()
-    node.switch.engine.restart(None, "network-change", node.now())
-    node.switch._pump()
+    node.move(is_told=True)
     assert reach(world, low, high, within=0.2) < 0.2
 
 
@@ -146,9 +144,7 @@ def test_moving_thirty_times_costs_no_link() -> None:
     world, low, high = linked()
     for number in range(30):
         node = (low, high)[number % 2]
-        node.move()
-        node.switch.engine.restart(None, "network-change", node.now())
-        node.switch._pump()
+        node.move(is_told=True)
         world.run(world.rng.uniform(0.1, 5.0))
     assert reach(world, low, high, within=NOTICED_S) < NOTICED_S
     assert low.drops() == high.drops() == []

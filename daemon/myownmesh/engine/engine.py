@@ -20,7 +20,6 @@ from myownmesh.engine import (
     moving,
     presence,
     reliable,
-    restarting,
     routing,
     session_events,
     shelving,
@@ -237,14 +236,6 @@ class Engine:
         """Restart every link, or that to `peer`; None also redials the relays."""
         self._check_open()
         dialling.reconnect(self._core, peer, now)
-
-    def restart(self, peer: str | None, trigger: str, now: Instant) -> None:
-        """Renew the paths of the links, or of that to `peer`, in place and even if they seem to work (spec 04 §7.3);
-        `trigger` is told in the diagnostics. Nothing happens while offline."""
-        self._check_open()
-        for live in self._core.live_peers():
-            if peer in (None, live.device_id):
-                restarting.restart(self._core, live, trigger, now, forced=True)
 
     def set_topology(self, mode: TopologyMode, now: Instant) -> None:
         """Change the shape. Raises `EngineError` for more hubs than anybody could rank."""

@@ -178,7 +178,7 @@ def _taped(name: str) -> Callable[..., Any]:
 INPUTS: Final = (
     "signaling_is_up", "receive_signal", "receive_link_event", "frame_lost", "reliable_left", "send_reliable",
     "has_no_relays", "network_moved", "woken", "be_watched", "approve", "remove", "connect", "abandon_waiter",
-    "reconnect", "restart", "set_topology", "set_capabilities", "set_label", "configure", "leave", "stop",
+    "reconnect", "set_topology", "set_capabilities", "set_label", "configure", "leave", "stop",
     "call_goes_out",
 )  # fmt: skip
 """Those that are kept as they are."""

@@ -131,7 +131,7 @@ def happens(turn: Turn, bench: Bench) -> None:
             bench.event(PathChanged(PathState.FAILED))
             bench.wait(30.1)
         case Turn.NOT_RESTARTED:
-            bench.engine.restart(None, "manual-reconnect", bench.now)
+            bench.engine.reconnect(None, bench.now)
             bench.collect()
             bench.wait(30.1)
         case Turn.REBUILT:

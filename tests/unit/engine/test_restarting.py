@@ -42,8 +42,7 @@ def reconnect(bench: Bench) -> list[str]:
 
 
 def network_change(bench: Bench) -> list[str]:
-    bench.engine.restart(None, "network-change", bench.now)
-    return bench.collect()
+    return bench.network(Move.MOVED) + bench.relay_up()
 
 
 def told(bench: Bench) -> list[str]:
@@ -99,16 +98,16 @@ def test_who_is_asked_restarts_a_path_that_works(me: str) -> None:
 
 @pytest.mark.parametrize("me", ["lower", "higher"])
 def test_who_sees_the_network_move_restarts_every_link(me: str) -> None:
-    assert network_change(live(me)) == ["offer A1.2 r2"]
+    assert network_change(live(me)) == ["announce", "offer A1.2 r2"]
 
 
 def test_offers_of_one_link_are_two_seconds_apart() -> None:
     bench = live()
-    network_change(bench)
+    reconnect(bench)
     bench.answer("B1.2 r2")
     bench.event(UP)
     bench.frame(Pong(t=1))
-    assert offers(network_change(bench)) == []
+    assert offers(reconnect(bench)) == []
     assert offers(bench.wait(1.9)) == []
     assert offers(bench.wait(0.2)) == ["offer A1.3 r3"]
 
@@ -133,7 +132,7 @@ def test_nothing_is_restarted_offline() -> None:
     bench.network(Move.OFFLINE)
     assert bench.event(DOWN) == []
     assert offers(reconnect(bench)) == []
-    assert offers(network_change(bench)) == []
+    assert offers(bench.relay_up()) == []
     assert offers(bench.wait(60.0)) == []
 
 
@@ -427,8 +426,8 @@ def test_a_forged_restart_costs_the_link_nothing() -> None:
 
 def test_a_restart_of_one_link_leaves_others_alone() -> None:
     bench = live()
-    bench.engine.restart("a" * 52, "network-change", bench.now)
-    assert bench.collect() == []
+    bench.engine.reconnect("a" * 52, bench.now)
+    assert offers(bench.collect()) == []
 
 
 def test_an_answer_that_fails_when_nothing_is_restarted_any_more_changes_nothing() -> None:
