@@ -16,7 +16,8 @@ from mesh_common.client.errors import ControlError
 from myownllm import capabilities
 from myownllm.client import messages
 from myownllm.client.host import CANCEL_CHANNEL, CANCEL_FEATURE, Host
-from myownllm.client.machine import NO_LIFE, Machine
+from myownllm.client.machine import Machine
+from myownllm.client.procedures import NO_LIFE
 from myownllm.client.registry import LANE_BYTES, LANE_MESSAGES, Claim
 from myownllm.client.session import Session
 from myownllm.client.state import DIAG_RING, ClientState, DaemonUpdate, Diag

@@ -14,7 +14,8 @@ from myownllm.client import advert, asks, claims, leaving, messages, peerlist
 from myownllm.client.hearing import Hearing, refuse
 from myownllm.client.life import Life
 from myownllm.client.messages import Done, EndWork, Note, Up, Woken
-from myownllm.client.procedures import Procedures, Until, pause
+from myownllm.client.procedures import NO_LIFE, Procedures, Until, pause
+from myownllm.client.progress import Progress
 from myownllm.client.sleep import SleepWatch
 from myownllm.client.start import Opening, look_at_network
 from myownllm.client.state import Picture, Settings
@@ -49,11 +50,7 @@ OVERTAKEN_TEXT: Final = "the start was overtaken by a stop or a lost daemon"
 COALESCE_S: Final = 1.0
 COALESCE_MAX_S: Final = 5.0
 """Whoever edits on and on sees something of it."""
-PROGRESS_S: Final = 0.1
-"""So often progress of work under way is shown, at most."""
 CONVERGE_S: Final = 15.0
-NO_LIFE: Final = 0
-"""Owner of what outlives lives: following the catalog, trying again."""
 
 
 class Machine:
@@ -64,6 +61,7 @@ class Machine:
         self._picture = Picture(offer.pin)
         self._procedures = Procedures()
         self._hearing = Hearing(offer.registry, self._picture, self._procedures)
+        self._progress = Progress(offer.work, self._picture, self._procedures)
         self._link: Link | None = None
         self._known: Link | None = None
         """the connection before: what is different about the next one is told"""
@@ -77,8 +75,6 @@ class Machine:
         self._followers: list[int] = []
         self._following = self._follow_again = False
         self._sleep = SleepWatch()
-        self._work_waits = False
-        self._work_shown_at = 0.0
 
     @property
     def state(self) -> ClientState:
@@ -132,7 +128,7 @@ class Machine:
             case messages.Rediscover(ticket):
                 self._on_network(ticket, self._rediscover)
             case messages.WorkChanged(urgent):
-                self._show_work(urgent=urgent)
+                self._progress.show(urgent=urgent)
             case messages.CapabilitiesChanged():
                 if self._life is not None:
                     self._life.advert_changes += 1
@@ -238,21 +234,6 @@ class Machine:
             yield Until(lambda: life.looks > before or life.stage == "ending", CONVERGE_S)
         yield Until(lambda: self._life is None or self._life.stage == "up", CONVERGE_S)
         yield Done(ticket)
-
-    def _show_work(self, *, urgent: bool) -> None:
-        if self._offer.work is None:
-            return
-        if urgent or self._procedures.now >= self._work_shown_at + PROGRESS_S:
-            self._work_shown_at = self._procedures.now
-            self._picture.show_work(self._offer.work)
-        elif not self._work_waits:
-            self._work_waits = True
-            self._procedures.begin(self._show_work_soon(), NO_LIFE)
-
-    def _show_work_soon(self) -> Procedure[None]:
-        yield pause(PROGRESS_S)
-        self._work_waits = False
-        self._show_work(urgent=True)
 
     def _woken(self, life: Life) -> None:
         life.peers_dirty = life.resync = life.recheck = True

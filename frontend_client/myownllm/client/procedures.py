@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from myownllm.errors import Failure
 
 FOREVER: Final = float("inf")
+NO_LIFE: Final = 0
+"""Owner of what outlives lives: following the catalog, trying again."""
 
 
 @attrs.frozen
