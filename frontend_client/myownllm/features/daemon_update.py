@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+import trio
+
 from myownllm.errors import AppError
 from myownllm.supervisor.updating import runner, update_to_pin, updater_of
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 NO_PROGRAM: Final = (
     "no program that this app may update: the daemon's is unknown, or a variable names it; update it where it came from"
 )
+GIVEN_UP: Final = "it was given up before its end, by whoever had asked for it"
 
 
 class DaemonUpdate:
@@ -36,6 +39,7 @@ class DaemonUpdate:
     ) -> None:
         self._client, self._supervisor = client, supervisor
         self._candidates, self._own_home = candidates, own_home
+        self._one_at_a_time = trio.Lock()
 
     def install(self, door: Door) -> None:
         """Answer `update_to_pin`."""
@@ -57,6 +61,10 @@ class DaemonUpdate:
 
     async def update(self) -> UpdateResult:
         """Have the connected daemon's updater look, and put in what it found if the daemon is ours. Raises AppError."""
+        async with self._one_at_a_time:
+            return await self._update()
+
+    async def _update(self) -> UpdateResult:
         connection = self._supervisor.connection
         if connection is None:
             raise AppError("no mesh daemon is connected")
@@ -66,6 +74,10 @@ class DaemonUpdate:
             raise AppError(NO_PROGRAM)
         own = connection.mode == "own_llm"
         self._client.show_update("updating", str(binary))
-        result = await update_to_pin(binary, runner(os.environ, self._own_home if own else None), own=own)
+        try:
+            result = await update_to_pin(binary, runner(os.environ, self._own_home if own else None), own=own)
+        except BaseException:  # also in a group, as processes are waited for
+            self._client.show_update("failed", GIVEN_UP)
+            raise
         self._client.show_update("done" if result.succeeded else "failed", result.detail)
         return result

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from myownllm.door.server import Door
-from myownllm.features.daemon_update import NO_PROGRAM, DaemonUpdate
+from myownllm.features.daemon_update import GIVEN_UP, NO_PROGRAM, DaemonUpdate
 from myownllm.supervisor import updating
 from myownllm.supervisor.binaries import Candidate
 from myownllm.supervisor.supervisor import Connection
@@ -146,3 +146,28 @@ async def test_a_program_that_may_not_be_touched_is_said(tmp_path: Path) -> None
         await update.run()
         assert w.client.state.daemon_update.state == "failed"
         assert any(NO_PROGRAM in line for line in w.diag)
+
+
+async def test_two_who_ask_at_once_are_helped_one_after_the_other(tmp_path: Path) -> None:
+    program = tmp_path / "myownmesh"
+    program.write_text(f'#!/bin/sh\necho "$2" >> {tmp_path}/asked\n')
+    program.chmod(0o755)
+    async with world(active(HOME), tmp_path) as w:
+        update = DaemonUpdate(w.client, connected("shared", program), list, tmp_path)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(update.update)
+        assert (tmp_path / "asked").read_text().split() == ["enable", "check"] * 2
+
+
+async def test_who_asks_and_leaves_is_no_update_that_goes_on_for_ever(tmp_path: Path) -> None:
+    program = tmp_path / "myownmesh"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    async with world(active(HOME), tmp_path) as w:
+        update = DaemonUpdate(w.client, connected("own_llm", program), list, tmp_path)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(update.update)
+            await w.client.watch.until(lambda s: s.daemon_update.state == "updating")
+            nursery.cancel_scope.cancel()
+        assert (w.client.state.daemon_update.state, w.client.state.daemon_update.detail) == ("failed", GIVEN_UP)
