@@ -66,7 +66,8 @@ def _commands(program: str, command: Any, path: tuple[str, ...], *, always_json:
     if hasattr(command, "list_commands"):
         for name in command.list_commands(context):
             yield from _commands(program, command.get_command(context, name), (*path, name), always_json=always_json)
-        return
+        if not path or not command.invoke_without_command:
+            return
     needed = [p for p in command.params if p.param_type_name == "argument" and p.required]
     options = {name for p in command.params for name in p.opts}
     required = [p.opts[0] for p in command.params if p.param_type_name == "option" and p.required]
