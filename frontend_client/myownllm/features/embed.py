@@ -1,8 +1,8 @@
 """`embed`: models of this device make embeddings for peers; ours, for the local API of other devices.
 
-| name    | kind | payload                                          | answer                             |
-|---------|------|--------------------------------------------------|------------------------------------|
-| `embed` | call | `{model, input, dimensions?, encoding_format?}`  | what OpenAI's `/embeddings` answers |
+| name    | kind | payload                                                      | answer                              |
+|---------|------|--------------------------------------------------------------|-------------------------------------|
+| `embed` | call | `{model, input, dimensions?, encoding_format?, stream_id?}`  | what OpenAI's `/embeddings` answers |
 """
 
 from __future__ import annotations
