@@ -135,6 +135,14 @@ def turn_address(text: str) -> ServerAddress:
     return ServerAddress(scheme, host, port or STUN_PORT, transport or "udp")
 
 
+def is_loopback(host: str) -> bool:
+    """Does it mean this machine alone: `localhost`, or a loopback address with or without brackets?"""
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def problems(texts: Iterable[str], read: Callable[[str], object]) -> tuple[str, ...]:
     """What is wrong with those of `texts` that `read` refuses."""
     found: list[str] = []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
+from mesh_common.addresses import is_loopback
 from mesh_common.views import ListeningServer
 from myownmesh.services.relay import RelayServer
 from myownmesh.services.relay_hub import Limits
@@ -59,13 +59,6 @@ class HostedRelay:
         """Its tag, and an endpoint only if others can reach it (06 K)."""
         url = self._config.public_url
         public_ip = config.turn.public_ip.strip()
-        if url is None and public_ip and not _is_loopback(self._config.bind):
+        if url is None and public_ip and not is_loopback(self._config.bind):
             url = f"ws://{f'[{public_ip}]' if ':' in public_ip else public_ip}:{self._server.port}"
         return Advert(("service:signaling",), {} if url is None else {"signaling_url": url})
-
-
-def _is_loopback(bind: str) -> bool:
-    try:
-        return ipaddress.ip_address(bind.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return bind == "localhost"

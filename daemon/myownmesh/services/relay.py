@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mesh_common.addresses import is_loopback
 from myownmesh.protocol.strict_json import compact_json
 from myownmesh.services.relay_hub import TOO_MANY_CONNECTIONS, Hub, Limits
 from myownmesh.signaling.nostr import NostrKey
@@ -149,7 +150,7 @@ class RelayServer:
         self, nursery: trio.Nursery, stream: trio.SocketStream, peer: str
     ) -> tuple[Socket, str] | None:
         """The open WebSocket and the address that it counts for; None when its address has too many unfinished ones."""
-        if self._handshakes[peer] >= HANDSHAKES_PER_ADDRESS and not _is_loopback(peer):
+        if self._handshakes[peer] >= HANDSHAKES_PER_ADDRESS and not is_loopback(peer):
             return None
         self._handshakes[peer] += 1
         try:
@@ -224,7 +225,7 @@ def client_address(tcp_peer: str, forwarded_for: Iterable[str]) -> str:
     Behind a proxy on this machine that is the last address of `X-Forwarded-For` that parses; a remote peer's header
     is never believed. `forwarded_for` holds the header's lines in order.
     """
-    if _is_loopback(tcp_peer):
+    if is_loopback(tcp_peer):
         for line in reversed(list(forwarded_for)):
             for entry in reversed(line.split(",")):
                 try:
@@ -236,13 +237,6 @@ def client_address(tcp_peer: str, forwarded_for: Iterable[str]) -> str:
 
 def _forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     return [value.decode("ascii", "replace") for name, value in headers if name.lower() == b"x-forwarded-for"]
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _max_sockets() -> int:

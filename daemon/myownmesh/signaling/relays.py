@@ -7,7 +7,7 @@ import ipaddress
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from mesh_common.addresses import problems, relay_address, usable
+from mesh_common.addresses import is_loopback, problems, relay_address, usable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -112,12 +112,7 @@ def _ascii_lower(text: str) -> str:
 
 def is_local(host: str) -> bool:
     """Is it on this machine? Then it can be reached without a network."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host.endswith(".localhost") or is_loopback(host)
 
 
 def _is_private(host: str) -> bool:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from mesh_common.addresses import is_loopback
 from myownllm.api.failures import ApiError
-from myownllm.api.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

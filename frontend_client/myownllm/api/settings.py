@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from mesh_common.addresses import is_loopback
 from myownllm.coerce import as_object
 
 if TYPE_CHECKING:
@@ -43,13 +43,3 @@ class ApiSettings:
             text = f"the local API is not opened at {settings.host} without `api.bearer_token`: others could reach it"
             return attrs.evolve(settings, problem=text)
         return settings
-
-
-def is_loopback(host: str) -> bool:
-    """Does the name mean this machine alone?"""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

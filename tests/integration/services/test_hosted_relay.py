@@ -228,7 +228,7 @@ async def test_ipv6_is_written_in_brackets() -> None:
 
 async def test_unfinished_handshakes_of_one_address_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "HANDSHAKES_PER_ADDRESS", 2)
-    monkeypatch.setattr(relay_module, "_is_loopback", lambda address: False)
+    monkeypatch.setattr(relay_module, "is_loopback", lambda address: False)
     async with relay_server() as server, AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", server.port))

@@ -10,6 +10,7 @@ from mesh_common.addresses import (
     BadAddress,
     RelayAddress,
     ServerAddress,
+    is_loopback,
     problems,
     relay_address,
     stun_address,
@@ -201,3 +202,15 @@ def test_every_text_is_an_address_or_has_a_reason(text: str) -> None:
             assert read(each).host
     for each in usable([text], relay_address):
         assert relay_address(relay_address(each).url) == relay_address(each)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1", "[::1]"])
+def test_this_machine_alone(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "0.0.0.0", "::", "[::]", "192.168.1.5", "relay.example", "localhost.example", "sub.localhost"]
+)
+def test_a_host_that_others_can_reach_or_name(host: str) -> None:
+    assert not is_loopback(host)
