@@ -1,4 +1,4 @@
-"""The control socket for programs that ask and end: blocking, standard library only, quick to start."""
+"""The control socket for programs that ask and end: blocking, standard library but for long answers, quick to start."""
 
 from __future__ import annotations
 

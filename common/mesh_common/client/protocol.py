@@ -1,6 +1,6 @@
 """The control protocol as a client speaks it: request lines, answers, limits, times (spec 05 §2–4, 08 §4). Sans-IO.
 
-Only the standard library is used for what is short: commands are to start fast.
+What is short is read by the standard library alone: commands are to start fast.
 """
 
 from __future__ import annotations
