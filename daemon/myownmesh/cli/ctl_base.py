@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,8 @@ MAX_U64 = 2**64 - 1
 
 MAX_RECORDING_MS = 24 * 3_600_000
 """A day: a longer time is a slip, and its command would wait for it."""
+
+_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000}
 
 _SHOWING = frozenset(
     {
@@ -75,10 +78,11 @@ def run(request: client.Request, table: Callable[[object], str] | None = None) -
 
 def milliseconds(text: str) -> int:
     """`30s`, `10m`, `1h`. Raises `CliError`."""
-    unit_ms = {"s": 1000, "m": 60_000, "h": 3_600_000}.get(text[-1:])
-    if unit_ms is None or not text[:-1].isdecimal() or not 0 < int(text[:-1]) * unit_ms <= MAX_RECORDING_MS:
+    found = re.fullmatch(r"0*(\d{1,5})([smh])", text)  # a day has five digits of seconds
+    span_ms = int(found[1]) * _UNITS_MS[found[2]] if found else 0
+    if not 0 < span_ms <= MAX_RECORDING_MS:
         raise CliError(f"{text!r} is no time; say 30s, 10m or 1h, a day at most")
-    return int(text[:-1]) * unit_ms
+    return span_ms
 
 
 def follow(request: client.Request) -> None:
