@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from myownmesh.engine import (
+    answers,
     approval,
     dialling,
     gossip,
@@ -80,7 +81,7 @@ def _of_link(core: Core, timer: LinkTimer, entry: Link | None, now: Instant) -> 
         case LinkTimer.GLARE_HOLD if entry is not None and (held := entry.transport.held) is not None:
             negotiation.hold_ended(core, entry, held, now)
         case LinkTimer.CONTEST if isinstance(entry, Connecting | Handshaking):
-            negotiation.contest_ended(core, entry, now)
+            answers.contest_ended(core, entry, now)
         case LinkTimer.HELLO if isinstance(entry, Handshaking):
             handshake.repeat_hello(core, entry, now)
         case LinkTimer.HANDSHAKE if isinstance(entry, Handshaking):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from myownmesh.engine import moving, nameless, negotiation, presence, trickle, twin
+from myownmesh.engine import answers, moving, nameless, negotiation, presence, trickle, twin
 from myownmesh.protocol.signals import (
     AnswerReceived,
     CandidateReceived,
@@ -44,7 +44,7 @@ def receive(core: Core, item: InboundSignal, now: Instant) -> None:
         case AnswerReceived():
             core.traffic.negotiation_rx += 1
             moving.negotiated(core, now)
-            negotiation.receive_answer(core, item, now)
+            answers.receive(core, item, now)
         case CandidateReceived(peer, candidate):
             core.traffic.negotiation_rx += 1
             trickle.receive(core, peer, candidate, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import beside, handshake, lifecycle, negotiation
+from myownmesh.engine import answers, beside, handshake, lifecycle, negotiation
 from myownmesh.engine.limits import MAX_EARLY_FRAMES
 from myownmesh.engine.links import ChannelClosed, NegotiationFailed, PathChanged
 from myownmesh.engine.peer import Connecting, Handshaking
@@ -71,6 +71,6 @@ def due(core: Core, timer: LinkTimer, successor: Link, now: Instant) -> None:
         case LinkTimer.HELLO if isinstance(successor, Handshaking):
             handshake.repeat_hello(core, successor, now)
         case LinkTimer.CONTEST if isinstance(successor, Connecting | Handshaking):
-            negotiation.contest_ended(core, successor, now)
+            answers.contest_ended(core, successor, now)
         case _:  # of the channel or of the proof
             beside.end(core, successor.device_id)

@@ -10,6 +10,7 @@ import pytest
 from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import Publish
+from myownmesh.engine.answers import contest_ended
 from myownmesh.engine.core import Core
 from myownmesh.engine.decisions import OnOffer, on_offer
 from myownmesh.engine.links import (
@@ -23,7 +24,7 @@ from myownmesh.engine.links import (
     RemoteApplied,
     SdpType,
 )
-from myownmesh.engine.negotiation import contest_ended, hold_ended, look_closer
+from myownmesh.engine.negotiation import hold_ended, look_closer
 from myownmesh.engine.peer import Connecting, HeldOffer, Mark, OwnOffer
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.protocol.clock import Instant
