@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from myownmesh.engine import keepalive, nameless, negotiation
 from myownmesh.engine.actions import TakeAnswer
-from myownmesh.engine.candidates import ANY, OUR_LINE, RELAYED
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.limits import MAX_SDP_CHARS
@@ -14,7 +13,6 @@ from myownmesh.engine.peer import Connecting, Live, OwnOffer
 from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import CONTEST_S, FORMER_ANSWER_MARGIN_S, FORMER_OFFER_S
 from myownmesh.protocol.binding import first_fingerprint
-from myownmesh.protocol.ice_credentials import ice_ufrag
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -56,9 +54,7 @@ def receive(core: Core, answer: AnswerReceived, now: Instant) -> None:
         return
     transport.own_offer = OwnOffer.NONE
     transport.remote_fingerprint = certificate
-    transport.remote_ufrag = ice_ufrag(sdp)
-    transport.remote_sdp_has_relay, transport.remote_sdp_has_candidates = RELAYED in sdp, ANY in sdp
-    transport.is_ours = OUR_LINE in sdp
+    negotiation.note_description(transport, sdp)
     transport.held = None
     if transport.answered_at is None:
         transport.answered_at = now.mono

@@ -263,14 +263,19 @@ def take_again(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> No
 
 def take(core: Core, peer: Link, offer: OfferReceived) -> None:
     transport = peer.transport
-    transport.remote_ufrag = ice_ufrag(offer.sdp)
+    note_description(transport, offer.sdp)
     transport.last_remote_offer = offer.sdp
-    transport.remote_sdp_has_relay, transport.remote_sdp_has_candidates = RELAYED in offer.sdp, ANY in offer.sdp
-    transport.is_ours = OUR_LINE in offer.sdp
     if (fingerprint := first_fingerprint(offer.sdp)) is not None:
         transport.remote_fingerprint = fingerprint
     transport.answering.append(offer.offer_id)
     core.out.append(TakeOffer(peer.device_id, peer.epoch, offer.sdp))
+
+
+def note_description(transport: Transport, sdp: str) -> None:
+    """What an offer or answer that is taken tells besides its certificate."""
+    transport.remote_ufrag = ice_ufrag(sdp)
+    transport.remote_sdp_has_relay, transport.remote_sdp_has_candidates = RELAYED in sdp, ANY in sdp
+    transport.is_ours = OUR_LINE in sdp
 
 
 def rebuild(core: Core, peer: Link, now: Instant) -> None:
