@@ -61,9 +61,9 @@ class ModelServer:
 
 
 @contextlib.contextmanager
-def scripted(port: int = 0) -> Iterator[ModelServer]:
-    """The server whose models and misbehaviour the test chooses."""
-    with _process("support.ollama_server", str(port)) as process:
+def scripted(port: int = 0, **behaviour: object) -> Iterator[ModelServer]:
+    """The server whose models and misbehaviour the test chooses; `behaviour` holds from its first answer."""
+    with _process("support.ollama_server", str(port), json.dumps(behaviour)) as process:
         assert process.stdout is not None
         yield ModelServer(process, int(process.stdout.readline()))
 

@@ -1,6 +1,6 @@
 """A model server with Ollama's native shapes, whose models and misbehaviour a test chooses while it runs.
 
-    python -m support.ollama_server PORT     serves until its stdin closes
+    python -m support.ollama_server PORT BEHAVIOUR     serves until its stdin closes; BEHAVIOUR is JSON
 
 It answers `/api/tags`, `/api/show`, `/api/chat`, `/api/embed`, `/api/generate`, and the same chats as OpenAI events at
 `/v1/chat/completions`. `POST /test` changes `Behaviour` by member; `GET /test` tells what happened: every chat with the
@@ -226,7 +226,8 @@ class Server(ThreadingHTTPServer):
         """Callers that leave are what this server is for."""
 
 
-def main(port: int) -> None:
+def main(port: int, behaviour: dict[str, Any]) -> None:
+    STATE.behaviour = Behaviour(**behaviour)
     with Server(("127.0.0.1", port), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         print(server.server_address[1], flush=True)
@@ -234,4 +235,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))

@@ -27,6 +27,11 @@ class _Named(msgspec.Struct):
     stream_id: str = ""
 
 
+class _Call(_Named):
+    elsewhere: _Named | None = msgspec.field(default=None, name="__blob")
+    """what stands for a payload that went ahead in parts (FE-9.49)"""
+
+
 class _Offer(msgspec.Struct):
     features: tuple[str, ...] = ()
 
@@ -36,9 +41,10 @@ def name_of(payload: msgspec.Raw) -> str:
     if b'"stream_id"' not in bytes(payload):  # nearly every call: nothing is decoded for it
         return ""
     try:
-        return msgspec.json.decode(payload, type=_Named).stream_id
+        call = msgspec.json.decode(payload, type=_Call)
     except msgspec.DecodeError:
         return ""
+    return call.stream_id if call.elsewhere is None else call.elsewhere.stream_id
 
 
 def take_back(network: Network, peer: str, name: str) -> None:

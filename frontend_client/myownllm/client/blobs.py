@@ -29,6 +29,8 @@ ALL_MAX_BYTES: Final = 64 * 2**20
 KEEP_S: Final = 60.0
 INCOMPLETE_TEXT: Final = "large payload incomplete"
 MEMBER: Final = "__blob"
+STREAM_ID_MAX: Final = 64
+"""Characters in the name of a call (FE-9.7)."""
 _ID: Final = validators.matches_re(r"[0-9a-f]{16}\Z")
 
 
@@ -49,6 +51,8 @@ class Reference:
     id: str = attrs.field(validator=_ID)
     size: int = attrs.field(validator=[validators.ge(1), validators.le(BLOB_MAX_BYTES)])
     sha256_b32: str = attrs.field(validator=validators.matches_re(r"[a-z2-7]{52}\Z"))
+    stream_id: str = attrs.field(default="", validator=validators.max_len(STREAM_ID_MAX))
+    """name of the call inside, so that it can be taken back before its parts are here"""
 
 
 def reference(payload: Json) -> Reference | None:
@@ -58,9 +62,19 @@ def reference(payload: Json) -> Reference | None:
     return structure(Reference, payload[MEMBER])
 
 
-def refer(blob_id: str, data: bytes) -> JsonObject:
-    """The payload that stands for `data`."""
-    return {MEMBER: {"id": blob_id, "size": len(data), "sha256_b32": sha256_base32(data)}}
+def refer(blob_id: str, data: bytes, stream_id: str = "") -> JsonObject:
+    """The payload that stands for `data`, a call of that name."""
+    named = {"stream_id": stream_id} if stream_id else {}
+    return {MEMBER: {"id": blob_id, "size": len(data), "sha256_b32": sha256_base32(data), **named}}
+
+
+def stream_id_of(payload: Json) -> str:
+    """The name by which the call with this payload can be taken back; empty when it has none (FE-9.7)."""
+    if not isinstance(payload, dict):
+        return ""
+    named = payload[MEMBER] if set(payload) == {MEMBER} else payload
+    name = named.get("stream_id") if isinstance(named, dict) else None
+    return name if isinstance(name, str) and len(name) <= STREAM_ID_MAX else ""
 
 
 def parts(blob_id: str, data: bytes) -> Iterator[JsonObject]:
@@ -122,6 +136,10 @@ class Blobs:
             return msgspec.json.decode(data)
         except (msgspec.DecodeError, RecursionError, ValueError):
             raise PayloadError(INCOMPLETE_TEXT) from None
+
+    def forget(self, sender: str, ref: Reference) -> None:
+        """Nobody waits for this payload any more."""
+        self._blobs.pop((sender, ref.id), None)
 
     def _has_room(self, sender: str, size: int) -> bool:
         held = [b.size for (owner, _), b in self._blobs.items() if owner == sender]

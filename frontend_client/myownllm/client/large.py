@@ -47,7 +47,7 @@ async def fitting(peer: PeerEntry | None, payload: Json, send: Send) -> Json:
     blob_id = secrets.token_hex(8)
     for part in blobs.parts(blob_id, data):
         await send(blobs.CHANNEL, part)
-    return blobs.refer(blob_id, data)
+    return blobs.refer(blob_id, data, blobs.stream_id_of(payload))
 
 
 def _is_small(payload: Json) -> bool:
@@ -73,14 +73,20 @@ class Arrivals:
             news.set()
 
     async def whole(self, sender: str, payload: Json) -> Json:
-        """The payload that this one stands for, or itself. Waits for parts that are missing. Raises PayloadError."""
+        """The payload that this one stands for, or itself. Waits for parts that are missing. Raises PayloadError.
+
+        Parts that nobody waits for any more, because the wait is cancelled, make room for others.
+        """
         try:
             ref = blobs.reference(payload)
         except PayloadError:
             raise PayloadError(blobs.INCOMPLETE_TEXT) from None
         if ref is None:
             return payload
-        with trio.move_on_after(WAIT_S):
-            while not self._blobs.is_complete(sender, ref):
-                await self._news.wait()
-        return self._blobs.collect(sender, ref)
+        try:
+            with trio.move_on_after(WAIT_S):
+                while not self._blobs.is_complete(sender, ref):
+                    await self._news.wait()
+            return self._blobs.collect(sender, ref)
+        finally:
+            self._blobs.forget(sender, ref)

@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from mesh_common.client.errors import ControlError, ErrorKind
+from myownllm.client.blobs import stream_id_of
 from myownllm.client.large import fitting
 from myownllm.client.messages import Served
 from myownllm.client.pieces import Gatherer
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from myownllm.client.messages import Serve
     from myownllm.coerce import Json
 
-STREAM_ID_MAX: Final = 64
 TAKEN_BACK_KEPT: Final = 64
 """Streams that were taken back lately: the call of one may still be on its way."""
 PIECES_AHEAD: Final = 16
@@ -57,7 +57,7 @@ class Serving:
     def begin(self, bridge: Bridge, order: Serve) -> None:
         """Answer an admitted call; from now on it can be cancelled."""
         raw = order.call.payload
-        call = InboundCall(order.peer, order.call.method, raw, _stream_id(raw), trio.Event())
+        call = InboundCall(order.peer, order.call.method, raw, stream_id_of(raw), trio.Event())
         running = self._running[order.call.request_id] = _Running(order, call, trio.CancelScope())
         self._spawn(order.life, lambda: self._run(bridge, running))
 
@@ -101,21 +101,20 @@ class Serving:
     async def _answer(self, bridge: Bridge, running: _Running) -> str:
         """Returns why the caller must still be refused."""
         order = running.order
+        await self._end_if_taken_back(running)
         try:
             whole = await self._arrivals.whole(order.call.peer, order.call.payload)
         except PayloadError as error:
             return str(error)
         if whole is not order.call.payload:
-            running.call = attrs.evolve(running.call, payload=whole, stream_id=_stream_id(whole))
-        if (order.call.peer, running.call.stream_id) in self._taken_back:
-            self._end(lambda r: r is running, "")
-        await trio.lowlevel.checkpoint_if_cancelled()
+            running.call = attrs.evolve(running.call, payload=whole, stream_id=stream_id_of(whole))
+            await self._end_if_taken_back(running)  # the parts of an older app do not say whose they are
         return await serve(bridge, order, running.call)
 
-
-def _stream_id(payload: Json) -> str:
-    stream_id = payload.get("stream_id") if isinstance(payload, dict) else None
-    return stream_id if isinstance(stream_id, str) and len(stream_id) <= STREAM_ID_MAX else ""
+    async def _end_if_taken_back(self, running: _Running) -> None:
+        if (running.order.call.peer, running.call.stream_id) in self._taken_back:
+            self._end(lambda r: r is running, "")
+        await trio.lowlevel.checkpoint_if_cancelled()
 
 
 async def _leave(bridge: Bridge, request_id: str) -> None:

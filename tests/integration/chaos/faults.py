@@ -44,9 +44,7 @@ class Models:
         self.server = self._start(0)
 
     def _start(self, port: int) -> ModelServer:
-        server = self._stack.enter_context(scripted(port))
-        server.behave(**self._behaviour)
-        return server
+        return self._stack.enter_context(scripted(port, **self._behaviour))
 
     def restart(self, away_s: float) -> None:
         self.server.kill()

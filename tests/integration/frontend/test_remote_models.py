@@ -164,10 +164,12 @@ def test_embeddings_are_made_where_the_model_is(world: World) -> None:
     assert world.server.closed_chat()["closed"] - left < 1
 
 
-def test_a_killed_app_ends_its_work_at_the_peer(world: World) -> None:
+@pytest.mark.parametrize("size", [5, 300_000], ids=["whole", "in parts"])
+def test_a_killed_app_ends_its_work_at_the_peer(world: World, size: int) -> None:
     """Nobody can say any more that the answer is not wanted, but for the daemon (FE-9.7)."""
     world.server.behave(fault="hang", fault_after=2)
-    body = json.dumps({"model": THERE, "messages": HELLO, "stream": True}).encode()
+    messages = [{"role": "user", "content": "x" * size}]
+    body = json.dumps({"model": THERE, "messages": messages, "stream": True}).encode()
     with urllib.request.urlopen(urllib.request.Request(world.url("Anna") + "/chat/completions", body)) as answer:
         assert answer.readline().startswith(b"data: ")
         left = time.monotonic()
@@ -268,16 +270,20 @@ def test_a_person_asks_a_peer(world: World) -> None:
 
 
 @pytest.mark.parametrize("words", [0, 2])
-def test_ctrl_c_ends_the_work_at_the_peer(world: World, words: int) -> None:
+@pytest.mark.parametrize("size", [5, 300_000], ids=["whole", "in parts"])
+def test_ctrl_c_ends_the_work_at_the_peer(world: World, words: int, size: int) -> None:
     world.server.behave(fault="hang", fault_after=words)
     count = len(world.server.chats())
     process = subprocess.Popen(
-        [str(demo.BIN / "myownllm"), "infer", "hello", "--model", THERE],
+        [str(demo.BIN / "myownllm"), "infer", "hello", "-", "--model", THERE],
         env=world.anna.environment(),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    assert process.stdin is not None
+    process.stdin.write(b"x" * size)
+    process.stdin.close()
     with process:
         eventually(lambda: len(world.server.chats()) > count, "the peer is asked")
         if words:

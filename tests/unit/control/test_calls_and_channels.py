@@ -416,6 +416,9 @@ HEARS = b'{"features":["infer_request","stream_cancel_v1"]}'
         (HEARS, b'{"stream_id":7}', False),
         (HEARS, b'["stream_id"]', False),
         (HEARS, b'{"x":{"stream_id":"00ff"}}', False),
+        (HEARS, b'{"__blob":{"id":"a7","stream_id":"00ff"}}', True),
+        (HEARS, b'{"__blob":{"id":"a7"}}', False),
+        (HEARS, b'{"__blob":["stream_id"]}', False),
     ],
 )
 def test_what_a_killed_program_asked_is_taken_back_from_hosts_that_hear_it(

@@ -122,6 +122,24 @@ def test_any_other_payload_is_itself(payload: Any) -> None:
     assert blobs.reference(payload) is None
 
 
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        ({"stream_id": "00ff", "n": 1}, "00ff"),
+        (refer(ID, b"{}", "00ff"), "00ff"),
+        (refer(ID, b"{}"), ""),
+        ({"__blob": {"stream_id": "00ff"}, "stream_id": "11ee"}, "11ee"),
+        ({"__blob": ["stream_id"]}, ""),
+        ({"stream_id": 7}, ""),
+        ({"stream_id": "x" * 65}, ""),
+        (["stream_id"], ""),
+    ],
+)
+def test_a_call_is_known_by_its_name_whether_it_travels_whole_or_in_parts(payload: Any, name: str) -> None:
+    """FE-9.7."""
+    assert blobs.stream_id_of(payload) == name
+
+
 # ── text on its way out (FE-9.9) ──────────────────────────────────────────────────────────────────────────────────────
 
 

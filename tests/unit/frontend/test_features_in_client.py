@@ -520,6 +520,43 @@ async def test_a_large_call_is_answered_and_a_broken_one_is_refused(autojump_clo
         assert answers(w, "never") == [("refused", "large payload incomplete")]
 
 
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_a_large_call_is_taken_back_while_its_parts_are_still_arriving(
+    autojump_clock: Any, tmp_path: Path, *, is_named: bool
+) -> None:
+    """FE-9.7, FE-9.49: by its name at once; one of an app that does not name it as soon as it is whole."""
+    async with world(active(HOME), tmp_path) as w:
+        known(w, capabilities=ABLE)
+        talk = Talk(2)
+        w.client.serve(Method("talk", stream=talk.stream, limit=INFERENCES))
+        await w.client.start()
+        data = b'{"stream_id":"s1","text":"' + b"y" * 100_000 + b'"}'
+        sent = list(parts("0" * 16, data))
+        for part in sent[:-1]:
+            await message(w, part, "blob/v1")
+        await call(w, "talk", refer("0" * 16, data, "s1" if is_named else ""))
+        await settled()
+        await message(w, {"stream_id": "s1"}, "rpc/cancel")
+        await settled()
+        assert answers(w) == ([("end", "cancelled")] if is_named else [])
+        await message(w, sent[-1], "blob/v1")
+        await settled()
+        assert answers(w) == [("end", "cancelled")]
+        assert talk.ended == [], "nothing was begun"
+        for part in sent:
+            await message(w, part, "blob/v1")
+        await call(w, "talk", refer("0" * 16, data.replace(b"s1", b"s2"), "s2"), "r2")
+        await settled()
+        assert answers(w, "r2")[0] == {"error": "large payload incomplete"}, "its hash is another one"
+        for part in parts("1" * 16, data.replace(b"s1", b"s3")):
+            await message(w, part, "blob/v1")
+        await call(w, "talk", refer("1" * 16, data.replace(b"s1", b"s3"), "s3"), "r3")
+        await settled()
+        await message(w, {"stream_id": "s3"}, "rpc/cancel")
+        await settled()
+        assert talk.ended == ["s3"], "one that is whole as any other"
+
+
 # ── capabilities (FE-9.13) ────────────────────────────────────────────────────────────────────────────────────────────
 
 
