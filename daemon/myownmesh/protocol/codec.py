@@ -13,7 +13,6 @@ from operator import or_
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Raw
 
 from myownmesh.protocol.canonical import quick_way
 from myownmesh.protocol.compact import compact
@@ -22,7 +21,7 @@ from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.schema import read_tag, shape
 from myownmesh.protocol.strict_json import decode_object
-from myownmesh.protocol.transitions import UnknownVariant
+from myownmesh.protocol.transitions import raw_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,13 +65,7 @@ def encode_frame(frame: Frame) -> bytes:
     return data
 
 
-def _text_of(value: object) -> Raw:
-    if isinstance(value, UnknownVariant):
-        return Raw(value.text)
-    raise TypeError(f"{type(value).__name__} is not part of any frame")
-
-
-_write: Final = msgspec.json.Encoder(enc_hook=_text_of).encode
+_write: Final = msgspec.json.Encoder(enc_hook=raw_text).encode
 
 
 def exact_reader(kinds: Mapping[str, type[Frame]]) -> Callable[[Members], Frame]:

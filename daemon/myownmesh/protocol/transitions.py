@@ -83,3 +83,10 @@ class Transition(msgspec.Struct, frozen=True):
     variant: Variant
     signers: tuple[str, ...]
     signatures: tuple[str, ...]
+
+
+def raw_text(value: object) -> msgspec.Raw:
+    """What a JSON encoder writes for a part that is no msgspec class. Raises `TypeError` for anything but a variant."""
+    if isinstance(value, UnknownVariant):
+        return msgspec.Raw(value.text)
+    raise TypeError(f"{type(value).__name__} is not part of any frame")

@@ -1,0 +1,112 @@
+"""One entry of a signed log: its key, its form, its author (spec 02 §4, §8, FIX 8, 34, 38)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from myownmesh.identity.weak_keys import WEAK_KEYS
+from myownmesh.protocol.ids import is_device_id
+from myownmesh.protocol.modes import Hubs, Star
+from myownmesh.protocol.transitions import (
+    Evict,
+    RoleGrant,
+    RoleRevoke,
+    Split,
+    TopologyChange,
+    UnknownVariant,
+    raw_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from myownmesh.protocol.transitions import (
+        Transition,
+        Variant,
+    )
+
+MAX_ENTRY_BYTES: Final = 2048
+"""Six signers; an honest entry has one or two (24.3 no. 49)."""
+
+_SIGNATURE: Final = re.compile(r"[a-z2-7]{102}[aiqy]")
+_write: Final = msgspec.json.Encoder(enc_hook=raw_text).encode
+
+
+def entry_key(entry: Transition) -> bytes:
+    """The entry as compact JSON: what tells copies apart, and the last thing that they are sorted by.
+
+    Entries of an unknown variant keep their own text (FIX 29).
+    """
+    return _write(entry)
+
+
+def target_of(variant: Variant) -> str | None:
+    """The device that a grant, a revocation or an eviction is about; None for other variants."""
+    return variant.target if isinstance(variant, RoleGrant | RoleRevoke | Evict) else None
+
+
+def is_removal(variant: Variant) -> bool:
+    """Whether the variant takes a role or a membership away as such."""
+    return isinstance(variant, RoleRevoke | Evict)
+
+
+def is_member_grant(variant: Variant) -> bool:
+    """Whether the variant admits a plain member."""
+    return isinstance(variant, RoleGrant) and variant.role == "member"
+
+
+def fault_of_form(entry: Transition) -> str | None:
+    """Why an entry is none that an honest node writes, or None; no signature is checked.
+
+    The ids are bare and canonical, the signatures canonical texts, one for each signer; nobody signs twice, and the
+    whole is not longer than `MAX_ENTRY_BYTES`.
+    """
+    signers, signatures = entry.signers, entry.signatures
+    if not signers:
+        return "SIG-EMPTY"
+    if len(signers) != len(signatures):
+        return "SIG-COUNT"
+    if len(set(signers)) != len(signers):
+        return "SIGNER-TWICE"
+    if not all(is_usable_id(signer) for signer in signers):
+        return "SIGNER-FORM"
+    if not all(_SIGNATURE.fullmatch(signature) for signature in signatures):
+        return "SIG-DECODE"
+    if not all(is_usable_id(device) for device in _devices(entry.variant)):
+        return "TARGET-FORM"
+    return "ENTRY-SIZE" if len(entry_key(entry)) > MAX_ENTRY_BYTES else None
+
+
+def is_usable_id(device: str) -> bool:
+    """A canonical bare id of a key that only its owner can sign with."""
+    return is_device_id(device) and device not in WEAK_KEYS
+
+
+def canonical_signers(
+    proposer: str, signers: Sequence[str], signatures: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Signers as an entry lists them: the proposer first, the rest sorted; signatures go along (spec 02 §10).
+
+    Lists of different lengths stay as they are; the entry is invalid then.
+    """
+    if len(signers) != len(signatures):
+        return tuple(signers), tuple(signatures)
+    pairs = sorted(zip(signers, signatures, strict=True), key=lambda pair: (pair[0] != proposer, pair[0].encode()))
+    return tuple(signer for signer, _ in pairs), tuple(signature for _, signature in pairs)
+
+
+def _devices(variant: Variant) -> tuple[str, ...]:
+    match variant:
+        case RoleGrant(target=target) | RoleRevoke(target=target) | Evict(target=target):
+            return (target,)
+        case TopologyChange(to=Star(hub=hub)):
+            return (hub,)
+        case TopologyChange(to=Hubs(hubs=hubs)):
+            return hubs
+        case Split(members=members):
+            return members
+        case UnknownVariant() | _:
+            return ()

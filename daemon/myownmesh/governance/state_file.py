@@ -1,0 +1,138 @@
+"""The governance state of a network as its file holds it (spec 02 §16): v0.3.8 reads it, and we read v0.3.8's.
+
+What only this implementation knows stands in the member `ours`, which the reference drops when it saves; everything
+in there may be lost without widening anybody's rights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+
+from myownmesh.governance.entries import is_member_grant, is_removal, target_of
+from myownmesh.governance.records import Proposal, SplitRecord
+from myownmesh.protocol.frames import NetworkKind, Role
+from myownmesh.protocol.modes import TopologyMode
+from myownmesh.protocol.schema import U32, ReadBy, Unknown, reader, shape
+from myownmesh.protocol.strict_json import decode_object, members, python_value
+from myownmesh.protocol.transitions import KindChange, RoleGrant, Transition, raw_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from myownmesh.protocol.schema import Reader
+
+VERSION: Final = 2
+_ENTRIES_PER_CHUNK: Final = 100
+
+_role: Final[Reader[Role]] = reader(Role)
+
+
+def _read_roles(value: msgspec.Raw) -> dict[str, Role]:
+    return {device: _role(role) for device, role in members(value)}
+
+
+class StateFile(msgspec.Struct, frozen=True):
+    """One state file, its members in order."""
+
+    SHAPE = "struct NetworkState"
+
+    version: U32
+    network_id: str
+    kind: NetworkKind
+    roles: Annotated[Mapping[str, Role], ReadBy(_read_roles)]
+    """Owners, controllers and members together: a projection, never trusted on load (FIX 21)."""
+    transitions: tuple[Transition, ...]
+    """The governance log."""
+    pending: tuple[Proposal, ...]
+    splits: tuple[SplitRecord, ...]
+    member_log: tuple[Transition, ...] = ()
+    topology: TopologyMode | None = None
+    unknown: Unknown = {}
+
+
+class UnsupportedState(ValueError):
+    """The file is of a release that nobody here knows; it is left alone and the network is not joined."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"network_state version {version} unsupported (this build expects v{VERSION})")
+
+
+def read_state(data: bytes) -> StateFile:
+    """The state that a file holds, migrated from version 1 if need be.
+
+    Raises `UnsupportedState`, and `JsonError` for what is no state file: that one is set aside. `network_id` has still
+    to be compared with the file's name.
+    """
+    found = decode_object(data, "struct NetworkState")
+    for name, value in found:
+        version = python_value(value) if name == "version" else VERSION
+        if isinstance(version, int) and not isinstance(version, bool) and version not in (1, VERSION):
+            raise UnsupportedState(version)
+    state = shape(StateFile).build(found)
+    return state if state.version == VERSION else migrated(state)
+
+
+def migrated(state: StateFile) -> StateFile:
+    """A state of version 1 as version 2: member entries get a log of their own, before what is there already."""
+    governance, member = split_tiers(state.transitions)
+    return msgspec.structs.replace(
+        state, version=VERSION, transitions=governance, member_log=(*member, *state.member_log)
+    )
+
+
+def split_tiers(log: Iterable[Transition]) -> tuple[tuple[Transition, ...], tuple[Transition, ...]]:
+    """The governance entries and the member entries of a single log of old; each in order."""
+    governance: list[Transition] = []
+    member: list[Transition] = []
+    roles: dict[str, Role] = {}
+    for entry in log:
+        variant, target = entry.variant, target_of(entry.variant)
+        is_member_tier = is_member_grant(variant) or (
+            is_removal(variant) and roles.get(target or "", "member") == "member"
+        )
+        (member if is_member_tier else governance).append(entry)
+        if isinstance(variant, RoleGrant):
+            roles[variant.target] = variant.role
+        elif target is not None:
+            roles.pop(target, None)
+        elif variant == KindChange("closed") and entry.signers:
+            roles[entry.signers[0]] = "owner"
+    return tuple(governance), tuple(member)
+
+
+def write_state(state: StateFile) -> Iterator[bytes]:
+    """The text of the file, in chunks that take well under a millisecond each, so that no thread holds the loop.
+
+    Raises `ValueError` for lone surrogates.
+    """
+    roles = dict(sorted(state.roles.items()))
+    yield _head({"version": VERSION, "network_id": state.network_id, "kind": state.kind, "roles": roles})
+    yield from _list("transitions", state.transitions)
+    yield from _list("member_log", state.member_log)
+    yield from _list("pending", state.pending)
+    yield from _list("splits", state.splits)
+    tail = _pretty({"topology": state.topology, **state.unknown})
+    yield b"," + tail[1:]
+
+
+def _head(value: Mapping[str, Any]) -> bytes:
+    return _pretty(value).removesuffix(b"\n}")
+
+
+def _list(name: str, values: Sequence[msgspec.Struct]) -> Iterator[bytes]:
+    yield b',\n  "%b": [' % name.encode()
+    for start in range(0, len(values), _ENTRIES_PER_CHUNK):
+        # One list inside a list is indented as one inside an object is.
+        text = _pretty([values[start : start + _ENTRIES_PER_CHUNK]])
+        yield (b"," if start else b"") + text.removeprefix(b"[\n  [").removesuffix(b"\n  ]\n]")
+    yield b"\n  ]" if values else b"]"
+
+
+def _pretty(value: object) -> bytes:
+    return msgspec.json.format(_encode(value), indent=2)
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=raw_text).encode

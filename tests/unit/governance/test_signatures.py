@@ -1,0 +1,93 @@
+"""Signatures: which count, how they are remembered, how ours are marked."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from myownmesh.governance import signatures as module
+from myownmesh.governance.entries import fault_of_form
+from myownmesh.governance.marking import is_marked, sign_marked
+from myownmesh.governance.signatures import Checks, finish
+from myownmesh.governance.signed_bytes import signed_bytes
+from myownmesh.identity import verify
+from myownmesh.protocol import base32
+from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
+from support.governance import ALICE, BOB, DAVE, DEVICES, entry, variant_of
+from support.vectors import load
+
+if TYPE_CHECKING:
+    from myownmesh.governance.signatures import Slices
+
+
+@pytest.mark.parametrize("case", load("governance", "signature_acceptance"), ids=lambda case: case["id"])
+def test_acceptance(case: dict[str, Any]) -> None:
+    """Spellings that v0.3.8 takes beside the canonical one are refused by form, and no switch restores them (FIX 8,
+    34); the display form decodes, and carries no authority there either."""
+    variant = variant_of(case["variant"])
+    signed = Transition(0, variant, (case["signer"],), (case["signature"],))
+    good = fault_of_form(signed) is None and Checks(case["network_id"]).is_good(signed)
+    assert good == (case["id"] == "canonical")
+    if case["expect"] != "valid":
+        assert not Checks(case["network_id"]).signed(
+            case["signer"], signed_bytes(case["network_id"], variant), case["signature"]
+        )
+
+
+def test_a_good_signature_is_checked_once_and_a_bad_one_each_time() -> None:
+    checks = Checks("fleet-1")
+    good = entry(Evict(DAVE), ALICE, BOB)
+    assert checks.is_good(good)
+    assert checks.count == 2
+    assert checks.is_good(msgspec.structs.replace(good, at=7))
+    assert checks.count == 2
+    bad = msgspec.structs.replace(good, variant=RoleGrant(DAVE, "owner"))
+    assert not checks.is_good(bad)
+    assert not checks.is_good(bad)
+    assert checks.count == 4
+    assert not Checks("fleet-2").is_good(good)
+
+
+def test_memory_of_good_signatures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    checks = Checks("fleet-1")
+    first, *others = (entry(Evict(target), ALICE) for target in (BOB, DAVE, ALICE))
+    for each in (first, *others):
+        assert checks.is_good(each)
+    assert checks.is_good(others[1])
+    assert checks.count == 3
+    assert checks.is_good(first)
+    assert checks.count == 4
+
+
+def test_sliced_work_is_done_at_once() -> None:
+    def work() -> Slices[str]:
+        yield
+        yield
+        return "done"
+
+    assert finish(work()) == "done"
+
+
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(), payload=st.binary(max_size=100))
+def test_marked_signatures_verify_and_never_repeat(seed: int, payload: bytes) -> None:
+    alice = DEVICES["alice"]
+    first = sign_marked(alice, payload, random.Random(seed))
+    raw = base32.decode(first, 64)
+    assert verify(ALICE, payload, raw)
+    assert is_marked(raw)
+    assert sign_marked(alice, payload, random.Random(seed)) == first, "the rng decides, so a run can be repeated"
+    assert sign_marked(alice, payload, random.Random(seed + 1)) != first
+    assert raw != alice.sign(payload)
+
+
+def test_signatures_of_v038_are_unmarked() -> None:
+    signatures = [case["signature"] for case in load("governance", "payloads") if "signature" in case]
+    assert signatures
+    assert not any(is_marked(base32.decode(signature, 64)) for signature in signatures)
