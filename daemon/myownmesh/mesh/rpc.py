@@ -18,7 +18,7 @@ from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
 from myownmesh.mesh.link import NOT_OPEN
 from myownmesh.mesh.refusals import no_handler, no_open_stream
 from myownmesh.protocol.frames import RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
-from myownmesh.protocol.ids import random_request_id
+from myownmesh.protocol.ids import random_request_ids
 
 if TYPE_CHECKING:
     from myownmesh.protocol.frames import Frame
@@ -45,6 +45,8 @@ MAX_INBOUND_PER_PEER = 256
 
 MAX_PENDING = 4096
 """Our own calls under way per network."""
+
+IDS_AT_ONCE = 32
 
 NETWORK_DOWN = "network down"
 STREAM_GAP = "stream chunk missing"
@@ -136,6 +138,7 @@ class Rpc:
     def __init__(self, send: Sender, rng: Rng) -> None:
         self.send = send
         self._rng = rng
+        self._ids: list[str] = []
         self._calls: dict[tuple[str, str], _PendingCall] = {}
         self._deadlines: list[tuple[float, tuple[str, str]]] = []
         self._streams: dict[tuple[str, str], _PendingStream] = {}
@@ -159,7 +162,7 @@ class Rpc:
         if len(self._calls) >= MAX_PENDING:
             on_done(None, TOO_MANY)
             return _nothing
-        key = (peer, random_request_id(self._rng))
+        key = (peer, self._new_id())
         pending = _PendingCall(-1, now_s + min(timeout_s, CALL_CEILING_S), on_done)
         self._calls[key] = pending
         heapq.heappush(self._deadlines, (pending.deadline, key))
@@ -188,7 +191,7 @@ class Rpc:
         """Start a stream call. Raises `MeshError` when the request cannot be sent; otherwise `on_end` comes once."""
         if len(self._streams) >= MAX_PENDING:
             raise MeshError(TOO_MANY)
-        key = (peer, random_request_id(self._rng))
+        key = (peer, self._new_id())
         pending = _PendingStream(-1, on_chunk, on_end)
         self._streams[key] = pending
         frame = RpcRequest(request_id=key[1], method=method, payload=payload, streaming=True)
@@ -203,6 +206,11 @@ class Rpc:
             self._streams.pop(key, None)
             raise MeshError(_as_call_error(peer, error)) from error
         return partial(_discard, self._streams, key)
+
+    def _new_id(self) -> str:
+        if not self._ids:
+            self._ids = random_request_ids(self._rng, IDS_AT_ONCE)
+        return self._ids.pop()
 
     # ── what is served here ───────────────────────────────────────────────────────────────────────────────────────────
 

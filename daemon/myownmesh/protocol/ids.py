@@ -21,6 +21,8 @@ MAX_NETWORK_ID_LENGTH: Final = 64
 
 _ALPHABET36: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 _SUFFIX_LENGTH: Final = 5
+_REQUEST_ID_LENGTH: Final = 20
+_FILLED_LENGTH: Final = 24
 _DEVICE_ID: Final = re.compile(r"[a-z2-7]{51}[aq]")
 _CODE: Final = re.compile(r"[a-z0-9]{6}")
 _NETWORK_ID_CHARACTER: Final = re.compile(r"[a-z0-9_-]")
@@ -124,9 +126,13 @@ def random_nonce(rng: Rng) -> str:
     return base32.encode(rng.randbytes(NONCE_BYTES))
 
 
-def random_request_id(rng: Rng) -> str:
-    """An RPC request id: 12 random bytes in base32."""
-    return base32.encode(rng.randbytes(REQUEST_ID_BYTES))
+def random_request_ids(rng: Rng, count: int) -> list[str]:
+    """RPC request ids, each 12 random bytes in base32; many at once are a third of the work."""
+    data = rng.randbytes(count * REQUEST_ID_BYTES)
+    # Filled up to a multiple of 40 bits with zeros, as base32 itself does it at the end of its text.
+    filled = b"".join(data[at : at + REQUEST_ID_BYTES] + b"\0\0\0" for at in range(0, len(data), REQUEST_ID_BYTES))
+    text = base32.encode(filled)
+    return [text[at : at + _REQUEST_ID_LENGTH] for at in range(0, len(text), _FILLED_LENGTH)]
 
 
 def _random36(rng: Rng, length: int) -> str:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from myownmesh.transport.session import Session, SessionFactory
 
 LIMIT_SECONDS = 10.0
-PINNED = {"aiortc": "1.16.0", "aioice": "0.13.0"}
-"""Releases whose private parts `ice` and `sctp` were written against (also in pyproject.toml)."""
+PINNED = {"aiortc": "1.16.0", "aioice": "0.13.0", "pyopenssl": "26.4.0"}
+"""Releases whose private parts `ice`, `sctp` and `records` were written against (also in pyproject.toml)."""
 
 
 class SelfTestFailed(Exception):

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from myownmesh.protocol.binding import certificate_binding
+from myownmesh.transport.records import Records
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,8 +27,6 @@ log = logging.getLogger(__name__)
 PATH_MTU_BYTES = 1_200
 """Largest DTLS datagram of a handshake: fits every path that IPv6 allows, with room for TURN."""
 RECORD_HEADER_BYTES = 13
-READ_BYTES = 2_048
-"""No datagram is longer (`udp.MAX_DATAGRAM_BYTES`), so no record is."""
 _APPLICATION_DATA = 23
 
 
@@ -56,7 +55,7 @@ class DtlsLink:
         self._on_connected = on_connected
         self._on_closed = on_closed
         self._on_data: Callable[[bytes], None] | None = None
-        self._ssl: SSL.Connection | None = None
+        self._ssl: Records | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._role = "auto"
         self.state = "new"
@@ -76,7 +75,7 @@ class DtlsLink:
         """Begin the handshake as `client` or `server`."""
         assert self.state == "new"
         self._role = role
-        self._ssl = SSL.Connection(self._certificate.context())
+        self._ssl = Records(self._certificate.context())
         self._ssl.set_ciphertext_mtu(PATH_MTU_BYTES)
         if role == "server":
             self._ssl.set_accept_state()
@@ -100,7 +99,7 @@ class DtlsLink:
         ssl = self._ssl
         if ssl is None or self.state not in ("connecting", "connected"):
             return
-        ssl.bio_write(data)
+        ssl.feed(data)
         if self.state == "connecting":
             self._handshake()
             if self.state != "connected":
@@ -109,7 +108,7 @@ class DtlsLink:
         several = len(data) < RECORD_HEADER_BYTES or (data[11] << 8) + data[12] + RECORD_HEADER_BYTES < len(data)
         while True:
             try:
-                plain = ssl.recv(READ_BYTES)
+                plain = ssl.open_record()
             except SSL.WantReadError:
                 break
             except SSL.ZeroReturnError:
@@ -133,8 +132,7 @@ class DtlsLink:
         if self.state != "connected" or ssl is None:
             return
         try:
-            ssl.send(data)
-            record = ssl.bio_read(READ_BYTES)
+            record = ssl.seal(data)
         except SSL.Error as error:
             log.debug("cannot encrypt a record: %s", error)
             return
@@ -188,7 +186,7 @@ class DtlsLink:
         self.state = "connected"
         self._on_connected()
 
-    def _start_timer(self, ssl: SSL.Connection) -> None:
+    def _start_timer(self, ssl: Records) -> None:
         self._cancel_timer()
         timeout = ssl.DTLSv1_get_timeout()
         if timeout is not None:

@@ -31,6 +31,9 @@ MAX_SEGMENTED_BYTES = 60_000
 """A burst is one IP packet to the kernel until it is cut."""
 BURST = 64
 """Datagrams per wake-up; then everybody else gets a turn."""
+LOOK_AGAIN = 8
+"""Where datagrams come one by one, only every so many wake-ups look for a second one: asking in vain costs as much as
+receiving."""
 
 _U16 = struct.Struct("=H")
 
@@ -47,6 +50,8 @@ class UdpSocket:
         self._closed = False
         self._segments = sys.platform == "linux"
         """Whether the kernel cuts a burst into datagrams; found out by trying."""
+        self._alone = 0
+        """Wake-ups since one looked for a second datagram; -1 while there is one each time."""
         self.dropped = 0
         """Datagrams that the kernel did not take."""
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -73,16 +78,24 @@ class UdpSocket:
         on_datagram = self._on_datagram
         assert on_datagram is not None
         receive = self._socket.recvfrom
-        for _ in range(BURST):
+        for number in range(BURST):
             if self._closed:
                 return
             try:
                 data, address = receive(MAX_DATAGRAM_BYTES)
             except (BlockingIOError, InterruptedError):
+                if number < 2:
+                    self._alone = 0
                 return
             except OSError:
                 continue  # an ICMP error of an earlier send; says nothing about the next datagram
             on_datagram(data, address)
+            if number:
+                self._alone = -1
+            elif self._alone >= 0:
+                self._alone += 1
+                if self._alone < LOOK_AGAIN:
+                    return  # if there is another one after all, the loop calls again
 
     def sendto(self, data: bytes, address: Address) -> None:
         """Send, or lose the datagram: SCTP, DTLS and ICE repeat what matters."""

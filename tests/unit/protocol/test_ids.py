@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownmesh.protocol import ids
+from myownmesh.protocol import base32, ids
 from myownmesh.protocol.ids import BadDeviceId, BadNetworkId
 from support.vectors import load
 
@@ -149,7 +149,11 @@ def test_random_texts_have_their_lengths() -> None:
     nonce = RANDOM["nonce"]
     assert ids.random_nonce(FixedBytes(bytes.fromhex(nonce["example_bytes_hex"]))) == nonce["example"]
     request = RANDOM["request_id"]
-    assert ids.random_request_id(FixedBytes(bytes.fromhex(request["example_bytes_hex"]))) == request["example"]
+    one = bytes.fromhex(request["example_bytes_hex"])
+    assert ids.random_request_ids(FixedBytes(one), 1) == [request["example"]]
+    other = bytes(byte ^ 0xFF for byte in one)
+    spelled = base32.encode(other)
+    assert ids.random_request_ids(FixedBytes(one + other + one), 3) == [request["example"], spelled, request["example"]]
 
 
 @given(st.integers())

@@ -1,4 +1,4 @@
-"""Every member of aiortc and aioice that we build on without a promise of theirs: one list, held to both sides.
+"""Every member of aiortc, aioice and pyOpenSSL that we use without a promise of theirs: one list, held to both sides.
 
 An upgrade fails here, with the rows that have to be looked at; and so does a line of ours that touches something new.
 What the libraries document (`aioice.Connection`, `Candidate`, `RTCCertificate`, `RTCSctpTransport.start` …) is not
@@ -28,11 +28,13 @@ CONNECTION: Final = "aioice.ice:Connection"
 PAIR: Final = "aioice.ice:CandidatePair"
 PROTOCOL: Final = "aioice.ice:StunProtocol"
 SCTP: Final = "aiortc.rtcsctptransport:RTCSctpTransport"
+RECORDS: Final = "OpenSSL.SSL:Connection"
 
 DOCUMENTED: Final = {
     CONNECTION: {"__init__", "connect", "close", "remote_username", "remote_password", "ice_controlling"}
     | {"local_username", "local_password"},
     SCTP: {"start", "stop", "State"},
+    RECORDS: {"__init__"},
 }
 
 
@@ -97,6 +99,12 @@ MEMBERS: Final = (
     Member(PROTOCOL, "receiver", "= receiver", "the generation"),
     # ── DTLS: only a name ─────────────────────────────────────────────────────────────────────────────────────────────
     Member("aiortc.rtcdtlstransport", "RTCDtlsTransport", "class", "the type that our link stands in for"),
+    Member("OpenSSL._util", "ffi", "FFI", "one buffer for every record"),
+    Member("OpenSSL._util", "lib", "module", "reads and writes records without the detours of pyOpenSSL's methods"),
+    Member(RECORDS, "_from_ssl", "= _lib.BIO_new(_lib.BIO_s_mem())", "what goes out"),
+    Member(RECORDS, "_into_ssl", "= _lib.BIO_new(_lib.BIO_s_mem())", "what comes in"),
+    Member(RECORDS, "_raise_ssl_error", "(self, ssl: Any, result: int) -> None", "errors, in their words"),
+    Member(RECORDS, "_ssl", "= _ffi.gc(ssl, _lib.SSL_free)", "the association"),
     # ── SCTP: the association is theirs; DATA, SACK and the timers are ours ───────────────────────────────────────────
     Member("aiortc.rtcsctptransport", "CHUNK_TYPES", "dict", "which class reads a chunk"),
     Member("aiortc.rtcdatachannel", "RTCDataChannel", "class", "the type that our channel stands in for"),
@@ -204,8 +212,13 @@ def test_the_member_is_there_as_it_was(member: Member) -> None:
 
 # ── what we touch ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-BASES: Final = {"aioice.Connection": CONNECTION, "StunProtocol": PROTOCOL, "RTCSctpTransport": SCTP}
-LIBRARIES: Final = ("aioice", "aiortc")
+BASES: Final = {
+    "aioice.Connection": CONNECTION,
+    "StunProtocol": PROTOCOL,
+    "RTCSctpTransport": SCTP,
+    "SSL.Connection": RECORDS,
+}
+LIBRARIES: Final = ("aioice", "aiortc", "OpenSSL")
 
 
 def touched_by_heirs(tree: ast.Module) -> set[tuple[str, str]]:
@@ -240,7 +253,10 @@ def imported(tree: ast.Module) -> set[tuple[str, str]]:
     return {
         (node.module, alias.name)
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.split(".")[0] in LIBRARIES
+        if isinstance(node, ast.ImportFrom)
+        and node.module is not None
+        and node.module.split(".")[0] in LIBRARIES
+        and node.module not in LIBRARIES
         for alias in node.names
     }
 
