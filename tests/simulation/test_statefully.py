@@ -124,7 +124,7 @@ class Network(RuleBasedStateMachine):
         nodes = self.cast.running()
         for node in nodes:
             check_node(node)
-        check_peace(nodes)
+        check_peace(nodes, self.world.can_meet)
         for node in nodes:
             node.leave()
         self.world.run(1.0)

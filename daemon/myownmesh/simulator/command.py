@@ -6,11 +6,12 @@ import argparse
 import multiprocessing
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
 from myownmesh.flight.recording import BadRecording
+from myownmesh.simulator.conditions import NAT_CHOICES, RELAYS_EACH, Conditions
 from myownmesh.simulator.plan import KINDS, SHAPES, TROUBLES, Plan
 from myownmesh.simulator.replay import replay
 from myownmesh.simulator.run import run
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from myownmesh.simulator.run import Result
+
+MOST_LOSS: Final = 0.9
+MOST: Final = 1e7
+"""Seconds of a wrong clock, milliseconds of a way: a third of a year, and three hours."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,6 +38,14 @@ def main(argv: Sequence[str]) -> int:
         kind=arguments.kind,
         trouble=arguments.trouble,
         seed=arguments.seed,
+        conditions=Conditions(
+            nat=arguments.nat,
+            turn=arguments.turn,
+            relays=arguments.relays,
+            skew_s=arguments.skew,
+            latency_ms=arguments.latency,
+            loss=arguments.loss,
+        ),
     )
     plans = [evolve(plan, seed=plan.seed + number) for number in range(arguments.seeds)]
     failed = 0
@@ -86,12 +99,49 @@ def _show(result: Result, *, quiet: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m myownmesh.simulator", description=__doc__)
-    parser.add_argument("--nodes", type=int, default=10)
-    parser.add_argument("--hours", type=float, default=0.25, help="of virtual time")
+    parser.add_argument("--nodes", type=_count, default=10)
+    parser.add_argument("--hours", type=_amount, default=0.25, help="of virtual time")
     parser.add_argument("--shape", choices=SHAPES, default="full_mesh")
     parser.add_argument("--kind", choices=KINDS, default="open")
     parser.add_argument("--trouble", choices=TROUBLES, default="none", help="how much goes wrong")
+    usual = Conditions()
+    parser.add_argument("--nat", choices=NAT_CHOICES, default=usual.nat, help="the router before each device")
+    parser.add_argument("--turn", type=_share, default=usual.turn, help="share of the devices with a TURN server")
+    parser.add_argument("--relays", type=_relays, default=usual.relays, help="of several each device uses two")
+    parser.add_argument("--skew", type=_amount, default=usual.skew_s, help="seconds by which clocks are wrong, at most")
+    parser.add_argument("--latency", type=_amount, default=usual.latency_ms, help="milliseconds, one way")
+    parser.add_argument("--loss", type=_loss, default=usual.loss, help="share of the packets that get lost")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=1, help="run so many, from --seed on")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes for many seeds")
+    parser.add_argument("--seeds", type=_count, default=1, help="run so many, from --seed on")
+    parser.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, help="processes for many seeds")
     return parser
+
+
+def _share(text: str) -> float:
+    if not 0.0 <= (value := float(text)) <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is no share from 0 to 1")
+    return value
+
+
+def _loss(text: str) -> float:
+    if (value := _share(text)) > MOST_LOSS:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MOST_LOSS:g}: nothing would ever arrive")
+    return value
+
+
+def _amount(text: str) -> float:
+    if not 0.0 <= (value := float(text)) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MOST:g}")
+    return value
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _relays(text: str) -> int:
+    if (value := int(text)) != 1 and value < RELAYS_EACH:
+        raise argparse.ArgumentTypeError(f"{text} is neither 1 nor {RELAYS_EACH} or more")
+    return value

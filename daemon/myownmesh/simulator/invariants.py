@@ -11,7 +11,7 @@ from myownmesh.engine.why import CODES
 from myownmesh.protocol.modes import FullMesh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mesh_common.views import PeerInfo
     from myownmesh.simulator.node import Node
@@ -62,8 +62,9 @@ def _check_words(node: Node, peers: list[PeerInfo]) -> None:
         raise Violation(f"phase {node.engine.phase} with {active} links", (node.device_id,))
 
 
-def check_peace(nodes: Iterable[Node]) -> None:
-    """What holds when nothing has been wrong for a while: every link that is wanted is there, and both ends agree."""
+def check_peace(nodes: Iterable[Node], can_meet: Callable[[Node, Node], bool]) -> None:
+    """What holds when nothing has been wrong for a while: every link that is wanted is there if a path is possible, and
+    both ends agree."""
     running = {node.device_id: node for node in nodes}
     views = {device_id: {info.device_id: info for info in node.switch.peers()} for device_id, node in running.items()}
     for one, other in combinations(running, 2):
@@ -72,6 +73,9 @@ def check_peace(nodes: Iterable[Node]) -> None:
         if isinstance(running[one].engine.topology, FullMesh):
             wants = [True]
         linked = [info is not None and info.status in _ACTIVE for info in (mine, theirs)]
+        if not can_meet(running[one], running[other]):
+            _check_apart(running[one], running[other], any(linked))
+            continue
         if all(wants) and not all(linked):
             raise Violation(f"not linked: {_told(mine)} | {_told(theirs)}", (one, other))
         if linked[0] is not linked[1]:
@@ -80,6 +84,12 @@ def check_peace(nodes: Iterable[Node]) -> None:
             ends = (mine.local_shelved, mine.remote_shelved), (theirs.remote_shelved, theirs.local_shelved)
             if ends[0] != ends[1]:
                 raise Violation(f"the ends do not agree who shelved: {ends}", (one, other))
+
+
+def _check_apart(one: Node, other: Node, is_linked: bool) -> None:
+    """Two devices between which no path is possible: neither takes the other for linked."""
+    if is_linked:
+        raise Violation("linked, though no packet passes between them", (one.device_id, other.device_id))
 
 
 def check_stopped(node: Node) -> None:

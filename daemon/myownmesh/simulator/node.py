@@ -60,6 +60,7 @@ class Place(Protocol):
     room: Room
     wire: Wire
     sources: Sources
+    skews_ms: dict[str, int]
 
 
 class Node:
@@ -73,7 +74,7 @@ class Node:
         self.leaving = False
         self.events: Recent[MeshEvent] = Recent()
         self.saved = roster or Roster(NETWORK)
-        self.skew_ms = 0
+        self.skew_ms = world.skews_ms.get(self.device_id, 0)
         self._sessions: list[FakeSession] = []
         self._announcers = Announcers()
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
@@ -152,6 +153,16 @@ class Node:
         self.world.wire.plug_in(self.device_id)
         self.world.wire.thaw(self.device_id)
         self.switch.woken(self.world.clock.seconds - self._slept_at)
+
+    def relay_is_back(self) -> None:
+        """A link to a relay opens again: what is stored there comes, and an announce goes out."""
+
+        def serve() -> None:
+            if self.running and not self.leaving and not self._is_unplugged:
+                self.world.room.rejoin(self)
+                self.switch.signaling_is_up()
+
+        self.world.wire.run_of(self.device_id, serve)
 
     def _moved(self, move: Move) -> None:
         self.world.wire.run_of(self.device_id, lambda: self.switch.network_moved(move, {}) if self.running else None)
@@ -304,7 +315,7 @@ class Node:
         """Relays that are asked, or dialled anew, serve again a moment later."""
 
         def serve() -> None:
-            if not self.running or self._is_unplugged:
+            if not self.running or self._is_unplugged or not self.world.room.serves(self.device_id):
                 return
             if self._left_room:
                 self._left_room = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from myownmesh.engine import EngineConfig
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
+from myownmesh.simulator.conditions import Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ class Plan:
     kind: Literal["open", "silent"] = "open"
     trouble: Trouble = "none"
     seed: int = 1
+    conditions: Conditions = field(factory=Conditions)
 
     @property
     def seconds(self) -> float:
@@ -40,7 +42,7 @@ class Plan:
         """What a person types to see this run again."""
         return (
             f"python -m myownmesh.simulator --nodes {self.nodes} --hours {self.hours:g} --shape {self.shape}"
-            f" --kind {self.kind} --trouble {self.trouble} --seed {self.seed}"
+            f" --kind {self.kind} --trouble {self.trouble} --seed {self.seed}{self.conditions.options()}"
         )
 
     def config(self, ids: Sequence[str]) -> EngineConfig:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from myownmesh.simulator.sources import Sources
 
 STORED_FOR_S = 300.0
+_FIRST = frozenset({0})
 
 
 class Announced(PeerAnnounced, frozen=True):
@@ -75,14 +76,20 @@ class Room:
     members: dict[str, Member] = field(factory=dict)
     starts: dict[str, int] = field(factory=dict)
     """How often each device has joined."""
-    stored: dict[str, tuple[float, Announced]] = field(factory=dict)
-    """What each device last announced, and when."""
+    stored: dict[str, tuple[float, Announced, frozenset[int]]] = field(factory=dict)
+    """What each device last announced, when, and on which relays it is."""
     published: Recent[tuple[float, str, OutboundSignal]] = field(factory=Recent)
     counts: Counter[tuple[type[OutboundSignal], str]] = field(factory=Counter)
     lost: Callable[[str, OutboundSignal], bool] = field(default=lambda _sender, _signal: False)
     """What else gets lost, by sender and signal."""
     like_the_reference: set[str] = field(factory=set)
     """Devices whose offers have any id and whose answers have none."""
+    relays_of: dict[str, frozenset[int]] = field(factory=dict)
+    """The relays that each device uses; without an entry the first one."""
+    away: set[int] = field(factory=set)
+    """Relays that serve nobody."""
+    apart: set[str] = field(factory=set)
+    """Devices that reach no relay, and do not know."""
     copies: tuple[float, ...] = ()
     """Seconds that each of several relays takes; the members hear every event from all of them."""
 
@@ -94,8 +101,9 @@ class Room:
 
     def rejoin(self, node: Member) -> None:
         """The same process connects again: what is stored comes, and its announce goes out."""
-        for device_id, (at, announced) in self.stored.items():
-            if device_id != node.device_id and self.clock.seconds - at <= STORED_FOR_S:
+        mine = self._ways(node.device_id)
+        for device_id, (at, announced, kept_by) in self.stored.items():
+            if device_id != node.device_id and self.clock.seconds - at <= STORED_FOR_S and mine & kept_by:
                 self._deliver(node, announced, Announce)
         self.publish(node.device_id, Announce())
 
@@ -111,7 +119,8 @@ class Room:
         match signal:
             case Announce():
                 announced = Announced(sender, key=self._key_of(sender))
-                self.stored[sender] = self.clock.seconds, announced
+                if ways := self._ways(sender):
+                    self.stored[sender] = self.clock.seconds, announced, ways
                 self._to_all(sender, announced, Announce)
                 self._echo(sender)
             case Leave():
@@ -135,18 +144,44 @@ class Room:
         node = self.members.get(sender)
         faults = self.faults.get(Announce, Faults())
         rng = self.sources.of(f"room {sender}")
-        if node is not None and rng.random() >= faults.drop:
+        if node is not None and rng.random() >= faults.drop and self.serves(sender):
             late_s = min(self.copies) if self.copies else rng.uniform(*faults.delay)
             self.clock.after(late_s, lambda: node.hear(EchoHeard(sender, late_s)))
 
     def _to_all(self, sender: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
         for device_id, node in self.members.items():
-            if device_id != sender:
+            if device_id != sender and self._brings(sender, device_id):
                 self._deliver(node, item, kind)
 
     def _to(self, peer: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
-        if (node := self.members.get(peer)) is not None:
+        if (node := self.members.get(peer)) is not None and self._brings(item.peer, peer):
             self._deliver(node, item, kind)
+
+    # ── relays ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def serves(self, device_id: str) -> bool:
+        """Whether any relay of the device serves it."""
+        return bool(self._ways(device_id))
+
+    def uses(self, device_id: str, relay: int) -> bool:
+        return relay in self.relays_of.get(device_id, _FIRST)
+
+    def is_shared(self, one: str, other: str) -> bool:
+        """Whether two devices use a relay in common."""
+        return bool(self.relays_of.get(one, _FIRST) & self.relays_of.get(other, _FIRST))
+
+    def _brings(self, sender: str, receiver: str) -> bool:
+        """Whether a relay brings now what one of them sends to the other."""
+        if not self.away and not self.apart and not self.relays_of:
+            return True
+        return bool(self._ways(sender) & self._ways(receiver))
+
+    def _ways(self, device_id: str) -> frozenset[int]:
+        if device_id in self.apart:
+            return frozenset()
+        return self.relays_of.get(device_id, _FIRST) - self.away
+
+    # ── deliveries ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _deliver(self, node: Member, item: InboundSignal, kind: type[OutboundSignal]) -> None:
         if self.copies:

@@ -62,8 +62,10 @@ class Run:
         self.plan = plan
         self.world = World(plan.seed)
         identities = self.world.identities(plan.nodes)
-        self.cast = Cast(self.world, identities, plan.config([identity.device_id for identity in identities]))
-        self.troubles = Troubles(self.cast, plan.trouble)
+        ids = [identity.device_id for identity in identities]
+        plan.conditions.lay_out(self.world, ids)
+        self.cast = Cast(self.world, identities, plan.config(ids))
+        self.troubles = Troubles(self.cast, plan.trouble, plan.conditions)
         self.traffic = Traffic(self.cast)
         self._traced = frozenset(traced)
         self._traces: deque[str] = deque(maxlen=TRACED)
@@ -113,7 +115,7 @@ class Run:
         for node in nodes:
             check_node(node)
         if self.plan.kind == "open" and (self.plan.trouble == "none" or peace_s == PEACE_S):
-            check_peace(nodes)
+            check_peace(nodes, world.can_meet)
         if self.plan.trouble == "none" and self.plan.hours >= 1:
             self._check_etiquette()
         for node in nodes:

@@ -55,6 +55,10 @@ class Carrier(Protocol):
         """New credentials of a session."""
         ...
 
+    def candidates_of(self, owner: str) -> list[str]:
+        """Kinds of the addresses that a device tells."""
+        ...
+
     def run_of(self, owner: str, act: Callable[[], None]) -> None: ...
 
     def try_connect(self, session: FakeSession) -> None: ...
@@ -190,12 +194,12 @@ class FakeSession:
         if not self.closed:
             self.wire.run_of(self.owner, lambda: None if self.closed else self.on_event(event))
 
-    def came_up(self, generation: Generation) -> None:
-        """A path of the newest generation was found."""
+    def came_up(self, generation: Generation, local: str, remote: str) -> None:
+        """A path of the newest generation was found, between addresses of these kinds."""
         if not generation.up:
             generation.up, self.sending = True, generation
             self.report()
-            self.tell(PairSelected("host", "host"))
+            self.tell(PairSelected(local, remote))
 
     def report(self) -> None:
         """Tell what became of the paths, if it is something else than before."""
@@ -235,18 +239,19 @@ class FakeSession:
     def _later(self, event: LinkEvent, delay: float = STEP_S) -> None:
         self.wire.clock.after(delay, lambda: self.tell(event))
 
-    def _describe(self, kind: SdpType, generation: Generation) -> None:
+    def _describe(self, what: SdpType, generation: Generation) -> None:
         self.version += 1
         text = (
             f"v=0\r\no=- {self.number} {self.version} IN IP4 0.0.0.0\r\ns={self.number}\n"
             f"a=fingerprint:{self.fingerprint}\r\na=ice-ufrag:{generation.number}\r\na=max-message-size:65535\r\n"
         )
-        self._later(LocalDescription(kind, text))
+        self._later(LocalDescription(what, text))
         if not generation.gathered:
             generation.gathered = True
             number = generation.number
-            candidate = Candidate(f"candidate:{number} 1 udp 1 192.0.2.1 {1024 + number % 60_000} typ host", "", 0)
-            self._later(LocalCandidate(candidate), 2 * STEP_S)
+            for kind in self.wire.candidates_of(self.owner):
+                text = f"candidate:{number} 1 udp 1 192.0.2.1 {1024 + number % 60_000} typ {kind}"
+                self._later(LocalCandidate(Candidate(text, "", 0)), 2 * STEP_S)
             self._later(GatheringDone(), 3 * STEP_S)
 
     def _fits(self, kind: SdpType, sdp: str) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownmesh.simulator.cast import Cast
+    from myownmesh.simulator.conditions import Conditions
     from myownmesh.simulator.node import Node
     from myownmesh.simulator.plan import Trouble
 
@@ -26,10 +27,11 @@ SIGNALS: Final = (Announce, SendOffer, SendAnswer, SendCandidate)
 class Troubles:
     """Schedules trouble until `end`, which mends all of it."""
 
-    def __init__(self, cast: Cast, degree: Trouble) -> None:
+    def __init__(self, cast: Cast, degree: Trouble, conditions: Conditions) -> None:
         self._cast = cast
         self._world = cast.world
         self._rng = cast.world.sources.of("trouble")
+        self._conditions = conditions
         self._every_s = EVERY_S.get(degree)
         self._mends: dict[int, Callable[[], None]] = {}
         self._number = 0
@@ -61,8 +63,9 @@ class Troubles:
         if len(running) > 1:
             one, other = self._rng.sample(running, 2)
             kinds: list[Callable[[Node, Node], Callable[[], None] | None]] = [
-                self._kill, self._forget, self._leave, self._cut, self._freeze, self._move, self._unplug,
-                self._outage, self._bad_room, self._doubt, self._skew,
+                self._kill, self._forget, self._leave, self._cut, self._partition, self._freeze, self._sleep,
+                self._move, self._unplug, self._deafen, self._outage, self._lose_sight, self._bad_room, self._doubt,
+                self._skew,
             ]  # fmt: skip
             kind = self._rng.choice(kinds)
             lasts_s = self._rng.uniform(*LASTS_S)
@@ -103,11 +106,39 @@ class Troubles:
         self._world.cut(one, other)
         return lambda: self._world.heal(one, other)
 
+    def _partition(self, _one: Node, _other: Node) -> Callable[[], None]:
+        """No packet passes between two halves of the devices."""
+        ids = list(self._cast.identities)
+        self._rng.shuffle(ids)
+        half = len(ids) // 2
+        pairs = [frozenset({one, other}) for one in ids[:half] for other in ids[half:]]
+        wire = self._world.wire
+        wire.cut.update(pairs)
+        wire.look(*ids)
+
+        def heal() -> None:
+            for pair in pairs:
+                wire.mend(pair)
+
+        return heal
+
+    def _deafen(self, one: Node, _other: Node) -> None:
+        """A router forgets the way back of what its links send."""
+        for session in one.sessions():
+            if session.sending is not None:
+                self._world.wire.forget(session)
+
+    def _sleep(self, one: Node, _other: Node) -> Callable[[], None]:
+        one.sleep()
+        return one.wake
+
     def _freeze(self, one: Node, _other: Node) -> Callable[[], None]:
         one.freeze()
         return one.thaw
 
     def _move(self, one: Node, _other: Node) -> None:
+        """To another address, and so behind another router."""
+        self._conditions.place(self._world, one.device_id, self._rng)
         one.move(is_told=self._rng.random() < 0.5)
 
     def _unplug(self, one: Node, _other: Node) -> Callable[[], None]:
@@ -117,14 +148,28 @@ class Troubles:
         return lambda: one.plug_in(elsewhere=elsewhere)
 
     def _outage(self, _one: Node, _other: Node) -> Callable[[], None]:
-        """The relay is gone."""
-        room = self._world.room
-        room.lost = lambda _sender, _signal: True
+        """A relay is gone."""
+        room, relay = self._world.room, self._rng.randrange(self._conditions.relays)
+        room.away.add(relay)
 
         def back() -> None:
-            room.lost = lambda _sender, _signal: False
-            for node in self._cast.running():
-                room.publish(node.device_id, Announce())  # as each link does that opens
+            room.away.discard(relay)
+            for node in self._cast.nodes.values():
+                if node.running and room.uses(node.device_id, relay):
+                    node.relay_is_back()
+
+        return back
+
+    def _lose_sight(self, one: Node, _other: Node) -> Callable[[], None]:
+        """It reaches no relay, while its links go on, and nobody tells it."""
+        room = self._world.room
+        room.apart.add(one.device_id)
+
+        def back() -> None:
+            room.apart.discard(one.device_id)
+            node = self._cast.nodes[one.device_id]
+            if node.running:
+                node.relay_is_back()
 
         return back
 

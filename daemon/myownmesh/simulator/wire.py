@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from myownmesh.engine.links import ChannelClosed, ChannelOpened
+from myownmesh.simulator.nat import Nat, meet
 from myownmesh.simulator.session import FAILED_AFTER_S, FakeSession, Generation
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from myownmesh.simulator.sources import Sources
 
 CHECKS_S = 0.02
-"""ICE checks, DTLS and SCTP."""
+"""ICE checks, DTLS and SCTP, at least."""
+CHECKS_WAYS = 8
+"""Ways through the network that these take."""
+LOST_FOR_S = 0.2
+"""What a lost packet costs at least until it comes again: SCTP's shortest wait for an acknowledgement."""
 DISCONNECTED_AFTER_S = 4.0
 QUIET_S = 2.0
 """The last packet before a path breaks is at most this old: each side probes a quiet path this often."""
@@ -51,7 +56,13 @@ class Wire:
     """Generations at which nothing arrives any more, while what they send does: a router has forgotten them."""
     held: list[tuple[FakeSession, FakeSession, bytes]] = field(factory=list)
     """Frames that found no path, from and to which session."""
+    nats: dict[str, Nat] = field(factory=dict)
+    """Behind which router each device is; without an entry behind none."""
+    turn: set[str] = field(factory=set)
+    """Devices that have a TURN server."""
     latency_s: float = 0.0005
+    loss: float = 0.0
+    """Share of the packets."""
     bytes_per_s: dict[str, float] = field(factory=dict)
     """Of each session of a device; without an entry nothing waits. What the far end does not get counts as sent."""
     arrivals: dict[int, float] = field(factory=dict)
@@ -101,6 +112,23 @@ class Wire:
         other = self.sessions.get(session.remote) if session.remote is not None else None
         return other if other is not None and other.remote == session.number else None
 
+    def can_meet(self, one: str, other: str) -> bool:
+        """Whether two devices find a path when nothing is wrong: by themselves, or over a TURN server of either."""
+        return bool(self.turn & {one, other}) or meet(self.nat_of(one), self.nat_of(other))
+
+    def nat_of(self, owner: str) -> Nat:
+        return self.nats.get(owner, Nat.NONE)
+
+    def candidates_of(self, owner: str) -> list[str]:
+        """Kinds of the addresses that a device tells."""
+        return [*self.nat_of(owner).candidates, *(["relay"] if owner in self.turn else [])]
+
+    def _selected(self, one: str, other: str) -> str:
+        """The kind of the first one's end of a path between two devices."""
+        if meet(self.nat_of(one), self.nat_of(other)):
+            return self.nat_of(one).selected
+        return "relay" if one in self.turn else self.nat_of(one).selected
+
     def passes(self, one: Generation, other: Generation) -> bool:
         """Whether packets pass both ways between two sets of addresses."""
         return self._hears(one, other) and self._hears(other, one)
@@ -114,6 +142,8 @@ class Wire:
             return False
         if any(end.closed for end in ends) or frozenset(end.owner for end in ends) in self.cut:
             return False
+        if self.nats and not self.can_meet(ends[0].owner, ends[1].owner):
+            return False
         return all(each.address == self.moves.get(each.session.owner, 0) for each in (one, other))
 
     def _carries(self, session: FakeSession) -> bool:
@@ -123,7 +153,7 @@ class Wire:
         return mine is not None and other is not None and self._hears(other, mine)
 
     def try_connect(self, session: FakeSession) -> None:
-        self.clock.after(CHECKS_S, lambda: self._connect(session))
+        self.clock.after(max(CHECKS_S, CHECKS_WAYS * self.latency_s), lambda: self._connect(session))
 
     def _connect(self, session: FakeSession) -> None:
         other, mine = self.far_end(session), session.current
@@ -142,7 +172,7 @@ class Wire:
             end.channel = True
         for end, far in ((first, second), (second, first)):
             assert end.current is not None
-            end.came_up(end.current)
+            end.came_up(end.current, self._selected(end.owner, far.owner), self._selected(far.owner, end.owner))
             if is_new:
                 end.tell(ChannelOpened(end.fingerprint.lower(), far.fingerprint.lower()))
         self._deliver_held()
@@ -203,7 +233,10 @@ class Wire:
 
     def _travel(self, session: FakeSession, other: FakeSession, data: bytes, departs_at: float) -> None:
         """In order and without loss, as SCTP delivers."""
-        at = max(departs_at + self.latency_s, self.arrivals.get(other.number, 0.0))
+        delay_s = self.latency_s
+        while self.loss and self._source(session).random() < self.loss:
+            delay_s += max(LOST_FOR_S, 3 * self.latency_s)
+        at = max(departs_at + delay_s, self.arrivals.get(other.number, 0.0))
         self.arrivals[other.number] = at
         self.clock.at(at, lambda: self._arrive(session, other, data))
 

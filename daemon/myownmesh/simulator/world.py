@@ -32,6 +32,8 @@ class World:
         self.clock = VirtualClock()
         self.room = Room(self.clock, self.sources)
         self.wire = Wire(self.clock, self.sources)
+        self.skews_ms: dict[str, int] = {}
+        """By how much each device's clock is wrong."""
         self.nodes: list[Node] = []
 
     def identities(self, count: int) -> list[Identity]:
@@ -73,6 +75,12 @@ class World:
         """No packet passes between two devices any more; their signaling does."""
         self.wire.cut.add(frozenset({one.device_id, other.device_id}))
         self.wire.look(one.device_id, other.device_id)
+
+    def can_meet(self, one: Node, other: Node) -> bool:
+        """Whether these two find each other and a path, when nothing is wrong."""
+        return self.wire.can_meet(one.device_id, other.device_id) and self.room.is_shared(
+            one.device_id, other.device_id
+        )
 
     def heal(self, one: Node, other: Node) -> None:
         self.wire.mend(frozenset({one.device_id, other.device_id}))
