@@ -57,6 +57,16 @@ class Home:
         """The identity anchor."""
         return self.secrets / "identity.json"
 
+    @property
+    def custody(self) -> Path:
+        """The authenticator locks, as the reference keeps them."""
+        return self.secrets / "custody.json"
+
+    @property
+    def custody_marks(self) -> Path:
+        """Which locks there are and how their codes were used; only this implementation writes it (spec 02 FIX 27)."""
+        return self.secrets / "custody.enrolled"
+
     def roster(self, network_id: str) -> Path:
         """The roster of a network, by its normalised id."""
         return self.root / "mesh" / "rosters" / f"{network_id}.json"
