@@ -4,7 +4,8 @@ The model gives the two figures that the sender obeys: the rate at which packets
 flight. A loss alone says nothing about bandwidth, so it changes neither; losses together with a queue (the round trip
 has become longer) do: then the queue is full, and less may be in flight.
 
-`STARTUP` doubles every round trip until the rate stops growing or a queue builds up, `DRAIN` empties that queue,
+`STARTUP` doubles every round trip until the rate stops growing or a queue builds up, from one large message on: what
+comes behind such a message waits until all of it has left. `DRAIN` empties that queue,
 `CRUISE` sends at the rate that was measured, a little more in one round out of eight (`UP`, then less: `DOWN`) to see
 whether there is more. Where there was, it goes on as in `STARTUP`. `SHORTEN` empties the path for a round trip when the
 shortest one has not been confirmed for long.
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 INITIAL_WINDOW_BYTES = 10 * wire.MAX_FRAGMENT_BYTES
 """As TCP does it (RFC 6928): a hello or a call goes out in one round trip."""
+STARTUP_WINDOW_BYTES = 43 * wire.MAX_FRAGMENT_BYTES
+"""A message of 48 KiB, once the round trip is known, so that it can be spread."""
+STARTUP_SPREAD = 0.5
+"""Of a round trip: what such a message is spread over."""
 MIN_WINDOW_BYTES = 10 * wire.MAX_FRAGMENT_BYTES
 MAX_WINDOW_BYTES = 4 * 1024 * 1024
 UNPACED_SECONDS = 0.003
@@ -38,7 +43,10 @@ ROUNDS_KEPT = 10
 STARTUP_RATE_GAIN = 2.77
 STARTUP_WINDOW_GAIN = 2.0
 DRAIN_GAIN = 0.5
+DRAIN_WINDOW_GAIN = 1.0
 UP_GAIN = 1.25
+PACE_MARGIN = 0.99
+"""The highest of several measurements is a little more than the path has, and a queue would grow from that."""
 DOWN_GAIN = 0.75
 WINDOW_GAIN = 2.0
 CRUISE_ROUNDS = 6
@@ -62,7 +70,7 @@ class Phase(enum.Enum):
     """What the sender is about, with its gains: of the rate, and of the bytes in flight."""
 
     STARTUP = (STARTUP_RATE_GAIN, STARTUP_WINDOW_GAIN)
-    DRAIN = (DRAIN_GAIN, STARTUP_WINDOW_GAIN)
+    DRAIN = (DRAIN_GAIN, DRAIN_WINDOW_GAIN)
     UP = (UP_GAIN, WINDOW_GAIN)
     DOWN = (DOWN_GAIN, WINDOW_GAIN)
     CRUISE = (1.0, WINDOW_GAIN)
@@ -98,6 +106,8 @@ class RateModel:
         """Round trips in a row that were longer than the path is, and since when."""
         self._round_delivered = 0
         self._round_lost = 0
+        self._is_new = True
+        """Nothing has ended the first start-up."""
         self._grown_from = 0.0
         """The bandwidth that the start-up or the probe under way must exceed."""
         self._rounds_without_growth = 0
@@ -211,6 +221,7 @@ class RateModel:
             self._drain(Phase.DRAIN)
 
     def _drain(self, phase: Phase) -> None:
+        self._is_new = False
         self.phase = phase
         self._drains = True
         self._drained = 0
@@ -257,9 +268,10 @@ class RateModel:
         window = bandwidth * (self.phase.window_gain * shortest + host)
         if self._bound:
             window = min(window, self._bound)
-        self.window_bytes = int(min(max(window, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES))
+        least = STARTUP_WINDOW_BYTES if self._is_new else MIN_WINDOW_BYTES
+        self.window_bytes = int(min(max(window, least), MAX_WINDOW_BYTES))
         if is_near:
             self.pacing_rate = 0.0
         else:
-            least = MIN_WINDOW_BYTES / self._round_trip.smoothed
-            self.pacing_rate = max(self.phase.rate_gain * bandwidth, least)
+            spread = self._round_trip.smoothed * (STARTUP_SPREAD if self._is_new else 1.0)
+            self.pacing_rate = max(PACE_MARGIN * self.phase.rate_gain * bandwidth, least / spread)

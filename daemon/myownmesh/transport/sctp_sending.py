@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_UNORDERED_BYTES = 4096
+URGENT_BYTES = 8 * wire.MAX_FRAGMENT_BYTES
+"""What goes ahead of bulk does not wait until so much more may be in flight."""
 BURST_PACKETS = 64
 """Most that one call of `pump` sends where nothing is paced."""
 
@@ -130,11 +132,14 @@ class Sender:
                     limit = outstanding.peer_window_bytes
                 if outstanding.is_full:
                     return
+            is_urgent = fragment is None and backlog.has_urgent
+            if is_urgent and limit == window:
+                limit += URGENT_BYTES
             if self.flight_bytes >= limit and self.flight_bytes:
                 return
             if pacer.rate:
                 wait = pacer.delay(now)
-                if wait > 0 and (fragment is not None or not backlog.has_urgent):
+                if wait > 0 and not is_urgent:
                     self._held_until = now + wait
                     return
             elif left:

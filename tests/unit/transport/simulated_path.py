@@ -28,8 +28,53 @@ FIRST_TSN = 0xFFFFFF00
 """Wraps early."""
 
 
+class Clock:
+    """Virtual seconds, and what happens at which of them."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
+
+    def at(self, moment: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (moment, next(self._numbers), act))
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self._events and self._events[0][0] <= until:
+            self.now, _, act = heapq.heappop(self._events)
+            act()
+        self.now = until
+
+
+class Bottleneck:
+    """`rate` in bytes per second (0: no limit), `queue` in bytes before it. Flows that share one share its queue."""
+
+    def __init__(self, clock: Clock, rate: float = 0.0, queue: int = 1 << 30) -> None:
+        self.rate = rate
+        self.queue = queue
+        self.dropped = 0
+        """Packets, since it is full."""
+        self._clock = clock
+        self._free_at = 0.0
+
+    @property
+    def queued_bytes(self) -> float:
+        return max(0.0, self._free_at - self._clock.now) * self.rate
+
+    def pass_through(self, size: int) -> float | None:
+        """When a packet of this size that comes now has left it; None if it is dropped."""
+        if not self.rate:
+            return self._clock.now
+        if self.queued_bytes + size > self.queue:
+            self.dropped += 1
+            return None
+        self._free_at = max(self._clock.now, self._free_at) + size / self.rate
+        return self._free_at
+
+
 class Path:
-    """One sender and one receiver; `delay` is for one way, `rate` in bytes per second, `queue` in bytes before it.
+    """One sender and one receiver; `delay` is for one way, `rate` and `queue` are those of a bottleneck of its own.
 
     Losses and the queue are on the way to the receiver; acknowledgements come back after the delay, with `ack_loss`.
     """
@@ -45,14 +90,17 @@ class Path:
         queue: int = 1 << 30,
         seed: int = 1,
         window: int = wire.BASE_WINDOW_BYTES,
+        clock: Clock | None = None,
+        bottleneck: Bottleneck | None = None,
     ) -> None:
-        self.now = 100.0
+        """`bottleneck`, on the same `clock`, is one that others use too."""
+        self.clock = clock or Clock()
+        self.bottleneck = bottleneck or Bottleneck(self.clock, rate, queue)
+        self.at, self.run = self.clock.at, self.clock.run
         self.delay = delay
         self.loss = loss
         self.ack_loss = ack_loss
         self.jitter = jitter
-        self.rate = rate
-        self.queue = queue
         self.rng = Random(seed)
         self.sender = Sender(FIRST_TSN, self._put)
         self.receiver = Receiver()
@@ -65,21 +113,12 @@ class Path:
         self.on_sent: Callable[[Fragment], None] = lambda fragment: None
         self.on_message: Callable[[bytes], None] = lambda data: None
         self.drops: Callable[[Fragment], bool] = lambda fragment: self.rng.random() < self.loss
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = count()
-        self._free_at = 0.0
         self._woken_at: float | None = None
         self._sack_due = False
 
-    def at(self, moment: float, act: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (moment, next(self._numbers), act))
-
-    def run(self, seconds: float) -> None:
-        until = self.now + seconds
-        while self._events and self._events[0][0] <= until:
-            self.now, _, act = heapq.heappop(self._events)
-            act()
-        self.now = until
+    @property
+    def now(self) -> float:
+        return self.clock.now
 
     def send(self, data: bytes, order: Order = Order.IN_TURN) -> None:
         self.sender.queue(wire.PPID_BINARY, data, order)
@@ -116,15 +155,11 @@ class Path:
         self.sent += 1
         self.repeats += fragment.sent_count > 1
         self.on_sent(fragment)
-        size = fragment.size + PACKET_OVERHEAD_BYTES
-        leaves = self.now
-        if self.rate:
-            leaves = max(self.now, self._free_at)
-            if (leaves - self.now) * self.rate > self.queue:
-                self.dropped += 1
-                return
-            leaves = self._free_at = leaves + size / self.rate
         if self.drops(fragment):
+            self.dropped += 1
+            return
+        leaves = self.bottleneck.pass_through(fragment.size + PACKET_OVERHEAD_BYTES)
+        if leaves is None:
             self.dropped += 1
             return
         chunk = (fragment.flags, fragment.tsn, 1, fragment.ppid, fragment.data)

@@ -118,25 +118,65 @@ def test_a_loss_alone_does_not_slow_down(delay: float, loss: float, least: float
     assert rate(path, 4.0) > least * MB
 
 
-@pytest.mark.parametrize("queue", [64_000, 256_000])
-def test_a_bottleneck_is_used_and_its_queue_stays_short(queue: int) -> None:
-    path = warm(Path(delay=0.025, rate=2.5 * MB, queue=queue))
-    path.send_bulk(BULK)
-    path.run(1.0)
-    dropped = path.dropped
-    waits: list[float] = []
+def call_times(path: Path, seconds: float, every: float = 0.05) -> list[float]:
+    """How long short calls take, there and back, that are made from now on."""
+    took: list[float] = []
+    until = path.now + seconds
 
     def ask() -> None:
         path.send(b"?" + repr(path.now).encode(), Order.FREE)
-        path.at(path.now + 0.05, ask)
+        if path.now + every < until:
+            path.at(path.now + every, ask)
 
-    path.on_message = lambda data: waits.append(path.now - float(data[1:])) if data[:1] == b"?" else None
+    def hear(data: bytes) -> None:
+        if data[:1] == b"?":
+            took.append(path.now - float(data[1:]) + path.delay)
+
+    path.on_message = hear
     ask()
-    assert rate(path, 2.0) > 2.2 * MB
-    assert path.dropped == dropped
-    waits.sort()
-    assert waits[len(waits) // 2] < 0.025 + 0.02
-    assert waits[-2] < 0.025 + 0.05
+    path.run(seconds + 1.0)
+    return sorted(took)
+
+
+@pytest.mark.parametrize("queue", [64_000, 256_000])
+def test_a_bottleneck_is_used_and_calls_beside_bulk_hardly_wait_from_its_first_message_on(queue: int) -> None:
+    path = warm(Path(delay=0.025, rate=2.5 * MB, queue=queue))
+    call_times(path, 1.0)
+    received = path.received_bytes
+    path.send_bulk(BULK)
+    times = call_times(path, 9.0, every=0.047)
+    assert path.received_bytes - received > 10.0 * 2.2 * MB
+    assert times[len(times) // 2] < 0.065
+    assert times[len(times) * 99 // 100] < 0.085
+    assert path.dropped < path.sent / 500
+
+
+def test_the_first_large_message_leaves_within_a_round_trip() -> None:
+    """What is next to it, a call that comes a moment later, waits no longer than that."""
+    path = warm(Path(delay=0.1))
+    left: list[float] = []
+    path.on_sent = lambda fragment: left.append(path.now)
+    began = path.now
+    path.send(BULK)
+    path.run(1.0)
+    assert len(left) == -(-len(BULK) // wire.MAX_FRAGMENT_BYTES)
+    assert 0.06 < left[-1] - began < 0.12  # spread, not thrown
+
+
+def test_what_goes_ahead_does_not_wait_for_the_window() -> None:
+    path = warm(Path(delay=0.1, rate=1 * MB))
+    path.send_bulk(bytes(wire.MAX_FRAGMENT_BYTES))
+    path.run(3.0)
+    path.loss = 1.0
+    path.run(0.45)  # nothing is acknowledged, so no more bulk leaves
+    assert path.sender.flight_bytes >= path.sender.window_bytes
+    sent: list[bytes] = []
+    path.on_sent = lambda fragment: sent.append(fragment.data)
+    path.send(b"a call", Order.FREE)
+    assert sent == [b"a call"]
+    for _ in range(100):
+        path.send(BULK[:4_000], Order.FREE)
+    assert path.sender.flight_bytes < path.sender.window_bytes + 10 * wire.MAX_FRAGMENT_BYTES
 
 
 def test_slow_start_does_not_end_on_idle_samples() -> None:
@@ -153,7 +193,7 @@ def test_the_rate_follows_a_path_that_gets_faster() -> None:
     path = warm(Path(delay=0.01, rate=1 * MB))
     path.send_bulk(BULK)
     assert 0.8 * MB < rate(path, 3.0) < 1 * MB
-    path.rate = 3 * MB
+    path.bottleneck.rate = 3 * MB
     path.run(1.0)
     assert rate(path, 0.5) > 2.4 * MB
 
@@ -302,7 +342,7 @@ def test_acknowledgements_of_what_was_never_sent_change_nothing() -> None:
 def test_gaps_forever_do_not_make_the_sender_keep_more_and_more() -> None:
     path = silent_path()
     for _ in range(1_000):
-        path.now += 0.02
+        path.clock.now += 0.02
         span = (path.sender.next_tsn - FIRST_TSN) & wire.TSN_MASK
         told(path, FIRST_TSN - 1, (2, min(span, 65_535)))
     assert MAX_SPAN_FRAGMENTS <= span <= MAX_SPAN_FRAGMENTS + 1
