@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.services.relay_hub import Limits
+    from myownmesh.signaling.timepiece import Timepiece
 
 PATIENCE_S = 10.0
 
@@ -81,9 +82,14 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 def new_device(
-    number: int, *relays: str, listen_only: bool = False, network: str = "office-mesh", ahead_s: int = 0
+    number: int,
+    *relays: str,
+    listen_only: bool = False,
+    network: str = "office-mesh",
+    ahead_s: int = 0,
+    timepiece: Timepiece | None = None,
 ) -> Device:
-    """A device whose wall clock is `ahead_s` ahead of ours."""
+    """A device whose wall clock is `ahead_s` ahead of ours; `timepiece` is what it has learned of the time so far."""
     identifier = device_id(number)
     sources = RelaySources()
     return Device(
@@ -96,6 +102,7 @@ def new_device(
             now=lambda: wall_clock(ahead_s),
             rng=random.Random(number),
             sources=sources,
+            timepiece=timepiece,
         ),
         sources,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import wave
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import espeakng_loader
 
@@ -23,7 +23,7 @@ def speak(text: str, path: Path, *, pause_s: float = 0.3) -> Path:
     heard = bytearray()
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    def take(samples: ctypes._Pointer[ctypes.c_short], count: int, _: int) -> int:
+    def take(samples: Any, count: int, _: int) -> int:
         if samples and count > 0:
             heard.extend(ctypes.string_at(samples, count * 2))
         return 0

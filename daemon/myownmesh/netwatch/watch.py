@@ -48,6 +48,11 @@ def look() -> Snapshot:
     return snapshot(local_addresses(), ways_out)
 
 
+def glance() -> object:
+    """What tells cheaply that a look is worth it."""
+    return machine_addresses(), *map(source_address, FAR_AWAY)
+
+
 def read_clocks() -> Reading:
     """This moment."""
     return Reading(time.monotonic(), time.clock_gettime(_BOOT_CLOCK), time.time())
@@ -93,7 +98,7 @@ class NetWatch:
         look: Callable[[], Snapshot] = look,
         clocks: Callable[[], Reading] = read_clocks,
         netlink: Callable[[], socket.socket | None] = open_netlink,
-        fingerprint: Callable[[], object] | None = None,
+        fingerprint: Callable[[], object] = glance,
     ) -> None:
         """`on_woken` gets the seconds that the machine slept, or this process stood still.
 
@@ -105,7 +110,7 @@ class NetWatch:
         self._look = look
         self._clocks = clocks
         self._open_netlink = netlink
-        self._fingerprint = fingerprint or _fingerprint
+        self._fingerprint = fingerprint
         self._known: object = None
         """The fingerprint of the last tick; None where the system tells of changes."""
         reading = clocks()
@@ -144,7 +149,7 @@ class NetWatch:
                     continue
                 self._pass_on(pace.looked(seen, now))
             await self._wait(netlink, now)
-            if netlink is not None and _drain(netlink, notices):
+            if netlink is not None and drain(netlink, notices):
                 pace.noticed(self._clocks().awake)
 
     async def _wait(self, netlink: socket.socket | None, now: float) -> None:
@@ -202,7 +207,7 @@ class NetWatch:
             return self._known or ()
 
 
-def _drain(netlink: socket.socket, notices: Notices) -> bool:
+def drain(netlink: socket.socket, notices: Notices) -> bool:
     """Read what has come; is any of it news?"""
     news = False
     for _ in range(_MAX_DATAGRAMS):
@@ -214,8 +219,3 @@ def _drain(netlink: socket.socket, notices: Notices) -> bool:
             return True  # more came than the socket could keep: look
         news = notices.are_news(datagram) or news
     return news
-
-
-def _fingerprint() -> object:
-    """What tells cheaply that a look is worth it."""
-    return machine_addresses(), *map(source_address, FAR_AWAY)

@@ -25,8 +25,8 @@ _LEGACY_LISTS: Final = ("signaling_servers", "stun_servers", "turn_servers")
 _LEGACY_FLAT: Final = frozenset(
     {"network_id", "locked", "accepting", "use_public_turn_fallback", "auto_gossip", *_LEGACY_LISTS}
 )
-_SECTION: Final = frozenset({"enabled", "networks", "active_network_id", "diag_quiet"})
-_OPTIONS: Final = frozenset({"strict_single_network", "confirm_relaxing_policy"})
+MEMBERS: Final = frozenset({"enabled", "networks", "active_network_id", "diag_quiet"})
+OWN_MEMBERS: Final = frozenset({"strict_single_network", "confirm_relaxing_policy"})
 """Ours alone; a file that does not set them has them not."""
 
 
@@ -165,7 +165,7 @@ def read_config(raw: JsonObject, now_ms: int, mint_id: Callable[[], str]) -> Loa
         diag_quiet=section.get("diag_quiet") is True,
         strict_single_network=strict is True,
         confirm_relaxing_policy=section.get("confirm_relaxing_policy") is not False,
-        unknown={k: v for k, v in section.items() if k not in _SECTION | _OPTIONS | _LEGACY_FLAT},
+        unknown={k: v for k, v in section.items() if k not in MEMBERS | OWN_MEMBERS | _LEGACY_FLAT},
     )
     handled = list(zip(records, networks, strict=True))
     return LoadedCatalog(

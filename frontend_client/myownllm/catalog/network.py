@@ -27,7 +27,7 @@ RETIRED_RELAYS: Final = frozenset(
 )
 RETIRED_MEMBERS: Final = frozenset({"locked", "use_public_turn_fallback"})
 ACCEPTING: Final = ("available", "limited", "busy")
-_KNOWN: Final = frozenset(
+MEMBERS: Final = frozenset(
     {
         "id", "network_id", "label", "kind", "topology", "auto_approve", "signaling_servers", "stun_servers",
         "turn_servers", "accepting", "auto_gossip", "agent_permissions", "held_permissions", "prompts",
@@ -156,7 +156,7 @@ class SavedNetwork:
             auto_approve=approve if isinstance(approve, bool) else None,
             permissions=Permissions.from_json(raw.get("agent_permissions"), raw.get("held_permissions")),
             prompts=_prompts(raw),
-            unknown={k: v for k, v in raw.items() if k not in _KNOWN and k not in RETIRED_MEMBERS},
+            unknown={k: v for k, v in raw.items() if k not in MEMBERS and k not in RETIRED_MEMBERS},
         )
 
     def to_json(self) -> JsonObject:

@@ -31,7 +31,7 @@ from myownllm.transcription.frames import WINDOW, Reorder, read_frame
 from myownllm.transcription.request import TranscribeRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from myownllm.client import InboundCall, MeshClient
     from myownllm.client.registry import Release
@@ -52,8 +52,9 @@ LOOK_LIMIT_S: Final = 2.0
 class Transcribing:
     """The recogniser of this app, and who may use it. `run` must be running for the capabilities to be true."""
 
-    def __init__(self, client: MeshClient) -> None:
+    def __init__(self, client: MeshClient, recogniser_of: Callable[[SpeechSettings], Recogniser] = Recogniser) -> None:
         self._client = client
+        self._recogniser_of = recogniser_of
         self._recogniser: Recogniser | None = None
         self._settings: SpeechSettings | None = None
         self._is_up = False
@@ -63,7 +64,7 @@ class Transcribing:
         """The configuration names this recogniser now."""
         if settings != self._settings:
             self._settings = settings
-            self._recogniser = None if settings is None else Recogniser(settings)
+            self._recogniser = None if settings is None else self._recogniser_of(settings)
             self._changed.set()
 
     async def run(self) -> None:

@@ -7,11 +7,13 @@ import ssl
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from myownmesh.protocol.signals import PeerAnnounced
 from myownmesh.signaling import tls
+from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.signaling.trouble import Kind
-from support.signaling import eventually, hostile_relay, new_device, relay_server, running
+from support.signaling import eventually, hostile_relay, new_device, relay_server, running, wall_clock
 from support.strict_relay import StrictRelay
 from support.tls import self_signed, tls_proxy
 
@@ -103,12 +105,11 @@ async def test_a_right_clock_beside_an_honest_relay_is_not_moved_by_certificates
         hostile_relay(honest.script) as other,
     ):
         honest_url = other.replace("127.0.0.1", "localhost")
-        device = new_device(1, honest_url)
+        timepiece = Timepiece(wall_clock, trio.current_time)
+        device = new_device(1, honest_url, timepiece=timepiece)
         async with running(device):
             await device.admitted_by(honest_url)
-            timepiece = device.signaling._timepiece
-        second = new_device(1, url, honest_url)
-        second.signaling._timepiece = timepiece
+        second = new_device(1, url, honest_url, timepiece=timepiece)
         async with running(second):
             await second.admitted_by(honest_url)
             await eventually(lambda: any(each.standing.why is not None for each in second.signaling.report()))

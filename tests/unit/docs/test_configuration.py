@@ -35,8 +35,8 @@ def fields(cls: type, *without: str) -> set[str]:
 @pytest.mark.parametrize(
     ("heading", "members"),
     [
-        ("`cloud_mesh`", {*model._SECTION, *model._OPTIONS, "daemon_download"}),
-        ("`cloud_mesh.networks[*]`", set(network._KNOWN)),
+        ("`cloud_mesh`", {*model.MEMBERS, *model.OWN_MEMBERS, "daemon_download"}),
+        ("`cloud_mesh.networks[*]`", set(network.MEMBERS)),
         ("`runtime`", fields(RuntimeSettings, "problem", "keep_alive")),
         ("`transcription`", {"base_url", "api_key", "model", "language"}),
         ("`api`", fields(ApiSettings, "problem")),

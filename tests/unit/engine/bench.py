@@ -303,11 +303,11 @@ class Bench:
                 self._transports[epoch] = Transport(f"A{len(self._transports) + 1}")
             case MakeOffer(_, epoch, restart) if self.obedient:
                 self._transports[epoch].generation += restart
-                self._describe(epoch, SdpType.OFFER)
+                self.describe(epoch, SdpType.OFFER)
             case TakeOffer(peer, epoch, text) if self.obedient:
                 self._transports[epoch].generation += ice_ufrag(text) != self._transports[epoch].remote_ufrag
                 self._apply(peer, epoch, SdpType.OFFER, text)
-                self._describe(epoch, SdpType.ANSWER)
+                self.describe(epoch, SdpType.ANSWER)
             case TakeAnswer(peer, epoch, text):
                 self.sent.append(f"apply {sdp_name(text)}")
                 if self.obedient:
@@ -339,7 +339,7 @@ class Bench:
             case _:
                 pass
 
-    def _describe(self, epoch: int, kind: SdpType) -> None:
+    def describe(self, epoch: int, kind: SdpType) -> None:
         transport = self._transports[epoch]
         transport.descriptions += 1
         name = transport.name if transport.descriptions == 1 else f"{transport.name}.{transport.descriptions}"

@@ -163,6 +163,8 @@ class Trial:
     mono: float = 0.0
     opened: dict[tuple[str, int], bool] = field(factory=dict)
     """Sessions by (peer, epoch): True while open."""
+    denied: set[tuple[str, int]] = field(factory=set)
+    """Those that are open just until their last frame has left."""
     up: set[tuple[str, int]] = field(factory=set)
     last_epoch: int = -1
     nonces: dict[str, str] = field(factory=dict)
@@ -191,10 +193,14 @@ class Trial:
             case CloseSession(peer, epoch):
                 assert self.opened[peer, epoch], "closed twice"
                 self.opened[peer, epoch] = False
+                self.denied.discard((peer, epoch))
             case MakeOffer(peer, epoch) | TakeOffer(peer, epoch) | TakeAnswer(peer, epoch) | AddCandidate(peer, epoch):
                 assert self.opened[peer, epoch]
             case SendFrame(peer, epoch, kind, data):
                 assert self.opened[peer, epoch]
+                assert (peer, epoch) not in self.denied, "nothing comes after a deny"
+                if kind == "deny":
+                    self.denied.add((peer, epoch))
                 assert 0 < len(data) <= 65_535
                 assert kind in UNGATED or (peer, epoch) in self.up, f"{kind} to a peer that is not admitted"
                 frame = decode_frame(data)
@@ -228,7 +234,7 @@ class Trial:
             if is_live or info.status in (PeerStatus.HANDSHAKING, PeerStatus.PENDING_APPROVAL):
                 assert any(is_open for (each, _), is_open in self.opened.items() if each == peer)
             open_now = sum(is_open for (each, _), is_open in self.opened.items() if each == peer)
-            assert open_now <= (2 if is_live else 1) + len(self.engine._core.lingering)
+            assert open_now <= (2 if is_live else 1) + len(self.denied)
             msgspec.json.encode(info)
         unproven = [
             peer

@@ -12,6 +12,7 @@ import pytest
 
 from mesh_common.views import Phase, SelectedPair
 from myownmesh.engine import EngineConfig
+from myownmesh.engine.limits import MAX_KEPT_CANDIDATES
 from myownmesh.engine.memory import Memories
 from myownmesh.flight.graph import BadGraph, Decoder, Encoder
 from myownmesh.protocol.clock import Instant
@@ -67,7 +68,9 @@ def test_bounds_and_what_two_places_share_are_kept() -> None:
     decoded = there_and_back([memories, deque([1], maxlen=9), memories])
     assert decoded[0] is decoded[2]
     assert decoded[1].maxlen == 9
-    assert decoded[0]._kept_by[0] is decoded[0].of("a"), "one object in two places"
+    for _ in range(MAX_KEPT_CANDIDATES):
+        decoded[0].keep("b", Candidate("candidate:2"), 2.0)
+    assert not decoded[0].of("a").candidates, "the oldest of all: one object in two places"
 
 
 def test_an_object_of_slots() -> None:

@@ -28,15 +28,15 @@ HOME = SavedNetwork("net-1", "home", label="Home")
 WORK = SavedNetwork("net-2", "work")
 
 
-async def _never(*_: Any) -> Any:
+async def never(*_: Any) -> Any:
     raise AssertionError("the machine calls no feature")
 
 
 def registry() -> Registry:
     made = Registry()
-    made.add_method(Method("echo", answer=_never))
-    made.add_method(Method("count", stream=_never))
-    made.add_listener(Listener("notice", _never))
+    made.add_method(Method("echo", answer=never))
+    made.add_method(Method("count", stream=never))
+    made.add_listener(Listener("notice", never))
     return made
 
 

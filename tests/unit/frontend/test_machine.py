@@ -17,7 +17,7 @@ from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES, REFUSALS
 from myownllm.client.state import Settings
 from myownllm.client.work import FileWork
 from unit.frontend.fakes import DEVICE_B, peer_info
-from unit.frontend.machine_bench import HOME, WORK, Bench, _never, online
+from unit.frontend.machine_bench import HOME, WORK, Bench, never, online
 
 PENDING = peer_info(status="pending_approval", local_approve_sent=False, remote_approve_seen=False)
 OLD = "parse: unknown variant `network_update`, expected one of `status`"
@@ -260,7 +260,7 @@ def _lagged() -> Any:
 # ── switching and following ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_switch_leaves_then_joins_and_never_says_online_of_the_old_one() -> None:
+def test_a_switch_leaves_then_joins_andnever_says_online_of_the_old_one() -> None:
     b = online(Bench())
     b.daemon.log.clear()
     del b.states[:-1]
@@ -526,7 +526,7 @@ def test_a_loss_that_an_answer_tells_first_ends_no_more_than_the_life(operation:
         assert echo is not None
         b.registry.remove_method(echo)
     else:
-        b.registry.add_method(Method("more", answer=_never))
+        b.registry.add_method(Method("more", answer=never))
         b.registry.add_features(("more_v1",))
     b.give(m.ClaimsChanged())
     b.give(m.CapabilitiesChanged())

@@ -44,9 +44,8 @@ class Host:
         self.is_gone = False
         self.work = Work(lambda: 1, lambda _: None)
         self.log: list[str] = []
-        self.transcribing = Transcribing(cast("Any", self))
+        self.transcribing = Transcribing(cast("Any", self), lambda _: cast("Any", self))
         self.transcribing.use(SpeechSettings.read({"transcription": {"base_url": "http://127.0.0.1:1/v1"}}))
-        self.transcribing._recogniser = cast("Any", self)
 
     async def subscribe(self, channel: str, handler: Callable[[Any, Any], Awaitable[None]]) -> Callable[[], None]:
         await trio.lowlevel.checkpoint()

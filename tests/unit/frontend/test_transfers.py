@@ -362,7 +362,7 @@ def test_whatever_is_lost_or_doubled_on_the_way_the_file_arrives_whole(data: st.
             if chunk is not None:
                 got[chunk.offset : chunk.offset + len(chunk.data)] = chunk.data
         going.report(Report(incoming.held, again=not wire or data.draw(st.booleans())))
-        if not going._open and not going._again and not incoming.complete:
+        if going.all_sent and not incoming.complete:
             going.report(Report(incoming.held, again=True))
     assert incoming.complete
     assert base32(hashlib.sha256(got).digest()) == sent.sha256_b32

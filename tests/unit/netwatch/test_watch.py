@@ -249,7 +249,7 @@ def test_more_notices_than_the_socket_keeps_are_news() -> None:
         def recv(self, _: int) -> bytes:
             raise OSError(errno.ENOBUFS, "no buffer space")
 
-    assert watch._drain(Overrun(), Notices())  # type: ignore[arg-type]  # all that is asked of a socket
+    assert watch.drain(Overrun(), Notices())  # type: ignore[arg-type]  # all that is asked of a socket
 
 
 def test_what_comes_faster_than_it_is_read_waits_for_the_next_time() -> None:
@@ -259,13 +259,13 @@ def test_what_comes_faster_than_it_is_read_waits_for_the_next_time() -> None:
             return NEW_ADDRESS
 
     read: list[None] = []
-    assert watch._drain(Endless(), Notices())  # type: ignore[arg-type]  # all that is asked of a socket
+    assert watch.drain(Endless(), Notices())  # type: ignore[arg-type]  # all that is asked of a socket
     assert len(read) == 256
 
 
 def test_this_machine_can_be_looked_at() -> None:
     assert isinstance(watch.look().is_offline, bool)
-    assert watch._fingerprint() == watch._fingerprint()
+    assert watch.glance() == watch.glance()
     first, second = watch.read_clocks(), watch.read_clocks()
     assert second.awake >= first.awake
     assert second.boot - second.awake == pytest.approx(first.boot - first.awake, abs=1.0)
