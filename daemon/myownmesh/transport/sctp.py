@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import aiortc.rtcdatachannel  # noqa: F401 - first: the two import each other, and only this order works
 from aiortc.rtcsctptransport import CHUNK_TYPES, InitChunk, RTCSctpTransport
+from google_crc32c import extend as extend_crc32c
 from google_crc32c import value as crc32c
 
 from myownmesh.transport import sctp_wire as wire
@@ -49,6 +50,8 @@ TIMER_SLACK_SECONDS = 0.001
 """Loops round timers to milliseconds."""
 FEW_BYTES_IN_FLIGHT = 4 * wire.MAX_FRAGMENT_BYTES
 """Up to here an acknowledgement is taken at once: a call, not bulk."""
+MAX_BUNDLED_BYTES = 512
+"""A longer message fills a packet well enough by itself; it does not wait for others."""
 HANDSHAKE_TIMEOUT_SECONDS = 1.0
 """Of INIT and COOKIE ECHO; the base class waits 3 s."""
 
@@ -140,6 +143,15 @@ class DataAssociation(RTCSctpTransport):
         self._sack: tuple[bytes, int, int] | None = None
         """The last acknowledgement of this turn of the loop: its packet and where in it."""
         self._turn_ends = False
+        self._is_collecting = False
+        """Whether short messages wait for the end of this turn, to leave in one packet."""
+        self._bundle: list[bytes] = []
+        """Encoded DATA chunks of the packet that is being filled."""
+        self._bundle_bytes = 0
+        self._head = b""
+        """What every packet begins with, up to the checksum."""
+        self._head_tag = -1
+        self._head_checksum = 0
 
     # Life.
 
@@ -154,6 +166,8 @@ class DataAssociation(RTCSctpTransport):
 
     def end(self) -> None:
         """Send ABORT and stop every timer. `sctp_closed` does not follow."""
+        if self._is_collecting:
+            self._pump()
         self._ended = True
         self._stop_sack_timer()
         drive(self.stop())
@@ -167,8 +181,14 @@ class DataAssociation(RTCSctpTransport):
 
     def send_message(self, data: bytes, order: Order = Order.IN_TURN) -> None:
         """Queue one message; the caller has checked that the channel is open and the size fits."""
-        self._sender.queue(wire.PPID_BINARY, data, order)
-        self._pump()
+        sender = self._sender
+        sender.queue(wire.PPID_BINARY, data, order)
+        if sender.flight_bytes and len(data) <= MAX_BUNDLED_BYTES:
+            # As Nagle did it, but for one turn of the loop only: who is alone on the path never waits.
+            self._is_collecting = True
+            self._end_turn_soon()
+        else:
+            self._pump()
 
     def widen_window(self, size: int) -> None:
         """Announce so much more room from the next acknowledgement on."""
@@ -187,7 +207,7 @@ class DataAssociation(RTCSctpTransport):
         if self._ended or length < wire.PACKET_HEADER_BYTES + wire.CHUNK_HEADER_BYTES:
             return
         _, _, tag, _ = wire.PACKET_HEADER.unpack_from(data)
-        if wire.CHECKSUM.unpack_from(data, 8)[0] != crc32c(data[:8] + b"\0\0\0\0" + data[12:]):
+        if wire.CHECKSUM.unpack_from(data, 8)[0] != crc32c(data[:8] + wire.NO_CHECKSUM + data[12:]):
             return
         if tag != (0 if data[wire.PACKET_HEADER_BYTES] == InitChunk.type else self._local_verification_tag):
             return
@@ -293,7 +313,8 @@ class DataAssociation(RTCSctpTransport):
             self._put(self._receiver.take_sack())
 
     def _end_turn_soon(self) -> None:
-        """What has come in one go is acknowledged in one go; of the peer's acknowledgements the last says it all."""
+        """What has come in one go is acknowledged in one go; of the peer's acknowledgements the last says it all. Short
+        messages of one go leave together."""
         if not self._turn_ends:
             self._turn_ends = True
             self._timers.call_soon(self._end_turn)
@@ -305,6 +326,11 @@ class DataAssociation(RTCSctpTransport):
         if self._sack is not None:
             sack, self._sack = self._sack, None
             self._take_sack(*sack)
+        if self._is_collecting:
+            backlog = self._sender.unsent_bytes
+            self._pump()
+            if backlog > self._sender.unsent_bytes:
+                self._owner.sctp_drained()
         if self._receiver.unacked_packets and self._receiver.sack_is_due and not self._ended:
             self._put(self._receiver.take_sack())
 
@@ -317,50 +343,51 @@ class DataAssociation(RTCSctpTransport):
 
     def _put(self, chunks: bytes) -> None:
         """Send one packet of these encoded chunks."""
-        head = struct.pack("!HHL", self._local_port, self._remote_port, self._remote_verification_tag)
-        checksum = crc32c(head + b"\0\0\0\0" + chunks)
-        self._dtls.send_record(head + wire.CHECKSUM.pack(checksum) + chunks)
+        tag = self._remote_verification_tag
+        if tag != self._head_tag:
+            self._head_tag = tag
+            self._head = wire.PACKET_HEAD.pack(self._local_port, self._remote_port, tag)
+            self._head_checksum = crc32c(self._head + wire.NO_CHECKSUM)
+        checksum = wire.CHECKSUM.pack(extend_crc32c(self._head_checksum, chunks))
+        self._dtls.send_record(b"".join((self._head, checksum, chunks)))
 
     def _put_fragment(self, fragment: Fragment) -> None:
+        """Put it into the packet that is being filled; `_pump` sends the last one."""
         data = fragment.data
         size = wire.DATA_HEADER_BYTES + len(data)
-        packet = (
-            wire.PACKET_WITH_DATA.pack(
-                self._local_port,
-                self._remote_port,
-                self._remote_verification_tag,
-                0,
-                wire.DATA,
-                fragment.flags,
-                size,
-                fragment.tsn,
-                self._stream_id,
-                fragment.ssn,
-                fragment.ppid,
-            )
-            + data
-            + wire.PADDING[size & 3]
+        if self._bundle_bytes + size > wire.MAX_BUNDLE_BYTES:
+            self._put_bundle()
+        chunk = wire.DATA_CHUNK.pack(
+            wire.DATA, fragment.flags, size, fragment.tsn, self._stream_id, fragment.ssn, fragment.ppid
         )
+        self._bundle += (chunk, data, wire.PADDING[size & 3])
+        self._bundle_bytes += size + (-size & 3)
+
+    def _put_bundle(self) -> None:
+        size, self._bundle_bytes = self._bundle_bytes, 0
+        if not size:
+            return
+        chunks = b"".join(self._bundle)
+        self._bundle.clear()
         receiver = self._receiver
-        if (
-            receiver.unacked_packets
-            and len(packet) + wire.SACK_BYTES <= wire.MAX_PACKET_BYTES
-            and receiver.sack_is_plain
-        ):
-            packet = packet[: wire.PACKET_HEADER_BYTES] + receiver.take_sack() + packet[wire.PACKET_HEADER_BYTES :]
-        self._dtls.send_record(packet[:8] + wire.CHECKSUM.pack(crc32c(packet)) + packet[12:])
+        if receiver.unacked_packets and size <= wire.MAX_BUNDLE_BYTES - wire.SACK_BYTES and receiver.sack_is_plain:
+            chunks = receiver.take_sack() + chunks
+        self._put(chunks)
 
     def _pump(self) -> None:
         if self._association_state != self.State.ESTABLISHED or self._stream_id is None or self._ended:
             return
         now = self._now()
         sender = self._sender
+        self._is_collecting = False
         if sender.has_much_to_send:
             self._dtls.hold()
             sender.pump(now)
+            self._put_bundle()
             self._dtls.release()
         else:
             sender.pump(now)
+            self._put_bundle()
         self._local_tsn = sender.next_tsn
         deadline = sender.deadline
         if deadline is not None and (self._t3_handle is None or self._t3_at > deadline + TIMER_SLACK_SECONDS):

@@ -13,6 +13,8 @@ SACK_BYTES = 16
 """A SACK chunk without gaps and duplicates."""
 MAX_FRAGMENT_BYTES = (MAX_PACKET_BYTES - PACKET_HEADER_BYTES - DATA_HEADER_BYTES) // 4 * 4
 """User data per packet."""
+MAX_BUNDLE_BYTES = (MAX_PACKET_BYTES - PACKET_HEADER_BYTES) // 4 * 4
+"""Chunks per packet."""
 
 BASE_WINDOW_BYTES = 1024 * 1024
 """The receive window of every stack that we meet, until it says otherwise."""
@@ -39,7 +41,11 @@ TSN_HALF = 0x80000000
 
 PACKET_HEADER = struct.Struct("!HHLL")
 """Ports, verification tag, checksum."""
+PACKET_HEAD = struct.Struct("!HHL")
+NO_CHECKSUM = bytes(4)
 CHUNK_HEADER = struct.Struct("!BBH")
+DATA_CHUNK = struct.Struct("!BBHLHHL")
+"""Type, flags, length, and the body's head as below."""
 DATA_BODY = struct.Struct("!LHHL")
 """TSN, stream, sequence number, payload protocol."""
 SACK_CHUNK = struct.Struct("!BBHLLHH")
@@ -48,6 +54,5 @@ SACK_BODY = struct.Struct("!LLHH")
 GAP = struct.Struct("!HH")
 TSN = struct.Struct("!L")
 CHECKSUM = struct.Struct("<L")
-PACKET_WITH_DATA = struct.Struct("!HHLLBBHLHHL")
 PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 """What follows a chunk of length n, by n modulo 4."""

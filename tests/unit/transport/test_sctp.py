@@ -246,6 +246,36 @@ def test_an_answer_carries_the_acknowledgement() -> None:
     run_virtual(main())
 
 
+def test_short_messages_of_one_turn_leave_together_behind_one_that_is_under_way() -> None:
+    async def main() -> None:
+        a, b = await connect()
+        await asyncio.sleep(0.1)
+        before = len(a.wire.sent)
+        short = [bytes([number]) * 100 for number in range(20)]
+        for message in short:
+            a.sctp.send_message(message)
+        assert len(a.wire.sent) == before + 1, "the first one waits for nobody"
+        await asyncio.sleep(0.005)
+        assert len(a.wire.sent) == before + 3, "a packet takes ten of them"
+        await asyncio.sleep(0.1)
+        assert b.messages == short
+
+    run_virtual(main())
+
+
+def test_what_waits_for_the_end_of_the_turn_leaves_before_the_end() -> None:
+    async def main() -> None:
+        a, b = await connect()
+        a.sctp.send_message(b"first")
+        a.sctp.send_message(b"last words")
+        a.sctp.end()
+        await asyncio.sleep(0.1)
+        assert b.messages == [b"first", b"last words"]
+        assert b.closed is not None
+
+    run_virtual(main())
+
+
 def test_a_lost_last_packet_is_repeated_before_half_a_second() -> None:
     async def main() -> None:
         a, b = await connect()
