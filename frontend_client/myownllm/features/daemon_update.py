@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import trio
 
 from myownllm.errors import AppError
@@ -24,11 +25,21 @@ if TYPE_CHECKING:
 NO_PROGRAM: Final = (
     "no program that this app may update: the daemon's is unknown, or a variable names it; update it where it came from"
 )
-GIVEN_UP: Final = "it was given up before its end, by whoever had asked for it"
+NOT_CONNECTED: Final = "no mesh daemon is connected"
+GIVEN_UP: Final = "it was given up before its end: this app stops"
+
+
+@attrs.define(eq=False)
+class _Run:
+    """One run of the updater, and whoever waits for it."""
+
+    ended: trio.Event = attrs.field(factory=trio.Event)
+    result: UpdateResult | None = None
+    failure: AppError | None = None
 
 
 class DaemonUpdate:
-    """Made once per app."""
+    """Made once per app. The updater runs for the app: whoever asked for it and leaves does not end it half way."""
 
     def __init__(
         self,
@@ -39,7 +50,8 @@ class DaemonUpdate:
     ) -> None:
         self._client, self._supervisor = client, supervisor
         self._candidates, self._own_home = candidates, own_home
-        self._one_at_a_time = trio.Lock()
+        self._nursery: trio.Nursery | None = None
+        self._under_way: _Run | None = None
 
     def install(self, door: Door) -> None:
         """Answer `update_to_pin`."""
@@ -50,24 +62,47 @@ class DaemonUpdate:
         door.operation("update_to_pin", again)
 
     async def run(self) -> None:
-        """Wait for a daemon that is too old; the rest of the app goes on meanwhile."""
-        await self._client.watch.until(lambda state: not state.meets_pin)
-        try:
-            result = await self.update()
-        except AppError as error:
-            self._client.note("warn", str(error))
-        else:
-            self._client.note("info" if result.succeeded else "warn", result.detail)
+        """Carry updates out, the first by itself as soon as a daemon is too old; the rest of the app goes on."""
+        async with trio.open_nursery() as self._nursery:
+            await self._client.watch.until(lambda state: not state.meets_pin)
+            try:
+                result = await self.update()
+            except AppError as error:
+                self._client.note("warn", str(error))
+            else:
+                self._client.note("info" if result.succeeded else "warn", result.detail)
+            await trio.sleep_forever()
 
     async def update(self) -> UpdateResult:
-        """Have the connected daemon's updater look, and put in what it found if the daemon is ours. Raises AppError."""
-        async with self._one_at_a_time:
-            return await self._update()
+        """Have the connected daemon's updater look, and put in what it found if the daemon is ours. Raises AppError.
+
+        One that is under way answers all who ask meanwhile.
+        """
+        if self._nursery is None:
+            raise AppError(NOT_CONNECTED)
+        if self._under_way is None:
+            self._under_way = _Run()
+            self._nursery.start_soon(self._carry_out, self._under_way)
+        run = self._under_way
+        await run.ended.wait()
+        if run.failure is not None:
+            raise run.failure
+        assert run.result is not None
+        return run.result
+
+    async def _carry_out(self, run: _Run) -> None:
+        try:
+            run.result = await self._update()
+        except AppError as error:
+            run.failure = error
+        finally:
+            self._under_way = None
+            run.ended.set()
 
     async def _update(self) -> UpdateResult:
         connection = self._supervisor.connection
         if connection is None:
-            raise AppError("no mesh daemon is connected")
+            raise AppError(NOT_CONNECTED)
         binary = updater_of(connection.binary, self._candidates())
         if binary is None:
             self._client.show_update("failed", NO_PROGRAM)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from myownllm.door.server import Door
+from myownllm.errors import AppError
 from myownllm.features.daemon_update import GIVEN_UP, NO_PROGRAM, DaemonUpdate
 from myownllm.supervisor import updating
 from myownllm.supervisor.binaries import Candidate
@@ -131,6 +133,8 @@ async def test_it_happens_once_when_an_old_daemon_is_met_and_is_shown(tmp_path: 
             await w.client.start()
             assert w.client.state.status == "online"
             await w.client.watch.until(lambda s: s.daemon_update.state == "done")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
         assert (tmp_path / "asked").read_text().splitlines() == ["update enable", "update check --json", "update apply"]
         assert any("built against v0.3.8" in line for line in w.diag)
         assert any("is done" in line for line in w.diag)
@@ -143,31 +147,50 @@ async def test_a_program_that_may_not_be_touched_is_said(tmp_path: Path) -> None
         update = DaemonUpdate(w.client, connected("shared", PROGRAM), lambda: [named], tmp_path)
         update.install(Door())
         await w.client.start()
-        await update.run()
+        with pytest.raises(AppError, match="no mesh daemon is connected"):
+            await update.update()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(update.run)
+            await w.client.watch.until(lambda s: s.daemon_update.state == "failed")
+            nursery.cancel_scope.cancel()
         assert w.client.state.daemon_update.state == "failed"
         assert any(NO_PROGRAM in line for line in w.diag)
 
 
-async def test_two_who_ask_at_once_are_helped_one_after_the_other(tmp_path: Path) -> None:
+async def test_one_update_answers_all_who_ask_meanwhile_and_goes_on_without_them(tmp_path: Path) -> None:
     program = tmp_path / "myownmesh"
-    program.write_text(f'#!/bin/sh\necho "$2" >> {tmp_path}/asked\n')
+    program.write_text(f'#!/bin/sh\necho "$2" >> {tmp_path}/asked\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.01; done\n')
     program.chmod(0o755)
-    async with world(active(HOME), tmp_path) as w:
-        update = DaemonUpdate(w.client, connected("shared", program), list, tmp_path)
-        async with trio.open_nursery() as nursery:
+    async with world(active(HOME), tmp_path) as w, trio.open_nursery() as app:
+        update = DaemonUpdate(w.client, connected("own_llm", program), list, tmp_path)
+        app.start_soon(update.run)
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as impatient:
             for _ in range(2):
-                nursery.start_soon(update.update)
-        assert (tmp_path / "asked").read_text().split() == ["enable", "check"] * 2
+                impatient.start_soon(update.update)
+            await w.client.watch.until(lambda s: s.daemon_update.state == "updating")
+            impatient.cancel_scope.cancel()
+        async with trio.open_nursery() as patient:
+            patient.start_soon(update.update)
+            await trio.testing.wait_all_tasks_blocked()
+            (tmp_path / "go").touch()
+        assert (tmp_path / "asked").read_text().split() == ["enable", "check", "apply"]
+        assert w.client.state.daemon_update.state == "done"
+        assert (await update.update()).succeeded, "and asking again is another one"
+        assert (tmp_path / "asked").read_text().split() == ["enable", "check", "apply"] * 2
+        app.cancel_scope.cancel()
 
 
-async def test_who_asks_and_leaves_is_no_update_that_goes_on_for_ever(tmp_path: Path) -> None:
+async def test_an_update_ends_with_the_app_and_does_not_look_under_way_for_ever(tmp_path: Path) -> None:
     program = tmp_path / "myownmesh"
     program.write_text("#!/bin/sh\nexec sleep 1000\n")
     program.chmod(0o755)
     async with world(active(HOME), tmp_path) as w:
         update = DaemonUpdate(w.client, connected("own_llm", program), list, tmp_path)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(update.update)
+        async with trio.open_nursery() as app:
+            app.start_soon(update.run)
+            await trio.testing.wait_all_tasks_blocked()
+            app.start_soon(update.update)
             await w.client.watch.until(lambda s: s.daemon_update.state == "updating")
-            nursery.cancel_scope.cancel()
+            app.cancel_scope.cancel()
         assert (w.client.state.daemon_update.state, w.client.state.daemon_update.detail) == ("failed", GIVEN_UP)
