@@ -27,6 +27,14 @@ def new_offer_id(sender: str, receiver: str, rng: Rng) -> str:
     return base32.encode(fresh + _mark(fresh, sender, receiver))
 
 
+def is_canonical(offer_id: str) -> bool:
+    """Whether an id has the one form that a sealed message may name: 13 lower-case base32 characters (spec 11 §2.2)."""
+    try:
+        return base32.encode(base32.decode(offer_id, _RANDOM_BYTES + _MARK_BYTES)) == offer_id
+    except ValueError:
+        return False
+
+
 def gives_way(offer_id: str, sender: str, receiver: str) -> bool:
     """Whether the sender of this offer keeps to spec 04 §5.9: its answers name their offers, and when both have
     offered and its id is the higher one it takes the other's offer. v0.3.8 does neither."""
