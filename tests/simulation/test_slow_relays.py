@@ -77,6 +77,19 @@ def test_the_fastest_of_several_relays_counts(who: str, end: str, delays_s: tupl
     assert time_to_return(world, pair[who], pair, within=200.0) < 3 * min(delays_s) + MARGIN_S
 
 
+@pytest.mark.parametrize("down_s", [23.87, 25.19])
+@pytest.mark.parametrize("delay_s", [3.9, 4.97])
+def test_who_comes_back_while_its_link_is_given_up_is_offered_to_at_once(delay_s: float, down_s: float) -> None:
+    """The path has failed for 30 s just after the announce, before the link was suspected."""
+    seconds = []
+    for late_s in (down_s + step / 20 for step in range(40)):
+        world, pair = pair_on_slow_relays(1, delay_s)
+        pair["high"].kill()
+        world.run(late_s)
+        seconds.append(time_to_return(world, pair["high"], pair, within=200.0))
+    assert max(seconds) < 3 * delay_s + MARGIN_S
+
+
 @pytest.mark.parametrize("delay_s", DELAYS_S)
 def test_a_first_meeting_takes_three_deliveries(delay_s: float) -> None:
     world = World(4)
@@ -225,6 +238,24 @@ def test_a_killed_process_is_back_where_the_other_is_v0_3_8(
     world.run(120.0)
     assert are_linked(ours, theirs), "the link came up and was lost again"
     assert took < 3 * min(delays_s) + MARGIN_S
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_an_answer_is_held_against_the_first_offer_also_when_that_was_repeated(seed: int) -> None:
+    """Two offers 0.1 s apart over a relay that has only just become slow: the second is repeated before its answer."""
+    for delay_s in (3.0 + step / 25 for step in range(25)):
+        world = World(seed)
+        low, high = world.identities(2)
+        theirs = start_of_the_reference(world, low, high, "high")
+        ours = world.node(low)
+        world.run_until(lambda ours=ours, theirs=theirs: are_linked(ours, theirs), within=1.0)
+        world.run(0.3)
+        slow_down(world, delay_s)
+        theirs.kill()
+        world.run(0.2)
+        theirs = start_of_the_reference(world, low, high, "high")
+        took = world.run_until(lambda ours=ours, theirs=theirs: are_linked(ours, theirs), within=200.0)
+        assert took < 3 * delay_s + MARGIN_S
 
 
 @pytest.mark.parametrize("apart_s", [0.0, 1.0, 10.0])

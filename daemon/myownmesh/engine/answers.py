@@ -131,7 +131,7 @@ def _is_doubtful(core: Core, peer: Link, answer: AnswerReceived, certificate: st
         return True
     if former is None or transport.last_offer is None:
         return False
-    apart_s = transport.last_offer - former
+    apart_s = transport.opened_at - former  # by its first offer: one that was repeated since is answered as the first
     if apart_s > FORMER_OFFER_S:
         return False
     transport.doubtful = answer

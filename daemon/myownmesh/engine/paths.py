@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh_common.views import SelectedPair
-from myownmesh.engine import keepalive, lifecycle, restarting
+from myownmesh.engine import keepalive, lifecycle, negotiation, restarting
 from myownmesh.engine.life import Turn
 from myownmesh.engine.links import PathState
 from myownmesh.engine.path_words import connection_state, directness, kind_word
@@ -82,6 +82,8 @@ def judge_failure(core: Core, peer: OpenLink, now: Instant) -> None:
         _expect_frames(core, peer, now)
         return
     core.diag(now, "warn", "ice", "path failed and no frame came", {"peer": peer.device_id})
+    if isinstance(peer, Live) and keepalive.is_suspicious(peer):  # it has just announced itself: offer at once
+        negotiation.look_closer(core, peer, now)
     lifecycle.drop(core, peer.device_id, Turn.PATH_FAILED, now)
     core.nudge(now)
 
