@@ -1,13 +1,15 @@
 """Which daemon this app started last, so that a later launch can take it back or end it (spec 08 FE-3.17).
 
 A number is not an identity: a process counts as ours only while its start time, its program, its user and the home that
-it was given are those that were recorded.
+it was given are those that were recorded. Where the kernel counts a start from that of the system, the count is kept: a
+date moves whenever somebody sets the clock.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -22,10 +24,10 @@ from myownllm.supervisor.process import wait_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 START_TOLERANCE_S: Final = 2.0
 """The kernel tells it relative to the start of the system, whose date clocks correct."""
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 @attrs.frozen
@@ -39,6 +41,8 @@ class _Record:
     home: str
     socket: str = ""
     """for people who read the file"""
+    started: str = ""
+    """when it started as `_started` has it, whatever clocks say; empty where that cannot be told"""
 
 
 class OwnerFile:
@@ -53,7 +57,7 @@ class OwnerFile:
         """This process is the child now."""
         try:
             process = psutil.Process(pid)
-            record = _Record(pid, process.create_time(), process.exe(), self._home, str(self._socket))
+            record = _Record(pid, process.create_time(), process.exe(), self._home, str(self._socket), _started(pid))
             write_durably(self._path, msgspec.json.encode(readable_values(attrs.asdict(record))))
         except (psutil.Error, OSError):
             return
@@ -68,15 +72,32 @@ class OwnerFile:
             process = psutil.Process(record.pid)
             with process.oneshot():
                 is_ours = (
-                    abs(process.create_time() - record.start_time) <= START_TOLERANCE_S
+                    _is_start_of(process, record)
                     and readable(process.exe()) == record.executable
                     and process.uids().real == os.getuid()
-                    and readable(process.environ().get("MYOWNMESH_HOME", "")) == record.home == self._home
+                    and readable(process.environ().get("MYOWNMESH_HOME", "")) == record.home
+                    and os.path.realpath(record.home) == os.path.realpath(self._home)  # by whatever name we came here
                     and process.status() != psutil.STATUS_ZOMBIE
                 )
         except (psutil.Error, OSError, ValueError):  # the last of a number that no process has
             return None
         return TakenBack(process) if is_ours else None
+
+
+def _is_start_of(process: psutil.Process, record: _Record) -> bool:
+    """Whether this process began when the recorded one did."""
+    if record.started and (started := _started(process.pid)):
+        return started == record.started
+    return bool(abs(process.create_time() - record.start_time) <= START_TOLERANCE_S)
+
+
+def _started(pid: int) -> str:
+    """The start of the system and the ticks from there to that of the process; empty but on Linux."""
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
+        return f"{_BOOT_ID.read_text().strip()} {ticks}"
+    except (OSError, IndexError, ValueError):
+        return ""
 
 
 class TakenBack:

@@ -78,7 +78,8 @@ async def test_a_frozen_one_may_say_farewell_too(home: Path, daemon: subprocess.
     [
         {"pid": os.getpid()},
         {"pid": 2**22 + 1},
-        {"start_time": 1.0},
+        {"start_time": 1.0, "started": ""},
+        {"started": "another-boot 1"},
         {"executable": "/bin/other"},
         {"home": "/other"},
         {"pid": "x"},
@@ -86,7 +87,7 @@ async def test_a_frozen_one_may_say_farewell_too(home: Path, daemon: subprocess.
         {"pid": 0},
         {"pid": 2**63 - 1},
         {"pid": 2**80},
-        {"start_time": float("nan")},
+        {"start_time": float("nan"), "started": ""},
     ],
 )
 def test_one_wrong_mark_and_it_is_left_alone(
@@ -97,6 +98,22 @@ def test_one_wrong_mark_and_it_is_left_alone(
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     assert owner(home).survivor() is None
     assert daemon.poll() is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the start is a date")
+def test_a_clock_that_was_set_since_changes_nothing(home: Path, daemon: subprocess.Popen[bytes]) -> None:
+    """Of the date only: it follows from the clock, and is not believed where the kernel's count is there."""
+    owner(home).remember(daemon.pid)
+    file = home / "owner.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "start_time": 1.0}))
+    assert owner(home).survivor() is not None
+
+
+def test_a_home_that_goes_by_another_name_is_the_same(home: Path, daemon: subprocess.Popen[bytes]) -> None:
+    owner(home).remember(daemon.pid)
+    other = home.with_name("linked")
+    other.symlink_to(home)
+    assert owner(other).survivor() is not None
 
 
 def test_no_record_a_damaged_one_and_a_dead_child_mean_nobody(home: Path, daemon: subprocess.Popen[bytes]) -> None:
