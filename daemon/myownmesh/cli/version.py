@@ -75,6 +75,9 @@ def details() -> dict[str, object]:
 
 def run_self_test() -> dict[str, object]:
     """Whether the WebRTC stack of this installation works. Raises `CliError` naming the step that failed."""
+    absent = needs.missing()
+    if absent:
+        raise CliError(f"self-test: {needs.missing_text(absent)}")
     from myownmesh.transport import SelfTestFailed, load_webrtc, run_guest
     from myownmesh.transport import self_test as webrtc_self_test
 

@@ -19,11 +19,14 @@ PROBE_TIMEOUT_S: Final = 5.0
 
 
 class Inspector:
-    """Reads versions of candidates; the same unchanged file is run once."""
+    """Reads versions of candidates; the same unchanged file is run once.
+
+    One that was refused is asked again: what it lacked may have been installed beside it since.
+    """
 
     def __init__(self, pin: str | None) -> None:
         self._pin = pin
-        self._known: dict[tuple[Path, int, int], str | binaries.Refused] = {}
+        self._known: dict[tuple[Path, int, int], str] = {}
 
     async def version_of(self, candidate: binaries.Candidate) -> str | binaries.Refused:
         """The version of a candidate that may be started, or why it may not."""
@@ -33,10 +36,12 @@ class Inspector:
         facts = candidate.path.stat()
         key = (candidate.path, facts.st_size, facts.st_mtime_ns)
         known = self._known.get(key)
-        if known is None:
-            known = await self._read(candidate)
-            self._known[key] = known
-        return known
+        if known is not None:
+            return known
+        read = await self._read(candidate)
+        if not isinstance(read, binaries.Refused):
+            self._known[key] = read
+        return read
 
     async def _read(self, candidate: binaries.Candidate) -> str | binaries.Refused:
         ask = partial(probe, candidate.path, timeout=PROBE_TIMEOUT_S, checkpoint=trio.from_thread.check_cancelled)

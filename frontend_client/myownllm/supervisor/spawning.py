@@ -34,6 +34,10 @@ class _CannotServeError(SupervisorError):
     """The program says that it could not serve in any home: it is no candidate, and the next one is tried."""
 
 
+class _CannotStartHereError(SupervisorError):
+    """The program says what keeps it from serving in this home: another program would not help."""
+
+
 @attrs.frozen
 class Spawned:
     """A daemon that was started and answers."""
@@ -52,6 +56,7 @@ class Spawning:
     _report: Callable[[str], None]
     _refused: list[Refused] = attrs.field(init=False, factory=list)
     _attempts: list[str] = attrs.field(init=False, factory=list)
+    _is_home_at_fault: bool = attrs.field(init=False, default=False)
 
     async def run(self) -> Spawned:
         """Raises SupervisorError that names everything that was tried; no child of a failed try is left behind."""
@@ -60,7 +65,7 @@ class Spawning:
             if spawned is not None:
                 return spawned
         staging: str | None = None
-        if self._ports.stage is not None and not self._attempts:
+        if self._ports.stage is not None and not self._is_home_at_fault:
             try:
                 staged = await self._ports.stage(self._report)
             except AppError as error:
@@ -70,7 +75,8 @@ class Spawning:
                 if spawned is not None:
                     return spawned
         if self._attempts:
-            raise SupervisorError("no mesh daemon could be started:\n  " + "\n  ".join(self._attempts))
+            tried = [*self._attempts, f"download: {staging}"] if staging else self._attempts
+            raise SupervisorError("no mesh daemon could be started:\n  " + "\n  ".join(tried))
         raise SupervisorError(no_binary_text(self._refused, staging))
 
     async def _try(self, candidate: Candidate) -> Spawned | None:
@@ -84,10 +90,11 @@ class Spawning:
             self._fail(candidate, str(error))
             return None
         try:
+            await self._remember(child)  # it may have to be ended by the next launch before it ever answers
             status = await self._await_ready(child, candidate)
-            if self._ports.started is not None:
-                await self._ports.started(child)
+            await self._remember(child)  # a script is another program by now
         except SupervisorError as error:
+            self._is_home_at_fault |= isinstance(error, _CannotStartHereError)
             if isinstance(error, _CannotServeError):
                 self._refuse(Refused(candidate, f"cannot serve: {error}"))
             else:
@@ -98,6 +105,10 @@ class Spawning:
             await child.stop()
             raise
         return Spawned(child, candidate, status)
+
+    async def _remember(self, child: Started) -> None:
+        if self._ports.started is not None:
+            await self._ports.started(child)
 
     def _fail(self, candidate: Candidate, why: str) -> None:
         """Another program is used only after it was said that this one was not: somebody may have chosen it."""
@@ -142,7 +153,9 @@ class Spawning:
                 nursery.cancel_scope.cancel()
         if told.get("cannot_serve") is True:
             raise _CannotServeError(str(told.get("error", "no reason given")))
-        raise SupervisorError(problem + ("" if told.get("ready") is False else quoted(child.tail(TAIL_LINES))))
+        if told.get("ready") is False:
+            raise _CannotStartHereError(problem)
+        raise SupervisorError(problem + quoted(child.tail(TAIL_LINES)))
 
 
 def _early_exit_text(child: Started, candidate: Candidate, told: dict[str, Any]) -> str:

@@ -80,6 +80,7 @@ def test_up_starts_a_daemon_in_an_empty_environment(
         return
     hint = f"{environment.bin}/python -m pip install 'myownllm-mesh[daemon]'"
     assert answer.stderr.endswith(f"; the daemon needs more: {hint}\n")
+    assert environment.run("myownmesh", "version", "--self-test", HOME=str(home)).stderr.endswith(f": {hint}\n")
     for line in (f"fetching release {TAG}", f"{ASSET}: ", f"staged daemon {VERSION} at "):
         assert line in said, said
     again = environment.up(home, until="up", MYOWNMESH_OFFLINE="1")

@@ -164,3 +164,16 @@ async def test_the_same_file_is_asked_once(program: Callable[[str], Path], tmp_p
     for _ in range(3):
         await inspector.version_of(Candidate(binary, "path", "test"))
     assert (tmp_path / "asked").read_text() == "x"
+
+
+async def test_what_was_missing_may_have_been_installed_since(program: Callable[[str], Path], tmp_path: Path) -> None:
+    """pip brings an extra without touching the programs that it makes work."""
+    candidate = Candidate(
+        program(f'print("myownmesh 0.3.8") if os.path.exists("{tmp_path}/library") else sys.exit("error: no library")'),
+        "bundled",
+        "test",
+    )
+    inspector = Inspector("v0.3.8")
+    assert isinstance(await inspector.version_of(candidate), Refused)
+    (tmp_path / "library").touch()
+    assert await inspector.version_of(candidate) == "0.3.8"

@@ -461,6 +461,36 @@ async def test_a_program_that_cannot_serve_is_no_candidate(autojump_clock: Any) 
     assert all(child.stopped for child in world.children)
 
 
+@pytest.mark.parametrize("script", ["exits_1_immediately", "never_binds", "exec_error"])
+async def test_after_a_program_that_does_not_serve_the_release_is_staged(autojump_clock: Any, script: str) -> None:
+    """Older light installations answer `--version`, and die of a missing library without a word on the pipe."""
+    world = ScriptedWorld(candidates=["light"], scripts={"light": script})
+
+    async def stage(_: Any) -> Candidate:
+        return Candidate(Path("/staged/myownmesh"), "staged", "downloaded release")
+
+    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        state = await outcome(supervisor)
+        assert state.state == "up"
+        assert state.notes[0].startswith("not using /bin/light (PATH (/bin)): ")
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_no_program_could_mend_is_no_reason_to_fetch_one(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_not_ready"})
+
+    async def stage(_: Any) -> Candidate:
+        raise AssertionError("fetched")
+
+    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        assert (await outcome(supervisor)).state == "failed"
+        nursery.cancel_scope.cancel()
+
+
 async def test_failed_staging_says_why(autojump_clock: Any) -> None:
     async def stage(_: Any) -> Candidate:
         raise AppError("no network; copy the release file to …")
