@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from myownmesh.engine import why
+from myownmesh.engine.core import Core
 from myownmesh.engine.timers import Timers
+from myownmesh.protocol.signals import Announce
 from myownmesh.simulator import command
 from myownmesh.simulator.plan import Plan
 from myownmesh.simulator.run import run
@@ -53,6 +56,28 @@ def test_a_fault_is_found_and_told_with_command_and_traces(
     assert "timers of links that are gone" in told
     assert "again: python -m myownmesh.simulator --nodes 4 --hours 0.25 --shape full_mesh --kind open" in told
     assert " sees " in told, "the links of the node"
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken", "told"),
+    [
+        (why, "_of_live", lambda _core, _peer, _mono: ("", None), "active, and no packet has come for"),
+        (why, "_of_attempt", lambda _core, _peer, _mono: ("silent_network", None), "silent_network, which is not so"),
+        (why, "_trouble_since", lambda _peer: 0.0, None),
+        (Core, "nudge", lambda self, _now: [self.publish(Announce()) for _ in range(9)], " announces, at most "),
+        (Core, "stands_aside", True, "not linked: "),
+    ],
+)
+def test_each_invariant_finds_its_fault(
+    where: object, name: str, broken: object, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line of the engine is broken, or for comparison none that matters."""
+    monkeypatch.setattr(where, name, broken)
+    result = run(Plan(nodes=5, hours=QUARTER, shape="hubs", trouble="wild", seed=3))
+    if told is None:
+        assert result.violation is None
+    else:
+        assert told in (result.violation or "")
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

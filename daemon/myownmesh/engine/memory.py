@@ -108,6 +108,11 @@ class Memories:
     def __len__(self) -> int:
         return len(self._by_peer)
 
+    @property
+    def kept_candidates(self) -> int:
+        """Over all peers; some may be too old, or taken."""
+        return len(self._kept_by)
+
     def of(self, peer: str) -> PeerMemory:
         """The memory of `peer`, made if there is none."""
         memory = self._by_peer.get(peer)

@@ -22,6 +22,16 @@ class Routes:
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._allowance: dict[str, TokenBucket] = {}
 
+    @property
+    def copies(self) -> int:
+        """Frames that are remembered."""
+        return len(self._seen)
+
+    @property
+    def carriers(self) -> int:
+        """Peers whose allowance is kept."""
+        return len(self._allowance)
+
     def is_first(self, origin: str, frame_id: int) -> bool:
         """Remember a frame; False for a copy. Id 0 always passes."""
         if frame_id == 0:

@@ -62,6 +62,11 @@ class Link:
         heads = [queue[0].deadline for queue in (self._ahead, self._bulk) if queue]
         return min(heads, default=None)
 
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for room in the session."""
+        return self._queued_bytes
+
     def send(self, data: bytes, now_s: float, done: Callable[[str | None], None], order: Order = Order.IN_TURN) -> None:
         """Send one encoded frame; `done` is called exactly once, mostly before this returns."""
         if self._closed:

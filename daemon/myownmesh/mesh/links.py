@@ -40,6 +40,11 @@ class Links:
 
     # ── congestion ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def most_queued_bytes(self) -> int:
+        """What waits on the fullest link."""
+        return max((link.queued_bytes for link in self._congested), default=0)
+
     def watch(self, link: Link) -> bool:
         """To be called after a send; True when frames wait on this link that did not before."""
         if link.next_deadline is None or link in self._congested:

@@ -159,6 +159,11 @@ class Switch:
         """Every peer that is known, as clients see it now."""
         return self.engine.peers(self._now())
 
+    @property
+    def most_queued_bytes(self) -> int:
+        """What waits for room on the fullest link."""
+        return self._links.most_queued_bytes
+
     def be_watched(self, *, watched: bool) -> None:
         """Whether anybody reads events; while nobody does, no diagnostics are made."""
         self.engine.be_watched(watched=watched)

@@ -31,23 +31,7 @@ def main(argv: Sequence[str]) -> int:
     if argv[:1] == ["replay"]:
         return _replay(argv[1:])
     arguments = _parser().parse_args(argv)
-    plan = Plan(
-        nodes=arguments.nodes,
-        hours=arguments.hours,
-        shape=arguments.shape,
-        kind=arguments.kind,
-        trouble=arguments.trouble,
-        seed=arguments.seed,
-        conditions=Conditions(
-            nat=arguments.nat,
-            turn=arguments.turn,
-            relays=arguments.relays,
-            skew_s=arguments.skew,
-            latency_ms=arguments.latency,
-            loss=arguments.loss,
-        ),
-    )
-    plans = [evolve(plan, seed=plan.seed + number) for number in range(arguments.seeds)]
+    plans = _plans(arguments)
     failed = 0
     for result in _results(plans, arguments.jobs):
         failed += result.violation is not None
@@ -79,22 +63,55 @@ def _results(plans: Sequence[Plan], jobs: int) -> Iterable[Result]:
 
 
 def _show(result: Result, *, quiet: bool) -> None:
-    plan = result.plan
-    if result.violation is None:
-        if not quiet:
-            print(
-                f"{plan.nodes} devices, {plan.hours:g} h, {plan.shape}, seed {plan.seed}: {result.took_s:.1f} s,"
-                f" {result.frames} frames, {result.signals} signals, {result.announces_per_hour:.1f} announces per"
-                f" device and hour, {result.acknowledged} reliable frames acknowledged; every invariant held"
-            )
-        return
-    print(f"FAILED at {result.at_s:.3f} s, seed {plan.seed}: {result.violation}")
-    print(f"  again: {plan.command()}")
-    for device_id in result.nodes:
-        print(f"  node {device_id}")
-    for line in (*result.happened, *result.traces):
-        print(f"  {line}")
-    sys.stdout.flush()
+    if result.violation is not None:
+        print(told(result), flush=True)
+    elif not quiet:
+        plan = result.plan
+        print(
+            f"{plan.nodes} devices, {plan.hours:g} h, {plan.shape}, seed {plan.seed}: {result.took_s:.1f} s,"
+            f" {result.frames} frames, {result.signals} signals, {result.announces_per_hour:.1f} announces per"
+            f" device and hour, {result.acknowledged} reliable frames acknowledged; every invariant held"
+        )
+
+
+def told(result: Result) -> str:
+    """What did not hold, the command that repeats it, and of the nodes involved the last changes of their links."""
+    return "\n".join(
+        [
+            f"FAILED at {result.at_s:.3f} s, seed {result.plan.seed}: {result.violation}",
+            f"  again: {result.plan.command()}",
+            *(f"  node {device_id}" for device_id in result.nodes),
+            *(f"  {line}" for line in (*result.happened, *result.traces)),
+        ]
+    )
+
+
+def plan_of(words: Sequence[str]) -> Plan:
+    """The plan of a command line that means one run. `SystemExit` for words that mean none."""
+    [plan] = _plans(_parser().parse_args(words))
+    return plan
+
+
+def _plans(arguments: argparse.Namespace) -> list[Plan]:
+    if arguments.any:
+        return [Plan.drawn(arguments.seed + number) for number in range(arguments.seeds)]
+    plan = Plan(
+        nodes=arguments.nodes,
+        hours=arguments.hours,
+        shape=arguments.shape,
+        kind=arguments.kind,
+        trouble=arguments.trouble,
+        seed=arguments.seed,
+        conditions=Conditions(
+            nat=arguments.nat,
+            turn=arguments.turn,
+            relays=arguments.relays,
+            skew_s=arguments.skew,
+            latency_ms=arguments.latency,
+            loss=arguments.loss,
+        ),
+    )
+    return [evolve(plan, seed=plan.seed + number) for number in range(arguments.seeds)]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--loss", type=_loss, default=usual.loss, help="share of the packets that get lost")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=_count, default=1, help="run so many, from --seed on")
+    parser.add_argument("--any", action="store_true", help="each seed decides everything, also what other options say")
     parser.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, help="processes for many seeds")
     return parser
 

@@ -36,6 +36,20 @@ class Conditions:
     loss: float = 0.0
     """Share of the packets; what is lost comes again later and holds up what is behind it, as SCTP does."""
 
+    @classmethod
+    def drawn(cls, rng: random.Random) -> Conditions:
+        """Good ones in half of the cases, and otherwise whatever comes."""
+        if rng.random() < 0.5:
+            return cls()
+        return cls(
+            nat=rng.choice(NAT_CHOICES),
+            turn=rng.choice((0.0, 0.5)),
+            relays=rng.choice((1, 2, 4)),
+            skew_s=rng.choice((0.0, 5000.0)),
+            latency_ms=rng.choice((0.5, 50.0, 300.0)),
+            loss=rng.choice((0.0, 0.05)),
+        )
+
     def lay_out(self, world: World, ids: Sequence[str]) -> None:
         """Draw for each device what is its own."""
         wire, room = world.wire, world.room

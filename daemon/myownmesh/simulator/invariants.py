@@ -5,61 +5,37 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
-from mesh_common.views import PeerStatus
-from myownmesh.engine.limits import MAX_INTENTS, MAX_PLACEHOLDERS, MAX_REMEMBERED_PEERS
-from myownmesh.engine.why import CODES
+from myownmesh.mesh.link import MAX_QUEUED_BYTES
 from myownmesh.protocol.modes import FullMesh
+from myownmesh.simulator.truth import ACTIVE, check_words
+from myownmesh.simulator.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mesh_common.views import PeerInfo
     from myownmesh.simulator.node import Node
 
-TIMERS_PER_PEER: Final = 16
-"""More than a link and its peer have kinds of timers that can be set at once."""
-_ACTIVE: Final = (PeerStatus.ACTIVE, PeerStatus.SHELVED)
-
-
-class Violation(Exception):
-    """Something that must hold did not. `nodes` are the devices that it is about."""
-
-    def __init__(self, text: str, nodes: tuple[str, ...]) -> None:
-        super().__init__(text)
-        self.nodes = nodes
+LINGERING: Final = 8
+"""Sessions whose entry is gone and whose last frame has still to leave."""
 
 
 def check_node(node: Node) -> None:
     """What holds for one process at any moment. Raises `Violation`."""
     report = node.engine.census()
-    peers = node.switch.peers()
-    bounds = {
-        "actions that nobody carried out": (report.actions, 0),
-        "strangers": (report.strangers, MAX_PLACEHOLDERS),
-        "remembered peers": (report.remembered, MAX_REMEMBERED_PEERS),
-        "intents": (report.intents, MAX_INTENTS),
-        "timers": (report.timers, 32 + TIMERS_PER_PEER * max(len(peers), report.remembered)),
-        "sessions": (len(node.sessions()), 2 * len(peers) + 8),
-    }
-    for what, (found, most) in bounds.items():
-        if found > most:
-            raise Violation(f"{found} {what}, at most {most}", (node.device_id,))
+    for each in report.counts:
+        if each.found > each.most:
+            raise Violation(f"{each.found} {each.what}, at most {each.most}", (node.device_id,))
     if report.orphan_timers:
         raise Violation(f"timers of links that are gone: {report.orphan_timers}", (node.device_id,))
-    _check_words(node, peers)
-
-
-def _check_words(node: Node, peers: list[PeerInfo]) -> None:
-    """Phase and `why` tell the truth."""
-    active = 0
-    for info in peers:
-        active += info.status in _ACTIVE
-        if info.status != PeerStatus.ACTIVE and info.why is None:
-            raise Violation(f"{info.status} without a reason", (node.device_id, info.device_id))
-        if info.why is not None and info.why.code not in CODES:
-            raise Violation(f"{info.why.code} is no reason", (node.device_id, info.device_id))
-    if (node.engine.phase == "active") is not (active > 0):
-        raise Violation(f"phase {node.engine.phase} with {active} links", (node.device_id,))
+    sessions, most = len(node.sessions()), 2 * len(node.switch.peers()) + LINGERING
+    if sessions > most:
+        raise Violation(f"{sessions} sessions, at most {most}", (node.device_id,))
+    if node.switch.most_queued_bytes > 2 * MAX_QUEUED_BYTES:
+        raise Violation(f"{node.switch.most_queued_bytes} bytes wait for one link", (node.device_id,))
+    said, may = node.announces.said, node.announces.most(node.world.clock.seconds)
+    if said > may:
+        raise Violation(f"{said} announces, at most {may:.0f}", (node.device_id,))
+    check_words(node)
 
 
 def check_peace(nodes: Iterable[Node], can_meet: Callable[[Node, Node], bool]) -> None:
@@ -72,7 +48,7 @@ def check_peace(nodes: Iterable[Node], can_meet: Callable[[Node, Node], bool]) -
         wants = [running[a].engine.wants_link(b) for a, b in ((one, other), (other, one))]
         if isinstance(running[one].engine.topology, FullMesh):
             wants = [True]
-        linked = [info is not None and info.status in _ACTIVE for info in (mine, theirs)]
+        linked = [info is not None and info.status in ACTIVE for info in (mine, theirs)]
         if not can_meet(running[one], running[other]):
             _check_apart(running[one], running[other], any(linked))
             continue

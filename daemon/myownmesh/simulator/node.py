@@ -22,6 +22,7 @@ from myownmesh.protocol.signals import (
 from myownmesh.roster import Roster
 from myownmesh.signaling.receive import Announcers
 from myownmesh.simulator.calls import Outcome, Stream
+from myownmesh.simulator.etiquette import PER_NEWCOMER, Announces
 from myownmesh.simulator.history import Recent
 from myownmesh.simulator.room import Announced, Left
 
@@ -84,7 +85,11 @@ class Node:
         self._is_quiet = False
         self._left_room = False
         """Its connections to the relays ended with its network."""
-        self._slept_at = 0.0
+        self.announces = Announces(world.clock.seconds)
+        self._slept_at: float | None = None
+        self._slept_offline = False
+        self.offline_since: float | None = None
+        """Its watch over the network has said so, and nothing else since."""
         self.rng = world.sources.of(f"node {self.device_id}")
         self.engine = Engine(identity, NETWORK, config, self.saved, self.rng)
         self.engine.be_watched(watched=False)
@@ -120,39 +125,49 @@ class Node:
 
     def thaw(self) -> None:
         """SIGCONT."""
+        self.announces.occasions += 1
         self.world.wire.thaw(self.device_id)
 
     def move(self, *, is_told: bool = False) -> None:
-        """Its machine gets another address; `is_told`: and the watch over the network notices."""
+        """Its machine gets another address; `is_told`: and the watch over the network notices, unless there is none."""
         self.world.wire.move(self.device_id)
-        if is_told:
+        if is_told and self.offline_since is None:
             self._moved(Move.MOVED)
 
     def unplug(self) -> None:
         """Its machine loses its network, and sees it."""
         self.world.wire.unplug(self.device_id)
         self._left_room = True
+        self.offline_since = self.world.clock.seconds
         self._moved(Move.OFFLINE)
 
     def plug_in(self, *, elsewhere: bool = False) -> None:
         """It has one again; `elsewhere`: with another address."""
         if elsewhere:
             self.world.wire.move(self.device_id)
-        self.world.wire.plug_in(self.device_id)
+        if self._slept_at is None:
+            self.world.wire.plug_in(self.device_id)
+        self._slept_offline = False
+        self.offline_since = None
         self._moved(Move.ONLINE)
 
     def sleep(self) -> None:
         """Its machine is suspended: what is sent to it meanwhile is lost."""
         self._slept_at = self.world.clock.seconds
+        self._slept_offline = self._is_unplugged
         self._left_room = True
         self.world.wire.freeze(self.device_id)
         self.world.wire.unplug(self.device_id)
 
     def wake(self) -> None:
         """It goes on, and the watch over the clocks notices."""
-        self.world.wire.plug_in(self.device_id)
+        assert self._slept_at is not None
+        slept_s, self._slept_at = self.world.clock.seconds - self._slept_at, None
+        if not self._slept_offline:
+            self.world.wire.plug_in(self.device_id)
         self.world.wire.thaw(self.device_id)
-        self.switch.woken(self.world.clock.seconds - self._slept_at)
+        self.announces.occasions += 1
+        self.switch.woken(slept_s)
 
     def relay_is_back(self) -> None:
         """A link to a relay opens again: what is stored there comes, and an announce goes out."""
@@ -187,10 +202,12 @@ class Node:
 
     def connect(self, other: Node, *, pin: bool = False) -> Outcome:
         outcome = Outcome(self.world.clock)
+        self.announces.occasions += 1
         self.switch.connect(other.device_id, outcome.sent, pin=pin)
         return outcome
 
     def reconnect(self, other: Node | None = None) -> None:
+        self.announces.occasions += 1
         self.switch.reconnect(None if other is None else other.device_id)
 
     def send(self, other: Node, frame: Frame) -> Outcome:
@@ -245,11 +262,12 @@ class Node:
 
     def session_to(self, other: Node) -> FakeSession | None:
         """The newest session that knows the other's."""
-        for session in reversed(self.sessions()):
-            far_end = self.world.wire.far_end(session)
-            if far_end is not None and far_end.owner == other.device_id:
-                return session
-        return None
+        return next((each for each in reversed(self.sessions()) if self.owner_at(each) == other.device_id), None)
+
+    def owner_at(self, session: FakeSession) -> str | None:
+        """Whose session is at the other end."""
+        far_end = self.world.wire.far_end(session)
+        return None if far_end is None else far_end.owner
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -270,6 +288,7 @@ class Node:
             self._seen.append(item)
         if isinstance(item, Announced):
             item = PeerAnnounced(item.peer, again=self._announcers.announced(item.peer, item.key))
+            self.announces.occasions += 0 if item.again else PER_NEWCOMER
         if isinstance(item, Left):
             if self._announcers.is_former(item.peer, item.key):
                 return
@@ -308,6 +327,7 @@ class Node:
         return self.device_id in self.world.wire.unplugged
 
     def _publish(self, signal: OutboundSignal) -> None:
+        self.announces.said += isinstance(signal, Announce)
         if not self._is_unplugged:
             self.world.room.publish(self.device_id, signal)
 

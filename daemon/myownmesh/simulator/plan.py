@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import field, frozen
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 SHAPES: Final = ("full_mesh", "ring", "star", "hubs")
 KINDS: Final = ("open", "silent")
 TROUBLES: Final = ("none", "mild", "wild")
+
+SILENT_SHARE: Final = 0.2
+"""Of the plans that are drawn: little happens there."""
 
 Trouble = Literal["none", "mild", "wild"]
 
@@ -43,6 +47,19 @@ class Plan:
         return (
             f"python -m myownmesh.simulator --nodes {self.nodes} --hours {self.hours:g} --shape {self.shape}"
             f" --kind {self.kind} --trouble {self.trouble} --seed {self.seed}{self.conditions.options()}"
+        )
+
+    @classmethod
+    def drawn(cls, seed: int) -> Plan:
+        """A quarter of an hour of wild trouble in which the seed decides everything else, too."""
+        rng = random.Random(f"plan {seed}")
+        return cls(
+            nodes=rng.randint(2, 12),
+            shape=rng.choice(SHAPES),
+            kind="silent" if rng.random() < SILENT_SHARE else "open",
+            trouble="wild",
+            seed=seed,
+            conditions=Conditions.drawn(rng),
         )
 
     def config(self, ids: Sequence[str]) -> EngineConfig:

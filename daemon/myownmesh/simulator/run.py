@@ -15,9 +15,10 @@ from msgspec import UNSET
 from myownmesh.protocol.ids import short_id
 from myownmesh.protocol.signals import Announce
 from myownmesh.simulator.cast import Cast
-from myownmesh.simulator.invariants import Violation, check_node, check_peace, check_stopped
+from myownmesh.simulator.invariants import check_node, check_peace, check_stopped
 from myownmesh.simulator.traffic import Traffic
 from myownmesh.simulator.trouble import Troubles
+from myownmesh.simulator.violation import Violation
 from myownmesh.simulator.world import World
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import msgspec
 
 from myownmesh.engine.peer import Live
 from myownmesh.mesh.errors import MeshError
-from myownmesh.simulator.invariants import Violation
+from myownmesh.simulator.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
