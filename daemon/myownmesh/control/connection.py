@@ -307,7 +307,8 @@ class Connection:
         """The awaited answer is there."""
         self._awaited = None
         self._writer.write(line)
-        self._work()
+        if len(self._lines) or not self._reading or self._ended:
+            self._work()  # otherwise nothing waits for this answer, and we go on listening
 
     async def _run(self, request: requests.Request, reply: Reply) -> None:
         kind = type(request)

@@ -60,6 +60,8 @@ class LineBuffer:
 
     def next_line(self) -> bytes | None:
         """The next complete line, or None. Raises `LineTooLong`."""
+        if self._start == len(self._buffer):
+            return None
         end = self._buffer.find(b"\n", self._scanned)
         if end < 0:
             self._scanned = len(self._buffer)

@@ -51,15 +51,19 @@ def judge_of(cls: type[msgspec.Struct]) -> Judge | None:
             if member[-1] is not None:
                 required.append(member)
     payload = None if free is None else attrgetter(free)
+    names = [field.name for field in msgspec.structs.fields(cls) if not field.required]
+    values = attrgetter("__class__", *names)
+    all_absent = (cls, *(absent for _, absent, _, _ in optional))
 
     def judge(line: bytes, request: Any) -> bool:
         count = quotes
-        for value, absent, own, most in optional:
-            # A member that is there and says what its absence says is missed here: that line is decoded carefully.
-            if (found := value(request)) != absent:
-                count += own
-                if most is not None and found > most:
-                    return False
+        if values(request) != all_absent:
+            for value, absent, own, most in optional:
+                # A member that is there and says what its absence says is missed here: that line is decoded carefully.
+                if (found := value(request)) != absent:
+                    count += own
+                    if most is not None and found > most:
+                        return False
         for value, _, _, most in required:
             if most is not None and value(request) > most:
                 return False

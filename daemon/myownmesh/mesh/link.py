@@ -52,7 +52,8 @@ class Link:
         self.session = session
         self._ahead: deque[_Waiting] = deque()
         self._bulk: deque[_Waiting] = deque()
-        self._queued_bytes = 0
+        self.queued_bytes = 0
+        """Bytes of frames that wait here."""
         self._draining = False
         self._closed = False
 
@@ -77,11 +78,11 @@ class Link:
         if not queue and self._has_room(order):
             done(self._hand_over(data, order))
             return
-        if self._queued_bytes + len(data) > (2 if ahead else 1) * MAX_QUEUED_BYTES:
+        if self.queued_bytes + len(data) > (2 if ahead else 1) * MAX_QUEUED_BYTES:
             done(QUEUE_FULL)
             return
         queue.append(_Waiting(now_s + SEND_TIMEOUT_S, data, order, done))
-        self._queued_bytes += len(data)
+        self.queued_bytes += len(data)
         if not self._draining:
             self._draining = True
             self.session.when_drained(self._drained)
@@ -105,7 +106,7 @@ class Link:
         for queue in (self._ahead, self._bulk):
             while queue and queue[0].deadline <= now_s:
                 waiting = queue.popleft()
-                self._queued_bytes -= len(waiting.data)
+                self.queued_bytes -= len(waiting.data)
                 waiting.done(TIMED_OUT)
 
     def close(self) -> None:
@@ -117,7 +118,7 @@ class Link:
         for queue in (self._ahead, self._bulk):
             while queue:
                 queue.popleft().done(NOT_OPEN)
-        self._queued_bytes = 0
+        self.queued_bytes = 0
 
     def _has_room(self, order: Order) -> bool:
         session = self.session
@@ -138,7 +139,7 @@ class Link:
         self._draining = False
         while (queue := self._ahead or self._bulk) and self._has_room(queue[0].order):
             waiting = queue.popleft()
-            self._queued_bytes -= len(waiting.data)
+            self.queued_bytes -= len(waiting.data)
             waiting.done(self._hand_over(waiting.data, waiting.order))
         if (self._ahead or self._bulk) and not self._closed:
             self._draining = True

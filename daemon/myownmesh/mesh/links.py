@@ -47,7 +47,7 @@ class Links:
 
     def watch(self, link: Link) -> bool:
         """To be called after a send; True when frames wait on this link that did not before."""
-        if link.next_deadline is None or link in self._congested:
+        if not link.queued_bytes or link in self._congested:
             return False
         self._congested.add(link)
         return True

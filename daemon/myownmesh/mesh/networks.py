@@ -79,9 +79,10 @@ class Networks:
 
     def get(self, alias: str) -> Network | None:
         """The network with this record id, else the one with this wire id (spec 05 §5)."""
-        by_id = (network for network in self._joined if network.config_id == alias)
-        by_wire_id = (network for network in self._joined if network.network_id == alias)
-        return next(by_id, None) or next(by_wire_id, None)
+        for network in self._joined:
+            if network.config.id == alias:
+                return network
+        return next((network for network in self._joined if network.network_id == alias), None)
 
     def check_names(self, record: NetworkConfig, but: Network | None = None) -> None:
         """Raise `MeshError` when another network has one of this record's names, in whatever spelling (07 C5)."""

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
-from attrs import define, field
 
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
 from myownmesh.mesh.link import NOT_OPEN
@@ -76,8 +75,7 @@ class Handler(msgspec.Struct, eq=False):
     streaming: bool
 
 
-@define(eq=False)
-class InboundCall:
+class InboundCall(msgspec.Struct, eq=False):
     """One call of a peer, until it is answered or its link drops."""
 
     peer: str
@@ -87,7 +85,7 @@ class InboundCall:
     streaming: bool
     """The flag of the request."""
     epoch: int
-    _rpc: Rpc = field(repr=False)
+    _rpc: Rpc
     closed: bool = False
     on_gone: Callable[[], None] | None = None
     """Called once when the caller's link drops before the call was answered."""
@@ -318,7 +316,7 @@ class Rpc:
             payload=frame.payload,
             streaming=frame.streaming,
             epoch=epoch,
-            rpc=self,
+            _rpc=self,
         )
         self._inbound[key] = call
         self._inbound_per_peer[peer] = self._inbound_per_peer.get(peer, 0) + 1

@@ -355,7 +355,9 @@ class Switch:
     ) -> Callable[[], None]:
         """Call a peer's method; `on_done(ok, error)` is called once unless the returned cancel is called first."""
         cancel = self.rpc.call(peer, method, payload, on_done, now_s=self._now().mono, timeout_s=timeout_s)
-        self._rearm()
+        deadline = self.rpc.next_deadline
+        if deadline is not None and deadline < self._woken_at:
+            self._rearm()
         return cancel
 
     # ── timer ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ import base64
 import re
 from typing import Final
 
+ALPHABET: Final = b"abcdefghijklmnopqrstuvwxyz234567"
 _PADDING: Final = "======"
 _TEXT: Final = re.compile(r"[A-Za-z2-7]*")
 

@@ -59,6 +59,9 @@ _DCEP_ACK = 2
 _DCEP_OPEN = 3
 _DCEP_OPEN_MESSAGE = struct.Struct("!BBHLHH")
 
+_read_chunk_header = wire.CHUNK_HEADER.unpack_from
+_read_data_head = wire.DATA_BODY.unpack_from
+
 _MALFORMED = (AssertionError, AttributeError, LookupError, TypeError, ValueError, struct.error)
 """What the base class raises on chunks that no honest peer sends."""
 
@@ -211,11 +214,13 @@ class DataAssociation(RTCSctpTransport):
             return
         if tag != (0 if data[wire.PACKET_HEADER_BYTES] == InitChunk.type else self._local_verification_tag):
             return
+        receiver = self._receiver
         messages: list[Message] = []
+        sack: tuple[int, int] | None = None
         had_data = False
         position = wire.PACKET_HEADER_BYTES
         while position <= length - wire.CHUNK_HEADER_BYTES:
-            kind, flags, size = wire.CHUNK_HEADER.unpack_from(data, position)
+            kind, flags, size = _read_chunk_header(data, position)
             end = position + size
             if size < wire.CHUNK_HEADER_BYTES or end > length:
                 break
@@ -223,31 +228,36 @@ class DataAssociation(RTCSctpTransport):
                 if size < wire.DATA_HEADER_BYTES:
                     break
                 had_data = True
-                tsn, stream, _, ppid = wire.DATA_BODY.unpack_from(data, position + 4)
-                payload = data[position + wire.DATA_HEADER_BYTES : end]
-                self._receiver.take(flags, tsn, stream, ppid, payload, messages)
+                tsn, stream, _, ppid = _read_data_head(data, position + 4)
+                receiver.take(flags, tsn, stream, ppid, data[position + wire.DATA_HEADER_BYTES : end], messages)
+            elif kind == wire.SACK:
+                if size >= wire.SACK_BYTES:
+                    sack = position + 4, end
             elif kind == wire.FORWARD_TSN:
                 if size >= wire.FORWARD_TSN_BYTES:
                     had_data = True
-                    self._receiver.skip_to(wire.TSN.unpack_from(data, position + 4)[0], messages)
-            elif kind == wire.SACK:
-                if size >= wire.SACK_BYTES:
-                    self._note_sack(data, position + 4, end)
+                    receiver.skip_to(wire.TSN.unpack_from(data, position + 4)[0], messages)
             else:
                 self._take_control(kind, flags, data[position + 4 : end])
-            if self._ended:
-                return
+                if self._ended:
+                    return
             position = end + (-size & 3)
-        if not had_data or self._receiver.last_tsn is None:
-            return
-        self._receiver.unacked_packets += 1
-        for stream, ppid, message in messages:
-            self._deliver(stream, ppid, message)
+        came_at = self._now() if sack is not None else 0.0
+        if had_data and receiver.last_tsn is not None:
+            receiver.unacked_packets += 1
+            for stream, ppid, message in messages:
+                self._deliver(stream, ppid, message)
+                if self._ended:
+                    return
+            if self._reconfig_deferred is not None:
+                drive(self._reset_deferred_streams())
+        if sack is not None:
+            # Behind the messages: somebody waits for those.
+            self._note_sack(data, *sack, came_at)
             if self._ended:
                 return
-        if self._reconfig_deferred is not None:
-            drive(self._reset_deferred_streams())
-        self._acknowledge()
+        if receiver.unacked_packets:
+            self._acknowledge()
 
     def _take_control(self, kind: int, flags: int, body: bytes) -> None:
         """Everything but DATA and SACK is the base class's."""
@@ -298,8 +308,6 @@ class DataAssociation(RTCSctpTransport):
     def _acknowledge(self) -> None:
         """Send a SACK now, or see to it that one goes out soon."""
         receiver = self._receiver
-        if not receiver.unacked_packets:
-            return
         if receiver.sack_is_eager:
             self._put(receiver.take_sack())
         elif receiver.sack_is_due:
@@ -325,7 +333,7 @@ class DataAssociation(RTCSctpTransport):
             return
         if self._sack is not None:
             sack, self._sack = self._sack, None
-            self._take_sack(*sack)
+            self._take_sack(*sack, self._now())
         if self._is_collecting:
             backlog = self._sender.unsent_bytes
             self._pump()
@@ -399,10 +407,10 @@ class DataAssociation(RTCSctpTransport):
         self._t3_at = at
         self._t3_handle = self._timers.call_later(max(at - now, TIMER_SLACK_SECONDS), self._t3_expired)
 
-    def _note_sack(self, data: bytes, position: int, end: int) -> None:
+    def _note_sack(self, data: bytes, position: int, end: int, now: float) -> None:
         """Take an acknowledgement; while much is in flight, others may come in the same go that say more."""
         if self._sender.flight_bytes <= FEW_BYTES_IN_FLIGHT and self._sack is None:
-            self._take_sack(data, position, end)
+            self._take_sack(data, position, end, now)
             return
         if self._sack is not None:
             earlier, at, _ = self._sack
@@ -412,10 +420,10 @@ class DataAssociation(RTCSctpTransport):
         self._sack = (data, position, end)
         self._end_turn_soon()
 
-    def _take_sack(self, data: bytes, position: int, end: int) -> None:
+    def _take_sack(self, data: bytes, position: int, end: int, now: float) -> None:
         sender = self._sender
         backlog = sender.unsent_bytes
-        sender.take_sack(data, position, end, self._now())
+        sender.take_sack(data, position, end, now)
         if sender.is_busy:
             self._pump()
         if backlog:

@@ -130,8 +130,12 @@ class Receiver:
 
     def take_sack(self) -> bytes:
         """The SACK chunk for everything so far; it counts as sent."""
-        gaps = self._ranges[:MAX_REPORTED_GAPS]
         window = max(0, self.window_bytes - self._early_bytes - self._parts_bytes)
+        if not self._ranges and not self._duplicates:
+            self.unacked_packets = 0
+            self._urgent = self._has_new_gap = False
+            return wire.SACK_CHUNK.pack(wire.SACK, 0, wire.SACK_BYTES, self.last_tsn or 0, window, 0, 0)
+        gaps = self._ranges[:MAX_REPORTED_GAPS]
         size = wire.SACK_BYTES + 4 * (len(gaps) + len(self._duplicates))
         chunk = wire.SACK_CHUNK.pack(wire.SACK, 0, size, self.last_tsn or 0, window, len(gaps), len(self._duplicates))
         if gaps:

@@ -149,11 +149,17 @@ def test_random_texts_have_their_lengths() -> None:
     nonce = RANDOM["nonce"]
     assert ids.random_nonce(FixedBytes(bytes.fromhex(nonce["example_bytes_hex"]))) == nonce["example"]
     request = RANDOM["request_id"]
-    one = bytes.fromhex(request["example_bytes_hex"])
-    assert ids.random_request_ids(FixedBytes(one), 1) == [request["example"]]
-    other = bytes(byte ^ 0xFF for byte in one)
-    spelled = base32.encode(other)
-    assert ids.random_request_ids(FixedBytes(one + other + one), 3) == [request["example"], spelled, request["example"]]
+    assert base32.encode(bytes.fromhex(request["example_bytes_hex"])) == request["example"]
+
+
+def test_request_ids_spell_twelve_random_bytes_each() -> None:
+    drawn = ids.random_request_ids(random.Random(7), 2000)
+    spelled = [base32.decode(text, ids.REQUEST_ID_BYTES) for text in drawn]
+    assert [base32.encode(data) for data in spelled] == drawn
+    assert len(set(drawn)) == 2000
+    for bit in range(8 * ids.REQUEST_ID_BYTES):
+        ones = sum(data[bit // 8] >> bit % 8 & 1 for data in spelled)
+        assert 850 < ones < 1150, f"bit {bit} is set in {ones} of 2000"
 
 
 @given(st.integers())
