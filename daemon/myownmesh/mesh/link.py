@@ -53,7 +53,7 @@ class Link:
         self._ahead: deque[_Waiting] = deque()
         self._bulk: deque[_Waiting] = deque()
         self.queued_bytes = 0
-        """Bytes of frames that wait here."""
+        """What waits for room in the session."""
         self._draining = False
         self._closed = False
 
@@ -62,11 +62,6 @@ class Link:
         """Monotonic second at which the oldest waiting frame is lost."""
         heads = [queue[0].deadline for queue in (self._ahead, self._bulk) if queue]
         return min(heads, default=None)
-
-    @property
-    def queued_bytes(self) -> int:
-        """What waits for room in the session."""
-        return self._queued_bytes
 
     def send(self, data: bytes, now_s: float, done: Callable[[str | None], None], order: Order = Order.IN_TURN) -> None:
         """Send one encoded frame; `done` is called exactly once, mostly before this returns."""
