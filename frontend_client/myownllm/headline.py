@@ -49,6 +49,8 @@ class Sight(Struct, frozen=True, kw_only=True):
     error: str = ""
     """why the app could not start on this network, or what a start waits for"""
     app_running: bool = True
+    silent_app: int | None = None
+    """process of a running app that says nothing"""
     daemon: DaemonState = "up"
     """`failed`: none can be started until somebody does something"""
     daemon_reason: str = ""
@@ -95,6 +97,8 @@ def verdict(sight: Sight) -> Headline:
         return Headline("bad", f"Mesh error: {sight.daemon_reason}", "", step)
     if handle is None:
         return Headline("bad", phases.pill_text(None, "off"), "", NO_NETWORK_STEP)
+    if sight.silent_app is not None:
+        return Headline("bad", "The app does not answer", "", wake(sight.silent_app))
     if sight.daemon != "up" and not sight.app_running:
         return _not_running(handle, sight.daemon_reason)
     if sight.daemon != "up":
@@ -177,6 +181,14 @@ def _approval(handle: str, peers: Sequence[Known]) -> Headline | None:
         text = f"Waiting for the approval of this device on {who} ({handle})"
         return Headline("good", text, "", f"approve this device there, on {who}")
     return None
+
+
+def wake(pid: int) -> str:
+    """What helps with an app that runs and says nothing."""
+    return (
+        f"it may have been stopped (Ctrl-Z): `kill -CONT {pid}` lets it go on; "
+        f"if that does not help, end it with `kill -KILL {pid}` and start it again with `myownllm up`"
+    )
 
 
 def in_use(twin: TwinRow, home: str | None) -> str:

@@ -8,7 +8,7 @@ import attrs
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from myownllm.headline import CLOSED_TEXT, Headline, Sight, in_use, verdict
+from myownllm.headline import CLOSED_TEXT, Headline, Sight, in_use, verdict, wake
 from myownllm.peers import CONNECTED
 from myownllm.relays import told, troubled
 
@@ -33,6 +33,7 @@ EXIT_CODES: Final[dict[str, int]] = {
     "peers_unreachable": 18,
     "no_relay_serves": 19,
     "identity_in_use": 20,
+    "app_silent": 21,
 }
 """the stop that `health` names, and the exit status that goes with it"""
 
@@ -69,6 +70,8 @@ class Facts:
     handle: str | None = None
     network_id: str | None = None
     app_running: bool = False
+    silent_app: int | None = None
+    """process of a running app that says nothing"""
     socket: str = ""
     socket_problem: str = ""
     daemon: StatusAnswer | None = None
@@ -133,6 +136,7 @@ def headline(facts: Facts) -> Headline:
             phase="error" if app.error else "off" if facts.phase == "stopped" else "signaling-up",
             error=app.error,
             app_running=facts.app_running,
+            silent_app=facts.silent_app,
             daemon=state,
             daemon_reason=app.daemon_reason or facts.socket_problem or untold,
             is_shared=facts.is_shared,
@@ -171,6 +175,8 @@ def _first_stop(facts: Facts) -> Finding | None:
             "no_active_network",
             "no active network: `myownllm networks add <name>` makes one, `networks use <name>` picks a saved one",
         )
+    if facts.silent_app is not None:
+        return stop("app_silent", f"the app does not answer; {wake(facts.silent_app)}")
     if facts.daemon is None:
         if facts.socket_problem:
             return stop("socket_unusable", facts.socket_problem)

@@ -30,7 +30,10 @@ def options(
     timeout: Annotated[
         float | None,
         typer.Option(
-            min=0.001, metavar="SECONDS", help="Give up when the daemon is silent for so long. Default: never."
+            min=0.001,
+            metavar="SECONDS",
+            help="Give up when the daemon is silent for so long. Default: 45, but never for calls, recordings, "
+            "reliable sending and what the daemon pushes.",
         ),
     ] = None,
 ) -> None:

@@ -27,6 +27,11 @@ MAX_RECORDING_MS = 24 * 3_600_000
 
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000}
 
+ANSWER_S = 45.0
+"""For an answer that nothing is waited for: a daemon on a small device may need ten while its network changes, and one
+that was stopped never answers (spec 07 C20)."""
+_WAITING = frozenset({"rpc_call", "network_connect_peer", "network_record", "channel_send_reliable"})
+"""Ops that answer when something has happened, which their own members may bound."""
 _SHOWING = frozenset(
     {
         "status",
@@ -60,7 +65,8 @@ class Options:
 
 def ask(request: client.Request) -> object:
     """Send one request; returns ``data``. Raises `CliError`."""
-    answer = client.request(request, Options.timeout)
+    limit = ANSWER_S if Options.timeout is None and request["op"] not in _WAITING else Options.timeout
+    answer = client.request(request, limit)
     if request["op"] not in _SHOWING:
         words.work_is_done()
     return answer

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from myownmesh.daemon.throttle import ASKED_FOR
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
     from myownmesh.mesh.network import Network
 
 VARIABLE = "MYOWNMESH_CONN_TRACE"
-
-TARGET = "conn_trace"
-"""The reference's name for it in log filters."""
 
 
 def is_wanted(environ: Mapping[str, str]) -> bool:
@@ -35,4 +34,4 @@ def _follow(network: Network) -> None:
 
 
 def _write(record: ConnTrace) -> None:
-    logging.getLogger(TARGET).info("%s", msgspec.json.encode(record).decode())
+    logging.getLogger(ASKED_FOR).info("%s", msgspec.json.encode(record).decode())

@@ -39,6 +39,10 @@ OWN_TARGETS = ("myownmesh", "conn_trace")
 QUIET = ("aioice", "aiortc", "trio-websocket", "wsproto", "h11")
 """Libraries that log each packet at info: errors only, or a sick mesh fills the disk (spec 07 §12 no. 3)."""
 
+MAX_CHARS = 4096
+"""Of a message: others choose parts of it, and the bound on lines is one on their number."""
+MAX_TRACEBACK_CHARS = 16_384
+
 _NAMES = {OFF: "ERROR", logging.CRITICAL: "ERROR", logging.WARNING: "WARN", TRACE: "TRACE"}
 
 
@@ -196,6 +200,18 @@ def _level(record: logging.LogRecord) -> str:
     return _NAMES.get(record.levelno, record.levelname)
 
 
+def _message(record: logging.LogRecord) -> str:
+    return _shortened(record.getMessage(), MAX_CHARS)
+
+
+def _shortened(text: str, most: int) -> str:
+    """Of a text that is too long its two ends: the end of a traceback says what happened."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} … ({len(text) - 2 * half} characters left out) … {text[-half:]}"
+
+
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:
     """Fields given as ``extra={"fields": {…}}``."""
     fields = getattr(record, "fields", None)
@@ -218,12 +234,12 @@ class Text(logging.Formatter):
             level = f"\x1b[{self._COLOURS.get(level.strip(), '0')}m{level}\x1b[0m"
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
         # Peers choose parts of messages: nothing of theirs may begin a line of its own.
-        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r").replace("\x1b", "\\x1b")
+        message = _message(record).replace("\n", "\\n").replace("\r", "\\r").replace("\x1b", "\\x1b")
         text = f"{_timestamp(record)} {level} {message}{fields}"
         if count := left_out(record):
             text += f" (left out before it: {count} more of these)"
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += "\n" + _shortened(self.formatException(record.exc_info), MAX_TRACEBACK_CHARS)
         return text
 
 
@@ -232,10 +248,10 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line without a line feed inside."""
-        fields: dict[str, object] = {"message": record.getMessage(), **_fields(record)}
+        fields: dict[str, object] = {"message": _message(record), **_fields(record)}
         if count := left_out(record):
             fields["left_out"] = count
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
+            fields["exception"] = _shortened(self.formatException(record.exc_info), MAX_TRACEBACK_CHARS)
         line = {"timestamp": _timestamp(record), "level": _level(record), "fields": fields}
         return json.dumps(line, ensure_ascii=False, default=str)

@@ -23,6 +23,10 @@ TELL_AFTER_S: Final = 10.0
 """When a flood has ended, its count is told after this long, though no further line comes."""
 
 
+ASKED_FOR: Final = "conn_trace"
+"""Logger of the connection trace, as the reference calls it: a variable switches it on for whoever wants all of it."""
+
+
 class _Place:
     """The allowance of one place in the code."""
 
@@ -39,8 +43,8 @@ class _Place:
 class Throttle(logging.Filter):
     """Lets a line through or counts it; a line that passes carries the count of those before it as `left_out`.
 
-    Lines below INFO are never held back: somebody asked for them. `clock` gives monotonic seconds. Safe for threads
-    only under the lock of the handler that it is attached to, or with one writing thread.
+    Lines below INFO are never held back, nor is the connection trace: somebody asked for them. `clock` gives monotonic
+    seconds. Safe for threads only under the lock of the handler that it is attached to, or with one writing thread.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +55,7 @@ class Throttle(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """True for a line that may be written."""
-        if record.levelno < logging.INFO:
+        if record.levelno < logging.INFO or record.name == ASKED_FOR:
             return True
         now = self._clock()
         key = (record.pathname, record.lineno)

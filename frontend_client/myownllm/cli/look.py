@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from mesh_common.answers import DisputedNetworksAnswer, IdentityAnswer
-from mesh_common.client.errors import ControlError
+from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.files import read_regular
 from mesh_common.handwritten import fault, without_mark
 from mesh_common.views import DisputedNetwork
@@ -45,6 +45,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     app_pid: int | None
     app: health.AppTold | None
     """what the running app tells of itself; None when it runs not, or does not answer"""
+    app_silent: bool = False
+    """it was asked and said nothing in time"""
     daemon: context.Daemon | None
     label: str = ""
     row: DisputedNetwork | None = None
@@ -68,6 +70,7 @@ class Seen(Struct, frozen=True, kw_only=True):
             has_turn=active is not None and bool(active.turn_servers),
             is_closed=active is not None and active.kind == "closed",
             app_running=self.app_pid is not None,
+            silent_app=self.app_pid if self.app_silent else None,
             app=self.app,
             socket=str(self.app_home.own_socket if daemon is None else daemon.socket),
             socket_problem="" if daemon is not None else _socket_problem(self.app_home),
@@ -103,12 +106,14 @@ def look() -> Seen:
                 peers = daemon.peers(active.wire_id)
         except ControlError as error:
             silence = str(error)
+    app, app_silent = (None, False) if pid is None else _ask_app(app_home)
     return Seen(
         app_home=app_home,
         stored=stored,
         repairs=(*file.unseen_repairs(), *aside.unseen(app_home), *_damaged_identities(app_home)),
         app_pid=pid,
-        app=None if pid is None else _ask_app(app_home),
+        app=app,
+        app_silent=app_silent,
         daemon=daemon,
         label=label,
         row=row,
@@ -117,11 +122,14 @@ def look() -> Seen:
     )
 
 
-def _ask_app(app_home: AppHome) -> health.AppTold | None:
+def _ask_app(app_home: AppHome) -> tuple[health.AppTold | None, bool]:
+    """What it tells, and whether it was there and said nothing."""
     try:
-        return msgspec.convert(context.ask_app(app_home, "screen", ASK_APP_S), health.AppTold)
-    except (DoorError, msgspec.ValidationError):
-        return None
+        return msgspec.convert(context.ask_app(app_home, "screen", ASK_APP_S), health.AppTold), False
+    except DoorError as error:
+        return None, error.kind == ErrorKind.TIMEOUT
+    except msgspec.ValidationError:
+        return None, False
 
 
 def _network_row(daemon: context.Daemon, wire_id: str) -> DisputedNetwork | None:

@@ -25,7 +25,9 @@ def status(as_json: Json = False) -> None:
         return
     print(context.shown(found["pill"], 500))
     daemon = found["daemon"]
-    if daemon is None and found["app"]["running"]:
+    if daemon is None and seen.app_silent:
+        print(f"daemon   does not answer at {seen.app_home.own_socket}")
+    elif daemon is None and found["app"]["running"]:
         print(f"daemon   does not answer at {seen.app_home.own_socket}; the running app starts it again")
     elif daemon is None:
         print(f"daemon   not running ({seen.app_home.own_socket}); `myownllm up` starts it")
@@ -38,6 +40,8 @@ def status(as_json: Json = False) -> None:
         print(f"program  {seen.app.binary}, {seen.app.origin}")
     app = found["app"]
     running = f"running, process {app['pid']}" if app["running"] else "not running; `myownllm up` starts it"
+    if seen.app_silent:
+        running += ", does not answer"
     print(f"app      {running}")
     if found["reason"]:
         print(f"reason   {context.shown(found['reason'], 500)}")

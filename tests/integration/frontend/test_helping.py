@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import tarfile
 import time
 from pathlib import Path
@@ -63,6 +64,20 @@ async def test_the_report_of_health_is_as_documented(desk: Desk) -> None:
     said = await desk.run("health")
     for line in ("relay wss://s.example: down (connection refused)", "device Tablet: pending_approval: it waits"):
         assert line in said
+    await up.stop()
+
+
+async def test_an_app_that_was_stopped_is_named_with_what_wakes_it(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    up = await desk.up()
+    await up.online()
+    up.process.send_signal(signal.SIGSTOP)
+    said = await desk.json("health", status=21)
+    assert said["findings"][0]["name"] == "app_silent"
+    assert f"`kill -CONT {up.process.pid}`" in said["next_step"]
+    assert f"process {up.process.pid}, does not answer" in await desk.run("status")
+    up.process.send_signal(signal.SIGCONT)
     await up.stop()
 
 

@@ -117,6 +117,25 @@ def test_a_silent_daemon_ends_with_the_timeout(daemon: FakeDaemon, capfd: pytest
     assert capfd.readouterr().err == "error: no answer from the daemon within 0.05 s\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "gives_up"), [("status", True), ("networks leave home", True), ("rpc call home p m", False)]
+)
+def test_a_silent_daemon_is_not_waited_for_for_ever(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, command: str, *, gives_up: bool
+) -> None:
+    """A daemon that was stopped never answers. Calls end when their host, or the daemon, says so."""
+    import time
+
+    monkeypatch.setattr("myownmesh.cli.ctl_base.ANSWER_S", 0.05)
+
+    def late(_: dict[str, Any]) -> list[bytes]:
+        time.sleep(0.3)
+        return [b'{"ok":true,"data":{}}\n']
+
+    daemon.answer = late
+    assert run("ctl", *command.split()) == (1 if gives_up else 0)
+
+
 def test_the_pinned_socket_is_used(home: Path, daemon: FakeDaemon) -> None:
     (home / "daemon.sock").rename(home / "pinned.sock")
     (home / "config.json").write_text(json.dumps({"daemon": {"control_socket": f"{home}/pinned.sock"}}))

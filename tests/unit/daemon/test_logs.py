@@ -7,11 +7,23 @@ import json
 import logging
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from myownmesh.daemon.logs import OFF, TRACE, Background, JsonLines, Text, chosen_filter, configure, parse_filter
+from myownmesh.daemon.logs import (
+    MAX_CHARS,
+    MAX_TRACEBACK_CHARS,
+    OFF,
+    TRACE,
+    Background,
+    JsonLines,
+    Text,
+    chosen_filter,
+    configure,
+    parse_filter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +116,21 @@ def test_a_message_cannot_forge_a_line_or_steer_a_terminal() -> None:
     line = Text(colour=False).format(record("label a\n2023-01-01 INFO forged\x1b[2J"))
     assert len(line.splitlines()) == 1
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("formatter", [Text(colour=False), JsonLines()], ids=["text", "json"])
+def test_what_others_chose_makes_no_line_long(formatter: logging.Formatter) -> None:
+    """A record id may have 256 KiB, and its line comes as often as a place in the code may log."""
+    assert len(formatter.format(record("joined " + "x" * 300_000))) < 2 * MAX_CHARS
+    try:
+        raise ValueError("y" * 300_000 + " and so it ended")
+    except ValueError:
+        told = record("op failed")
+        told.exc_info = sys.exc_info()
+    line = formatter.format(told)
+    assert len(line) < 2 * MAX_TRACEBACK_CHARS
+    assert "characters left out" in line
+    assert "and so it ended" in line
 
 
 def test_json_lines_are_one_object_each() -> None:

@@ -20,7 +20,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 def modules_of(requirements: list[str]) -> set[str]:
     """Distribution names as they are imported."""
     names = (re.split(r"[<>=]", line, maxsplit=1)[0] for line in requirements)
-    return {{"pynacl": "nacl"}.get(name, name.replace("-", "_")) for name in names}
+    return {{"pynacl": "nacl", "pyopenssl": "OpenSSL"}.get(name, name.replace("-", "_")) for name in names}
 
 
 def test_the_extra_brings_what_is_looked_for() -> None:

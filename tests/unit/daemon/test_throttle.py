@@ -88,6 +88,13 @@ def test_the_background_writer_tells_the_count_by_itself_and_at_the_end() -> Non
     os.close(writer)
 
 
+def test_what_somebody_asked_for_is_whole() -> None:
+    throttle = Throttle(Clock())
+    asked = record()
+    asked.name = "conn_trace"
+    assert all(throttle.filter(asked) for _ in range(10 * BURST))
+
+
 def test_json_lines_carry_the_count_as_a_field() -> None:
     told = record()
     vars(told)["left_out"] = 12

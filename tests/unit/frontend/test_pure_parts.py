@@ -384,6 +384,8 @@ WELL = health.Facts(
         ({"daemon": None, "socket_problem": "too long"}, "socket_unusable"),
         ({"daemon": StatusAnswer("0.3.8", DEVICE)}, "network_not_joined"),
         ({"app_running": False}, "app_not_running"),
+        ({"silent_app": 7}, "app_silent"),
+        ({"silent_app": 7, "daemon": None}, "app_silent"),
         ({"phase": "joining"}, "still_joining"),
         ({"twin": TwinRow(proved=True, stands_aside=True)}, "identity_in_use"),
         ({"twin": TwinRow(proved=False, stands_aside=False), "phase": "joining"}, "identity_in_use"),
