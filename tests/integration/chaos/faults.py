@@ -70,8 +70,11 @@ class Faults:
         os.kill(daemons(device.home)[0], signal.SIGKILL)
 
     def kill_app(self, device: Any) -> None:
+        """It ends with the first words of the next one; until then the screen is that of a dead app."""
+        mark = device.mark()
         device.kill_app()
         device.up("--label", device.name)
+        device.wait("the screen of the new app", lambda event: event["event"] == "pill", mark)
 
     def freeze_daemon(self, device: Any) -> None:
         """Sometimes for longer than the app waits: then there is another one."""
