@@ -26,6 +26,8 @@ _TYPES: Final = {400: "invalid_request_error", 401: "authentication_error", 403:
                  404: "invalid_request_error", 413: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
 _HOSTS: Final = {"device_away": 503, "pinned_offline": 503, "device_busy": 429, "no_model": 404, "model_not_found": 404}
 _RUNTIMES: Final = {"down": 503, "timeout": 504, "stopped": 503}
+_AWAY: Final = (ErrorKind.NOT_CONNECTED, ErrorKind.CONNECTION_LOST, ErrorKind.STOPPED, ErrorKind.UNKNOWN_PEER,
+                ErrorKind.LINK_DOWN)  # fmt: skip
 _BUSY: Final = (BUSY_TEXT, "host busy")
 
 
@@ -49,11 +51,10 @@ def _of_the_mesh(error: ControlError) -> ApiError:
         return ApiError(429, "device_busy", error.text)
     if error.text.endswith(NO_MODEL_TEXT):
         return ApiError(404, "no_model", error.text)
-    match error.kind:
-        case ErrorKind.TIMEOUT:
-            return ApiError(504, "device_silent", error.text)
-        case ErrorKind.NOT_CONNECTED | ErrorKind.CONNECTION_LOST | ErrorKind.STOPPED | ErrorKind.UNKNOWN_PEER:
-            return ApiError(503, "device_away", error.text)
+    if error.kind is ErrorKind.TIMEOUT:
+        return ApiError(504, "device_silent", error.text)
+    if error.kind in _AWAY:
+        return ApiError(503, "device_away", error.text)
     return ApiError(502, "device_failed", error.text)
 
 

@@ -42,6 +42,7 @@ STREAM_TOTAL_S: Final = 1800.0
 RESEND_AFTER_S: Final = (1.0, 2.0, 4.0)
 """Where the daemon has no reliable sends (FE-9.23)."""
 RELIABLE_TTL_S: Final = 30.0
+NETWORK_DOWN_TEXT: Final = "network down"
 NO_DATA_TEXT: Final = "peer closed the stream without data (no handler, busy or no model)"
 
 
@@ -101,9 +102,7 @@ class Operations:
         try:
             return await self._on_network(once)
         except ControlError as error:
-            if error.kind is ErrorKind.TIMEOUT:
-                raise self._timed_out(pubkey) from error
-            raise
+            raise (self._timed_out(pubkey) if error.kind is ErrorKind.TIMEOUT else self._told(pubkey, error)) from error
 
     async def call_stream(
         self,
@@ -150,7 +149,7 @@ class Operations:
                     return
                 except ControlError as error:
                     is_over = is_over or error.refused
-                    raise
+                    raise self._told(pubkey, error) from error
                 if isinstance(piece, dict) and set(piece) == {"error"}:
                     is_over = True
                     raise stream_failure(str(piece["error"]))
@@ -261,8 +260,18 @@ class Operations:
         return self._client.state.peer(pubkey)
 
     def _timed_out(self, pubkey: str) -> ControlError:
+        return ControlError(ErrorKind.TIMEOUT, f"timed out waiting for {self._name(pubkey)}")
+
+    def _told(self, pubkey: str, error: ControlError) -> ControlError:
+        """The failure of a call, for a person: a daemon says `network down` of a peer's link as of its own network."""
+        if error.text != NETWORK_DOWN_TEXT:
+            return error
+        text = f"the link to {self._name(pubkey)} went down before the answer was whole"
+        return ControlError(error.kind, text, refused=error.refused)
+
+    def _name(self, pubkey: str) -> str:
         peer = self._peer(pubkey)
-        return ControlError(ErrorKind.TIMEOUT, f"timed out waiting for {pubkey[:8] if peer is None else peer.label}")
+        return pubkey[:8] if peer is None else peer.label or pubkey[:8]
 
 
 async def _send(session: Session, pubkey: str, channel: str, payload: Json) -> None:

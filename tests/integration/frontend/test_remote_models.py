@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import openai
 import pytest
 
 from e2e.devices import Pair, demo, eventually
+from integration.chaos.faults import daemons
 from myownllm.door import client as door
 from support.model_servers import scripted
 from support.ports import free_port
@@ -362,6 +364,39 @@ def test_the_model_server_dies_in_the_middle_and_comes_back(world: World) -> Non
     with scripted(world.server.port):
         assert world.wait_for_models(THERE) < 6
         assert world.chat().choices[0].message.content
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "limit_s"),
+    [(signal.SIGKILL, 20.0), (signal.SIGSTOP, 40.0)],
+    ids=["killed", "unreachable"],
+)
+def test_a_device_that_is_gone_without_a_word_ends_its_answers_with_the_reason(
+    world: World, way: signal.Signals, limit_s: float
+) -> None:
+    """App and daemon at once, in the middle of an answer: nobody says goodbye (FE-9.8)."""
+    world.server.behave(fault="hang", fault_after=2)
+    stream = world.client.with_options(timeout=60).chat.completions.create(model=THERE, messages=HELLO, stream=True)
+    next(iter(stream))
+    gone = [world.boris.pid, *daemons(world.boris.home)]
+    try:
+        for pid in gone:
+            os.kill(pid, way)
+        began = time.monotonic()
+        with pytest.raises(openai.APIError, match="the link to Boris went down"):
+            for _ in stream:
+                pass
+        assert time.monotonic() - began < limit_s
+        assert ask_app(world.anna)["resources"]["outbound_infers"] == []
+    finally:
+        if way == signal.SIGSTOP:
+            for pid in gone:
+                os.kill(pid, signal.SIGCONT)
+        else:
+            world.boris.kill_app()
+            world.boris.up("--label", "Boris")
+    eventually(lambda: active(world.anna) == ["Boris"], "Boris is back", 60)
 
 
 def test_a_device_that_leaves_ends_its_answers_and_is_an_error_from_then_on(meeting: World) -> None:

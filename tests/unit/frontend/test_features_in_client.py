@@ -393,6 +393,33 @@ async def test_a_host_is_told_when_nobody_wants_its_stream_any_more(
         assert pieces == [1, *outcome]
 
 
+async def test_a_link_that_drops_under_an_answer_is_named(autojump_clock: Any, tmp_path: Path) -> None:
+    """FE-9.8: the daemon's own words would be `network down`, for this device's network as for one link."""
+    async with world(active(HOME), tmp_path) as w:
+        known(w, capabilities=ABLE)
+        await w.client.start()
+        said: list[str] = []
+
+        async def read() -> None:
+            try:
+                async for piece in w.do.call_stream(DEVICE_B, "infer", {"a": 1}):
+                    said.append(str(piece))  # noqa: PERF401 - what came before the error counts
+            except ControlError as error:
+                said.append(error.text)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await settled()
+            for kind, told in (("chunk", {"payload": 1}), ("end", {"error": "network down"})):
+                await w.daemon.emit({"kind": f"rpc_call_stream_{kind}", "request_id": "ipc-stream-0", **told})
+        assert said == ["1", "the link to Pi went down before the answer was whole"]
+        assert cancels(w) == [], "nobody is there to be told"
+        w.daemon.refuse["rpc_call"] = ["network down"]
+        with pytest.raises(ControlError, match="the link to Pi went down") as raised:
+            await w.do.call(DEVICE_B, "echo", 1)
+        assert raised.value.kind == "link_down"
+
+
 async def test_a_peer_that_knows_no_cancel_gets_none(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w:
         known(w)
