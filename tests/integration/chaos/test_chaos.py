@@ -2,6 +2,7 @@
 
 `MESH_CHAOS_SEED=7` replays one seed, `MESH_CHAOS_SEEDS=20` runs that many, `MESH_CHAOS_FAULTS=50` makes that many
 faults of each: `MESH_CHAOS_SEEDS=20 MESH_CHAOS_FAULTS=10` are 200, with 50 they are a thousand.
+`MESH_CHAOS_KEEP=FOLDER` keeps both homes there, with what the apps printed and their daemons' logs.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ SEEDS = (
     if "MESH_CHAOS_SEED" in os.environ
     else list(range(1, 1 + int(os.environ.get("MESH_CHAOS_SEEDS", "1"))))
 )
+KEEP = os.environ.get("MESH_CHAOS_KEEP", "")
 pytestmark = pytest.mark.skipif(missing() != "", reason=missing())
 
 
@@ -89,6 +91,8 @@ def world() -> Iterator[World]:
         yield made
     finally:
         made.stop()
+        if KEEP:
+            shutil.copytree(base, KEEP, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock", "file-*"))
         shutil.rmtree(base, ignore_errors=True)
 
 
