@@ -31,6 +31,7 @@ from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.signals import Announce
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.protocol.traffic import count_sent
+from myownmesh.topology.choices import BY_IDS
 from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.modes import TopologyMode
     from myownmesh.protocol.signals import OfferReceived, OutboundSignal
     from myownmesh.roster import Roster
+    from myownmesh.topology.choices import Choices
 
 
 class Twin(Struct, frozen=True):
@@ -70,6 +72,8 @@ class Core:
         self.label = identity.label
         self.network_id = network_id
         self.config = config
+        self.choices: Choices = BY_IDS
+        """Of shapes, by the bytes of ids; a replay, whose ids are others, is told what was chosen."""
         self.set_topology(config.topology)
         self.capabilities: Capabilities = config.capabilities
         self.pins: set[str] = set(config.pinned_peers)
@@ -269,7 +273,7 @@ class Core:
 
     def set_topology(self, mode: TopologyMode) -> None:
         self.topology: TopologyMode = mode
-        self.shape = shape_of(mode)
+        self.shape = shape_of(mode, self.choices)
         """What the network's mode means; whoever dials, shelves, prunes or forwards asks it."""
 
     def wants_link(self, device_id: str) -> bool:

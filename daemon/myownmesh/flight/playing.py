@@ -18,9 +18,10 @@ from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Channel
 from myownmesh.roster import Roster
+from myownmesh.topology.choices import BY_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from myownmesh.engine.actions import Action
     from myownmesh.flight.recording import Recording, Step
@@ -41,6 +42,27 @@ class _Drawn:
         return drawn if len(drawn) == n else bytes(n)
 
 
+class _Chosen:
+    """What shapes chose then, by the ids that the devices really have."""
+
+    def __init__(self) -> None:
+        self._homes: dict[str, frozenset[str]] = {}
+        self._nearest: deque[str] = deque()
+
+    def go_on(self, step: Step) -> None:
+        self._homes |= {spoke: frozenset(homes) for spoke, homes in step.homes.items()}
+        self._nearest = deque(step.nearest)
+
+    def homes(self, spoke: str, hubs: Sequence[str], count: int, /) -> frozenset[str]:
+        known = self._homes.get(spoke)
+        return BY_IDS.homes(spoke, hubs, count) if known is None else known
+
+    def nearest(self, dest: str, peers: Sequence[str], /) -> str:
+        if self._nearest and (known := self._nearest.popleft()) in peers:
+            return known
+        return BY_IDS.nearest(dest, peers)
+
+
 class Player:
     """Plays steps one after another. Raises `BadRecording` for what is none of an engine of this release."""
 
@@ -49,6 +71,7 @@ class Player:
         """Of the last step."""
         self._drawn = _Drawn()
         self._verdicts: deque[bool] = deque()
+        self._chosen = _Chosen()
         self.engine = Engine(Identity.from_seed(bytes(32)), "network", EngineConfig(), Roster("network"), self._drawn)
         fresh = self.engine.core
         try:
@@ -58,6 +81,8 @@ class Player:
         if type(core) is not type(fresh):
             raise BadRecording("the state is none of an engine")
         core.identity, core.rng, core.out, core.verify = fresh.identity, self._drawn, [], self._verify
+        core.choices = self._chosen
+        core.set_topology(core.topology)
         self.engine.go_on_as(core)
 
     def play(self, step: Step) -> list[Action]:
@@ -71,6 +96,7 @@ class Player:
             raise BadRecording(f"{step.name}: {error}") from error
         self._drawn.left = deque(map(base64.b64decode, step.drawn))
         self._verdicts = deque(step.verdicts)
+        self._chosen.go_on(step)
         self.now = next((arg for arg in args if isinstance(arg, Instant)), self.now)
         if step.name == "application":
             peer, epoch, now = args

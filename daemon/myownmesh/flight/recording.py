@@ -1,7 +1,7 @@
 """A recording as a file: JSON lines, the state first, then the inputs with what each drew and was told.
 
 Who and where is replaced consistently (`redaction`); what the engine drew and what came of proofs is kept, so that the
-one that plays it decides as the one did that was recorded. Only shapes that rank hubs by their ids may rank others.
+one that plays it decides as the one did that was recorded, and what shapes chose by the ids themselves.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from myownmesh.flight.redaction import Redactor, ids_in
 from myownmesh.protocol.signals import AnswerReceived, OfferReceived
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from myownmesh.flight.tape import Entry, Piece
 
@@ -34,6 +34,10 @@ class Step(msgspec.Struct, frozen=True):
     drawn: tuple[str, ...] = ()
     """Random bytes that the engine drew meanwhile, in base 64."""
     verdicts: tuple[bool, ...] = ()
+    homes: dict[str, tuple[str, ...]] = {}
+    """The hubs of spokes that were ranked meanwhile, and of those to come."""
+    nearest: tuple[str, ...] = ()
+    """Next hops that were chosen meanwhile."""
 
 
 class Recording(msgspec.Struct, frozen=True):
@@ -79,27 +83,37 @@ def read(data: bytes) -> Recording:
 
 
 def _steps(entries: Iterable[Entry]) -> Iterator[Step]:
-    name = ""
-    args: list[Any] = []
-    options: dict[str, Any] = {}
-    drawn: list[str] = []
-    verdicts: list[bool] = []
+    step: Step | None = None
     for entry, given, more in entries:
-        if entry == "random":
-            drawn.append(base64.b64encode(given[0]).decode())
-        elif entry == "verdict":
-            verdicts.append(given[0])
-        elif entry == "roster":
-            pass  # it follows from the inputs
-        else:
-            if name:
-                yield Step(name, args, options, tuple(drawn), tuple(verdicts))
-            encode = Encoder().encode
-            name, args = entry, [encode(each) for each in given]
-            options = {key: encode(each) for key, each in more.items()}
-            drawn, verdicts = [], []
-    if name:
-        yield Step(name, args, options, tuple(drawn), tuple(verdicts))
+        if entry == "roster":
+            continue  # it follows from the inputs
+        if (came := _CAME_OF.get(entry)) is not None:
+            step = None if step is None else came(step, given)
+            continue
+        if step is not None:
+            yield step
+        encode = Encoder().encode
+        step = Step(entry, [encode(each) for each in given], {key: encode(each) for key, each in more.items()})
+    if step is not None:
+        yield step
+
+
+def _and(name: str, value: Callable[[Any], Any]) -> Callable[[Step, Any], Step]:
+    """A step with one more of something that came of it."""
+    return lambda step, given: msgspec.structs.replace(step, **{name: (*getattr(step, name), value(given[0]))})
+
+
+def _with_homes(step: Step, given: Any) -> Step:
+    spoke, *homes = given
+    return msgspec.structs.replace(step, homes={**step.homes, spoke: tuple(homes)})
+
+
+_CAME_OF: Final[Mapping[str, Callable[[Step, Any], Step]]] = {
+    "random": _and("drawn", lambda drawn: base64.b64encode(drawn).decode()),
+    "verdict": _and("verdicts", lambda verdict: verdict),
+    "nearest": _and("nearest", lambda peer: peer),
+    "homes": _with_homes,
+}
 
 
 def _ids_in_frames(entries: Iterable[Entry]) -> set[str]:
@@ -140,6 +154,8 @@ def _redacted_step(redactor: Redactor, step: Step) -> Step:
         step,
         args=[_redacted(redactor, each) for each in step.args],
         options={name: _redacted(redactor, each) for name, each in step.options.items()},
+        homes={redactor.id(spoke): tuple(map(redactor.id, homes)) for spoke, homes in step.homes.items()},
+        nearest=tuple(map(redactor.id, step.nearest)),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from myownmesh.identity import Identity
+from myownmesh.protocol.envelopes import RELAY_CHANNEL, read_routed, wrapped
 from myownmesh.protocol.offer_ids import gives_way, with_mark_of
 from myownmesh.roster.roster import Entry, Roster
 
@@ -82,7 +83,18 @@ class Redactor:
             frame = msgspec.json.decode(data, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError):
             return b"x" * min(len(data), 64)
-        return msgspec.json.encode(self.value(frame))
+        told = self.value(frame)
+        if frame.get("channel") == RELAY_CHANNEL:
+            told["payload"] = self._envelope(frame.get("payload"))
+        return msgspec.json.encode(told)
+
+    def _envelope(self, payload: Any) -> Any:
+        """From whom to whom a forwarded frame is, without what it says; of what is no envelope nothing."""
+        routed = read_routed(msgspec.Raw(msgspec.json.encode(payload)))
+        if routed is None:
+            return None
+        ends = {"dst": self.text(routed.dst), "src": self.text(routed.src), "body": msgspec.Raw(b"null")}
+        return wrapped(msgspec.structs.replace(routed, **ends)).payload
 
     def _address(self, text: str) -> str:
         try:

@@ -16,6 +16,7 @@ from attrs import define, field
 from myownmesh.engine import Engine
 from myownmesh.flight.graph import Encoder
 from myownmesh.protocol.envelopes import RELAY_CHANNEL
+from myownmesh.topology.choices import BY_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +32,8 @@ PIECE_ENTRIES: Final = 20_000
 PIECE_BYTES: Final = 4 * 2**20
 MAX_PEERS: Final = 64
 """Of an engine that knows more, no state is taken unasked: it would stand still for too long."""
-LEFT_OUT: Final = ("identity", "rng", "verify", "out")
-"""Of the state: the key, where chance comes from, and what is on its way."""
+LEFT_OUT: Final = ("identity", "rng", "verify", "out", "choices", "shape")
+"""Of the state: the key, where chance comes from, what is on its way, and what follows from the rest."""
 
 _APPLICATION: Final = (b'{"kind":"rpc_', b'{"kind":"channel",')
 _RELAY: Final = RELAY_CHANNEL.encode()
@@ -40,7 +41,8 @@ _receive_frame: Final = Engine.receive_frame
 _HEAD_BYTES: Final = 96
 
 Entry = tuple[str, Sequence[Any], dict[str, Any]]
-"""The name of an input, with its arguments. `random` and `verdict` are what came of one, `application` is for many."""
+"""The name of an input, with its arguments. `random`, `verdict`, `homes` and `nearest` are what came of one,
+`application` is for many."""
 
 NOTHING: Final[dict[str, Any]] = {}
 
@@ -118,7 +120,7 @@ class TapedEngine(Engine):
     def __init__(self, identity: Identity, network_id: str, config: EngineConfig, roster: Roster, rng: Rng) -> None:
         super().__init__(identity, network_id, config, roster, rng)
         core = self.core
-        self.tape = Tape(lambda: Encoder(LEFT_OUT).encode(core))
+        self.tape = Tape(self._state)
         verify, note = core.verify, self.tape.note
 
         def verified(nonce: str, signer: str, verifier: str, binding: str, signature: str) -> bool:
@@ -128,7 +130,14 @@ class TapedEngine(Engine):
 
         core.verify = verified
         core.rng = _TapedRng(rng, self.tape)
+        core.choices = _TapedChoices(self.tape)
+        core.set_topology(core.topology)
         self._roster = roster
+
+    def _state(self) -> Any:
+        """As it is now. Shapes remember what they chose; from here on it is chosen anew, and kept."""
+        self.core.set_topology(self.core.topology)
+        return Encoder(LEFT_OUT).encode(self.core)
 
     # Each input is kept before it acts: what it draws stands behind it.
 
@@ -196,3 +205,20 @@ class _TapedRng:
         drawn = self._rng.randbytes(n)
         self._tape.note(("random", (drawn,), NOTHING))
         return drawn
+
+
+class _TapedChoices:
+    """What shapes choose by the ids that a recording does not tell."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    def homes(self, spoke: str, hubs: Sequence[str], count: int, /) -> frozenset[str]:
+        chosen = BY_IDS.homes(spoke, hubs, count)
+        self._tape.note(("homes", (spoke, *sorted(chosen)), NOTHING), 60 * (1 + len(chosen)))
+        return chosen
+
+    def nearest(self, dest: str, peers: Sequence[str], /) -> str:
+        chosen = BY_IDS.nearest(dest, peers)
+        self._tape.note(("nearest", (chosen,), NOTHING), 60)
+        return chosen

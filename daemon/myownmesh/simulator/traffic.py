@@ -1,13 +1,17 @@
-"""What the devices of a run send each other: reliable frames, each of which arrives once and is acknowledged."""
+"""What the devices of a run send each other: reliable frames, each of which arrives once and is acknowledged; and
+others to one device or to all, by forwarders where there is no link, which arrive once or not at all.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from myownmesh.engine.peer import Live
 from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.frames import Channel
 from myownmesh.simulator.violation import Violation
 
 if TYPE_CHECKING:
@@ -17,6 +21,10 @@ if TYPE_CHECKING:
     from myownmesh.simulator.node import Node
 
 CHANNEL: Final = "sim"
+LOOSE: Final = "loose"
+"""Of what may get lost."""
+REMEMBERED: Final = 1000
+"""Frames that may get lost, of which is known where each arrived."""
 EVERY_S: Final = 5.0
 """Between two frames of the whole network."""
 
@@ -31,6 +39,7 @@ class Traffic:
         self._number = 0
         self._over = False
         self._arrived: dict[int, Node] = {}
+        self._came_loose: dict[int, set[Node]] = {}
         self.acknowledged = 0
         self.failed = 0
         cast.on_start.append(self._listen)
@@ -50,7 +59,17 @@ class Traffic:
                 raise Violation(f"frame {number} was delivered twice", (node.device_id, sender))
             self._arrived[number] = node
 
+        def arrive_loose(origin: str, payload: msgspec.Raw) -> None:
+            number = msgspec.json.decode(payload, type=int)
+            if not isinstance(node.engine.link(origin), Live) and not node.engine.core.is_rostered(origin):
+                raise Violation(f"frame {number} came through before admission", (node.device_id, origin))
+            came = self._came_loose.setdefault(number, set())
+            if node in came:
+                raise Violation(f"frame {number} was delivered twice", (node.device_id, origin))
+            came.add(node)
+
         node.switch.channels.listen(CHANNEL, arrive)
+        node.switch.channels.listen(LOOSE, arrive_loose)
 
     def _send(self) -> None:
         if self._over:
@@ -65,7 +84,20 @@ class Traffic:
                 )
             except MeshError:
                 self.failed += 1
+            self._send_loose(one, other)
         self._clock.after(self._rng.expovariate(1 / EVERY_S), self._send)
+
+    def _send_loose(self, one: Node, other: Node) -> None:
+        """To one device and to all."""
+        for number in (1, 2):
+            self._number += 1
+            self._came_loose.pop(self._number - REMEMBERED, None)
+            payload = msgspec.Raw(b"%d" % self._number)
+            with suppress(MeshError):  # nobody is linked, or nobody carries it
+                if number == 1:
+                    one.send(other, Channel(LOOSE, payload))
+                else:
+                    one.switch.broadcast(LOOSE, payload, lambda _reached: None)
 
     def _outcome(self, one: Node, other: Node, number: int) -> Callable[[str | None], None]:
         def done(error: str | None) -> None:

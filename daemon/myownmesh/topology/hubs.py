@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from myownmesh.protocol.ids import pubkey_part
+from myownmesh.topology.choices import BY_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from myownmesh.topology.choices import Choices
     from myownmesh.topology.members import Members
 
 FLOOD_TTL: Final = 4
@@ -28,10 +29,11 @@ class HubsShape:
     prunes = True
     flood_ttl = FLOOD_TTL
 
-    def __init__(self, hubs: tuple[str, ...], redundancy: int) -> None:
+    def __init__(self, hubs: tuple[str, ...], redundancy: int, choices: Choices = BY_IDS) -> None:
         self._hubs = tuple(pubkey_part(hub) for hub in hubs)
         self._hub_set = frozenset(self._hubs)
         self._redundancy = max(1, redundancy)
+        self._choices = choices
         self._homes = lru_cache(RANKINGS_KEPT)(self._find_homes)
 
     def preferred(self, me: str, members: Collection[str]) -> set[str]:
@@ -60,21 +62,4 @@ class HubsShape:
         return other in self._hub_set and other in self._homes(one)
 
     def _find_homes(self, spoke: str) -> frozenset[str]:
-        return frozenset(ranking(spoke, self._hubs)[: self._redundancy])
-
-
-def ranking(spoke: str, hubs: Iterable[str]) -> list[str]:
-    """The hubs in the order in which `spoke` takes them; what stands twice takes two places."""
-    begun = sha256(_bytes(f"{pubkey_part(spoke)}:"))
-
-    def place(hub: str) -> tuple[int, str]:
-        """Rendezvous hashing: the hub with the highest score comes first."""
-        hashed = begun.copy()
-        hashed.update(_bytes(pubkey_part(hub)))
-        return -int.from_bytes(hashed.digest()[:8], "little"), hub
-
-    return sorted(hubs, key=place)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+        return self._choices.homes(spoke, self._hubs, self._redundancy)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from myownmesh.protocol.ids import pubkey_part
+from myownmesh.topology.choices import BY_IDS
 from myownmesh.topology.members import Members
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+    from myownmesh.topology.choices import Choices
 
 FLOOD_TTL: Final = 32
 
@@ -20,8 +22,9 @@ class RingShape:
     prunes = True
     flood_ttl = FLOOD_TTL
 
-    def __init__(self, n_preferred: int) -> None:
+    def __init__(self, n_preferred: int, choices: Choices = BY_IDS) -> None:
         self._n = n_preferred
+        self._choices = choices
 
     def preferred(self, me: str, members: Collection[str]) -> set[str]:
         if len(members) <= self._n:
@@ -50,7 +53,7 @@ class RingShape:
     def next_hops(self, me: str, dest: str, connected: Iterable[str]) -> list[str]:
         """The connected peer whose id is most like the destination's; the first of equals."""
         peers = [peer for peer in connected if peer != me]
-        return [min(peers, key=lambda peer: distance(peer, dest))] if peers else []
+        return [self._choices.nearest(dest, peers)] if peers else []
 
     def _reaches(self, way: int, size: int) -> bool:
         """Of a circle of `size`: does either of two members that stand `way` apart choose the other?"""
@@ -58,17 +61,6 @@ class RingShape:
             return True
         steps = {step % size for step in _steps(self._n, size)}
         return way % size in steps or -way % size in steps
-
-
-def distance(one: str, other: str) -> int:
-    """How unlike two ids are: the characters behind their common beginning, display suffixes apart."""
-    one, other = pubkey_part(one), pubkey_part(other)
-    common = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        common += 1
-    return max(len(one), len(other), 1) - common
 
 
 @cache

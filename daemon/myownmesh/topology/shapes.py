@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
+from myownmesh.topology.choices import BY_IDS
 from myownmesh.topology.full_mesh import FullMeshShape
 from myownmesh.topology.hubs import MAX_HUBS, HubsShape
 from myownmesh.topology.ring import RingShape
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable
 
     from myownmesh.protocol.modes import TopologyMode
+    from myownmesh.topology.choices import Choices
     from myownmesh.topology.members import Members
 
 
@@ -41,16 +43,16 @@ class Shape(Protocol):
         """Of the connected peers those to try, in order, for what is to reach `dest`."""
 
 
-def shape_of(mode: TopologyMode) -> Shape:
-    """What a mode means. Of more than `MAX_HUBS` hubs the first count."""
+def shape_of(mode: TopologyMode, choices: Choices = BY_IDS) -> Shape:
+    """What a mode means. Of more than `MAX_HUBS` hubs the first count. `choices` are a replay's."""
     match mode:
         case FullMesh():
             return FullMeshShape()
         case Ring():
-            return RingShape(mode.effective_n_preferred)
+            return RingShape(mode.effective_n_preferred, choices)
         case Star():
             return StarShape(mode.hub)
         case Hubs():
-            return HubsShape(mode.hubs[:MAX_HUBS], mode.effective_spoke_redundancy)
+            return HubsShape(mode.hubs[:MAX_HUBS], mode.effective_spoke_redundancy, choices)
         case _:
             assert_never(mode)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from myownmesh.engine import Engine, EngineConfig
-from myownmesh.engine.actions import Emit, SendReliable
+from myownmesh.engine.actions import Deliver, Emit, Forward, SendReliable
 from myownmesh.flight import tape as tapes
 from myownmesh.flight.playing import Player
 from myownmesh.flight.recording import BadRecording, read, written
@@ -57,8 +57,14 @@ def _taped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shape_of(actions: list[Action]) -> list[str]:
-    """What was decided, without who it is about."""
-    return [_word(action) for action in actions]
+    """What was decided, and of which peer; peers have numbers in the order in which they turn up. Frames of
+    applications are left out, for of many in a row a recording has one."""
+    numbers: dict[str, int] = {}
+    return [
+        f"{_word(action)} {numbers.setdefault(_peer(action), len(numbers))}"
+        for action in actions
+        if not isinstance(action, Deliver)
+    ]
 
 
 def _word(action: Action) -> str:
@@ -67,11 +73,22 @@ def _word(action: Action) -> str:
     return f"{type(action).__name__} {getattr(action, 'kind', '')}"
 
 
+def _peer(action: Action) -> str:
+    told = action.event if isinstance(action, Emit) else action
+    if isinstance(told, Forward):
+        return " ".join(peer for peer, _ in told.hops)
+    return getattr(told, "peer", None) or getattr(told, "device_id", None) or ""
+
+
 def recorded(
-    seed: int, shape: str = "full_mesh", seconds: float = 400.0, trouble: Literal["none", "wild"] = "wild"
+    seed: int,
+    shape: str = "full_mesh",
+    seconds: float = 400.0,
+    trouble: Literal["none", "wild"] = "wild",
+    nodes_: int = 5,
 ) -> tuple[Decided, bytes, list[Action]]:
     """Some minutes of a node in a network in trouble: its engine, the file, what it decided meanwhile."""
-    run = Run(Plan(nodes=5, hours=1.0, shape=shape, trouble=trouble, seed=seed))
+    run = Run(Plan(nodes=nodes_, hours=1.0, shape=shape, trouble=trouble, seed=seed))
     for device_id in run.cast.identities:
         run.cast.start(device_id)
     run.traffic.begin()
@@ -90,11 +107,14 @@ def recorded(
     return busiest, data, list(busiest.out)
 
 
-@pytest.mark.parametrize("shape", ["full_mesh", "ring"])
+@pytest.mark.parametrize(("shape", "count"), [("full_mesh", 5), ("ring", 12), ("star", 5), ("hubs", 7)])
 @pytest.mark.parametrize("seed", [1, 3])
-def test_what_is_replayed_decides_as_what_was_recorded(seed: int, shape: str) -> None:
-    _, data, decided = recorded(seed, shape)
+def test_what_is_replayed_decides_as_what_was_recorded(seed: int, shape: str, count: int) -> None:
+    """Also where a shape chooses by the ids, which are others in the file."""
+    _, data, decided = recorded(seed, shape, nodes_=count)
     recording = read(data)
+    assert (shape == "hubs") is any(step.homes for step in recording.steps)
+    assert (shape == "ring") is any(step.nearest for step in recording.steps)
     player = Player(recording)
     again = [action for step in recording.steps for action in player.play(step)]
     assert len(decided) > 50
@@ -119,7 +139,7 @@ def test_that_a_call_went_out_is_kept_and_what_it_said_is_not() -> None:
     player = Player(recording)
     again = shape_of([action for step in recording.steps for action in player.play(step)])
     assert again == shape_of(engine.out)
-    assert again.count("SendFrame ping") == 2
+    assert again.count("SendFrame ping 0") == 2
     assert [step.name for step in recording.steps].count("call_goes_out") == 1
     assert b"person" not in data
 

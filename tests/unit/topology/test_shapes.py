@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star, read_mode
 from myownmesh.protocol.strict_json import dumps
-from myownmesh.topology.hubs import MAX_HUBS, ranking
+from myownmesh.topology.choices import distance, ranking
+from myownmesh.topology.hubs import MAX_HUBS
 from myownmesh.topology.members import Members
-from myownmesh.topology.ring import distance
 from myownmesh.topology.shapes import shape_of
 from support.vectors import load
 

@@ -1,0 +1,61 @@
+"""What shapes choose by the very bytes of ids. Everything else of a shape follows from the order of the ids alone, so
+whoever replaces ids and keeps their order, as a recording does, has to keep these choices, too."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Protocol
+
+from myownmesh.protocol.ids import pubkey_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Choices(Protocol):
+    """Pure functions; how they choose is the wire's business, for every member has to choose alike."""
+
+    def homes(self, spoke: str, hubs: Sequence[str], count: int, /) -> frozenset[str]:
+        """The hubs that a spoke holds links to."""
+
+    def nearest(self, dest: str, peers: Sequence[str], /) -> str:
+        """Of some peers, at least one, the one that is tried first for what is to reach `dest`."""
+
+
+class _ByIds:
+    def homes(self, spoke: str, hubs: Sequence[str], count: int, /) -> frozenset[str]:
+        return frozenset(ranking(spoke, hubs)[:count])
+
+    def nearest(self, dest: str, peers: Sequence[str], /) -> str:
+        return min(peers, key=lambda peer: distance(peer, dest))
+
+
+BY_IDS: Final = _ByIds()
+
+
+def ranking(spoke: str, hubs: Iterable[str]) -> list[str]:
+    """The hubs in the order in which `spoke` takes them; what stands twice takes two places."""
+    begun = sha256(_bytes(f"{pubkey_part(spoke)}:"))
+
+    def place(hub: str) -> tuple[int, str]:
+        """Rendezvous hashing: the hub with the highest score comes first."""
+        hashed = begun.copy()
+        hashed.update(_bytes(pubkey_part(hub)))
+        return -int.from_bytes(hashed.digest()[:8], "little"), hub
+
+    return sorted(hubs, key=place)
+
+
+def distance(one: str, other: str) -> int:
+    """How unlike two ids are: the characters behind their common beginning, display suffixes apart."""
+    one, other = pubkey_part(one), pubkey_part(other)
+    common = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        common += 1
+    return max(len(one), len(other), 1) - common
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
