@@ -1,0 +1,131 @@
+"""Who is a member, who was put out, and why (spec 02 §8, §9, §15.1; 24.3 nos. 42, 48).
+
+Later beats earlier, and at one second a grant beats a removal. A removal that counted here goes on counting when its
+author loses the seat. In doubt a device is removed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from attrs import frozen
+
+from myownmesh.governance.member_log import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from myownmesh.governance.copies import Copy
+    from myownmesh.governance.member_log import MemberLog
+    from myownmesh.governance.standing import Standing
+    from myownmesh.protocol.frames import Role
+    from myownmesh.protocol.transitions import Transition
+
+Membership = Literal["present", "removed", "unlisted"]
+
+
+@frozen
+class Verdict:
+    """What the member log says of a device."""
+
+    membership: Membership
+    entry: Transition | None = None
+    """The one that decides; None for a kept removal and for devices that nobody signed anything about."""
+    kept: int | None = None
+    """Time of the kept removal that decides."""
+
+
+UNLISTED: Final = Verdict("unlisted")
+
+
+@frozen
+class Bench:
+    """What verdicts are taken from. Cheap to make and to ask: a verdict looks at one device's entries only."""
+
+    members: MemberLog
+    standing: Standing
+    kept: Mapping[str, int]
+    """Removals that count whatever became of their author (pin, `evicted`)."""
+    me: str
+
+    def verdict(self, device: str) -> Verdict:
+        """What section 8 says of a device over all copies that count; roles of the governance log are not looked at."""
+        grant: Copy | None = None
+        removal: Copy | None = None
+        slots = self.members.slots(device)
+        for slot in slots.values():
+            if not slot.stands(self.standing):
+                continue
+            for copy in slot.counted(self.standing, self.me):
+                if slot.key.is_grant:
+                    grant = copy if grant is None or copy.entry.at > grant.entry.at else grant
+                else:
+                    removal = copy if removal is None or copy.entry.at > removal.entry.at else removal
+        if (kept := self.kept.get(device)) is not None and not self._lifted(device, kept):
+            if removal is not None and removal.entry.at >= kept:
+                return Verdict("removed", removal.entry)
+            return Verdict("removed", kept=kept)
+        if grant is not None and (removal is None or grant.entry.at >= removal.entry.at):
+            return Verdict("present", grant.entry)
+        return UNLISTED if removal is None else Verdict("removed", removal.entry)
+
+    def _lifted(self, device: str, kept: int) -> bool:
+        """Whether a later grant ends a kept removal. One that we signed ends with a sure one only."""
+        slots = self.members.slots(device)
+        ours = any(slot.key.author == self.me and not slot.key.is_grant for slot in slots.values())
+        return any(
+            copy.entry.at > kept and (not ours or copy.is_sure(self.standing))
+            for slot in slots.values()
+            if slot.key.is_grant and slot.stands(self.standing)
+            for copy in slot.counted(self.standing, self.me)
+        )
+
+    def is_evicted(self, device: str) -> bool:
+        """Whether signed governance has put a device out (15.1). Only closed networks have this question."""
+        return not self.standing.is_authority(device) and self.verdict(device).membership == "removed"
+
+    def is_member(self, device: str) -> bool:
+        """Whether a device is signed in: by a role, or by the member log (24.2, FIX 18)."""
+        return device in self.standing.roles or self.verdict(device).membership == "present"
+
+    def newest_counted(self, device: str) -> int:
+        """The newest time among what counts for a device, -1 without any: what a new entry has to go beyond."""
+        times = (copy.entry.at for copy in counted(self.members.slots(device), self.standing, self.me))
+        return max(max(times, default=-1), self.kept.get(device, -1))
+
+    def newest_removal(self, device: str) -> int:
+        """The newest time of a removal that counts, -1 without one."""
+        slots = self.members.slots(device)
+        removals = {key: slot for key, slot in slots.items() if not key.is_grant}
+        times = (copy.entry.at for copy in counted(removals, self.standing, self.me))
+        return max(max(times, default=-1), self.kept.get(device, -1))
+
+    def roles(self) -> dict[str, Role]:
+        """Owners, controllers and members together (§9); takes a while in a large log."""
+        found = dict(self.standing.roles)
+        for device in self.members.targets:
+            if device not in found and self.verdict(device).membership == "present":
+                found[device] = "member"
+        return found
+
+    def removed(self) -> list[str]:
+        """Everybody who is put out and has no seat (FIX 19, 28); takes a while in a large log."""
+        devices = {*self.members.targets, *self.kept}
+        return sorted(device for device in devices if self.is_evicted(device))
+
+
+def newly_kept(before: Bench, after: Standing) -> dict[str, int]:
+    """Removals that counted and whose author has a seat no more: they are kept from now on (24.3 no. 48).
+
+    Every change of seats goes through here, before verdicts are asked again. Never lowers what is kept already.
+    """
+    lost = {device for device in before.standing.authorities if not after.is_authority(device)}
+    if not lost:
+        return {}
+    found: dict[str, int] = {}
+    for device, slots in before.members.targets.items():
+        for key, slot in slots.items():
+            if not key.is_grant and key.author in lost:
+                newest = max(copy.entry.at for copy in slot.counted(before.standing, before.me))
+                found[device] = max(newest, found.get(device, -1))
+    return {device: at for device, at in found.items() if at > before.kept.get(device, -1)}
