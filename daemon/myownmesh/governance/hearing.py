@@ -1,0 +1,126 @@
+"""Entries of the member log that peers send, taken in slices (spec 02 §8, §14.3, 24.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve, field, frozen
+
+from myownmesh.governance.copies import FOR_GOOD, Copy
+from myownmesh.governance.entries import target_of
+from myownmesh.governance.judging import judge, waiting
+from myownmesh.governance.questions import Replay
+from myownmesh.governance.words import HEARSAY, OURSELVES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.judging import Judgement
+    from myownmesh.governance.signatures import Checks
+    from myownmesh.governance.verdicts import Membership
+    from myownmesh.governance.words import Speaker
+    from myownmesh.protocol.transitions import Transition
+
+ENTRIES_PER_SLICE: Final = 100
+"""With `CHECKS_PER_SLICE` checks at most: a few milliseconds of the loop."""
+
+MAX_CHECKS_OF_ONE: Final = 8
+"""More signers than an entry can hold."""
+
+
+@frozen
+class Heard:
+    """What became of some entries."""
+
+    book: Book
+    judged: tuple[tuple[Transition, Judgement], ...]
+    rest: tuple[Transition, ...]
+    """What is left for the next slice."""
+    before: Mapping[str, Membership] = field(factory=dict)
+    """Devices about which something was stored, with the verdict that held before: the new ones, the book tells."""
+    failed: int = 0
+    """Signatures that are none: charged to the sender (24.3 no. 58)."""
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Devices whose verdict is another one now: links of removed ones end at once (FIX 17, 60)."""
+        bench = self.book.bench
+        return tuple(
+            device for device, membership in self.before.items() if bench.verdict(device).membership != membership
+        )
+
+
+def hear_entries(
+    book: Book,
+    entries: Sequence[Transition],
+    speaker: Speaker,
+    checks: Checks,
+    now: int,
+    *,
+    max_checks: int,
+    on_disk: bool = False,
+) -> Heard:
+    """Judge as many entries as a slice may take; `now` in Unix seconds.
+
+    `max_checks`: how many signature checks may be made now (`CHECKS_PER_SLICE`, or what the sender's charge leaves).
+    `on_disk`: they come from this device's own file. Order and slicing do not matter; call again with `rest`.
+    """
+    judged: list[tuple[Transition, Judgement]] = []
+    before: dict[str, Membership] = {}
+    failed, begun = 0, checks.count
+    for entry in entries[:ENTRIES_PER_SLICE]:
+        if checks.count - begun >= max_checks:
+            break
+        judgement = judge(entry, speaker, book.court(now), checks, book.aside, on_disk=on_disk)
+        failed += judgement.charge
+        target = target_of(entry.variant)
+        if judgement.members is not book.members and target is not None:
+            before.setdefault(target, book.bench.verdict(target).membership)
+        book = _taken(book, entry, judgement)
+        judged.append((entry, judgement))
+    return Heard(book, tuple(judged), tuple(entries[len(judged) :]), before, failed)
+
+
+def hear_again(book: Book, checks: Checks, now: int, *, max_checks: int) -> Heard:
+    """Judge once more what waits for its time or its signer: after the log grew, and every minute.
+
+    What is said of it then is hearsay: whose link it came over is forgotten. Call again while there is a `rest`.
+    """
+    return hear_entries(book, waiting(book.aside, book.standing.known), HEARSAY, checks, now, max_checks=max_checks)
+
+
+def accept_grant(book: Book, question: str, checks: Checks, now: int) -> Heard:
+    """A person here says that a grant is meant as it stands: what else was heard for its target is dropped (44)."""
+    replay = book.questions.replays[question]
+    target = target_of(replay.entry.variant) or ""
+    sure = [
+        copy.entry
+        for slot in book.members.slots(target).values()
+        for copy in slot.copies
+        if copy.is_sure(book.standing)
+    ]
+    kept = {device: at for device, at in book.pin.evicted.items() if device != target or at >= replay.entry.at}
+    book = evolve(
+        book,
+        members=book.members.without(target, keep=sure),
+        pin=book.pin.only_keeping(kept),
+        questions=book.questions.without(question),
+    )
+    return hear_entries(book, [replay.entry], OURSELVES, checks, now, max_checks=MAX_CHECKS_OF_ONE)
+
+
+def write_entry(book: Book, entry: Transition) -> Book:
+    """An entry that this device signed itself, and knows to be good."""
+    copy = Copy(entry, frozenset({FOR_GOOD}))
+    return evolve(book, members=book.members.with_copies([copy], book.standing, book.me))
+
+
+def _taken(book: Book, entry: Transition, judgement: Judgement) -> Book:
+    if judgement.outcome == "shown":
+        signers = book.standing.authors(entry.signers)
+        questions = book.questions.with_replay(book.network_id, Replay(entry, signers[0]))
+        return evolve(book, members=judgement.members, aside=judgement.aside, questions=questions)
+    if judgement.members is book.members and judgement.aside is book.aside:
+        return book
+    return evolve(book, members=judgement.members, aside=judgement.aside)

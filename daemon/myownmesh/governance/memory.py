@@ -1,0 +1,121 @@
+"""Signatures of governance that were seen before, and those that are *spent* (spec 02 §24.3 no. 64, FIX 4).
+
+A governance entry has no number, so whoever kept an old one can append it again. What was used, undone, skipped,
+denied, withdrawn or expired is remembered here and needs somebody's word to count once more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from myownmesh.governance.standing import RANKS
+from myownmesh.protocol.transitions import KindChange, RoleGrant, TopologyChange, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from myownmesh.governance.log import Log, Place
+    from myownmesh.governance.standing import Standing
+
+MAX_REMEMBERED: Final = 4096
+"""Signatures in all; those of authorities go last."""
+
+Spent = Literal["undone", "skipped", "denied", "withdrawn", "expired"]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One signature over one content."""
+
+    signer: str
+    variant: Variant
+    by_authority: bool = False
+    """Its signer was an authority when it was seen."""
+    spent: Spent | None = None
+
+
+@frozen
+class Memory:
+    """What was seen, by `signature_digest`; oldest first."""
+
+    seen: Mapping[bytes, Seen] = field(factory=dict)
+
+    def is_spent(self, digest: bytes, *, undone_again: bool = False) -> bool:
+        """Whether this signature counts no more by itself.
+
+        `undone_again`: what it does is undone in the same breath, so that having been undone elsewhere does not
+        matter.
+        """
+        known = self.seen.get(digest)
+        if known is None or known.spent is None:
+            return False
+        return known.spent != "undone" or not undone_again
+
+    def with_log(self, log: Log) -> Memory:
+        """Remember a branch: all its signatures, and which of them it has undone itself."""
+        found = {
+            digest: Seen(author, place.entry.variant, by_authority=True)
+            for place in log.places
+            for author, digest in zip(place.authors, place.signatures, strict=True)
+        }
+        known = {digest: each for digest, each in found.items() if digest not in self.seen}
+        return self._with(known).spend(undone(log), "undone")
+
+    def with_record(self, digest: bytes, signer: str, variant: Variant, *, by_authority: bool) -> Memory:
+        """Remember a signature under a proposal."""
+        if digest in self.seen:
+            return self
+        return self._with({digest: Seen(signer, variant, by_authority)})
+
+    def spend(self, digests: Iterable[bytes], reason: Spent) -> Memory:
+        """These signatures need somebody's word from now on. What was spent for another reason than its undoing stays
+        so; what was never seen is nothing that could be spent."""
+        changed = {}
+        for digest in digests:
+            known = self.seen.get(digest)
+            if known is not None and known.spent in (None, "undone") and known.spent != reason:
+                changed[digest] = msgspec.structs.replace(known, spent=reason)
+        return evolve(self, seen={**self.seen, **changed}) if changed else self
+
+    def refused(self, signer: str) -> tuple[Variant, ...]:
+        """What a device once signed and did not get: to be shown before it is promoted."""
+        return tuple(
+            seen.variant
+            for seen in self.seen.values()
+            if seen.signer == signer and (seen.spent not in (None, "undone") or not seen.by_authority)
+        )
+
+    def _with(self, found: Mapping[bytes, Seen]) -> Memory:
+        if not found:
+            return self
+        seen = {**self.seen, **found}
+        while len(seen) > MAX_REMEMBERED:
+            oldest = next((digest for digest, each in seen.items() if not each.by_authority), None)
+            del seen[next(iter(seen)) if oldest is None else oldest]
+        return evolve(self, seen=seen)
+
+
+def undone(log: Log) -> frozenset[bytes]:
+    """The signatures of a log whose effect the log itself took back."""
+    return frozenset(
+        digest
+        for index, place in enumerate(log.places)
+        if not all(_holds(place, log.standing_at(later)) for later in range(index + 1, len(log) + 1))
+        for digest in place.signatures
+    )
+
+
+def _holds(place: Place, standing: Standing) -> bool:
+    """Whether what an entry brought about is still so at another point."""
+    variant = place.entry.variant
+    match variant:
+        case KindChange(to=to):
+            return standing.kind == to
+        case TopologyChange(to=mode):
+            return standing.topology == mode
+        case RoleGrant(target=target, role=role):
+            return place.void or standing.role(target) == role
+    lowered = place.removes
+    return lowered is None or RANKS[standing.role(lowered)] < RANKS[place.before.role(lowered)]

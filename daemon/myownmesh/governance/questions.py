@@ -1,0 +1,132 @@
+"""What only a person at this device can decide (spec 02 §24.2, 24.3 nos. 44, 46, 50).
+
+Each question is shown as a pending record, so that old clients can answer it with sign and deny. Nothing of an answer
+is sent, and nothing is signed by it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from attrs import evolve, field, frozen
+
+from myownmesh.governance.log import common_length
+from myownmesh.governance.records import Proposal
+from myownmesh.governance.signed_bytes import founding_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from myownmesh.governance.log import Log, Place
+    from myownmesh.protocol.transitions import Transition
+
+V = TypeVar("V")
+
+MAX_CLAIMS: Final = 4
+MAX_REPLAYS: Final = 32
+
+
+@frozen
+class Claim:
+    """A log whose founder nobody here has agreed to."""
+
+    log: Log
+    place: Place
+    """The close that is in question."""
+    sender: str
+    """Bare id of the link it came over."""
+    rostered: bool
+    """The founder has been let in here before: its claim displaces those of strangers."""
+
+    @property
+    def founder(self) -> str:
+        return self.place.entry.signers[0]
+
+
+@frozen
+class Replay:
+    """An entry that would undo something and may be old: a grant in the member log, or a spent governance entry."""
+
+    entry: Transition
+    signer: str
+    """The authority whose signature it carries."""
+    log: Log | None = None
+    """For a governance entry: the log up to it."""
+
+
+@frozen
+class Questions:
+    """Open questions by the id under which they are shown."""
+
+    claims: Mapping[str, Claim] = field(factory=dict)
+    replays: Mapping[str, Replay] = field(factory=dict)
+    rivals: Mapping[str, Log] = field(factory=dict)
+    """A branch that would be taken if a person agreed; at most one."""
+    dismissed: frozenset[str] = frozenset()
+    """Replays that were denied: not shown again."""
+
+    def with_claim(self, network_id: str, claim: Claim) -> Questions:
+        """One claim for each founder and each sender; strangers make room for devices that are known here."""
+        kept = {
+            known_id: known
+            for known_id, known in self.claims.items()
+            if known.founder != claim.founder
+            and (known.sender != claim.sender or (known.rostered and not claim.rostered))
+        }
+        if any(known.sender == claim.sender for known in kept.values()):
+            return self
+        if len(kept) >= MAX_CLAIMS:
+            stranger = next((known_id for known_id, known in kept.items() if not known.rostered), None)
+            if stranger is None or not claim.rostered:
+                return self
+            del kept[stranger]
+        kept[derived_id(network_id, claim.place.entry, claim.founder)] = claim
+        return evolve(self, claims=kept)
+
+    def with_replay(self, network_id: str, replay: Replay) -> Questions:
+        """One question for each target and signature; of too many the oldest goes."""
+        question = derived_id(network_id, replay.entry, replay.signer)
+        if question in self.dismissed:
+            return self
+        kept = {known: each for known, each in self.replays.items() if known != question}
+        while len(kept) >= MAX_REPLAYS:
+            del kept[next(iter(kept))]
+        return evolve(self, replays={**kept, question: replay})
+
+    def with_rival(self, log: Log | None) -> Questions:
+        """The branch that would be taken, or none."""
+        return evolve(self, rivals={} if log is None else {f"prop_{log.digest.hex()[:16]}": log})
+
+    def without(self, question: str, *, dismiss: bool = False) -> Questions:
+        """A question that was answered, or has settled itself."""
+        return evolve(
+            self,
+            claims=_without(self.claims, question),
+            replays=_without(self.replays, question),
+            rivals=_without(self.rivals, question),
+            dismissed=self.dismissed | {question} if dismiss else self.dismissed,
+        )
+
+    def __contains__(self, question: str) -> bool:
+        return question in self.claims or question in self.replays or question in self.rivals
+
+    def shown(self, held: Log) -> tuple[Proposal, ...]:
+        """The questions as pending records, for clients."""
+        found = [(question, claim.place.entry, claim.founder) for question, claim in self.claims.items()]
+        found += [(question, replay.entry, replay.signer) for question, replay in self.replays.items()]
+        for question, log in self.rivals.items():
+            place = log.places[min(common_length(held, log), len(log) - 1)]
+            found.append((question, place.entry, place.authors[0]))
+        return tuple(
+            Proposal(question, entry.at, proposer, entry.variant, entry.signers, entry.signatures, (), False)
+            for question, entry, proposer in found
+        )
+
+
+def _without(of: Mapping[str, V], question: str) -> dict[str, V]:
+    return {other: each for other, each in of.items() if other != question}
+
+
+def derived_id(network_id: str, entry: Transition, signer: str) -> str:
+    """The id of a question about an entry: the same on every device (24.2)."""
+    return f"prop_{founding_digest(network_id, entry.variant, signer).hex()[:16]}"
