@@ -1,8 +1,9 @@
 """How much a path carries: a model of its bandwidth and its shortest round trip, after BBR. No I/O; `now` is given.
 
 The model gives the two figures that the sender obeys: the rate at which packets leave and the bytes that may be in
-flight. A loss alone says nothing about bandwidth, so it changes neither; losses together with a queue (the round trip
-has become longer) do: then the queue is full, and less may be in flight.
+flight. A loss alone says nothing about bandwidth, so it changes neither. When the bottleneck's queue runs over
+(`sctp_queue`), that is either what a probe of ours was for, and it has found nothing; or, since the pace was that of
+before, others have come: they are left a part, as CUBIC does it, and nothing is tried for a while.
 
 `STARTUP` doubles every round trip until the rate stops growing or a queue builds up, from one large message on: what
 comes behind such a message waits until all of it has left. `DRAIN` empties that queue,
@@ -18,6 +19,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from myownmesh.transport import sctp_wire as wire
+from myownmesh.transport.sctp_queue import BottleneckQueue
 
 if TYPE_CHECKING:
     from myownmesh.transport.sctp_outstanding import Fragment
@@ -56,13 +58,8 @@ STARTUP_GROWTH = 1.25
 STARTUP_PATIENCE_ROUNDS = 3
 PAYING_GROWTH = 1.15
 """A probe that found so much more is followed by another start-up."""
-QUEUE_SAMPLES = 8
-"""Long round trips in a row, over a quarter of one, tell a queue from noise."""
-QUEUE_MIN_SECONDS = 0.004
-QUEUE_MAX_SECONDS = 0.016
-FULL_LOSS = 0.02
-"""More than this share of a round lost, with a queue: the bottleneck drops."""
-FULL_CUT = 0.85
+YIELD = 0.7
+"""What is kept when others have filled the queue (RFC 9438 §4.6)."""
 SHORTEN_GAIN = 0.5
 
 
@@ -87,6 +84,7 @@ class RateModel:
     def __init__(self, round_trip: RoundTrip, delivered: int = 0) -> None:
         """`delivered` bytes have been acknowledged before."""
         self._round_trip = round_trip
+        self._queue = BottleneckQueue(round_trip)
         self._delivered = delivered
         self.phase = Phase.STARTUP
         self.bandwidth = 0.0
@@ -100,10 +98,6 @@ class RateModel:
         """Number of rounds in which the path was the limit."""
         self._round_ends = delivered
         self._round_is_limited = False
-        self._round_shortest = 0.0
-        self._queue_since = 0.0
-        self._queue_samples = 0
-        """Round trips in a row that were longer than the path is, and since when."""
         self._round_delivered = 0
         self._round_lost = 0
         self._is_new = True
@@ -111,14 +105,18 @@ class RateModel:
         self._grown_from = 0.0
         """The bandwidth that the start-up or the probe under way must exceed."""
         self._rounds_without_growth = 0
+        self._startup_rounds = 0
         self._cruised = 0
+        """Rounds of `CRUISE`."""
+        self._steady_rounds = 0
+        """Since the pace has changed last, in `CRUISE`."""
+        self._forgot_at = delivered
+        """What had been delivered when the bandwidth was set back; rates of what left before are those of before."""
         self._drains = False
         self._drained = 0
         """Rounds of `DRAIN` or `DOWN`."""
         self._changed = False
         """Whether something has that the two figures follow from."""
-        self._bound = 0.0
-        """Bytes in flight at which the bottleneck dropped; 0 while that is not known."""
 
     def acknowledged(
         self, newest: Fragment, rate: float, size: int, lost: int, round_trip: float, in_flight: int, now: float
@@ -132,23 +130,30 @@ class RateModel:
         self._round_delivered += size
         self._round_lost += lost
         if round_trip:
-            self._watch_queue(round_trip, now)
+            path = self._round_trip.shortest
+            if self.phase is Phase.STARTUP and self._queue.of_others > path:
+                path = self._queue.of_others
+            self._queue.take(round_trip, path, now)
         left_at, _, _, app_limited = newest.mark
         if not app_limited:
             self._round_is_limited = True
         if rate and (rate > self.bandwidth or not app_limited):
-            self._take_rate(rate)
+            self._take_rate(min(rate, self.bandwidth) if left_at < self._forgot_at else rate)
         if left_at >= self._round_ends:
             self._round_ends = self._delivered
             if self._round_is_limited:
-                self._end_round(now)
+                self._end_round(in_flight, now)
             else:  # what an idle round measures says nothing about the path
-                self._round_shortest = 0.0
+                self._queue.begin_round()
                 self._round_delivered = self._round_lost = 0
-        elif self.phase is Phase.STARTUP and self._has_queue(now):
+        elif self._startup_rounds and self.phase is Phase.STARTUP and self._queue.is_there(now):
             self._drain(Phase.DRAIN)
-        if self._drains and (in_flight <= self.bandwidth * self._round_trip.shortest or self._drained >= DRAIN_ROUNDS):
-            self._end_drain()
+        if self._drains:
+            if in_flight <= self.bandwidth * self._round_trip.shortest:
+                self._queue.is_ours()
+                self._end_drain()
+            elif self._drained >= DRAIN_ROUNDS:
+                self._end_drain()
         if self._changed:
             self._obey()
 
@@ -165,59 +170,60 @@ class RateModel:
             self.bandwidth = rates[0][1]
             self._changed = True
 
-    def _end_round(self, now: float) -> None:
+    def _end_round(self, in_flight: int, now: float) -> None:
         """A round trip's worth has been acknowledged."""
         self._changed = True
-        queue = self._has_queue(now)
-        lost, delivered = self._round_lost, self._round_delivered
-        shortest = self._round_shortest
-        self._round_is_limited = False
-        self._round_shortest = 0.0
-        self._round_delivered = self._round_lost = 0
-        self._round += 1
-        if queue and lost > FULL_LOSS * (lost + delivered):
-            carried = self.bandwidth * self._round_trip.shortest
-            self._bound = max(FULL_CUT * min(self._bound or self.window_bytes, self.window_bytes), carried)
-        elif self._bound:
-            self._bound += wire.MAX_FRAGMENT_BYTES
+        queue = self._queue
+        if queue.runs_over(self._round_lost, self._round_delivered, now):
+            self._queue_ran_over(in_flight)
         match self.phase:
             case Phase.STARTUP:
-                self._end_startup_round(queue=queue)
+                self._end_startup_round(now)
             case Phase.UP:
                 self._drain(Phase.DOWN)
             case Phase.DOWN | Phase.DRAIN:
                 self._drained += 1
+                if self._drained >= DRAIN_ROUNDS:
+                    queue.becomes_that_of_others()
             case Phase.CRUISE:
                 self._end_cruise_round(now)
             case Phase.SHORTEN:
-                if shortest:
-                    self._round_trip.measure_shortest_anew(shortest, now)
+                if queue.round_shortest:
+                    self._round_trip.measure_shortest_anew(queue.round_shortest, now)
                     self._cruise()
+        self._round_is_limited = False
+        self._round_delivered = self._round_lost = 0
+        self._round += 1
+        queue.begin_round()
 
-    def _watch_queue(self, round_trip: float, now: float) -> None:
-        if not self._round_shortest or round_trip < self._round_shortest:
-            self._round_shortest = round_trip
-        shortest = self._round_trip.shortest
-        if round_trip <= shortest + min(max(shortest / 8, QUEUE_MIN_SECONDS), QUEUE_MAX_SECONDS):
-            self._queue_samples = 0
-            return
-        if not self._queue_samples:
-            self._queue_since = now
-        self._queue_samples += 1
+    def _queue_ran_over(self, in_flight: int) -> None:
+        if self.phase is Phase.CRUISE and self._steady_rounds:  # what was lost left at the pace that it is
+            self._forget(YIELD * self.bandwidth, in_flight)
+        elif self.phase in (Phase.UP, Phase.DOWN):  # the probe did it
+            kept = YIELD if self._queue.of_others else 1.0
+            self._forget(kept * min(self._grown_from, self.bandwidth), in_flight)
 
-    def _has_queue(self, now: float) -> bool:
-        """Whether the round trip has been longer than the path is for some time."""
-        return self._queue_samples >= QUEUE_SAMPLES and now - self._queue_since > self._round_trip.shortest / 4
+    def _forget(self, bandwidth: float, in_flight: int) -> None:
+        """Go on from this bandwidth."""
+        self.bandwidth = bandwidth
+        self._rates.clear()
+        self._rates.append((self._round, bandwidth))
+        self._forgot_at = self._delivered + in_flight
+        self._steady_rounds = -1
 
     # ── phases ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _end_startup_round(self, *, queue: bool) -> None:
+    def _end_startup_round(self, now: float) -> None:
+        self._startup_rounds += 1
+        if self._startup_rounds == 1:  # little of ours was there yet
+            self._queue.becomes_that_of_others()
+            return
         if self.bandwidth >= STARTUP_GROWTH * self._grown_from:
             self._grown_from = self.bandwidth
             self._rounds_without_growth = 0
         else:
             self._rounds_without_growth += 1
-        if queue or self._rounds_without_growth >= STARTUP_PATIENCE_ROUNDS:
+        if self._queue.is_there(now) or self._rounds_without_growth >= STARTUP_PATIENCE_ROUNDS:
             self._drain(Phase.DRAIN)
 
     def _drain(self, phase: Phase) -> None:
@@ -235,16 +241,22 @@ class RateModel:
 
     def _end_cruise_round(self, now: float) -> None:
         self._cruised += 1
+        self._steady_rounds += 1
         if self._round_trip.shortest_is_stale(now):
             self.phase = Phase.SHORTEN
-        elif self._cruised >= CRUISE_ROUNDS:
+        elif self._cruised >= CRUISE_ROUNDS and self._queue.may_be_tried(now):
             self._grown_from = self.bandwidth
+            if self._queue.is_there(now):  # at the pace that was measured none of it is ours
+                self._queue.becomes_that_of_others()
+            else:
+                self._queue.is_ours()
             self.phase = Phase.UP
 
     def _end_probe(self) -> None:
         if self.bandwidth >= PAYING_GROWTH * self._grown_from:
             self._grown_from = self.bandwidth
             self._rounds_without_growth = 0
+            self._startup_rounds = 0
             self.phase = Phase.STARTUP
             self._drains = False
             self._changed = True
@@ -255,6 +267,7 @@ class RateModel:
         self.phase = Phase.CRUISE
         self._drains = False
         self._cruised = rounds_done
+        self._steady_rounds = 0
         self._changed = True
 
     def _obey(self) -> None:
@@ -265,9 +278,10 @@ class RateModel:
             return
         is_near = shortest < UNPACED_SECONDS
         host = NEAR_HOST_SECONDS if is_near else HOST_SECONDS
-        window = bandwidth * (self.phase.window_gain * shortest + host)
-        if self._bound:
-            window = min(window, self._bound)
+        through = self.phase.window_gain * shortest
+        if not is_near and self._queue.of_others > through:
+            through = self._queue.of_others
+        window = bandwidth * (through + host)
         least = STARTUP_WINDOW_BYTES if self._is_new else MIN_WINDOW_BYTES
         self.window_bytes = int(min(max(window, least), MAX_WINDOW_BYTES))
         if is_near:

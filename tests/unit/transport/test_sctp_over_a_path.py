@@ -14,7 +14,8 @@ from myownmesh.transport.sctp_outstanding import MAX_SPAN_FRAGMENTS, Fragment
 from myownmesh.transport.sctp_rate import MIN_WINDOW_BYTES, Phase, RateModel
 from myownmesh.transport.sctp_round_trip import RoundTrip
 from myownmesh.transport.session import Order
-from unit.transport.simulated_path import FIRST_TSN, Path
+from unit.transport.simulated_cubic import CubicFlow
+from unit.transport.simulated_path import FIRST_TSN, Bottleneck, Clock, Path
 
 BULK = bytes(48 * 1024)
 MB = 1e6
@@ -223,27 +224,97 @@ def test_nothing_is_paced_where_the_round_trip_is_short() -> None:
     assert rate(path, 0.3) > 9 * MB
 
 
-def test_losses_with_a_queue_bound_what_is_in_flight() -> None:
-    round_trip = RoundTrip()
-    model = RateModel(round_trip)
+class Rounds:
+    """A rate model that is told of one round trip after the other, at a megabyte per second."""
 
-    def rounds(count: int, took: float, lost: int) -> None:
+    def __init__(self) -> None:
+        self.round_trip = RoundTrip()
+        self.model = RateModel(self.round_trip)
+        self._now = 10.0
+        self._delivered = 0
+
+    def go(self, count: int, took: float = 0.1, lost: int = 0, rate: float = 1 * MB) -> None:
+        """`lost` bytes of each tenth of a round."""
         for _ in range(10 * count):
-            clock[0] += took / 10
-            delivered[0] += 10_000
-            round_trip.take(took, clock[0])
+            self._now += took / 10
+            self._delivered += 10_000
+            self.round_trip.take(took, self._now)
             newest = Fragment(1, 0, 0, 53, b"")
-            newest.mark = (delivered[0] - 100_000, clock[0] - took, clock[0] - took, False)
-            model.acknowledged(newest, 1 * MB, 10_000, lost, took, 200_000, clock[0])
+            newest.mark = (self._delivered - 100_000, self._now - took, self._now - took, False)
+            self.model.acknowledged(newest, rate, 10_000, lost, took, 100_000, self._now)
 
-    clock, delivered = [10.0], [0]
-    rounds(10, 0.1, 0)
-    assert model.phase is not Phase.STARTUP
-    free = model.window_bytes
-    rounds(10, 0.1, 500)  # losses alone
-    assert model.window_bytes == free
-    rounds(10, 0.19, 500)
-    assert model.window_bytes < 0.7 * free
+    def go_to(self, phase: Phase) -> None:
+        for _ in range(40):
+            if self.model.phase is phase:
+                return
+            self.go(1)
+        raise AssertionError(f"never in {phase}")
+
+
+def test_losses_alone_change_nothing() -> None:
+    rounds = Rounds()
+    rounds.go(10)
+    window = rounds.model.window_bytes
+    rounds.go(20, lost=500)
+    assert rounds.model.bandwidth == 1 * MB
+    assert rounds.model.window_bytes == window
+
+
+def test_a_queue_that_runs_over_although_the_pace_is_that_of_before_makes_room_for_others() -> None:
+    rounds = Rounds()
+    rounds.go_to(Phase.UP)
+    rounds.go_to(Phase.CRUISE)
+    rounds.go(1)
+    rounds.go(1, took=0.14)
+    rounds.go(1, took=0.14, lost=500, rate=0.9 * MB)
+    assert rounds.model.bandwidth == pytest.approx(0.7 * MB)
+    rounds.go(1, took=0.14, rate=0.9 * MB)  # what was measured over packets of before says nothing
+    assert rounds.model.bandwidth == pytest.approx(0.7 * MB)
+    rounds.go(9, rate=0.7 * MB)
+    assert rounds.model.phase is Phase.CRUISE, "nothing is tried for two seconds"
+    rounds.go(12, rate=0.7 * MB)
+    assert rounds.model.phase is not Phase.CRUISE
+
+
+def test_a_probe_that_only_fills_the_queue_has_found_nothing() -> None:
+    rounds = Rounds()
+    rounds.go_to(Phase.UP)
+    rounds.go(1, rate=1.1 * MB)
+    rounds.go(1, took=0.125, lost=500, rate=1.1 * MB)
+    assert rounds.model.bandwidth == 1 * MB
+
+
+def test_the_usual_loss_of_a_path_is_not_taken_for_a_full_queue() -> None:
+    rounds = Rounds()
+    rounds.go_to(Phase.CRUISE)
+    rounds.go(30, lost=400)  # four per cent
+    rounds.go_to(Phase.CRUISE)
+    rounds.go(1, lost=400)
+    rounds.go(3, took=0.14, lost=400)
+    assert rounds.model.bandwidth == 1 * MB
+
+
+# ── beside others ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("queue", [64_000, 256_000])
+@pytest.mark.parametrize("head_start", [-1.0, 0.5])
+def test_bulk_and_a_tcp_connection_leave_each_other_a_part(queue: int, head_start: float) -> None:
+    """Whoever was there first: at 20 Mbit/s and 50 ms, CUBIC and ours, over half a minute."""
+    clock = Clock()
+    bottleneck = Bottleneck(clock, 2.5 * MB, queue)
+    path = warm(Path(delay=0.025, clock=clock, bottleneck=bottleneck))
+    tcp = CubicFlow(clock, bottleneck, delay=path.delay)
+    began = path.received_bytes
+    first, second = (tcp.start, lambda: path.send_bulk(BULK))[:: 1 if head_start > 0 else -1]
+    first()
+    clock.at(clock.now + abs(head_start), second)
+    clock.run(30.0)
+    ours = path.received_bytes - began
+    share = tcp.received_bytes / (tcp.received_bytes + ours)
+    assert 0.25 < share < 0.85
+    assert ours + tcp.received_bytes > 30 * 2.1 * MB
+    assert path.repeats <= 1.2 * path.dropped
 
 
 def test_the_backlog_is_a_tenth_of_a_second_and_one_frame_at_least() -> None:
