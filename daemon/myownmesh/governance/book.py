@@ -54,6 +54,8 @@ class Book:
     """What waits for a person here, and for nobody else."""
     memory: Memory = field(factory=Memory)
     splits: tuple[SplitRecord, ...] = ()
+    lost: int = 0
+    """Entries that the governance log had before this device lost it: nothing is authored until they are back (50)."""
 
     @pin.default
     def _no_pin(self) -> Pin:
@@ -122,7 +124,7 @@ class Book:
         after = branch.log.standing
         new = after.known - self.standing.known
         kept = newly_kept(self.bench, after)
-        pin = self.pin.on(branch.log)
+        pin = self.pin.on(branch.log, lost=self.lost)
         return evolve(
             self,
             branch=branch,

@@ -64,11 +64,16 @@ class Pin(msgspec.Struct, frozen=True):
         """Whether a log is of the founding that is pinned; before there is a pin every one is."""
         return not self.is_set or (self.founder, self.genesis) == founder_and_genesis(log, network_id)
 
-    def on(self, log: Log) -> Self:
-        """The pin for a branch that is held now. It names the founder of the first that had one, for good."""
+    def on(self, log: Log, *, lost: int = 0) -> Self:
+        """The pin for a branch that is held now. It names the founder of the first that had one, for good.
+
+        `lost`: the length that a lost log had; what is only coming back does not lower it.
+        """
         if not self.is_set and (found := founder_and_genesis(log, self.network_id)) is not None:
             self = msgspec.structs.replace(self, founder=found[0], genesis=found[1])
-        return msgspec.structs.replace(self, entries=len(log), kind=log.standing.kind if self.is_set else self.kind)
+        return msgspec.structs.replace(
+            self, entries=max(len(log), lost), kind=log.standing.kind if self.is_set else self.kind
+        )
 
     def keeping(self, removals: Mapping[str, int]) -> Self:
         """Removals that count from now on, whatever becomes of their author: bare id to Unix seconds."""

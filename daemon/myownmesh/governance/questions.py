@@ -67,6 +67,8 @@ class Questions:
 
     def with_claim(self, network_id: str, claim: Claim) -> Questions:
         """One claim for each founder and each sender; strangers make room for devices that are known here."""
+        if claim in self.claims.values():
+            return self
         kept = {
             known_id: known
             for known_id, known in self.claims.items()

@@ -1,0 +1,313 @@
+"""What this device itself proposes, signs, denies and withdraws (spec 02 §11.2; FIX 5, 6, 13, 22, 33, 38; 24.3).
+
+Signing takes a tenth of a second and may need an authenticator code, so each operation is in two parts: a draft says
+what would be signed and what will come of it, or refuses; `propose` and `sign` take the signature, by then possibly
+against another book, and judge anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from myownmesh.governance.entries import fault_of_form, is_member_grant, target_of
+from myownmesh.governance.ratifying import (
+    candidate,
+    decides,
+    digests_of,
+    ratify,
+    remember_signatures,
+    stamp_in,
+    tier_of,
+    unmet_by,
+)
+from myownmesh.governance.records import Proposal
+from myownmesh.governance.signed_bytes import content_digest, denied_bytes, signed_bytes
+from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition
+
+if TYPE_CHECKING:
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.memory import Spent
+    from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.transitions import Variant
+
+# 24.3 no. 49: what may still be authored, by the size of the log as compact JSON.
+WARN_BYTES: Final = 32_000
+OWNERS_BYTES: Final = 48_000
+REMOVALS_AND_KIND_BYTES: Final = 57_000
+REMOVALS_BYTES: Final = 61_500
+NOTHING_BYTES: Final = 64_000
+
+
+class Refused(ValueError):
+    """An operation that cannot be done; the text is what clients see."""
+
+
+@frozen
+class Draft:
+    """What would be signed, and what comes of it."""
+
+    variant: Variant
+    payload: bytes
+    """To be signed with `marking.sign_marked`."""
+    effective: bool
+    """This device alone decides it."""
+    waits_for: tuple[str, ...]
+    """Who could decide it, if this device cannot: bare ids."""
+
+
+@frozen
+class Done:
+    """What an operation did. The pin is on disk before any frame leaves."""
+
+    book: Book
+    frames: tuple[Frame, ...] = ()
+    """For all admitted peers, in this order; behind them `network_state`, and the summary if `entry` is there."""
+    entry: Transition | None = field(default=None)
+    """What came into force."""
+    waits_for: tuple[str, ...] = ()
+
+
+def draft(book: Book, variant: Variant, now: int) -> Draft | None:
+    """What proposing this would sign; None when it holds already, which costs nothing and needs no code.
+
+    Raises `Refused`.
+    """
+    if _holds_already(book, variant):
+        return None
+    _check_content(book, variant)
+    _check_kind(book, variant)
+    _check_owners(book, variant)
+    _check_state(book)
+    effective = unmet_by(book, variant, (book.me,)) is None
+    if effective and tier_of(variant, book.standing) != "member":
+        _check_room(book, variant)
+    waits_for = () if effective else decides(book, variant)
+    return Draft(variant, signed_bytes(book.network_id, variant), effective, waits_for)
+
+
+def propose(book: Book, variant: Variant, signature: str, proposal_id: str, now: int) -> Done:
+    """Send a change into the world, signed by this device. `now` in Unix seconds. Raises `Refused`.
+
+    The time in the frame is the one in the entry (FIX 13).
+    """
+    drafted = draft(book, variant, now)
+    if drafted is None:
+        return Done(book)
+    at = stamp_in(book, variant, now)
+    record = Proposal(proposal_id, at, book.me, variant, (book.me,), (signature,), (), False)
+    book = _having_signed(book, variant)
+    book = remember_signatures(book, record, {book.me: signature})
+    frame = NetworkStatePropose(proposal_id, variant, book.me, at, signature)
+    if drafted.effective:
+        entry = Transition(at, variant, (book.me,), (signature,))
+        return Done(ratify(book, entry, now), (frame,), entry)
+    proposals = book.proposals.with_record(record, _digest(book, variant), now, by_authority=True)
+    return Done(evolve(book, proposals=proposals), (frame,), waits_for=drafted.waits_for)
+
+
+def draft_signature(book: Book, proposal_id: str, digest: str | None = None) -> Draft:
+    """What signing a record would sign. Raises `Refused`, in the order in which the reference looks.
+
+    `digest`: what the person was shown (`content_digest`); another content is refused.
+    """
+    record = _known(book, proposal_id)
+    if any(denier == record.proposer or book.standing.is_authority(denier) for denier in record.deniers):
+        raise Refused("proposal has been denied")
+    if book.me in record.signers:
+        raise Refused("already signed")
+    if digest is not None and digest != content_digest(book.network_id, record.variant):
+        raise Refused("proposal changed since it was shown")
+    _check_content(book, record.variant)
+    _check_kind(book, record.variant)
+    _check_owners(book, record.variant)
+    _check_state(book)
+    signers = (*record.signers, book.me)
+    effective = unmet_by(book, record.variant, signers) is None
+    if unmet_by(book, record.variant, signers) == "LOWER-OWNER":
+        raise Refused("network: only an owner can take an owner's role away")
+    if effective and tier_of(record.variant, book.standing) != "member":
+        _check_room(book, record.variant)
+    waits_for = () if effective else decides(book, record.variant)
+    return Draft(record.variant, signed_bytes(book.network_id, record.variant), effective, waits_for)
+
+
+def sign(book: Book, proposal_id: str, signature: str, now: int, fresh_id: str) -> Done:
+    """Co-sign a record. Raises `Refused`.
+
+    When the proposer's time would lose against what counts for the target by now, this device makes an entry of its own
+    under `fresh_id` instead, and denies the old record (24.3 no. 54).
+    """
+    drafted = draft_signature(book, proposal_id)
+    record = _known(book, proposal_id)
+    book = _having_signed(book, record.variant)
+    book = remember_signatures(book, record, {book.me: signature})
+    if drafted.effective and _would_lose(book, record):
+        return propose(_dropped(book, record, "withdrawn"), record.variant, signature, fresh_id, now)
+    record = msgspec.structs.replace(
+        record, signers=(*record.signers, book.me), signatures=(*record.signatures, signature)
+    )
+    frame = NetworkStateAck(proposal_id, book.me, "sign", now, signature)
+    if not drafted.effective:
+        return Done(evolve(book, proposals=book.proposals.changed(record)), (frame,), waits_for=drafted.waits_for)
+    entry = candidate(book, record)
+    book = evolve(book, proposals=book.proposals.without(proposal_id))
+    return Done(ratify(book, entry, now), (frame,), entry)
+
+
+def denial_payload(book: Book, proposal_id: str) -> bytes:
+    """What denying a record signs. Raises `Refused`."""
+    record = _known(book, proposal_id)
+    if book.me in record.deniers:
+        raise Refused("already denied")
+    return denied_bytes(book.network_id, proposal_id, book.me)
+
+
+def deny(book: Book, proposal_id: str, signature: str, now: int) -> Done:
+    """Refuse a record, everywhere: what was signed under it does not count later either. Raises `Refused`."""
+    denial_payload(book, proposal_id)
+    frame = NetworkStateAck(proposal_id, book.me, "deny", now, signature)
+    return Done(_dropped(book, _known(book, proposal_id), "denied"), (frame,))
+
+
+def withdraw(book: Book, proposal_id: str, signature: str, now: int) -> Done:
+    """Take an own record back. Peers of v0.3.8 delete it when its proposer denies it (FIX 22). Raises `Refused`.
+
+    `signature` is over `denial_payload`.
+    """
+    record = _known(book, proposal_id)
+    if record.proposer != book.me:
+        raise Refused("only the proposer can withdraw a proposal")
+    frame = NetworkStateAck(proposal_id, book.me, "deny", now, signature)
+    return Done(_dropped(book, record, "withdrawn"), (frame,))
+
+
+def resent(book: Book) -> tuple[NetworkStatePropose, ...]:
+    """This device's own open proposals, for a peer that has just become active (FIX 22)."""
+    return tuple(
+        NetworkStatePropose(
+            record.id, record.variant, book.me, record.created_at, record.signatures[record.signers.index(book.me)]
+        )
+        for record in book.proposals.records.values()
+        if record.proposer == book.me
+    )
+
+
+def expire(book: Book, now: int) -> Book:
+    """Without records that nobody decided in thirty days; once an hour is enough."""
+    for record in book.proposals.expired(now):
+        book = _dropped(book, record, "expired")
+    return book
+
+
+def room(book: Book) -> Literal["ample", "warn", "owners", "removals and kind", "removals", "nothing"]:
+    """What may still be authored in the governance log, by its size."""
+    nbytes = book.log.nbytes
+    if nbytes < WARN_BYTES:
+        return "ample"
+    if nbytes < OWNERS_BYTES:
+        return "warn"
+    if nbytes < REMOVALS_AND_KIND_BYTES:
+        return "owners"
+    if nbytes < REMOVALS_BYTES:
+        return "removals and kind"
+    return "removals" if nbytes < NOTHING_BYTES else "nothing"
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _holds_already(book: Book, variant: Variant) -> bool:
+    """A grant that is in force is free; what counts is the verdict, not a role that an eviction has outlived (48)."""
+    if not isinstance(variant, RoleGrant):
+        return False
+    return book.role(variant.target) == variant.role and not book.is_evicted(variant.target)
+
+
+def _check_content(book: Book, variant: Variant) -> None:
+    if fault_of_form(Transition(0, variant, (book.me,), ("a" * 103,))) is not None:
+        raise Refused("network: a governed device is named by its device id")
+    if book.network_id == "deny":
+        raise Refused("network: nothing can be signed in a network of this name")
+
+
+def _check_kind(book: Book, variant: Variant) -> None:
+    if not isinstance(variant, KindChange) or variant.to == "silent":
+        return
+    if book.kind == "silent":
+        raise Refused(f"network: {book.network_id} is silent")
+    if book.kind == variant.to and (book.is_founded or variant.to == "open"):
+        raise Refused(f"network: {book.network_id} is {book.kind} already")
+    if variant.to == "closed" and not len(book.log) and book.pin.signed:
+        raise Refused(
+            f"network: this device signed in {book.network_id} before; found a new network under another name"
+        )
+
+
+def _check_owners(book: Book, variant: Variant) -> None:
+    """FIX 33: nobody evicts itself, and the last owner goes nowhere."""
+    target = target_of(variant)
+    if target == book.me and isinstance(variant, Evict):
+        raise Refused("network: a device cannot evict itself; leave the network instead")
+    if target is not None and book.standing.owners == {target} and book.standing.lowered(variant) == target:
+        raise Refused("network: this is the last owner; make another device an owner first")
+
+
+def _check_state(book: Book) -> None:
+    if book.lost > len(book.log):
+        raise Refused(
+            f"network: {book.network_id} has lost its log on this device; "
+            f"{len(book.log)} of {book.lost} entries are back, nothing can be signed before"
+        )
+
+
+def _check_room(book: Book, variant: Variant) -> None:
+    """24.3 no. 49: the last bytes are for removing authorities."""
+    removes = book.standing.lowered(variant) is not None and not isinstance(variant, RoleGrant)
+    left = room(book)
+    allowed = (
+        left in ("ample", "warn")
+        or (left == "owners" and book.standing.role(book.me) == "owner")
+        or (left == "removals and kind" and (removes or isinstance(variant, KindChange)))
+        or (left == "removals" and removes)
+    )
+    if not allowed:
+        raise Refused(
+            f"network: the governance log of {book.network_id} is nearly full; found a new network under another name"
+        )
+
+
+def _known(book: Book, proposal_id: str) -> Proposal:
+    record = book.proposals.get(proposal_id)
+    if record is None:
+        raise Refused(f"proposal not found: {proposal_id}")
+    return record
+
+
+def _would_lose(book: Book, record: Proposal) -> bool:
+    target = target_of(record.variant)
+    if target is None or tier_of(record.variant, book.standing) == "governance":
+        return False
+    newest = book.bench.newest_counted(target)
+    return record.created_at < newest + (0 if is_member_grant(record.variant) else 1)
+
+
+def _having_signed(book: Book, variant: Variant) -> Book:
+    """24.3 no. 43: from now on this key cannot found under this id again."""
+    if book.pin.signed or variant == KindChange("closed"):
+        return book
+    return evolve(book, pin=msgspec.structs.replace(book.pin, signed=True))
+
+
+def _dropped(book: Book, record: Proposal, reason: Spent) -> Book:
+    signatures = dict(zip(record.signers, record.signatures, strict=True))
+    book = remember_signatures(book, record, signatures)
+    spent = digests_of(book, record, signatures).values()
+    return evolve(book, proposals=book.proposals.without(record.id), memory=book.memory.spend(spent, reason))
+
+
+def _digest(book: Book, variant: Variant) -> bytes:
+    return content_digest(book.network_id, variant).encode()
