@@ -116,19 +116,25 @@ async def keep_sightings(sightings: Sightings, client: MeshClient) -> None:
     try:
         while True:
             state = client.state
+            if state.network != network:  # left for another one, or for good: these were here until now
+                await _note(sightings, network, here)
+                here, network = set(), state.network
             now_here = {p.device_pubkey for p in state.peers if p.status in CONNECTED}
-            moved = now_here ^ here if state.network == network else now_here
+            moved = now_here ^ here
             if trio.current_time() >= due:
                 moved, due = moved | now_here, trio.current_time() + SIGHTING_S
-            if moved and state.network:
-                moments = dict.fromkeys(moved, wall_ms())
-                await trio.to_thread.run_sync(sightings.note, state.network, moments)
-            here, network = now_here, state.network
+            await _note(sightings, network, moved)
+            here = now_here
             with trio.move_on_at(due):
                 await client.watch.until(partial(_moved, state))
     finally:
         if here and network:
             sightings.note(network, dict.fromkeys(here, wall_ms()))
+
+
+async def _note(sightings: Sightings, network: str, devices: set[str]) -> None:
+    if network and devices:
+        await trio.to_thread.run_sync(sightings.note, network, dict.fromkeys(devices, wall_ms()))
 
 
 def _moved(before: ClientState, state: ClientState) -> bool:

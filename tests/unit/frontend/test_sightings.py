@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+import pytest
+import trio
+import trio.testing
+
+from myownllm.app import keep_sightings
 from myownllm.sightings import KEPT_DEVICES, Sightings
+from unit.frontend.fakes import DEVICE_B, peer_info
+from unit.frontend.test_client import HOME, active, world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,3 +38,32 @@ def test_it_is_bounded_and_survives_damage(tmp_path: Path) -> None:
         file.note("home", {"a": 1})
         assert file.of("home")["a"] == 1
     Sightings(tmp_path / "no" / "such" / "folder").note("home", {"a": 1})
+
+
+@pytest.mark.parametrize("how", ["leaves", "stop", "leaves, then stop", "cancel"])
+async def test_the_moment_of_leaving_is_kept_however_it_came(tmp_path: Path, how: str) -> None:
+    """A device goes, the app goes, or both while the disk is busy with its arrival."""
+    file = Sightings(tmp_path / "seen.json")
+    async with world(active(HOME), tmp_path) as w, trio.open_nursery() as nursery:
+        w.daemon.peers = [peer_info()]
+        nursery.start_soon(keep_sightings, file, w.client)
+        await w.client.start()
+        with trio.fail_after(5):
+            while DEVICE_B not in file.of("home"):
+                await trio.sleep(0.005)
+        arrived = file.of("home")[DEVICE_B]
+        await trio.sleep(0.02)
+        left = time.time() * 1000
+        if "leaves" in how:
+            w.daemon.peers = []
+            w.client.peers_changed()
+            await w.client.watch.until(lambda state: not state.peers)
+        if "stop" in how:
+            await w.client.stop()
+        if how == "cancel":
+            nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True), trio.move_on_after(1):
+            while file.of("home")[DEVICE_B] == arrived:
+                await trio.sleep(0.005)
+        assert file.of("home")[DEVICE_B] >= int(left)
+        nursery.cancel_scope.cancel()
