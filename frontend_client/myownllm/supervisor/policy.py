@@ -54,6 +54,11 @@ def too_silent(silent_s: float, *, is_ours: bool) -> bool:
     return silent_s >= (sum(PATIENCE_S) if is_ours else SILENT_OTHER_S)
 
 
+def restart_after_s(crash: int, *, was_silent: bool) -> float:
+    """The pause before a restart, before jitter: a daemon that was waited for in silence has had much of it."""
+    return max(0.0, backoff_s(crash) - (sum(PATIENCE_S) if was_silent else 0.0))
+
+
 def jittered(delay_s: float, uniform: float) -> float:
     """A delay within ± 20 %; `uniform` is drawn from [0, 1)."""
     return delay_s * (1 - JITTER + 2 * JITTER * uniform)

@@ -358,9 +358,13 @@ class Supervisor:
             text = f"the mesh daemon crashed {policy.CRASH_LIMIT} times within a minute; the last time it {how}{tail}"
             await self._failed(text)
             return
-        delay = policy.jittered(policy.backoff_s(self._history.consecutive), self._ports.uniform())
-        self._set("backoff", f"the mesh daemon {how}; starting it again in {delay:.1f} s{tail}")
-        await self._sleep_or_retry(delay)
+        pause = policy.restart_after_s(self._history.consecutive, was_silent=self._was_silent)
+        delay = policy.jittered(pause, self._ports.uniform())
+        if delay:
+            self._set("backoff", f"the mesh daemon {how}; starting it again in {delay:.1f} s{tail}")
+            await self._sleep_or_retry(delay)
+        else:
+            self._set("lost", f"the mesh daemon {how}; starting it again{tail}")
 
     async def _drop_child(self, grace_s: float = policy.TERMINATE_GRACE_S) -> None:
         child, self._child = self._child, None

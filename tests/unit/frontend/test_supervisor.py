@@ -372,12 +372,11 @@ async def test_a_daemon_that_hangs_is_told_in_three_seconds_and_an_own_one_repla
         assert state.silence == "the mesh daemon does not answer"
         assert state.connection is not None, "a daemon that is only slow keeps its links"
         assert trio.current_time() - began <= 3
-        state = await supervisor.watch.until(lambda s: s.state == "backoff")
-        assert "no longer answers" in state.error
+        await supervisor.watch.until(lambda s: s.state == "spawning")
         assert world.killed == ["a"]
         world.hangs = False
         await supervisor.watch.until(is_second)
-        assert trio.current_time() - began <= 10
+        assert trio.current_time() - began <= 9, "which leaves a second for a busy machine"
 
 
 async def test_a_short_silence_is_told_and_taken_back(autojump_clock: Any) -> None:
@@ -516,6 +515,12 @@ def test_backoff(case: dict[str, Any]) -> None:
             history = history.after_crash(now=crash, up_since=crash)
         history = history.after_crash(now=100, up_since=40)
         assert policy.backoff_s(history.consecutive) == case["expect"]["delay"]
+
+
+def test_what_was_waited_for_in_silence_counts_as_pause() -> None:
+    pauses = [policy.restart_after_s(crash, was_silent=True) for crash in range(1, 7)]
+    assert pauses == [0, 0, 0, 2, 10, 24]
+    assert [policy.restart_after_s(crash, was_silent=False) for crash in (1, 4)] == [1, 8]
 
 
 def test_jitter_stays_within_a_fifth() -> None:
