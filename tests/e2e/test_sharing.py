@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,9 +35,13 @@ def notes(device: Any, text: str, since: int = 0) -> list[str]:
     return [e["message"] for e in device.events[since:] if e["event"] == "diag" and text in e["message"]]
 
 
+def app_socket(device: Any) -> Path:
+    return Path(device.home / ".myownllm" / "app.sock")
+
+
 def told(device: Any) -> list[dict[str, Any]]:
     """What the running app knows of its peers' conversations, without the start of a command."""
-    answer: Any = door.ask(device.home / ".myownllm" / "app.sock", "conversations_of_peers", timeout_s=20)
+    answer: Any = door.ask(app_socket(device), "conversations_of_peers", timeout_s=20)
     return [{**c, "peer": p["label"]} for p in answer["peers"] for c in p["conversations"]]
 
 
@@ -76,7 +81,7 @@ def third(pair: Pair) -> Iterator[Any]:
 
 
 def test_s10_a_late_joiner_is_told_and_nobody_else(pair: Pair) -> None:
-    """Gap 7: FE-7.9, FE-7.10, FE-7.12. First of all, before anybody tells everybody, which is once a minute."""
+    """Gap 7: FE-7.9, FE-7.10, FE-7.12. What everybody is told once a minute is no broadcast of a start."""
     anna, boris = pair.both
     plans = new(anna, "Plans", "--folder", "Work/Q4")
     eventually(lambda: of_peer(boris, "Anna") == [plans], "Anna's catalog at Boris's", 5)
@@ -87,7 +92,7 @@ def test_s10_a_late_joiner_is_told_and_nobody_else(pair: Pair) -> None:
             device.wait("Carla's knock", lambda e: e["event"] == "knock" and e["label"] == "Carla")
             device.run("approve", "Carla")
         carla.wait("knock", lambda e: e["event"] == "knock", mark)
-        announced()  # what Anna and Boris still had to tell each other
+        announced("fresh")  # what Anna and Boris still had to tell each other
         eventually(lambda: carla.run("approve", "Anna"), "Carla approves Anna")
         eventually(lambda: carla.run("approve", "Boris"), "Carla approves Boris")
         for other in ("Anna", "Boris"):
@@ -95,24 +100,27 @@ def test_s10_a_late_joiner_is_told_and_nobody_else(pair: Pair) -> None:
         began = time.monotonic()
         eventually(lambda: of_peer(carla, "Anna") == [plans], "Anna's catalog at Carla's", 5)
         assert time.monotonic() - began < 2.5
-        assert set(announced()) <= {"Carla"}
+        assert set(announced("fresh")) <= {"Carla"}
 
 
 @contextmanager
-def heard(device: Any) -> Iterator[Callable[[], list[str]]]:
-    """Whose `catalog/announce` has arrived at a device since, by label: what a program beside its app sees."""
+def heard(device: Any) -> Iterator[Callable[..., list[str]]]:
+    """Whose `catalog/announce` has arrived at a device since, by label: what a program beside its app sees.
+
+    With `having`, those with such a member.
+    """
     with Connection(device.home / ".myownllm" / ".myownmesh" / "daemon.sock", 20) as events:
         client_id = events.subscribe()
         ask(device, "channel_subscribe", client_id=client_id, network="home", channel="catalog/announce")
 
-        def seen() -> list[str]:
+        def seen(having: str = "entries") -> list[str]:
             labels = {p["device_id"]: p["label"] for p in ask(device, "peers_list", network="home")["peers"]}
             found = []
             events.timeout = 0.3
             with contextlib.suppress(ControlError):  # nothing more has come
                 for line in events.lines():
                     frame = json.loads(line)
-                    if frame.get("kind") == "channel_inbound":
+                    if frame.get("kind") == "channel_inbound" and frame["payload"].get(having):
                         found.append(labels[frame["from"]])
             return found
 
@@ -120,7 +128,7 @@ def heard(device: Any) -> Iterator[Callable[[], list[str]]]:
 
 
 def test_s11_twenty_moves_are_one_broadcast(pair: Pair) -> None:
-    """Gap 8: FE-7.11. As early as S10, for the same reason."""
+    """Gap 8: FE-7.11. The publication of every minute may fall between; it does so once in two moves at most."""
     anna, boris = pair.both
     made = [f"number-{n}" for n in range(20)]
     folder = anna.home / ".myownllm" / "conversations"
@@ -128,11 +136,16 @@ def test_s11_twenty_moves_are_one_broadcast(pair: Pair) -> None:
     eventually(lambda: of_peer(boris, "Anna") == [first], "Anna's catalog at Boris's", 10)
     for each in made:
         (folder / f"{each}.json").write_text(json.dumps({"id": each, "title": each, "messages": []}))
+    counts = []
     with heard(boris) as announced:
-        anna.run("conversations", "move", *made, "--to", "Archive")
-        eventually(lambda: {c.get("path", "") for c in told(boris)} == {"", "Archive"}, "the new folder at Boris's", 10)
-        time.sleep(1)
-        assert announced() == ["Anna"]
+        for place in ("Archive", "Old"):
+            anna.run("conversations", "move", *made, "--to", place)
+            eventually(lambda to=place: {c.get("path", "") for c in told(boris)} == {"", to}, "the new folder", 10)  # type: ignore[misc]
+            time.sleep(1)
+            counts.append(announced().count("Anna"))
+            if counts[-1] == 1:
+                break
+    assert counts in ([1], [2, 1])
 
 
 def test_s9_policy_and_prompts_are_gossiped(pair: Pair) -> None:
@@ -146,7 +159,7 @@ def test_s9_policy_and_prompts_are_gossiped(pair: Pair) -> None:
     eventually(lambda: record(boris).get("agent_permissions") == record(anna)["agent_permissions"], "the policy", 5)
 
     anna.run("policy", "set", "shell", "accept_all")
-    waiting = eventually(lambda: boris.run("policy", "pending")["held"].get("shell"), "the question to Boris", 5)
+    waiting = eventually(lambda: boris.run("policy", "pending")["held"].get("shell"), "the question to Boris", 20)
     assert record(boris)["agent_permissions"]["shell"]["mode"] == "denied", "nothing is relaxed without Boris"
     boris.run("policy", "agree", "shell", waiting["code"])
     assert record(boris)["agent_permissions"]["shell"]["mode"] == "accept_all"
@@ -173,7 +186,8 @@ def test_a_kill_between_taking_and_deleting_leaves_two_copies(pair: Pair) -> Non
     plans = new(anna, "Plans", "--folder", "Work/Q4")
     os.kill(boris.pid, signal.SIGSTOP)  # Boris's app is slow to answer
     push = anna.start("conversations", "push", plans, "Boris")
-    time.sleep(1.5)
+    eventually(lambda: door.ask(app_socket(anna), "state", timeout_s=20)["resources"]["outbound_moves"], "under way")
+    time.sleep(1)  # and at Boris's daemon
     anna.kill_app()
     os.kill(boris.pid, signal.SIGCONT)
     push.communicate(timeout=20)
