@@ -54,7 +54,7 @@ def receive(core: Core, answer: AnswerReceived, now: Instant) -> None:
         return
     transport.own_offer = OwnOffer.NONE
     transport.remote_fingerprint = certificate
-    negotiation.note_description(transport, sdp)
+    negotiation.note_description(core, transport, sdp)
     transport.held = None
     if transport.answered_at is None:
         transport.answered_at = now.mono

@@ -23,6 +23,7 @@ from myownmesh.engine.memory import Memories
 from myownmesh.engine.peer import Connecting, Handshaking, Link, Live, Pending, Placeholder
 from myownmesh.engine.phase import rollup
 from myownmesh.engine.rescue_gate import RescueGate
+from myownmesh.engine.roll import Attendance, Roll
 from myownmesh.engine.routes import Routes
 from myownmesh.engine.timers import Timers
 from myownmesh.engine.timing import ANSWER_MARGIN_S, ECHOES, MAX_ROOM_DELAY_S, OFFER_REPEAT_S, REACTIVE_ANNOUNCE_GAP_S
@@ -36,6 +37,8 @@ from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence, Set
+
     from mesh_common.events import Level, MeshEvent
     from myownmesh.engine.actions import Action
     from myownmesh.engine.config import EngineConfig
@@ -74,6 +77,8 @@ class Core:
         self.config = config
         self.choices: Choices = BY_IDS
         """Of shapes, by the bytes of ids; a replay, whose ids are others, is told what was chosen."""
+        self.changes = 0
+        """Grows with every change of an entry, of the roster, of the shape, and with a member's leave."""
         self.set_topology(config.topology)
         self.capabilities: Capabilities = config.capabilities
         self.pins: set[str] = set(config.pinned_peers)
@@ -83,6 +88,7 @@ class Core:
         """Of a peer's proof; a replay is told what came of it."""
 
         self.peers: dict[str, Peer] = {}
+        self._roll = Roll()
         self.successors: dict[str, Link] = {}
         """Transports that are made beside a live link, one for a peer at most; by device id."""
         self.since: dict[str, float] = {}
@@ -90,6 +96,8 @@ class Core:
         self.known = Members([self.me])
         """Whom the shape is made of: ourselves, and of the entries those that are rostered or have proved themselves.
         Who merely announces ids bends no edge."""
+        self._wanted: set[str] | None = None
+        """Whom of those the shape wants us linked with; None since one of them, or the shape, changed."""
         self.routes = Routes()
         self.outboxes: dict[str, Outbox] = {}
         """What peers have still to acknowledge; by device id."""
@@ -133,6 +141,7 @@ class Core:
         ago first."""
         self.heard: dict[str, float] = {}
         """When members of the roster announced themselves last, in monotonic seconds."""
+        self.attendance = Attendance()
         self.is_quiet = False
         """Nobody is missed, and the ticker is slow."""
         self._nudges = TokenBucket(NUDGES_PER_S, NUDGES_BURST, 0.0)
@@ -210,10 +219,15 @@ class Core:
         self.out.append(SendFrame(peer.device_id, peer.epoch, kind, data))
 
     def save_roster(self, roster: Roster) -> None:
+        changed = self.roster.ids ^ roster.ids
         self.roster = roster
-        for peer in self.peers.values():
-            self._place(peer)
-            self._sort_unproven(peer)
+        for device_id in sorted(changed):
+            if (peer := self.peers.get(device_id)) is not None:
+                self._place(peer)
+                self._sort_unproven(peer)
+            if device_id not in roster.ids:
+                self.heard.pop(device_id, None)
+        self.changes += 1
         self.out.append(SaveRoster())
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -268,17 +282,30 @@ class Core:
         assert isinstance(peer, Live)
         return peer
 
-    def live_peers(self) -> list[Live]:
-        return [peer for peer in self.peers.values() if isinstance(peer, Live)]
+    def live_peers(self) -> Sequence[Live]:
+        """Those that are admitted, in the order of `peers`; who comes and goes meanwhile does not change the list."""
+        return self._roll.live(self.peers)
 
     def set_topology(self, mode: TopologyMode) -> None:
         self.topology: TopologyMode = mode
         self.shape = shape_of(mode, self.choices)
         """What the network's mode means; whoever dials, shelves, prunes or forwards asks it."""
+        self.changes += 1
+        self._wanted = None
+
+    def wanted(self) -> Set[str]:
+        """Everybody of `known` whom the shape has an edge to; not to be changed."""
+        if self._wanted is None:
+            self._wanted = self.shape.wanted(self.me, self.known)
+        return self._wanted
 
     def wants_link(self, device_id: str) -> bool:
         """Has the shape an edge to this peer? Silent networks have no shape: links there are made by hand."""
-        return self.is_silent() or self.shape.edge(self.me, device_id, self.known)
+        if self.is_silent():
+            return True
+        if self._wanted is not None and device_id in self.known:
+            return device_id in self._wanted
+        return self.shape.edge(self.me, device_id, self.known)
 
     def echo_heard(self, late_s: float) -> None:
         """An announce of ours came back from the room after so long."""
@@ -320,7 +347,7 @@ class Core:
 
     def refresh_phase(self) -> None:
         """Tell clients when the peers amount to another phase; `joining` lasts until there is something to say."""
-        phase = rollup(kind.status for kind in {type(peer) for peer in self.peers.values()})  # a large room is alike
+        phase = rollup(self._roll.statuses())
         if phase is Phase.ALONE and self.phase is Phase.JOINING and not self.signaling_up:
             return
         if phase is not self.phase:
@@ -343,6 +370,8 @@ class Core:
 
     def install(self, peer: Peer, now: Instant) -> None:
         """Make it what is known of its id."""
+        self.changes += 1
+        self._roll.replaced(self.peers.get(peer.device_id), peer)
         self.peers[peer.device_id] = peer
         self.since[peer.device_id] = now.mono
         self._place(peer)
@@ -360,9 +389,12 @@ class Core:
         if peer is not None:
             if follow(peer.stage, turn) is not Stage.UNKNOWN:
                 raise OutOfTurn(peer.stage, turn)
+            self.changes += 1
+            self._roll.replaced(peer, None)
             del self.peers[device_id]
             self.since.pop(device_id, None)
-            self.known.discard(device_id)
+            if self.known.discard(device_id):
+                self._wanted = None
             self.strangers.pop(device_id, None)
             self.unproven.pop(device_id, None)
         return peer
@@ -381,6 +413,8 @@ class Core:
 
     def _place(self, peer: Peer) -> None:
         if isinstance(peer, Pending | Live) or self.is_rostered(peer.device_id):
-            self.known.add(peer.device_id)
+            has_changed = self.known.add(peer.device_id)
         else:
-            self.known.discard(peer.device_id)
+            has_changed = self.known.discard(peer.device_id)
+        if has_changed:
+            self._wanted = None

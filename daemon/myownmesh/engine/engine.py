@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.moves import Move
     from myownmesh.engine.peer import Link
     from myownmesh.engine.trace import Tracer
+    from myownmesh.engine.why import Standing
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
@@ -356,6 +357,11 @@ class Engine:
     def trace(self, tracer: Tracer, now: Instant) -> list[ConnTrace]:
         """What has changed in the links since this tracer looked last."""
         return tracer.look(self._core, now)
+
+    def standings(self, now: Instant) -> list[Standing]:
+        """How every peer stands: of `peers` what costs little, for whoever looks at hundreds again and again."""
+        core = self._core
+        return [why.standing(core, peer, now.mono) for peer in core.peers.values()]
 
     def census(self) -> Census:
         """How much there is of what is bounded."""

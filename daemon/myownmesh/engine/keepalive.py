@@ -28,6 +28,8 @@ from myownmesh.engine.timing import (
 from myownmesh.protocol.frames import Ping, Pong
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import Link, Live, Peer
     from myownmesh.protocol.clock import Instant
@@ -194,7 +196,7 @@ def _may_live(peer: Link) -> bool:
     return peer.transport.path in _ALIVE_PATHS or peer.transport.carrier.is_up
 
 
-def _watch_clock(core: Core, live: list[Live], now: Instant) -> None:
+def _watch_clock(core: Core, live: Sequence[Live], now: Instant) -> None:
     estimates = [skew for peer in live if (skew := peer.upkeep.clock_skew_ms) is not None]
     estimate = median(estimates)
     match core.clock_watch.judge(estimate):

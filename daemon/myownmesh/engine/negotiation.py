@@ -263,7 +263,7 @@ def take_again(core: Core, peer: Link, offer: OfferReceived, now: Instant) -> No
 
 def take(core: Core, peer: Link, offer: OfferReceived) -> None:
     transport = peer.transport
-    note_description(transport, offer.sdp)
+    note_description(core, transport, offer.sdp)
     transport.last_remote_offer = offer.sdp
     if (fingerprint := first_fingerprint(offer.sdp)) is not None:
         transport.remote_fingerprint = fingerprint
@@ -271,11 +271,12 @@ def take(core: Core, peer: Link, offer: OfferReceived) -> None:
     core.out.append(TakeOffer(peer.device_id, peer.epoch, offer.sdp))
 
 
-def note_description(transport: Transport, sdp: str) -> None:
+def note_description(core: Core, transport: Transport, sdp: str) -> None:
     """What an offer or answer that is taken tells besides its certificate."""
     transport.remote_ufrag = ice_ufrag(sdp)
     transport.remote_sdp_has_relay, transport.remote_sdp_has_candidates = RELAYED in sdp, ANY in sdp
-    transport.is_ours = OUR_LINE in sdp
+    was_ours, transport.is_ours = transport.is_ours, OUR_LINE in sdp
+    core.changes += transport.is_ours is not was_ours
 
 
 def rebuild(core: Core, peer: Link, now: Instant) -> None:

@@ -6,7 +6,7 @@ every member of the roster is linked, or spoke in the room lately, there is nobo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine.actions import SetPace
 from myownmesh.engine.peer import Live
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
 
 
+_FOREVER: Final = float("inf")
+
+
 def heard(core: Core, device_id: str, now: Instant) -> None:
     """A member spoke in the room."""
     if core.is_rostered(device_id):
@@ -24,7 +27,8 @@ def heard(core: Core, device_id: str, now: Instant) -> None:
 
 
 def left(core: Core, device_id: str) -> None:
-    core.heard.pop(device_id, None)
+    if core.heard.pop(device_id, None) is not None:
+        core.changes += 1
 
 
 def look(core: Core, now: Instant) -> None:
@@ -36,21 +40,39 @@ def look(core: Core, now: Instant) -> None:
 
 
 def _is_complete(core: Core, now: Instant) -> bool:
-    """Nobody is missing, and whoever is linked answers newcomers as we do. v0.3.8 is given what it is used to."""
+    """Nobody is missing, and whoever is linked answers newcomers as we do. v0.3.8 is given what it is used to.
+
+    Of hundreds of members all are looked at only if something changed, or the time of one may be over; and whoever was
+    missing at the last look is looked at first.
+    """
     if core.is_silent() or core.twin is not None:
         return False
-    members = [entry.device_id for entry in core.roster.entries if entry.device_id != core.me]
-    core.heard = {each: at for each, at in core.heard.items() if core.is_rostered(each)}
-    wanted = core.shape.wanted(core.me, core.known)
-    return bool(members) and all(_is_there(core, each, wanted, now) for each in members)
+    last = core.attendance
+    if last.changes == core.changes and now.mono <= last.until:
+        return True
+    members = core.roster.ids
+    if len(members) <= (core.me in members):
+        return False
+    if last.missed in members and _there_until(core, last.missed) < now.mono:
+        return False
+    until = _FOREVER
+    for each in members:
+        if each != core.me:
+            until = min(until, _there_until(core, each))
+            if until < now.mono:
+                last.missed = each
+                return False
+    last.missed, last.until, last.changes = "", until, core.changes
+    return True
 
 
-def _is_there(core: Core, device_id: str, wanted: set[str], now: Instant) -> bool:
-    """Linked; or heard lately where the shape wants no link, for one that is wanted has still to be made."""
+def _there_until(core: Core, device_id: str) -> float:
+    """The monotonic second until which a member counts as there, if nothing changes: linked; or heard lately where the
+    shape wants no link, for one that is wanted has still to be made."""
     peer = core.peers.get(device_id)
     if isinstance(peer, Live):
-        return peer.transport.is_ours
+        return _FOREVER if peer.transport.is_ours else -_FOREVER
     heard_at = core.heard.get(device_id)
-    if peer is None or heard_at is None or device_id in wanted:
-        return False
-    return now.mono - heard_at <= HEARD_LATELY_S
+    if peer is None or heard_at is None or device_id in core.wanted():
+        return -_FOREVER
+    return heard_at + HEARD_LATELY_S

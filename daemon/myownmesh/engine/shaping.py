@@ -10,6 +10,8 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.peer import Placeholder
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from myownmesh.engine.core import Core
     from myownmesh.protocol.clock import Instant
 
@@ -22,7 +24,7 @@ def take_pass(core: Core, now: Instant) -> None:
     shelving.repeat_lost(core, now)
     if not core.shape.prunes or core.is_silent():
         return
-    wanted = core.shape.wanted(core.me, core.known)
+    wanted = core.wanted()
     for peer in core.live_peers():
         if peer.device_id not in wanted and shelving.is_let_go(core, peer):
             _say(core, "ends a link", peer.device_id, now)
@@ -32,7 +34,7 @@ def take_pass(core: Core, now: Instant) -> None:
         presence.decide(core, device_id, now)
 
 
-def _to_dial(core: Core, wanted: set[str]) -> list[str]:
+def _to_dial(core: Core, wanted: Set[str]) -> list[str]:
     """Peers without a link that ours is the part to dial: of those that make the shape the wanted ones, and strangers
     whom it would take."""
     return [

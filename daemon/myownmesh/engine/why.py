@@ -5,7 +5,7 @@ Pure; nothing is kept for it but the moment at which each stage began. docs/why.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import to_builtins
 
@@ -28,10 +28,14 @@ from myownmesh.engine.timers import LinkTimer, PeerTimer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mesh_common.views import PeerStatus
     from myownmesh.engine.actions import Action
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import Peer
     from myownmesh.engine.timers import Timer
+
+    _Step = tuple[Timer, str, str]
+    """What happens when a timer of somebody ends, in words."""
 
 CODES: Final[Mapping[str, str]] = {
     "offline": "this device has no network; everything waits until it has one again",
@@ -59,15 +63,28 @@ CODES: Final[Mapping[str, str]] = {
 
 def verdict(core: Core, peer: Peer, mono: float) -> Why | None:
     """None for a peer that is active and heard."""
-    code, step = _judge(core, peer, mono)
-    if core.offline_since is not None:
-        code, step = "offline", None
+    code, steps = _judge(core, peer, mono)
     if not code:
         return None
-    since = max(core.since.get(peer.device_id, mono), _trouble_since(peer))
-    if core.offline_since is not None:
-        since = core.offline_since
+    since = core.offline_since
+    if since is None:
+        since = max(core.since.get(peer.device_id, mono), _trouble_since(peer))
+    step = next((told for each in steps if (told := _told(core, each, mono)) is not None), None)
     return Why(code, max(0, round((mono - since) * 1000)), CODES[code], step)
+
+
+class Standing(NamedTuple):
+    """How a peer stands, in few words."""
+
+    device_id: str
+    status: PeerStatus
+    code: str
+    """That of the verdict; empty without one."""
+
+
+def standing(core: Core, peer: Peer, mono: float) -> Standing:
+    """The verdict's code alone: nobody reads the rest."""
+    return Standing(peer.device_id, peer.status, _judge(core, peer, mono)[0])
 
 
 def explain(core: Core, actions: Iterable[Action], mono: float) -> None:
@@ -81,46 +98,49 @@ def explain(core: Core, actions: Iterable[Action], mono: float) -> None:
                 detail["why"] = to_builtins(reason)
 
 
-def _judge(core: Core, peer: Peer, mono: float) -> tuple[str, NextStep | None]:
+def _judge(core: Core, peer: Peer, mono: float) -> tuple[str, tuple[_Step, ...]]:
+    """The code, and what may come next: the first of the steps whose timer is set does."""
+    if core.offline_since is not None:
+        return "offline", ()
     if isinstance(peer, Placeholder):
         return _of_placeholder(core, peer, mono)
     if isinstance(peer, Connecting):
-        return _of_attempt(core, peer, mono)
+        return _of_attempt(core, peer)
     if isinstance(peer, Handshaking):
         code = "waits_for_hello" if peer.channel.greeting is None else "waits_for_proof"
-        return code, _step(core, LinkTimer.HANDSHAKE, peer.owner, "give up and dial anew", mono)
+        return code, ((LinkTimer.HANDSHAKE, peer.owner, "give up and dial anew"),)
     if isinstance(peer, Pending):
         is_ours = peer.our_approve is not OurApprove.SENT
-        return "waits_for_us" if is_ours else "waits_for_them", None
+        return "waits_for_us" if is_ours else "waits_for_them", ()
     assert isinstance(peer, Live)
-    return _of_live(core, peer, mono)
+    return _of_live(core, peer)
 
 
-def _of_placeholder(core: Core, peer: Placeholder, mono: float) -> tuple[str, NextStep | None]:
+def _of_placeholder(core: Core, peer: Placeholder, mono: float) -> tuple[str, tuple[_Step, ...]]:
     if core.is_silent() and peer.device_id not in core.pins:
-        return "silent_network", None
+        return "silent_network", ()
     if not core.wants_link(peer.device_id):
-        return "kept_apart_by_shape", None
-    step = _step(core, PeerTimer.DIAL_ANYWAY, peer.device_id, "dial it", mono)
+        return "kept_apart_by_shape", ()
+    steps = ((PeerTimer.DIAL_ANYWAY, peer.device_id, "dial it"),)
     memory = core.memories.get(peer.device_id)
     if memory is not None and memory.needs_turn:
-        return "needs_turn", step
+        return "needs_turn", steps
     if memory is not None and memory.dial_not_before > mono:
-        return "waits_after_failures", step
-    return "waits_for_offer" if peer.expects_link and core.me > peer.device_id else "waits_for_turn", step
+        return "waits_after_failures", steps
+    return "waits_for_offer" if peer.expects_link and core.me > peer.device_id else "waits_for_turn", steps
 
 
-def _of_attempt(core: Core, peer: Connecting, mono: float) -> tuple[str, NextStep | None]:
+def _of_attempt(core: Core, peer: Connecting) -> tuple[str, tuple[_Step, ...]]:
     transport = peer.transport
-    gives_up = _step(core, LinkTimer.CHANNEL_OPEN, peer.owner, "give up and dial anew", mono)
+    gives_up = (LinkTimer.CHANNEL_OPEN, peer.owner, "give up and dial anew")
     memory = core.memories.get(peer.device_id)
     if memory is not None and memory.needs_turn:
-        return "needs_turn", gives_up
+        return "needs_turn", (gives_up,)
     if transport.remote_sdp_set:
-        return "no_path_yet", gives_up
+        return "no_path_yet", (gives_up,)
     if transport.own_offer is OwnOffer.BUILDING:
-        return "prepares_offer", gives_up
-    return "waits_for_answer", _step(core, LinkTimer.REOFFER, peer.owner, "offer again", mono) or gives_up
+        return "prepares_offer", (gives_up,)
+    return "waits_for_answer", ((LinkTimer.REOFFER, peer.owner, "offer again"), gives_up)
 
 
 def _trouble_since(peer: Peer) -> float:
@@ -135,26 +155,27 @@ def _trouble_since(peer: Peer) -> float:
     return 0.0 if transport.restart is None else transport.restart.since
 
 
-def _of_live(core: Core, peer: Live, mono: float) -> tuple[str, NextStep | None]:
+def _of_live(core: Core, peer: Live) -> tuple[str, tuple[_Step, ...]]:
     transport, owner = peer.transport, peer.device_id
-    verdict = _step(core, LinkTimer.RESTART_VERDICT, owner, "dial anew unless it is heard", mono)
+    verdict = (LinkTimer.RESTART_VERDICT, owner, "dial anew unless it is heard")
     if transport.carrier.is_down:
-        return "path_down", _step(core, LinkTimer.RESTART, owner, "offer another path", mono) or verdict
+        return "path_down", ((LinkTimer.RESTART, owner, "offer another path"), verdict)
     successor = core.successors.get(owner)
     if successor is not None and successor.transport.offerer and _is_mute_since(peer, successor.transport.opened_at):
-        return "rebuilding", _step(core, LinkTimer.CHANNEL_OPEN, successor.owner, "give the other one up", mono)
+        return "rebuilding", ((LinkTimer.CHANNEL_OPEN, successor.owner, "give the other one up"),)
     if suspicion.suspected_since(peer) is not None:
-        asks = _step(core, LinkTimer.ASKED, owner, "ask again or offer another path", mono)
-        return "suspected", asks or _step(core, LinkTimer.PROBE, owner, "dial anew unless it is heard", mono)
+        asks = (LinkTimer.ASKED, owner, "ask again or offer another path")
+        return "suspected", (asks, (LinkTimer.PROBE, owner, "dial anew unless it is heard"))
     if transport.restart is not None and transport.restart.up_at is not None:
-        return "path_untested", verdict
-    return "" if isinstance(peer, Active) else "shelved", None
+        return "path_untested", (verdict,)
+    return "" if isinstance(peer, Active) else "shelved", ()
 
 
 def _is_mute_since(peer: Live, mono: float) -> bool:
     return peer.channel.last_recv is None or peer.channel.last_recv < mono
 
 
-def _step(core: Core, timer: Timer, owner: str, what: str, mono: float) -> NextStep | None:
+def _told(core: Core, step: _Step, mono: float) -> NextStep | None:
+    timer, owner, what = step
     at = core.timers.when(timer, owner)
     return None if at is None else NextStep(what, max(0, round((at - mono) * 1000)))

@@ -52,10 +52,10 @@ class BadNetworkId(ValueError):
 
 def pubkey_part(text: str) -> str:
     """Cut the display suffix off: one `-` with exactly five ASCII letters or digits behind it, at the end."""
-    head, dash, tail = text.rpartition("-")
-    if dash and len(tail) == _SUFFIX_LENGTH and tail.isascii() and tail.isalnum():
-        return head
-    return text
+    if text[-_SUFFIX_LENGTH - 1 : -_SUFFIX_LENGTH] != "-":
+        return text  # bare already, as nearly always
+    tail = text[-_SUFFIX_LENGTH:]
+    return text[: -_SUFFIX_LENGTH - 1] if tail.isascii() and tail.isalnum() else text
 
 
 def is_device_id(text: str) -> bool:

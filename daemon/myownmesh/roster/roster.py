@@ -20,7 +20,7 @@ from myownmesh.protocol.frames import RosterEntry, RosterSummary
 from myownmesh.protocol.ids import is_device_id, pubkey_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Set
 
     from myownmesh.protocol.frames import Role
 
@@ -74,6 +74,11 @@ class Roster:
     def get(self, device_id: str) -> Entry | None:
         """The entry of a device, whichever form its id has."""
         return self._index.get(pubkey_part(device_id))
+
+    @property
+    def ids(self) -> Set[str]:
+        """The bare ids of all entries."""
+        return self._index.keys()
 
     def is_authorized(self, device_id: str) -> bool:
         """True when the device's next connection needs nobody's consent."""

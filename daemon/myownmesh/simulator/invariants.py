@@ -27,7 +27,8 @@ def check_node(node: Node) -> None:
             raise Violation(f"{each.found} {each.what}, at most {each.most}", (node.device_id,))
     if report.orphan_timers:
         raise Violation(f"timers of links that are gone: {report.orphan_timers}", (node.device_id,))
-    sessions, most = len(node.sessions()), 2 * len(node.switch.peers()) + LINGERING
+    peers = node.engine.standings(node.now())
+    sessions, most = len(node.sessions()), 2 * len(peers) + LINGERING
     if sessions > most:
         raise Violation(f"{sessions} sessions, at most {most}", (node.device_id,))
     if node.switch.most_queued_bytes > 2 * MAX_QUEUED_BYTES:
@@ -35,7 +36,7 @@ def check_node(node: Node) -> None:
     said, may = node.announces.said, node.announces.most(node.world.clock.seconds)
     if said > may:
         raise Violation(f"{said} announces, at most {may:.0f}", (node.device_id,))
-    check_words(node)
+    check_words(node, peers)
 
 
 def check_peace(nodes: Iterable[Node], can_meet: Callable[[Node, Node], bool]) -> None:

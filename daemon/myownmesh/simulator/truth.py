@@ -9,7 +9,9 @@ from myownmesh.engine.why import CODES
 from myownmesh.simulator.violation import Violation
 
 if TYPE_CHECKING:
-    from mesh_common.views import PeerInfo
+    from collections.abc import Iterable
+
+    from myownmesh.engine.why import Standing
     from myownmesh.simulator.node import Node
     from myownmesh.simulator.session import FakeSession
 
@@ -18,57 +20,58 @@ NOTICED_S: Final = 6.0
 """A peer of which no packet comes any more is no peer that needs no reason, so long after the last one."""
 
 
-def check_words(node: Node) -> None:
+def check_words(node: Node, peers: Iterable[Standing]) -> None:
     """Phase and `why` tell the truth. Raises `Violation`."""
-    peers = node.switch.peers()
+    sessions: dict[str | None, list[FakeSession]] = {}
+    for session in node.sessions():
+        sessions.setdefault(node.owner_at(session), []).append(session)
     active = 0
-    for info in peers:
-        active += info.status in ACTIVE
-        if (lie := _lie(node, info)) is not None:
-            raise Violation(lie, (node.device_id, info.device_id))
+    for peer in peers:
+        active += peer.status in ACTIVE
+        if (lie := _lie(node, peer, sessions.get(peer.device_id, []))) is not None:
+            raise Violation(lie, (node.device_id, peer.device_id))
     if (node.engine.phase == "active") is not (active > 0):
         raise Violation(f"phase {node.engine.phase} with {active} links", (node.device_id,))
 
 
-def _lie(node: Node, info: PeerInfo) -> str | None:
-    """What is said of a peer and is not so."""
-    sessions = [each for each in node.sessions() if node.owner_at(each) == info.device_id]
-    if info.why is None:
-        if info.status != PeerStatus.ACTIVE:
-            return f"{info.status} without a reason"
+def _lie(node: Node, peer: Standing, sessions: list[FakeSession]) -> str | None:
+    """What is said of a peer and is not so; `sessions` are those to it."""
+    code = peer.code
+    if not code:
+        if peer.status is not PeerStatus.ACTIVE:
+            return f"{peer.status} without a reason"
         silent_s = _silent_s(node, sessions)
         return f"active, and no packet has come for {silent_s:.1f} s" if silent_s > NOTICED_S else None
-    code = info.why.code
     if code not in CODES:
         return f"{code} is no reason"
     if (node.offline_since is not None) is not (code == "offline"):
         return f"{code}, where offline is {node.offline_since is not None}"
-    return f"{code}, which is not so" if _is_wrong(node, info, code, sessions) else None
+    return f"{code}, which is not so" if _is_wrong(node, peer, sessions) else None
 
 
-def _is_wrong(node: Node, info: PeerInfo, code: str, sessions: list[FakeSession]) -> bool:
+def _is_wrong(node: Node, peer: Standing, sessions: list[FakeSession]) -> bool:
     """Is a reason one that the world knows better?"""
-    match code:
+    match peer.code:
         case "path_down":
-            return info.status not in ACTIVE or any(
+            return peer.status not in ACTIVE or any(
                 state is not None and state.is_up for each in sessions[:1] for state in each.told
             )
         case "kept_apart_by_shape":
-            return node.engine.wants_link(info.device_id)
+            return node.engine.wants_link(peer.device_id)
         case "silent_network":
             return not node.engine.core.is_silent()
         case "needs_turn":
-            return info.status in ACTIVE or bool(node.world.wire.turn & {node.device_id, info.device_id})
+            return peer.status in ACTIVE or bool(node.world.wire.turn & {node.device_id, peer.device_id})
         case "shelved":
-            return info.status != PeerStatus.SHELVED
+            return peer.status != PeerStatus.SHELVED
         case "path_untested" | "rebuilding" | "suspected":
-            return info.status not in ACTIVE
+            return peer.status not in ACTIVE
         case "waits_for_us" | "waits_for_them":
-            return info.status != PeerStatus.PENDING_APPROVAL
+            return peer.status != PeerStatus.PENDING_APPROVAL
         case "offline":
             return False
         case _:
-            return info.status in ACTIVE
+            return peer.status in ACTIVE
 
 
 def _silent_s(node: Node, sessions: list[FakeSession]) -> float:

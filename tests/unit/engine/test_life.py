@@ -80,7 +80,7 @@ def test_no_way_past_the_table(walk: list[tuple[Turn, Stage]]) -> None:
 
 def test_an_entry_ends_by_turns_that_end_it_only() -> None:
     core = Core(LOW, "home", EngineConfig(), Roster("home"), random.Random(1))
-    core.peers["p"] = STAGES[Stage.ACTIVE]
+    core.install(STAGES[Stage.ACTIVE], Instant(0.0, 0))
     for turn in (Turn.DISMISSED, Turn.NOTED):
         with pytest.raises(OutOfTurn):
             core.end(turn, "p")

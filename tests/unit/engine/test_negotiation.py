@@ -477,7 +477,7 @@ def test_a_mute_peer_that_is_being_offered_something_is_offered_nothing_more() -
 def test_a_contest_opens_no_more_links_than_the_id_may() -> None:
     core = Core(LOW, "home", EngineConfig(), Roster("home"), random.Random(1))
     peer = connecting()
-    core.peers["p"] = peer
+    core.install(peer, Instant(0.0, 0))
     while core.memories.of("p").may_open_link(5.0):
         pass
     contest_ended(core, peer, Instant(5.0, 0))
@@ -612,7 +612,7 @@ def test_an_offer_clears_a_link_that_is_silent_over_a_dead_path() -> None:
 def test_an_offer_that_waited_is_not_answered_for_an_id_that_opens_too_many_links() -> None:
     core = Core(LOW, "home", EngineConfig(), Roster("home"), random.Random(1))
     peer = handshaking()
-    core.peers["p"] = peer
+    core.install(peer, Instant(0.0, 0))
     while core.memories.of("p").may_open_link(5.0):
         pass
     hold_ended(core, peer, HeldOffer(OfferReceived("p", sdp("B2")), 2.0, 0), Instant(5.0, 0))

@@ -47,7 +47,7 @@ class Desk:
         self.core = Core(LOW, "home", EngineConfig(topology=mode), roster, random.Random(1))
         self.core.me = me
         for number, device_id in enumerate(peers):
-            self.core.peers[device_id] = active(device_id, number)
+            self.core.install(active(device_id, number), NOW)
 
     def receive(self, carrier: str, frame: Channel, mono: float = NOW.mono) -> list[Any]:
         peer = self.core.peers[carrier]
@@ -121,8 +121,8 @@ def test_the_memory_of_copies_is_bounded() -> None:
 
 def test_a_hub_passes_a_broadcast_on_to_everybody_else() -> None:
     desk = Desk(Star(ME), ["a", "b", "c"])
-    desk.core.peers["d"] = shelved("d", 3)
-    desk.core.peers["e"] = pending("e", 4)
+    desk.core.install(shelved("d", 3), NOW)
+    desk.core.install(pending("e", 4), NOW)
     delivered, forwarded = desk.routed("a", ttl=3)
     assert delivered == to_subscribers("a", 0)
     assert (forwarded.hops, forwarded.to_all) == ((("b", 1), ("c", 2), ("d", 3)), True)

@@ -57,12 +57,11 @@ def test_a_pass(case: dict[str, Any], *, is_rostered: bool) -> None:
     core.known.add(core.me)
     core.set_topology(read_mode(dumps(case["mode"])))
     for number, each in enumerate(case["entries"]):
-        core.peers[each["id"]] = entry(each, number)
+        core.install(entry(each, number), NOW)
         if is_rostered:
-            core.roster = core.roster.approve(each["id"], "", 0)
+            core.save_roster(core.roster.approve(each["id"], "", 0))
         if each["sticky"]:
             core.pins.add(each["id"])
-    core.save_roster(core.roster)
     take_pass(core, NOW)
     assert [each.peer for each in core.out if isinstance(each, CloseSession)] == case["prune"]
     opened = [each.peer for each in core.out if isinstance(each, OpenSession)]

@@ -22,6 +22,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "why.md"
 def code(bench: Bench) -> str | None:
     why = bench.info.why
     assert why is None or why.text == CODES[why.code]
+    assert ("" if why is None else why.code) in {each.code for each in bench.engine.standings(bench.now)}
     return None if why is None else why.code
 
 
