@@ -260,7 +260,7 @@ class Wire:
         """Packets pass again between these two; what was sent meanwhile arrives, before anything that is under way."""
         self.cut.discard(pair)
         self._deliver_held()
-        self.look(*pair)
+        self.look(*sorted(pair))  # a set of texts has another order in every process
 
     def move(self, owner: str) -> None:
         """A device gets other addresses: what it had gathered is of no more use."""

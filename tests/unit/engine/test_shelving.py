@@ -62,7 +62,7 @@ def core_with(entries: list[dict[str, Any]]) -> Core:
         assert entry["local_shelved"] is isinstance(peer, Shelved)
         if isinstance(peer, Live):
             peer.upkeep.remote_shelved = entry.get("remote_shelved", False)
-        core.peers[peer.device_id] = peer
+        core.install(peer, NOW)
         if entry.get("sticky"):
             core.pins.add(peer.device_id)
     return core
