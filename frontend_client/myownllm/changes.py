@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from myownllm.coerce import JsonObject
     from myownllm.conversations.store import ConversationStore, Entry
-    from myownllm.prompts import Prompt, Prompts
     from myownllm.records import PolicyStore, PromptStore
 
 RNG = random.SystemRandom()
@@ -106,7 +104,7 @@ def change_prompts(store: PromptStore, request: JsonObject) -> JsonObject:
     asked = structure(PromptChange, request)
     match asked.action:
         case "add":
-            made = store.edit(partial(_with_new_prompt, asked))
+            made = store.edit(lambda prompts, now_ms: prompts.add(now_ms, RNG, **asked.members))
         case "edit":
             made = store.edit(lambda prompts, now_ms: prompts.edit(asked.prompt, now_ms, **asked.members))
         case "remove":
@@ -116,14 +114,6 @@ def change_prompts(store: PromptStore, request: JsonObject) -> JsonObject:
         case _:
             assert_never(asked.action)
     return made.to_json()
-
-
-def _with_new_prompt(asked: PromptChange, prompts: Prompts, now_ms: int) -> tuple[Prompts, Prompt]:
-    """A second one of a name would leave both to be called by their ids. Raises AppError."""
-    name = asked.name
-    if name and any(p.name.casefold() == name.strip().casefold() for p in prompts.records):
-        raise AppError(f"a prompt is called '{name}' already; `myownllm prompts edit` changes it")
-    return prompts.add(now_ms, RNG, **asked.members)
 
 
 # ── conversations ─────────────────────────────────────────────────────────────────────────────────────────────────────

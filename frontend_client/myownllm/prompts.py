@@ -144,7 +144,7 @@ class Prompts:
         exact = self.by_id(text)
         if exact is not None:
             return exact
-        found = [p for p in self.records if p.name.casefold() == text.casefold()]
+        found = [p for p in self.records if _key(p.name) == _key(text)]
         found = found or [p for p in self.records if len(text) >= PREFIX_MIN_CHARS and p.id.startswith(text)]
         if len(found) == 1:
             return found[0]
@@ -175,15 +175,15 @@ class Prompts:
     # ── local edits ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, now_ms: int, rng: Rng, **members: Any) -> tuple[Prompts, Prompt]:
-        """A new prompt. Raises PromptError when there is no room, or it is too large."""
+        """A new prompt. Raises PromptError when there is no room, it is too large, or its name is taken."""
         return self._edited(Prompt(id=mint_prompt_id(now_ms, rng), **members), now_ms)
 
     def edit(self, prompt_id: str, now_ms: int, **changes: Any) -> tuple[Prompts, Prompt]:
-        """A changed prompt. Raises PromptError."""
+        """A changed prompt. Raises PromptError, also when another one has its new name."""
         return self._edited(attrs.evolve(self.find(prompt_id), **changes), now_ms)
 
     def copy(self, prompt: Prompt, now_ms: int) -> tuple[Prompts, Prompt]:
-        """Take over a prompt of another network: same id, fresh stamp (FE-9.41). Raises PromptError."""
+        """Take over a prompt of another network: same id, fresh stamp (FE-9.41). Raises PromptError, as `add`."""
         return self._edited(prompt, now_ms)
 
     def remove(self, prompt_id: str, now_ms: int) -> tuple[Prompts, Prompt]:
@@ -200,7 +200,17 @@ class Prompts:
         size = _size(stamped)
         if size > PROMPT_MAX_BYTES:
             raise PromptError(f"the prompt has {size} bytes; {PROMPT_MAX_BYTES} is the most")
+        if known is None or _key(known.name) != _key(stamped.name):
+            self._check_name(stamped)
         return self._put(stamped), stamped
+
+    def _check_name(self, prompt: Prompt) -> None:
+        """A second one of a name would leave both to be called by their ids. Peers may bring one; a person does not."""
+        key = _key(prompt.name)
+        other = next((p for p in self.records if p.id != prompt.id and key and _key(p.name) == key), None)
+        if other is not None:
+            what = f"a prompt of this network is called '{prompt.name.strip()[:60]}' already ({other.id})"
+            raise PromptError(f"{what}; `myownllm prompts edit` changes it, or gives one of them another name")
 
 
 # ── merging ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -252,6 +262,11 @@ def merge(local: Prompts, incoming: Json, tombstones: Json, *, now_ms: int) -> M
     for raw in tombstones[: TOMBSTONES_MAX * 2] if isinstance(tombstones, list) else ():
         merged = _merge_tombstone(merged, raw, now_ms)
     return attrs.evolve(merged, changed=merged.prompts != local)
+
+
+def _key(name: str) -> str:
+    """As what a name counts where a person types it."""
+    return name.strip().casefold()
 
 
 def _size(prompt: Prompt) -> int:

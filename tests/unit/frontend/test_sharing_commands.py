@@ -133,6 +133,12 @@ def test_prompts_are_made_changed_copied_and_removed(terminal: Terminal, tmp_pat
     assert "not both" in terminal.run("prompts", "add", "Bad", "--tool", "shell", "--no-tools", status=1)
     assert "cannot read" in terminal.run("prompts", "add", "Bad", "--system", "@/nowhere/x", status=1)
     assert "is called 'short' already" in terminal.run("prompts", "add", "short", status=1)
+    other = terminal.json("prompts", "add", "Long")
+    assert f"is called 'SHORT' already ({made['id']})" in terminal.run(
+        "prompts", "edit", "Long", "--name", " SHORT ", status=1
+    )
+    assert terminal.json("prompts", "edit", "Long", "--name", "long ")["name"] == "long "
+    terminal.run("prompts", "remove", other["id"])
     assert "say what to change" in terminal.run("prompts", "edit", "Short", status=1)
     assert terminal.json("prompts", "edit", "Short", "--no-tools")["tools"] == []
     assert "  Be kind." in terminal.run("prompts", "show", "short")
@@ -143,10 +149,16 @@ def test_prompts_are_made_changed_copied_and_removed(terminal: Terminal, tmp_pat
     assert terminal.json("prompts", "list")["prompts"] == []
     assert "no saved network 'nowhere'" in terminal.run("prompts", "use", "Short", "--network", "nowhere", status=1)
     assert terminal.json("prompts", "use", "Short", "--network", "work")["id"] == made["id"]
+    terminal.run("prompts", "remove", "Short")
+    taken = terminal.json("prompts", "add", "short")
+    assert "is called 'Short' already" in terminal.run("prompts", "use", "Short", "--network", "work", status=1)
+    terminal.run("prompts", "edit", "short", "--name", "Mine")
+    assert terminal.json("prompts", "use", "Short", "--network", "work")["id"] == made["id"]
+    terminal.run("prompts", "remove", taken["id"])
     assert [p["id"] for p in json.loads(terminal.run("prompts", "export", "Short"))["prompts"]] == [made["id"]]
     assert "removed" in terminal.run("prompts", "remove", "Short")
     assert "no prompt 'Short'" in terminal.run("prompts", "show", "Short", status=1)
-    assert terminal.file.load().catalog.networks[1].prompts.tombstones[0].id == made["id"]  # type: ignore[union-attr]
+    assert terminal.file.load().catalog.networks[1].prompts.tombstones[-1].id == made["id"]  # type: ignore[union-attr]
 
 
 # ── conversations ─────────────────────────────────────────────────────────────────────────────────────────────────────
