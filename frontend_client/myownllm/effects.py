@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 
 import attrs
+import msgspec
 
 from mesh_common.client import frames
 from myownllm import phases
-from myownllm.coerce import as_object, is_number
+from myownllm.coerce import tolerant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 Level = Literal["debug", "info", "warn", "error"]
 
@@ -118,7 +119,7 @@ def frame_effects(
         case None:
             return []
         case frames.EventFrame():
-            return _event(frame.event, network, diag_quiet=diag_quiet)
+            return _event(tolerant(_Told, frame.event), network, diag_quiet=diag_quiet)
         case frames.Lagged():
             return [AddDiag("warn", f"mesh event subscriber lagged; dropped {frame.skipped} events"), Resync()]
         case frames.RpcInbound():
@@ -155,18 +156,34 @@ _PEER_LINES = {
 }
 
 
-def _event(event: Mapping[str, Any], network: str, *, diag_quiet: bool) -> list[Effect]:
-    if event.get("network_id") != network:
+class _Told(msgspec.Struct, frozen=True):
+    """What counts here of an event. A daemon of another release may tell less, and each member counts alone."""
+
+    network_id: str | None = None
+    event_kind: str | None = None
+    kind: str | None = None
+    device_id: str | None = None
+    next: str = ""
+    grace_window_ms: float | None = None
+    level: str | None = None
+    category: str | None = None
+    message: str = ""
+    ts: int | None = None
+    detail: dict[str, Any] | None = None
+
+
+def _event(event: _Told, network: str, *, diag_quiet: bool) -> list[Effect]:
+    if event.network_id != network:
         return []
-    match event.get("event_kind"):
+    match event.event_kind:
         case "peer":
-            line = _PEER_LINES.get(str(event.get("kind")))
+            line = _PEER_LINES.get(event.kind or "")
             told: list[Effect] = []
             if line is not None and not diag_quiet:
-                told = [AddDiag("info", line.format(peer=str(event.get("device_id", ""))[:8]))]
+                told = [AddDiag("info", line.format(peer=(event.device_id or "")[:8]))]
             return [RefreshPeers(), *told, *_dropped(event)]
-        case "phase" if event.get("kind") == "changed":
-            phase = phases.from_daemon(str(event.get("next")))
+        case "phase" if event.kind == "changed":
+            phase = phases.from_daemon(event.next)
             return [SetPhase(phase), *([CheckJoined()] if phase == "off" else [])]
         case "diag":
             return _diag(event, diag_quiet=diag_quiet)
@@ -174,30 +191,26 @@ def _event(event: Mapping[str, Any], network: str, *, diag_quiet: bool) -> list[
             return []
 
 
-def _dropped(event: Mapping[str, Any]) -> list[Effect]:
-    grace_ms, peer = event.get("grace_window_ms"), event.get("device_id")
-    if event.get("kind") != "dropped" or not isinstance(peer, str) or not is_number(grace_ms):
+def _dropped(event: _Told) -> list[Effect]:
+    if event.kind != "dropped" or event.device_id is None or event.grace_window_ms is None:
         return []
-    return [PeerDropped(peer, min(max(0.0, float(grace_ms or 0) / 1000), GRACE_MAX_S))]
+    return [PeerDropped(event.device_id, min(max(0.0, event.grace_window_ms / 1000), GRACE_MAX_S))]
 
 
-def _diag(event: Mapping[str, Any], *, diag_quiet: bool) -> list[Effect]:
-    detail = as_object(event.get("detail"))
-    stamp = event.get("ts")
-    ts = stamp if isinstance(stamp, int) else None
+def _diag(event: _Told, *, diag_quiet: bool) -> list[Effect]:
+    detail = event.detail or {}
     effects: list[Effect] = []
     needs_turn = detail.get("hint") == "add_turn_server"
-    if needs_turn or (event.get("category") == "ice" and detail.get("failed") is True):
-        effects.append(NoteIceFailure(ts or 0, needs_turn))
-    level = event.get("level")
+    if needs_turn or (event.category == "ice" and detail.get("failed") is True):
+        effects.append(NoteIceFailure(event.ts or 0, needs_turn))
     shown: Level | None
-    match level:
-        case "warn" | "error":
+    match event.level:
+        case "warn" | "error" as level:
             shown = level
         case "info":
-            shown = None if diag_quiet else level
+            shown = None if diag_quiet else "info"
         case _:
             shown = None
     if shown is not None:
-        effects.append(AddDiag(shown, str(event.get("message", "")), ts))
+        effects.append(AddDiag(shown, event.message, event.ts))
     return effects

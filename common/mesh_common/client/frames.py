@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @frozen
 class EventFrame:
-    """A mesh event, as it stands in the frame; `mesh_common.events.read_event` gives it a class."""
+    """A mesh event, as it stands in the frame; `mesh_common.reading.read_event` gives it a class."""
 
     event: Mapping[str, Any]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,10 +30,24 @@ class ChildProcess(Protocol):
     async def stop(self, grace_s: float = ..., /) -> None: ...
 
 
+class ReadyLine(msgspec.Struct, frozen=True):
+    """What a daemon tells of its start, once (spec 07 §10.4)."""
+
+    ready: bool | None = None
+    """None: it said something else."""
+    error: str = "no reason given"
+    cannot_serve: bool = False
+    """No other home or moment would help this program."""
+
+    @property
+    def has_failed(self) -> bool:
+        return self.ready is False
+
+
 class Started(ChildProcess, Protocol):
     """A daemon that this app started and that may yet say whether it is ready."""
 
-    async def ready_line(self) -> dict[str, Any]: ...
+    async def ready_line(self) -> ReadyLine: ...
 
 
 class Survivor(ChildProcess, Protocol):

@@ -13,13 +13,15 @@ import subprocess
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import trio
 
+from myownllm.coerce import tolerant
 from myownllm.errors import AppError
 from myownllm.supervisor.policy import TERMINATE_GRACE_S
+from myownllm.supervisor.ports import ReadyLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,7 +71,7 @@ class Child:
         status = self._process.returncode
         return status if status is not None else 0
 
-    async def ready_line(self) -> dict[str, Any]:
+    async def ready_line(self) -> ReadyLine:
         """What it says on the readiness pipe. Waits for ever for a daemon that does not know the pipe."""
         line = b""
         while b"\n" not in line and len(line) < READY_LINE_MAX_BYTES:
@@ -83,8 +85,7 @@ class Child:
             value = None
         if not isinstance(value, dict):
             await trio.sleep_forever()
-        assert isinstance(value, dict)
-        return value
+        return tolerant(ReadyLine, value)
 
     async def stop(self, grace_s: float = TERMINATE_GRACE_S, /) -> None:
         """End it: a polite signal, five seconds, a hard one. Always reaps; not interrupted by cancellation.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
 
 from myownllm.errors import AppError
 from myownllm.supervisor.binaries import Refused, no_binary_text
+from myownllm.supervisor.ports import ReadyLine
 from myownllm.supervisor.process import LaunchError
 
 if TYPE_CHECKING:
@@ -121,11 +122,12 @@ class Spawning:
 
     async def _await_ready(self, child: Started, candidate: Candidate) -> StatusAnswer:
         """Wait for the socket: a ready line, a good poll, an early end, or eight seconds (FE-3.10, FE-3.11)."""
-        told: dict[str, Any] = {}
+        told = ReadyLine()
         wake = trio.Event()
 
         async def hear() -> None:
-            told.update(await child.ready_line())
+            nonlocal told
+            told = await child.ready_line()
             wake.set()
 
         async def watch_exit() -> None:
@@ -141,7 +143,7 @@ class Spawning:
                 while trio.current_time() < deadline:
                     with trio.move_on_after(SPAWN_POLL_S):
                         await wake.wait()
-                    if child.exit_status is not None or told.get("ready") is False:
+                    if child.exit_status is not None or told.has_failed:
                         problem = _early_exit_text(child, candidate, told)
                         break
                     status = await self._ports.probe(self._ports.own_socket)
@@ -151,16 +153,16 @@ class Spawning:
                         wake = trio.Event()
             finally:
                 nursery.cancel_scope.cancel()
-        if told.get("cannot_serve") is True:
-            raise _CannotServeError(str(told.get("error", "no reason given")))
-        if told.get("ready") is False:
+        if told.cannot_serve:
+            raise _CannotServeError(told.error)
+        if told.has_failed:
             raise _CannotStartHereError(problem)
         raise SupervisorError(problem + quoted(child.tail(TAIL_LINES)))
 
 
-def _early_exit_text(child: Started, candidate: Candidate, told: dict[str, Any]) -> str:
-    if told.get("ready") is False:
-        return f"{candidate.path} could not start: {shortened(str(told.get('error', 'no reason given')))}"
+def _early_exit_text(child: Started, candidate: Candidate, told: ReadyLine) -> str:
+    if told.has_failed:
+        return f"{candidate.path} could not start: {shortened(told.error)}"
     return f"{candidate.path} {ending(child.exit_status)} before its control socket opened"
 
 

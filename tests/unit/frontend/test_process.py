@@ -14,6 +14,7 @@ import trio
 from myownllm.supervisor.binaries import Candidate, Refused
 from myownllm.supervisor.inspection import Inspector
 from myownllm.supervisor.log import DaemonLog
+from myownllm.supervisor.ports import ReadyLine
 from myownllm.supervisor.process import LaunchError, launch
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ async def test_readiness_environment_and_polite_end(program: Callable[[str], Pat
     async with trio.open_nursery() as nursery:
         child = await launch(binary, tmp_path, os.environ, log, nursery)
         with trio.fail_after(10):
-            assert (await child.ready_line())["ready"] is True
+            assert await child.ready_line() == ReadyLine(ready=True)
         await child.stop()
         assert child.exit_status == 0
     assert child.tail() == [f"['serve'] {tmp_path} {tmp_path} True", "bye"]

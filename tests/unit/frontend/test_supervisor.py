@@ -17,7 +17,7 @@ from mesh_common.answers import StatusAnswer
 from myownllm.errors import AppError
 from myownllm.supervisor import Supervisor, policy
 from myownllm.supervisor.binaries import Candidate, Refused
-from myownllm.supervisor.ports import Ports, Row
+from myownllm.supervisor.ports import Ports, ReadyLine, Row
 from myownllm.supervisor.process import LaunchError
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ class FakeChild:
         await self._exited.wait()
         return self.exit_status or 0
 
-    async def ready_line(self) -> dict[str, Any]:
+    async def ready_line(self) -> ReadyLine:
         if self._script == "says_ready":
             self._world.own_binds_at = trio.current_time()
-            return {"ready": True}
+            return ReadyLine(ready=True)
         if self._script == "says_not_ready":
-            return {"ready": False, "error": "another daemon owns this home"}
+            return ReadyLine(ready=False, error="another daemon owns this home")
         if self._script == "says_cannot_serve":
-            return {"ready": False, "error": "No module named 'uvloop'", "cannot_serve": True}
+            return ReadyLine(ready=False, error="No module named 'uvloop'", cannot_serve=True)
         await trio.sleep_forever()
         raise AssertionError
 
