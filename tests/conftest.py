@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from functools import cache
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
+import typer.main
 from hypothesis import settings
 
 from support.examples import FAST, FAST_EXAMPLES
@@ -18,6 +20,9 @@ settings.register_profile("whole", deadline=None)
 # The fast loop (scripts/check): a few examples of each property; scripts/test draws them all.
 settings.register_profile("fast", deadline=None, max_examples=FAST_EXAMPLES)
 settings.load_profile("fast" if FAST else "whole")
+
+# Typer reads a command's signature twice for each run. A program runs one command; these tests run thousands.
+typer.main.get_params_from_function = cache(typer.main.get_params_from_function)
 
 
 def pytest_configure() -> None:
