@@ -13,10 +13,12 @@ import tempfile
 import tomllib
 import zipfile
 from email.parser import BytesParser
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from integration.bundler.bench import ASSET
 from integration.bundler.fakes import Program
@@ -27,12 +29,11 @@ from myownmesh.daemon import needs
 from support.once import once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from email.message import Message
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TAG = (ROOT / ".myownmesh-rev").read_text().strip()
-EXTRAS = [None, *PROJECT["optional-dependencies"]]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -40,6 +41,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     return once(tmp_path_factory, worker_id, "distribution", build) / "dist"
+
+
+@pytest.fixture(scope="module")
+def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Environment]:
+    """The empty environment that the wheel has been installed into, with that extra or without any."""
+
+    @cache
+    def install(extra: str | None) -> Environment:
+        environment = Environment(tmp_path_factory.mktemp("environment"))
+        environment.install(next(dist.glob("*.whl")), extra)
+        return environment
+
+    return install
 
 
 @pytest.fixture
@@ -58,12 +72,11 @@ def home() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
+@pytest.mark.parametrize("extra", [None, needs.EXTRA])
 def test_up_starts_a_daemon_in_an_empty_environment(
-    extra: str | None, dist: Path, feed: ReleaseServer, home: Path, tmp_path: Path
+    extra: str | None, installed: Callable[[str | None], Environment], feed: ReleaseServer, home: Path
 ) -> None:
-    environment = Environment(tmp_path / "environment")
-    environment.install(next(dist.glob("*.whl")), extra)
+    environment = installed(extra)
     for program in PROJECT["scripts"]:
         assert environment.run(program, "--help").returncode == 0, program
     answer = environment.run("myownmesh", "--version", HOME=str(home))
@@ -87,11 +100,11 @@ def test_up_starts_a_daemon_in_an_empty_environment(
     assert not [event for event in again if event["event"] == "progress"], "staged once and for all"
 
 
-def test_a_daemon_that_cannot_serve_writes_nothing(dist: Path, tmp_path: Path) -> None:
+def test_a_daemon_that_cannot_serve_writes_nothing(
+    installed: Callable[[str | None], Environment], tmp_path: Path
+) -> None:
     """Named by an override it is started all the same: it says what is missing, and the release is fetched."""
-    environment = Environment(tmp_path / "environment")
-    environment.install(next(dist.glob("*.whl")), None)
-    done = environment.run("myownmesh", "serve", HOME=str(tmp_path), MYOWNMESH_HOME=str(tmp_path / "home"))
+    done = installed(None).run("myownmesh", "serve", HOME=str(tmp_path), MYOWNMESH_HOME=str(tmp_path / "home"))
     assert done.returncode == 1
     assert done.stderr.startswith("error: this installation cannot serve: ")
     assert not (tmp_path / "home").exists()
@@ -105,12 +118,26 @@ def metadata(dist: Path) -> Message:
         return BytesParser().parsebytes(wheel.read(f"myownllm_mesh-{VERSION}.dist-info/METADATA"))
 
 
+def required(facts: Message) -> dict[str, set[Requirement]]:
+    """What is installed with each extra, and without one under an empty name.
+
+    This environment is what they and the lock make of it; so the extra of developers needs no installation here.
+    """
+    found: dict[str, set[Requirement]] = {}
+    for line in facts.get_all("Requires-Dist", []):
+        requirement, _, extra = line.partition("; extra == ")
+        found.setdefault(extra.strip("'\""), set()).add(Requirement(requirement))
+    return found
+
+
 def test_the_metadata_say_what_the_project_says(dist: Path) -> None:
     facts = metadata(dist)
     assert (facts["Name"], facts["Version"]) == (PROJECT["name"], VERSION)
     assert facts["Requires-Python"] == PROJECT["requires-python"]
     assert facts["License-Expression"] == "MIT"
     assert facts.get_all("Provides-Extra") == list(PROJECT["optional-dependencies"])
+    said = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+    assert required(facts) == {extra: set(map(Requirement, lines)) for extra, lines in said.items()}
     assert "Operating System :: POSIX :: Linux" in facts.get_all("Classifier", [])
     assert str(facts.get_payload()).startswith("# A private mesh")
 
