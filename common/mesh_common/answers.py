@@ -135,6 +135,57 @@ class DeviceRemoved(Struct, frozen=True):
     removed: str
 
 
+# ── invitations ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class InviteCreated(Struct, frozen=True):
+    text: str
+    """The link: who has it is let in."""
+    id: str
+    exp: int
+    """Unix seconds."""
+    effective: bool = True
+    waits_for: tuple[str, ...] = ()
+
+
+class InviteRow(Struct, frozen=True):
+    id: str
+    exp: int
+    uses: int
+    by: tuple[str, ...]
+    """Bare ids of whom it let in."""
+    made: int
+    note: str = ""
+
+
+class InvitesAnswer(Struct, frozen=True):
+    invites: tuple[InviteRow, ...]
+
+
+class InviteRevoked(Struct, frozen=True):
+    revoked: str
+
+
+class InvitationTaken(Struct, frozen=True, rename={"sender": "from", "sender_label": "from_label"}):
+    """What an invitation leads to, or did."""
+
+    network: str
+    """Record id."""
+    network_id: str
+    label: str
+    kind: str
+    sender: str
+    """Display id of the inviter."""
+    sender_label: str
+    """What it calls itself; proves nothing."""
+    servers: tuple[str, ...]
+    turn: tuple[str, ...]
+    """Hosts."""
+    exp: int
+    present: bool
+    """The network was here before."""
+
+
 # ── events, calls, channels ───────────────────────────────────────────────────────────────────────────────────────────
 
 

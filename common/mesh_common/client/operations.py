@@ -149,6 +149,48 @@ class Operations:
         """Take a device off the roster and drop its link."""
         await self.command("roster_remove", network=network, device_id=bare_id(device_id))
 
+    # ── invitations (ours only) ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def invite(
+        self,
+        network: str,
+        *,
+        ttl_s: int = 900,
+        uses: int = 1,
+        note: str = "",
+        turn_credentials: bool = False,
+    ) -> answers.InviteCreated:
+        """A link that lets `uses` devices in within `ttl_s` seconds; its text is a secret."""
+        return await self.ask(
+            answers.InviteCreated,
+            "invite_create",
+            network=network,
+            ttl_s=ttl_s,
+            uses=uses,
+            note=note,
+            turn_credentials=turn_credentials,
+        )
+
+    async def invites(self, network: str) -> tuple[answers.InviteRow, ...]:
+        """The invitations that this device gave in a network, without their secrets."""
+        return (await self.ask(answers.InvitesAnswer, "invite_list", network=network)).invites
+
+    async def revoke_invite(self, network: str, invite_id: str) -> None:
+        """Take an invitation back; whom it let in stays."""
+        await self.command("invite_revoke", network=network, id=invite_id)
+
+    async def join_invite(
+        self, text: str, *, dry_run: bool = False, approve_inviter: bool = False
+    ) -> answers.InvitationTaken:
+        """Join the network of a link and approve its inviter; with `dry_run` only say what that would be."""
+        return await self.ask(
+            answers.InvitationTaken,
+            "network_join_invite",
+            text=text,
+            dry_run=dry_run,
+            approve_inviter=approve_inviter,
+        )
+
     # ── traffic ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def call(

@@ -14,6 +14,7 @@ app = group(
     "Talk to the running daemon. Tables on a terminal, JSON otherwise.",
     networks="myownmesh.cli.ctl_networks",
     roster="myownmesh.cli.ctl_roster",
+    invite="myownmesh.cli.ctl_invite",
     services="myownmesh.cli.ctl_services",
     identity="myownmesh.cli.ctl_identity",
     config="myownmesh.cli.ctl_config",

@@ -25,7 +25,7 @@ MAX_U64 = 2**64 - 1
 MAX_RECORDING_MS = 24 * 3_600_000
 """A day: a longer time is a slip, and its command would wait for it."""
 
-_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000}
+_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 ANSWER_S = 45.0
 """For an answer that nothing is waited for: a daemon on a small device may need ten while its network changes, and one
@@ -41,6 +41,8 @@ _SHOWING = frozenset(
         "networks_list",
         "peers_list",
         "roster_list",
+        "invite_list",
+        "invite_create",
         "governance_state",
         "governance_mfa_status",
         "network_id_generate",
@@ -82,12 +84,12 @@ def run(request: client.Request, table: Callable[[object], str] | None = None) -
     show(ask(request), table)
 
 
-def milliseconds(text: str) -> int:
-    """`30s`, `10m`, `1h`. Raises `CliError`."""
-    found = re.fullmatch(r"0*(\d{1,5})([smh])", text)  # a day has five digits of seconds
+def milliseconds(text: str, most_ms: int = MAX_RECORDING_MS, most: str = "a day") -> int:
+    """`30s`, `10m`, `1h`, `2d`. Raises `CliError`, also for more than `most_ms`."""
+    found = re.fullmatch(r"0*(\d{1,7})([smhd])", text)
     span_ms = int(found[1]) * _UNITS_MS[found[2]] if found else 0
-    if not 0 < span_ms <= MAX_RECORDING_MS:
-        raise CliError(f"{text!r} is no time; say 30s, 10m or 1h, a day at most")
+    if not 0 < span_ms <= most_ms:
+        raise CliError(f"{text!r} is no time; say 30s, 10m or 1h, {most} at most")
     return span_ms
 
 

@@ -148,6 +148,30 @@ def _relays(value: object) -> str:
     return f"{count}; {_text(useless[0].get('url'))} {_text(useless[0].get('state'))}{f': {reason}' if reason else ''}"
 
 
+def invites(data: object) -> str:
+    """Answer of ``invite_list``."""
+    return _listing(
+        data,
+        "invites",
+        "no invitations; make one with `myownmesh ctl invite create NETWORK`",
+        {
+            "ID": lambda i: _text(i.get("id")),
+            "UNTIL": lambda i: _time(i.get("exp")),
+            "USED": lambda i: f"{len(by) if isinstance(by := i.get('by'), list) else 0} of {_text(i.get('uses'))}",
+            "BY": lambda i: ", ".join(map(_text, by)) if isinstance(by := i.get("by"), list) else "",
+            "NOTE": lambda i: _text(i.get("note")),
+        },
+    )
+
+
+def invitation(data: object) -> str:
+    """Answer of ``invite_create``: the link on a line of its own, as it is copied."""
+    found = _object(data)
+    return (
+        f"{_text(found.get('text'))}\n\nWorks until {_time(found.get('exp'))}; take it back by {_text(found.get('id'))}"
+    )
+
+
 def members(data: object) -> str:
     """Any small answer: its members as lines, nested ones as JSON."""
     return facts(_object(data)) if isinstance(data, dict) and data else _text(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from myownmesh.control import device_ops, network_ops, requests, traffic_ops
+from myownmesh.control import device_ops, invite_ops, network_ops, requests, traffic_ops
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,6 +23,7 @@ IMMEDIATE: dict[type[requests.Request], Callable[[Control, Any], bytes]] = {
     requests.CapabilitiesSet: network_ops.capabilities_set,
     requests.PeersList: network_ops.peers_list,
     requests.RosterList: network_ops.roster_list,
+    requests.InviteList: invite_ops.invite_list,
     requests.RpcRegister: traffic_ops.rpc_register,
     requests.RpcUnregister: traffic_ops.rpc_unregister,
     requests.RpcRespond: traffic_ops.rpc_respond,
@@ -54,6 +55,9 @@ TASKS: dict[type[requests.Request], Callable[[Control, Any], Awaitable[bytes]]] 
     requests.TopologySet: network_ops.topology_set,
     requests.RosterApprove: network_ops.roster_approve,
     requests.RosterRemove: network_ops.roster_remove,
+    requests.InviteCreate: invite_ops.invite_create,
+    requests.InviteRevoke: invite_ops.invite_revoke,
+    requests.NetworkJoinInvite: invite_ops.network_join_invite,
 }
 """Ops that run as a task."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from myownmesh.control.client_id import read_client_id
+from myownmesh.invitations.book import DEFAULT_TTL_S
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import U64, Checked, Derived, ReadBy, tag_by_name
@@ -157,6 +158,33 @@ class RosterApprove(Request, frozen=True):
 class RosterRemove(Request, frozen=True):
     network: str
     device_id: str
+
+
+# ── invitations (spec 11 §1; no op of the reference) ──────────────────────────────────────────────────────────────────
+
+
+class InviteCreate(Request, frozen=True):
+    network: str
+    ttl_s: U64 = DEFAULT_TTL_S
+    uses: U64 = 1
+    note: str = ""
+    turn_credentials: bool = False
+    mfa_code: str | None = None
+
+
+class InviteList(Request, frozen=True):
+    network: str
+
+
+class InviteRevoke(Request, frozen=True):
+    network: str
+    id: str
+
+
+class NetworkJoinInvite(Request, frozen=True):
+    text: str
+    dry_run: bool = False
+    approve_inviter: bool = False
 
 
 # ── events, calls, channels ───────────────────────────────────────────────────────────────────────────────────────────

@@ -70,6 +70,7 @@ class Node:
         self._instance = instance
         sources = RelaySources()
         timepiece = Timepiece(clock.now, clock.steady)
+        app_id = app_id_of(os.environ)
         self._webrtc = WebRtc(sources.addresses)
         self._services = Services(
             version=VERSION, roles=hosted_roles(now=clock.now, rng=rng, compat=lambda: config.compat)
@@ -79,10 +80,11 @@ class Node:
             identity=identity,
             config=config,
             sessions=self._webrtc.get,
-            signaling=rooms(identity, app_id_of(os.environ), rng, sources, timepiece),
+            signaling=rooms(identity, app_id, rng, sources, timepiece),
             services=self._services,
             timepiece=timepiece,
             rng=rng,
+            app_id=app_id,
         )
         if conn_trace.is_wanted(os.environ):
             conn_trace.write_for(self._mesh)

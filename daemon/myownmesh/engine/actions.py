@@ -6,6 +6,7 @@ import msgspec
 
 from mesh_common.events import Level, MeshEvent
 from myownmesh.protocol.frames import Frame
+from myownmesh.protocol.introduction import Introduction
 from myownmesh.protocol.signals import Candidate, OutboundSignal
 
 Hop = tuple[str, int]
@@ -132,6 +133,17 @@ class Forward(msgspec.Struct, frozen=True):
     to_all: bool
 
 
+class Knock(msgspec.Struct, frozen=True):
+    """A device that nobody has approved has proved itself and shows an invitation; `approve` is the answer, if any."""
+
+    peer: str
+    epoch: int
+    introduction: Introduction
+    binding: str
+    """Of the certificate that it presented in DTLS."""
+    label: str
+
+
 class LinkUp(msgspec.Struct, frozen=True):
     """The peer is admitted over this epoch: it may be trusted with more of our memory."""
 
@@ -171,6 +183,7 @@ Action = (
     | SaveRoster
     | Deliver
     | Forward
+    | Knock
     | LinkUp
     | LinkDown
     | WaiterDone

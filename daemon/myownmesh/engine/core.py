@@ -37,7 +37,7 @@ from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Callable, Sequence, Set
 
     from mesh_common.events import Level, MeshEvent
     from myownmesh.engine.actions import Action
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.ids import Rng
+    from myownmesh.protocol.introduction import Introduction
     from myownmesh.protocol.modes import TopologyMode
     from myownmesh.protocol.signals import OfferReceived, OutboundSignal
     from myownmesh.roster import Roster
@@ -86,6 +87,8 @@ class Core:
         self.rng = rng
         self.verify = verify_handshake
         """Of a peer's proof; a replay is told what came of it."""
+        self.introduce: Callable[[str, str], Introduction | None] = _nobody_invited
+        """What we show a peer in our hello: by its id and the binding of our certificate. Secrets stay behind it."""
 
         self.peers: dict[str, Peer] = {}
         self._roll = Roll()
@@ -418,3 +421,7 @@ class Core:
             has_changed = self.known.discard(peer.device_id)
         if has_changed:
             self._wanted = None
+
+
+def _nobody_invited(_peer: str, _binding: str) -> None:
+    """We took no invitation."""

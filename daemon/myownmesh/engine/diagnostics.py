@@ -16,6 +16,7 @@ Category = Literal[
     "handshake",
     "heartbeat",
     "ice",
+    "invite",
     "media",
     "network",
     "peer",

@@ -15,6 +15,7 @@ from myownmesh.engine import (
     dialling,
     gossip,
     intake,
+    inviting,
     keepalive,
     lifecycle,
     moving,
@@ -58,6 +59,8 @@ from myownmesh.topology.hubs import MAX_HUBS
 from myownmesh.topology.modes import Hubs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mesh_common.events import ConnTrace, Level
     from mesh_common.views import PeerInfo, Phase, Traffic
     from myownmesh.engine.actions import Action, DescribePaths, Hop, SendReliable
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.ids import Rng
+    from myownmesh.protocol.introduction import Introduction
     from myownmesh.protocol.modes import TopologyMode
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.roster import Roster
@@ -214,6 +218,15 @@ class Engine:
         """A person admits a device, seen or not."""
         self._check_open()
         approval.user_approves(self._core, device_id, label, now)
+
+    def introduce_by(self, introduce: Callable[[str, str], Introduction | None]) -> None:
+        """Ask `introduce` for what a hello shows: by the peer's id and the binding of our certificate."""
+        self._core.introduce = introduce
+
+    def show_invitation(self, device_id: str, now: Instant) -> None:
+        """We took an invitation of this peer: a link that waits for its approval shows it at once."""
+        self._check_open()
+        inviting.show_again(self._core, device_id, now)
 
     def remove(self, device_id: str, now: Instant) -> None:
         """A person takes a device off the roster; its link ends as `denied`."""

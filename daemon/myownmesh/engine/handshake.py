@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mesh_common.events import PeerAuthenticated
 from mesh_common.labels import clean_label
-from myownmesh.engine import approval, beside, lifecycle
+from myownmesh.engine import approval, beside, inviting, lifecycle
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import ControlBudget
@@ -61,6 +61,7 @@ def start(core: Core, peer: Connecting, opened: ChannelOpened, now: Instant) -> 
             app_version=core.config.app_version,
         )
     )
+    hello = inviting.with_ours(core, peer.device_id, channel.local_binding, hello)
     core.enter(Turn.CHANNEL_OPENED, Handshaking(peer.device_id, peer.epoch, peer.transport, channel, hello), now)
     core.refresh_phase()
     core.send_encoded(peer, Hello.KIND, hello)
@@ -109,6 +110,7 @@ def receive_hello(core: Core, peer: OpenLink, hello: Hello, now: Instant) -> Non
         core.send(peer, Approve(), now)
     if earlier is None and not isinstance(peer, Handshaking):
         _tell_proof(core, peer)
+    inviting.consider(core, peer, now)
 
 
 def receive_proof(core: Core, peer: OpenLink, proof: AuthResponse, now: Instant) -> None:
@@ -125,10 +127,11 @@ def receive_proof(core: Core, peer: OpenLink, proof: AuthResponse, now: Instant)
     core.timers.cancel(LinkTimer.HELLO, peer.owner)
     core.timers.cancel(LinkTimer.HANDSHAKE, peer.owner)
     core.diag(now, "info", "auth", f"{short_id(peer.device_id)} proved its identity", {"peer": peer.device_id})
-    pending = Pending(peer.device_id, peer.epoch, peer.transport, channel, peer.approve_seen)
+    pending = Pending(peer.device_id, peer.epoch, peer.transport, channel, peer.approve_seen, hello=peer.hello)
     approval.begin_waiting(core, pending, now)
     _tell_proof(core, pending)
     approval.consider(core, pending, now)
+    inviting.consider(core, pending, now)
 
 
 def receive_deny(core: Core, peer: OpenLink, deny: Deny, now: Instant) -> None:

@@ -12,6 +12,7 @@ from myownmesh.engine import (
     approval,
     gossip,
     handshake,
+    inviting,
     keepalive,
     lifecycle,
     reliable,
@@ -110,6 +111,8 @@ def receive(core: Core, device_id: str, epoch: int, data: bytes, now: Instant) -
             channel.last_recv = now.mono
             channel.frames_in += 1
             count_received(core.traffic, frame.KIND, nbytes)
+            if isinstance(frame, Hello):
+                inviting.seen(peer, data)
             _shake(core, peer, frame, now)
     else:
         _refuse_unadmitted(core, peer, frame, now)

@@ -17,6 +17,7 @@ from myownmesh.engine.life import Stage
 from myownmesh.engine.limits import MAX_OFFER_IDS, ControlBudget
 from myownmesh.engine.links import PathState
 from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.introduction import Introduction
 from myownmesh.protocol.signals import AnswerReceived, OfferReceived
 
 STEADY: Final = Tier("steady")
@@ -211,6 +212,10 @@ class Channel(Struct, eq=False):
 
     greeting: Greeting | None = None
     """None until the peer's hello came."""
+    introduction: Introduction | None = None
+    """The invitation that the peer shows."""
+    knocked: bool = False
+    """Whether it was asked what that opens; once for a transport."""
     capabilities: Capabilities | None = None
     last_recv: float | None = None
     """Monotonic second of the last accepted frame."""
@@ -328,6 +333,8 @@ class Pending(OpenLink):
 
     approve_seen: bool
     our_approve: OurApprove = OurApprove.MISSING
+    hello: bytes = b""
+    """Our hello as it left."""
 
 
 class Live(OpenLink):

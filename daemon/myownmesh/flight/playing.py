@@ -17,6 +17,7 @@ from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Channel
+from myownmesh.protocol.introduction import Introduction
 from myownmesh.roster import Roster
 from myownmesh.topology.choices import BY_IDS
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 _KNOWN: Final = frozenset({*INPUTS, "start", "handle_timer", "receive_frame", "application"})
 _SOMETHING: Final = encode_frame(Channel(channel="recorded", payload=msgspec.Raw(b"null")))
 """Stands for frames of applications, which are not recorded."""
+
+
+_SOME_INVITATION: Final = Introduction("0" * 16, "a" * 52)
+"""Stands for proofs, which are not recorded."""
 
 
 class _Drawn:
@@ -83,6 +88,7 @@ class Player:
         core.identity, core.rng, core.out, core.verify = fresh.identity, self._drawn, [], self._verify
         core.choices = self._chosen
         core.set_topology(core.topology)
+        core.introduce = self._introduce
         self.engine.go_on_as(core)
 
     def play(self, step: Step) -> list[Action]:
@@ -105,6 +111,9 @@ class Player:
             with suppress(EngineError, FrameTooLarge):  # as it was refused then
                 getattr(self.engine, step.name)(*args, **options)
         return self.engine.actions()
+
+    def _introduce(self, _peer: str, _binding: str) -> Introduction | None:
+        return _SOME_INVITATION if self._verdicts and self._verdicts.popleft() else None
 
     def _verify(self, nonce: str, signer: str, verifier: str, binding: str, signature: str) -> bool:
         return self._verdicts.popleft() if self._verdicts else False

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
+    from myownmesh.protocol.introduction import Introduction
     from myownmesh.roster import Roster
 
 PIECE_S: Final = 300.0
@@ -32,7 +33,7 @@ PIECE_ENTRIES: Final = 20_000
 PIECE_BYTES: Final = 4 * 2**20
 MAX_PEERS: Final = 64
 """Of an engine that knows more, no state is taken unasked: it would stand still for too long."""
-LEFT_OUT: Final = ("identity", "rng", "verify", "out", "choices", "shape")
+LEFT_OUT: Final = ("identity", "rng", "verify", "introduce", "out", "choices", "shape")
 """Of the state: the key, where chance comes from, what is on its way, and what follows from the rest."""
 
 _APPLICATION: Final = (b'{"kind":"rpc_', b'{"kind":"channel",')
@@ -129,6 +130,7 @@ class TapedEngine(Engine):
             return verdict
 
         core.verify = verified
+        self.introduce_by(core.introduce)
         core.rng = _TapedRng(rng, self.tape)
         core.choices = _TapedChoices(self.tape)
         core.set_topology(core.topology)
@@ -138,6 +140,15 @@ class TapedEngine(Engine):
         """As it is now. Shapes remember what they chose; from here on it is chosen anew, and kept."""
         self.core.set_topology(self.core.topology)
         return Encoder(LEFT_OUT).encode(self.core)
+
+    def introduce_by(self, introduce: Callable[[str, str], Introduction | None]) -> None:
+        # Whether there was one is kept, and not its proof.
+        def introduced(peer: str, binding: str) -> Introduction | None:
+            introduction = introduce(peer, binding)
+            self.tape.note(("verdict", (introduction is not None,), NOTHING))
+            return introduction
+
+        super().introduce_by(introduced)
 
     # Each input is kept before it acts: what it draws stands behind it.
 
@@ -188,7 +199,7 @@ INPUTS: Final = (
     "signaling_is_up", "receive_signal", "receive_link_event", "frame_lost", "reliable_left", "send_reliable",
     "has_no_relays", "network_moved", "woken", "be_watched", "approve", "remove", "connect", "abandon_waiter",
     "reconnect", "set_topology", "set_capabilities", "set_label", "configure", "leave", "stop",
-    "call_goes_out",
+    "call_goes_out", "show_invitation",
 )  # fmt: skip
 """Those that are kept as they are."""
 

@@ -54,8 +54,9 @@ class Network(msgspec.Struct, frozen=True, omit_defaults=True):
     network_kind: NetworkKind = "open"
     topology: TopologyMode | None = None
     signaling_servers: tuple[str, ...] = ()
-    stun_servers: tuple[str, ...] = ()
-    turn_servers: tuple[TurnServer, ...] = ()
+    stun_servers: Annotated[tuple[str, ...] | None, Absent(None)] = None
+    turn_servers: Annotated[tuple[TurnServer, ...] | None, Absent(None)] = None
+    """None, as for STUN: the usual ones; empty: none."""
 
 
 class Signaling(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -179,8 +180,9 @@ def _check(invitation: Invitation, me: str) -> None:
 
 
 def _check_servers(network: Network) -> None:
-    turn = tuple(server.url for server in network.turn_servers)
-    for servers in (network.signaling_servers, network.stun_servers, turn):
+    stun = network.stun_servers or ()
+    turn = tuple(server.url for server in network.turn_servers or ())
+    for servers in (network.signaling_servers, stun, turn):
         if len(servers) > MAX_SERVERS or any(len(each) > MAX_SERVER_CHARACTERS for each in servers):
             raise BadInvitation(
                 f"this invitation is refused: it names more than {MAX_SERVERS} servers, or one of more than "
@@ -189,7 +191,7 @@ def _check_servers(network: Network) -> None:
     try:
         for relay in network.signaling_servers:
             relay_address(relay)
-        for server in network.stun_servers:
+        for server in stun:
             stun_address(server)
         for url in turn:
             turn_address(url)

@@ -58,6 +58,8 @@ class Driver:
         )
         self.ready = trio.Event()
         """Set once WebRTC is loaded and signaling runs: from then on peers can be dialled."""
+        self.beside: list[Callable[[], Awaitable[None]]] = []
+        """What else runs as long as the network does; whoever makes this may add to it before `run`."""
         self._signaling = tuple(signaling)
         self._ice_servers = ice_servers
         self._failure: Exception | None = None
@@ -80,6 +82,8 @@ class Driver:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch_for_failure)
                     nursery.start_soon(self._saver.run)
+                    for each in self.beside:
+                        nursery.start_soon(each)
                     sessions = await factory()
                     self._trio_offset_s = trio.current_time() - clock.now().mono
                     self.switch.start(self._opener(sessions))

@@ -213,6 +213,7 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
         rng = random.SystemRandom()
         sources = RelaySources()
         timepiece = Timepiece(clock.now, clock.steady)
+        app_id = app_id_of(os.environ)
         async with open_threaded_factory(sources.addresses) as factory, trio.open_nursery() as nursery:
 
             async def sessions() -> SessionFactory:
@@ -223,10 +224,11 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
                 identity=identity,
                 config=(await trio.to_thread.run_sync(store.open_config)).config,
                 sessions=sessions,
-                signaling=rooms(identity, app_id_of(os.environ), rng, sources, timepiece),
+                signaling=rooms(identity, app_id, rng, sources, timepiece),
                 services=_NoServices(),
                 timepiece=timepiece,
                 rng=rng,
+                app_id=app_id,
             )
             await nursery.start(mesh.run)
             nursery.start_soon(NetWatch(mesh.network_changed, mesh.woken).run)

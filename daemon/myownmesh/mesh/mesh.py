@@ -10,6 +10,7 @@ import attrs
 import trio
 from msgspec.structs import replace
 
+from mesh_common.events import PeerApproved
 from mesh_common.views import PeerStatus
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.moves import Move
@@ -21,11 +22,13 @@ from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
 from myownmesh.mesh.driver import Driver
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.inviting import Door, Inviting
 from myownmesh.mesh.network import Network
 from myownmesh.mesh.networks import JoinFailed, Networks
 from myownmesh.mesh.records import named, wire_id, with_changed, with_pin, with_record, without
 from myownmesh.mesh.update import kept_from
 from myownmesh.protocol.ids import BadDeviceId, BadNetworkId, normalize_network_id, parse_device_id
+from myownmesh.signaling.room import room_handle
 from myownmesh.store import StoreError
 from myownmesh.transport.session import IceServer
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from mesh_common.events import MeshEvent
     from mesh_common.views import ServicesReport
     from myownmesh.identity import Identity
+    from myownmesh.invitations.book import Accepted
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
     from myownmesh.netwatch.pace import Change
     from myownmesh.protocol.capabilities import Capabilities
@@ -69,8 +73,9 @@ class Mesh:
         services: ServiceHost,
         rng: Rng,
         timepiece: Timepiece,
+        app_id: str,
     ) -> None:
-        """`timepiece` is the one that the ways into the rooms reckon with."""
+        """`timepiece` and `app_id` are those that the ways into the rooms reckon with."""
         self.identity = identity
         self.config = config
         self._networks = Networks(build=self._build, sessions=sessions, on_rejoined=self._refresh_adverts)
@@ -81,6 +86,7 @@ class Mesh:
         self._services = services
         self._rng = rng
         self._timepiece = timepiece
+        self._app_id = app_id
         self._app_adverts: dict[str, Capabilities] = {}
         self._listeners: tuple[Callable[[MeshEvent], None], ...] = ()
         self._labelling = trio.Lock()
@@ -229,7 +235,7 @@ class Mesh:
                 finally:
                     self._refresh_adverts()
             else:
-                network.configure(record, self._engine_config(record))
+                network.configure(record, self._engine_config(record, network.inviting))
             await self._save(
                 "network updated but config.json save failed"
                 if restart
@@ -237,6 +243,17 @@ class Mesh:
                 lambda config: with_changed(config, old, lambda stored: kept_from(stored, request, given)),
             )
             return network, restart
+
+    async def keep_accepted(self, network_id: str, taken: Accepted) -> None:
+        """Keep an invitation that was taken, to a network that is joined or soon will be. Raises `MeshError`."""
+        if (network := self.get(network_id)) is not None:
+            await network.inviting.accept(taken)
+            network.configure(network.config, self._engine_config(network.config, network.inviting))
+            return
+        try:
+            await trio.to_thread.run_sync(self._store.add_accepted, network_id, taken, clock.now().wall_ms // 1000)
+        except StoreError as error:
+            raise MeshError(str(error)) from error
 
     async def pin(self, network: Network, peer: str) -> None:
         """Keep a pin over restarts (spec 05 W23)."""
@@ -311,10 +328,22 @@ class Mesh:
         except StoreError as error:
             raise JoinFailed(str(error)) from error
         network: Network
+        inviting = Inviting(
+            me=self.identity.device_id,
+            room=room_handle(self._app_id, network_id),
+            load=partial(self._store.load_invites, network_id),
+            save=partial(self._store.save_invites, network_id),
+            door=Door(
+                is_removed=lambda device_id: network.is_removed(device_id),
+                approve=lambda device_id, label: network.driver.switch.approve(device_id, label),
+                tell=lambda level, text, detail: network.driver.switch.tell(level, "invite", text, detail),
+            ),
+            rng=self._rng,
+        )
         engine = TapedEngine(
             identity=self.identity,
             network_id=network_id,
-            config=self._engine_config(record),
+            config=self._engine_config(record, inviting),
             roster=roster,
             rng=self._rng,
         )
@@ -323,10 +352,13 @@ class Mesh:
             signaling=self._signaling(record, network_id),
             ice_servers=lambda: ice_servers(network.config),
             save_roster=partial(self._store.save_roster, network_id),
-            on_event=self._emit,
+            on_event=partial(self._emit, inviting),
             rng=self._rng,
         )
-        network = Network(record, network_id, driver, engine.tape)
+        engine.introduce_by(inviting.introduce)
+        driver.switch.on_knock = inviting.knock
+        driver.beside.append(inviting.run)
+        network = Network(record, network_id, driver, engine.tape, inviting)
         network.be_watched(watched=bool(self._listeners))
         if self._outage is not None:
             network.network_moved(Move.OFFLINE, self._outage.told())
@@ -340,17 +372,19 @@ class Mesh:
 
     # ── helpers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _emit(self, event: MeshEvent) -> None:
+    def _emit(self, inviting: Inviting, event: MeshEvent) -> None:
+        if isinstance(event, PeerApproved):
+            inviting.let_in_by(event.device_id)
         for listener in self._listeners:
             listener(event)
 
-    def _engine_config(self, record: NetworkConfig) -> EngineConfig:
+    def _engine_config(self, record: NetworkConfig, inviting: Inviting) -> EngineConfig:
         switches = {**self.config.compat, **record.compat}
         return EngineConfig(
             kind=record.kind,
             auto_approve=record.auto_approve,
             topology=record.topology,
-            pinned_peers=frozenset(record.pinned_peers),
+            pinned_peers=frozenset(record.pinned_peers) | inviting.inviters,
             stun_urls=sum(len(server.urls) for server in record.stun_servers),
             turn_urls=sum(len(server.urls) for server in record.turn_servers),
             immediate_leave=switches.get("immediate_leave", False),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.moves import Move
     from myownmesh.flight.tape import Tape
     from myownmesh.mesh.driver import Driver
+    from myownmesh.mesh.inviting import Inviting
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.store.network_config import NetworkConfig
@@ -40,11 +41,12 @@ PIN_WAIT_S = 0.001
 class Network:
     """One network: its peers, its roster, calls and channels. Made by `Mesh.add_network`."""
 
-    def __init__(self, config: NetworkConfig, network_id: str, driver: Driver, tape: Tape) -> None:
+    def __init__(self, config: NetworkConfig, network_id: str, driver: Driver, tape: Tape, inviting: Inviting) -> None:
         self.config = config
         self.network_id = network_id
         """The wire id: normalised."""
         self.driver = driver
+        self.inviting = inviting
         self._tape = tape
         self._switch = driver.switch
         self.at_join = self._as_it_is()
@@ -123,6 +125,20 @@ class Network:
         """Admit a device and wait until the roster is on disk. Raises `MeshError`."""
         self._switch.approve(_device_id(device_id), label)
         await self.driver.roster_saved()
+
+    def is_removed(self, device_id: str) -> bool:
+        """Whether a person has taken this device out of the roster."""
+        return device_id in self._switch.engine.roster.removed_devices
+
+    def is_approved(self, device_id: str) -> bool:
+        """Whether the roster has this device."""
+        return self._switch.engine.roster.is_authorized(device_id)
+
+    async def take_invitation(self, inviter: str, label: str) -> None:
+        """Approve who invited us, and show the invitation on a link that is there. Raises `MeshError`."""
+        if not self.is_approved(inviter):
+            await self.approve(inviter, label)
+        self._switch.show_invitation(inviter)
 
     async def remove_peer(self, device_id: str) -> None:
         """Take a device off the roster and drop its link; no error when it is not there. Raises `MeshError`."""

@@ -20,6 +20,7 @@ from myownmesh.engine.actions import (
     DescribePaths,
     Emit,
     Forward,
+    Knock,
     LinkDown,
     LinkUp,
     MakeOffer,
@@ -124,6 +125,8 @@ class Switch:
         self._waiter_ids = count()
         self._pumping = False
         self._tracers: dict[Tracer, Callable[[ConnTrace], None]] = {}
+        self.on_knock: Callable[[Knock], None] = _nobody_home
+        """Called when a device that nobody has approved shows an invitation; whoever runs this may set it."""
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -249,6 +252,10 @@ class Switch:
     def remove(self, device_id: str) -> None:
         """A person takes a device off the roster."""
         self._command(lambda now: self.engine.remove(device_id, now))
+
+    def show_invitation(self, device_id: str) -> None:
+        """We took an invitation of this peer."""
+        self._command(lambda now: self.engine.show_invitation(device_id, now))
 
     def reconnect(self, peer: str | None) -> None:
         """Renegotiate with one peer, or redial all relays and renegotiate with everybody."""
@@ -431,6 +438,8 @@ class Switch:
             case WaiterDone(waiter, error) | SendDone(waiter, error):
                 if (done := self._waiters.pop(waiter, None)) is not None:
                     done(error)
+            case Knock():
+                self.on_knock(action)
             case SaveRoster():
                 self._save_roster()
             case SetPace(quiet):
@@ -487,3 +496,7 @@ class Switch:
                 self.channels.deliver(peer, channel, payload)
             case _:
                 raise RuntimeError(f"the engine delivered a {frame.KIND} frame")
+
+
+def _nobody_home(_knock: Knock) -> None:
+    """Nobody has given invitations."""

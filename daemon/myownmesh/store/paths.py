@@ -75,6 +75,10 @@ class Home:
         """The governance state of a network, by its normalised id."""
         return self.root / "mesh" / "states" / f"{network_id}.json"
 
+    def invites(self, network_id: str) -> Path:
+        """The invitations of a network, by its normalised id; they hold secrets."""
+        return self.root / "mesh" / "invites" / f"{network_id}.json"
+
     @property
     def recordings(self) -> Path:
         """Directory of what `ctl record` wrote."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mesh_common.client.address import pinned_socket
 from mesh_common.files import remove_leftovers
-from myownmesh.store import config_file, identity_file, roster_file
+from myownmesh.store import config_file, identity_file, invites_file, roster_file
 from myownmesh.store.errors import StoreError, os_error_text
 from myownmesh.store.files import atomic_write, private_directory, tighten, tighten_file
 from myownmesh.store.locks import Held, take
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mesh_common.locks import FileLock
     from myownmesh.identity import Identity
+    from myownmesh.invitations.book import Accepted, Book
     from myownmesh.roster import Roster
     from myownmesh.store.config import MeshConfig
     from myownmesh.store.config_file import LoadedConfig
@@ -87,7 +88,13 @@ class Store:
     def remove_leftovers(self) -> None:
         """Delete temporary files of writers that were killed; one of them may hold a copy of the key."""
         now = time.time()
-        for path in (self.home.config, self.home.identity, self.home.roster("x"), self.home.state("x")):
+        for path in (
+            self.home.config,
+            self.home.identity,
+            self.home.roster("x"),
+            self.home.state("x"),
+            self.home.invites("x"),
+        ):
             remove_leftovers(path.parent, now)
 
     def open_config(self) -> LoadedConfig:
@@ -124,6 +131,18 @@ class Store:
         """Replace the roster file of a network."""
         roster_file.save_roster(self.home, network_id, roster)
 
+    def load_invites(self, network_id: str) -> Book:
+        """The invitations of a network; an absent or corrupt file has none, one of a later release is an error."""
+        return invites_file.load_book(self.home, network_id)
+
+    def add_accepted(self, network_id: str, taken: Accepted, now: int) -> None:
+        """Keep an invitation that was taken to a network that is not joined yet; `now` in Unix seconds."""
+        self.save_invites(network_id, self.load_invites(network_id).accept(taken, now))
+
+    def save_invites(self, network_id: str, book: Book) -> None:
+        """Replace the invitations of a network; they are on disk when this returns."""
+        invites_file.save_book(self.home, network_id, book)
+
     def save_recording(self, network_id: str, wall_ms: int, data: bytes) -> Path:
         """Keep a recording of a network; of more than `KEPT_RECORDINGS` the oldest go. Raises `StoreError`."""
         folder = self.home.recordings
@@ -138,8 +157,8 @@ class Store:
         return path
 
     def purge_network(self, network_id: str) -> None:
-        """Delete the roster and the governance state of a network; a failure is only logged (spec 05 §8.2)."""
-        for path in (self.home.state(network_id), self.home.roster(network_id)):
+        """Delete roster, governance state and invitations of a network; a failure is only logged (spec 05 §8.2)."""
+        for path in (self.home.state(network_id), self.home.roster(network_id), self.home.invites(network_id)):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

@@ -110,6 +110,7 @@ async def mesh(store: MemoryStore, webrtc: WebRtc, nursery: trio.Nursery) -> Asy
         signaling=lambda _record, _network_id: (),
         rng=random.Random(1),
         timepiece=Timepiece(clock.now, clock.steady),
+        app_id="test",
         **parts,
     )
     await nursery.start(mesh.run)

@@ -1,0 +1,70 @@
+"""Ops about invitations (spec 11 §1.2, §1.3). Texts are secrets: they stand in answers and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh_common import answers
+from myownmesh.control.answers import success
+from myownmesh.invitations.link import BadInvitation, link_of
+from myownmesh.mesh.accepting import accept
+from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.invite_texts import invitation_to
+from myownmesh.protocol.ids import display_id
+
+if TYPE_CHECKING:
+    from myownmesh.control import requests
+    from myownmesh.control.control import Control
+
+
+async def invite_create(control: Control, request: requests.InviteCreate) -> bytes:
+    network = control.find(request.network)
+    if network.config.kind == "closed":
+        raise MeshError(f"invite: {network.config_id} is closed and nobody has founded it, so nobody can be invited")
+    invite = await network.inviting.create(request.ttl_s, request.uses, request.note)
+    invitation = invitation_to(
+        network.config,
+        network.network_id,
+        control.mesh.identity,
+        invite,
+        with_turn_passwords=request.turn_credentials,
+    )
+    try:
+        text = link_of(invitation)
+    except BadInvitation as error:
+        await network.inviting.revoke(invite.id)
+        raise MeshError(f"invite: {error}") from error
+    return success(answers.InviteCreated(text, invite.id, invite.exp))
+
+
+def invite_list(control: Control, request: requests.InviteList) -> bytes:
+    rows = (
+        answers.InviteRow(each.id, each.exp, each.uses, each.by, each.made, each.note)
+        for each in control.find(request.network).inviting.invites()
+    )
+    return success(answers.InvitesAnswer(tuple(rows)))
+
+
+async def invite_revoke(control: Control, request: requests.InviteRevoke) -> bytes:
+    await control.find(request.network).inviting.revoke(request.id)
+    return success(answers.InviteRevoked(request.id))
+
+
+async def network_join_invite(control: Control, request: requests.NetworkJoinInvite) -> bytes:
+    joined = await accept(control.mesh, request.text, dry_run=request.dry_run, approve_inviter=request.approve_inviter)
+    invitation = joined.invitation
+    network = invitation.network
+    return success(
+        answers.InvitationTaken(
+            network=joined.network,
+            network_id=network.network_id,
+            label=network.label,
+            kind=network.network_kind,
+            sender=display_id(invitation.sender),
+            sender_label=invitation.label,
+            servers=joined.relays,
+            turn=joined.turn_hosts,
+            exp=invitation.exp,
+            present=joined.present,
+        )
+    )

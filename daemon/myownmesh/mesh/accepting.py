@@ -1,0 +1,80 @@
+"""What an invitation does here (spec 11 §1.3): its network is joined, its inviter counts as approved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from mesh_common.addresses import turn_address
+from myownmesh.invitations.book import Accepted
+from myownmesh.invitations.link import BadInvitation, read_link
+from myownmesh.mesh import clock
+from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.invite_texts import record_of
+from myownmesh.protocol.ids import display_id
+
+if TYPE_CHECKING:
+    from myownmesh.invitations.link import Invitation
+    from myownmesh.mesh.mesh import Mesh
+    from myownmesh.mesh.network import Network
+
+
+@frozen
+class Joined:
+    """What an invitation leads to, or did."""
+
+    network: str
+    """Record id here."""
+    invitation: Invitation
+    present: bool
+    """The network was here before."""
+
+    @property
+    def relays(self) -> tuple[str, ...]:
+        return self.invitation.network.signaling_servers
+
+    @property
+    def turn_hosts(self) -> tuple[str, ...]:
+        servers = self.invitation.network.turn_servers or ()
+        return tuple(dict.fromkeys(turn_address(each.url).host for each in servers))
+
+
+async def accept(mesh: Mesh, text: str, *, dry_run: bool, approve_inviter: bool) -> Joined:
+    """Use the text of an invitation; with `dry_run` only say what it would do.
+
+    Raises `MeshError` before anything has changed, or with the texts of `Mesh.add_network`.
+    """
+    try:
+        invitation = read_link(text, me=mesh.identity.device_id)
+    except BadInvitation as error:
+        raise MeshError(f"invite: {error}") from error
+    if invitation.is_expired(clock.now().wall_ms / 1000):
+        raise MeshError("invite: this invitation has expired: ask for a new one")
+    if invitation.network.network_kind == "closed":
+        raise MeshError("invite: this invitation leads to a closed network, which cannot be joined by a link yet")
+    network_id = invitation.network.network_id
+    network = mesh.get(network_id)
+    if network is not None:
+        _check_present(network, invitation, approve_inviter=approve_inviter or dry_run)
+    joined = Joined(network_id if network is None else network.config_id, invitation, network is not None)
+    if dry_run:
+        return joined
+    taken = Accepted(invitation.sender, invitation.token, invitation.exp, invitation.label)
+    # On disk before the network is there: the first hello to the inviter shows it already.
+    await mesh.keep_accepted(network_id, taken)
+    if network is None:
+        network = await mesh.add_network(record_of(invitation))
+    await network.take_invitation(invitation.sender, invitation.label)
+    return joined
+
+
+def _check_present(network: Network, invitation: Invitation, *, approve_inviter: bool) -> None:
+    kind = invitation.network.network_kind
+    if network.config.kind != kind:
+        raise MeshError(f"invite: this invitation is to a network that is {kind}; here it is {network.config.kind}")
+    if not approve_inviter and not network.is_approved(invitation.sender):
+        raise MeshError(
+            f"invite: this link asks you to approve {display_id(invitation.sender)} in {network.config_id}, "
+            "where you already are"
+        )

@@ -1,0 +1,161 @@
+"""A device is let in by a link (spec 11 §1): real daemons, a real relay, no code compared by anybody."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from myownmesh.invitations.link import PREFIX
+from myownmesh.protocol import base64url
+from support.daemons import Refused, daemon, host_relay, network_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.daemons import Daemon
+
+NET = "fleet-1"
+LIMIT_S = 60.0
+
+
+async def bare_id(device: Daemon) -> str:
+    pubkey: str = (await device.ask("identity_show"))["pubkey"]
+    return pubkey
+
+
+async def active(device: Daemon, peer: str) -> None:
+    await device.wait_for_peer(NET, peer, "active")
+
+
+async def test_a_fresh_device_is_let_in_by_a_link_and_nobody_is_asked(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben, daemon(tmp_path / "c") as carl:
+            await anna.ask("identity_set_label", label="Anna")
+            await ben.ask("identity_set_label", label="Ben")
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay, label="Fleet", kind="open"))
+            made = await anna.ask("invite_create", network=NET, note="for Ben")
+            assert made["text"].startswith(PREFIX)
+            assert (made["effective"], made["waits_for"]) == (True, [])
+
+            shown = await ben.ask("network_join_invite", text=made["text"], dry_run=True)
+            assert (shown["network_id"], shown["label"], shown["from_label"]) == (NET, "Fleet", "Anna")
+            assert (shown["present"], shown["servers"]) == (False, [relay])
+            assert (await ben.ask("networks_list"))["networks"] == []
+
+            await ben.ask("network_join_invite", text=" \n".join([made["text"][:50], made["text"][50:]]))
+            a, b = await bare_id(anna), await bare_id(ben)
+            await active(anna, b)
+            await active(ben, a)
+            [row] = (await anna.ask("roster_list", network=NET))["roster"]
+            assert (row["device_id"].split("-")[0], row["label"]) == (b, "Ben")
+            [invite] = (await anna.ask("invite_list", network=NET))["invites"]
+            assert (invite["by"], invite["uses"], invite["note"]) == ([b], 1, "for Ben")
+            assert "token" not in invite
+
+            # The link is used up: the next one knocks as anybody does.
+            await carl.ask("network_join_invite", text=made["text"])
+            c = await bare_id(carl)
+            await anna.wait_for_peer(NET, c, "pending_approval")
+
+            # Who is in stays in without the link, over restarts of both.
+            book = tmp_path / "b" / "mesh" / "invites" / f"{NET}.json"
+            assert json.loads(book.read_text())["accepted"] == []
+            kept = tmp_path / "a" / "mesh" / "invites" / f"{NET}.json"
+            assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+            await ben.stop()
+            await ben.start()
+            await active(anna, b)
+            for device in (anna, ben, carl):
+                token = json.loads(base64url.decode(made["text"].removeprefix(PREFIX)))["token"]
+                assert token not in device.log
+                assert made["text"] not in device.log
+
+
+async def test_the_inviter_may_be_away_and_may_be_killed(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "r") as host, daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            relay = await host_relay(host)
+            await anna.ask("network_add", config=network_record(NET, relay))
+            made = await anna.ask("invite_create", network=NET)
+            await anna.stop(signal.SIGKILL)
+            await ben.ask("network_join_invite", text=made["text"])
+            await ben.stop(signal.SIGKILL)
+            await ben.start()
+            await anna.start()
+            await active(anna, await bare_id(ben))
+            await active(ben, await bare_id(anna))
+
+
+async def test_two_at_once_do_not_use_one_twice(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben, daemon(tmp_path / "c") as carl:
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay))
+            made = await anna.ask("invite_create", network=NET)
+            async with trio.open_nursery() as nursery:
+                for device in (ben, carl):
+                    nursery.start_soon(lambda each: each.ask("network_join_invite", text=made["text"]), device)
+            ids = [await bare_id(ben), await bare_id(carl)]
+            while True:
+                peers = [await anna.peer(NET, each) for each in ids]
+                states = sorted(peer["status"] for peer in peers if peer is not None)
+                if states == ["active", "pending_approval"]:
+                    break
+                await trio.sleep(0.05)
+            [invite] = (await anna.ask("invite_list", network=NET))["invites"]
+            assert len(invite["by"]) == 1
+
+
+async def test_a_network_that_is_there_already(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay))
+            await ben.ask("network_add", config=network_record(NET, relay, label="mine"))
+            a, b = await bare_id(anna), await bare_id(ben)
+            await ben.wait_for_peer(NET, a, "pending_approval")  # both knock already
+            made = await anna.ask("invite_create", network=NET)
+            with pytest.raises(
+                Refused, match=r"invite: this link asks you to approve .* in fleet-1, where you already are"
+            ):
+                await ben.ask("network_join_invite", text=made["text"])
+            assert (await ben.ask("roster_list", network=NET))["roster"] == []
+            taken = await ben.ask("network_join_invite", text=made["text"], approve_inviter=True)
+            assert taken["present"]
+            await active(anna, b)
+            await active(ben, a)
+            [network] = (await ben.ask("networks_list"))["networks"]
+            assert network["label"] == "mine"
+
+
+async def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay))
+            await anna.ask("network_add", config=network_record("closed-1", relay, kind="closed"))
+            made = await anna.ask("invite_create", network=NET)
+            refusals: list[tuple[dict[str, Any], str]] = [
+                ({"op": "invite_create", "network": "nowhere"}, "unknown network"),
+                ({"op": "invite_create", "network": "closed-1"}, "is closed and nobody has founded it"),
+                ({"op": "invite_create", "network": NET, "ttl_s": 0}, "an invitation lasts from a second to 30 days"),
+                ({"op": "invite_create", "network": NET, "uses": 101}, "for 1 to 100 devices"),
+                ({"op": "invite_revoke", "network": NET, "id": "x"}, "there is no invitation x"),
+                ({"op": "network_join_invite", "text": made["text"]}, "leads to this very device"),
+                ({"op": "network_join_invite", "text": "x"}, "this is no invitation"),
+            ]
+            for request, why in refusals:
+                with pytest.raises(Refused, match=why):
+                    await anna.ask(request.pop("op"), **request)
+            with pytest.raises(Refused, match="copy the whole link"):
+                await ben.ask("network_join_invite", text=made["text"][:-9])
+            await anna.ask("invite_revoke", network=NET, id=made["id"])
+            assert (await anna.ask("invite_list", network=NET))["invites"] == []
+            assert (await ben.ask("networks_list"))["networks"] == []
+            assert not (tmp_path / "b" / "mesh" / "invites").exists()
