@@ -74,7 +74,7 @@ class Book:
 
     @property
     def kind(self) -> NetworkKind:
-        """What the network is now (§2, FIX 21, 31, 40).
+        """What the network is now (spec 02 §2, FIX 21, 31, 40).
 
         Signed state decides once there is any; what is pinned and lost is closed; before, the configuration does.
         """

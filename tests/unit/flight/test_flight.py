@@ -314,6 +314,6 @@ VIEWS = {
 def test_every_input_of_an_engine_is_kept() -> None:
     """An input that the tape does not know would make replays decide something else."""
     public = {name for name in vars(Engine) if not name.startswith("_")}
-    own = {"start", "handle_timer", "receive_frame"}
+    own = {"start", "handle_timer", "receive_frame", "introduce_by"}
     assert public - VIEWS == {*tapes.INPUTS, *own}
     assert own <= set(vars(TapedEngine))

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from myownmesh.engine.actions import Emit
 from myownmesh.engine.moves import Move
 from myownmesh.identity import Identity
+from myownmesh.invitations.book import Book
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
@@ -57,6 +58,12 @@ class MemoryStore:
 
     def save_roster(self, network_id: str, roster: Roster) -> None:
         pass
+
+    def save_invites(self, network_id: str, book: Book) -> None:
+        pass
+
+    def load_invites(self, _network_id: str) -> Book:
+        return Book()
 
     def purge_network(self, network_id: str) -> None:
         pass
