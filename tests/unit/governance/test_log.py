@@ -64,7 +64,7 @@ def outcome(case: dict[str, Any], rules: Rules) -> dict[str, Any] | tuple[str, s
     return {**state, "splits": len(standing.splits)}
 
 
-@pytest.mark.parametrize("name", CASES.keys() - NO_SWITCH.keys())
+@pytest.mark.parametrize("name", sorted(CASES.keys() - NO_SWITCH.keys()))
 def test_v038(name: str) -> None:
     case = CASES[name]
     accepted = case["expect"] == "accept"
