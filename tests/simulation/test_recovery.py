@@ -118,6 +118,23 @@ def test_a_peer_that_goes_on_within_half_a_minute_has_lost_nothing(who: str, fro
     assert low.info(high).why is None
 
 
+@pytest.mark.parametrize("frozen_s", [35.0, 100.0, 600.0])
+@pytest.mark.parametrize("who", ["low", "high"])
+def test_a_peer_that_goes_on_after_minutes_is_back_at_once(who: str, frozen_s: float) -> None:
+    """Its relay connection has kept every offer that the other made meanwhile, and none of them is worth anything."""
+    for seed in range(10):
+        world, low, high = linked(seed)
+        still, other = (low, high) if who == "low" else (high, low)
+        still.freeze()
+        world.run(frozen_s)
+        assert set(other.drops()) == {"ice_failed"}
+        still.thaw()
+        world.run_until(world.all_linked, within=0.5)
+        assert reach(world, low, high, within=0.1) < 0.1
+        world.run(60.0)
+        assert world.all_linked()
+
+
 @pytest.mark.parametrize("mover", ["low", "high", "both"])
 def test_a_device_that_moves_is_reached_again_without_a_word_of_its_system(mover: str) -> None:
     """Nobody tells it that its address is another one: the path does, and the link stays."""

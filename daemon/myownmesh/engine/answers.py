@@ -32,7 +32,11 @@ def receive(core: Core, answer: AnswerReceived, now: Instant) -> None:
     peer = core.link_to(device_id)
     if peer is None:
         core.diag(now, "warn", "signaling", "answer without a transport", {"peer": device_id, "sdp_type": "answer"})
-        negotiation.recover(core, device_id, now)
+        memory = core.memories.get(device_id)
+        if memory is not None and memory.has_offered(answer.offer_id):
+            negotiation.answered_late(core, device_id, now)
+        else:
+            negotiation.recover(core, device_id, now)
         return
     successor = core.successors.get(device_id)
     if successor is not None and _is_for_successor(peer.transport, successor.transport, answer):

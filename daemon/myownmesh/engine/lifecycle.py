@@ -306,6 +306,8 @@ def _close(core: Core, peer: Link, now: Instant, *, linger: bool) -> None:
     core.timers.cancel_link(peer.device_id)
     if (certificate := peer.transport.remote_fingerprint) is not None:
         core.memories.of(peer.device_id).ended_certificates.append(certificate)
+    if offer_ids := peer.transport.offer_ids:
+        core.memories.of(peer.device_id).note_ended(offer_ids)
     if linger:
         key = f"{peer.device_id}/{peer.epoch}"
         core.lingering[key] = (peer.device_id, peer.epoch)

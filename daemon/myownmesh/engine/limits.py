@@ -45,7 +45,8 @@ MAX_SDP_CHARS: Final = 65_536
 """Longest description; honest ones have a few thousand, with every candidate in them."""
 
 MAX_OFFER_IDS: Final = 16
-"""Per transport: its last offers, by which an answer may belong to it. A new one leaves every 6 s, for 30 s at most."""
+"""Per transport: its last offers, by which an answer may belong to it. A new one leaves every 6 s, for 30 s at most. As
+many are kept per peer of transports that are over."""
 
 MAX_ENDED_CERTIFICATES: Final = 8
 """Per peer: certificates of its transports that are over. v0.3.8 names no offer in its answers; by them a late one is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,6 +11,7 @@ from myownmesh.engine.limits import (
     MAX_EARLY_CANDIDATES,
     MAX_ENDED_CERTIFICATES,
     MAX_KEPT_CANDIDATES,
+    MAX_OFFER_IDS,
     MAX_REMEMBERED_PEERS,
     NEEDS_TURN_AFTER,
     NEW_LINKS_PER_S,
@@ -24,6 +26,9 @@ from myownmesh.engine.timing import (
 from myownmesh.protocol.signals import Candidate
 from myownmesh.protocol.tokens import TokenBucket
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class PeerMemory(msgspec.Struct, eq=False):
     """One id."""
@@ -34,6 +39,10 @@ class PeerMemory(msgspec.Struct, eq=False):
     """Remote candidates with their time of arrival, oldest first."""
     new_links: TokenBucket | None = None
     dialled_anyway_at: float | None = None
+    ended_offers: deque[str] | None = None
+    """Ids of our last offers to it that no transport waits for any more."""
+    answered_late_at: float | None = None
+    """When we offered anew because it had answered an offer of ours that was over."""
     dial_not_before: float = 0.0
     """Monotonic second before which we do not dial, because the last links failed before authentication."""
     next_dial_delay: float = FAILED_DIAL_FIRST_S
@@ -62,6 +71,16 @@ class PeerMemory(msgspec.Struct, eq=False):
         if self.new_links is None:
             self.new_links = TokenBucket(NEW_LINKS_PER_S, NEW_LINKS_PER_S, mono)
         return self.new_links.take(mono)
+
+    def note_ended(self, offer_ids: Iterable[str]) -> None:
+        """The transport that waited for answers to these is over."""
+        if self.ended_offers is None:
+            self.ended_offers = deque(maxlen=MAX_OFFER_IDS)
+        self.ended_offers.extend(offer_ids)
+
+    def has_offered(self, offer_id: str) -> bool:
+        """Whether this was one of our last offers that are over."""
+        return self.ended_offers is not None and offer_id in self.ended_offers
 
     def found_no_path(self) -> bool:
         """Another attempt that a relay (TURN) might have saved; True when it is time to say so."""

@@ -34,6 +34,11 @@ def waits(core: Core, offer: OfferReceived, now: Instant) -> bool:
     until = core.early_until
     if until is None or now.mono >= until or gives_way(offer.offer_id, offer.peer, core.me):
         return False
+    return keep(core, offer, until)
+
+
+def keep(core: Core, offer: OfferReceived, until: float) -> bool:
+    """Have an offer come again at that monotonic second; False where too many wait."""
     if offer.peer not in core.early_offers and len(core.early_offers) >= MAX_UNPROVEN_LINKS:
         return False
     core.early_offers[offer.peer] = offer
@@ -42,7 +47,7 @@ def waits(core: Core, offer: OfferReceived, now: Instant) -> bool:
 
 
 def forget(core: Core, device_id: str) -> None:
-    """Whoever offered has left."""
+    """Whoever offered has left, or offers anew."""
     core.timers.cancel(PeerTimer.EARLY_OFFER, device_id)
     core.early_offers.pop(device_id, None)
 

@@ -16,6 +16,7 @@ from myownmesh.engine.limits import MAX_SDP_CHARS
 from myownmesh.engine.peer import Connecting, Handshaking, HeldOffer, Live, OpenedBy, OpenLink, OwnOffer, Reoffer
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import (
+    DIAL_ANYWAY_GAP_S,
     GLARE_HOLD_S,
     HOLD_PING_S,
     NEWCOMER_S,
@@ -43,6 +44,7 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
     if len(sdp) > MAX_SDP_CHARS:
         return
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
+    nameless.forget(core, device_id)  # the newest offer counts
     peer = core.link_to(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
         peer = core.link_to(device_id)
@@ -71,8 +73,18 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
             core.diag(now, "info", "signaling", f"rebuilding for {short_id(device_id)}", detail)
             lifecycle.drop(core, device_id, Turn.REBUILT, now)
             _take_afresh(core, offer, now)
+        case OnOffer.ANSWER | OnOffer.OFFER_INSTEAD | OnOffer.REBUILD | OnOffer.REPLACE_STUCK:
+            _keep_for_its_turn(core, offer, now)
         case _:
-            pass  # a repeat, or an id that offers too often
+            pass  # a repeat
+
+
+def _keep_for_its_turn(core: Core, offer: OfferReceived, now: Instant) -> None:
+    """An id that offers too often. Whoever stood still finds all at once what a peer has offered meanwhile, and the
+    last one is the only one that it waits for."""
+    memory = core.memories.of(offer.peer)
+    if memory.new_links is not None:
+        nameless.keep(core, offer, memory.new_links.ready_at(now.mono))
 
 
 def _offered_beside(core: Core, main: Live, offer: OfferReceived, now: Instant) -> None:
@@ -92,7 +104,7 @@ def _offered_beside(core: Core, main: Live, offer: OfferReceived, now: Instant) 
         case _ if core.memories.of(device_id).may_open_link(now.mono):
             take(core, lifecycle.open_beside(core, main, offerer=False, now=now), offer)
         case _:
-            pass  # an id that offers too often
+            _keep_for_its_turn(core, offer, now)
 
 
 def _offer_anew(core: Core, main: Live, now: Instant) -> None:
@@ -159,6 +171,18 @@ def reoffer_due(core: Core, peer: Connecting, now: Instant) -> None:
     """The postponed offer, unless an answer or offer has come meanwhile."""
     if not peer.transport.remote_sdp_set:
         reoffer(core, peer, now, Reoffer.UNANSWERED)
+
+
+def answered_late(core: Core, device_id: str, now: Instant) -> None:
+    """The peer has answered an offer of ours that is over: it is there, and its attempt leads nowhere. Offer anew,
+    whoever's part that is and however often it failed before; seldom, for relays may repeat such answers."""
+    memory = core.memories.of(device_id)
+    last = memory.answered_late_at
+    if core.is_offline or (last is not None and now.mono - last < DIAL_ANYWAY_GAP_S):
+        return
+    if memory.may_open_link(now.mono):
+        memory.answered_late_at = now.mono
+        lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
 
 
 def recover(core: Core, device_id: str, now: Instant) -> None:

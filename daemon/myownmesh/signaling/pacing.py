@@ -37,8 +37,10 @@ def seconds_until(due: float | None, now: float) -> float:
 
 OUTAGE_FIRST_WAIT_S = 1.0
 OUTAGE_SHARE = 0.05
-"""A relay that served us and is gone is dialled so often that its return is noticed within a twentieth of its outage:
-some ninety dials in the first twenty minutes, and from then on as often as any."""
+OUTAGE_CEILING_S = 15.0
+"""A relay that served us and is gone is dialled so often that its return is noticed within a twentieth of its outage,
+and within 15 s at most: some 130 dials in the first twenty minutes, and from then on 240 an hour, each of which is a
+packet and its refusal where nobody listens. Whoever asks, and a network that changes, has it dialled at once."""
 
 
 class Backoff:
@@ -56,5 +58,5 @@ class Backoff:
         self._attempt = min(self._attempt + 1, _MAX_ATTEMPT)
         base_s: float = min(2**self._attempt, _RECONNECT_CEILING_S)
         if outage_s is not None:
-            base_s = min(base_s, max(OUTAGE_FIRST_WAIT_S, outage_s * OUTAGE_SHARE))
+            base_s = min(base_s, max(OUTAGE_FIRST_WAIT_S, outage_s * OUTAGE_SHARE), OUTAGE_CEILING_S)
         return jittered_ms(round(base_s * 1000), self._seed, self._attempt)
