@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from attrs import frozen
@@ -59,19 +59,51 @@ class Machine:
 
 
 @contextmanager
-def two_machines() -> Iterator[tuple[Machine, Machine]]:
-    """Two machines without a network."""
-    machines = tuple(Machine(f"mesh-{os.getpid()}-{next(_numbers)}") for _ in range(2))
+def machines_apart(count: int) -> Iterator[list[Machine]]:
+    """Machines without a network."""
     made: list[Machine] = []
     try:
-        for machine in machines:
+        for _ in range(count):
+            machine = Machine(f"mesh-{os.getpid()}-{next(_numbers)}")
             ip("netns", "add", machine.name)
             made.append(machine)
             machine.ip("link", "set", "lo", "up")
-        yield made[0], made[1]
+        yield made
     finally:
         for machine in made:
             ip("netns", "del", machine.name)
+
+
+@contextmanager
+def two_machines() -> Iterator[tuple[Machine, Machine]]:
+    """Two machines without a network."""
+    with machines_apart(2) as (first, second):
+        yield first, second
+
+
+@contextmanager
+def lan(count: int) -> Iterator[tuple[Machine, list[Machine]]]:
+    """A machine with a bridge, which is `LAN_HOST`, and others that are plugged in there: `lan0` of each has the
+    address that `lan_address` gives its number, from 0 on."""
+    with machines_apart(1 + count) as (host, *machines):
+        host.ip("link", "add", "br0", "type", "bridge")
+        host.add_address("br0", f"{LAN_HOST}/16")
+        for number, machine in enumerate(machines):
+            port = f"port{number}"
+            machine.ip("link", "add", "lan0", "type", "veth", "peer", "name", port, "netns", host.name)
+            host.ip("link", "set", port, "master", "br0")
+            host.ip("link", "set", port, "up")
+            machine.ip("link", "set", "lan0", "addrgenmode", "none")
+            machine.add_address("lan0", f"{lan_address(number)}/16")
+        yield host, machines
+
+
+LAN_HOST: Final = "10.77.255.254"
+
+
+def lan_address(number: int, turn: int = 0) -> str:
+    """Of a machine by its number, and another one for each turn below 200."""
+    return f"10.77.{turn}.{number + 1}"
 
 
 def plug_in(first: Machine, second: Machine, *, name: str = "lan0") -> None:

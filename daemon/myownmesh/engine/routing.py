@@ -11,6 +11,8 @@ from myownmesh.protocol.frames import Channel
 from myownmesh.protocol.ids import pubkey_part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from myownmesh.engine.actions import Hop
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import Live
@@ -46,7 +48,7 @@ def receive(core: Core, carrier: Live, frame: Channel, now: Instant) -> None:
 
 def hops_to(core: Core, dest: str) -> tuple[Hop, ...]:
     """The links to try for a peer that no link of ours leads to."""
-    return _links(core, core.shape.next_hops(core.me, dest, [peer.device_id for peer in core.live_peers()]))
+    return _links(core, core.shape.next_hops(core.me, dest, _passable(core.live_peers())))
 
 
 def addressed(core: Core, dest: str, frame: Channel) -> bytes:
@@ -61,13 +63,15 @@ def addressed(core: Core, dest: str, frame: Channel) -> bytes:
 
 
 def _pass_on(core: Core, carrier: Live, origin: str, routed: Routed, now: Instant) -> None:
-    connected = [peer.device_id for peer in core.live_peers()]
+    live = core.live_peers()
+    connected = [peer.device_id for peer in live]
     if not routed.dst:
         hops = [peer for peer in connected if peer not in (carrier.device_id, origin)]
     elif routed.dst in connected:
         hops = [routed.dst]
     else:
-        hops = [peer for peer in core.shape.next_hops(core.me, routed.dst, connected) if peer != carrier.device_id]
+        next_hops = core.shape.next_hops(core.me, routed.dst, _passable(live))
+        hops = [peer for peer in next_hops if peer != carrier.device_id]
     if not hops:
         return
     ttl = min(routed.ttl, core.shape.flood_ttl) - 1
@@ -78,6 +82,12 @@ def _pass_on(core: Core, carrier: Live, origin: str, routed: Routed, now: Instan
     copies = 1 if routed.dst else len(hops)
     if core.routes.may_carry(carrier.device_id, max(len(data), FORWARD_LEAST_BYTES) * copies, now.mono):
         core.out.append(Forward(_links(core, hops), data, to_all=not routed.dst))
+
+
+def _passable(live: Sequence[Live]) -> list[str]:
+    """Peers that a frame may be given to on its way to another: those whose path is up, as long as there are any, for
+    what is given to the others leaves when they are back, and nobody tries another way meanwhile."""
+    return [peer.device_id for peer in live if not peer.transport.carrier.is_down] or [peer.device_id for peer in live]
 
 
 def _links(core: Core, hops: list[str]) -> tuple[Hop, ...]:

@@ -12,6 +12,8 @@ from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import Deliver, Forward
 from myownmesh.engine.core import Core
 from myownmesh.engine.errors import NoRoute, PeerNotFound
+from myownmesh.engine.links import PathState
+from myownmesh.engine.peer import Live
 from myownmesh.engine.routes import COPIES_KNOWN, FORWARD_BURST_BYTES, Routes
 from myownmesh.engine.routing import receive
 from myownmesh.protocol.clock import Instant
@@ -155,6 +157,26 @@ def test_a_directed_frame_goes_to_its_destination_or_the_next_hops_but_not_back(
     [forwarded] = desk.routed("h2", dst="far", src="a", frame_id=8)
     assert forwarded.hops == (("h3", 3),)
     assert Desk(Star(ME), ["a"]).routed("a", dst="far") == [], "a hub has no further hops"
+
+
+def test_a_peer_whose_path_is_down_is_no_next_hop_while_another_one_is() -> None:
+    desk = Desk(Hubs((ME, "h2", "h3", "h4"), 3), ["a", "b", "h2", "h3", "h4"])
+
+    def cut(device_id: str) -> None:
+        peer = desk.core.peers[device_id]
+        assert isinstance(peer, Live)
+        peer.transport.path = PathState.DISCONNECTED
+
+    cut("h3")
+    [forwarded] = desk.routed("a", dst="far")
+    assert [hop for hop, _ in forwarded.hops] == ["h2", "h4"]
+    cut("b")
+    [forwarded] = desk.routed("a", dst="b", frame_id=8)
+    assert [hop for hop, _ in forwarded.hops] == ["b"], "its own link is the last one anyway"
+    for device_id in ("a", "h2", "h4"):
+        cut(device_id)
+    [forwarded] = desk.routed("a", dst="far", frame_id=9)
+    assert [hop for hop, _ in forwarded.hops] == ["h2", "h3", "h4"], "there is no better one"
 
 
 def test_a_spoke_and_a_member_of_a_full_mesh_pass_nothing_on() -> None:
