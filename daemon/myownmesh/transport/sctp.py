@@ -4,8 +4,8 @@
 ours (`sctp_receiving`, `sctp_sending`), because it is what a message costs. Everything here is synchronous: a packet in
 becomes a message in the owner's callback, and an acknowledgement rides on the answer if there is one. Differences to
 the base class that a peer can see: a SACK for every second packet (or one for all that came in one go, or after 20 ms,
-or with outgoing data), the peer's window is respected, packets leave at the pace that the path takes, and a lost last
-packet is repeated after two round trips (docs/transport.md).
+or with outgoing data), the peer's window is respected, packets leave at the pace that the path takes, a lost last
+packet is repeated after two round trips, and the first message travels with the COOKIE ECHO (docs/transport.md).
 
 The peer is hostile until its frames are admitted, so reassembly, reordering and acknowledgements are bounded.
 """
@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 import aiortc.rtcdatachannel  # noqa: F401 - first: the two import each other, and only this order works
-from aiortc.rtcsctptransport import CHUNK_TYPES, InitChunk, RTCSctpTransport
+from aiortc.rtcsctptransport import CHUNK_TYPES, CookieEchoChunk, InitChunk, RTCSctpTransport
 from google_crc32c import extend as extend_crc32c
 from google_crc32c import value as crc32c
 
@@ -52,6 +52,8 @@ FEW_BYTES_IN_FLIGHT = 4 * wire.MAX_FRAGMENT_BYTES
 """Up to here an acknowledgement is taken at once: a call, not bulk."""
 MAX_BUNDLED_BYTES = 512
 """A longer message fills a packet well enough by itself; it does not wait for others."""
+FIRST_MESSAGE_SECONDS = 0.01
+"""So long a COOKIE ECHO waits for what the owner says first."""
 HANDSHAKE_TIMEOUT_SECONDS = 1.0
 """Of INIT and COOKIE ECHO; the base class waits 3 s."""
 
@@ -140,6 +142,8 @@ class DataAssociation(RTCSctpTransport):
         self._ended = False
         self._rto = HANDSHAKE_TIMEOUT_SECONDS
         self._stream_id: int | None = None
+        self._cookie = b""
+        """An encoded COOKIE ECHO that waits for company."""
         self._sender = Sender(self._local_tsn, self._put_fragment)
         self._sack_timer: asyncio.TimerHandle | None = None
         self._t3_at = 0.0
@@ -186,7 +190,9 @@ class DataAssociation(RTCSctpTransport):
         """Queue one message; the caller has checked that the channel is open and the size fits."""
         sender = self._sender
         sender.queue(wire.PPID_BINARY, data, order)
-        if sender.flight_bytes and len(data) <= MAX_BUNDLED_BYTES:
+        if self._cookie:
+            self._put_cookie()
+        elif sender.flight_bytes and len(data) <= MAX_BUNDLED_BYTES:
             # As Nagle did it, but for one turn of the loop only: who is alone on the path never waits.
             self._is_collecting = True
             self._end_turn_soon()
@@ -451,7 +457,12 @@ class DataAssociation(RTCSctpTransport):
             self._owner.sctp_drained()
 
     async def _send_chunk(self, chunk: Chunk) -> None:
-        self._put(bytes(chunk))
+        if self._opener and self._stream_id is None and isinstance(chunk, CookieEchoChunk):
+            self._cookie = bytes(chunk)
+            self._timers.call_later(FIRST_MESSAGE_SECONDS, self._put_cookie)
+            self._open_channel()
+        else:
+            self._put(bytes(chunk))
 
     async def _data_channel_flush(self) -> None:
         """The base class's queue stays empty; ours is pumped."""
@@ -465,6 +476,7 @@ class DataAssociation(RTCSctpTransport):
             self._finish("the peer ended the SCTP association")
         super()._set_state(state)
         if state == self.State.ESTABLISHED != was and not self._ended:
+            self._cookie = b""  # the peer's has come first
             if self._opener and self._stream_id is None:
                 self._open_channel()
             else:
@@ -474,9 +486,24 @@ class DataAssociation(RTCSctpTransport):
         """DCEP OPEN; the channel may be used at once, without waiting for the peer's ACK (RFC 8832 §6)."""
         self._use_stream(1 if self.is_server else 0)
         head = _DCEP_OPEN_MESSAGE.pack(_DCEP_OPEN, 0, CHANNEL_PRIORITY, 0, len(CHANNEL_LABEL), 0)
-        self._sender.queue(wire.PPID_DCEP, head + CHANNEL_LABEL)
+        self._sender.queue(wire.PPID_DCEP, head + CHANNEL_LABEL, Order.AHEAD)  # of what is said first, too
         self._pump()
         self._became_open()
+
+    def _put_cookie(self) -> None:
+        """Send the COOKIE ECHO with what fits behind it; more must wait for the answer (RFC 9260 §5.1)."""
+        cookie, self._cookie = self._cookie, b""
+        if not cookie or self._ended:
+            return
+        sender = self._sender
+        room = wire.MAX_BUNDLE_BYTES - len(cookie) - 2 * (wire.DATA_HEADER_BYTES + len(wire.PADDING[1]))
+        if sender.unsent_bytes > room:
+            self._put(cookie)
+            return
+        self._bundle.append(cookie)
+        self._bundle_bytes += len(cookie)
+        sender.pump(self._now())
+        self._put_bundle()
 
     def _use_stream(self, stream: int) -> None:
         self._stream_id = stream

@@ -113,6 +113,7 @@ MEMBERS: Final = (
     Member("aiortc.rtcsctptransport", "CHUNK_TYPES", "dict", "which class reads a chunk"),
     Member("aiortc.rtcdatachannel", "RTCDataChannel", "class", "the type that our channel stands in for"),
     Member("aiortc.rtcsctptransport", "Chunk", "class", "what it sends"),
+    Member("aiortc.rtcsctptransport", "CookieEchoChunk", "class", "carries the first message"),
     Member("aiortc.rtcsctptransport", "InitChunk", "class", "may collide with ours or come late"),
     Member("aiortc.rtcsctptransport", "RTCSctpTransport", "class", "base of the association"),
     Member(SCTP, "_association_state", "= self.State.CLOSED", "whether data may be sent"),

@@ -18,6 +18,7 @@ with data_channels_only():
 
 from myownmesh.protocol.limits import MAX_INBOUND_BYTES
 from myownmesh.transport.sctp_wire import BASE_WINDOW_BYTES, MAX_FRAGMENT_BYTES, MAX_PACKET_BYTES
+from myownmesh.transport.session import Order
 from unit.transport.virtual_loop import run_virtual
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Wire:
 
 
 INIT_KINDS = (1, 2)
-DATA, SACK = 0, 3
+DATA, SACK, COOKIE_ECHO = 0, 3, 10
 STREAM = 1
 """Of the channel in all of these tests: the opener is the server of DTLS."""
 
@@ -140,7 +141,8 @@ class End:
         return int.from_bytes(self.sent(SACK)[-1][4:8], "big")
 
 
-async def connect(seed: int = 1, *, loss: float = 0.0, delay: float = 0.01, jitter: float = 0.0) -> tuple[End, End]:
+def new_pair(seed: int = 1, *, loss: float = 0.0, delay: float = 0.01, jitter: float = 0.0) -> tuple[End, End]:
+    """Two ends that have begun to associate."""
     rng = random.Random(seed)
     a = End(Wire("server", rng, loss, delay, jitter), opener=True)
     b = End(Wire("client", rng, loss, delay, jitter), opener=False)
@@ -148,6 +150,11 @@ async def connect(seed: int = 1, *, loss: float = 0.0, delay: float = 0.01, jitt
     b.wire.deliver = a.receive
     a.sctp.begin(5000)
     b.sctp.begin(5000)
+    return a, b
+
+
+async def connect(seed: int = 1, *, loss: float = 0.0, delay: float = 0.01, jitter: float = 0.0) -> tuple[End, End]:
+    a, b = new_pair(seed, loss=loss, delay=delay, jitter=jitter)
     async with asyncio.timeout(60):
         await a.opened.wait()
         await b.opened.wait()
@@ -173,12 +180,67 @@ def data_chunk(
     return struct.pack("!BBHLHHL", 0, flags, size, tsn, stream, 0, ppid) + payload + bytes(-size & 3)
 
 
-def test_channel_opens_in_two_round_trips() -> None:
+def test_what_is_said_first_arrives_after_a_round_trip_and_a_half() -> None:
+    """It travels with the COOKIE ECHO, and nothing else does before the answer (RFC 9260 §5.1)."""
+
     async def main() -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        await connect(delay=0.05)
-        assert loop.time() - started < 0.26
+        a, b = new_pair(delay=0.05)
+        async with asyncio.timeout(1):
+            await a.opened.wait()
+            a.sctp.send_message(b"hello", Order.AHEAD)
+            a.sctp.send_message(b"and more")
+            await b.opened.wait()
+            assert b.messages == [b"hello"]
+            assert loop.time() - started < 0.17
+            await until(lambda: b.messages == [b"hello", b"and more"], 0.2)
+        kinds = [[kind for kind, _ in chunks_of(packet)] for packet in a.wire.sent]
+        assert [COOKIE_ECHO, DATA, DATA] in kinds
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("size", [5, 1_140, 60_000])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_what_is_said_first_arrives_once_whatever_becomes_of_the_cookie(size: int, lost: int) -> None:
+    async def main() -> None:
+        a, b = new_pair(delay=0.05)
+        left = lost
+
+        def deliver(packet: bytes) -> None:
+            nonlocal left
+            if left and any(kind == COOKIE_ECHO for kind, _ in chunks_of(packet)):
+                left -= 1
+            else:
+                b.receive(packet)
+
+        a.wire.deliver = deliver
+        b.wire.deliver = lambda packet: None if is_cookie(packet) else a.receive(packet)
+        hello = bytes(size)
+        async with asyncio.timeout(5):
+            await a.opened.wait()
+            a.sctp.send_message(hello, Order.AHEAD)
+            await until(lambda: bool(b.messages), 4)
+            b.sctp.send_message(b"answer")
+            await until(lambda: bool(a.messages), 4)
+        assert (a.messages, b.messages) == ([b"answer"], [hello])
+        assert a.sctp.unsent_bytes == 0
+
+    def is_cookie(packet: bytes) -> bool:
+        return any(kind == COOKIE_ECHO for kind, _ in chunks_of(packet))
+
+    run_virtual(main())
+
+
+def test_an_owner_that_says_nothing_holds_nothing_up() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        _, b = new_pair(delay=0.05)
+        async with asyncio.timeout(1):
+            await b.opened.wait()
+        assert loop.time() - started < 0.18
 
     run_virtual(main())
 
