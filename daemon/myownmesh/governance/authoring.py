@@ -13,6 +13,7 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from myownmesh.governance.entries import fault_of_form, is_member_grant, target_of
+from myownmesh.governance.proposals import digest_of_content
 from myownmesh.governance.ratifying import (
     candidate,
     decides,
@@ -310,4 +311,4 @@ def _dropped(book: Book, record: Proposal, reason: Spent) -> Book:
 
 
 def _digest(book: Book, variant: Variant) -> bytes:
-    return content_digest(book.network_id, variant).encode()
+    return digest_of_content(book.network_id, variant, book.me)

@@ -6,19 +6,18 @@ there. What is kept is what waits for somebody.
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from attrs import evolve, frozen
 
 from myownmesh.governance.entries import fault_of_form, is_usable_id, target_of
-from myownmesh.governance.proposals import LIFETIME_SECONDS, is_proposal_id
+from myownmesh.governance.proposals import LIFETIME_SECONDS, digest_of_content, is_proposal_id
 from myownmesh.governance.questions import Claim
 from myownmesh.governance.quorum import VOID
 from myownmesh.governance.ratifying import candidate, digests_of, ratify, remember_signatures, unmet_by
 from myownmesh.governance.records import Proposal, SplitRecord
-from myownmesh.governance.signed_bytes import content_digest, denied_bytes, signed_bytes
+from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
 from myownmesh.protocol.transitions import KindChange, Split, Transition, UnknownVariant
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def _founding(book: Book, entry: Transition, link: str, word: str, now: int, *, 
 def _kept(book: Book, frame: NetworkStatePropose, rule: str, word: str, now: int) -> Intake:
     if not is_proposal_id(frame.proposal_id) or frame.proposal_id in book.questions:
         return Intake("dropped", book, "proposal id", word)
-    digest = sha256(f"{content_digest(book.network_id, frame.variant)} {frame.proposer}".encode()).digest()
+    digest = digest_of_content(book.network_id, frame.variant, frame.proposer)
     if not book.proposals.stands_for(frame.proposal_id, digest, now):
         return Intake(
             "pending" if frame.proposal_id in book.proposals.records else "dropped", book, "other content", word

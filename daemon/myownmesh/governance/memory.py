@@ -41,6 +41,8 @@ class Memory:
     """What was seen, by `signature_digest`; oldest first."""
 
     seen: Mapping[bytes, Seen] = field(factory=dict)
+    spent_before: frozenset[bytes] = frozenset()
+    """Spent signatures of which nothing else is known any more: the state file was lost, and the pin was not."""
 
     def is_spent(self, digest: bytes, *, undone_again: bool = False) -> bool:
         """Whether this signature counts no more by itself.
@@ -50,7 +52,8 @@ class Memory:
         """
         known = self.seen.get(digest)
         if known is None or known.spent is None:
-            return False
+            # Why it was spent is lost with the rest, and the own log must be able to come back.
+            return digest in self.spent_before and not undone_again
         return known.spent != "undone" or not undone_again
 
     def with_log(self, log: Log) -> Memory:
@@ -78,6 +81,12 @@ class Memory:
             if known is not None and known.spent in (None, "undone") and known.spent != reason:
                 changed[digest] = msgspec.structs.replace(known, spent=reason)
         return evolve(self, seen={**self.seen, **changed}) if changed else self
+
+    @property
+    def spent(self) -> tuple[bytes, ...]:
+        """All that is spent, for the pin; the oldest first."""
+        found = [digest for digest, each in self.seen.items() if each.spent is not None]
+        return (*sorted(self.spent_before - set(found)), *found)[-MAX_REMEMBERED:]
 
     def refused(self, signer: str) -> tuple[Variant, ...]:
         """What a device once signed and did not get: to be shown before it is promoted."""

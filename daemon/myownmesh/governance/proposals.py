@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from attrs import evolve, field, frozen
 
+from myownmesh.governance.signed_bytes import content_digest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from myownmesh.governance.records import Proposal
+    from myownmesh.protocol.transitions import Variant
 
 MAX_PER_PROPOSER: Final = 32
 MAX_RECORDS: Final = 256
@@ -31,7 +35,7 @@ class Content(msgspec.Struct, frozen=True):
     """What an id stood for first."""
 
     digest: bytes
-    """`content_digest` and proposer, hashed."""
+    """`digest_of_content`; empty when it is not known any more."""
     proposer: str
     since: int
     """Unix seconds."""
@@ -50,7 +54,7 @@ class Proposals:
     def stands_for(self, proposal_id: str, digest: bytes, now: int) -> bool:
         """Whether an id may mean this: it is new, meant the same before, or its time is over."""
         known = self.contents.get(proposal_id)
-        return known is None or known.digest == digest or now - known.since > LIFETIME_SECONDS
+        return known is None or known.digest in (digest, b"") or now - known.since > LIFETIME_SECONDS
 
     def with_record(self, record: Proposal, digest: bytes, now: int, *, by_authority: bool) -> Proposals:
         """Keep one more. The same object when there is no room: an authority's always finds some.
@@ -103,6 +107,11 @@ class Proposals:
 def is_proposal_id(text: str) -> bool:
     """Whether a text is fit to be the id of somebody's proposal."""
     return _ID.fullmatch(text) is not None
+
+
+def digest_of_content(network_id: str, variant: Variant, proposer: str) -> bytes:
+    """What an id stands for: what is proposed, and by whom."""
+    return sha256(f"{content_digest(network_id, variant)} {proposer}".encode()).digest()
 
 
 def new_proposal_id(random_u64: int) -> str:

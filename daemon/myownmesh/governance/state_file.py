@@ -7,7 +7,7 @@ in there may be lost without widening anybody's rights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -15,9 +15,9 @@ from myownmesh.governance.entries import is_member_grant, is_removal, target_of
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.protocol.frames import NetworkKind, Role
 from myownmesh.protocol.modes import TopologyMode
-from myownmesh.protocol.schema import U32, ReadBy, Unknown, reader, shape
+from myownmesh.protocol.schema import U32, U64, ReadBy, Unknown, reader, shape, written
 from myownmesh.protocol.strict_json import decode_object, members, python_value
-from myownmesh.protocol.transitions import KindChange, RoleGrant, Transition, raw_text
+from myownmesh.protocol.transitions import KindChange, RoleGrant, Transition, Variant, raw_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,10 +28,58 @@ VERSION: Final = 2
 _ENTRIES_PER_CHUNK: Final = 100
 
 _role: Final[Reader[Role]] = reader(Role)
+_texts: Final[Reader[tuple[str, ...]]] = reader(tuple[str, ...])
 
 
 def _read_roles(value: msgspec.Raw) -> dict[str, Role]:
     return {device: _role(role) for device, role in members(value)}
+
+
+class SeenRow(msgspec.Struct, frozen=True):
+    """One signature of governance that was seen (`memory.Seen`)."""
+
+    digest: str
+    signer: str
+    variant: Variant
+    by_authority: bool
+    spent: Literal["undone", "skipped", "denied", "withdrawn", "expired"] | None = None
+
+
+class BranchRow(msgspec.Struct, frozen=True):
+    """A branch that is not held."""
+
+    entries: tuple[Transition, ...]
+    since: tuple[U64, ...]
+
+
+class ContentRow(msgspec.Struct, frozen=True):
+    """What the id of a proposal stands for."""
+
+    id: str
+    digest: str
+    proposer: str
+    since: U64
+
+
+def _read_words(value: msgspec.Raw) -> dict[str, tuple[str, ...]]:
+    return {word: _texts(digests) for word, digests in members(value)}
+
+
+class Ours(msgspec.Struct, frozen=True):
+    """What v0.3.8 has no place for. Without it nobody has more rights: what was sure is only heard again."""
+
+    sure: Annotated[Mapping[str, tuple[str, ...]], ReadBy(_read_words)] = {}
+    """Who vouched, and for which copies: the beginning of the SHA-256 of their keys."""
+    since: tuple[U64, ...] = ()
+    """When this device first held each entry of the governance log, Unix seconds."""
+    seen: tuple[SeenRow, ...] = ()
+    branches: tuple[BranchRow, ...] = ()
+    switches: tuple[U64, ...] = ()
+    stayed: tuple[str, ...] = ()
+    contents: tuple[ContentRow, ...] = ()
+    dismissed: tuple[str, ...] = ()
+    splits: tuple[SplitRecord, ...] = ()
+    unknown: Unknown = {}
 
 
 class StateFile(msgspec.Struct, frozen=True):
@@ -50,6 +98,7 @@ class StateFile(msgspec.Struct, frozen=True):
     splits: tuple[SplitRecord, ...]
     member_log: tuple[Transition, ...] = ()
     topology: TopologyMode | None = None
+    ours: Ours | None = None
     unknown: Unknown = {}
 
 
@@ -114,7 +163,8 @@ def write_state(state: StateFile) -> Iterator[bytes]:
     yield from _list("member_log", state.member_log)
     yield from _list("pending", state.pending)
     yield from _list("splits", state.splits)
-    tail = _pretty({"topology": state.topology, **state.unknown})
+    ours = {} if state.ours is None else {"ours": written(state.ours)}
+    tail = _pretty({"topology": state.topology, **ours, **state.unknown})
     yield b"," + tail[1:]
 
 

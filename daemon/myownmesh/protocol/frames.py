@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.schema import I64, U32, U64, Absent, tag_by_name
@@ -194,6 +194,8 @@ class RosterEntries(Frame, frozen=True):
     entries: tuple[RosterEntry, ...]
     transitions: tuple[Transition, ...] = ()
     member_log: tuple[Transition, ...] = ()
+    vouched: bool | UnsetType = UNSET
+    """The sender is sure of every copy in here (02 §24.3 no. 44); v0.3.8 neither writes nor reads it."""
 
 
 class NetworkState(Frame, frozen=True):

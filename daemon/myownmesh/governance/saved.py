@@ -1,0 +1,250 @@
+"""A book on the disk and back: a state file that v0.3.8 reads, and the pin (spec 02 §16, §24.2; FIX 21).
+
+What comes from the disk is verified like a peer's. The pin is written first; a state that is older, damaged or lost
+beside it leaves the network closed and takes nobody's removal back.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from myownmesh.governance.adoption import without_strangers_splits
+from myownmesh.governance.book import Book
+from myownmesh.governance.branches import Branch, Branches
+from myownmesh.governance.copies import FOR_GOOD, Copy, slot_keys
+from myownmesh.governance.entries import fault_of_form
+from myownmesh.governance.judging import judge
+from myownmesh.governance.log import BadLog, verified
+from myownmesh.governance.member_log import key_digest
+from myownmesh.governance.memory import Memory, Seen
+from myownmesh.governance.pins import Pin
+from myownmesh.governance.proposals import Content, Proposals
+from myownmesh.governance.rules import STRICT
+from myownmesh.governance.signatures import CHECKS_PER_SLICE
+from myownmesh.governance.state_file import VERSION, BranchRow, ContentRow, Ours, SeenRow, StateFile
+from myownmesh.governance.words import HEARSAY
+from myownmesh.protocol import base32
+from myownmesh.protocol.transitions import Transition, UnknownVariant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from myownmesh.governance.log import Log
+    from myownmesh.governance.records import Proposal
+    from myownmesh.governance.rules import Rules
+    from myownmesh.governance.signatures import Checks, Slices
+    from myownmesh.protocol.frames import NetworkKind
+
+_SHORT_BYTES: Final = 10
+"""Of a digest in the file: enough to tell twenty thousand apart."""
+
+
+@frozen
+class Loaded:
+    """What the files make."""
+
+    book: Book
+    faults: tuple[str, ...] = field(factory=tuple)
+    """What was not taken, as sentences: the file is to be set aside before it is written again."""
+
+
+def state_of(book: Book) -> StateFile:
+    """What the state file holds. Takes a while in a large log; the book is a value, so any thread may do it."""
+    members = book.served()
+    standing = book.standing
+    return StateFile(
+        VERSION,
+        book.network_id,
+        book.kind,
+        book.bench.roles(),
+        book.log.entries,
+        tuple(book.proposals.records.values()),
+        (*standing.splits, *book.splits),
+        members,
+        standing.topology,
+        _ours(book),
+    )
+
+
+def pin_of(book: Book) -> Pin:
+    """What the pin file holds; on the disk before the state is."""
+    spent = tuple(base32.encode(digest) for digest in book.memory.spent)
+    return msgspec.structs.replace(book.pin, spent=spent)
+
+
+def load_book(
+    network_id: str,
+    me: str,
+    configured: NetworkKind,
+    state: StateFile | None,
+    pin: Pin | None,
+    checks: Checks,
+    now: int,
+    rules: Rules = STRICT,
+) -> Slices[Loaded]:
+    """The book of what was read, or of nothing; `now` in Unix seconds.
+
+    Without a pin file the state is taken as it is: so comes a device from v0.3.8, and so is its founder pinned.
+    """
+    faults: list[str] = []
+    known = pin or Pin(network_id)
+    if state is not None and not state.transitions and state.kind != "open":
+        configured = state.kind  # an unfounded network keeps the kind that it was saved with (§2)
+    memory = Memory(spent_before=frozenset(_digests(known.spent)))
+    book = Book(network_id, me, known, rules, configured, memory=memory, lost=known.entries if known.is_set else 0)
+    if state is None:
+        return Loaded(book)
+    ours = state.ours or Ours()
+    log = yield from _log(state.transitions, checks, rules, faults)
+    if log is not None and not known.fits(log, network_id):
+        faults.append("the governance log has another founder than the one that is pinned")
+        log = None
+    book = evolve(book, memory=_memory(ours, memory))
+    if log is not None and configured != "silent":
+        since = ours.since if len(ours.since) == len(log) else (now,) * len(log)
+        book = evolve(book, lost=book.lost if len(log) < book.lost else 0)
+        branches = Branches(switches=ours.switches, stayed=frozenset(map(bytes.fromhex, ours.stayed)))
+        book = book.with_branch(Branch(log, since), branches)
+        book = yield from _with_branches(book, ours.branches, checks)
+    words = _words(ours) if pin is not None or state.ours is not None else None
+    book = yield from _with_members(book, state.member_log, words, checks)
+    records = yield from _records(book, state.pending, checks)
+    contents = {
+        row.id: Content(digest, row.proposer, row.since)
+        for row in ours.contents
+        for digest in _digests([row.digest], 32)
+    }
+    questions = evolve(book.questions, dismissed=frozenset(ours.dismissed))
+    for record in records:
+        contents.setdefault(record.id, Content(b"", record.proposer, now))
+    proposals = Proposals({record.id: record for record in records}, contents)
+    return Loaded(evolve(book, proposals=proposals, questions=questions, splits=ours.splits), tuple(faults))
+
+
+# ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _ours(book: Book) -> Ours:
+    sure: dict[str, list[str]] = defaultdict(list)
+    for copy in book.members.copies():
+        if copy.words:
+            digest = _short(copy.entry)
+            for word in copy.words:
+                sure[word].append(digest)
+    return Ours(
+        {word: tuple(sorted(sure[word])) for word in sorted(sure)},
+        book.branch.since,
+        tuple(
+            SeenRow(base32.encode(digest), seen.signer, seen.variant, seen.by_authority, seen.spent)
+            for digest, seen in book.memory.seen.items()
+        ),
+        tuple(BranchRow(other.log.entries, other.since) for other in book.branches.others),
+        book.branches.switches,
+        tuple(sorted(digest.hex() for digest in book.branches.stayed)),
+        tuple(
+            ContentRow(known, base32.encode(content.digest), content.proposer, content.since)
+            for known, content in book.proposals.contents.items()
+            if content.digest
+        ),
+        tuple(sorted(book.questions.dismissed)),
+        book.splits,
+    )
+
+
+def _short(entry: Transition) -> str:
+    return base32.encode(key_digest(entry)[:_SHORT_BYTES])
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _log(entries: Sequence[Transition], checks: Checks, rules: Rules, faults: list[str]) -> Slices[Log | None]:
+    if not entries:
+        return None
+    try:
+        return (yield from verified(without_strangers_splits(entries, rules), checks, rules))
+    except BadLog as bad:
+        faults.append(str(bad))
+        return None
+
+
+def _with_branches(book: Book, rows: Iterable[BranchRow], checks: Checks) -> Slices[Book]:
+    branches = book.branches
+    for row in rows:
+        try:
+            log = yield from verified(row.entries, checks, book.rules)
+        except BadLog:
+            continue  # without a branch nobody has more rights; it is heard again
+        if len(row.since) == len(log) and book.pin.fits(log, book.network_id):
+            branches = evolve(branches, others=(*branches.others, Branch(log, row.since)))
+    return evolve(book, branches=branches)
+
+
+def _with_members(
+    book: Book, entries: Iterable[Transition], words: Mapping[str, frozenset[str]] | None, checks: Checks
+) -> Slices[Book]:
+    """The book with its member log. `words` None: every copy is taken as meant."""
+    copies: list[Copy] = []
+    begun = checks.count
+    for each in entries:
+        entry = each
+        if isinstance(entry.variant, UnknownVariant):
+            # The file is indented, the entry was not: blanks would make another copy of it.
+            text = msgspec.json.format(entry.variant.text, indent=-1)
+            entry = msgspec.structs.replace(entry, variant=UnknownVariant(entry.variant.kind, text))
+            judgement = judge(entry, HEARSAY, book.court(0), checks, book.aside, on_disk=True)
+            book = evolve(book, aside=judgement.aside)
+            continue
+        if fault_of_form(entry) is not None or not slot_keys(entry, book.standing.known) or not checks.is_good(entry):
+            continue
+        said = frozenset({FOR_GOOD}) if words is None else words.get(_short(entry), frozenset[str]())
+        copies.append(Copy(entry, said))
+        if checks.count - begun >= CHECKS_PER_SLICE:
+            book, copies, begun = _with_copies(book, copies), [], checks.count
+            yield
+    return _with_copies(book, copies)
+
+
+def _with_copies(book: Book, copies: Sequence[Copy]) -> Book:
+    return evolve(book, members=book.members.with_copies(copies, book.standing, book.me))
+
+
+def _records(book: Book, pending: Iterable[Proposal], checks: Checks) -> Slices[list[Proposal]]:
+    found = []
+    for record in pending:
+        entry = Transition(record.created_at, record.variant, record.signers, record.signatures)
+        if fault_of_form(entry) is None and checks.is_good(entry):
+            found.append(record)
+            yield
+    return found
+
+
+def _words(ours: Ours) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for word, digests in ours.sure.items():
+        for digest in digests:
+            found[digest].add(word)
+    return {digest: frozenset(words) for digest, words in found.items()}
+
+
+def _memory(ours: Ours, before: Memory) -> Memory:
+    seen = {
+        digest: Seen(row.signer, row.variant, row.by_authority, row.spent)
+        for row in ours.seen
+        for digest in _digests([row.digest])
+    }
+    return Memory(seen, before.spent_before - {digest for digest, each in seen.items() if each.spent is not None})
+
+
+def _digests(texts: Iterable[str], nbytes: int = 16) -> list[bytes]:
+    found = []
+    for text in texts:
+        try:
+            found.append(base32.decode(text, nbytes))
+        except ValueError:
+            continue  # no digest; nothing has it
+    return found

@@ -1,0 +1,165 @@
+"""What devices tell each other of their logs, and when they ask (spec 02 §13, §14; FIX 15, 37, 24.3 nos. 42, 44, 62).
+
+No frame is longer than a peer of v0.3.8 can receive. A request names the parts of the member log that its sender holds,
+so that only what differs travels; v0.3.8 ignores that and answers all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from myownmesh.governance.entries import entry_key
+from myownmesh.governance.member_log import BUCKETS, bucket_of, key_digest
+from myownmesh.governance.words import Speaker, is_sure
+from myownmesh.protocol.frames import Deny, RosterEntries, RosterRequest
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.copies import Copy
+    from myownmesh.protocol.frames import RosterEntry
+    from myownmesh.protocol.transitions import Transition
+
+FEATURE: Final = "governance_checked_v1"
+"""In `hello.features` of a device that understands `vouched`."""
+ENTRIES_PER_PAUSE: Final = 400
+"""Entries that are looked at between two pauses: about two milliseconds."""
+
+_FRAME_BYTES: Final = 128
+"""What a frame holds beside its three lists, and some room."""
+_row = msgspec.json.Encoder().encode
+
+
+class Advert(NamedTuple):
+    """What a peer's `network_state` says of its logs."""
+
+    transitions: int
+    member_log: int
+
+
+def request(book: Book, *, knows_digests: bool) -> RosterRequest:
+    """What to ask a peer; `knows_digests`: it has `FEATURE`, and answers only what differs."""
+    return RosterRequest(include_all=True, subtree_hashes=book.members.digests() if knows_digests else ())
+
+
+def is_ahead(book: Book, advert: Advert, fruitless: Advert | None) -> bool:
+    """Whether a peer's counts are a reason to ask it.
+
+    `fruitless`: what it said before its last answer, if that brought nothing. A peer that holds more than can ever be
+    taken is not asked again and again.
+    """
+    if advert == fruitless:
+        return False
+    return advert.transitions > len(book.log) or advert.member_log > book.members.count + len(book.aside.unknown)
+
+
+def differing(book: Book, hashes: Sequence[str]) -> frozenset[int] | None:
+    """The buckets of the member log in which a request differs from this device; None: answer everything."""
+    digests = book.members.digests()
+    if len(hashes) != BUCKETS or not all(text.startswith("b64:") and len(text) == len(digests[0]) for text in hashes):
+        return None
+    return frozenset(index for index, (ours, theirs) in enumerate(zip(digests, hashes, strict=True)) if ours != theirs)
+
+
+def answer(
+    book: Book, rows: Iterable[RosterEntry], hashes: Sequence[str], *, vouching: bool
+) -> Iterator[RosterEntries | None]:
+    """The frames that answer a request, the governance log in the first; None is a pause, to give the loop back.
+
+    `rows` are the roster's, by the roster. `vouching`: the peer has `FEATURE`. Then what this device is sure of, and
+    could have decided alone, comes in frames of its own.
+    """
+    vouches = vouching and book.standing.is_authority(book.me)
+    buckets = differing(book, hashes) if vouching else None
+    sure, heard = _Frames(vouched=True), _Frames(vouched=False)
+    first = sure if vouches else heard
+    first.transitions = book.log.entries
+    first.nbytes += book.log.nbytes
+    for row in rows:
+        yield from first.add_row(row)
+    if vouches:
+        # Whoever hears the member log has to know its signers.
+        yield from first.end(even_empty=True)
+    for number, copy in enumerate(book.members.copies()):
+        if number % ENTRIES_PER_PAUSE == ENTRIES_PER_PAUSE - 1:
+            yield None
+        if buckets is not None and bucket_of(key_digest(copy.entry)) not in buckets:
+            continue
+        yield from (sure if vouches and _vouched(book, copy) else heard).add_entry(copy.entry)
+    for entry in book.aside.unknown.values():
+        yield from heard.add_entry(entry)
+    yield from sure.end()
+    yield from heard.end(even_empty=not first.count)  # an answer is never silence
+
+
+def denial(book: Book, device: str) -> Deny:
+    """The deny for an evicted device, with both logs; if they do not fit, with what proves the removal (FIX 15).
+
+    The governance log is always whole: it always fits.
+    """
+    log = book.log.entries
+    members = book.members
+    if book.log.nbytes + members.count * 300 <= MAX_FRAME_BYTES:
+        served = book.served()
+        if book.log.nbytes + sum(len(entry_key(entry)) + 1 for entry in served) <= MAX_FRAME_BYTES - _FRAME_BYTES:
+            return Deny("evicted", log, served)
+    room = MAX_FRAME_BYTES - _FRAME_BYTES - book.log.nbytes
+    proof: list[Transition] = []
+    copies = [copy.entry for slot in members.slots(device).values() for copy in slot.copies]
+    decides = book.bench.verdict(device).entry
+    for entry in sorted(dict.fromkeys(copies), key=lambda entry: (entry != decides, -entry.at)):
+        room -= len(entry_key(entry)) + 1
+        if room < 0:
+            break
+        proof.append(entry)
+    return Deny("evicted", log, tuple(proof))
+
+
+class _Frames:
+    """Frames of one kind, filled up one after the other."""
+
+    __slots__ = ("count", "entries", "members", "nbytes", "transitions", "vouched")
+
+    def __init__(self, *, vouched: bool) -> None:
+        self.vouched = vouched
+        self.count = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.entries: list[RosterEntry] = []
+        self.transitions: tuple[Transition, ...] = ()
+        self.members: list[Transition] = []
+        self.nbytes = _FRAME_BYTES
+
+    def add_row(self, row: RosterEntry) -> Iterator[RosterEntries]:
+        nbytes = len(_row(row)) + 1
+        if self.nbytes + nbytes > MAX_FRAME_BYTES:
+            yield from self.end()
+        self.entries.append(row)
+        self.nbytes += nbytes
+
+    def add_entry(self, entry: Transition) -> Iterator[RosterEntries]:
+        nbytes = len(entry_key(entry)) + 1
+        if self.nbytes + nbytes > MAX_FRAME_BYTES:
+            yield from self.end()
+        self.members.append(entry)
+        self.nbytes += nbytes
+
+    def end(self, *, even_empty: bool = False) -> Iterator[RosterEntries]:
+        """What has been filled so far, if it is anything."""
+        if even_empty or self.nbytes > _FRAME_BYTES:
+            self.count += 1
+            vouched = True if self.vouched else UNSET
+            yield RosterEntries(tuple(self.entries), self.transitions, tuple(self.members), vouched)
+        self._clear()
+
+
+def _vouched(book: Book, copy: Copy) -> bool:
+    """Whether this device is sure of a copy, and its word is worth something for it."""
+    speaker = Speaker(book.me, vouched=True)
+    return copy.is_sure(book.standing) and is_sure(copy.entry, speaker, book.standing, book.rules)
