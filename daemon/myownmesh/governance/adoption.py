@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Transition
 
 OWNERS_ONLY_BYTES: Final = 48_000
-"""From here on others adopt only what an owner signed, or what an owner built on (24.3 no. 49)."""
+"""From here on others adopt only what an owner signed, or what an owner built on (02 §24.3 no. 49)."""
 
 Found = Literal[
     "ignored",  # silent network, or a log that founds nothing
@@ -56,7 +56,7 @@ class Adoption:
     place: Place | None = None
     """The entry that it is about, if it is about one."""
     left: Log | None = None
-    """After a switch, the log that was left: its tail may have to be merged (24.3 no. 46)."""
+    """After a switch, the log that was left: its tail may have to be merged (02 §24.3 no. 46)."""
 
 
 def without_strangers_splits(entries: Iterable[Transition], rules: Rules) -> tuple[Transition, ...]:
@@ -101,7 +101,7 @@ def hear_log(book: Book, log: Log, speaker: Speaker, now: int, *, rostered: froz
 
 
 def consent(book: Book, question: str, now: int) -> Adoption:
-    """A person here agrees to a founder: pin it, and take its log. Nothing is signed or sent (24.2)."""
+    """A person here agrees to a founder: pin it, and take its log. Nothing is signed or sent (02 §24.2)."""
     claim = book.questions.claims[question]
     book = evolve(book, questions=book.questions.without(question))
     if not book.pin.fits(claim.log, book.network_id):

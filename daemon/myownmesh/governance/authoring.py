@@ -140,7 +140,7 @@ def sign(book: Book, proposal_id: str, signature: str, now: int, fresh_id: str) 
     """Co-sign a record. Raises `Refused`.
 
     When the proposer's time would lose against what counts for the target by now, this device makes an entry of its own
-    under `fresh_id` instead, and denies the old record (24.3 no. 54).
+    under `fresh_id` instead, and denies the old record (02 §24.3 no. 54).
     """
     drafted = draft_signature(book, proposal_id)
     record = _known(book, proposal_id)

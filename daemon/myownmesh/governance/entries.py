@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
 
 MAX_ENTRY_BYTES: Final = 2048
-"""Six signers; an honest entry has one or two (24.3 no. 49)."""
+"""Six signers; an honest entry has one or two (02 §24.3 no. 49)."""
 
 _SIGNATURE: Final = re.compile(r"[a-z2-7]{102}[aiqy]")
 _write: Final = msgspec.json.Encoder(enc_hook=raw_text).encode

@@ -40,7 +40,7 @@ class Heard:
     before: Mapping[str, Membership] = field(factory=dict)
     """Devices about which something was stored, with the verdict that held before: the new ones, the book tells."""
     failed: int = 0
-    """Signatures that are none: charged to the sender (24.3 no. 58)."""
+    """Signatures that are none: charged to the sender (02 §24.3 no. 58)."""
 
     @property
     def changed(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Intake:
     why: str = ""
     word: str | None = None
     """A signature of the sender's own that it has just said on this link: copies of it in its answers of the next
-    `SAID_SECONDS` are sure (24.3 no. 44), whatever else became of the frame."""
+    `SAID_SECONDS` are sure (02 §24.3 no. 44), whatever else became of the frame."""
     charge: bool = False
     """The sender showed a signature that is none."""
     entry: Transition | None = None
@@ -136,7 +136,7 @@ def hear_split(book: Book, frame: NetworkStateSplit, link: str, checks: Checks) 
 
 
 def _founding(book: Book, entry: Transition, link: str, word: str, now: int, *, rostered: bool) -> Intake:
-    """Somebody closes an open network: whether it is the founder, a person here says (24.2)."""
+    """Somebody closes an open network: whether it is the founder, a person here says (02 §24.2)."""
     if book.rules.adopt_any_genesis:
         return Intake("ratified", ratify(book, entry, now), word=word, entry=entry)
     if link in book.pin.refused or (book.pin.is_set and not book.is_founded):

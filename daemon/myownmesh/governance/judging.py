@@ -40,7 +40,7 @@ Outcome = Literal[
     "known",  # nothing to do
     "counted",  # stored, and it counts
     "silent",  # stored or not, it changes nothing
-    "shown",  # it would reverse a verdict, and needs a word or a click (24.3 no. 44)
+    "shown",  # it would reverse a verdict, and needs a word or a click (02 §24.3 no. 44)
     "held",  # a grant from the future
     "aside",  # nobody knows its signer yet
     "kept",  # of a later release, kept as it is

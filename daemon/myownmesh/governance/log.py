@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Transition
 
 MAX_LOG_BYTES: Final = 65_000
-"""Of compact JSON: what fits in one frame beside its other members (24.3 no. 49)."""
+"""Of compact JSON: what fits in one frame beside its other members (02 §24.3 no. 49)."""
 
 
 class BadLog(ValueError):
@@ -76,7 +76,7 @@ class Place:
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
-        """A digest for each author's signature over this: what is spent once (24.3 no. 64)."""
+        """A digest for each author's signature over this: what is spent once (02 §24.3 no. 64)."""
         pairs = dict(zip(self.entry.signers, self.entry.signatures, strict=True))
         return tuple(signature_digest(self.payload, author, pairs[author]) for author in self.authors)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 MAX_REFUSED: Final = 64
-"""Founders that were turned down; the oldest go (24.3 no. 56)."""
+"""Founders that were turned down; the oldest go (02 §24.3 no. 56)."""
 
 _time: Final[Reader[int]] = reader(U64)
 
@@ -46,13 +46,13 @@ class Pin(msgspec.Struct, frozen=True):
     """Length of the branch held."""
     kind: NetworkKind = "open"
     signed: bool = False
-    """This key signed more than a close here (24.3 no. 43)."""
+    """This key signed more than a close here (02 §24.3 no. 43)."""
     refused: tuple[str, ...] = ()
     """Founders that the user turned down, oldest first."""
     evicted: Annotated[Mapping[str, U64], ReadBy(_read_evicted)] = {}
     """Removals that count here whatever becomes of their author: bare id to the time of the removal."""
     spent: tuple[str, ...] = ()
-    """Digests of signatures that count no more by themselves (24.3 no. 64)."""
+    """Digests of signatures that count no more by themselves (02 §24.3 no. 64)."""
     unknown: Unknown = {}
 
     @property

@@ -130,5 +130,5 @@ def _without(of: Mapping[str, V], question: str) -> dict[str, V]:
 
 
 def derived_id(network_id: str, entry: Transition, signer: str) -> str:
-    """The id of a question about an entry: the same on every device (24.2)."""
+    """The id of a question about an entry: the same on every device (02 §24.2)."""
     return f"prop_{founding_digest(network_id, entry.variant, signer).hex()[:16]}"

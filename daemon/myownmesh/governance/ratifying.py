@@ -109,7 +109,7 @@ def settled(book: Book) -> Book:
 
 
 def remember_signatures(book: Book, record: Proposal, signatures: Mapping[str, str]) -> Book:
-    """Keep in mind who signed what, so that it is known when it comes up later (24.3 no. 64)."""
+    """Keep in mind who signed what, so that it is known when it comes up later (02 §24.3 no. 64)."""
     memory = book.memory
     for signer, digest in digests_of(book, record, signatures).items():
         by_authority = book.standing.is_authority(signer)

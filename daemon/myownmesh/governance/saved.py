@@ -93,7 +93,7 @@ def load_book(
     faults: list[str] = []
     known = pin or Pin(network_id)
     if state is not None and not state.transitions and state.kind != "open":
-        configured = state.kind  # an unfounded network keeps the kind that it was saved with (§2)
+        configured = state.kind  # an unfounded network keeps the kind that it was saved with (02 §2)
     memory = Memory(spent_before=frozenset(_digests(known.spent)))
     book = Book(network_id, me, known, rules, configured, memory=memory, lost=known.entries if known.is_set else 0)
     if state is None:

@@ -24,6 +24,8 @@ Slices = Generator[None, None, T]
 
 CHECKS_PER_SLICE: Final = 50
 """3 ms of the loop."""
+FAILED_CHECKS: Final = 50
+"""Signatures that are none, which a peer may show before its entries wait; one is forgiven every second (no. 58)."""
 REMEMBERED: Final = 4096
 """Good signatures; enough for the branches of twenty full governance logs."""
 

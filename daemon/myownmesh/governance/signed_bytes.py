@@ -47,7 +47,7 @@ def content_digest(network_id: str, variant: Variant) -> str:
 
 
 def founding_digest(network_id: str, variant: Variant, founder: str) -> bytes:
-    """SHA-256 over what a founding entry says and who says it; pins and ids of records are made of it (24.2)."""
+    """SHA-256 over what a founding entry says and who says it; pins and ids of records are made of it (02 §24.2)."""
     return sha256(signed_bytes(network_id, variant) + b"|" + founder.encode()).digest()
 
 

@@ -85,7 +85,7 @@ class Bench:
         return not self.standing.is_authority(device) and self.verdict(device).membership == "removed"
 
     def is_member(self, device: str) -> bool:
-        """Whether a device is signed in: by a role, or by the member log (24.2, FIX 18)."""
+        """Whether a device is signed in: by a role, or by the member log (02 §24.2, FIX 18)."""
         return device in self.standing.roles or self.verdict(device).membership == "present"
 
     def newest_counted(self, device: str) -> int:
@@ -101,7 +101,7 @@ class Bench:
         return max(max(times, default=-1), self.kept.get(device, -1))
 
     def roles(self) -> dict[str, Role]:
-        """Owners, controllers and members together (§9); takes a while in a large log."""
+        """Owners, controllers and members together (02 §9); takes a while in a large log."""
         found = dict(self.standing.roles)
         for device in self.members.targets:
             if device not in found and self.verdict(device).membership == "present":
@@ -115,7 +115,7 @@ class Bench:
 
 
 def newly_kept(before: Bench, after: Standing) -> dict[str, int]:
-    """Removals that counted and whose author has a seat no more: they are kept from now on (24.3 no. 48).
+    """Removals that counted and whose author has a seat no more: they are kept from now on (02 §24.3 no. 48).
 
     Every change of seats goes through here, before verdicts are asked again. Never lowers what is kept already.
     """

@@ -338,7 +338,7 @@ def test_half_of_a_losing_tail_is_spent() -> None:
 
 
 def test_denied_proposals_are_not_appended_after_a_promotion() -> None:
-    """The proposer signed while it was nobody; promoted, its old signature would be enough (24.3 no. 64)."""
+    """The proposer signed while it was nobody; promoted, its old signature would be enough (02 §24.3 no. 64)."""
     proposed = entry(RoleGrant(MALLORY, "owner"), DAVE)
     log = log_of([CLOSE, grant(DAVE), proposed])
     (digest,) = log.places[-1].signatures

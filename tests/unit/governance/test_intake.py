@@ -122,7 +122,7 @@ OURS = {
     "owner-promotes": "pull",
     "owner-evicts-controller": "pull",
     "owner-cosigns": "pull",
-    "unknown-variant": "ignored",  # never signed, so never recorded (spec 02 §5); no switch
+    "unknown-variant": "ignored",  # never signed, so never recorded (02 §5); no switch
     "stranger-closes-open-network": "claim",  # FIX 2
     "stranger-evicts-on-open-network": "ignored",  # FIX 35
     "outsider-cosigns": "ignored",  # FIX 9

@@ -331,7 +331,7 @@ def test_cosigners_that_become_authorities_get_slots() -> None:
 
 
 def test_removals_outlive_their_author() -> None:
-    """`author-demoted`: in v0.3.8 the demotion of whoever removed a device brings it back (24.3 no. 48)."""
+    """`author-demoted`: in v0.3.8 the demotion of whoever removed a device brings it back (02 §24.3 no. 48)."""
     node = Node().all([entry(ADMIT, ALICE, at=5), entry(PUT_OUT, CAROL, at=9), entry(RoleGrant(ERIN, "member"), CAROL)])
     assert node.says() == "removed"
     node.demote(CAROL)

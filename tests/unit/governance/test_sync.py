@@ -253,7 +253,7 @@ ENTRIES = st.builds(
 @given(st.lists(st.lists(ENTRIES, max_size=6), min_size=2, max_size=4), st.booleans(), st.randoms())
 def test_devices_that_ask_each_other_come_to_hold_the_same(parts: list[list[Transition]], ours: bool, rng: Any) -> None:
     """Partitions of any shape: whoever heard what, after everybody asked everybody twice all hold the same log."""
-    # Not devices that the entries are about: of themselves these believe more (24.3 no. 44).
+    # Not devices that the entries are about: of themselves these believe more (02 §24.3 no. 44).
     names = [FRANK, ALICE, CAROL, BOB]
     books = [hears(founded(me), part) for me, part in zip(names, parts, strict=False)]
     pairs = [(a, b) for a in range(len(books)) for b in range(len(books)) if a != b] * 2

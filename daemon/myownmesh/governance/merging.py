@@ -1,0 +1,81 @@
+"""What a losing branch held and is not to be lost (spec 02 §24.3 no. 46).
+
+Right after a device changed its branch, any seated authority appends again what the other one had: removals first, then
+the rest. Nobody gets more by it than on either branch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from myownmesh.governance.entries import is_removal, target_of
+from myownmesh.governance.log import common_length
+from myownmesh.governance.quorum import unmet
+from myownmesh.protocol.transitions import RoleGrant
+
+if TYPE_CHECKING:
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.log import Log, Place
+    from myownmesh.governance.rules import Rules
+    from myownmesh.governance.standing import Standing
+    from myownmesh.protocol.transitions import Transition, Variant
+
+
+@frozen
+class Merge:
+    """What an authority does after a choice, in this order."""
+
+    steps: tuple[Transition | Variant, ...] = ()
+    """Entries to append as they are (`ratifying.ratify`), and removals to propose anew (`authoring.propose`)."""
+    skipped: tuple[Place, ...] = ()
+    """What stays out: it is spent from now on, and listed."""
+
+
+def merge_of(winner: Log, left: Log, me: str, rules: Rules) -> Merge:
+    """What of the branch `left` an authority `me` appends to the branch that counts."""
+    common = common_length(winner, left)
+    tail, winning = left.places[common:], winner.places[common:]
+    removed = {target for place in (*tail, *winning) if (target := _removed(place)) is not None}
+    struck = {place.removes for place in winning if place.removes is not None and place.author_role == "owner"}
+    there = {place.identity for place in winning}
+    steps: list[Transition | Variant] = []
+    skipped: list[Place] = []
+    standing = winner.standing
+    for place in sorted(tail, key=lambda place: _removed(place) is None):
+        if place.identity in there:
+            continue
+        entry, variant = place.entry, place.entry.variant
+        left_out = (
+            place.void
+            or all(author in struck for author in place.authors)
+            or (isinstance(variant, RoleGrant) and _removed(place) is None and variant.target in removed)
+            or not _changes(standing, entry)
+        )
+        if not left_out and unmet(standing, variant, standing.authors(entry.signers), rules) is None:
+            steps.append(entry)
+        elif not left_out and _removed(place) not in (None, me) and unmet(standing, variant, (me,), rules) is None:
+            steps.append(variant)
+        else:
+            skipped.append(place)
+            continue
+        standing = standing.after(entry, void=False)
+    return Merge(tuple(steps), tuple(skipped))
+
+
+def skip(book: Book, merge: Merge) -> Book:
+    """Remember what stayed out, so that nobody brings it back."""
+    digests = [digest for place in merge.skipped for digest in place.signatures]
+    return evolve(book, memory=book.memory.spend(digests, "skipped"))
+
+
+def _removed(place: Place) -> str | None:
+    """Whom an entry puts out or takes down, whether it had a seat or not."""
+    if place.void:
+        return None
+    return target_of(place.entry.variant) if is_removal(place.entry.variant) else place.removes
+
+
+def _changes(standing: Standing, entry: Transition) -> bool:
+    return standing.after(entry, void=False) != standing

@@ -1,0 +1,96 @@
+"""What is signed anew when an author loses its seat (spec 02 FIX 11, 24.3 nos. 47, 48).
+
+An entry counts while its author is seated. Before an authority is put out by one of ours, and after another has done
+so, what it decided is signed again by one that stays, with its old time: a new one would undo what came later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from myownmesh.governance.copies import FOR_GOOD, Copy
+from myownmesh.governance.quorum import unmet
+from myownmesh.governance.verdicts import Bench
+from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.standing import Standing
+
+
+@frozen
+class Anew:
+    """An entry of the member log to be signed by this device."""
+
+    variant: RoleGrant | Evict
+    at: int
+    """Unix seconds: the time of the entry that it stands for."""
+
+
+def legacy(book: Book, author: str) -> tuple[Anew, ...]:
+    """What falls when `author` loses its seat: its tombstones, and behind them the admits that nobody else signed.
+
+    Tombstones are always signed anew; which admits are, a person chooses. Sorted by device.
+    """
+    after = _unseated(book.standing, author)
+    without = Bench(book.members, after, {}, book.me)
+    removals, admits = [], []
+    for device, slots in sorted(book.members.targets.items()):
+        if not any(key.author == author for key in slots):
+            continue
+        verdict = book.bench.verdict(device)
+        if verdict.entry is None or without.verdict(device).membership == verdict.membership:
+            continue
+        if verdict.membership == "removed":
+            removals.append(Anew(Evict(device), verdict.entry.at))
+        elif device not in after.roles:
+            admits.append(Anew(RoleGrant(device, "member"), verdict.entry.at))
+    return (*removals, *admits)
+
+
+def kept_removals(book: Book) -> tuple[Anew, ...]:
+    """Removals that count here only because they did once: an authority signs them anew, so that others agree.
+
+    Empty for a device that may not sign them. To be done 0–60 s later, at random.
+    """
+    return tuple(
+        Anew(Evict(device), at)
+        for device, at in sorted(book.pin.evicted.items())
+        if book.bench.verdict(device).kept == at and _may_sign(book, Evict(device))
+    )
+
+
+def orphaned(book: Book) -> Iterator[Transition]:
+    """Removals by authors who were seated once, and never were when this device could count them.
+
+    A person decides: signed anew with their time, or dropped.
+    """
+    bench = book.bench
+    for device, slots in book.members.targets.items():
+        for key, slot in slots.items():
+            if key.is_grant or slot.stands(book.standing) or bench.verdict(device).membership != "present":
+                continue
+            newest = max((copy.entry for copy in slot.copies), key=lambda entry: entry.at)
+            grant = bench.verdict(device).entry
+            if grant is not None and newest.at > grant.at:
+                yield newest
+
+
+def sign_anew(book: Book, anew: Anew, signature: str) -> Book:
+    """The book with the entry that this device signed; it travels with the next answers."""
+    entry = Transition(anew.at, anew.variant, (book.me,), (signature,))
+    copy = Copy(entry, frozenset({FOR_GOOD}))
+    return evolve(book, members=book.members.with_copies([copy], book.standing, book.me))
+
+
+def _may_sign(book: Book, variant: Evict) -> bool:
+    standing = book.standing
+    return standing.is_authority(book.me) and unmet(standing, variant, (book.me,), book.rules) is None
+
+
+def _unseated(standing: Standing, author: str) -> Standing:
+    return evolve(standing, roles={device: role for device, role in standing.roles.items() if device != author})
