@@ -13,8 +13,10 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from myownmesh.governance.entries import fault_of_form, is_member_grant, target_of
+from myownmesh.governance.log import common_length
 from myownmesh.governance.proposals import digest_of_content
 from myownmesh.governance.ratifying import (
+    append,
     candidate,
     decides,
     digests_of,
@@ -27,7 +29,7 @@ from myownmesh.governance.ratifying import (
 from myownmesh.governance.records import Proposal
 from myownmesh.governance.signed_bytes import content_digest, denied_bytes, signed_bytes
 from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
@@ -184,6 +186,33 @@ def withdraw(book: Book, proposal_id: str, signature: str, now: int) -> Done:
         raise Refused("only the proposer can withdraw a proposal")
     frame = NetworkStateAck(proposal_id, book.me, "deny", now, signature)
     return Done(_dropped(book, record, "withdrawn"), (frame,))
+
+
+def settlement(book: Book, question: str) -> RoleRevoke:
+    """What an owner signs to end a quarrel between controllers, by keeping this device's branch (24.3 no. 46).
+
+    It takes down whoever signed on the other branch and was put out on this one, once more and by an owner. Raises
+    `Refused` when there is nothing of that kind.
+    """
+    rival = book.questions.rivals.get(question)
+    if rival is None:
+        raise Refused(f"proposal not found: {question}")
+    common = common_length(book.log, rival)
+    theirs = {signer for place in rival.places[common:] for signer in place.entry.signers}
+    for place in book.log.places[common:]:
+        target = place.puts_out
+        if target is not None and target in theirs and book.standing.role(book.me) == "owner":
+            return RoleRevoke(target)
+    raise Refused("network: only an owner of the branch held here can settle this for everybody")
+
+
+def settle(book: Book, question: str, signature: str, now: int) -> Done:
+    """End a quarrel for everybody; `signature` is over what `settlement` says. Raises `Refused`.
+
+    It goes to the governance log although its target has no seat here, and reaches others with the log.
+    """
+    entry = Transition(now, settlement(book, question), (book.me,), (signature,))
+    return Done(append(_having_signed(book, entry.variant), entry, now), entry=entry)
 
 
 def resent(book: Book) -> tuple[NetworkStatePropose, ...]:

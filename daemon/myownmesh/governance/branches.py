@@ -84,8 +84,7 @@ class Branches:
         """Leave one branch for another; the left one stays known."""
         held = next((other for other in self.others if other.log is to), left).with_log(to, now)
         others = [other for other in self.others if not _begins_with(to, other.log)]
-        if not _begins_with(to, left.log):
-            others.append(left)
+        others.append(left)
         switches = tuple(at for at in self.switches if now - at < SETTLED_SECONDS)
         return held, evolve(
             self,
@@ -106,7 +105,7 @@ def strike(a: Log, b: Log) -> int:
     """
     common = common_length(a, b)
     accused = {signer for place in b.places[common:] for signer in place.entry.signers}
-    found = [_weight(place) for place in a.places[common:] if place.removes in accused]
+    found = [_weight(place) for place in a.places[common:] if place.puts_out in accused]
     return max(found, default=0)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, field, frozen
 
-from myownmesh.governance.copies import FOR_GOOD, Copy
 from myownmesh.governance.entries import target_of
 from myownmesh.governance.judging import judge, waiting
 from myownmesh.governance.questions import Replay
@@ -90,6 +89,11 @@ def hear_again(book: Book, checks: Checks, now: int, *, max_checks: int) -> Hear
     return hear_entries(book, waiting(book.aside, book.standing.known), HEARSAY, checks, now, max_checks=max_checks)
 
 
+def dismiss(book: Book, question: str) -> Book:
+    """A person here says that an entry is an old one: it is not shown again."""
+    return evolve(book, questions=book.questions.without(question, dismiss=True))
+
+
 def accept_grant(book: Book, question: str, checks: Checks, now: int) -> Heard:
     """A person here says that a grant is meant as it stands: what else was heard for its target is dropped (44)."""
     replay = book.questions.replays[question]
@@ -108,12 +112,6 @@ def accept_grant(book: Book, question: str, checks: Checks, now: int) -> Heard:
         questions=book.questions.without(question),
     )
     return hear_entries(book, [replay.entry], OURSELVES, checks, now, max_checks=MAX_CHECKS_OF_ONE)
-
-
-def write_entry(book: Book, entry: Transition) -> Book:
-    """An entry that this device signed itself, and knows to be good."""
-    copy = Copy(entry, frozenset({FOR_GOOD}))
-    return evolve(book, members=book.members.with_copies([copy], book.standing, book.me))
 
 
 def _taken(book: Book, entry: Transition, judgement: Judgement) -> Book:

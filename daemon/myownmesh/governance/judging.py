@@ -119,8 +119,6 @@ def judge(
     # 3: signer
     keys = slot_keys(entry, standing.known)
     if not keys:
-        if not any(entry.signers):
-            return done("refused", why="SIG-EMPTY")
         return done("aside", side=evolve(aside, strangers=_put(aside.strangers, entry_key(entry), entry, MAX_ASIDE)))
 
     if aside.strangers and (key := entry_key(entry)) in aside.strangers:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import frozen
 
-from myownmesh.governance.entries import entry_key, fault_of_form
+from myownmesh.governance.entries import entry_key, fault_of_form, is_removal, target_of
 from myownmesh.governance.quorum import VOID, unmet
 from myownmesh.governance.signatures import CHECKS_PER_SLICE
 from myownmesh.governance.signed_bytes import signed_bytes
@@ -68,6 +68,13 @@ class Place:
     def removes(self) -> str | None:
         """The authority that it takes down, if it does."""
         return None if self.void else self.before.lowered(self.entry.variant)
+
+    @property
+    def puts_out(self) -> str | None:
+        """Whom it takes down or out, whether that device has a seat here or not."""
+        if self.void:
+            return None
+        return target_of(self.entry.variant) if is_removal(self.entry.variant) else self.removes
 
     @cached_property
     def identity(self) -> tuple[bytes, frozenset[str]]:

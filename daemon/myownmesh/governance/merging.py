@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from myownmesh.governance.entries import is_removal, target_of
 from myownmesh.governance.log import common_length
 from myownmesh.governance.quorum import unmet
 from myownmesh.protocol.transitions import RoleGrant
@@ -37,25 +36,25 @@ def merge_of(winner: Log, left: Log, me: str, rules: Rules) -> Merge:
     """What of the branch `left` an authority `me` appends to the branch that counts."""
     common = common_length(winner, left)
     tail, winning = left.places[common:], winner.places[common:]
-    removed = {target for place in (*tail, *winning) if (target := _removed(place)) is not None}
-    struck = {place.removes for place in winning if place.removes is not None and place.author_role == "owner"}
+    removed = {target for place in (*tail, *winning) if (target := place.puts_out) is not None}
+    struck = {place.puts_out for place in winning if place.author_role == "owner"}
     there = {place.identity for place in winning}
     steps: list[Transition | Variant] = []
     skipped: list[Place] = []
     standing = winner.standing
-    for place in sorted(tail, key=lambda place: _removed(place) is None):
+    for place in sorted(tail, key=lambda place: place.puts_out is None):
         if place.identity in there:
             continue
         entry, variant = place.entry, place.entry.variant
         left_out = (
             place.void
             or all(author in struck for author in place.authors)
-            or (isinstance(variant, RoleGrant) and _removed(place) is None and variant.target in removed)
+            or (isinstance(variant, RoleGrant) and place.puts_out is None and variant.target in removed)
             or not _changes(standing, entry)
         )
         if not left_out and unmet(standing, variant, standing.authors(entry.signers), rules) is None:
             steps.append(entry)
-        elif not left_out and _removed(place) not in (None, me) and unmet(standing, variant, (me,), rules) is None:
+        elif not left_out and place.puts_out not in (None, me) and unmet(standing, variant, (me,), rules) is None:
             steps.append(variant)
         else:
             skipped.append(place)
@@ -68,13 +67,6 @@ def skip(book: Book, merge: Merge) -> Book:
     """Remember what stayed out, so that nobody brings it back."""
     digests = [digest for place in merge.skipped for digest in place.signatures]
     return evolve(book, memory=book.memory.spend(digests, "skipped"))
-
-
-def _removed(place: Place) -> str | None:
-    """Whom an entry puts out or takes down, whether it had a seat or not."""
-    if place.void:
-        return None
-    return target_of(place.entry.variant) if is_removal(place.entry.variant) else place.removes
 
 
 def _changes(standing: Standing, entry: Transition) -> bool:

@@ -93,11 +93,15 @@ def ratify(book: Book, entry: Transition, now: int) -> Book:
         if is_removal(entry.variant) and target is not None and book.me in entry.signers and book.is_founded:
             book = evolve(book, pin=book.pin.keeping({target: max(entry.at, book.pin.evicted.get(target, -1))}))
     if tier != "member":
-        log = book.log.extended([entry], book.network_id, book.rules)
-        book = book.with_branch(book.branch.with_log(log, now), book.branches)
-        if book.branches.others:
-            book = reconsider(book, now).book
+        book = append(book, entry, now)
     return settled(book)
+
+
+def append(book: Book, entry: Transition, now: int) -> Book:
+    """The book with one more entry in the governance log, which may settle what branches have to say to each other."""
+    log = book.log.extended([entry], book.network_id, book.rules)
+    book = book.with_branch(book.branch.with_log(log, now), book.branches)
+    return reconsider(book, now).book if book.branches.others else book
 
 
 def settled(book: Book) -> Book:

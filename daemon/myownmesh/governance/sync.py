@@ -32,6 +32,7 @@ ENTRIES_PER_PAUSE: Final = 400
 
 _FRAME_BYTES: Final = 128
 """What a frame holds beside its three lists, and some room."""
+_LEAST_ENTRY_BYTES: Final = 300
 _row = msgspec.json.Encoder().encode
 
 
@@ -104,11 +105,11 @@ def denial(book: Book, device: str) -> Deny:
     """
     log = book.log.entries
     members = book.members
-    if book.log.nbytes + members.count * 300 <= MAX_FRAME_BYTES:
-        served = book.served()
-        if book.log.nbytes + sum(len(entry_key(entry)) + 1 for entry in served) <= MAX_FRAME_BYTES - _FRAME_BYTES:
-            return Deny("evicted", log, served)
     room = MAX_FRAME_BYTES - _FRAME_BYTES - book.log.nbytes
+    if members.count * _LEAST_ENTRY_BYTES <= room:
+        served = book.served()
+        if sum(len(entry_key(entry)) + 1 for entry in served) <= room:
+            return Deny("evicted", log, served)
     proof: list[Transition] = []
     copies = [copy.entry for slot in members.slots(device).values() for copy in slot.copies]
     decides = book.bench.verdict(device).entry

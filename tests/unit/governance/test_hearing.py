@@ -1,0 +1,232 @@
+"""Entries in slices, what waits for a person, and what waits for its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from attrs import evolve
+
+from myownmesh.governance import hearing as module
+from myownmesh.governance import questions as questions_module
+from myownmesh.governance.adoption import accept_replay, hear_log
+from myownmesh.governance.authoring import Refused, settle, settlement
+from myownmesh.governance.book import Book
+from myownmesh.governance.branches import Branches, Choice, choose
+from myownmesh.governance.copies import Copy, Slot, slot_keys
+from myownmesh.governance.hearing import accept_grant, dismiss, hear_again, hear_entries
+from myownmesh.governance.log import verified
+from myownmesh.governance.pins import Pin
+from myownmesh.governance.ratifying import ratify
+from myownmesh.governance.records import SplitRecord
+from myownmesh.governance.rules import STRICT
+from myownmesh.governance.signatures import Checks, finish
+from myownmesh.governance.standing import BEFORE
+from myownmesh.governance.words import HEARSAY, OURSELVES
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition, UnknownVariant
+from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry, sign
+
+if TYPE_CHECKING:
+    from myownmesh.governance.log import Log
+
+NOW = 1_000_000
+DAY = 24 * 3600
+CHECKS = Checks(NETWORK)
+BASE = (entry(KindChange("closed"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE))
+ADMIT, PUT_OUT = RoleGrant(DAVE, "member"), Evict(DAVE)
+
+
+def log_of(*entries: Transition) -> Log:
+    return finish(verified(entries, CHECKS, STRICT))
+
+
+def founded(*more: Transition, me: str = FRANK) -> Book:
+    log = log_of(*BASE, *more)
+    return hear_log(Book(NETWORK, me, Pin(NETWORK).on(log)), log, OURSELVES, NOW).book
+
+
+def hears(book: Book, *entries: Transition) -> Book:
+    return hear_entries(book, entries, HEARSAY, CHECKS, NOW, max_checks=99).book
+
+
+# ── slices ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+MANY = [entry(RoleGrant(target, "member"), ALICE, at=at) for at, target in enumerate((BOB, DAVE, ERIN, MALLORY))]
+
+
+def test_a_slice_makes_so_many_checks_and_leaves_the_rest() -> None:
+    first = hear_entries(founded(), MANY, HEARSAY, Checks(NETWORK), NOW, max_checks=3)
+    assert [each for each, _ in first.judged] == MANY[:3]
+    assert first.rest == tuple(MANY[3:])
+    rest = hear_entries(first.book, first.rest, HEARSAY, Checks(NETWORK), NOW, max_checks=3)
+    assert rest.rest == ()
+    assert rest.book == hears(founded(), *MANY)
+    nothing = hear_entries(founded(), MANY, HEARSAY, Checks(NETWORK), NOW, max_checks=0)
+    assert (nothing.judged, nothing.rest) == ((), tuple(MANY))
+
+
+def test_a_slice_takes_so_many_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENTRIES_PER_SLICE", 2)
+    heard = hear_entries(founded(), MANY, HEARSAY, CHECKS, NOW, max_checks=99)
+    assert heard.rest == tuple(MANY[2:])
+
+
+def test_a_slice_says_whose_verdict_changed_and_how_many_signatures_were_none() -> None:
+    book = hears(founded(), entry(ADMIT, ALICE, at=10))
+    forged = msgspec.structs.replace(entry(ADMIT, ALICE, at=10), variant=Evict(BOB))
+    heard = hear_entries(
+        book, [entry(PUT_OUT, ALICE, at=20), entry(ADMIT, CAROL, at=5), forged], HEARSAY, CHECKS, NOW, max_checks=99
+    )
+    assert heard.changed == (DAVE,)
+    assert heard.failed == 1
+    assert (
+        hear_entries(heard.book, [entry(ADMIT, ALICE, at=10)], HEARSAY, CHECKS, NOW, max_checks=99).book is heard.book
+    )
+
+
+# ── what waits ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_waits_is_judged_again() -> None:
+    early = entry(RoleGrant(BOB, "member"), ALICE, at=NOW + 2 * DAY)
+    book = hears(founded(), early, entry(ADMIT, ERIN, at=10))
+    assert book.role(BOB) is book.role(DAVE) is None
+    assert hear_again(book, CHECKS, NOW, max_checks=99).book == book
+    seated = hear_log(book, log_of(*BASE, entry(RoleGrant(ERIN, "controller"), ALICE)), HEARSAY, NOW).book
+    again = hear_again(seated, CHECKS, NOW + DAY, max_checks=99)
+    assert again.changed == (DAVE, BOB)
+    assert again.book.role(BOB) == again.book.role(DAVE) == "member"
+    assert not again.book.aside.held
+    assert not again.book.aside.strangers
+    assert not again.rest
+
+
+# ── questions about grants ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def questioned() -> Book:
+    """Dave was put out, and somebody shows his old admit with a new time."""
+    book = hears(founded(), entry(ADMIT, ALICE, at=10), entry(PUT_OUT, ALICE, at=20))
+    return hears(book, entry(ADMIT, ALICE, at=30))
+
+
+def test_a_grant_that_may_be_old_is_shown_and_a_person_decides() -> None:
+    book = questioned()
+    (record,) = book.questions.shown(book.log)
+    assert (record.proposer, record.variant, record.created_at) == (ALICE, ADMIT, 30)
+    accepted = accept_grant(book, record.id, CHECKS, NOW)
+    assert accepted.book.role(DAVE) == "member"
+    assert accepted.book.members.entries() == [entry(ADMIT, ALICE, at=30)], "what else was heard is dropped"
+    assert not accepted.book.questions.replays
+    assert hears(accepted.book, entry(PUT_OUT, ALICE, at=20)).role(DAVE) == "member"
+    with pytest.raises(ValueError, match="about the member log"):
+        accept_replay(book, record.id, NOW)
+
+
+def test_a_person_lifts_a_kept_removal() -> None:
+    book = evolve(questioned(), pin=questioned().pin.keeping({DAVE: 25, ERIN: 3}))
+    (question,) = book.questions.replays
+    accepted = accept_grant(book, question, CHECKS, NOW).book
+    assert accepted.role(DAVE) == "member"
+    assert accepted.pin.evicted == {ERIN: 3}
+
+
+def test_a_question_that_was_dismissed_is_not_asked_again() -> None:
+    book = questioned()
+    (question,) = book.questions.replays
+    book = dismiss(book, question)
+    assert question not in book.questions
+    assert hears(book, entry(ADMIT, ALICE, at=31)).questions == book.questions
+    assert book.is_evicted(DAVE)
+
+
+def test_questions_about_grants_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions_module, "MAX_REPLAYS", 2)
+    book = founded()
+    for target in (BOB, DAVE, ERIN):
+        grant = RoleGrant(target, "member")
+        book = hears(book, entry(grant, ALICE, at=1), entry(Evict(target), ALICE, at=2), entry(grant, ALICE, at=3))
+    assert [replay.entry.variant for replay in book.questions.replays.values()] == [
+        RoleGrant(DAVE, "member"),
+        RoleGrant(ERIN, "member"),
+    ]
+
+
+# ── corners of single parts ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_whom_signed_state_lets_in() -> None:
+    book = hears(founded(), entry(ADMIT, ALICE), entry(Evict(ERIN), ALICE))
+    assert [book.admits(device) for device in (ALICE, CAROL, DAVE, ERIN, MALLORY)] == [True, True, True, False, False]
+    assert not Book(NETWORK, FRANK).admits(ALICE)
+
+
+def test_announced_splits_are_listed_once() -> None:
+    record = SplitRecord("n", 1, ALICE, ())
+    book = founded().with_split(record)
+    assert book.with_split(record) is book
+
+
+def test_words_are_bounded() -> None:
+    each = entry(ADMIT, ALICE)
+    (key,) = slot_keys(each, frozenset({ALICE}))
+    slot = Slot(key, ())
+    for word in "gfedcba":
+        slot = slot.with_copy(Copy(each, frozenset({word})), founded().standing, FRANK)
+    assert len(slot.copies[0].words) == 4
+
+
+def test_nothing_follows_from_what_nobody_understands() -> None:
+    later = Transition(1, UnknownVariant("later", b"{}"), (ALICE,), ("?",))
+    assert BEFORE.after(later, void=False) is BEFORE
+
+
+def test_a_branch_that_was_decided_against_is_not_chosen_by_hash() -> None:
+    two = entry(RoleGrant(BOB, "owner"), ALICE)
+    tails = [entry(RoleGrant(DAVE, "controller"), ALICE), entry(RoleGrant(ERIN, "controller"), BOB)]
+    logs = [log_of(*BASE, two, tail) for tail in tails]
+    held = founded(two).branch
+    first = choose(held.with_log(logs[0], NOW), Branches().with_log(held, logs[1], NOW), NOW).log
+    other = next(log for log in logs if log is not first)
+    branches = Branches().with_log(held, first, NOW)
+    assert choose(held.with_log(other, NOW), branches, NOW) == Choice(first)
+    assert choose(held.with_log(other, NOW), branches.staying(first), NOW) == Choice(other)
+
+
+def test_an_owner_settles_a_quarrel_between_controllers_for_everybody() -> None:
+    base = (entry(RoleGrant(BOB, "controller"), ALICE),)
+    one, other = entry(RoleRevoke(BOB), CAROL), entry(RoleRevoke(CAROL), BOB)
+    books = {}
+    for me in (ALICE, FRANK):
+        book = hear_log(founded(*base, me=me), log_of(*BASE, *base, one), HEARSAY, NOW).book
+        books[me] = hear_log(book, log_of(*BASE, *base, other), HEARSAY, NOW).book
+    other_side = hear_log(founded(*base), log_of(*BASE, *base, other), HEARSAY, NOW).book
+    other_side = hear_log(other_side, log_of(*BASE, *base, one), HEARSAY, NOW).book
+    ((question, _),) = books[ALICE].questions.rivals.items()
+    assert settlement(books[ALICE], question) == RoleRevoke(BOB)
+    for book, text in ((books[FRANK], "only an owner"), (founded(me=ALICE), "proposal not found")):
+        with pytest.raises(Refused, match=text):
+            settlement(book, question)
+    done = settle(books[ALICE], question, sign(ALICE, RoleRevoke(BOB)), NOW)
+    assert not done.book.questions.rivals
+    for book in (books[FRANK], other_side):
+        after = hear_log(book, done.book.log, HEARSAY, NOW).book
+        assert after.log.digest == done.book.log.digest
+        assert not after.questions.rivals
+        assert dict(after.standing.roles) == {ALICE: "owner", CAROL: "controller"}
+
+
+def test_a_longer_log_of_one_s_own_branch_can_lose_against_a_known_one() -> None:
+    """The held branch grows by somebody whom the other one puts out."""
+    two = entry(RoleGrant(BOB, "owner"), ALICE)
+    tail = entry(RoleGrant(DAVE, "controller"), ALICE)
+    book = hear_log(founded(two), log_of(*BASE, two, tail), HEARSAY, NOW).book
+    rival = log_of(*BASE, two, entry(RoleRevoke(BOB), ALICE))
+    book = evolve(book, branches=Branches().with_log(book.branch, rival, NOW).staying(rival))
+    grown = hear_log(book, log_of(*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)), HEARSAY, NOW)
+    assert grown.book.standing.role(MALLORY) in ("owner", "member")
+    free = evolve(book, branches=evolve(book.branches, stayed=frozenset()))
+    switched = hear_log(free, log_of(*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)), HEARSAY, NOW)
+    assert (switched.found, switched.book.log) == ("switched", rival)
+    assert ratify(switched.book, entry(RoleGrant(ERIN, "controller"), ALICE), NOW).standing.role(ERIN) == "controller"
