@@ -163,7 +163,10 @@ def complete_offer(incomplete: str) -> list[str]:
     return _ids("inbox_list", incomplete)
 
 
-Offer = Annotated[str, typer.Argument(help="Id, or its beginning.", autocompletion=complete_offer)]
+Offer = Annotated[
+    str,
+    typer.Argument(help="Id, its beginning, or the file's name where only one has it.", autocompletion=complete_offer),
+]
 
 
 @inbox.command()
@@ -178,7 +181,8 @@ def accept(
     if as_json:
         context.print_answer(taken)
     else:
-        print(f"Receiving {context.shown(taken['filename'])} into {taken['folder']}; `myownllm transfers` shows it.")
+        what = f"{context.shown(taken['filename'])} from {context.shown(taken['peer_label'], 40)}"
+        print(f"Receiving {what} into {taken['folder']}; `myownllm transfers` shows it.")
 
 
 @inbox.command()

@@ -20,6 +20,7 @@ from myownllm.inference.pins import Pins
 ANSWER_S = 10.0
 """The app knows these things; it asks nobody."""
 STDIN_MAX_CHARS = 4 * 2**20
+"""No model reads more (FE-9.16)."""
 _CHOICES = {"o": "allow_once", "a": "always_accept", "l": "accept_all", "d": "deny"}
 
 
@@ -71,10 +72,20 @@ def infer(
 
 
 def _prompt(given: list[str] | None) -> str:
-    parts = given or ["-"]
-    text = "\n".join(sys.stdin.read(STDIN_MAX_CHARS) if part == "-" else part for part in parts).strip()
+    text = "\n".join(_from_stdin() if part == "-" else part for part in given or ["-"]).strip()
     if not text:
         raise AppError('there is no question; write it as `myownllm infer "…"`, or send it to stdin')
+    return text
+
+
+def _from_stdin() -> str:
+    """All of it; on a terminal somebody has to be told that it is waited for. Raises AppError."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        sys.stderr.write("Write the question; Ctrl-D on a line of its own sends it, Ctrl-C leaves.\n")
+        sys.stderr.flush()
+    text = sys.stdin.read(STDIN_MAX_CHARS + 1)
+    if len(text) > STDIN_MAX_CHARS:
+        raise AppError(f"the question is longer than {STDIN_MAX_CHARS} characters, the most that a model is asked")
     return text
 
 

@@ -57,11 +57,14 @@ def asking(path: Path, operation: str, /, *, timeout_s: float | None = None, **m
     except ControlError as error:
         raise DoorError(NOT_RUNNING, NOT_RUNNING_TEXT) from error
     with connection:
+        answer = Answer(connection)
         try:
             connection.send(request_line(operation, members))
         except ControlError as error:
+            for _ in answer:  # a refusal may be there already: the app does not listen to the end of what is too much
+                pass
             raise _silence(error) from error
-        yield Answer(connection)
+        yield answer
 
 
 def ask(path: Path, operation: str, /, *, timeout_s: float | None = None, **members: Any) -> Json:

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 2.0
 """How often the file is looked at."""
-REQUEST_MAX_BYTES: Final = 2**20
+REQUEST_MAX_BYTES: Final = 5 * 2**20
+"""A question may have 4 MiB of messages (FE-9.16)."""
+UNFINISHED_MAX_BYTES: Final = 4 * REQUEST_MAX_BYTES
+"""Of all requests that are not whole yet."""
 REQUEST_S: Final = 10.0
 """For a request to come in whole."""
 WRITE_S: Final = 60.0
@@ -47,6 +50,7 @@ class Door:
         self._operations: dict[str, Handler] = {}
         self._idle: list[trio.CancelScope] = []
         self._open = 0
+        self._unfinished = 0
 
     def operation(self, name: str, handler: Handler) -> None:
         """Answer that operation. Raises ValueError when another feature does."""
@@ -123,11 +127,15 @@ class Door:
 
     async def _request(self, stream: trio.SocketStream) -> JsonObject | None:
         """The request of a visitor; None when it says nothing in time. Raises ControlError for what is none."""
-        buffer = LineBuffer(REQUEST_MAX_BYTES)
+        buffer, size = LineBuffer(REQUEST_MAX_BYTES), 0
         with trio.move_on_after(REQUEST_S) as scope:
             self._idle.append(scope)
             try:
                 while data := await stream.receive_some(_CHUNK):
+                    size += len(data)
+                    self._unfinished += len(data)
+                    if self._unfinished > UNFINISHED_MAX_BYTES:
+                        raise ControlError(ErrorKind.BUSY, "too many large requests at once; try again")
                     try:
                         lines = buffer.feed(bytes(data))
                     except ControlError:
@@ -136,6 +144,7 @@ class Door:
                     if lines:
                         return parse_object(lines[0])
             finally:
+                self._unfinished -= size
                 if scope in self._idle:
                     self._idle.remove(scope)
         return None
@@ -173,7 +182,7 @@ def _remove(path: Path) -> None:
 async def _watch(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
     """End what is done for a visitor who leaves. One who talks on after the request is not listened to."""
     extra = 0
-    while extra < REQUEST_MAX_BYTES:
+    while extra < _CHUNK:
         try:
             data = await stream.receive_some(_CHUNK)
         except trio.BrokenResourceError:

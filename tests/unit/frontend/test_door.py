@@ -18,7 +18,7 @@ import trio.testing
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm import app
 from myownllm.door import client, server
-from myownllm.door.server import CONNECTIONS, REQUEST_MAX_BYTES, Door
+from myownllm.door.server import CONNECTIONS, REQUEST_MAX_BYTES, UNFINISHED_MAX_BYTES, Door
 from myownllm.errors import AppError, DoorError
 from myownllm.home import AppHome
 
@@ -156,6 +156,30 @@ async def test_what_is_no_request_is_refused(request_: bytes, kind: str) -> None
         [answer] = await knock(path, request_)
         assert answer["error"]["kind"] == kind
         assert await in_thread(lambda: client.ask(path, "echo")) == {}
+
+
+async def test_a_question_of_four_megabytes_is_taken_and_a_larger_one_refused_in_words() -> None:
+    async with kept() as path:
+        asked = await in_thread(lambda: client.ask(path, "echo", text="ü" * 2**21))
+        assert len(asked["text"]) == 2**21
+        with pytest.raises(DoorError, match=f"a request of more than {REQUEST_MAX_BYTES} bytes") as raised:
+            await in_thread(lambda: client.ask(path, "echo", text="x" * (REQUEST_MAX_BYTES + 2**21)))
+        assert raised.value.kind == "too_large"
+
+
+async def test_large_requests_that_never_end_are_bounded_together(autojump_clock: Any) -> None:
+    async with kept() as path:
+        many = [await trio.open_unix_socket(str(path)) for _ in range(8)]
+        for stream in many:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.send_all(b"x" * (REQUEST_MAX_BYTES - 1))
+        refused = 0
+        for stream in many:
+            with contextlib.suppress(trio.BrokenResourceError):
+                refused += b'"busy"' in await stream.receive_some()
+            await stream.aclose()
+        assert refused == 8 - UNFINISHED_MAX_BYTES // REQUEST_MAX_BYTES
+        assert await knock(path, b'{"op":"echo","n":1}\n') == [{"ok": True, "data": {"n": 1}}]
 
 
 async def test_a_request_without_end_and_a_flood_of_connections_keep_nobody_out(autojump_clock: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -623,10 +624,28 @@ async def test_no_room_and_no_folder(autojump_clock: MockClock, mesh: Mesh, monk
     with pytest.raises(AppError, match="is no absolute path"):
         await mesh.b.files.accept({"id": await waiting_id(mesh), "to": "x"})
     for operation in (mesh.b.files.accept, mesh.b.files.decline):
-        with pytest.raises(AppError, match="no offer waits with the id 'zz'"):
+        with pytest.raises(AppError, match="no offer is called 'zz'"):
             await operation({"id": "zz"})
     with pytest.raises(AppError, match="no transfer runs with the id 'zz'"):
         await mesh.b.files.cancel({"id": "zz"})
+
+
+async def test_an_offer_is_found_by_its_id_and_by_a_name_that_only_one_has(
+    autojump_clock: MockClock, mesh: Mesh
+) -> None:
+    for number, name in enumerate(("plan.txt", "same.txt", "same.txt", "a1")):
+        mesh.a.nursery.start_soon(partial(offered, mesh.a, mesh.b, id=f"a{number}-of-a", filename=name))
+    await trio.sleep(1)
+    inbox = mesh.b.files.inbox
+    assert [inbox.find(text).offer.id for text in ("plan.txt", "a2-of-a", "a1", "a0")] == [
+        "a0-of-a",
+        "a2-of-a",
+        "a3-of-a",
+        "a0-of-a",
+    ]
+    for text, why in (("same.txt", "2 offers are called"), ("", "no offer is called"), ("a", "4 offers are called")):
+        with pytest.raises(AppError, match=why):
+            inbox.find(text)
 
 
 async def waiting_id(mesh: Mesh) -> str:

@@ -101,13 +101,16 @@ class Inbox:
         return pending.decision or Decision(reason=offer.NO_RESPONSE)
 
     def find(self, text: str) -> PendingOffer:
-        """The offer whose id is, or begins with, `text`. Raises AppError."""
-        found = [p for key, p in self.pending.items() if key == text] or [
-            p for key, p in self.pending.items() if text and key.startswith(text)
-        ]
+        """The offer whose id is, or begins with, `text`, or whose file is called so. Raises AppError."""
+        waiting = tuple(self.pending.values())
+        found = (
+            [p for p in waiting if p.offer.id == text]
+            or [p for p in waiting if p.offer.name == text]
+            or [p for p in waiting if text and p.offer.id.startswith(text)]
+        )
         if len(found) != 1:
-            what = "no offer waits with" if not found else "several offers have"
-            raise AppError(f"{what} the id '{text}'; `myownllm inbox` lists them")
+            what = f"{len(found)} offers are" if found else "no offer is"
+            raise AppError(f"{what} called '{text[:200]}'; `myownllm inbox` lists them with their ids")
         return found[0]
 
     def decline_all(self, reason: str) -> None:
