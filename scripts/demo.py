@@ -138,6 +138,8 @@ class Device:
         self.name = name
         self.home = home
         self.daemon = daemon
+        self.program: Sequence[str] = (str(BIN / "myownllm"),)
+        """How a command line begins."""
         self.id = ""
         self._printed = Printed(home / "up.jsonl")
         self._process: subprocess.Popen[bytes] | None = None
@@ -167,7 +169,7 @@ class Device:
 
     def start(self, *arguments: str, into: Path | None = None) -> subprocess.Popen[bytes]:
         """A command in another terminal of this device, under way; `into` takes what it prints before its end."""
-        command = [str(BIN / "myownllm"), *arguments, "--json"]
+        command = [*self.program, *arguments, "--json"]
         environment = self.environment()
         if into is None:
             return spawn(self._commands, command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -176,7 +178,7 @@ class Device:
 
     def finish(self, command: subprocess.Popen[bytes], timeout_s: float = STEP_TIMEOUT_S) -> list[Event]:
         """Wait for a command; returns what it printed as JSON lines. Raises DemoError."""
-        written = " ".join(["myownllm", *cast("Sequence[str]", command.args)[1:-1]])
+        written = " ".join(["myownllm", *cast("Sequence[str]", command.args)[len(self.program) : -1]])
         try:
             out, errors = command.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.ports import free_port
+from support.warm import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,9 @@ class Pair:
         self.anna: Any = demo.Device("Anna", base / "a")
         self.boris: Any = demo.Device("Boris", base / "b")
         demo.host_relay(self.anna, self.port)
-        for device in self.both:  # the default port is one for all of them
+        for device in self.both:
+            device.program = words("myownllm")
+            # The default port is one for all of them.
             folder = device.home / ".myownllm"
             folder.mkdir(mode=0o700, exist_ok=True)
             (folder / "config.json").write_text(json.dumps({"api": {"port": 0}}))

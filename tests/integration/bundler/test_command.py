@@ -14,6 +14,7 @@ from integration.bundler.bench import ASSET, TAG, TRIPLE, Machine, publish
 from integration.bundler.fakes import Program, daemon, install
 from mesh_bundler.lockfile import parse_lock
 from mesh_bundler.target import PLATFORMS
+from support.warm import words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +30,8 @@ class Shell:
         self.env = {**machine.env, "TARGET": TRIPLE, "NO_COLOR": "1"}
 
     def __call__(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        code = "import sys; from mesh_bundler.cli import main; main(sys.argv[1:])"
         return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
+            [*words("mesh-bundler"), *arguments],
             cwd=self.machine.repo,
             env={**self.env, **env},
             capture_output=True,

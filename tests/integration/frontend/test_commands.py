@@ -21,6 +21,7 @@ import trio
 from myownllm.catalog.file import CatalogFile
 from myownllm.catalog.network import SavedNetwork
 from myownllm.ids import device_suffix
+from support.warm import words
 from unit.frontend.fakes import DEVICE_B, FakeDaemon, peer_info
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ class Desk:
     async def run(self, *arguments: str, status: int = 0) -> str:
         """What a command prints (both streams); its exit status must be as told."""
         done = await trio.run_process(
-            [*PROGRAM, *arguments], env=self.environment, check=False, capture_stdout=True, stderr=subprocess.STDOUT
+            [*words("myownllm"), *arguments],
+            env=self.environment,
+            check=False,
+            capture_stdout=True,
+            stderr=subprocess.STDOUT,
         )
         text = done.stdout.decode()
         assert done.returncode == status, text

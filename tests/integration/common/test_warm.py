@@ -1,0 +1,52 @@
+"""A command that `support.warm` forks is to its caller what a started one is; only its start is quicker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.warm import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="w") as folder:  # the path of a socket is short
+        yield Path(folder)
+
+
+def run(begins: list[str], home: Path, *arguments: str) -> tuple[int, bytes, bytes]:
+    environment = {"HOME": str(home), "PATH": os.defpath, "UNREADABLE": "\udcff"}
+    done = subprocess.run(
+        [*begins, *arguments], env=environment, cwd=home, input=b"", capture_output=True, timeout=60, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["networks", "list", "--json"], ["peers"], ["nonsense"], ["call", "a\udcffb", "x"]]
+)
+def test_status_and_words_are_those_of_the_program(home: Path, arguments: list[str]) -> None:
+    started = run([str(Path(sys.executable).with_name("myownllm"))], home, *arguments)
+    assert run(words("myownllm"), home, *arguments) == started
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_signals_reach_it_and_nothing_outlives_its_caller(home: Path, number: int, status: int) -> None:
+    with subprocess.Popen(
+        [*words("myownllm"), "up", "--json"], env={"HOME": str(home), "PATH": os.defpath}, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"{")
+        process.send_signal(number)
+        process.stdout.read()  # ends with the last process that could write there
+        assert process.wait(20) == status

@@ -1,0 +1,118 @@
+"""The process of `support.warm` that has a program loaded and forks its commands.
+
+Arguments: the path of its socket, and the program. It says `ready`, and ends with its standard input. A command whose
+small process is gone is killed.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import gc
+import importlib
+import os
+import pkgutil
+import select
+import signal
+import socket
+import sys
+
+HEAD_BYTES = 8
+LOADED = {
+    "myownllm": ("myownllm.cli", "myownllm.door.client", "myownllm.health", "mesh_common.client.blocking"),
+    "mesh-bundler": ("mesh_bundler", "httpx"),
+}
+MAIN = {"myownllm": "myownllm.cli", "mesh-bundler": "mesh_bundler.cli"}
+
+
+def load(program: str) -> None:
+    for name in LOADED[program]:
+        module = importlib.import_module(name)
+        for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
+            if not name.startswith("httpx") and not found.name.endswith("__main__"):
+                importlib.import_module(found.name)
+
+
+def serve(listener: socket.socket) -> list[str]:
+    """Fork a command for everybody who connects. Returns in the children: with the words of their command."""
+    waiting: dict[int, socket.socket] = {}
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        readable, _, _ = select.select([0, reader, listener, *waiting.values()], [], [])
+        if 0 in readable:
+            os._exit(0)
+        if reader in readable:
+            os.read(reader, 4096)
+            while waiting:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                with contextlib.suppress(OSError), waiting.pop(pid) as client:
+                    client.sendall(os.waitstatus_to_exitcode(status).to_bytes(HEAD_BYTES, "big", signed=True))
+            continue  # who was waiting may be gone
+        for pid, client in waiting.items():
+            if client in readable:  # nothing more is ever said, so this is its end
+                os.kill(pid, signal.SIGKILL)
+        if listener not in readable:
+            continue
+        client, _ = listener.accept()
+        order, streams = read_order(client)
+        if pid := os.fork():
+            with contextlib.suppress(OSError):
+                client.sendall(pid.to_bytes(HEAD_BYTES, "big"))
+            for descriptor in streams:
+                os.close(descriptor)
+            waiting[pid] = client
+            continue
+        signal.set_wakeup_fd(-1)
+        for number, descriptor in enumerate(streams):
+            os.dup2(descriptor, number)
+        for each in (listener, client, *waiting.values()):
+            each.close()
+        for descriptor in (reader, writer, *streams):
+            os.close(descriptor)
+        return become(*ast.literal_eval(order.decode("ascii")))
+
+
+def read_order(client: socket.socket) -> tuple[bytes, list[int]]:
+    """What somebody wants: arguments, environment and folder as text, and the three standard streams."""
+    head, streams, _, _ = socket.recv_fds(client, HEAD_BYTES, 3)
+    length, order = int.from_bytes(head, "big"), b""
+    while len(order) < length:
+        order += client.recv(length - len(order))
+    return order, streams
+
+
+def become(arguments: list[str], environ: dict[str, str], folder: str) -> list[str]:
+    """Be the process that somebody wants."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, "r" if number == 0 else "w", closefd=False)  # noqa: SIM115 - a descriptor, for ever
+        for number in range(3)
+    )
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return arguments
+
+
+def main() -> None:
+    path, program = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for whoever runs the tests
+    load(program)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(64)
+    gc.collect()
+    gc.freeze()  # pages that no child touches need no copy
+    os.write(1, b"ready\n")
+    sys.argv = [program, *serve(listener)]
+    sys.exit(importlib.import_module(MAIN[program]).main())
+
+
+main()
