@@ -262,14 +262,14 @@ async def _show_daemon(app: App, screen: Screen) -> None:
     state = app.supervisor.watch.value
     while True:
         screen.supervisor(state)
+        screen.client(app.client.state, state)  # the headline tells why a daemon is silent
         state = await app.supervisor.watch.changed()
 
 
 async def _show_client(app: App, screen: Screen) -> None:
     while True:
         screen.client(app.client.state, app.supervisor.watch.value)
-        with trio.move_on_after(1.0):  # the supervisor's reason is part of the headline, and may change alone
-            await app.client.watch.changed()
+        await app.client.watch.changed()
 
 
 async def _set_label(app: App, screen: Screen, label: str) -> None:
