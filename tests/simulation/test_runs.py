@@ -61,9 +61,9 @@ def test_a_fault_is_found_and_told_with_command_and_traces(
 @pytest.mark.parametrize(
     ("where", "name", "broken", "told"),
     [
-        (why, "_of_live", lambda _core, _peer, _mono: ("", None), "active, and no packet has come for"),
-        (why, "_of_attempt", lambda _core, _peer, _mono: ("silent_network", None), "silent_network, which is not so"),
-        (why, "_trouble_since", lambda _peer: 0.0, None),
+        (why, "_of_live", lambda *_: ("", ()), "active, and no packet has come for"),
+        (why, "_of_attempt", lambda *_: ("silent_network", ()), "silent_network, which is not so"),
+        (why, "_trouble_since", lambda *_: 0.0, None),
         (Core, "nudge", lambda self, _now: [self.publish(Announce()) for _ in range(9)], " announces, at most "),
         (Core, "stands_aside", True, "not linked: "),
     ],

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from myownmesh.simulator.cast import Cast
 from myownmesh.simulator.invariants import check_node, check_peace, check_stopped
+from myownmesh.simulator.nat import Nat
 from myownmesh.simulator.plan import SHAPES, Plan
 from myownmesh.simulator.room import Faults
 from myownmesh.simulator.run import PEACE_S
@@ -24,7 +25,7 @@ WHO = st.integers(min_value=0, max_value=11)
 
 
 class Network(RuleBasedStateMachine):
-    """Two to twelve devices, each of which is running, away or frozen."""
+    """Two to twelve devices, each of which is running, away, frozen, asleep or without a network."""
 
     @initialize(count=st.integers(min_value=2, max_value=12), shape=st.sampled_from(SHAPES), seed=st.integers(0, 999))
     def meet(self, count: int, shape: str, seed: int) -> None:
@@ -66,15 +67,47 @@ class Network(RuleBasedStateMachine):
     @rule(who=WHO)
     def freeze_or_thaw(self, who: int) -> None:
         node = self.node(who)
+        if node.is_asleep:
+            return
         if self.cast.is_frozen(node):
             node.thaw()
         elif node.running:
             node.freeze()
 
-    @rule(who=WHO)
-    def move(self, who: int) -> None:
+    @rule(who=WHO, nat=st.sampled_from(Nat), is_told=st.booleans())
+    def move(self, who: int, nat: Nat, is_told: bool) -> None:
         if self.node(who) in self.cast.running():
-            self.node(who).move()
+            self.world.wire.nats[self.node(who).device_id] = nat
+            self.node(who).move(is_told=is_told)
+
+    @rule(who=WHO)
+    def sleep_or_wake(self, who: int) -> None:
+        node = self.node(who)
+        if node.is_asleep:
+            node.wake()
+        elif node in self.cast.running():
+            node.sleep()
+
+    @rule(who=WHO, elsewhere=st.booleans())
+    def unplug_or_plug_in(self, who: int, elsewhere: bool) -> None:
+        node = self.node(who)
+        if node.offline_since is not None:
+            node.plug_in(elsewhere=elsewhere)
+        elif node in self.cast.running():
+            node.unplug()
+
+    @rule()
+    def the_relay_goes_or_comes(self) -> None:
+        if self.world.room.away:
+            self.relay_comes()
+        else:
+            self.world.room.away.add(0)
+
+    def relay_comes(self) -> None:
+        self.world.room.away.clear()
+        for node in self.cast.nodes.values():
+            if node.running:
+                node.relay_is_back()
 
     @rule(one=WHO, other=WHO)
     def cut_or_heal(self, one: int, other: int) -> None:
@@ -115,11 +148,15 @@ class Network(RuleBasedStateMachine):
         self.traffic.end()
         for pair in list(self.world.wire.cut):
             self.world.wire.mend(pair)
+        self.relay_comes()
         for node in list(self.cast.nodes.values()):
-            if self.cast.is_frozen(node):
+            if node.is_asleep:
+                node.wake()
+            elif self.cast.is_frozen(node):
                 node.thaw()
-            if not node.running:
-                self.cast.start(node.device_id)
+            there = node if node.running else self.cast.start(node.device_id)
+            if there.offline_since is not None:
+                there.plug_in()
         self.world.run(PEACE_S)
         nodes = self.cast.running()
         for node in nodes:

@@ -109,7 +109,9 @@ class Node:
 
     def start(self) -> None:
         self.switch.start(self._open_session)
-        self.world.room.join(self)
+        self.world.room.join(self, has_network=not self._is_unplugged)
+        if self._is_unplugged:
+            self._lose_network()
         self._tick()
 
     def kill(self) -> None:
@@ -137,6 +139,9 @@ class Node:
     def unplug(self) -> None:
         """Its machine loses its network, and sees it."""
         self.world.wire.unplug(self.device_id)
+        self._lose_network()
+
+    def _lose_network(self) -> None:
         self._left_room = True
         self.offline_since = self.world.clock.seconds
         self._moved(Move.OFFLINE)
@@ -158,6 +163,10 @@ class Node:
         self._left_room = True
         self.world.wire.freeze(self.device_id)
         self.world.wire.unplug(self.device_id)
+
+    @property
+    def is_asleep(self) -> bool:
+        return self._slept_at is not None
 
     def wake(self) -> None:
         """It goes on, and the watch over the clocks notices."""

@@ -93,11 +93,12 @@ class Room:
     copies: tuple[float, ...] = ()
     """Seconds that each of several relays takes; the members hear every event from all of them."""
 
-    def join(self, node: Member) -> None:
+    def join(self, node: Member, *, has_network: bool = True) -> None:
         """Subscribe: stored announces come first, then our own goes out, as on a real relay link."""
         self.members[node.device_id] = node
         self.starts[node.device_id] = self.starts.get(node.device_id, 0) + 1
-        self.rejoin(node)
+        if has_network:
+            self.rejoin(node)
 
     def rejoin(self, node: Member) -> None:
         """The same process connects again: what is stored comes, and its announce goes out."""

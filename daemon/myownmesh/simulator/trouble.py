@@ -145,7 +145,7 @@ class Troubles:
         """Its network is gone, and another one comes or the same."""
         one.unplug()
         elsewhere = self._rng.random() < 0.5
-        return lambda: one.plug_in(elsewhere=elsewhere)
+        return lambda: self._cast.nodes[one.device_id].plug_in(elsewhere=elsewhere)
 
     def _outage(self, _one: Node, _other: Node) -> Callable[[], None]:
         """A relay is gone."""
