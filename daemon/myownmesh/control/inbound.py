@@ -11,7 +11,6 @@ from myownmesh.control.clients import Client
 from myownmesh.control.pushed import RpcInbound
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.refusals import DROPPED, OWNER_GONE, given_up, no_open_call, no_open_stream
-from myownmesh.mesh.rpc import InboundCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from myownmesh.control.claims import Claim
     from myownmesh.mesh.network import Network
+    from myownmesh.mesh.rpc import InboundCall  # noqa: TC004 - msgspec asks for it only to decode, which nobody does
 
 FORGOTTEN_AFTER_S = 6 * 3600.0
 """A call whose client neither answers nor leaves. Far above what any caller waits; only there so that nothing leaks."""

@@ -26,7 +26,6 @@ from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import rooms
 from myownmesh.services.host import Services
 from myownmesh.services.roles import hosted_roles
-from myownmesh.signaling.preload import preload as preload_signaling
 from myownmesh.signaling.room import app_id_of
 from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.timepiece import Timepiece
@@ -190,9 +189,8 @@ class Node:
                 await NetWatch(self._mesh.network_changed, self._mesh.woken, host_loop=host_loop()).run()
 
     async def _preload(self) -> None:
-        """Have WebRTC and the relay client at hand before the first peer needs them."""
+        """Have the engine, the relay client and WebRTC at hand before the first peer needs them."""
         try:
-            await trio.to_thread.run_sync(preload_signaling, abandon_on_cancel=True)
             await self._webrtc.get()
         except ImportError as error:
             log.error("WebRTC cannot be loaded, so no peer can be reached: %s", error)  # the daemon still answers

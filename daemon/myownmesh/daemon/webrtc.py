@@ -31,6 +31,8 @@ class WebRtc:
         await self._allowed.wait()  # bounded by the rest of the start
         async with self._loading:
             if self._factory is None:
+                # A relay is dialled as soon as its library is there, and answers while WebRTC loads.
+                await trio.to_thread.run_sync(_what_comes_before, abandon_on_cancel=True)
                 from myownmesh.transport.loading import load_webrtc
 
                 self._factory = await load_webrtc(self._relay_sources)
@@ -40,3 +42,11 @@ class WebRtc:
         """Close whatever sessions are still open."""
         if self._factory is not None:
             await self._factory.aclose()
+
+
+def _what_comes_before() -> None:
+    """Import what is needed sooner than WebRTC: two imports at a time would only make both late."""
+    import myownmesh.mesh.building
+    import myownmesh.signaling.preload
+
+    myownmesh.signaling.preload.preload()

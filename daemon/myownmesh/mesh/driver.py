@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, ParamSpec
 
 import trio
@@ -11,6 +12,7 @@ from myownmesh.engine.moves import Move
 from myownmesh.mesh import clock
 from myownmesh.mesh.saver import Saver
 from myownmesh.mesh.switch import NEVER, Switch
+from myownmesh.protocol.codec import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
+
+OFFER_LEAVES_S = 0.002
+"""Offer and candidates are on their way by then, and no answer can be here."""
+
+MAX_EARLY = 1024
+"""What the room says while WebRTC loads; announces beyond it are repeated."""
 
 
 class Driver:
@@ -62,6 +70,9 @@ class Driver:
         """What else runs as long as the network does; whoever makes this may add to it before `run`."""
         self._signaling = tuple(signaling)
         self._ice_servers = ice_servers
+        self._early: list[Callable[[], None]] | None = []
+        """What came before the switch was started; None from then on."""
+        self._opened = trio.Event()
         self._failure: Exception | None = None
         self._failed = trio.Event()
         self._cancel_scope = trio.CancelScope()
@@ -84,14 +95,18 @@ class Driver:
                     nursery.start_soon(self._saver.run)
                     for each in self.beside:
                         nursery.start_soon(each)
+                    for signaling in self._signaling:  # the way to the relays is walked while WebRTC loads
+                        signaling.on_up = self._guarded(self._once_started(self.switch.signaling_is_up))
+                        signaling.on_news = self._guarded(self._once_started(self._tell))
+                        nursery.start_soon(signaling.run, self._guarded(self._once_started(self._hear)))
                     sessions = await factory()
                     self._trio_offset_s = trio.current_time() - clock.now().mono
                     self.switch.start(self._opener(sessions))
                     nursery.start_soon(self._run_timer)
-                    for signaling in self._signaling:
-                        signaling.on_up = self._guarded(self.switch.signaling_is_up)
-                        signaling.on_news = self._guarded(self._tell)
-                        nursery.start_soon(signaling.run, self._guarded(self._hear))
+                    nursery.start_soon(self._prepare_for_frames)
+                    early, self._early = self._early or [], None
+                    for act in early:
+                        act()
                     self.ready.set()
         finally:
             self.stop()
@@ -127,6 +142,7 @@ class Driver:
         def open_session(
             *, offerer: bool, on_event: Callable[[LinkEvent], None], on_frame: Callable[[bytes], None]
         ) -> Session:
+            self._opened.set()
             return factory.open(
                 offerer=offerer,
                 ice_servers=self._ice_servers(),
@@ -135,6 +151,12 @@ class Driver:
             )
 
         return open_session
+
+    async def _prepare_for_frames(self) -> None:
+        """While the first peer thinks about our offer."""
+        await self._opened.wait()  # no deadline: there may never be one
+        await trio.sleep(OFFER_LEAVES_S)
+        warm_up()
 
     def _hear(self, signal: InboundSignal) -> None:
         engine = self.switch.engine
@@ -176,6 +198,17 @@ class Driver:
                 await trio.sleep_forever()
             self._alarm_at = NEVER
             self.switch.handle_timer()
+
+    def _once_started(self, act: Callable[P, None]) -> Callable[P, None]:
+        """An input of the room, which may be there before the switch is started."""
+
+        def enter(*args: P.args, **kwargs: P.kwargs) -> None:
+            if self._early is None:
+                act(*args, **kwargs)
+            elif len(self._early) < MAX_EARLY:
+                self._early.append(partial(act, *args, **kwargs))
+
+        return enter
 
     # ── bugs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

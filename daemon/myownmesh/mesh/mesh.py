@@ -12,25 +12,17 @@ from msgspec.structs import replace
 
 from mesh_common.events import PeerApproved
 from mesh_common.views import PeerStatus
-from myownmesh.engine import EngineConfig
 from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
-from myownmesh.engine.waiting import SHUT_DOWN
-from myownmesh.flight.tape import TapedEngine
 from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
-from myownmesh.mesh.driver import Driver
 from myownmesh.mesh.errors import MeshError
-from myownmesh.mesh.inviting import Door, Inviting
-from myownmesh.mesh.network import Network
-from myownmesh.mesh.networks import JoinFailed, Networks
+from myownmesh.mesh.networks import Networks
 from myownmesh.mesh.records import named, wire_id, with_changed, with_pin, with_record, without
 from myownmesh.mesh.update import kept_from
-from myownmesh.protocol.ids import BadDeviceId, BadNetworkId, normalize_network_id, parse_device_id
-from myownmesh.signaling.room import room_handle
+from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.store import StoreError
-from myownmesh.transport.session import IceServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +32,8 @@ if TYPE_CHECKING:
     from mesh_common.views import ServicesReport
     from myownmesh.identity import Identity
     from myownmesh.invitations.book import Accepted
+    from myownmesh.mesh.inviting import Inviting
+    from myownmesh.mesh.network import Network
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
     from myownmesh.netwatch.pace import Change
     from myownmesh.protocol.capabilities import Capabilities
@@ -235,7 +229,7 @@ class Mesh:
                 finally:
                     self._refresh_adverts()
             else:
-                network.configure(record, self._engine_config(record, network.inviting))
+                self._configure(network, record)
             await self._save(
                 "network updated but config.json save failed"
                 if restart
@@ -248,7 +242,7 @@ class Mesh:
         """Keep an invitation that was taken, to a network that is joined or soon will be. Raises `MeshError`."""
         if (network := self.get(network_id)) is not None:
             await network.inviting.accept(taken)
-            network.configure(network.config, self._engine_config(network.config, network.inviting))
+            self._configure(network, network.config)
             return
         try:
             await trio.to_thread.run_sync(self._store.add_accepted, network_id, taken, clock.now().wall_ms // 1000)
@@ -319,49 +313,21 @@ class Mesh:
 
     def _build(self, record: NetworkConfig) -> Network:
         """A network that does not run yet. Raises `JoinFailed`."""
-        try:
-            network_id = normalize_network_id(record.network_id)
-        except BadNetworkId as error:
-            raise JoinFailed(f"identity: {error}") from error
-        try:
-            roster = self._store.load_roster(network_id)
-        except StoreError as error:
-            raise JoinFailed(str(error)) from error
-        network: Network
-        inviting = Inviting(
-            me=self.identity.device_id,
-            room=room_handle(self._app_id, network_id),
-            load=partial(self._store.load_invites, network_id),
-            save=partial(self._store.save_invites, network_id),
-            door=Door(
-                is_removed=lambda device_id: network.is_removed(device_id),
-                approve=lambda device_id, label: network.driver.switch.approve(device_id, label),
-                tell=lambda level, text, detail: network.driver.switch.tell(level, "invite", text, detail),
-            ),
-            rng=self._rng,
-        )
-        engine = TapedEngine(
+        from myownmesh.mesh.building import build_network
+
+        network = build_network(
+            record,
+            self.config.compat,
             identity=self.identity,
-            network_id=network_id,
-            config=self._engine_config(record, inviting),
-            roster=roster,
+            store=self._store,
+            signaling=self._signaling,
+            app_id=self._app_id,
+            on_event=self._emit,
             rng=self._rng,
         )
-        driver = Driver(
-            engine,
-            signaling=self._signaling(record, network_id),
-            ice_servers=lambda: ice_servers(network.config),
-            save_roster=partial(self._store.save_roster, network_id),
-            on_event=partial(self._emit, inviting),
-            rng=self._rng,
-        )
-        engine.introduce_by(inviting.introduce)
-        driver.switch.on_knock = inviting.knock
-        driver.beside.append(inviting.run)
-        network = Network(record, network_id, driver, engine.tape, inviting)
         network.be_watched(watched=bool(self._listeners))
         if self._outage is not None:
-            network.network_moved(Move.OFFLINE, self._outage.told())
+            network.network_moved(self._outage.move, self._outage.told())
         return network
 
     def _listen(self, listeners: tuple[Callable[[MeshEvent], None], ...]) -> None:
@@ -378,17 +344,10 @@ class Mesh:
         for listener in self._listeners:
             listener(event)
 
-    def _engine_config(self, record: NetworkConfig, inviting: Inviting) -> EngineConfig:
-        switches = {**self.config.compat, **record.compat}
-        return EngineConfig(
-            kind=record.kind,
-            auto_approve=record.auto_approve,
-            topology=record.topology,
-            pinned_peers=frozenset(record.pinned_peers) | inviting.inviters,
-            stun_urls=sum(len(server.urls) for server in record.stun_servers),
-            turn_urls=sum(len(server.urls) for server in record.turn_servers),
-            immediate_leave=switches.get("immediate_leave", False),
-        )
+    def _configure(self, network: Network, record: NetworkConfig) -> None:
+        from myownmesh.mesh.building import engine_config  # there with the network
+
+        network.configure(record, engine_config(record, self.config.compat, network.inviting))
 
     def _refresh_adverts(self) -> None:
         service = self._services.advert()
@@ -404,6 +363,8 @@ class Mesh:
         async with self._networks.lock:
             if network not in self._networks:
                 # Left while we waited for the lock: its record must not come back.
+                from myownmesh.engine.waiting import SHUT_DOWN
+
                 raise MeshError(SHUT_DOWN)
             running = network.config
             await self._save("config.json save failed", lambda config: with_changed(config, running, change))
@@ -425,10 +386,3 @@ class Mesh:
             await trio.to_thread.run_sync(self._store.change_config, change)
         except StoreError as error:
             raise MeshError(f"{context}: {error}") from error
-
-
-def ice_servers(record: NetworkConfig) -> tuple[IceServer, ...]:
-    """The STUN and TURN servers of a network; entries without URLs are skipped (spec 04 §10.10)."""
-    stun = (IceServer(urls=entry.urls) for entry in record.stun_servers)
-    turn = (IceServer(entry.urls, entry.username, entry.credential) for entry in record.turn_servers)
-    return tuple(server for server in (*stun, *turn) if server.urls)

@@ -6,8 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from myownmesh.mesh import clock
-from myownmesh.signaling.client import NostrSignaling
-from myownmesh.signaling.gate import ContentGate
 from myownmesh.signaling.room import remote_driver
 
 if TYPE_CHECKING:
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from myownmesh.mesh.ports import SignalingFactory
     from myownmesh.protocol.ids import Rng
     from myownmesh.signaling.driver import Signaling
+    from myownmesh.signaling.gate import ContentGate
     from myownmesh.signaling.sources import RelaySources
     from myownmesh.signaling.timepiece import Timepiece
     from myownmesh.store.network_config import NetworkConfig
@@ -42,6 +41,8 @@ def nostr(identity: Identity, app_id: str, rng: Rng, sources: RelaySources, time
     def signaling(record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
         if remote_driver(record.signaling.strategy) != "nostr":
             return None
+        from myownmesh.signaling.client import NostrSignaling  # with the first network that wants it
+
         return NostrSignaling(
             device_id=identity.device_id,
             network_id=network_id,
@@ -65,6 +66,8 @@ def met_by(*ways: Way) -> SignalingFactory:
         strategy = record.signaling.strategy
         if strategy != "none" and remote_driver(strategy) is None:
             log.error("network %s: unknown signaling strategy '%s'; nothing is attached", record.id, strategy)
+        from myownmesh.signaling.gate import ContentGate
+
         gate = ContentGate()
         made = [way(record, network_id, gate) for way in ways]
         return [signaling for signaling in made if signaling is not None]

@@ -14,6 +14,7 @@ from myownmesh.protocol.signals import InboundSignal
 from myownmesh.signaling.doubts import Doubts
 from myownmesh.signaling.nostrroom import NostrRoom
 from myownmesh.signaling.pacing import Backoff, seconds_until
+from myownmesh.signaling.preload import load
 from myownmesh.signaling.relays import (
     FALLBACK_POLL_S,
     FallbackAction,
@@ -202,7 +203,7 @@ class NostrSignaling:
         return RelayRecord(url, public=url in self._fallback, on_news=self._told, since=self._now().mono)
 
     async def _keep_link(self, url: str, record: RelayRecord, deliver: Deliver) -> None:
-        # Loaded by the first dial: a daemon without networks needs no WebSocket library.
+        await load()  # by the first dial: a daemon without networks needs no WebSocket library
         from myownmesh.signaling.link import RelayLink
 
         address = relay_address(url)

@@ -20,7 +20,7 @@ from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import DIAL_ANYWAY_S
 from myownmesh.identity import Identity
 from myownmesh.mesh import clock
-from myownmesh.mesh.driver import Driver
+from myownmesh.mesh.driver import MAX_EARLY, Driver
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.signals import Announce, Leave, PeerAnnounced
@@ -167,6 +167,27 @@ async def test_a_dial_before_webrtc_is_loaded_happens_afterwards(stage: Stage) -
     await stage.load()
     assert stage.driver.ready.is_set()
     assert [session.did for session in stage.factory.sessions] == [["offer restart=False"]]
+
+
+async def test_what_the_room_says_before_webrtc_is_loaded_is_heard_afterwards(stage: Stage) -> None:
+    room = stage.rooms[0]
+    room.on_up()
+    room.deliver(PeerAnnounced(PEER.device_id))
+    await stage.settle()
+    assert stage.driver.switch.engine.phase == "joining"
+    await stage.load()
+    assert stage.driver.switch.engine.phase == "discovering"
+    assert [peer.device_id for peer in stage.driver.switch.peers()] == [PEER.device_id]
+
+
+async def test_what_is_kept_for_then_is_bounded(stage: Stage) -> None:
+    for _ in range(MAX_EARLY):
+        stage.rooms[0].on_up()
+    stage.rooms[0].deliver(PeerAnnounced(PEER.device_id))
+    await stage.load()
+    assert stage.driver.switch.peers() == []
+    stage.rooms[0].deliver(PeerAnnounced(PEER.device_id))  # announces are repeated
+    assert [peer.device_id for peer in stage.driver.switch.peers()] == [PEER.device_id]
 
 
 async def test_whoever_waits_for_an_early_dial_is_told_of_the_end(stage: Stage) -> None:

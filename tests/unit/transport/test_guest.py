@@ -193,6 +193,21 @@ def test_the_package_imports_neither_trio_nor_webrtc_and_the_runner_no_webrtc() 
     assert done.stdout.splitlines() == ["[]", "[]"]
 
 
+def test_a_daemon_without_networks_answers_before_it_loads_an_engine() -> None:
+    program = """
+        import sys, myownmesh.daemon.node
+        later = {"myownmesh.engine.core", "myownmesh.mesh.switch", "myownmesh.signaling.client", "trio_websocket"}
+        print(sorted(later & set(sys.modules)))
+        from myownmesh.engine import Engine, EngineConfig, EngineError
+        print(sorted(later & set(sys.modules)), Engine.__module__, EngineError.__module__)
+        """
+    done = subprocess.run(script(program), capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout.splitlines() == [
+        "[]",
+        "['myownmesh.engine.core'] myownmesh.engine.engine myownmesh.engine.errors",
+    ]
+
+
 def test_webrtc_is_loaded_without_media_and_dns_while_the_program_goes_on() -> None:
     program = """
         import sys, trio

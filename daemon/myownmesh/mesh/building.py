@@ -1,0 +1,103 @@
+"""What a joined network is made of. Loaded with the first network: a daemon without any answers before."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import EngineConfig
+from myownmesh.flight.tape import TapedEngine
+from myownmesh.mesh.driver import Driver
+from myownmesh.mesh.inviting import Door, Inviting
+from myownmesh.mesh.network import Network
+from myownmesh.mesh.networks import JoinFailed
+from myownmesh.protocol.ids import BadNetworkId, normalize_network_id
+from myownmesh.signaling.room import room_handle
+from myownmesh.store import StoreError
+from myownmesh.transport.session import IceServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mesh_common.events import MeshEvent
+    from myownmesh.identity import Identity
+    from myownmesh.mesh.ports import SignalingFactory
+    from myownmesh.protocol.ids import Rng
+    from myownmesh.store import Store
+    from myownmesh.store.network_config import NetworkConfig
+
+
+def build_network(
+    record: NetworkConfig,
+    compat: Mapping[str, bool],
+    *,
+    identity: Identity,
+    store: Store,
+    signaling: SignalingFactory,
+    app_id: str,
+    on_event: Callable[[Inviting, MeshEvent], None],
+    rng: Rng,
+) -> Network:
+    """A network that does not run yet; `compat` are the daemon's switches. Raises `JoinFailed`."""
+    try:
+        network_id = normalize_network_id(record.network_id)
+    except BadNetworkId as error:
+        raise JoinFailed(f"identity: {error}") from error
+    try:
+        roster = store.load_roster(network_id)
+    except StoreError as error:
+        raise JoinFailed(str(error)) from error
+    network: Network
+    inviting = Inviting(
+        me=identity.device_id,
+        room=room_handle(app_id, network_id),
+        load=partial(store.load_invites, network_id),
+        save=partial(store.save_invites, network_id),
+        door=Door(
+            is_removed=lambda device_id: network.is_removed(device_id),
+            approve=lambda device_id, label: network.driver.switch.approve(device_id, label),
+            tell=lambda level, text, detail: network.driver.switch.tell(level, "invite", text, detail),
+        ),
+        rng=rng,
+    )
+    engine = TapedEngine(
+        identity=identity,
+        network_id=network_id,
+        config=engine_config(record, compat, inviting),
+        roster=roster,
+        rng=rng,
+    )
+    driver = Driver(
+        engine,
+        signaling=signaling(record, network_id),
+        ice_servers=lambda: ice_servers(network.config),
+        save_roster=partial(store.save_roster, network_id),
+        on_event=partial(on_event, inviting),
+        rng=rng,
+    )
+    engine.introduce_by(inviting.introduce)
+    driver.switch.on_knock = inviting.knock
+    driver.beside.append(inviting.run)
+    network = Network(record, network_id, driver, engine.tape, inviting)
+    return network
+
+
+def engine_config(record: NetworkConfig, compat: Mapping[str, bool], inviting: Inviting) -> EngineConfig:
+    """What the engine has to know of a network's record; its own switches go before the daemon's."""
+    switches = {**compat, **record.compat}
+    return EngineConfig(
+        kind=record.kind,
+        auto_approve=record.auto_approve,
+        topology=record.topology,
+        pinned_peers=frozenset(record.pinned_peers) | inviting.inviters,
+        stun_urls=sum(len(server.urls) for server in record.stun_servers),
+        turn_urls=sum(len(server.urls) for server in record.turn_servers),
+        immediate_leave=switches.get("immediate_leave", False),
+    )
+
+
+def ice_servers(record: NetworkConfig) -> tuple[IceServer, ...]:
+    """The STUN and TURN servers of a network; entries without URLs are skipped (spec 04 §10.10)."""
+    stun = (IceServer(urls=entry.urls) for entry in record.stun_servers)
+    turn = (IceServer(entry.urls, entry.username, entry.credential) for entry in record.turn_servers)
+    return tuple(server for server in (*stun, *turn) if server.urls)
