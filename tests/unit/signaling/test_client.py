@@ -15,6 +15,7 @@ from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.signals import Announce, Leave
 from myownmesh.signaling import link
 from myownmesh.signaling.client import OUTAGE_CONNECT_S, NostrSignaling
+from myownmesh.signaling.preload import preload
 from myownmesh.signaling.relays import PUBLIC_FALLBACK
 from myownmesh.signaling.trouble import Kind, Trouble
 
@@ -118,6 +119,7 @@ class FakeLink:
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    preload()  # otherwise the first dial does it in a thread, and the virtual clock runs on meanwhile
     made = World()
     monkeypatch.setattr(link, "RelayLink", made.link)
     return made
