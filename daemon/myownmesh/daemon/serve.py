@@ -34,6 +34,9 @@ def serve() -> int:
     prepare()
     logs.configure(os.environ, sys.stderr, background=True)
     supervision = Supervision(os.environ)
+    if os.environ.pop("SSLKEYLOGFILE", ""):
+        # A help for finding faults: that its file cannot be written must keep no devices apart.
+        log.warning("SSLKEYLOGFILE is ignored: this daemon writes down no keys of its connections")
     absent = needs.missing()
     if absent:  # before anything is written
         return _failed(supervision, needs.missing_text(absent), cannot_serve=True)

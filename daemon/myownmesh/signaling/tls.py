@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import stat
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import trio
 
+from mesh_common.readable import readable
 from myownmesh.signaling.validity import Period
 
 if TYPE_CHECKING:
@@ -17,6 +20,15 @@ _OUT_OF_DATE: Final = (9, 10)
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 _NO_CHECK_TIME: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the `ssl` module does not name."""
+
+
+_FILE: Final = "SSL_CERT_FILE"
+_FOLDERS: Final = "SSL_CERT_DIR"
+"""OpenSSL's own variables; what they name takes the place of the system's."""
+
+
+class Untrusted(Exception):
+    """Nobody whom we trust vouches for a certificate, and a variable that says whom to trust is wrong."""
 
 
 class OutOfDate(Exception):
@@ -54,9 +66,13 @@ async def _handshake(
     secured = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
     try:
         await secured.do_handshake()
-    except trio.BrokenResourceError:
+    except trio.BrokenResourceError as error:
         forget_trust_stores()  # certificates that are installed meanwhile count at the next dial
-        raise
+        cause = error.__cause__
+        if not isinstance(cause, ssl.SSLCertVerificationError) or cause.verify_code in _OUT_OF_DATE:
+            raise
+        problem = await trio.to_thread.run_sync(unusable_variable)
+        raise trio.BrokenResourceError from Untrusted(f"{cause}; {problem}") if problem else cause
     return secured
 
 
@@ -76,12 +92,44 @@ def _period(info: dict[str, str]) -> Period:
 def trust_store() -> ssl.SSLContext:
     """The certificates that this system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` count."""
     # Reading the system's certificates takes tens of milliseconds; only a wss:// relay needs them.
+    return _trusting()
+
+
+def _trusting() -> ssl.SSLContext:
+    if _may_hang(os.environ.get(_FILE)):
+        return ssl.create_default_context(capath=ssl.get_default_verify_paths().openssl_capath)
     return ssl.create_default_context()
+
+
+def _may_hang(path: str | None) -> bool:
+    """Whether it is a pipe or the like, whose reader may wait for ever."""
+    try:
+        return bool(path) and not stat.S_ISREG(os.stat(path or "").st_mode)  # noqa: PTH116 - as the library opens it
+    except (OSError, ValueError):
+        return False
+
+
+def unusable_variable() -> str:
+    """What is wrong with the variables that name certificates, as the end of a sentence; empty if nothing is."""
+    if path := os.environ.get(_FILE):
+        name = f"{_FILE} names {readable(path)}"
+        if _may_hang(path):
+            return f"{name}, which is no regular file"
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        except ssl.SSLError:
+            return f"{name}, which holds no certificates"
+        except (OSError, ValueError) as error:
+            return f"{name}: {getattr(error, 'strerror', None) or error}"
+    paths = os.environ.get(_FOLDERS)
+    if paths and not any(os.path.isdir(path) for path in paths.split(os.pathsep)):  # noqa: PTH112 - raises for nothing
+        return f"{_FOLDERS} names {readable(paths)}, which is no folder"
+    return ""
 
 
 @cache
 def _timeless_trust_store() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = _trusting()
     context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     return context
 

@@ -109,7 +109,10 @@ async def test_it_meets_others_over_tls_though_no_certificate_is_valid_by_its_cl
     tmp_path: Path, wrong_by: Callable[[int], dict[str, str]], wrong: int
 ) -> None:
     certificate = self_signed(tmp_path)
-    trusted = {"SSL_CERT_FILE": str(certificate)}
+    trusted = {
+        "SSL_CERT_FILE": str(certificate),
+        "SSLKEYLOGFILE": "/nowhere/at/all",
+    }
     async with (
         hostile_relay(StrictRelay(window_s=60).script) as plain,
         tls_proxy(certificate, int(plain.rpartition(":")[2])) as url,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,57 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_by_name(
             await eventually(lambda: "certificate verify failed" in caplog.text)
         assert "clock" not in caplog.text
         assert server.activity.connections_total == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "what", "says"),
+    [
+        ("SSL_CERT_FILE", "nowhere", "nowhere: No such file or directory"),
+        ("SSL_CERT_FILE", "junk", "junk, which holds no certificates"),
+        ("SSL_CERT_FILE", "folder", "folder, which is no regular file"),
+        ("SSL_CERT_FILE", "pipe", "pipe, which is no regular file"),
+        ("SSL_CERT_DIR", "junk", "junk, which is no folder"),
+        ("SSL_CERT_DIR", "nowhere", "nowhere, which is no folder"),
+    ],
+)
+async def test_a_variable_that_names_no_certificates_is_named(
+    variable: str,
+    what: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    (tmp_path / "junk").write_text("junk")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv(variable, str(tmp_path / what))
+    tls.forget_trust_stores()
+    async with (
+        relay_server() as server,
+        tls_proxy(self_signed(tmp_path), server.port) as url,
+        running(new_device(1, url)),
+    ):
+        await eventually(lambda: f"{variable} names {tmp_path}/{says}" in caplog.text)
+    tls.forget_trust_stores()
+
+
+async def test_certificates_that_are_installed_later_count_at_the_next_dial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path)
+    later = tmp_path / "later.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(later))
+    tls.forget_trust_stores()
+    async with relay_server() as server, tls_proxy(certificate, server.port) as url:
+        device = new_device(1, url)
+        async with running(device):
+            await eventually(lambda: device.signaling.report()[0].standing.why is not None)
+            later.write_bytes(certificate.read_bytes())
+            device.signaling.redial()
+            await device.admitted_by(url)
+    tls.forget_trust_stores()
 
 
 async def test_tls_spoken_to_a_plain_relay_fails_at_once(caplog: pytest.LogCaptureFixture) -> None:
