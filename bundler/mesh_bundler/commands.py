@@ -17,7 +17,7 @@ from mesh_bundler.guard import Ended, guarded
 from mesh_bundler.options import Around, Invocation
 from mesh_bundler.staging import ensure, examine
 from mesh_common.branches import branch
-from mesh_common.streams import put
+from mesh_common.streams import put, words
 from mesh_common.version import VERSION
 
 # typer carries its own copy of click in some versions and uses the package in others; its classes lead to the base
@@ -196,6 +196,7 @@ def _clean(
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit status. Errors are sentences, bugs are tracebacks."""
+    words.catch()  # of help and of what is wrong with a command line, which the library prints
     return guarded(report.Console(json="--json" in arguments), lambda: _run(arguments))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from mesh_common.streams import prepare
+from mesh_common.streams import prepare, words
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,9 +36,13 @@ def _version() -> int:
     from mesh_common.version import VERSION
     from myownmesh.daemon import needs
 
+    words.catch()
     absent = needs.missing()
     if absent:
         print(f"error: {needs.missing_text(absent)}", file=sys.stderr)
         return 1
     print(f"myownmesh {VERSION}")
+    if (lost := words.unsaid()) is not None:
+        print(f"error: write output: {lost.strerror}", file=sys.stderr)
+        return 1
     return 0

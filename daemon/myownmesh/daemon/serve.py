@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 
-from mesh_common.streams import prepare
+from mesh_common.streams import prepare, put
 from myownmesh.daemon import logs, needs
 from myownmesh.daemon.supervision import Supervision
 from myownmesh.store.errors import StoreError
@@ -55,7 +55,7 @@ def serve() -> int:
 def _failed(supervision: Supervision, reason: str, *, cannot_serve: bool = False) -> int:
     supervision.failed(reason, cannot_serve=cannot_serve)
     logs.flush()
-    print(f"error: {reason}", file=sys.stderr, flush=True)
+    put(f"error: {reason}", sys.stderr)
     return 1
 
 

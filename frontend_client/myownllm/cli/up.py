@@ -203,7 +203,6 @@ class Screen:
 
 
 async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:
-    words.work_is_done()
     async with trio.open_nursery() as output:
         output.start_soon(screen.lines.pass_on)
         try:
@@ -223,6 +222,7 @@ def _hand_over(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
         return
     home = context.home()
     context.need_daemon(home).ask("identity_set_label", label=label)
+    words.work_is_done()
     context.tell_peers_the_name(home)
     screen.emit("label", f"This device is now called {label}.", label=label)
 
@@ -253,7 +253,7 @@ async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...])
 
 
 async def _cancel_when_gone(screen: Screen, scope: trio.CancelScope) -> None:
-    """Whoever read this has left, or the disk behind it is full: the app leaves too."""
+    """Whoever read this has left, or the disk behind it is full: the app leaves too, and the status says which."""
     await screen.lines.gone.wait()
     scope.cancel()
 

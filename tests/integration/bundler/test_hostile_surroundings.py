@@ -215,11 +215,21 @@ def test_what_cannot_be_said_does_not_change_the_status(
                     getattr(sys, stream).close()
 
 
-@pytest.mark.parametrize("how", ["| true", ">/dev/full", ">&- 2>&-", "2>/dev/full --json"])
-def test_the_last_flush_complains_to_nobody(machine: Machine, how: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "how"),
+    [
+        ("explain", "| true"),
+        ("explain", ">/dev/full"),
+        ("explain", ">&- 2>&-"),
+        ("explain", "2>/dev/full --json"),
+        ("--help", "| true"),
+        ("--help", ">/dev/full"),
+    ],
+)
+def test_the_last_flush_complains_to_nobody(machine: Machine, words: str, how: str) -> None:
     machine.run()
     done = subprocess.run(
-        ["/bin/bash", "-c", f"set -o pipefail; {shlex.join(MAIN)} explain {how}"],
+        ["/bin/bash", "-c", f"set -o pipefail; {shlex.join(MAIN)} {words} {how}"],
         cwd=machine.repo,
         env={**machine.env, "TARGET": TRIPLE, "PATH": os.defpath},
         capture_output=True,

@@ -299,8 +299,8 @@ async def test_a_relay_that_served_is_dialled_so_often_that_its_return_is_notice
     gaps = [(at - SERVED_S, following - at) for at, following in pairwise([SERVED_S, *again])]
     assert all(gap <= max(1.2, 0.06 * since) for since, gap in gaps if 0 < since < 1000), gaps
     assert gaps[0][1] <= 2.3, "a relay that restarts"
-    assert all(gap > 50 for since, gap in gaps if since > 1300)
-    assert len(again) < 150
+    assert all(12 < gap < 18 for since, gap in gaps if since > 400), "from then on a few a minute"
+    assert len(again) < 260
     assert world.limits[0] is None
     assert set(world.limits[1:]) == {OUTAGE_CONNECT_S}
 
