@@ -19,6 +19,7 @@ from mesh_common.client.session import open_session, probe
 from mesh_common.files import remove_leftovers
 from mesh_common.groups import unwrapped
 from mesh_common.locks import FileLock
+from myownllm.beat import beat
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.catalog.live import LiveCatalog
 from myownllm.client import MeshClient, Offer, Operations
@@ -87,7 +88,7 @@ async def _newer_connection(supervisor: Supervisor, last: int) -> Connection:
 async def follow_edits(catalog: LiveCatalog, client: MeshClient) -> None:
     """Reconcile when the file has changed without a knock: somebody edited it by hand."""
     while True:
-        await trio.sleep(GLANCE_S)
+        await beat(GLANCE_S)
         if catalog.changed():
             await client.reconcile()
 

@@ -16,6 +16,7 @@ from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import LineBuffer, parse_object
 from mesh_common.groups import unwrapped
 from mesh_common.sockets import bind_privately
+from myownllm.beat import beat
 from myownllm.errors import FAILURES, DoorError
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ class Door:
                         handler_nursery=visits,
                     )
                 )
-                while _identity(path) == mine:  # noqa: ASYNC110 - of a file nobody tells us
-                    await trio.sleep(LOOK_S)
+                while _identity(path) == mine:
+                    await beat(LOOK_S)
                 nursery.cancel_scope.cancel()
         finally:
             listener.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
+from myownllm.beat import until_beat
 from myownllm.coerce import as_object
 from myownllm.runtimes import bodies
 from myownllm.runtimes.errors import RuntimeFailure
@@ -107,7 +108,7 @@ class Runtimes:
                     self._look_now = trio.Event()
                     self._show(await self._look())
                     await self._close_left()
-                    with trio.move_on_after(LOOK_S):
+                    with trio.move_on_after(until_beat(LOOK_S, trio.current_time())):
                         await self._look_now.wait()
             finally:
                 self._nursery = None
