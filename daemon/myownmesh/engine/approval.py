@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh_common.events import PeerApproved
+from mesh_common.views import PeerStatus
 from myownmesh.engine import gossip, lifecycle, reliable, shelving, waiting
 from myownmesh.engine.actions import LinkUp
 from myownmesh.engine.diagnostics import short_id
@@ -33,8 +34,9 @@ def rule_admits(core: Core, device_id: str) -> bool:
 
 def reconsider_all(core: Core, now: Instant) -> None:
     """The roster or the rule changed: whoever waits may be welcome now (spec 01 §20 item 7)."""
-    for peer in list(core.peers.values()):
-        consider(core, peer, now)
+    if core.roll.count(PeerStatus.PENDING_APPROVAL):
+        for peer in list(core.peers.values()):
+            consider(core, peer, now)
 
 
 def has_approved(peer: Peer) -> bool:
@@ -47,6 +49,8 @@ def begin_waiting(core: Core, peer: Pending, now: Instant) -> None:
     core.enter(Turn.PROVED, peer, now)
     core.refresh_phase()
     core.timers.set(LinkTimer.PENDING_AGE, peer.owner, now.mono + PENDING_MAX_AGE_S)
+    if core.roll.count(PeerStatus.PENDING_APPROVAL) <= MAX_PENDING_APPROVALS:
+        return
     waiting_here = [
         each
         for each in core.peers.values()

@@ -91,7 +91,7 @@ class Core:
         """What we show a peer in our hello: by its id and the binding of our certificate. Secrets stay behind it."""
 
         self.peers: dict[str, Peer] = {}
-        self._roll = Roll()
+        self.roll = Roll()
         self.successors: dict[str, Link] = {}
         """Transports that are made beside a live link, one for a peer at most; by device id."""
         self.since: dict[str, float] = {}
@@ -287,7 +287,7 @@ class Core:
 
     def live_peers(self) -> Sequence[Live]:
         """Those that are admitted, in the order of `peers`; who comes and goes meanwhile does not change the list."""
-        return self._roll.live(self.peers)
+        return self.roll.live()
 
     def set_topology(self, mode: TopologyMode) -> None:
         self.topology: TopologyMode = mode
@@ -350,7 +350,7 @@ class Core:
 
     def refresh_phase(self) -> None:
         """Tell clients when the peers amount to another phase; `joining` lasts until there is something to say."""
-        phase = rollup(self._roll.statuses())
+        phase = rollup(self.roll.statuses())
         if phase is Phase.ALONE and self.phase is Phase.JOINING and not self.signaling_up:
             return
         if phase is not self.phase:
@@ -374,7 +374,7 @@ class Core:
     def install(self, peer: Peer, now: Instant) -> None:
         """Make it what is known of its id."""
         self.changes += 1
-        self._roll.replaced(self.peers.get(peer.device_id), peer)
+        self.roll.replaced(self.peers.get(peer.device_id), peer)
         self.peers[peer.device_id] = peer
         self.since[peer.device_id] = now.mono
         self._place(peer)
@@ -393,7 +393,7 @@ class Core:
             if follow(peer.stage, turn) is not Stage.UNKNOWN:
                 raise OutOfTurn(peer.stage, turn)
             self.changes += 1
-            self._roll.replaced(peer, None)
+            self.roll.replaced(peer, None)
             del self.peers[device_id]
             self.since.pop(device_id, None)
             if self.known.discard(device_id):

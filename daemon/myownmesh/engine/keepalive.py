@@ -133,6 +133,12 @@ def is_suspicious(peer: Live) -> bool:
     return nudge is not None and peer.channel.frames_in == nudge.frames
 
 
+def is_stale(peer: Link, mono: float) -> bool:
+    """No frame for so long that it is to be asked, or given up."""
+    silence = silent_for(peer, mono)
+    return silence is not None and silence > STALE_INBOUND_S
+
+
 def clear_zombie(core: Core, peer: Link, now: Instant) -> bool:
     """Drop a link that is silent over a dead path when its peer turns up in signaling; True when dropped."""
     silence = silent_for(peer, now.mono)

@@ -260,8 +260,10 @@ def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
     """Dials of ours to strangers wait for their turn; members, pins and whoever offers do not."""
     if core.is_rostered(device_id) or device_id in core.pins:
         return True
-    dials = [peer.transport for peer in core.unproven.values() if peer.transport.offerer]
     most = MAX_SHAPED_DIALS if core.shape.prunes else MAX_UNPROVEN_LINKS
+    if len(core.unproven) < most:
+        return True
+    dials = [peer.transport for peer in core.unproven.values() if peer.transport.offerer]
     return len(dials) < most or now.mono - dials[0].opened_at >= DIAL_TURN_S
 
 
@@ -291,6 +293,7 @@ def _new_transport(
     peer = Connecting(device_id, core.next_epoch(), Transport(now.mono, offerer, opened_by))
     core.enter(turn, peer, now)
     core.peers[device_id] = core.peers.pop(device_id)  # the newest entry is the last one
+    core.roll.becomes_last(device_id)
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     core.timers.set(LinkTimer.CHANNEL_OPEN, device_id, now.mono + CHANNEL_OPEN_TIMEOUT_S)
     as_role = Role.OFFERER if offerer else Role.ANSWERER

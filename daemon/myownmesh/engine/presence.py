@@ -21,6 +21,7 @@ from myownmesh.engine.timing import (
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import Peer
     from myownmesh.protocol.clock import Instant
 
 
@@ -29,44 +30,52 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
 
     `again`: it is no newcomer, the same process announced itself before.
     """
-    own_role = role(core.me, device_id)
     if core.is_watched:  # in a large room nothing happens more often
-        detail = {"peer": device_id, "role": own_role.value}
+        detail = {"peer": device_id, "role": role(core.me, device_id).value}
         core.diag(now, "debug", "signaling", f"{short_id(device_id)} announced", detail)
     pace.heard(core, device_id, now)
     core.hear_stranger(device_id, now)
-    _reflect(core, device_id, now, again=again)
-    if (peer := core.link_to(device_id)) is not None:
-        if own_role is Role.OFFERER and isinstance(peer, Connecting):
-            peer.transport.is_unheard |= not again
-            negotiation.reoffer(core, peer, now, Reoffer.STUCK)
-        if own_role is Role.OFFERER and not again:
-            negotiation.newcomer_announced(core, peer, now)
-        if own_role is Role.OFFERER and (successor := core.successors.get(device_id)) is not None:
-            if isinstance(successor, Connecting):
-                successor.transport.is_unheard |= not again
-                negotiation.reoffer(core, successor, now, Reoffer.STUCK)
-            if not again:
-                negotiation.newcomer_announced(core, successor, now)
-        if isinstance(peer, Live):
-            keepalive.nudge(core, peer, now, newcomer=not again)
-            if again and own_role is Role.OFFERER and peer.transport.carrier.is_down:
-                restarting.restart(core, peer, "announce-unhealthy", now)
-        if not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
-            keepalive.probe(core, peer, now)
-    if core.link_to(device_id) is None:
-        decide(core, device_id, now)
+    peer = core.peers.get(device_id)
+    _reflect(core, device_id, peer, now, again=again)
+    if isinstance(peer, Link):
+        _look_after(core, peer, now, again=again)
+        if core.link_to(device_id) is not None:
+            return
+    decide(core, device_id, now)
 
 
-def _reflect(core: Core, device_id: str, now: Instant, *, again: bool) -> None:
+def _look_after(core: Core, peer: Link, now: Instant, *, again: bool) -> None:
+    """Whoever has a link with us announced itself: what waits for it is said again, and what is doubtful is asked."""
+    device_id = peer.device_id
+    is_offerer = role(core.me, device_id) is Role.OFFERER
+    if is_offerer:
+        _offer_again(core, peer, now, again=again)
+        if (successor := core.successors.get(device_id)) is not None:
+            _offer_again(core, successor, now, again=again)
+    if isinstance(peer, Live):
+        keepalive.nudge(core, peer, now, newcomer=not again)
+        if again and is_offerer and peer.transport.carrier.is_down:
+            restarting.restart(core, peer, "announce-unhealthy", now)
+    if keepalive.is_stale(peer, now.mono) and not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
+        keepalive.probe(core, peer, now)
+
+
+def _offer_again(core: Core, link: Link, now: Instant, *, again: bool) -> None:
+    if isinstance(link, Connecting):
+        link.transport.is_unheard |= not again
+        negotiation.reoffer(core, link, now, Reoffer.STUCK)
+    if not again:
+        negotiation.newcomer_announced(core, link, now)
+
+
+def _reflect(core: Core, device_id: str, peer: Peer | None, now: Instant, *, again: bool) -> None:
     """Newcomers, and whoever has no healthy link with us, hear that we are here (spec 03 §10.2, 23-G).
 
     A link that waits for a person carries no frames, so it is its path that tells. Repeats are answered a few times an
     hour: with half a second of latency two devices would otherwise go on answering each other for ever, and in a room
     where nobody is linked everybody everybody. Whom the shape keeps apart from us has no use for them.
     """
-    peer = core.peers.get(device_id)
-    if peer is not None and keepalive.is_healthy(peer, now.mono) and not core.is_offered_anew(device_id):
+    if isinstance(peer, OpenLink) and keepalive.is_healthy(peer, now.mono) and not core.is_offered_anew(device_id):
         return
     if not again:
         core.announce(now)
@@ -155,9 +164,12 @@ def _decision(core: Core, device_id: str) -> Dial:
 
 def decide(core: Core, device_id: str, now: Instant) -> None:
     """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer."""
+    decision = _decision(core, device_id)
+    if decision is Dial.NOTHING or decision is Dial.KEEP:
+        return
     memory = core.memories.get(device_id)
     not_before = 0.0 if memory is None else memory.dial_not_before
-    match _decision(core, device_id):
+    match decision:
         case Dial.OFFER if now.mono < not_before:
             lifecycle.note(core, device_id, "waiting after failed attempts", now)
             _dial_at(core, device_id, not_before)

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 def receive(core: Core, item: InboundSignal, now: Instant) -> None:
     """Of others nothing counts while we stand aside; of ourselves nothing but what tells of a twin or of delays."""
+    if isinstance(item, PeerAnnounced):  # in a large room nothing comes more often
+        if item.peer != core.me and not core.stands_aside:
+            core.traffic.announces_rx += 1
+            presence.receive_announce(core, item.peer, now, again=item.again)
+        return
     match item:
         case TwinHeard(is_elder=is_elder):
             twin.receive(core, is_elder, now)
@@ -34,9 +39,6 @@ def receive(core: Core, item: InboundSignal, now: Instant) -> None:
             nameless.echo_heard(core, late_s, now)
         case _ if item.peer == core.me or core.stands_aside:
             pass
-        case PeerAnnounced(peer, again):
-            core.traffic.announces_rx += 1
-            presence.receive_announce(core, peer, now, again=again)
         case OfferReceived():
             core.traffic.negotiation_rx += 1
             moving.negotiated(core, now)

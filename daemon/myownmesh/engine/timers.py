@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
 
+from msgspec import Struct
+
 
 class NetworkTimer(Enum):
     """Deadlines of the whole network; their owner is the empty text."""
@@ -72,12 +74,20 @@ _REBUILD_ABOVE = 256
 """Stale heap entries are swept out when they outnumber the live ones by more than this."""
 
 
+class _Deadline(Struct, eq=False):
+    """One that is or was set. Whoever finds it in the heap sees whether it still counts, without asking the table."""
+
+    key: Key
+    at: float
+    is_armed: bool = True
+
+
 class Timers:
     """A set of named deadlines in monotonic seconds."""
 
     def __init__(self) -> None:
-        self._due: dict[Key, tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, Key]] = []
+        self._due: dict[Key, _Deadline] = {}
+        self._heap: list[tuple[float, int, _Deadline]] = []
         self._count = 0
         self._held: dict[Key, tuple[float, bool]] | None = None
         """While offline: what is not due before there is a network, when it would have been, and whether it was armed
@@ -91,10 +101,12 @@ class Timers:
             self._held[key] = (at, False)
             return
         self._count += 1
-        self._due[key] = (at, self._count)
-        heappush(self._heap, (at, self._count, key))
+        if (former := self._due.get(key)) is not None:
+            former.is_armed = False
+        deadline = self._due[key] = _Deadline(key, at)
+        heappush(self._heap, (at, self._count, deadline))
         if len(self._heap) > 2 * len(self._due) + _REBUILD_ABOVE:
-            self._heap = [(at, count, key) for key, (at, count) in self._due.items()]
+            self._heap = [item for item in self._heap if item[2].is_armed]
             heapify(self._heap)
 
     def keys(self) -> list[Key]:
@@ -107,10 +119,11 @@ class Timers:
     def when(self, timer: Timer, owner: str) -> float | None:
         """The monotonic second for which it is armed; None for one that waits for a network."""
         due = self._due.get((timer, owner))
-        return None if due is None else due[0]
+        return None if due is None else due.at
 
     def cancel(self, timer: Timer, owner: str) -> None:
-        self._due.pop((timer, owner), None)
+        if (due := self._due.pop((timer, owner), None)) is not None:
+            due.is_armed = False
         if self._held is not None:
             self._held.pop((timer, owner), None)
 
@@ -122,12 +135,12 @@ class Timers:
     def rename_link(self, owner: str, to: str) -> None:
         """Give what belongs to one link to another owner, in place of what that had."""
         for timer in LinkTimer:
-            at = self._due.get((timer, owner))
+            due = self._due.get((timer, owner))
             held = None if self._held is None else self._held.get((timer, owner))
             self.cancel(timer, owner)
             self.cancel(timer, to)
-            if at is not None:
-                self.set(timer, to, at[0])
+            if due is not None:
+                self.set(timer, to, due.at)
             if self._held is not None and held is not None:
                 self._held[timer, to] = held
 
@@ -146,9 +159,9 @@ class Timers:
         if self._held is not None:
             return
         self._held_since = mono
-        self._held = {key: (at, True) for key, (at, _) in self._due.items() if key[0] in _HELD_OFFLINE}
+        self._held = {key: (due.at, True) for key, due in self._due.items() if key[0] in _HELD_OFFLINE}
         for key in self._held:
-            del self._due[key]
+            self._due.pop(key).is_armed = False
 
     def release(self, mono: float) -> None:
         """There is one again: everything has as long as it had left."""
@@ -163,8 +176,8 @@ class Timers:
         """The earliest deadline."""
         heap = self._heap
         while heap:
-            at, count, key = heap[0]
-            if self._due.get(key) == (at, count):
+            at, _, deadline = heap[0]
+            if deadline.is_armed:
                 return at
             heappop(heap)
         return None
@@ -174,6 +187,7 @@ class Timers:
         at = self.next()
         if at is None or at > mono:
             return None
-        key = heappop(self._heap)[2]
-        del self._due[key]
-        return key
+        deadline = heappop(self._heap)[2]
+        deadline.is_armed = False
+        del self._due[deadline.key]
+        return deadline.key

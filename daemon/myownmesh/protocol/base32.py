@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 ALPHABET: Final = b"abcdefghijklmnopqrstuvwxyz234567"
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _PADDING: Final = "======"
 _TEXT: Final = re.compile(r"[A-Za-z2-7]*")
 
@@ -31,7 +32,7 @@ def decode(text: str, nbytes: int) -> bytes:
     # Checked before folding: "ſ".upper() is "S", and such a letter must not pass for one of the alphabet.
     if _TEXT.fullmatch(text) is None:
         raise ValueError("base32 text contains a character outside the alphabet a-z2-7")
-    data = base64.b32decode(text.upper() + _PADDING[: -len(text) % 8])
-    if encode(data) != text.lower():
+    spare = 5 * len(text) - 8 * nbytes
+    if text and _ALPHABET.index(text[-1].upper()) & ((1 << spare) - 1):
         raise ValueError("base32 text has unused trailing bits set")
-    return data
+    return base64.b32decode(text.upper() + _PADDING[: -len(text) % 8])

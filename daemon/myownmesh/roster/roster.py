@@ -82,7 +82,7 @@ class Roster:
 
     def is_authorized(self, device_id: str) -> bool:
         """True when the device's next connection needs nobody's consent."""
-        return pubkey_part(device_id) in self._index
+        return device_id in self._index or pubkey_part(device_id) in self._index
 
     # ── changes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -35,7 +35,7 @@ def test_statuses_and_admitted_peers_are_those_of_the_entries(steps: list[tuple[
         if after is not None:
             peers[device_id] = after
         assert set(roll.statuses()) == {peer.status for peer in peers.values()}
-        assert list(roll.live(peers)) == [peer for peer in peers.values() if isinstance(peer, Live)]
+        assert list(roll.live()) == [peer for peer in peers.values() if isinstance(peer, Live)]
 
 
 @given(ids=st.sets(st.sampled_from("abcdefghijkl"), min_size=1), gone=st.sampled_from("abcdefghijkl"))
