@@ -108,7 +108,7 @@ def _answered_by_another(core: Core, peer: Link, certificate: str | None, now: I
     core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "other_fingerprint"})
     if isinstance(peer, Connecting) and peer.transport.answered_at is not None:
         if certificate is not None:  # whatever follows with it answers none of our next transport's offers
-            core.memories.of(device_id).ended_certificates.append(certificate)
+            core.memories.of(device_id).certificate_ended(certificate)
         if not core.timers.is_set(LinkTimer.CONTEST, peer.owner):
             core.timers.set(LinkTimer.CONTEST, peer.owner, max(now.mono, peer.transport.answered_at + CONTEST_S))
     elif isinstance(peer, Live) and keepalive.is_suspicious(peer) and role(core.me, device_id) is Role.OFFERER:
@@ -125,7 +125,7 @@ def _is_doubtful(core: Core, peer: Link, answer: AnswerReceived, certificate: st
             stale, transport.doubtful = first_fingerprint(transport.doubtful.sdp), None
             core.timers.cancel(LinkTimer.CONTEST, peer.owner)
             if stale is not None:
-                core.memories.of(peer.device_id).ended_certificates.append(stale)
+                core.memories.of(peer.device_id).certificate_ended(stale)
         return is_repeat
     if answer.offer_id:
         return False

@@ -24,7 +24,7 @@ def end(core: Core, device_id: str) -> None:
     if successor is not None:
         core.timers.cancel_link(successor.owner)
         if (certificate := successor.transport.remote_fingerprint) is not None:
-            core.memories.of(device_id).ended_certificates.append(certificate)
+            core.memories.of(device_id).certificate_ended(certificate)
         core.out.append(CloseSession(device_id, successor.epoch))
 
 

@@ -206,6 +206,8 @@ class Engine:
     def actions(self) -> list[Action]:
         """Everything to be done since the last call, in order; the list is the caller's."""
         core = self._core
+        if not core.out:
+            return []
         out, core.out = core.out, []
         if core.said_at is not None:
             why.explain(core, out, core.said_at)

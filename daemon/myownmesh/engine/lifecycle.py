@@ -308,7 +308,7 @@ def _new_transport(
 def _close(core: Core, peer: Link, now: Instant, *, linger: bool) -> None:
     core.timers.cancel_link(peer.device_id)
     if (certificate := peer.transport.remote_fingerprint) is not None:
-        core.memories.of(peer.device_id).ended_certificates.append(certificate)
+        core.memories.of(peer.device_id).certificate_ended(certificate)
     if offer_ids := peer.transport.offer_ids:
         core.memories.of(peer.device_id).note_ended(offer_ids)
     if linger:

@@ -33,13 +33,11 @@ if TYPE_CHECKING:
 class PeerMemory(msgspec.Struct, eq=False):
     """One id."""
 
-    candidates: deque[tuple[float, Candidate]] = msgspec.field(
-        default_factory=lambda: deque(maxlen=MAX_EARLY_CANDIDATES)
-    )
-    """Remote candidates with their time of arrival, oldest first."""
+    candidates: list[tuple[float, Candidate]] = []
+    """Remote candidates with their time of arrival, oldest first. Mostly none: a list of none is small."""
     new_links: TokenBucket | None = None
     dialled_anyway_at: float | None = None
-    ended_offers: deque[str] | None = None
+    ended_offers: tuple[str, ...] = ()
     """Ids of our last offers to it that no transport waits for any more."""
     answered_late_at: float | None = None
     """When we offered anew because it had answered an offer of ours that was over."""
@@ -50,7 +48,7 @@ class PeerMemory(msgspec.Struct, eq=False):
     lost_before_proof: bool = False
     has_proved: bool = False
     """Authenticated once since we run; such a memory is forgotten after those of strangers."""
-    ended_certificates: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_ENDED_CERTIFICATES))
+    ended_certificates: tuple[str, ...] = ()
     """Fingerprints of the peer's transports that are over; it takes a new certificate for each (spec 04 §5.10)."""
     ice_failures: int = 0
     """Attempts in a row that found no path while neither side had a relay (spec 04 §7.9)."""
@@ -61,10 +59,13 @@ class PeerMemory(msgspec.Struct, eq=False):
 
     def fresh_candidates(self, mono: float) -> list[Candidate]:
         """The kept candidates that are young enough, oldest first; the others are forgotten."""
-        kept = self.candidates
-        while kept and mono - kept[0][0] >= EARLY_CANDIDATE_AGE_S:
-            kept.popleft()
-        return [candidate for _, candidate in kept]
+        if self.candidates:
+            self.candidates = [kept for kept in self.candidates if mono - kept[0] < EARLY_CANDIDATE_AGE_S]
+        return [candidate for _, candidate in self.candidates]
+
+    def certificate_ended(self, fingerprint: str) -> None:
+        """A transport with it is over."""
+        self.ended_certificates = (*self.ended_certificates, fingerprint)[-MAX_ENDED_CERTIFICATES:]
 
     def may_open_link(self, mono: float) -> bool:
         """Take one of the links per second that this id's offers may open."""
@@ -74,13 +75,11 @@ class PeerMemory(msgspec.Struct, eq=False):
 
     def note_ended(self, offer_ids: Iterable[str]) -> None:
         """The transport that waited for answers to these is over."""
-        if self.ended_offers is None:
-            self.ended_offers = deque(maxlen=MAX_OFFER_IDS)
-        self.ended_offers.extend(offer_ids)
+        self.ended_offers = (*self.ended_offers, *offer_ids)[-MAX_OFFER_IDS:]
 
     def has_offered(self, offer_id: str) -> bool:
         """Whether this was one of our last offers that are over."""
-        return self.ended_offers is not None and offer_id in self.ended_offers
+        return offer_id in self.ended_offers
 
     def found_no_path(self) -> bool:
         """Another attempt that a relay (TURN) might have saved; True when it is time to say so."""
@@ -155,8 +154,9 @@ class Memories:
         """Keep a remote candidate; over all peers the oldest goes first."""
         memory = self.of(peer)
         memory.candidates.append((mono, candidate))
+        del memory.candidates[:-MAX_EARLY_CANDIDATES]
         self._kept_by.append(memory)
         if len(self._kept_by) > MAX_KEPT_CANDIDATES:
             oldest = self._kept_by.popleft()
             if oldest.candidates:  # or it went already, for its age or its peer's own bound
-                oldest.candidates.popleft()
+                del oldest.candidates[0]

@@ -137,9 +137,9 @@ class Transport(Struct, eq=False):
     """Whose timers its link has, if not the peer's: those of a successor are its own."""
 
     own_offer: OwnOffer = OwnOffer.NONE
-    offer_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_OFFER_IDS))
+    offer_ids: tuple[str, ...] = ()
     """Of the offers that this transport made; an answer that names another one belongs to an attempt that is over."""
-    answering: deque[str] = field(default_factory=deque)
+    answering: list[str] = field(default_factory=list)
     """Ids of the peer's offers that the session is answering, in its order."""
     last_offer: float | None = None
     offered_again: Reoffer | None = None
@@ -186,6 +186,11 @@ class Transport(Struct, eq=False):
     def carrier(self) -> PathState:
         """Of what carries the frames."""
         return self.path if self.fallback is None or self.path.is_up else self.fallback
+
+    def offered(self, offer_id: str, ufrag: str | None) -> None:
+        """An offer of ours is out; what answers one with other credentials does not fit."""
+        earlier = self.offer_ids if ufrag == self.offered_ufrag else ()
+        self.offer_ids, self.offered_ufrag = (*earlier, offer_id)[-MAX_OFFER_IDS:], ufrag
 
     def begin_offer(self, mono: float, *, restart: bool) -> None:
         """An offer of ours is being made."""

@@ -42,12 +42,8 @@ def local_description(core: Core, peer: Link, event: LocalDescription, now: Inst
         return  # the peer's offer overtook it
     transport.own_offer = OwnOffer.OPEN
     transport.last_offer = now.mono
-    ufrag = ice_ufrag(event.sdp)
-    if ufrag != transport.offered_ufrag:  # what answers an earlier offer does not fit these credentials
-        transport.offer_ids.clear()
-        transport.offered_ufrag = ufrag
     offer_id = new_offer_id(core.me, peer.device_id, core.rng)
-    transport.offer_ids.append(offer_id)
+    transport.offered(offer_id, ice_ufrag(event.sdp))
     core.publish(SendOffer(peer.device_id, event.sdp, offer_id))
     again, transport.offered_again = transport.offered_again, None
     if again is None:
@@ -139,4 +135,4 @@ def failed(core: Core, peer: Link, event: NegotiationFailed, now: Instant) -> No
 
 def _answered(transport: Transport) -> str:
     """The id of the offer that the session is done with; it takes them one after the other."""
-    return transport.answering.popleft() if transport.answering else ""
+    return transport.answering.pop(0) if transport.answering else ""

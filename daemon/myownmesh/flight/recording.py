@@ -134,9 +134,9 @@ def _learn_offers(redactor: Redactor, state: Any, entries: Iterable[Entry]) -> N
     for item in state["members"]["peers"]["dict"]:
         peer, entry = item["tuple"]
         transport = entry["members"].get("transport", {}).get("members", {})
-        for offer_id in transport.get("offer_ids", {}).get("deque", ()):
+        for offer_id in transport.get("offer_ids", {}).get("tuple", ()):
             redactor.know_offer(offer_id, me, peer)
-        for offer_id in transport.get("answering", {}).get("deque", ()):
+        for offer_id in transport.get("answering", {}).get("list", ()):
             redactor.know_offer(offer_id, peer, me)
 
 

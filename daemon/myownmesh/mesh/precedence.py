@@ -6,7 +6,7 @@ keeps it: the frames of a channel, the chunks of a streamed call and its end, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from myownmesh.protocol.frames import Ping, Pong, RpcRequest, RpcResponse
 from myownmesh.transport.session import Order
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_FREE_BYTES = 4096
 """Longer calls and answers are bulk themselves."""
+
+
+_FREE: Final = frozenset({Ping.KIND, Pong.KIND})
 
 
 def order_of(frame: Frame, size: int) -> Order:
@@ -28,4 +31,4 @@ def order_of(frame: Frame, size: int) -> Order:
 
 def order_of_control(kind: str) -> Order:
     """Of a frame of the engine's own."""
-    return Order.FREE if kind in (Ping.KIND, Pong.KIND) else Order.AHEAD
+    return Order.FREE if kind in _FREE else Order.AHEAD

@@ -31,6 +31,8 @@ one could send."""
 MAX_REMOVED: Final = 1024
 """Removals that are remembered; the oldest go first."""
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+"""Of thousands of entries hardly one has members of later versions."""
 _ROLES: Final = ("member", "controller", "owner")
 _U64: Final = 2**64
 
@@ -48,7 +50,7 @@ class Entry:
     role: Role = "member"
     user_label: str | None = None
     """The name that this device's user gave it; shown before `label` and never sent."""
-    unknown: Mapping[str, Any] = field(factory=dict)
+    unknown: Mapping[str, Any] = _NOTHING
     """Members of later versions, kept when the file is written again."""
 
     @property

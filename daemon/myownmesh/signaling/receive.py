@@ -107,9 +107,13 @@ class Announcers:
 
     def announced(self, peer: str, pubkey: str) -> bool:
         """Note it; True when this key was heard before: a relay may bring what it stored in any order."""
-        last = self._keys.pop(peer, None)
-        again = last == pubkey or self.is_former(peer, pubkey)
-        if last is not None and last != pubkey:
+        last = self._keys.get(peer)
+        if last == pubkey:  # as nearly always
+            self._keys.move_to_end(peer)
+            return True
+        self._keys.pop(peer, None)
+        again = self.is_former(peer, pubkey)
+        if last is not None:
             self._former[peer, last] = None
             if len(self._former) > _MAX_TRACKED_PEERS:
                 self._former.popitem(last=False)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from myownmesh.protocol.clock import Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 EPOCH_MS = 1_700_000_000_000
 """Wall time of second zero."""
+
+
+_Item = tuple[float, int, "Callable[[], None]", "list[Any] | None"]
+"""When, the how manyth that was asked for, what, and the items that were asked for together with it, last one first."""
 
 
 class VirtualClock:
@@ -19,7 +23,7 @@ class VirtualClock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[_Item] = []
         self._count = 0
 
     def now(self, skew_ms: int = 0) -> Instant:
@@ -27,7 +31,18 @@ class VirtualClock:
 
     def at(self, seconds: float, callback: Callable[[], None]) -> None:
         self._count += 1
-        heapq.heappush(self._heap, (max(seconds, self.seconds), self._count, callback))
+        heapq.heappush(self._heap, (max(seconds, self.seconds), self._count, callback, None))
+
+    def all_after(self, delays: Iterable[tuple[float, Callable[[], None]]]) -> None:
+        """`after` for each. What is announced to hundreds at once stands in the heap once, with its first one."""
+        items: list[_Item] = []
+        for delay, callback in delays:
+            self._count += 1
+            items.append((max(self.seconds + delay, self.seconds), self._count, callback, None))
+        if items:
+            items.sort(reverse=True)
+            at, number, callback, _ = items.pop()
+            heapq.heappush(self._heap, (at, number, callback, items))
 
     def after(self, delay: float, callback: Callable[[], None]) -> None:
         self.at(self.seconds + delay, callback)
@@ -37,8 +52,14 @@ class VirtualClock:
         end = self.seconds + seconds
         if until is not None and until():
             return True
-        while self._heap and self._heap[0][0] <= end:
-            self.seconds, _, callback = heapq.heappop(self._heap)
+        heap = self._heap
+        while heap and heap[0][0] <= end:
+            self.seconds, _, callback, others = heap[0]
+            if others:
+                at, number, each, _ = others.pop()
+                heapq.heapreplace(heap, (at, number, each, others))
+            else:
+                heapq.heappop(heap)
             callback()
             if until is not None and until():
                 return True

@@ -76,6 +76,8 @@ class Node:
         self.events: Recent[MeshEvent] = Recent()
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = world.skews_ms.get(self.device_id, 0)
+        self._moment, self._moment_skew_ms = world.clock.now(self.skew_ms), self.skew_ms
+        """Asked for again and again while one event is worked through."""
         self._sessions: list[FakeSession] = []
         self._announcers = Announcers()
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
@@ -281,24 +283,30 @@ class Node:
     # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> Instant:
-        return self.world.clock.now(self.skew_ms)
+        clock = self.world.clock
+        if clock.seconds != self._moment.mono or self.skew_ms != self._moment_skew_ms:
+            self._moment, self._moment_skew_ms = clock.now(self.skew_ms), self.skew_ms
+        return self._moment
 
     def hear(self, item: InboundSignal) -> None:
         """The signaling layer's part: repeats of one content are dropped (spec 04 §1.5)."""
-        if not self._is_unplugged:
-            self.world.wire.run_of(self.device_id, lambda: self._take(item))
+        wire = self.world.wire
+        if self.device_id in wire.frozen and not self._is_unplugged:
+            wire.run_of(self.device_id, lambda: self._take(item))
+        elif not self._is_unplugged:
+            self._take(item)
 
     def _take(self, item: InboundSignal) -> None:
         if not self.running:
             return
-        if isinstance(item, OfferReceived | AnswerReceived | CandidateReceived):
-            if item in self._seen:
-                return
-            self._seen.append(item)
         if isinstance(item, Announced):
             item = PeerAnnounced(item.peer, again=self._announcers.announced(item.peer, item.key))
             self.announces.occasions += 0 if item.again else PER_NEWCOMER
-        if isinstance(item, Left):
+        elif isinstance(item, OfferReceived | AnswerReceived | CandidateReceived):
+            if item in self._seen:
+                return
+            self._seen.append(item)
+        elif isinstance(item, Left):
             if self._announcers.is_former(item.peer, item.key):
                 return
             self._announcers.left(item.peer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
@@ -23,7 +24,7 @@ from myownmesh.protocol.signals import (
 from myownmesh.simulator.history import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from myownmesh.protocol.signals import (
         InboundSignal,
@@ -66,6 +67,9 @@ class Faults:
     delay: tuple[float, float] = (0.002, 0.004)
 
 
+_NONE = Faults()
+
+
 @define
 class Room:
     """Everybody hears everybody's announces; the rest goes to whom it names."""
@@ -105,7 +109,7 @@ class Room:
         mine = self._ways(node.device_id)
         for device_id, (at, announced, kept_by) in self.stored.items():
             if device_id != node.device_id and self.clock.seconds - at <= STORED_FOR_S and mine & kept_by:
-                self._deliver(node, announced, Announce)
+                self._bring(node, announced, Announce)
         self.publish(node.device_id, Announce())
 
     def quit(self, node: Member) -> None:
@@ -150,13 +154,18 @@ class Room:
             self.clock.after(late_s, lambda: node.hear(EchoHeard(sender, late_s)))
 
     def _to_all(self, sender: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
-        for device_id, node in self.members.items():
-            if device_id != sender and self._brings(sender, device_id):
-                self._deliver(node, item, kind)
+        receivers = [
+            node for device_id, node in self.members.items() if device_id != sender and self._brings(sender, device_id)
+        ]
+        if self.copies:
+            for node in receivers:
+                self._deliver_copies(node, item)
+        else:
+            self._deliver(receivers, item, kind)
 
     def _to(self, peer: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
         if (node := self.members.get(peer)) is not None and self._brings(item.peer, peer):
-            self._deliver(node, item, kind)
+            self._bring(node, item, kind)
 
     # ── relays ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,16 +193,22 @@ class Room:
 
     # ── deliveries ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _deliver(self, node: Member, item: InboundSignal, kind: type[OutboundSignal]) -> None:
+    def _bring(self, node: Member, item: InboundSignal, kind: type[OutboundSignal]) -> None:
         if self.copies:
             self._deliver_copies(node, item)
-            return
-        faults = self.faults.get(kind, Faults())
-        rng = self.sources.of(f"room {item.peer}")
-        copies = 1 + (rng.random() < faults.duplicate)
-        for _ in range(copies):
-            if rng.random() >= faults.drop:
-                self.clock.after(rng.uniform(*faults.delay), lambda: node.hear(item))
+        else:
+            self._deliver((node,), item, kind)
+
+    def _deliver(self, nodes: Iterable[Member], item: InboundSignal, kind: type[OutboundSignal]) -> None:
+        faults = self.faults.get(kind, _NONE)
+        drop, duplicate, (least_s, most_s) = faults.drop, faults.duplicate, faults.delay
+        random = self.sources.of(f"room {item.peer}").random
+        self.clock.all_after(
+            (least_s + (most_s - least_s) * random(), partial(node.hear, item))
+            for node in nodes
+            for _ in range(1 + (random() < duplicate))
+            if random() >= drop
+        )
 
     def _deliver_copies(self, node: Member, item: InboundSignal) -> None:
         """Every relay brings the event; the signaling layer passes its first copy on."""

@@ -25,6 +25,8 @@ LOOSE: Final = "loose"
 """Of what may get lost."""
 REMEMBERED: Final = 1000
 """Frames that may get lost, of which is known where each arrived."""
+SMALL: Final = 20
+"""Devices of a network in which every round has a broadcast; one costs a frame for each link."""
 EVERY_S: Final = 5.0
 """Between two frames of the whole network."""
 
@@ -39,6 +41,8 @@ class Traffic:
         self._number = 0
         self._over = False
         self._arrived: dict[int, Node] = {}
+        self._until_flood = 0
+        """So many more rounds."""
         self._came_loose: dict[int, set[Node]] = {}
         self.acknowledged = 0
         self.failed = 0
@@ -88,8 +92,12 @@ class Traffic:
         self._clock.after(self._rng.expovariate(1 / EVERY_S), self._send)
 
     def _send_loose(self, one: Node, other: Node) -> None:
-        """To one device and to all."""
-        for number in (1, 2):
+        """To one device, and to all: as seldom in a large network as keeps its links from carrying nothing else."""
+        self._until_flood -= 1
+        is_flood = self._until_flood <= 0
+        if is_flood:
+            self._until_flood = max(1, len(self._cast.nodes) // SMALL)
+        for number in (1, 2)[: 1 + is_flood]:
             self._number += 1
             self._came_loose.pop(self._number - REMEMBERED, None)
             payload = msgspec.Raw(b"%d" % self._number)

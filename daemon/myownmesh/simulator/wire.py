@@ -135,16 +135,21 @@ class Wire:
 
     def _hears(self, one: Generation, other: Generation) -> bool:
         """Whether what is sent from `other` arrives at `one`."""
-        if one.number in self.unreachable:
+        here, there = one.session, other.session
+        if here.closed or there.closed or one.number in self.unreachable:
             return False
-        ends = (one.session, other.session)
-        if any(end.number in self.dead or end.owner in self.frozen or end.owner in self.unplugged for end in ends):
+        if self.dead and (here.number in self.dead or there.number in self.dead):
             return False
-        if any(end.closed for end in ends) or frozenset(end.owner for end in ends) in self.cut:
+        mine, theirs = here.owner, there.owner
+        if self.moves and (one.address != self.moves.get(mine, 0) or other.address != self.moves.get(theirs, 0)):
             return False
-        if self.nats and not self.can_meet(ends[0].owner, ends[1].owner):
+        if self.frozen and (mine in self.frozen or theirs in self.frozen):
             return False
-        return all(each.address == self.moves.get(each.session.owner, 0) for each in (one, other))
+        if self.unplugged and (mine in self.unplugged or theirs in self.unplugged):
+            return False
+        if self.cut and frozenset((mine, theirs)) in self.cut:
+            return False
+        return not self.nats or self.can_meet(mine, theirs)
 
     def _carries(self, session: FakeSession) -> bool:
         """Whether what a session sends now gets there."""
@@ -242,9 +247,9 @@ class Wire:
 
     def _arrive(self, session: FakeSession, other: FakeSession, data: bytes) -> None:
         """What meets no path arrives when there is one, before what was sent later."""
-        if other.closed or not other.channel or {session.number, other.number} & self.dead:
+        if other.closed or not other.channel or session.number in self.dead or other.number in self.dead:
             return
-        if not self._carries(session) or any(waiting[1] is other for waiting in self.held):
+        if not self._carries(session) or (self.held and any(waiting[1] is other for waiting in self.held)):
             self.held.append((session, other, data))
         else:
             other.on_frame(data)

@@ -16,13 +16,14 @@ from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.modes import Ring
 from myownmesh.roster import Roster
 from unit.engine.bench import LOW
-from unit.engine.stages import every_stage, placeholder
+from unit.engine.stages import active, connecting, handshaking, pending, placeholder, shelved
 
 if TYPE_CHECKING:
     from myownmesh.engine.peer import Peer
 
 IDS = ("p", "q", "r")
-STEPS = st.lists(st.tuples(st.sampled_from(IDS), st.none() | st.sampled_from(range(len(every_stage())))), max_size=30)
+MAKE = (placeholder, connecting, handshaking, pending, active, shelved)
+STEPS = st.lists(st.tuples(st.sampled_from(IDS), st.none() | st.sampled_from(range(len(MAKE)))), max_size=30)
 
 
 @given(steps=STEPS)
@@ -30,10 +31,12 @@ def test_statuses_and_admitted_peers_are_those_of_the_entries(steps: list[tuple[
     roll = Roll()
     peers: dict[str, Peer] = {}
     for device_id, stage in steps:
-        after = None if stage is None else every_stage()[stage]
-        roll.replaced(peers.pop(device_id, None), after)
+        after = None if stage is None else MAKE[stage](device_id)
+        roll.replaced(peers.get(device_id), after)
         if after is not None:
             peers[device_id] = after
+        else:
+            peers.pop(device_id, None)
         assert set(roll.statuses()) == {peer.status for peer in peers.values()}
         assert list(roll.live()) == [peer for peer in peers.values() if isinstance(peer, Live)]
 
