@@ -207,9 +207,9 @@ class AiortcSession:
 
     # For the factory.
 
-    def tick(self, now: float) -> None:
-        """Watch the path; called every half second."""
-        self._paths.tick(now)
+    def tick(self, now: float) -> float:
+        """Watch the path; called every half second, or after the longer time that the last call returned."""
+        return self._paths.tick(now)
 
     def forgive_silence(self, now: float) -> None:
         """The process did not run for a while."""

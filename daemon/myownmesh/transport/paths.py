@@ -207,22 +207,29 @@ class Paths:
         for generation in self._living:
             generation.last_received = max(generation.last_received, now)
 
-    def tick(self, now: float) -> None:
-        """Watch the path (spec 04 §10.6): probe after 2 s of silence, Disconnected after 5, Failed after 30."""
+    def tick(self, now: float) -> float:
+        """Watch the path (spec 04 §10.6): probe after 2 s of silence, Disconnected after 5, Failed after 30.
+
+        Returns the seconds for which nothing can come of another look; 0 unless the path is up and heard of lately.
+        """
         newest = self._pending or self._current
         if newest is None or self._closed:
-            return
+            return 0.0
         if newest.is_up or self._state is not PathState.NEW:
             self._report_state(self.state_of(newest, now))
         watched = newest if newest.is_up else self._sending
         if watched is None:
-            return
+            return 0.0
         self._report_pair()
         watched.note_lag()
         # The answerer waits longer, so that one request and its answer keep both sides informed.
         patience = PROBE_AFTER_SECONDS if self.controlling else 1.5 * PROBE_AFTER_SECONDS
-        if now - watched.last_received >= patience and now - watched.last_probe >= PROBE_EVERY_SECONDS:
+        silence = now - watched.last_received
+        if silence < patience:
+            return patience - silence if watched is newest else 0.0
+        if now - watched.last_probe >= PROBE_EVERY_SECONDS:
             watched.probe(now)
+        return 0.0
 
     def ice_snapshot(self) -> IceSnapshot:
         """How the newest generation stands (spec 04 §9.4)."""
