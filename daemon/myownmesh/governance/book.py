@@ -22,7 +22,7 @@ from myownmesh.governance.verdicts import Bench, newly_kept
 
 if TYPE_CHECKING:
     from myownmesh.governance.log import Log
-    from myownmesh.governance.member_log import MemberLog
+    from myownmesh.governance.member_log import Draft, MemberLog
     from myownmesh.governance.records import SplitRecord
     from myownmesh.governance.rules import Rules
     from myownmesh.governance.standing import Standing
@@ -94,9 +94,13 @@ class Book:
         """What verdicts are taken from."""
         return Bench(self.members, self.standing, self.pin.evicted, self.me)
 
-    def court(self, now: int) -> Court:
-        """What entries are judged by; `now` in Unix seconds."""
-        return Court(self.bench, self.rules, now)
+    def court(self, now: int, draft: Draft) -> Court:
+        """What entries are judged by while a slice of them is entered into a draft; `now` in Unix seconds."""
+        return Court(draft, Bench(draft, self.standing, self.pin.evicted, self.me), self.rules, now)
+
+    def horizon(self, now: int) -> int:
+        """The later of the own clock, `now` in Unix seconds, and the newest time that is sure."""
+        return max(now, self.members.newest_sure)
 
     def role(self, device: str) -> Role | None:
         """The role of a bare id: of a seat, or by the member log; None for whom nobody signed in."""

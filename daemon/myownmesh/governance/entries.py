@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     )
 
 MAX_ENTRY_BYTES: Final = 2048
-"""Six signers; an honest entry has one or two (02 §24.3 no. 49)."""
+"""Eleven signers; an honest entry has one or two (02 §24.3 no. 49)."""
 
+_FEW_SIGNERS: Final = 8
 _SIGNATURE: Final = re.compile(r"[a-z2-7]{102}[aiqy]")
 _write: Final = msgspec.json.Encoder(enc_hook=raw_text).encode
 
@@ -77,6 +78,8 @@ def fault_of_form(entry: Transition) -> str | None:
         return "SIG-DECODE"
     if not all(is_usable_id(device) for device in _devices(entry.variant)):
         return "TARGET-FORM"
+    if len(signers) <= _FEW_SIGNERS and target_of(entry.variant) is not None:
+        return None  # it is short without being written
     return "ENTRY-SIZE" if len(entry_key(entry)) > MAX_ENTRY_BYTES else None
 
 

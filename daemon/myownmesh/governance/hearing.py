@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 
 from myownmesh.governance.entries import target_of
 from myownmesh.governance.judging import judge, waiting
+from myownmesh.governance.member_log import Draft
 from myownmesh.governance.questions import Replay
 from myownmesh.governance.words import HEARSAY, OURSELVES
 
@@ -37,7 +38,7 @@ class Heard:
     rest: tuple[Transition, ...]
     """What is left for the next slice."""
     before: Mapping[str, Membership] = field(factory=dict)
-    """Devices about which something was stored, with the verdict that held before: the new ones, the book tells."""
+    """Devices that the entries are about, with the verdict that held before: the new ones, the book tells."""
     failed: int = 0
     """Signatures that are none: charged to the sender (02 §24.3 no. 58)."""
 
@@ -65,19 +66,27 @@ def hear_entries(
     `max_checks`: how many signature checks may be made now (`CHECKS_PER_SLICE`, or what the sender's charge leaves).
     `on_disk`: they come from this device's own file. Order and slicing do not matter; call again with `rest`.
     """
+    draft = Draft(book.members)
+    court, aside, questions = book.court(now, draft), book.aside, book.questions
     judged: list[tuple[Transition, Judgement]] = []
     before: dict[str, Membership] = {}
     failed, begun = 0, checks.count
     for entry in entries[:ENTRIES_PER_SLICE]:
         if checks.count - begun >= max_checks:
             break
-        judgement = judge(entry, speaker, book.court(now), checks, book.aside, on_disk=on_disk)
-        failed += judgement.charge
         target = target_of(entry.variant)
-        if judgement.members is not book.members and target is not None:
-            before.setdefault(target, book.bench.verdict(target).membership)
-        book = _taken(book, entry, judgement)
+        if target is not None and target not in before:
+            before[target] = court.bench.verdict(target).membership
+        judgement = judge(entry, speaker, court, checks, aside, on_disk=on_disk)
         judged.append((entry, judgement))
+        failed += judgement.charge
+        aside = judgement.aside
+        if judgement.outcome == "shown":
+            signer = book.standing.authors(entry.signers)[0]
+            questions = questions.with_replay(book.network_id, Replay(entry, signer))
+    members = draft.done()
+    if members is not book.members or aside is not book.aside or questions is not book.questions:
+        book = evolve(book, members=members, aside=aside, questions=questions)
     return Heard(book, tuple(judged), tuple(entries[len(judged) :]), before, failed)
 
 
@@ -112,13 +121,3 @@ def accept_grant(book: Book, question: str, checks: Checks, now: int) -> Heard:
         questions=book.questions.without(question),
     )
     return hear_entries(book, [replay.entry], OURSELVES, checks, now, max_checks=MAX_CHECKS_OF_ONE)
-
-
-def _taken(book: Book, entry: Transition, judgement: Judgement) -> Book:
-    if judgement.outcome == "shown":
-        signers = book.standing.authors(entry.signers)
-        questions = book.questions.with_replay(book.network_id, Replay(entry, signers[0]))
-        return evolve(book, members=judgement.members, aside=judgement.aside, questions=questions)
-    if judgement.members is book.members and judgement.aside is book.aside:
-        return book
-    return evolve(book, members=judgement.members, aside=judgement.aside)

@@ -195,5 +195,5 @@ def _in_time(book: Book, variant: Variant, created_at: int, now: int) -> bool:
     """24.3 no. 54: nothing from the future, nothing older than a proposal can be."""
     target = target_of(variant)
     newest = -1 if target is None else book.bench.newest_counted(target)
-    latest = max(book.court(now).horizon + AHEAD_SECONDS, newest + 1)
+    latest = max(book.horizon(now) + AHEAD_SECONDS, newest + 1)
     return now - LIFETIME_SECONDS <= created_at <= latest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -15,15 +15,15 @@ from myownmesh.governance.entries import (
     is_removal,
     target_of,
 )
-from myownmesh.governance.member_log import MAX_COPIES, counted
+from myownmesh.governance.member_log import MAX_COPIES, counted, find, has_signatures, thinned
 from myownmesh.governance.words import is_sure
 from myownmesh.protocol.transitions import UnknownVariant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from myownmesh.governance.copies import SlotKey
-    from myownmesh.governance.member_log import MemberLog
+    from myownmesh.governance.member_log import Draft
     from myownmesh.governance.rules import Rules
     from myownmesh.governance.signatures import Checks
     from myownmesh.governance.verdicts import Bench
@@ -35,6 +35,9 @@ FAR_SECONDS: Final = 10 * 365 * DAY_SECONDS
 MAX_HELD: Final = 256
 MAX_ASIDE: Final = 256
 MAX_UNKNOWN: Final = 256
+
+_NO_WORDS: Final = frozenset[str]()
+_ADMITS_US: Final = frozenset({ADMITS_US})
 
 Outcome = Literal[
     "known",  # nothing to do
@@ -60,12 +63,10 @@ class Aside:
     """Variants of later releases, by key, kept and passed on as they are (FIX 29)."""
 
 
-@frozen
-class Judgement:
+class Judgement(NamedTuple):
     """What became of one entry."""
 
     outcome: Outcome
-    members: MemberLog
     aside: Aside
     why: str = ""
     """For a refusal: the rule."""
@@ -75,9 +76,11 @@ class Judgement:
 
 @frozen
 class Court:
-    """What entries are judged by, at one moment."""
+    """What entries are judged by, at one moment; what counts is entered into the draft of its bench."""
 
+    draft: Draft
     bench: Bench
+    """Verdicts by what the draft holds so far."""
     rules: Rules
     now: int
     """Unix seconds by this device's clock."""
@@ -85,7 +88,7 @@ class Court:
     @property
     def horizon(self) -> int:
         """The later of the own clock and the newest time that is sure: a slow device goes on working."""
-        return max(self.now, self.bench.members.newest_sure)
+        return max(self.now, self.draft.newest_sure)
 
 
 def judge(
@@ -95,70 +98,64 @@ def judge(
 
     `on_disk`: it comes from this device's own file, where nothing is held back for being early.
     """
-    bench, members = court.bench, court.bench.members
-    standing = bench.standing
-
-    def done(outcome: Outcome, log: MemberLog = members, side: Aside | None = None, why: str = "") -> Judgement:
-        return Judgement(outcome, log, aside if side is None else side, why)
+    bench, draft = court.bench, court.draft
+    standing, variant = bench.standing, entry.variant
 
     # 1: form
-    if isinstance(entry.variant, UnknownVariant):
-        return _unknown(entry, court, aside, done)
-    if not (is_member_grant(entry.variant) or is_removal(entry.variant)):
-        return done("refused", why="NO-MEMBER-ENTRY")
+    if isinstance(variant, UnknownVariant):
+        return _unknown(entry, variant, court, aside)
+    is_grant = is_member_grant(variant)
+    target = target_of(variant)
+    if target is None or not (is_grant or is_removal(variant)):
+        return Judgement("refused", aside, "NO-MEMBER-ENTRY")
     if (fault := fault_of_form(entry)) is not None:
-        return done("refused", why=fault)
+        return Judgement("refused", aside, fault)
 
     # 2: known
-    target = target_of(entry.variant) or ""
-    words = _words(entry, speaker, court, target)
-    copy = Copy(entry, words)
-    if (stored := members.find(entry, standing.known)) is not None and stored.entry == entry and words <= stored.words:
-        return done("known")
+    slots, keys = draft.slots(target), slot_keys(entry, standing.known)
+    words = _words(entry, speaker, court, target, is_grant=is_grant)
+    if slots and (stored := find(slots, entry, keys)) is not None and stored.entry == entry and words <= stored.words:
+        return Judgement("known", aside)
 
     # 3: signer
-    keys = slot_keys(entry, standing.known)
     if not keys:
-        return done("aside", side=evolve(aside, strangers=_put(aside.strangers, entry_key(entry), entry, MAX_ASIDE)))
-
-    if aside.strangers and (key := entry_key(entry)) in aside.strangers:
-        rest = {other: each for other, each in aside.strangers.items() if other != key}
+        strangers = _put(aside.strangers, entry_key(entry), entry, MAX_ASIDE)
+        return Judgement("aside", evolve(aside, strangers=strangers))
+    if aside.strangers and (known := entry_key(entry)) in aside.strangers:
+        rest = {other: each for other, each in aside.strangers.items() if other != known}
         aside = evolve(aside, strangers=rest)
 
     # 4: signature
-    held = any(aside.held.get(key) == entry for key in keys)
-    if not (held or members.has_signatures(entry, standing.known) or checks.is_good(entry)):
-        return Judgement("refused", members, aside, "SIG-INVALID", charge=True)
+    held = bool(aside.held) and any(aside.held.get(key) == entry for key in keys)
+    if not (held or has_signatures(slots, entry, keys) or checks.is_good(entry)):
+        return Judgement("refused", aside, "SIG-INVALID", charge=True)
 
     # 5: no time that nobody could go beyond
-    if entry.at > max(court.horizon + FAR_SECONDS, 1 + bench.newest_counted(target)):
-        return done("refused", why="FAR-FUTURE")
+    if entry.at > court.horizon + FAR_SECONDS and entry.at > 1 + bench.newest_counted(target):
+        return Judgement("refused", aside, "FAR-FUTURE")
 
     # 6: early grants wait
-    if (
-        is_member_grant(entry.variant)
-        and not copy.is_sure(standing)
-        and not on_disk
-        and entry.at > max(court.horizon + DAY_SECONDS, 1 + bench.newest_removal(target))
-    ):
-        return done("held", side=evolve(aside, held=_put(aside.held, keys[0], entry, MAX_HELD)))
+    copy = Copy(entry, words)
+    early = is_grant and entry.at > court.horizon + DAY_SECONDS and entry.at > 1 + bench.newest_removal(target)
+    if early and not on_disk and not copy.is_sure(standing):
+        return Judgement("held", evolve(aside, held=_put(aside.held, keys[0], entry, MAX_HELD)))
 
     # 7: slot
-    if members.count >= MAX_COPIES and (room := _with_room(court, target)) is not None:
-        members = room
-    after = members.with_copies([copy], standing, bench.me)
-    if after.count > MAX_COPIES:
-        if is_member_grant(entry.variant):
-            return done("refused", why="LOG-FULL")
-        after = after.without(target, keep=[entry])  # putting out always finds room
     if held:
         aside = evolve(aside, held={key: other for key, other in aside.held.items() if other != entry})
-    now_counts = any(each.entry == entry for each in counted(after.slots(target), standing, bench.me))
-    if now_counts:
-        return done("counted" if after is not members else "known", after, aside)
-    if is_member_grant(entry.variant) and _would_reverse(entry, court, target):
-        return done("shown", after, aside)
-    return done("silent", after, aside)
+    if draft.count >= MAX_COPIES:
+        _make_room(court, target)
+        if draft.count >= MAX_COPIES and is_grant:
+            return Judgement("refused", aside, "LOG-FULL")
+    changed = draft.add(copy, standing, bench.me)
+    if draft.count > MAX_COPIES:
+        draft.put(target, thinned(draft.slots(target), [entry]))  # putting out always finds room
+    after = draft.slots(target)
+    if any(each.entry == entry for each in counted(after, standing, bench.me)):
+        return Judgement("counted" if changed else "known", aside)
+    if is_grant and _would_reverse(entry, court, target):
+        return Judgement("shown", aside)
+    return Judgement("silent", aside)
 
 
 def waiting(aside: Aside, known: frozenset[str]) -> tuple[Transition, ...]:
@@ -167,9 +164,8 @@ def waiting(aside: Aside, known: frozenset[str]) -> tuple[Transition, ...]:
     return (*strangers, *aside.held.values())
 
 
-def _words(entry: Transition, speaker: Speaker, court: Court, target: str) -> frozenset[str]:
-    admits_us = target == court.bench.me and is_member_grant(entry.variant)
-    words = frozenset({ADMITS_US}) if admits_us else frozenset[str]()
+def _words(entry: Transition, speaker: Speaker, court: Court, target: str, *, is_grant: bool) -> frozenset[str]:
+    words = _ADMITS_US if is_grant and target == court.bench.me else _NO_WORDS
     if speaker.trusted or court.rules.replayable_logs:
         return words | {FOR_GOOD}
     return words | {speaker.device} if is_sure(entry, speaker, court.bench.standing, court.rules) else words
@@ -182,38 +178,33 @@ def _would_reverse(entry: Transition, court: Court, target: str) -> bool:
     return author_stands and bench.verdict(target).membership == "removed" and entry.at >= bench.newest_removal(target)
 
 
-def _unknown(entry: Transition, court: Court, aside: Aside, done: Callable[..., Judgement]) -> Judgement:
-    """FIX 29: a variant of a later release is kept as it came, if somebody known is said to have signed it."""
+def _unknown(entry: Transition, variant: UnknownVariant, court: Court, aside: Aside) -> Judgement:
+    """FIX 29: a variant of a later release is kept as it came, if somebody known is said to have signed it.
+
+    Not so what v0.3.8 leaves of one: a stub named `unknown`.
+    """
     known = court.bench.standing.known
-    if known.isdisjoint(entry.signers) or len(entry.signers) != len(entry.signatures):
-        return done("refused", why="UNKNOWN-VARIANT")
     key = entry_key(entry)
-    if len(key) > MAX_ENTRY_BYTES or _is_stub(entry):
-        return done("refused", why="UNKNOWN-VARIANT")
+    even = len(entry.signers) == len(entry.signatures)
+    if known.isdisjoint(entry.signers) or not even or len(key) > MAX_ENTRY_BYTES or variant.kind == "unknown":
+        return Judgement("refused", aside, "UNKNOWN-VARIANT")
     if key in aside.unknown:
-        return done("known")
-    return done("kept", side=evolve(aside, unknown=_put(aside.unknown, key, entry, MAX_UNKNOWN)))
+        return Judgement("known", aside)
+    return Judgement("kept", evolve(aside, unknown=_put(aside.unknown, key, entry, MAX_UNKNOWN)))
 
 
-def _is_stub(entry: Transition) -> bool:
-    """What v0.3.8 leaves of a variant that it does not know."""
-    return isinstance(entry.variant, UnknownVariant) and entry.variant.kind == "unknown"
-
-
-def _with_room(court: Court, target: str) -> MemberLog | None:
-    """The log without what decides nothing about the device that has most; None if that gives no room."""
-    bench = court.bench
-    members = bench.members
-    fullest = max(members.targets, key=lambda device: (len(members.slots(device)), device == target), default="")
-    copies = list(counted(members.slots(fullest), bench.standing, bench.me))
-    if len(members.slots(fullest)) <= 2 or not copies:
-        return None
-    decides = bench.verdict(fullest).entry
-    newest = max(
-        (each for each in copies if is_removal(each.entry.variant)), key=lambda each: each.entry.at, default=None
-    )
-    keep = [entry for entry in (decides, newest and newest.entry) if entry is not None]
-    return members.without(fullest, keep=keep)
+def _make_room(court: Court, target: str) -> None:
+    """Leave out what decides nothing about the device that has most."""
+    bench, draft = court.bench, court.draft
+    fullest = max(draft.targets, key=lambda device: (len(draft.slots(device)), device == target), default="")
+    slots = draft.slots(fullest)
+    copies = list(counted(slots, bench.standing, bench.me))
+    if len(slots) <= 2 or not copies:
+        return
+    removals = [each.entry for each in copies if is_removal(each.entry.variant)]
+    newest = max(removals, key=lambda entry: entry.at, default=None)
+    keep = [entry for entry in (bench.verdict(fullest).entry, newest) if entry is not None]
+    draft.put(fullest, thinned(slots, keep))
 
 
 K = TypeVar("K")

@@ -17,7 +17,7 @@ from myownmesh.governance.entries import entry_key, target_of
 from myownmesh.protocol import base32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from myownmesh.governance.copies import Copy
     from myownmesh.governance.standing import Standing
@@ -46,49 +46,12 @@ class MemberLog:
         """What is signed about a device."""
         return self.targets.get(device, {})
 
-    def find(self, entry: Transition, known: frozenset[str]) -> Copy | None:
-        """The stored copy of exactly this time and signature, of whatever form."""
-        slots = self.slots(target_of(entry.variant) or "")
-        for key in slot_keys(entry, known):
-            slot = slots.get(key)
-            copy = None if slot is None else slot.find(entry.at)
-            if copy is not None:
-                return copy
-        return None
-
-    def has_signatures(self, entry: Transition, known: frozenset[str]) -> bool:
-        """Whether every signature of an entry stands in the log under some time, so that none need be checked.
-
-        One of its signers is in `known`.
-        """
-        slots = self.slots(target_of(entry.variant) or "")
-        said = slot_keys(entry, known)[0][:2]
-        proven = {
-            pair
-            for slot in slots.values()
-            if slot.key[:2] == said
-            for copy in slot.copies
-            for pair in zip(copy.entry.signers, copy.entry.signatures, strict=True)
-        }
-        return all(pair in proven for pair in zip(entry.signers, entry.signatures, strict=True))
-
     def with_copies(self, copies: Iterable[Copy], standing: Standing, me: str) -> MemberLog:
         """The log with more copies whose form and signatures are good; the same object when nothing changes."""
-        targets, newest = self.targets, self.newest_sure
-        count, buckets = self.count, list(self.buckets)
+        draft = Draft(self)
         for copy in copies:
-            if copy.is_sure(standing):
-                newest = max(newest, copy.entry.at)
-            target = target_of(copy.entry.variant) or ""
-            before = targets.get(target, {})
-            after = _with_copy(before, copy, standing, me)
-            if after is not before:
-                targets = dict(targets) if targets is self.targets else targets
-                targets[target] = after  # type: ignore[index]  # a dict since the line above
-                count += _account(buckets, before, after)
-        if targets is self.targets and newest == self.newest_sure:
-            return self
-        return evolve(self, targets=targets, count=count, newest_sure=newest, buckets=tuple(buckets))
+            draft.add(copy, standing, me)
+        return draft.done()
 
     def with_known(self, new: frozenset[str], standing: Standing, me: str) -> MemberLog:
         """The log after `new` devices became authorities: co-signatures of theirs make slots of their own."""
@@ -99,19 +62,9 @@ class MemberLog:
 
     def without(self, device: str, *, keep: Iterable[Transition]) -> MemberLog:
         """The log with nothing but these entries about a device."""
-        wanted = set(keep)
-        before = self.slots(device)
-        thinned = {
-            key: evolve(slot, copies=tuple(copy for copy in slot.copies if copy.entry in wanted))
-            for key, slot in before.items()
-        }
-        after = {key: slot for key, slot in thinned.items() if slot.copies}
-        buckets = list(self.buckets)
-        count = self.count + _account(buckets, before, after)
-        targets = {other: slots for other, slots in self.targets.items() if other != device}
-        return evolve(
-            self, targets={**targets, device: after} if after else targets, count=count, buckets=tuple(buckets)
-        )
+        draft = Draft(self)
+        draft.put(device, thinned(self.slots(device), keep))
+        return draft.done()
 
     def copies(self) -> Iterator[Copy]:
         """All stored copies, in no order; one that stands in several slots comes once."""
@@ -127,7 +80,57 @@ class MemberLog:
         return tuple(f"b64:{base32.encode(bucket.to_bytes(_DIGEST_BYTES, 'big'))}" for bucket in self.buckets)
 
 
+class Draft:
+    """A log while a slice of entries is added to it: what it holds is copied once, not for each of them."""
+
+    __slots__ = ("_buckets", "_log", "_targets", "count", "newest_sure")
+
+    def __init__(self, log: MemberLog) -> None:
+        self._log = log
+        self._targets: dict[str, Slots] | None = None
+        self._buckets = list(log.buckets)
+        self.count = log.count
+        self.newest_sure = log.newest_sure
+
+    @property
+    def targets(self) -> Mapping[str, Slots]:
+        return self._log.targets if self._targets is None else self._targets
+
+    def slots(self, device: str) -> Slots:
+        """What is signed about a device, so far."""
+        return self.targets.get(device, _NOTHING)
+
+    def add(self, copy: Copy, standing: Standing, me: str) -> bool:
+        """Add a copy whose form and signatures are good; False when that changes nothing."""
+        if copy.words and copy.is_sure(standing):
+            self.newest_sure = max(self.newest_sure, copy.entry.at)
+        target = target_of(copy.entry.variant) or ""
+        before = self.slots(target)
+        after = _with_copy(before, copy, standing, me)
+        if after is before:
+            return False
+        self.put(target, after)
+        return True
+
+    def put(self, device: str, slots: Slots) -> None:
+        """Replace what is signed about a device."""
+        if self._targets is None:
+            self._targets = dict(self._log.targets)
+        self.count += _account(self._buckets, self.slots(device), slots)
+        if slots:
+            self._targets[device] = slots
+        else:
+            self._targets.pop(device, None)
+
+    def done(self) -> MemberLog:
+        """The log; the same object as before when nothing was changed."""
+        if self._targets is None and self.newest_sure == self._log.newest_sure:
+            return self._log
+        return MemberLog(self.targets, self.count, self.newest_sure, tuple(self._buckets))
+
+
 EMPTY: Final = MemberLog()
+_NOTHING: Final[Slots] = {}
 
 
 def bucket_of(digest: bytes) -> int:
@@ -138,6 +141,41 @@ def bucket_of(digest: bytes) -> int:
 def key_digest(entry: Transition) -> bytes:
     """SHA-256 of the entry's key."""
     return sha256(entry_key(entry)).digest()
+
+
+def find(slots: Slots, entry: Transition, keys: Iterable[SlotKey]) -> Copy | None:
+    """The copy of exactly this time and signature among what is signed about its target, of whatever form."""
+    for key in keys:
+        slot = slots.get(key)
+        copy = None if slot is None else slot.find(entry.at)
+        if copy is not None:
+            return copy
+    return None
+
+
+def has_signatures(slots: Slots, entry: Transition, keys: Sequence[SlotKey]) -> bool:
+    """Whether every signature of an entry stands in the log under some time, so that none need be checked."""
+    if not slots:
+        return False
+    said = keys[0][:2]
+    proven = {
+        pair
+        for slot in slots.values()
+        if slot.key[:2] == said
+        for copy in slot.copies
+        for pair in zip(copy.entry.signers, copy.entry.signatures, strict=True)
+    }
+    return all(pair in proven for pair in zip(entry.signers, entry.signatures, strict=True))
+
+
+def thinned(slots: Slots, keep: Iterable[Transition]) -> Slots:
+    """Nothing but these entries of what is signed about a device."""
+    wanted = set(keep)
+    kept = {
+        key: evolve(slot, copies=tuple(copy for copy in slot.copies if copy.entry in wanted))
+        for key, slot in slots.items()
+    }
+    return {key: slot for key, slot in kept.items() if slot.copies}
 
 
 def counted(slots: Slots, standing: Standing, me: str) -> Iterator[Copy]:

@@ -19,7 +19,7 @@ from myownmesh.governance.copies import FOR_GOOD, Copy, slot_keys
 from myownmesh.governance.entries import fault_of_form
 from myownmesh.governance.judging import judge
 from myownmesh.governance.log import BadLog, verified
-from myownmesh.governance.member_log import key_digest
+from myownmesh.governance.member_log import Draft, key_digest
 from myownmesh.governance.memory import Memory, Seen
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.proposals import Content, Proposals
@@ -196,7 +196,8 @@ def _with_members(
             # The file is indented, the entry was not: blanks would make another copy of it.
             text = msgspec.json.format(entry.variant.text, indent=-1)
             entry = msgspec.structs.replace(entry, variant=UnknownVariant(entry.variant.kind, text))
-            judgement = judge(entry, HEARSAY, book.court(0), checks, book.aside, on_disk=True)
+            court = book.court(0, Draft(book.members))
+            judgement = judge(entry, HEARSAY, court, checks, book.aside, on_disk=True)
             book = evolve(book, aside=judgement.aside)
             continue
         if fault_of_form(entry) is not None or not slot_keys(entry, book.standing.known) or not checks.is_good(entry):

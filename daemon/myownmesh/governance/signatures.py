@@ -11,9 +11,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from myownmesh.governance.signed_bytes import signed_bytes
-from myownmesh.identity import verify
-from myownmesh.identity.keys import SIGNATURE_BYTES
+from myownmesh.identity.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, verify_with
 from myownmesh.protocol import base32
+from myownmesh.protocol.ids import parse_device_id
 
 if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Transition
@@ -43,11 +43,12 @@ def finish(slices: Slices[T]) -> T:
 class Checks:
     """Which signatures of one network were found good. A memory only: what it forgets is checked again."""
 
-    __slots__ = ("_good", "count", "network_id")
+    __slots__ = ("_good", "_keys", "count", "network_id")
 
     def __init__(self, network_id: str) -> None:
         self.network_id = network_id
         self._good: dict[bytes, None] = {}
+        self._keys: dict[str, bytes] = {}
         self.count = 0
         """How many checks were made, to measure slices by."""
 
@@ -65,11 +66,21 @@ class Checks:
         self.count += 1
         try:
             raw = base32.decode(signature, SIGNATURE_BYTES)
+            public_key = self._key_of(signer)
         except ValueError:
             return False
-        if not verify(signer, payload, raw):
+        if not verify_with(public_key, payload, raw):
             return False
         if len(self._good) >= REMEMBERED:
             del self._good[next(iter(self._good))]
         self._good[key] = None
         return True
+
+    def _key_of(self, signer: str) -> bytes:
+        known = self._keys.get(signer)
+        if known is None:
+            known = base32.decode(parse_device_id(signer), PUBLIC_KEY_BYTES)
+            if len(self._keys) >= REMEMBERED:
+                del self._keys[next(iter(self._keys))]
+            self._keys[signer] = known
+        return known

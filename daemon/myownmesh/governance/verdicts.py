@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from myownmesh.governance.copies import Copy
-    from myownmesh.governance.member_log import MemberLog
+    from myownmesh.governance.member_log import Draft, MemberLog
     from myownmesh.governance.standing import Standing
     from myownmesh.protocol.frames import Role
     from myownmesh.protocol.transitions import Transition
@@ -42,7 +42,7 @@ UNLISTED: Final = Verdict("unlisted")
 class Bench:
     """What verdicts are taken from. Cheap to make and to ask: a verdict looks at one device's entries only."""
 
-    members: MemberLog
+    members: MemberLog | Draft
     standing: Standing
     kept: Mapping[str, int]
     """Removals that count whatever became of their author (pin, `evicted`)."""

@@ -11,8 +11,8 @@ import re
 from typing import Final
 
 ALPHABET: Final = b"abcdefghijklmnopqrstuvwxyz234567"
-_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-_PADDING: Final = "======"
+_DIGITS: Final = str.maketrans((ALPHABET + ALPHABET.upper()).decode(), "0123456789abcdefghijklmnopqrstuv" * 2)
+"""To the digits that `int` knows in base 32."""
 _TEXT: Final = re.compile(r"[A-Za-z2-7]*")
 
 
@@ -32,7 +32,8 @@ def decode(text: str, nbytes: int) -> bytes:
     # Checked before folding: "ſ".upper() is "S", and such a letter must not pass for one of the alphabet.
     if _TEXT.fullmatch(text) is None:
         raise ValueError("base32 text contains a character outside the alphabet a-z2-7")
-    spare = 5 * len(text) - 8 * nbytes
-    if text and _ALPHABET.index(text[-1].upper()) & ((1 << spare) - 1):
+    value = int(text.translate(_DIGITS), 32) if text else 0
+    spare = len(text) * 5 - nbytes * 8
+    if value & ((1 << spare) - 1):
         raise ValueError("base32 text has unused trailing bits set")
-    return base64.b32decode(text.upper() + _PADDING[: -len(text) % 8])
+    return (value >> spare).to_bytes(nbytes, "big")

@@ -16,7 +16,7 @@ from myownmesh.governance.copies import FOR_GOOD, Copy
 from myownmesh.governance.entries import entry_key
 from myownmesh.governance.judging import Aside, Court, judge, waiting
 from myownmesh.governance.marking import sign_marked
-from myownmesh.governance.member_log import BUCKETS, EMPTY, bucket_of
+from myownmesh.governance.member_log import BUCKETS, EMPTY, Draft, bucket_of
 from myownmesh.governance.rules import STRICT, Rules
 from myownmesh.governance.signatures import Checks
 from myownmesh.governance.signed_bytes import signed_bytes
@@ -79,9 +79,10 @@ class Node:
         return Bench(self.members, self.standing, self.kept, self.me)
 
     def hear(self, each: Transition, speaker: Speaker = HEARSAY, *, on_disk: bool = False) -> Judgement:
-        court = Court(self.bench, self.rules, self.now)
+        draft = Draft(self.members)
+        court = Court(draft, Bench(draft, self.standing, self.kept, self.me), self.rules, self.now)
         judgement = judge(each, speaker, court, self.checks, self.aside, on_disk=on_disk)
-        self.members, self.aside = judgement.members, judgement.aside
+        self.members, self.aside = draft.done(), judgement.aside
         return judgement
 
     def all(self, entries: Iterable[Transition], speaker: Speaker = HEARSAY) -> Node:
@@ -550,6 +551,10 @@ def test_a_verdict_costs_the_same_in_a_log_of_ten_thousand() -> None:
 
     assert cost(lambda: node.bench.is_evicted(DAVE)) < 100e-6
     assert cost(lambda: node.bench.is_evicted(device)) < 100e-6
-    fresh = [entry(Evict(target), CAROL, at=5000) for target in (BOB, ERIN, MALLORY, DAVE)]
-    court, checks = Court(node.bench, STRICT, NOW), Checks(NETWORK)
-    assert cost(lambda: judge(fresh[0], HEARSAY, court, checks, node.aside)) < 2e-3
+    evict = entry(Evict(DAVE), CAROL, at=5000)
+
+    def one_more() -> None:
+        Node.hear(node, evict)
+        node.members = members
+
+    assert cost(one_more) < 2e-3
