@@ -13,6 +13,7 @@ import msgspec
 from attrs import evolve, frozen
 
 from myownmesh.governance.branches import choose
+from myownmesh.governance.entries import is_member_grant, is_removal, target_of
 from myownmesh.governance.log import Log, common_length
 from myownmesh.governance.memory import undone
 from myownmesh.governance.questions import Claim, Replay
@@ -196,6 +197,9 @@ def _acceptable(book: Book, log: Log, common: int, speaker: Speaker) -> tuple[in
     length, why = len(log), ""
     for index in range(common, len(log)):
         place = log.places[index]
+        if _is_members(place):
+            length, why = index, "MEMBER-TIER"
+            break
         if _is_spent(book, place, earlier, again) and not _is_meant(book, place, speaker):
             length, why = index, "SPENT"
             break
@@ -203,6 +207,18 @@ def _acceptable(book: Book, log: Log, common: int, speaker: Speaker) -> tuple[in
     while length > common and not _has_room(log.until(length)):
         length, why = length - 1, "LOG-NEARLY-FULL"
     return length, why
+
+
+def _is_members(place: Place) -> bool:
+    """An entry that belongs to the member log, where every honest device puts it.
+
+    Their signatures are at hand by the thousand, so anybody could fill the governance log with them. About somebody who
+    once had a seat they may be here: an owner settles quarrels by them (`authoring.settle`).
+    """
+    variant, target = place.entry.variant, target_of(place.entry.variant)
+    if is_member_grant(variant):
+        return not place.before.is_authority(target or "")
+    return is_removal(variant) and target not in place.before.known
 
 
 def _is_spent(book: Book, place: Place, earlier: set[bytes], again: frozenset[bytes]) -> bool:

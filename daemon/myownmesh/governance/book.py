@@ -104,10 +104,12 @@ class Book:
 
     def role(self, device: str) -> Role | None:
         """The role of a bare id: of a seat, or by the member log; None for whom nobody signed in."""
-        bench = self.bench
-        if (seat := self.standing.roles.get(device)) is not None:
-            return seat
-        return "member" if bench.verdict(device).membership == "present" else None
+        if self.standing.is_authority(device):
+            return self.standing.role(device)
+        membership = self.bench.verdict(device).membership
+        # A log of old may seat members; what the member log says of them is newer.
+        seated = membership == "unlisted" and device in self.standing.roles
+        return "member" if seated or membership == "present" else None
 
     def is_evicted(self, device: str) -> bool:
         """What a handshake asks (15.1). Looks at one device's entries, whatever the log's size."""

@@ -68,6 +68,8 @@ class Slot:
 
         What does not count is not kept: it changes nothing and would only grow.
         """
+        if not self.copies:
+            return Slot(self.key, (new,))
         known = self.find(new.entry.at)
         if known is not None:
             new = _joined(known, new)

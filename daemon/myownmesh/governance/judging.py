@@ -147,7 +147,7 @@ def judge(
         _make_room(court, target)
         if draft.count >= MAX_COPIES and is_grant:
             return Judgement("refused", aside, "LOG-FULL")
-    changed = draft.add(copy, standing, bench.me)
+    changed = draft.add(copy, standing, bench.me, keys)
     if draft.count > MAX_COPIES:
         draft.put(target, thinned(draft.slots(target), [entry]))  # putting out always finds room
     after = draft.slots(target)

@@ -100,13 +100,13 @@ class Draft:
         """What is signed about a device, so far."""
         return self.targets.get(device, _NOTHING)
 
-    def add(self, copy: Copy, standing: Standing, me: str) -> bool:
-        """Add a copy whose form and signatures are good; False when that changes nothing."""
+    def add(self, copy: Copy, standing: Standing, me: str, keys: Iterable[SlotKey] | None = None) -> bool:
+        """Add a copy whose form and signatures are good; False when that changes nothing. `keys`: its slots."""
         if copy.words and copy.is_sure(standing):
             self.newest_sure = max(self.newest_sure, copy.entry.at)
         target = target_of(copy.entry.variant) or ""
         before = self.slots(target)
-        after = _with_copy(before, copy, standing, me)
+        after = _with_copy(before, copy, slot_keys(copy.entry, standing.known) if keys is None else keys, standing, me)
         if after is before:
             return False
         self.put(target, after)
@@ -185,9 +185,9 @@ def counted(slots: Slots, standing: Standing, me: str) -> Iterator[Copy]:
             yield from slot.counted(standing, me)
 
 
-def _with_copy(slots: Slots, copy: Copy, standing: Standing, me: str) -> Slots:
+def _with_copy(slots: Slots, copy: Copy, keys: Iterable[SlotKey], standing: Standing, me: str) -> Slots:
     changed = {}
-    for key in slot_keys(copy.entry, standing.known):
+    for key in keys:
         before = slots.get(key) or Slot(key, ())
         after = before.with_copy(copy, standing, me)
         if after is not before:
@@ -201,6 +201,12 @@ def _distinct(slots: Slots) -> dict[Transition, Copy]:
 
 def _account(buckets: list[int], before: Slots, after: Slots) -> int:
     """Enter into the digests what came and went; returns by how many copies the log grew."""
+    if not before and len(after) == 1:
+        (slot,) = after.values()
+        if len(slot.copies) == 1:
+            digest = key_digest(slot.copies[0].entry)
+            buckets[bucket_of(digest)] ^= int.from_bytes(digest, "big")
+            return 1
     old, new = _distinct(before).keys(), _distinct(after).keys()
     for entry in old ^ new:
         digest = key_digest(entry)

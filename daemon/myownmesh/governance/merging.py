@@ -27,7 +27,7 @@ class Merge:
     """What an authority does after a choice, in this order."""
 
     steps: tuple[Transition | Variant, ...] = ()
-    """Entries to append as they are (`ratifying.ratify`), and removals to propose anew (`authoring.propose`)."""
+    """Entries to append as they are (`ratifying.append`), and removals to propose anew (`authoring.propose`)."""
     skipped: tuple[Place, ...] = ()
     """What stays out: it is spent from now on, and listed."""
 

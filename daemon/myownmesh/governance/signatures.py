@@ -6,6 +6,7 @@ it through a generator that gives the loop back between them.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Generator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -47,7 +48,8 @@ class Checks:
 
     def __init__(self, network_id: str) -> None:
         self.network_id = network_id
-        self._good: dict[bytes, None] = {}
+        # Ordered, because finding the oldest key of a plain dictionary gets slower with every key that was taken out.
+        self._good: OrderedDict[bytes, None] = OrderedDict()
         self._keys: dict[str, bytes] = {}
         self.count = 0
         """How many checks were made, to measure slices by."""
@@ -72,7 +74,7 @@ class Checks:
         if not verify_with(public_key, payload, raw):
             return False
         if len(self._good) >= REMEMBERED:
-            del self._good[next(iter(self._good))]
+            self._good.popitem(last=False)
         self._good[key] = None
         return True
 

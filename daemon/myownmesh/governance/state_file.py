@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = 2
 _ENTRIES_PER_CHUNK: Final = 100
+_ROLES_PER_CHUNK: Final = 500
 
 _role: Final[Reader[Role]] = reader(Role)
 _texts: Final[Reader[tuple[str, ...]]] = reader(tuple[str, ...])
@@ -157,8 +158,8 @@ def write_state(state: StateFile) -> Iterator[bytes]:
 
     Raises `ValueError` for lone surrogates.
     """
-    roles = dict(sorted(state.roles.items()))
-    yield _head({"version": VERSION, "network_id": state.network_id, "kind": state.kind, "roles": roles})
+    yield _head({"version": VERSION, "network_id": state.network_id, "kind": state.kind})
+    yield from _roles(sorted(state.roles.items()))
     yield from _list("transitions", state.transitions)
     yield from _list("member_log", state.member_log)
     yield from _list("pending", state.pending)
@@ -170,6 +171,14 @@ def write_state(state: StateFile) -> Iterator[bytes]:
 
 def _head(value: Mapping[str, Any]) -> bytes:
     return _pretty(value).removesuffix(b"\n}")
+
+
+def _roles(roles: Sequence[tuple[str, Role]]) -> Iterator[bytes]:
+    yield b',\n  "roles": {'
+    for start in range(0, len(roles), _ROLES_PER_CHUNK):
+        text = _pretty({"": dict(roles[start : start + _ROLES_PER_CHUNK])})
+        yield (b"," if start else b"") + text.removeprefix(b'{\n  "": {').removesuffix(b"\n  }\n}")
+    yield b"\n  }" if roles else b"}"
 
 
 def _list(name: str, values: Sequence[msgspec.Struct]) -> Iterator[bytes]:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from myownmesh.governance.copies import FOR_GOOD, Copy
+from myownmesh.governance.questions import derived_id
 from myownmesh.governance.quorum import unmet
 from myownmesh.governance.verdicts import Bench
 from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from myownmesh.governance.book import Book
     from myownmesh.governance.standing import Standing
 
@@ -64,20 +63,26 @@ def kept_removals(book: Book) -> tuple[Anew, ...]:
     )
 
 
-def orphaned(book: Book) -> Iterator[Transition]:
-    """Removals by authors who were seated once, and never were when this device could count them.
+def orphans(book: Book) -> dict[str, Transition]:
+    """Removals by authors who had a seat once, but never while this device could count them: by the id of a question.
 
-    A person decides: signed anew with their time, or dropped.
+    For authorities only, as pending records of their own: sign is `sign_anew` with the entry's time, deny is
+    `hearing.dismiss`.
     """
-    bench = book.bench
+    bench, found = book.bench, {}
+    if not book.standing.is_authority(book.me):
+        return {}
     for device, slots in book.members.targets.items():
-        for key, slot in slots.items():
-            if key.is_grant or slot.stands(book.standing) or bench.verdict(device).membership != "present":
-                continue
+        removals = [slot for key, slot in slots.items() if not key.is_grant and not slot.stands(book.standing)]
+        grant = bench.verdict(device).entry
+        if not removals or grant is None or bench.verdict(device).membership != "present":
+            continue
+        for slot in removals:
             newest = max((copy.entry for copy in slot.copies), key=lambda entry: entry.at)
-            grant = bench.verdict(device).entry
-            if grant is not None and newest.at > grant.at:
-                yield newest
+            question = derived_id(book.network_id, newest, slot.key.author)
+            if newest.at > grant.at and question not in book.questions.dismissed:
+                found[question] = newest
+    return found
 
 
 def sign_anew(book: Book, anew: Anew, signature: str) -> Book:

@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from myownmesh.governance.entries import entry_key
 from myownmesh.governance.member_log import BUCKETS, bucket_of, key_digest
+from myownmesh.governance.member_log import EMPTY as NO_MEMBERS
 from myownmesh.governance.words import Speaker, is_sure
 from myownmesh.protocol.frames import Deny, RosterEntries, RosterRequest
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
@@ -30,6 +31,7 @@ FEATURE: Final = "governance_checked_v1"
 ENTRIES_PER_PAUSE: Final = 400
 """Entries that are looked at between two pauses: about two milliseconds."""
 
+_NO_DIGEST: Final = NO_MEMBERS.digests()[0]
 _FRAME_BYTES: Final = 128
 """What a frame holds beside its three lists, and some room."""
 _LEAST_ENTRY_BYTES: Final = 300
@@ -44,8 +46,28 @@ class Advert(NamedTuple):
 
 
 def request(book: Book, *, knows_digests: bool) -> RosterRequest:
-    """What to ask a peer; `knows_digests`: it has `FEATURE`, and answers only what differs."""
-    return RosterRequest(include_all=True, subtree_hashes=book.members.digests() if knows_digests else ())
+    """What to ask a peer; `knows_digests`: it has `FEATURE`, and answers only what differs.
+
+    Words do not show in digests. So where this device waits for somebody's word, it says that it has nothing.
+    """
+    if not knows_digests:
+        return RosterRequest(include_all=True)
+    digests = list(book.members.digests())
+    for entry in _waiting_for_words(book):
+        digests[bucket_of(key_digest(entry))] = _NO_DIGEST
+    return RosterRequest(include_all=True, subtree_hashes=tuple(digests))
+
+
+def _waiting_for_words(book: Book) -> Iterator[Transition]:
+    """Heard grants that would end a removal of this device's own if they were sure."""
+    standing = book.standing
+    for device, kept in book.pin.evicted.items():
+        if book.bench.verdict(device).membership == "removed":
+            for slot in book.members.slots(device).values():
+                if slot.key.is_grant and slot.stands(standing):
+                    yield from (
+                        copy.entry for copy in slot.copies if copy.entry.at > kept and not copy.is_sure(standing)
+                    )
 
 
 def is_ahead(book: Book, advert: Advert, fruitless: Advert | None) -> bool:

@@ -86,7 +86,10 @@ class Bench:
 
     def is_member(self, device: str) -> bool:
         """Whether a device is signed in: by a role, or by the member log (02 §24.2, FIX 18)."""
-        return device in self.standing.roles or self.verdict(device).membership == "present"
+        if self.standing.is_authority(device):
+            return True
+        membership = self.verdict(device).membership
+        return membership == "present" or (membership == "unlisted" and device in self.standing.roles)
 
     def newest_counted(self, device: str) -> int:
         """The newest time among what counts for a device, -1 without any: what a new entry has to go beyond."""
@@ -102,7 +105,7 @@ class Bench:
 
     def roles(self) -> dict[str, Role]:
         """Owners, controllers and members together (02 §9); takes a while in a large log."""
-        found = dict(self.standing.roles)
+        found = {device: role for device, role in self.standing.roles.items() if self.is_member(device)}
         for device in self.members.targets:
             if device not in found and self.verdict(device).membership == "present":
                 found[device] = "member"

@@ -384,6 +384,19 @@ def test_a_nearly_full_log_grows_only_by_what_owners_sign(monkeypatch: pytest.Mo
     assert (cut.found, cut.book.log.entries) == ("adopted", (*held, by_owner))
 
 
+@pytest.mark.parametrize(
+    "filler", [grant(DAVE, "member"), entry(Evict(DAVE), ALICE), revoke(DAVE)], ids=["grant", "evict", "revoke"]
+)
+def test_nobody_fills_the_log_with_entries_of_the_member_log(filler: Transition) -> None:
+    """An owner signs those by the thousand, and v0.3.8 would take them here."""
+    book = founded(CLOSE)
+    padded = hears(book, CLOSE, *[filler] * 3, grant(BOB))
+    assert (padded.found, padded.why, padded.book) == ("refused", "MEMBER-TIER", book)
+    assert hears(book, CLOSE, grant(BOB), filler).book.log.entries == (CLOSE, grant(BOB))
+    once_seated = (CLOSE, grant(DAVE, "controller"), revoke(DAVE))
+    assert hears(founded(*once_seated), *once_seated, entry(Evict(DAVE), ALICE)).found == "adopted"
+
+
 # ── branches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 TWO = (CLOSE, grant(BOB))

@@ -12,7 +12,7 @@ from myownmesh.governance.book import Book
 from myownmesh.governance.log import BadLog, verified
 from myownmesh.governance.merging import Merge, merge_of, skip
 from myownmesh.governance.pins import Pin
-from myownmesh.governance.ratifying import ratify
+from myownmesh.governance.ratifying import append, ratify
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.words import OURSELVES
@@ -112,7 +112,7 @@ TAILS = st.lists(
         st.one_of(
             st.builds(RoleGrant, st.sampled_from([ALICE, BOB, CAROL, DAVE]), st.sampled_from(["controller", "owner"])),
             st.builds(RoleRevoke, st.sampled_from([ALICE, BOB, CAROL])),
-            st.builds(Evict, st.sampled_from([BOB, CAROL, DAVE])),
+            st.builds(Evict, st.sampled_from([BOB, CAROL])),
         ),
         st.sampled_from([ALICE, BOB, CAROL]),
     ),
@@ -144,8 +144,7 @@ def test_a_merge_holds_and_gives_nobody_more_than_either_branch(
     book = hear_log(book, winner, OURSELVES, 0).book
     ranks = {"member": 1, "controller": 2, "owner": 3}
     for step in done.steps:
-        each = step if isinstance(step, Transition) else entry(step, me)
-        book = ratify(book, each, 0)
+        book = append(book, step, 0) if isinstance(step, Transition) else ratify(book, entry(step, me), 0)
     assert log_of(book.log.entries).standing == book.standing
     for device, role in book.standing.roles.items():
         assert ranks[role] <= max(ranks[winner.standing.role(device)], ranks[left.standing.role(device)])

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.book import Book
-from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.hearing import dismiss, hear_entries
 from myownmesh.governance.log import verified
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import Checks, finish
-from myownmesh.governance.succession import Anew, kept_removals, legacy, orphaned, sign_anew
+from myownmesh.governance.succession import Anew, kept_removals, legacy, orphans, sign_anew
 from myownmesh.governance.words import HEARSAY, OURSELVES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry, sign
@@ -88,8 +88,14 @@ def test_kept_removals_are_signed_anew_by_whoever_may() -> None:
 
 
 def test_a_removal_that_came_after_its_author_s_fall_is_for_a_person() -> None:
-    book = hears(holding(DEMOTED), entry(RoleGrant(DAVE, "member"), ALICE, at=10), entry(Evict(DAVE), CAROL, at=20))
-    assert list(orphaned(book)) == [entry(Evict(DAVE), CAROL, at=20)]
+    late = (entry(RoleGrant(DAVE, "member"), ALICE, at=10), entry(Evict(DAVE), CAROL, at=20))
+    book = hears(holding(DEMOTED), *late)
     assert book.role(DAVE) == "member"
-    older = hears(holding(DEMOTED), entry(RoleGrant(DAVE, "member"), ALICE, at=30), entry(Evict(DAVE), CAROL, at=20))
-    assert list(orphaned(older)) == []
+    ((question, removal),) = orphans(book).items()
+    assert removal == late[1]
+    assert orphans(dismiss(book, question)) == {}
+    decided = sign_anew(book, Anew(Evict(DAVE), removal.at), sign(ALICE, Evict(DAVE)))
+    assert decided.is_evicted(DAVE)
+    assert orphans(decided) == {}
+    assert orphans(hears(holding(DEMOTED, FRANK), *late)) == {}, "a member is not asked"
+    assert orphans(hears(holding(DEMOTED), entry(RoleGrant(DAVE, "member"), ALICE, at=30), late[1])) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,20 +19,24 @@ from myownmesh.governance.book import Book
 from myownmesh.governance.copies import FOR_GOOD, Copy
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.log import verified
+from myownmesh.governance.marking import sign_marked
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import Checks, finish
+from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.sync import FEATURE, Advert, answer, denial, differing, is_ahead, request
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.codec import MalformedFrame, decode_frame, encode_frame
 from myownmesh.protocol.frames import RosterEntries, RosterEntry, RosterRequest
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition, UnknownVariant
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry
+from support.governance import ALICE, BOB, CAROL, DAVE, DEVICES, ERIN, FRANK, MALLORY, NETWORK, entry
 from support.vectors import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from myownmesh.protocol.transitions import Variant
 
 NOW = 1_000_000
 CHECKS = Checks(NETWORK)
@@ -187,6 +192,28 @@ def test_a_member_that_lacks_one_of_ten_thousand_gets_less_than_a_frame() -> Non
     frames = frames_of(lacking, (), asked.subtree_hashes, vouching=True)
     assert sum(len(encode_frame(frame)) for frame in frames) < 65_536
     assert any(entry(ADMIT, ALICE) in frame.member_log for frame in frames)
+
+
+def test_a_device_that_waits_for_a_word_says_so_by_its_digests() -> None:
+    """Its own eviction ends with a sure grant only, and that it is not sure shows in no digest."""
+    readmitted = [
+        entry(ADMIT, ALICE, at=10),
+        entry(PUT_OUT, CAROL, at=20),
+        entry(RoleGrant(DAVE, "member"), ALICE, at=10),
+    ]
+    again = marked_once(ADMIT, 30)
+    carol = hears(hears(founded(CAROL), readmitted, OURSELVES), [again])
+    carol = evolve(carol, pin=carol.pin.keeping({DAVE: 20}))
+    alice = hears(hears(founded(ALICE), readmitted), [again], OURSELVES)
+    assert carol.members.digests() == alice.members.digests()
+    assert carol.is_evicted(DAVE)
+    assert len(differing(alice, request(carol, knows_digests=True).subtree_hashes) or ()) == 1
+    assert pulls(carol, alice)[0].role(DAVE) == "member"
+
+
+def marked_once(variant: Variant, at: int) -> Transition:
+    signature = sign_marked(DEVICES["alice"], signed_bytes(NETWORK, variant), Random(3))
+    return Transition(at, variant, (ALICE,), (signature,))
 
 
 def test_answers_pause() -> None:
