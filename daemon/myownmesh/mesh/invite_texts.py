@@ -28,7 +28,7 @@ def invitation_to(
             version=VERSION,
             network_id=network_id,
             label=record.label,
-            network_kind=record.kind,
+            network_kind="open" if record.kind == "open" else record.kind,  # one text, so that it is left out
             topology=None if record.topology == USUAL_SHAPE else record.topology,
             signaling_servers=record.signaling.servers,
             stun_servers=_stun(record),

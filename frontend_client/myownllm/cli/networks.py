@@ -241,7 +241,7 @@ def import_network(
         if wrong := setting_problems(SavedNetwork.from_json(settings, lambda: "")):
             raise AppError("; ".join(wrong))
         store = context.catalog_file(context.home())
-        catalog = store.mutate(lambda c: _imported(c, settings, store.mint_id(), activate=use))
+        catalog = store.mutate(lambda c: imported(c, settings, store.mint_id(), activate=use))
         words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
@@ -270,7 +270,7 @@ def _text(file: IO[bytes]) -> str:
         raise AppError(f"these settings are no UTF-8 text ({fault(data)})") from None
 
 
-def _imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activate: bool) -> Catalog:
+def imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activate: bool) -> Catalog:
     """Transport lists and `accepting` always come from the settings, the optional members only when they are there."""
     record = SavedNetwork.from_json({**settings, "id": new_id, "kind": settings.get("network_kind")}, lambda: new_id)
     record = attrs.evolve(record, unknown={})
@@ -281,6 +281,12 @@ def _imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activa
     lists = {k: getattr(record, k) for k in ("signaling_servers", "stun_servers", "turn_servers", "accepting")}
     changed = catalog.update_network(existing.id, **lists, **{k: v for k, v in optional.items() if v is not None})
     return changed.set_active_network(existing.id) if activate else changed
+
+
+def activated(catalog: Catalog, wire_id: str) -> Catalog:
+    """The catalog with this saved network as the active one."""
+    saved = catalog.by_wire_id(wire_id)
+    return catalog if saved is None else catalog.set_active_network(saved.id)
 
 
 def find(catalog: Catalog, name: str) -> SavedNetwork:

@@ -13,6 +13,7 @@ from myownllm.cli import (
     edit,
     files,
     health,
+    invitations,
     models,
     networks,
     peers,
@@ -64,6 +65,10 @@ app.command()(bugreport.bugreport)
 app.command()(peers.peers)
 app.command()(peers.approve)
 app.command()(peers.deny)
+app.command()(invitations.invite)
+app.command()(invitations.join)
+app.command()(invitations.invites)
+app.command()(invitations.uninvite)
 app.command()(peers.call)
 app.command()(peers.broadcast)
 app.command()(files.send)

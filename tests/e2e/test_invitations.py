@@ -1,0 +1,129 @@
+"""A second device comes in by a link (spec 11 §1): the commands a person has, real apps and daemons."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.devices import demo, eventually, myownllm
+from myownllm.invite_links import settings_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from e2e.devices import Pair
+
+
+def connected(device: Any) -> bool:
+    return any(peer["status"] == "active" for peer in device.run("peers")["peers"])
+
+
+def test_a_device_is_let_in_by_a_link_and_no_question_is_asked(pair: Pair, tmp_path: Path) -> None:
+    anna, boris = pair.both
+    pair.add(anna, "home")
+    made = anna.run("invite", "--note", "phone")
+    link = tmp_path / "link"
+    link.write_text("\n".join(made["text"][at : at + 60] for at in range(0, len(made["text"]), 60)))
+    joined = boris.run("join", str(link))
+    assert (joined["network"], joined["connected"]) == ("home", True)
+    assert connected(anna)
+    [row] = anna.run("invites")["invites"]
+    assert (row["id"], row["uses"], len(row["by"]), row["note"]) == (made["id"], 1, 1, "phone")
+    [saved] = boris.run("networks", "list")["networks"]
+    assert (saved["network_id"], saved["active"]) == ("home", True)
+    assert saved["signaling_servers"] == [f"ws://127.0.0.1:{pair.port}"]
+    assert saved["stun_servers"] == []
+
+    # A second time changes nothing: the network is saved, the inviter is approved.
+    again = boris.run("join", made["text"])
+    assert again["connected"]
+    assert len(boris.run("networks", "list")["networks"]) == 1
+
+    # The running app follows the network by itself, so a restart needs no link.
+    anna.run("uninvite", made["id"])
+    assert anna.run("invites")["invites"] == []
+    boris.stop()
+    boris.up("--label", "Boris")
+    eventually(lambda: connected(boris), "Boris is back")
+
+
+def test_a_person_sees_a_link_and_what_it_means(pair: Pair) -> None:
+    anna, boris = pair.both
+    pair.add(anna, "home")
+    pair.add(boris, "home")
+    shown = subprocess.run(
+        [str(demo.BIN / "myownllm"), "invite", "--for", "2h", "--uses", "3", "--no-wait", "--qr"],
+        env=anna.environment() | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "█" in shown.stdout or "▀" in shown.stdout
+    text = next(line for line in shown.stdout.splitlines() if line.startswith("myownllm://join#"))
+    assert "Lets 3 devices into 'home' until" in shown.stdout
+    assert "the link leads to this device only" in shown.stdout
+
+    # In a network that is here already, nobody is approved unasked.
+    refused = subprocess.run(
+        [str(demo.BIN / "myownllm"), "join", "-"],
+        input=text,
+        env=boris.environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "where this device already is" in refused.stderr
+    assert "Say --yes" in refused.stderr
+    assert text not in refused.stderr
+    assert boris.run("join", text, "--yes")["connected"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("join", "nonsense"), "no mesh daemon answers"),
+        (("join", "/dev/null"), "no mesh daemon answers"),
+        (("invite",), "no active network"),
+        (("invite", "--for", "soon"), "no active network"),
+        (("invites",), "no active network"),
+        (("uninvite", "x"), "no active network"),
+    ],
+)
+def test_without_a_running_app_each_says_what_is_missing(tmp_path: Path, arguments: tuple[str, ...], why: str) -> None:
+    said = myownllm(tmp_path, *arguments)
+    assert said.returncode == 1
+    assert why in said.stderr
+    as_json = myownllm(tmp_path, *arguments, "--json")
+    assert why in json.loads(as_json.stdout)["error"]["message"]
+
+
+def test_wrong_links_are_refused_in_a_sentence(pair: Pair) -> None:
+    anna, boris = pair.both
+    pair.add(anna, "home")
+    made = anna.run("invite", "--for", "1m")
+    for text, why in [
+        ("", "the text is empty"),
+        ("hello", "copy the whole link"),
+        (made["text"][:-20], "copy the whole link"),
+        ("https://example.org/#x", "for another program"),
+    ]:
+        with pytest.raises(demo.DemoError, match=why):
+            boris.run("join", text)
+    with pytest.raises(demo.DemoError, match="leads to this very device"):
+        anna.run("join", made["text"])
+    with pytest.raises(demo.DemoError, match="is no time"):
+        anna.run("invite", "--for", "31d")
+    with pytest.raises(demo.DemoError, match="there is no invitation x"):
+        anna.run("uninvite", "x")
+    assert boris.run("networks", "list")["networks"] == []
+
+
+def test_settings_that_a_link_leaves_out_are_the_usual_ones() -> None:
+    assert settings_in("myownllm://join#!") is None
+    assert settings_in("e30") is None
