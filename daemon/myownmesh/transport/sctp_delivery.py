@@ -42,3 +42,37 @@ class Delivery:
         if interval <= 0 or interval < shortest:
             return 0.0  # quicker than the path: an answer to an earlier sending
         return (delivered - before) / interval
+
+
+SAMPLES_PER_MEAN = 12
+"""The highest of many single samples is what a busy host or a coarse timer made of the path's rate."""
+
+
+class MeanRate:
+    """Means of some samples each, or of those of a round that has fewer."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._count = 0
+        self._is_known = False
+        """Whether this round had a mean."""
+
+    def take(self, rate: float) -> float:
+        """Take a sample; returns a mean when enough have come, else 0."""
+        self._sum += rate
+        self._count += 1
+        if self._count < SAMPLES_PER_MEAN:
+            return 0.0
+        mean = self._sum / SAMPLES_PER_MEAN
+        self._sum = 0.0
+        self._count = 0
+        self._is_known = True
+        return mean
+
+    def end_round(self) -> float:
+        """The mean of a round that had none yet, else 0."""
+        mean = self._sum / self._count if self._count and not self._is_known else 0.0
+        self._sum = 0.0
+        self._count = 0
+        self._is_known = False
+        return mean

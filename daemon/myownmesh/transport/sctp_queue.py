@@ -23,6 +23,8 @@ FULL_LOSS = 0.02
 FEW_BYTES = 2 * wire.MAX_FRAGMENT_BYTES
 """A share of a short round is chance."""
 USUAL_WEIGHT = 1 / 8
+BUSY_ROUNDS = 2
+"""Of them the rate is measured: one is as noisy as any sample."""
 REST_SECONDS = 2.0
 """After an overflow nothing is tried for so long: others, whose window it has cut, need it to come back."""
 
@@ -42,6 +44,10 @@ class BottleneckQueue:
         self._usual_loss = 0.0
         """Share of the bytes, in rounds without a queue."""
         self._rests_until = 0.0
+        self._busy_rounds = 0
+        self._busy_since = 0.0
+        self._busy_from = 0
+        """Rounds with a queue, since when, and what had been delivered then."""
 
     def take(self, round_trip: float, path: float, now: float) -> None:
         """A round trip, in seconds, over a path that takes `path` seconds without the queue that is looked for."""
@@ -79,6 +85,20 @@ class BottleneckQueue:
             return False
         self._rests_until = now + REST_SECONDS
         return True
+
+    def carries(self, delivered: int, now: float) -> float:
+        """Bytes per second that pass while it is there, at the end of a round; 0 as long as that is not known.
+
+        `delivered` is the count of all bytes so far. What is in a queue all the time is never waited for.
+        """
+        if not self.is_there(now):
+            self._busy_rounds = 0
+            return 0.0
+        if not self._busy_rounds:
+            self._busy_since = now
+            self._busy_from = delivered
+        self._busy_rounds += 1
+        return (delivered - self._busy_from) / (now - self._busy_since) if self._busy_rounds > BUSY_ROUNDS else 0.0
 
     def may_be_tried(self, now: float) -> bool:
         """Whether it is time to see if more goes through."""

@@ -19,6 +19,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from myownmesh.transport import sctp_wire as wire
+from myownmesh.transport.sctp_delivery import MeanRate
 from myownmesh.transport.sctp_queue import BottleneckQueue
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ STARTUP_WINDOW_GAIN = 2.0
 DRAIN_GAIN = 0.5
 DRAIN_WINDOW_GAIN = 1.0
 UP_GAIN = 1.25
-PACE_MARGIN = 0.99
-"""The highest of several measurements is a little more than the path has, and a queue would grow from that."""
+EMPTYING = 0.97
+"""Of what has passed while there was a queue all the time: who measured too high fills it, and lets it go again."""
 DOWN_GAIN = 0.75
 WINDOW_GAIN = 2.0
 CRUISE_ROUNDS = 6
@@ -56,8 +57,8 @@ DRAIN_ROUNDS = 3
 """Then the queue is somebody else's."""
 STARTUP_GROWTH = 1.25
 STARTUP_PATIENCE_ROUNDS = 3
-PAYING_GROWTH = 1.15
-"""A probe that found so much more is followed by another start-up."""
+PAYING_GROWTH = 1.08
+"""A probe that found so much more is followed by another start-up; it is a mean, of rates that grow by a quarter."""
 YIELD = 0.7
 """What is kept when others have filled the queue (RFC 9438 §4.6)."""
 SHORTEN_GAIN = 0.5
@@ -94,6 +95,7 @@ class RateModel:
         self.window_bytes = INITIAL_WINDOW_BYTES
         self._rates: deque[tuple[int, float]] = deque()
         """Round and rate, falling: the first is the highest of the last rounds."""
+        self._means = MeanRate()
         self._round = 0
         """Number of rounds in which the path was the limit."""
         self._round_ends = delivered
@@ -138,7 +140,12 @@ class RateModel:
         if not app_limited:
             self._round_is_limited = True
         if rate and (rate > self.bandwidth or not app_limited):
-            self._take_rate(min(rate, self.bandwidth) if left_at < self._forgot_at else rate)
+            if left_at < self._forgot_at and rate > self.bandwidth:
+                rate = self.bandwidth
+            if self.phase is Phase.STARTUP or app_limited:
+                self._take_rate(rate)
+            elif mean := self._means.take(rate):
+                self._take_rate(mean)
         if left_at >= self._round_ends:
             self._round_ends = self._delivered
             if self._round_is_limited:
@@ -148,12 +155,8 @@ class RateModel:
                 self._round_delivered = self._round_lost = 0
         elif self._startup_rounds and self.phase is Phase.STARTUP and self._queue.is_there(now):
             self._drain(Phase.DRAIN)
-        if self._drains:
-            if in_flight <= self.bandwidth * self._round_trip.shortest:
-                self._queue.is_ours()
-                self._end_drain()
-            elif self._drained >= DRAIN_ROUNDS:
-                self._end_drain()
+        if self._drains and (in_flight <= self.bandwidth * self._round_trip.shortest or self._drained >= DRAIN_ROUNDS):
+            self._end_drain()
         if self._changed:
             self._obey()
 
@@ -174,6 +177,8 @@ class RateModel:
         """A round trip's worth has been acknowledged."""
         self._changed = True
         queue = self._queue
+        if mean := self._means.end_round():
+            self._take_rate(mean)
         if queue.runs_over(self._round_lost, self._round_delivered, now):
             self._queue_ran_over(in_flight)
         match self.phase:
@@ -186,7 +191,7 @@ class RateModel:
                 if self._drained >= DRAIN_ROUNDS:
                     queue.becomes_that_of_others()
             case Phase.CRUISE:
-                self._end_cruise_round(now)
+                self._end_cruise_round(in_flight, now)
             case Phase.SHORTEN:
                 if queue.round_shortest:
                     self._round_trip.measure_shortest_anew(queue.round_shortest, now)
@@ -199,6 +204,7 @@ class RateModel:
     def _queue_ran_over(self, in_flight: int) -> None:
         if self.phase is Phase.CRUISE and self._steady_rounds:  # what was lost left at the pace that it is
             self._forget(YIELD * self.bandwidth, in_flight)
+            self._steady_rounds = -1
         elif self.phase in (Phase.UP, Phase.DOWN):  # the probe did it
             kept = YIELD if self._queue.of_others else 1.0
             self._forget(kept * min(self._grown_from, self.bandwidth), in_flight)
@@ -209,7 +215,6 @@ class RateModel:
         self._rates.clear()
         self._rates.append((self._round, bandwidth))
         self._forgot_at = self._delivered + in_flight
-        self._steady_rounds = -1
 
     # ── phases ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -239,8 +244,13 @@ class RateModel:
         elif self._drained:  # what was sent in `UP` has been acknowledged
             self._end_probe()
 
-    def _end_cruise_round(self, now: float) -> None:
+    def _end_cruise_round(self, in_flight: int, now: float) -> None:
         self._cruised += 1
+        carried = self._queue.carries(self._delivered, now)
+        if not self._queue.of_others:
+            carried *= EMPTYING
+        if 0.0 < carried < self.bandwidth:
+            self._forget(carried, in_flight)
         self._steady_rounds += 1
         if self._round_trip.shortest_is_stale(now):
             self.phase = Phase.SHORTEN
@@ -288,4 +298,4 @@ class RateModel:
             self.pacing_rate = 0.0
         else:
             spread = self._round_trip.smoothed * (STARTUP_SPREAD if self._is_new else 1.0)
-            self.pacing_rate = max(PACE_MARGIN * self.phase.rate_gain * bandwidth, least / spread)
+            self.pacing_rate = max(self.phase.rate_gain * bandwidth, least / spread)

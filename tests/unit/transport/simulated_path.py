@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from functools import partial
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING
@@ -73,6 +74,34 @@ class Bottleneck:
         return self._free_at
 
 
+class Host:
+    """A process that is not served all the time: what comes meanwhile is done afterwards."""
+
+    def __init__(self, clock: Clock, rng: Random, *, share: float, mean: float) -> None:
+        """Idle for `share` of the time, `mean` seconds at once."""
+        self._clock = clock
+        self._rng = rng
+        self._mean = mean
+        self._runs = mean * (1 - share) / share
+        self._until = 0.0
+        self._pause()
+
+    def do(self, act: Callable[[], None]) -> None:
+        if self._clock.now < self._until:
+            self._clock.at(self._until, lambda: self.do(act))
+        else:
+            act()
+
+    def _pause(self) -> None:
+        begins = max(self._until, self._clock.now) + self._rng.expovariate(1 / self._runs)
+
+        def begin() -> None:
+            self._until = self._clock.now + self._rng.expovariate(1 / self._mean)
+            self._pause()
+
+        self._clock.at(begins, begin)
+
+
 class Path:
     """One sender and one receiver; `delay` is for one way, `rate` and `queue` are those of a bottleneck of its own.
 
@@ -115,6 +144,8 @@ class Path:
         self.drops: Callable[[Fragment], bool] = lambda fragment: self.rng.random() < self.loss
         self._woken_at: float | None = None
         self._sack_due = False
+        self.hosts: tuple[Host, Host] | None = None
+        """Those of the sender and of the receiver, where they matter."""
 
     @property
     def now(self) -> float:
@@ -143,7 +174,11 @@ class Path:
         deadline = self.sender.deadline
         if deadline is not None and (self._woken_at is None or self._woken_at > deadline):
             self._woken_at = woken_at = max(deadline, self.now + TICK_SECONDS)
-            self.at(woken_at, lambda: self._wake(woken_at))
+            self._later(0, woken_at, lambda: self._wake(woken_at))
+
+    def _later(self, end: int, moment: float, act: Callable[[], None]) -> None:
+        """The sender (0) or the receiver (1) does something then."""
+        self.at(moment, act if self.hosts is None else partial(self.hosts[end].do, act))
 
     def _wake(self, at: float) -> None:
         if self._woken_at == at:
@@ -163,7 +198,7 @@ class Path:
             self.dropped += 1
             return
         chunk = (fragment.flags, fragment.tsn, 1, fragment.ppid, fragment.data)
-        self.at(leaves + self.delay + self.rng.random() * self.jitter, lambda: self._arrive(*chunk))
+        self._later(1, leaves + self.delay + self.rng.random() * self.jitter, lambda: self._arrive(*chunk))
 
     def _arrive(self, flags: int, tsn: int, stream: int, ppid: int, data: bytes) -> None:
         messages: list[Message] = []
@@ -186,7 +221,7 @@ class Path:
     def _acknowledge(self) -> None:
         sack = self.receiver.take_sack()
         if self.rng.random() >= self.ack_loss:
-            self.at(self.now + self.delay, lambda: self._take_sack(sack))
+            self._later(0, self.now + self.delay, lambda: self._take_sack(sack))
 
     def _take_sack(self, sack: bytes) -> None:
         self.sender.take_sack(sack, wire.CHUNK_HEADER_BYTES, len(sack), self.now)

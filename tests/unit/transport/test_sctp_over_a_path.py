@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from myownmesh.transport.sctp_rate import MIN_WINDOW_BYTES, Phase, RateModel
 from myownmesh.transport.sctp_round_trip import RoundTrip
 from myownmesh.transport.session import Order
 from unit.transport.simulated_cubic import CubicFlow
-from unit.transport.simulated_path import FIRST_TSN, Bottleneck, Clock, Path
+from unit.transport.simulated_path import FIRST_TSN, Bottleneck, Clock, Host, Path
 
 BULK = bytes(48 * 1024)
 MB = 1e6
@@ -152,6 +153,27 @@ def test_a_bottleneck_is_used_and_calls_beside_bulk_hardly_wait_from_its_first_m
     assert path.dropped < path.sent / 500
 
 
+def test_hosts_that_are_busy_with_other_things_do_not_make_the_sender_fill_the_queue() -> None:
+    """What they make of some samples is more than the path carries."""
+    path = warm(Path(delay=0.025, rate=2.5 * MB, queue=256_000))
+    sender, receiver = (Host(path.clock, Random(seed), share=0.15, mean=0.003) for seed in (1, 2))
+    path.hosts = sender, receiver
+    received = path.received_bytes
+    path.send_bulk(BULK)
+    times = call_times(path, 14.0, every=0.047)
+    assert path.received_bytes - received > 15.0 * 2.15 * MB
+    assert times[len(times) // 2] < 0.070
+    assert times[len(times) * 99 // 100] < 0.095
+
+
+def test_a_queue_that_stays_tells_what_the_path_carries() -> None:
+    rounds = Rounds()
+    rounds.go_to(Phase.UP)
+    rounds.go_to(Phase.CRUISE)
+    rounds.go(4, took=0.125)  # a hundred thousand bytes in an eighth of a second each
+    assert 0.75 * MB < rounds.model.bandwidth < 0.8 * MB
+
+
 def test_the_first_large_message_leaves_within_a_round_trip() -> None:
     """What is next to it, a call that comes a moment later, waits no longer than that."""
     path = warm(Path(delay=0.1))
@@ -269,7 +291,7 @@ def test_a_queue_that_runs_over_although_the_pace_is_that_of_before_makes_room_f
     rounds.go(1, took=0.14, lost=500, rate=0.9 * MB)
     assert rounds.model.bandwidth == pytest.approx(0.7 * MB)
     rounds.go(1, took=0.14, rate=0.9 * MB)  # what was measured over packets of before says nothing
-    assert rounds.model.bandwidth == pytest.approx(0.7 * MB)
+    assert rounds.model.bandwidth == pytest.approx(0.7 * MB, rel=0.02)
     rounds.go(9, rate=0.7 * MB)
     assert rounds.model.phase is Phase.CRUISE, "nothing is tried for two seconds"
     rounds.go(12, rate=0.7 * MB)
