@@ -9,6 +9,7 @@ from myownllm import capabilities
 from myownllm.client import asks, claims
 from myownllm.client.messages import Note
 from myownllm.client.procedures import Until, pause
+from myownllm.peers import CONNECTED
 
 if TYPE_CHECKING:
     from myownllm.client.life import Life
@@ -26,9 +27,19 @@ AGAIN_S: Final = 10.0
 
 
 def keep(life: Life, registry: Registry, picture: Picture, app_version: str) -> Procedure[None]:
-    """Tell what has changed, half a second after the last change; for as long as the life is up."""
+    """Tell what has changed, half a second after the last change; for as long as the life is up.
+
+    The reference's daemon tells a newcomer what it knew when their handshake began, and puts its own advert in the
+    place of ours when its services change: there the same is told again, to whoever comes and now and then.
+    """
     while True:
-        yield Until(lambda: life.advert_changes > 0, LOOK_S)
+        yield Until(lambda: life.advert_changes > 0 or life.advert_told != _listeners(picture), LOOK_S)
+        here = _listeners(picture)
+        if not life.advert_changes and life.advert_told > here:  # somebody has left
+            life.advert_told = here
+            continue
+        if picture.state.daemon_home is None and (here - life.advert_told or not life.advert_changes):
+            life.published = None
         for _ in range(DEBOUNCE_MAX):
             seen = life.advert_changes
             yield _silence(life, seen)
@@ -38,6 +49,13 @@ def keep(life: Life, registry: Registry, picture: Picture, app_version: str) -> 
         if not (yield from push(life, registry, picture, app_version)):
             yield pause(AGAIN_S)
             life.advert_changes += 1
+
+
+def _listeners(picture: Picture) -> frozenset[str]:
+    """Peers that need to be told again; nobody with a daemon of ours, which keeps the advert and tells it by itself."""
+    if picture.state.daemon_home is not None:
+        return frozenset()
+    return frozenset(p.device_pubkey for p in picture.state.peers if p.status in CONNECTED)
 
 
 def _silence(life: Life, seen: int) -> Until:
@@ -55,6 +73,7 @@ def push(life: Life, registry: Registry, picture: Picture, app_version: str) -> 
     blob, dropped = capabilities.fitted({**registry.blob(picture.state.accepting, app_version), **named})
     if blob == life.published:
         return True
+    life.advert_told = _listeners(picture)
     try:
         yield from asks.ask("capabilities_set", network=life.wire_id, capabilities=capabilities.pack(blob))
     except ControlError as error:

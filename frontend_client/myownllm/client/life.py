@@ -64,6 +64,8 @@ class Life:
     """how long the daemon gives a dropped peer to come back"""
     published: JsonObject | None = None
     """the capabilities that peers were told last"""
+    advert_told: frozenset[str] = frozenset()
+    """peers that were there when they were told, where the daemon does not tell newcomers by itself"""
     advert_changes: int = 0
     """how often the capabilities changed since they were told"""
     displaced_at: dict[str, float] = attrs.field(factory=dict)

@@ -81,6 +81,8 @@ class FakeDaemon:
 
     def __init__(self, version: str = "0.3.8") -> None:
         self.version = version
+        self.home: str | None = None
+        """what only a daemon of ours tells"""
         self.networks: list[dict[str, Any]] = []
         self.phase = "alone"
         self.network_members: dict[str, Any] = {}
@@ -234,7 +236,8 @@ class FakeDaemon:
         return handler(request)
 
     def _op_status(self, _: Any) -> Any:
-        return {"version": self.version, "device_id": f"{DEVICE_A}-0A1B2", "joined_networks": self.joined}
+        ours = {} if self.home is None else {"home": self.home}
+        return {"version": self.version, "device_id": f"{DEVICE_A}-0A1B2", "joined_networks": self.joined, **ours}
 
     def _op_events_subscribe(self, _: Any) -> Any:
         client_id = f"c{self._clients}"

@@ -621,6 +621,27 @@ async def test_capabilities_follow_their_sources_half_a_second_after_the_last_ch
         assert w.client.state.published is None
 
 
+@pytest.mark.parametrize("is_ours", [False, True])
+async def test_newcomers_are_told_again_where_the_daemon_does_not_do_that(
+    autojump_clock: Any, tmp_path: Path, *, is_ours: bool
+) -> None:
+    """The daemon of v0.3.8 tells a newcomer what it knew when their handshake began, which may be nothing (FE-9.13)."""
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.home = "/home/of/the/daemon" if is_ours else None
+        await w.client.start()
+
+        async def pushes() -> int:
+            w.client.peers_changed()
+            await trio.sleep(2)
+            return len(w.daemon.ops("capabilities_set")) - 1  # that of the start
+
+        counts = [await pushes()]
+        for devices in ((DEVICE_B,), (DEVICE_B,), (), (DEVICE_B,), (DEVICE_B, DEVICE_A), (DEVICE_A,)):
+            w.daemon.peers = [peer_info(device) for device in devices]
+            counts.append(await pushes())
+        assert counts == ([0] * 7 if is_ours else [0, 1, 1, 1, 2, 3, 3])
+
+
 async def test_accepting_reaches_peers_without_a_restart(autojump_clock: Any, tmp_path: Path) -> None:
     """FE-9.13."""
     async with world(active(HOME), tmp_path) as w:
