@@ -201,12 +201,6 @@ def _distinct(slots: Slots) -> dict[Transition, Copy]:
 
 def _account(buckets: list[int], before: Slots, after: Slots) -> int:
     """Enter into the digests what came and went; returns by how many copies the log grew."""
-    if not before and len(after) == 1:
-        (slot,) = after.values()
-        if len(slot.copies) == 1:
-            digest = key_digest(slot.copies[0].entry)
-            buckets[bucket_of(digest)] ^= int.from_bytes(digest, "big")
-            return 1
     old, new = _distinct(before).keys(), _distinct(after).keys()
     for entry in old ^ new:
         digest = key_digest(entry)

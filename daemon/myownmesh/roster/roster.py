@@ -20,7 +20,7 @@ from myownmesh.protocol.frames import RosterEntry, RosterSummary
 from myownmesh.protocol.ids import is_device_id, pubkey_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Set
+    from collections.abc import Collection, Iterable, Mapping, Set
 
     from myownmesh.protocol.frames import Role
 
@@ -128,6 +128,22 @@ class Roster:
         if len(index) == len(self._index):
             return self
         return evolve(self, entries=tuple(index.values()), index=index)
+
+    def mirror(self, roles: Mapping[str, Role], removed: Collection[str], now: int, *, me: str) -> Self:
+        """What signed governance says of members: rows for those it lists, with their roles; none for whom it put out.
+
+        Nobody goes for mere absence, this device never, and a seat outweighs an old removal (spec 02 §9, FIX 19). `now`
+        in Unix seconds. The same object when nothing changes.
+        """
+        index: dict[str, Entry] = {}
+        for entry in self.entries:
+            role = roles.get(entry.device_id, "member")
+            if entry.device_id not in removed or role != "member" or entry.device_id == me:
+                index[entry.device_id] = entry if entry.role == role else evolve(entry, role=role)
+        for device_id, role in roles.items():
+            index.setdefault(device_id, Entry(device_id, "", now, role))
+        entries = tuple(index.values())
+        return self if entries == self.entries else evolve(self, entries=entries, index=index)
 
     def remove(self, device_id: str) -> Self:
         """A person takes a device out. Gossip does not bring it back until it is approved again."""

@@ -286,3 +286,31 @@ def test_the_root_of_a_member_that_holds_whom_we_hold() -> None:
             assert ours.root_held_by(member, me) == theirs.membership_root()
     stranger = Identity.from_seed(bytes([99]) * 32).device_id
     assert Roster("home").root_held_by(stranger, ME) == Roster("home").approve(ME, "", 1).membership_root()
+
+
+# ── what signed governance says ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("case", load("governance", "roster_mirror"), ids=lambda case: case["id"])
+def test_the_mirror_of_signed_state(case: dict[str, Any]) -> None:
+    """`seated-but-tombstoned`: v0.3.8 deletes the row of whoever has a seat by now; ours never does (02 FIX 19)."""
+    roster = Roster("fleet-1", tuple(Entry(**row) for row in case["roster"]))
+    mirrored = roster.mirror(case["roles"], case["removed"], case["now"], me=case["self"])
+    if case.get("weakness"):
+        assert mirrored is roster
+        return
+    by_id = {row["device_id"]: Entry(**row) for row in case["expect"]}
+    assert {entry.device_id: entry for entry in mirrored.entries} == by_id
+    assert (mirrored is not roster) == case["changed"]
+    assert all(mirrored.get(device_id) == entry for device_id, entry in by_id.items())
+
+
+@pytest.mark.parametrize("case", load("governance", "roster_roots")["membership"], ids=lambda case: case["root"][:6])
+def test_membership_roots_of_governed_networks(case: dict[str, Any]) -> None:
+    roster = Roster("fleet-1", tuple(Entry(device_id, "", 0) for device_id in case["device_ids"]))
+    assert roster.membership_root() == case["root"]
+
+
+@pytest.mark.parametrize("case", load("governance", "roster_roots")["merkle_full"], ids=lambda case: case["root"][:6])
+def test_full_roots_of_governed_networks(case: dict[str, Any]) -> None:
+    assert Roster("fleet-1", tuple(Entry(**row) for row in case["entries"])).full_root() == case["root"]
