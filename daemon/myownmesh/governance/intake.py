@@ -15,7 +15,7 @@ from myownmesh.governance.entries import fault_of_form, is_usable_id, target_of
 from myownmesh.governance.proposals import LIFETIME_SECONDS, digest_of_content, is_proposal_id
 from myownmesh.governance.questions import Claim
 from myownmesh.governance.quorum import VOID
-from myownmesh.governance.ratifying import candidate, digests_of, ratify, remember_signatures, unmet_by
+from myownmesh.governance.ratifying import candidate, digests_of, ratify, remember_signatures, tier_of, unmet_by
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
 from myownmesh.protocol.transitions import KindChange, Split, Transition, UnknownVariant
@@ -84,6 +84,18 @@ def hear_propose(
             return Intake("ratified", ratify(book, entry, now), word=word, entry=entry)
         return Intake("pull", book, word=word)
     return _kept(book, frame, rule, word, now)
+
+
+def unanswered(book: Book, frame: NetworkStatePropose) -> Transition | None:
+    """The one copy that a proposal stands for, if its author did not answer a pull within `SAID_SECONDS`.
+
+    To be heard with the author's word. None for what belongs to the governance log, which only a log can bring.
+    """
+    target = target_of(frame.variant)
+    if target is None or tier_of(frame.variant, book.standing) == "governance":
+        return None
+    at = max(frame.created_at, 1 + book.bench.newest_counted(target))
+    return Transition(at, frame.variant, (frame.proposer,), (frame.signature,))
 
 
 def hear_ack(book: Book, frame: NetworkStateAck, link: str, checks: Checks, now: int) -> Intake:

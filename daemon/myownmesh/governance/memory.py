@@ -6,19 +6,19 @@ denied, withdrawn or expired is remembered here and needs somebody's word to cou
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from attrs import evolve, field, frozen
 
 from myownmesh.governance.standing import RANKS
-from myownmesh.protocol.transitions import KindChange, RoleGrant, TopologyChange, Variant
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, TopologyChange, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from myownmesh.governance.log import Log, Place
-    from myownmesh.governance.standing import Standing
 
 MAX_REMEMBERED: Final = 4096
 """Signatures in all; those of authorities go last."""
@@ -107,24 +107,43 @@ class Memory:
 
 
 def undone(log: Log) -> frozenset[bytes]:
-    """The signatures of a log whose effect the log itself took back."""
-    return frozenset(
-        digest
-        for index, place in enumerate(log.places)
-        if not all(_holds(place, log.standing_at(later)) for later in range(index + 1, len(log) + 1))
-        for digest in place.signatures
-    )
+    """The signatures of a log whose effect the log itself took back, at whatever point."""
+    found: set[bytes] = set()
+    later: dict[str, set[object]] = defaultdict(set)
+    for place in reversed(log.places):
+        if place.void:
+            continue
+        for what, value in _effects(place):
+            if _taken_back(place, later[what], value):
+                found.update(place.signatures)
+            later[what].add(value)
+    return frozenset(found)
 
 
-def _holds(place: Place, standing: Standing) -> bool:
-    """Whether what an entry brought about is still so at another point."""
+def _effects(place: Place) -> Iterator[tuple[str, object]]:
+    """What an entry sets, and to what: the kind, the shape, the role of a device (None: taken away)."""
     variant = place.entry.variant
     match variant:
         case KindChange(to=to):
-            return standing.kind == to
+            yield "kind", to
+            if to == "closed":
+                yield place.entry.signers[0], "owner"
         case TopologyChange(to=mode):
-            return standing.topology == mode
+            yield "topology", mode
         case RoleGrant(target=target, role=role):
-            return place.void or standing.role(target) == role
+            yield target, role
+        case RoleRevoke(target=target) | Evict(target=target):
+            yield target, None
+
+
+def _taken_back(place: Place, later: set[object], value: object) -> bool:
+    variant = place.entry.variant
+    if isinstance(variant, KindChange) and value == "owner":
+        return False  # the close itself stands; what becomes of its founder is another matter
+    if value is not None:
+        return bool(later - {value})
     lowered = place.removes
-    return lowered is None or RANKS[standing.role(lowered)] < RANKS[place.before.role(lowered)]
+    return lowered is not None and any(
+        role is not None and RANKS[role] >= RANKS[place.before.role(lowered)]  # type: ignore[index]  # roles of a device
+        for role in later
+    )

@@ -25,14 +25,15 @@ from myownmesh.governance.adoption import (
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import SETTLED_SECONDS, strike
 from myownmesh.governance.log import EMPTY, BadLog, verified
-from myownmesh.governance.memory import Memory
+from myownmesh.governance.memory import Memory, undone
 from myownmesh.governance.pins import Pin, founder_and_genesis, read_pin
 from myownmesh.governance.rules import STRICT, V038, Rules
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.modes import FullMesh, Star
 from myownmesh.protocol.strict_json import dumps
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split, TopologyChange
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entries_of, entry
 from support.vectors import load
 
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from myownmesh.governance.adoption import (
         Adoption,
     )
-    from myownmesh.governance.log import Log
+    from myownmesh.governance.log import Log, Place
+    from myownmesh.governance.standing import Standing
     from myownmesh.protocol.transitions import Transition, Variant
 
 NOW = 1_000_000
@@ -589,3 +591,44 @@ def test_no_replay_and_no_truncation_widens_a_log(tail: list[Transition], data: 
         return
     after = hear_log(book, incoming, Speaker(MALLORY, vouched=True), NOW).book
     assert not {device for device in after.standing.authorities if not book.standing.is_authority(device)}
+
+
+MIXED = st.lists(
+    st.builds(
+        entry,
+        st.one_of(
+            CHANGES,
+            st.builds(KindChange, st.sampled_from(["open", "closed"])),
+            st.builds(TopologyChange, st.just(FullMesh()) | st.builds(Star, st.sampled_from([ALICE, BOB]))),
+        ),
+        AUTHORITIES,
+    ),
+    max_size=9,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(MIXED)
+def test_what_a_log_took_back(tail: list[Transition]) -> None:
+    """Against a plain reading: an entry is undone if at any later point what it brought about is not so."""
+    log = log_of(holding(tail))
+    ranks = {"member": 1, "controller": 2, "owner": 3}
+
+    def holds(place: Place, standing: Standing) -> bool:
+        match place.entry.variant:
+            case KindChange(to=to):
+                return standing.kind == to
+            case TopologyChange(to=mode):
+                return standing.topology == mode
+            case RoleGrant(target=target, role=role):
+                return place.void or standing.role(target) == role
+        lowered = place.removes
+        return lowered is None or ranks[standing.role(lowered)] < ranks[place.before.role(lowered)]
+
+    expected = {
+        digest
+        for index, place in enumerate(log.places)
+        if not all(holds(place, log.standing_at(later)) for later in range(index + 1, len(log) + 1))
+        for digest in place.signatures
+    }
+    assert undone(log) == expected

@@ -12,7 +12,8 @@ from myownmesh.governance import intake as module
 from myownmesh.governance import proposals as proposals_module
 from myownmesh.governance.adoption import consent
 from myownmesh.governance.book import Book
-from myownmesh.governance.intake import hear_ack, hear_propose, hear_split
+from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.intake import hear_ack, hear_propose, hear_split, unanswered
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.proposals import LIFETIME_SECONDS, Proposals, is_proposal_id, new_proposal_id
 from myownmesh.governance.ratifying import tier_of
@@ -20,6 +21,7 @@ from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.governance.rules import STRICT, V038, Rules
 from myownmesh.governance.signatures import Checks
 from myownmesh.governance.signed_bytes import content_digest, denied_bytes
+from myownmesh.governance.words import Speaker
 from myownmesh.protocol import base32
 from myownmesh.protocol.codec import decode_frame
 from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose, NetworkStateSplit
@@ -188,6 +190,20 @@ def test_what_a_device_signs_on_its_own_link_is_its_word() -> None:
     late = hear(founded(), msgspec.structs.replace(evict, created_at=NOW + 301), CAROL)
     assert (late.result, late.word) == ("ignored", evict.signature), "a wrong clock does not make it less sure"
     assert hear(founded(), evict, MALLORY).word is None, "a word cannot be passed on"
+
+
+def test_an_author_who_does_not_answer_is_believed_about_one_copy() -> None:
+    evict = proposed(Evict(DAVE), CAROL, at=7)
+    book = founded()
+    copy = unanswered(book, evict)
+    assert copy == entry(Evict(DAVE), CAROL, at=7)
+    heard = hear_entries(book, [copy], Speaker(CAROL, said=frozenset(copy.signatures)), CHECKS, NOW, max_checks=9)
+    assert heard.book.is_evicted(DAVE)
+    again = unanswered(heard.book, proposed(RoleGrant(DAVE, "member"), ALICE, at=7))
+    assert again is not None
+    assert again.at == 8
+    assert unanswered(book, proposed(RoleGrant(DAVE, "owner"), ALICE)) is None
+    assert unanswered(book, proposed(KindChange("open"), ALICE)) is None
 
 
 def test_proposals_of_the_past_and_of_the_future_are_not_kept() -> None:
