@@ -32,9 +32,10 @@ class WebRtc:
         async with self._loading:
             if self._factory is None:
                 # A relay is dialled as soon as its library is there, and answers while WebRTC loads.
-                await trio.to_thread.run_sync(_what_comes_before, abandon_on_cancel=True)
-                from myownmesh.transport.loading import load_webrtc
+                from myownmesh.transport.loading import load_webrtc, program_goes_on
 
+                with program_goes_on():
+                    await trio.to_thread.run_sync(_what_comes_before, abandon_on_cancel=True)
                 self._factory = await load_webrtc(self._relay_sources)
             return self._factory
 

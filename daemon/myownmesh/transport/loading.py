@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,7 +16,7 @@ import trio
 from myownmesh.transport.lean_imports import data_channels_only
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from myownmesh.transport.aiortc_factory import AiortcFactory
 
@@ -47,17 +48,23 @@ def import_backend() -> type[AiortcFactory]:
     return AiortcFactory
 
 
+@contextmanager
+def program_goes_on() -> Iterator[None]:
+    """While a thread imports: the interpreter changes threads more often than it likes to."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(LOADING_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
 async def load_webrtc(relay_sources: Callable[[], Collection[str]] = tuple) -> GuestFactory:
     """Import WebRTC in a thread and return the session factory. Under `transport.guest.run` only.
 
     `relay_sources` tells which addresses of this machine the connections to the relays come from just now: they are
-    offered to peers before others.
-    The program goes on meanwhile: the interpreter is asked to change threads more often than it likes to.
+    offered to peers before others. The program goes on meanwhile.
     """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(LOADING_SWITCH_SECONDS)
-    try:
+    with program_goes_on():
         factory_class = await trio.to_thread.run_sync(import_backend)
-    finally:
-        sys.setswitchinterval(interval)
     return GuestFactory(factory_class(asyncio.get_running_loop(), relay_sources))
