@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.client import advert, asks, claims, leaving, messages, peerlist
+from myownllm.client.following import Following
 from myownllm.client.hearing import Hearing, refuse
 from myownllm.client.life import Life
 from myownllm.client.messages import Done, EndWork, Note, Up, Woken
 from myownllm.client.procedures import NO_LIFE, Procedures, Until, pause
 from myownllm.client.progress import Progress
 from myownllm.client.sleep import SleepWatch
-from myownllm.client.start import Opening, look_at_network
-from myownllm.client.state import Picture, Settings
+from myownllm.client.start import Opening
+from myownllm.client.state import Picture
 from myownllm.client.sync import Pass
+from myownllm.client.upkeep import Upkeep
 from myownllm.errors import FAILURES, NoNetworkError, not_connected, stopped
-from myownllm.relays import troubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from myownllm.catalog.model import Catalog
     from myownllm.client.messages import Command, Event, Link
     from myownllm.client.procedures import Procedure
     from myownllm.client.registry import Claim
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 RELEASE_BUDGET_S: Final = 3.0
 """Seconds that a stop gives to what it releases (FE-5.23)."""
-CHECK_ONLINE_S: Final = 5.0
-"""One `status` and one `networks_list`; no event tells that another program removed the network, or of relays."""
-CHECK_UNSETTLED_S: Final = 2.0
-"""While not online or while a relay does not serve: what a person waits for is shown soon."""
 EXPLAIN_AFTER_S: Final = 8.0
 """A start that takes longer says what it waits for (FE-10.1)."""
 START_AGAIN_S: Final = 10.0
@@ -47,9 +43,6 @@ START_AGAIN_S: Final = 10.0
 
 GONE: Final = (ErrorKind.NOT_CONNECTED, ErrorKind.CONNECTION_LOST, ErrorKind.CONNECT_FAILED)
 OVERTAKEN_TEXT: Final = "the start was overtaken by a stop or a lost daemon"
-COALESCE_S: Final = 1.0
-COALESCE_MAX_S: Final = 5.0
-"""Whoever edits on and on sees something of it."""
 CONVERGE_S: Final = 15.0
 
 
@@ -72,8 +65,10 @@ class Machine:
         self._starters: list[int] = []
         """tickets of those who want a start while a life is still ending"""
         self._stoppers: list[int] = []
-        self._followers: list[int] = []
-        self._following = self._follow_again = False
+        self._following = Following(self._picture, self._procedures, lambda: self._life, self._switch)
+        self._upkeep = Upkeep(
+            self._picture, self._procedures, self._following.ask, lambda life: self._end(life, again=True)
+        )
         self._sleep = SleepWatch()
 
     @property
@@ -97,11 +92,10 @@ class Machine:
             case messages.Stop(ticket):
                 self._stop(ticket)
             case messages.Reconcile(ticket, may_disrupt):
-                self._followers.append(ticket)
                 if self._life is not None:
                     self._life.edited_at = now
                     self._life.may_disrupt = self._life.may_disrupt or may_disrupt
-                self._follow_catalog()
+                self._following.ask(ticket)
             case messages.Preview(catalog):
                 self._picture.show_active(catalog, "")
             case messages.Connected(link):
@@ -302,7 +296,7 @@ class Machine:
         for ticket in life.starters:
             yield Done(ticket)
         life.starters.clear()
-        self._procedures.begin(self._keep_joined(life), life.number)
+        self._procedures.begin(self._upkeep.run(life), life.number)
         for keep in (
             peerlist.keep(life, self._picture),
             claims.keep(life, self._offer.registry),
@@ -391,113 +385,7 @@ class Machine:
             else:
                 self._picture.update(phase="starting")
 
-    # ── while it is up ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _keep_joined(self, life: Life) -> Procedure[None]:
-        """Look again whether the daemon still has what this app shows: every few seconds, at once when in doubt."""
-        while True:
-            heard = not (troubled(self.state.relays) or self.state.is_joining)
-            settled = (self.state.status == "online" and heard) or not life.wire_id
-            yield Until(lambda: life.recheck, CHECK_ONLINE_S if settled else CHECK_UNSETTLED_S)
-            life.recheck = False
-            if life.edits_asked > life.edits_done:
-                yield from self._let_edits_settle(life)
-            edits = life.edits_asked
-            try:
-                catalog = yield from asks.catalog()
-                if life.is_for(catalog.active):
-                    yield from self._look(life, catalog, check_edits=edits > life.edits_done)
-                else:  # reading it took the news from whoever watches the file
-                    self._follow_catalog()
-            except FAILURES as error:
-                yield Note("warn", f"network check failed: {error}")
-            if self.state.settings.state != "waiting":
-                life.edits_done = edits
-                life.may_disrupt = False
-            life.looks += 1
-
-    def _let_edits_settle(self, life: Life) -> Procedure[None]:
-        """Several edits in a row are brought in together, a second after the last one (FE-8.6)."""
-        first = self._procedures.now
-        while not life.may_disrupt:
-            due = min(life.edited_at + COALESCE_S, first + COALESCE_MAX_S)
-            if due <= self._procedures.now:
-                return
-            yield Until(lambda: life.may_disrupt, due - self._procedures.now)
-
-    def _look(self, life: Life, catalog: Catalog, *, check_edits: bool) -> Procedure[None]:
-        """A pass in a running life; what it changed makes a new life, because claims may be gone."""
-        assert life.link is not None
-        try:
-            here = Pass(life.link, (yield from asks.status()))
-            may_disrupt = life.may_disrupt or not self.state.is_busy
-            result = yield from here.run(catalog, check_edits=check_edits, may_disrupt=may_disrupt)
-        except ControlError as error:
-            yield Note("warn", f"network sync failed: {error.text}")
-            return
-        if result.settings is not None:
-            life.network = catalog.active
-            self._picture.update(settings=result.settings)
-        if result.error:
-            handle = catalog.active.handle if catalog.active is not None else ""
-            self._picture.update(phase="error", error=f"cannot join '{handle}': {result.error}")
-        elif result.changed or self.state.phase == "error":
-            self._end(life, again=True)
-        elif life.wire_id:
-            phase = yield from look_at_network(life.wire_id, self._picture)
-            if self.state.phase in ("starting", "off"):
-                self._picture.update(phase=phase or "signaling-up")
-
-    # ── following the saved networks ──────────────────────────────────────────────────────────────────────────────────
-
-    def _follow_catalog(self) -> None:
-        self._follow_again = True
-        if not self._following:
-            self._following = True
-            self._procedures.begin(self._follow(), NO_LIFE)
-
-    def _follow(self) -> Procedure[None]:
-        """One at a time; what is asked for meanwhile collapses into one more (FE-5.21)."""
-        while self._follow_again:
-            self._follow_again = False
-            tickets, self._followers = self._followers, []
-            yield from self._reconcile()
-            for ticket in tickets:
-                yield Done(ticket)
-        self._following = False
-
-    def _reconcile(self) -> Procedure[None]:
-        """Switch, start, bring edits in, or look anew (spec 08 §5.7)."""
-        try:
-            catalog = yield from asks.catalog()
-        except FAILURES as error:
-            yield Note("warn", f"reconcile loadConfig failed: {error}")
-            return
-        desired, life = catalog.active, self._life
-        if life is not None and life.stage == "starting" and (life.is_for(desired) or not life.catalog_read):
-            yield Until(life.is_started)
-        life = self._life
-        if life is None or life.stage != "up" or not life.is_for(desired):
-            yield from self._switch(None if desired is None else desired.handle)
-            return
-        before, life.network = life.network, desired
-        life.advert_changes += self.state.accepting != (desired.accepting if desired else "available")
-        self._picture.show_active(catalog, life.wire_id)
-        if desired is not None and before is not None and desired.to_daemon() != before.to_daemon():
-            life.edits_asked += 1
-            self._picture.update(settings=Settings("pending"))
-        if life.edits_asked > life.edits_done:
-            life.recheck = True
-            wanted, looks = life.edits_asked, life.looks
-            yield Until(
-                lambda: (
-                    life.edits_done >= wanted
-                    or self._life is not life
-                    or (self.state.settings.state == "waiting" and life.looks > looks)
-                )
-            )
-        else:
-            life.peers_dirty = True
+    # ── another network ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _switch(self, handle: str | None) -> Procedure[None]:
         """A new life for what is active now; a stop that comes meanwhile has the last word."""

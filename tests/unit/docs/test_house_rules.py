@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.examples import FAST_EXAMPLES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -170,6 +172,7 @@ def test_what_counts_as_reaching_into_another(line: str, names: set[str]) -> Non
 RULER = re.compile(r"\s*# ── \S.* ─+")
 LOOKS_LIKE_A_RULER = re.compile(r"\s*# ?.*(?:-{6}|={6}|─{6}|#{6})\s*")
 CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
+MAY_BE_A_REMARK = re.compile(r"^ *_?[A-Z][A-Z0-9_]*\b.*[=)\]}].*#", re.MULTILINE)
 
 
 def wrong_rulers(text: str) -> list[str]:
@@ -184,6 +187,8 @@ def wrong_loggers(text: str) -> list[str]:
 
 def remarks_beside_constants(text: str) -> list[str]:
     """Constants of a module or class that are explained beside their value instead of below it."""
+    if not MAY_BE_A_REMARK.search(text):
+        return []
     lines, found = text.split("\n"), []
     tree = ast.parse(text)
     for holder in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]:
@@ -214,7 +219,18 @@ def test_every_module_is_written_alike(wrong: Callable[[str], list[str]], places
     assert found == []
 
 
+def many_examples(text: str) -> list[str]:
+    """Properties that would draw more than the fast loop has time for."""
+    return [found[0] for found in re.finditer(r"max_examples=(\d+)", text) if int(found[1]) > FAST_EXAMPLES]
+
+
+def test_a_unit_test_says_by_examples_how_many_it_draws() -> None:
+    found = [f"{name}: {each}" for name in sources("tests/unit") for each in many_examples((ROOT / name).read_text())]
+    assert found == [], "max_examples=examples(100) draws a few of them in the fast loop"
+
+
 def test_what_is_written_otherwise_is_seen() -> None:
+    assert many_examples("@settings(max_examples=" + "16)")
     name = " name "
     assert wrong_rulers("# ------------------")
     assert wrong_rulers(f"# --{name}".ljust(120, "-"))

@@ -34,6 +34,7 @@ from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import FullMesh, Star
 from myownmesh.protocol.strict_json import dumps
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split, TopologyChange
+from support.examples import examples
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entries_of, entry
 from support.vectors import load
 
@@ -552,7 +553,7 @@ def holding(tail: list[Transition]) -> tuple[Transition, ...]:
     return tuple(kept)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(TAILS, min_size=1, max_size=4), st.randoms())
 def test_devices_without_a_click_agree_or_ask(tails: list[list[Transition]], rng: Any) -> None:
     """Whatever the order in which branches come: two devices that heard all of them and asked nobody hold one log."""
@@ -578,7 +579,7 @@ def test_devices_without_a_click_agree_or_ask(tails: list[list[Transition]], rng
             assert hears(book, *log[: len(BASE)]).book is book, "a beginning takes nothing back"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(TAILS, st.data())
 def test_no_replay_and_no_truncation_widens_a_log(tail: list[Transition], data: st.DataObject) -> None:
     """From entries that a log holds already, nothing can be appended that seats anybody anew."""
@@ -607,7 +608,7 @@ MIXED = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(MIXED)
 def test_what_a_log_took_back(tail: list[Transition]) -> None:
     """Against a plain reading: an entry is undone if at any later point what it brought about is not so."""

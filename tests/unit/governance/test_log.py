@@ -25,6 +25,7 @@ from myownmesh.protocol.transitions import (
     TopologyChange,
     Transition,
 )
+from support.examples import examples
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, MALLORY, entries_of, entry
 from support.vectors import load
 
@@ -218,7 +219,7 @@ def grown(candidates: list[Transition], rules: Rules) -> list[Transition]:
     return log
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(SIGNED, max_size=12))
 def test_verification_is_total_and_every_beginning_of_a_good_log_is_good(entries: list[Transition]) -> None:
     with suppress(BadLog):
@@ -231,7 +232,7 @@ def test_verification_is_total_and_every_beginning_of_a_good_log_is_good(entries
         assert beginning.standing == whole.standing_at(length)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(SIGNED, max_size=12))
 def test_ours_never_seats_anybody_that_v038_does_not(entries: list[Transition]) -> None:
     log = grown([CLOSE, *entries], STRICT)

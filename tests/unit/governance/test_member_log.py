@@ -31,6 +31,7 @@ from myownmesh.protocol.transitions import (
     Transition,
     UnknownVariant,
 )
+from support.examples import examples
 from support.governance import (
     ALICE,
     BOB,
@@ -459,7 +460,7 @@ def node_of(heard: Iterable[tuple[Transition, Speaker]], me: str = FRANK) -> Nod
     return node
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(HEARD, st.randoms(), st.sampled_from([FRANK, DAVE, ALICE]))
 def test_neither_order_nor_repetition_nor_slicing_matters(
     heard: list[tuple[Transition, Speaker]], rng: Random, me: str
@@ -472,7 +473,7 @@ def test_neither_order_nor_repetition_nor_slicing_matters(
     assert node_of(heard + heard, me).members == a.members, "idempotent"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(HEARD, HEARD)
 def test_two_devices_that_tell_each_other_all_they_keep_agree(
     here: list[tuple[Transition, Speaker]], there: list[tuple[Transition, Speaker]]
@@ -486,7 +487,7 @@ def test_two_devices_that_tell_each_other_all_they_keep_agree(
     assert node_of([(each, HEARSAY) for each, _ in (*here, *there)]).members == a.members
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(HEARD, ENTRIES, st.integers(0, 40), st.integers(0, 40))
 def test_nobody_comes_back_by_replay_restamping_or_added_cosigners(
     heard: list[tuple[Transition, Speaker]], each: Transition, at: int, cosigner: int
@@ -504,7 +505,7 @@ def test_nobody_comes_back_by_replay_restamping_or_added_cosigners(
         assert node.says(device) == "removed"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(HEARD)
 def test_the_log_keeps_its_accounts(heard: list[tuple[Transition, Speaker]]) -> None:
     members = node_of(heard).members

@@ -17,6 +17,7 @@ from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.words import OURSELVES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
+from support.examples import examples
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def holding(tail: list[Transition]) -> list[Transition]:
     return kept
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(TAILS, TAILS, st.sampled_from([ALICE, BOB, CAROL]))
 def test_a_merge_holds_and_gives_nobody_more_than_either_branch(
     winning: list[Transition], losing: list[Transition], me: Any

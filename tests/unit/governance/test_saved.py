@@ -34,6 +34,7 @@ from myownmesh.protocol.transitions import (
     Transition,
     UnknownVariant,
 )
+from support.examples import examples
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry, sign
 from support.vectors import load
 
@@ -114,7 +115,7 @@ ENTRIES = st.builds(
 SPEAKERS = st.sampled_from([HEARSAY, OURSELVES, Speaker(CAROL, vouched=True)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(ENTRIES, SPEAKERS), max_size=12), st.sampled_from([FRANK, DAVE]))
 def test_every_member_log_comes_back_as_it_was(heard: list[tuple[Transition, Speaker]], me: str) -> None:
     book = founded(me=me)

@@ -18,6 +18,7 @@ from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.identity import verify
 from myownmesh.protocol import base32
 from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
+from support.examples import FAST
 from support.governance import ALICE, BOB, DAVE, DEVICES, entry, variant_of
 from support.vectors import load
 
@@ -74,7 +75,7 @@ def test_sliced_work_is_done_at_once() -> None:
     assert finish(work()) == "done"
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=1 if FAST else 3, deadline=None)
 @given(seed=st.integers(), payload=st.binary(max_size=100))
 def test_marked_signatures_verify_and_never_repeat(seed: int, payload: bytes) -> None:
     alice = DEVICES["alice"]

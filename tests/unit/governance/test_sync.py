@@ -30,6 +30,7 @@ from myownmesh.protocol.codec import MalformedFrame, decode_frame, encode_frame
 from myownmesh.protocol.frames import RosterEntries, RosterEntry, RosterRequest
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition, UnknownVariant
+from support.examples import examples
 from support.governance import ALICE, BOB, CAROL, DAVE, DEVICES, ERIN, FRANK, MALLORY, NETWORK, entry
 from support.vectors import load
 
@@ -124,7 +125,7 @@ def test_frames_of_governance(case: dict[str, Any]) -> None:
         assert msgspec.json.decode(data)["kind"] == decode_frame(data).KIND
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 900), st.integers(0, 1200))
 def test_everything_travels_once_and_the_governance_log_first(rows: int, members: int) -> None:
     book = with_many(founded(), members)
@@ -276,7 +277,7 @@ ENTRIES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.lists(ENTRIES, max_size=6), min_size=2, max_size=4), st.booleans(), st.randoms())
 def test_devices_that_ask_each_other_come_to_hold_the_same(parts: list[list[Transition]], ours: bool, rng: Any) -> None:
     """Partitions of any shape: whoever heard what, after everybody asked everybody twice all hold the same log."""
