@@ -92,7 +92,9 @@ class Daemon:
             os.close(writable)
         async with trio.lowlevel.FdStream(readable) as ready:
             with trio.fail_after(START_S):
-                said = b"".join([chunk async for chunk in ready])
+                said = b""
+                while not said.endswith(b"\n") and (chunk := await ready.receive_some()):
+                    said += chunk
         told = json.loads(said) if said else {"ready": False, "error": f"nothing said; log:\n{self.log}"}
         assert told["ready"], told["error"]
         self.device_id = (await self.ask("identity_show"))["pubkey"]

@@ -41,6 +41,7 @@ class AiortcFactory:
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._tick_due = 0.0
+        self._still = False
 
     def open(
         self,
@@ -69,6 +70,19 @@ class AiortcFactory:
             self._tick_after(TICK_SECONDS)
         return session
 
+    @property
+    def has_sessions(self) -> bool:
+        return bool(self._sessions)
+
+    def stand_still(self, *, still: bool) -> None:
+        """Whoever reads the frames does not run: answer nobody meanwhile, so that peers see a process that stands
+        still, and blame none of them for that time."""
+        self._still = still
+        for session in list(self._sessions):
+            session.stand_still(still=still)
+            if not still:
+                session.forgive_silence(self._loop.time())
+
     def close_all(self) -> None:
         """Close what is open; the closing goes on in the background, at most 2 s."""
         for session in list(self._sessions):
@@ -91,6 +105,9 @@ class AiortcFactory:
     def _tick(self) -> None:
         self._timer = None
         now = self._loop.time()
+        if self._still:
+            self._tick_after(TICK_SECONDS)
+            return
         frozen = now - self._tick_due > FROZEN_SECONDS
         quiet: list[float] = []
         for session in list(self._sessions):

@@ -215,6 +215,10 @@ class AiortcSession:
         """The process did not run for a while."""
         self._paths.forgive_silence(now)
 
+    def stand_still(self, *, still: bool) -> None:
+        """Nobody reads frames meanwhile."""
+        self._paths.stand_still(still=still)
+
     # Negotiation.
 
     def _read(self, text: str) -> descriptions.Description:

@@ -379,6 +379,12 @@ class Generation(aioice.Connection):
         if target is not None and target[1] == (addr[0], addr[1]):
             self.last_received = self._clock.time()
 
+    def stand_still(self, *, still: bool) -> None:
+        """Read nothing from the network meanwhile, and so answer nothing."""
+        for protocol in self._protocols:
+            if isinstance(transport := cast("object", protocol.transport), UdpSocket):
+                (transport.pause if still else transport.resume)()
+
     def note_lag(self) -> None:
         """See whether the first probe of a silence has been answered, and how late."""
         asked_at = self.asked_at

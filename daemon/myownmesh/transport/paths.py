@@ -207,6 +207,11 @@ class Paths:
         for generation in self._living:
             generation.last_received = max(generation.last_received, now)
 
+    def stand_still(self, *, still: bool) -> None:
+        """Answer nobody meanwhile: whoever would hear what they say does not run."""
+        for generation in self._living:
+            generation.stand_still(still=still)
+
     def tick(self, now: float) -> float:
         """Watch the path (spec 04 §10.6): probe after 2 s of silence, Disconnected after 5, Failed after 30.
 

@@ -36,6 +36,13 @@ Ts = TypeVarTuple("Ts")
 STOP_SECONDS = 5.0
 """The thread stops within this time or is left behind as a daemon thread."""
 
+PULSE_SECONDS = 0.5
+"""How often trio is asked whether it runs, while there are sessions."""
+STILL_SECONDS = 1.0
+"""A trio that has not answered for so long blocks, in a long computation or a call that waits. The transport would go
+on telling peers that all is well, so it answers nobody either: they notice within six seconds, as if the process stood
+still. What goes on sooner has lost nothing, for the kernel keeps what comes."""
+
 
 class _Mailbox:
     """Calls from one thread to another, in order, with one wake-up per batch.
@@ -193,6 +200,7 @@ class ThreadedFactory:
         self._loop = loop
         self._inner: AiortcFactory | None = None
         self._sessions: WeakSet[ThreadedSession] = WeakSet()
+        self._pulse: _Pulse | None = None
 
     def open(
         self,
@@ -228,6 +236,9 @@ class ThreadedFactory:
     def _attach(self, session: ThreadedSession, offerer: bool, ice_servers: tuple[IceServer, ...]) -> None:
         assert self._inner is not None
         session.attach(self._inner, offerer=offerer, ice_servers=ice_servers)
+        if self._pulse is None:
+            self._pulse = _Pulse(self._loop, self._inner, self._to_trio, self._to_loop)
+        self._pulse.go_on()
 
     async def start(self, factory_class: type[AiortcFactory], relay_sources: Callable[[], Collection[str]]) -> None:
         """Make the factory on the loop's thread; returns once that thread has answered."""
@@ -239,6 +250,45 @@ class ThreadedFactory:
 
         self._to_loop.post(start)
         await ready.wait()
+
+
+class _Pulse:
+    """Sees on the loop's thread whether trio runs, as long as there are sessions."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, factory: AiortcFactory, to_trio: _Mailbox, to_loop: _Mailbox
+    ) -> None:
+        self._loop = loop
+        self._factory = factory
+        self._to_trio = to_trio
+        self._to_loop = to_loop
+        self._asked_at: float | None = None
+        """Since when an answer is due."""
+        self._is_still = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def go_on(self) -> None:
+        """There is a session."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(PULSE_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        if self._asked_at is None:
+            self._asked_at = now
+            self._to_trio.post(self._to_loop.post, self._answered)
+        elif now - self._asked_at >= STILL_SECONDS and not self._is_still:
+            self._is_still = True
+            self._factory.stand_still(still=True)
+        if self._factory.has_sessions or self._is_still:
+            self.go_on()
+
+    def _answered(self) -> None:
+        self._asked_at = None
+        if self._is_still:
+            self._is_still = False
+            self._factory.stand_still(still=False)
 
 
 @asynccontextmanager

@@ -97,6 +97,15 @@ class UdpSocket:
                 if self._alone < LOOK_AGAIN:
                     return  # if there is another one after all, the loop calls again
 
+    def pause(self) -> None:
+        """Leave what comes to the kernel, which keeps some."""
+        if self._on_datagram is not None and not self._closed:
+            self._loop.remove_reader(self._socket)
+
+    def resume(self) -> None:
+        if self._on_datagram is not None and not self._closed:
+            self._loop.add_reader(self._socket, self._readable)
+
     def sendto(self, data: bytes, address: Address) -> None:
         """Send, or lose the datagram: SCTP, DTLS and ICE repeat what matters."""
         if self._closed:
