@@ -11,6 +11,9 @@ TESTS = (
     "tests/simulation/test_moves.py",
     "tests/integration/lifecycle/test_recovery.py",
     "tests/integration/netwatch/test_moves.py",
+    "tests/integration/netwatch/test_hubs.py",
+    "tests/integration/netwatch/test_soak.py",
+    "tests/integration/mesh/test_blocked_embedder.py",
 )
 MIXED = "tests/integration/reference/test_mixed_pairs.py"
 
