@@ -73,6 +73,10 @@ class PeerMemory(msgspec.Struct, eq=False):
             self.new_links = TokenBucket(NEW_LINKS_PER_S, NEW_LINKS_PER_S, mono)
         return self.new_links.take(mono)
 
+    def next_link_at(self, mono: float) -> float:
+        """When offers of this id may open the next link."""
+        return mono if self.new_links is None else self.new_links.ready_at(mono)
+
     def note_ended(self, offer_ids: Iterable[str]) -> None:
         """The transport that waited for answers to these is over."""
         self.ended_offers = (*self.ended_offers, *offer_ids)[-MAX_OFFER_IDS:]

@@ -82,9 +82,7 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
 def _keep_for_its_turn(core: Core, offer: OfferReceived, now: Instant) -> None:
     """An id that offers too often. Whoever stood still finds all at once what a peer has offered meanwhile, and the
     last one is the only one that it waits for."""
-    memory = core.memories.of(offer.peer)
-    if memory.new_links is not None:
-        nameless.keep(core, offer, memory.new_links.ready_at(now.mono))
+    nameless.keep(core, offer, core.memories.of(offer.peer).next_link_at(now.mono))
 
 
 def _offered_beside(core: Core, main: Live, offer: OfferReceived, now: Instant) -> None:
@@ -178,11 +176,11 @@ def answered_late(core: Core, device_id: str, now: Instant) -> None:
     whoever's part that is and however often it failed before; seldom, for relays may repeat such answers."""
     memory = core.memories.of(device_id)
     last = memory.answered_late_at
-    if core.is_offline or (last is not None and now.mono - last < DIAL_ANYWAY_GAP_S):
+    is_lately = last is not None and now.mono - last < DIAL_ANYWAY_GAP_S
+    if core.is_offline or is_lately or not memory.may_open_link(now.mono):
         return
-    if memory.may_open_link(now.mono):
-        memory.answered_late_at = now.mono
-        lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
+    memory.answered_late_at = now.mono
+    lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
 
 
 def recover(core: Core, device_id: str, now: Instant) -> None:

@@ -24,6 +24,7 @@ from myownmesh.engine.links import (
     RemoteApplied,
     SdpType,
 )
+from myownmesh.engine.moves import Move
 from myownmesh.engine.negotiation import hold_ended, look_closer
 from myownmesh.engine.peer import Connecting, HeldOffer, Mark, OwnOffer
 from myownmesh.protocol.binding import first_fingerprint
@@ -39,7 +40,7 @@ from myownmesh.protocol.signals import (
     SendAnswer,
 )
 from myownmesh.roster import Roster
-from unit.engine.bench import LOW, Bench, sdp
+from unit.engine.bench import HIGH, LOW, Bench, sdp
 from unit.engine.stages import active, channel, connecting, handshaking
 
 if TYPE_CHECKING:
@@ -321,6 +322,25 @@ def test_the_higher_side_that_yields_too_often_stops() -> None:
     assert len(opened) == 4
 
 
+def test_of_a_burst_of_offers_the_newest_is_answered_in_its_turn() -> None:
+    """So a process finds them that has stood still; each of the others is void by then."""
+    bench = Bench("higher")
+    for number in range(1, 8):
+        bench.offer(f"B{number}")
+    bench.take()
+    assert [word for word in bench.wait(0.3) if word.startswith("answer")] == ["answer A5 to B7"]
+    assert not any(word.startswith("answer") for word in bench.wait(5.0))
+
+
+def test_an_offer_in_time_takes_the_place_of_one_that_waits_for_its_turn() -> None:
+    bench = Bench("higher")
+    for number in range(1, 6):
+        bench.offer(f"B{number}")
+    bench.mono += 0.25
+    assert any(word.startswith("answer") for word in bench.offer("B6"))
+    assert not any(word.startswith("answer") for word in bench.wait(1.0))
+
+
 # ── answers nobody waits for ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -328,6 +348,35 @@ def test_an_answer_without_a_link_makes_the_offering_side_offer() -> None:
     bench = Bench("lower")
     assert "offer A1" in bench.answer("B1")
     assert Bench("higher").answer("B1") == []
+
+
+@pytest.mark.parametrize("me", ["lower", "higher"])
+def test_an_answer_to_an_offer_that_is_over_brings_another_one_and_seldom(me: Literal["lower", "higher"]) -> None:
+    """The peer is there, and waits over an attempt that leads nowhere, whoever's part offering is."""
+    bench = Bench(me)
+    bench.connect()
+    bench.leave()
+    [over] = bench.offer_ids
+    assert "offer A2" in bench.answer("B1", over)
+    bench.leave()
+    assert bench.answer("B2", over) == []
+    bench.mono += 30.0
+    assert "offer A3" in bench.answer("B3", over)
+
+
+def test_an_answer_to_an_offer_that_is_over_waits_for_a_network() -> None:
+    bench = Bench("higher")
+    bench.connect()
+    bench.leave()
+    [over] = bench.offer_ids
+    bench.network(Move.OFFLINE)
+    assert bench.answer("B1", over) == []
+
+
+def test_an_answer_to_an_offer_that_we_never_made_moves_nobody() -> None:
+    """Above all not a device of a silent network that only listens."""
+    bench = Bench("higher", EngineConfig(kind="silent"))
+    assert bench.answer("B1", new_offer_id(HIGH.device_id, LOW.device_id, random.Random(1))) == []
 
 
 def test_answers_open_no_more_links_than_offers_may() -> None:
