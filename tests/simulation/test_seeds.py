@@ -24,6 +24,7 @@ COMMAND = "python -m myownmesh.simulator "
 CPU_S = 10.0
 
 
+@pytest.mark.slow
 def test_what_failed_once_holds() -> None:
     lines = FAILED_ONCE.read_text(encoding="utf-8").splitlines()
     for line in lines:
