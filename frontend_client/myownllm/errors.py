@@ -10,6 +10,8 @@ from typing import Final
 from mesh_common.client.errors import ControlError, ErrorKind
 
 NOT_CONNECTED_TEXT: Final = "mesh daemon not connected — it's still starting up or currently unavailable"
+NO_DATA_TEXT: Final = "peer closed the stream without data (no handler, busy or no model)"
+"""FE-9.6"""
 
 
 class AppError(Exception):

@@ -17,14 +17,13 @@ from mesh_common.tables import columns
 from mesh_common.views import PeerInfo
 from myownllm.cli import context
 from myownllm.cli.options import Json
-from myownllm.errors import FAILURES, AppError, PeerSelectorError
+from myownllm.errors import FAILURES, NO_DATA_TEXT, AppError, PeerSelectorError
 from myownllm.ids import DEVICE_ID, bare_id, device_suffix
 from myownllm.peers import PeerEntry, peer_entry
 from myownllm.sightings import moment
 
 OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
 CALL_TIMEOUT_S = 30.0
-NO_DATA_TEXT = "peer closed the stream without data (no handler, busy or nothing to say)"
 CALL_TIMEOUT_MAX_S = 600.0
 """The daemon's own limit of a single call."""
 
