@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 DISTRIBUTION = "myownllm-mesh"
 
 
-def how_to_add(extra: str, *, prefix: Path | None = None, executable: str | None = None) -> str:
+def how_to_add(
+    extra: str, *, prefix: Path | None = None, executable: str | None = None, stdlib: Path | None = None
+) -> str:
     """The command line that installs us again with this extra: by pipx, uv or pip, whichever installed us.
 
-    The other arguments stand for `sys.prefix` and `sys.executable`. Never raises: what cannot be read is pip's.
+    The other arguments stand for `sys.prefix`, `sys.executable` and the folder of the standard library, which the
+    system's package manager marks as its own. Never raises: what cannot be read is pip's.
     """
     prefix = Path(sys.prefix) if prefix is None else prefix
     executable = sys.executable if executable is None else executable
@@ -25,7 +29,11 @@ def how_to_add(extra: str, *, prefix: Path | None = None, executable: str | None
         if _is_for_one_run(prefix):
             return f"uvx --from {wanted} …"
         return f"uv pip install --python {shlex.quote(executable)} {wanted}"
-    return f"{shlex.quote(executable)} -m pip install {wanted}"
+    stdlib = Path(os.__file__).parent if stdlib is None else stdlib
+    is_the_systems = not _exists(prefix / "pyvenv.cfg") and _exists(stdlib / "EXTERNALLY-MANAGED")
+    # Whoever could install us there has used this switch, without which pip refuses.
+    switch = "--break-system-packages " if is_the_systems else ""
+    return f"{shlex.quote(executable)} -m pip install {switch}{wanted}"
 
 
 def _exists(path: Path) -> bool:

@@ -45,10 +45,23 @@ def test_the_hint_fits_the_installation(tmp_path: Path, files: dict[str, str], e
             (prefix / name).mkdir()
         else:
             (prefix / name).write_text(text)
-    said = how_to_add("daemon", prefix=prefix, executable=f"{prefix}/bin/python")
+    said = how_to_add("daemon", prefix=prefix, executable=f"{prefix}/bin/python", stdlib=tmp_path)
     assert said == expected.format(prefix=prefix)
 
 
+@pytest.mark.parametrize("is_virtual", [False, True])
+def test_a_python_of_the_system_is_changed_only_on_purpose(tmp_path: Path, *, is_virtual: bool) -> None:
+    """pip refuses there (PEP 668), but in a virtual environment made from it."""
+    (tmp_path / "EXTERNALLY-MANAGED").touch()
+    prefix = tmp_path / "prefix"
+    prefix.mkdir()
+    if is_virtual:
+        (prefix / "pyvenv.cfg").write_text(PLAIN)
+    said = how_to_add("daemon", prefix=prefix, executable="/usr/bin/python3", stdlib=tmp_path)
+    switch = "" if is_virtual else "--break-system-packages "
+    assert said == f"/usr/bin/python3 -m pip install {switch}'myownllm-mesh[daemon]'"
+
+
 def test_a_path_with_a_blank_is_quoted(tmp_path: Path) -> None:
-    said = how_to_add("daemon", prefix=tmp_path, executable="/home/My Name/bin/python")
+    said = how_to_add("daemon", prefix=tmp_path, executable="/home/My Name/bin/python", stdlib=tmp_path)
     assert said == "'/home/My Name/bin/python' -m pip install 'myownllm-mesh[daemon]'"
