@@ -20,6 +20,7 @@ from mesh_common.client.streams import STREAM_FRAMES
 from myownllm.client.bulk import Bulk
 from myownllm.client.large import fitting
 from myownllm.client.sleep import SLEEP_S
+from myownllm.errors import NO_DATA_TEXT
 from myownllm.payloads import PayloadError
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ RESEND_AFTER_S: Final = (1.0, 2.0, 4.0)
 """Where the daemon has no reliable sends (FE-9.23)."""
 RELIABLE_TTL_S: Final = 30.0
 NETWORK_DOWN_TEXT: Final = "network down"
-NO_DATA_TEXT: Final = "peer closed the stream without data (no handler, busy or no model)"
 
 
 class Operations:
