@@ -26,6 +26,8 @@ PULSE_S: Final = 1.3
 PATIENCE_S: Final = (1.6, 2.0, 2.4)
 """For the first unanswered look and those that follow at once: silence is said within three seconds, and all of them
 together are what a busy machine may need."""
+RENEWED_S: Final = 0.25
+"""Between two attempts to reach a socket that refuses, or whose file is gone."""
 SILENT_OTHER_S: Final = 30.0
 """A silent daemon that is not ours to end is given up after this: nothing can be done but look for another one."""
 SHARED_GLANCE_S: Final = 10.0

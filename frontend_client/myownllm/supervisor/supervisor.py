@@ -268,15 +268,26 @@ class Supervisor:
         while not policy.too_silent(silent_s, is_ours=is_ours):
             if not unanswered:
                 await trio.sleep(policy.PULSE_S)
-            limit_s, began = policy.patience_s(unanswered), trio.current_time()
-            trouble = await self._ports.silence(socket, limit_s)
+            limit_s = policy.patience_s(unanswered)
+            trouble = await self._trouble(socket, limit_s)
             if not trouble:
                 unanswered, silent_s = 0, 0.0
                 self._tell_silence("")
                 continue
-            await trio.sleep_until(began + limit_s)  # what fails at once may be a daemon that renews its socket
             unanswered, silent_s = unanswered + 1, silent_s + limit_s
             self._tell_silence(f"the mesh daemon {trouble}")
+
+    async def _trouble(self, socket: Path, limit_s: float) -> str:
+        """Why the daemon does not answer for that long; empty as soon as it does.
+
+        What fails at once is tried again, up to the end: a daemon that has lost its socket file makes it anew.
+        """
+        until = trio.current_time() + limit_s
+        while True:
+            trouble = await self._ports.silence(socket, max(until - trio.current_time(), policy.RENEWED_S))
+            if not trouble or trio.current_time() >= until:
+                return trouble
+            await trio.sleep(min(policy.RENEWED_S, until - trio.current_time()))
 
     async def _mention_shared(self) -> None:
         """Say once that a shared daemon has appeared; the choice is for the app's lifetime (FE-3.2, FE-12.20)."""

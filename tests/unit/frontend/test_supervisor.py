@@ -379,6 +379,20 @@ async def test_a_daemon_that_hangs_is_told_in_three_seconds_and_an_own_one_repla
         assert trio.current_time() - began <= 9, "which leaves a second for a busy machine"
 
 
+async def test_a_daemon_whose_socket_is_back_in_time_is_kept(autojump_clock: Any) -> None:
+    """It makes a file that somebody removed anew within six seconds: it is looked for up to their end."""
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await outcome(supervisor)
+        world.own_binds_at = trio.current_time() + 5.7
+        await supervisor.watch.until(lambda s: s.silence != "")
+        assert supervisor.watch.value.silence == "the mesh daemon cannot be reached"
+        await supervisor.watch.until(lambda s: s.silence == "")
+        await trio.sleep(30)
+        assert world.killed == []
+        assert supervisor.watch.value.connection is not None
+
+
 async def test_a_short_silence_is_told_and_taken_back(autojump_clock: Any) -> None:
     world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
     async with supervised(world) as supervisor:
