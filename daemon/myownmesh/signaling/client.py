@@ -220,6 +220,7 @@ class NostrSignaling:
             why = await link.run(redial, self._doubts, connect_limit_s=limit_s)
             if link.was_up:
                 lost_at = self._now().mono
+                backoff.served()
             if redial.is_set() or link.was_mute:
                 backoff.reset()
                 continue

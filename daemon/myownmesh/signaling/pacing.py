@@ -49,14 +49,23 @@ class Backoff:
     def __init__(self, device_id: str, room: str, url: str) -> None:
         self._seed = f"{device_id}:{room}:{url}"
         self._attempt = 0
+        self._outage_dials = 0
 
     def reset(self) -> None:
-        self._attempt = 0
+        self._attempt = self._outage_dials = 0
+
+    def served(self) -> None:
+        """The relay has served us again: dials while nobody was there are no reason to wait longer the next time."""
+        self._outage_dials = 0
 
     def next_wait_ms(self, outage_s: float | None = None) -> int:
         """`outage_s`: how long a relay has been away that served us before; the wait is shorter then."""
-        self._attempt = min(self._attempt + 1, _MAX_ATTEMPT)
-        base_s: float = min(2**self._attempt, _RECONNECT_CEILING_S)
+        if outage_s is None:
+            self._attempt = min(self._attempt + 1, _MAX_ATTEMPT)
+        else:
+            self._outage_dials = min(self._outage_dials + 1, _MAX_ATTEMPT)
+        dials = min(self._attempt + self._outage_dials, _MAX_ATTEMPT)
+        base_s: float = min(2**dials, _RECONNECT_CEILING_S)
         if outage_s is not None:
             base_s = min(base_s, max(OUTAGE_FIRST_WAIT_S, outage_s * OUTAGE_SHARE), OUTAGE_CEILING_S)
-        return jittered_ms(round(base_s * 1000), self._seed, self._attempt)
+        return jittered_ms(round(base_s * 1000), self._seed, dials)

@@ -63,3 +63,15 @@ def test_an_outage_never_waits_longer_than_a_failure(outage_s: float, attempts: 
     wait = outage.next_wait_ms(outage_s)
     assert 850 <= wait <= ordinary.next_wait_ms()
     assert wait <= 1.15 * min(15_000.0, max(1000.0, outage_s * 50)) + 1
+
+
+def test_dials_of_an_outage_do_not_count_against_a_relay_that_is_back() -> None:
+    """A relay that is started anew three times within a minute is dialled after 2, 4 and 8 s, not after 60."""
+    backoff = Backoff("device", "room", "relay")
+    waits = []
+    for _ in range(3):
+        waits.append(backoff.next_wait_ms())
+        for outage_s in (2.0, 3.0, 4.0):
+            assert backoff.next_wait_ms(outage_s) < 1200
+        backoff.served()
+    assert [round(wait / 1000 / 2 ** (n + 1)) for n, wait in enumerate(waits)] == [1, 1, 1]
