@@ -15,7 +15,8 @@ How a network uses it:
   `refuse`, `switch`, `stay`, `accept_replay`; `hearing.accept_grant`, `dismiss`.
 - **After a switch** (`Adoption.left`): an authority takes the steps of `merging.merge_of`. After a seat fell, and
   before one of ours takes one: `succession`.
-- **Anti-entropy**: `sync.request`, `is_ahead`, `answer`, `denial`.
+- **Anti-entropy**: `sync.request`, `is_ahead`, `answer`, `refuting`, `denial`.
+- **For clients**: `pending.pending`, `Book.bench.roles()` and `removed()`, `ratifying.decides`, `authoring.room`.
 - **After each change**: `ratifying.settled`; `saved.pin_of` to the disk, then `saved.state_of`; frames leave after
   the pin.
 - **Every minute** `hearing.hear_again`, every hour `authoring.expire`.

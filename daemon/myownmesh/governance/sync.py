@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from myownmesh.governance.branches import refutes
 from myownmesh.governance.entries import entry_key
 from myownmesh.governance.member_log import BUCKETS, bucket_of, key_digest
 from myownmesh.governance.member_log import EMPTY as NO_MEMBERS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from myownmesh.governance.book import Book
     from myownmesh.governance.copies import Copy
+    from myownmesh.governance.log import Log
     from myownmesh.protocol.frames import RosterEntry
     from myownmesh.protocol.transitions import Transition
 
@@ -118,6 +120,12 @@ def answer(
         yield from heard.add_entry(entry)
     yield from sure.end()
     yield from heard.end(even_empty=not first.count)  # an answer is never silence
+
+
+def refuting(book: Book, log: Log) -> RosterEntries | None:
+    """What to send a peer of ours that holds `log`: a branch that refutes it, the held one first (02 §24.3 no. 46)."""
+    branch = next((known for known in (book.log, *book.branches.logs) if refutes(known, log)), None)
+    return None if branch is None else RosterEntries((), branch.entries)
 
 
 def denial(book: Book, device: str) -> Deny:

@@ -18,13 +18,14 @@ from myownmesh.governance.branches import Branches
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.intake import hear_propose
 from myownmesh.governance.log import common_length, verified
+from myownmesh.governance.pending import pending
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.saved import load_book, pin_of, state_of
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.state_file import BranchRow, Ours, split_tiers
 from myownmesh.governance.succession import legacy
-from myownmesh.governance.sync import denial
+from myownmesh.governance.sync import denial, refuting
 from myownmesh.governance.words import HEARSAY, OURSELVES
 from myownmesh.protocol.frames import NetworkStatePropose
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
@@ -143,3 +144,31 @@ def test_a_deny_that_is_just_too_long_is_reduced(monkeypatch: pytest.MonkeyPatch
     book = propose(book, Evict(DAVE), signed(ALICE, Evict(DAVE)), "prop_2", NOW).book
     monkeypatch.setattr(sync_module, "MAX_FRAME_BYTES", book.log.nbytes + 128 + 605)
     assert [each.variant for each in denial(book, DAVE).member_log] == [Evict(DAVE)]
+
+
+def test_all_that_waits_is_one_list() -> None:
+    seat = RoleGrant(DAVE, "controller")
+    book = holding(me=ALICE)
+    frame = NetworkStatePropose("prop_1", seat, ERIN, NOW, signed(ERIN, seat))
+    book = hear_propose(book, frame, ERIN, CHECKS, NOW).book
+    admit = RoleGrant(DAVE, "member")
+    heard = [entry(admit, BOB, at=10), entry(Evict(DAVE), BOB, at=20), entry(admit, BOB, at=30)]
+    book = hear_entries(book, heard, HEARSAY, CHECKS, NOW, max_checks=9).book
+    fallen = hear_log(book, log_of(*BASE, entry(RoleRevoke(CAROL), ALICE)), HEARSAY, NOW).book
+    late = [entry(RoleGrant(ERIN, "member"), ALICE, at=1), entry(Evict(ERIN), CAROL, at=2)]
+    fallen = hear_entries(fallen, late, HEARSAY, CHECKS, NOW, max_checks=9).book
+    assert [(record.proposer, record.variant) for record in pending(fallen)] == [
+        (ERIN, seat),
+        (BOB, admit),
+        (CAROL, Evict(ERIN)),
+    ]
+    assert [record.variant for record in state_of(fallen).pending] == [seat]
+
+
+def test_a_peer_of_ours_is_sent_what_refutes_its_log() -> None:
+    theirs = log_of(*BASE, entry(RoleGrant(MALLORY, "owner"), BOB))
+    book = hear_log(holding(), log_of(*BASE, entry(RoleRevoke(BOB), ALICE)), HEARSAY, NOW).book
+    frame = refuting(book, theirs)
+    assert frame is not None
+    assert frame.transitions == book.log.entries
+    assert refuting(book, book.log) is None
