@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from myownmesh.engine import beside, keepalive, lifecycle, nameless, negotiation, pace, restarting
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
@@ -186,7 +186,7 @@ def decide(core: Core, device_id: str, now: Instant) -> None:
             reason = "silent network" if core.is_silent() else "no edge in this shape"
             lifecycle.note(core, device_id, reason, now, expects_link=False)
         case _:
-            pass
+            assert_never(decision)
 
 
 def _next_turn(core: Core, now: Instant) -> float:

@@ -164,3 +164,14 @@ def test_nobody_waits_longer_than_a_day() -> None:
     assert bench.status == "pending_approval"
     bench.wait(0.2 * 3600)
     assert not bench.has_entry
+
+
+def test_who_was_approved_before_makes_nobody_wait_outside() -> None:
+    devices = [Identity.from_seed(number.to_bytes(32, "big")) for number in range(MAX_PENDING_APPROVALS + 1)]
+    roster = Roster(NETWORK).approve(devices[0].device_id, "", 1)
+    bench = Bench("higher", roster=roster)
+    for device in devices:
+        bench.mono += 1.0
+        wait_for_approval(bench, device)
+    waiting = {info.device_id for info in bench.engine.peers(bench.now)}
+    assert waiting == {device.device_id for device in devices}

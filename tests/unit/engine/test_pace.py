@@ -123,3 +123,16 @@ def test_a_member_whom_the_shape_keeps_apart_is_there_as_long_as_it_is_heard() -
     bench.signal(PeerLeft(STRANGER))
     bench.wait(31)
     assert paces(bench) == [True, False, True, False]
+
+
+def test_our_own_entry_in_the_roster_is_missed_by_nobody() -> None:
+    us = Bench("higher").us.device_id
+    roster = Roster(NETWORK).approve(us, "me", 1)
+    bench = Bench("higher", OPEN, roster=roster)
+    bench.signal(OfferReceived(bench.peer_id, sdp("B1") + OUR_LINE, ""))
+    bench.open_channel()
+    bench.hello()
+    bench.proof()
+    bench.raw(b'{"kind":"approve"}')
+    bench.wait(65)
+    assert paces(bench) == [True]

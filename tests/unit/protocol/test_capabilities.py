@@ -82,3 +82,8 @@ def test_an_advert_that_is_too_long_only_by_its_escapes_is_taken() -> None:
 
 def test_an_advert_that_fits_keeps_its_spelling() -> None:
     assert bytes(capabilities.checked(Capabilities(extra=raw(r'{"a": "\u0416"}'))).extra or b"") == rb'{"a":"\u0416"}'
+
+
+def test_tags_alone_may_be_too_much() -> None:
+    with pytest.raises(CapabilitiesTooLarge):
+        capabilities.checked(Capabilities(tags=("x" * MAX_ADVERT_BYTES,)))

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from myownmesh.protocol import base32
-from myownmesh.protocol.offer_ids import gives_way, new_offer_id
+from myownmesh.protocol.offer_ids import gives_way, is_canonical, new_offer_id, with_mark_of
 from support.vectors import load
 
 A, B = "a" * 52, "b" * 52
@@ -36,3 +36,17 @@ def test_an_id_tells_whom_it_is_from_and_for() -> None:
 @pytest.mark.parametrize("foreign", ["", "o", "aaaqeayeaudao", "a" * 13, "?" * 13, "aaaqeayeaudaoaaaqeayeaudao"])
 def test_foreign_ids_promise_nothing(foreign: str) -> None:
     assert not gives_way(foreign, A, B)
+
+
+def test_an_id_told_of_others_is_one_that_they_would_have_made() -> None:
+    made = new_offer_id(A, B, random.Random(1))
+    others = with_mark_of(made, "c" * 52, "d" * 52)
+    assert gives_way(others, "c" * 52, "d" * 52)
+    assert others[:8] == made[:8]
+    assert with_mark_of("no id", A, B) == "no id"
+
+
+@pytest.mark.parametrize("text", ["", "AAAQEAYEAUDAO", "aaaqeayeaudap", "aaaqeayeauda", "aaaqeayeaudao=", "?" * 13])
+def test_only_one_form_of_an_id_is_canonical(text: str) -> None:
+    assert is_canonical("aaaqeayeaudao")
+    assert not is_canonical(text)

@@ -314,3 +314,8 @@ def test_membership_roots_of_governed_networks(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", load("governance", "roster_roots")["merkle_full"], ids=lambda case: case["root"][:6])
 def test_full_roots_of_governed_networks(case: dict[str, Any]) -> None:
     assert Roster("fleet-1", tuple(Entry(**row) for row in case["entries"])).full_root() == case["root"]
+
+
+def test_the_ids_are_those_of_all_entries() -> None:
+    roster = Roster("home").approve("a" * 52, "", 1).approve("b" * 51 + "a", "", 2)
+    assert set(roster.ids) == {entry.device_id for entry in roster.entries}
