@@ -33,6 +33,7 @@ _MAX_PORT_DIGITS: Final = 5
 _LABEL: Final = r"[a-z0-9_-]+"
 _NUMBER: Final = r"[0-9]+|0[xX][0-9a-fA-F]*"
 _ESCAPE: Final = "%[0-9a-fA-F]{2}"
+_IN_BRACKETS: Final = r"\[[^\[\]]*\](?::[^:]*)?"
 _UNRESERVED: Final = r"[A-Za-z0-9._~-]"
 """RFC 3986 §2.3: these are the same with and without percent-encoding."""
 _VISIBLE: Final = "".join(chr(code) for code in range(0x21, 0x7F))
@@ -95,6 +96,10 @@ def relay_address(text: str) -> RelayAddress:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise bad(f"{_HOST_AND_PORT} ({error})") from None
+    place = parts.netloc.rpartition("@")[2]
+    bracketed = "[" in place or "]" in place
+    if bracketed and re.fullmatch(_IN_BRACKETS, place) is None:  # Python skips what stands around brackets
+        raise bad(_HOST_AND_PORT)
     if not host:
         raise bad(_HOST_AND_PORT)
     if port == 0:
@@ -103,9 +108,9 @@ def relay_address(text: str) -> RelayAddress:
     query = f"?{parts.query}" if "?" in text.partition("#")[0] else ""
     return RelayAddress(
         tls=tls,
-        host=_host(host, bad),
+        host=_host(host, bad, bracketed=bracketed),
         port=port or _web_port(tls=tls),
-        resource=re.sub(_ESCAPE, _one_escape, quote((parts.path or "/") + query, safe=_VISIBLE)),
+        resource=_without_dots(_spelled(parts.path)) + _spelled(query),
     )
 
 
@@ -187,7 +192,7 @@ def _server(
     return scheme.lower(), _host(host.strip("[]"), bad, bracketed=host.startswith("[")), port, transport
 
 
-def _host(host: str, bad: Callable[[str], BadAddress], *, bracketed: bool | None = None) -> str:
+def _host(host: str, bad: Callable[[str], BadAddress], *, bracketed: bool) -> str:
     """The normal form of a host name or of an address without brackets."""
     if ":" in host or bracketed:
         address, percent, zone = host.partition("%")
@@ -217,6 +222,23 @@ def _plain_ipv4(name: str, bad: Callable[[str], BadAddress]) -> str:
         return str(ipaddress.IPv4Address(inet_aton(name)))
     except OSError:
         raise bad(f"{_quoted(name)} is no IPv4 address") from None
+
+
+def _spelled(text: str) -> str:
+    """The normal spelling of a path or a query."""
+    return re.sub(_ESCAPE, _one_escape, quote(text, safe=_VISIBLE))
+
+
+def _without_dots(path: str) -> str:
+    """A path without the segments `.` and `..` (RFC 3986 §5.2.4), at least `/`."""
+    *folders, last = path.split("/")[1:] or [""]
+    kept: list[str] = []
+    for segment in [*folders, *((last,) if last in (".", "..") else ())]:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join(["", *kept, "" if last in (".", "..") else last])
 
 
 def _one_escape(escape: re.Match[str]) -> str:

@@ -156,9 +156,11 @@ def change_conversations(store: ConversationStore, request: JsonObject) -> JsonO
 def read_document(path: Path) -> JsonObject:
     """The conversation in a file of this machine."""
     try:
-        if path.stat().st_size > READ_MAX_BYTES:
+        with path.open("rb") as file:  # a pipe has no size, and a device no end
+            data = file.read(READ_MAX_BYTES + 1)
+        if len(data) > READ_MAX_BYTES:
             raise ConversationError(f"{path} is larger than any conversation")
-        document = msgspec.json.decode(without_mark(path.read_bytes()))
+        document = msgspec.json.decode(without_mark(data))
     except OSError as error:
         raise ConversationError(f"cannot read {path}: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

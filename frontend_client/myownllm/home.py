@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
-import msgspec
 
-from mesh_common.client.address import user_home
-from mesh_common.files import read_regular
-from mesh_common.handwritten import without_mark
+from mesh_common.client.address import pinned_socket, user_home
 from myownllm.errors import AppError, HomeError, UnwritableHomeError
 
 if TYPE_CHECKING:
@@ -26,8 +23,6 @@ SOCKET_PATH_MAX_BYTES: Final = 107 if sys.platform.startswith("linux") else 103
 OWN_DAEMON: Final = ".myownmesh"
 """The own daemon's home, in the app's."""
 PIN_FILE: Final = ".myownmesh-rev"
-_MAX_CONFIG_BYTES: Final = 64 * 2**20
-"""As the daemon has it."""
 PRIVATE_DIR: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 
@@ -153,12 +148,7 @@ def check_socket_path(socket: Path) -> None:
 
 def _socket_of(daemon_home: Path) -> Path:
     """The control socket of a daemon home: pinned in its configuration, or the default name (05 §1.1)."""
-    try:
-        config = msgspec.json.decode(without_mark(read_regular(daemon_home / "config.json", _MAX_CONFIG_BYTES)))
-        pinned = config["daemon"]["control_socket"]
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
-        pinned = None
-    return Path(pinned) if isinstance(pinned, str) and pinned else daemon_home / "daemon.sock"
+    return Path(pinned_socket(daemon_home / "config.json") or daemon_home / "daemon.sock")
 
 
 def find_pin(start: Path) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh_common.files import read_regular
-from mesh_common.handwritten import other_encoding, without_mark
+from mesh_common.handwritten import fault, other_encoding, without_mark
 from myownmesh.store.errors import StoreError, os_error_text
 
 if TYPE_CHECKING:
@@ -35,5 +35,5 @@ def read_file(path: Path, what: str) -> bytes | None:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise StoreError(f"{what} {path}: stream did not contain valid UTF-8") from error
+        raise StoreError(f"{what} {path}: stream did not contain valid UTF-8 ({fault(data)})") from error
     return data

@@ -91,6 +91,8 @@ class Seen(Struct, frozen=True, kw_only=True):
 def look() -> Seen:
     """Raises HomeError for a home or a file that cannot be used."""
     app_home = context.home()
+    if os.path.lexists(app_home.root) and not app_home.root.is_dir():
+        raise HomeError(f"{app_home.root} is no directory; free the path or set MYOWNLLM_HOME")
     file = context.catalog_file(app_home)
     stored = file.load()
     pid = context.app_pid(app_home)

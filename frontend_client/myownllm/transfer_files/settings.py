@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from mesh_common.files import read_regular
 from myownllm.coerce import as_object, strings
 from myownllm.ids import bare_id
 
 if TYPE_CHECKING:
     from myownllm.coerce import JsonObject
+
+_USER_DIRS_MAX_BYTES: Final = 64 << 10
 
 
 @attrs.frozen
@@ -39,7 +42,7 @@ class FileSettings:
 def download_folder(home: Path) -> Path:
     """Where the desktop puts downloads, else `Downloads`."""
     try:
-        text = (home / ".config" / "user-dirs.dirs").read_text(encoding="utf-8")
+        text = read_regular(home / ".config" / "user-dirs.dirs", _USER_DIRS_MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError):
         text = ""
     found = re.search(r'^XDG_DOWNLOAD_DIR="(?:\$HOME/([^"]+)|(/[^"]+))"', text, re.MULTILINE)

@@ -86,7 +86,11 @@ def _sample(parameter: Any) -> str:
     if parameter.name in ("payload", "response", "chunk"):
         return "null"
     kind = (parameter.metavar or parameter.type.name).upper().strip("[]").split(".")[0]
-    return "settings.json" if "FILE" in kind else _SAMPLES.get(kind, "1" if "INT" in kind else "some-name")
+    return (
+        "settings.json"
+        if "FILE" in kind or kind == "PATH"
+        else _SAMPLES.get(kind, "1" if "INT" in kind else "some-name")
+    )
 
 
 COMMANDS = [

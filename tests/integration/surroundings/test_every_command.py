@@ -422,6 +422,28 @@ def test_a_damaged_identity_is_named_by_health_until_it_is_mended(place: Place, 
     assert "is damaged" not in place.run(health)[1]
 
 
+@pytest.mark.parametrize("target", [None, "/dev/null", "nowhere"])
+def test_a_home_that_is_no_folder_is_what_health_names(place: Place, target: str | None) -> None:
+    home = place.home / ".myownllm"
+    home.write_text("") if target is None else home.symlink_to(target)
+    status, out, err = place.run(next(c for c in ENDING if str(c) == "myownllm health"))
+    assert status
+    assert f"{home} is no directory" in out + err
+    assert "damaged" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("config.json", "config show"), (".secrets/identity.json", "identity show")]
+)
+def test_what_is_no_utf8_is_told_with_its_place(place: Place, name: str, command: str) -> None:
+    path = place.home / ".myownmesh" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes('{\n"label": "Gerät"}'.encode("latin-1"))
+    status, _, err = place.run(next(c for c in ENDING if str(c) == f"myownmesh {command}"))
+    assert status == 1
+    assert "line 2 column 14: not UTF-8" in err
+
+
 def test_a_damaged_file_of_pins_is_kept_before_another_takes_its_place(place: Place) -> None:
     pins = place.home / ".myownllm" / "pins.json"
     pins.parent.mkdir()
