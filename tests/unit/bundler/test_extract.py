@@ -156,6 +156,7 @@ def _far_away(data: bytes, at: int) -> bytes:
     return _packed_over(moved[:end] + extra + moved[end:], b"PK\x05\x06", (12, "<I", end - central + len(extra)))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("make", "code"),
     [

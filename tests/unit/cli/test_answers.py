@@ -117,6 +117,7 @@ def test_a_silent_daemon_ends_with_the_timeout(daemon: FakeDaemon, capfd: pytest
     assert capfd.readouterr().err == "error: no answer from the daemon within 0.05 s\n"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("command", "gives_up"), [("status", True), ("networks leave home", True), ("rpc call home p m", False)]
 )

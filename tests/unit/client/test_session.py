@@ -107,6 +107,7 @@ async def test_frames_wait_for_whoever_attaches() -> None:
         assert frames[-1] == ChannelInbound("home", "peer", "c", "now")
 
 
+@pytest.mark.heavy
 @under_both
 async def test_the_end_of_the_event_connection_ends_every_command() -> None:
     async with fake_daemon(slow=Silence) as daemon, open_session("socket", connect=daemon.connect) as session:

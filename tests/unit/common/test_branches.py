@@ -35,6 +35,7 @@ def said(command: Any, words: Sequence[str], capsys: pytest.CaptureFixture[str])
     return (end.value.code, *capsys.readouterr())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("tree", "path"), EVERYWHERE, ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
 def test_a_branch_says_what_the_whole_tree_says(
     tree: typer.Typer, path: tuple[str, ...], capsys: pytest.CaptureFixture[str]

@@ -72,6 +72,7 @@ def test_the_cost_of_a_long_line_in_small_pieces_is_linear() -> None:
     assert large < small * 8 * 6, "eight times the bytes must not cost much more than eight times the time"
 
 
+@pytest.mark.heavy
 def test_many_short_lines_in_one_read_cost_no_copying_of_the_rest() -> None:
     buffer = LineBuffer()
     buffer.feed(b"{}\n" * 400_000)

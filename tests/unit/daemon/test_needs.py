@@ -47,6 +47,7 @@ def test_what_an_uninstallation_left_behind_is_no_library(
     assert module in needs.missing()
 
 
+@pytest.mark.heavy
 def test_what_the_light_half_imports_is_installed_with_it() -> None:
     """What is imported when a module of the app, the bundler or the floor is, comes with the base installation."""
     base = modules_of(PROJECT["dependencies"])

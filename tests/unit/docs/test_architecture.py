@@ -79,6 +79,7 @@ def test_files_that_a_map_names_exist(map_name: str) -> None:
             assert (rooms[room] / f"{module}.py").exists(), f"{room} has no module {module}"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("map_name", MAPS)
 def test_classes_and_methods_that_a_map_names_exist(map_name: str) -> None:
     for name, method in quoted(map_name, r"([A-Z][a-z]+[A-Za-z]*)(?:\.([a-z_]+))?"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from support.specification import anchors, references
 
 ROOT = Path(__file__).parents[3]
@@ -43,12 +45,14 @@ def cited() -> set[str]:
     return found
 
 
+@pytest.mark.heavy
 def test_every_requirement_of_the_app_is_named_by_a_test() -> None:
     known = cited() | NOT_OURS.keys()
     missing = [name for name in required() if name not in known]
     assert missing == [], "show it in a test and name it there"
 
 
+@pytest.mark.heavy
 def test_what_is_excused_is_there_and_not_shown_after_all() -> None:
     assert NOT_OURS.keys() <= set(required())
     assert not NOT_OURS.keys() & cited()

@@ -137,6 +137,7 @@ def reached(text: str) -> set[str]:
     return {name for name in found - own if is_private(name)}
 
 
+@pytest.mark.heavy
 def test_nobody_reaches_into_what_another_module_keeps_to_itself() -> None:
     """Tests neither: what they need to see is public, or seen by what it does."""
     found = {

@@ -38,6 +38,7 @@ def test_each_numbered_rule_of_a_part_has_its_anchor(part: str) -> None:
     assert len(set(expected)) == len(expected), "two rules of one part share a name"
 
 
+@pytest.mark.heavy
 def test_every_reference_in_the_repository_leads_to_a_rule() -> None:
     specification = Specification.load(SPEC)
     seen, dead = 0, []

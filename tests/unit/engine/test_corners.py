@@ -222,6 +222,7 @@ def test_a_dial_that_became_void_is_not_made() -> None:
     assert bench.wait(10.0) == []
 
 
+@pytest.mark.heavy
 def test_a_dial_that_waits_for_its_turn_is_forgotten_with_its_peer() -> None:
     bench = Bench("lower", obedient=False)
     crowd = ids(MAX_UNPROVEN_LINKS)
@@ -235,6 +236,7 @@ def test_a_dial_that_waits_for_its_turn_is_forgotten_with_its_peer() -> None:
     assert late not in bench.epochs
 
 
+@pytest.mark.heavy
 def test_whoever_finds_the_list_full_is_not_dialled_by_a_clock() -> None:
     bench = Bench("higher", obedient=False)
     everybody = [Identity.from_seed(number.to_bytes(32, "big")).device_id for number in range(20_000, 25_000)]

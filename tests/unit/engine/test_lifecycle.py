@@ -326,6 +326,7 @@ def test_placeholders_are_bounded() -> None:
     assert len(bench.engine.peers(bench.now)) == MAX_PLACEHOLDERS
 
 
+@pytest.mark.heavy
 def test_a_crowd_is_news_only_as_far_as_it_is_listed() -> None:
     """A room of more than 1,024: whoever is listed stays as long as it is heard, and nobody is sighted twice."""
     bench = Bench("lower", EngineConfig(kind="silent"))

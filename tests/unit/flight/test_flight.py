@@ -108,6 +108,7 @@ def recorded(
     return busiest, data, list(busiest.out)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("shape", "count"), [("full_mesh", 5), ("ring", 12), ("star", 5), ("hubs", 7)])
 @pytest.mark.parametrize("seed", [1] if FAST else [1, 3])
 def test_what_is_replayed_decides_as_what_was_recorded(seed: int, shape: str, count: int) -> None:
@@ -235,6 +236,7 @@ def states() -> Iterator[int]:
         yield (number := number + 1)
 
 
+@pytest.mark.heavy
 def test_two_pieces_are_kept_and_each_is_bounded() -> None:
     made = states()
     tape = Tape(lambda: next(made))

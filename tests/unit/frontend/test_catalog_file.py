@@ -111,6 +111,7 @@ def test_the_signature_changes_with_the_file(tmp_path: Path) -> None:
     assert len(seen) == 3
 
 
+@pytest.mark.heavy
 def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
     """FE-6.4."""
     program = (

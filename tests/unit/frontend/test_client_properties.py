@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 import trio.testing
 from hypothesis import example, given, settings
@@ -93,6 +94,7 @@ async def live_through(steps: list[str], folder: Path) -> None:
         assert not wanted or registered[-1] == wanted[0]
 
 
+@pytest.mark.heavy
 @example(["start", "wait", "use none", "forget networks", "stopped event"])  # the check reads the file before the watch
 @given(st.lists(st.sampled_from(STEPS), max_size=12))
 @settings(max_examples=examples(150), deadline=None)

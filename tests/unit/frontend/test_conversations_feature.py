@@ -346,6 +346,7 @@ HARMLESS |= {("session_save", "folder of another type"), ("session_save", "anoth
 """A method reads no more than it needs."""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("method", "payload"),
     [

@@ -587,6 +587,7 @@ async def test_a_large_call_is_taken_back_while_its_parts_are_still_arriving(
 # ── capabilities (FE-9.13) ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 async def test_capabilities_follow_their_sources_half_a_second_after_the_last_change(
     autojump_clock: Any, tmp_path: Path
 ) -> None:

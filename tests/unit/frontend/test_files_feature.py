@@ -319,6 +319,7 @@ async def test_a_device_may_be_trusted_with_files_and_a_person_may_name_the_fold
     assert [p.name for p in elsewhere.iterdir()] == ["x"]
 
 
+@pytest.mark.heavy
 async def test_many_files_at_once_four_of_them_on_their_way(autojump_clock: MockClock, mesh: Mesh) -> None:
     """FE-9.10."""
     accepting(mesh.b)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import trio
 
 from myownllm.cli import lines
@@ -58,6 +59,7 @@ async def test_long_lines_are_bounded_in_bytes_and_one_of_any_length_is_said() -
     assert [line[:6] for line in reader.said] == ["1 lost", "bbbbbb", "cccccc", "dddddd"]
 
 
+@pytest.mark.heavy
 async def test_the_end_does_not_wait_for_who_takes_nothing() -> None:
     reader = Reader()
     queue = LineQueue(str, reader.take)

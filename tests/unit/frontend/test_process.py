@@ -143,6 +143,7 @@ async def test_versions_are_read_from_the_program(program: Any, body: str, expec
     assert expected in (found.reason if isinstance(found, Refused) else found)
 
 
+@pytest.mark.heavy
 async def test_a_program_that_hangs_is_not_waited_for(
     program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_every_command_takes_json() -> None:
 # ── policy ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 def test_policy_is_changed_and_shown(terminal: Terminal) -> None:
     assert "permissions are network-scoped" in terminal.run("policy", "show", status=1)
     assert "permissions are network-scoped" in terminal.run("policy", "set", "shell", "denied", status=1)
@@ -122,6 +123,7 @@ def test_what_waits_is_shown_agreed_to_and_rejected(terminal: Terminal) -> None:
 # ── prompts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 def test_prompts_are_made_changed_copied_and_removed(terminal: Terminal, tmp_path: Path) -> None:
     assert "prompts are network-scoped" in terminal.run("prompts", "add", "Short", status=1)
     terminal.network("net-1", "work")

@@ -533,6 +533,7 @@ def large_log(count: int) -> MemberLog:
 DIGITS = str.maketrans("0189", "wxyz")
 
 
+@pytest.mark.heavy
 def test_a_verdict_costs_the_same_in_a_log_of_ten_thousand() -> None:
     """At most 100 µs at a handshake, and 2 ms for one more entry; measured as processor time, several times over."""
     members = large_log(10_000)

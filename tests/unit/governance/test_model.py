@@ -210,6 +210,7 @@ def everybody_asks(world: World, names: Iterable[str], *, ours: bool = True) -> 
         world.pull(name, other, ours=ours)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("hostile", [False, True], ids=["honest", "hostile"])
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_happens_the_rules_hold_and_all_agree_in_the_end(seed: int, hostile: bool) -> None:

@@ -73,6 +73,7 @@ def test_sliced_work_is_done_at_once() -> None:
     assert finish(work()) == "done"
 
 
+@pytest.mark.heavy
 def test_marked_signatures_verify_and_the_rng_decides(seeded: random.Random) -> None:
     """Each takes a tenth of a second; which one it is follows from the rng, so that a run can be repeated."""
     alice, payload = DEVICES["alice"], b"what is signed"

@@ -251,6 +251,7 @@ def test_a_deny_holds_both_logs_if_they_fit() -> None:
     assert set(deny.member_log) == set(book.members.entries())
 
 
+@pytest.mark.heavy
 def test_a_deny_of_a_large_network_holds_what_proves_the_removal() -> None:
     book = hears(with_many(founded(), 5000), [entry(ADMIT, ALICE), entry(PUT_OUT, CAROL, at=2000)])
     deny = denial(book, DAVE)
@@ -277,6 +278,7 @@ ENTRIES = st.builds(
 )
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.lists(ENTRIES, max_size=6), min_size=2, max_size=4), st.booleans(), st.randoms())
 def test_devices_that_ask_each_other_come_to_hold_the_same(parts: list[list[Transition]], ours: bool, rng: Any) -> None:

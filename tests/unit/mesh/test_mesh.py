@@ -217,6 +217,7 @@ async def test_a_record_id_names_its_network_before_a_wire_id_does(mesh: Mesh, a
         mesh.find("third")
 
 
+@pytest.mark.heavy
 async def test_addresses_that_cannot_be_used_are_refused_at_the_door(mesh: Mesh, store: MemoryStore) -> None:
     before = store.config
     bad = NetworkConfig(id="2", network_id="office", signaling=SignalingConfig(servers=(" ws://h",)))

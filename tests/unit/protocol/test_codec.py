@@ -166,6 +166,7 @@ sendable = st.one_of(
 )
 
 
+@pytest.mark.heavy
 @given(sendable)
 def test_every_frame_comes_back(frame: Frame) -> None:
     data = encode_frame(frame)

@@ -63,6 +63,7 @@ def test_no_proof_is_shown_by_accident() -> None:
     assert SHOWN.mac not in repr(SHOWN)
 
 
+@pytest.mark.heavy
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)

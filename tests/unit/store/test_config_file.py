@@ -69,6 +69,7 @@ def test_a_save_after_a_skipped_record_keeps_the_others_and_a_copy_of_the_whole(
     assert (home.root / "config.json.corrupt").read_text() == text
 
 
+@pytest.mark.heavy
 def test_thirty_writers_at_once_lose_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("myownmesh.store.config_file.CONFIG_LOCK_WAIT", 60.0)  # a busy disk may be slower than 2 s
     names = [f"net-{number}" for number in range(30)]

@@ -161,6 +161,7 @@ def test_signals_reach_trios_receiver() -> None:
     assert run(main) == signal.SIGTERM
 
 
+@pytest.mark.heavy
 def test_keyboard_interrupt_ends_the_run_with_cleanup() -> None:
     program = """
         import os, signal, threading, trio
@@ -208,6 +209,7 @@ def test_a_daemon_without_networks_answers_before_it_loads_an_engine() -> None:
     ]
 
 
+@pytest.mark.heavy
 def test_webrtc_is_loaded_without_media_and_dns_while_the_program_goes_on() -> None:
     program = """
         import sys, trio
@@ -231,6 +233,7 @@ def test_webrtc_is_loaded_without_media_and_dns_while_the_program_goes_on() -> N
     assert done.stdout.strip() == "True []"
 
 
+@pytest.mark.heavy
 def test_an_application_may_import_all_of_aiortc_afterwards() -> None:
     program = """
         import sys

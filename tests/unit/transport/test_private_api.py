@@ -293,6 +293,7 @@ def test_the_scan_sees_what_it_looks_for() -> None:
     assert imported(tree) == {("aioice.ice", "Connection")}
 
 
+@pytest.mark.heavy
 def test_nobody_outside_of_the_transport_knows_the_libraries() -> None:
     others = [path for path in (ROOT / "daemon").rglob("*.py") if TRANSPORT not in path.parents]
     assert others

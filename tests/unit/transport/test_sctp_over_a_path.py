@@ -154,6 +154,7 @@ def test_a_bottleneck_is_used_and_calls_beside_bulk_hardly_wait_from_its_first_m
     assert path.dropped < path.sent / 500
 
 
+@pytest.mark.heavy
 def test_hosts_that_are_busy_with_other_things_do_not_make_the_sender_fill_the_queue() -> None:
     """What they make of some samples is more than the path carries."""
     path = warm(Path(delay=0.025, rate=2.5 * MB, queue=256_000))
@@ -320,6 +321,7 @@ def test_the_usual_loss_of_a_path_is_not_taken_for_a_full_queue() -> None:
 # ── beside others ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("queue", [64_000] if FAST else [64_000, 256_000])
 @pytest.mark.parametrize("head_start", [-1.0, 0.5])
 def test_bulk_and_a_tcp_connection_leave_each_other_a_part(queue: int, head_start: float) -> None:
