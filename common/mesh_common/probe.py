@@ -38,6 +38,9 @@ _RETRY_DELAY = 0.05
 _ROUNDS = 5
 """Looks at all processes: one that is found may have started another meanwhile."""
 _POLL, _POLL_MOST = 0.001, 0.02  # seconds between looks at a program, doubled: its end alone wakes nobody
+_WINDOWS_SHEBANG = Unreadable(
+    "crlf_shebang", "its first line ends as on Windows, so the interpreter or its option has no such name"
+)
 
 
 def probe(
@@ -81,10 +84,13 @@ def _run(path: str, folder: str, program: str, timeout: float, checkpoint: Calla
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             ) as process:
-                return _answer(process, program, timeout, checkpoint)
+                reading = _answer(process, program, timeout, checkpoint)
+            # Where something else stands behind the interpreter's name, that fails: `env`, or an option.
+            failed = isinstance(reading, Unreadable) and reading.reason == "exit_status"
+            return _WINDOWS_SHEBANG if failed and has_windows_shebang(Path(path)) else reading
         except OSError as error:
             if has_windows_shebang(Path(path)):
-                return Unreadable("crlf_shebang", "its first line ends as on Windows, so no interpreter has that name")
+                return _WINDOWS_SHEBANG
             reason, retries = spawn_failure(sys.platform, errno=error.errno)
             attempt += 1
             if attempt > retries:
@@ -93,14 +99,20 @@ def _run(path: str, folder: str, program: str, timeout: float, checkpoint: Calla
 
 
 def _end_strays(folder: str) -> None:
-    """Kill what has left the program's group for a session of its own: where the system shows it, its home tells."""
-    mark = os.fsencode(f"HOME={folder}")
+    """Kill what has left the program's group for a session of its own: where the system shows it, its home tells.
+
+    Or the folder that it is in: some start with an environment of their own.
+    """
+    mark, place = os.fsencode(f"HOME={folder}"), Path(folder).resolve()
     for _ in range(_ROUNDS):
         found = False
         with contextlib.suppress(OSError), os.scandir("/proc") as processes:
             for entry in processes:
                 with contextlib.suppress(OSError):  # ended, or somebody else's
-                    if entry.name.isdigit() and mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    if entry.name.isdigit() and (
+                        Path(entry.path, "cwd").readlink() == place
+                        or mark in Path(entry.path, "environ").read_bytes().split(b"\0")
+                    ):
                         os.kill(int(entry.name), signal.SIGKILL)
                         found = True
         if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
@@ -25,6 +25,9 @@ from myownllm.features.screens import sight
 from myownllm.headline import Headline, verdict
 from myownllm.peers import PeerEntry
 from myownllm.supervisor import SupervisorState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Screen:
@@ -238,7 +241,7 @@ async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...])
         for diag in app.client.diag:  # what was noted while nobody listened yet
             screen.diag(diag)
         app.client.on_diag.append(screen.diag)
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(*_endings()) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_show_daemon, app, screen)
                 nursery.start_soon(_show_client, app, screen)
@@ -250,6 +253,13 @@ async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...])
                     nursery.cancel_scope.cancel()
                     break
     screen.emit("stopped", "Stopped.")
+
+
+def _endings() -> Iterator[signal.Signals]:
+    """Signals that end the app in good order. A hang-up that `nohup` has it ignore stays ignored."""
+    yield from (signal.SIGINT, signal.SIGTERM)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        yield signal.SIGHUP
 
 
 async def _cancel_when_gone(screen: Screen, scope: trio.CancelScope) -> None:

@@ -79,13 +79,14 @@ def test_an_answer_that_came_counts_and_the_group_ends(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no other system shows where a process is at home")
-def test_a_helper_with_a_session_of_its_own_ends_too(script: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["cd {}; exec", "env -i"])
+def test_a_helper_with_a_session_of_its_own_ends_too(script: Callable[[str], Path], tmp_path: Path, start: str) -> None:
     """As launchers do that start something for the background: no group holds it, and our pipe is its pipe."""
     (tmp_path / "stray.py").write_text(
-        "import os, time\nos.setsid()\nopen('stray', 'w').write(str(os.getpid()))\ntime.sleep(987)"
+        f"import os, time\nos.setsid()\nopen('{tmp_path}/stray', 'w').write(str(os.getpid()))\ntime.sleep(987)"
     )
-    leaves = f"cd {tmp_path}; {sys.executable} stray.py &"
-    assert probe(script(f"{leaves} while [ ! -s stray ]; do sleep 0.01; done; {ANSWER}")) == SOUND
+    leaves = f"({start.format(tmp_path)} {sys.executable} {tmp_path}/stray.py) &"
+    assert probe(script(f"{leaves} while [ ! -s {tmp_path}/stray ]; do sleep 0.01; done; {ANSWER}")) == SOUND
     stray = int((tmp_path / "stray").read_text())
     deadline = time.monotonic() + 5
     while _runs(stray):
@@ -153,9 +154,10 @@ def test_the_end_of_the_interpreter_ends_what_a_thread_asks(script: Callable[[st
     assert nothing_left(tmp_path)
 
 
-def test_a_windows_line_end_after_the_interpreter_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["/bin/sh", "/usr/bin/env sh", "/bin/sh -e"])
+def test_a_windows_line_end_after_the_interpreter_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "program"
-    path.write_bytes(b"#!/bin/sh\r\necho myownmesh 0.3.8\r\n")
+    path.write_bytes(f"#!{line}\r\necho myownmesh 0.3.8\r\n".encode())
     path.chmod(0o755)
     reading = probe(path)
     assert isinstance(reading, Unreadable)

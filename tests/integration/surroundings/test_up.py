@@ -103,6 +103,41 @@ def test_with_a_variable_that_no_request_could_be_made_with(home: Path) -> None:
     assert "NO_PROXY" not in told
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_while_a_program_hangs(home: Path, number: signal.Signals) -> None:
+    """Also by a terminal that is closed: the program, what it started and its folder are gone."""
+    (home / "tmp").mkdir()
+    hanging = home / "hanging"
+    hanging.write_text(f"#!/bin/sh\ntrap '' TERM HUP\nsleep 987 &\necho $$ >{home}/pid\nsleep 987\n")
+    hanging.chmod(0o700)
+    environ = {"MYOWNLLM_MESH_BIN": str(hanging), "TMPDIR": str(home / "tmp")}
+    assert command(home, "networks", "add", "first", environ=environ).returncode == 0
+    app = subprocess.Popen([MYOWNLLM, "up", "--json"], env=surroundings(home, environ), stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (home / "pid").exists() or not (home / "pid").read_text():
+            assert app.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        app.send_signal(number)
+        assert app.wait(PATIENCE_S) == 0
+    finally:
+        app.kill()
+        app.wait()
+    while _group_is_there(int((home / "pid").read_text())):  # until init has seen the end of an orphan
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not list((home / "tmp").iterdir())
+
+
+def _group_is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def reads_only(home: Path, command: list[str], begin: str = "") -> None:
     """It starts, explains why nothing can be saved, starts no daemon, and ends well (spec 08 FE-12.52)."""
     app = subprocess.Popen(
