@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -55,18 +56,22 @@ _PREFIXES = {
 }
 """The machine-readable beginnings of NIP-01 and NIP-42."""
 
-_CLOCK_WORDS = ("created_at", "created at", "timestamp", "too old", "in the future", "too far", "expired", "clock")
+_CLOCK = "created[_ ]at|creation date|timestamp|too old|(in|from) the future|too far|event (has |is )?expired|clock"
 
-_WORDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
-    (Kind.CLOCK, _CLOCK_WORDS),
-    (Kind.RATE_LIMITED, ("rate", "too many", "slow down", "too fast", "quota")),
-    (Kind.AUTH_REQUIRED, ("auth", "log in", "login")),
-    (Kind.POW, ("proof of work", "proof-of-work", "pow ", "difficulty", "leading zero")),
-    (Kind.BLOCKED, ("block", "banned", "denied", "forbidden")),
-    (Kind.RESTRICTED, ("restrict", "not allowed", "whitelist", "allowlist", "member", "paid", "payment", "invite")),
-    (Kind.INVALID, ("invalid", "bad ", "malformed", "parse", "unsupported", "unknown")),
+_WORDS: tuple[tuple[Kind, str], ...] = (
+    (Kind.CLOCK, _CLOCK),
+    (Kind.RATE_LIMITED, "rate(?![a-z])|too many|slow down|too fast|quota"),
+    (Kind.AUTH_REQUIRED, "auth(?!or(?!i))|unauth|log in|login"),
+    (Kind.POW, "proof[ -]of[ -]work|pow(?![a-z])|difficulty|leading zero"),
+    (Kind.BLOCKED, "block|banned|denied|forbidden"),
+    (
+        Kind.RESTRICTED,
+        "restrict|not allowed|not welcome|white-?list|allow-?list|member|paid|payment|subscription (has )?expired|invit"
+        "|web of trust",
+    ),
+    (Kind.INVALID, "invalid|bad(?![a-z])|malformed|parse|unsupported|unknown"),
 )
-"""For relays that write sentences; the first that fits counts."""
+"""How words begin in the sentences that relays write; the first that fits counts."""
 
 
 def refusal(words: str) -> Trouble:
@@ -75,11 +80,15 @@ def refusal(words: str) -> Trouble:
     lower = text.lower()
     prefix, colon, _ = lower.partition(":")
     kind = _PREFIXES.get(prefix.strip()) if colon else None
-    if kind in (None, Kind.INVALID, Kind.ERROR, Kind.BLOCKED) and any(word in lower for word in _CLOCK_WORDS):
+    if kind in (None, Kind.INVALID, Kind.ERROR, Kind.BLOCKED) and _says(lower, _CLOCK):
         kind = Kind.CLOCK
     if kind in (None, Kind.ERROR):
-        kind = next((each for each, words in _WORDS if any(word in lower for word in words)), Kind.ERROR)
+        kind = next((each for each, words in _WORDS if _says(lower, words)), Kind.ERROR)
     return Trouble(kind, text or "no reason given")
+
+
+def _says(text: str, words: str) -> bool:
+    return re.search(f"(?<![a-z])(?:{words})", text) is not None
 
 
 def printable(words: str) -> str:
