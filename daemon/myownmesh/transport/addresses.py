@@ -118,7 +118,8 @@ def choose(
     ways = {*default_routes, *relay_sources}
     addressed = {local.interface for local in usable if not _is_link_local(local.address)}
     reasons = {local: reason for local in usable if (reason := _reason(local, addressed)) and local.address not in ways}
-    last_resort = not any(is_gathered(local) or local.address in ways for local in usable)
+    # A card without a carrier keeps the address that somebody gave it, and nobody is reached over it.
+    last_resort = not any((is_gathered(local) and local.is_running) or local.address in ways for local in usable)
     seen: dict[tuple[str, int], int] = {}
 
     def worth(local: LocalAddress) -> tuple[int, ...]:

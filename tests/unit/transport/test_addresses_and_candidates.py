@@ -77,6 +77,7 @@ BRIDGES = tuple(LocalAddress(f"lxc{n}", f"10.{n}.0.1", 24, kind=BRIDGE) for n in
         pytest.param((*BRIDGES, LAN), (), (LAN.address,), (LAN, *BRIDGES[:15]), id="twenty bridges, way to the relay"),
         pytest.param((*BRIDGES, TUNNEL), (), (), (TUNNEL, *BRIDGES[:15]), id="twenty bridges, no route at all"),
         # What the rules leave out comes back as the last resort …
+        pytest.param((UNPLUGGED, DOCKER), (), (), (DOCKER, UNPLUGGED), id="beside a card without a cable"),
         pytest.param((*LOOPBACK, LAN_BRIDGE), (), (), (LAN_BRIDGE,), id="a card named like a bridge alone"),
         pytest.param((*LOOPBACK, LAN_LOCAL), (), (), (LAN_LOCAL,), id="link-local IPv4 alone"),
         pytest.param((*LOOPBACK, LAN_LOCAL6), (), (), (LAN_LOCAL6,), id="link-local IPv6 alone"),
