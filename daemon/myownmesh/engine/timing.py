@@ -148,9 +148,6 @@ TWIN_FIGHT_FIRST_S: Final = 3.0
 """A link that was lost while another process uses our identity is dialled again after this, then after twice as long:
 each dial takes the link from the other, and v0.3.8 takes it back at once."""
 TWIN_FIGHT_MAX_S: Final = 600.0
-TWIN_SILENCE_S: Final = 300.0
-"""Another process in our name that is silent for two announces and a little is gone."""
-
 STATE_WATCH_S: Final = 2.0
 """[STATE_WATCH] The tick on which reconnect intents and the shape are looked at."""
 

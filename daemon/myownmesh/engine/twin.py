@@ -14,8 +14,7 @@ from myownmesh.engine import lifecycle, waiting
 from myownmesh.engine.core import Twin
 from myownmesh.engine.life import Turn
 from myownmesh.engine.timers import NetworkTimer, PeerTimer
-from myownmesh.engine.timing import TWIN_SILENCE_S
-from myownmesh.protocol.signals import Announce, StandAside
+from myownmesh.protocol.signals import TWIN_SILENCE_S, Announce, StandAside
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core

@@ -5,9 +5,14 @@ Ids in these values are bare and valid: the signaling room checks them at its bo
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from myownmesh.protocol.schema import U16
+
+TWIN_SILENCE_S: Final = 300.0
+"""Another process in our name that is silent for so long is gone (spec 03 §16.1): ten announces."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -54,7 +59,7 @@ class TwinHeard(msgspec.Struct, frozen=True):
     peer: str
     """Our own id."""
     is_elder: bool | None
-    """Whether it was here before us, if it proved that it has our key; None: it says so, or somebody pretends it."""
+    """Whether one that proved to have our key was here before us; None: it says so, or somebody pretends it."""
 
 
 class TwinLeft(msgspec.Struct, frozen=True):

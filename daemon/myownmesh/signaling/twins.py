@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from myownmesh.identity import verify
 from myownmesh.protocol import base32
-from myownmesh.protocol.signals import TwinHeard, TwinLeft
+from myownmesh.protocol.signals import TWIN_SILENCE_S, TwinHeard, TwinLeft
 from myownmesh.signaling.envelope import LeaveBody, TwinBody
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ _MAX_KEYS: Final = 64
 """Foreign keys in our name that are remembered; whoever makes more of them is no copy."""
 
 
+class _Copy(Struct, frozen=True):
+    began_ms: int
+    heard_at: float
+
+
 class Twins:
     """What one process in one room knows of others in its name."""
 
@@ -49,27 +56,39 @@ class Twins:
         self._began = began
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._wanted: str | None = None
-        self._proved: str | None = None
-        """The key of the copy that proved itself last."""
+        self._proved: dict[str, _Copy] = {}
+        """By their keys; a home may be copied more than once."""
 
     def heard(self, event: NostrEvent, body: Body, now: Instant, *, replayed: bool) -> TwinHeard | TwinLeft | None:
         """Judge a genuine event in our own name; what it tells the engine, if anything."""
         key = event.pubkey
+        for silent in [each for each, copy in self._proved.items() if now.mono > copy.heard_at + TWIN_SILENCE_S]:
+            del self._proved[silent]
         if isinstance(body, TwinBody):
             if body.re != self._pubkey or not self._is_signed(body, event):
                 return None
-            self._proved = key
+            if len(self._proved) < _MAX_KEYS or key in self._proved:
+                self._proved[key] = _Copy(body.began_ms, now.mono)
             self._want_to_ask(key, now)
-            return TwinHeard(self._device_id, self._is_elder(body.began_ms, key))
+            return self._verdict()
+        if (known := self._proved.get(key)) is not None:
+            self._proved[key] = _Copy(known.began_ms, now.mono)
         # By the clock as it is now: what was learned of its error meanwhile counts for our start as well.
         began_s = (now.wall_ms - round((now.mono - self._began.mono) * 1000)) // 1000
         if isinstance(body, LeaveBody):
-            return TwinLeft(self._device_id) if key == self._proved else None
+            if self._proved.pop(key, None) is None:
+                return None
+            return self._verdict() if self._proved else TwinLeft(self._device_id)
         if not replayed or event.created_at >= began_s - _CLOCK_STEP_S:
             self._want_to_ask(key, now)
-        if key == self._proved or (not replayed and event.created_at >= began_s + _CLOCK_STEP_S):
-            return TwinHeard(self._device_id, None)
+        if key in self._proved or (not replayed and event.created_at >= began_s + _CLOCK_STEP_S):
+            return self._verdict()
         return None
+
+    def _verdict(self) -> TwinHeard:
+        """Whether any of those that proved themselves was here before us; None while none did."""
+        elders = [self._is_elder(copy.began_ms, key) for key, copy in self._proved.items()]
+        return TwinHeard(self._device_id, any(elders) if elders else None)
 
     def take_notice(self) -> TwinBody | None:
         """The notice that is to be sent now, if any; it is taken once."""
@@ -77,8 +96,8 @@ class Twins:
         return self._notice_to(key)
 
     def notice(self) -> TwinBody | None:
-        """The notice that tells the copy we know that we are here still; None without one."""
-        return self._notice_to(self._proved)
+        """The notice that tells the eldest copy we know that we are here still; None without one."""
+        return self._notice_to(min(self._proved, key=lambda key: (self._proved[key].began_ms, key), default=None))
 
     def _notice_to(self, key: str | None) -> TwinBody | None:
         if self._sign is None or key is None:

@@ -100,9 +100,41 @@ def test_a_copy_whose_clock_is_slow_is_asked_all_the_same() -> None:
 def test_its_every_word_counts_once_it_has_proved_itself() -> None:
     twins, other = process(), process(THEIRS, 5.0)
     met(twins, other)
-    assert tell(twins, AnnounceBody(), seconds=-3600) == TwinHeard(US.device_id, None)
+    told = twins.heard(by(THEIRS, -3600), AnnounceBody(), at(12), replayed=False)
+    assert told == TwinHeard(US.device_id, False)
     assert tell(twins, LeaveBody()) == TwinLeft(US.device_id)
     assert tell(twins, LeaveBody(), THIRD) is None
+
+
+def heard_notice(twins: Twins, key: NostrKey, began: float, seconds: float = 10.0) -> object:
+    other = process(key, began)
+    tell(other, AnnounceBody(), MINE, seconds)
+    return twins.heard(by(key, seconds), notice(other), at(seconds), replayed=False)
+
+
+@pytest.mark.parametrize("elder_first", [False, True])
+def test_of_three_copies_the_one_between_stands_aside_whoever_spoke_last(elder_first: bool) -> None:
+    twins = process()
+    for key, began in sorted([(THEIRS, -5.0), (THIRD, 5.0)], key=lambda each: each[1], reverse=not elder_first):
+        last = heard_notice(twins, key, began)
+    assert last == TwinHeard(US.device_id, True)
+    told = twins.notice()
+    assert told is not None
+    assert told.re == THEIRS.pubkey
+
+
+@pytest.mark.parametrize("end", ["leave", "silence"])
+def test_the_one_between_comes_back_when_the_elder_is_gone_though_the_younger_is_there(end: str) -> None:
+    twins = process()
+    heard_notice(twins, THEIRS, -5.0)
+    heard_notice(twins, THIRD, 5.0)
+    if end == "leave":
+        assert tell(twins, LeaveBody(), THEIRS, 20) == TwinHeard(US.device_id, False)
+        assert tell(twins, AnnounceBody(), THIRD, 30) == TwinHeard(US.device_id, False)
+    else:
+        assert tell(twins, AnnounceBody(), THIRD, 309) == TwinHeard(US.device_id, True)
+        assert tell(twins, AnnounceBody(), THIRD, 311) == TwinHeard(US.device_id, False)
+    assert tell(twins, LeaveBody(), THIRD, 320) == TwinLeft(US.device_id)
 
 
 def test_a_copy_is_asked_again_after_a_minute() -> None:
