@@ -21,7 +21,7 @@ from myownllm.cli import context
 from myownllm.errors import DoorError, HomeError
 from myownllm.headline import known
 from myownllm.home import AppHome, check_socket_path, find_pin
-from myownllm.ids import comparable_network_id
+from myownllm.ids import DEVICE_ID, comparable_network_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +147,7 @@ def _damaged_identities(app_home: AppHome) -> Iterator[str]:
         try:
             data = read_regular(path, _IDENTITY_MAX_BYTES)
             value = msgspec.json.decode(without_mark(data))
-            damage = "" if isinstance(value, dict) and value.get("secret_key") else "it holds no secret_key"
+            damage = _damage_of_identity(value)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -159,6 +159,13 @@ def _damaged_identities(app_home: AppHome) -> Iterator[str]:
                 f"{path}, which says who this device is, is damaged ({damage}): no daemon starts with it; "
                 "restore it from a backup, or move it away and be a new device"
             )
+
+
+def _damage_of_identity(value: object) -> str:
+    secret = value.get("secret_key") if isinstance(value, dict) else None
+    if not secret:
+        return "it holds no secret_key"
+    return "" if isinstance(secret, str) and DEVICE_ID.match(secret.lower()) else "its secret_key is no key"
 
 
 def _socket_problem(app_home: AppHome) -> str:

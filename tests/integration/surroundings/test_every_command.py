@@ -414,11 +414,13 @@ def test_a_damaged_identity_is_named_by_health_until_it_is_mended(place: Place, 
         ('{"version": 1, "secret', "line 1 column 16: "),
         ("{}", "it holds no secret_key"),
         ("[]", "it holds no secret_key"),
+        ('{"secret_key": "s"}', "its secret_key is no key"),
+        ('{"secret_key": ["s"]}', "its secret_key is no key"),
     ]:
         path.write_text(text)
         told = [place.run(health)[1] for _ in range(2)]
         assert [f"is damaged ({damage}" in each for each in told] == [True, True], told
-    path.write_text(json.dumps({"secret_key": "s"}))
+    path.write_text(json.dumps({"secret_key": "a" * 52}))
     assert "is damaged" not in place.run(health)[1]
 
 
