@@ -44,6 +44,8 @@ RESEND_AFTER_S: Final = (1.0, 2.0, 4.0)
 """Where the daemon has no reliable sends (FE-9.23)."""
 RELIABLE_TTL_S: Final = 30.0
 NETWORK_DOWN_TEXT: Final = "network down"
+APP_GONE_TEXT: Final = "handler owner client disconnected"
+"""A peer's daemon, of the app that was to answer (spec 05 §13.1)."""
 
 
 class Operations:
@@ -264,9 +266,12 @@ class Operations:
 
     def _told(self, pubkey: str, error: ControlError) -> ControlError:
         """The failure of a call, for a person: a daemon says `network down` of a peer's link as of its own network."""
-        if error.text != NETWORK_DOWN_TEXT:
+        if error.text == NETWORK_DOWN_TEXT:
+            text = f"the link to {self._name(pubkey)} went down before the answer was whole"
+        elif error.text == APP_GONE_TEXT:
+            text = f"the app on {self._name(pubkey)} ended before the answer was whole"
+        else:
             return error
-        text = f"the link to {self._name(pubkey)} went down before the answer was whole"
         return ControlError(error.kind, text, refused=error.refused)
 
     def _name(self, pubkey: str) -> str:

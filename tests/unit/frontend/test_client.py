@@ -771,6 +771,7 @@ async def test_streamed_answers_arrive_in_order_whenever_their_pieces_come(autoj
         ([_end()], "without data"),
         ([_chunk(1), _chunk({"error": "host busy"}), _end()], "host busy"),
         ([_chunk(1), _end("network down")], "the link to Pi went down"),
+        ([_chunk(1), _end("handler owner client disconnected")], "the app on Pi ended"),
         ([_chunk(1)], "timed out waiting for Pi"),
         ([], "timed out waiting for Pi"),
     ],
