@@ -267,7 +267,8 @@ def measure(wan: Wan, seconds: float) -> Figures:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("paths", nargs="*", metavar="PATH", help=f"of {', '.join(PATHS)}; all without any")
+    names = ", ".join(PATHS).replace("%", "%%")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help=f"of {names}; all without any")
     parser.add_argument("--seconds", type=float, default=10.0, help="of bulk on each path")
     parser.add_argument("--end", choices=("offer", "answer"), help=argparse.SUPPRESS)
     parser.add_argument("--tcp", choices=("send", "receive"), help=argparse.SUPPRESS)

@@ -160,7 +160,8 @@ def measure(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("paths", nargs="*", metavar="PATH", help=f"of {', '.join(PATHS)}; all without any")
+    names = ", ".join(PATHS).replace("%", "%%")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help=f"of {names}; all without any")
     parser.add_argument("--seconds", type=float, default=10.0, help="of bulk on each path")
     ours = str(Path(sys.executable).with_name("myownmesh"))
     parser.add_argument("--sender", default=ours, metavar="COMMAND", help="the daemon that sends; ours by default")
