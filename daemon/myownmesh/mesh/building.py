@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mesh_common.events import PeerApproved
 from myownmesh.engine import EngineConfig
 from myownmesh.flight.tape import TapedEngine
 from myownmesh.mesh.driver import Driver
@@ -35,7 +36,7 @@ def build_network(
     store: Store,
     signaling: SignalingFactory,
     app_id: str,
-    on_event: Callable[[Inviting, MeshEvent], None],
+    on_event: Callable[[MeshEvent], None],
     rng: Rng,
 ) -> Network:
     """A network that does not run yet; `compat` are the daemon's switches. Raises `JoinFailed`."""
@@ -60,6 +61,12 @@ def build_network(
         ),
         rng=rng,
     )
+
+    def tell(event: MeshEvent) -> None:
+        if isinstance(event, PeerApproved):
+            inviting.let_in_by(event.device_id)
+        on_event(event)
+
     engine = TapedEngine(
         identity=identity,
         network_id=network_id,
@@ -72,7 +79,7 @@ def build_network(
         signaling=signaling(record, network_id),
         ice_servers=lambda: ice_servers(network.config),
         save_roster=partial(store.save_roster, network_id),
-        on_event=partial(on_event, inviting),
+        on_event=tell,
         rng=rng,
     )
     engine.introduce_by(inviting.introduce)

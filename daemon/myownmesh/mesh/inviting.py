@@ -94,7 +94,7 @@ class Inviting:
             except Refused as error:
                 raise MeshError(f"invite: {error}") from error
             await self._keep(book)
-            self._ends[invite.id] = now.steady + ttl_s
+            self._ends = {each.id: self._ends.get(each.id, now.steady + ttl_s) for each in book.invites}
             return invite
 
     def invites(self) -> tuple[Invite, ...]:
@@ -117,11 +117,6 @@ class Inviting:
             self._news.send_nowait(knock)
         except trio.WouldBlock:
             self._told(knock, "limit")
-
-    @property
-    def waits(self) -> int:
-        """Knocks that are not judged yet."""
-        return self._news.statistics().current_buffer_used
 
     async def run(self) -> None:
         """Judge knocks, one after the other, until cancelled."""
@@ -152,9 +147,12 @@ class Inviting:
         try:
             if judged.is_new:
                 await self._keep(judged.book)
-            self._door.approve(knock.peer, knock.label)
         except MeshError as error:
             self._told(knock, "file", str(error))
+            return
+        try:
+            self._door.approve(knock.peer, knock.label)
+        except MeshError:  # the network is being left; the use is this device's, and it comes again
             return
         detail: dict[str, object] = {"id": shown.id, "peer": knock.peer, "used": len(judged.invite.by)}
         self._door.tell("info", f"invitation {shown.id} let {short_id(knock.peer)} in", detail)

@@ -10,7 +10,6 @@ import attrs
 import trio
 from msgspec.structs import replace
 
-from mesh_common.events import PeerApproved
 from mesh_common.views import PeerStatus
 from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from mesh_common.views import ServicesReport
     from myownmesh.identity import Identity
     from myownmesh.invitations.book import Accepted
-    from myownmesh.mesh.inviting import Inviting
     from myownmesh.mesh.network import Network
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
     from myownmesh.netwatch.pace import Change
@@ -338,9 +336,7 @@ class Mesh:
 
     # ── helpers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _emit(self, inviting: Inviting, event: MeshEvent) -> None:
-        if isinstance(event, PeerApproved):
-            inviting.let_in_by(event.device_id)
+    def _emit(self, event: MeshEvent) -> None:
         for listener in self._listeners:
             listener(event)
 

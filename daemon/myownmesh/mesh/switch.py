@@ -36,7 +36,6 @@ from myownmesh.engine.actions import (
     TakeOffer,
     WaiterDone,
 )
-from myownmesh.engine.trace import Tracer
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.channels import Channels
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
@@ -44,6 +43,7 @@ from myownmesh.mesh.links import Links
 from myownmesh.mesh.precedence import order_of, order_of_control
 from myownmesh.mesh.rpc import CALL_CEILING_S, Rpc
 from myownmesh.mesh.sending import Sending
+from myownmesh.mesh.tracing import Followers
 from myownmesh.protocol.frames import Channel, ChannelSeq, RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
 from myownmesh.transport.session import Order
 
@@ -124,7 +124,7 @@ class Switch:
         self._waiters: dict[int, Callable[[str | None], None]] = {}
         self._waiter_ids = count()
         self._pumping = False
-        self._tracers: dict[Tracer, Callable[[ConnTrace], None]] = {}
+        self._followers = Followers(engine)
         self.on_knock: Callable[[Knock], None] = _nobody_home
         """Called when a device that nobody has approved shows an invitation; whoever runs this may set it."""
 
@@ -176,23 +176,7 @@ class Switch:
     def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:
         """Call back with how every peer stands, and from then on with what changes (spec 04 §9.5); returns what ends
         that. `on_record` does not come back in."""
-        tracer = Tracer()
-        self._tracers[tracer] = on_record
-        self._show_to(tracer, on_record, self._now())
-
-        def end() -> None:
-            self._tracers.pop(tracer, None)
-
-        return end
-
-    def _show_changes(self) -> None:
-        now = self._now()
-        for tracer, on_record in tuple(self._tracers.items()):
-            self._show_to(tracer, on_record, now)
-
-    def _show_to(self, tracer: Tracer, on_record: Callable[[ConnTrace], None], now: Instant) -> None:
-        for record in self.engine.trace(tracer, now):
-            on_record(record)
+        return self._followers.add(on_record, self._now())
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -399,8 +383,8 @@ class Switch:
         finally:
             self._pumping = False
         self._rearm()
-        if self._tracers:
-            self._show_changes()
+        if self._followers:
+            self._followers.show_changes(self._now())
 
     def _carry_out(self, action: Action) -> None:
         match action:

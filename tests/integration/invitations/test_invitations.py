@@ -153,6 +153,10 @@ async def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
             for request, why in refusals:
                 with pytest.raises(Refused, match=why):
                     await anna.ask(request.pop("op"), **request)
+            link = json.loads(base64url.decode(made["text"].removeprefix(PREFIX)))
+            sealed = base64url.encode(json.dumps({**link, "signaling": {"sealed": "require"}}).encode())
+            with pytest.raises(Refused, match="asks for sealed signaling"):
+                await ben.ask("network_join_invite", text=sealed)
             with pytest.raises(Refused, match="copy the whole link"):
                 await ben.ask("network_join_invite", text=made["text"][:-9])
             await anna.ask("invite_revoke", network=NET, id=made["id"])

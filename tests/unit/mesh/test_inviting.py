@@ -37,6 +37,7 @@ class House:
     removed: set[str] = field(factory=set)
     told: list[dict[str, Any]] = field(factory=list)
     full: bool = False
+    left: bool = False
     unreadable: str | None = None
 
     def load(self) -> Book:
@@ -50,6 +51,8 @@ class House:
         self.saved.append(book)
 
     def approve(self, device_id: str, _label: str) -> None:
+        if self.left:
+            raise MeshError("network: network shut down")
         assert any(device_id in invite.by for book in self.saved for invite in book.invites), "saved first"
         self.approved.append(device_id)
 
@@ -72,10 +75,7 @@ async def judged(inviting: Inviting, *knocks: Knock) -> None:
         nursery.start_soon(inviting.run)
         for each in knocks:
             inviting.knock(each)
-        with trio.move_on_after(5):
-            while inviting.waits:
-                await trio.sleep(0.001)
-            await trio.sleep(0.02)
+        await trio.testing.wait_all_tasks_blocked(0.02)  # a write in its thread takes far less
         nursery.cancel_scope.cancel()
 
 
@@ -106,6 +106,19 @@ async def test_where_it_cannot_be_kept_it_is_an_ordinary_knock() -> None:
     house.full = False
     await judged(inviting, knock(PEERS[0], invite, epoch=2))
     assert house.approved == [PEERS[0]]
+
+
+async def test_a_network_that_is_being_left_lets_in_later_whom_it_wrote_down() -> None:
+    house = House()
+    inviting = house.inviting()
+    invite = await inviting.create(900, 1, "")
+    house.left = True
+    await judged(inviting, knock(PEERS[0], invite))
+    assert (house.approved, house.told) == ([], [])
+    house.left = False
+    await judged(inviting, knock(PEERS[1], invite), knock(PEERS[0], invite, epoch=2))
+    assert house.approved == [PEERS[0]]
+    assert house.reasons == ["used up"]
 
 
 async def test_who_was_taken_out_is_not_let_in_by_a_link() -> None:
