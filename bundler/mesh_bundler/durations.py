@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from mesh_common.durations import UNITS_S
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
-_SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS_OF = {"": 1, **UNITS_S}
 
 
 def seconds(text: str) -> float:

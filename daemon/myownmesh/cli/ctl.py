@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from myownmesh.cli import tables
-from myownmesh.cli.ctl_base import Network, Options, ask, follow, milliseconds, run, show
+from myownmesh.cli.ctl_base import Network, Options, ask, follow, run, seconds, show
 from myownmesh.cli.groups import group
 
 app = group(
@@ -87,6 +87,6 @@ def record(
 ) -> None:
     """Write what went into a network's engine to a file, without ids, addresses and payloads (docs/simulator.md)."""
     run(
-        {"op": "network_record", "network": network, "for_ms": 0 if span is None else milliseconds(span)},
+        {"op": "network_record", "network": network, "for_ms": 0 if span is None else 1000 * seconds(span)},
         tables.members,
     )

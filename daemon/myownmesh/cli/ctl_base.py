@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mesh_common.durations import whole_seconds
 from mesh_common.handwritten import other_encoding, read_all, without_mark
 from mesh_common.streams import words
 from myownmesh.cli import client
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 MAX_U64 = 2**64 - 1
 """Largest number of milliseconds that a request can carry."""
 
-MAX_RECORDING_MS = 24 * 3_600_000
+MAX_RECORDING_S = 24 * 3600
 """A day: a longer time is a slip, and its command would wait for it."""
-
-_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 ANSWER_S = 45.0
 """For an answer that nothing is waited for: a daemon on a small device may need ten while its network changes, and one
@@ -84,13 +82,12 @@ def run(request: client.Request, table: Callable[[object], str] | None = None) -
     show(ask(request), table)
 
 
-def milliseconds(text: str, most_ms: int = MAX_RECORDING_MS, most: str = "a day") -> int:
-    """`30s`, `10m`, `1h`, `2d`. Raises `CliError`, also for more than `most_ms`."""
-    found = re.fullmatch(r"0*(\d{1,7})([smhd])", text)
-    span_ms = int(found[1]) * _UNITS_MS[found[2]] if found else 0
-    if not 0 < span_ms <= most_ms:
+def seconds(text: str, most_s: int = MAX_RECORDING_S, most: str = "a day") -> int:
+    """`30s`, `10m`, `1h`, `2d`. Raises `CliError`, also for more than `most_s`."""
+    span_s = whole_seconds(text, most_s)
+    if span_s is None:
         raise CliError(f"{text!r} is no time; say 30s, 10m or 1h, {most} at most")
-    return span_ms
+    return span_s
 
 
 def follow(request: client.Request) -> None:

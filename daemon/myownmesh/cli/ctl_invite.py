@@ -8,13 +8,13 @@ import typer
 
 from mesh_common.passed_secrets import NoSecret, passed_secret
 from myownmesh.cli import tables
-from myownmesh.cli.ctl_base import Network, milliseconds, run
+from myownmesh.cli.ctl_base import Network, run, seconds
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.groups import group
 
 app = group("Let devices in by a link instead of comparing codes.")
 
-MOST_MS: Final = 30 * 86_400_000
+MOST_S: Final = 30 * 86_400
 
 
 @app.command()
@@ -28,12 +28,11 @@ def create(
     ] = False,
 ) -> None:
     """Make a link; whoever has it is let in, so hand it over as you would a key."""
-    ttl_s = milliseconds(span, MOST_MS, "30 days") // 1000
     run(
         {
             "op": "invite_create",
             "network": network,
-            "ttl_s": ttl_s,
+            "ttl_s": seconds(span, MOST_S, "30 days"),
             "uses": uses,
             "note": note,
             "turn_credentials": turn_credentials,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from mesh_common import passed_secrets
 from mesh_common.answers import InvitationTaken, InviteCreated, InviteRow, InvitesAnswer, RosterAnswer
 from mesh_common.client.errors import ControlError
+from mesh_common.durations import whole_seconds
 from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.cli import context, networks
@@ -23,11 +23,7 @@ from myownllm.ids import bare_id, device_suffix
 from myownllm.invite_links import settings_in
 from myownllm.sightings import moment
 
-if TYPE_CHECKING:
-    from myownllm.peers import PeerEntry
-
 POLL_S: Final = 0.5
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MAX_TTL_S: Final = 30 * 86_400
 
 
@@ -94,12 +90,9 @@ def join(
         settings = settings_in(text)
         if settings is None:
             raise AppError("this invitation holds no network settings")
-        if file.load().catalog.by_wire_id(leads.network_id) is None:
-            file.mutate(lambda catalog: networks.imported(catalog, settings, file.mint_id(), activate=True))
-        else:
-            file.mutate(lambda catalog: networks.activated(catalog, leads.network_id))
+        catalog = file.mutate(lambda catalog: networks.joined(catalog, settings, file.mint_id()))
         words.work_is_done()
-        saved = file.load().catalog.by_wire_id(leads.network_id)
+        saved = catalog.by_wire_id(leads.network_id)
         assert saved is not None
         networks.follow(saved)
         daemon.answer(InvitationTaken, "network_join_invite", text=text, approve_inviter=True)
@@ -115,7 +108,7 @@ def join(
     print(f"Joined '{saved.handle}'; {name} ({leads.sender}) is approved here.")
     if not wait:
         return
-    if (peer := _find(here, inviter)) is None or peer.status != "active":
+    if not _is_let_in(here, inviter):
         print(f"Waiting for {name}, until {_until(leads.exp)}; Ctrl-C leaves it to the running app.")
     if _wait_for(here, inviter, leads.exp):
         print(f"Connected with {name}.")
@@ -195,18 +188,16 @@ def _show_uses(here: context.Session, made: InviteCreated) -> None:
 
 def _wait_for(here: context.Session, inviter: str, exp: int) -> bool:
     """Until the inviter has let this device in, or its invitation is over."""
-    while True:
-        peer = _find(here, inviter)
-        if peer is not None and peer.status == "active":
-            return True
+    while not _is_let_in(here, inviter):
         if time.time() >= exp:
             return False
         time.sleep(POLL_S)
+    return True
 
 
-def _find(here: context.Session, device: str) -> PeerEntry | None:
+def _is_let_in(here: context.Session, inviter: str) -> bool:
     try:
-        return next((peer for peer in here.peers() if peer.device_pubkey == device), None)
+        return any(peer.device_pubkey == inviter and peer.status == "active" for peer in here.peers())
     except ControlError as error:
         context.fail(error)
 
@@ -236,11 +227,10 @@ def _until(exp: int) -> str:
 
 
 def _seconds(text: str) -> int:
-    found = re.fullmatch(r"0*(\d{1,7})([smhd])", text)
-    span = int(found[1]) * _UNITS_S[found[2]] if found else 0
-    if not 0 < span <= _MAX_TTL_S:
+    span_s = whole_seconds(text, _MAX_TTL_S)
+    if span_s is None:
         raise AppError(f"{text!r} is no time; say 15m, 2h or 7d, 30 days at most")
-    return span
+    return span_s
 
 
 def _plain(error: Exception) -> Exception:

@@ -283,10 +283,12 @@ def imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activat
     return changed.set_active_network(existing.id) if activate else changed
 
 
-def activated(catalog: Catalog, wire_id: str) -> Catalog:
-    """The catalog with this saved network as the active one."""
-    saved = catalog.by_wire_id(wire_id)
-    return catalog if saved is None else catalog.set_active_network(saved.id)
+def joined(catalog: Catalog, settings: dict[str, Any], new_id: str) -> Catalog:
+    """The network of these settings becomes the active one; of one that is saved already nothing else changes."""
+    existing = catalog.by_wire_id(settings["network_id"])
+    if existing is not None:
+        return catalog.set_active_network(existing.id)
+    return imported(catalog, settings, new_id, activate=True)
 
 
 def find(catalog: Catalog, name: str) -> SavedNetwork:

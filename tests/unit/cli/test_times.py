@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from myownmesh.cli.ctl_base import milliseconds
+from myownmesh.cli.ctl_base import seconds
 from myownmesh.cli.errors import CliError
 
 
 @pytest.mark.parametrize(
-    ("text", "ms"),
-    [("1s", 1000), ("30s", 30_000), ("10m", 600_000), ("0010m", 600_000), ("24h", 86_400_000), ("86400s", 86_400_000)],
+    ("text", "span_s"),
+    [("1s", 1), ("30s", 30), ("10m", 600), ("0010m", 600), ("24h", 86_400), ("86400s", 86_400)],
 )
-def test_seconds_minutes_and_hours(text: str, ms: int) -> None:
-    assert milliseconds(text) == ms
+def test_seconds_minutes_and_hours(text: str, span_s: int) -> None:
+    assert seconds(text) == span_s
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ def test_seconds_minutes_and_hours(text: str, ms: int) -> None:
 )
 def test_what_is_no_time_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(CliError, match="is no time; say 30s, 10m or 1h, a day at most"):
-        milliseconds(text)
+        seconds(text)
