@@ -27,9 +27,15 @@ def paces(bench: Bench) -> list[bool]:
     return [action.quiet for action in bench.actions if isinstance(action, SetPace)]
 
 
-def linked(me: Literal["lower", "higher"] = "higher", *, ours: bool = True, config: EngineConfig = OPEN) -> Bench:
+def linked(
+    me: Literal["lower", "higher"] = "higher",
+    *,
+    ours: bool = True,
+    config: EngineConfig = OPEN,
+    roster: Roster | None = None,
+) -> Bench:
     """With a peer of ours, or of v0.3.8."""
-    bench = Bench(me, config)
+    bench = Bench(me, config, roster=roster)
     text = sdp("B1") + (OUR_LINE if ours else "")
     if me == "higher":
         bench.signal(OfferReceived(bench.peer_id, text, ""))
@@ -89,12 +95,7 @@ def test_another_process_with_our_identity_ends_the_quiet() -> None:
 
 def test_a_member_that_is_away_is_missed() -> None:
     roster = Roster(NETWORK).approve(STRANGER, "away", 1)
-    bench = Bench("higher", OPEN, roster=roster)
-    bench.signal(OfferReceived(bench.peer_id, sdp("B1") + OUR_LINE, ""))
-    bench.open_channel()
-    bench.hello()
-    bench.proof()
-    bench.raw(b'{"kind":"approve"}')
+    bench = linked(roster=roster)
     bench.wait(65)
     assert paces(bench) == []
 
@@ -102,12 +103,7 @@ def test_a_member_that_is_away_is_missed() -> None:
 def test_a_member_whom_the_shape_keeps_apart_is_there_as_long_as_it_is_heard() -> None:
     roster = Roster(NETWORK).approve(STRANGER, "spoke", 1)
     hub = Bench("higher").peer_id
-    bench = Bench("higher", EngineConfig(auto_approve=True, topology=Star(hub=hub)), roster=roster)
-    bench.signal(OfferReceived(bench.peer_id, sdp("B1") + OUR_LINE, ""))
-    bench.open_channel()
-    bench.hello()
-    bench.proof()
-    bench.raw(b'{"kind":"approve"}')
+    bench = linked(config=EngineConfig(auto_approve=True, topology=Star(hub=hub)), roster=roster)
     bench.signal(PeerAnnounced(STRANGER))
     for _ in range(round(HEARD_LATELY_S / 30) - 1):
         bench.wait(30)
@@ -128,11 +124,6 @@ def test_a_member_whom_the_shape_keeps_apart_is_there_as_long_as_it_is_heard() -
 def test_our_own_entry_in_the_roster_is_missed_by_nobody() -> None:
     us = Bench("higher").us.device_id
     roster = Roster(NETWORK).approve(us, "me", 1)
-    bench = Bench("higher", OPEN, roster=roster)
-    bench.signal(OfferReceived(bench.peer_id, sdp("B1") + OUR_LINE, ""))
-    bench.open_channel()
-    bench.hello()
-    bench.proof()
-    bench.raw(b'{"kind":"approve"}')
+    bench = linked(roster=roster)
     bench.wait(65)
     assert paces(bench) == [True]
