@@ -91,7 +91,7 @@ class Network(RuleBasedStateMachine):
     @rule(who=WHO, elsewhere=st.booleans())
     def unplug_or_plug_in(self, who: int, elsewhere: bool) -> None:
         node = self.node(who)
-        if node.offline_since is not None:
+        if node.is_offline:
             node.plug_in(elsewhere=elsewhere)
         elif node in self.cast.running():
             node.unplug()
@@ -155,7 +155,7 @@ class Network(RuleBasedStateMachine):
             elif self.cast.is_frozen(node):
                 node.thaw()
             there = node if node.running else self.cast.start(node.device_id)
-            if there.offline_since is not None:
+            if there.is_offline:
                 there.plug_in()
         self.world.run(PEACE_S)
         nodes = self.cast.running()

@@ -90,7 +90,7 @@ class Node:
         self.announces = Announces(world.clock.seconds)
         self._slept_at: float | None = None
         self._slept_offline = False
-        self.offline_since: float | None = None
+        self.is_offline = False
         """Its watch over the network has said so, and nothing else since."""
         self.rng = world.sources.of(f"node {self.device_id}")
         self.engine = Engine(identity, NETWORK, config, self.saved, self.rng)
@@ -135,7 +135,7 @@ class Node:
     def move(self, *, is_told: bool = False) -> None:
         """Its machine gets another address; `is_told`: and the watch over the network notices, unless there is none."""
         self.world.wire.move(self.device_id)
-        if is_told and self.offline_since is None:
+        if is_told and not self.is_offline:
             self._moved(Move.MOVED)
 
     def unplug(self) -> None:
@@ -145,7 +145,7 @@ class Node:
 
     def _lose_network(self) -> None:
         self._left_room = True
-        self.offline_since = self.world.clock.seconds
+        self.is_offline = True
         self._moved(Move.OFFLINE)
 
     def plug_in(self, *, elsewhere: bool = False) -> None:
@@ -155,7 +155,7 @@ class Node:
         if self._slept_at is None:
             self.world.wire.plug_in(self.device_id)
         self._slept_offline = False
-        self.offline_since = None
+        self.is_offline = False
         self._moved(Move.ONLINE)
 
     def sleep(self) -> None:

@@ -93,19 +93,19 @@ class Traffic:
 
     def _send_loose(self, one: Node, other: Node) -> None:
         """To one device, and to all: as seldom in a large network as keeps its links from carrying nothing else."""
+        with suppress(MeshError):  # nobody carries it
+            one.send(other, Channel(LOOSE, self._next_loose()))
         self._until_flood -= 1
-        is_flood = self._until_flood <= 0
-        if is_flood:
+        if self._until_flood <= 0:
             self._until_flood = max(1, len(self._cast.nodes) // SMALL)
-        for number in (1, 2)[: 1 + is_flood]:
-            self._number += 1
-            self._came_loose.pop(self._number - REMEMBERED, None)
-            payload = msgspec.Raw(b"%d" % self._number)
-            with suppress(MeshError):  # nobody is linked, or nobody carries it
-                if number == 1:
-                    one.send(other, Channel(LOOSE, payload))
-                else:
-                    one.switch.broadcast(LOOSE, payload, lambda _reached: None)
+            with suppress(MeshError):  # nobody is linked
+                one.switch.broadcast(LOOSE, self._next_loose(), lambda _reached: None)
+
+    def _next_loose(self) -> msgspec.Raw:
+        """The next number, of something that may get lost."""
+        self._number += 1
+        self._came_loose.pop(self._number - REMEMBERED, None)
+        return msgspec.Raw(b"%d" % self._number)
 
     def _outcome(self, one: Node, other: Node, number: int) -> Callable[[str | None], None]:
         def done(error: str | None) -> None:

@@ -44,8 +44,8 @@ def _lie(node: Node, peer: Standing, sessions: list[FakeSession]) -> str | None:
         return f"active, and no packet has come for {silent_s:.1f} s" if silent_s > NOTICED_S else None
     if code not in CODES:
         return f"{code} is no reason"
-    if (node.offline_since is not None) is not (code == "offline"):
-        return f"{code}, where offline is {node.offline_since is not None}"
+    if node.is_offline is not (code == "offline"):
+        return f"{code}, where offline is {node.is_offline}"
     return f"{code}, which is not so" if _is_wrong(node, peer, sessions) else None
 
 
