@@ -57,10 +57,6 @@ class Device:
     heard: dict[int, int] = field(factory=dict)
     """Messages by the start in which they came."""
 
-    @property
-    def answers(self) -> bool:
-        return not self.is_busy
-
     async def listen(self) -> None:
         """Hear what comes until the daemon is gone. A message that comes twice to one process fails."""
         start = self.starts
@@ -93,12 +89,16 @@ class Soak:
         self.log: list[str] = []
         self._number = 0
 
+    def free(self) -> list[Device]:
+        """Those whose daemon can be asked."""
+        return [device for device in self.devices if not device.is_busy]
+
     # ── what is sent ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def send(self) -> None:
         while True:
             await trio.sleep(SEND_EVERY_S)
-            free = [device for device in self.devices if device.answers]
+            free = self.free()
             if len(free) > 1:
                 one, other = self.rng.sample(free, 2)
                 self._number += 1
@@ -122,7 +122,7 @@ class Soak:
         """Whoever is asked says why a peer is not active."""
         while True:
             await trio.sleep(LOOK_EVERY_S)
-            free = [device for device in self.devices if device.answers]
+            free = self.free()
             if not free:
                 continue
             device = self.rng.choice(free)
@@ -140,7 +140,7 @@ class Soak:
     async def disturb(self) -> None:
         while True:
             await trio.sleep(self.rng.expovariate(1 / FAULT_EVERY_S))
-            free = [device for device in self.devices if device.answers]
+            free = self.free()
             if len(free) > 2:
                 device = self.rng.choice(free)
                 kinds = (self.move, self.move, self.reconnect, self.reconnect, self.kill, self.stand_still, self.unplug)
@@ -203,13 +203,12 @@ async def all_well(devices: list[Device]) -> None:
         while True:
             views = []
             for device in devices:
-                for peer in (await device.daemon.ask("peers_list", network=NETWORK))["peers"]:
+                peers = (await device.daemon.ask("peers_list", network=NETWORK))["peers"]
+                for peer in peers:
                     if peer["status"] != "active" or peer["why"] is not None:
                         views.append((device.number, peer["device_id"], peer["status"], peer["why"]))
-                known = {
-                    peer["device_id"] for peer in (await device.daemon.ask("peers_list", network=NETWORK))["peers"]
-                }
-                missing = {each.daemon.device_id for each in devices} - known - {device.daemon.device_id}
+                known = {device.daemon.device_id, *(peer["device_id"] for peer in peers)}
+                missing = {each.daemon.device_id for each in devices} - known
                 views += [(device.number, each, "unknown", None) for each in missing]
             if not views:
                 return
