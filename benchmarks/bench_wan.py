@@ -33,7 +33,7 @@ from myownmesh.transport.session import Order
 from support.wan import Wan, missing_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from myownmesh.engine.links import LinkEvent
     from myownmesh.transport.session import Session
@@ -265,10 +265,21 @@ def measure(wan: Wan, seconds: float) -> Figures:
     return Figures(rate, tcp, offering["open_ms"], tuple(offering["alone"]), tuple(offering["beside"]))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+def take_paths(parser: argparse.ArgumentParser) -> None:
+    """Let a command line name some of `PATHS`, as `paths`."""
     names = ", ".join(PATHS).replace("%", "%%")
     parser.add_argument("paths", nargs="*", metavar="PATH", help=f"of {names}; all without any")
+
+
+def check_paths(parser: argparse.ArgumentParser, paths: Iterable[str]) -> None:
+    """End the program with a sentence if one of these is none."""
+    if unknown := [name for name in paths if name not in PATHS]:
+        parser.error(f"no such path: {', '.join(unknown)}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    take_paths(parser)
     parser.add_argument("--seconds", type=float, default=10.0, help="of bulk on each path")
     parser.add_argument("--end", choices=("offer", "answer"), help=argparse.SUPPRESS)
     parser.add_argument("--tcp", choices=("send", "receive"), help=argparse.SUPPRESS)
@@ -279,8 +290,7 @@ def main() -> int:
     if args.tcp:
         run_tcp(args.tcp, args.paths[0], args.seconds)
         return 0
-    if unknown := [name for name in args.paths if name not in PATHS]:
-        parser.error(f"no such path: {', '.join(unknown)}")
+    check_paths(parser, args.paths)
     if missing := missing_tools():
         print(f"no network can be made here; missing: {', '.join(missing)}", file=sys.stderr)
         return 2

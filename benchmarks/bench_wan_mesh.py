@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench_mesh import BULK_PAYLOAD, IN_FLIGHT, EchoServer, call_line
-from bench_wan import PATHS, hear, share, start
+from bench_wan import PATHS, check_paths, hear, share, start, take_paths
 from mesh_client import Control, Pair
 from support.wan import Wan, missing_tools
 
@@ -160,16 +160,14 @@ def measure(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    names = ", ".join(PATHS).replace("%", "%%")
-    parser.add_argument("paths", nargs="*", metavar="PATH", help=f"of {names}; all without any")
+    take_paths(parser)
     parser.add_argument("--seconds", type=float, default=10.0, help="of bulk on each path")
     ours = str(Path(sys.executable).with_name("myownmesh"))
     parser.add_argument("--sender", default=ours, metavar="COMMAND", help="the daemon that sends; ours by default")
     parser.add_argument("--receiver", default=ours, metavar="COMMAND")
     parser.add_argument("--beside-tcp", action="store_true")
     args = parser.parse_args()
-    if unknown := [name for name in args.paths if name not in PATHS]:
-        parser.error(f"no such path: {', '.join(unknown)}")
+    check_paths(parser, args.paths)
     if missing := missing_tools():
         print(f"no network can be made here; missing: {', '.join(missing)}", file=sys.stderr)
         return 2
