@@ -168,7 +168,7 @@ def selectors() -> Iterator[Row]:
 
 
 def memory() -> Iterator[Row]:
-    """Of an engine with sixty links, and of a node of a ring of 200 some minutes after they met."""
+    """Of an engine with sixty more links."""
     few, many = (_traced(count) for count in (20, 80))
     yield Row("engine memory of a link", (many - few) / 60 / 1024, 8.0, "KiB")
 

@@ -16,7 +16,7 @@ import multiprocessing
 import resource
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -26,6 +26,9 @@ from myownmesh.simulator.run import Run
 from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
 from scaling_page import SHAPES, Measured, Paper, page, plot
+
+if TYPE_CHECKING:
+    from mesh_common.views import Traffic
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 SIZES: Final = (10, 30, 100, 300, 1000, 3000, 10_000)
@@ -66,9 +69,9 @@ def measure(shape: str, nodes: int) -> Measured:
     )
 
 
-def _bytes(traffic: object) -> int:
-    lanes = ("keepalive_tx", "control_tx", "gossip_tx", "app_tx", "other_tx")
-    return sum(getattr(traffic, lane).bytes for lane in lanes)
+def _bytes(sent: Traffic) -> int:
+    lanes = (sent.keepalive_tx, sent.control_tx, sent.gossip_tx, sent.app_tx, sent.other_tx)
+    return sum(lane.bytes for lane in lanes)
 
 
 def links_on_paper(shape: str, nodes: int) -> tuple[float, int]:

@@ -86,10 +86,10 @@ def recorded(
     shape: str = "full_mesh",
     seconds: float = 400.0,
     trouble: Literal["none", "wild"] = "wild",
-    nodes_: int = 5,
+    count: int = 5,
 ) -> tuple[Decided, bytes, list[Action]]:
     """Some minutes of a node in a network in trouble: its engine, the file, what it decided meanwhile."""
-    run = Run(Plan(nodes=nodes_, hours=1.0, shape=shape, trouble=trouble, seed=seed))
+    run = Run(Plan(nodes=count, hours=1.0, shape=shape, trouble=trouble, seed=seed))
     for device_id in run.cast.identities:
         run.cast.start(device_id)
     run.traffic.begin()
@@ -113,7 +113,7 @@ def recorded(
 @pytest.mark.parametrize("seed", [1] if FAST else [1, 3])
 def test_what_is_replayed_decides_as_what_was_recorded(seed: int, shape: str, count: int) -> None:
     """Also where a shape chooses by the ids, which are others in the file."""
-    _, data, decided = recorded(seed, shape, nodes_=count)
+    _, data, decided = recorded(seed, shape, count=count)
     recording = read(data)
     assert (shape == "hubs") is any(step.homes for step in recording.steps)
     assert (shape == "ring") is any(step.nearest for step in recording.steps)

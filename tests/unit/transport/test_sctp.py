@@ -210,7 +210,7 @@ def test_what_is_said_first_arrives_once_whatever_becomes_of_the_cookie(size: in
 
         def deliver(packet: bytes) -> None:
             nonlocal left
-            if left and any(kind == COOKIE_ECHO for kind, _ in chunks_of(packet)):
+            if left and is_cookie(packet):
                 left -= 1
             else:
                 b.receive(packet)
