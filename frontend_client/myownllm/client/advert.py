@@ -32,6 +32,8 @@ def keep(life: Life, registry: Registry, picture: Picture, app_version: str) -> 
     The reference's daemon tells a newcomer what it knew when their handshake began, and puts its own advert in the
     place of ours when its services change: there the same is told again, to whoever comes and now and then.
     """
+    if not life.wire_id:
+        return  # nobody to tell
     while True:
         yield Until(lambda: life.advert_changes > 0 or life.advert_told != _listeners(picture), LOOK_S)
         here = _listeners(picture)

@@ -638,6 +638,8 @@ async def test_a_daemon_too_old_for_calls_still_shows_peers(autojump_clock: Any,
 async def test_without_an_active_network_nothing_is_registered(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(Catalog(), tmp_path) as w:
         await w.client.start()
+        w.client.capabilities_changed()
+        await trio.sleep(2)
         assert w.daemon.ops() == ["events_subscribe", "status"]
         assert w.client.state.pill == "No active network — pick one below"
 
