@@ -166,7 +166,7 @@ class InviteRevoked(Struct, frozen=True):
     revoked: str
 
 
-class InvitationTaken(Struct, frozen=True, rename={"sender": "from", "sender_label": "from_label"}):
+class InvitationTaken(Struct, frozen=True, omit_defaults=True, rename={"sender": "from", "sender_label": "from_label"}):
     """What an invitation leads to, or did."""
 
     network: str
@@ -184,6 +184,8 @@ class InvitationTaken(Struct, frozen=True, rename={"sender": "from", "sender_lab
     exp: int
     present: bool
     """The network was here before."""
+    settings: Mapping[str, Any] | None = None
+    """The network's settings as the link has them, passwords of TURN servers included; of a dry run only."""
 
 
 # ── events, calls, channels ───────────────────────────────────────────────────────────────────────────────────────────

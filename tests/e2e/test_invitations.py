@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from e2e.devices import demo, eventually, myownllm
-from myownllm.invite_links import settings_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,8 +121,3 @@ def test_wrong_links_are_refused_in_a_sentence(pair: Pair) -> None:
     with pytest.raises(demo.DemoError, match="there is no invitation x"):
         anna.run("uninvite", "x")
     assert boris.run("networks", "list")["networks"] == []
-
-
-def test_settings_that_a_link_leaves_out_are_the_usual_ones() -> None:
-    assert settings_in("myownllm://join#!") is None
-    assert settings_in("e30") is None

@@ -70,5 +70,5 @@ def accept(
         raise CliError(str(error)) from error
     run(
         {"op": "network_join_invite", "text": text, "dry_run": dry_run, "approve_inviter": approve_inviter},
-        tables.members,
+        tables.invitation_taken,
     )

@@ -172,6 +172,11 @@ def invitation(data: object) -> str:
     )
 
 
+def invitation_taken(data: object) -> str:
+    """Answer of ``network_join_invite``, without the settings, which may hold passwords."""
+    return members({name: value for name, value in _object(data).items() if name != "settings"})
+
+
 def members(data: object) -> str:
     """Any small answer: its members as lines, nested ones as JSON."""
     return facts(_object(data)) if isinstance(data, dict) and data else _text(data)

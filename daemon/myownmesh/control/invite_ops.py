@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mesh_common import answers
 from myownmesh.control.answers import success
 from myownmesh.invitations.link import BadInvitation, link_of
@@ -66,5 +68,6 @@ async def network_join_invite(control: Control, request: requests.NetworkJoinInv
             turn=joined.turn_hosts,
             exp=invitation.exp,
             present=joined.present,
+            settings=msgspec.to_builtins(network) if request.dry_run else None,
         )
     )

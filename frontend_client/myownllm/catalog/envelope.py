@@ -10,8 +10,10 @@ from myownllm import coerce
 from myownllm.catalog.network import ACCEPTING, signaling_servers, turn_servers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from myownllm.catalog.network import SavedNetwork
-    from myownllm.coerce import JsonObject
+    from myownllm.coerce import Json, JsonObject
 
 KIND: Final = "myownllm.network-settings"
 ACCEPTED_KINDS: Final = (KIND, "myownmesh.network-settings")
@@ -44,6 +46,21 @@ def import_envelope(text: str | bytes) -> JsonObject | None:
         raw = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
+    return _canonical(raw)
+
+
+def invited_settings(told: Mapping[str, Json] | None) -> JsonObject | None:
+    """The envelope that a link holds, as the daemon tells it (spec 11 §1.1), or None when it is not recognised.
+
+    STUN servers that the link does not name are the usual ones.
+    """
+    settings = _canonical(told)
+    if settings is not None and told is not None and "stun_servers" not in told:
+        del settings["stun_servers"]
+    return settings
+
+
+def _canonical(raw: Json) -> JsonObject | None:
     if not isinstance(raw, dict) or raw.get("kind") not in ACCEPTED_KINDS or not isinstance(raw.get("network_id"), str):
         return None
     label = raw["label"].strip() if isinstance(raw.get("label"), str) else ""

@@ -15,12 +15,12 @@ from mesh_common.client.errors import ControlError
 from mesh_common.durations import whole_seconds
 from mesh_common.streams import words
 from mesh_common.tables import columns
+from myownllm.catalog.envelope import invited_settings
 from myownllm.cli import context, networks
 from myownllm.cli.options import Json
 from myownllm.cli.peers import OnNetwork
 from myownllm.errors import FAILURES, AppError
 from myownllm.ids import bare_id, device_suffix
-from myownllm.invite_links import settings_in
 from myownllm.sightings import moment
 
 POLL_S: Final = 0.5
@@ -87,7 +87,7 @@ def join(
         leads = daemon.answer(InvitationTaken, "network_join_invite", text=text, dry_run=True)
         _agree(daemon, leads, yes=yes, as_json=as_json)
         file = context.catalog_file(app_home)
-        settings = settings_in(text)
+        settings = invited_settings(leads.settings)
         if settings is None:
             raise AppError("this invitation holds no network settings")
         catalog = file.mutate(lambda catalog: networks.joined(catalog, settings, file.mint_id()))

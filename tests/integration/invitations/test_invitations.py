@@ -46,9 +46,11 @@ async def test_a_fresh_device_is_let_in_by_a_link_and_nobody_is_asked(tmp_path: 
             shown = await ben.ask("network_join_invite", text=made["text"], dry_run=True)
             assert (shown["network_id"], shown["label"], shown["from_label"]) == (NET, "Fleet", "Anna")
             assert (shown["present"], shown["servers"]) == (False, [relay])
+            assert shown["settings"] == json.loads(base64url.decode(made["text"].removeprefix(PREFIX)))["network"]
             assert (await ben.ask("networks_list"))["networks"] == []
 
-            await ben.ask("network_join_invite", text=" \n".join([made["text"][:50], made["text"][50:]]))
+            taken = await ben.ask("network_join_invite", text=" \n".join([made["text"][:50], made["text"][50:]]))
+            assert taken == {name: told for name, told in shown.items() if name != "settings"}
             a, b = await bare_id(anna), await bare_id(ben)
             await active(anna, b)
             await active(ben, a)

@@ -291,12 +291,27 @@ def test_a_label_cannot_steer_the_terminal() -> None:
     assert len(text.splitlines()) == 2
 
 
+def test_passwords_in_a_link_are_not_on_the_screen() -> None:
+    text = tables.invitation_taken({"label": "Home", "settings": {"turn_servers": [{"credential": "secret"}]}})
+    assert "Home" in text
+    assert "secret" not in text
+
+
 @pytest.mark.parametrize(
     "data", [None, [], 5, {"peers": 1}, {"peers": [None, {"label": 7, "rtt_ms": []}]}, {"roster": [{}]}]
 )
 @pytest.mark.parametrize(
     "table",
-    [tables.status, tables.networks, tables.peers, tables.reasons, tables.roster, tables.services, tables.members],
+    [
+        tables.status,
+        tables.networks,
+        tables.peers,
+        tables.reasons,
+        tables.roster,
+        tables.services,
+        tables.members,
+        tables.invitation_taken,
+    ],
 )
 def test_no_answer_of_a_foreign_daemon_breaks_a_table(table: Any, data: object) -> None:
     assert isinstance(table(data), str)
