@@ -19,7 +19,7 @@ from myownmesh.governance.ratifying import (
     append,
     candidate,
     decides,
-    digests_of,
+    dropped,
     ratify,
     remember_signatures,
     stamp_in,
@@ -33,7 +33,6 @@ from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRev
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
-    from myownmesh.governance.memory import Spent
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.transitions import Variant
 
@@ -74,22 +73,12 @@ class Done:
     waits_for: tuple[str, ...] = ()
 
 
-def draft(book: Book, variant: Variant, now: int) -> Draft | None:
+def draft(book: Book, variant: Variant) -> Draft | None:
     """What proposing this would sign; None when it holds already, which costs nothing and needs no code.
 
     Raises `Refused`.
     """
-    if _holds_already(book, variant):
-        return None
-    _check_content(book, variant)
-    _check_kind(book, variant)
-    _check_owners(book, variant)
-    _check_state(book)
-    effective = unmet_by(book, variant, (book.me,)) is None
-    if effective and tier_of(variant, book.standing) != "member":
-        _check_room(book, variant)
-    waits_for = () if effective else decides(book, variant)
-    return Draft(variant, signed_bytes(book.network_id, variant), effective, waits_for)
+    return None if _holds_already(book, variant) else _drafted(book, variant, (book.me,))
 
 
 def propose(book: Book, variant: Variant, signature: str, proposal_id: str, now: int) -> Done:
@@ -97,18 +86,18 @@ def propose(book: Book, variant: Variant, signature: str, proposal_id: str, now:
 
     The time in the frame is the one in the entry (FIX 13).
     """
-    drafted = draft(book, variant, now)
+    drafted = draft(book, variant)
     if drafted is None:
         return Done(book)
-    at = stamp_in(book, variant, now)
-    record = Proposal(proposal_id, at, book.me, variant, (book.me,), (signature,), (), False)
+    entry = Transition(stamp_in(book, variant, now), variant, (book.me,), (signature,))
+    record = Proposal.of(proposal_id, book.me, entry)
     book = _having_signed(book, variant)
     book = remember_signatures(book, record, {book.me: signature})
-    frame = NetworkStatePropose(proposal_id, variant, book.me, at, signature)
+    frame = NetworkStatePropose(proposal_id, variant, book.me, entry.at, signature)
     if drafted.effective:
-        entry = Transition(at, variant, (book.me,), (signature,))
         return Done(ratify(book, entry, now), (frame,), entry)
-    proposals = book.proposals.with_record(record, _digest(book, variant), now, by_authority=True)
+    digest = digest_of_content(book.network_id, variant, book.me)
+    proposals = book.proposals.with_record(record, digest, now, by_authority=True)
     return Done(evolve(book, proposals=proposals), (frame,), waits_for=drafted.waits_for)
 
 
@@ -124,18 +113,11 @@ def draft_signature(book: Book, proposal_id: str, digest: str | None = None) -> 
         raise Refused("already signed")
     if digest is not None and digest != content_digest(book.network_id, record.variant):
         raise Refused("proposal changed since it was shown")
-    _check_content(book, record.variant)
-    _check_kind(book, record.variant)
-    _check_owners(book, record.variant)
-    _check_state(book)
     signers = (*record.signers, book.me)
-    effective = unmet_by(book, record.variant, signers) is None
+    drafted = _drafted(book, record.variant, signers)
     if unmet_by(book, record.variant, signers) == "LOWER-OWNER":
         raise Refused("network: only an owner can take an owner's role away")
-    if effective and tier_of(record.variant, book.standing) != "member":
-        _check_room(book, record.variant)
-    waits_for = () if effective else decides(book, record.variant)
-    return Draft(record.variant, signed_bytes(book.network_id, record.variant), effective, waits_for)
+    return drafted
 
 
 def sign(book: Book, proposal_id: str, signature: str, now: int, fresh_id: str) -> Done:
@@ -149,10 +131,8 @@ def sign(book: Book, proposal_id: str, signature: str, now: int, fresh_id: str) 
     book = _having_signed(book, record.variant)
     book = remember_signatures(book, record, {book.me: signature})
     if drafted.effective and _would_lose(book, record):
-        return propose(_dropped(book, record, "withdrawn"), record.variant, signature, fresh_id, now)
-    record = msgspec.structs.replace(
-        record, signers=(*record.signers, book.me), signatures=(*record.signatures, signature)
-    )
+        return propose(dropped(book, record, "withdrawn"), record.variant, signature, fresh_id, now)
+    record = record.signed_by(book.me, signature)
     frame = NetworkStateAck(proposal_id, book.me, "sign", now, signature)
     if not drafted.effective:
         return Done(evolve(book, proposals=book.proposals.changed(record)), (frame,), waits_for=drafted.waits_for)
@@ -173,7 +153,7 @@ def deny(book: Book, proposal_id: str, signature: str, now: int) -> Done:
     """Refuse a record, everywhere: what was signed under it does not count later either. Raises `Refused`."""
     denial_payload(book, proposal_id)
     frame = NetworkStateAck(proposal_id, book.me, "deny", now, signature)
-    return Done(_dropped(book, _known(book, proposal_id), "denied"), (frame,))
+    return Done(dropped(book, _known(book, proposal_id), "denied"), (frame,))
 
 
 def withdraw(book: Book, proposal_id: str, signature: str, now: int) -> Done:
@@ -185,7 +165,7 @@ def withdraw(book: Book, proposal_id: str, signature: str, now: int) -> Done:
     if record.proposer != book.me:
         raise Refused("only the proposer can withdraw a proposal")
     frame = NetworkStateAck(proposal_id, book.me, "deny", now, signature)
-    return Done(_dropped(book, record, "withdrawn"), (frame,))
+    return Done(dropped(book, record, "withdrawn"), (frame,))
 
 
 def settlement(book: Book, question: str) -> RoleRevoke:
@@ -229,7 +209,7 @@ def resent(book: Book) -> tuple[NetworkStatePropose, ...]:
 def expire(book: Book, now: int) -> Book:
     """Without records that nobody decided in thirty days; once an hour is enough."""
     for record in book.proposals.expired(now):
-        book = _dropped(book, record, "expired")
+        book = dropped(book, record, "expired")
     return book
 
 
@@ -245,6 +225,19 @@ def room(book: Book) -> Literal["ample", "warn", "owners", "removals and kind", 
     if nbytes < REMOVALS_BYTES:
         return "removals and kind"
     return "removals" if nbytes < NOTHING_BYTES else "nothing"
+
+
+def _drafted(book: Book, variant: Variant, signers: tuple[str, ...]) -> Draft:
+    """What this device would sign, being the last of these signers."""
+    _check_content(book, variant)
+    _check_kind(book, variant)
+    _check_owners(book, variant)
+    _check_state(book)
+    effective = unmet_by(book, variant, signers) is None
+    if effective and tier_of(variant, book.standing) != "member":
+        _check_room(book, variant)
+    waits_for = () if effective else decides(book, variant)
+    return Draft(variant, signed_bytes(book.network_id, variant), effective, waits_for)
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -330,14 +323,3 @@ def _having_signed(book: Book, variant: Variant) -> Book:
     if book.pin.signed or variant == KindChange("closed"):
         return book
     return evolve(book, pin=msgspec.structs.replace(book.pin, signed=True))
-
-
-def _dropped(book: Book, record: Proposal, reason: Spent) -> Book:
-    signatures = dict(zip(record.signers, record.signatures, strict=True))
-    book = remember_signatures(book, record, signatures)
-    spent = digests_of(book, record, signatures).values()
-    return evolve(book, proposals=book.proposals.without(record.id), memory=book.memory.spend(spent, reason))
-
-
-def _digest(book: Book, variant: Variant) -> bytes:
-    return digest_of_content(book.network_id, variant, book.me)

@@ -1,7 +1,7 @@
 """All that one device holds of one network's governance, as one value.
 
-Everything that changes it (`adoption`, `hearing`, `proposing`) takes a book and returns another, at once and without
-I/O; whoever owns the book compares the two and acts.
+Everything that changes it (`adoption`, `hearing`, `intake`, `authoring`) takes a book and returns another, at once and
+without I/O; whoever owns the book compares the two and acts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from myownmesh.governance.rules import STRICT
 from myownmesh.governance.verdicts import Bench, newly_kept
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from myownmesh.governance.copies import Copy
     from myownmesh.governance.log import Log
     from myownmesh.governance.member_log import Draft, MemberLog
     from myownmesh.governance.records import SplitRecord
@@ -104,12 +107,7 @@ class Book:
 
     def role(self, device: str) -> Role | None:
         """The role of a bare id: of a seat, or by the member log; None for whom nobody signed in."""
-        if self.standing.is_authority(device):
-            return self.standing.role(device)
-        membership = self.bench.verdict(device).membership
-        # A log of old may seat members; what the member log says of them is newer.
-        seated = membership == "unlisted" and device in self.standing.roles
-        return "member" if seated or membership == "present" else None
+        return self.standing.role(device) if self.bench.is_member(device) else None
 
     def is_evicted(self, device: str) -> bool:
         """What a handshake asks (15.1). Looks at one device's entries, whatever the log's size."""
@@ -117,7 +115,7 @@ class Book:
 
     def admits(self, device: str) -> bool:
         """Whether signed state lets a device in without anybody's approval (FIX 18)."""
-        return self.kind == "closed" and not self.is_evicted(device) and self.bench.is_member(device)
+        return self.kind == "closed" and self.bench.is_member(device)
 
     # ── how it changes ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,7 +123,7 @@ class Book:
         """Hold another branch. Removals whose author loses a seat by it are kept; the pin follows.
 
         The only way in which seats change. Entries that waited for their signer to become known are to be judged again
-        (`hearing.waiting`).
+        (`hearing.hear_again`).
         """
         after = branch.log.standing
         new = after.known - self.standing.known
@@ -139,6 +137,10 @@ class Book:
             memory=self.memory.with_log(branch.log),
             pin=pin.keeping(kept) if kept else pin,
         )
+
+    def with_copies(self, copies: Iterable[Copy]) -> Book:
+        """More copies in the member log, whose form and signatures are good."""
+        return evolve(self, members=self.members.with_copies(copies, self.standing, self.me))
 
     def with_split(self, record: SplitRecord) -> Book:
         """A split was announced: it is listed."""

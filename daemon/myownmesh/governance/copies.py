@@ -25,6 +25,8 @@ FOR_GOOD: Final = "*"
 """The word of this device itself, of a person at it, or of its inviter: it never ends."""
 ADMITS_US: Final = "="
 """This copy admits this device, which believes it of anybody for its own stand-down; others are not told it is sure."""
+OUR_WORD: Final = frozenset({FOR_GOOD})
+"""Who vouches for what this device signed or a person here meant."""
 MAX_WORDS: Final = 4
 """More devices than that need not agree."""
 

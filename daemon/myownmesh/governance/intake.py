@@ -15,7 +15,15 @@ from myownmesh.governance.entries import fault_of_form, is_usable_id, target_of
 from myownmesh.governance.proposals import LIFETIME_SECONDS, digest_of_content, is_proposal_id
 from myownmesh.governance.questions import Claim
 from myownmesh.governance.quorum import VOID
-from myownmesh.governance.ratifying import candidate, digests_of, ratify, remember_signatures, tier_of, unmet_by
+from myownmesh.governance.ratifying import (
+    candidate,
+    dropped,
+    ratify,
+    remember_signatures,
+    stamp_in,
+    tier_of,
+    unmet_by,
+)
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
 from myownmesh.protocol.transitions import KindChange, Split, Transition, UnknownVariant
@@ -83,7 +91,7 @@ def hear_propose(
             # A stranger's removal on an open network, which a switch lets act, stands in no log that could be pulled.
             return Intake("ratified", ratify(book, entry, now), word=word, entry=entry)
         return Intake("pull", book, word=word)
-    return _kept(book, frame, rule, word, now)
+    return _kept(book, frame.proposal_id, entry, rule, now)
 
 
 def unanswered(book: Book, frame: NetworkStatePropose) -> Transition | None:
@@ -94,7 +102,7 @@ def unanswered(book: Book, frame: NetworkStatePropose) -> Transition | None:
     target = target_of(frame.variant)
     if target is None or tier_of(frame.variant, book.standing) == "governance":
         return None
-    at = max(frame.created_at, 1 + book.bench.newest_counted(target))
+    at = stamp_in(book, frame.variant, frame.created_at)
     return Transition(at, frame.variant, (frame.proposer,), (frame.signature,))
 
 
@@ -115,9 +123,7 @@ def hear_ack(book: Book, frame: NetworkStateAck, link: str, checks: Checks, now:
     if not (decides_alone or book.rules.ratify_everything):
         return Intake("ignored", book, "no authority", word)
     if link not in record.signers:
-        record = msgspec.structs.replace(
-            record, signers=(*record.signers, link), signatures=(*record.signatures, frame.signature)
-        )
+        record = record.signed_by(link, frame.signature)
         book = evolve(book, proposals=book.proposals.changed(record))
     rule = unmet_by(book, record.variant, record.signers)
     if rule is not None:
@@ -159,31 +165,22 @@ def _founding(book: Book, entry: Transition, link: str, word: str, now: int, *, 
     return Intake("claim", book if questions is book.questions else evolve(book, questions=questions), word=word)
 
 
-def _kept(book: Book, frame: NetworkStatePropose, rule: str, word: str, now: int) -> Intake:
-    if not is_proposal_id(frame.proposal_id) or frame.proposal_id in book.questions:
+def _kept(book: Book, proposal_id: str, entry: Transition, rule: str, now: int) -> Intake:
+    (proposer,), (word,) = entry.signers, entry.signatures
+    if not is_proposal_id(proposal_id) or proposal_id in book.questions:
         return Intake("dropped", book, "proposal id", word)
-    digest = digest_of_content(book.network_id, frame.variant, frame.proposer)
-    if not book.proposals.stands_for(frame.proposal_id, digest, now):
-        return Intake(
-            "pending" if frame.proposal_id in book.proposals.records else "dropped", book, "other content", word
-        )
-    if frame.proposal_id in book.proposals.records:
+    is_kept = proposal_id in book.proposals.records
+    digest = digest_of_content(book.network_id, entry.variant, proposer)
+    if not book.proposals.stands_for(proposal_id, digest, now):
+        return Intake("pending" if is_kept else "dropped", book, "other content", word)
+    if is_kept:
         return Intake("pending", book, rule, word)
-    record = Proposal(
-        frame.proposal_id,
-        frame.created_at,
-        frame.proposer,
-        frame.variant,
-        (frame.proposer,),
-        (frame.signature,),
-        (),
-        False,
-    )
-    by_authority = book.standing.is_authority(frame.proposer)
+    record = Proposal.of(proposal_id, proposer, entry)
+    by_authority = book.standing.is_authority(proposer)
     proposals = book.proposals.with_record(record, digest, now, by_authority=by_authority)
     if proposals is book.proposals:
         return Intake("ignored", book, "no room for more proposals", word)
-    book = remember_signatures(evolve(book, proposals=proposals), record, {frame.proposer: frame.signature})
+    book = remember_signatures(evolve(book, proposals=proposals), record, {proposer: word})
     return Intake("pending", book, rule, word)
 
 
@@ -197,10 +194,7 @@ def _denied(book: Book, record: Proposal, frame: NetworkStateAck, checks: Checks
             return Intake("pending", book, "an opinion")
         record = msgspec.structs.replace(record, deniers=(*record.deniers, frame.signer))
         return Intake("pending", evolve(book, proposals=book.proposals.changed(record)), "an opinion")
-    signatures = dict(zip(record.signers, record.signatures, strict=True))
-    reason: Literal["denied", "withdrawn"] = "denied" if authority else "withdrawn"
-    memory = book.memory.spend(digests_of(book, record, signatures).values(), reason)
-    return Intake("denied", evolve(book, proposals=book.proposals.without(record.id), memory=memory))
+    return Intake("denied", dropped(book, record, "denied" if authority else "withdrawn"))
 
 
 def _in_time(book: Book, variant: Variant, created_at: int, now: int) -> bool:

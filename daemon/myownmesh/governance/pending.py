@@ -16,8 +16,5 @@ def pending(book: Book) -> tuple[Proposal, ...]:
 
     Old clients show sign and deny on each of them. Only proposals are kept in the state file.
     """
-    fallen = tuple(
-        Proposal(question, entry.at, entry.signers[0], entry.variant, entry.signers, entry.signatures, (), False)
-        for question, entry in orphans(book).items()
-    )
+    fallen = tuple(Proposal.of(question, entry.signers[0], entry) for question, entry in orphans(book).items())
     return (*book.proposals.records.values(), *book.questions.shown(book.log), *fallen)

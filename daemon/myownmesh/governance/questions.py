@@ -119,10 +119,7 @@ class Questions:
         for question, log in self.rivals.items():
             place = log.places[min(common_length(held, log), len(log) - 1)]
             found.append((question, place.entry, place.authors[0]))
-        return tuple(
-            Proposal(question, entry.at, proposer, entry.variant, entry.signers, entry.signatures, (), False)
-            for question, entry, proposer in found
-        )
+        return tuple(Proposal.of(question, proposer, entry) for question, entry, proposer in found)
 
 
 def _without(of: Mapping[str, V], question: str) -> dict[str, V]:

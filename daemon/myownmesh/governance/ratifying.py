@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import evolve
 
 from myownmesh.governance.adoption import reconsider
-from myownmesh.governance.copies import FOR_GOOD, Copy
+from myownmesh.governance.copies import OUR_WORD, Copy
 from myownmesh.governance.entries import canonical_signers, is_member_grant, is_removal, target_of
 from myownmesh.governance.log import signature_digest
 from myownmesh.governance.quorum import unmet
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from myownmesh.governance.book import Book
+    from myownmesh.governance.memory import Spent
     from myownmesh.governance.quorum import Unmet
     from myownmesh.governance.records import Proposal
     from myownmesh.governance.standing import Standing
@@ -88,8 +89,7 @@ def ratify(book: Book, entry: Transition, now: int) -> Book:
     tier = tier_of(entry.variant, book.standing)
     target = target_of(entry.variant)
     if tier != "governance":
-        copy = Copy(entry, frozenset({FOR_GOOD}))
-        book = evolve(book, members=book.members.with_copies([copy], book.standing, book.me))
+        book = book.with_copies([Copy(entry, OUR_WORD)])
         if is_removal(entry.variant) and target is not None and book.me in entry.signers and book.is_founded:
             book = evolve(book, pin=book.pin.keeping({target: max(entry.at, book.pin.evicted.get(target, -1))}))
     if tier != "member":
@@ -115,14 +115,21 @@ def settled(book: Book) -> Book:
 def remember_signatures(book: Book, record: Proposal, signatures: Mapping[str, str]) -> Book:
     """Keep in mind who signed what, so that it is known when it comes up later (02 §24.3 no. 64)."""
     memory = book.memory
-    for signer, digest in digests_of(book, record, signatures).items():
+    for signer, digest in _digests_of(book, record, signatures).items():
         by_authority = book.standing.is_authority(signer)
         memory = memory.with_record(digest, signer, record.variant, by_authority=by_authority)
     return evolve(book, memory=memory)
 
 
-def digests_of(book: Book, record: Proposal, signatures: Mapping[str, str]) -> dict[str, bytes]:
-    """The digest of each signature under a record, by signer."""
+def dropped(book: Book, record: Proposal, reason: Spent) -> Book:
+    """Without a record that came to nothing: what was signed under it does not count later either."""
+    signatures = dict(zip(record.signers, record.signatures, strict=True))
+    book = remember_signatures(book, record, signatures)
+    spent = _digests_of(book, record, signatures).values()
+    return evolve(book, proposals=book.proposals.without(record.id), memory=book.memory.spend(spent, reason))
+
+
+def _digests_of(book: Book, record: Proposal, signatures: Mapping[str, str]) -> dict[str, bytes]:
     payload = signed_bytes(book.network_id, record.variant)
     return {signer: signature_digest(payload, signer, signature) for signer, signature in signatures.items()}
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 import msgspec
 
 from myownmesh.protocol.schema import U64
 from myownmesh.protocol.transitions import Variant
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.transitions import Transition
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -22,6 +27,15 @@ class Proposal(msgspec.Struct, frozen=True):
     deniers: tuple[str, ...]
     """Bare ids."""
     split_spawned: bool
+
+    @classmethod
+    def of(cls, proposal_id: str, proposer: str, entry: Transition) -> Self:
+        """A record that nobody has answered yet, of what `proposer` wants and of who has signed it."""
+        return cls(proposal_id, entry.at, proposer, entry.variant, entry.signers, entry.signatures, (), False)
+
+    def signed_by(self, signer: str, signature: str) -> Self:
+        """With one more signature."""
+        return msgspec.structs.replace(self, signers=(*self.signers, signer), signatures=(*self.signatures, signature))
 
 
 class SplitRecord(msgspec.Struct, frozen=True):

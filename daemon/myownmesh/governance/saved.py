@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from myownmesh.governance.adoption import without_strangers_splits
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import Branch, Branches
-from myownmesh.governance.copies import FOR_GOOD, Copy, slot_keys
+from myownmesh.governance.copies import OUR_WORD, Copy, slot_keys
 from myownmesh.governance.entries import fault_of_form
 from myownmesh.governance.judging import judge
 from myownmesh.governance.log import BadLog, verified
@@ -202,16 +202,12 @@ def _with_members(
             continue
         if fault_of_form(entry) is not None or not slot_keys(entry, book.standing.known) or not checks.is_good(entry):
             continue
-        said = frozenset({FOR_GOOD}) if words is None else words.get(_short(entry), frozenset[str]())
+        said = OUR_WORD if words is None else words.get(_short(entry), frozenset[str]())
         copies.append(Copy(entry, said))
         if checks.count - begun >= CHECKS_PER_SLICE:
-            book, copies, begun = _with_copies(book, copies), [], checks.count
+            book, copies, begun = book.with_copies(copies), [], checks.count
             yield
-    return _with_copies(book, copies)
-
-
-def _with_copies(book: Book, copies: Sequence[Copy]) -> Book:
-    return evolve(book, members=book.members.with_copies(copies, book.standing, book.me))
+    return book.with_copies(copies)
 
 
 def _records(book: Book, pending: Iterable[Proposal], checks: Checks) -> Slices[list[Proposal]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, field, frozen
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from myownmesh.protocol.modes import TopologyMode
     from myownmesh.protocol.transitions import Transition, Variant
 
-Authority = Literal["controller", "owner"]
 RANKS: Final[Mapping[Role, int]] = {"member": 1, "controller": 2, "owner": 3}
 
 
@@ -88,16 +87,17 @@ class Standing:
             case UnknownVariant():
                 return self
             case _:
-                return self if void else self._unseated(variant.target)
+                return self if void else self.unseated(variant.target)
+
+    def unseated(self, device: str) -> Standing:
+        """What holds when a device has lost its role."""
+        return evolve(self, roles=_without(self.roles, device), void=_without(self.void, device))
 
     def _seated(self, device: str, role: Role, *, kind: NetworkKind) -> Standing:
         known = self.known if role == "member" else self.known | {device}
         return evolve(
             self, kind=kind, roles={**self.roles, device: role}, void=_without(self.void, device), known=known
         )
-
-    def _unseated(self, device: str) -> Standing:
-        return evolve(self, roles=_without(self.roles, device), void=_without(self.void, device))
 
 
 BEFORE: Final = Standing()

@@ -7,11 +7,12 @@ in there may be lost without widening anybody's rights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from myownmesh.governance.entries import is_member_grant, is_removal, target_of
+from myownmesh.governance.memory import Spent
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.protocol.frames import NetworkKind, Role
 from myownmesh.protocol.modes import TopologyMode
@@ -43,7 +44,7 @@ class SeenRow(msgspec.Struct, frozen=True):
     signer: str
     variant: Variant
     by_authority: bool
-    spent: Literal["undone", "skipped", "denied", "withdrawn", "expired"] | None = None
+    spent: Spent | None = None
 
 
 class BranchRow(msgspec.Struct, frozen=True):

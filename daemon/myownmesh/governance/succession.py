@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from myownmesh.governance.copies import FOR_GOOD, Copy
+from myownmesh.governance.copies import OUR_WORD, Copy
 from myownmesh.governance.questions import derived_id
 from myownmesh.governance.quorum import unmet
 from myownmesh.governance.verdicts import Bench
@@ -18,7 +18,6 @@ from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
-    from myownmesh.governance.standing import Standing
 
 
 @frozen
@@ -35,7 +34,7 @@ def legacy(book: Book, author: str) -> tuple[Anew, ...]:
 
     Tombstones are always signed anew; which admits are, a person chooses. Sorted by device.
     """
-    after = _unseated(book.standing, author)
+    after = book.standing.unseated(author)
     without = Bench(book.members, after, {}, book.me)
     removals, admits = [], []
     for device, slots in sorted(book.members.targets.items()):
@@ -88,14 +87,9 @@ def orphans(book: Book) -> dict[str, Transition]:
 def sign_anew(book: Book, anew: Anew, signature: str) -> Book:
     """The book with the entry that this device signed; it travels with the next answers."""
     entry = Transition(anew.at, anew.variant, (book.me,), (signature,))
-    copy = Copy(entry, frozenset({FOR_GOOD}))
-    return evolve(book, members=book.members.with_copies([copy], book.standing, book.me))
+    return book.with_copies([Copy(entry, OUR_WORD)])
 
 
 def _may_sign(book: Book, variant: Evict) -> bool:
     standing = book.standing
     return standing.is_authority(book.me) and unmet(standing, variant, (book.me,), book.rules) is None
-
-
-def _unseated(standing: Standing, author: str) -> Standing:
-    return evolve(standing, roles={device: role for device, role in standing.roles.items() if device != author})

@@ -89,6 +89,7 @@ class Bench:
         if self.standing.is_authority(device):
             return True
         membership = self.verdict(device).membership
+        # A log of old may seat members; what the member log says of them is newer.
         return membership == "present" or (membership == "unlisted" and device in self.standing.roles)
 
     def newest_counted(self, device: str) -> int:

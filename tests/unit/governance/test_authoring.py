@@ -164,17 +164,17 @@ def test_an_authority_decides_at_once_and_the_frame_says_the_time_of_the_entry()
 
 def test_a_grant_that_holds_is_free() -> None:
     book = proposes(founded(), ADMIT).book
-    assert draft(book, ADMIT, NOW) is None
+    assert draft(book, ADMIT) is None
     assert proposes(book, ADMIT) == Done(book)
-    assert draft(book, RoleGrant(CAROL, "controller"), NOW) is None
-    assert draft(book, RoleGrant(CAROL, "owner"), NOW) is not None
+    assert draft(book, RoleGrant(CAROL, "controller")) is None
+    assert draft(book, RoleGrant(CAROL, "owner")) is not None
     removed = proposes(book, Evict(DAVE)).book
-    assert draft(removed, ADMIT, NOW) is not None
+    assert draft(removed, ADMIT) is not None
 
 
 def test_a_member_s_proposal_waits_and_says_for_whom() -> None:
     book = founded(me=ERIN)
-    drafted = draft(book, ADMIT, NOW)
+    drafted = draft(book, ADMIT)
     assert drafted is not None
     assert (drafted.effective, drafted.waits_for) == (False, tuple(sorted([ALICE, CAROL])))
     done = proposes(book, ADMIT)
@@ -218,7 +218,7 @@ def test_founding_pins() -> None:
 )
 def test_refused_without_a_log(configured: NetworkKind, variant: Variant, text: str) -> None:
     with pytest.raises(Refused) as refused:
-        draft(Book(NETWORK, ALICE, configured=configured), variant, NOW)
+        draft(Book(NETWORK, ALICE, configured=configured), variant)
     assert str(refused.value) == text
 
 
@@ -232,12 +232,12 @@ def test_refused_without_a_log(configured: NetworkKind, variant: Variant, text: 
 )
 def test_refused_in_a_closed_network(variant: Variant, text: str) -> None:
     with pytest.raises(Refused) as refused:
-        draft(founded(), variant, NOW)
+        draft(founded(), variant)
     assert str(refused.value) == text
 
 
 def test_an_unfounded_closed_network_can_be_founded() -> None:
-    assert draft(Book(NETWORK, ALICE, configured="closed"), KindChange("closed"), NOW) is not None
+    assert draft(Book(NETWORK, ALICE, configured="closed"), KindChange("closed")) is not None
 
 
 def test_no_second_founding_under_an_id_in_which_this_key_signed() -> None:
@@ -246,28 +246,28 @@ def test_no_second_founding_under_an_id_in_which_this_key_signed() -> None:
     assert done.book.pin.signed
     stub = done.book.pin.stub()
     with pytest.raises(Refused, match="this device signed in fleet-1 before; found a new network under another name"):
-        draft(Book(NETWORK, ALICE, stub), KindChange("closed"), NOW)
+        draft(Book(NETWORK, ALICE, stub), KindChange("closed"))
     reopened = proposes(done.book, KindChange("open")).book
     assert proposes(reopened, KindChange("closed")).book.kind == "closed", "closing again is no founding"
 
 
 def test_nothing_is_signed_in_a_network_called_deny() -> None:
     with pytest.raises(Refused, match="nothing can be signed"):
-        draft(Book("deny", ALICE), ADMIT, NOW)
+        draft(Book("deny", ALICE), ADMIT)
 
 
 def test_nothing_is_authored_before_a_lost_log_is_back() -> None:
     pin = founded().pin
     book = Book(NETWORK, ALICE, pin, lost=2)
     with pytest.raises(Refused, match="0 of 2 entries are back"):
-        draft(book, ADMIT, NOW)
+        draft(book, ADMIT)
     log = book.log.extended([CLOSE], NETWORK, book.rules)
     half = book.with_branch(book.branch.with_log(log, NOW), book.branches)
     assert half.pin.entries == 2, "what is only coming back does not lower the pin"
     with pytest.raises(Refused, match="1 of 2 entries are back"):
-        draft(half, ADMIT, NOW)
+        draft(half, ADMIT)
     log = half.log.extended([PROMOTE], NETWORK, book.rules)
-    assert draft(half.with_branch(half.branch.with_log(log, NOW), half.branches), ADMIT, NOW) is not None
+    assert draft(half.with_branch(half.branch.with_log(log, NOW), half.branches), ADMIT) is not None
 
 
 def test_room_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +295,7 @@ def test_room_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _is_allowed(book: Book, variant: Variant) -> bool:
     try:
-        return draft(book, variant, NOW) is not None
+        return draft(book, variant) is not None
     except Refused as refused:
         return "nearly full" not in str(refused)
 

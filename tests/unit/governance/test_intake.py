@@ -351,6 +351,14 @@ def test_the_denial_of_a_proposer_withdraws() -> None:
     assert done.book.memory.refused(ERIN) == (ADMIT,)
 
 
+def test_a_denial_spends_also_what_only_the_state_file_remembered() -> None:
+    """A record that v0.3.8 saved comes without a memory of its signatures (02 §24.3 no. 64)."""
+    record = Proposal("prop_1", NOW, ERIN, ADMIT, (ERIN,), (sign(ERIN, ADMIT),), (), False)
+    done = hear(with_records(founded(), [record]), denial(ALICE), ALICE)
+    assert done.result == "denied"
+    assert [seen.spent for seen in done.book.memory.seen.values() if seen.signer == ERIN] == ["denied"]
+
+
 def test_forms_are_looked_at_first() -> None:
     checks = Checks(NETWORK)
     bad_target = NetworkStatePropose("p", Evict("everybody"), CAROL, NOW, "?")
