@@ -46,10 +46,12 @@ def merge_of(winner: Log, left: Log, me: str, rules: Rules) -> Merge:
         if place.identity in there:
             continue
         entry, variant = place.entry, place.entry.variant
+        # What takes a role down on its own branch may give one here, where its target has none left.
+        lowers = place.puts_out is not None and standing.lowered(variant) is not None
         left_out = (
             place.void
             or all(author in struck for author in place.authors)
-            or (isinstance(variant, RoleGrant) and place.puts_out is None and variant.target in removed)
+            or (isinstance(variant, RoleGrant) and not lowers and variant.target in removed)
             or not _changes(standing, entry)
         )
         if not left_out and unmet(standing, variant, standing.authors(entry.signers), rules) is None:

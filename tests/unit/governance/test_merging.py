@@ -107,6 +107,14 @@ def test_what_was_skipped_is_spent() -> None:
     assert book.memory.seen[digest].spent == "skipped"
 
 
+def test_a_demotion_gives_no_role_back_to_whom_the_winner_put_out() -> None:
+    """On its own branch the grant takes an owner down; appended behind her removal it would seat her again."""
+    demote = grant(ALICE, "controller", by=BOB)
+    done = merge([revoke(ALICE)], [demote, revoke(ALICE)], me=BOB)
+    assert (done.steps, skipped(done)) == ((), [demote])
+    assert merge([grant(ERIN)], [demote], me=BOB).steps == (demote,), "whoever has the role still loses it"
+
+
 TAILS = st.lists(
     st.builds(
         entry,
