@@ -74,8 +74,8 @@ def _is_struct(cls: object) -> bool:
 
 def _struct_reader(cls: type[Struct], converter: Converter) -> Callable[[Any, object], Struct]:
     types = get_type_hints(cls)
-    hooks = {field.name: (types[field.name], field.required) for field in fields(cls)}
-    own = {each: set(each.__struct_fields__) - hooks.keys() for each in _family(cls)}
+    hooks = {field.encode_name: (field.name, types[field.name], field.required) for field in fields(cls)}
+    own = {each: set(each.__struct_encode_fields__) - hooks.keys() for each in _family(cls)}
 
     def read_struct(value: Any, _: object) -> Struct:
         if not isinstance(value, dict):
@@ -83,10 +83,11 @@ def _struct_reader(cls: type[Struct], converter: Converter) -> Callable[[Any, ob
         written = max(own, key=lambda each: len(own[each] & value.keys()))  # the simpler one when they are even
         if written is not cls:
             return converter.structure(value, written)
-        missing = [name for name, (_, required) in hooks.items() if required and name not in value]
+        missing = [member for member, (_, _, required) in hooks.items() if required and member not in value]
         if missing:
             raise KeyError(missing[0])
-        return cls(**{name: converter.structure(value[name], of) for name, (of, _) in hooks.items() if name in value})
+        read_members = ((name, of, value[member]) for member, (name, of, _) in hooks.items() if member in value)
+        return cls(**{name: converter.structure(told, of) for name, of, told in read_members})
 
     return read_struct
 

@@ -168,6 +168,30 @@ async def test_typed_answers(pair: Pair) -> None:
 
 
 @under_both
+async def test_an_invitation_is_given_looked_at_and_taken_back(pair: Pair) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        async with connect(pair.a.socket) as giving, connect(pair.b.socket) as taking:
+            if (await giving.status()).home is None:  # the reference knows none
+                assert (await failure(giving.invite(NETWORK))).kind is ErrorKind.UNSUPPORTED
+                return
+            made = await giving.invite(NETWORK, ttl_s=60, uses=2, note="for Ben")
+            (row,) = await giving.invites(RECORD_ID)
+            assert (row.id, row.exp, row.uses, row.by, row.note) == (made.id, made.exp, 2, (), "for Ben")
+            if (await taking.status()).home is None:
+                assert (await failure(taking.join_invite(made.text))).kind is ErrorKind.UNSUPPORTED
+            else:
+                shown = await taking.join_invite(made.text, dry_run=True)
+                assert (shown.network_id, shown.exp, shown.present) == (NETWORK, made.exp, True)
+                assert shown.sender == (await giving.identity()).device_id
+                assert shown.settings is not None
+                assert shown.settings["network_id"] == NETWORK
+                taken = await taking.join_invite(made.text, approve_inviter=True)
+                assert (taken.sender, taken.settings) == (shown.sender, None)
+            await giving.revoke_invite(NETWORK, made.id)
+            assert await giving.invites(NETWORK) == ()
+
+
+@under_both
 async def test_what_the_block_raises_comes_out_as_it_is(pair: Pair) -> None:
     with pytest.raises(KeyError, match="mine"):
         async with connect(pair.a.socket):

@@ -96,6 +96,17 @@ def test_answers_of_the_vectors(name: str, data: dict[str, Any]) -> None:
     assert as_theirs(written) == {key: value for key, value in data.items() if key not in THEIRS_ALONE}
 
 
+@pytest.mark.parametrize("settings", [None, {"network_id": "home", "turn_servers": [{"url": "turn:a:1"}]}])
+def test_members_whose_names_are_none_in_python_are_read_by_those_on_the_wire(settings: dict[str, Any] | None) -> None:
+    told = answers.InvitationTaken("net_1", "home", "", "open", "a-00000", "Anna", ("ws://r",), (), 7, True, settings)
+    data = msgspec.json.decode(msgspec.json.encode(told))
+    assert data["from"] == "a-00000"
+    assert read(answers.InvitationTaken, data) == told
+    del data["from"]
+    with pytest.raises(UnreadableAnswer, match="'from'"):
+        read(answers.InvitationTaken, data)
+
+
 def test_unknown_members_are_ignored_and_absent_ones_have_their_meaning() -> None:
     old = read(answers.StatusAnswer, {"version": "0.1.2", "device_id": "a-00000", "joined_networks": [], "new": 1})
     assert (old.media_lanes, old.media_pipes, old.instance) == (1, False, None)
