@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from mesh_common.files import read_regular
+
 MAX_BYTES: Final = 64 * 1024
 """Of a file or a pipe; more is none of the secrets that commands take."""
 
@@ -44,8 +46,7 @@ def _content(path: Path) -> bytes | None:
     except (OSError, ValueError):
         return None
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_regular(path, MAX_BYTES + 1)
     except OSError as error:
         raise NoSecret(f"cannot read {path}: {error.strerror}") from error
 

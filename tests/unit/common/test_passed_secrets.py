@@ -71,6 +71,6 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
     def refuse(*_args: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(passed_secrets.Path, "open", refuse)
+    monkeypatch.setattr(passed_secrets, "read_regular", refuse)
     with pytest.raises(NoSecret, match=r"cannot read .*link: Permission denied"):
         passed_secret(str(path), "?")
