@@ -1,11 +1,12 @@
 """SCTP for one data channel, flattened.
 
 `RTCSctpTransport` of aiortc keeps the association (INIT, cookies, stream reset, shutdown); the path of DATA and SACK is
-ours (`sctp_receiving`, `sctp_sending`), because it is what a message costs. Everything here is synchronous: a packet in
-becomes a message in the owner's callback, and an acknowledgement rides on the answer if there is one. Differences to
-the base class that a peer can see: a SACK for every second packet (or one for all that came in one go, or after 20 ms,
-or with outgoing data), the peer's window is respected, packets leave at the pace that the path takes, a lost last
-packet is repeated after two round trips, and the first message travels with the COOKIE ECHO (docs/transport.md).
+ours (`sctp_receiving`, `sctp_sending`, `sctp_packets`), because it is what a message costs. Everything here is
+synchronous: a packet in becomes a message in the owner's callback, and an acknowledgement rides on the answer if there
+is one. Differences to the base class that a peer can see: a SACK for every second packet (or one for all that came in
+one go, or after 20 ms, or with outgoing data), the peer's window is respected, packets leave at the pace that the path
+takes, a lost last packet is repeated after two round trips, and the first message travels with the COOKIE ECHO
+(docs/transport.md).
 
 The peer is hostile until its frames are admitted, so reassembly, reordering and acknowledgements are bounded.
 """
@@ -19,11 +20,12 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import aiortc.rtcdatachannel  # noqa: F401 - first: the two import each other, and only this order works
 from aiortc.rtcsctptransport import CHUNK_TYPES, CookieEchoChunk, InitChunk, RTCSctpTransport
-from google_crc32c import extend as extend_crc32c
 from google_crc32c import value as crc32c
 
+from myownmesh.transport import sctp_opening as opening
 from myownmesh.transport import sctp_wire as wire
 from myownmesh.transport.sctp_backlog import limit_bytes
+from myownmesh.transport.sctp_packets import Packets
 from myownmesh.transport.sctp_receiving import Receiver
 from myownmesh.transport.sctp_sending import Sender
 from myownmesh.transport.session import Order
@@ -37,13 +39,10 @@ if TYPE_CHECKING:
     from aiortc.rtcsctptransport import Chunk
 
     from myownmesh.transport.dtls import DtlsLink
-    from myownmesh.transport.sctp_outstanding import Fragment
     from myownmesh.transport.sctp_receiving import Message
 
 log = logging.getLogger(__name__)
 
-CHANNEL_LABEL = b"myownmesh"
-CHANNEL_PRIORITY = 256
 SACK_DELAY_SECONDS = 0.02
 """Well below every sender's timeout, and long enough that the answer of a call usually carries the SACK."""
 TIMER_SLACK_SECONDS = 0.001
@@ -56,10 +55,6 @@ FIRST_MESSAGE_SECONDS = 0.01
 """So long a COOKIE ECHO waits for what the owner says first."""
 HANDSHAKE_TIMEOUT_SECONDS = 1.0
 """Of INIT and COOKIE ECHO; the base class waits 3 s."""
-
-_DCEP_ACK = 2
-_DCEP_OPEN = 3
-_DCEP_OPEN_MESSAGE = struct.Struct("!BBHLHH")
 
 _read_chunk_header = wire.CHUNK_HEADER.unpack_from
 _read_data_head = wire.DATA_BODY.unpack_from
@@ -132,6 +127,7 @@ class DataAssociation(RTCSctpTransport):
     ) -> None:
         """`clock` must be finer than the loop's, which may tick in milliseconds."""
         self._receiver = Receiver()
+        self._packets = Packets(dtls, self._receiver)
         super().__init__(cast("RTCDtlsTransport", dtls))
         self._dtls = dtls
         self._timers = loop
@@ -141,10 +137,9 @@ class DataAssociation(RTCSctpTransport):
         self._open = False
         self._ended = False
         self._rto = HANDSHAKE_TIMEOUT_SECONDS
-        self._stream_id: int | None = None
         self._cookie = b""
         """An encoded COOKIE ECHO that waits for company."""
-        self._sender = Sender(self._local_tsn, self._put_fragment)
+        self._sender = Sender(self._local_tsn, self._packets.add)
         self._sack_timer: asyncio.TimerHandle | None = None
         self._t3_at = 0.0
         self._sack: tuple[bytes, int, int] | None = None
@@ -152,13 +147,6 @@ class DataAssociation(RTCSctpTransport):
         self._turn_ends = False
         self._is_collecting = False
         """Whether short messages wait for the end of this turn, to leave in one packet."""
-        self._bundle: list[bytes] = []
-        """Encoded DATA chunks of the packet that is being filled."""
-        self._bundle_bytes = 0
-        self._head = b""
-        """What every packet begins with, up to the checksum."""
-        self._head_tag = -1
-        self._head_checksum = 0
 
     # Life.
 
@@ -169,6 +157,7 @@ class DataAssociation(RTCSctpTransport):
 
     def begin(self, remote_port: int) -> None:
         """Start the association over a connected DTLS link."""
+        self._packets.ports = self._local_port, remote_port
         drive(self.start(None, remote_port))
 
     def end(self) -> None:
@@ -294,20 +283,17 @@ class DataAssociation(RTCSctpTransport):
 
     def _deliver(self, stream: int, ppid: int, message: bytes) -> None:
         if ppid in (wire.PPID_BINARY, wire.PPID_TEXT):
-            if stream == self._stream_id and message:
+            if stream == self._packets.stream_id and message:
                 self._owner.sctp_message(message)
         elif ppid == wire.PPID_DCEP and message:
             self._take_dcep(stream, message)
 
     def _take_dcep(self, stream: int, message: bytes) -> None:
         """The first channel `myownmesh` is ours; all others are ignored (spec 04 §10.1)."""
-        if message[0] != _DCEP_OPEN or len(message) < _DCEP_OPEN_MESSAGE.size or self._stream_id is not None:
-            return
-        label_length = _DCEP_OPEN_MESSAGE.unpack_from(message)[4]
-        if message[_DCEP_OPEN_MESSAGE.size :][:label_length] != CHANNEL_LABEL:
+        if self._packets.stream_id is not None or not opening.opens_ours(message):
             return
         self._use_stream(stream)
-        self._sender.queue(wire.PPID_DCEP, bytes([_DCEP_ACK]))
+        self._sender.queue(wire.PPID_DCEP, opening.ACK)
         self._pump()
         self._became_open()
 
@@ -315,7 +301,7 @@ class DataAssociation(RTCSctpTransport):
         """Send a SACK now, or see to it that one goes out soon."""
         receiver = self._receiver
         if receiver.sack_is_eager:
-            self._put(receiver.take_sack())
+            self._packets.put(receiver.take_sack())
         elif receiver.sack_is_due:
             self._end_turn_soon()
         elif self._sack_timer is None:
@@ -324,7 +310,7 @@ class DataAssociation(RTCSctpTransport):
     def _sack_is_due(self) -> None:
         self._sack_timer = None
         if self._receiver.unacked_packets and not self._ended:
-            self._put(self._receiver.take_sack())
+            self._packets.put(self._receiver.take_sack())
 
     def _end_turn_soon(self) -> None:
         """What has come in one go is acknowledged in one go; of the peer's acknowledgements the last says it all. Short
@@ -346,7 +332,7 @@ class DataAssociation(RTCSctpTransport):
             if backlog > self._sender.unsent_bytes:
                 self._owner.sctp_drained()
         if self._receiver.unacked_packets and self._receiver.sack_is_due and not self._ended:
-            self._put(self._receiver.take_sack())
+            self._packets.put(self._receiver.take_sack())
 
     def _stop_sack_timer(self) -> None:
         if self._sack_timer is not None:
@@ -355,41 +341,8 @@ class DataAssociation(RTCSctpTransport):
 
     # Sending.
 
-    def _put(self, chunks: bytes) -> None:
-        """Send one packet of these encoded chunks."""
-        tag = self._remote_verification_tag
-        if tag != self._head_tag:
-            self._head_tag = tag
-            self._head = wire.PACKET_HEAD.pack(self._local_port, self._remote_port, tag)
-            self._head_checksum = crc32c(self._head + wire.NO_CHECKSUM)
-        checksum = wire.CHECKSUM.pack(extend_crc32c(self._head_checksum, chunks))
-        self._dtls.send_record(b"".join((self._head, checksum, chunks)))
-
-    def _put_fragment(self, fragment: Fragment) -> None:
-        """Put it into the packet that is being filled; `_pump` sends the last one."""
-        data = fragment.data
-        size = wire.DATA_HEADER_BYTES + len(data)
-        if self._bundle_bytes + size > wire.MAX_BUNDLE_BYTES:
-            self._put_bundle()
-        chunk = wire.DATA_CHUNK.pack(
-            wire.DATA, fragment.flags, size, fragment.tsn, self._stream_id, fragment.ssn, fragment.ppid
-        )
-        self._bundle += (chunk, data, wire.PADDING[size & 3])
-        self._bundle_bytes += size + (-size & 3)
-
-    def _put_bundle(self) -> None:
-        size, self._bundle_bytes = self._bundle_bytes, 0
-        if not size:
-            return
-        chunks = b"".join(self._bundle)
-        self._bundle.clear()
-        receiver = self._receiver
-        if receiver.unacked_packets and size <= wire.MAX_BUNDLE_BYTES - wire.SACK_BYTES and receiver.sack_is_plain:
-            chunks = receiver.take_sack() + chunks
-        self._put(chunks)
-
     def _pump(self) -> None:
-        if self._association_state != self.State.ESTABLISHED or self._stream_id is None or self._ended:
+        if self._association_state != self.State.ESTABLISHED or self._packets.stream_id is None or self._ended:
             return
         now = self._now()
         sender = self._sender
@@ -397,11 +350,11 @@ class DataAssociation(RTCSctpTransport):
         if sender.has_much_to_send:
             self._dtls.hold()
             sender.pump(now)
-            self._put_bundle()
+            self._packets.flush()
             self._dtls.release()
         else:
             sender.pump(now)
-            self._put_bundle()
+            self._packets.flush()
         self._local_tsn = sender.next_tsn
         deadline = sender.deadline
         if deadline is not None and (self._t3_handle is None or self._t3_at > deadline + TIMER_SLACK_SECONDS):
@@ -445,6 +398,14 @@ class DataAssociation(RTCSctpTransport):
     def _last_received_tsn(self, tsn: int | None) -> None:
         self._receiver.last_tsn = tsn
 
+    @property
+    def _remote_verification_tag(self) -> int:
+        return self._packets.tag
+
+    @_remote_verification_tag.setter
+    def _remote_verification_tag(self, tag: int) -> None:
+        self._packets.tag = tag
+
     def _t3_expired(self) -> None:
         """The timer runs on while the deadline moves back; starting one per packet would cost more."""
         self._t3_handle = None
@@ -457,12 +418,12 @@ class DataAssociation(RTCSctpTransport):
             self._owner.sctp_drained()
 
     async def _send_chunk(self, chunk: Chunk) -> None:
-        if self._opener and self._stream_id is None and isinstance(chunk, CookieEchoChunk):
+        if self._opener and self._packets.stream_id is None and isinstance(chunk, CookieEchoChunk):
             self._cookie = bytes(chunk)
             self._timers.call_later(FIRST_MESSAGE_SECONDS, self._put_cookie)
             self._open_channel()
         else:
-            self._put(bytes(chunk))
+            self._packets.put(bytes(chunk))
 
     async def _data_channel_flush(self) -> None:
         """The base class's queue stays empty; ours is pumped."""
@@ -477,7 +438,7 @@ class DataAssociation(RTCSctpTransport):
         super()._set_state(state)
         if state == self.State.ESTABLISHED != was and not self._ended:
             self._cookie = b""  # the peer's has come first
-            if self._opener and self._stream_id is None:
+            if self._opener and self._packets.stream_id is None:
                 self._open_channel()
             else:
                 self._pump()
@@ -485,8 +446,7 @@ class DataAssociation(RTCSctpTransport):
     def _open_channel(self) -> None:
         """DCEP OPEN; the channel may be used at once, without waiting for the peer's ACK (RFC 8832 §6)."""
         self._use_stream(1 if self.is_server else 0)
-        head = _DCEP_OPEN_MESSAGE.pack(_DCEP_OPEN, 0, CHANNEL_PRIORITY, 0, len(CHANNEL_LABEL), 0)
-        self._sender.queue(wire.PPID_DCEP, head + CHANNEL_LABEL, Order.AHEAD)  # of what is said first, too
+        self._sender.queue(wire.PPID_DCEP, opening.OPEN, Order.AHEAD)  # of what is said first, too
         self._pump()
         self._became_open()
 
@@ -498,15 +458,14 @@ class DataAssociation(RTCSctpTransport):
         sender = self._sender
         room = wire.MAX_BUNDLE_BYTES - len(cookie) - 2 * (wire.DATA_HEADER_BYTES + len(wire.PADDING[1]))
         if sender.unsent_bytes > room:
-            self._put(cookie)
+            self._packets.put(cookie)
             return
-        self._bundle.append(cookie)
-        self._bundle_bytes += len(cookie)
+        self._packets.begin_with(cookie)
         sender.pump(self._now())
-        self._put_bundle()
+        self._packets.flush()
 
     def _use_stream(self, stream: int) -> None:
-        self._stream_id = stream
+        self._packets.stream_id = stream
         self._data_channels[stream] = cast("RTCDataChannel", _Channel(stream, self._channel_closing))
 
     def _became_open(self) -> None:

@@ -126,7 +126,6 @@ MEMBERS: Final = (
     Member(SCTP, "_receive_chunk", "(self, chunk: Chunk) -> None", "takes every chunk but DATA and SACK"),
     Member(SCTP, "_reconfig_deferred", "Optional[StreamResetOutgoingParam]", "a reset that waits for data"),
     Member(SCTP, "_reconfig_response_seq", "= 0", "kept when an INIT comes late"),
-    Member(SCTP, "_remote_port", "Optional[int]", "packets are written by us"),
     Member(SCTP, "_remote_verification_tag", "= 0", "packets are written by us"),
     Member(SCTP, "_reset_deferred_streams", "(self) -> None", "the reset, once its data is here"),
     Member(SCTP, "_rto", "= SCTP_RTO_INITIAL", "of the handshake; shortened"),
