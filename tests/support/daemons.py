@@ -129,14 +129,16 @@ class Daemon:
         return next((peer for peer in peers if peer["device_id"] == device_id), None)
 
     async def wait_for_peer(
-        self, network: str, device_id: str, status: str = "active", *, patience: float = PATIENCE_S
+        self, network: str, device_id: str, *statuses: str, patience: float = PATIENCE_S
     ) -> dict[str, Any]:
+        """Until it has one of these, `active` if none is named."""
+        wanted = statuses or ("active",)
         found: dict[str, Any] | None = None
         with trio.move_on_after(patience):
-            while (found := await self.peer(network, device_id)) is None or found["status"] != status:
+            while (found := await self.peer(network, device_id)) is None or found["status"] not in wanted:
                 await trio.sleep(0.01)  # the socket tells statuses only when asked
         assert found is not None, f"never saw {device_id}; log:\n{self.log}"
-        assert found["status"] == status, f"still {found['status']}, not {status}; log:\n{self.log}"
+        assert found["status"] in wanted, f"still {found['status']}, not {' or '.join(wanted)}; log:\n{self.log}"
         return found
 
     def memory_mb(self) -> float:

@@ -49,12 +49,7 @@ async def join(url: str, members: Sequence[Daemon], topology: dict[str, Any]) ->
 async def linked(one: Daemon, other: Daemon) -> None:
     """Both ends hold the link, shelved or not."""
     for mine, theirs in ((one, other), (other, one)):
-        with trio.fail_after(PATIENCE_S):
-            while (info := await mine.peer(NETWORK, theirs.device_id)) is None or info["status"] not in (
-                "active",
-                "shelved",
-            ):
-                await trio.sleep(0.02)
+        await mine.wait_for_peer(NETWORK, theirs.device_id, "active", "shelved")
 
 
 async def listener(device: Daemon) -> Control:
