@@ -1,7 +1,7 @@
 """Governance logs of others: which become ours (spec 02 §7, §24.2, 24.3).
 
 Judged whole, in this order: pin and kind floor, what is common with the branch held, each new entry (spent, room), and
-then what the branches have to say to each other. Form, quorum and signatures were looked at by `log.verified` before;
+then what the branches have to say to each other. Form, quorum and signatures were looked at by `log.heard` before;
 here nothing is checked that takes time, so that a book never changes between question and answer.
 """
 
@@ -19,17 +19,13 @@ from myownmesh.governance.memory import undone
 from myownmesh.governance.questions import Claim, Replay
 from myownmesh.governance.quorum import unmet
 from myownmesh.governance.words import OURSELVES, is_sure
-from myownmesh.protocol.transitions import KindChange, Split
+from myownmesh.protocol.transitions import KindChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from myownmesh.governance.book import Book
     from myownmesh.governance.log import Place
     from myownmesh.governance.questions import Questions
-    from myownmesh.governance.rules import Rules
     from myownmesh.governance.words import Speaker
-    from myownmesh.protocol.transitions import Transition
 
 OWNERS_ONLY_BYTES: Final = 48_000
 """From here on others adopt only what an owner signed, or what an owner built on (02 §24.3 no. 49)."""
@@ -58,22 +54,6 @@ class Adoption:
     """The entry that it is about, if it is about one."""
     left: Log | None = None
     """After a switch, the log that was left: its tail may have to be merged (02 §24.3 no. 46)."""
-
-
-def without_strangers_splits(entries: Iterable[Transition], rules: Rules) -> tuple[Transition, ...]:
-    """A log as it is compared and verified: splits by devices without a seat are skipped (FIX 7)."""
-    if rules.unauthorised_splits:
-        return tuple(entries)
-    seated: set[str] = set()
-    kept = []
-    for entry in entries:
-        if isinstance(entry.variant, Split) and seated.isdisjoint(entry.signers):
-            continue
-        kept.append(entry)
-        # Whoever might have a seat by now; whether it has one, verification says.
-        seated.update(entry.signers)
-        seated.add(getattr(entry.variant, "target", ""))
-    return tuple(kept)
 
 
 def hear_log(book: Book, log: Log, speaker: Speaker, now: int, *, rostered: frozenset[str] = frozenset()) -> Adoption:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.governance.adoption import hear_log, without_strangers_splits
+from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.entries import fault_of_form
 from myownmesh.governance.hearing import hear_entries
-from myownmesh.governance.log import BadLog, verified
-from myownmesh.governance.signatures import CHECKS_PER_SLICE
+from myownmesh.governance.log import BadLog, heard
 from myownmesh.governance.words import HEARSAY
 
 if TYPE_CHECKING:
@@ -28,18 +27,12 @@ def read_denial(book: Book, deny: Deny, checks: Checks) -> Slices[Log | None]:
     The book may change meanwhile; what comes of the proof, `take_denial` says.
     """
     try:
-        log = yield from verified(without_strangers_splits(deny.transitions, book.rules), checks, book.rules)
+        log = yield from heard(deny.transitions, checks, book.rules)
     except BadLog:
         return None
-    begun = checks.count
     known = log.standing.known | book.standing.known
-    for entry in deny.member_log:
-        if fault_of_form(entry) is None and not known.isdisjoint(entry.signers) and not checks.is_good(entry):
-            return None
-        if checks.count - begun >= CHECKS_PER_SLICE:
-            begun = checks.count
-            yield
-    return log
+    proof = (each for each in deny.member_log if fault_of_form(each) is None and not known.isdisjoint(each.signers))
+    return log if (yield from checks.first_bad(proof)) is None else None
 
 
 def take_denial(book: Book, deny: Deny, log: Log, checks: Checks, now: int) -> Book:
@@ -49,6 +42,6 @@ def take_denial(book: Book, deny: Deny, log: Log, checks: Checks, now: int) -> B
     after = hear_log(book, log, HEARSAY, now).book
     rest = deny.member_log
     while rest:
-        heard = hear_entries(after, rest, HEARSAY, checks, now, max_checks=len(rest))
-        after, rest = heard.book, heard.rest
+        done = hear_entries(after, rest, HEARSAY, checks, now, max_checks=len(rest))
+        after, rest = done.book, done.rest
     return after if after.is_evicted(book.me) else book

@@ -14,10 +14,9 @@ from attrs import frozen
 
 from myownmesh.governance.entries import entry_key, fault_of_form, is_removal, target_of
 from myownmesh.governance.quorum import VOID, unmet
-from myownmesh.governance.signatures import CHECKS_PER_SLICE
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.standing import BEFORE
-from myownmesh.protocol.transitions import KindChange
+from myownmesh.protocol.transitions import KindChange, Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -119,10 +118,6 @@ class Log:
         """The first entry that closed the network."""
         return next((place for place in self.places if place.entry.variant == KindChange("closed")), None)
 
-    def standing_at(self, index: int) -> Standing:
-        """What held before the entry at `index`; behind the end, what holds now."""
-        return self.places[index].before if index < len(self.places) else self.standing
-
     def until(self, index: int) -> Log:
         """The log without the entries from `index` on."""
         if index >= len(self.places):
@@ -170,14 +165,15 @@ def verified(entries: Sequence[Transition], checks: Checks, rules: Rules) -> Sli
     log = EMPTY.extended(entries, checks.network_id, rules)
     if log.nbytes > MAX_LOG_BYTES:
         raise BadLog("LOG-SIZE", "size", len(entries) - 1)
-    begun = checks.count
-    for index, entry in enumerate(entries):
-        if not checks.is_good(entry):
-            raise BadLog("SIG-INVALID", "signature", index)
-        if checks.count - begun >= CHECKS_PER_SLICE:
-            begun = checks.count
-            yield
+    bad = yield from checks.first_bad(entries)
+    if bad is not None:
+        raise BadLog("SIG-INVALID", "signature", bad)
     return log
+
+
+def heard(entries: Sequence[Transition], checks: Checks, rules: Rules) -> Slices[Log]:
+    """`verified` for a log of others or of the disk: splits by devices without a seat are skipped (FIX 7)."""
+    return (yield from verified(_without_strangers_splits(entries, rules), checks, rules))
 
 
 def signature_digest(payload: bytes, signer: str, signature: str) -> bytes:
@@ -187,3 +183,19 @@ def signature_digest(payload: bytes, signer: str, signature: str) -> bytes:
 
 def _nbytes(entries: Sequence[Transition]) -> int:
     return 2 + sum(len(entry_key(entry)) + 1 for entry in entries)
+
+
+def _without_strangers_splits(entries: Sequence[Transition], rules: Rules) -> tuple[Transition, ...]:
+    """A log without splits that no log of an honest device holds."""
+    if rules.unauthorised_splits:
+        return tuple(entries)
+    seated: set[str] = set()
+    kept = []
+    for entry in entries:
+        if isinstance(entry.variant, Split) and seated.isdisjoint(entry.signers):
+            continue
+        kept.append(entry)
+        # Whoever might have a seat by now; whether it has one, verification says.
+        seated.update(entry.signers)
+        seated.add(getattr(entry.variant, "target", ""))
+    return tuple(kept)

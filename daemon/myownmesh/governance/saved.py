@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from attrs import evolve, field, frozen
 
-from myownmesh.governance.adoption import without_strangers_splits
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import Branch, Branches
 from myownmesh.governance.copies import OUR_WORD, Copy, slot_keys
 from myownmesh.governance.entries import fault_of_form
 from myownmesh.governance.judging import judge
-from myownmesh.governance.log import BadLog, verified
+from myownmesh.governance.log import BadLog, heard, verified
 from myownmesh.governance.member_log import Draft, key_digest
 from myownmesh.governance.memory import Memory, Seen
 from myownmesh.governance.pins import Pin
@@ -166,7 +165,7 @@ def _log(entries: Sequence[Transition], checks: Checks, rules: Rules, faults: li
     if not entries:
         return None
     try:
-        return (yield from verified(without_strangers_splits(entries, rules), checks, rules))
+        return (yield from heard(entries, checks, rules))
     except BadLog as bad:
         faults.append(str(bad))
         return None

@@ -17,6 +17,8 @@ from myownmesh.protocol import base32
 from myownmesh.protocol.ids import parse_device_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from myownmesh.protocol.transitions import Transition
 
 T = TypeVar("T")
@@ -59,6 +61,17 @@ class Checks:
         payload = signed_bytes(self.network_id, entry.variant)
         pairs = zip(entry.signers, entry.signatures, strict=True)
         return all(self.signed(signer, payload, signature) for signer, signature in pairs)
+
+    def first_bad(self, entries: Iterable[Transition]) -> Slices[int | None]:
+        """Which is the first entry that is not good, by number; None if all are."""
+        begun = self.count
+        for index, entry in enumerate(entries):
+            if not self.is_good(entry):
+                return index
+            if self.count - begun >= CHECKS_PER_SLICE:
+                begun = self.count
+                yield
+        return None
 
     def signed(self, signer: str, payload: bytes, signature: str) -> bool:
         """True when the device `signer` signed `payload`; unreadable texts are no signatures."""

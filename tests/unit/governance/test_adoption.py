@@ -20,11 +20,10 @@ from myownmesh.governance.adoption import (
     refuse,
     stay,
     switch,
-    without_strangers_splits,
 )
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import SETTLED_SECONDS, strike
-from myownmesh.governance.log import EMPTY, BadLog, verified
+from myownmesh.governance.log import EMPTY, BadLog, heard
 from myownmesh.governance.memory import Memory, undone
 from myownmesh.governance.pins import Pin, founder_and_genesis, read_pin
 from myownmesh.governance.rules import STRICT, V038, Rules
@@ -63,7 +62,7 @@ def revoke(target: str, by: str = ALICE) -> Transition:
 
 
 def log_of(entries: Sequence[Transition], rules: Rules = STRICT) -> Log:
-    return finish(verified(without_strangers_splits(entries, rules), CHECKS, rules))
+    return finish(heard(entries, CHECKS, rules))
 
 
 def hears(book: Book, *entries: Transition, speaker: Speaker = HEARSAY, now: int = NOW, **more: Any) -> Adoption:
@@ -629,7 +628,7 @@ def test_what_a_log_took_back(tail: list[Transition]) -> None:
     expected = {
         digest
         for index, place in enumerate(log.places)
-        if not all(holds(place, log.standing_at(later)) for later in range(index + 1, len(log) + 1))
+        if not all(holds(place, log.until(later).standing) for later in range(index + 1, len(log) + 1))
         for digest in place.signatures
     }
     assert undone(log) == expected

@@ -110,7 +110,6 @@ def test_form_and_quorum_are_looked_at_before_any_signature() -> None:
 
 def test_large_logs_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signatures, "CHECKS_PER_SLICE", 2)
-    monkeypatch.setattr(module, "CHECKS_PER_SLICE", 2)
     entries = [CLOSE, *(entry(RoleGrant(device, "controller"), ALICE) for device in (BOB, CAROL, DAVE, ERIN))]
     pauses = list(verified(entries, Checks("fleet-1"), STRICT))
     assert len(pauses) == 2
@@ -130,9 +129,8 @@ def test_a_log_that_fits_in_no_frame_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_points_of_a_log() -> None:
     revoke = entry(RoleRevoke(CAROL), ALICE)
     log = verify([CLOSE, PROMOTE, revoke])
-    assert log.standing_at(0).kind == "open"
-    assert log.standing_at(2).roles == {ALICE: "owner", CAROL: "controller"}
-    assert log.standing_at(3) is log.standing
+    assert log.until(0).standing.kind == "open"
+    assert log.until(2).standing.roles == {ALICE: "owner", CAROL: "controller"}
     assert log.standing.roles == {ALICE: "owner"}
     assert log.standing.known == {ALICE, CAROL}, "whoever was an authority once stays known"
     assert log.founding is log.places[0]
@@ -229,7 +227,6 @@ def test_verification_is_total_and_every_beginning_of_a_good_log_is_good(entries
     for length in range(len(log) + 1):
         beginning = finish(verified(log[:length], SHARED, STRICT))
         assert beginning == whole.until(length)
-        assert beginning.standing == whole.standing_at(length)
 
 
 @settings(max_examples=examples(60), deadline=None)
