@@ -60,6 +60,11 @@ def serve(listener: socket.socket) -> list[str]:
             continue
         client, _ = listener.accept()
         order, streams = read_order(client)
+        if order is None:
+            for descriptor in streams:
+                os.close(descriptor)
+            client.close()
+            continue
         if pid := os.fork():
             with contextlib.suppress(OSError):
                 client.sendall(pid.to_bytes(HEAD_BYTES, "big"))
@@ -77,13 +82,19 @@ def serve(listener: socket.socket) -> list[str]:
         return become(*ast.literal_eval(order.decode("ascii")))
 
 
-def read_order(client: socket.socket) -> tuple[bytes, list[int]]:
-    """What somebody wants: arguments, environment and folder as text, and the three standard streams."""
+def read_order(client: socket.socket) -> tuple[bytes | None, list[int]]:
+    """What somebody wants: arguments, environment and folder as text, and the three standard streams.
+
+    None instead of the text when its small process is gone before it has said all of it.
+    """
     head, streams, _, _ = socket.recv_fds(client, HEAD_BYTES, 3)
     length, order = int.from_bytes(head, "big"), b""
     while len(order) < length:
-        order += client.recv(length - len(order))
-    return order, streams
+        part = client.recv(length - len(order))
+        if not part:
+            return None, streams
+        order += part
+    return order or None, streams
 
 
 def become(arguments: list[str], environ: dict[str, str], folder: str) -> list[str]:
