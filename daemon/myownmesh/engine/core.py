@@ -154,7 +154,7 @@ class Core:
         self.early_until: float | None = None
         """From when on an offer may be the answer to our announce; None while we do not know."""
         self.early_offers: dict[str, OfferReceived] = {}
-        """The newest one of each peer that came before; by device id."""
+        """The newest one of each peer that came sooner than it may be taken; by device id."""
         self._next_epoch = 0
         self._last_reactive_announce: float | None = None
         self._echoes_s: deque[float] = deque(maxlen=ECHOES)

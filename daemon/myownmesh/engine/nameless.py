@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine.limits import MAX_UNPROVEN_LINKS
-from myownmesh.engine.timers import PeerTimer
+from myownmesh.engine import early
 from myownmesh.engine.timing import EARLY_MARGIN_S, ROOM_JITTER, SLOW_ROOM_S
 from myownmesh.protocol.offer_ids import gives_way
 
@@ -34,22 +33,7 @@ def waits(core: Core, offer: OfferReceived, now: Instant) -> bool:
     until = core.early_until
     if until is None or now.mono >= until or gives_way(offer.offer_id, offer.peer, core.me):
         return False
-    return keep(core, offer, until)
-
-
-def keep(core: Core, offer: OfferReceived, until: float) -> bool:
-    """Have an offer come again at that monotonic second; False where too many wait."""
-    if offer.peer not in core.early_offers and len(core.early_offers) >= MAX_UNPROVEN_LINKS:
-        return False
-    core.early_offers[offer.peer] = offer
-    core.timers.set(PeerTimer.EARLY_OFFER, offer.peer, until)
-    return True
-
-
-def forget(core: Core, device_id: str) -> None:
-    """Whoever offered has left, or offers anew."""
-    core.timers.cancel(PeerTimer.EARLY_OFFER, device_id)
-    core.early_offers.pop(device_id, None)
+    return early.keep(core, offer, until)
 
 
 def answer_due(core: Core, transport: Transport, now: Instant) -> float | None:

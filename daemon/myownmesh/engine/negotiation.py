@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from myownmesh.engine import keepalive, lifecycle, nameless, restarting
+from myownmesh.engine import early, keepalive, lifecycle, nameless, restarting
 from myownmesh.engine.actions import TakeOffer
 from myownmesh.engine.candidates import ANY, OUR_LINE, RELAYED
 from myownmesh.engine.decisions import Dial, OnOffer, Role, on_offer, on_unmatched_answer, role
@@ -44,7 +44,7 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
     if len(sdp) > MAX_SDP_CHARS:
         return
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
-    nameless.forget(core, device_id)  # the newest offer counts
+    early.forget(core, device_id)  # the newest offer counts
     peer = core.link_to(device_id)
     if peer is not None and keepalive.clear_zombie(core, peer, now):
         peer = core.link_to(device_id)
@@ -82,7 +82,7 @@ def receive_offer(core: Core, offer: OfferReceived, now: Instant) -> None:
 def _keep_for_its_turn(core: Core, offer: OfferReceived, now: Instant) -> None:
     """An id that offers too often. Whoever stood still finds all at once what a peer has offered meanwhile, and the
     last one is the only one that it waits for."""
-    nameless.keep(core, offer, core.memories.of(offer.peer).next_link_at(now.mono))
+    early.keep(core, offer, core.memories.of(offer.peer).next_link_at(now.mono))
 
 
 def _offered_beside(core: Core, main: Live, offer: OfferReceived, now: Instant) -> None:
