@@ -102,10 +102,8 @@ def silent_for(peer: Peer, mono: float) -> float | None:
     return mono - peer.channel.last_recv
 
 
-def is_healthy(peer: Peer, mono: float) -> bool:
+def is_healthy(peer: OpenLink, mono: float) -> bool:
     """An open channel on a path that works, with a recent frame: no announce of ours is needed (spec 03 §10.3)."""
-    if not isinstance(peer, OpenLink):
-        return False
     silence = silent_for(peer, mono)
     return silence is not None and silence <= HEALTHY_SILENCE_S and not peer.transport.carrier.is_down
 
@@ -133,18 +131,16 @@ def is_suspicious(peer: Live) -> bool:
     return nudge is not None and peer.channel.frames_in == nudge.frames
 
 
-def is_stale(peer: Link, mono: float) -> bool:
-    """No frame for so long that it is to be asked, or given up."""
+def stale_for(peer: Link, mono: float) -> float | None:
+    """Seconds without a frame, if they are so many that it is to be asked, or given up."""
     silence = silent_for(peer, mono)
-    return silence is not None and silence > STALE_INBOUND_S
+    return silence if silence is not None and silence > STALE_INBOUND_S else None
 
 
 def clear_zombie(core: Core, peer: Link, now: Instant) -> bool:
     """Drop a link that is silent over a dead path when its peer turns up in signaling; True when dropped."""
-    silence = silent_for(peer, now.mono)
-    if silence is None or silence <= STALE_INBOUND_S or _may_live(peer):
-        return False
-    if _recovering(peer, now.mono):
+    silence = stale_for(peer, now.mono)
+    if silence is None or _may_live(peer) or _recovering(peer, now.mono):
         return False
     core.diag(
         now,
@@ -159,8 +155,8 @@ def clear_zombie(core: Core, peer: Link, now: Instant) -> bool:
 
 def probe(core: Core, peer: Live, now: Instant) -> None:
     """A live but long silent peer announced itself: see whether it answers in 1.5 s."""
-    silence = silent_for(peer, now.mono)
-    if silence is None or silence <= STALE_INBOUND_S or _recovering(peer, now.mono):
+    silence = stale_for(peer, now.mono)
+    if silence is None or _recovering(peer, now.mono):
         return
     last = peer.upkeep.probe
     if last is not None and now.mono - last.at < PROBE_MIN_GAP_S:

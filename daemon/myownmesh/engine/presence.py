@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from myownmesh.engine import beside, keepalive, lifecycle, nameless, negotiation, pace, restarting
+from myownmesh.engine import beside, early, keepalive, lifecycle, negotiation, pace, restarting
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -56,7 +56,11 @@ def _look_after(core: Core, peer: Link, now: Instant, *, again: bool) -> None:
         keepalive.nudge(core, peer, now, newcomer=not again)
         if again and is_offerer and peer.transport.carrier.is_down:
             restarting.restart(core, peer, "announce-unhealthy", now)
-    if keepalive.is_stale(peer, now.mono) and not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
+    if (
+        keepalive.stale_for(peer, now.mono) is not None
+        and not keepalive.clear_zombie(core, peer, now)
+        and isinstance(peer, Live)
+    ):
         keepalive.probe(core, peer, now)
 
 
@@ -108,7 +112,7 @@ def receive_leave(core: Core, device_id: str, now: Instant) -> None:
     core.diag(now, "info", "signaling", f"{short_id(device_id)} left", {"peer": device_id})
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     pace.left(core, device_id)
-    nameless.forget(core, device_id)
+    early.forget(core, device_id)
     beside.end(core, device_id)  # made with the process that leaves, if it is to be believed
     peer = core.peers.get(device_id)
     if isinstance(peer, Live):

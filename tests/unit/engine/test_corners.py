@@ -9,7 +9,7 @@ import pytest
 from msgspec import to_builtins
 
 from mesh_common.events import Diag, PeerDropped
-from myownmesh.engine import EngineConfig, keepalive
+from myownmesh.engine import EngineConfig
 from myownmesh.engine.actions import CloseSession, Emit, WaiterDone
 from myownmesh.engine.config import EngineConfig as Config
 from myownmesh.engine.core import Core
@@ -356,11 +356,6 @@ def test_a_failed_path_over_which_frames_still_come_is_believed_later() -> None:
         bench.wait(14.0)
         bench.hello()
     assert bench.has_entry
-
-
-def test_a_peer_without_a_channel_is_not_healthy() -> None:
-    bench = Bench("lower", OPEN).up_to("connecting")
-    assert not keepalive.is_healthy(bench.engine.core.peers[bench.peer_id], bench.mono)
 
 
 def test_a_peer_that_announced_itself_just_before_its_path_is_given_up_is_offered_to_at_once() -> None:
