@@ -260,7 +260,7 @@ def _lagged() -> Any:
 # ── switching and following ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_switch_leaves_then_joins_andnever_says_online_of_the_old_one() -> None:
+def test_a_switch_leaves_then_joins_and_never_says_online_of_the_old_one() -> None:
     b = online(Bench())
     b.daemon.log.clear()
     del b.states[:-1]

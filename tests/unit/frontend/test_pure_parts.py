@@ -13,7 +13,6 @@ from msgspec import structs
 
 from mesh_common.answers import ClockSkew, StatusAnswer
 from mesh_common.client import protocol
-from mesh_common.client.address import pinned_socket
 from mesh_common.client.errors import ControlError
 from mesh_common.client.frames import StreamChunk, StreamEnd, parse_frame
 from mesh_common.client.streams import StreamBook
@@ -334,22 +333,23 @@ def test_a_pinned_socket_is_found_where_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "is_pinned"),
     [
-        '{"version": 4, "daemon": {"control_socket": "/run/x.sock"}}',
-        '{"daemon": {"control_socket": "/run/x.sock"}, "daemon": 7}',
-        '{"daemon": {"control_socket": "/run/\\u0000"}}',
-        '{"daemon": {"control_socket": ""}}',
-        '\ufeff{"daemon": {"control_socket": "/run/x.sock"}}',
-        '{"daemon": {"control_socket": "/run/x.sock"}, "x": NaN}',
+        ('{"version": 4, "daemon": {"control_socket": "/run/x.sock"}}', False),
+        ('{"daemon": {"control_socket": "/run/x.sock"}, "daemon": 7}', False),
+        ('{"daemon": {"control_socket": "/run/\\u0000"}}', False),
+        ('{"daemon": {"control_socket": ""}}', False),
+        ('\ufeff{"daemon": {"control_socket": "/run/x.sock"}}', True),
+        ('{"daemon": {"control_socket": "/run/x.sock"}, "x": NaN}', False),
     ],
 )
-def test_the_app_reads_where_a_daemon_listens_as_every_client_does(tmp_path: Path, config: str) -> None:
+def test_the_app_reads_where_a_daemon_listens_as_every_client_does(
+    tmp_path: Path, config: str, *, is_pinned: bool
+) -> None:
     home = AppHome.from_environment({"MYOWNLLM_HOME": str(tmp_path / "app"), "HOME": str(tmp_path)})
     home.prepare()
-    path = home.own_daemon / "config.json"
-    path.write_text(config)
-    assert str(home.own_socket) == (pinned_socket(path) or str(home.own_daemon / "daemon.sock"))
+    (home.own_daemon / "config.json").write_text(config)
+    assert str(home.own_socket) == ("/run/x.sock" if is_pinned else str(home.own_daemon / "daemon.sock"))
 
 
 def test_sockets_that_cannot_be_are_refused_in_time(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from myownllm.supervisor.ports import Ports, ReadyLine, Row
 from myownllm.supervisor.process import LaunchError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from myownllm.supervisor import SupervisorState
 
@@ -173,12 +173,21 @@ class ScriptedWorld:
 
 
 @asynccontextmanager
-async def supervised(world: ScriptedWorld) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(world.ports())
+async def supervised(
+    world: ScriptedWorld,
+    stage: Callable[[Callable[[str], None]], Awaitable[Candidate]] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage), report=report)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(supervisor.run)
         yield supervisor
         nursery.cancel_scope.cancel()
+
+
+async def staged(report: Callable[[str], None]) -> Candidate:
+    report("downloading")
+    return Candidate(Path("/staged/myownmesh"), "staged", "downloaded release")
 
 
 def is_second(state: SupervisorState) -> bool:
@@ -441,35 +450,19 @@ async def test_an_awaited_shared_daemon_has_a_reason_all_the_time(autojump_clock
 
 
 async def test_staging_is_the_last_resort(autojump_clock: Any) -> None:
-    world = ScriptedWorld()
     reported: list[str] = []
-
-    async def stage(report: Any) -> Candidate:
-        report("downloading")
-        return Candidate(Path("/staged/myownmesh"), "staged", "downloaded release")
-
-    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage), report=reported.append)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(supervisor.run)
+    async with supervised(ScriptedWorld(), staged, reported.append) as supervisor:
         assert (await outcome(supervisor)).state == "up"
-        nursery.cancel_scope.cancel()
     assert reported == ["downloading"]
 
 
 async def test_a_program_that_cannot_serve_is_no_candidate(autojump_clock: Any) -> None:
     """It answers `--version` and then finds a library broken: the release is staged, as if it were not there."""
     world = ScriptedWorld(candidates=["light"], scripts={"light": "says_cannot_serve"})
-
-    async def stage(_: Any) -> Candidate:
-        return Candidate(Path("/staged/myownmesh"), "staged", "downloaded release")
-
-    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(supervisor.run)
+    async with supervised(world, staged) as supervisor:
         state = await outcome(supervisor)
         assert state.state == "up"
         assert state.notes == ("not using /bin/light (PATH (/bin)): it cannot serve: No module named 'uvloop'",)
-        nursery.cancel_scope.cancel()
     assert [child.name for child in world.children] == ["light", "myownmesh"]
     assert all(child.stopped for child in world.children)
 
@@ -478,41 +471,26 @@ async def test_a_program_that_cannot_serve_is_no_candidate(autojump_clock: Any) 
 async def test_after_a_program_that_does_not_serve_the_release_is_staged(autojump_clock: Any, script: str) -> None:
     """Older light installations answer `--version`, and die of a missing library without a word on the pipe."""
     world = ScriptedWorld(candidates=["light"], scripts={"light": script})
-
-    async def stage(_: Any) -> Candidate:
-        return Candidate(Path("/staged/myownmesh"), "staged", "downloaded release")
-
-    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(supervisor.run)
+    async with supervised(world, staged) as supervisor:
         state = await outcome(supervisor)
         assert state.state == "up"
         assert state.notes[0].startswith("not using /bin/light (PATH (/bin)): ")
-        nursery.cancel_scope.cancel()
 
 
 async def test_what_no_program_could_mend_is_no_reason_to_fetch_one(autojump_clock: Any) -> None:
+    reported: list[str] = []
     world = ScriptedWorld(candidates=["a"], scripts={"a": "says_not_ready"})
-
-    async def stage(_: Any) -> Candidate:
-        raise AssertionError("fetched")
-
-    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(supervisor.run)
+    async with supervised(world, staged, reported.append) as supervisor:
         assert (await outcome(supervisor)).state == "failed"
-        nursery.cancel_scope.cancel()
+    assert reported == []
 
 
 async def test_failed_staging_says_why(autojump_clock: Any) -> None:
     async def stage(_: Any) -> Candidate:
         raise AppError("no network; copy the release file to …")
 
-    supervisor = Supervisor(attrs.evolve(ScriptedWorld().ports(), stage=stage))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(supervisor.run)
+    async with supervised(ScriptedWorld(), stage) as supervisor:
         assert "no network; copy the release file" in (await outcome(supervisor)).error
-        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c["id"]) for c in VECTORS["backoff"]["cases"]])
