@@ -56,11 +56,9 @@ def _look_after(core: Core, peer: Link, now: Instant, *, again: bool) -> None:
         keepalive.nudge(core, peer, now, newcomer=not again)
         if again and is_offerer and peer.transport.carrier.is_down:
             restarting.restart(core, peer, "announce-unhealthy", now)
-    if (
-        keepalive.stale_for(peer, now.mono) is not None
-        and not keepalive.clear_zombie(core, peer, now)
-        and isinstance(peer, Live)
-    ):
+    if keepalive.stale_for(peer, now.mono) is None:
+        return
+    if not keepalive.clear_zombie(core, peer, now) and isinstance(peer, Live):
         keepalive.probe(core, peer, now)
 
 
