@@ -25,14 +25,16 @@ from myownmesh.governance.book import Book
 from myownmesh.governance.branches import SETTLED_SECONDS, strike
 from myownmesh.governance.log import EMPTY, BadLog, heard
 from myownmesh.governance.memory import Memory, undone
+from myownmesh.governance.merging import merge_of
 from myownmesh.governance.pins import Pin, founder_and_genesis, read_pin
+from myownmesh.governance.ratifying import append, ratify
 from myownmesh.governance.rules import STRICT, V038, Rules
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import FullMesh, Star
 from myownmesh.protocol.strict_json import dumps
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split, TopologyChange
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split, TopologyChange, Transition
 from support.examples import examples
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entries_of, entry
 from support.vectors import load
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     )
     from myownmesh.governance.log import Log, Place
     from myownmesh.governance.standing import Standing
-    from myownmesh.protocol.transitions import Transition, Variant
+    from myownmesh.protocol.transitions import Variant
 
 NOW = 1_000_000
 CHECKS = Checks(NETWORK)
@@ -589,8 +591,30 @@ def test_no_replay_and_no_truncation_widens_a_log(tail: list[Transition], data: 
         incoming = log_of([*log[: data.draw(st.integers(1, len(log)))], *old])
     except BadLog:
         return
-    after = hear_log(book, incoming, Speaker(MALLORY, vouched=True), NOW).book
+    heard_of = hear_log(book, incoming, Speaker(MALLORY, vouched=True), NOW)
+    after = heard_of.book if heard_of.left is None else merged(heard_of.book, heard_of.left)
     assert not {device for device in after.standing.authorities if not book.standing.is_authority(device)}
+
+
+def merged(book: Book, left: Log) -> Book:
+    """What a seated authority of ours does right after a switch (02 §24.3 no. 46)."""
+    me = max(book.standing.authorities, key=lambda device: book.standing.role(device) == "owner")
+    for step in merge_of(book.log, left, me, book.rules).steps:
+        book = append(book, step, NOW) if isinstance(step, Transition) else ratify(book, entry(step, me), NOW)
+    return book
+
+
+def test_a_removal_that_somebody_dropped_from_a_log_is_back_with_the_merge() -> None:
+    """What 24.3 no. 46 leaves open: positions are not signed, so Carol can show the removal of Bob before what Bob did
+    in honest times. Her own removal is missing there until a seated authority has merged; what she signs before that,
+    only a person undoes."""
+    honest = (*BASE, grant(DAVE, "controller", by=BOB), revoke(CAROL), revoke(BOB))
+    shown = hears(founded(*honest), *BASE, revoke(BOB), speaker=Speaker(CAROL))
+    assert (shown.found, shown.left) == ("switched", log_of(honest))
+    assert roles(shown.book) == {ALICE: "owner", CAROL: "owner"}
+    assert roles(merged(shown.book, log_of(honest))) == {ALICE: "owner"}
+    used = hears(shown.book, *BASE, revoke(BOB), revoke(ALICE, by=CAROL)).book
+    assert (roles(used), len(used.questions.rivals)) == ({CAROL: "owner"}, 1)
 
 
 MIXED = st.lists(

@@ -168,6 +168,15 @@ def test_removals_by_strangers_on_a_reopened_network_are_void() -> None:
     assert verify([*reopened, entry(Evict(ALICE), MALLORY)], V038).standing.roles == {CAROL: "controller"}
 
 
+def test_whoever_was_put_out_by_a_void_removal_still_decides() -> None:
+    """v0.3.8 took the removal, so it refuses the log from there on."""
+    reopened = [CLOSE, entry(KindChange("open"), ALICE), entry(Evict(ALICE), MALLORY)]
+    log = [*reopened, entry(KindChange("closed"), MALLORY), entry(KindChange("open"), ALICE)]
+    assert verify(log).standing.kind == "open"
+    with pytest.raises(BadLog, match="entry 4 of the governance log: REOPEN-OWNER"):
+        verify(log, V038)
+
+
 def test_void_roles_are_remembered_until_somebody_decides() -> None:
     planted = entry(RoleGrant(MALLORY, "owner"), MALLORY)
     assert verify([planted, CLOSE]).standing.void == {MALLORY: "owner"}
@@ -205,12 +214,13 @@ SIGNED = st.builds(lambda variant, signer: entry(variant, signer), VARIANTS, DEV
 SHARED = Checks("fleet-1")
 
 
-def grown(candidates: list[Transition], rules: Rules) -> list[Transition]:
-    """Those that can follow one another."""
+def grown(candidates: list[Transition], *by: Rules) -> list[Transition]:
+    """Those that can follow one another by each of these rules."""
     log: list[Transition] = []
     for candidate in candidates:
         try:
-            EMPTY.extended([*log, candidate], "fleet-1", rules)
+            for rules in by:
+                EMPTY.extended([*log, candidate], "fleet-1", rules)
         except BadLog:
             continue
         log.append(candidate)
@@ -232,7 +242,7 @@ def test_verification_is_total_and_every_beginning_of_a_good_log_is_good(entries
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(SIGNED, max_size=12))
 def test_ours_never_seats_anybody_that_v038_does_not(entries: list[Transition]) -> None:
-    log = grown([CLOSE, *entries], STRICT)
+    log = grown([CLOSE, *entries], STRICT, V038)
     ours, theirs = EMPTY.extended(log, "fleet-1", STRICT), EMPTY.extended(log, "fleet-1", V038)
     assert ours.standing.kind == theirs.standing.kind
     for place in ours.places:
