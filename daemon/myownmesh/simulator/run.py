@@ -15,6 +15,7 @@ from msgspec import UNSET
 from myownmesh.protocol.ids import short_id
 from myownmesh.protocol.signals import Announce
 from myownmesh.simulator.cast import Cast
+from myownmesh.simulator.etiquette import most_in_peace
 from myownmesh.simulator.invariants import check_node, check_peace, check_stopped
 from myownmesh.simulator.traffic import Traffic
 from myownmesh.simulator.trouble import Troubles
@@ -35,7 +36,6 @@ PEACE_S: Final = 240.0
 """What a link may take when nothing goes wrong any more: two announces, of which the second is due in 138 s."""
 SETTLED_S: Final = 5.0
 """Two passes over the shape."""
-MOST_ANNOUNCES: Final = 45
 TRACED: Final = 60
 
 
@@ -137,11 +137,10 @@ class Run:
             check_peace(nodes, self.world.can_meet)
 
     def _check_etiquette(self) -> None:
-        """Announces of a device in an hour without trouble, those of the meeting aside."""
         room = self.world.room
         for node in self.cast.running():
             said = room.count(Announce, node.device_id)
-            most = MOST_ANNOUNCES * self.plan.hours + 5 + self.plan.nodes
+            most = most_in_peace(self.plan.hours, self.plan.nodes)
             if said > most:
                 raise Violation(f"{said} announces, at most {most:.0f}", (node.device_id,))
 
