@@ -65,18 +65,19 @@ SHORTEN_GAIN = 0.5
 
 
 class Phase(enum.Enum):
-    """What the sender is about, with its gains: of the rate, and of the bytes in flight."""
+    """What the sender is about, with its gains: of the rate, and of the bytes in flight; and whether a queue drains."""
 
     STARTUP = (STARTUP_RATE_GAIN, STARTUP_WINDOW_GAIN)
-    DRAIN = (DRAIN_GAIN, DRAIN_WINDOW_GAIN)
+    DRAIN = (DRAIN_GAIN, DRAIN_WINDOW_GAIN, True)
     UP = (UP_GAIN, WINDOW_GAIN)
-    DOWN = (DOWN_GAIN, WINDOW_GAIN)
+    DOWN = (DOWN_GAIN, WINDOW_GAIN, True)
     CRUISE = (1.0, WINDOW_GAIN)
     SHORTEN = (1.0, SHORTEN_GAIN)
 
-    def __init__(self, rate_gain: float, window_gain: float) -> None:
+    def __init__(self, rate_gain: float, window_gain: float, drains: bool = False) -> None:
         self.rate_gain = rate_gain
         self.window_gain = window_gain
+        self.drains = drains
 
 
 class RateModel:
@@ -114,7 +115,6 @@ class RateModel:
         """Since the pace has changed last, in `CRUISE`."""
         self._forgot_at = delivered
         """What had been delivered when the bandwidth was set back; rates of what left before are those of before."""
-        self._drains = False
         self._drained = 0
         """Rounds of `DRAIN` or `DOWN`."""
         self._changed = False
@@ -155,7 +155,9 @@ class RateModel:
                 self._round_delivered = self._round_lost = 0
         elif self._startup_rounds and self.phase is Phase.STARTUP and self._queue.is_there(now):
             self._drain(Phase.DRAIN)
-        if self._drains and (in_flight <= self.bandwidth * self._round_trip.shortest or self._drained >= DRAIN_ROUNDS):
+        if self.phase.drains and (
+            in_flight <= self.bandwidth * self._round_trip.shortest or self._drained >= DRAIN_ROUNDS
+        ):
             self._end_drain()
         if self._changed:
             self._obey()
@@ -204,7 +206,7 @@ class RateModel:
     def _queue_ran_over(self, in_flight: int) -> None:
         if self.phase is Phase.CRUISE and self._steady_rounds:  # what was lost left at the pace that it is
             self._forget(YIELD * self.bandwidth, in_flight)
-            self._steady_rounds = -1
+            self._steady_rounds = -1  # the round that ends now is counted, too
         elif self.phase in (Phase.UP, Phase.DOWN):  # the probe did it
             kept = YIELD if self._queue.of_others else 1.0
             self._forget(kept * min(self._grown_from, self.bandwidth), in_flight)
@@ -234,7 +236,6 @@ class RateModel:
     def _drain(self, phase: Phase) -> None:
         self._is_new = False
         self.phase = phase
-        self._drains = True
         self._drained = 0
         self._changed = True
 
@@ -268,14 +269,12 @@ class RateModel:
             self._rounds_without_growth = 0
             self._startup_rounds = 0
             self.phase = Phase.STARTUP
-            self._drains = False
             self._changed = True
         else:
             self._cruise()
 
     def _cruise(self, rounds_done: int = 0) -> None:
         self.phase = Phase.CRUISE
-        self._drains = False
         self._cruised = rounds_done
         self._steady_rounds = 0
         self._changed = True
