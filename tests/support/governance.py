@@ -1,10 +1,19 @@
-"""Devices of the governance vectors, and entries that they sign."""
+"""Devices of the governance vectors, the entries that they sign, and what others hold of these."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from myownmesh.governance.adoption import hear_log
+from myownmesh.governance.book import Book
+from myownmesh.governance.log import BadLog, heard
+from myownmesh.governance.merging import merge_of, skip
+from myownmesh.governance.pins import Pin
+from myownmesh.governance.ratifying import append, ratify
+from myownmesh.governance.rules import STRICT
+from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.signed_bytes import signed_bytes
+from myownmesh.governance.words import OURSELVES
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
 from myownmesh.protocol.schema import read
@@ -13,9 +22,14 @@ from myownmesh.protocol.transitions import Transition
 from support.vectors import load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from myownmesh.governance.log import Log
+    from myownmesh.governance.rules import Rules
     from myownmesh.protocol.transitions import Variant
 
 NETWORK: Final = "fleet-1"
+CHECKS: Final = Checks(NETWORK)
 
 DEVICES: Final[dict[str, Identity]] = {
     key["name"]: Identity.from_seed(bytes.fromhex(key["seed_hex"])) for key in load("governance", "keys")
@@ -48,3 +62,33 @@ def sign(signer: str, variant: Variant, network: str = NETWORK) -> str:
 def entry(variant: Variant, *signers: str, at: int = 1000, network: str = NETWORK) -> Transition:
     """An entry signed by these device ids, in this order."""
     return Transition(at, variant, signers, tuple(sign(signer, variant, network) for signer in signers))
+
+
+def log_of(entries: Sequence[Transition], rules: Rules = STRICT) -> Log:
+    """The log that these entries make. Raises `BadLog`."""
+    return finish(heard(entries, CHECKS, rules))
+
+
+def followers(base: Sequence[Transition], candidates: Sequence[Transition]) -> tuple[Transition, ...]:
+    """A log, and behind it those of the candidates that can follow one another."""
+    kept = tuple(base)
+    for each in candidates:
+        try:
+            kept = log_of((*kept, each)).entries
+        except BadLog:
+            continue
+    return kept
+
+
+def book_of(entries: Sequence[Transition], me: str, now: int = 0) -> Book:
+    """What a device holds that is pinned to the founding of these entries and has them since `now`."""
+    log = log_of(entries)
+    return hear_log(Book(NETWORK, me, Pin(NETWORK).on(log)), log, OURSELVES, now).book
+
+
+def merged(book: Book, left: Log, me: str, now: int = 0) -> Book:
+    """What a seated authority `me` of ours does right after a switch (02 §24.3 no. 46)."""
+    merge = merge_of(book.log, left, me, book.rules)
+    for step in merge.steps:
+        book = append(book, step, now) if isinstance(step, Transition) else ratify(book, entry(step, me), now)
+    return skip(book, merge)

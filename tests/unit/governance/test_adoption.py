@@ -23,20 +23,32 @@ from myownmesh.governance.adoption import (
 )
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import SETTLED_SECONDS, strike
-from myownmesh.governance.log import EMPTY, BadLog, heard
+from myownmesh.governance.log import EMPTY, BadLog
 from myownmesh.governance.memory import Memory, undone
-from myownmesh.governance.merging import merge_of
 from myownmesh.governance.pins import Pin, founder_and_genesis, read_pin
-from myownmesh.governance.ratifying import append, ratify
 from myownmesh.governance.rules import STRICT, V038, Rules
-from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import FullMesh, Star
 from myownmesh.protocol.strict_json import dumps
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split, TopologyChange, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split, TopologyChange
 from support.examples import examples
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entries_of, entry
+from support.governance import (
+    ALICE,
+    BOB,
+    CAROL,
+    CHECKS,
+    DAVE,
+    ERIN,
+    FRANK,
+    MALLORY,
+    NETWORK,
+    entries_of,
+    entry,
+    followers,
+    log_of,
+    merged,
+)
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -47,10 +59,9 @@ if TYPE_CHECKING:
     )
     from myownmesh.governance.log import Log, Place
     from myownmesh.governance.standing import Standing
-    from myownmesh.protocol.transitions import Variant
+    from myownmesh.protocol.transitions import Transition, Variant
 
 NOW = 1_000_000
-CHECKS = Checks(NETWORK)
 CLOSE = entry(KindChange("closed"), ALICE)
 OPEN = entry(KindChange("open"), ALICE)
 
@@ -61,10 +72,6 @@ def grant(target: str, role: str = "owner", by: str = ALICE, at: int = 1000) -> 
 
 def revoke(target: str, by: str = ALICE) -> Transition:
     return entry(RoleRevoke(target), by)
-
-
-def log_of(entries: Sequence[Transition], rules: Rules = STRICT) -> Log:
-    return finish(heard(entries, CHECKS, rules))
 
 
 def hears(book: Book, *entries: Transition, speaker: Speaker = HEARSAY, now: int = NOW, **more: Any) -> Adoption:
@@ -542,23 +549,11 @@ TAILS = st.lists(st.builds(entry, CHANGES, AUTHORITIES), max_size=4)
 BASE = (CLOSE, grant(BOB), grant(CAROL))
 
 
-def holding(tail: list[Transition]) -> tuple[Transition, ...]:
-    """The entries of a tail that can follow one another."""
-    kept: list[Transition] = list(BASE)
-    for each in tail:
-        try:
-            log_of([*kept, each])
-        except BadLog:
-            continue
-        kept.append(each)
-    return tuple(kept)
-
-
 @settings(max_examples=examples(80), deadline=None)
 @given(st.lists(TAILS, min_size=1, max_size=4), st.randoms())
 def test_devices_without_a_click_agree_or_ask(tails: list[list[Transition]], rng: Any) -> None:
     """Whatever the order in which branches come: two devices that heard all of them and asked nobody hold one log."""
-    logs = [holding(tail) for tail in tails]
+    logs = [followers(BASE, tail) for tail in tails]
     books = []
     for _ in range(2):
         order = logs * 2
@@ -584,7 +579,7 @@ def test_devices_without_a_click_agree_or_ask(tails: list[list[Transition]], rng
 @given(TAILS, st.data())
 def test_no_replay_and_no_truncation_widens_a_log(tail: list[Transition], data: st.DataObject) -> None:
     """From entries that a log holds already, nothing can be appended that seats anybody anew."""
-    log = holding(tail)
+    log = followers(BASE, tail)
     book = founded(*log)
     old = data.draw(st.lists(st.sampled_from(log), max_size=3))
     try:
@@ -592,16 +587,14 @@ def test_no_replay_and_no_truncation_widens_a_log(tail: list[Transition], data: 
     except BadLog:
         return
     heard_of = hear_log(book, incoming, Speaker(MALLORY, vouched=True), NOW)
-    after = heard_of.book if heard_of.left is None else merged(heard_of.book, heard_of.left)
+    after = heard_of.book if heard_of.left is None else healed(heard_of.book, heard_of.left)
     assert not {device for device in after.standing.authorities if not book.standing.is_authority(device)}
 
 
-def merged(book: Book, left: Log) -> Book:
-    """What a seated authority of ours does right after a switch (02 §24.3 no. 46)."""
+def healed(book: Book, left: Log) -> Book:
+    """The log as an owner, or else a controller, has merged it."""
     me = max(book.standing.authorities, key=lambda device: book.standing.role(device) == "owner")
-    for step in merge_of(book.log, left, me, book.rules).steps:
-        book = append(book, step, NOW) if isinstance(step, Transition) else ratify(book, entry(step, me), NOW)
-    return book
+    return merged(book, left, me)
 
 
 def test_a_removal_that_somebody_dropped_from_a_log_is_back_with_the_merge() -> None:
@@ -612,7 +605,7 @@ def test_a_removal_that_somebody_dropped_from_a_log_is_back_with_the_merge() -> 
     shown = hears(founded(*honest), *BASE, revoke(BOB), speaker=Speaker(CAROL))
     assert (shown.found, shown.left) == ("switched", log_of(honest))
     assert roles(shown.book) == {ALICE: "owner", CAROL: "owner"}
-    assert roles(merged(shown.book, log_of(honest))) == {ALICE: "owner"}
+    assert roles(healed(shown.book, log_of(honest))) == {ALICE: "owner"}
     used = hears(shown.book, *BASE, revoke(BOB), revoke(ALICE, by=CAROL)).book
     assert (roles(used), len(used.questions.rivals)) == ({CAROL: "owner"}, 1)
 
@@ -635,7 +628,7 @@ MIXED = st.lists(
 @given(MIXED)
 def test_what_a_log_took_back(tail: list[Transition]) -> None:
     """Against a plain reading: an entry is undone if at any later point what it brought about is not so."""
-    log = log_of(holding(tail))
+    log = log_of(followers(BASE, tail))
     ranks = {"member": 1, "controller": 2, "owner": 3}
 
     def holds(place: Place, standing: Standing) -> bool:

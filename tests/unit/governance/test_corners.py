@@ -13,32 +13,29 @@ from myownmesh.governance import signatures as signatures_module
 from myownmesh.governance import sync as sync_module
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import propose, sign
-from myownmesh.governance.book import Book
 from myownmesh.governance.branches import Branches
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.intake import hear_propose
-from myownmesh.governance.log import common_length, verified
+from myownmesh.governance.log import common_length
 from myownmesh.governance.pending import pending
-from myownmesh.governance.pins import Pin
-from myownmesh.governance.rules import STRICT
 from myownmesh.governance.saved import load_book, pin_of, state_of
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.state_file import BranchRow, Ours, split_tiers
 from myownmesh.governance.succession import legacy
 from myownmesh.governance.sync import denial, refuting
-from myownmesh.governance.words import HEARSAY, OURSELVES
+from myownmesh.governance.words import HEARSAY
 from myownmesh.protocol.frames import NetworkStatePropose
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry
+from support.governance import ALICE, BOB, CAROL, CHECKS, DAVE, ERIN, FRANK, MALLORY, NETWORK, book_of, entry, log_of
 from support.governance import sign as signed
 
 if TYPE_CHECKING:
     import pytest
 
-    from myownmesh.governance.log import Log
+    from myownmesh.governance.book import Book
+
 
 NOW = 1_000_000
-CHECKS = Checks(NETWORK)
 CLOSE, OPEN = entry(KindChange("closed"), ALICE), entry(KindChange("open"), ALICE)
 BASE = (CLOSE, entry(RoleGrant(BOB, "owner"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE))
 VECTORS = Path(__file__).parents[2] / "vectors" / "governance.json"
@@ -65,18 +62,13 @@ def test_every_section_of_the_vectors_is_run_or_named() -> None:
     assert not run & ELSEWHERE.keys()
 
 
-def log_of(*entries: Transition) -> Log:
-    return finish(verified(entries, CHECKS, STRICT))
-
-
 def holding(*entries: Transition, me: str = FRANK) -> Book:
-    log = log_of(*(entries or BASE))
-    return hear_log(Book(NETWORK, me, Pin(NETWORK).on(log)), log, OURSELVES, NOW).book
+    return book_of(entries or BASE, me, NOW)
 
 
 def test_void_entries_of_a_reopened_network_come_along_and_change_nothing() -> None:
     planted = entry(RoleGrant(MALLORY, "owner"), MALLORY)
-    book = hear_log(holding(CLOSE, OPEN), log_of(CLOSE, OPEN, planted, CLOSE), HEARSAY, NOW)
+    book = hear_log(holding(CLOSE, OPEN), log_of([CLOSE, OPEN, planted, CLOSE]), HEARSAY, NOW)
     assert (book.found, book.why) == ("adopted", "SPENT"), "the close is the old one"
     assert book.book.log.entries == (CLOSE, OPEN, planted)
     assert dict(book.book.standing.roles) == {ALICE: "owner"}
@@ -85,7 +77,7 @@ def test_void_entries_of_a_reopened_network_come_along_and_change_nothing() -> N
 def test_logs_that_close_again_with_another_first_signer_are_others() -> None:
     both = entry(KindChange("closed"), ALICE, BOB)
     swapped = Transition(both.at, both.variant, both.signers[::-1], both.signatures[::-1])
-    first, second = log_of(*BASE, OPEN, both), log_of(*BASE, OPEN, swapped)
+    first, second = log_of([*BASE, OPEN, both]), log_of([*BASE, OPEN, swapped])
     assert common_length(first, second) == 4
 
 
@@ -103,9 +95,9 @@ def test_an_owner_signs_a_proposal_about_a_seat() -> None:
 def test_a_list_of_branches_that_all_refute_takes_none_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(branches_module, "MAX_BRANCHES", 2)
     held = holding(*BASE, entry(RoleGrant(DAVE, "controller"), BOB)).branch
-    refuting = log_of(*BASE, entry(RoleRevoke(BOB), ALICE))
-    another = log_of(*BASE, entry(Evict(BOB), ALICE))
-    harmless = log_of(*BASE, entry(RoleGrant(ERIN, "controller"), ALICE))
+    refuting = log_of([*BASE, entry(RoleRevoke(BOB), ALICE)])
+    another = log_of([*BASE, entry(Evict(BOB), ALICE)])
+    harmless = log_of([*BASE, entry(RoleGrant(ERIN, "controller"), ALICE)])
     full = Branches().with_log(held, refuting, NOW)
     assert full.with_log(held, harmless, NOW) is full
     assert full.with_log(held, another, NOW).logs == (another,)
@@ -154,7 +146,7 @@ def test_all_that_waits_is_one_list() -> None:
     admit = RoleGrant(DAVE, "member")
     heard = [entry(admit, BOB, at=10), entry(Evict(DAVE), BOB, at=20), entry(admit, BOB, at=30)]
     book = hear_entries(book, heard, HEARSAY, CHECKS, NOW, max_checks=9).book
-    fallen = hear_log(book, log_of(*BASE, entry(RoleRevoke(CAROL), ALICE)), HEARSAY, NOW).book
+    fallen = hear_log(book, log_of([*BASE, entry(RoleRevoke(CAROL), ALICE)]), HEARSAY, NOW).book
     late = [entry(RoleGrant(ERIN, "member"), ALICE, at=1), entry(Evict(ERIN), CAROL, at=2)]
     fallen = hear_entries(fallen, late, HEARSAY, CHECKS, NOW, max_checks=9).book
     assert [(record.proposer, record.variant) for record in pending(fallen)] == [
@@ -166,8 +158,8 @@ def test_all_that_waits_is_one_list() -> None:
 
 
 def test_a_peer_of_ours_is_sent_what_refutes_its_log() -> None:
-    theirs = log_of(*BASE, entry(RoleGrant(MALLORY, "owner"), BOB))
-    book = hear_log(holding(), log_of(*BASE, entry(RoleRevoke(BOB), ALICE)), HEARSAY, NOW).book
+    theirs = log_of([*BASE, entry(RoleGrant(MALLORY, "owner"), BOB)])
+    book = hear_log(holding(), log_of([*BASE, entry(RoleRevoke(BOB), ALICE)]), HEARSAY, NOW).book
     frame = refuting(book, theirs)
     assert frame is not None
     assert frame.transitions == book.log.entries

@@ -8,20 +8,16 @@ import msgspec
 import pytest
 
 from myownmesh.governance import signatures
-from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.book import Book
 from myownmesh.governance.denials import read_denial, take_denial
 from myownmesh.governance.hearing import hear_entries
-from myownmesh.governance.log import verified
-from myownmesh.governance.pins import Pin
-from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.sync import denial
-from myownmesh.governance.words import HEARSAY, OURSELVES
+from myownmesh.governance.words import HEARSAY
 from myownmesh.protocol.codec import decode_frame
 from myownmesh.protocol.frames import Deny
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant
-from support.governance import ALICE, CAROL, DAVE, ERIN, MALLORY, NETWORK, entry
+from support.governance import ALICE, CAROL, CHECKS, DAVE, ERIN, MALLORY, NETWORK, book_of, entry
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -36,10 +32,7 @@ ADMIT = entry(RoleGrant(DAVE, "member"), ALICE, at=10)
 
 
 def holding(log: Sequence[Transition] = BASE, me: str = DAVE, members: Sequence[Transition] = (ADMIT,)) -> Book:
-    checks = Checks(NETWORK)
-    held = finish(verified(log, checks, STRICT))
-    book = hear_log(Book(NETWORK, me, Pin(NETWORK).on(held)), held, OURSELVES, 0).book
-    return hear_entries(book, members, HEARSAY, checks, NOW, max_checks=99).book
+    return hear_entries(book_of(log, me), members, HEARSAY, CHECKS, NOW, max_checks=99).book
 
 
 def taken(book: Book, deny: Deny) -> Book:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 import pytest
 from attrs import evolve
@@ -16,34 +14,36 @@ from myownmesh.governance.book import Book
 from myownmesh.governance.branches import Branches, Choice, choose
 from myownmesh.governance.copies import Copy, Slot, slot_keys
 from myownmesh.governance.hearing import accept_grant, dismiss, hear_again, hear_entries
-from myownmesh.governance.log import verified
-from myownmesh.governance.pins import Pin
 from myownmesh.governance.ratifying import ratify
 from myownmesh.governance.records import SplitRecord
-from myownmesh.governance.rules import STRICT
-from myownmesh.governance.signatures import Checks, finish
+from myownmesh.governance.signatures import Checks
 from myownmesh.governance.standing import BEFORE
-from myownmesh.governance.words import HEARSAY, OURSELVES
+from myownmesh.governance.words import HEARSAY
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition, UnknownVariant
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry, sign
-
-if TYPE_CHECKING:
-    from myownmesh.governance.log import Log
+from support.governance import (
+    ALICE,
+    BOB,
+    CAROL,
+    CHECKS,
+    DAVE,
+    ERIN,
+    FRANK,
+    MALLORY,
+    NETWORK,
+    book_of,
+    entry,
+    log_of,
+    sign,
+)
 
 NOW = 1_000_000
 DAY = 24 * 3600
-CHECKS = Checks(NETWORK)
 BASE = (entry(KindChange("closed"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE))
 ADMIT, PUT_OUT = RoleGrant(DAVE, "member"), Evict(DAVE)
 
 
-def log_of(*entries: Transition) -> Log:
-    return finish(verified(entries, CHECKS, STRICT))
-
-
 def founded(*more: Transition, me: str = FRANK) -> Book:
-    log = log_of(*BASE, *more)
-    return hear_log(Book(NETWORK, me, Pin(NETWORK).on(log)), log, OURSELVES, NOW).book
+    return book_of((*BASE, *more), me, NOW)
 
 
 def hears(book: Book, *entries: Transition) -> Book:
@@ -93,7 +93,7 @@ def test_what_waits_is_judged_again() -> None:
     book = hears(founded(), early, entry(ADMIT, ERIN, at=10))
     assert book.role(BOB) is book.role(DAVE) is None
     assert hear_again(book, CHECKS, NOW, max_checks=99).book == book
-    seated = hear_log(book, log_of(*BASE, entry(RoleGrant(ERIN, "controller"), ALICE)), HEARSAY, NOW).book
+    seated = hear_log(book, log_of([*BASE, entry(RoleGrant(ERIN, "controller"), ALICE)]), HEARSAY, NOW).book
     again = hear_again(seated, CHECKS, NOW + DAY, max_checks=99)
     assert again.changed == (DAVE, BOB)
     assert again.book.role(BOB) == again.book.role(DAVE) == "member"
@@ -185,7 +185,7 @@ def test_nothing_follows_from_what_nobody_understands() -> None:
 def test_a_branch_that_was_decided_against_is_not_chosen_by_hash() -> None:
     two = entry(RoleGrant(BOB, "owner"), ALICE)
     tails = [entry(RoleGrant(DAVE, "controller"), ALICE), entry(RoleGrant(ERIN, "controller"), BOB)]
-    logs = [log_of(*BASE, two, tail) for tail in tails]
+    logs = [log_of([*BASE, two, tail]) for tail in tails]
     held = founded(two).branch
     first = choose(held.with_log(logs[0], NOW), Branches().with_log(held, logs[1], NOW), NOW).log
     other = next(log for log in logs if log is not first)
@@ -199,10 +199,10 @@ def test_an_owner_settles_a_quarrel_between_controllers_for_everybody() -> None:
     one, other = entry(RoleRevoke(BOB), CAROL), entry(RoleRevoke(CAROL), BOB)
     books = {}
     for me in (ALICE, FRANK):
-        book = hear_log(founded(*base, me=me), log_of(*BASE, *base, one), HEARSAY, NOW).book
-        books[me] = hear_log(book, log_of(*BASE, *base, other), HEARSAY, NOW).book
-    other_side = hear_log(founded(*base), log_of(*BASE, *base, other), HEARSAY, NOW).book
-    other_side = hear_log(other_side, log_of(*BASE, *base, one), HEARSAY, NOW).book
+        book = hear_log(founded(*base, me=me), log_of([*BASE, *base, one]), HEARSAY, NOW).book
+        books[me] = hear_log(book, log_of([*BASE, *base, other]), HEARSAY, NOW).book
+    other_side = hear_log(founded(*base), log_of([*BASE, *base, other]), HEARSAY, NOW).book
+    other_side = hear_log(other_side, log_of([*BASE, *base, one]), HEARSAY, NOW).book
     ((question, _),) = books[ALICE].questions.rivals.items()
     assert settlement(books[ALICE], question) == RoleRevoke(BOB)
     for book, text in ((books[FRANK], "only an owner"), (founded(me=ALICE), "proposal not found")):
@@ -221,12 +221,12 @@ def test_a_longer_log_of_one_s_own_branch_can_lose_against_a_known_one() -> None
     """The held branch grows by somebody whom the other one puts out."""
     two = entry(RoleGrant(BOB, "owner"), ALICE)
     tail = entry(RoleGrant(DAVE, "controller"), ALICE)
-    book = hear_log(founded(two), log_of(*BASE, two, tail), HEARSAY, NOW).book
-    rival = log_of(*BASE, two, entry(RoleRevoke(BOB), ALICE))
+    book = hear_log(founded(two), log_of([*BASE, two, tail]), HEARSAY, NOW).book
+    rival = log_of([*BASE, two, entry(RoleRevoke(BOB), ALICE)])
     book = evolve(book, branches=Branches().with_log(book.branch, rival, NOW).staying(rival))
-    grown = hear_log(book, log_of(*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)), HEARSAY, NOW)
+    grown = hear_log(book, log_of([*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)]), HEARSAY, NOW)
     assert (grown.found, grown.book.standing.role(MALLORY)) == ("adopted", "owner"), "a person here stayed"
     free = evolve(book, branches=evolve(book.branches, stayed=frozenset()))
-    switched = hear_log(free, log_of(*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)), HEARSAY, NOW)
+    switched = hear_log(free, log_of([*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)]), HEARSAY, NOW)
     assert (switched.found, switched.book.log) == ("switched", rival)
     assert ratify(switched.book, entry(RoleGrant(ERIN, "controller"), ALICE), NOW).standing.role(ERIN) == "controller"

@@ -9,23 +9,34 @@ from hypothesis import strategies as st
 
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.book import Book
-from myownmesh.governance.log import BadLog, verified
 from myownmesh.governance.merging import Merge, merge_of, skip
 from myownmesh.governance.pins import Pin
-from myownmesh.governance.ratifying import append, ratify
 from myownmesh.governance.rules import STRICT
-from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.words import OURSELVES
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
 from support.examples import examples
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry
+from support.governance import (
+    ALICE,
+    BOB,
+    CAROL,
+    DAVE,
+    ERIN,
+    FRANK,
+    MALLORY,
+    NETWORK,
+    book_of,
+    entry,
+    followers,
+    log_of,
+    merged,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from myownmesh.governance.log import Log
+    from myownmesh.protocol.transitions import Transition
 
-CHECKS = Checks(NETWORK)
+
 CLOSE = entry(KindChange("closed"), ALICE)
 
 
@@ -38,10 +49,6 @@ def revoke(target: str, by: str = ALICE) -> Transition:
 
 
 BASE = (CLOSE, grant(BOB), grant(CAROL, "controller"))
-
-
-def log_of(entries: Sequence[Transition]) -> Log:
-    return finish(verified(entries, CHECKS, STRICT))
 
 
 def merge(winning: Sequence[Transition], losing: Sequence[Transition], me: str = ALICE) -> Merge:
@@ -129,31 +136,17 @@ TAILS = st.lists(
 )
 
 
-def holding(tail: list[Transition]) -> list[Transition]:
-    kept: list[Transition] = list(BASE)
-    for each in tail:
-        try:
-            log_of([*kept, each])
-        except BadLog:
-            continue
-        kept.append(each)
-    return kept
-
-
 @settings(max_examples=examples(120), deadline=None)
 @given(TAILS, TAILS, st.sampled_from([ALICE, BOB, CAROL]))
 def test_a_merge_holds_and_gives_nobody_more_than_either_branch(
     winning: list[Transition], losing: list[Transition], me: Any
 ) -> None:
-    winner, left = log_of(holding(winning)), log_of(holding(losing))
+    winner, left = log_of(followers(BASE, winning)), log_of(followers(BASE, losing))
     if not winner.standing.is_authority(me):
         return
     done = merge_of(winner, left, me, STRICT)
-    book = Book(NETWORK, me, Pin(NETWORK).on(winner))
-    book = hear_log(book, winner, OURSELVES, 0).book
+    book = merged(book_of(winner.entries, me), left, me)
     ranks = {"member": 1, "controller": 2, "owner": 3}
-    for step in done.steps:
-        book = append(book, step, 0) if isinstance(step, Transition) else ratify(book, entry(step, me), 0)
     assert log_of(book.log.entries).standing == book.standing
     for device, role in book.standing.roles.items():
         assert ranks[role] <= max(ranks[winner.standing.role(device)], ranks[left.standing.role(device)])

@@ -18,27 +18,39 @@ from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused, propose
 from myownmesh.governance.book import Book
 from myownmesh.governance.hearing import hear_again, hear_entries
-from myownmesh.governance.log import BadLog, verified
-from myownmesh.governance.merging import merge_of, skip
+from myownmesh.governance.log import BadLog
 from myownmesh.governance.pins import Pin
-from myownmesh.governance.ratifying import append, ratify
-from myownmesh.governance.rules import STRICT
 from myownmesh.governance.saved import load_book, pin_of, state_of
-from myownmesh.governance.signatures import Checks, finish
+from myownmesh.governance.signatures import finish
 from myownmesh.governance.state_file import read_state, write_state
 from myownmesh.governance.succession import Anew, kept_removals, legacy, orphans, sign_anew
 from myownmesh.governance.sync import answer, request
 from myownmesh.governance.words import Speaker
 from myownmesh.protocol.frames import RosterEntries
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, GRACE, HEIDI, MALLORY, NETWORK, entry, sign
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
+from support.governance import (
+    ALICE,
+    BOB,
+    CAROL,
+    CHECKS,
+    DAVE,
+    ERIN,
+    FRANK,
+    GRACE,
+    HEIDI,
+    MALLORY,
+    NETWORK,
+    entry,
+    log_of,
+    merged,
+    sign,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from myownmesh.protocol.transitions import Variant
+    from myownmesh.protocol.transitions import Transition, Variant
 
-CHECKS = Checks(NETWORK)
 NAMES = (ALICE, BOB, CAROL, DAVE, ERIN, FRANK)
 TARGETS = (DAVE, ERIN, GRACE, HEIDI)
 START = 1_000_000
@@ -55,7 +67,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
         self.now = START
-        log = finish(verified(FOUNDING, CHECKS, STRICT))
+        log = log_of(FOUNDING)
         pin = Pin(NETWORK).on(log)
         self.books = {
             name: hear_log(Book(NETWORK, name, pin), log, Speaker(trusted=True), START - 10**6).book for name in NAMES
@@ -132,19 +144,13 @@ class World:
         book, speaker = self.books[name], Speaker(other, vouched=frame.vouched is True)
         if frame.transitions:
             try:
-                log = finish(verified(frame.transitions, CHECKS, STRICT))
+                log = log_of(frame.transitions)
             except BadLog:
                 return
             heard = hear_log(book, log, speaker, self.now)
             book = heard.book
             if heard.left is not None and book.standing.is_authority(name):
-                merge = merge_of(book.log, heard.left, name, STRICT)
-                for step in merge.steps:
-                    if isinstance(step, Transition):
-                        book = append(book, step, self.now)
-                    else:
-                        book = ratify(book, entry(step, name), self.now)
-                book = skip(book, merge)
+                book = merged(book, heard.left, name, self.now)
         rest = frame.member_log
         while rest:
             slice_ = hear_entries(book, rest, speaker, CHECKS, self.now, max_checks=self.rng.randrange(1, 9))

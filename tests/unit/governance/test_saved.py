@@ -16,9 +16,7 @@ from myownmesh.governance.authoring import propose, withdraw
 from myownmesh.governance.book import Book
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.intake import hear_propose
-from myownmesh.governance.log import verified
-from myownmesh.governance.pins import Pin, read_pin
-from myownmesh.governance.rules import STRICT
+from myownmesh.governance.pins import read_pin
 from myownmesh.governance.saved import load_book, pin_of, state_of
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.state_file import read_state, write_state
@@ -35,24 +33,37 @@ from myownmesh.protocol.transitions import (
     UnknownVariant,
 )
 from support.examples import examples
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry, sign
+from support.governance import (
+    ALICE,
+    BOB,
+    CAROL,
+    CHECKS,
+    DAVE,
+    ERIN,
+    FRANK,
+    MALLORY,
+    NETWORK,
+    book_of,
+    entry,
+    log_of,
+    sign,
+)
 from support.vectors import load
 
 if TYPE_CHECKING:
+    from myownmesh.governance.pins import Pin
     from myownmesh.governance.saved import Loaded
     from myownmesh.governance.state_file import StateFile
     from myownmesh.protocol.frames import NetworkKind
 
 NOW = 1_000_000
-CHECKS = Checks(NETWORK)
 CLOSE, PROMOTE = entry(KindChange("closed"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE)
 BOB_TOO = entry(RoleGrant(BOB, "owner"), ALICE)
 ADMIT, PUT_OUT = RoleGrant(DAVE, "member"), Evict(DAVE)
 
 
 def founded(*entries: Transition, me: str = FRANK) -> Book:
-    log = finish(verified(entries or (CLOSE, PROMOTE, BOB_TOO), CHECKS, STRICT))
-    return hear_log(Book(NETWORK, me, Pin(NETWORK).on(log)), log, OURSELVES, NOW).book
+    return book_of(entries or (CLOSE, PROMOTE, BOB_TOO), me, NOW)
 
 
 def hears(book: Book, *entries: Transition, speaker: Speaker = HEARSAY) -> Book:
@@ -76,8 +87,8 @@ def full_book() -> Book:
     )
     book = hears(book, entry(ADMIT, ALICE, at=30), speaker=Speaker(CAROL, vouched=True))
     book = hears(book, Transition(3, UnknownVariant("later", b'{"kind":"later","x":1}'), (ALICE,), ("?",)))
-    rival = finish(verified([*book.log.entries, entry(RoleRevoke(ALICE), BOB)], CHECKS, STRICT))
-    mine = finish(verified([*book.log.entries, entry(RoleRevoke(BOB), ALICE)], CHECKS, STRICT))
+    rival = log_of([*book.log.entries, entry(RoleRevoke(ALICE), BOB)])
+    mine = log_of([*book.log.entries, entry(RoleRevoke(BOB), ALICE)])
     book = hear_log(hear_log(book, mine, HEARSAY, NOW).book, rival, HEARSAY, NOW).book
     for proposal_id, target in (("prop_1", DAVE), ("prop_2", BOB)):
         variant = RoleGrant(target, "controller")

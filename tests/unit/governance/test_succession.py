@@ -5,30 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myownmesh.governance.adoption import hear_log
-from myownmesh.governance.book import Book
 from myownmesh.governance.hearing import dismiss, hear_entries
-from myownmesh.governance.log import verified
-from myownmesh.governance.pins import Pin
-from myownmesh.governance.rules import STRICT
-from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.succession import Anew, kept_removals, legacy, orphans, sign_anew
 from myownmesh.governance.words import HEARSAY, OURSELVES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry, sign
+from support.governance import (
+    ALICE,
+    BOB,
+    CAROL,
+    CHECKS,
+    DAVE,
+    ERIN,
+    FRANK,
+    MALLORY,
+    book_of,
+    entry,
+    log_of,
+    sign,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from myownmesh.governance.book import Book
     from myownmesh.protocol.transitions import Transition
 
-CHECKS = Checks(NETWORK)
 BASE = (entry(KindChange("closed"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE))
 DEMOTED = (*BASE, entry(RoleRevoke(CAROL), ALICE))
 
 
 def holding(log: Sequence[Transition], me: str = ALICE) -> Book:
-    held = finish(verified(log, CHECKS, STRICT))
-    return hear_log(Book(NETWORK, me, Pin(NETWORK).on(held)), held, OURSELVES, 0).book
+    return book_of(log, me)
 
 
 def hears(book: Book, *entries: Transition) -> Book:
@@ -36,7 +43,7 @@ def hears(book: Book, *entries: Transition) -> Book:
 
 
 def demoted(book: Book) -> Book:
-    return hear_log(book, finish(verified(DEMOTED, CHECKS, STRICT)), OURSELVES, 0).book
+    return hear_log(book, log_of(DEMOTED), OURSELVES, 0).book
 
 
 LOG = (

@@ -18,11 +18,7 @@ from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.book import Book
 from myownmesh.governance.copies import FOR_GOOD, Copy
 from myownmesh.governance.hearing import hear_entries
-from myownmesh.governance.log import verified
 from myownmesh.governance.marking import sign_marked
-from myownmesh.governance.pins import Pin
-from myownmesh.governance.rules import STRICT
-from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.sync import FEATURE, Advert, answer, denial, differing, is_ahead, request
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
@@ -31,7 +27,21 @@ from myownmesh.protocol.frames import RosterEntries, RosterEntry, RosterRequest
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition, UnknownVariant
 from support.examples import examples
-from support.governance import ALICE, BOB, CAROL, DAVE, DEVICES, ERIN, FRANK, MALLORY, NETWORK, entry
+from support.governance import (
+    ALICE,
+    BOB,
+    CAROL,
+    CHECKS,
+    DAVE,
+    DEVICES,
+    ERIN,
+    FRANK,
+    MALLORY,
+    NETWORK,
+    book_of,
+    entry,
+    log_of,
+)
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -40,15 +50,13 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Variant
 
 NOW = 1_000_000
-CHECKS = Checks(NETWORK)
 BASE = (entry(KindChange("closed"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE))
 ADMIT, PUT_OUT = RoleGrant(DAVE, "member"), Evict(DAVE)
 DIGITS = str.maketrans("0189", "wxyz")
 
 
 def founded(me: str = FRANK) -> Book:
-    log = finish(verified(BASE, CHECKS, STRICT))
-    return hear_log(Book(NETWORK, me, Pin(NETWORK).on(log)), log, OURSELVES, NOW).book
+    return book_of(BASE, me, NOW)
 
 
 def hears(book: Book, entries: Sequence[Transition], speaker: Speaker = HEARSAY) -> Book:
@@ -84,7 +92,7 @@ def pulls(book: Book, other: Book, *, ours: bool = True) -> tuple[Book, int]:
         nbytes += len(encode_frame(frame))
         speaker = Speaker(other.me, vouched=frame.vouched is True)
         if frame.transitions:
-            book = hear_log(book, finish(verified(frame.transitions, CHECKS, STRICT)), speaker, NOW).book
+            book = hear_log(book, log_of(frame.transitions), speaker, NOW).book
         book = hears(book, frame.member_log, speaker)
     return book, nbytes
 
