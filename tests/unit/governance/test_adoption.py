@@ -578,7 +578,8 @@ def test_devices_without_a_click_agree_or_ask(tails: list[list[Transition]], rng
 @settings(max_examples=examples(80), deadline=None)
 @given(TAILS, st.data())
 def test_no_replay_and_no_truncation_widens_a_log(tail: list[Transition], data: st.DataObject) -> None:
-    """From entries that a log holds already, nothing can be appended that seats anybody anew."""
+    """From entries that a log holds already, nothing can be appended that seats anybody anew. By a switch it can; after
+    its merge only those have a seat again whom somebody put out that was put out as well (24.3 no. 46)."""
     log = followers(BASE, tail)
     book = founded(*log)
     old = data.draw(st.lists(st.sampled_from(log), max_size=3))
@@ -587,14 +588,22 @@ def test_no_replay_and_no_truncation_widens_a_log(tail: list[Transition], data: 
     except BadLog:
         return
     heard_of = hear_log(book, incoming, Speaker(MALLORY, vouched=True), NOW)
-    after = heard_of.book if heard_of.left is None else healed(heard_of.book, heard_of.left)
-    assert not {device for device in after.standing.authorities if not book.standing.is_authority(device)}
+    if heard_of.left is None:
+        assert heard_of.book.standing.authorities <= book.standing.authorities
+        return
+    staying = sorted(heard_of.book.standing.authorities & book.standing.authorities)
+    assert staying, "whoever put somebody out is still there"
+    after = healed(heard_of.book, heard_of.left, staying)
+    struck = {place.puts_out for place in heard_of.book.log.places}
+    for device in after.standing.authorities - book.standing.authorities:
+        removals = [place for place in book.log.places if place.puts_out == device]
+        assert removals
+        assert all(struck.issuperset(place.authors) for place in removals)
 
 
-def healed(book: Book, left: Log) -> Book:
-    """The log as an owner, or else a controller, has merged it."""
-    me = max(book.standing.authorities, key=lambda device: book.standing.role(device) == "owner")
-    return merged(book, left, me)
+def healed(book: Book, left: Log, by: Sequence[str]) -> Book:
+    """The log as an owner among these, or else a controller, has merged it."""
+    return merged(book, left, max(by, key=lambda device: book.standing.role(device) == "owner"))
 
 
 def test_a_removal_that_somebody_dropped_from_a_log_is_back_with_the_merge() -> None:
@@ -605,9 +614,13 @@ def test_a_removal_that_somebody_dropped_from_a_log_is_back_with_the_merge() -> 
     shown = hears(founded(*honest), *BASE, revoke(BOB), speaker=Speaker(CAROL))
     assert (shown.found, shown.left) == ("switched", log_of(honest))
     assert roles(shown.book) == {ALICE: "owner", CAROL: "owner"}
-    assert roles(healed(shown.book, log_of(honest))) == {ALICE: "owner"}
+    assert roles(merged(shown.book, log_of(honest), ALICE)) == {ALICE: "owner"}
     used = hears(shown.book, *BASE, revoke(BOB), revoke(ALICE, by=CAROL)).book
     assert (roles(used), len(used.questions.rivals)) == ({CAROL: "owner"}, 1)
+    honest = (*BASE, revoke(ALICE, by=CAROL), revoke(CAROL, by=BOB))
+    shown = hears(founded(*honest), *BASE, revoke(CAROL, by=BOB), speaker=Speaker(ALICE))
+    after = merged(shown.book, log_of(honest), BOB)
+    assert roles(after) == {ALICE: "owner", BOB: "owner"}, "nor does a merge, if who put her out was put out as well"
 
 
 MIXED = st.lists(

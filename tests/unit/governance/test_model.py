@@ -2,7 +2,7 @@
 rules holds at every moment, and afterwards all agree.
 
 Each device has a book and nothing else; frames are handed over by the test. The hostile one keeps all that it ever saw
-and shows it again: with other times, other co-signers, cut short, and appended where it was undone.
+and shows it again: with other times, other co-signers, cut short, with one left out, and appended where it was undone.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class World:
         rng = self.rng
         members = [self.twisted(each) for each in rng.choices(self.seen, k=6)]
         log = list(rng.choice(self.logs))
-        match rng.randrange(4):
+        match rng.randrange(5):
             case 0:
                 log = log[: rng.randrange(1, len(log) + 1)]
             case 1:
@@ -177,6 +177,8 @@ class World:
                 log.append(entry(RoleGrant(MALLORY, "owner"), MALLORY))
             case 3:
                 log = [self.twisted(each) for each in log]
+            case 4:
+                del log[rng.randrange(len(log))]
         vouched = True if rng.random() < 0.5 else msgspec.UNSET
         self.hear(name, MALLORY, RosterEntries((), tuple(log), tuple(members), vouched))
 
