@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from myownmesh.governance.branches import choose
 from myownmesh.governance.entries import is_member_grant, is_removal, target_of
-from myownmesh.governance.log import Log, common_length
+from myownmesh.governance.log import EMPTY, common_length
 from myownmesh.governance.memory import undone
 from myownmesh.governance.questions import Claim, Replay
 from myownmesh.governance.quorum import unmet
@@ -23,7 +23,7 @@ from myownmesh.protocol.transitions import KindChange
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
-    from myownmesh.governance.log import Place
+    from myownmesh.governance.log import Log, Place
     from myownmesh.governance.questions import Questions
     from myownmesh.governance.words import Speaker
 
@@ -234,7 +234,7 @@ def _better_forms(book: Book, log: Log) -> Adoption:
     ]
     if all(ours is now for ours, now in zip(held, better, strict=False)):
         return Adoption("known", book)
-    again = Log().extended([*better, *held[len(better) :]], book.network_id, book.rules)
+    again = EMPTY.extended([*better, *held[len(better) :]], book.network_id, book.rules)
     return Adoption("known", evolve(book, branch=evolve(book.branch, log=again)), "BETTER-FORM")
 
 

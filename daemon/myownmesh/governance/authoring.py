@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from attrs import evolve, field, frozen
 
+from myownmesh.governance.adoption import OWNERS_ONLY_BYTES
 from myownmesh.governance.entries import fault_of_form, is_member_grant, target_of
 from myownmesh.governance.log import common_length
 from myownmesh.governance.proposals import digest_of_content
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 # 24.3 no. 49: what may still be authored, by the size of the log as compact JSON.
 WARN_BYTES: Final = 32_000
-OWNERS_BYTES: Final = 48_000
+OWNERS_BYTES: Final = OWNERS_ONLY_BYTES
 REMOVALS_AND_KIND_BYTES: Final = 57_000
 REMOVALS_BYTES: Final = 61_500
 NOTHING_BYTES: Final = 64_000

@@ -85,13 +85,20 @@ class Branches:
         held = next((other for other in self.others if other.log is to), left).with_log(to, now)
         others = [other for other in self.others if not _begins_with(to, other.log)]
         others.append(left)
-        switches = tuple(at for at in self.switches if now - at < SETTLED_SECONDS)
+        switches = self._recent(now)
         return held, evolve(
             self,
             others=tuple(others[-(MAX_BRANCHES - 1) :]),
             switches=(*switches, now) if by_itself else switches,
             stayed=self.stayed - {to.digest},
         )
+
+    def has_switched_enough(self, now: int) -> bool:
+        """Whether this device has changed its branch by itself so often of late that a person is asked."""
+        return len(self._recent(now)) >= MAX_SWITCHES
+
+    def _recent(self, now: int) -> tuple[int, ...]:
+        return tuple(at for at in self.switches if now - at < SETTLED_SECONDS)
 
     def staying(self, log: Log) -> Branches:
         """A person decided against a branch: it is not offered again as it is."""
@@ -136,8 +143,7 @@ def choose(held: Branch, branches: Branches, now: int, *, shown_by: str = "") ->
 
 
 def _needs_click(held: Branch, best: Log, branches: Branches, now: int, shown_by: str) -> bool:
-    recent = [at for at in branches.switches if now - at < SETTLED_SECONDS]
-    if len(recent) >= MAX_SWITCHES:
+    if branches.has_switched_enough(now):
         return True
     common = common_length(held.log, best)
     if refutes(best, held.log) or common == len(held.log) or now - held.since[common] <= SETTLED_SECONDS:
