@@ -188,6 +188,33 @@ class InvitationTaken(Struct, frozen=True, omit_defaults=True, rename={"sender":
     """The network's settings as the link has them, passwords of TURN servers included; of a dry run only."""
 
 
+# ── the lock on signatures ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MfaEnrolled(Struct, frozen=True):
+    """Shown once: nothing of it can be asked for again."""
+
+    secret: str
+    """For the authenticator, base32."""
+    otpauth_uri: str
+    """The same as an address that authenticator programs scan."""
+    recovery_codes: tuple[str, ...]
+    """Each lets one signature pass, or the lock be taken off."""
+
+    def __repr__(self) -> str:
+        return "MfaEnrolled(…)"
+
+
+class MfaStatus(Struct, frozen=True):
+    enrolled: bool
+    problem: str | None = None
+    """Why it could not be read; nothing is signed then. Said by our daemon only."""
+
+
+class MfaDisabled(Struct, frozen=True):
+    disabled: bool = True
+
+
 # ── events, calls, channels ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -61,6 +61,10 @@ class ErrorKind(StrEnum):
     """The link dropped while the call was under way."""
     NO_SUCH_CALL = "no_such_call"
     """The inbound call is answered already, or its caller is gone."""
+    NEEDS_CODE = "needs_code"
+    """This device signs in that network only with an authenticator's code, and none came."""
+    CODE_REFUSED = "code_refused"
+    """The code is wrong, was used before, or came too soon after wrong ones; the text says which."""
     BUSY = "busy"
     """A limit of the daemon is reached."""
     REFUSED = "daemon_error"
@@ -94,6 +98,8 @@ _TEXTS: Final = (
         ErrorKind.TIMEOUT,
         r"call timed out$|.*peer send timed out$|network: connect .* still pending after |.* expired before",
     ),
+    (ErrorKind.NEEDS_CODE, r"custody: this change requires "),
+    (ErrorKind.CODE_REFUSED, r"custody: (invalid authenticator code|too many attempts)"),
     (ErrorKind.BUSY, r"too many |.*send queue of this peer is full|.*outbox for \S+ is full"),
     (ErrorKind.NO_SUCH_CALL, r"no in-flight inbound "),
     (ErrorKind.LINK_DOWN, r"network down$|network: network shut down$|network: connect \S+: "),

@@ -191,6 +191,20 @@ class Operations:
             approve_inviter=approve_inviter,
         )
 
+    # ── the lock on this device's signatures ──────────────────────────────────────────────────────────────────────────
+
+    async def enroll_mfa(self, network: str) -> answers.MfaEnrolled:
+        """Ask for an authenticator's code before anything is signed in a network; the answer is shown once."""
+        return await self.ask(answers.MfaEnrolled, "governance_mfa_enroll", network=network)
+
+    async def mfa_status(self, network: str) -> answers.MfaStatus:
+        """Whether signatures in a network need a code."""
+        return await self.ask(answers.MfaStatus, "governance_mfa_status", network=network)
+
+    async def disable_mfa(self, network: str, code: str) -> None:
+        """Take the lock off with a code of the authenticator or a recovery code. Raises NEEDS_CODE, CODE_REFUSED."""
+        await self.command("governance_mfa_disable", network=network, code=code)
+
     # ── traffic ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def call(

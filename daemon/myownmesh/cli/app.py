@@ -24,6 +24,7 @@ class Root(Group):
         "identity": "myownmesh.cli.identity",
         "config": "myownmesh.cli.config",
         "ctl": "myownmesh.cli.ctl",
+        "custody": "myownmesh.cli.custody",
     }
 
 

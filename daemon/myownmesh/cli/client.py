@@ -26,6 +26,10 @@ class NoDaemon(CliError):
     """Nobody answers on the control socket."""
 
 
+class NeedsCode(CliError):
+    """The daemon signs this only with an authenticator's code, and got none."""
+
+
 @contextmanager
 def connection(timeout: float | None) -> Iterator[Connection]:
     """Connect to the first daemon that can be reached; a failure within the block is a `CliError`, or `NoDaemon`.
@@ -63,6 +67,8 @@ def lines(opened: Connection) -> Iterator[bytes]:
 
 def _told(error: ControlError, timeout: float | None) -> CliError:
     cause = error.__cause__
+    if error.kind is ErrorKind.NEEDS_CODE:
+        return NeedsCode(f"daemon error: {error.text}")
     if error.refused:
         return CliError(f"daemon error: {error.text}")
     if error.kind is ErrorKind.CONNECT_FAILED and isinstance(cause, OSError):

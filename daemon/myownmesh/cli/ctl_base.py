@@ -82,6 +82,21 @@ def run(request: client.Request, table: Callable[[object], str] | None = None) -
     show(ask(request), table)
 
 
+def ask_signed(request: client.Request, member: str = "mfa_code") -> object:
+    """`ask` for an op that may sign: who sits at a terminal is asked for the code that the daemon wants."""
+    try:
+        return ask(request)
+    except client.NeedsCode:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise
+    from mesh_common.passed_secrets import NoSecret, passed_secret
+
+    try:
+        return ask({**request, member: passed_secret(None, "Authenticator code (not shown): ")})
+    except NoSecret as error:
+        raise CliError(str(error)) from error
+
+
 def seconds(text: str, most_s: int = MAX_RECORDING_S, most: str = "a day") -> int:
     """`30s`, `10m`, `1h`, `2d`. Raises `CliError`, also for more than `most_s`."""
     span_s = whole_seconds(text, most_s)

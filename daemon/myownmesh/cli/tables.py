@@ -177,6 +177,24 @@ def invitation_taken(data: object) -> str:
     return members({name: value for name, value in _object(data).items() if name != "settings"})
 
 
+def enrolment(data: object) -> str:
+    """Answer of ``governance_mfa_enroll``: what a person types off or prints, and what to do with it."""
+    found = _object(data)
+    codes = found.get("recovery_codes")
+    lines = [f"  {_text(code)}" for code in codes] if isinstance(codes, list) else []
+    return "\n".join(
+        [
+            "From now on this device signs in this network only with a code of your authenticator.",
+            "",
+            f"Secret for the authenticator: {_text(found.get('secret'))}",
+            f"The same as an address:       {_text(found.get('otpauth_uri'))}",
+            "",
+            "Recovery codes; each works once, in place of a code. Write them down now, they are not shown again:",
+            *lines,
+        ]
+    )
+
+
 def members(data: object) -> str:
     """Any small answer: its members as lines, nested ones as JSON."""
     return facts(_object(data)) if isinstance(data, dict) and data else _text(data)

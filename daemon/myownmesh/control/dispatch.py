@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from myownmesh.control import device_ops, invite_ops, network_ops, requests, traffic_ops
+from myownmesh.control import custody_ops, device_ops, invite_ops, network_ops, requests, traffic_ops
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,6 +55,9 @@ TASKS: dict[type[requests.Request], Callable[[Control, Any], Awaitable[bytes]]] 
     requests.TopologySet: network_ops.topology_set,
     requests.RosterApprove: network_ops.roster_approve,
     requests.RosterRemove: network_ops.roster_remove,
+    requests.GovernanceMfaEnroll: custody_ops.mfa_enroll,
+    requests.GovernanceMfaStatus: custody_ops.mfa_status,
+    requests.GovernanceMfaDisable: custody_ops.mfa_disable,
     requests.InviteCreate: invite_ops.invite_create,
     requests.InviteRevoke: invite_ops.invite_revoke,
     requests.NetworkJoinInvite: invite_ops.network_join_invite,

@@ -187,6 +187,22 @@ class NetworkJoinInvite(Request, frozen=True):
     approve_inviter: bool = False
 
 
+# ── the lock on signatures (spec 02 §17) ──────────────────────────────────────────────────────────────────────────────
+
+
+class GovernanceMfaEnroll(Request, frozen=True):
+    network: str
+
+
+class GovernanceMfaStatus(Request, frozen=True):
+    network: str
+
+
+class GovernanceMfaDisable(Request, frozen=True):
+    network: str
+    code: str
+
+
 # ── events, calls, channels ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from mesh_common.events import MeshEvent
     from mesh_common.views import PeerInfo
+    from myownmesh.custody import Enrolment
     from myownmesh.mesh.network import Network
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.store.services_config import ServicesConfig
@@ -77,6 +78,21 @@ class OpenNetwork:
     async def approve(self, device_id: str, label: str = "") -> None:
         """Admit a device; both sides must. Raises `MeshError`."""
         await self._network.approve(device_id, label)
+
+    async def enroll_mfa(self) -> Enrolment:
+        """Sign here only with an authenticator's code from now on. What is returned is shown once.
+
+        Raises `MeshError`.
+        """
+        return await self._mesh.custody.enroll(self.network_id)
+
+    async def mfa_enrolled(self) -> bool:
+        """Whether signatures here need a code. Raises `MeshError` when that cannot be read; nothing is signed then."""
+        return await self._mesh.custody.is_on(self.network_id)
+
+    async def disable_mfa(self, code: str) -> None:
+        """Take the lock off with a code of the authenticator or a recovery code. Raises `MeshError`."""
+        await self._mesh.custody.disable(self.network_id, code)
 
     async def connect(self, device_id: str, *, timeout: float = 30.0) -> None:
         """Dial a device and wait until it is active. Raises `MeshError` when that takes more than `timeout` seconds."""

@@ -16,6 +16,7 @@ from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
+from myownmesh.mesh.custody import Custody
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.networks import Networks
 from myownmesh.mesh.records import named, wire_id, with_changed, with_pin, with_record, without
@@ -74,6 +75,7 @@ class Mesh:
         self.on_network_added = self._networks.on_added
         self.on_network_removed = self._networks.on_removed
         self._store = store
+        self.custody = Custody(store, lambda: (each.config for each in self._networks), lambda: self.identity.label)
         self._signaling = signaling
         self._services = services
         self._rng = rng

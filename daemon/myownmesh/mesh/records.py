@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from myownmesh.protocol.ids import BadNetworkId, normalize_network_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from myownmesh.store.config import MeshConfig
     from myownmesh.store.network_config import NetworkConfig
@@ -29,6 +29,22 @@ def wire_id(network_id: str) -> str | None:
 def named(config: MeshConfig, alias: str) -> NetworkConfig | None:
     """The first record with this id or network id, as it is spelled."""
     return next((each for each in config.networks if alias in (each.id, each.network_id)), None)
+
+
+def aliases_of(records: Iterable[NetworkConfig]) -> dict[str, str]:
+    """What clients may call networks, with the normalised id that each name stands for; the first record keeps it."""
+    aliases: dict[str, str] = {}
+    for record in records:
+        network_id = wire_id(record.network_id)
+        if network_id is not None:
+            for name in (record.id, record.network_id):
+                aliases.setdefault(name, network_id)
+    return aliases
+
+
+def meant(name: str, aliases: Mapping[str, str]) -> str:
+    """The id of the network that a name stands for; a name that nobody knows stands for itself, as an id."""
+    return aliases.get(name) or wire_id(name) or name
 
 
 def with_record(config: MeshConfig, record: NetworkConfig) -> MeshConfig:

@@ -79,12 +79,36 @@ def disable_on_disk(home: Home, network_id: str, code: str | None, aliases: Mapp
     _judged(home, aliases, lambda locks: disable(locks, network_id, code, _now()))
 
 
-def reset_on_disk(home: Home, network_id: str) -> bool:
+def reset_on_disk(home: Home, network_id: str, aliases: Mapping[str, str]) -> bool:
     """Take a lock off without a code; False when none was on. Raises `CustodyError`."""
     with _locked(home):
         before = _load(home)
-        _save(home, before, reset(before.marked(), network_id))
-        return is_enrolled(before, network_id)
+        locks = _in_force(before, aliases)
+        _save(home, before, reset(locks, network_id))
+        return is_enrolled(locks, network_id)
+
+
+def locked_on_disk(home: Home, aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """The networks that have a lock, sorted. Raises `CustodyError`."""
+    locks = _in_force(_load(home), aliases)
+    return tuple(sorted(locks.locks.keys() | locks.marks.keys()))
+
+
+def forget_all_on_disk(home: Home) -> Path | None:
+    """Take every lock off; a file that cannot be read is set aside, and where it lies now is returned.
+
+    Raises `CustodyError`.
+    """
+    with _locked(home):
+        try:
+            _save(home, _load(home).marked(), Locks())
+        except CustodyError as error:
+            aside = quarantine(home.custody, str(error))
+            if aside is None:
+                raise
+            _save_marks(home, Locks())
+            return aside
+        return None
 
 
 def _judged(

@@ -123,3 +123,15 @@ async def test_a_device_that_is_alone_says_so(tmp_path: Path) -> None:
             async with network.events() as events:
                 while network.phase != "alone":
                     await anext(events)
+
+
+async def test_a_program_locks_its_own_signatures(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with relay() as url, myownmesh.open_mesh(tmp_path / "a", label="Anna") as anna:
+            network = await anna.join("home", relays=[url])
+            shown = await network.enroll_mfa()
+            assert await network.mfa_enrolled()
+            with pytest.raises(myownmesh.MeshError, match="custody: invalid authenticator code"):
+                await network.disable_mfa("000")
+            await network.disable_mfa(shown.recovery_codes[0])
+            assert not await network.mfa_enrolled()

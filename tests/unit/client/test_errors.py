@@ -45,6 +45,8 @@ EXPECTED = {
     "handler returned error: no handler for 'echo'": ErrorKind.NO_HANDLER,
     "handler returned error: no IPC client holds method 'echo' on 'office-mesh'": ErrorKind.NO_HANDLER,
     "network down": ErrorKind.LINK_DOWN,
+    "custody: this change requires your authenticator code": ErrorKind.NEEDS_CODE,
+    "custody: invalid authenticator code": ErrorKind.CODE_REFUSED,
     "no in-flight inbound RPC for 'x'": ErrorKind.NO_SUCH_CALL,
     "no in-flight inbound stream for 'x'": ErrorKind.NO_SUCH_CALL,
 }
@@ -83,6 +85,7 @@ def test_what_a_daemon_cannot_parse(case: dict[str, Any]) -> None:
         ("network: network shut down", ErrorKind.LINK_DOWN),
         ("handler returned error: handler owner client disconnected", ErrorKind.NO_HANDLER),
         ("peer denied", ErrorKind.NOT_ADMITTED),
+        ("custody: too many attempts; wait 2 s", ErrorKind.CODE_REFUSED),
     ],
 )
 def test_texts_that_only_some_daemons_say(text: str, kind: ErrorKind) -> None:

@@ -23,6 +23,7 @@ from mesh_common.views import (
     Traffic,
 )
 from myownmesh.control.control import About, Control
+from myownmesh.custody.provisioning import new_enrolment
 from myownmesh.mesh.errors import MeshError
 from myownmesh.store.config import MeshConfig
 from myownmesh.store.network_config import NetworkConfig
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from msgspec import UnsetType
 
     from mesh_common.views import PeerInfo
+    from myownmesh.custody import Enrolment
     from myownmesh.mesh.mesh import Mesh
     from myownmesh.mesh.network import Network
     from myownmesh.signaling.clockoffset import Skew
@@ -267,6 +269,23 @@ class FakeNetwork:
             listener(peer, Raw(payload))
 
 
+class FakeCustody:
+    """One lock at most."""
+
+    def __init__(self) -> None:
+        self.locked: set[str] = {"office-mesh"}
+
+    async def is_on(self, name: str) -> bool:
+        return name in self.locked
+
+    async def enroll(self, name: str) -> Enrolment:
+        self.locked.add(name)
+        return new_enrolment(name, bytes)
+
+    async def disable(self, name: str, code: str) -> None:
+        self.locked.discard(name)
+
+
 @define(eq=False)
 class FakeMesh:
     joined: list[FakeNetwork] = field(factory=list)
@@ -277,6 +296,7 @@ class FakeMesh:
     listeners: list[Callable[[Any], None]] = field(factory=list)
     done: list[tuple[object, ...]] = field(factory=list)
     skew: Skew | None = None
+    custody: FakeCustody = field(factory=FakeCustody)
 
     def networks(self) -> list[FakeNetwork]:
         return [*self.joined]

@@ -11,7 +11,15 @@ import pytest
 
 from myownmesh.custody import CustodyError, provisioning, totp
 from myownmesh.store import Home, custody_file
-from myownmesh.store.custody_file import disable_on_disk, enroll_on_disk, enrolled, gate_on_disk, reset_on_disk
+from myownmesh.store.custody_file import (
+    disable_on_disk,
+    enroll_on_disk,
+    enrolled,
+    forget_all_on_disk,
+    gate_on_disk,
+    locked_on_disk,
+    reset_on_disk,
+)
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -71,8 +79,8 @@ def test_deleting_the_file_takes_no_lock_off(home: Home) -> None:
             attempt(home, NET, shown.recovery_codes[0], NO_ALIASES)
     with pytest.raises(CustodyError, match="already has MFA enrolled"):
         enroll_on_disk(home, NET, "laptop", NO_ALIASES)
-    assert reset_on_disk(home, NET)
-    assert not reset_on_disk(home, NET)
+    assert reset_on_disk(home, NET, NO_ALIASES)
+    assert not reset_on_disk(home, NET, NO_ALIASES)
     gate_on_disk(home, NET, None, NO_ALIASES)
 
 
@@ -170,3 +178,37 @@ def test_a_lock_under_an_alias_moves_to_its_network(home: Home) -> None:
         gate_on_disk(home, NET, None, aliases)
     assert home.custody.read_text() == FILE
     assert json.loads(home.custody_marks.read_text())["networks"].keys() == {NET}
+
+
+def test_a_lock_under_an_alias_is_reset_by_its_networks_name(home: Home) -> None:
+    home.secrets.mkdir(parents=True)
+    home.custody.write_text(FILE.replace("fleet-1", "my-fleet"))
+    assert locked_on_disk(home, {"my-fleet": NET}) == (NET,)
+    assert reset_on_disk(home, NET, {"my-fleet": NET})
+    assert locked_on_disk(home, {"my-fleet": NET}) == ()
+    gate_on_disk(home, NET, None, {"my-fleet": NET})
+
+
+def test_all_locks_come_off_a_damaged_file_too_which_is_kept(home: Home) -> None:
+    enroll_on_disk(home, NET, "laptop", NO_ALIASES)
+    enroll_on_disk(home, "other", "laptop", NO_ALIASES)
+    assert forget_all_on_disk(home) is None
+    assert locked_on_disk(home, NO_ALIASES) == ()
+    enroll_on_disk(home, NET, "laptop", NO_ALIASES)
+    home.custody.write_text("{")
+    with pytest.raises(CustodyError, match="read custody store"):
+        gate_on_disk(home, NET, "123456", NO_ALIASES)
+    aside = forget_all_on_disk(home)
+    assert aside is not None
+    assert aside.read_text() == "{"
+    gate_on_disk(home, NET, None, NO_ALIASES)
+
+
+def test_a_damaged_file_that_cannot_be_moved_keeps_every_lock(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    enroll_on_disk(home, NET, "laptop", NO_ALIASES)
+    home.custody.write_text("{")
+    monkeypatch.setattr(custody_file, "quarantine", lambda *_: None)
+    with pytest.raises(CustodyError, match="read custody store"):
+        forget_all_on_disk(home)
+    with pytest.raises(CustodyError, match="read custody store"):
+        gate_on_disk(home, NET, None, NO_ALIASES)
