@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from e2e.devices import Pair
 
 MODEL = "gemma4:e2b"
-WORDS = 12
+WORDS = 30
 ANSWER = "".join(f"word{n} " for n in range(WORDS))
-FILE_BYTES = 3 * 2**20
+FILE_BYTES = 8 * 2**20
 PAUSE_S = 0.1
 
 
@@ -35,6 +35,7 @@ class Load:
         self._number = 0
         self._over, self._rest = threading.Event(), threading.Event()
         self._idle = {name: threading.Event() for name in self.done}
+        self._under_way = {"questions": threading.Event(), "files": threading.Event()}
         works: dict[str, Callable[[], bool]] = {"calls": self._call, "questions": self._question, "files": self._file}
         self._threads = [threading.Thread(target=self._run, args=item) for item in works.items()]
         for thread in self._threads:
@@ -50,6 +51,10 @@ class Load:
         for idle in self._idle.values():
             idle.clear()
         self._rest.clear()
+
+    def is_under_way(self) -> bool:
+        """A file is on its way, and an answer has begun and goes on."""
+        return all(event.is_set() for event in self._under_way.values())
 
     def stop(self) -> None:
         self._over.set()
@@ -81,7 +86,9 @@ class Load:
 
     def _question(self) -> bool:
         asked = {"messages": [{"role": "user", "content": "go on"}], "model": f"{MODEL}@Boris"}
-        said = "".join(str(item.get("delta", "")) for item in _items(self._pair.anna.home, "infer", **asked))
+        said = ""
+        for item in self._followed("questions", _items(self._pair.anna.home, "infer", **asked)):
+            said += str(item.get("delta", ""))
         if said != ANSWER:
             self.wrong.append(f"an answer that ended well is {said!r}")
         return True
@@ -90,18 +97,33 @@ class Load:
         anna, boris = self._pair.both
         path = anna.home / f"file-{time.monotonic_ns()}"
         path.write_bytes(data := os.urandom(FILE_BYTES))
-        told = list(_items(anna.home, "files_send", paths=[str(path)], peer="Boris"))
+        sending = _items(anna.home, "files_send", paths=[str(path)], peer="Boris")
+        told = list(self._followed("files", sending))
         if told[-1]["status"] != "sent":
             return False
         if (boris.home / "Downloads" / path.name).read_bytes() != data:
             self.wrong.append(f"{path.name} came as something else")
         return True
 
+    def _followed(self, name: str, items: Iterator[Any]) -> Iterator[Any]:
+        """The same items; under way from the first word of an answer, or the accepted offer, to the end."""
+        under_way = self._under_way[name]
+        try:
+            for item in items:
+                if item.get("delta") or item.get("status") == "sending":
+                    under_way.set()
+                yield item
+        finally:
+            under_way.clear()
+
     def check_files(self) -> None:
-        """What has arrived, also behind the back of whoever sent it, is whole, and nothing is left half."""
+        """What has arrived, also behind the back of whoever sent it, is whole; then both forget it."""
         anna, boris = self._pair.both
         for path in (boris.home / "Downloads").iterdir() if (boris.home / "Downloads").exists() else ():
             assert path.read_bytes() == (anna.home / path.name).read_bytes(), f"{path.name} is intact"
+            path.unlink()
+        for path in anna.home.glob("file-*"):
+            path.unlink()
 
 
 def _items(home: Path, operation: str, **members: Any) -> Iterator[Any]:

@@ -33,6 +33,8 @@ SETTLED_S = 60.0
 """A silent daemon is replaced within ten seconds, and links are made anew; these machines are shared."""
 TRUE_S = 2.0
 """For so long a screen may say something else than what is."""
+IN_THE_MIDDLE_S = 0.5
+"""A fault comes at a moment of so long a time, in which a file and an answer are under way."""
 FAULTS = int(os.environ.get("MESH_CHAOS_FAULTS", "3"))
 SEEDS = (
     [int(os.environ["MESH_CHAOS_SEED"])]
@@ -106,8 +108,16 @@ def connected(device: Any) -> bool:
 
 def says_connected(device: Any) -> bool:
     device.mark()
-    pills = [e["text"] for e in device.events if e["event"] == "pill"]
-    return bool(pills[-1].startswith("Connected · home · 1 peer"))
+    last = next(event["text"] for event in reversed(device.events) if event["event"] == "pill")
+    return bool(last.startswith("Connected · home · 1 peer"))
+
+
+def is_in_the_middle(load: Load, what: str) -> None:
+    """A fault that meets nothing under way would show little."""
+    until = time.monotonic() + SETTLED_S
+    while not load.is_under_way():
+        assert time.monotonic() < until, f"{what}: no file and no answer at the same time, {load.done}"
+        time.sleep(0.005)
 
 
 def settles(world: World, load: Load, what: str) -> None:
@@ -161,9 +171,14 @@ def test_after_every_fault_everything_is_as_if_nothing_had_been(world: World, se
         settles(world, load, "before the first fault")
         for number, (fault, device) in enumerate(story):
             what = f"seed {seed}, fault {number}: {fault.__name__} on {device.name}"
+            is_in_the_middle(load, what)
+            time.sleep(rng.random() * IN_THE_MIDDLE_S)
             fault(device)
+            ended = time.monotonic()
             settles(world, load, what)
+            settled = time.monotonic()
             nothing_is_left(world, load, what)
+            print(f"{what}: works after {settled - ended:.1f} s, {load.done}", flush=True)
     finally:
         load.stop()
     assert load.wrong == []
