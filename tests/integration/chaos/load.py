@@ -23,6 +23,8 @@ WORDS = 30
 ANSWER = "".join(f"word{n} " for n in range(WORDS))
 FILE_BYTES = 8 * 2**20
 PAUSE_S = 0.1
+PATIENCE_S = 90.0
+"""A file waits for a device that is away; who gives it up would leave a half one there for its sake."""
 
 
 class Load:
@@ -45,7 +47,7 @@ class Load:
         """Begin nothing more; returns when nothing is under way here."""
         self._rest.set()
         for name, idle in self._idle.items():
-            assert idle.wait(60), f"{name} never end"
+            assert idle.wait(2 * PATIENCE_S), f"{name} never end"
 
     def go_on(self) -> None:
         for idle in self._idle.values():
@@ -127,5 +129,5 @@ class Load:
 
 
 def _items(home: Path, operation: str, **members: Any) -> Iterator[Any]:
-    with door.asking(home / ".myownllm" / "app.sock", operation, timeout_s=20, **members) as answer:
+    with door.asking(home / ".myownllm" / "app.sock", operation, timeout_s=PATIENCE_S, **members) as answer:
         yield from answer
