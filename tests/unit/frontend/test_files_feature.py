@@ -439,6 +439,17 @@ async def test_a_command_that_stops_listening_cancels_its_files(autojump_clock: 
     assert mesh.b.files.inbox.pending == {}
 
 
+async def test_a_command_that_reads_slowly_hears_how_it_ended(autojump_clock: MockClock, mesh: Mesh) -> None:
+    accepting(mesh.b)
+    with trio.fail_after(60):
+        async with aclosing(mesh.a.files.send({"paths": [str(mesh.file())], "peer": "b"})) as items:
+            told = []
+            async for item in items:
+                told.append(item["status"])
+                await until(lambda: mesh.a.files.sender.jobs == {})  # it ends while this item is being read
+    assert told == ["hashing", "sent"]
+
+
 async def test_what_cannot_be_sent_is_told_at_once(autojump_clock: MockClock, mesh: Mesh) -> None:
     small, large = mesh.file("small", 0), mesh.folder / "large"
     with large.open("wb") as file:

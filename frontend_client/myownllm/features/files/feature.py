@@ -98,6 +98,7 @@ class Files:
         told: dict[str, JsonObject] = {}
         try:
             while True:
+                seen = self.changes.value  # what ends while a slow reader takes an item is a change, too
                 running = not all(job.is_over for job in jobs)
                 for job in jobs:
                     now = {**job.to_json(), "peer_label": peer.label}
@@ -109,8 +110,7 @@ class Files:
                 if members.get("detach") is True:
                     jobs.clear()
                     return
-                await self.changes.changed()
-                await trio.sleep(TELL_S)
+                await self._moved_on(seen)
         finally:
             for job in jobs:
                 job.cancel()
@@ -123,9 +123,14 @@ class Files:
     async def watch_transfers(self, _: JsonObject) -> AsyncGenerator[Json, None]:
         """The list, again whenever it is another one."""
         while True:
+            seen = self.changes.value
             yield await self.list_transfers({})
-            await self.changes.changed()
-            await trio.sleep(TELL_S)
+            await self._moved_on(seen)
+
+    async def _moved_on(self, seen: int) -> None:
+        """Until there is more to tell than `seen`, and it is time to."""
+        await self.changes.until(lambda count: count != seen)
+        await trio.sleep(TELL_S)
 
     async def cancel(self, members: JsonObject) -> Json:
         """`{id}`: a transfer in either direction. Raises AppError for one that does not run."""
