@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PARTS: Final[dict[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     "models": lambda options: features_models.measure(options.rounds),
-    "files": lambda options: features_files.measure(options.megabytes),
+    "files": lambda options: features_files.measure(options.megabytes, options.pairs),
     "idle": lambda options: features_app.idle(options.seconds),
     "boot": lambda options: features_app.boot(options.rounds),
     "moves": lambda _: features_app.moves(),
@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure; everything if left out")
     parser.add_argument("--megabytes", type=int, default=500, help="size of the file")
+    parser.add_argument("--pairs", type=int, default=2, help="files, each behind as many bare chunks")
     parser.add_argument("--rounds", type=int, default=20, help="questions and starts")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the app is watched while idle")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -131,8 +131,11 @@ def sent(sender: App, path: Path, peer: str) -> float:
     return path.stat().st_size / (time.perf_counter() - began) / 1e6
 
 
-def measure(megabytes: int) -> dict[str, Any]:
-    """Bare, file, bare, file: the ratio is of the means of one run."""
+def measure(megabytes: int, pairs: int) -> dict[str, Any]:
+    """Bare, file, bare, file …: the ratio is of the times that all of one run took.
+
+    What else the machine does weighs on both alike where they alternate often: many pairs of small files, then.
+    """
     root = Path(tempfile.mkdtemp(prefix="files-bench-"))
     apps: list[App] = []
     try:
@@ -149,7 +152,7 @@ def measure(megabytes: int) -> dict[str, Any]:
             rates: dict[str, list[float]] = {"bare": [], "file": []}
             cpu = {"bare": 0.0, "file": 0.0}
             before = [app.memory_mb()[0] for app in apps]
-            for number in range(2):
+            for number in range(pairs):
                 path = root / f"{number}.bin"
                 with path.open("wb") as file:
                     for _ in range(megabytes):
@@ -165,9 +168,10 @@ def measure(megabytes: int) -> dict[str, Any]:
                 "megabytes": megabytes,
                 "bare_mb_per_s": rates["bare"],
                 "file_mb_per_s": rates["file"],
-                "ratio": sum(rates["file"]) / sum(rates["bare"]),
+                "ratio": sum(1 / rate for rate in rates["bare"]) / sum(1 / rate for rate in rates["file"]),
                 "cpu_s_bare": cpu["bare"],
                 "cpu_s_file": cpu["file"],
+                "cpu_ratio": cpu["bare"] / cpu["file"],
                 "cpu_s_apps": [app.cpu_s() for app in apps],
                 "sender_grew_mb": grown[0],
                 "receiver_grew_mb": grown[1],

@@ -159,9 +159,10 @@ class LineBuffer:
         self._buffer += data
         lines: list[bytes] = []
         start = 0
-        while (end := self._buffer.find(b"\n", max(start, self._searched))) >= 0:
-            lines.append(bytes(self._buffer[start:end]).removesuffix(b"\r"))
-            start = end + 1
+        with memoryview(self._buffer) as view:  # each line is copied once
+            while (end := self._buffer.find(b"\n", max(start, self._searched))) >= 0:
+                lines.append(bytes(view[start:end]).removesuffix(b"\r"))
+                start = end + 1
         if start:
             del self._buffer[:start]
         self._searched = len(self._buffer)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from myownllm.coerce import Json, JsonObject
     from myownllm.transfers.offer import FileOffer
 
-WINDOW: Final = 96
-"""Chunks under way to a receiver that reports: 4.4 MB, which bounds what its device keeps when its disk is slow."""
+WINDOW: Final = 128
+"""Chunks under way to a receiver that reports, which bounds what its device keeps when its disk is slow: 7.9 MB as they
+travel, within what waits for a listener there (8 MiB). Where everything has to wait for a processor, this is the pace."""
 SENDS_PER_CHUNK: Final = 4
 """A receiver that asks for the same again and again is served so often, on average."""
 SENDS_SPARE: Final = 1024

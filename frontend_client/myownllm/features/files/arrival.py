@@ -31,10 +31,12 @@ AGAIN_S: Final = 2.0
 REPORT_CHUNKS: Final = 32
 REPORT_S: Final = 10.0
 """So often a sender that waits for the last word hears that we are still at it."""
-BATCH: Final = 16
+BATCH: Final = 32
 """Chunks stored with one hand-over to a worker thread."""
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.04
 """A batch that is not full waits so long for more: a hand-over costs more than a chunk."""
+TELL_S: Final = 0.1
+"""So often screens hear how far it is."""
 PARTING_S: Final = 2.0
 """An ended `file_send` may be overtaken by nothing but the word that the sender has cancelled."""
 Ending = Literal["received", "aborted", "failed", "broken"]
@@ -60,8 +62,10 @@ class Arrival:
         """the sender has heard the ending, as far as we can know"""
         self._part = part
         self._waiting: deque[Json] = deque()
+        self._batch = BATCH
         self._room = trio.Event()
         self._news = trio.Event()
+        self._told_at = -math.inf
         self._scope = trio.CancelScope()
         self._target: Path | None = None
         self._streams = 0
@@ -92,7 +96,7 @@ class Arrival:
             await self._room.wait()
         if not self.over.is_set():
             self._waiting.append(payload)
-            if len(self._waiting) in (1, BATCH):
+            if len(self._waiting) in (1, self._batch):
                 self._wake()
 
     def end(self, ending: Ending, detail: str) -> None:
@@ -134,7 +138,8 @@ class Arrival:
         counted_at = heard_at = trio.current_time()
         while not intaken.complete:
             if self._waiting:
-                if len(self._waiting) < BATCH:
+                self._batch = min(BATCH, self.offer.chunks - intaken.held.count)
+                if len(self._waiting) < self._batch:
                     with trio.move_on_after(GATHER_S):
                         await self._news.wait()
                 before = intaken.held.count
@@ -163,7 +168,9 @@ class Arrival:
 
     def _count(self, stored: int) -> None:
         self.bytes_received = self._part.intake.bytes_held
-        self.on_change()
+        if (now := trio.current_time()) - self._told_at >= TELL_S:
+            self._told_at = now
+            self.on_change()
         self._unreported += stored
         if self._unreported >= REPORT_CHUNKS or self._part.intake.complete:
             self._tell_report()

@@ -69,8 +69,7 @@ class Attempt:
         self._offer = offered
         self._name = peer_name
         self._channel = f"file_chunks/{offered.id}"
-        self._sent, self._confirming = trio.open_memory_channel[int](outgoing.WINDOW)
-        self._unconfirmed = 0
+        self._unconfirmed: deque[int] = deque()
         self._refused: deque[int] = deque()
         self._news = trio.Event()
         self._stall = trio.CancelScope()
@@ -157,11 +156,9 @@ class Attempt:
                 if not self._unconfirmed:
                     await self._send_refused(going)
                     continue
-            elif self._unconfirmed <= outgoing.WINDOW - BATCH and (indices := going.take(BATCH)):
+            elif len(self._unconfirmed) <= outgoing.WINDOW - BATCH and (indices := going.take(BATCH)):
                 payloads = await trio.to_thread.run_sync(self._read, indices)
-                self._unconfirmed += len(indices)
-                for index in indices:
-                    self._sent.send_nowait(index)
+                self._unconfirmed.extend(indices)
                 await bulk.send(payloads)
                 continue
             await news.wait()
@@ -185,9 +182,11 @@ class Attempt:
 
     async def _collect(self, bulk: Bulk, going: Outgoing) -> None:
         """Take the daemon's confirmations in."""
-        async for index in self._confirming:
+        while True:
             error = await bulk.confirmed()
-            self._unconfirmed -= 1
+            if not self._unconfirmed:
+                raise ControlError(ErrorKind.PROTOCOL, "the daemon confirmed a chunk that it was not given")
+            index = self._unconfirmed.popleft()
             if error is None:
                 self._confirmed(going, index)
             else:
@@ -233,7 +232,7 @@ class Attempt:
         going.confirmed(index)
         self._stall.deadline = trio.current_time() + STALL_S
         self._tell(going)
-        if self._unconfirmed % BATCH == 0:  # more are read when there is room for a batch
+        if len(self._unconfirmed) % BATCH == 0:  # more are read when there is room for a batch
             self._tell_news()
 
     def _tell_news(self) -> None:
