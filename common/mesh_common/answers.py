@@ -127,12 +127,100 @@ class RosterAnswer(Struct, frozen=True):
     roster: tuple[RosterRow, ...]
 
 
-class DeviceApproved(Struct, frozen=True):
+class DeviceApproved(Struct, frozen=True, omit_defaults=True):
     approved: str
+    proposal_id: str | None = None
+    """On a closed network: the signed admit, or the proposal that waits for somebody who may sign it."""
+    effective: bool | None = None
+    waits_for: tuple[str, ...] = ()
+    """Who could let the device in, if this one cannot: bare ids."""
 
 
 class DeviceRemoved(Struct, frozen=True):
     removed: str
+
+
+# ── signed governance ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class GovernanceEntry(Struct, frozen=True):
+    """One entry of a signed log."""
+
+    at: int
+    """Unix seconds, as its author says."""
+    variant: Mapping[str, Any]
+    """What it says: an object told apart by its `kind`."""
+    signers: tuple[str, ...]
+    """Bare ids."""
+    signatures: tuple[str, ...]
+
+
+class GovernanceProposal(Struct, frozen=True):
+    """What waits for somebody's signature; a question for this device alone has the same form."""
+
+    id: str
+    created_at: int
+    """Unix seconds."""
+    proposer: str
+    variant: Mapping[str, Any]
+    signers: tuple[str, ...]
+    signatures: tuple[str, ...]
+    deniers: tuple[str, ...] = ()
+    split_spawned: bool = False
+
+
+class GovernanceSplit(Struct, frozen=True):
+    """A network that somebody split off."""
+
+    new_network_id: str
+    spawned_at: int
+    spawned_by: str
+    members: tuple[str, ...]
+
+
+class GovernanceState(Struct, frozen=True):
+    """What is signed in a network."""
+
+    version: int
+    network_id: str
+    kind: str
+    """`open`, `closed`, `silent`."""
+    roles: Mapping[str, str]
+    """Bare id to `owner`, `controller`, `member`."""
+    transitions: tuple[GovernanceEntry, ...]
+    member_log: tuple[GovernanceEntry, ...] = ()
+    pending: tuple[GovernanceProposal, ...] = ()
+    splits: tuple[GovernanceSplit, ...] = ()
+    topology: Mapping[str, Any] | None = None
+
+
+class GovernanceAnswer(Struct, frozen=True):
+    state: GovernanceState
+    evicted: tuple[str, ...] = ()
+    """Bare ids of devices that are put out."""
+
+
+class Proposed(Struct, frozen=True):
+    proposal_id: str
+    """Empty: it held already, and nothing was signed."""
+    effective: bool | None = None
+    """Whether it is in force; None from a daemon that does not say."""
+    waits_for: tuple[str, ...] = ()
+    """Who could bring it into force, if it is not: bare ids."""
+
+
+class ProposalSigned(Struct, frozen=True):
+    signed: str
+    effective: bool | None = None
+    waits_for: tuple[str, ...] = ()
+
+
+class ProposalDenied(Struct, frozen=True):
+    denied: str
+
+
+class ProposalWithdrawn(Struct, frozen=True):
+    withdrawn: str
 
 
 # ── invitations ───────────────────────────────────────────────────────────────────────────────────────────────────────

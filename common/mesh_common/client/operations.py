@@ -149,6 +149,65 @@ class Operations:
         """Take a device off the roster and drop its link."""
         await self.command("roster_remove", network=network, device_id=bare_id(device_id))
 
+    # ── signed governance ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def governance(self, network: str) -> answers.GovernanceAnswer:
+        """What is signed in a network, what waits for somebody, and who is put out."""
+        return await self.ask(answers.GovernanceAnswer, "governance_state", network=network)
+
+    async def propose_kind(self, network: str, to: str, *, mfa_code: str | None = None) -> answers.Proposed:
+        """Have the network be `open` or `closed`. Closing an open one founds it: this device becomes its owner."""
+        return await self._propose("kind_change", network, mfa_code, to=to)
+
+    async def grant_role(
+        self, network: str, device_id: str, role: str, *, mfa_code: str | None = None
+    ) -> answers.Proposed:
+        """Have a device be `member`, `controller` or `owner`."""
+        return await self._propose("role_grant", network, mfa_code, target=bare_id(device_id), role=role)
+
+    async def revoke_role(self, network: str, device_id: str, *, mfa_code: str | None = None) -> answers.Proposed:
+        """Take a device's role away; of a plain member that is its eviction."""
+        return await self._propose("role_revoke", network, mfa_code, target=bare_id(device_id))
+
+    async def evict(self, network: str, device_id: str, *, mfa_code: str | None = None) -> answers.Proposed:
+        """Put a device out."""
+        return await self._propose("evict", network, mfa_code, target=bare_id(device_id))
+
+    async def propose_topology(
+        self, network: str, topology: str, hub: str | None = None, *, mfa_code: str | None = None
+    ) -> answers.Proposed:
+        """Have every device take this shape."""
+        return await self._propose("topology", network, mfa_code, topology=topology, hub=hub)
+
+    async def sign_proposal(
+        self, network: str, proposal_id: str, *, mfa_code: str | None = None, digest: str | None = None
+    ) -> answers.ProposalSigned:
+        """Sign what waits, or agree to a question of this device alone.
+
+        `digest`: SHA-256, in base32, of what was shown; other content is refused.
+        """
+        return await self.ask(
+            answers.ProposalSigned,
+            "governance_sign",
+            network=network,
+            proposal_id=proposal_id,
+            mfa_code=mfa_code,
+            digest=digest,
+        )
+
+    async def deny_proposal(self, network: str, proposal_id: str) -> None:
+        """Refuse what waits, everywhere; or say no to a question of this device alone."""
+        await self.ask(answers.ProposalDenied, "governance_deny", network=network, proposal_id=proposal_id)
+
+    async def withdraw_proposal(self, network: str, proposal_id: str) -> None:
+        """Take an own proposal back."""
+        await self.ask(answers.ProposalWithdrawn, "governance_withdraw", network=network, proposal_id=proposal_id)
+
+    async def _propose(self, what: str, network: str, mfa_code: str | None, **members: object) -> answers.Proposed:
+        operation = f"governance_propose_{what}"
+        data = await self.command(operation, timeout=None, network=network, mfa_code=mfa_code, **members)
+        return read_answer(answers.Proposed, operation, data)
+
     # ── invitations (ours only) ───────────────────────────────────────────────────────────────────────────────────────
 
     async def invite(

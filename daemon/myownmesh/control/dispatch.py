@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from myownmesh.control import custody_ops, device_ops, invite_ops, network_ops, requests, traffic_ops
+from myownmesh.control import custody_ops, device_ops, governance_ops, invite_ops, network_ops, requests, traffic_ops
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,6 +58,16 @@ TASKS: dict[type[requests.Request], Callable[[Control, Any], Awaitable[bytes]]] 
     requests.GovernanceMfaEnroll: custody_ops.mfa_enroll,
     requests.GovernanceMfaStatus: custody_ops.mfa_status,
     requests.GovernanceMfaDisable: custody_ops.mfa_disable,
+    requests.GovernanceState: governance_ops.governance_state,
+    requests.GovernanceProposeKindChange: governance_ops.governance_propose_kind_change,
+    requests.GovernanceProposeRoleGrant: governance_ops.governance_propose_role_grant,
+    requests.GovernanceProposeRoleRevoke: governance_ops.governance_propose_role_revoke,
+    requests.GovernanceProposeEvict: governance_ops.governance_propose_evict,
+    requests.GovernanceProposeTopology: governance_ops.governance_propose_topology,
+    requests.GovernanceSign: governance_ops.governance_sign,
+    requests.GovernanceDeny: governance_ops.governance_deny,
+    requests.GovernanceWithdraw: governance_ops.governance_withdraw,
+    requests.GovernanceSpawnSplit: governance_ops.governance_spawn_split,
     requests.InviteCreate: invite_ops.invite_create,
     requests.InviteRevoke: invite_ops.invite_revoke,
     requests.NetworkJoinInvite: invite_ops.network_join_invite,

@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from myownmesh.control.client_id import read_client_id
 from myownmesh.invitations.book import DEFAULT_TTL_S
 from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.frames import NetworkKind, Role
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import U64, Checked, Derived, ReadBy, tag_by_name
 from myownmesh.protocol.strict_json import members
@@ -291,6 +292,68 @@ class ChannelSendAll(Request, frozen=True):
     network: str
     channel: str
     payload: Raw
+
+
+# ── signed governance ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class GovernanceState(Request, frozen=True):
+    network: str
+
+
+class GovernanceProposeKindChange(Request, frozen=True):
+    network: str
+    to: NetworkKind
+    mfa_code: str | None = None
+
+
+class GovernanceProposeRoleGrant(Request, frozen=True):
+    network: str
+    target: str
+    role: Role
+    mfa_code: str | None = None
+
+
+class GovernanceProposeRoleRevoke(Request, frozen=True):
+    network: str
+    target: str
+    mfa_code: str | None = None
+
+
+class GovernanceProposeEvict(Request, frozen=True):
+    network: str
+    target: str
+    mfa_code: str | None = None
+
+
+class GovernanceProposeTopology(Request, frozen=True):
+    network: str
+    topology: str
+    hub: str | None = None
+    mfa_code: str | None = None
+
+
+class GovernanceSign(Request, frozen=True):
+    network: str
+    proposal_id: str
+    mfa_code: str | None = None
+    digest: str | None = None
+    """What the person was shown, as `content_digest` says it."""
+
+
+class GovernanceDeny(Request, frozen=True):
+    network: str
+    proposal_id: str
+
+
+class GovernanceWithdraw(Request, frozen=True):
+    network: str
+    proposal_id: str
+
+
+class GovernanceSpawnSplit(Request, frozen=True):
+    network: str
+    proposal_id: str
 
 
 SERVED: Final[Mapping[str, type[Request]]] = {

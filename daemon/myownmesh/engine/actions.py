@@ -117,6 +117,10 @@ class SaveRoster(msgspec.Struct, frozen=True):
     """The roster changed; write `engine.roster` to disk."""
 
 
+class SaveBook(msgspec.Struct, frozen=True):
+    """What this device holds of signed governance changed; write `engine.book` to disk, once a second at most."""
+
+
 class Deliver(msgspec.Struct, frozen=True):
     """An application frame (rpc_*, channel) of an admitted peer."""
 
@@ -181,6 +185,7 @@ Action = (
     | RedialRelays
     | Emit
     | SaveRoster
+    | SaveBook
     | Deliver
     | Forward
     | Knock

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh_common.events import PeerApproved
 from mesh_common.views import PeerStatus
-from myownmesh.engine import gossip, lifecycle, reliable, shelving, waiting
+from myownmesh.engine import evictions, gossip, lifecycle, reliable, shelving, waiting
 from myownmesh.engine.actions import LinkUp
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -15,6 +15,11 @@ from myownmesh.engine.peer import Active, Handshaking, Live, OpenLink, OurApprov
 from myownmesh.engine.timers import LinkTimer, PeerTimer
 from myownmesh.engine.timing import APPROVE_REPEAT_S, PENDING_MAX_AGE_S
 from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Deny
+
+EVICTED = (
+    "network: this device was evicted by the network's signed governance — "
+    "re-admit it by signing it back in (re-claim), not by approving"
+)
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -29,7 +34,33 @@ def consider(core: Core, peer: Peer, now: Instant) -> None:
 
 
 def rule_admits(core: Core, device_id: str) -> bool:
-    return core.config.auto_approve or core.is_rostered(device_id)
+    """Whether a device needs nobody's consent here. On closed networks signatures decide (02 FIX 18)."""
+    if core.kind != "closed":
+        return core.config.auto_approve or core.is_rostered(device_id)
+    government = core.government
+    if core.is_evicted(device_id):
+        return False
+    if government.book.rules.closed_local_approve:
+        return core.config.auto_approve or core.is_rostered(device_id)
+    if not government.book.is_founded or device_id in government.clicked:
+        return core.is_rostered(device_id)
+    return government.book.admits(device_id) and device_id not in core.roster.removed_devices
+
+
+def is_provisional(core: Core, device_id: str) -> bool:
+    """Whether nobody who could know has told this device yet who belongs here (02 §24.3 no. 50)."""
+    government = core.government
+    contact = government.contact
+    if contact is None or core.kind != "closed" or device_id in government.clicked:
+        return False
+    return not contact.approves(government.book, device_id)
+
+
+def admit_provisional(core: Core, now: Instant) -> None:
+    """Links that carried governance frames only may carry all."""
+    for peer in list(core.peers.values()):
+        if isinstance(peer, Pending) and peer.provisional:
+            _evaluate(core, peer, now)
 
 
 def reconsider_all(core: Core, now: Instant) -> None:
@@ -126,7 +157,14 @@ def _give(core: Core, peer: Pending, now: Instant) -> None:
 
 
 def _evaluate(core: Core, peer: Pending, now: Instant) -> None:
-    if peer.our_approve is OurApprove.SENT and peer.approve_seen:
+    if peer.our_approve is not OurApprove.SENT or not peer.approve_seen:
+        return
+    if core.is_evicted(peer.device_id):
+        evictions.put_out(core, peer, now)
+    elif is_provisional(core, peer.device_id):
+        peer.provisional = True
+        gossip.ask(core, peer, now)
+    elif not peer.provisional or rule_admits(core, peer.device_id):
         _activate(core, peer, now)
 
 
@@ -147,7 +185,9 @@ def _activate(core: Core, pending: Pending, now: Instant) -> None:
     waiting.finish(core, device_id, None)
     core.intents.clear(device_id)
     core.memories.of(device_id).found_path()
+    evictions.is_linked_again(core, peer)
     gossip.spread(core, now)
+    gossip.greet(core, peer, now)
     if peer.channel.advert != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):
         core.send(peer, CapabilitiesUpdate(capabilities=core.capabilities), now)
     reliable.flush(core, device_id, now)

@@ -16,6 +16,7 @@ from mesh_common.events import Diag, PhaseChanged
 from mesh_common.views import Phase, Traffic
 from myownmesh.engine.actions import DescribePaths, Emit, Publish, SaveRoster, SendFrame
 from myownmesh.engine.clockwatch import ClockWatch
+from myownmesh.engine.government import Government
 from myownmesh.engine.intents import IntentBook
 from myownmesh.engine.life import OutOfTurn, Stage, follow
 from myownmesh.engine.limits import NUDGES_BURST, NUDGES_PER_S, REPEATS_BURST, REPEATS_PER_S
@@ -27,6 +28,7 @@ from myownmesh.engine.roll import Attendance, Roll
 from myownmesh.engine.routes import Routes
 from myownmesh.engine.timers import Timers
 from myownmesh.engine.timing import ANSWER_MARGIN_S, ECHOES, MAX_ROOM_DELAY_S, OFFER_REPEAT_S, REACTIVE_ANNOUNCE_GAP_S
+from myownmesh.governance.book import Book
 from myownmesh.identity.handshake import verify_handshake
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.signals import Announce
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.frames import Frame, NetworkKind
     from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.introduction import Introduction
     from myownmesh.protocol.modes import TopologyMode
@@ -80,6 +82,9 @@ class Core:
         """Of shapes, by the bytes of ids; a replay, whose ids are others, is told what was chosen."""
         self.changes = 0
         """Grows with every change of an entry, of the roster, of the shape, and with a member's leave."""
+        self.kind: NetworkKind = config.kind
+        """Of signed state once there is any, else of the record."""
+        self.government = Government(Book(network_id, self.me, rules=config.rules, configured=config.kind))
         self.set_topology(config.topology)
         self.capabilities: Capabilities = config.capabilities
         self.pins: set[str] = set(config.pinned_peers)
@@ -190,7 +195,7 @@ class Core:
 
         True when it went out.
         """
-        if self.stands_aside:
+        if self.stands_aside or self.government.is_down:
             return False
         last = self._last_reactive_announce
         if last is not None and now.mono - last < REACTIVE_ANNOUNCE_GAP_S:
@@ -345,7 +350,11 @@ class Core:
         return self.twin is not None and self.twin.stands_aside
 
     def is_silent(self) -> bool:
-        return self.config.kind == "silent"
+        return self.kind == "silent"
+
+    def is_evicted(self, device_id: str) -> bool:
+        """Whether signed governance has put a device out."""
+        return self.kind == "closed" and self.government.book.is_evicted(device_id)
 
     def is_rostered(self, device_id: str) -> bool:
         return self.roster.is_authorized(device_id)

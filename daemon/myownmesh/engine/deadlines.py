@@ -16,9 +16,11 @@ from myownmesh.engine import (
     negotiation,
     paths,
     presence,
+    proposals,
     reliable,
     restarting,
     shaping,
+    slices,
     successors,
     suspicion,
     twin,
@@ -58,6 +60,14 @@ def handle(core: Core, timer: Timer, owner: str, now: Instant) -> None:
             reliable.look(core, now)
         case NetworkTimer.GOSSIP:
             gossip.tell_all(core, now)
+        case NetworkTimer.SLICE:
+            slices.do_one(core, now)
+        case NetworkTimer.PULLS:
+            gossip.ask_again(core, now)
+        case NetworkTimer.PULL_ROUND:
+            gossip.look_around(core, now)
+        case NetworkTimer.HELD:
+            proposals.look(core, now)
         case NetworkTimer.TWIN_SILENCE:
             twin.gone(core, now)
         case NetworkTimer.LEAVE_FLUSH:

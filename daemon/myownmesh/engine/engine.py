@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from myownmesh.engine import (
     approval,
     census,
@@ -22,6 +24,7 @@ from myownmesh.engine import (
     presence,
     reliable,
     routing,
+    ruling,
     session_events,
     shelving,
     signals,
@@ -35,6 +38,7 @@ from myownmesh.engine.actions import LinkDown
 from myownmesh.engine.core import Core
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.errors import EngineError, NoRoute, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine.governor import Governor
 from myownmesh.engine.ice_snapshot import verdict
 from myownmesh.engine.peer import Live, Pending
 from myownmesh.engine.timers import NetworkTimer
@@ -77,7 +81,7 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.frames import Frame, NetworkKind
     from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.introduction import Introduction
     from myownmesh.protocol.modes import TopologyMode
@@ -131,6 +135,16 @@ class Engine:
         if not seen.is_empty:
             detail = {"peer": asked.peer, "context": asked.context, "snapshot": seen.told()}
             self._core.diag(now, asked.level, "ice", f"{short_id(asked.peer)}: {verdict(seen)}", detail)
+
+    @property
+    def governor(self) -> Governor:
+        """Commands about signed governance, and the book itself."""
+        return Governor(self._core)
+
+    @property
+    def kind(self) -> NetworkKind:
+        """What the network is now."""
+        return self._core.kind
 
     def has_no_relays(self, now: Instant) -> None:
         """Of the relays that `RedialRelays` means there is none: nothing has to wait for them."""
@@ -219,6 +233,8 @@ class Engine:
     def approve(self, device_id: str, label: str, now: Instant) -> None:
         """A person admits a device, seen or not."""
         self._check_open()
+        if self._core.is_evicted(device_id):
+            raise EngineError(approval.EVICTED)
         approval.user_approves(self._core, device_id, label, now)
 
     def introduce_by(self, introduce: Callable[[str, str], Introduction | None]) -> None:
@@ -258,6 +274,9 @@ class Engine:
         self._check_open()
         if isinstance(mode, Hubs) and len(mode.hubs) > MAX_HUBS:
             raise EngineError(f"topology: {len(mode.hubs)} hubs are too many; name at most {MAX_HUBS}")
+        if ruling.governed_shape(self._core) is not None:
+            raise EngineError(ruling.GOVERNED)
+        self._core.config = replace(self._core.config, topology=mode)
         self._core.set_topology(mode)
         shelving.reevaluate(self._core, now)
         presence.reconsider_all(self._core, now)
@@ -287,7 +306,7 @@ class Engine:
         for peer in unpinned:
             core.intents.clear(peer)
         core.config = config
-        core.set_topology(config.topology)
+        ruling.configure(core, now)
         shelving.reevaluate(core, now)
         approval.reconsider_all(core, now)
         presence.reconsider_all(core, now)

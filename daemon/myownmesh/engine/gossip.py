@@ -1,24 +1,36 @@
-"""What we tell admitted peers about the roster (spec 01 §15.4). Silent networks tell nothing."""
+"""What we tell admitted peers about roster and signed logs (spec 01 §15.4, 02 §14). Silent networks tell nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from myownmesh.engine import slices
 from myownmesh.engine.timers import NetworkTimer
-from myownmesh.protocol.codec import FrameTooLarge, encode_frame
-from myownmesh.protocol.frames import NetworkState, RosterEntries, RosterRequest
+from myownmesh.governance import sync
+from myownmesh.governance.authoring import resent
+from myownmesh.protocol.frames import NetworkState
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
-    from myownmesh.engine.peer import Live
+    from myownmesh.engine.peer import Live, OpenLink
+    from myownmesh.governance.signatures import Slices
     from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.frames import RosterEntry
+    from myownmesh.protocol.frames import RosterRequest
 
 GOSSIP_GAP_S: Final = 1.0
 """Changes of one second are told as one: when fifty devices meet, each of them is fifty changes for all others."""
 
 FULL_ANSWER_GAP_S: Final = 1.0
 """Per peer: an unchanged roster is not sent twice within this; v0.3.8 asks twice at each activation."""
+
+PULL_GAP_S: Final = 2.0
+"""Per peer: requests within this are one."""
+
+ROUND_S: Final = 900.0
+"""The least time between two pulls that nothing but time gives reason to."""
+
+OWN: Final = ""
+"""The sender of work of our own."""
 
 _FEATURE: Final = "network_state_v1"
 
@@ -37,13 +49,11 @@ def spread(core: Core, now: Instant) -> None:
 
 
 def tell_all(core: Core, now: Instant) -> None:
-    """Send what each admitted peer has not been told, and `network_state` once for each link.
-
-    Nothing is signed here, so the counts of a state are zero, and its root is that of the summary.
-    """
+    """Send what each admitted peer has not been told: of `network_state` once for each link, and when a log changed."""
     if core.is_silent():
         return
     summary = core.roster.summary()
+    state = (core.kind, core.government.logs_told)
     for peer in core.live_peers():
         upkeep = peer.upkeep
         if not peer.takes(_FEATURE):
@@ -52,15 +62,24 @@ def tell_all(core: Core, now: Instant) -> None:
             upkeep.told_root = summary.root
             core.gossip_not_before = now.mono + GOSSIP_GAP_S
             core.send(peer, summary, now)
-        if not upkeep.told_state:
-            upkeep.told_state = True
-            core.send(peer, NetworkState(core.config.kind, 0, 0, summary.root), now)
+        if upkeep.told_state != state:
+            if upkeep.told_state is not None:
+                core.gossip_not_before = now.mono + GOSSIP_GAP_S
+            upkeep.told_state = state
+            core.send(peer, state_of(core), now)
+
+
+def state_of(core: Core) -> NetworkState:
+    """Our kind, how long our logs are, and the root of the roster."""
+    book = core.government.book
+    members = book.members.count + len(book.aside.unknown)
+    return NetworkState(core.kind, len(book.log), members, core.roster.membership_root())
 
 
 def lost(core: Core, peer: Live, now: Instant) -> None:
     """What we told a peer did not leave: it is told again."""
     peer.upkeep.told_root = ""
-    peer.upkeep.told_state = False
+    peer.upkeep.told_state = None
     spread(core, now)
 
 
@@ -77,31 +96,84 @@ def _has_ours(core: Core, peer: Live) -> bool:
     return peer.upkeep.their_root == core.roster.root_held_by(peer.device_id, core.me)
 
 
-def request_roster(core: Core, peer: Live, their_root: str, counts: tuple[int, int], now: Instant) -> None:
-    """Pull the peer's roster; the same pull is not repeated while neither side changed (spec 01 §20 item 15)."""
-    pull = (their_root, core.roster.membership_root(), *counts)
+def greet(core: Core, peer: Live, now: Instant) -> None:
+    """A peer has become active: on a closed network its logs are asked for once, whatever its counts say, and it hears
+    of our proposals that still wait (02 FIX 22, 37)."""
+    if core.kind == "closed":
+        ask(core, peer, now)
+        look_around_later(core, now)
+    for frame in resent(core.government.book):
+        core.send(peer, frame, now)
+
+
+def look_around_later(core: Core, now: Instant) -> None:
+    """Have somebody asked for its logs every 15 to 30 minutes: equal counts can hide different logs (02 FIX 37)."""
+    if not core.timers.is_set(NetworkTimer.PULL_ROUND, ""):
+        share = int.from_bytes(core.rng.randbytes(2), "big") / 0xFFFF
+        core.timers.set(NetworkTimer.PULL_ROUND, "", now.mono + ROUND_S * (1 + share))
+
+
+def look_around(core: Core, now: Instant) -> None:
+    """Ask the peer that was asked longest ago."""
+    live = core.live_peers()
+    if core.kind != "closed" or not live:
+        return
+    ask(core, min(live, key=lambda peer: core.government.letter(peer.device_id).asked_at or 0.0), now)
+    look_around_later(core, now)
+
+
+def request(core: Core, peer: Live, their_root: str, counts: tuple[int, int], now: Instant) -> None:
+    """Pull the peer's roster and logs; the same pull is not repeated while neither side changed (01 §20 item 15)."""
+    pull = (their_root, core.roster.membership_root(), *counts, core.government.logs_told)
     if pull != peer.upkeep.last_pull:
         peer.upkeep.last_pull = pull
-        core.send(peer, RosterRequest(include_all=True), now)
+        ask(core, peer, now)
 
 
-def answer_request(core: Core, peer: Live, now: Instant) -> None:
-    """Send the whole roster, in as many frames as it takes; each merges on its own (spec 01 §20 item 1)."""
+def ask(core: Core, peer: OpenLink, now: Instant) -> None:
+    """Ask a peer for all that it has; once in two seconds, whatever gives reason to (02 FIX 36)."""
+    letter, book = core.government.letter(peer.device_id), core.government.book
+    if core.kind == "closed" and letter.asked_at is not None and now.mono - letter.asked_at < PULL_GAP_S:
+        letter.ask_again = True
+        if not core.timers.is_set(NetworkTimer.PULLS, ""):
+            core.timers.set(NetworkTimer.PULLS, "", letter.asked_at + PULL_GAP_S)
+        return
+    letter.asked_at, letter.ask_again, letter.awaits_answer = now.mono, False, True
+    core.send(peer, sync.request(book, knows_digests=book.is_founded and is_ours(peer)), now)
+
+
+def ask_again(core: Core, now: Instant) -> None:
+    """Ask whoever had just been asked when there was another reason to."""
+    for peer in core.live_peers():
+        letter = core.government.letters.get(peer.device_id)
+        if letter is not None and letter.ask_again:
+            ask(core, peer, now)
+
+
+def is_ours(peer: OpenLink) -> bool:
+    """Whether the peer understands what we add to governance frames."""
+    greeting = peer.channel.greeting
+    return greeting is not None and sync.FEATURE in greeting.features
+
+
+def answer_request(core: Core, peer: Live, asked: RosterRequest, now: Instant) -> None:
+    """Send the whole roster and the logs, in as many frames as it takes; each merges on its own (01 §20 item 1)."""
     if core.is_silent():
         return
-    root = core.roster.full_root()
+    root = f"{core.roster.full_root()} {core.government.logs_told}"
     last = peer.upkeep.last_full_answer
     if last is not None and last[1] == root and now.mono - last[0] < FULL_ANSWER_GAP_S:
         return
     peer.upkeep.last_full_answer = (now.mono, root)
-    for data in _split(core.roster.wire_entries()):
-        core.send_encoded(peer, RosterEntries.KIND, data)
+    slices.put(core, OWN, _answer(core, peer, asked.subtree_hashes), now)
 
 
-def _split(rows: tuple[RosterEntry, ...]) -> list[bytes]:
-    """One frame if it fits, else halves of halves; a single row always fits, its label is bounded."""
-    try:
-        return [encode_frame(RosterEntries(entries=rows))]
-    except FrameTooLarge:
-        middle = len(rows) // 2
-        return _split(rows[:middle]) + _split(rows[middle:])
+def _answer(core: Core, peer: Live, hashes: tuple[str, ...]) -> Slices[None]:
+    book = core.government.book
+    for frame in sync.answer(book, core.roster.wire_entries(), hashes, vouching=is_ours(peer)):
+        if frame is None:
+            yield
+            continue
+        if core.link_with(peer.device_id, peer.epoch) is None:
+            return
+        core.send(peer, frame, core.government.now)

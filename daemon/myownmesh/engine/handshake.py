@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mesh_common.events import PeerAuthenticated
 from mesh_common.labels import clean_label
-from myownmesh.engine import approval, beside, inviting, lifecycle
+from myownmesh.engine import approval, beside, evictions, hearing, inviting, lifecycle
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import ControlBudget
@@ -121,6 +121,12 @@ def receive_proof(core: Core, peer: OpenLink, proof: AuthResponse, now: Instant)
         return
     if not isinstance(peer, Handshaking):
         return
+    if core.is_evicted(peer.device_id):
+        if core.is_successor(peer):
+            beside.end(core, peer.device_id)
+        else:
+            evictions.put_out(core, peer, now)
+        return
     if core.is_successor(peer):
         lifecycle.take_over(core, peer, now)
     core.memories.of(peer.device_id).proved()
@@ -146,6 +152,8 @@ def receive_deny(core: Core, peer: OpenLink, deny: Deny, now: Instant) -> None:
     if isinstance(peer, Handshaking):
         lifecycle.drop_unproven(core, peer.device_id, Turn.DENIED, now)
     else:
+        if deny.transitions or deny.member_log:
+            hearing.receive_proof(core, peer.device_id, deny, now)
         lifecycle.drop(core, peer.device_id, Turn.DENIED, now)
 
 

@@ -12,9 +12,11 @@ from myownmesh.engine import (
     approval,
     gossip,
     handshake,
+    hearing,
     inviting,
     keepalive,
     lifecycle,
+    proposals,
     reliable,
     restarting,
     roster_sync,
@@ -26,7 +28,7 @@ from myownmesh.engine.actions import Deliver
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import MAX_EARLY_FRAMES, is_power_of_two
-from myownmesh.engine.peer import Connecting, Live, OpenLink
+from myownmesh.engine.peer import Connecting, Live, OpenLink, Pending
 from myownmesh.engine.views import advert
 from myownmesh.protocol.codec import MalformedFrame, decode_frame
 from myownmesh.protocol.envelopes import RELAY_CHANNEL
@@ -63,6 +65,18 @@ if TYPE_CHECKING:
     from myownmesh.engine.core import Core
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
+
+_GOVERNED: Final = (
+    Ping,
+    Pong,
+    RosterSummary,
+    RosterRequest,
+    RosterEntries,
+    NetworkState,
+    NetworkStatePropose,
+    NetworkStateAck,
+    NetworkStateSplit,
+)
 
 APPLICATION: Final[frozenset[type[Frame]]] = frozenset({RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd, Channel})
 """Frames that are passed on."""
@@ -114,8 +128,29 @@ def receive(core: Core, device_id: str, epoch: int, data: bytes, now: Instant) -
             if isinstance(frame, Hello):
                 inviting.seen(peer, data)
             _shake(core, peer, frame, now)
+    elif isinstance(peer, Pending) and peer.provisional and isinstance(frame, _GOVERNED):
+        if _within_budget(core, peer, now):
+            channel.last_recv = now.mono
+            channel.frames_in += 1
+            count_received(core.traffic, frame.KIND, nbytes)
+            _govern(core, peer, frame, now)
     else:
         _refuse_unadmitted(core, peer, frame, now)
+
+
+def _govern(core: Core, peer: Pending, frame: Frame, now: Instant) -> None:
+    """A peer that has let us in, while we do not know yet whether it belongs here (02 §24.3 no. 50)."""
+    match frame:
+        case Ping():
+            core.send(peer, Pong(t=frame.t), now)
+        case RosterEntries():
+            hearing.receive_logs(core, peer, frame, now)
+        case NetworkStatePropose() | NetworkStateAck() | NetworkStateSplit():
+            proposals.receive(core, peer, frame, now)
+        case NetworkState() | RosterSummary():
+            gossip.ask(core, peer, now)
+        case _:
+            pass  # what it asks of us can wait until it is known
 
 
 def _shake(core: Core, peer: OpenLink, frame: Hello | AuthResponse | Approve | Deny, now: Instant) -> None:
@@ -150,7 +185,7 @@ def _dispatch(core: Core, peer: Live, frame: Frame, now: Instant) -> None:
         case RosterSummary():
             roster_sync.receive_summary(core, peer, frame, now)
         case RosterRequest():
-            gossip.answer_request(core, peer, now)
+            gossip.answer_request(core, peer, frame, now)
         case RosterEntries():
             roster_sync.receive_entries(core, peer, frame, now)
         case NetworkState():
@@ -158,7 +193,7 @@ def _dispatch(core: Core, peer: Live, frame: Frame, now: Instant) -> None:
         case ChannelAck():
             reliable.receive_ack(core, peer, frame)
         case NetworkStatePropose() | NetworkStateAck() | NetworkStateSplit():
-            pass  # signed governance is not kept here
+            proposals.receive(core, peer, frame, now)
         case UnknownFrame():
             pass
         case _:

@@ -236,6 +236,8 @@ def _told(counts: Mapping[CandidateKind, int]) -> dict[str, int]:
 
 def want_back(core: Core, device_id: str, now: Instant) -> None:
     """Record a reconnect intent if dialling this peer is our part (spec 04 §6.3)."""
+    if core.government.is_down or core.is_evicted(device_id):
+        return
     pinned = device_id in core.pins
     if pinned or (role(core.me, device_id) is Role.OFFERER and core.wants_link(device_id)):
         core.intents.record(device_id, now.mono, sticky=pinned)
@@ -245,7 +247,7 @@ def want_back(core: Core, device_id: str, now: Instant) -> None:
 
 def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
     """DIAL_ANYWAY (spec 04 §5.3): the lower side should offer; if it does not, we do, at most once in 30 s."""
-    if core.timers.is_set(PeerTimer.DIAL_ANYWAY, device_id):
+    if core.government.is_down or core.timers.is_set(PeerTimer.DIAL_ANYWAY, device_id):
         return
     memory = core.memories.of(device_id)
     came_back = core.is_rostered(device_id) and not memory.has_proved
@@ -304,6 +306,7 @@ def _new_transport(
 
 def _close(core: Core, peer: Link, now: Instant, *, linger: bool) -> None:
     core.timers.cancel_link(peer.device_id)
+    core.government.letters.pop(peer.device_id, None)
     if (certificate := peer.transport.remote_fingerprint) is not None:
         core.memories.of(peer.device_id).certificate_ended(certificate)
     if offer_ids := peer.transport.offer_ids:

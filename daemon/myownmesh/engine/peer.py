@@ -17,6 +17,7 @@ from myownmesh.engine.life import Stage
 from myownmesh.engine.limits import MAX_OFFER_IDS, ControlBudget
 from myownmesh.engine.links import PathState
 from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.frames import NetworkKind
 from myownmesh.protocol.introduction import Introduction
 from myownmesh.protocol.signals import AnswerReceived, OfferReceived
 
@@ -254,11 +255,12 @@ class Upkeep(Struct, eq=False):
     clock_skew_ms: int | None = None
     told_root: str = ""
     """Of the last summary that it was sent; empty: none yet."""
-    told_state: bool = False
+    told_state: tuple[NetworkKind, int] | None = None
+    """Kind of the network and number of our change of the logs when it was sent a state last."""
     their_root: str = ""
     """Of its last summary or state."""
-    last_pull: tuple[str, str, int, int] | None = None
-    """What the last roster request was for: their root, our root, their log counts."""
+    last_pull: tuple[str, str, int, int, int] | None = None
+    """What the last roster request was for: their root, our root, their log counts, the number of our last change."""
     last_full_answer: tuple[float, str] | None = None
     """When the whole roster was last sent here, and its root."""
 
@@ -340,6 +342,8 @@ class Pending(OpenLink):
     our_approve: OurApprove = OurApprove.MISSING
     hello: bytes = b""
     """Our hello as it left."""
+    provisional: bool = False
+    """Both sides have consented, and nobody has told us yet who belongs here: it carries governance frames only."""
 
 
 class Live(OpenLink):

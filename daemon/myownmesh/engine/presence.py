@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from myownmesh.engine import beside, early, keepalive, lifecycle, negotiation, pace, restarting
+from myownmesh.engine import beside, early, evictions, keepalive, lifecycle, negotiation, pace, restarting
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -35,6 +35,10 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
         core.diag(now, "debug", "signaling", f"{short_id(device_id)} announced", detail)
     pace.heard(core, device_id, now)
     core.hear_stranger(device_id, now)
+    if core.government.is_down:
+        return  # whoever may let this device in again dials it
+    if core.link_to(device_id) is None and evictions.dial_again(core, device_id, now):
+        return
     peer = core.peers.get(device_id)
     _reflect(core, device_id, peer, now, again=again)
     if isinstance(peer, Link):
@@ -166,6 +170,8 @@ def _decision(core: Core, device_id: str) -> Dial:
 
 def decide(core: Core, device_id: str, now: Instant) -> None:
     """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer."""
+    if core.government.is_down:
+        return
     decision = _decision(core, device_id)
     if decision is Dial.NOTHING or decision is Dial.KEEP:
         return

@@ -1,10 +1,11 @@
-"""What admitted peers tell us about the roster (spec 01 §15.4). Signed logs are not read here: they are ignored."""
+"""What admitted peers tell us about roster and signed logs (spec 01 §15.4, 02 §14)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import approval, gossip
+from myownmesh.engine import approval, gossip, hearing
+from myownmesh.governance.sync import Advert, is_ahead
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -16,20 +17,30 @@ if TYPE_CHECKING:
 def receive_summary(core: Core, peer: Live, summary: RosterSummary, now: Instant) -> None:
     """Pull when the memberships differ."""
     if not core.is_silent() and gossip.hear_root(core, peer, summary.root):
-        gossip.request_roster(core, peer, summary.root, (0, 0), now)
+        gossip.request(core, peer, summary.root, (0, 0), now)
 
 
 def receive_state(core: Core, peer: Live, state: NetworkState, now: Instant) -> None:
-    """Pull when the peer is ahead in anything."""
-    counts = (state.transitions_count, state.member_log_count)
-    if not core.is_silent() and (gossip.hear_root(core, peer, state.roster_root) or any(counts)):
-        gossip.request_roster(core, peer, state.roster_root, counts, now)
+    """Pull when the peer is ahead in anything. Its kind is never believed."""
+    if core.is_silent():
+        return
+    advert = Advert(state.transitions_count, state.member_log_count)
+    letter = core.government.letter(peer.device_id)
+    letter.advert = advert
+    ahead = is_ahead(core.government.book, advert, letter.fruitless)
+    if gossip.hear_root(core, peer, state.roster_root) or ahead:
+        gossip.request(core, peer, state.roster_root, advert, now)
 
 
 def receive_entries(core: Core, peer: Live, frame: RosterEntries, now: Instant) -> None:
     """Add whom we do not know; never refresh, never remove. On closed networks only signed logs count."""
-    if core.config.kind == "closed":
-        return
+    if core.kind != "closed":
+        _merge_rows(core, peer, frame, now)
+    if not core.is_silent():
+        hearing.receive_logs(core, peer, frame, now)
+
+
+def _merge_rows(core: Core, peer: Live, frame: RosterEntries, now: Instant) -> None:
     roster = core.roster.merge(frame.entries, now.wall_ms // 1000, me=core.me)
     if roster is core.roster:
         return

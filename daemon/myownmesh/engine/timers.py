@@ -25,6 +25,13 @@ class NetworkTimer(Enum):
     LEAVE_FLUSH = auto()
     TWIN_SILENCE = auto()
     FAN_OUT = auto()
+    SLICE = auto()
+    """Signatures wait to be checked."""
+    PULL_ROUND = auto()
+    PULLS = auto()
+    """Somebody is to be asked for its logs."""
+    HELD = auto()
+    """Entries and proposals whose time may have come."""
 
 
 class PeerTimer(Enum):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from myownmesh.engine import Engine, EngineConfig, EngineError, FrameTooLarge
+from myownmesh.engine.government import Government
 from myownmesh.flight.graph import BadGraph, Decoder
 from myownmesh.flight.recording import BadRecording
 from myownmesh.flight.tape import INPUTS
+from myownmesh.governance.book import Book
 from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.codec import encode_frame
@@ -89,6 +91,7 @@ class Player:
         core.choices = self._chosen
         core.set_topology(core.topology)
         core.introduce = self._introduce
+        core.government = Government(Book(core.network_id, core.me, configured=core.kind))
         self.engine.go_on_as(core)
 
     def play(self, step: Step) -> list[Action]:

@@ -33,8 +33,8 @@ PIECE_ENTRIES: Final = 20_000
 PIECE_BYTES: Final = 4 * 2**20
 MAX_PEERS: Final = 64
 """Of an engine that knows more, no state is taken unasked: it would stand still for too long."""
-LEFT_OUT: Final = ("identity", "rng", "verify", "introduce", "out", "choices", "shape")
-"""Of the state: the key, where chance comes from, what is on its way, and what follows from the rest."""
+LEFT_OUT: Final = ("identity", "rng", "verify", "introduce", "out", "choices", "shape", "government")
+"""Of the state: the key, where chance comes from, what is on its way, what follows from the rest, what is signed."""
 
 _APPLICATION: Final = (b'{"kind":"rpc_', b'{"kind":"channel",')
 _RELAY: Final = RELAY_CHANNEL.encode()

@@ -53,7 +53,11 @@ class Loaded:
 
 def state_of(book: Book) -> StateFile:
     """What the state file holds. Takes a while in a large log; the book is a value, so any thread may do it."""
-    members = book.served()
+    return msgspec.structs.replace(shown_state(book, tuple(book.proposals.records.values())), ours=_ours(book))
+
+
+def shown_state(book: Book, pending: tuple[Proposal, ...]) -> StateFile:
+    """What clients see of the state: the file's members without `ours`, and whatever is `pending` for them."""
     standing = book.standing
     return StateFile(
         VERSION,
@@ -61,11 +65,10 @@ def state_of(book: Book) -> StateFile:
         book.kind,
         book.bench.roles(),
         book.log.entries,
-        tuple(book.proposals.records.values()),
+        pending,
         (*standing.splits, *book.splits),
-        members,
+        book.served(),
         standing.topology,
-        _ours(book),
     )
 
 

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from myownmesh.protocol.schema import Reader
+    from myownmesh.protocol.strict_json import Members
 
 VERSION: Final = 2
+_SHOWN: Final = (
+    "version", "network_id", "kind", "roles", "transitions", "member_log", "pending", "splits", "topology"
+)  # fmt: skip
 _ENTRIES_PER_CHUNK: Final = 100
 _ROLES_PER_CHUNK: Final = 500
 
@@ -117,13 +121,19 @@ def read_state(data: bytes) -> StateFile:
     Raises `UnsupportedState`, and `JsonError` for what is no state file: that one is set aside. `network_id` has still
     to be compared with the file's name.
     """
+    found = check_version(data)
+    state = shape(StateFile).build(found)
+    return state if state.version == VERSION else migrated(state)
+
+
+def check_version(data: bytes) -> Members:
+    """The members of a state file, which are not looked into but for the version. Raises like `read_state`."""
     found = decode_object(data, "struct NetworkState")
     for name, value in found:
         version = python_value(value) if name == "version" else VERSION
         if isinstance(version, int) and not isinstance(version, bool) and version not in (1, VERSION):
             raise UnsupportedState(version)
-    state = shape(StateFile).build(found)
-    return state if state.version == VERSION else migrated(state)
+    return found
 
 
 def migrated(state: StateFile) -> StateFile:
@@ -168,6 +178,11 @@ def write_state(state: StateFile) -> Iterator[bytes]:
     ours = {} if state.ours is None else {"ours": written(state.ours)}
     tail = _pretty({"topology": state.topology, **ours, **state.unknown})
     yield b"," + tail[1:]
+
+
+def shown(state: StateFile) -> bytes:
+    """A state as clients see it, as compact JSON."""
+    return _encode({name: getattr(state, name) for name in _SHOWN})
 
 
 def _head(value: Mapping[str, Any]) -> bytes:

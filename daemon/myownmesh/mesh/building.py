@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from mesh_common.events import PeerApproved
 from myownmesh.engine import EngineConfig
 from myownmesh.flight.tape import TapedEngine
+from myownmesh.governance.rules import Rules
 from myownmesh.mesh.driver import Driver
+from myownmesh.mesh.governing import Governed, Governing
 from myownmesh.mesh.inviting import Door, Inviting
 from myownmesh.mesh.network import Network
 from myownmesh.mesh.networks import JoinFailed
@@ -46,6 +48,7 @@ def build_network(
         raise JoinFailed(f"identity: {error}") from error
     try:
         roster = store.load_roster(network_id)
+        files = store.open_governance(network_id)
     except StoreError as error:
         raise JoinFailed(str(error)) from error
     network: Network
@@ -85,7 +88,24 @@ def build_network(
     engine.introduce_by(inviting.introduce)
     driver.switch.on_knock = inviting.knock
     driver.beside.append(inviting.run)
-    network = Network(record, network_id, driver, engine.tape, inviting)
+    governing = Governing(
+        Governed(
+            identity=identity,
+            network_id=network_id,
+            gate=lambda code: store.pass_custody(network_id, code, {network.config_id: network_id}),
+            inviters=lambda: inviting.inviters,
+        ),
+        files,
+        store,
+        driver.switch,
+        rng,
+        record.kind,
+        rules_of(record, compat),
+    )
+    driver.prepare = governing.load
+    driver.switch.on_book = governing.book_changed
+    driver.beside.append(governing.run)
+    network = Network(record, network_id, driver, engine.tape, inviting, governing)
     return network
 
 
@@ -94,6 +114,7 @@ def engine_config(record: NetworkConfig, compat: Mapping[str, bool], inviting: I
     switches = {**compat, **record.compat}
     return EngineConfig(
         kind=record.kind,
+        rules=rules_of(record, compat),
         auto_approve=record.auto_approve,
         topology=record.topology,
         pinned_peers=frozenset(record.pinned_peers) | inviting.inviters,
@@ -101,6 +122,11 @@ def engine_config(record: NetworkConfig, compat: Mapping[str, bool], inviting: I
         turn_urls=sum(len(server.urls) for server in record.turn_servers),
         immediate_leave=switches.get("immediate_leave", False),
     )
+
+
+def rules_of(record: NetworkConfig, compat: Mapping[str, bool]) -> Rules:
+    """What a network asks of governance; its own switches go before the daemon's."""
+    return Rules.of(compat, record.compat)
 
 
 def ice_servers(record: NetworkConfig) -> tuple[IceServer, ...]:

@@ -68,6 +68,8 @@ class Driver:
         """Set once WebRTC is loaded and signaling runs: from then on peers can be dialled."""
         self.beside: list[Callable[[], Awaitable[None]]] = []
         """What else runs as long as the network does; whoever makes this may add to it before `run`."""
+        self.prepare: Callable[[], Awaitable[None]] | None = None
+        """What has to be there before anybody is linked; whoever makes this may set it before `run`."""
         self._signaling = tuple(signaling)
         self._ice_servers = ice_servers
         self._early: list[Callable[[], None]] | None = []
@@ -99,7 +101,10 @@ class Driver:
                         signaling.on_up = self._guarded(self._once_started(self.switch.signaling_is_up))
                         signaling.on_news = self._guarded(self._once_started(self._tell))
                         nursery.start_soon(signaling.run, self._guarded(self._once_started(self._hear)))
+                    prepared = trio.Event()
+                    nursery.start_soon(self._prepare, prepared)
                     sessions = await factory()
+                    await prepared.wait()  # bounded by reading two files
                     self._trio_offset_s = trio.current_time() - clock.now().mono
                     self.switch.start(self._opener(sessions))
                     nursery.start_soon(self._run_timer)
@@ -157,6 +162,11 @@ class Driver:
         await self._opened.wait()  # no deadline: there may never be one
         await trio.sleep(OFFER_LEAVES_S)
         warm_up()
+
+    async def _prepare(self, done: trio.Event) -> None:
+        if self.prepare is not None:
+            await self.prepare()
+        done.set()
 
     def _hear(self, signal: InboundSignal) -> None:
         engine = self.switch.engine

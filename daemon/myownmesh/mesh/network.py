@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.moves import Move
     from myownmesh.flight.tape import Tape
     from myownmesh.mesh.driver import Driver
+    from myownmesh.mesh.governing import Governing
     from myownmesh.mesh.inviting import Inviting
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.protocol.capabilities import Capabilities
@@ -41,12 +42,21 @@ PIN_WAIT_S = 0.001
 class Network:
     """One network: its peers, its roster, calls and channels. Made by `Mesh.add_network`."""
 
-    def __init__(self, config: NetworkConfig, network_id: str, driver: Driver, tape: Tape, inviting: Inviting) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        network_id: str,
+        driver: Driver,
+        tape: Tape,
+        inviting: Inviting,
+        governing: Governing,
+    ) -> None:
         self.config = config
         self.network_id = network_id
         """The wire id: normalised."""
         self.driver = driver
         self.inviting = inviting
+        self.governing = governing
         self._tape = tape
         self._switch = driver.switch
         self.at_join = self._as_it_is()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from myownmesh.engine import EngineError, FrameTooLarge, PeerNotFound
 from myownmesh.engine.actions import (
@@ -27,6 +27,7 @@ from myownmesh.engine.actions import (
     OpenSession,
     Publish,
     RedialRelays,
+    SaveBook,
     SaveRoster,
     SendDone,
     SendFrame,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from myownmesh.engine import Engine, EngineConfig
     from myownmesh.engine.actions import Action
     from myownmesh.engine.diagnostics import Category
+    from myownmesh.engine.governor import Governor
     from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.moves import Move
     from myownmesh.mesh.link import Link
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from myownmesh.topology.modes import TopologyMode
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NEVER = float("inf")
 """Monotonic second of a deadline that there is not."""
@@ -127,6 +131,9 @@ class Switch:
         self._followers = Followers(engine)
         self.on_knock: Callable[[Knock], None] = _nobody_home
         """Called when a device that nobody has approved shows an invitation; whoever runs this may set it."""
+
+        self.on_book: Callable[[], None] = _nobody_writes
+        """Called when what this device holds of signed governance changed; whoever writes it may set it."""
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -278,6 +285,12 @@ class Switch:
             raise
         return abandon
 
+    def govern(self, act: Callable[[Governor, Instant], T]) -> T:
+        """Do something with the network's signed governance."""
+        result = act(self.engine.governor, self._now())
+        self._pump()
+        return result
+
     def _command(self, act: Callable[[Instant], None]) -> None:
         try:
             act(self._now())
@@ -426,6 +439,8 @@ class Switch:
                 self.on_knock(action)
             case SaveRoster():
                 self._save_roster()
+            case SaveBook():
+                self.on_book()
             case SetPace(quiet):
                 self._set_pace(quiet)
             case RedialRelays(if_mute):
@@ -484,3 +499,7 @@ class Switch:
 
 def _nobody_home(_knock: Knock) -> None:
     """Nobody has given invitations."""
+
+
+def _nobody_writes() -> None:
+    """Nobody keeps what is signed, as in the simulator."""

@@ -135,15 +135,30 @@ class Roster:
         Nobody goes for mere absence, this device never, and a seat outweighs an old removal (spec 02 §9, FIX 19). `now`
         in Unix seconds. The same object when nothing changes.
         """
-        index: dict[str, Entry] = {}
-        for entry in self.entries:
-            role = roles.get(entry.device_id, "member")
-            if entry.device_id not in removed or role != "member" or entry.device_id == me:
-                index[entry.device_id] = entry if entry.role == role else evolve(entry, role=role)
+        return self.mirror_of({*self.ids, *roles}, roles, removed, now, me=me)
+
+    def mirror_of(
+        self, devices: Collection[str], roles: Mapping[str, Role], removed: Collection[str], now: int, *, me: str
+    ) -> Self:
+        """`mirror` for these devices alone; new rows stand in their order in `roles`."""
+        index = dict(self._index)
+        changed = False
+        for device_id in devices:
+            entry = index.get(device_id)
+            role = roles.get(device_id, "member")
+            if entry is None:
+                continue
+            if device_id in removed and role == "member" and device_id != me:
+                del index[device_id]
+                changed = True
+            elif entry.role != role:
+                index[device_id] = evolve(entry, role=role)
+                changed = True
         for device_id, role in roles.items():
-            index.setdefault(device_id, Entry(device_id, "", now, role))
-        entries = tuple(index.values())
-        return self if entries == self.entries else evolve(self, entries=entries, index=index)
+            if device_id not in index:
+                index[device_id] = Entry(device_id, "", now, role)
+                changed = True
+        return evolve(self, entries=tuple(index.values()), index=index) if changed else self
 
     def remove(self, device_id: str) -> Self:
         """A person takes a device out. Gossip does not bring it back until it is approved again."""

@@ -75,6 +75,10 @@ class Home:
         """The governance state of a network, by its normalised id."""
         return self.root / "mesh" / "states" / f"{network_id}.json"
 
+    def pin(self, network_id: str) -> Path:
+        """What this device holds a network to, by its normalised id (spec 02 §24.2)."""
+        return self.root / "mesh" / "pins" / f"{network_id}.json"
+
     def invites(self, network_id: str) -> Path:
         """The invitations of a network, by its normalised id; they hold secrets."""
         return self.root / "mesh" / "invites" / f"{network_id}.json"

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING
 
 from mesh_common.client.address import pinned_socket
 from mesh_common.files import remove_leftovers
-from myownmesh.store import config_file, identity_file, invites_file, roster_file
+from myownmesh.store import config_file, custody_file, governance_files, identity_file, invites_file, roster_file
 from myownmesh.store.errors import StoreError, os_error_text
 from myownmesh.store.files import atomic_write, private_directory, tighten, tighten_file
 from myownmesh.store.locks import Held, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
     from mesh_common.locks import FileLock
+    from myownmesh.governance.book import Book as Governance
     from myownmesh.identity import Identity
     from myownmesh.invitations.book import Accepted, Book
     from myownmesh.roster import Roster
     from myownmesh.store.config import MeshConfig
     from myownmesh.store.config_file import LoadedConfig
+    from myownmesh.store.governance_files import GovernanceFiles
     from myownmesh.store.paths import Home
 
 log = logging.getLogger(__name__)
@@ -93,6 +95,7 @@ class Store:
             self.home.identity,
             self.home.roster("x"),
             self.home.state("x"),
+            self.home.pin("x"),
             self.home.invites("x"),
         ):
             remove_leftovers(path.parent, now)
@@ -131,6 +134,18 @@ class Store:
         """Replace the roster file of a network."""
         roster_file.save_roster(self.home, network_id, roster)
 
+    def open_governance(self, network_id: str) -> GovernanceFiles:
+        """What is on the disk of a network's signed governance, by its normalised id, not looked into yet."""
+        return governance_files.open_files(self.home, network_id)
+
+    def save_governance(self, network_id: str, book: Governance) -> None:
+        """Write what a device holds of a network's governance: the pin, then the state; both are on disk then."""
+        governance_files.save_book(self.home, network_id, book)
+
+    def pass_custody(self, network_id: str, code: str | None, aliases: Mapping[str, str]) -> None:
+        """Let a signature in a network pass its authenticator lock, if one is on. Raises `CustodyError`."""
+        custody_file.gate_on_disk(self.home, network_id, code, aliases)
+
     def load_invites(self, network_id: str) -> Book:
         """The invitations of a network; an absent or corrupt file has none, one of a later release is an error."""
         return invites_file.load_book(self.home, network_id)
@@ -157,7 +172,11 @@ class Store:
         return path
 
     def purge_network(self, network_id: str) -> None:
-        """Delete roster, governance state and invitations of a network; a failure is only logged (spec 05 §8.2)."""
+        """Delete roster, governance state and invitations of a network; a failure is only logged (spec 05 §8.2).
+
+        Of the pin it stays that this key has signed there (spec 02 §24.3 no. 43).
+        """
+        governance_files.purge_pin(self.home, network_id)
         for path in (self.home.state(network_id), self.home.roster(network_id), self.home.invites(network_id)):
             try:
                 path.unlink(missing_ok=True)

@@ -1,0 +1,173 @@
+"""What an engine keeps of its network's signed governance: the book, and what is under way around it.
+
+A book is one value (`myownmesh.governance`), replaced whole by `ruling.take`. Checking signatures is the only thing
+that takes long; it is done in slices, between which the network goes on.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from attrs import define, field, frozen
+
+from myownmesh.governance.signatures import FAILED_CHECKS, Checks
+from myownmesh.governance.words import SAID_SECONDS
+from myownmesh.protocol.clock import Instant
+from myownmesh.protocol.tokens import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.first_contact import FirstContact
+    from myownmesh.governance.log import Log
+    from myownmesh.governance.signatures import Slices
+    from myownmesh.governance.sync import Advert
+    from myownmesh.protocol.frames import NetworkStatePropose
+
+T = TypeVar("T")
+
+MAX_JOBS: Final = 192
+MAX_JOBS_OF_ONE: Final = 64
+"""Frames that wait for their signatures to be checked: ten thousand entries of a joiner are fifty. What finds no room
+is asked for again."""
+MAX_REMEMBERED: Final = 1024
+"""Devices whose failed signatures, or denials, are remembered."""
+MAX_UNANSWERED: Final = 64
+"""Proposals whose author has been asked for its logs and has not answered yet."""
+MAX_SAID: Final = 32
+"""Signatures of its own that a peer says within a minute; honest ones say a few."""
+
+
+@frozen
+class Unanswered:
+    """A proposal that its author decided; without an answer its frame alone stands for the entry."""
+
+    frame: NetworkStatePropose
+    due: float
+    """Monotonic second."""
+
+
+@define(eq=False)
+class Correspondence:
+    """What is under way with one peer; it ends with the link."""
+
+    asked_at: float | None = None
+    """When it was asked for its logs last, in monotonic seconds."""
+    ask_again: bool = False
+    awaits_answer: bool = False
+    advert: Advert | None = None
+    """The counts of its last state."""
+    fruitless: Advert | None = None
+    """The counts behind which nothing new was."""
+    said: dict[str, float] = field(factory=dict)
+    """Signatures of its own that it has just said, until when they are its word."""
+    pulls: int = 0
+    """Answers of it that were heard to their end."""
+
+    def say(self, signature: str, mono: float) -> None:
+        """The peer says on its own link that it signed this."""
+        self.said = dict(list(self.said.items())[-MAX_SAID + 1 :]) | {signature: mono + SAID_SECONDS}
+
+    def words(self, mono: float) -> frozenset[str]:
+        return frozenset(signature for signature, until in self.said.items() if mono < until)
+
+
+class Government:
+    """One network's; made anew with each engine."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.checks = Checks(book.network_id)
+        self.contact: FirstContact | None = None
+        """Who has answered since this device joined or lost its state; None when there is nothing to wait for."""
+        self.clicked: set[str] = set()
+        """Devices that a person let in since, whatever is known of the network."""
+        self.is_down = False
+        """This device is put out, and stands down."""
+        self.kind_is_stored = False
+        """The state file of an unfounded network names another kind than the record, and wins."""
+        self.logs_told = 0
+        """Grows with each change of what peers may want to hear."""
+        self.letters: dict[str, Correspondence] = {}
+        self.unanswered: deque[Unanswered] = deque(maxlen=MAX_UNANSWERED)
+        self.let_in_again: OrderedDict[str, None] = OrderedDict()
+        """Who was put out and is welcome again: dialled whatever its id, until it is linked."""
+        self.left: list[Log] = []
+        """Branches that were left by a switch, newest last; whoever signs here takes them."""
+        self.is_working = False
+        self.now = Instant(0.0, 0)
+        """Of the slice that is being done."""
+        self._jobs: OrderedDict[str, deque[Slices[None]]] = OrderedDict()
+        self._count = 0
+        self._failed: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._denied: OrderedDict[str, float] = OrderedDict()
+
+    # ── work in slices ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def put_job(self, sender: str, job: Slices[None]) -> bool:
+        """Queue work on what a device sent, behind its other; False when there is no room for it."""
+        waiting = self._jobs.setdefault(sender, deque())
+        if self._count >= MAX_JOBS or len(waiting) >= MAX_JOBS_OF_ONE:
+            if not waiting:
+                del self._jobs[sender]
+            return False
+        waiting.append(job)
+        self._count += 1
+        return True
+
+    @property
+    def has_jobs(self) -> bool:
+        return self._count > 0
+
+    def work(self) -> None:
+        """Do one slice of somebody's work; everybody has its turn."""
+        sender, waiting = next(iter(self._jobs.items()))
+        try:
+            next(waiting[0])
+        except StopIteration:
+            waiting.popleft()
+            self._count -= 1
+        if waiting:
+            self._jobs.move_to_end(sender)
+        else:
+            del self._jobs[sender]
+
+    # ── what peers may do to us ───────────────────────────────────────────────────────────────────────────────────────
+
+    def charge(self, device: str, mono: float, failed: int) -> None:
+        """A device showed signatures that are none."""
+        if failed:
+            self._bucket(device, mono).force(mono, failed)
+
+    def may_check(self, device: str, mono: float) -> bool:
+        """Whether signatures that a device shows are looked at now (02 §24.3 no. 58)."""
+        bucket = self._failed.get(device)
+        return bucket is None or bucket.has_one(mono)
+
+    def may_prove(self, device: str, mono: float, gap_s: float) -> bool:
+        """Whether a device that is denied gets the whole proof: it can be sixty kilobytes."""
+        last = self._denied.get(device)
+        if last is not None and mono - last < gap_s:
+            return False
+        _remember(self._denied, device, lambda: mono)
+        self._denied[device] = mono
+        return True
+
+    def letter(self, device: str) -> Correspondence:
+        """What is under way with a linked peer."""
+        return self.letters.setdefault(device, Correspondence())
+
+    def _bucket(self, device: str, mono: float) -> TokenBucket:
+        return _remember(self._failed, device, lambda: TokenBucket(1.0, FAILED_CHECKS, mono))
+
+
+def _remember(known: OrderedDict[str, T], device: str, make: Callable[[], T]) -> T:
+    found = known.get(device)
+    if found is None:
+        found = known[device] = make()
+        if len(known) > MAX_REMEMBERED:
+            known.popitem(last=False)
+    known.move_to_end(device)
+    return found

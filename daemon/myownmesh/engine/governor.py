@@ -1,0 +1,98 @@
+"""Commands about signed governance: what this device itself decided, judged before by `governance.authoring`.
+
+What is decided is on the disk before it comes here; here it acts, and leaves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import approval, firstcontact, gossip, proposals, ruling
+from myownmesh.governance.entries import target_of
+from myownmesh.governance.first_contact import FirstContact
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from myownmesh.engine.core import Core
+    from myownmesh.governance.authoring import Done
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.log import Log
+    from myownmesh.governance.signatures import Checks
+    from myownmesh.protocol.clock import Instant
+
+FEATURE = "network_state_v1"
+
+
+class Governor:
+    """The hand on one engine's book."""
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @property
+    def book(self) -> Book:
+        return self._core.government.book
+
+    @property
+    def checks(self) -> Checks:
+        """Which signatures were found good already."""
+        return self._core.government.checks
+
+    @property
+    def is_down(self) -> bool:
+        """Whether this device is put out and stands down."""
+        return self._core.government.is_down
+
+    @property
+    def waits_for_contact(self) -> bool:
+        """Whether nobody who could know has told this device yet who belongs here."""
+        return self._core.government.contact is not None
+
+    def begin(self, book: Book, inviters: Collection[str], now: Instant) -> None:
+        """Take what the files hold, before anybody is linked. `inviters`: whose invitations this device has taken."""
+        if book.pin.is_set and (not book.is_founded or book.lost):
+            self._core.government.contact = FirstContact(min(inviters, default=""))
+        ruling.start(self._core, book, now)
+
+    def act(self, done: Done, now: Instant) -> None:
+        """Put an own decision into effect: its frames go to every admitted peer, then links and rows follow."""
+        core = self._core
+        for frame in done.frames:
+            for peer in core.live_peers():
+                if peer.takes(FEATURE):
+                    core.send(peer, frame, now)
+        about = () if done.entry is None else {target_of(done.entry.variant) or core.me}
+        self.take(done.book, now, about)
+
+    def take(self, book: Book, now: Instant, about: Collection[str] = ()) -> None:
+        """Hold another book: an answer to a question, an imported log."""
+        ruling.take(self._core, book, now, about)
+        proposals.look_later(self._core, now)
+
+    def click(self, device_id: str, now: Instant) -> None:
+        """A person lets a device in whatever is known of the network yet."""
+        firstcontact.clicked(self._core, device_id)
+        approval.admit_provisional(self._core, now)
+
+    def ask_everybody(self, now: Instant) -> int:
+        """Ask every admitted peer for its logs; how many answers are awaited."""
+        core = self._core
+        for peer in core.live_peers():
+            gossip.ask(core, peer, now)
+        return self.answers_awaited()
+
+    def answers_awaited(self) -> int:
+        """How many peers have not answered a pull yet, or not to its end."""
+        government = self._core.government
+        if government.has_jobs:
+            return max(1, sum(letter.awaits_answer for letter in government.letters.values()))
+        return sum(letter.awaits_answer for letter in government.letters.values())
+
+    def take_left(self) -> tuple[Log, ...]:
+        """Branches that were left since the last call: an authority merges what they held."""
+        government = self._core.government
+        left, government.left = tuple(government.left), []
+        return left

@@ -1,0 +1,189 @@
+"""Signed logs of peers, and proofs of denials: verified in slices, judged at once, put into effect (02 §7, §8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.engine import firstcontact, gossip, ruling, slices
+from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.peer import Live
+from myownmesh.governance.adoption import hear_log
+from myownmesh.governance.denials import read_denial, take_denial
+from myownmesh.governance.hearing import hear_again, hear_entries
+from myownmesh.governance.log import BadLog, heard
+from myownmesh.governance.signatures import CHECKS_PER_SLICE
+from myownmesh.governance.sync import refuting
+from myownmesh.governance.words import Speaker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import OpenLink
+    from myownmesh.governance.adoption import Adoption
+    from myownmesh.governance.hearing import Heard
+    from myownmesh.governance.log import Log
+    from myownmesh.governance.signatures import Slices
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.frames import Deny, RosterEntries
+    from myownmesh.protocol.transitions import Transition
+
+MAX_TOLD: Final = 8
+"""Refused entries of one frame that are named in the diagnostics."""
+
+
+def receive_logs(core: Core, peer: OpenLink, frame: RosterEntries, now: Instant) -> None:
+    """An answer of an admitted peer; it may be one that nobody asked for."""
+    government = core.government
+    letter = government.letter(peer.device_id)
+    speaker = Speaker(peer.device_id, vouched=frame.vouched is True, said=letter.words(now.mono))
+    was_asked, letter.awaits_answer = letter.awaits_answer, False
+    if not slices.put(core, peer.device_id, _hear(core, peer, frame, speaker, was_asked=was_asked), now):
+        letter.ask_again = True
+
+
+def receive_proof(core: Core, device_id: str, deny: Deny, now: Instant) -> None:
+    """A deny of a peer that has proved itself; who it is does not matter, only what is signed (FIX 1)."""
+    if core.government.may_check(device_id, now.mono):
+        slices.put(core, device_id, _hear_proof(core, deny), now)
+
+
+def hear_waiting(core: Core, now: Instant) -> None:
+    """Judge again what waits for its time or for its signer."""
+    slices.put(core, gossip.OWN, _hear_again(core), now)
+
+
+def _hear(core: Core, peer: OpenLink, frame: RosterEntries, speaker: Speaker, *, was_asked: bool) -> Slices[None]:
+    government, device = core.government, peer.device_id
+    letter = government.letter(device)
+    advert = letter.advert
+    before = government.book
+    if frame.transitions and frame.transitions != before.log.entries:
+        yield from _hear_governance(core, frame.transitions, speaker)
+    yield from _hear_members(core, frame.member_log, speaker)
+    changed = government.book is not before
+    letter.fruitless = None if changed else advert
+    if was_asked:
+        firstcontact.answered(core, device, government.now)
+
+
+def _hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker) -> Slices[None]:
+    government, device = core.government, speaker.device
+    if not government.may_check(device, government.now.mono):
+        return
+    try:
+        log = yield from heard(entries, government.checks, government.book.rules)
+    except BadLog as bad:
+        government.charge(device, government.now.mono, bad.rule == "SIG-INVALID")
+        _tell_refusal(core, device, bad.rule, str(bad))
+        return
+    now = government.now
+    found = hear_log(government.book, log, speaker, now.wall_ms // 1000, rostered=frozenset(core.roster.ids))
+    _tell(core, device, found, now)
+    ruling.take(core, found.book, now)
+    if found.left is not None:
+        ruling.left_branch(core, found.left)
+    peer = core.peers.get(device)
+    if isinstance(peer, Live) and gossip.is_ours(peer) and (answer := refuting(core.government.book, log)) is not None:
+        core.send(peer, answer, now)
+    yield from _hear_again(core)
+
+
+def _hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) -> Slices[None]:
+    government, rest = core.government, entries
+    told = 0
+    while rest:
+        now = government.now
+        if not government.may_check(speaker.device, now.mono):
+            return  # it is asked again when it has been forgiven
+        done = hear_entries(
+            government.book,
+            rest,
+            speaker,
+            government.checks,
+            now.wall_ms // 1000,
+            max_checks=CHECKS_PER_SLICE,
+        )
+        government.charge(speaker.device, now.mono, done.failed)
+        told += _tell_judgements(core, speaker.device, done, told, now)
+        ruling.take(core, done.book, now, done.changed)
+        rest = done.rest
+        if rest:
+            yield
+
+
+def _hear_again(core: Core) -> Slices[None]:
+    government = core.government
+    while True:
+        now = government.now
+        done = hear_again(government.book, government.checks, now.wall_ms // 1000, max_checks=CHECKS_PER_SLICE)
+        ruling.take(core, done.book, now, done.changed)
+        if not done.rest:
+            return
+        yield
+
+
+def _hear_proof(core: Core, deny: Deny) -> Slices[None]:
+    government = core.government
+    log: Log | None = yield from read_denial(government.book, deny, government.checks)
+    if log is None:
+        return
+    now = government.now
+    book = take_denial(government.book, deny, log, government.checks, now.wall_ms // 1000)
+    ruling.take(core, book, now, {core.me})
+
+
+# ── what is said of it ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _tell(core: Core, device: str, found: Adoption, now: Instant) -> None:
+    if found.found in ("known", "kept", "ignored") and not found.why:
+        return
+    entry = None if found.place is None else found.place.entry
+    detail: dict[str, object] = {
+        "hint": f"log_{found.found}",
+        "network": core.network_id,
+        "peer": device,
+        "reason": found.why,
+        "entries": len(found.book.log),
+    }
+    if entry is not None:
+        detail |= {"signers": list(entry.signers), "at": entry.at}
+    alarm = found.found in ("refused", "asked", "claim", "switched")
+    text = f"a governance log of {short_id(device)}: {found.found}" + (f", {found.why}" if found.why else "")
+    core.diag(now, "warn" if alarm else "info", "governance", text, detail)
+
+
+def _tell_refusal(core: Core, device: str, rule: str, text: str) -> None:
+    detail = {"hint": "log_refused", "network": core.network_id, "peer": device, "reason": rule}
+    core.diag(core.government.now, "warn", "governance", f"{short_id(device)}: {text}", detail)
+
+
+def _tell_judgements(core: Core, device: str, done: Heard, told: int, now: Instant) -> int:
+    """Say what was refused, held or has to be asked of a person; of one frame so much at most."""
+    count = 0
+    for entry, judgement in done.judged:
+        if judgement.outcome not in ("refused", "held", "shown") or told + count >= MAX_TOLD:
+            continue
+        count += 1
+        detail = {
+            "hint": f"entry_{judgement.outcome}",
+            "network": core.network_id,
+            "peer": device,
+            "reason": judgement.why or judgement.outcome,
+            "signers": list(entry.signers),
+            "at": entry.at,
+            "target": getattr(entry.variant, "target", None),
+        }
+        text = f"an entry that {short_id(device)} sent is {judgement.outcome}: {judgement.why or 'it needs a word'}"
+        core.diag(now, "warn", "governance", text, detail)
+    return count
+
+
+def hear_one(core: Core, entry: Transition, speaker: Speaker, now: Instant) -> None:
+    """Judge one entry on somebody's word."""
+    government = core.government
+    done = hear_entries(
+        government.book, [entry], speaker, government.checks, now.wall_ms // 1000, max_checks=CHECKS_PER_SLICE
+    )
+    ruling.take(core, done.book, now, done.changed)

@@ -1,0 +1,102 @@
+"""Proposals, signatures under them, denials and splits that peers send (spec 02 §11.4, §12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import gossip, hearing, ruling
+from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.government import Unanswered
+from myownmesh.engine.timers import NetworkTimer
+from myownmesh.governance.authoring import expire
+from myownmesh.governance.entries import target_of
+from myownmesh.governance.intake import hear_ack, hear_propose, hear_split, unanswered
+from myownmesh.governance.words import SAID_SECONDS, Speaker
+from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose
+
+if TYPE_CHECKING:
+    from mesh_common.events import Level
+    from myownmesh.engine.core import Core
+    from myownmesh.engine.peer import OpenLink
+    from myownmesh.governance.intake import Intake
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.frames import NetworkStateSplit
+
+EXPIRE_S = 3600.0
+HELD_S = 60.0
+"""Entries from the future are judged again so often."""
+
+
+def receive(
+    core: Core, peer: OpenLink, frame: NetworkStatePropose | NetworkStateAck | NetworkStateSplit, now: Instant
+) -> None:
+    """One frame of an admitted peer; one signature is checked for it."""
+    government, device, wall = core.government, peer.device_id, now.wall_ms // 1000
+    if core.is_silent() or not government.may_check(device, now.mono):
+        return
+    book, checks = government.book, government.checks
+    match frame:
+        case NetworkStatePropose():
+            done = hear_propose(book, frame, device, checks, wall, rostered=core.is_rostered(device))
+        case NetworkStateAck():
+            done = hear_ack(book, frame, device, checks, wall)
+        case _:
+            done = hear_split(book, frame, device, checks)
+    government.charge(device, now.mono, done.charge)
+    letter = government.letter(device)
+    if done.word is not None:
+        letter.say(done.word, now.mono)
+    if done.result == "pull" and isinstance(frame, NetworkStatePropose):
+        government.unanswered.append(Unanswered(frame, now.mono + SAID_SECONDS))
+        look_later(core, now)
+    _tell(core, device, frame, done, now)
+    about = () if done.entry is None else {target_of(done.entry.variant) or ""}
+    ruling.take(core, done.book, now, about)
+    if done.word is not None and done.result != "claim":
+        # Its answer tells when it was; so its very next one is wanted, whoever was asked lately.
+        gossip.ask(core, peer, now)
+
+
+def look(core: Core, now: Instant) -> None:
+    """Every minute: proposals without an answer, entries whose time has come, and what nobody decided in a month."""
+    government = core.government
+    while government.unanswered and government.unanswered[0].due <= now.mono:
+        frame = government.unanswered.popleft().frame
+        entry = unanswered(government.book, frame)
+        if entry is not None:
+            speaker = Speaker(frame.proposer, said=frozenset({frame.signature}))
+            hearing.hear_one(core, entry, speaker, now)
+    ruling.take(core, expire(government.book, now.wall_ms // 1000), now)
+    if government.book.aside.held or government.book.aside.strangers:
+        hearing.hear_waiting(core, now)
+    look_later(core, now)
+
+
+def look_later(core: Core, now: Instant) -> None:
+    """Look in a minute, if there is anything to look at."""
+    government = core.government
+    book = government.book
+    waits = government.unanswered or book.aside.held or book.proposals.records
+    if waits and not core.timers.is_set(NetworkTimer.HELD, ""):
+        core.timers.set(NetworkTimer.HELD, "", now.mono + HELD_S)
+
+
+def _tell(
+    core: Core,
+    device: str,
+    frame: NetworkStatePropose | NetworkStateAck | NetworkStateSplit,
+    done: Intake,
+    now: Instant,
+) -> None:
+    if not core.is_watched:
+        return
+    detail = {
+        "hint": f"{frame.KIND}_{done.result}",
+        "network": core.network_id,
+        "peer": device,
+        "reason": done.why,
+        "proposal": getattr(frame, "proposal_id", None) or getattr(frame, "new_network_id", None),
+    }
+    level: Level = "warn" if done.result in ("dropped", "claim") else "info"
+    because = f", {done.why}" if done.why else ""
+    core.diag(now, level, "governance", f"a {frame.KIND} of {short_id(device)}: {done.result}{because}", detail)
