@@ -20,7 +20,7 @@ from myownmesh.store import StoreError
 from myownmesh.transport.session import IceServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from mesh_common.events import MeshEvent
     from myownmesh.identity import Identity
@@ -39,9 +39,13 @@ def build_network(
     signaling: SignalingFactory,
     app_id: str,
     on_event: Callable[[MeshEvent], None],
+    gate: Callable[[str, str | None], Awaitable[None]],
     rng: Rng,
 ) -> Network:
-    """A network that does not run yet; `compat` are the daemon's switches. Raises `JoinFailed`."""
+    """A network that does not run yet; `compat` are the daemon's switches. Raises `JoinFailed`.
+
+    `gate` lets one signature in a network pass the authenticator lock, or raises `MeshError`.
+    """
     try:
         network_id = normalize_network_id(record.network_id)
     except BadNetworkId as error:
@@ -92,7 +96,7 @@ def build_network(
         Governed(
             identity=identity,
             network_id=network_id,
-            gate=lambda code: store.pass_custody(network_id, code, {network.config_id: network_id}),
+            gate=lambda code: gate(network_id, code),
             inviters=lambda: inviting.inviters,
         ),
         files,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import trio
 from attrs import frozen
 
-from myownmesh.custody import CustodyError
 from myownmesh.governance import adoption, authoring, hearing
 from myownmesh.governance.authoring import Done, Refused
 from myownmesh.governance.marking import sign_marked
@@ -27,7 +26,7 @@ from myownmesh.mesh.errors import MeshError
 from myownmesh.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
 
     from myownmesh.governance.book import Book
     from myownmesh.governance.rules import Rules
@@ -71,8 +70,8 @@ class Governed:
 
     identity: Identity
     network_id: str
-    gate: Callable[[str | None], None]
-    """Ask for the authenticator code, if a lock is on; blocks for the disk. Raises `CustodyError`."""
+    gate: Callable[[str | None], Awaitable[None]]
+    """Let one signature pass the authenticator lock, if one is on. Raises `MeshError`."""
     inviters: Callable[[], Collection[str]]
     """Whose invitations this device has taken."""
 
@@ -252,7 +251,7 @@ class Governing:
             content_digest(book.network_id, record.variant) for record in pending(book) if record.id == question
         }:
             raise MeshError("proposal changed since it was shown")
-        await self._gate(code)
+        await self._about.gate(code)
         checks = self._switch.engine.governor.checks
         await self._decide(lambda book, now: _agreed(book, question, now, checks))
         return Outcome(question, question not in self._book.questions)
@@ -274,14 +273,8 @@ class Governing:
     # ── signing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _sign(self, payload: bytes, code: str | None) -> str:
-        await self._gate(code)
+        await self._about.gate(code)
         return await trio.to_thread.run_sync(self._sign_marked, payload)
-
-    async def _gate(self, code: str | None) -> None:
-        try:
-            await trio.to_thread.run_sync(self._about.gate, code)
-        except CustodyError as error:
-            raise MeshError(str(error)) from error
 
     def _sign_marked(self, payload: bytes) -> str:
         return sign_marked(self._about.identity, payload, self._rng)

@@ -323,6 +323,7 @@ class Mesh:
             signaling=self._signaling,
             app_id=self._app_id,
             on_event=self._emit,
+            gate=self.custody.gate,
             rng=self._rng,
         )
         network.be_watched(watched=bool(self._listeners))

@@ -113,6 +113,8 @@ class Network:
 
         Raises `MeshError` when there is nothing to take.
         """
+        if self._switch.engine.governor.book.is_founded:
+            raise MeshError("what is signed in a network is not recorded, so one with owners cannot be")
         if seconds:
             end = self._tape.ask(clock.now().mono)
             try:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from mesh_common.client.address import pinned_socket
 from mesh_common.files import remove_leftovers
-from myownmesh.store import config_file, custody_file, governance_files, identity_file, invites_file, roster_file
+from myownmesh.store import config_file, governance_files, identity_file, invites_file, roster_file
 from myownmesh.store.errors import StoreError, os_error_text
 from myownmesh.store.files import atomic_write, private_directory, tighten, tighten_file
 from myownmesh.store.locks import Held, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -141,10 +141,6 @@ class Store:
     def save_governance(self, network_id: str, book: Governance) -> None:
         """Write what a device holds of a network's governance: the pin, then the state; both are on disk then."""
         governance_files.save_book(self.home, network_id, book)
-
-    def pass_custody(self, network_id: str, code: str | None, aliases: Mapping[str, str]) -> None:
-        """Let a signature in a network pass its authenticator lock, if one is on. Raises `CustodyError`."""
-        custody_file.gate_on_disk(self.home, network_id, code, aliases)
 
     def load_invites(self, network_id: str) -> Book:
         """The invitations of a network; an absent or corrupt file has none, one of a later release is an error."""

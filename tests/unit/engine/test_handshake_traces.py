@@ -122,4 +122,4 @@ def test_we_bring_a_link_up_with_a_recorded_daemon(case: dict[str, Any]) -> None
         theirs.label,
         theirs.app_version,
     )
-    assert mine.features == theirs.features
+    assert mine.features == (*theirs.features, "governance_checked_v1"), "what we add, and nothing else"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,7 @@ from myownmesh.roster import Roster
 from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.store import StoreError
 from myownmesh.store.config import MeshConfig
+from myownmesh.store.governance_files import GovernanceFiles
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
 from myownmesh.store.services_config import ServicesConfig
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from trio.testing import MockClock
+
+    from myownmesh.governance.book import Book as Governance
 
 ME, PEER = (Identity.from_seed(bytes([n]) * 32, label="") for n in (1, 2))
 HOME = NetworkConfig(id="1", network_id="home", label="Home")
@@ -64,6 +68,12 @@ class MemoryStore:
 
     def load_invites(self, _network_id: str) -> Book:
         return Book()
+
+    def open_governance(self, network_id: str) -> GovernanceFiles:
+        return GovernanceFiles(network_id, None, Path("nowhere"), None)
+
+    def save_governance(self, network_id: str, book: Governance) -> None:
+        pass
 
     def purge_network(self, network_id: str) -> None:
         pass
