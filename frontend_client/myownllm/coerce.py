@@ -13,6 +13,8 @@ Json = Any
 JsonObject = dict[str, Any]
 STAMP_END: Final = 2**63
 """More than any clock shows, in milliseconds."""
+_NO_SETTING: Final = ("servers", "listen_only")
+"""Of `signaling`: relays have a member of their own, and nobody is told to listen only."""
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -35,6 +37,20 @@ def tolerant(cls: type[S], value: Json, **required: Any) -> S:
 def strings(value: Json) -> tuple[str, ...]:
     """The strings in a list; anything else is empty."""
     return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+
+def signaling(value: Json) -> JsonObject | None:
+    """What a `signaling` object says beside its relays, as far as a daemon could read it; None for nothing."""
+    kept = {
+        name: member
+        for name, member in as_object(value).items()
+        if name not in _NO_SETTING and (isinstance(member, bool | int | str) or _is_text_list(member))
+    }
+    return kept or None
+
+
+def _is_text_list(value: Json) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def is_number(value: Json) -> bool:

@@ -70,9 +70,16 @@ def is_joined(joined: Sequence[str], network_id: str) -> bool:
 
 def drifted(stored: JsonObject, wanted: JsonObject) -> tuple[str, ...]:
     """Members of a mapped record (FE-6.9) that differ from the daemon's stored one; its own defaults count as equal."""
-    return tuple(m for m in MAPPED_MEMBERS if _canonical(m, stored.get(m)) != _canonical(m, wanted.get(m)))
+    drift = [m for m in MAPPED_MEMBERS if _canonical(m, stored.get(m)) != _canonical(m, wanted.get(m))]
+    # What only newer daemons know is no drift on one that keeps nothing of it.
+    kept, named = as_object(stored.get("signaling")), as_object(wanted.get("signaling"))
+    if "signaling" not in drift and any(kept.get(k, v) != v for k, v in named.items() if k not in _COMPARED):
+        drift.append("signaling")
+    return tuple(drift)
 
 
+_COMPARED: Final = ("strategy", "servers")
+"""Of `signaling`, by `_canonical`."""
 _GENTLE: Final = frozenset({"label", "topology", "auto_approve"})
 """Members that every daemon changes without taking a link down."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.devices import demo, eventually, myownllm
+from e2e.devices import daemon_config, demo, eventually, myownllm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +20,19 @@ def connected(device: Any) -> bool:
     return any(peer["status"] == "active" for peer in device.run("peers")["peers"])
 
 
+def uses_mdns(device: Any) -> bool:
+    _, config = daemon_config(device)
+    return bool(config["networks"][0]["signaling"]["mdns"])
+
+
 def test_a_device_is_let_in_by_a_link_and_no_question_is_asked(pair: Pair, tmp_path: Path) -> None:
     anna, boris = pair.both
     pair.add(anna, "home")
+    path = anna.home / ".myownllm" / "config.json"
+    config = json.loads(path.read_text())
+    config["cloud_mesh"]["networks"][0]["signaling"] = {"mdns": False}  # as a person does who wants to be quiet
+    path.write_text(json.dumps(config))
+    eventually(lambda: not uses_mdns(anna), "the running app brings it to its daemon")
     made = anna.run("invite", "--note", "phone")
     link = tmp_path / "link"
     link.write_text("\n".join(made["text"][at : at + 60] for at in range(0, len(made["text"]), 60)))
@@ -35,6 +45,7 @@ def test_a_device_is_let_in_by_a_link_and_no_question_is_asked(pair: Pair, tmp_p
     assert (saved["network_id"], saved["active"]) == ("home", True)
     assert saved["signaling_servers"] == [f"ws://127.0.0.1:{pair.port}"]
     assert saved["stun_servers"] == []
+    assert saved["signaling"]["mdns"] is False
 
     # A second time changes nothing: the network is saved, the inviter is approved.
     again = boris.run("join", made["text"])
@@ -47,6 +58,7 @@ def test_a_device_is_let_in_by_a_link_and_no_question_is_asked(pair: Pair, tmp_p
     boris.stop()
     boris.up("--label", "Boris")
     eventually(lambda: connected(boris), "Boris is back")
+    assert not uses_mdns(boris), "the app's record says it, too: the daemon joins by that one"
 
 
 def test_a_person_sees_a_link_and_what_it_means(pair: Pair) -> None:

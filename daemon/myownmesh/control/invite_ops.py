@@ -56,6 +56,9 @@ async def network_join_invite(control: Control, request: requests.NetworkJoinInv
     joined = await accept(control.mesh, request.text, dry_run=request.dry_run, approve_inviter=request.approve_inviter)
     invitation = joined.invitation
     network = invitation.network
+    told = msgspec.to_builtins(network)
+    if invitation.signaling is not None:
+        told["signaling"] = msgspec.to_builtins(invitation.signaling)
     return success(
         answers.InvitationTaken(
             network=joined.network,
@@ -68,6 +71,6 @@ async def network_join_invite(control: Control, request: requests.NetworkJoinInv
             turn=joined.turn_hosts,
             exp=invitation.exp,
             present=joined.present,
-            settings=msgspec.to_builtins(network) if request.dry_run else None,
+            settings=told if request.dry_run else None,
         )
     )

@@ -45,6 +45,7 @@ _RULES: Final[dict[str, tuple[Callable[[Json], bool], str]]] = {
     "signaling_servers": (_is_text_list, "a list of addresses"),
     "stun_servers": (_is_text_list, "a list of addresses"),
     "turn_servers": (_is_turn_list, 'a list of {"url", "username", "credential"}'),
+    "signaling": (lambda v: isinstance(v, dict), 'an object, as {"mdns": false}'),
     "accepting": (lambda v: v in ACCEPTING, " or ".join(f'"{word}"' for word in ACCEPTING)),
     "auto_gossip": (lambda v: isinstance(v, bool), "true or false"),
 }

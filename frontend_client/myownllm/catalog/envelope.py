@@ -27,6 +27,7 @@ def export_envelope(network: SavedNetwork) -> JsonObject:
         "network_kind": network.kind,
         "topology": network.topology,
         "auto_approve": network.auto_approve,
+        "signaling": network.signaling,
     }
     return {
         "kind": KIND,
@@ -70,6 +71,7 @@ def _canonical(raw: Json) -> JsonObject | None:
         "network_kind": kind if kind in ("open", "closed") else None,
         "topology": coerce.topology(raw.get("topology")),
         "auto_approve": approve if isinstance(approve, bool) else None,
+        "signaling": coerce.signaling(raw.get("signaling")),
     }
     return {
         "kind": KIND,

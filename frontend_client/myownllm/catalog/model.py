@@ -11,7 +11,7 @@ import attrs
 
 from myownllm import coerce, policy
 from myownllm.catalog.checking import unusable_members
-from myownllm.catalog.network import SavedNetwork
+from myownllm.catalog.network import USUAL_SIGNALING, SavedNetwork
 from myownllm.errors import NetworkIdError, UnknownNetworkError
 from myownllm.ids import comparable_network_id, normalize_network_id
 
@@ -194,6 +194,8 @@ def _from_daemon(raw: JsonObject) -> JsonObject:
     shared = ("id", "network_id", "label", "kind", "topology", "auto_approve")
     record: JsonObject = {k: raw[k] for k in shared if k in raw}
     record["signaling_servers"] = list(coerce.strings(coerce.as_object(raw.get("signaling")).get("servers")))
+    told = coerce.signaling(raw.get("signaling")) or {}
+    record["signaling"] = {k: told[k] for k, usual in USUAL_SIGNALING.items() if told.get(k, usual) != usual}
     record["stun_servers"] = [
         url for s in (stun if isinstance(stun, list) else []) for url in coerce.strings(coerce.as_object(s).get("urls"))
     ]

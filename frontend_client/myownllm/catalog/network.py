@@ -26,11 +26,13 @@ RETIRED_RELAYS: Final = frozenset(
     {"wss://0.peerjs.com:443/", "wss://0.peerjs.com:443/peerjs", "wss://mesh.myownllm.net/signal"}
 )
 RETIRED_MEMBERS: Final = frozenset({"locked", "use_public_turn_fallback"})
+USUAL_SIGNALING: Final[JsonObject] = {"strategy": "nostr", "mdns": True, "redundancy": 5, "public_fallback": True}
+"""What daemons of every version take where nothing is said."""
 ACCEPTING: Final = ("available", "limited", "busy")
 MEMBERS: Final = frozenset(
     {
         "id", "network_id", "label", "kind", "topology", "auto_approve", "signaling_servers", "stun_servers",
-        "turn_servers", "accepting", "auto_gossip", "agent_permissions", "held_permissions", "prompts",
+        "turn_servers", "signaling", "accepting", "auto_gossip", "agent_permissions", "held_permissions", "prompts",
         "prompt_tombstones",
     }
 )  # fmt: skip
@@ -103,6 +105,8 @@ class SavedNetwork:
     kind: str | None = None
     topology: JsonObject | None = None
     auto_approve: bool | None = None
+    signaling: JsonObject | None = None
+    """how devices find each other, where that is not as usual: the members of the daemon's object but its relays"""
     permissions: Permissions = attrs.field(factory=Permissions)
     """`agent_permissions`, and `held_permissions` beside it"""
     prompts: Prompts | None = None
@@ -154,6 +158,7 @@ class SavedNetwork:
             kind=kind if kind in ("open", "closed") else None,
             topology=coerce.topology(raw.get("topology")),
             auto_approve=approve if isinstance(approve, bool) else None,
+            signaling=coerce.signaling(raw.get("signaling")),
             permissions=Permissions.from_json(raw.get("agent_permissions"), raw.get("held_permissions")),
             prompts=_prompts(raw),
             unknown={k: v for k, v in raw.items() if k not in MEMBERS and k not in RETIRED_MEMBERS},
@@ -166,6 +171,7 @@ class SavedNetwork:
             "kind": self.kind,
             "topology": self.topology,
             "auto_approve": self.auto_approve,
+            "signaling": self.signaling,
             "agent_permissions": None if self.permissions.policy is None else self.permissions.policy.to_json(),
             "held_permissions": self.permissions.held_json(),
             "prompts": None if self.prompts is None else [p.to_json() for p in self.prompts.records],
@@ -197,7 +203,11 @@ class SavedNetwork:
             "label": self.label or "",
             "kind": self.kind or "open",
             "topology": self.topology or {"kind": "ring", "n_preferred": None},
-            "signaling": {"strategy": "nostr", "servers": [_for_any_daemon(url) for url in relays]},
+            "signaling": {
+                "strategy": "nostr",
+                **(self.signaling or {}),
+                "servers": [_for_any_daemon(url) for url in relays],
+            },
             "stun_servers": [{"urls": list(stun)}] if stun else [],
             "turn_servers": [t.to_daemon() for t in self.turn_servers if usable([t.url], turn_address)],
             "auto_approve": self.auto_approve or False,

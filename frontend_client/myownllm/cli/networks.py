@@ -277,7 +277,7 @@ def imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activat
     existing = catalog.by_wire_id(record.network_id)
     if existing is None:
         return catalog.add_network(record, activate=activate)
-    optional = {k: getattr(record, k) for k in ("label", "kind", "topology", "auto_approve")}
+    optional = {k: getattr(record, k) for k in ("label", "kind", "topology", "auto_approve", "signaling")}
     lists = {k: getattr(record, k) for k in ("signaling_servers", "stun_servers", "turn_servers", "accepting")}
     changed = catalog.update_network(existing.id, **lists, **{k: v for k, v in optional.items() if v is not None})
     return changed.set_active_network(existing.id) if activate else changed

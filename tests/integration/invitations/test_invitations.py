@@ -46,7 +46,9 @@ async def test_a_fresh_device_is_let_in_by_a_link_and_nobody_is_asked(tmp_path: 
             shown = await ben.ask("network_join_invite", text=made["text"], dry_run=True)
             assert (shown["network_id"], shown["label"], shown["from_label"]) == (NET, "Fleet", "Anna")
             assert (shown["present"], shown["servers"]) == (False, [relay])
-            assert shown["settings"] == json.loads(base64url.decode(made["text"].removeprefix(PREFIX)))["network"]
+            link = json.loads(base64url.decode(made["text"].removeprefix(PREFIX)))
+            assert shown["settings"] == {**link["network"], "signaling": link["signaling"]}
+            assert shown["settings"]["signaling"]["mdns"] is False
             assert (await ben.ask("networks_list"))["networks"] == []
 
             taken = await ben.ask("network_join_invite", text=" \n".join([made["text"][:50], made["text"][50:]]))

@@ -234,12 +234,13 @@ def test_what_cannot_be_used_is_told_and_stays_to_be_corrected(tmp_path: Path) -
     record = {
         "id": "net-1", "network_id": "home", "kind": "secret", "auto_approve": "yes", "topology": {"kind": "star"},
         "signaling_servers": "wss://r", "stun_servers": [], "turn_servers": [{"url": 1}], "accepting": "never",
-        "auto_gossip": 1, "label": None,
+        "signaling": "quiet", "auto_gossip": 1, "label": None,
     }  # fmt: skip
     text = json.dumps({"cloud_mesh": {"networks": [record]}})
     (tmp_path / "config.json").write_text(text)
     stored = catalog(tmp_path).load()
-    members = ["kind", "topology", "auto_approve", "signaling_servers", "turn_servers", "accepting", "auto_gossip"]
+    members = ["kind", "topology", "auto_approve", "signaling_servers", "turn_servers", "signaling"]
+    members += ["accepting", "auto_gossip"]
     assert [told.split()[1] for told in stored.unusable] == members
     assert stored.unusable[0] == ("'home': kind is 'secret', which cannot be used; it must be \"open\" or \"closed\"")
     assert (tmp_path / "config.json").read_text() == text

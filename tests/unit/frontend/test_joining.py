@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 
-from myownllm.catalog.envelope import invited_settings
-from myownllm.catalog.model import Catalog
+from myownllm.catalog.envelope import export_envelope, import_envelope, invited_settings
+from myownllm.catalog.model import Catalog, read_config
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork
 from myownllm.cli.networks import joined
+from myownllm.membership import drifted
 
 TOLD: dict[str, Any] = {
     "kind": "myownllm.network-settings",
@@ -57,6 +59,31 @@ def test_a_network_that_is_saved_already_becomes_active_and_stays_as_it_is() -> 
     mine = attrs.evolve(OTHER, id="net-7", network_id="home", label="mine")
     catalog = saved(TOLD, Catalog(networks=(OTHER, mine), active_network_id=OTHER.id))
     assert catalog == Catalog(networks=(OTHER, mine), active_network_id="net-7")
+
+
+def test_what_a_link_says_of_signaling_is_saved_and_told_to_the_daemon() -> None:
+    told = {"mdns": False, "strategy": "none", "denylist": ["r.example"], "servers": ["x"], "listen_only": True}
+    network = saved({**TOLD, "signaling": {**told, "later": {"deep": [1]}}}, Catalog()).by_wire_id("home")
+    assert network is not None
+    assert network.signaling == {"mdns": False, "strategy": "none", "denylist": ["r.example"]}
+    assert network.to_daemon()["signaling"] == {**network.signaling, "servers": ["wss://relay.example"]}
+    assert SavedNetwork.from_json(network.to_json(), str) == network
+    exported = import_envelope(msgspec.json.encode(export_envelope(network)))
+    assert exported is not None
+    assert joined(Catalog(), exported, "net-2").networks[0].signaling == network.signaling
+    # On a daemon that has it so there is nothing to do, nor on one that keeps nothing of what it does not know.
+    stored = {**network.to_daemon(), "signaling": {**network.to_daemon()["signaling"], "redundancy": 5}}
+    assert drifted(stored, network.to_daemon()) == ()
+    older = {k: v for k, v in stored["signaling"].items() if k != "mdns"}
+    assert drifted({**stored, "signaling": older}, network.to_daemon()) == ()
+    other = {**stored["signaling"], "mdns": True}
+    assert drifted({**stored, "signaling": other}, network.to_daemon()) == ("signaling",)
+
+
+def test_a_configuration_of_a_daemon_keeps_its_unusual_signaling() -> None:
+    signaling = {"strategy": "nostr", "mdns": False, "servers": ["wss://r"], "redundancy": 5, "denylist": ["d"]}
+    raw = {"networks": [{"id": "net-1", "network_id": "home", "signaling": signaling}]}
+    assert read_config(raw, 0, str).catalog.networks[0].signaling == {"mdns": False}
 
 
 @pytest.mark.parametrize(
