@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from myownmesh.protocol.schema import Number
 from myownmesh.protocol.strict_json import check_payload_limits, is_null
@@ -38,7 +38,7 @@ def quick_way(cls: type[msgspec.Struct]) -> tuple[type[msgspec.Struct], Finish |
     twin = cls
     if parsed != hints:
         config = cls.__struct_config__
-        members = list(parsed.items())
+        members = [_member(name, hint) for name, hint in parsed.items()]
         twin = msgspec.defstruct(cls.__name__, members, frozen=True, tag_field=config.tag_field, tag=config.tag)
     todo = [f"check_payload_limits(parsed.{name}, data)" for name in free]
     todo += _ranges(twin, "parsed")
@@ -51,6 +51,11 @@ def quick_way(cls: type[msgspec.Struct]) -> tuple[type[msgspec.Struct], Finish |
         values |= {name: f"None if is_null(parsed.{name}) else parsed.{name}" for name in free if hints[name] != Raw}
         result = f"cls({', '.join(values.values())})"
     return twin, _function([*todo, f"return {result}"], cls) if todo or twin is not cls else None
+
+
+def _member(name: str, hint: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
+    """As `defstruct` takes it: one that may be absent is not written then, so it is not asked for."""
+    return (name, hint, UNSET) if UnsetType in get_args(hint) else (name, hint)
 
 
 def _parsed(hint: Any) -> Any:
