@@ -129,6 +129,8 @@ class ConnTrace(Struct, frozen=True, kw_only=True):
     remote_shelved: bool
     why: Why | UnsetType = UNSET
     """Why the peer is not active; an addition of ours."""
+    sealed: bool | UnsetType = UNSET
+    """Whether the description behind the link came sealed; an addition of ours."""
 
 
 PeerEvent = (

@@ -142,6 +142,9 @@ class PeerInfo(Struct, frozen=True, kw_only=True):
     selected_pair: SelectedPair | None = None
     why: Why | None = None
     """None for an active peer, and of daemons that do not say."""
+    sealed: bool | None = None
+    """Whether relays could not read how this link was set up (spec 11 §2); None before it was, and of daemons that do
+    not say."""
 
 
 class RosterRow(Struct, frozen=True):

@@ -58,6 +58,7 @@ def receive(core: Core, answer: AnswerReceived, now: Instant) -> None:
         return
     transport.own_offer = OwnOffer.NONE
     transport.remote_fingerprint = certificate
+    transport.is_sealed = answer.sealed
     negotiation.note_description(core, transport, sdp)
     transport.held = None
     if transport.answered_at is None:

@@ -104,7 +104,8 @@ def on_offer(me: str, offer: OfferReceived, link: Link | None, mono: float, *, h
     if is_later and named != known:
         return OnOffer.IGNORE
     if is_described and named is not None and named != known:
-        return OnOffer.HOLD if _was_just_answered(transport, mono) else OnOffer.REBUILD
+        is_doubtful = not offer.is_fresh and _was_just_answered(transport, mono)
+        return OnOffer.HOLD if is_doubtful else OnOffer.REBUILD
     if not isinstance(link, Connecting):
         is_first = role(me, device_id) is Role.OFFERER and gives_way(offer.offer_id, device_id, me)
         return OnOffer.IGNORE if is_first and transport.has_open_restart else OnOffer.APPLY

@@ -246,6 +246,13 @@ class Engine:
         self._check_open()
         inviting.show_again(self._core, device_id, now)
 
+    def note_sealing(self, device_id: str, *, seals: bool) -> None:
+        """A device is known to seal its signaling, or no more: the roster remembers it."""
+        core = self._core
+        roster = core.roster.set_seals(device_id, seals)
+        if roster is not core.roster and not core.leaving:
+            core.save_roster(roster)
+
     def remove(self, device_id: str, now: Instant) -> None:
         """A person takes a device off the roster; its link ends as `denied`."""
         self._check_open()
@@ -404,6 +411,10 @@ class Engine:
     def link(self, peer: str) -> Link | None:
         """The entry of a peer that has a transport."""
         return self._core.link_to(peer)
+
+    def is_linked(self, peer: str) -> bool:
+        """Whether there is an admitted link to this peer."""
+        return isinstance(self._core.peers.get(peer), Live)
 
     def wants_link(self, peer: str) -> bool:
         """Has the shape an edge to this peer?"""

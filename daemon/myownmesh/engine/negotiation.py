@@ -290,6 +290,7 @@ def take(core: Core, peer: Link, offer: OfferReceived) -> None:
     if (fingerprint := first_fingerprint(offer.sdp)) is not None:
         transport.remote_fingerprint = fingerprint
     transport.answering.append(offer.offer_id)
+    transport.signaled_by, transport.is_sealed = offer.offer_id, offer.sealed
     core.out.append(TakeOffer(peer.device_id, peer.epoch, offer.sdp))
 
 

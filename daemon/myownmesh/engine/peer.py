@@ -142,6 +142,10 @@ class Transport(Struct, eq=False):
     """Of the offers that this transport made; an answer that names another one belongs to an attempt that is over."""
     answering: list[str] = field(default_factory=list)
     """Ids of the peer's offers that the session is answering, in its order."""
+    signaled_by: str = ""
+    """The last offer of either side: what candidates of ours belong to."""
+    is_sealed: bool | None = None
+    """Whether the peer's description came sealed; None before any came."""
     last_offer: float | None = None
     offered_again: Reoffer | None = None
     """Why the offer that is being built is not the first one."""

@@ -48,6 +48,11 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     decide(core, device_id, now)
 
 
+def receive_stale(core: Core, device_id: str, now: Instant) -> None:
+    """A late copy, or a process whose clock is behind what it, or its predecessor, said: it may need to hear us."""
+    _reflect(core, device_id, core.peers.get(device_id), now, again=True)
+
+
 def _look_after(core: Core, peer: Link, now: Instant, *, again: bool) -> None:
     """Whoever has a link with us announced itself: what waits for it is said again, and what is doubtful is asked."""
     device_id = peer.device_id
@@ -109,8 +114,15 @@ def reconsider_all(core: Core, now: Instant) -> None:
         decide(core, device_id, now)
 
 
-def receive_leave(core: Core, device_id: str, now: Instant) -> None:
-    """Believe a leave only as far as the link bears it out: anybody in the room can forge one."""
+def receive_leave(core: Core, device_id: str, now: Instant, *, is_signed: bool | None = None) -> None:
+    """Believe a leave only as far as the link bears it out, unless the peer signed it: anybody can forge another.
+
+    Of a device that signs its leaves (`is_signed` is False) one that is not costs an open channel a ping, no more.
+    """
+    if is_signed is False:
+        if isinstance(peer := core.peers.get(device_id), OpenLink):
+            _doubt(core, peer, now)
+        return
     core.diag(now, "info", "signaling", f"{short_id(device_id)} left", {"peer": device_id})
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     pace.left(core, device_id)
@@ -119,11 +131,17 @@ def receive_leave(core: Core, device_id: str, now: Instant) -> None:
     peer = core.peers.get(device_id)
     if isinstance(peer, Live):
         peer.upkeep.is_newcomer = False  # whoever announces itself behind this is another one
-    if not isinstance(peer, OpenLink) or core.config.immediate_leave:
+    if not isinstance(peer, OpenLink) or core.config.immediate_leave or is_signed:
         lifecycle.drop(core, device_id, Turn.LEFT, now)
-    elif peer.channel.left_at is None or now.mono - peer.channel.left_at > LEAVE_CLOSE_WINDOW_S:
+    else:
+        _doubt(core, peer, now)
+
+
+def _doubt(core: Core, peer: OpenLink, now: Instant) -> None:
+    """Somebody says that it left: what it does with its link tells."""
+    if peer.channel.left_at is None or now.mono - peer.channel.left_at > LEAVE_CLOSE_WINDOW_S:
         peer.channel.left_at = now.mono
-        core.timers.set(LinkTimer.LEAVE_PING, device_id, now.mono + LEAVE_PING_AFTER_S)
+        core.timers.set(LinkTimer.LEAVE_PING, peer.device_id, now.mono + LEAVE_PING_AFTER_S)
 
 
 def test_leave(core: Core, peer: OpenLink, now: Instant) -> None:

@@ -44,6 +44,7 @@ def local_description(core: Core, peer: Link, event: LocalDescription, now: Inst
     transport.last_offer = now.mono
     offer_id = new_offer_id(core.me, peer.device_id, core.rng)
     transport.offered(offer_id, ice_ufrag(event.sdp))
+    transport.signaled_by = offer_id
     core.publish(SendOffer(peer.device_id, event.sdp, offer_id))
     again, transport.offered_again = transport.offered_again, None
     if again is None:
@@ -60,7 +61,7 @@ def local_candidate(core: Core, peer: Link, candidate: Candidate, now: Instant) 
     counts, kind = peer.transport.local_candidates, kind_of(candidate.candidate)
     counts[kind] = counts.get(kind, 0) + 1
     core.diag(now, "debug", "ice", "local candidate", {"peer": peer.device_id, "kind": kind.value})
-    core.publish(SendCandidate(peer.device_id, candidate))
+    core.publish(SendCandidate(peer.device_id, candidate, peer.transport.signaled_by))
 
 
 def gathering_done(core: Core, peer: Link, event: GatheringDone, now: Instant) -> None:

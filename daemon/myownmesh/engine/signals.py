@@ -12,6 +12,7 @@ from myownmesh.protocol.signals import (
     OfferReceived,
     PeerAnnounced,
     PeerLeft,
+    StaleAnnounce,
     TwinHeard,
     TwinLeft,
 )
@@ -39,6 +40,9 @@ def receive(core: Core, item: InboundSignal, now: Instant) -> None:
             nameless.echo_heard(core, late_s, now)
         case _ if item.peer == core.me or core.stands_aside:
             pass
+        case StaleAnnounce(peer):
+            core.traffic.announces_rx += 1
+            presence.receive_stale(core, peer, now)
         case OfferReceived():
             core.traffic.negotiation_rx += 1
             moving.negotiated(core, now)
@@ -50,8 +54,8 @@ def receive(core: Core, item: InboundSignal, now: Instant) -> None:
         case CandidateReceived(peer, candidate):
             core.traffic.negotiation_rx += 1
             trickle.receive(core, peer, candidate, now)
-        case PeerLeft(peer):
+        case PeerLeft(peer, is_signed):
             core.traffic.negotiation_rx += 1
-            presence.receive_leave(core, peer, now)
+            presence.receive_leave(core, peer, now, is_signed=is_signed)
         case _:
             assert_never(item)

@@ -77,6 +77,7 @@ def _record(core: Core, peer: Peer, before: _Sight | None, sight: _Sight, now: I
         changed = tuple(name for name, old, new in zip(_Sight._fields, before, sight, strict=True) if old != new)
     silence_s = keepalive.silent_for(peer, now.mono)
     rtt_ms = peer.upkeep.rtt_ms if isinstance(peer, Live) else None
+    is_sealed = peer.transport.is_sealed if isinstance(peer, Link) else None
     return ConnTrace(
         ts_wall_ms=now.wall_ms,
         t_mono_ms=core.age_ms(now),
@@ -95,6 +96,7 @@ def _record(core: Core, peer: Peer, before: _Sight | None, sight: _Sight, now: I
         local_shelved=sight.local_shelved,
         remote_shelved=sight.remote_shelved,
         why=why.verdict(core, peer, now.mono) or UNSET,
+        sealed=UNSET if is_sealed is None else is_sealed,
     )
 
 

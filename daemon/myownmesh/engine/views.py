@@ -46,6 +46,7 @@ def peer_info(peer: Peer, memory: PeerMemory | None = None, why: Why | None = No
         selected_pair=transport.selected_pair if transport else None,
         needs_turn=memory is not None and memory.needs_turn,
         why=why,
+        sealed=transport.is_sealed if transport else None,
     )
 
 

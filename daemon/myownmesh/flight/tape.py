@@ -199,7 +199,7 @@ INPUTS: Final = (
     "signaling_is_up", "receive_signal", "receive_link_event", "frame_lost", "reliable_left", "send_reliable",
     "has_no_relays", "network_moved", "woken", "be_watched", "approve", "remove", "connect", "abandon_waiter",
     "reconnect", "set_topology", "set_capabilities", "set_label", "configure", "leave", "stop",
-    "call_goes_out", "show_invitation",
+    "call_goes_out", "show_invitation", "note_sealing",
 )  # fmt: skip
 """Those that are kept as they are."""
 

@@ -15,6 +15,7 @@ from myownmesh.mesh.inviting import Door, Inviting
 from myownmesh.mesh.network import Network
 from myownmesh.mesh.networks import JoinFailed
 from myownmesh.protocol.ids import BadNetworkId, normalize_network_id
+from myownmesh.sealing.desk import Desk, Surroundings
 from myownmesh.signaling.room import room_handle
 from myownmesh.store import StoreError
 from myownmesh.transport.session import IceServer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.mesh.ports import SignalingFactory
     from myownmesh.protocol.ids import Rng
+    from myownmesh.sealing.budgets import Allowance
     from myownmesh.store import Store
     from myownmesh.store.network_config import NetworkConfig
 
@@ -41,10 +43,12 @@ def build_network(
     on_event: Callable[[MeshEvent], None],
     gate: Callable[[str, str | None], Awaitable[None]],
     rng: Rng,
+    allowance: Allowance,
 ) -> Network:
     """A network that does not run yet; `compat` are the daemon's switches. Raises `JoinFailed`.
 
-    `gate` lets one signature in a network pass the authenticator lock, or raises `MeshError`.
+    `gate` lets one signature in a network pass the authenticator lock, or raises `MeshError`. `allowance` is what all
+    networks together may try to open.
     """
     try:
         network_id = normalize_network_id(record.network_id)
@@ -56,9 +60,10 @@ def build_network(
     except StoreError as error:
         raise JoinFailed(str(error)) from error
     network: Network
+    room = room_handle(app_id, network_id)
     inviting = Inviting(
         me=identity.device_id,
-        room=room_handle(app_id, network_id),
+        room=room,
         load=partial(store.load_invites, network_id),
         save=partial(store.save_invites, network_id),
         door=Door(
@@ -69,9 +74,24 @@ def build_network(
         rng=rng,
     )
 
+    desk = Desk(
+        identity,
+        room,
+        record.signaling.sealing,
+        rng,
+        Surroundings(
+            is_known_to_seal=lambda device_id: network.is_known_to_seal(device_id),
+            is_linked=lambda device_id: network.is_linked(device_id),
+            changed=lambda device_id, seals: network.driver.switch.note_sealing(device_id, seals),
+            tell=lambda text, detail: network.driver.switch.tell("warn", "signaling", text, detail),
+        ),
+        allowance,
+    )
+
     def tell(event: MeshEvent) -> None:
         if isinstance(event, PeerApproved):
             inviting.let_in_by(event.device_id)
+            network.driver.switch.note_sealing(event.device_id, desk.is_known_to_seal(event.device_id))
         on_event(event)
 
     engine = TapedEngine(
@@ -83,14 +103,16 @@ def build_network(
     )
     driver = Driver(
         engine,
-        signaling=signaling(record, network_id),
+        signaling=signaling(record, network_id, desk),
         ice_servers=lambda: ice_servers(network.config),
         save_roster=partial(store.save_roster, network_id),
         on_event=tell,
         rng=rng,
+        close=desk.close,
     )
     engine.introduce_by(inviting.introduce)
     driver.switch.on_knock = inviting.knock
+    driver.switch.on_link_down = desk.link_ended
     driver.beside.append(inviting.run)
     governing = Governing(
         Governed(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.mesh.ports import SessionOpener
     from myownmesh.protocol.ids import Rng
-    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.protocol.signals import Carried, InboundSignal, OutboundSignal
     from myownmesh.roster import Roster
     from myownmesh.signaling.driver import Signaling
     from myownmesh.signaling.standing import News, RelayReport
@@ -51,7 +51,9 @@ class Driver:
         save_roster: Callable[[Roster], None],
         on_event: Callable[[MeshEvent], None],
         rng: Rng,
+        close: Callable[[OutboundSignal], Carried | None] | None = None,
     ) -> None:
+        """`close` puts what goes into the room into the form that it travels in, None where it must not go."""
         self._saver = Saver(lambda: engine.roster, save_roster)
         self.switch = Switch(
             engine,
@@ -71,6 +73,7 @@ class Driver:
         self.prepare: Callable[[], Awaitable[None]] | None = None
         """What has to be there before anybody is linked; whoever makes this may set it before `run`."""
         self._signaling = tuple(signaling)
+        self._close = close
         self._ice_servers = ice_servers
         self._early: list[Callable[[], None]] | None = []
         """What came before the switch was started; None from then on."""
@@ -178,8 +181,11 @@ class Driver:
             log.error("another device uses the identity of this one: %s", how)
 
     def _publish(self, signal: OutboundSignal) -> None:
+        carried = signal if self._close is None else self._close(signal)
+        if carried is None:
+            return
         for signaling in self._signaling:
-            signaling.publish(signal)
+            signaling.publish(carried)
 
     def _redial(self, if_mute: bool) -> None:
         if not self._signaling:

@@ -22,6 +22,7 @@ from myownmesh.mesh.networks import Networks
 from myownmesh.mesh.records import named, wire_id, with_changed, with_pin, with_record, without
 from myownmesh.mesh.update import kept_from
 from myownmesh.protocol.ids import BadDeviceId, parse_device_id
+from myownmesh.sealing.budgets import Allowance
 from myownmesh.store import StoreError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Mesh:
         self._rng = rng
         self._timepiece = timepiece
         self._app_id = app_id
+        self._allowance = Allowance()
         self._app_adverts: dict[str, Capabilities] = {}
         self._listeners: tuple[Callable[[MeshEvent], None], ...] = ()
         self._labelling = trio.Lock()
@@ -325,6 +327,7 @@ class Mesh:
             on_event=self._emit,
             gate=self.custody.gate,
             rng=self._rng,
+            allowance=self._allowance,
         )
         network.be_watched(watched=bool(self._listeners))
         if self._outage is not None:

@@ -146,6 +146,15 @@ class Network:
         """Whether the roster has this device."""
         return self._switch.engine.roster.is_authorized(device_id)
 
+    def is_known_to_seal(self, device_id: str) -> bool:
+        """Whether the roster remembers that this device seals its signaling."""
+        entry = self._switch.engine.roster.get(device_id)
+        return entry is not None and entry.seals
+
+    def is_linked(self, device_id: str) -> bool:
+        """Whether there is an admitted link to this device."""
+        return self._switch.engine.is_linked(device_id)
+
     async def take_invitation(self, inviter: str, label: str) -> None:
         """Approve who invited us, and show the invitation on a link that is there. Raises `MeshError`."""
         if not self.is_approved(inviter):

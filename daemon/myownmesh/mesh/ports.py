@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mesh_common.views import ServicesReport
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.driver import Signaling
     from myownmesh.store.network_config import NetworkConfig
     from myownmesh.store.services_config import ServicesConfig
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class SignalingFactory(Protocol):
-    """Makes the ways into one network's room."""
+    """Makes the ways into one network's room; `desk` signs and opens what goes over all of them."""
 
-    def __call__(self, record: NetworkConfig, network_id: str) -> Sequence[Signaling]: ...
+    def __call__(self, record: NetworkConfig, network_id: str, desk: Desk | None) -> Sequence[Signaling]: ...
 
 
 class SessionOpener(Protocol):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.mesh.ports import SignalingFactory
     from myownmesh.protocol.ids import Rng
+    from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.driver import Signaling
     from myownmesh.signaling.gate import ContentGate
     from myownmesh.signaling.sources import RelaySources
@@ -26,10 +27,13 @@ log = logging.getLogger(__name__)
 class Way(Protocol):
     """Makes one kind of signaling for a network; None when its record does not ask for that kind.
 
-    `gate` is the one of the network: what came on one way does not act again on another (spec 03 §15).
+    `gate` and `desk` are those of the network: what came on one way does not act again on another (spec 03 §15), and
+    what a device signed on one way counts on all.
     """
 
-    def __call__(self, record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None: ...
+    def __call__(
+        self, record: NetworkConfig, network_id: str, gate: ContentGate, desk: Desk | None
+    ) -> Signaling | None: ...
 
 
 def nostr(identity: Identity, app_id: str, rng: Rng, sources: RelaySources, timepiece: Timepiece) -> Way:
@@ -38,7 +42,7 @@ def nostr(identity: Identity, app_id: str, rng: Rng, sources: RelaySources, time
     Devices with different application ids never meet.
     """
 
-    def signaling(record: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
+    def signaling(record: NetworkConfig, network_id: str, gate: ContentGate, desk: Desk | None) -> Signaling | None:
         if remote_driver(record.signaling.strategy) != "nostr":
             return None
         from myownmesh.signaling.client import NostrSignaling  # with the first network that wants it
@@ -54,6 +58,7 @@ def nostr(identity: Identity, app_id: str, rng: Rng, sources: RelaySources, time
             sources=sources,
             timepiece=timepiece,
             sign=identity.sign,
+            desk=desk,
         )
 
     return signaling
@@ -62,14 +67,14 @@ def nostr(identity: Identity, app_id: str, rng: Rng, sources: RelaySources, time
 def met_by(*ways: Way) -> SignalingFactory:
     """Every network is met on each of these ways that its record asks for."""
 
-    def signalings(record: NetworkConfig, network_id: str) -> Sequence[Signaling]:
+    def signalings(record: NetworkConfig, network_id: str, desk: Desk | None) -> Sequence[Signaling]:
         strategy = record.signaling.strategy
         if strategy != "none" and remote_driver(strategy) is None:
             log.error("network %s: unknown signaling strategy '%s'; nothing is attached", record.id, strategy)
         from myownmesh.signaling.gate import ContentGate
 
         gate = ContentGate()
-        made = [way(record, network_id, gate) for way in ways]
+        made = [way(record, network_id, gate, desk) for way in ways]
         return [signaling for signaling in made if signaling is not None]
 
     return signalings

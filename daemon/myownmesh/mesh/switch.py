@@ -131,7 +131,8 @@ class Switch:
         self._followers = Followers(engine)
         self.on_knock: Callable[[Knock], None] = _nobody_home
         """Called when a device that nobody has approved shows an invitation; whoever runs this may set it."""
-
+        self.on_link_down: Callable[[str], None] = _nobody_minds
+        """Called when an admitted link to this peer is over; whoever runs this may set it."""
         self.on_book: Callable[[], None] = _nobody_writes
         """Called when what this device holds of signed governance changed; whoever writes it may set it."""
 
@@ -239,6 +240,11 @@ class Switch:
     def approve(self, device_id: str, label: str) -> None:
         """A person admits a device."""
         self._command(lambda now: self.engine.approve(device_id, label, now))
+
+    def note_sealing(self, device_id: str, seals: bool) -> None:
+        """A device is known to seal its signaling, or no more."""
+        self.engine.note_sealing(device_id, seals=seals)
+        self._pump()
 
     def remove(self, device_id: str) -> None:
         """A person takes a device off the roster."""
@@ -430,6 +436,7 @@ class Switch:
                     link.session.admit()
             case LinkDown(peer, epoch):
                 self.rpc.link_down(peer, epoch)
+                self.on_link_down(peer)
             case SendReliable(peer, epoch):
                 self._send_reliable(action, self._links.get(peer, epoch))
             case WaiterDone(waiter, error) | SendDone(waiter, error):
@@ -503,3 +510,7 @@ def _nobody_home(_knock: Knock) -> None:
 
 def _nobody_writes() -> None:
     """Nobody keeps what is signed, as in the simulator."""
+
+
+def _nobody_minds(_peer: str) -> None:
+    """Nobody asked."""

@@ -13,7 +13,7 @@ KEPT = ("kind", "pinned_peers", "roster_path")
 """Taken from the stored record when the request leaves them out. Never `label`, `auto_approve` or the ICE lists: the
 stock GUI clears those by leaving them out (07 §4.4)."""
 
-KEPT_SIGNALING = ("strategy", "mdns", "redundancy", "denylist", "public_fallback", "listen_only")
+KEPT_SIGNALING = ("strategy", "mdns", "redundancy", "denylist", "public_fallback", "listen_only", "sealed")
 """All of `signaling` but `servers`, for the same reason."""
 
 

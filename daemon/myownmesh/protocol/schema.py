@@ -22,7 +22,7 @@ from functools import cache, partial
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from myownmesh.protocol.json_words import (
     JsonError,
@@ -346,7 +346,10 @@ def _value(value: T, _: Members) -> T:
 
 
 def written(value: msgspec.Struct) -> dict[str, object]:
-    """An object as Python values: its tag, its members in declared order, and behind them what nobody knows."""
+    """An object as Python values: its tag, its members in declared order, and behind them what nobody knows.
+
+    A member that is unset, which only additions of ours can be, is left out.
+    """
     config = value.__struct_config__
     found: dict[str, object] = {} if config.tag_field is None else {config.tag_field: config.tag}
     rest: Mapping[str, object] = {}
@@ -357,7 +360,7 @@ def written(value: msgspec.Struct) -> dict[str, object]:
                 rest = member
             case Rest(of=str(of)):
                 found[of] = {**cast("dict[str, object]", found[of]), **member}
-            case _:
+            case _ if member is not UNSET:
                 found[name] = _written(member)
     return {**found, **rest}
 

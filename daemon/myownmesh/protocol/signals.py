@@ -5,7 +5,7 @@ Ids in these values are bare and valid: the signaling room checks them at its bo
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -30,11 +30,21 @@ class PeerAnnounced(msgspec.Struct, frozen=True):
     """The same process of the peer announced itself before, as far as its throw-away key tells: no newcomer."""
 
 
+class StaleAnnounce(msgspec.Struct, frozen=True):
+    """The peer signed it, before something that it said later: a late copy, or its clock went back (spec 11 §2.1)."""
+
+    peer: str
+
+
 class OfferReceived(msgspec.Struct, frozen=True):
     peer: str
     sdp: str
     offer_id: str = ""
     """As its sender wrote it; the answer names it."""
+    sealed: bool = False
+    """Nobody but the peer can have written it."""
+    is_fresh: bool = False
+    """And the peer knew that this process of ours runs (spec 11 §2.2)."""
 
 
 class AnswerReceived(msgspec.Struct, frozen=True):
@@ -42,6 +52,7 @@ class AnswerReceived(msgspec.Struct, frozen=True):
     sdp: str
     offer_id: str = ""
     """The offer that it answers; empty from v0.3.8, which names none."""
+    sealed: bool = False
 
 
 class CandidateReceived(msgspec.Struct, frozen=True):
@@ -51,6 +62,20 @@ class CandidateReceived(msgspec.Struct, frozen=True):
 
 class PeerLeft(msgspec.Struct, frozen=True):
     peer: str
+    is_signed: bool | None = None
+    """By the process of the peer that announced itself last. None: by nobody, of a device that signs nothing."""
+
+
+SealedKind = Literal["offer", "answer", "candidate"]
+
+
+class SealedReceived(msgspec.Struct, frozen=True):
+    """A message that only this device can read (spec 11 §2.2), as it came."""
+
+    peer: str
+    kind: SealedKind
+    offer_id: str
+    eseal: str
 
 
 class TwinHeard(msgspec.Struct, frozen=True):
@@ -78,7 +103,15 @@ class EchoHeard(msgspec.Struct, frozen=True):
 
 
 InboundSignal = (
-    PeerAnnounced | OfferReceived | AnswerReceived | CandidateReceived | PeerLeft | TwinHeard | TwinLeft | EchoHeard
+    PeerAnnounced
+    | StaleAnnounce
+    | OfferReceived
+    | AnswerReceived
+    | CandidateReceived
+    | PeerLeft
+    | TwinHeard
+    | TwinLeft
+    | EchoHeard
 )
 
 
@@ -105,6 +138,17 @@ class SendAnswer(msgspec.Struct, frozen=True):
 class SendCandidate(msgspec.Struct, frozen=True):
     peer: str
     candidate: Candidate
+    offer_id: str = ""
+    """The offer that it belongs to, ours or the peer's; on the wire only sealed ones name it."""
+
+
+class SendSealed(msgspec.Struct, frozen=True):
+    """A message that only the peer can read."""
+
+    peer: str
+    kind: SealedKind
+    offer_id: str
+    eseal: str
 
 
 class StandAside(msgspec.Struct, frozen=True):
@@ -114,3 +158,5 @@ class StandAside(msgspec.Struct, frozen=True):
 
 
 OutboundSignal = Announce | Leave | SendOffer | SendAnswer | SendCandidate | StandAside
+Carried = OutboundSignal | SendSealed
+"""What goes into the room; what is sealed there stands for an offer, an answer or a candidate."""

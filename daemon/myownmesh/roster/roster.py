@@ -50,6 +50,8 @@ class Entry:
     role: Role = "member"
     user_label: str | None = None
     """The name that this device's user gave it; shown before `label` and never sent."""
+    seals: bool = False
+    """It was seen to seal its signaling (spec 11 §2.1)."""
     unknown: Mapping[str, Any] = _NOTHING
     """Members of later versions, kept when the file is written again."""
 
@@ -169,6 +171,11 @@ class Roster:
         entries = tuple(entry for entry in self.entries if entry.device_id != bare)
         return evolve(self, entries=entries, index={}, removed_devices=removed)
 
+    def set_seals(self, device_id: str, seals: bool) -> Self:
+        """Note whether a known device seals; the same object when that changes nothing."""
+        known = self.get(device_id)
+        return self if known is None else self._with(evolve(known, seals=seals))
+
     def set_role(self, device_id: str, role: Role) -> Self:
         """Change the role of a known device; the same object when that changes nothing."""
         known = self.get(device_id)
@@ -287,6 +294,8 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     }
     if entry.user_label is not None:
         value["user_label"] = entry.user_label
+    if entry.seals:
+        value["seals"] = True
     return value | dict(entry.unknown)
 
 
@@ -303,7 +312,10 @@ def _entry(value: object) -> Entry:
     user_label = members.pop("user_label", None)
     if user_label is not None and not isinstance(user_label, str):
         raise ValueError(f"user_label of an authorized device is {user_label!r}, not a text")
-    return Entry(device_id, label, approved_at, cast("Role", role), user_label, members)
+    seals = members.pop("seals", False)
+    if not isinstance(seals, bool):
+        raise ValueError(f"seals of an authorized device is {seals!r}, not true or false")
+    return Entry(device_id, label, approved_at, cast("Role", role), user_label, seals, members)
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import frozen
+import msgspec
 
 from myownmesh.identity.keys import SIGNATURE_BYTES, verify
 from myownmesh.protocol import base32
+from myownmesh.protocol.schema import U64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +29,10 @@ MAX_CAPS: Final = 16
 _CAP: Final = re.compile(r"[a-z0-9_]{1,32}")
 
 
-@frozen
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """The member `esig`."""
 
-    t: int
+    t: U64
     """The event's `created_at`, in Unix seconds by the sender's clock."""
     s: str
     """Base32 of the signature."""

@@ -33,7 +33,8 @@ from myownmesh.signaling.trouble import Kind, Trouble
 if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
-    from myownmesh.protocol.signals import OutboundSignal
+    from myownmesh.protocol.signals import Carried
+    from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.gate import ContentGate
     from myownmesh.signaling.room import SignalingSettings
     from myownmesh.signaling.standing import News, RelayReport
@@ -64,10 +65,12 @@ class NostrSignaling:
         sources: RelaySources | None = None,
         timepiece: Timepiece | None = None,
         sign: Callable[[bytes], bytes] | None = None,
+        desk: Desk | None = None,
     ) -> None:
         """`network_id` is normalised and `device_id` bare; `gate` is shared with the network's other drivers.
 
-        `sign` signs with the identity, to tell another process that has it that we are here.
+        `sign` signs with the identity, to tell another process that has it that we are here. `desk` is the network's;
+        without one nothing is signed, and what is sealed is dropped.
 
         `sources` is told from which address of this machine each relay link goes. `timepiece` is the one of the device,
         which all of its networks share; without it, what is learned of the time stays here, and `now` is steady.
@@ -90,6 +93,7 @@ class NostrSignaling:
             gate=gate,
             timepiece=self._timepiece,
             sign=sign,
+            desk=desk,
         )
         self.on_up: Callable[[], None] = _nobody
         """Called whenever a relay begins to serve us (spec 03 §8.2); whoever runs this may set it."""
@@ -119,7 +123,7 @@ class NostrSignaling:
         now = self._now().mono
         return [record.report(now) for record in self._records.values()]
 
-    def publish(self, signal: OutboundSignal) -> None:
+    def publish(self, signal: Carried) -> None:
         self._room.publish(signal, self._now())
         if self._room.leaving:
             self._tick_changed.set()

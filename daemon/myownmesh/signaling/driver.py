@@ -9,7 +9,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.protocol.signals import Carried, InboundSignal
     from myownmesh.signaling.standing import News, RelayReport
 
 
@@ -29,7 +29,7 @@ class Signaling(Protocol):
         """How each relay that this way leads over serves us at the moment; empty for a way without relays."""
         ...
 
-    def publish(self, signal: OutboundSignal) -> None:
+    def publish(self, signal: Carried) -> None:
         """Queue a signal; the driver paces, repeats and drops it by its own rules."""
         ...
 

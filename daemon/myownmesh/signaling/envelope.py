@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from attrs import frozen
+from msgspec import UNSET, Raw, UnsetType
 
 from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.protocol.json_words import JsonError, duplicate_field, missing_field, unknown_variant
 from myownmesh.protocol.schema import U64, Absent, read_text, shape
 from myownmesh.protocol.signals import Candidate
-from myownmesh.protocol.strict_json import compact_json, decode_object, is_null
+from myownmesh.protocol.strict_json import compact_json, decode_object, is_null, python_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from msgspec import Raw
 
     from myownmesh.protocol.strict_json import Members
 
@@ -30,21 +29,34 @@ class BadEnvelope(ValueError):
 
 class AnnounceBody(msgspec.Struct, frozen=True):
     caps: Annotated[tuple[str, ...], Absent(())] = (CAP_PTAG,)
+    esig: Raw | UnsetType = UNSET
+    """What makes it the device's own (spec 11 §2.1), as it stands there."""
 
 
 class LeaveBody(msgspec.Struct, frozen=True):
-    """Says nothing but its kind."""
+    """Says nothing but its kind, and who said it."""
+
+    esig: Raw | UnsetType = UNSET
 
 
 class OfferBody(msgspec.Struct, frozen=True):
     offer_id: str
     sdp: str
+    eseal: Raw | UnsetType = UNSET
+    """What only its receiver can read (spec 11 §2.2), as it stands there; `sdp` is empty then."""
 
 
 class AnswerBody(msgspec.Struct, frozen=True):
     offer_id: str
     """The offer that it answers; the reference writes an empty text, so an empty one says nothing."""
     sdp: str
+    eseal: Raw | UnsetType = UNSET
+
+
+class CandidateBody(Candidate, frozen=True):
+    offer_id: Raw | UnsetType = UNSET
+    """Of sealed ones; in a clear one it means nothing."""
+    eseal: Raw | UnsetType = UNSET
 
 
 class TwinBody(msgspec.Struct, frozen=True):
@@ -58,20 +70,20 @@ class TwinBody(msgspec.Struct, frozen=True):
     """Base32 of the identity's signature."""
 
 
-Body = AnnounceBody | LeaveBody | OfferBody | AnswerBody | Candidate | TwinBody
+Body = AnnounceBody | LeaveBody | OfferBody | AnswerBody | CandidateBody | TwinBody
 
 _BODIES: Mapping[str, type[Body]] = {
     "announce": AnnounceBody,
     "leave": LeaveBody,
     "offer": OfferBody,
     "answer": AnswerBody,
-    "candidate": Candidate,
+    "candidate": CandidateBody,
     "twin": TwinBody,
 }
 _KINDS = {body: kind for kind, body in _BODIES.items()}
 _HEAD = ("from", "to", "kind", "peer_id")
 _MEMBERS = frozenset(_HEAD).union(*(body.__struct_fields__ for body in _BODIES.values() if body is not TwinBody))
-"""Of all kinds of the reference: none of them may stand twice, whatever the kind (spec 03 §6)."""
+"""Of all kinds of the reference, and ours: none of them may stand twice, whatever the kind (spec 03 §6)."""
 
 
 @frozen
@@ -85,10 +97,14 @@ class Envelope:
 
 
 def encode_envelope(envelope: Envelope) -> str:
-    """The content text, members in the reference's order, nulls written."""
+    """The content text, members in the reference's order, nulls written; behind them what only we know, if anything."""
     body = envelope.body
     head = dict(zip(_HEAD, (envelope.sender, envelope.to, _KINDS[type(body)], envelope.peer), strict=True))
-    return compact_json(head | msgspec.structs.asdict(body))
+    members = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+    for name, value in members.items():
+        if isinstance(value, Raw):
+            members[name] = python_value(value)
+    return compact_json(head | members)
 
 
 def decode_envelope(content: str) -> Envelope:

@@ -6,7 +6,7 @@ import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from myownmesh.protocol.signals import AnswerReceived, CandidateReceived, OfferReceived
+from myownmesh.protocol.signals import AnswerReceived, CandidateReceived, OfferReceived, SealedReceived
 
 if TYPE_CHECKING:
     from myownmesh.protocol.signals import InboundSignal
@@ -48,7 +48,7 @@ class ContentGate:
     def __init__(self) -> None:
         self._ring = Ring()
 
-    def passes(self, signal: InboundSignal) -> bool:
+    def passes(self, signal: InboundSignal | SealedReceived) -> bool:
         match signal:
             case OfferReceived(peer, sdp):
                 key: tuple[object, ...] = (1, peer, sdp)
@@ -56,6 +56,8 @@ class ContentGate:
                 key = (2, peer, sdp)
             case CandidateReceived(peer, c):
                 key = (3, peer, c.candidate, c.sdp_mid, c.sdp_mline_index, c.username_fragment)
+            case SealedReceived(peer, kind, offer_id, eseal):
+                key = (4, peer, kind, offer_id, eseal)
             case _:
                 return True
         # Hashed, so that 2048 descriptions do not stay in memory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.protocol.signals import SendAnswer, SendOffer
+from myownmesh.protocol.signals import SendAnswer, SendOffer, SendSealed
 from myownmesh.signaling.nostr import NostrKey
 from myownmesh.signaling.outbound import EventWriter, Ledger
 from myownmesh.signaling.receive import Receiver
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.signals import InboundSignal, SendCandidate
+    from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.gate import ContentGate
     from myownmesh.signaling.outbound import Outbound
     from myownmesh.signaling.receive import Dropped
@@ -40,6 +41,7 @@ class Membership:
         timepiece: Timepiece,
         sign: Callable[[bytes], bytes] | None,
         now: Instant,
+        desk: Desk | None = None,
     ) -> None:
         self.device_id = device_id
         self.handle = room_handle(app_id, network_id)
@@ -52,7 +54,7 @@ class Membership:
         """Another process has our name: it speaks, we only tell it that we are here."""
         pubkey = self.key.pubkey
         self._twins = Twins(device_id=device_id, room=self.handle, pubkey=pubkey, sign=sign, began=now)
-        self._writer = EventWriter(device_id=device_id, room=self.handle, key=self.key)
+        self._writer = EventWriter(device_id=device_id, room=self.handle, key=self.key, desk=desk)
         self._receiver = Receiver(
             device_id=device_id,
             room=self.handle,
@@ -61,7 +63,9 @@ class Membership:
             echoes=self._writer.echoes,
             gate=gate,
             stamped=timepiece.room_said,
+            desk=desk,
         )
+        self._desk = desk
         self._ledger = Ledger()
         self._tags_refused_by: set[str] = set()
 
@@ -80,7 +84,7 @@ class Membership:
         """The announce of a link that has just opened."""
         return self._writer.announce_on(relay, now.mono, now.wall_ms // 1000) if self.announces else None
 
-    def write(self, signal: SendOffer | SendAnswer | SendCandidate, now: Instant) -> Outbound:
+    def write(self, signal: SendOffer | SendAnswer | SendCandidate | SendSealed, now: Instant) -> Outbound:
         """The event of a directed signal; it stays unconfirmed until a relay has it."""
         mono, wall_s = now.mono, now.wall_ms // 1000
         match signal:
@@ -88,6 +92,8 @@ class Membership:
                 outbound = self._writer.offer(signal, mono, wall_s)
             case SendAnswer():
                 outbound = self._writer.answer(signal, mono, wall_s)
+            case SendSealed():
+                outbound = self._writer.sealed(signal, mono, wall_s)
             case _:
                 outbound = self._writer.candidate(signal, mono, wall_s)
         self._ledger.add(outbound)
@@ -112,6 +118,11 @@ class Membership:
         if body is None or self.leaving:
             return None
         return self._writer.notice(body, now.mono, now.wall_ms // 1000)
+
+    def takes_up_correction(self, now: Instant) -> bool:
+        """Whether somebody announced us in clear and we are to say what we are: a relay may have stripped it."""
+        is_asked, self._receiver.is_misspoken_for = self._receiver.is_misspoken_for, False
+        return is_asked and self.announces and self._desk is not None and self._desk.should_correct(now.mono)
 
     def unconfirmed(self, now: Instant) -> list[Outbound]:
         """What no relay has acknowledged and is worth sending still, oldest first."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
-    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.protocol.signals import Carried, InboundSignal
+    from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.gate import ContentGate
     from myownmesh.signaling.outbound import Outbound
 
@@ -40,6 +41,7 @@ class NostrRoom:
         gate: ContentGate | None = None,
         timepiece: Timepiece | None = None,
         sign: Callable[[bytes], bytes] | None = None,
+        desk: Desk | None = None,
     ) -> None:
         self._member = Membership(
             device_id=device_id,
@@ -51,6 +53,7 @@ class NostrRoom:
             timepiece=timepiece or Timepiece(lambda: now, lambda: now.mono),
             sign=sign,
             now=now,
+            desk=desk,
         )
         self._announced_by = _epoch_ms(now)
         """The clock of the last announce: when its wall clock read zero, by the monotonic one."""
@@ -68,7 +71,7 @@ class NostrRoom:
 
     # ── the engine's side ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def publish(self, signal: OutboundSignal, now: Instant) -> None:
+    def publish(self, signal: Carried, now: Instant) -> None:
         """Queue a signal on every link. After a leave nothing is queued any more (spec 04 §1.2)."""
         if self._member.leaving:
             return
@@ -138,6 +141,8 @@ class NostrRoom:
         demanded = self._member.needs_catch_all
         signal = link.receive(text, now)
         self._send(self._member.notice(now))
+        if self._member.takes_up_correction(now):
+            self._announce(now)
         if self._member.needs_catch_all != demanded:
             # What one link heard decides what all of them subscribe to.
             for each in self._links:

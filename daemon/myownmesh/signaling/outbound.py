@@ -6,12 +6,15 @@ from collections import OrderedDict, deque
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+import msgspec
 from attrs import define, field
 
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling.envelope import (
+    CAP_PTAG,
     AnnounceBody,
     AnswerBody,
+    CandidateBody,
     Envelope,
     LeaveBody,
     OfferBody,
@@ -20,7 +23,9 @@ from myownmesh.signaling.envelope import (
 from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
 
 if TYPE_CHECKING:
-    from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer
+    from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer, SendSealed
+    from myownmesh.sealing.announce import Signed
+    from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.envelope import (
         Body,
         TwinBody,
@@ -88,10 +93,11 @@ class Echoes:
 class EventWriter:
     """Builds the events of one device in one room."""
 
-    def __init__(self, *, device_id: str, room: str, key: NostrKey) -> None:
+    def __init__(self, *, device_id: str, room: str, key: NostrKey, desk: Desk | None = None) -> None:
         self._device_id = device_id
         self._room = room
         self.key = key
+        self._desk = desk
         self.echoes = Echoes()
         self._last_announce: NostrEvent | None = None
         self._announced_on: set[str] = set()
@@ -105,7 +111,11 @@ class EventWriter:
             created_at = max(created_at, last.created_at + 1)
         if created_at > wall_s + _MAX_AHEAD_S:
             return None
-        event = self._sign(KIND_PRESENCE, created_at, (("r", self._room),), None, AnnounceBody())
+        body = AnnounceBody()
+        if self._desk is not None:
+            caps = (CAP_PTAG, *self._desk.caps)
+            body = AnnounceBody(caps, _raw(self._desk.sign_announce(created_at, self.key.pubkey, caps, now)))
+        event = self._sign(KIND_PRESENCE, created_at, (("r", self._room),), None, body)
         self._last_announce, self._announced_on = event, set(relays)
         self.echoes.sent(event.id, now)
         return Outbound(event, Urgency.AT_ONCE, now)
@@ -125,7 +135,13 @@ class EventWriter:
 
     def leave(self, now: float, wall_s: int) -> Outbound:
         tags = (("r", self._room), ("p", self._room))
-        return Outbound(self._sign(KIND_EPHEMERAL, wall_s, tags, None, LeaveBody()), Urgency.AT_ONCE, now)
+        body, created_at, last = LeaveBody(), wall_s, self._last_announce
+        if self._desk is not None:
+            # Not before the announce that it takes back, which may be a little ahead of the clock.
+            if last is not None and last.created_at <= wall_s + _MAX_AHEAD_S:
+                created_at = max(wall_s, last.created_at)
+            body = LeaveBody(_raw(self._desk.sign_leave(created_at, self.key.pubkey)))
+        return Outbound(self._sign(KIND_EPHEMERAL, created_at, tags, None, body), Urgency.AT_ONCE, now)
 
     def offer(self, signal: SendOffer, now: float, wall_s: int) -> Outbound:
         return self._directed(signal.peer, OfferBody(signal.offer_id, signal.sdp), Urgency.DESCRIPTION, now, wall_s)
@@ -134,7 +150,21 @@ class EventWriter:
         return self._directed(signal.peer, AnswerBody(signal.offer_id, signal.sdp), Urgency.DESCRIPTION, now, wall_s)
 
     def candidate(self, signal: SendCandidate, now: float, wall_s: int) -> Outbound:
-        return self._directed(signal.peer, signal.candidate, Urgency.CANDIDATE, now, wall_s)
+        body = CandidateBody(**msgspec.structs.asdict(signal.candidate))
+        return self._directed(signal.peer, body, Urgency.CANDIDATE, now, wall_s)
+
+    def sealed(self, signal: SendSealed, now: float, wall_s: int) -> Outbound:
+        eseal = _raw(signal.eseal)
+        body: OfferBody | AnswerBody | CandidateBody
+        match signal.kind:
+            case "offer":
+                body = OfferBody(signal.offer_id, "", eseal)
+            case "answer":
+                body = AnswerBody(signal.offer_id, "", eseal)
+            case "candidate":
+                body = CandidateBody("", offer_id=_raw(signal.offer_id), eseal=eseal)
+        urgency = Urgency.CANDIDATE if signal.kind == "candidate" else Urgency.DESCRIPTION
+        return self._directed(signal.peer, body, urgency, now, wall_s)
 
     def notice(self, body: TwinBody, now: float, wall_s: int) -> Outbound:
         """To whoever has our own id."""
@@ -149,6 +179,10 @@ class EventWriter:
     ) -> NostrEvent:
         content = encode_envelope(Envelope(self._device_id, to, self._device_id, body))
         return self.key.sign(created_at=created_at, kind=kind, tags=tags, content=content)
+
+
+def _raw(value: Signed | str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
 class Ledger:

@@ -6,6 +6,10 @@ from collections import OrderedDict
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
+from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.schema import read, read_text
 from myownmesh.protocol.signals import (
     AnswerReceived,
     Candidate,
@@ -14,13 +18,18 @@ from myownmesh.protocol.signals import (
     OfferReceived,
     PeerAnnounced,
     PeerLeft,
+    SealedReceived,
+    StaleAnnounce,
 )
+from myownmesh.sealing.announce import Signed
+from myownmesh.sealing.desk import Heard, Said
 from myownmesh.signaling import nostr
 from myownmesh.signaling.envelope import (
     CAP_PTAG,
     AnnounceBody,
     AnswerBody,
     BadEnvelope,
+    CandidateBody,
     LeaveBody,
     OfferBody,
     TwinBody,
@@ -31,12 +40,14 @@ from myownmesh.signaling.gate import ContentGate, Ring
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from msgspec import Raw
+    from msgspec import Raw, UnsetType
 
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import (
         InboundSignal,
+        SealedKind,
     )
+    from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.envelope import (
         Envelope,
     )
@@ -66,6 +77,8 @@ class Dropped(Enum):
     WRONG_KIND = "announce and negotiation have a kind each"
     OWN_DEVICE = "names this device"
     REPEATED_CONTENT = "content seen before"
+    UNSIGNED = "in the name of a device that signs, or seals, what it says"
+    UNOPENED = "sealed, and not for this device and now"
 
 
 LIES = frozenset({Dropped.MALFORMED, Dropped.FORGED, Dropped.WRONG_ROOM})
@@ -148,8 +161,12 @@ class Receiver:
         echoes: Echoes,
         gate: ContentGate | None = None,
         stamped: Callable[[str, int], None] = _unheard,
+        desk: Desk | None = None,
     ) -> None:
-        """`stamped` is told the key and the Unix second of every genuine announce of the room, however old."""
+        """`stamped` is told the key and the Unix second of every genuine announce of the room, however old.
+
+        `desk` judges signatures and opens what is sealed; without it nothing is signed, and what is sealed is dropped.
+        """
         self._device_id = device_id
         self._room = room
         self._pubkey = pubkey
@@ -159,6 +176,9 @@ class Receiver:
         self._announcers = Announcers()
         self._twins = twins
         self._echoes = echoes
+        self._desk = desk
+        self.is_misspoken_for = False
+        """Somebody announced us in clear: whoever takes it is to ask the desk whether we answer."""
         self.tags = PeerTags()
 
     def receive(self, value: Raw, now: Instant, *, replay_began_s: int | None = None) -> InboundSignal | Dropped:
@@ -195,37 +215,113 @@ class Receiver:
             return Dropped.SENDER_MISMATCH
         if envelope.to is not None and envelope.to != self._device_id:
             return Dropped.NOT_FOR_US
-        if envelope.peer == self._device_id:
-            return (
-                self._twins.heard(event, envelope.body, now, replayed=replay_began_s is not None) or Dropped.OWN_DEVICE
-            )
-        signal = self._admit(envelope, event)
-        if not isinstance(signal, Dropped) and not self._gate.passes(signal):
+        try:
+            if envelope.peer == self._device_id:
+                return self._in_our_name(envelope, event, now, replayed=replay_began_s is not None)
+            signal = self._admit(envelope, event, now)
+        except JsonError:  # what is ours in it has the wrong type
+            return Dropped.BAD_ENVELOPE
+        if isinstance(signal, Dropped):
+            return signal
+        if isinstance(signal, OfferReceived | AnswerReceived | CandidateReceived) and not self._admits(signal):
+            return Dropped.UNSIGNED
+        if not self._gate.passes(signal):
             return Dropped.REPEATED_CONTENT
-        return signal
+        if not isinstance(signal, SealedReceived):
+            return signal
+        found = None if self._desk is None else self._desk.open(signal, event.pubkey, now)
+        return Dropped.UNOPENED if found is None else found
 
-    def _admit(self, envelope: Envelope, event: nostr.NostrEvent) -> InboundSignal | Dropped:
+    def _admits(self, signal: OfferReceived | AnswerReceived | CandidateReceived) -> bool:
+        return self._desk is None or self._desk.admits(signal)
+
+    def _in_our_name(
+        self, envelope: Envelope, event: nostr.NostrEvent, now: Instant, *, replayed: bool
+    ) -> InboundSignal | Dropped:
+        body = envelope.body
+        if self._desk is not None and isinstance(body, AnnounceBody):
+            signed = _signed(body.esig)
+            if self._desk.is_forged_in_our_name(_said(envelope, event), body.caps, signed):
+                return Dropped.FORGED
+            self.is_misspoken_for |= signed is None
+        return self._twins.heard(event, body, now, replayed=replayed) or Dropped.OWN_DEVICE
+
+    def _admit(
+        self, envelope: Envelope, event: nostr.NostrEvent, now: Instant
+    ) -> InboundSignal | SealedReceived | Dropped:
         peer, body = envelope.peer, envelope.body
         if event.kind != (nostr.KIND_PRESENCE if isinstance(body, AnnounceBody) else nostr.KIND_EPHEMERAL):
             return Dropped.WRONG_KIND
         match body:
-            case AnnounceBody(caps=caps):
-                self.tags.announced(peer, caps)
-                return PeerAnnounced(peer, again=self._announcers.announced(peer, event.pubkey))
+            case AnnounceBody():
+                return self._announced(envelope, body, event, now)
             case LeaveBody() if self._announcers.is_former(peer, event.pubkey):
                 return Dropped.STALE  # a slow relay: the process that it speaks of has a successor
             case LeaveBody():
-                self.tags.left(peer)
-                self._announcers.left(peer)
-                return PeerLeft(peer)
+                return self._left(envelope, body, event)
         if envelope.to is None:
             return Dropped.NOT_FOR_US
         match body:
-            case OfferBody(offer_id=offer_id, sdp=sdp):
+            case OfferBody(offer_id, sdp, eseal) if eseal is not UNSET:
+                return _sealed(peer, "offer", offer_id, eseal, beside=sdp)
+            case OfferBody(offer_id, sdp):
                 return OfferReceived(peer, sdp, offer_id)
-            case AnswerBody(offer_id=offer_id, sdp=sdp):
+            case AnswerBody(offer_id, sdp, eseal) if eseal is not UNSET:
+                return _sealed(peer, "answer", offer_id, eseal, beside=sdp)
+            case AnswerBody(offer_id, sdp):
                 return AnswerReceived(peer, sdp, offer_id)
-            case Candidate():
-                return CandidateReceived(peer, body)
+            case CandidateBody(candidate, mid, index, ufrag, named, eseal) if eseal is not UNSET:
+                offer_id = "" if named is UNSET else read_text(named)
+                is_empty = mid is None and index is None and ufrag is None
+                return _sealed(peer, "candidate", offer_id, eseal, beside=candidate if is_empty else "more")
+            case CandidateBody(candidate, mid, index, ufrag):
+                return CandidateReceived(peer, Candidate(candidate, mid, index, ufrag))
             case TwinBody():
                 return Dropped.NOT_FOR_US
+
+    def _announced(
+        self, envelope: Envelope, body: AnnounceBody, event: nostr.NostrEvent, now: Instant
+    ) -> InboundSignal | Dropped:
+        peer = envelope.peer
+        if self._desk is not None:
+            match self._desk.announced(_said(envelope, event), body.caps, _signed(body.esig), now.mono):
+                case Heard.FORGED:
+                    return Dropped.FORGED
+                case Heard.DOUBTED:
+                    return Dropped.UNSIGNED
+                case Heard.STALE:
+                    return StaleAnnounce(peer)
+                case Heard.GOOD | Heard.CLEAR:
+                    pass
+        self.tags.announced(peer, body.caps)
+        return PeerAnnounced(peer, again=self._announcers.announced(peer, event.pubkey))
+
+    def _left(self, envelope: Envelope, body: LeaveBody, event: nostr.NostrEvent) -> InboundSignal | Dropped:
+        peer, is_signed = envelope.peer, None
+        if self._desk is not None:
+            match self._desk.left(_said(envelope, event), _signed(body.esig)):
+                case Heard.FORGED:
+                    return Dropped.FORGED
+                case Heard.DOUBTED:
+                    return PeerLeft(peer, is_signed=False)
+                case Heard.GOOD:
+                    is_signed = True
+                case Heard.CLEAR | Heard.STALE:
+                    pass
+        self.tags.left(peer)
+        self._announcers.left(peer)
+        return PeerLeft(peer, is_signed)
+
+
+def _said(envelope: Envelope, event: nostr.NostrEvent) -> Said:
+    return Said(envelope.peer, event.pubkey, event.created_at)
+
+
+def _signed(esig: Raw | UnsetType) -> Signed | None:
+    """The signature of a body, None where it has none. Raises `JsonError` for what is no signature."""
+    return None if esig is UNSET else read(Signed, esig)
+
+
+def _sealed(peer: str, kind: SealedKind, offer_id: str, eseal: Raw, *, beside: str) -> SealedReceived | Dropped:
+    """A sealed message; one with a clear text beside it is dropped unread. Raises `JsonError` for what is no text."""
+    return Dropped.UNOPENED if beside else SealedReceived(peer, kind, offer_id, read_text(eseal))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -53,6 +53,12 @@ class SignalingConfig(Record, frozen=True, kw_only=True):
     denylist: tuple[str, ...] = ("relay.damus.io", "chorus.pjv.me")
     public_fallback: bool = True
     listen_only: bool = False
+    sealed: Literal["prefer", "require", "off"] | msgspec.UnsetType = msgspec.UNSET  # spec 11 §2.2; not in v0.3.8
+
+    @property
+    def sealing(self) -> Literal["prefer", "require", "off"]:
+        """Whether descriptions are sealed for their receiver; where nothing is said, between those that can."""
+        return "prefer" if self.sealed is msgspec.UNSET else self.sealed
 
 
 class NetworkConfig(Record, frozen=True, kw_only=True):

@@ -43,9 +43,10 @@ async def test_every_event_is_written_as_the_reference_writes_it(ours: Daemon, s
         announce = written(stage, "announce")[0]
         assert announce["kind"] == 1077
         assert announce["tags"] == [["r", room]]
-        assert announce["content"] == compact(
-            {"from": me, "to": None, "kind": "announce", "peer_id": me, "caps": ["ptag"]}
-        )
+        said = {"from": me, "to": None, "kind": "announce", "peer_id": me, "caps": ["ptag", "eseal1", "esig1"]}
+        signed = json.loads(announce["content"])["esig"]  # which is ours (spec 11 §2.1)
+        assert signed["t"] == announce["created_at"]
+        assert announce["content"] == compact({**said, "esig": signed})
         directed = [event for _, event in stage.relay.events if event["kind"] == 21077]
         kinds = {json.loads(event["content"])["kind"] for event in directed}
         assert kinds == {"answer" if side == "lower" else "offer", "candidate"}

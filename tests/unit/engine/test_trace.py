@@ -106,7 +106,7 @@ def test_a_record_has_the_members_of_the_vectors() -> None:
     told: dict[str, Any] = msgspec.to_builtins(record)
     wanted = VECTORS["records"][0]["record"]
     assert set(wanted) - set(told) == {"rtt_ms"}, "nothing has measured it yet"
-    assert list(told) == [name for name in wanted if name in told], "in their order"
+    assert list(told) == [*(name for name in wanted if name in told), "sealed"], "in their order, and one of ours"
     assert told == {
         "ts_wall_ms": bench.now.wall_ms,
         "t_mono_ms": round((bench.mono - 1000.0) * 1000),
@@ -123,6 +123,7 @@ def test_a_record_has_the_members_of_the_vectors() -> None:
         "authenticated": True,
         "local_shelved": False,
         "remote_shelved": False,
+        "sealed": False,
     }
 
 

@@ -124,7 +124,7 @@ async def mesh(store: MemoryStore, webrtc: WebRtc, nursery: trio.Nursery) -> Asy
         identity=ME,
         config=store.config,
         sessions=webrtc,
-        signaling=lambda _record, _network_id: (),
+        signaling=lambda _record, _network_id, _desk: (),
         rng=random.Random(1),
         timepiece=Timepiece(clock.now, clock.steady),
         app_id="test",

@@ -18,6 +18,7 @@ from support.probe import identity
 
 if TYPE_CHECKING:
     from myownmesh.mesh.rooms import Way
+    from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.driver import Signaling
     from myownmesh.signaling.gate import ContentGate
 
@@ -32,9 +33,9 @@ def record(strategy: str) -> NetworkConfig:
 def for_every(gates: list[ContentGate]) -> Way:
     """Another way, for every network."""
 
-    def way(_: NetworkConfig, network_id: str, gate: ContentGate) -> Signaling | None:
+    def way(_: NetworkConfig, network_id: str, gate: ContentGate, desk: Desk | None) -> Signaling | None:
         gates.append(gate)
-        return NOSTR(record("nostr"), network_id, gate)
+        return NOSTR(record("nostr"), network_id, gate, desk)
 
     return way
 
@@ -42,16 +43,16 @@ def for_every(gates: list[ContentGate]) -> Way:
 def test_a_network_is_met_on_every_way_that_its_record_asks_for() -> None:
     gates: list[ContentGate] = []
     signalings = met_by(NOSTR, for_every(gates), for_every(gates))
-    assert len(signalings(record("nostr"), "n")) == 3
-    assert isinstance(signalings(record(""), "n")[0], NostrSignaling)
-    assert len(signalings(record("none"), "n")) == 2
+    assert len(signalings(record("nostr"), "n", None)) == 3
+    assert isinstance(signalings(record(""), "n", None)[0], NostrSignaling)
+    assert len(signalings(record("none"), "n", None)) == 2
 
 
 def test_the_ways_of_one_network_share_their_gate_and_those_of_two_do_not() -> None:
     gates: list[ContentGate] = []
     signalings = met_by(for_every(gates), for_every(gates))
-    signalings(record("none"), "n")
-    signalings(record("none"), "n")
+    signalings(record("none"), "n", None)
+    signalings(record("none"), "n", None)
     assert gates[0] is gates[1]
     assert gates[2] is gates[3]
     assert gates[0] is not gates[2]
@@ -59,11 +60,11 @@ def test_the_ways_of_one_network_share_their_gate_and_those_of_two_do_not() -> N
 
 @pytest.mark.parametrize("strategy", ["Nostr", "mqtt", " "])
 def test_an_unknown_strategy_attaches_nothing_and_says_so(strategy: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert list(met_by(NOSTR)(record(strategy), "n")) == []
+    assert list(met_by(NOSTR)(record(strategy), "n", None)) == []
     assert f"unknown signaling strategy '{strategy}'" in caplog.text
 
 
 def test_no_strategy_is_a_choice_and_no_complaint(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert list(met_by(NOSTR)(record("none"), "n")) == []
+        assert list(met_by(NOSTR)(record("none"), "n", None)) == []
     assert caplog.text == ""

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from myownmesh.protocol import base32
 from myownmesh.protocol.ids import display_id
-from myownmesh.protocol.signals import Candidate
-from myownmesh.protocol.strict_json import compact_json
+from myownmesh.protocol.strict_json import compact_json, dumps
 from myownmesh.signaling.envelope import (
     AnnounceBody,
     AnswerBody,
     BadEnvelope,
+    CandidateBody,
     Envelope,
     LeaveBody,
     OfferBody,
@@ -34,12 +35,13 @@ WRITTEN_BY_THE_REFERENCE = [
 ]
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 IDS = st.binary(min_size=32, max_size=32).map(base32.encode)
+OURS = st.just(UNSET) | st.builds(dumps, st.none() | TEXT | st.integers(0, 9) | st.just({"t": 1, "s": "x"}))
 BODIES = st.one_of(
-    st.builds(AnnounceBody, st.lists(TEXT, max_size=3).map(tuple)),
-    st.just(LeaveBody()),
-    st.builds(OfferBody, TEXT, TEXT),
-    st.builds(AnswerBody, TEXT, TEXT),
-    st.builds(Candidate, TEXT, st.none() | TEXT, st.none() | st.integers(0, 65535), st.none() | TEXT),
+    st.builds(AnnounceBody, st.lists(TEXT, max_size=3).map(tuple), OURS),
+    st.builds(LeaveBody, OURS),
+    st.builds(OfferBody, TEXT, TEXT, OURS),
+    st.builds(AnswerBody, TEXT, TEXT, OURS),
+    st.builds(CandidateBody, TEXT, st.none() | TEXT, st.none() | st.integers(0, 65535), st.none() | TEXT, OURS, OURS),
 )
 OFFER: dict[str, Any] = {"from": A, "to": B, "kind": "offer", "peer_id": A, "offer_id": "x", "sdp": "v=0"}
 CANDIDATE: dict[str, Any] = {"from": A, "to": B, "kind": "candidate", "peer_id": A, "candidate": "candidate:1"}
