@@ -53,8 +53,6 @@ async def accept(mesh: Mesh, text: str, *, dry_run: bool, approve_inviter: bool)
         raise MeshError("invite: this invitation has expired: ask for a new one")
     if invitation.network.network_kind == "closed":
         raise MeshError("invite: this invitation leads to a closed network, which cannot be joined by a link yet")
-    if invitation.signaling is not None and invitation.signaling.sealed == "require":
-        raise MeshError("invite: this invitation asks for sealed signaling, which this release does not have yet")
     network_id = invitation.network.network_id
     network = mesh.get(network_id)
     if network is not None:

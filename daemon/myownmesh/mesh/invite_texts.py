@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import UNSET
 
 from myownmesh.invitations.link import KIND, NETWORK_KIND, VERSION, Invitation, Network, Signaling, TurnServer
 from myownmesh.protocol.modes import Ring
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig, StunEntry, TurnEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from myownmesh.identity import Identity
     from myownmesh.invitations.book import Invite
 
+_SEALING: Final[Mapping[str, Literal["require", "off"]]] = {"require": "require", "off": "off"}
+"""What is not usual."""
 USUAL_SHAPE = Ring()
 """What a network has whose envelope names no shape (08 FE-6.9)."""
 
@@ -69,6 +75,7 @@ def record_of(invitation: Invitation) -> NetworkConfig:
             redundancy=signaling.redundancy,
             denylist=denylist,
             public_fallback=signaling.public_fallback,
+            sealed=_SEALING.get(signaling.sealed, UNSET),
         ),
         stun_servers=stun,
         turn_servers=turn,
@@ -83,6 +90,7 @@ def _signaling(config: SignalingConfig) -> Signaling | None:
         redundancy=config.redundancy,
         denylist=None if config.denylist == usual.denylist else config.denylist,
         public_fallback=config.public_fallback,
+        sealed=config.sealing,
     )
     return None if told == Signaling() else told
 

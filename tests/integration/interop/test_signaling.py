@@ -214,9 +214,10 @@ async def test_sigterm_leaves_at_once_says_nothing_more_and_exits_clean(tmp_path
         room = room_of(stage.network)
         assert leave["kind"] == 21077
         assert leave["tags"] == [["r", room], ["p", room]]
-        assert leave["content"] == compact(
-            {"from": leaver.device_id, "to": None, "kind": "leave", "peer_id": leaver.device_id}
-        )
+        said = {"from": leaver.device_id, "to": None, "kind": "leave", "peer_id": leaver.device_id}
+        signed = json.loads(leave["content"])["esig"]  # which is ours (spec 11 §2.1)
+        assert signed["t"] == leave["created_at"]
+        assert leave["content"] == compact({**said, "esig": signed})
 
 
 @on_the_loop
@@ -304,7 +305,10 @@ async def test_old_ephemeral_events_of_a_relay_that_stores_them_do_no_harm(tmp_p
 
 @on_the_loop
 async def test_events_that_are_not_for_us_or_not_genuine_are_ignored(ours: Daemon) -> None:
-    """Spec 03 §11: another room, another recipient, a wrong kind, a broken signature, somebody else's id."""
+    """Spec 03 §11: another room, another recipient, a wrong kind, a broken signature, somebody else's id.
+
+    Whoever speaks in our own name without our signature is answered by one of ours, once in four minutes (11 §2.1).
+    """
     async with meeting(ours, "lower", join=False) as stage:
         peer, relay, room = stage.peer, stage.relay, room_of(stage.network)
         await trio.sleep(1.1)
@@ -331,7 +335,7 @@ async def test_events_that_are_not_for_us_or_not_genuine_are_ignored(ours: Daemo
         relay.connections[0].say()
         await trio.sleep(0.4)
         assert await stage.row() is None
-        assert len(written(stage, "announce")) == before
+        assert len(written(stage, "announce")) == before + 1
         peer.join()
         await stage.both_active()
 
