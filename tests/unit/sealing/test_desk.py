@@ -26,10 +26,14 @@ from myownmesh.protocol.signals import (
     SendSealed,
 )
 from myownmesh.sealing.announce import Signed
-from myownmesh.sealing.box import MAX_SEALED_CHARACTERS
+from myownmesh.sealing.box import MAX_SEALED_CHARACTERS, Pair, Way, seal
+from myownmesh.sealing.contents import padded
 from myownmesh.sealing.desk import CORRECTED_GAP_S, FRESH_S, Desk, Heard, Said, Surroundings
+from myownmesh.sealing.keys import public_of, secret_of
 
 if TYPE_CHECKING:
+    from myownmesh.protocol.signals import SealedKind
+    from myownmesh.sealing.contents import SealedOffer
     from myownmesh.sealing.desk import Clear, Mode
 
 ROOM = "fb5600cd865da754c5cba246a45166327d63336d871dbb81c10d8d957f9615de"
@@ -88,6 +92,17 @@ class Party:
         assert sent is not None
         signal = as_received(sender.id, sent)
         return signal if self.desk.admits(signal) else None
+
+
+def sealed_by(sender: Party, receiver: Party, kind: SealedKind, offer_id: str, content: SealedOffer | Candidate) -> Any:
+    """A message that its sender's desk would not make."""
+    ours, theirs = public_of(sender.id), public_of(receiver.id)
+    assert ours is not None
+    assert theirs is not None
+    pair = Pair(secret_of(sender.identity.seed), ours, theirs)
+    text = seal(pair, Way(ROOM, sender.id, receiver.id, kind, offer_id), padded(content), bytes(range(32)))
+    assert text is not None
+    return SendSealed(receiver.id, kind, offer_id, text)
 
 
 def as_received(sender: str, sent: SendOffer | SendAnswer | SendCandidate) -> Clear:
@@ -238,7 +253,7 @@ def test_what_belongs_to_a_clear_offer_is_clear_and_only_clear() -> None:
     assert us.take(other, SendAnswer(us.id, "v=0", ours.offer_id)) is not None
     assert us.take(other, SendCandidate(us.id, CANDIDATE)) is not None
     other.hears(us)
-    sealed = other.desk._sealed(us.id, "candidate", ours.offer_id, CANDIDATE)
+    sealed = sealed_by(other, us, "candidate", ours.offer_id, CANDIDATE)
     assert us.take(other, sealed) is None, "the other form"
 
 
@@ -292,7 +307,7 @@ def test_a_replayed_offer_is_none() -> None:
 
 def test_an_answer_to_no_offer_is_not_even_opened() -> None:
     a, b = met()
-    made = b.desk._sealed(a.id, "answer", new_offer_id(a.id, b.id, Random(5)), CANDIDATE)
+    made = sealed_by(b, a, "answer", new_offer_id(a.id, b.id, Random(5)), CANDIDATE)
     assert a.take(b, made) is None
     assert a.desk.unopened == 0
 
@@ -313,7 +328,7 @@ def test_contents_of_another_form_are_nothing() -> None:
     a, b = met()
     offer = a.offer(b)
     for kind, content in (("offer", CANDIDATE), ("candidate", Candidate("x"))):
-        made = a.desk._sealed(b.id, kind, offer.offer_id, content)  # type: ignore[arg-type]
+        made = sealed_by(a, b, kind, offer.offer_id, content)
         assert (b.take(a, made) is None) is (kind == "offer")
     assert b.desk.unopened == 1
 
