@@ -283,7 +283,7 @@ def configure(device: Device, runtime: dict[str, str]) -> None:
     path = device.home / ".myownllm" / "config.json"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     files = {"folder": str(device.home / "Downloads")}
-    path.write_text(json.dumps({"runtime": runtime, "api": {"port": 0}, "files": files}))
+    path.write_text(json.dumps({"runtime": runtime, "api": {"port": 0}, "ui": {"port": 0}, "files": files}))
 
 
 class Model:

@@ -24,3 +24,8 @@ def clean_label(text: str) -> str:
     """`text` without control characters, cut to `MAX_LABEL_BYTES` between two characters."""
     kept = "".join(c for c in text if c not in _UNSAFE and unicodedata.category(c) not in ("Cc", "Cs"))
     return kept.encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
+
+
+def shown(text: str, limit: int = 200) -> str:
+    """Text of a peer for a screen: bounded, no control or direction-changing characters (spec 08 FE-10.7)."""
+    return "".join(c for c in text[:limit] if c.isprintable() and c not in _UNSAFE)

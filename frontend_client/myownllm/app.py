@@ -76,6 +76,12 @@ class App:
     supervisor: Supervisor
     client: MeshClient
     catalog: CatalogFile
+    live: LiveCatalog
+    operations: Operations
+    models: Models
+    sharing: Sharing
+    files: Files
+    door: Door
 
 
 async def _newer_connection(supervisor: Supervisor, last: int) -> Connection:
@@ -262,7 +268,9 @@ async def running_app(
                     app_side.start_soon(transcribing.run)
                     app_side.start_soon(daemon_update.run)
                     try:
-                        yield App(home, pin, supervisor, client, file)
+                        yield App(
+                            home, pin, supervisor, client, file, catalog, operations, models, sharing, files, door
+                        )
                     finally:
                         with trio.move_on_after(STOP_BUDGET_S, shield=True):
                             await files.close()

@@ -89,6 +89,16 @@ class AppHome:
         return self.root / "seen.json"
 
     @property
+    def sessions_file(self) -> Path:
+        """Which browsers may use the screen; hashes only."""
+        return self.root / "ui_sessions.json"
+
+    @property
+    def uploads(self) -> Path:
+        """Files that were dropped on the screen, until they are sent."""
+        return self.root / "uploads"
+
+    @property
     def daemon_log(self) -> Path:
         return self.root / "logs" / "daemon.log"
 

@@ -74,6 +74,8 @@ class PeerEntry:
     clock_skew_ms: int | None
     needs_turn: bool
     path: str | None
+    why: tuple[str, str] | None = None
+    """why it is not active: the daemon's code and sentence (docs/why.md)"""
 
     @property
     def display(self) -> str:
@@ -105,6 +107,7 @@ class PeerEntry:
             "clock_skew_ms": self.clock_skew_ms,
             "needs_turn": self.needs_turn,
             "path": self.path,
+            "why": None if self.why is None else {"code": self.why[0], "text": self.why[1]},
         }
 
 
@@ -132,6 +135,7 @@ def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEnt
         clock_skew_ms=info.clock_skew_ms,
         needs_turn=info.needs_turn,
         path=path_class(info.selected_pair),
+        why=None if info.why is None else (info.why.code, info.why.text),
     )
 
 

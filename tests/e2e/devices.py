@@ -37,7 +37,7 @@ demo: Any = _load_demo()
 class Pair:
     """Two devices, the first of which hosts the relay; both apps are up, no network is saved yet."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, *, screen: bool = False) -> None:
         self.base = base
         self.port: int = free_port()
         self.anna: Any = demo.Device("Anna", base / "a")
@@ -45,10 +45,11 @@ class Pair:
         demo.host_relay(self.anna, self.port)
         for device in self.both:
             device.program = words("myownllm")
-            # The default port is one for all of them.
+            # The default ports are one for all of them.
             folder = device.home / ".myownllm"
             folder.mkdir(mode=0o700, exist_ok=True)
-            (folder / "config.json").write_text(json.dumps({"api": {"port": 0}}))
+            settings = {"api": {"port": 0}, "ui": {"enabled": screen, "port": 0}}
+            (folder / "config.json").write_text(json.dumps(settings))
 
     @property
     def both(self) -> tuple[Any, Any]:

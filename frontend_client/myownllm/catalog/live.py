@@ -44,6 +44,8 @@ class LiveCatalog:
         self.on_notice: list[Callable[[Level, str], None]] = []
         self.on_sections: list[Callable[[JsonObject], None]] = []
         """told the rest of the configuration whenever the file has been read"""
+        self.sections: JsonObject = {}
+        """that rest, as it was read last"""
         self._file = file
         self._clock = clock
         self._seen: Signature | None = None
@@ -75,7 +77,7 @@ class LiveCatalog:
             if not self._settles(None, f"{self._file.path} is gone: no network is saved any more"):
                 return self._last
         self._doubt = None
-        self._last = stored.catalog
+        self._last, self.sections = stored.catalog, stored.sections
         for listener in self.on_sections:
             listener(stored.sections)
         active = stored.catalog.active

@@ -16,7 +16,7 @@ import typer
 from mesh_common.client.errors import ControlError
 from mesh_common.streams import words
 from myownllm.cli import context
-from myownllm.cli.daemon import last_lines, places, programs
+from myownllm.cli.daemon import places, programs
 from myownllm.cli.look import look
 from myownllm.cli.options import Json
 from myownllm.cli.report import report
@@ -70,7 +70,7 @@ def _free_name(stem: str) -> Path:
 
 def collect(seen: Seen) -> list[Member]:
     """The files of the archive, every text of which may be given away."""
-    from myownllm.supervisor.log import clean  # with trio, which other commands do not need
+    from myownllm.supervisor.log import clean, last_lines  # with trio, which other commands do not need
 
     app_home = seen.app_home
     config = as_object(read_json(app_home.config_file))

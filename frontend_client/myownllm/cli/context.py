@@ -16,6 +16,7 @@ from mesh_common.client import blocking
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_of
 from mesh_common.groups import unwrapped
+from mesh_common.labels import shown as shown  # every command that shows words of a peer takes it from here
 from mesh_common.views import PeerInfo
 from myownllm.catalog.file import CatalogFile
 from myownllm.coerce import as_object
@@ -24,14 +25,13 @@ from myownllm.errors import FAILURES, AppError, DoorError, PeerAwayError, PeerSe
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
 from myownllm.ids import select_peer
+from myownllm.network_changes import need_active as need_active
 from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
 from myownllm.sightings import Sightings, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from myownllm.catalog.model import Catalog
-    from myownllm.catalog.network import SavedNetwork
     from myownllm.coerce import JsonObject
 
 T = TypeVar("T")
@@ -175,13 +175,6 @@ def have_changed(operation: str, request: JsonObject, here: Callable[[JsonObject
     return as_object(ask_app(app_home, operation, CHANGE_S, **request))
 
 
-def need_active(catalog: Catalog) -> SavedNetwork:
-    active = catalog.active
-    if active is None:
-        raise AppError("no active network: `myownllm networks add <name>` makes one, `networks use <name>` picks one")
-    return active
-
-
 @attrs.frozen
 class Session:
     """A daemon and the network that a command acts on."""
@@ -301,9 +294,3 @@ def fail(error: Exception, *, as_json: bool = False, status: int = EXIT_FAILED) 
     else:
         sys.stderr.write(f"error: {error}\n")
     raise SystemExit(status)
-
-
-def shown(text: str, limit: int = 200) -> str:
-    """Text of a peer for a terminal: bounded, no control or direction-changing characters (spec 08 FE-10.7)."""
-    bidi = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
-    return "".join(c for c in text[:limit] if c.isprintable() and c not in bidi)

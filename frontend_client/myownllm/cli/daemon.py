@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -83,6 +82,8 @@ def show_log(
     as_json: Json = False,
 ) -> None:
     """Show what the daemon printed last. Only a daemon that this app started is heard."""
+    from myownllm.supervisor.log import last_lines  # with trio, which other commands do not need
+
     try:
         file = context.home().daemon_log
         said = last_lines(file, lines)
@@ -95,21 +96,6 @@ def show_log(
         print(line)
     if not said:
         typer.echo(f"nothing was said yet ({file}); a daemon that somebody else started writes elsewhere", err=True)
-
-
-def last_lines(file: Path, count: int) -> list[str]:
-    """The end of the log, over its rotations, oldest line first."""
-    from myownllm.supervisor.log import ROTATIONS  # with trio, which other commands do not need
-
-    kept: deque[str] = deque(maxlen=count)
-    numbered = (file.with_name(f"{file.name}.{number}") for number in range(ROTATIONS, 0, -1))
-    for path in (*numbered, file):
-        try:
-            with path.open(encoding="utf-8", errors="replace") as text:
-                kept.extend(line.rstrip("\n") for line in text)
-        except OSError:
-            continue
-    return list(kept)
 
 
 @app.command()

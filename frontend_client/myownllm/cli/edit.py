@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -10,13 +10,10 @@ from mesh_common.addresses import relay_address, stun_address
 from mesh_common.streams import words
 from myownllm.catalog.network import ACCEPTING, DEFAULT_STUN
 from myownllm.cli import context
-from myownllm.cli.networks import Followed, MaybeNetwork, checked, find, follow, say_settings, turn_server
+from myownllm.cli.networks import Followed, MaybeNetwork, follow, say_settings, typed_turn_server
 from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, AppError
-from myownllm.ids import DEVICE_ID, bare_id
-
-if TYPE_CHECKING:
-    from myownllm.coerce import JsonObject
+from myownllm.network_changes import checked, find, topology_of
 
 CLEARED: Final[dict[str, tuple[str, Any]]] = {
     "label": ("label", None),
@@ -63,7 +60,7 @@ def edit_network(
             "auto_approve": auto_approve,
             "signaling_servers": checked(relay, relay_address) if relay else None,
             "stun_servers": () if no_stun else checked(stun, stun_address) if stun else None,
-            "turn_servers": tuple(turn_server(each) for each in turn) if turn else None,
+            "turn_servers": tuple(map(typed_turn_server, turn)) if turn else None,
             "accepting": None if accepting is None else _accepting(accepting),
             "auto_gossip": gossip,
         }
@@ -102,28 +99,3 @@ def _accepting(text: str) -> str:
     if text not in ACCEPTING:
         raise AppError(f"'{text}' is no word for what this device accepts; write {', '.join(ACCEPTING)}")
     return text
-
-
-def topology_of(text: str) -> JsonObject:
-    """A topology as it is written on a command line. Raises AppError."""
-    kind, _, rest = text.partition(":")
-    match kind:
-        case "full_mesh" if not rest:
-            return {"kind": "full_mesh"}
-        case "ring" if not rest:
-            return {"kind": "ring"}
-        case "ring" if rest.isascii() and rest.isdigit() and int(rest) > 0:
-            return {"kind": "ring", "n_preferred": int(rest)}
-        case "star" if rest:
-            return {"kind": "star", "hub": _device(rest)}
-        case "hubs" if rest:
-            return {"kind": "hubs", "hubs": [_device(each) for each in rest.split(",")]}
-        case _:
-            raise AppError(f"'{text}' is no topology; write ring, ring:2, full_mesh, star:DEVICE or hubs:DEVICE,DEVICE")
-
-
-def _device(text: str) -> str:
-    key = bare_id(text)
-    if DEVICE_ID.match(key) is None:
-        raise AppError(f"'{text}' is no whole device id; `myownllm peers --json` and `myownllm label` show them")
-    return key

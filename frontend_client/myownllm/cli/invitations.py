@@ -21,6 +21,7 @@ from myownllm.cli.options import Json
 from myownllm.cli.peers import OnNetwork
 from myownllm.errors import FAILURES, AppError
 from myownllm.ids import bare_id, device_suffix
+from myownllm.network_changes import joined
 from myownllm.sightings import moment
 
 POLL_S: Final = 0.5
@@ -90,7 +91,7 @@ def join(
         settings = invited_settings(leads.settings)
         if settings is None:
             raise AppError("this invitation holds no network settings")
-        catalog = file.mutate(lambda catalog: networks.joined(catalog, settings, file.mint_id()))
+        catalog = file.mutate(lambda catalog: joined(catalog, settings, file.mint_id()))
         words.work_is_done()
         saved = catalog.by_wire_id(leads.network_id)
         assert saved is not None

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-import attrs
 import typer
 from msgspec import Struct
 
-from mesh_common.addresses import problems, relay_address, stun_address, turn_address
+from mesh_common.addresses import relay_address, stun_address
 from mesh_common.handwritten import fault, other_encoding, read_all, without_mark
 from mesh_common.streams import words
 from mesh_common.tables import columns
-from myownllm.catalog.checking import setting_problems
-from myownllm.catalog.envelope import export_envelope, import_envelope
+from myownllm.catalog.envelope import export_envelope
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
 from myownllm.cli import context
@@ -22,9 +20,9 @@ from myownllm.cli.options import Json
 from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, AppError, DoorError
 from myownllm.ids import generate_network_id, normalize_network_id
+from myownllm.network_changes import added, checked, find, imported, read_settings, turn_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import IO
 
 app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
@@ -105,13 +103,13 @@ def add_network(
             label=label.strip() or None,
             signaling_servers=checked(relay, relay_address),
             stun_servers=() if no_stun else checked(stun, stun_address) or DEFAULT_STUN,
-            turn_servers=tuple(turn_server(t) for t in turn or ()),
+            turn_servers=tuple(map(typed_turn_server, turn or ())),
             auto_approve=True if auto_approve else None,
         )
         named = {"label": label, "signaling_servers": relay, "stun_servers": no_stun or stun, "turn_servers": turn}
         given = {k: getattr(record, k) for k, v in {**named, "auto_approve": auto_approve}.items() if v}
         before = file.load().catalog.by_wire_id(handle)
-        catalog = file.mutate(lambda c: _added(c, record, given, activate=use))
+        catalog = file.mutate(lambda c: added(c, record, given, activate=use))
         words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
@@ -132,26 +130,10 @@ def add_network(
         _say_joined(saved, followed.joined)
 
 
-def _added(catalog: Catalog, record: SavedNetwork, given: dict[str, Any], *, activate: bool) -> Catalog:
-    existing = catalog.by_wire_id(record.network_id)
-    grown = catalog.add_network(record, activate=activate)
-    return grown if existing is None else grown.update_network(existing.id, **given)
-
-
-def checked(values: list[str] | None, read: Callable[[str], object]) -> tuple[str, ...]:
-    """`values` as they are spelled. Raises `AppError` for the first one that cannot be used."""
-    if wrong := problems(values or (), read):
-        raise AppError(wrong[0])
-    return tuple(values or ())
-
-
-def turn_server(text: str) -> TurnServer:
+def typed_turn_server(text: str) -> TurnServer:
+    """`turn:host:port[,user,password]`. Raises `AppError`."""
     url, *rest = text.split(",", 2)
-    checked([url], turn_address)
-    server = TurnServer(url, *(part or None for part in rest))
-    if (problem := server.problem()) is not None:
-        raise AppError(problem)
-    return server
+    return turn_server(url, *[*rest, None, None][:2])
 
 
 @app.command("use")
@@ -234,12 +216,8 @@ def import_network(
 ) -> None:
     """Save the settings of a network from another device; a saved network of that name takes them over."""
     try:
-        settings = import_envelope(_text(file))
-        if settings is None:
-            raise AppError("these are no network settings; make them with `myownllm networks export`")
+        settings = read_settings(_text(file))
         handle = normalize_network_id(settings["network_id"])
-        if wrong := setting_problems(SavedNetwork.from_json(settings, lambda: "")):
-            raise AppError("; ".join(wrong))
         store = context.catalog_file(context.home())
         catalog = store.mutate(lambda c: imported(c, settings, store.mint_id(), activate=use))
         words.work_is_done()
@@ -268,35 +246,6 @@ def _text(file: IO[bytes]) -> str:
         return without_mark(data).decode()
     except UnicodeDecodeError:
         raise AppError(f"these settings are no UTF-8 text ({fault(data)})") from None
-
-
-def imported(catalog: Catalog, settings: dict[str, Any], new_id: str, *, activate: bool) -> Catalog:
-    """Transport lists and `accepting` always come from the settings, the optional members only when they are there."""
-    record = SavedNetwork.from_json({**settings, "id": new_id, "kind": settings.get("network_kind")}, lambda: new_id)
-    record = attrs.evolve(record, unknown={})
-    existing = catalog.by_wire_id(record.network_id)
-    if existing is None:
-        return catalog.add_network(record, activate=activate)
-    optional = {k: getattr(record, k) for k in ("label", "kind", "topology", "auto_approve", "signaling")}
-    lists = {k: getattr(record, k) for k in ("signaling_servers", "stun_servers", "turn_servers", "accepting")}
-    changed = catalog.update_network(existing.id, **lists, **{k: v for k, v in optional.items() if v is not None})
-    return changed.set_active_network(existing.id) if activate else changed
-
-
-def joined(catalog: Catalog, settings: dict[str, Any], new_id: str) -> Catalog:
-    """The network of these settings becomes the active one; of one that is saved already nothing else changes."""
-    existing = catalog.by_wire_id(settings["network_id"])
-    if existing is not None:
-        return catalog.set_active_network(existing.id)
-    return imported(catalog, settings, new_id, activate=True)
-
-
-def find(catalog: Catalog, name: str) -> SavedNetwork:
-    found = catalog.find(name)
-    if found is None:
-        saved = ", ".join(n.wire_id for n in catalog.networks) or "none"
-        raise AppError(f"no saved network '{name}' (saved: {saved})")
-    return found
 
 
 class Followed(Struct, frozen=True):

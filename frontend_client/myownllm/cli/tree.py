@@ -23,6 +23,7 @@ from myownllm.cli import (
     status,
     transcribe,
 )
+from myownllm.cli import open as screen
 
 app = typer.Typer(
     name="myownllm",
@@ -59,6 +60,7 @@ def up(
     run_up(label, tuple(listen or ()), verbose=verbose, as_json=as_json)
 
 
+app.command("open")(screen.open_screen)
 app.command()(status.status)
 app.command(epilog=health.EPILOG)(health.health)
 app.command()(bugreport.bugreport)

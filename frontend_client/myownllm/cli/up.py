@@ -17,14 +17,16 @@ from myownllm.app import App, running_app
 from myownllm.cli import context
 from myownllm.cli.files import size_text
 from myownllm.cli.lines import LineQueue
+from myownllm.cli.open import link
 from myownllm.client import ClientState, Diag, InboundCall
 from myownllm.client.work import ENDED_KEPT
-from myownllm.errors import AlreadyRunningError, AppError
+from myownllm.errors import FAILURES, AlreadyRunningError, AppError
 from myownllm.features import builtin
 from myownllm.features.screens import sight
 from myownllm.headline import Headline, verdict
 from myownllm.peers import PeerEntry
 from myownllm.supervisor import SupervisorState
+from myownllm.ui.launch import Screen as Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +64,14 @@ class Screen:
 
     def progress(self, text: str) -> None:
         self.emit("progress", f"  {text}", message=text)
+
+    def page(self, url: str, note: str) -> None:
+        """Where the app can be seen in a browser, or why it cannot."""
+        if url:
+            line = f"Screen: {url}" + (f" ({note})" if note else "")
+            self.emit("screen", f"{line}\n  the link works once; `myownllm open` makes another one", url=url, note=note)
+        else:
+            self.emit("screen", f"  {note}", url=None, note=note)
 
     def diag(self, diag: Diag) -> None:
         shown = self._verbose or diag.level in ("warn", "error")
@@ -213,6 +223,7 @@ async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
         except AlreadyRunningError as error:
             screen.emit("already_running", str(error), pid=error.pid)
             _hand_over(screen, label, channels)
+            await _show_screen_of_running(screen)
         await screen.lines.finish()
         output.cancel_scope.cancel()
 
@@ -230,6 +241,16 @@ def _hand_over(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
     screen.emit("label", f"This device is now called {label}.", label=label)
 
 
+async def _show_screen_of_running(screen: Screen) -> None:
+    """Where to look at the app that runs already (spec 08 FE-12.7)."""
+    try:
+        url = await trio.to_thread.run_sync(link)
+    except FAILURES as error:
+        screen.page("", str(error))
+    else:
+        screen.page(url, "")
+
+
 async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:
     home = context.home()
     async with running_app(
@@ -245,6 +266,7 @@ async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...])
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_show_daemon, app, screen)
                 nursery.start_soon(_show_client, app, screen)
+                nursery.start_soon(Page(app, screen.page).run)
                 if label is not None:
                     nursery.start_soon(_set_label, app, screen, label)
                 nursery.start_soon(_cancel_when_gone, screen, nursery.cancel_scope)
@@ -292,7 +314,7 @@ async def _set_label(app: App, screen: Screen, label: str) -> None:
         identity = await command(state.connection.socket, "identity_show")
         if not isinstance(identity, dict) or identity.get("label") != label:
             await command(state.connection.socket, "identity_set_label", label=label)
-            app.client.capabilities_changed()
+            app.client.name_changed()
     except ControlError as error:
         screen.emit("diag", f"  warn: the label was not set: {error}", level="warn", message=str(error))
 

@@ -65,6 +65,8 @@ class MeshClient(Host):
         """told each new snapshot and the one before it"""
         self.on_peers: list[Callable[[ClientState, ClientState], None]] = []
         """the same, when the peers in it are others"""
+        self.on_name: list[Callable[[], None]] = []
+        """told when this device is called otherwise"""
         self.on_wake: list[Callable[[], None]] = []
         """told when this machine has slept"""
         self.work = Work(now_ms, lambda urgent: self._feed(messages.WorkChanged(urgent)))
@@ -130,6 +132,12 @@ class MeshClient(Host):
     def peers_changed(self) -> None:
         """This app itself did something to a peer: the list is read soon."""
         self._feed(messages.PeersChanged())
+
+    def name_changed(self) -> None:
+        """The daemon calls this device otherwise: peers are told soon, and screens at once."""
+        self.capabilities_changed()
+        for told in self.on_name:
+            told()
 
     def catalog_heard(self, pubkey: str, entries: tuple[JsonObject, ...]) -> None:
         """A peer has told which conversations it has: from now on they stand beside it (`PeerEntry.catalog`)."""

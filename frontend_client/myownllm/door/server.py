@@ -59,6 +59,10 @@ class Door:
             raise ValueError(f"two features answer '{name}'")
         self._operations[name] = handler
 
+    def ask(self, name: str, members: JsonObject) -> Any:
+        """The answer of an operation, for a screen of this process: to await, or to iterate and close."""
+        return self._operations[name](members)
+
     async def keep(self, path: Path) -> None:
         """Answer whoever knocks at `path`, until cancelled. Raises OSError when nobody could.
 

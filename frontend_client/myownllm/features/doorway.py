@@ -68,7 +68,7 @@ def install(door: Door, client: MeshClient) -> None:
     async def renamed(_: JsonObject) -> None:
         """The daemon calls this device otherwise: peers are told soon."""
         await trio.lowlevel.checkpoint()
-        client.capabilities_changed()
+        client.name_changed()
 
     async def rediscover(_: JsonObject) -> None:
         await client.rediscover()

@@ -61,11 +61,11 @@ class Sharing:
         now_ms: Callable[[], int],
     ) -> None:
         self._client, self._home, self._now_ms = client, home, now_ms
-        self.policy, self._prompts = PolicyStore(file, now_ms), PromptStore(file, now_ms)
+        self.policy, self.prompts = PolicyStore(file, now_ms), PromptStore(file, now_ms)
         self._store = ConversationStore(conversation_root(home, {}), now_ms)
         """the folder as it is configured now"""
         live.on_sections.append(self._configure)
-        self._gossip = Gossip(client, operations, self.policy, self._prompts, self._entries, now_ms)
+        self._gossip = Gossip(client, operations, self.policy, self.prompts, self._entries, now_ms)
         self._moves = Conversations(client, operations, lambda: self._store, self._gossip.catalog_changed)
 
     def install(self, door: Door) -> Release:
@@ -101,13 +101,31 @@ class Sharing:
         return await trio.to_thread.run_sync(change_policy, self.policy, request)
 
     async def _change_prompts(self, request: JsonObject) -> Json:
-        return await trio.to_thread.run_sync(change_prompts, self._prompts, request)
+        return await trio.to_thread.run_sync(change_prompts, self.prompts, request)
 
     async def _change_conversations(self, request: JsonObject) -> Json:
         try:
             return await trio.to_thread.run_sync(change_conversations, self._store, request)
         finally:  # of several some may have been changed before one could not be
             self._gossip.catalog_changed()
+
+    async def conversations(self) -> JsonObject:
+        """Those of this device, newest first, and what is in the trash."""
+        store = self._store
+        entries = await trio.to_thread.run_sync(store.entries)
+        trash = await trio.to_thread.run_sync(store.trashed)
+        return {"conversations": [attrs.asdict(e) for e in entries], "trash": [attrs.asdict(e) for e in trash]}
+
+    async def conversation(self, conversation_id: str) -> JsonObject:
+        """The document of one of them. Raises ConversationError."""
+        loaded = await trio.to_thread.run_sync(self._store.load, conversation_id)
+        return loaded.document
+
+    async def keep(self, document: JsonObject) -> JsonObject:
+        """Save a conversation as it is on the screen of this device. Raises ConversationError."""
+        entry = await trio.to_thread.run_sync(self._store.save, document)
+        self._gossip.catalog_changed()
+        return attrs.asdict(entry)
 
     # ── conversations of peers ────────────────────────────────────────────────────────────────────────────────────────
 

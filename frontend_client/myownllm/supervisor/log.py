@@ -120,3 +120,16 @@ class TroubleLimit:
             return
         self._told += 1
         self._tell("error" if level == "error" else "warn", text)
+
+
+def last_lines(file: Path, count: int) -> list[str]:
+    """The end of the log, over its rotations, oldest line first. Blocking."""
+    kept: deque[str] = deque(maxlen=count)
+    numbered = (file.with_name(f"{file.name}.{number}") for number in range(ROTATIONS, 0, -1))
+    for path in (*numbered, file):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as text:
+                kept.extend(line.rstrip("\n") for line in text)
+        except OSError:
+            continue
+    return list(kept)

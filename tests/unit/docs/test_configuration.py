@@ -17,6 +17,7 @@ from myownllm.runtimes.settings import KEEP_ALIVE, OLLAMA_URL, RuntimeSettings
 from myownllm.runtimes.speech import MODEL
 from myownllm.supervisor.binaries import OVERRIDES
 from myownllm.transfer_files.settings import FileSettings
+from myownllm.ui.settings import UiSettings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
@@ -40,6 +41,7 @@ def fields(cls: type, *without: str) -> set[str]:
         ("`runtime`", fields(RuntimeSettings, "problem", "keep_alive")),
         ("`transcription`", {"base_url", "api_key", "model", "language"}),
         ("`api`", fields(ApiSettings, "problem")),
+        ("`ui`", fields(UiSettings)),
         ("`files`", fields(FileSettings)),
     ],
 )
@@ -56,7 +58,7 @@ def test_what_the_code_asks_of_the_whole_file_stands_on_top() -> None:
 
 
 def test_the_defaults_are_those_of_the_code() -> None:
-    for heading, made in (("`api`", ApiSettings()), ("`cloud_mesh`", Catalog())):
+    for heading, made in (("`api`", ApiSettings()), ("`ui`", UiSettings()), ("`cloud_mesh`", Catalog())):
         for name, told in table(heading).items():
             default = getattr(made, name, True)  # `daemon_download` is no member of the class
             stated = None if told == "none" else json.loads(told)

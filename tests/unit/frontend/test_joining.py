@@ -11,8 +11,8 @@ import pytest
 from myownllm.catalog.envelope import export_envelope, import_envelope, invited_settings
 from myownllm.catalog.model import Catalog, read_config
 from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork
-from myownllm.cli.networks import joined
 from myownllm.membership import drifted
+from myownllm.network_changes import joined
 
 TOLD: dict[str, Any] = {
     "kind": "myownllm.network-settings",

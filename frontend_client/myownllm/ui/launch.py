@@ -1,0 +1,103 @@
+"""The screen for the life of an app: loaded when its extra is installed, opened, and its links handed out.
+
+Nothing that the extra brings is imported here at the top: loading it takes a thread a sixth of a second, beside the
+boot of the mesh.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from mesh_common.installation import how_to_add
+from myownllm.errors import DoorError
+from myownllm.ui.guard import Place
+from myownllm.ui.sessions import Sessions
+from myownllm.ui.settings import UiSettings
+from myownllm.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownllm.app import App
+    from myownllm.coerce import JsonObject
+
+_PARTS: Final = ("anycorn", "starlette")
+OPENING_S: Final = 15.0
+"""A command that asks for a link waits so long for the screen to open."""
+
+
+class Screen:
+    """Made once per app; `run` must be running. `tell(url)` is told a link, once the screen is open."""
+
+    def __init__(self, app: App, tell: Callable[[str, str], None]) -> None:
+        self._app, self._tell = app, tell
+        self._place: Watch[Place | None] = Watch(None)
+        self._sessions = Sessions(app.home.sessions_file, time.time)
+        self._settings = Watch(UiSettings.read(app.live.sections))
+        self._problem = ""
+        app.live.on_sections.append(self._use)
+        app.door.operation("ui_link", self._link)
+        app.door.operation("ui_revoke", self._revoke)
+
+    def _use(self, sections: JsonObject) -> None:
+        settings = UiSettings.read(sections)
+        if settings != self._settings.value:
+            self._settings.set(settings)
+
+    async def run(self) -> None:
+        """Keep the screen open as the configuration says, until cancelled."""
+        if any(importlib.util.find_spec(part) is None for part in _PARTS):
+            self._problem = f"the screen is not installed: {how_to_add('ui')}"
+            self._tell("", self._problem)
+            await trio.sleep_forever()
+        while True:
+            settings = self._settings.value
+            async with trio.open_nursery() as nursery:
+                if settings.enabled:
+                    nursery.start_soon(self._keep_open, settings)
+                else:
+                    self._problem = "the screen is off (`ui.enabled` in config.json)"
+                await self._settings.changed()
+                nursery.cancel_scope.cancel()
+
+    async def _keep_open(self, settings: UiSettings) -> None:
+        serving: Any = await trio.to_thread.run_sync(importlib.import_module, "myownllm.ui.serving")
+        try:
+            listener = serving.open_port(settings.port)
+        except OSError as error:
+            self._problem = f"the screen cannot listen on this machine: {error.strerror}"
+            self._tell("", self._problem)
+            return
+        place = Place(listener.getsockname()[1])
+        taken = settings.port not in (0, place.port)
+        note = f"port {settings.port} is taken by another program" if taken else ""
+        self._place.set(place)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serving.serve, self._app, place, self._sessions, listener)
+                self._tell(self._url(place), note)
+        finally:
+            self._place.set(None)
+
+    def _url(self, place: Place) -> str:
+        """A link that works once. What is behind `#` never leaves the browser."""
+        return f"{place.origin}/#key={self._sessions.link_token()}"
+
+    async def _link(self, _: JsonObject) -> JsonObject:
+        """`{url}`: a new link to this app's screen."""
+        with trio.move_on_after(0 if self._problem else OPENING_S):
+            place = await self._place.until(lambda p: p is not None)
+            assert place is not None
+            return {"url": self._url(place)}
+        raise DoorError("unsupported", self._problem or "the screen does not open; `myownllm status` shows the app")
+
+    async def _revoke(self, _: JsonObject) -> JsonObject:
+        """`{ended}`: every browser needs a new link."""
+        ended = self._sessions.revoke()
+        await trio.to_thread.run_sync(self._sessions.save)
+        return {"ended": ended}

@@ -1,0 +1,189 @@
+// Talks with models, of this device or of another one. What a model says is text, with blocks of code, never markup.
+
+import { repeat } from "./vendor/lit-html/directives/repeat.js";
+import { ask, lines } from "./api.js";
+import { isConnected, mesh, peers, rows } from "./mesh.js";
+import { button, changed, confirm, failure, field, html, moment, nothing, run, say, words } from "./parts.js";
+
+const talk = { id: null, title: "", messages: [], model: "" };
+let models = null;
+let saved = null;
+let others = [];
+let answering = null; // the AbortController of an answer under way
+let seen = "";
+
+const load = () => run("chat-load", async () => {
+  models = (await ask("GET", "/api/models")).models;
+  saved = (await ask("GET", "/api/conversations")).conversations;
+  others = (await ask("GET", "/api/peers/conversations")).peers;
+});
+
+export function chat() {
+  const able = peers().filter((p) => isConnected(p)).map((p) => `${p.id}${p.models.length}`).join();
+  if (models === null || seen !== able) {
+    seen = able;
+    models ??= [];
+    load();
+  }
+  const usable = models.filter((m) => m.mode !== "embedding" && (m.device === undefined || mesh.state.peers[m.device] === undefined || isConnected(mesh.state.peers[m.device])));
+  return html`
+    <h1 tabindex="-1">Chat</h1>
+    ${questions()}
+    <div class="chat">
+      <section class="talks" aria-labelledby="talks"><h2 id="talks">Conversations</h2>
+        <button type="button" @click=${fresh}>New conversation</button>
+        <ul class="cards">${repeat(saved ?? [], (c) => c.id, conversation)}</ul>
+        ${others.filter((p) => p.conversations.length > 0).map((p) => html`<h3>On ${words(p.label)}</h3>
+          <ul class="cards">${p.conversations.slice(0, 50).map((c) => html`<li class="card"><span class="grow">${words(String(c.title ?? "").slice(0, 200) || "(no title)")}</span>
+            ${button(`pull-${c.guid}`, "Move here", async () => {
+              await ask("POST", `/api/peers/${p.device_id}/conversations/${c.guid}/pull`);
+              await load();
+            })}${failure(`pull-${c.guid}`)}</li>`)}</ul>`)}
+        ${failure("chat-load")}</section>
+      <section class="talk" aria-labelledby="talk"><h2 id="talk">${talk.title === "" ? "New conversation" : words(talk.title)}</h2>
+        <ol class="messages" aria-label="Messages">${talk.messages.map(message)}</ol>
+        ${failure("answer")}
+        ${usable.length === 0 ? html`<p>No model is here: neither this device nor a connected one offers any.</p>` : composer(usable)}
+        ${moves()}
+      </section>
+    </div>`;
+}
+
+function composer(usable) {
+  if (!usable.some((m) => m.id === talk.model)) talk.model = usable[0].id;
+  return html`<form @submit=${submit}>
+    ${field("model", "Who answers", html`<select id="model" @change=${(event) => ((talk.model = event.target.value), changed())}>
+      ${groups(usable).map(([owner, list]) => html`<optgroup label=${owner}>${list.map((m) =>
+        html`<option value=${m.id} ?selected=${m.id === talk.model}>${m.id.split("@")[0]}${m.family ? ` (${m.family})` : ""}</option>`)}</optgroup>`)}</select>`)}
+    ${field("words", "Your words", html`<textarea id="words" name="words" rows="3" required @keydown=${(event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
+    }}></textarea>`, "Ctrl+Enter sends.")}
+    <div class="row">${answering === null ? html`<button class="main">Ask</button>` : html`<button type="button" @click=${() => answering.abort()}>Stop</button>`}
+      ${answering === null && talk.messages.at(-1)?.role === "assistant" ? html`<button type="button" @click=${again}>Ask again</button>` : nothing}</div></form>`;
+}
+
+function groups(usable) {
+  const found = new Map();
+  for (const model of usable) {
+    const owner = model.owned_by ?? "this device";
+    found.set(owner, [...(found.get(owner) ?? []), model]);
+  }
+  return [...found];
+}
+
+function message(each) {
+  const who = each.role === "user" ? "You" : each.from ?? "Model";
+  return html`<li class=${each.role}><h3>${words(who)}</h3>
+    ${each.thinking ? html`<details><summary>Thoughts</summary><pre class="said">${each.thinking}</pre></details>` : nothing}
+    ${blocks(each.content)}
+    ${(each.ran ?? []).map((ran) => html`<p class="hint">Used ${words(ran)}</p>`)}
+    ${each.partial ? html`<p class="tag">${each.partial}</p>` : nothing}</li>`;
+}
+
+// Fenced blocks are code; everything is a text node.
+export const blocks = (text) => text.split(/^```[^\n]*\n?/m).map((part, place) =>
+  part === "" ? nothing : place % 2 === 1 ? html`<pre class="code" tabindex="0" aria-label="Code"><code>${part}</code></pre>` : html`<div class="said">${part}</div>`);
+
+async function submit(event) {
+  event.preventDefault();
+  if (answering !== null) return;
+  const { words: area } = event.target.elements;
+  talk.messages.push({ role: "user", content: area.value });
+  if (talk.title === "") talk.title = area.value.slice(0, 60);
+  area.value = "";
+  await answer();
+}
+
+// The same question once more, to whoever is picked now.
+async function again() {
+  if (talk.messages.at(-1)?.role === "assistant") talk.messages.pop();
+  await answer();
+}
+
+async function answer() {
+  const said = { role: "assistant", content: "", from: "" };
+  const history = talk.messages.map(({ role, content }) => ({ role, content }));
+  talk.messages.push(said);
+  answering = new AbortController();
+  let isWhole = false;
+  await run("answer", async () => {
+    for await (const item of lines("/api/infer", { messages: history, model: talk.model }, answering.signal)) {
+      if (item.error !== undefined) throw new Error(item.error.message);
+      if (item.from !== undefined) said.from = `${item.from.model || "Model"} on ${item.from.device || "this device"}`;
+      if (item.delta !== undefined) said.content += item.delta;
+      if (item.thinking_delta !== undefined) said.thinking = (said.thinking ?? "") + item.thinking_delta;
+      if (item.ran !== undefined) said.ran = [...(said.ran ?? []), item.ran.name ?? "a function"];
+      if (item.end) isWhole = true;
+      changed();
+    }
+  });
+  const isStopped = answering.signal.aborted;
+  answering = null;
+  if (!isWhole) said.partial = isStopped ? "Stopped: this is a part" : "Broken off: this is a part";
+  if (said.content === "" && !isWhole) talk.messages.pop();
+  else say(isWhole ? `${said.from} has answered: ${said.content.slice(0, 500)}` : said.partial);
+  changed();
+  await keep();
+}
+
+const keep = () => run("keep", async () => {
+  const body = {
+    title: talk.title.slice(0, 200), model: talk.model.slice(0, 200),
+    messages: talk.messages.map(({ role, content, partial }) => ({ role, content, ...(partial ? { partial: true } : {}) })),
+  };
+  const entry = talk.id === null ? await ask("POST", "/api/conversations", body) : await ask("PUT", `/api/conversations/${talk.id}`, body);
+  talk.id = entry.id;
+  saved = (await ask("GET", "/api/conversations")).conversations;
+});
+
+// ── saved conversations ──
+
+function fresh() {
+  if (answering !== null) return;
+  Object.assign(talk, { id: null, title: "", messages: [] });
+  changed();
+}
+
+const conversation = (entry) => html`<li class="card"><button type="button" class="quiet grow" aria-current=${entry.id === talk.id ? "true" : nothing}
+  @click=${() => open(entry)}>${words(entry.title || "(no title)")}<span class="hint">${entry.folder} ${moment(Date.parse(entry.updated_at))}</span></button></li>`;
+
+const open = (entry) => run("chat-load", async () => {
+  if (answering !== null) return;
+  const document = await ask("GET", `/api/conversations/${entry.id}`);
+  const messages = (document.messages ?? []).filter((m) => typeof m.content === "string");
+  Object.assign(talk, {
+    id: entry.id, title: String(document.title ?? ""),
+    messages: messages.map((m) => ({ role: m.role, content: m.content, from: m.role === "assistant" ? "Model" : undefined, partial: m.partial ? "A part" : "" })),
+  });
+});
+
+function moves() {
+  if (talk.id === null || answering !== null) return nothing;
+  const able = peers().filter(isConnected);
+  return html`<div class="row">
+    ${able.map((p) => html`<button type="button" @click=${() => confirm(`Move to ${p.label}?`, "The conversation goes over there; here it goes into the trash.", "Move it", async () => {
+      await ask("POST", `/api/conversations/${talk.id}/push`, { peer: p.id });
+      fresh();
+      await load();
+    })}>Move to ${words(p.label)}…</button>`)}
+    <button type="button" @click=${() => confirm(`Delete ${talk.title}?`, "It goes into the trash for thirty days.", "Delete it", async () => {
+      await ask("POST", "/api/conversations/change", { action: "remove", ids: [talk.id] });
+      fresh();
+      await load();
+    })}>Delete…</button></div>${failure("keep")}`;
+}
+
+// ── what a model wants to do here ──
+
+const CHOICES = [["allow_once", "Allow once"], ["always_accept", "Always allow exactly this"], ["accept_all", "Allow everything of this kind"], ["deny", "No"]];
+const TOOL = { shell: "run a command", write_file: "write a file" };
+
+export function questions() {
+  const list = rows("questions");
+  if (list.length === 0) return nothing;
+  const each = list[0]; // one at a time, the oldest first
+  return html`<section class="banner wait" aria-label="A model asks" data-question=${each.id}>
+    <p>A model wants to ${TOOL[each.tool] ?? each.tool}:</p><pre tabindex="0" aria-label="What it wants">${each.literal}</pre>
+    <div class="row">${CHOICES.map(([choice, text]) => button(`gate-${each.id}`, text, () => ask("POST", `/api/gate/${each.id}`, { choice })))}</div>
+    ${failure(`gate-${each.id}`)}</section>`;
+}

@@ -1,0 +1,98 @@
+// The devices of the active network: how each is reached, why one is not, and what runs with them.
+
+import { repeat } from "./vendor/lit-html/directives/repeat.js";
+import { ask } from "./api.js";
+import { isConnected, mesh, peers, rows } from "./mesh.js";
+import { MARK, STATUS, button, changed, clock, confirm, failure, html, nothing, sentence, words } from "./parts.js";
+import { dropOn, pickFiles } from "./files.js";
+import { approve } from "./status.js";
+
+const REMEDY = {
+  needs_turn: "Add a TURN server in Settings: it carries the link where no direct path works.",
+  waits_for_us: "Compare the codes, then approve it.",
+  waits_for_them: "Somebody must approve this device over there.",
+  offline: "Check this device’s own connection.",
+  waits_after_failures: "Reconnect tries at once.",
+  kept_apart_by_shape: "Another topology in Settings would connect the two directly.",
+};
+
+let wanted = "";
+let order = "state";
+
+const SORTS = {
+  state: (a, b) => a.place - b.place,
+  name: (a, b) => a.label.localeCompare(b.label),
+  rtt: (a, b) => (a.rtt_ms ?? 1e9) - (b.rtt_ms ?? 1e9),
+};
+
+export function connections() {
+  const all = peers();
+  const word = wanted.toLowerCase();
+  const seen = all.filter((p) => `${p.label} ${p.display} ${p.path ?? ""} ${STATUS[p.status]}`.toLowerCase().includes(word)).sort(SORTS[order]);
+  const ring = seen.filter((p) => p.status === "active");
+  const indirect = seen.filter((p) => p.status !== "active");
+  return html`
+    <h1 tabindex="-1">Connections</h1>
+    ${all.length === 0 ? html`<p>${mesh.state.active === null ? "No network is active." : "No other device has been seen on this network yet."}</p>` : html`
+    <div class="row filters">
+      <label>Filter <input type="search" .value=${wanted} @input=${(event) => ((wanted = event.target.value), changed())}></label>
+      <label>Sort by <select @change=${(event) => ((order = event.target.value), changed())}>
+        ${[["state", "state"], ["name", "name"], ["rtt", "answer time"]].map(([value, text]) => html`<option value=${value} ?selected=${order === value}>${text}</option>`)}</select></label>
+      ${button("rediscover", "Look for devices anew", () => ask("POST", "/api/mesh/rediscover"))}${failure("rediscover")}
+    </div>`}
+    ${group("Ring", "Connected directly", ring)}
+    ${group("Indirect", "Resting, away, or on the way", indirect)}
+    ${work()}`;
+}
+
+function group(title, hint, list) {
+  if (list.length === 0) return nothing;
+  return html`<section aria-labelledby=${`group-${title}`}><h2 id=${`group-${title}`}>${title} <span class="hint">${hint}</span></h2>
+    <ul class="cards">${repeat(list, (p) => p.id, row)}</ul></section>`;
+}
+
+// Why a link is not what it should be, and what helps: for every one that is not active, and for those through TURN.
+export function reason(peer) {
+  if (peer.path === "TURN") return "No direct path works, so everything goes through a TURN server, which is slower. Opening UDP on one of the two routers would help.";
+  if (peer.status === "active") return "";
+  const text = peer.why?.text ?? (peer.needs_turn ? "no direct path works, and there is no TURN server" : STATUS[peer.status].toLowerCase());
+  return `${text[0].toUpperCase()}${text.slice(1)}. ${REMEDY[peer.why?.code] ?? (peer.needs_turn ? REMEDY.needs_turn : "")}`;
+}
+
+function row(peer) {
+  const place = `peer-${peer.id}`;
+  const why = reason(peer);
+  const open = (path, body) => () => ask("POST", `/api/peers/${peer.id}/${path}`, body);
+  return html`<li class=${`card peer ${peer.status}`} data-peer=${peer.id}
+      @dragover=${(event) => event.preventDefault()} @drop=${(event) => dropOn(peer, event)}>
+    <div class="grow">
+      <strong><span aria-hidden="true">${MARK[peer.status]}</span> ${words(peer.label)}</strong> <span class="suffix">${peer.suffix}</span>
+      <span class="tag">${STATUS[peer.status]}</span>
+      ${peer.path === null ? nothing : html`<span class="tag">${peer.path}</span>`}
+      ${peer.rtt_ms === null ? nothing : html`<span class="tag">${peer.rtt_ms} ms</span>`}
+      ${peer.badges.map((each) => html`<span class="tag">${each}</span>`)}
+      <div class="hint">${[peer.summary, peer.compatibility].filter(Boolean).map((text) => html`<span>${words(text)}</span> `)}</div>
+      ${why === "" ? nothing : html`<p class="why">${sentence(why)}</p>`}
+    </div>
+    <div class="row">
+      ${peer.status === "pending_approval" && peer.code_received !== null ? html`<button type="button" @click=${() => approve(peer)}>Approve…</button>` : nothing}
+      ${isConnected(peer) && peer.takes_files ? html`<button type="button" @click=${() => pickFiles(peer)}>Send a file…</button>` : nothing}
+      ${isConnected(peer) && peer.models.length > 0 ? button(place, "Pin as host", open("pin", { purpose: "text" })) : nothing}
+      ${button(place, "Reconnect", open("reconnect"))}
+      <button type="button" @click=${() => confirm(`Remove ${peer.label}?`, "Its approval is taken back; it may knock again.", "Remove it", open("remove"))}>Remove…</button>
+    </div>${failure(place)}</li>`;
+}
+
+const KIND = {
+  outbound_infers: "asks", inbound_infers: "is asked by", outbound_moves: "moves to", inbound_moves: "gets from",
+  outbound_transcribes: "has transcribed by", inbound_transcribes: "transcribes for",
+};
+
+function work() {
+  const list = rows("work").sort((a, b) => b.started_at - a.started_at).slice(0, 20);
+  if (list.length === 0) return nothing;
+  return html`<section aria-labelledby="work"><h2 id="work">Work with other devices</h2><ul class="cards">${repeat(list, (w) => w.id, (w) => html`<li class="card">
+    <div class="grow">This device ${KIND[w.kind] ?? w.kind} ${words(w.peer)}${w.title === "" ? nothing : html`: ${words(w.title)}`}
+      <span class="hint">${w.ended_at === null ? `since ${clock(w.started_at)}` : w.error === "" ? "done" : html`ended: ${words(w.error)}`}</span></div>
+    ${w.ended_at === null ? button(`work-${w.id}`, "Cancel", () => ask("POST", `/api/work/${w.id}/cancel`)) : nothing}${failure(`work-${w.id}`)}</li>`)}</ul></section>`;
+}

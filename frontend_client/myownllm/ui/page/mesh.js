@@ -1,0 +1,89 @@
+// The app's picture of the mesh: one WebSocket, a whole picture, then patches that are acknowledged one by one.
+// Nothing here decides anything; what is shown is what the app sent last, marked as old while it is away.
+
+import { secret } from "./api.js";
+
+const TABLES = ["networks", "peers", "files", "offers", "work", "questions", "diag"];
+const FIRST_MS = 250;
+const MOST_MS = 5000;
+const ENDED = [4401, 4403];
+const FULL = 4429;
+
+export const mesh = {
+  state: null, // the picture, or null before the first one
+  rev: 0,
+  link: "opening", // opening, live, away (the app is gone), ended (no session), full (too many tabs)
+  listeners: [],
+};
+
+let socket = null;
+let wait = FIRST_MS;
+let timer = 0;
+
+const tell = () => mesh.listeners.forEach((listener) => listener());
+
+export function connect() {
+  clearTimeout(timer);
+  if (socket !== null) return;
+  socket = new WebSocket(`ws://${location.host}/api/mesh/events`);
+  const mine = socket;
+  mine.onopen = () => mine.send(JSON.stringify({ secret: secret() }));
+  mine.onmessage = (event) => {
+    take(JSON.parse(event.data));
+    mine.send(JSON.stringify({ ack: mesh.rev }));
+    wait = FIRST_MS;
+    mesh.link = "live";
+    tell();
+  };
+  mine.onclose = (event) => {
+    socket = null;
+    mesh.link = ENDED.includes(event.code) ? "ended" : event.code === FULL ? "full" : "away";
+    tell();
+    if (mesh.link === "ended") return;
+    timer = setTimeout(connect, wait);
+    wait = Math.min(wait * 2, MOST_MS);
+  };
+}
+
+// A tab that shows again does not wait for its turn.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && mesh.link !== "ended" && socket === null) {
+    wait = FIRST_MS;
+    connect();
+  }
+});
+
+function take(message) {
+  if (message.snapshot !== undefined) {
+    mesh.state = message.snapshot;
+  } else if (message.base === mesh.rev) {
+    mesh.state = patched(mesh.state, message.patch);
+  } else {
+    socket.close(); // something was missed: a new connection begins with a whole picture
+    return;
+  }
+  mesh.rev = message.rev;
+}
+
+export function patched(state, patch) {
+  const next = { ...state };
+  for (const [name, value] of Object.entries(patch)) {
+    if (!TABLES.includes(name)) {
+      next[name] = value;
+      continue;
+    }
+    const rows = { ...state[name] };
+    for (const [key, row] of Object.entries(value)) {
+      if (row === null) delete rows[key];
+      else rows[key] = row;
+    }
+    next[name] = rows;
+  }
+  return next;
+}
+
+export const rows = (name) => Object.values(mesh.state?.[name] ?? {});
+export const peers = () => rows("peers").sort((a, b) => a.place - b.place);
+export const knocks = () => peers().filter((p) => p.status === "pending_approval" && p.code_received !== null);
+export const isConnected = (peer) => peer.status === "active" || peer.status === "shelved";
+export const activeNetwork = () => mesh.state?.networks[mesh.state.active] ?? null;

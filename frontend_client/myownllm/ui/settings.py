@@ -1,0 +1,34 @@
+"""`ui` in `config.json`: whether there is a screen, and on which port of this machine. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from myownllm.coerce import as_object
+
+if TYPE_CHECKING:
+    from myownllm.coerce import JsonObject
+
+PORT: Final = 1475
+"""Beside the local API (1473) and the remote screen (1474)."""
+
+
+@attrs.frozen
+class UiSettings:
+    """The host is none of them: the screen answers at 127.0.0.1 alone."""
+
+    enabled: bool = True
+    port: int = PORT
+    """0: a free one"""
+
+    @classmethod
+    def read(cls, config: JsonObject) -> UiSettings:
+        """From the whole configuration. Total: a wrong member is its default."""
+        raw = as_object(config.get("ui"))
+        port = raw.get("port")
+        return cls(
+            enabled=raw.get("enabled") is not False,
+            port=port if isinstance(port, int) and not isinstance(port, bool) and 0 <= port < 2**16 else PORT,
+        )

@@ -1,0 +1,132 @@
+"""Connections of browsers: the only module that knows the HTTP server, so that another one could take its place.
+
+The server's own `serve` waits for connections that nobody ends, and it shields its sends: one tab that stops reading
+would hold up Ctrl-C for ever. So connections are accepted and counted here, and closed hard at the end. Whoever has
+proved nothing yet makes room when there are too many.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio.abc
+import attrs
+import trio
+from anycorn.app_wrappers import ASGIWrapper
+from anycorn.config import Config
+from anycorn.tcp_server import TCPServer
+from anycorn.typing import LifespanState
+from anycorn.worker_context import WorkerContext
+
+from myownllm.ui.guard import HEAD_MAX_BYTES, HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+CONNECTIONS: Final = 64
+MESSAGE_MAX_BYTES: Final = 64 * 1024
+IDLE_S: Final = 10
+"""For the head of a request to come in; also between two requests of a connection."""
+_BACKLOG: Final = 64
+
+
+@attrs.define(eq=False)
+class Visit:
+    """One connection; requests on it find it in their scope under `state`."""
+
+    stream: anyio.abc.SocketStream
+    is_known: bool = False
+    """a request on it came from a session of ours"""
+
+    def close(self) -> None:
+        """At once, whatever is on its way; who waits in a send or a receive is woken."""
+        raw = self.stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        if raw.fileno() >= 0:
+            trio.lowlevel.notify_closing(raw)
+            raw.close()
+
+
+class _Connection(TCPServer):
+    """The server waits for its idle timer also when the browser has left; a connection that is over must not count."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
+class WebServer:
+    """Serves one ASGI application on this machine."""
+
+    def __init__(self, app: Asgi) -> None:
+        self._app = ASGIWrapper(app)
+        self._config = Config()
+        self._config.accesslog = None
+        self._config.errorlog = logging.getLogger("myownllm.ui")
+        self._config.h11_max_incomplete_size = HEAD_MAX_BYTES
+        self._config.websocket_max_message_size = MESSAGE_MAX_BYTES
+        self._config.websocket_permessage_deflate = False  # bytes are free on this machine, memory is not
+        self._config.keep_alive_timeout = IDLE_S
+        self._config.include_server_header = False
+        self._context = WorkerContext(None)
+        self._visits: list[Visit] = []
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Until cancelled; then every connection is closed within milliseconds."""
+        accepting = await anyio.abc.SocketListener.from_socket(listener)
+        async with trio.open_nursery() as nursery:
+            try:
+                while True:
+                    stream = await accepting.accept()
+                    if (visit := self._admit(stream)) is None:
+                        await stream.aclose()
+                    else:
+                        nursery.start_soon(self._visit, visit)
+            finally:
+                listener.close()
+                for visit in self._visits:
+                    visit.close()
+
+    def _admit(self, stream: anyio.abc.SocketStream) -> Visit | None:
+        if len(self._visits) >= CONNECTIONS:
+            stranger = next((v for v in self._visits if not v.is_known), None)
+            if stranger is None:
+                return None
+            self._visits.remove(stranger)
+            stranger.close()
+        self._visits.append(visit := Visit(stream))
+        return visit
+
+    async def _visit(self, visit: Visit) -> None:
+        try:
+            await TCPServer(self._app, self._config, self._context, LifespanState({"visit": visit}), visit.stream).run()
+        finally:
+            if visit in self._visits:
+                self._visits.remove(visit)
+            visit.close()
+
+
+def open_port(port: int) -> socket.socket:
+    """A listener on this machine alone, at that port or, if somebody has it, at a free one. Raises OSError."""
+    try:
+        return _listen(port)
+    except OSError:
+        if port == 0:
+            raise
+        return _listen(0)
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

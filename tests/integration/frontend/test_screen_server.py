@@ -1,0 +1,395 @@
+"""The screen of a running app, asked as pages ask, and as whoever should not: each rule is one test (spec 08 §10.1)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from e2e.devices import demo
+from myownllm.ui.web_server import CONNECTIONS
+from support.browser import Browser
+from support.warm import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.browser import Answer
+
+
+@pytest.fixture(scope="module")
+def device() -> Iterator[Any]:
+    """One app with no network, for all tests of this file."""
+    base = demo.temporary_base()
+    made = demo.Device("Anna", base / "a")
+    made.program = words("myownllm")
+    folder = made.home / ".myownllm"
+    folder.mkdir(mode=0o700)
+    (folder / "config.json").write_text(json.dumps({"api": {"port": 0}, "ui": {"port": 0}}))
+    made.up("--label", "Anna")
+    made.wait("daemon", lambda e: e["event"] == "daemon" and e.get("state") == "up")
+    try:
+        yield made
+    finally:
+        demo.stop_all([made])
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def url(device: Any) -> str:
+    return str(device.wait("screen", lambda e: e["event"] == "screen")["url"])
+
+
+@pytest.fixture(scope="module")
+def me(device: Any, url: str) -> Browser:
+    """A browser that followed the link of `up`."""
+    browser = Browser(int(url.split(":")[2].split("/")[0]))
+    assert browser.enter(url).status == 200
+    return browser
+
+
+def another(device: Any, me: Browser) -> Browser:
+    browser = Browser(me.port)
+    assert browser.enter(device.run("open", "--print")["url"]).status == 200
+    return browser
+
+
+# ── who gets in ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_link_works_once_and_open_makes_another(device: Any, me: Browser, url: str) -> None:
+    used = Browser(me.port).enter(url)
+    assert used.error == (401, "no_session")
+    assert "myownllm open" in used.json["error"]["message"]
+    browser = another(device, me)
+    assert browser.ask("GET", "/api/mesh/state").status == 200
+    cookie = browser.enter(device.run("open", "--print")["url"]).headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+
+
+def test_a_second_up_shows_the_screen_of_the_first(device: Any, me: Browser) -> None:
+    """FE-12.7"""
+    said = device.finish(device.start("up"))
+    shown = next(event for event in said if event["event"] == "screen")
+    assert Browser(me.port).enter(shown["url"]).status == 200
+
+
+def test_the_cookie_alone_commands_nothing_and_neither_does_the_secret(me: Browser) -> None:
+    for without in ("Cookie", "X-Session-Secret"):
+        assert me.ask("GET", "/api/mesh/state", without=without).error == (401, "no_session")
+        assert me.ask("PUT", "/api/mesh/label", {"value": "Eve"}, without=without).error == (401, "no_session")
+    assert me.until(lambda s: s["device"]["label"])["device"]["label"] == "Anna"
+
+
+def test_a_name_that_was_pointed_here_is_refused_before_anything_is_routed(me: Browser) -> None:
+    for path in ("/", "/main.js", "/api/mesh/state", "/nothing"):
+        assert me.ask("GET", path, host="evil.example").error == (421, "misdirected")
+    assert me.ask("GET", "/", host=f"localhost:{me.port}").status == 421
+    tab = me.tab(host="evil.example")
+    assert tab.status == 421
+    tab.close()
+
+
+def test_pages_of_other_origins_command_nothing(me: Browser) -> None:
+    for origin in ("http://evil.example", f"http://127.0.0.1:{me.port + 1}", "null"):
+        for method, path in (("POST", "/api/session"), ("POST", "/api/networks"), ("DELETE", "/api/diag")):
+            assert me.ask(method, path, {}, origin=origin).error == (403, "forbidden_origin")
+        tab = me.tab(origin=origin)
+        assert tab.status == 403
+        tab.close()
+    assert me.ask("POST", "/api/networks", {"network_id": "evil"}, without="Origin").status == 403
+    assert me.ask("GET", "/api/mesh/state").json["snapshot"]["networks"] == {}
+
+
+def test_no_answer_lets_other_pages_read_it(me: Browser) -> None:
+    answers = [
+        me.ask("GET", "/"),
+        me.ask("GET", "/api/mesh/state"),
+        me.ask("OPTIONS", "/api/networks"),
+        me.ask("GET", "/x"),
+    ]
+    for answer in answers:
+        assert not any(name.startswith("access-control") for name in answer.headers)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "server" not in answer.headers
+
+
+def test_the_screen_listens_on_this_machine_alone(device: Any, me: Browser) -> None:
+    listening = [c for c in psutil.Process(device.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
+    assert me.port in {c.laddr.port for c in listening}
+
+
+def test_the_words_of_a_session_are_in_no_log_and_no_file(device: Any, me: Browser) -> None:
+    me.ask("GET", f"/api/nothing?{me.secret}")
+    words_of = (me.secret, me.cookie.partition("=")[2])
+    for path in (device.home / ".myownllm").rglob("*"):
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            assert not any(word in text for word in words_of), path
+    assert not any(word in (device.home / "up.err").read_text() for word in words_of)
+    assert me.secret not in json.dumps(device.events)
+
+
+# ── bad input ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BAD: list[tuple[str, str, Any]] = [
+    ("POST", "/api/networks", {}),
+    ("POST", "/api/networks", {"network_id": 5}),
+    ("POST", "/api/networks", {"network_id": "x" * 300}),
+    ("POST", "/api/networks", {"network_id": "home", "unknown": 1}),
+    ("POST", "/api/networks", {"network_id": "no spaces here!"}),
+    ("POST", "/api/networks", {"network_id": "home", "signaling_servers": ["http://x"]}),
+    ("POST", "/api/networks", []),
+    ("POST", "/api/networks/active", {}),
+    ("POST", "/api/networks/import", {"text": "{}"}),
+    ("PUT", "/api/mesh/label", {"value": "x" * 65}),
+    ("PUT", "/api/mesh/accepting", {"value": "always"}),
+    ("PUT", "/api/mesh/quiet", {"value": 1}),
+    ("POST", "/api/invites", {"ttl_s": 1}),
+    ("POST", "/api/files/send", {"peer": "x", "paths": []}),
+    ("POST", "/api/infer", {"messages": []}),
+    ("PUT", "/api/policy", {"action": "own"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), BAD)
+def test_what_is_wrong_with_a_request_is_a_sentence_and_changes_nothing(
+    me: Browser, device: Any, method: str, path: str, body: Any
+) -> None:
+    before = (device.home / ".myownllm" / "config.json").read_bytes()
+    assert me.ask(method, path, body).error == (400, "validation")
+    assert (device.home / ".myownllm" / "config.json").read_bytes() == before
+
+
+UNKNOWN: list[tuple[str, str, Any]] = [
+    ("PATCH", "/api/networks/net-nothing", {}),
+    ("DELETE", "/api/networks/net-nothing", {}),
+    ("POST", "/api/networks/active", {"id": "net-nothing"}),
+    ("POST", f"/api/peers/{'a' * 52}/approve", {"code": "x"}),
+    ("POST", f"/api/peers/{'x' * 300}/approve", {"code": "x"}),
+    ("POST", "/api/peers/..%2f..%2fetc/deny", {}),
+    ("POST", "/api/gate/77", {"choice": "deny"}),
+    ("POST", "/api/gate/x", {"choice": "deny"}),
+    ("POST", "/api/work/none/cancel", {}),
+    ("GET", "/api/nothing", None),
+    ("GET", "/../routes.py", None),
+    ("GET", "/%2e%2e/routes.py", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), UNKNOWN)
+def test_what_is_not_there_is_not_found(me: Browser, method: str, path: str, body: Any) -> None:
+    assert me.ask(method, path, body).error == (404, "not_found")
+
+
+def test_wrong_forms_of_a_body_are_refused(me: Browser) -> None:
+    def post(raw: bytes, **changed: str) -> Answer:
+        return me.ask("POST", "/api/networks", raw=raw, **changed)
+
+    assert post(b"{").error == (400, "validation")
+    assert post(b"\xff\xfe{}").error == (400, "validation")
+    assert post(b'{"network_id": "\xff"}').error == (400, "validation")
+    assert post(b"[" * 100_000).error == (400, "validation")
+    assert post(b'{"network_id": "home"}', content_type="text/plain").error == (415, "validation")
+    assert post(b'{"network_id": "home"}', content_type="application/x-www-form-urlencoded").status == 415
+    assert post(b" " * (2**20 + 1)).error == (413, "too_large")
+    for method in ("GET", "PUT", "DELETE", "PATCH"):
+        assert me.ask(method, "/api/networks", {"network_id": "home"}).error == (405, "validation")
+    assert me.ask("GET", "/api/mesh/stop").status == 405  # no command by GET
+    assert me.ask("GET", "/", padding="x" * 20_000).error == (431, "too_large")
+    assert me.ask("GET", "/api/mesh/state").status == 200
+
+
+def test_without_a_network_what_needs_one_says_so(me: Browser) -> None:
+    assert me.ask("PUT", "/api/mesh/accepting", {"value": "busy"}).error[0] in (400, 409)
+    assert me.ask("POST", "/api/mesh/rediscover", {}).error == (409, "no_active_network")
+    assert me.ask("GET", "/api/invites").error[0] in (400, 409)
+
+
+# ── the socket ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_socket_wants_both_halves_of_the_session(me: Browser) -> None:
+    stranger = me.tab(cookie="a=b")
+    assert stranger.hear() is None
+    assert stranger.code == 4401
+    for hello in ({"secret": "wrong"}, {}, "nonsense", {"secret": me.secret, "more": 1}):
+        tab = me.tab()
+        tab.say(hello)
+        assert tab.hear() is None
+        assert tab.code == 4401
+        tab.close()
+    stranger.close()
+
+
+def test_two_tabs_agree_and_get_patches_that_are_acknowledged(device: Any, me: Browser) -> None:
+    """FE-10.8"""
+    other = another(device, me)
+    first, second = me.tab(), other.tab()
+    first.say({"secret": me.secret})
+    second.say({"secret": other.secret})
+    whole = [tab.hear() for tab in (first, second)]
+    assert whole[0]["snapshot"] == whole[1]["snapshot"]
+    assert whole[0]["snapshot"]["device"]["label"] == "Anna"
+    for tab, message in zip((first, second), whole, strict=True):
+        tab.say({"ack": message["rev"]})
+    began = time.monotonic()
+    assert me.ask("PUT", "/api/mesh/quiet", {"value": True}).status == 200
+    for tab, message in zip((first, second), whole, strict=True):
+        rev = message["rev"]
+        while True:
+            told = tab.hear()
+            assert told["base"] == rev
+            rev = told["rev"]
+            tab.say({"ack": rev})
+            if told["patch"].get("mesh", {}).get("quiet"):
+                break
+    assert time.monotonic() - began < 5
+    me.ask("PUT", "/api/mesh/quiet", {"value": False})
+    first.close()
+    second.close()
+
+
+def test_a_tab_that_does_not_acknowledge_gets_one_message_and_then_the_newest_state(me: Browser) -> None:
+    tab = me.tab()
+    tab.say({"secret": me.secret})
+    rev = tab.hear()["rev"]
+    for value in (True, False, True):
+        me.ask("PUT", "/api/mesh/quiet", {"value": value})
+    time.sleep(0.2)
+    tab.raw.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        tab.hear()
+    tab.raw.settimeout(20)
+    tab.say({"ack": rev})
+    told = tab.hear()
+    assert told["base"] == rev
+    assert told["rev"] > rev + 1
+    assert told["patch"]["mesh"]["quiet"] is True
+    me.ask("PUT", "/api/mesh/quiet", {"value": False})
+    tab.close()
+
+
+def test_words_that_are_none_of_a_tab_close_it(me: Browser) -> None:
+    for word, code in ((b"nonsense", 4400), (b"x" * 70_000, 1009)):
+        tab = me.tab()
+        tab.say({"secret": me.secret})
+        tab.hear()
+        tab.say(word.decode())
+        while tab.hear() is not None:
+            pass
+        assert tab.code == code
+        tab.close()
+
+
+def test_sixteen_tabs_are_enough(me: Browser) -> None:
+    deadline = time.monotonic() + 10
+    while True:  # tabs of tests before this one may not have been missed yet
+        tabs = [me.tab() for _ in range(17)]
+        for tab in tabs:
+            tab.say({"secret": me.secret})
+        heard = [tab.hear() is not None for tab in tabs]
+        for tab in tabs:
+            tab.close()
+        if heard == [True] * 16 + [False]:
+            break
+        assert time.monotonic() < deadline, heard
+    assert tabs[-1].code == 4429
+
+
+# ── strangers that hold connections ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_connections_that_say_nothing_or_garbage_keep_nobody_out(me: Browser) -> None:
+    held = [socket.create_connection(("127.0.0.1", me.port)) for _ in range(CONNECTIONS + 20)]
+    for place, each in enumerate(held):
+        if place % 2:
+            each.sendall(b"GET / HT" if place % 4 == 1 else os.urandom(200))
+    began = time.monotonic()
+    assert me.ask("GET", "/api/mesh/state").status == 200
+    assert time.monotonic() - began < 2
+    for each in held:
+        each.close()
+
+
+# ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_networks_are_saved_edited_exported_and_forgotten(me: Browser) -> None:
+    relay = "ws://127.0.0.1:1"
+    made = me.ask(
+        "POST", "/api/networks", {"network_id": "Home-Mesh", "signaling_servers": [relay], "stun_servers": []}
+    )
+    network = made.json["network"]
+    assert network["network_id"] == "home-mesh"
+    where = f"/api/networks/{network['id']}"
+    turn = [{"url": "turn:127.0.0.1:1", "username": "u", "credential": "very-secret"}]
+    assert me.ask("PATCH", where, {"turn_servers": turn, "label": "Home"}).status == 200
+    snapshot = me.ask("GET", "/api/mesh/state")
+    assert b"very-secret" not in snapshot.data
+    assert snapshot.json["snapshot"]["mesh"]["handle"] == "Home"
+    kept = [{"url": "turn:127.0.0.1:1", "username": "u", "credential": None}]
+    assert me.ask("PATCH", where, {"turn_servers": kept, "topology": "ring:2"}).status == 200
+    told = me.ask("POST", f"{where}/export", {"secrets": True}).json
+    assert told["turn_servers"] == turn
+    assert told["topology"] == {"kind": "ring", "n_preferred": 2}
+    assert b"very-secret" not in me.ask("POST", f"{where}/export", {}).data
+    assert me.ask("PATCH", where, {"topology": "star:nobody"}).error == (400, "validation")
+    looked = me.ask("POST", "/api/networks/import", {"text": json.dumps(told), "look": True}).json
+    assert (looked["network_id"], looked["is_saved"]) == ("home-mesh", True)
+    assert me.ask("POST", f"/api/peers/{'a' * 52}/pin", {"purpose": "text"}).error == (404, "not_found")
+    invited = me.ask("POST", "/api/invites", {"ttl_s": 60})
+    assert invited.json["qr"]["path"].startswith("M4 4h1v1h-1z")
+    leads = me.ask("POST", "/api/networks/import", {"text": invited.json["text"], "look": True})
+    assert leads.json["error"]["message"].startswith("this invitation leads to this very device")
+    assert [i["id"] for i in me.ask("GET", "/api/invites").json["invites"]] == [invited.json["id"]]
+    assert me.ask("DELETE", f"/api/invites/{invited.json['id']}").status == 200
+    assert me.ask("DELETE", where, {}).json["active"] is None
+    assert me.ask("GET", "/api/mesh/state").json["snapshot"]["networks"] == {}
+
+
+def test_sessions_survive_a_restart_and_ctrl_c_waits_for_no_tab(device: Any, me: Browser) -> None:
+    """Tabs and downloads that stopped reading, half a request: the app ends all the same, and comes back."""
+    stalled = [socket.create_connection(("127.0.0.1", me.port)) for _ in range(3)]
+    stalled[0].sendall(b"POST /api/networks HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{")
+    for each in stalled[1:]:
+        each.sendall(f"GET /main.js HTTP/1.1\r\nHost: 127.0.0.1:{me.port}\r\n\r\n".encode() * 400)
+    tab = me.tab()
+    tab.say({"secret": me.secret})
+    tab.hear()
+    time.sleep(0.2)
+    mark = device.mark()
+    began = time.monotonic()
+    os.kill(device.pid, signal.SIGINT)
+    device.wait("end", lambda e: e["event"] == "stopped", mark)
+    assert time.monotonic() - began < 5
+    tab.hear()
+    assert tab.code is not None
+    for each in (*stalled, tab.raw):
+        each.close()
+    device.stop(interrupt=False)
+    mark = device.mark()
+    config = device.home / ".myownllm" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "ui": {"port": me.port}}))
+    device.up()
+    device.wait("screen", lambda e: e["event"] == "screen", mark)
+    assert me.ask("GET", "/api/mesh/state").status == 200
+    tab = me.tab()
+    tab.say({"secret": me.secret})
+    assert tab.hear() is not None
+    assert device.run("open", "--revoke")["ended"] >= 1
+    assert tab.hear() is None
+    assert tab.code == 4403
+    tab.close()
+    assert me.ask("GET", "/api/mesh/state").error == (401, "no_session")

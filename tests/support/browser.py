@@ -1,0 +1,163 @@
+"""A browser's side of the screen without a browser: requests as they are on the wire, and the WebSocket of a tab."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from attrs import define, field
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Ping, RejectConnection, RejectData, Request, TextMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE_S = 20.0
+
+
+@define
+class Answer:
+    status: int
+    headers: dict[str, str]
+    data: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.data)
+
+    @property
+    def error(self) -> tuple[int, str]:
+        """Status and kind, of an answer that is an error with a sentence."""
+        told = self.json["error"]
+        assert len(told["message"]) > 5
+        return self.status, told["kind"]
+
+
+@define
+class Browser:
+    """One that followed a link, or one that did not."""
+
+    port: int
+    cookie: str = ""
+    secret: str = ""
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def enter(self, url: str) -> Answer:
+        """Follow a link."""
+        token = urlsplit(url).fragment.removeprefix("key=")
+        answer = self.ask("POST", "/api/session", {"token": token})
+        if answer.status == 200:
+            self.cookie = answer.headers["set-cookie"].partition(";")[0]
+            self.secret = answer.json["secret"]
+        return answer
+
+    def headers(self) -> dict[str, str]:
+        given = {"Origin": self.origin, "Cookie": self.cookie, "X-Session-Secret": self.secret}
+        return {name: value for name, value in given.items() if value}
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, without: str = "", raw: bytes | None = None, **changed: str
+    ) -> Answer:
+        """One request; `changed` headers replace those of an honest page, `without` leaves one out."""
+        sent = {"Content-Type": "application/json", **self.headers()}
+        sent |= {name.replace("_", "-").title(): value for name, value in changed.items()}
+        sent.pop(without, None)
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        try:
+            connection.request(method, path, data, sent)
+            answer = connection.getresponse()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def until(self, condition: Any) -> Any:
+        """The first picture that meets the condition."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            snapshot = self.ask("GET", "/api/mesh/state").json["snapshot"]
+            if condition(snapshot):
+                return snapshot
+            assert time.monotonic() < deadline, snapshot
+            time.sleep(0.05)
+
+    def tab(self, **changed: str) -> Tab:
+        return Tab.open(self, {**self.headers(), **{name.title(): value for name, value in changed.items()}})
+
+
+@define(eq=False)
+class Tab:
+    """The WebSocket of one tab."""
+
+    raw: socket.socket
+    protocol: WSConnection
+    status: int = 101
+    code: int | None = None
+    """why it was closed"""
+    _events: Iterator[Any] = field(factory=lambda: iter(()))
+
+    @classmethod
+    def open(cls, browser: Browser, headers: dict[str, str]) -> Tab:
+        raw = socket.create_connection(("127.0.0.1", browser.port), PATIENCE_S)
+        protocol = WSConnection(ConnectionType.CLIENT)
+        extra = [(name.encode(), value.encode()) for name, value in headers.items() if name != "Host"]
+        host = headers.get("Host", f"127.0.0.1:{browser.port}")
+        tab = cls(raw, protocol)
+        raw.sendall(protocol.send(Request(host=host, target="/api/mesh/events", extra_headers=extra)))
+        match tab.event():
+            case AcceptConnection():
+                pass
+            case RejectConnection(status_code=status):
+                tab.status = status
+        return tab
+
+    def event(self) -> Any:
+        while (event := next(self._events, None)) is None:
+            try:
+                data = self.raw.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            self.protocol.receive_data(data or None)
+            self._events = self.protocol.events()
+            if not data:
+                self.code = self.code or 1006
+                return None
+        return event
+
+    def say(self, value: Any) -> None:
+        text = value if isinstance(value, str) else json.dumps(value)
+        self._send(self.protocol.send(TextMessage(text)))
+
+    def _send(self, data: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what the app said last is still to be read
+            self.raw.sendall(data)
+
+    def hear(self) -> Any:
+        """The next message; None when the app has closed the socket, and `code` says why."""
+        text = ""
+        while True:
+            match self.event():
+                case TextMessage(data=data, message_finished=is_whole):
+                    text += data
+                    if is_whole:
+                        return json.loads(text)
+                case Ping() as ping:
+                    self._send(self.protocol.send(ping.response()))
+                case CloseConnection(code=code):
+                    self.code = code
+                    return None
+                case None:
+                    return None
+                case RejectData() | RejectConnection():
+                    return None
+
+    def close(self) -> None:
+        self.raw.close()
