@@ -13,10 +13,10 @@ from attrs import evolve, frozen
 from myownmesh.governance.entries import entry_key, is_member_grant, is_removal
 from myownmesh.governance.marking import is_marked
 from myownmesh.protocol import base32
-from myownmesh.protocol.transitions import UnknownVariant
+from myownmesh.protocol.transitions import Evict, RoleGrant, RoleRevoke
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from myownmesh.governance.standing import Standing
     from myownmesh.protocol.transitions import Transition
@@ -29,6 +29,9 @@ OUR_WORD: Final = frozenset({FOR_GOOD})
 """Who vouches for what this device signed or a person here meant."""
 MAX_WORDS: Final = 4
 """More devices than that need not agree."""
+
+
+_KINDS: Final[Mapping[type, str]] = {cls: str(cls.__struct_config__.tag) for cls in (RoleGrant, RoleRevoke, Evict)}
 
 
 class SlotKey(NamedTuple):
@@ -70,8 +73,6 @@ class Slot:
 
         What does not count is not kept: it changes nothing and would only grow.
         """
-        if not self.copies:
-            return Slot(self.key, (new,))
         known = self.find(new.entry.at)
         if known is not None:
             new = _joined(known, new)
@@ -119,11 +120,14 @@ def slot_keys(entry: Transition, known: frozenset[str]) -> tuple[SlotKey, ...]:
     """The slots that an entry is in: one for each signer that is or once was an authority."""
     variant = entry.variant
     grant = is_member_grant(variant)
-    if isinstance(variant, UnknownVariant) or not (grant or is_removal(variant)):
+    if not (grant or is_removal(variant)):
         return ()
-    kind = str(variant.__struct_config__.tag)
+    kind = _KINDS[type(variant)]
+    if len(entry.signers) == 1:
+        [signer] = entry.signers
+        return (SlotKey(grant, kind, signer, entry.signatures[0]),) if signer in known else ()
     pairs = zip(entry.signers, entry.signatures, strict=True)
-    return tuple(SlotKey(grant, kind, signer, signature) for signer, signature in pairs if signer in known)
+    return tuple([SlotKey(grant, kind, signer, signature) for signer, signature in pairs if signer in known])
 
 
 def _at(copy: Copy) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, field, frozen
 
-from myownmesh.governance.entries import target_of
+from myownmesh.governance.entries import fault_of_form, target_of
 from myownmesh.governance.judging import judge, waiting
 from myownmesh.governance.member_log import Draft
 from myownmesh.governance.questions import Replay
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from myownmesh.governance.book import Book
-    from myownmesh.governance.judging import Judgement
+    from myownmesh.governance.judging import Court, Judgement
     from myownmesh.governance.signatures import Checks
     from myownmesh.governance.verdicts import Membership
     from myownmesh.governance.words import Speaker
@@ -71,13 +71,14 @@ def hear_entries(
     judged: list[tuple[Transition, Judgement]] = []
     before: dict[str, Membership] = {}
     failed, begun = 0, checks.count
-    for entry in entries[:ENTRIES_PER_SLICE]:
-        if checks.count - begun >= max_checks:
+    signed = _checked_ahead(entries[:ENTRIES_PER_SLICE], court, checks, max_checks)
+    for entry, good in zip(entries, signed, strict=False):
+        if checks.count - begun >= max_checks and good is None:
             break
         target = target_of(entry.variant)
         if target is not None and target not in before:
             before[target] = court.bench.verdict(target).membership
-        judgement = judge(entry, speaker, court, checks, aside, on_disk=on_disk)
+        judgement = judge(entry, speaker, court, checks, aside, on_disk=on_disk, signed=good)
         judged.append((entry, judgement))
         failed += judgement.charge
         aside = judgement.aside
@@ -88,6 +89,27 @@ def hear_entries(
     if members is not book.members or aside is not book.aside or questions is not book.questions:
         book = evolve(book, members=members, aside=aside, questions=questions)
     return Heard(book, tuple(judged), tuple(entries[len(judged) :]), before, failed)
+
+
+def _checked_ahead(entries: Sequence[Transition], court: Court, checks: Checks, max_checks: int) -> list[bool | None]:
+    """Which of the first entries are signed as they say, None where judging may know that without a check.
+
+    In a loop of their own, because libsodium finds its tables in the processor's cache there: a tenth of the time.
+    """
+    known, targets = court.bench.standing.known, court.draft.targets
+    needed: list[bool] = []
+    count = 0
+    for entry in entries:
+        if count >= max_checks:
+            break
+        fresh = (
+            target_of(entry.variant) not in targets
+            and not known.isdisjoint(entry.signers)
+            and fault_of_form(entry) is None
+        )
+        needed.append(fresh)
+        count += len(entry.signers) if fresh else 0
+    return [checks.is_good(entry) if need else None for entry, need in zip(entries, needed, strict=False)]
 
 
 def hear_again(book: Book, checks: Checks, now: int, *, max_checks: int) -> Heard:

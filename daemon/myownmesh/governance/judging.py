@@ -20,10 +20,10 @@ from myownmesh.governance.words import is_sure
 from myownmesh.protocol.transitions import UnknownVariant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from myownmesh.governance.copies import SlotKey
-    from myownmesh.governance.member_log import Draft
+    from myownmesh.governance.member_log import Draft, Slots
     from myownmesh.governance.rules import Rules
     from myownmesh.governance.signatures import Checks
     from myownmesh.governance.verdicts import Bench
@@ -92,11 +92,19 @@ class Court:
 
 
 def judge(
-    entry: Transition, speaker: Speaker, court: Court, checks: Checks, aside: Aside, *, on_disk: bool = False
+    entry: Transition,
+    speaker: Speaker,
+    court: Court,
+    checks: Checks,
+    aside: Aside,
+    *,
+    on_disk: bool = False,
+    signed: bool | None = None,
 ) -> Judgement:
     """What becomes of one entry of the member log. At most one entry's signatures are checked.
 
-    `on_disk`: it comes from this device's own file, where nothing is held back for being early.
+    `on_disk`: it comes from this device's own file, where nothing is held back for being early. `signed`: its form is
+    good, and whether its signatures are has been looked at.
     """
     bench, draft = court.bench, court.draft
     standing, variant = bench.standing, entry.variant
@@ -108,7 +116,7 @@ def judge(
     target = target_of(variant)
     if target is None or not (is_grant or is_removal(variant)):
         return Judgement("refused", aside, "NO-MEMBER-ENTRY")
-    if (fault := fault_of_form(entry)) is not None:
+    if signed is None and (fault := fault_of_form(entry)) is not None:
         return Judgement("refused", aside, fault)
 
     # 2: known
@@ -127,16 +135,17 @@ def judge(
 
     # 4: signature
     held = bool(aside.held) and any(aside.held.get(key) == entry for key in keys)
-    if not (held or has_signatures(slots, entry, keys) or checks.is_good(entry)):
+    if not (held or has_signatures(slots, entry, keys) or (checks.is_good(entry) if signed is None else signed)):
         return Judgement("refused", aside, "SIG-INVALID", charge=True)
 
     # 5: no time that nobody could go beyond
-    if entry.at > court.horizon + FAR_SECONDS and entry.at > 1 + bench.newest_counted(target):
+    ahead = entry.at - court.horizon
+    if ahead > FAR_SECONDS and entry.at > 1 + bench.newest_counted(target):
         return Judgement("refused", aside, "FAR-FUTURE")
 
     # 6: early grants wait
     copy = Copy(entry, words)
-    early = is_grant and entry.at > court.horizon + DAY_SECONDS and entry.at > 1 + bench.newest_removal(target)
+    early = is_grant and ahead > DAY_SECONDS and entry.at > 1 + bench.newest_removal(target)
     if early and not on_disk and not copy.is_sure(standing):
         return Judgement("held", evolve(aside, held=_put(aside.held, keys[0], entry, MAX_HELD)))
 
@@ -150,8 +159,7 @@ def judge(
     changed = draft.add(copy, standing, bench.me, keys)
     if draft.count > MAX_COPIES:
         draft.put(target, thinned(draft.slots(target), [entry]))  # putting out always finds room
-    after = draft.slots(target)
-    if any(each.entry == entry for each in counted(after, standing, bench.me)):
+    if _counts(draft.slots(target), entry, keys, bench):
         return Judgement("counted" if changed else "known", aside)
     if is_grant and _would_reverse(entry, court, target):
         return Judgement("shown", aside)
@@ -162,6 +170,18 @@ def waiting(aside: Aside, known: frozenset[str]) -> tuple[Transition, ...]:
     """What is worth judging again: all that is held, and what came from devices that are authorities by now."""
     strangers = (entry for entry in aside.strangers.values() if not known.isdisjoint(entry.signers))
     return (*strangers, *aside.held.values())
+
+
+def _counts(slots: Slots, entry: Transition, keys: Sequence[SlotKey], bench: Bench) -> bool:
+    """Whether this very entry is among what counts, in one of its own slots."""
+    for key in keys:
+        slot = slots.get(key)
+        if slot is None or not slot.stands(bench.standing):
+            continue
+        for copy in slot.counted(bench.standing, bench.me):
+            if copy.entry is entry or copy.entry == entry:
+                return True
+    return False
 
 
 def _words(entry: Transition, speaker: Speaker, court: Court, target: str, *, is_grant: bool) -> frozenset[str]:

@@ -83,18 +83,16 @@ class MemberLog:
 class Draft:
     """A log while a slice of entries is added to it: what it holds is copied once, not for each of them."""
 
-    __slots__ = ("_buckets", "_log", "_targets", "count", "newest_sure")
+    __slots__ = ("_buckets", "_changed", "_log", "count", "newest_sure", "targets")
 
     def __init__(self, log: MemberLog) -> None:
         self._log = log
-        self._targets: dict[str, Slots] | None = None
+        self.targets = log.targets
+        self._changed: dict[str, Slots] | None = None
+        """The same targets, once they are no more its log's own."""
         self._buckets = list(log.buckets)
         self.count = log.count
         self.newest_sure = log.newest_sure
-
-    @property
-    def targets(self) -> Mapping[str, Slots]:
-        return self._log.targets if self._targets is None else self._targets
 
     def slots(self, device: str) -> Slots:
         """What is signed about a device, so far."""
@@ -105,7 +103,7 @@ class Draft:
         if copy.words and copy.is_sure(standing):
             self.newest_sure = max(self.newest_sure, copy.entry.at)
         target = target_of(copy.entry.variant) or ""
-        before = self.slots(target)
+        before = self.targets.get(target, _NOTHING)
         after = _with_copy(before, copy, slot_keys(copy.entry, standing.known) if keys is None else keys, standing, me)
         if after is before:
             return False
@@ -114,17 +112,18 @@ class Draft:
 
     def put(self, device: str, slots: Slots) -> None:
         """Replace what is signed about a device."""
-        if self._targets is None:
-            self._targets = dict(self._log.targets)
-        self.count += _account(self._buckets, self.slots(device), slots)
+        changed = self._changed
+        if changed is None:
+            self.targets = self._changed = changed = dict(self.targets)
+        self.count += _account(self._buckets, changed.get(device, _NOTHING), slots)
         if slots:
-            self._targets[device] = slots
+            changed[device] = slots
         else:
-            self._targets.pop(device, None)
+            changed.pop(device, None)
 
     def done(self) -> MemberLog:
         """The log; the same object as before when nothing was changed."""
-        if self._targets is None and self.newest_sure == self._log.newest_sure:
+        if self._changed is None and self.newest_sure == self._log.newest_sure:
             return self._log
         return MemberLog(self.targets, self.count, self.newest_sure, tuple(self._buckets))
 
@@ -188,8 +187,8 @@ def counted(slots: Slots, standing: Standing, me: str) -> Iterator[Copy]:
 def _with_copy(slots: Slots, copy: Copy, keys: Iterable[SlotKey], standing: Standing, me: str) -> Slots:
     changed = {}
     for key in keys:
-        before = slots.get(key) or Slot(key, ())
-        after = before.with_copy(copy, standing, me)
+        before = slots.get(key)
+        after = Slot(key, (copy,)) if before is None else before.with_copy(copy, standing, me)
         if after is not before:
             changed[key] = after
     return {**slots, **changed} if changed else slots
@@ -201,8 +200,8 @@ def _distinct(slots: Slots) -> dict[Transition, Copy]:
 
 def _account(buckets: list[int], before: Slots, after: Slots) -> int:
     """Enter into the digests what came and went; returns by how many copies the log grew."""
-    old, new = _distinct(before).keys(), _distinct(after).keys()
-    for entry in old ^ new:
+    old, new = _distinct(before), _distinct(after)
+    for entry in old.keys() ^ new.keys() if old else new:
         digest = key_digest(entry)
         buckets[bucket_of(digest)] ^= int.from_bytes(digest, "big")
     return len(new) - len(old)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Generator
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from myownmesh.governance.signed_bytes import signed_bytes
@@ -51,7 +50,8 @@ class Checks:
     def __init__(self, network_id: str) -> None:
         self.network_id = network_id
         # Ordered, because finding the oldest key of a plain dictionary gets slower with every key that was taken out.
-        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._good: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        """By signature: whose it is, and over what."""
         self._keys: dict[str, bytes] = {}
         self.count = 0
         """How many checks were made, to measure slices by."""
@@ -59,8 +59,10 @@ class Checks:
     def is_good(self, entry: Transition) -> bool:
         """True when every signer of the entry signed what it says. Its form has been looked at before."""
         payload = signed_bytes(self.network_id, entry.variant)
-        pairs = zip(entry.signers, entry.signatures, strict=True)
-        return all(self.signed(signer, payload, signature) for signer, signature in pairs)
+        for signer, signature in zip(entry.signers, entry.signatures, strict=True):
+            if not self.signed(signer, payload, signature):
+                return False
+        return True
 
     def first_bad(self, entries: Iterable[Transition]) -> Slices[int | None]:
         """Which is the first entry that is not good, by number; None if all are."""
@@ -75,8 +77,8 @@ class Checks:
 
     def signed(self, signer: str, payload: bytes, signature: str) -> bool:
         """True when the device `signer` signed `payload`; unreadable texts are no signatures."""
-        key = blake2b(f"{signer} {signature} ".encode() + payload, digest_size=16).digest()
-        if key in self._good:
+        said = (signer, payload)
+        if self._good.get(signature) == said:
             return True
         self.count += 1
         try:
@@ -88,7 +90,7 @@ class Checks:
             return False
         if len(self._good) >= REMEMBERED:
             self._good.popitem(last=False)
-        self._good[key] = None
+        self._good[signature] = said
         return True
 
     def _key_of(self, signer: str) -> bytes:

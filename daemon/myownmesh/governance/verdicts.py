@@ -53,6 +53,8 @@ class Bench:
         grant: Copy | None = None
         removal: Copy | None = None
         slots = self.members.slots(device)
+        if not slots and device not in self.kept:
+            return UNLISTED
         for slot in slots.values():
             if not slot.stands(self.standing):
                 continue

@@ -55,6 +55,8 @@ def is_sure(entry: Transition, speaker: Speaker, standing: Standing, rules: Rule
 
 def said_now(entry: Transition, speaker: Speaker) -> bool:
     """Whether the device at the other end has signed this and just said so itself."""
+    if not speaker.said:
+        return False
     pairs = zip(entry.signers, entry.signatures, strict=True)
     return any(signer == speaker.device and signature in speaker.said for signer, signature in pairs)
 

@@ -7,13 +7,13 @@ this one insists on the single spelling of every value; only the case of ASCII l
 from __future__ import annotations
 
 import base64
-import re
 from typing import Final
 
 ALPHABET: Final = b"abcdefghijklmnopqrstuvwxyz234567"
-_DIGITS: Final = str.maketrans((ALPHABET + ALPHABET.upper()).decode(), "0123456789abcdefghijklmnopqrstuv" * 2)
-"""To the digits that `int` knows in base 32."""
-_TEXT: Final = re.compile(r"[A-Za-z2-7]*")
+_OF_INT: Final = b"0123456789abcdefghijklmnopqrstuv"
+_VALUES: Final = dict(zip(ALPHABET + ALPHABET.upper(), _OF_INT * 2, strict=True))
+_DIGITS: Final = bytes(_VALUES.get(byte, ord("!")) for byte in range(256))
+"""To the digits that `int` knows in base 32; all other characters become one that it refuses."""
 
 
 def encode(data: bytes) -> str:
@@ -29,10 +29,10 @@ def decode(text: str, nbytes: int) -> bytes:
     expected = (nbytes * 8 + 4) // 5
     if len(text) != expected:
         raise ValueError(f"base32 text has {len(text)} characters, {expected} are needed for {nbytes} bytes")
-    # Checked before folding: "ſ".upper() is "S", and such a letter must not pass for one of the alphabet.
-    if _TEXT.fullmatch(text) is None:
-        raise ValueError("base32 text contains a character outside the alphabet a-z2-7")
-    value = int(text.translate(_DIGITS), 32) if text else 0
+    try:
+        value = int(text.encode("ascii").translate(_DIGITS), 32) if text else 0
+    except ValueError as error:
+        raise ValueError("base32 text contains a character outside the alphabet a-z2-7") from error
     spare = len(text) * 5 - nbytes * 8
     if value & ((1 << spare) - 1):
         raise ValueError("base32 text has unused trailing bits set")

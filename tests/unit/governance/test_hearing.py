@@ -171,7 +171,7 @@ def test_announced_splits_are_listed_once() -> None:
 def test_words_are_bounded() -> None:
     each = entry(ADMIT, ALICE)
     (key,) = slot_keys(each, frozenset({ALICE}))
-    slot = Slot(key, ())
+    slot = Slot(key, (Copy(each),))
     for word in "gfedcba":
         slot = slot.with_copy(Copy(each, frozenset({word})), founded().standing, FRANK)
     assert len(slot.copies[0].words) == 4

@@ -1,0 +1,89 @@
+"""What governance costs beside what nobody can do without: checking signatures.
+
+    python benchmarks/bench_governance.py [ENTRIES]
+
+Both halves of a ratio are taken in turns, a slice of one and a slice of the other, in CPU time: a busy machine slows
+both alike.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from hashlib import sha256
+from statistics import median
+
+import msgspec
+from nacl import bindings
+
+from myownmesh.governance.book import Book
+from myownmesh.governance.entries import entry_key
+from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.log import EMPTY
+from myownmesh.governance.rules import STRICT
+from myownmesh.governance.signatures import CHECKS_PER_SLICE, Checks
+from myownmesh.governance.signed_bytes import signed_bytes
+from myownmesh.governance.words import Speaker
+from myownmesh.identity import Identity
+from myownmesh.protocol import base32
+from myownmesh.protocol.schema import read
+from myownmesh.protocol.transitions import KindChange, RoleGrant, Transition
+
+ENTRIES = 10_000
+ROUNDS = 5
+NETWORK = "fleet-1"
+NOW = 2_000_000_000
+
+OWNER = Identity.from_seed(bytes([1]) * 32)
+ME = Identity.from_seed(bytes([2]) * 32)
+
+
+def signed(variant: KindChange | RoleGrant, at: int) -> Transition:
+    signature = base32.encode(OWNER.sign(signed_bytes(NETWORK, variant)))
+    return Transition(at, variant, (OWNER.device_id,), (signature,))
+
+
+def empty_book() -> Book:
+    book = Book(NETWORK, ME.device_id)
+    log = EMPTY.extended([signed(KindChange("closed"), 1)], NETWORK, STRICT)
+    return book.with_branch(book.branch.with_log(log, 1), book.branches)
+
+
+def admits(count: int) -> list[Transition]:
+    devices = (Identity.from_seed(sha256(str(number).encode()).digest()).device_id for number in range(count))
+    return [signed(RoleGrant(device, "member"), NOW - count + n) for n, device in enumerate(devices)]
+
+
+def verifying(entries: list[Transition]) -> float:
+    """CPU time of taking fresh entries from a peer, as a multiple of libsodium's checks alone."""
+    key = base32.decode(OWNER.device_id, bindings.crypto_sign_PUBLICKEYBYTES)
+    messages = [base32.decode(entry.signatures[0], 64) + signed_bytes(NETWORK, entry.variant) for entry in entries]
+    book, checks, speaker = empty_book(), Checks(NETWORK), Speaker(OWNER.device_id)
+    rest = tuple(
+        read(Transition, msgspec.Raw(entry_key(entry))) for entry in entries
+    )  # no text of theirs was seen before
+    ours = bare = 0.0
+    while rest:
+        begun = time.process_time()
+        heard = hear_entries(book, rest, speaker, checks, NOW, max_checks=CHECKS_PER_SLICE)
+        between = time.process_time()
+        for message in messages[: len(heard.judged)]:
+            bindings.crypto_sign_open(message, key)
+        bare += time.process_time() - between
+        ours += between - begun
+        book, rest = heard.book, heard.rest
+    assert book.members.count == len(entries)
+    return ours / bare
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if sys.argv[1:] else ENTRIES
+    entries = admits(count)
+    ratios = sorted(verifying(entries) for _ in range(ROUNDS))
+    print(
+        f"verifying {count:,} fresh entries: {median(ratios):.2f} x bare checks ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()
