@@ -24,11 +24,14 @@ class TokenBucket:
         self._refill(now)
         return self._tokens >= 1
 
-    def take(self, now: float) -> bool:
-        """Take a token if there is one."""
-        if not self.has_one(now):
+    def take(self, now: float, tokens: float = 1) -> bool:
+        """Take so many tokens if there are as many."""
+        if self._rate == 0:
+            return True
+        self._refill(now)
+        if self._tokens < tokens:
             return False
-        self._tokens -= 1
+        self._tokens -= tokens
         return True
 
     def force(self, now: float, tokens: float = 1) -> None:

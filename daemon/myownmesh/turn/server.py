@@ -1,0 +1,163 @@
+"""A STUN and TURN server without sockets: datagrams in, datagrams out (spec 06 §7, D–G).
+
+Whoever owns the sockets hands in each datagram with its moment and gets what is to be sent, or None. A relayed datagram
+costs a few microseconds here; everything that needs a signature is in `requests`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from myownmesh.turn import stun
+from myownmesh.turn.binding import Counts
+from myownmesh.turn.limits import MAX_PAYLOAD, Limits
+from myownmesh.turn.requests import Requests
+from myownmesh.turn.stun import Address
+from myownmesh.turn.table import Table
+from myownmesh.turn.targets import Targets
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.turn.allocation import Allocation
+    from myownmesh.turn.binding import Client
+    from myownmesh.turn.stun import Message
+    from myownmesh.turn.table import Ports, Settings
+
+_SEND_KNOWN = frozenset({stun.A_PEER, stun.A_DATA})
+_KIND, _CHANNEL = 0xC0, 0x40
+
+
+class ToPeer(Struct, frozen=True, gc=False):
+    """Send `data` from a relay port."""
+
+    port: int
+    data: bytes
+    address: Address
+
+
+class ToClient(Struct, frozen=True, gc=False):
+    """Hand `data` to the client whose port this is: it comes from another allocation of this server."""
+
+    port: int
+    data: bytes
+
+
+Output = bytes | ToPeer | ToClient | None
+"""Bytes are an answer to whoever sent the datagram."""
+
+
+class TurnServer:
+    """One TURN server; `sweep` is due about once a second while there are allocations."""
+
+    def __init__(self, settings: Settings, ports: Ports, nonce_secret: bytes, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
+        self.counts = Counts()
+        self._public_ip = settings.public_ip
+        self._targets = Targets(settings.public_ip, private_allowed=settings.private_peers)
+        self._table = Table(settings, limits, ports, self.counts)
+        self._requests = Requests(settings, limits, self._table, self._targets, nonce_secret, self.counts)
+        self._serial = 0
+
+    @property
+    def allocations(self) -> int:
+        return len(self._table.by_client)
+
+    def from_client(self, client: Client, data: bytes, now: Instant) -> Output:
+        """What follows from one datagram or frame of a client."""
+        if not data:
+            return None
+        kind = data[0] & _KIND
+        if kind == _CHANNEL:
+            return self._channel_data(client, data, now.mono)
+        if kind:
+            return None
+        message = stun.decode(data)
+        if message is None:
+            return None
+        if message.kind == stun.SEND | stun.INDICATION:
+            return self._send(client, message, now.mono)
+        return self._requests.answer(client, message, now)
+
+    def from_peer(self, port: int, data: bytes, address: Address, now: Instant) -> bytes | None:
+        """What the client of a relay port gets of a datagram that came in there."""
+        # Our own address sends through `_relay` alone, so such a datagram is of some other program of this machine.
+        if address[0] == self._public_ip or address[0] in self._targets.own:
+            return None
+        allocation = self._table.by_port.get(port)
+        return None if allocation is None else self._to_client(allocation, data, address, now.mono)
+
+    def sweep(self, now: Instant) -> None:
+        """End the allocations whose time is over."""
+        self._table.sweep(now.mono)
+
+    def client_gone(self, client: Client) -> None:
+        """The stream of a client has ended, and its allocation with it: nobody could reach or renew it."""
+        allocation = self._table.by_client.get(client)
+        if allocation is not None:
+            self._table.end(allocation)
+
+    def set_own_addresses(self, addresses: Collection[str]) -> None:
+        """The addresses of this machine, as IP literals: nothing is relayed to them from now on."""
+        self._targets.set_own(addresses)
+
+    def _channel_data(self, client: Client, data: bytes, now: float) -> ToPeer | ToClient | None:
+        allocation = self._table.by_client.get(client)
+        if allocation is None or allocation.until <= now or len(data) < 4:
+            return None
+        channel = allocation.channel(data[0] << 8 | data[1], now)
+        end = 4 + (data[2] << 8 | data[3])
+        if channel is None or end > len(data):
+            return None
+        return self._relay(allocation, data[4:end], channel.address, now)
+
+    def _send(self, client: Client, message: Message, now: float) -> ToPeer | ToClient | None:
+        allocation = self._table.by_client.get(client)
+        peer, data = message.get(stun.A_PEER), message.get(stun.A_DATA)
+        if allocation is None or allocation.until <= now or peer is None or data is None:
+            return None
+        address = stun.read_address(peer, message.transaction)
+        if address is None or message.unknown(_SEND_KNOWN) or not allocation.permits(address[0], now):
+            return None
+        return self._relay(allocation, data, address, now)
+
+    def _relay(self, allocation: Allocation, data: bytes, address: Address, now: float) -> ToPeer | ToClient | None:
+        """`address` was judged when its permission was given; what changes since is whose address it is."""
+        counts, size = self.counts, len(data)
+        if size > MAX_PAYLOAD or address[0] in self._targets.own:
+            return None
+        if not allocation.up.allows(size, now):
+            counts.policed += 1
+            return None
+        counts.packets_up += 1
+        counts.bytes_up += size
+        if address[0] != self._public_ip:
+            return ToPeer(allocation.port, data, address)
+        # From one allocation of ours to another: no socket of this machine need let it out and in again.
+        other = self._table.by_port.get(address[1])
+        if other is None:
+            return None
+        inward = self._to_client(other, data, (self._public_ip, allocation.port), now)
+        return None if inward is None else ToClient(other.port, inward)
+
+    def _to_client(self, allocation: Allocation, data: bytes, address: Address, now: float) -> bytes | None:
+        if allocation.until <= now:
+            return None
+        channel = allocation.channel_to(address, now)
+        if channel is None and not allocation.permits(address[0], now):
+            return None
+        counts, size = self.counts, len(data)
+        if not allocation.down.allows(size, now):
+            counts.policed += 1
+            return None
+        counts.packets_down += 1
+        counts.bytes_down += size
+        if channel is not None:
+            return channel.number.to_bytes(2) + size.to_bytes(2) + data + bytes(-size % 4)
+        self._serial += 1
+        transaction = self._serial.to_bytes(12)
+        attributes = [(stun.A_PEER, stun.xor_address(*address, transaction)), (stun.A_DATA, data)]
+        return stun.encode(stun.DATA | stun.INDICATION, transaction, attributes)
