@@ -1,11 +1,12 @@
 # Sourced after env.sh by scripts that build a release or run the whole suite: brings the C tools that a release needs, and
-# `ip` for tests with machines of their own, where that is possible.
+# `ip` for tests with machines of their own and coturn's client for those of TURN, where that is possible.
 # Debian and Ubuntu only; elsewhere scripts/release names what is missing and the tests that need a tool say why they skip.
 release_tools() {
   local missing=() sudo=""
   command -v gcc >/dev/null || missing+=(gcc libc6-dev)
   command -v readelf >/dev/null || missing+=(binutils)
   command -v ip >/dev/null || missing+=(iproute2)
+  command -v turnutils_uclient >/dev/null || missing+=(coturn)
   compgen -G '/usr/lib/*/libz.a' >/dev/null || [ -e /usr/lib/libz.a ] || missing+=(zlib1g-dev)
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || return 0

@@ -335,6 +335,36 @@ class ListeningServer(ActiveServer, frozen=True):
     """Unix seconds."""
 
 
+class RelayedTraffic(Struct, frozen=True):
+    """What a TURN server does and has done since it came up."""
+
+    allocations: int
+    allocations_total: int
+    streams: int
+    """Clients over TCP or TLS."""
+    packets_up: int
+    """From clients to peers."""
+    packets_down: int
+    bytes_up: int
+    bytes_down: int
+    policed: int
+    """Datagrams dropped over the bandwidth limit."""
+    forbidden: int
+    """Requests for targets that nothing is relayed to."""
+    over_quota: int
+    unauthorised: int
+
+
+class TurnReport(ServerReport, frozen=True):
+    """The TURN server while it runs. Only our daemon says so much."""
+
+    listening_since: int | None = None
+    """Unix seconds."""
+    relayed: RelayedTraffic | None = None
+    problem: str | None = None
+    """What somebody should look after, though it serves."""
+
+
 class ServicesReport(Struct, frozen=True):
     """What this device hosts for others (spec 06 §3). An embedded node reports `node` alone."""
 

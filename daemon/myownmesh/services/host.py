@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from mesh_common.views import FailedServer, ForwardingReport, NodeReport, ServerReport, ServicesReport, WaitingServer
+from mesh_common.views import ForwardingReport, NodeReport, ServerReport, ServicesReport, WaitingServer
 from myownmesh.mesh import clock
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.services.service import CannotServe
@@ -33,8 +33,6 @@ RETRY_CEILING_S = 30.0
 ADDRESS_POLL_S = 1.0
 """One look at the addresses takes 0.2 to 0.7 ms of processor, and nobody looks but while a service waits."""
 
-NOT_HOSTED = "this release does not host the {} role"
-
 
 class Services:
     """The service manager of one daemon; `run` owns the services, `apply` changes them."""
@@ -51,6 +49,10 @@ class Services:
         self._version = version
         self._config = ServicesConfig()
         self._hosted = [_Hosted(role, now, addresses or _machine_addresses) for role in roles]
+        for hosted in self._hosted:
+            hosted.folded_into = next(
+                (each for each in self._hosted if each.role.name == hosted.role.folded_into), None
+            )
         self._nursery: trio.Nursery | None = None
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -71,12 +73,17 @@ class Services:
             await trio.sleep_forever()
 
     async def apply(self, config: ServicesConfig) -> None:
-        """Start, stop or restart services until they are as configured, whatever waits for its next try at once."""
+        """Start, stop or restart services until they are as configured, whatever waits for its next try at once.
+
+        All that ends has ended before anything starts, so that one may take over the port of another.
+        """
         if self._nursery is None:
             raise RuntimeError("the service manager is not running")
         old, self._config = self._config, config
         for hosted in self._hosted:
-            await hosted.apply(self._nursery, old, config)
+            await hosted.stop_unless_kept(old, config)
+        for hosted in self._hosted:
+            await hosted.start_if_wanted(self._nursery, config)
 
     def report(self, *, joined: int) -> ServicesReport:
         """What is hosted here and what of it runs (spec 06 §3)."""
@@ -106,6 +113,8 @@ class _Hosted:
         self.service: Service | None = None
         self.on_change: Callable[[], None] = _nobody
         """Called when the service comes up or goes down by itself."""
+        self.folded_into: _Hosted | None = None
+        """Who plays this role as well while it is enabled."""
         self._now = now
         self._addresses = addresses
         self._scope: trio.CancelScope | None = None
@@ -117,25 +126,36 @@ class _Hosted:
         """Since when it serves, or cannot."""
         self._retry_at = 0.0
 
-    async def apply(self, nursery: trio.Nursery, old: ServicesConfig, new: ServicesConfig) -> None:
-        wanted = self.role.block(new)
-        kept = wanted.enabled and wanted == self.role.block(old) and self.service is not None
+    async def stop_unless_kept(self, old: ServicesConfig, new: ServicesConfig) -> None:
+        """End what serves by another configuration, is not wanted any more, or waits for its next try."""
+        kept = self._is_wanted(new) and self.role.block(new) == self.role.block(old) and self.service is not None
         if self._scope is not None and not kept:
             self._scope.cancel()
             await self._ended.wait()  # bounded: a cancelled service closes its sockets at once
-        if wanted.enabled and self._scope is None and self.role.make is not None:
-            await nursery.start(self._keep, partial(self.role.make, new))
+
+    async def start_if_wanted(self, nursery: trio.Nursery, config: ServicesConfig) -> None:
+        if self._is_wanted(config) and self._scope is None:
+            await nursery.start(self._keep, partial(self.role.make, config))
+
+    def _is_wanted(self, config: ServicesConfig) -> bool:
+        return self._is_enabled(config) and not self._is_folded(config)
+
+    def _is_folded(self, config: ServicesConfig) -> bool:
+        return self.folded_into is not None and self.folded_into._is_enabled(config)
+
+    def _is_enabled(self, config: ServicesConfig) -> bool:
+        return self.role.block(config).enabled
 
     def report(self, config: ServicesConfig) -> ServerReport:
-        enabled = self.role.block(config).enabled
+        enabled = self._is_enabled(config)
+        if enabled and self.folded_into is not None and self._is_folded(config):
+            return self.folded_into.report(config)
         since_s = None if self._since is None else self._since.wall_ms // 1000
         if self.service is not None:
             return self.service.report(enabled=enabled, listening_since=since_s)
         if self._error is not None:
             retry_in_ms = max(0, round((self._retry_at - self._now().mono) * 1000))
             return WaitingServer(enabled, False, None, self._error, since_s, retry_in_ms)
-        if enabled and self.role.make is None:
-            return FailedServer(enabled, running=False, error=NOT_HOSTED.format(self.role.name))
         return ServerReport(enabled, running=False)
 
     async def _keep(self, make: Callable[[], Service], *, task_status: trio.TaskStatus[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from myownmesh.services.service import Role
@@ -16,16 +17,26 @@ if TYPE_CHECKING:
 
 
 def hosted_roles(*, now: Callable[[], Instant], rng: Rng, compat: Callable[[], Mapping[str, bool]]) -> tuple[Role, ...]:
-    """This release hosts the signaling relay; the others are kept in the configuration and reported as not running."""
+    """Every role with a listener of its own. What they need is loaded when one is wanted: most daemons host nothing."""
 
     def signaling(config: ServicesConfig) -> Service:
-        # Loaded here: most daemons host nothing and should not pay for a WebSocket server.
         from myownmesh.services.hosted_relay import HostedRelay
 
         return HostedRelay(config.signaling, now=now, rng=rng, any_filter=compat().get("relay_any_filter", False))
 
+    def stun(config: ServicesConfig) -> Service:
+        from myownmesh.services.hosted_turn import HostedTurn, stun_job
+
+        return HostedTurn(partial(stun_job, config.stun))
+
+    def turn(config: ServicesConfig) -> Service:
+        from myownmesh.services.hosted_turn import HostedTurn, turn_job
+
+        private_peers = compat().get("turn_private_peers", False)
+        return HostedTurn(partial(turn_job, config.turn, private_peers=private_peers))
+
     return (
         Role("signaling", "signaling relay", lambda config: config.signaling, signaling),
-        Role("stun", "STUN", lambda config: config.stun, None),
-        Role("turn", "TURN", lambda config: config.turn, None),
+        Role("stun", "STUN", lambda config: config.stun, stun, folded_into="turn"),
+        Role("turn", "TURN", lambda config: config.turn, turn),
     )

@@ -23,7 +23,7 @@ class Advert(Struct, frozen=True):
     """What one service adds to the daemon's advert."""
 
     tags: tuple[str, ...] = ()
-    endpoints: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[str, object] = field(default_factory=dict)
     """Members of `extra.services`."""
 
 
@@ -60,5 +60,6 @@ class Role(Struct, frozen=True):
     title: str
     """For the log."""
     block: Callable[[ServicesConfig], Switch]
-    make: Callable[[ServicesConfig], Service] | None
-    """None: this release does not host the role."""
+    make: Callable[[ServicesConfig], Service]
+    folded_into: str | None = None
+    """The role that plays this one as well while it is enabled: both would listen on the same port."""

@@ -72,6 +72,14 @@ class TurnCredential(Record, frozen=True, kw_only=True):
         return f"TurnCredential(username={self.username!r})"
 
 
+class TurnTls(msgspec.Struct, frozen=True):
+    """Files of the certificate for TURN over TLS; our own optional member `services.turn.tls` (spec 10 §2.3)."""
+
+    cert_file: str
+    key_file: str
+    port: int = 5349
+
+
 class TurnService(Record, frozen=True, kw_only=True):
     """The hosted TURN server. `max_bps_per_connection` is bytes a second each way; 0 means unlimited."""
 
@@ -87,6 +95,20 @@ class TurnService(Record, frozen=True, kw_only=True):
     max_bps_per_connection: U64 = 0
     relay_port_min: U16 = 0
     relay_port_max: U16 = 0
+
+    @property
+    def tls(self) -> TurnTls | None:
+        """Where certificate and key are; None without TLS. Raises `ValueError` for a member that says neither."""
+        value = self.unknown.get("tls")
+        if value is None:
+            return None
+        try:
+            tls = msgspec.convert(value, TurnTls)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"services.turn.tls: {error}") from error
+        if not 0 <= tls.port <= 65535:
+            raise ValueError("services.turn.tls: `port` is from 0 to 65535")
+        return tls
 
 
 class ServicesConfig(Record, frozen=True, kw_only=True):
@@ -104,12 +126,20 @@ class ServicesConfig(Record, frozen=True, kw_only=True):
         The reference's ``ctl services enable`` sends back what it can decode, so an absent ``public_url`` does not
         mean that somebody removed it (spec 05 §14).
         """
-        unknown = dict(self.signaling.unknown)
+        unknown, turn_unknown = dict(self.signaling.unknown), dict(self.turn.unknown)
         if "public_url" not in unknown and (url := stored.signaling.public_url) is not None:
             unknown["public_url"] = url
         elif unknown.get("public_url", "") is None:
             del unknown["public_url"]  # whoever says null wants it unset, and an unset member is left out of the file
-        return replace(self, signaling=replace(self.signaling, unknown=unknown))
+        if "tls" not in turn_unknown and "tls" in stored.turn.unknown:
+            turn_unknown["tls"] = stored.turn.unknown["tls"]
+        elif turn_unknown.get("tls", "") is None:
+            del turn_unknown["tls"]
+        return replace(
+            self,
+            signaling=replace(self.signaling, unknown=unknown),
+            turn=replace(self.turn, unknown=turn_unknown),
+        )
 
     def redacted(self) -> ServicesConfig:
         """The same without passwords, for whoever shows or logs it (spec 06 §3)."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from myownmesh.turn.stun import Address, Message
 
 Client = tuple[object, ...]
-"""Five-tuple of a client: first its address and port, then whatever tells its transport apart."""
+"""Five-tuple of a client: its address as a socket tells it; behind that of a stream stand the kind of stream and a
+number."""
 
 _V4_MAPPED = "::ffff:"
 
@@ -63,6 +64,11 @@ def address_of(client: Client) -> Address:
     assert isinstance(ip, str)
     assert isinstance(port, int)
     return ip.removeprefix(_V4_MAPPED) if "." in ip else ip, port
+
+
+def is_stream(client: Client) -> bool:
+    """Whether it has a connection, and so cannot have forged its address."""
+    return len(client) == 4 and isinstance(client[2], str)
 
 
 def binding_answer(message: Message, client: Client, *, fingerprint: bool) -> bytes:

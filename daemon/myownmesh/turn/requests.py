@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myownmesh.turn import stun
-from myownmesh.turn.binding import address_of, binding_answer
+from myownmesh.turn.binding import address_of, binding_answer, is_stream
 from myownmesh.turn.credentials import Credentials, Nonces
 from myownmesh.turn.limits import LIFETIME_S, MAX_LIFETIME_S
 from myownmesh.turn.rationing import Ration
@@ -100,7 +100,7 @@ class Requests:
             return _error(message, refused)
 
     def _may_answer(self, client: Client, now: Instant) -> bool:
-        allowed = self._ration.allows(address_of(client)[0], now.mono)
+        allowed = is_stream(client) or self._ration.allows(address_of(client)[0], now.mono)
         self._counts.unanswered += not allowed
         return allowed
 

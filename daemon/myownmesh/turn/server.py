@@ -100,6 +100,9 @@ class TurnServer:
         if allocation is not None:
             self._table.end(allocation)
 
+    def has_allocation(self, client: Client) -> bool:
+        return client in self._table.by_client
+
     def set_own_addresses(self, addresses: Collection[str]) -> None:
         """The addresses of this machine, as IP literals: nothing is relayed to them from now on."""
         self._targets.set_own(addresses)

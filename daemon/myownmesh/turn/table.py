@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Struct
 
+from mesh_common.addresses import is_loopback
 from myownmesh.turn.allocation import Allocation, Allowance
 from myownmesh.turn.binding import address_of
 from myownmesh.turn.rationing import household_of
@@ -72,12 +73,11 @@ class Table:
 
     def is_over_quota(self, client: Client, user: User) -> bool:
         """Whether one more would be too much for its user, its address or all together."""
-        limits = self._limits
-        return (
-            len(self.by_client) >= limits.allocations
-            or self._by_account[user.account] >= limits.per_user
-            or self._by_household[household_of(address_of(client)[0])] >= limits.per_address
-        )
+        limits, ip = self._limits, address_of(client)[0]
+        if len(self.by_client) >= limits.allocations or self._by_account[user.account] >= limits.per_user:
+            return True
+        # A proxy on this machine brings clients from everywhere.
+        return self._by_household[household_of(ip)] >= limits.per_address and not is_loopback(ip)
 
     def add(
         self, client: Client, user: User, transaction: bytes, *, even: bool, lifetime_s: int, now: float

@@ -117,18 +117,6 @@ async def test_a_port_that_is_freed_later_is_taken_and_advertised() -> None:
             assert await connects(f"127.0.0.1:{port}")
 
 
-async def test_roles_that_are_not_hosted_say_so() -> None:
-    async with manager() as services:
-        await services.apply(config(stun={"enabled": True}, turn={"enabled": True}))
-        report = to_builtins(services.report(joined=2))
-        assert report["node"] == {"enabled": True, "joined": 2}
-        for role in ("stun", "turn"):
-            assert report[role]["enabled"]
-            assert not report[role]["running"]
-            assert role in report[role]["error"]
-        assert services.advert().tags == ()
-
-
 @pytest.mark.parametrize(
     ("members", "turn", "url"),
     [

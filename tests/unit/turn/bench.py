@@ -68,7 +68,7 @@ class Client:
     def __init__(
         self, stage: Stage, ip: str, port: int, username: str = "guest", password: str | None = None, realm: str = REALM
     ) -> None:
-        self._stage = stage
+        self.stage = stage
         self.address = (ip, port)
         self._username = username
         known = PASSWORDS.get(username)
@@ -76,12 +76,12 @@ class Client:
         self.nonce: bytes | None = None
 
     def says(self, data: bytes) -> Output:
-        return self._stage.server.from_client(self.address, data, self._stage.now)
+        return self.stage.server.from_client(self.address, data, self.stage.now)
 
     def asks(self, method: int, *attributes: tuple[int, bytes], transaction: bytes | None = None) -> stun.Message:
         """The answer to a signed request."""
         if self.nonce is None:
-            challenge = self.answer_to(stun.encode(stun.ALLOCATE, next(self._stage.transactions), []))
+            challenge = self.answer_to(stun.encode(stun.ALLOCATE, next(self.stage.transactions), []))
             self.nonce = challenge.get(stun.A_NONCE)
             assert self.nonce is not None
         return self.answer_to(self.signed(method, *attributes, transaction=transaction))
@@ -89,7 +89,7 @@ class Client:
     def signed(self, method: int, *attributes: tuple[int, bytes], transaction: bytes | None = None) -> bytes:
         mine = [(stun.A_USERNAME, self._username.encode()), (stun.A_REALM, REALM.encode())]
         mine.append((stun.A_NONCE, self.nonce or b""))
-        return stun.encode(method, transaction or next(self._stage.transactions), [*attributes, *mine], key=self.key)
+        return stun.encode(method, transaction or next(self.stage.transactions), [*attributes, *mine], key=self.key)
 
     def answer_to(self, request: bytes) -> stun.Message:
         answer = self.says(request)
@@ -109,13 +109,13 @@ class Client:
 
     def permits(self, *ips: str) -> int | None:
         """Error code, or None."""
-        transaction = next(self._stage.transactions)
+        transaction = next(self.stage.transactions)
         peers = [peer(ip, 9, transaction) for ip in ips]
         return code(self.asks(stun.CREATE_PERMISSION, *peers, transaction=transaction))
 
     def binds(self, number: int, ip: str = PEER[0], port: int = PEER[1]) -> int | None:
         """Error code, or None."""
-        transaction = next(self._stage.transactions)
+        transaction = next(self.stage.transactions)
         channel = (stun.A_CHANNEL, number.to_bytes(2) + bytes(2))
         return code(self.asks(stun.CHANNEL_BIND, channel, peer(ip, port, transaction), transaction=transaction))
 
@@ -125,7 +125,7 @@ class Client:
 
     def sends(self, data: bytes, ip: str = PEER[0], port: int = PEER[1]) -> Output:
         """By an indication."""
-        transaction = next(self._stage.transactions)
+        transaction = next(self.stage.transactions)
         attributes = [peer(ip, port, transaction), (stun.A_DATA, data)]
         return self.says(stun.encode(stun.SEND | stun.INDICATION, transaction, attributes))
 

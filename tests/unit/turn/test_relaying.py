@@ -14,6 +14,7 @@ from myownmesh.turn.limits import Limits
 from myownmesh.turn.server import ToClient, ToPeer
 from myownmesh.turn.targets import Targets, Verdict
 from support import vectors
+from support.examples import examples
 from unit.turn.bench import PEER, PUBLIC_IP, Stage, channel_data, reaches
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.heavy
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(steps=STEPS)
 def test_whatever_clients_do_no_byte_goes_to_a_forbidden_target_and_nothing_breaks(
     steps: list[tuple[Any, ...]],

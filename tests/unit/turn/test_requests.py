@@ -91,7 +91,7 @@ def permission_for_ipv6(client: Client) -> Any:
 
 def refresh_by_another(client: Client) -> Any:
     client.allocates()
-    other = Client(client._stage, *client.address, username="alice")
+    other = Client(client.stage, *client.address, username="alice")
     assert {other.permits(PEER[0]), other.binds(0x4000), other.refreshes(0)} == {441}
     return other.refreshes(600)
 
@@ -110,7 +110,7 @@ def connect(client: Client) -> Any:
 
 def window_used_up(client: Client) -> Any:
     for port in range(4001, 4003):
-        client._stage.client(port=port).allocates()
+        client.stage.client(port=port).allocates()
     return asked(client, stun.ALLOCATE, UDP)
 
 

@@ -1,0 +1,159 @@
+"""STUN and TURN as hosted services: from their blocks of the configuration to a worker, its report and its advert."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import trio
+
+from mesh_common.addresses import is_loopback
+from mesh_common.views import RelayedTraffic, TurnReport
+from myownmesh.services.service import Advert, CannotServe
+from myownmesh.services.worker_process import START_LIMIT_S, turn_worker
+from myownmesh.turn.table import Settings
+from myownmesh.turn_worker.messages import Job, Listening, Refused, Report, TlsFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.store.services_config import ServicesConfig, StunService, TurnService
+
+
+class HostedTurn:
+    """Implements `services.service.Service` for both roles: a TURN server answers the questions of STUN, too."""
+
+    def __init__(self, job: Callable[[], Job]) -> None:
+        """`job` raises `CannotServe` for a configuration that cannot be served."""
+        self._job_of = job
+        self._job: Job | None = None
+        self._listening: Listening | None = None
+        self._tls_name: str | None = None
+        self._said: Report | None = None
+
+    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until cancelled. Raises `CannotServe` when the worker cannot start, or ends."""
+        job = self._job = self._job_of()
+        async with turn_worker(job) as worker:
+            with trio.move_on_after(START_LIMIT_S) as limit:
+                first = await worker.hear()
+            if limit.cancelled_caught:
+                raise CannotServe(f"its process has said nothing in {START_LIMIT_S:g} s")
+            if isinstance(first, Refused):
+                raise CannotServe(first.reason)
+            if not isinstance(first, Listening):
+                raise CannotServe("its process reports before it listens")
+            self._listening = first
+            if job.tls is not None:
+                self._tls_name = await trio.to_thread.run_sync(certificate_name, job.tls.cert_file)
+            task_status.started()
+            while True:  # no deadline: this is the service's life
+                said = await worker.hear()
+                if isinstance(said, Report):
+                    self._said = said
+
+    def report(self, *, enabled: bool, listening_since: int | None) -> TurnReport:
+        """Where it listens, and for TURN what it has relayed (spec 06 §3)."""
+        assert self._listening is not None
+        listen = _joined(self._listening.address, self._listening.port)
+        said, relayed = self._said, None
+        if said is not None and self._job is not None and self._job.turn is not None:
+            counts = said.counts
+            relayed = RelayedTraffic(
+                allocations=said.allocations,
+                allocations_total=counts.allocations_total,
+                streams=said.streams,
+                packets_up=counts.packets_up,
+                packets_down=counts.packets_down,
+                bytes_up=counts.bytes_up,
+                bytes_down=counts.bytes_down,
+                policed=counts.policed,
+                forbidden=counts.forbidden,
+                over_quota=counts.over_quota,
+                unauthorised=counts.unauthorised,
+            )
+        return TurnReport(enabled, True, listen, listening_since, relayed, None if said is None else said.problem)
+
+    def advert(self, config: ServicesConfig) -> Advert:
+        """Tags of what is enabled and served here, and URLs when it is known how others reach them (06 §4, K)."""
+        assert self._job is not None
+        assert self._listening is not None
+        return advert_of(self._job, self._listening, self._tls_name, config)
+
+
+def advert_of(job: Job, listening: Listening, tls_name: str | None, config: ServicesConfig) -> Advert:
+    """What a server with this job tells peers while it listens there; `tls_name` is what its certificate is for."""
+    serves_turn, answers_stun = job.turn is not None, config.stun.enabled
+    tags = (*(("service:stun",) if answers_stun else ()), *(("service:turn",) if serves_turn else ()))
+    public_ip = config.turn.public_ip.strip()
+    if not public_ip or (is_loopback(job.bind) and not is_loopback(public_ip)):
+        return Advert(tags)
+    authority = _joined(public_ip, listening.port)
+    endpoints: dict[str, object] = {"stun_url": f"stun:{authority}"} if answers_stun else {}
+    if serves_turn:
+        urls = [f"turn:{authority}"]
+        if job.tcp:
+            urls.append(f"turn:{authority}?transport=tcp")
+        if tls_name is not None and listening.tls_port is not None:
+            # Clients check the name, so an address would be of no use to them.
+            urls.append(f"turns:{tls_name}:{listening.tls_port}?transport=tcp")
+        endpoints |= {"turn_url": urls[0], "turn_urls": urls}
+    return Advert(tags, endpoints)
+
+
+def stun_job(block: StunService) -> Job:
+    return Job(bind=block.bind, port=block.port)
+
+
+def turn_job(block: TurnService, *, private_peers: bool) -> Job:
+    """What a worker is told. Raises `CannotServe` for what spec 06 §7.1 refuses, with what to change."""
+    if not block.credentials:
+        raise CannotServe("nobody could use it: services.turn.credentials is empty")
+    public_ip = block.public_ip.strip() or block.bind.removeprefix("[").removesuffix("]")
+    member = "public_ip" if block.public_ip.strip() else "bind"
+    try:
+        address = ipaddress.ip_address(public_ip)
+    except ValueError as error:
+        raise CannotServe(f"services.turn.{member} is '{public_ip}', and must be an IP address") from error
+    if address.is_unspecified or address.version != 4:
+        reason = "names no address" if address.is_unspecified else "is IPv6, and only IPv4 is relayed"
+        raise CannotServe(
+            f"services.turn.{member} {reason}: set services.turn.public_ip to the IPv4 address of this host for others"
+        )
+    try:
+        tls = block.tls
+    except ValueError as error:
+        raise CannotServe(str(error)) from error
+    return Job(
+        bind=block.bind,
+        port=block.port,
+        turn=Settings(
+            public_ip=str(address),
+            realm=block.realm,
+            passwords={each.username: each.password for each in block.credentials},
+            bytes_per_s=block.max_bps_per_connection,
+            private_peers=private_peers,
+        ),
+        tcp=block.tcp_enabled,
+        tls=None if tls is None else TlsFiles(tls.cert_file, tls.key_file, tls.port),
+        relay_ports=(block.relay_port_min, block.relay_port_max),
+    )
+
+
+def certificate_name(path: str) -> str | None:
+    """The first DNS name of a certificate that a client could ask for; None when it has none."""
+    from pathlib import Path
+
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return None
+    found = names.get_values_for_type(x509.DNSName)
+    return next((name for name in found if "*" not in name), None)
+
+
+def _joined(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,0 +1,85 @@
+"""What daemon and worker say to each other: one JSON object a line, settings in, reports out.
+
+A worker faces strangers, so it is told no more than it needs: no identity, no roster, no control socket.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from myownmesh.turn.binding import Counts
+from myownmesh.turn.limits import Limits
+from myownmesh.turn.table import Settings
+
+MAX_LINE: Final = 65536
+"""Bytes of a report; far more than there is to say."""
+
+
+class TlsFiles(Struct, frozen=True):
+    """Where certificate and key are; both are read again when they change."""
+
+    cert_file: str
+    key_file: str
+    port: int
+
+
+class Job(Struct, frozen=True):
+    """The first and only line that a worker is told. It ends when the pipe that this came through is closed."""
+
+    bind: str
+    """Address or name, IPv6 with or without brackets."""
+    port: int
+    """0 takes a free one."""
+    turn: Settings | None = None
+    """None: STUN alone."""
+    tcp: bool = False
+    tls: TlsFiles | None = None
+    relay_ports: tuple[int, int] = (0, 0)
+    """First and last port to relay at; 0: any that the system gives."""
+    limits: Limits = Limits()
+
+
+class Listening(Struct, frozen=True, tag="listening"):
+    """It serves."""
+
+    address: str
+    port: int
+    tls_port: int | None = None
+
+
+class Refused(Struct, frozen=True, tag="refused"):
+    """It cannot, and ends."""
+
+    reason: str
+
+
+class Report(Struct, frozen=True, tag="report"):
+    """What it does and has done; at most one a second, and none when nothing has changed."""
+
+    allocations: int
+    streams: int
+    counts: Counts
+    problem: str | None = None
+    """What somebody should look after, though it serves."""
+
+
+Said = Listening | Refused | Report
+_said: Final = msgspec.json.Decoder(Said)
+
+
+def line(message: Job | Said) -> bytes:
+    return msgspec.json.encode(message) + b"\n"
+
+
+def read_said(text: bytes) -> Said:
+    """Raises `msgspec.DecodeError`."""
+    said: Said = _said.decode(text)
+    return said
+
+
+def read_job(text: bytes) -> Job:
+    """Raises `msgspec.DecodeError`."""
+    return msgspec.json.decode(text, type=Job)

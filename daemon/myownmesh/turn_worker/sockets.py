@@ -1,0 +1,131 @@
+"""Sockets as the worker wants them: bound, never waiting, with errors that name the address."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_BUFFER_BYTES: Final = 4 << 20
+"""Wanted for the socket that all clients share; the system may give less."""
+_BACKLOG: Final = 256
+TRIES: Final = 8
+"""For a port that is free for every transport and address at once, or an even one."""
+MOST_ADDRESSES: Final = 64
+
+
+class CannotListen(OSError):
+    """The sentence, `strerror`, names transport and address."""
+
+
+class Datagrams:
+    """The UDP sockets that clients come to: one for each address, so that an answer comes from where the question went.
+
+    A single socket on `0.0.0.0` would answer from whatever address the route prefers, and most clients hear no other
+    than the one that they asked.
+    """
+
+    def __init__(self, bind: str, port: int) -> None:
+        """Raises `CannotListen`. Port 0 takes a free one, the same for all addresses."""
+        self._bind = bind
+        self._family, self.host = _resolved(bind)
+        self._is_everywhere = ipaddress.ip_address(self.host).is_unspecified
+        self.port = port
+        self.sockets: dict[str, socket.socket] = {}
+
+    def follow(self, machine: Iterable[str]) -> list[socket.socket]:
+        """Open what this machine's addresses have that is not open yet; those that are new are returned.
+
+        Sockets of addresses that are gone stay until they come back or the worker ends: they cost nothing and hear
+        nothing. Raises `CannotListen` when the port is somebody else's.
+        """
+        made: list[socket.socket] = []
+        wanted = sorted(filter(self._serves, machine)) if self._is_everywhere else [self.host]
+        for ip in [each for each in wanted if each not in self.sockets][: MOST_ADDRESSES - len(self.sockets)]:
+            family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+            try:
+                one = _bound(family, socket.SOCK_DGRAM, ip, self.port, ip)
+            except CannotListen as error:
+                if self._is_everywhere and error.errno == errno.EADDRNOTAVAIL:  # gone again, or not usable yet
+                    continue
+                self.close(made)
+                raise
+            self.port = one.getsockname()[1]
+            self.sockets[ip] = one
+            made.append(one)
+        if not self.sockets:
+            raise CannotListen(errno.EADDRNOTAVAIL, f"cannot listen on UDP {self._bind}: this machine has no address")
+        return made
+
+    def close(self, which: Iterable[socket.socket]) -> None:
+        for one in which:
+            one.close()
+        self.sockets = {ip: one for ip, one in self.sockets.items() if one.fileno() >= 0}
+
+    def _serves(self, ip: str) -> bool:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+        if address.version == 4:
+            return True
+        return self._family == socket.AF_INET6 and not address.is_link_local  # which of many links, it does not say
+
+
+def open_stream_listener(bind: str, port: int) -> socket.socket:
+    """A TCP listener. Raises `CannotListen`."""
+    family, host = _resolved(bind)
+    listener = _bound(family, socket.SOCK_STREAM, host, port, bind)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def open_relay(ports: Sequence[int], *, even: bool) -> socket.socket | None:
+    """A socket on the first of these ports that is free; any of the system's when there are none; None without one."""
+    for port in ports or (0,) * TRIES:
+        if even and port % 2:
+            continue
+        try:
+            relay = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        except OSError:  # no descriptor left
+            return None
+        try:
+            relay.bind(("0.0.0.0", port))
+        except OSError:
+            relay.close()
+            continue
+        if even and relay.getsockname()[1] % 2:
+            relay.close()
+            continue
+        relay.setblocking(False)
+        return relay
+    return None
+
+
+def _resolved(bind: str) -> tuple[socket.AddressFamily, str]:
+    name = bind.removeprefix("[").removesuffix("]")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(name, None, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(errno.EINVAL, f"'{bind}' is neither an address of this machine nor a name of one") from error
+    return family, str(address[0])
+
+
+def _bound(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port: int, bind: str) -> socket.socket:
+    made = socket.socket(family, kind)
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+        made.bind((host, port))
+        made.setblocking(False)
+    except OSError as error:
+        made.close()
+        transport = "TCP" if kind == socket.SOCK_STREAM else "UDP"
+        raise CannotListen(error.errno, f"cannot listen on {transport} {bind}:{port}: {error.strerror}") from error
+    return made

@@ -1,0 +1,273 @@
+"""The process that faces strangers for STUN and TURN: a socket for all clients, one per allocation, and streams.
+
+`myownmesh turn-worker` is started by the daemon, reads its job from stdin, says what becomes of it on stdout, and ends
+when stdin is closed, so that it never outlives the daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.transport.interfaces import machine_addresses
+from myownmesh.turn.binding import BindingServer
+from myownmesh.turn.server import ToClient, ToPeer, TurnServer
+from myownmesh.turn_worker import messages, sockets
+from myownmesh.turn_worker.certificates import Certificates
+from myownmesh.turn_worker.loop import Loop, instant
+from myownmesh.turn_worker.streams import Stream, Streams
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.turn.binding import Client, Counts
+    from myownmesh.turn.server import Output
+    from myownmesh.turn_worker.messages import Job, Said
+
+BATCH: Final = 64
+"""Datagrams of one socket before others have their turn."""
+DATAGRAM_BYTES: Final = 1600
+"""A little more than what is relayed at most, so that what is cut is seen to be too long (spec 06 §7.2)."""
+IDLE_TICK_S: Final = 5.0
+_COMMANDS_BYTES: Final = 4096
+
+
+class Worker:
+    """Everything between the job and the end of one process."""
+
+    def __init__(self, job: Job, say: Callable[[Said], None]) -> None:
+        """Raises OSError with a sentence when it cannot serve."""
+        self._job = job
+        self._say = say
+        self._loop = Loop()
+        self._relays: dict[int, Relay] = {}
+        self._relay_ports: Sequence[int] = ()
+        self._cursor = 0
+        first, last = job.relay_ports
+        if first:
+            self._relay_ports = range(first, max(first, last) + 1)
+        self._turn: TurnServer | None = None
+        if job.turn is not None:
+            self._turn = TurnServer(job.turn, self, secrets.token_bytes(32), job.limits)
+        self._server: TurnServer | BindingServer = self._turn or BindingServer(job.limits)
+        self._said: Said | None = None
+        self._streams = Streams(self._loop, self._frame, self._gone, self._is_served)
+        self._certificates = None if job.tls is None else Certificates(job.tls)
+        self._udp, listeners = _open(job)
+        self._problem: str | None = None
+        for one in self._udp.sockets.values():
+            self._watch_udp(one)
+        for listener in listeners:
+            self._streams.listen(listener, None)
+        tls_port = None
+        if job.tls is not None:
+            listener = sockets.open_stream_listener(job.bind, job.tls.port)
+            tls_port = listener.getsockname()[1]
+            self._streams.listen(listener, self._certificates)
+        self._listening = messages.Listening(self._udp.host, self._udp.port, tls_port)
+
+    def run(self, commands: int) -> None:
+        """Serve until the pipe `commands` is closed."""
+        self._loop.watch(commands, partial(self._on_commands, commands))
+        self._look_around()
+        self._say(self._listening)
+        self._report()
+        self._loop.run(self._tick, self._pause_s)
+
+    # ── ports, for the TURN server ────────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, client: Client, *, even: bool) -> int | None:
+        window = self._relay_ports
+        if window:
+            at = self._cursor % len(window)
+            window = [*window[at:], *window[:at]]
+        made = sockets.open_relay(window, even=even)
+        if made is None:
+            return None
+        port: int = made.getsockname()[1]
+        if window:
+            self._cursor = self._relay_ports.index(port) + 1
+        amid = self._amid
+        assert amid is not None
+        to_client = amid.send if isinstance(amid, Stream) else partial(_send_udp, amid, client)
+        relay = self._relays[port] = Relay(made, port, to_client)
+        self._loop.watch(made, partial(self._on_relay, relay))
+        return port
+
+    def close(self, port: int) -> None:
+        relay = self._relays.pop(port)
+        self._loop.forget(relay.socket)
+        relay.socket.close()
+
+    # ── what comes in ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    _amid: Stream | socket.socket | None = None
+    """Where what is being served came in."""
+
+    def _watch_udp(self, one: socket.socket) -> None:
+        self._loop.watch(one, partial(self._on_udp, one))
+
+    def _on_udp(self, udp: socket.socket, _events: int) -> None:
+        receive, serve, now = udp.recvfrom, self._server.from_client, instant()
+        self._amid = udp
+        for _ in range(BATCH):
+            try:
+                data, client = receive(DATAGRAM_BYTES)
+            except OSError:
+                return
+            output = serve(client, data, now)
+            if output is None:
+                continue
+            if isinstance(output, bytes):
+                _send_udp(udp, client, output)
+            else:
+                self._forward(output)
+
+    def _on_relay(self, relay: Relay, _events: int) -> None:
+        assert self._turn is not None
+        receive, serve, send, now = relay.socket.recvfrom, self._turn.from_peer, relay.to_client, instant()
+        for _ in range(BATCH):
+            try:
+                data, peer = receive(DATAGRAM_BYTES)
+            except OSError:
+                return
+            inward = serve(relay.port, data, peer, now)
+            if inward is not None:
+                send(inward)
+
+    def _frame(self, stream: Stream, frame: bytes, now: Instant) -> None:
+        self._amid = stream
+        output = self._server.from_client(stream.client, frame, now)
+        if isinstance(output, bytes):
+            stream.send(output)
+        else:
+            self._forward(output)
+
+    def _forward(self, output: Output) -> None:
+        if isinstance(output, ToPeer):
+            try:
+                self._relays[output.port].socket.sendto(output.data, output.address)
+            except OSError:  # no route, or no room: lost on the way, as any datagram may be
+                return
+        elif isinstance(output, ToClient):
+            self._relays[output.port].to_client(output.data)
+
+    def _gone(self, client: Client) -> None:
+        if self._turn is not None:
+            self._turn.client_gone(client)
+
+    def _is_served(self, client: Client) -> bool:
+        return self._turn is not None and self._turn.has_allocation(client)
+
+    def _on_commands(self, commands: int, _events: int) -> None:
+        if not os.read(commands, _COMMANDS_BYTES):
+            self._loop.end()
+
+    # ── once a second ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _pause_s(self) -> float:
+        return 1.0 if self._relays or self._streams else IDLE_TICK_S
+
+    def _tick(self, now: Instant) -> None:
+        self._streams.tick(now)
+        if self._turn is not None:
+            self._turn.sweep(now)
+        if now.mono - self._looked >= IDLE_TICK_S - 0.1:
+            self._look_around()
+        self._report()
+
+    _looked = 0.0
+
+    def _look_around(self) -> None:
+        """Addresses and certificates change while we run."""
+        self._looked = instant().mono
+        addresses = machine_addresses()
+        if self._turn is not None:
+            self._turn.set_own_addresses(addresses)
+        try:
+            for one in self._udp.follow(addresses):
+                self._watch_udp(one)
+            self._problem = None
+        except sockets.CannotListen as error:
+            self._problem = error.strerror
+        if self._certificates is not None:
+            self._certificates.look()
+
+    def _report(self) -> None:
+        counts: Counts = self._server.counts
+        problem = self._problem
+        if problem is None and self._certificates is not None:
+            problem = self._certificates.problem
+        report = messages.Report(len(self._relays), len(self._streams), _copied(counts), problem)
+        if report != self._said:
+            self._said = report
+            self._say(report)
+
+
+class Relay:
+    """One relay port, and the way to the client that it is for."""
+
+    __slots__ = ("port", "socket", "to_client")
+
+    def __init__(self, made: socket.socket, port: int, to_client: Callable[[bytes], None]) -> None:
+        self.socket = made
+        self.port = port
+        self.to_client = to_client
+
+
+def main() -> int:
+    """The command `turn-worker`."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Whoever stops the whole group means the daemon, and its end is ours.
+        signal.signal(number, signal.SIG_IGN)
+    commands, reports = sys.stdin.fileno(), sys.stdout.fileno()
+    say = partial(_say, reports)
+    job = messages.read_job(sys.stdin.buffer.readline(messages.MAX_LINE * 16))
+    os.set_blocking(reports, False)
+    try:
+        worker = Worker(job, say)
+    except OSError as error:
+        say(messages.Refused(error.strerror or str(error)))
+        return 1
+    worker.run(commands)
+    return 0
+
+
+def _open(job: Job) -> tuple[sockets.Datagrams, list[socket.socket]]:
+    """The sockets for clients: UDP, and TCP on the same port if it is wanted. Raises `CannotListen`."""
+    for left in reversed(range(sockets.TRIES)):
+        udp = sockets.Datagrams(job.bind, job.port)
+        try:
+            udp.follow(machine_addresses())
+            return udp, [sockets.open_stream_listener(job.bind, udp.port)] if job.tcp else []
+        except sockets.CannotListen:
+            udp.close(udp.sockets.values())
+            if job.port or not left:
+                raise
+    raise AssertionError
+
+
+def _send_udp(udp: socket.socket, client: Client, data: bytes) -> None:
+    try:
+        udp.sendto(data, client)
+    except OSError:
+        return
+
+
+def _say(reports: int, message: Said) -> None:
+    try:
+        os.write(reports, messages.line(message))  # shorter than what a pipe takes at once, so whole or not at all
+    except OSError:
+        return  # nobody reads: the next report says it all again
+
+
+def _copied(counts: Counts) -> Counts:
+    from msgspec.structs import replace
+
+    return replace(counts)
