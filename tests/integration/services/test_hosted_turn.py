@@ -312,7 +312,7 @@ async def test_devices_that_reach_only_the_host_meet_through_its_turn(tmp_path: 
             for name in ("by-udp", "by-tcp"):
                 peer = await a.wait_for_peer(name, b.device_id)
                 await b.wait_for_peer(name, a.device_id)
-                assert peer["selected_pair"] == {"local": "relay", "remote": "relay"}
+                assert "relay" in peer["selected_pair"].values(), "one allocation is enough: its host reaches both"
             with trio.fail_after(PATIENCE_S):
                 while (await middle.ask("services_status"))["status"]["turn"]["relayed"]["packets_up"] < 10:
                     await trio.sleep(0.1)
