@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from myownmesh.control import requests
     from myownmesh.control.control import Control
     from myownmesh.governance.state_file import StateFile
+    from myownmesh.governance.succession import Keep
     from myownmesh.protocol.transitions import Variant
 
 
@@ -31,23 +32,26 @@ async def governance_state(control: Control, request: requests.GovernanceState) 
 
 
 async def governance_propose_kind_change(control: Control, request: requests.GovernanceProposeKindChange) -> bytes:
-    return await _propose(control, request.network, KindChange(request.to), request.mfa_code)
+    return await _propose(control, request.network, KindChange(request.to), request.mfa_code, force=request.force)
 
 
 async def governance_propose_role_grant(control: Control, request: requests.GovernanceProposeRoleGrant) -> bytes:
     network = control.find(request.network)
     variant = RoleGrant(_bare(request.target), request.role)
-    return await _propose(control, network.config_id, variant, request.mfa_code)
+    code = request.mfa_code
+    return await _propose(control, network.config_id, variant, code, keep=request.keep, force=request.force)
 
 
 async def governance_propose_role_revoke(control: Control, request: requests.GovernanceProposeRoleRevoke) -> bytes:
     network = control.find(request.network)
-    return await _propose(control, network.config_id, RoleRevoke(_bare(request.target)), request.mfa_code)
+    variant = RoleRevoke(_bare(request.target))
+    return await _propose(control, network.config_id, variant, request.mfa_code, keep=request.keep)
 
 
 async def governance_propose_evict(control: Control, request: requests.GovernanceProposeEvict) -> bytes:
     network = control.find(request.network)
-    return await _propose(control, network.config_id, Evict(_bare(request.target)), request.mfa_code)
+    variant = Evict(_bare(request.target))
+    return await _propose(control, network.config_id, variant, request.mfa_code, keep=request.keep)
 
 
 async def governance_propose_topology(control: Control, request: requests.GovernanceProposeTopology) -> bytes:
@@ -80,8 +84,16 @@ async def governance_spawn_split(control: Control, request: requests.GovernanceS
     raise MeshError("splits only apply to stuck open→closed proposals")
 
 
-async def _propose(control: Control, network: str, variant: Variant, code: str | None) -> bytes:
-    done = await control.find(network).governing.propose(variant, code)
+async def _propose(
+    control: Control,
+    network: str,
+    variant: Variant,
+    code: str | None,
+    *,
+    keep: Keep | None = None,
+    force: bool = False,
+) -> bytes:
+    done = await control.find(network).governing.propose(variant, code, keep=keep, force=force)
     return success(answers.Proposed(done.proposal_id, done.effective, done.waits_for))
 
 

@@ -82,8 +82,10 @@ def roster_list(control: Control, request: requests.RosterList) -> bytes:
 
 
 async def roster_approve(control: Control, request: requests.RosterApprove) -> bytes:
-    await control.find(request.network).approve(request.device_id, request.label or "")
-    return success(answers.DeviceApproved(request.device_id))
+    done = await control.find(request.network).approve(request.device_id, request.label or "", request.mfa_code)
+    if done is None:
+        return success(answers.DeviceApproved(request.device_id))
+    return success(answers.DeviceApproved(request.device_id, done.proposal_id, done.effective, done.waits_for))
 
 
 async def roster_remove(control: Control, request: requests.RosterRemove) -> bytes:

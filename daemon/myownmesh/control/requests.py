@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from myownmesh.control.client_id import read_client_id
+from myownmesh.control.keep import read_keep
+from myownmesh.governance.succession import Keep
 from myownmesh.invitations.book import DEFAULT_TTL_S
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.frames import NetworkKind, Role
@@ -32,6 +34,10 @@ ClientId = Annotated[int, ReadBy(read_client_id)]
 """Number of an event connection; ``c<number>`` on the wire."""
 
 Milliseconds = U64
+
+Kept = Annotated[Keep, ReadBy(read_keep)]
+"""Which admits of an authority that goes are signed anew: all, none, those of some devices, or those before a time."""
+KEEP_ALL: Final = Keep()
 
 
 def _check_size(value: Raw) -> None:
@@ -154,6 +160,8 @@ class RosterApprove(Request, frozen=True):
     network: str
     device_id: str
     label: str | None = None
+    mfa_code: str | None = None
+    """On a closed network an authority signs the admit."""
 
 
 class RosterRemove(Request, frozen=True):
@@ -305,6 +313,8 @@ class GovernanceProposeKindChange(Request, frozen=True):
     network: str
     to: NetworkKind
     mfa_code: str | None = None
+    force: bool = False
+    """Also with a clock that others call wrong."""
 
 
 class GovernanceProposeRoleGrant(Request, frozen=True):
@@ -312,18 +322,22 @@ class GovernanceProposeRoleGrant(Request, frozen=True):
     target: str
     role: Role
     mfa_code: str | None = None
+    keep: Kept = KEEP_ALL
+    force: bool = False
 
 
 class GovernanceProposeRoleRevoke(Request, frozen=True):
     network: str
     target: str
     mfa_code: str | None = None
+    keep: Kept = KEEP_ALL
 
 
 class GovernanceProposeEvict(Request, frozen=True):
     network: str
     target: str
     mfa_code: str | None = None
+    keep: Kept = KEEP_ALL
 
 
 class GovernanceProposeTopology(Request, frozen=True):

@@ -130,13 +130,14 @@ def request(core: Core, peer: Live, their_root: str, counts: tuple[int, int], no
         ask(core, peer, now)
 
 
-def ask(core: Core, peer: OpenLink, now: Instant) -> None:
-    """Ask a peer for all that it has; once in two seconds, whatever gives reason to (02 FIX 36)."""
+def ask(core: Core, peer: OpenLink, now: Instant, *, at_once: bool = False) -> None:
+    """Ask a peer for all that it has; once in two seconds, whatever gives reason to (02 FIX 36), or `at_once`."""
     letter, book = core.government.letter(peer.device_id), core.government.book
-    if core.kind == "closed" and letter.asked_at is not None and now.mono - letter.asked_at < PULL_GAP_S:
+    asked_at = None if at_once or core.kind != "closed" else letter.asked_at
+    if asked_at is not None and now.mono - asked_at < PULL_GAP_S:
         letter.ask_again = True
         if not core.timers.is_set(NetworkTimer.PULLS, ""):
-            core.timers.set(NetworkTimer.PULLS, "", letter.asked_at + PULL_GAP_S)
+            core.timers.set(NetworkTimer.PULLS, "", asked_at + PULL_GAP_S)
         return
     letter.asked_at, letter.ask_again, letter.awaits_answer = now.mono, False, True
     core.send(peer, sync.request(book, knows_digests=book.is_founded and is_ours(peer)), now)

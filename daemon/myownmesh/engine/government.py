@@ -57,14 +57,14 @@ class Correspondence:
     """When it was asked for its logs last, in monotonic seconds."""
     ask_again: bool = False
     awaits_answer: bool = False
+    unheard: int = 0
+    """Frames of it whose signatures are not checked yet."""
     advert: Advert | None = None
     """The counts of its last state."""
     fruitless: Advert | None = None
     """The counts behind which nothing new was."""
     said: dict[str, float] = field(factory=dict)
     """Signatures of its own that it has just said, until when they are its word."""
-    pulls: int = 0
-    """Answers of it that were heard to their end."""
 
     def say(self, signature: str, mono: float) -> None:
         """The peer says on its own link that it signed this."""
@@ -96,6 +96,7 @@ class Government:
         """Who was put out and is welcome again: dialled whatever its id, until it is linked."""
         self.left: list[Log] = []
         """Branches that were left by a switch, newest last; whoever signs here takes them."""
+        self.on_heard: list[Callable[[], None]] = []
         self.is_working = False
         self.now = Instant(0.0, 0)
         """Of the slice that is being done."""
@@ -133,6 +134,19 @@ class Government:
             self._jobs.move_to_end(sender)
         else:
             del self._jobs[sender]
+
+    def look_who_is_awaited(self) -> None:
+        """Tell whoever wants to know when no answer is awaited any more, or not heard to its end."""
+        if self.on_heard and not any(letter.awaits_answer or letter.unheard for letter in self.letters.values()):
+            waiting, self.on_heard = self.on_heard, []
+            for heard in waiting:
+                heard()
+
+    def answered(self, device: str) -> None:
+        """A device has told what it has: its proposals stand for nothing beside that."""
+        waiting = [each for each in self.unanswered if each.frame.proposer != device]
+        if len(waiting) != len(self.unanswered):
+            self.unanswered = deque(waiting, MAX_UNANSWERED)
 
     # ── what peers may do to us ───────────────────────────────────────────────────────────────────────────────────────
 

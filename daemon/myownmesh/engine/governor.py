@@ -12,7 +12,7 @@ from myownmesh.governance.entries import target_of
 from myownmesh.governance.first_contact import FirstContact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from myownmesh.engine.core import Core
     from myownmesh.governance.authoring import Done
@@ -77,19 +77,18 @@ class Governor:
         firstcontact.clicked(self._core, device_id)
         approval.admit_provisional(self._core, now)
 
-    def ask_everybody(self, now: Instant) -> int:
-        """Ask every admitted peer for its logs; how many answers are awaited."""
+    def ask_everybody(self, on_heard: Callable[[], None], now: Instant) -> None:
+        """Ask every admitted peer for its logs; `on_heard` is called once, when all answers are heard."""
         core = self._core
         for peer in core.live_peers():
-            gossip.ask(core, peer, now)
-        return self.answers_awaited()
+            gossip.ask(core, peer, now, at_once=True)
+        core.government.on_heard.append(on_heard)
+        core.government.look_who_is_awaited()
 
-    def answers_awaited(self) -> int:
-        """How many peers have not answered a pull yet, or not to its end."""
-        government = self._core.government
-        if government.has_jobs:
-            return max(1, sum(letter.awaits_answer for letter in government.letters.values()))
-        return sum(letter.awaits_answer for letter in government.letters.values())
+    def tell(self, hint: str, text: str, now: Instant, **detail: object) -> None:
+        """Say in the diagnostics what was decided here without anybody asking."""
+        told = {"hint": hint, "network": self._core.network_id, **detail}
+        self._core.diag(now, "info", "governance", text, told)
 
     def take_left(self) -> tuple[Log, ...]:
         """Branches that were left since the last call: an authority merges what they held."""

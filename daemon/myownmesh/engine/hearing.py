@@ -38,7 +38,9 @@ def receive_logs(core: Core, peer: OpenLink, frame: RosterEntries, now: Instant)
     letter = government.letter(peer.device_id)
     speaker = Speaker(peer.device_id, vouched=frame.vouched is True, said=letter.words(now.mono))
     was_asked, letter.awaits_answer = letter.awaits_answer, False
+    letter.unheard += 1
     if not slices.put(core, peer.device_id, _hear(core, peer, frame, speaker, was_asked=was_asked), now):
+        letter.unheard -= 1
         letter.ask_again = True
 
 
@@ -61,9 +63,12 @@ def _hear(core: Core, peer: OpenLink, frame: RosterEntries, speaker: Speaker, *,
     if frame.transitions and frame.transitions != before.log.entries:
         yield from _hear_governance(core, frame.transitions, speaker)
     yield from _hear_members(core, frame.member_log, speaker)
+    letter.unheard -= 1
+    government.look_who_is_awaited()
     changed = government.book is not before
     letter.fruitless = None if changed else advert
     if was_asked:
+        government.answered(device)
         firstcontact.answered(core, device, government.now)
 
 

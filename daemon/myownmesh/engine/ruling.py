@@ -13,6 +13,7 @@ from myownmesh.engine import approval, evictions, gossip, presence, shelving, sl
 from myownmesh.engine.actions import SaveBook
 from myownmesh.engine.peer import Link
 from myownmesh.governance.branches import MAX_BRANCHES
+from myownmesh.governance.first_contact import FirstContact
 from myownmesh.governance.ratifying import settled
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
     book = settled(book)
     government.book = book
     core.out.append(SaveBook())
+    founding = book.log.founding
+    if before.log.founding is None and founding is not None and core.me not in founding.authors:
+        # Whoever showed the log may be whom it puts out later on: somebody who can know is asked (24.3 no. 50).
+        government.contact = government.contact or FirstContact()
+        for peer in core.live_peers():
+            gossip.ask(core, peer, now, at_once=True)
     logs = book.log is not before.log or book.members is not before.members
     if logs:
         government.logs_told += 1

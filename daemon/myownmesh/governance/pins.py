@@ -17,6 +17,7 @@ from myownmesh.protocol.frames import NetworkKind
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import U32, U64, ReadBy, Unknown, reader, shape, written
 from myownmesh.protocol.strict_json import decode_object, members
+from myownmesh.protocol.transitions import KindChange
 
 if TYPE_CHECKING:
     from myownmesh.governance.log import Log
@@ -74,6 +75,11 @@ class Pin(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self, entries=max(len(log), lost), kind=log.standing.kind if self.is_set else self.kind
         )
+
+    def founded_by(self, founder: str) -> Self:
+        """The pin of a device that was told who founds the network, before it has heard anything signed."""
+        genesis = base32.encode(founding_digest(self.network_id, KindChange("closed"), founder))
+        return msgspec.structs.replace(self, founder=founder, genesis=genesis, kind="closed")
 
     def keeping(self, removals: Mapping[str, int]) -> Self:
         """Removals that count from now on, whatever becomes of their author: bare id to Unix seconds."""

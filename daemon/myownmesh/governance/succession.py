@@ -29,6 +29,23 @@ class Anew:
     """Unix seconds: the time of the entry that it stands for."""
 
 
+@frozen
+class Keep:
+    """Which admits of an authority that goes are signed anew (02 §24.3 no. 47); its removals always are."""
+
+    devices: frozenset[str] | None = None
+    """Bare ids; None: all of them."""
+    before: int | None = None
+    """Only admits older than this, Unix seconds."""
+
+    def holds(self, anew: Anew) -> bool:
+        if not isinstance(anew.variant, RoleGrant):
+            return True
+        if self.before is not None and anew.at >= self.before:
+            return False
+        return self.devices is None or anew.variant.target in self.devices
+
+
 def legacy(book: Book, author: str) -> tuple[Anew, ...]:
     """What falls when `author` loses its seat: its tombstones, and behind them the admits that nobody else signed.
 

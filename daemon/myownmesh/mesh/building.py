@@ -14,6 +14,7 @@ from myownmesh.mesh.governing import Governed, Governing
 from myownmesh.mesh.inviting import Door, Inviting
 from myownmesh.mesh.network import Network
 from myownmesh.mesh.networks import JoinFailed
+from myownmesh.mesh.tending import Tending
 from myownmesh.protocol.ids import BadNetworkId, normalize_network_id
 from myownmesh.sealing.desk import Desk, Surroundings
 from myownmesh.signaling.room import room_handle
@@ -42,13 +43,16 @@ def build_network(
     app_id: str,
     on_event: Callable[[MeshEvent], None],
     gate: Callable[[str, str | None], Awaitable[None]],
+    is_locked: Callable[[str], Awaitable[bool]],
+    clock_ahead_s: Callable[[], float],
     rng: Rng,
     allowance: Allowance,
 ) -> Network:
     """A network that does not run yet; `compat` are the daemon's switches. Raises `JoinFailed`.
 
-    `gate` lets one signature in a network pass the authenticator lock, or raises `MeshError`. `allowance` is what all
-    networks together may try to open.
+    `gate` lets one signature in a network pass the authenticator lock, or raises `MeshError`; `is_locked` says whether
+    one is on. `clock_ahead_s`: by how much this device's clock is ahead of others'. `allowance` is what all networks
+    together may try to open.
     """
     try:
         network_id = normalize_network_id(record.network_id)
@@ -68,7 +72,7 @@ def build_network(
         save=partial(store.save_invites, network_id),
         door=Door(
             is_removed=lambda device_id: network.is_removed(device_id),
-            approve=lambda device_id, label: network.driver.switch.approve(device_id, label),
+            approve=lambda device_id, label: network.let_in(device_id, label),
             tell=lambda level, text, detail: network.driver.switch.tell(level, "invite", text, detail),
         ),
         rng=rng,
@@ -118,19 +122,22 @@ def build_network(
         Governed(
             identity=identity,
             network_id=network_id,
+            kind=record.kind,
+            rules=rules_of(record, compat),
+            founder=record.founder,
             gate=lambda code: gate(network_id, code),
             inviters=lambda: inviting.inviters,
+            clock_ahead_s=clock_ahead_s,
         ),
         files,
         store,
         driver.switch,
         rng,
-        record.kind,
-        rules_of(record, compat),
     )
+    tending = Tending(governing, driver.switch, is_locked=lambda: is_locked(network_id), rng=rng)
     driver.prepare = governing.load
     driver.switch.on_book = governing.book_changed
-    driver.beside.append(governing.run)
+    driver.beside += [governing.run, tending.run]
     network = Network(record, network_id, driver, engine.tape, inviting, governing)
     return network
 

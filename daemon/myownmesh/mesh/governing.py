@@ -11,18 +11,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
-from myownmesh.governance import adoption, authoring, hearing
+from myownmesh.governance import adoption, authoring, hearing, succession
 from myownmesh.governance.authoring import Done, Refused
+from myownmesh.governance.clocks import waits_for_clock
 from myownmesh.governance.marking import sign_marked
 from myownmesh.governance.pending import pending
+from myownmesh.governance.pins import Pin
 from myownmesh.governance.proposals import new_proposal_id
+from myownmesh.governance.ratifying import decides, tier_of
 from myownmesh.governance.saved import load_book, shown_state
 from myownmesh.governance.signatures import finish
-from myownmesh.governance.signed_bytes import content_digest
+from myownmesh.governance.signed_bytes import content_digest, signed_bytes
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.transitions import RoleGrant
 from myownmesh.store import StoreError
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from myownmesh.governance.rules import Rules
     from myownmesh.governance.signatures import Checks
     from myownmesh.governance.state_file import StateFile
+    from myownmesh.governance.succession import Anew
     from myownmesh.identity import Identity
     from myownmesh.mesh.switch import Switch
     from myownmesh.protocol.frames import NetworkKind
@@ -50,6 +55,8 @@ LOADED_S: Final = 60.0
 """How long a command waits for the state to be read; ten thousand entries take a second."""
 ATTEMPTS: Final = 5
 """A decision is judged anew when peers change the book while it is written; after so many it acts as it was judged."""
+PULL_S: Final = 2.0
+"""How long peers may take to say what they have before this device adds to the governance log (FIX 10)."""
 
 
 @frozen
@@ -70,34 +77,31 @@ class Governed:
 
     identity: Identity
     network_id: str
+    kind: NetworkKind
+    """As the record says."""
+    rules: Rules
+    founder: str | None
+    """As the record says: a bare id."""
     gate: Callable[[str | None], Awaitable[None]]
     """Let one signature pass the authenticator lock, if one is on. Raises `MeshError`."""
     inviters: Callable[[], Collection[str]]
     """Whose invitations this device has taken."""
+    clock_ahead_s: Callable[[], float] = field(default=lambda: 0.0)
+    """By how much this device's clock is ahead of others', as far as anybody has said."""
 
 
 class Governing:
     """Owner of one network's signed files."""
 
-    def __init__(
-        self,
-        about: Governed,
-        files: GovernanceFiles,
-        store: Store,
-        switch: Switch,
-        rng: Rng,
-        configured: NetworkKind,
-        rules: Rules,
-    ) -> None:
+    def __init__(self, about: Governed, files: GovernanceFiles, store: Store, switch: Switch, rng: Rng) -> None:
         self._about = about
         self._files = files
         self._store = store
         self._switch = switch
         self._rng = rng
-        self._configured = configured
-        self._rules = rules
         self._loaded = trio.Event()
-        self._deciding = trio.Lock()
+        self.deciding = trio.Lock()
+        """Held by whoever decides."""
         self._writing = trio.Lock()
         self._written: Book | None = None
         """The book that is on the disk."""
@@ -109,23 +113,28 @@ class Governing:
         """Verify what the files hold; nobody is linked before."""
         loaded = await trio.to_thread.run_sync(self._load)
         self._switch.govern(lambda governor, now: governor.begin(loaded, self._about.inviters(), now))
-        self._written = self._book if self._book is loaded else None
+        self._written = None if loaded.pin != self._files.pin and loaded.pin.is_set else loaded
+        if self._written is None:
+            self._changed.set()
         self._loaded.set()
 
     def _load(self) -> Book:
         files, about = self._files, self._about
-        state = files.read_state()
-        checks = self._switch.engine.governor.checks
+        pin = files.pin
+        if about.founder is not None and (pin is None or not pin.is_set):
+            pin = (pin or Pin(about.network_id)).founded_by(about.founder)
+        elif pin is not None and about.founder not in (None, pin.founder):
+            log.error("network %s: its record names another founder than the one that is pinned", about.network_id)
         loaded = finish(
             load_book(
                 about.network_id,
                 about.identity.device_id,
-                self._configured,
-                state,
-                files.pin,
-                checks,
+                about.kind,
+                files.read_state(),
+                pin,
+                self._switch.engine.governor.checks,
                 clock.now().wall_ms // 1000,
-                self._rules,
+                about.rules,
             )
         )
         files.set_aside(loaded.faults)
@@ -144,7 +153,7 @@ class Governing:
                 await self._changed.wait()  # no deadline: there may be nothing to write for days
                 self._changed = trio.Event()
                 try:
-                    await self._write(self._book)
+                    await self.write(self.held)
                 except MeshError as error:
                     log.error("%s", error)
                 await trio.sleep(SAVE_GAP_S)
@@ -152,29 +161,30 @@ class Governing:
             self._finish()
 
     def _finish(self) -> None:
-        if self._loaded.is_set() and self._book is not self._written:
+        if self._loaded.is_set() and self.held is not self._written:
             try:
-                self._store.save_governance(self._about.network_id, self._book)
+                self._store.save_governance(self._about.network_id, self.held)
             except StoreError as error:
                 log.error("%s", error)
 
-    async def _write(self, book: Book) -> None:
+    async def write(self, book: Book) -> None:
         """Have a book on the disk. Raises `MeshError`."""
         async with self._writing:
             if book is self._written:
                 return
+            self._written = None
             try:
                 with trio.CancelScope(shield=True):  # a thread cannot be stopped
                     await trio.to_thread.run_sync(self._store.save_governance, self._about.network_id, book)
             except StoreError as error:
-                self._written = None
                 raise MeshError(str(error)) from error
             self._written = book
 
     # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def _book(self) -> Book:
+    def held(self) -> Book:
+        """What is held now; before the files are read, nothing."""
         return self._switch.engine.governor.book
 
     async def book(self) -> Book:
@@ -183,7 +193,7 @@ class Governing:
             await self._loaded.wait()
         if waited.cancelled_caught:
             raise MeshError("network: its signed state is still being read; try again")
-        return self._book
+        return self.held
 
     async def state(self) -> tuple[StateFile, list[str]]:
         """What clients are shown, and who is put out. Takes a while in a large log, off the loop."""
@@ -192,94 +202,162 @@ class Governing:
 
     # ── decisions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def propose(self, variant: Variant, code: str | None) -> Outcome:
-        """Sign a change: it is in force if this device may decide it, else it waits for who may. Raises `MeshError`."""
+    async def propose(
+        self, variant: Variant, code: str | None, *, keep: succession.Keep | None = None, force: bool = False
+    ) -> Outcome:
+        """Sign a change: it is in force if this device may decide it, else it waits for who may. Raises `MeshError`.
+
+        `keep`: what is signed anew if an authority goes by it. `force`: also with a clock that others call wrong.
+        """
         await self.book()
-        async with self._deciding:
-            drafted = _or_refused(partial(authoring.draft, self._book, variant))
+        async with self.deciding:
+            drafted = or_refused(partial(authoring.draft, self.held, variant))
             if drafted is None:
                 return Outcome()
-            signature = await self._sign(drafted.payload, code)
-            proposal_id = self._fresh_id()
-            done = await self._decide(lambda book, now: authoring.propose(book, variant, signature, proposal_id, now))
+            self._check_clock(variant, force=force)
+            if drafted.effective and tier_of(variant, self.held.standing) != "member":
+                await self._hear_everybody()
+                drafted = or_refused(partial(authoring.draft, self.held, variant))
+                if drafted is None:
+                    return Outcome()
+            await self._about.gate(code)
+            if drafted.effective:
+                await self._keep(variant, keep or succession.Keep())
+            signature = await self.signed(drafted.payload)
+            proposal_id = self.fresh_id()
+            done = await self.decide(lambda book, now: authoring.propose(book, variant, signature, proposal_id, now))
             return Outcome(proposal_id, done.entry is not None, done.waits_for)
+
+    async def admit(self, device: str, code: str | None) -> Outcome | None:
+        """A person here wants a device in: signed by an authority, proposed by others. Raises `MeshError`.
+
+        None: signatures do not decide here, or it belongs here already; what the person says is enough.
+        """
+        book = await self.book()
+        decided = book.kind == "closed" and book.is_founded and not book.rules.closed_local_approve
+        if not decided or book.admits(device):
+            self._switch.govern(lambda governor, now: governor.click(device, now))
+            return None
+        wanted = RoleGrant(device, "member")
+        if not book.is_evicted(device):  # whom an authority put out, only a deliberate grant brings back
+            for record in book.proposals.records.values():
+                if record.proposer == book.me and record.variant == wanted:
+                    return Outcome(record.id, False, decides(book, wanted))
+            return await self.propose(wanted, code)
+        return None
 
     async def sign(self, proposal_id: str, code: str | None, digest: str | None = None) -> Outcome:
         """Co-sign a proposal, or answer a question of this device's own with yes. Raises `MeshError`."""
-        book = await self.book()
-        async with self._deciding:
+        await self.book()
+        async with self.deciding:
+            book = self.held
             if proposal_id in book.questions:
                 return await self._agree(proposal_id, code, digest)
-            drafted = _or_refused(partial(authoring.draft_signature, self._book, proposal_id, digest))
-            signature = await self._sign(drafted.payload, code)
-            fresh_id = self._fresh_id()
-            done = await self._decide(lambda book, now: authoring.sign(book, proposal_id, signature, now, fresh_id))
+            if (fallen := succession.orphans(book).get(proposal_id)) is not None:
+                await self._about.gate(code)
+                anew = succession.Anew(fallen.variant, fallen.at)  # type: ignore[arg-type]  # a removal
+                await self.sign_anew(anew)
+                return Outcome(proposal_id)
+            drafted = or_refused(partial(authoring.draft_signature, book, proposal_id, digest))
+            await self._about.gate(code)
+            signature = await self.signed(drafted.payload)
+            fresh_id = self.fresh_id()
+            done = await self.decide(lambda book, now: authoring.sign(book, proposal_id, signature, now, fresh_id))
             return Outcome(proposal_id, done.entry is not None, done.waits_for)
 
     async def deny(self, proposal_id: str) -> None:
         """Refuse a proposal everywhere, or answer a question of this device's own with no. Raises `MeshError`."""
-        book = await self.book()
-        async with self._deciding:
-            if proposal_id in book.questions:
-                await self._decide(lambda book, now: Done(_disagreed(book, proposal_id)))
+        await self.book()
+        async with self.deciding:
+            book = self.held
+            if proposal_id in book.questions or proposal_id in succession.orphans(book):
+                await self.decide(lambda book, now: Done(_disagreed(book, proposal_id)))
                 return
-            payload = _or_refused(partial(authoring.denial_payload, self._book, proposal_id))
-            signature = await trio.to_thread.run_sync(self._sign_marked, payload)
-            await self._decide(lambda book, now: authoring.deny(book, proposal_id, signature, now))
+            signature = await self.signed(or_refused(partial(authoring.denial_payload, book, proposal_id)))
+            await self.decide(lambda book, now: authoring.deny(book, proposal_id, signature, now))
 
     async def withdraw(self, proposal_id: str) -> None:
         """Take an own proposal back. Raises `MeshError`."""
         await self.book()
-        async with self._deciding:
-            _or_refused(partial(_check_withdrawal, self._book, proposal_id))
-            payload = _or_refused(partial(authoring.denial_payload, self._book, proposal_id))
-            signature = await trio.to_thread.run_sync(self._sign_marked, payload)
-            await self._decide(lambda book, now: authoring.withdraw(book, proposal_id, signature, now))
+        async with self.deciding:
+            self._check_own(proposal_id, "only the proposer can withdraw a proposal")
+            signature = await self.signed(or_refused(partial(authoring.denial_payload, self.held, proposal_id)))
+            await self.decide(lambda book, now: authoring.withdraw(book, proposal_id, signature, now))
 
     async def check_split(self, proposal_id: str) -> None:
         """Raise `MeshError` unless this is an own proposal, as a split wants one."""
-        book = await self.book()
-        record = book.proposals.get(proposal_id)
+        await self.book()
+        self._check_own(proposal_id, "only the proposer can spawn a split")
+
+    def _check_own(self, proposal_id: str, refusal: str) -> None:
+        record = self.held.proposals.get(proposal_id)
         if record is None:
             raise MeshError(f"proposal not found: {proposal_id}")
-        if record.proposer != book.me:
-            raise MeshError("only the proposer can spawn a split")
+        if record.proposer != self.held.me:
+            raise MeshError(refusal)
 
     async def _agree(self, question: str, code: str | None, digest: str | None) -> Outcome:
-        book = self._book
-        if digest is not None and digest not in {
-            content_digest(book.network_id, record.variant) for record in pending(book) if record.id == question
-        }:
+        book = self.held
+        shown = {content_digest(book.network_id, each.variant) for each in pending(book) if each.id == question}
+        if digest is not None and digest not in shown:
             raise MeshError("proposal changed since it was shown")
         await self._about.gate(code)
         checks = self._switch.engine.governor.checks
-        await self._decide(lambda book, now: _agreed(book, question, now, checks))
-        return Outcome(question, question not in self._book.questions)
+        await self.decide(lambda book, now: _agreed(book, question, now, checks))
+        return Outcome(question, question not in self.held.questions)
 
-    async def _decide(self, judge: Callable[[Book, int], Done]) -> Done:
+    def _check_clock(self, variant: Variant, *, force: bool) -> None:
+        ahead_s = self._about.clock_ahead_s()
+        if not force and waits_for_clock(variant, ahead_s):
+            how = "ahead of" if ahead_s > 0 else "behind"
+            raise MeshError(
+                f"network: this device's clock is {abs(round(ahead_s))} s {how} that of others; "
+                "set it, or repeat this with force"
+            )
+
+    async def _hear_everybody(self) -> None:
+        """Before this device adds to the governance log it asks everybody what they have (FIX 10)."""
+        heard = trio.Event()
+        self._switch.govern(lambda governor, now: governor.ask_everybody(heard.set, now))
+        with trio.move_on_after(PULL_S):
+            await heard.wait()
+
+    async def _keep(self, variant: Variant, keep: succession.Keep) -> None:
+        """Sign anew what an authority decided that is about to go; whatever is done stays done if this is cut short."""
+        target = self.held.standing.lowered(variant)
+        if target is None or target == self.held.me:
+            return
+        for anew in await trio.to_thread.run_sync(succession.legacy, self.held, target):
+            if keep.holds(anew):
+                await self.sign_anew(anew)
+
+    async def sign_anew(self, anew: Anew) -> None:
+        """Sign an entry of somebody else with its old time. Raises `MeshError`."""
+        signature = await self.signed(signed_bytes(self._about.network_id, anew.variant))
+        await self.decide(lambda book, now: Done(succession.sign_anew(book, anew, signature)))
+
+    async def decide(self, judge: Callable[[Book, int], Done]) -> Done:
         """Judge, have the outcome on the disk, and let it act; anew if the book changed while it was written."""
         for _ in range(ATTEMPTS):
-            book = self._book
-            done = _or_refused(partial(judge, book, clock.now().wall_ms // 1000))
-            await self._write(done.book)
-            if self._book is book:
+            book = self.held
+            done = or_refused(partial(judge, book, clock.now().wall_ms // 1000))
+            await self.write(done.book)
+            if self.held is book:
                 break
         else:
-            done = _or_refused(partial(judge, self._book, clock.now().wall_ms // 1000))
+            done = or_refused(partial(judge, self.held, clock.now().wall_ms // 1000))
         self._switch.govern(lambda governor, now: governor.act(done, now))
-        await self._write(self._book)
+        await self.write(self.held)
         return done
 
     # ── signing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _sign(self, payload: bytes, code: str | None) -> str:
-        await self._about.gate(code)
-        return await trio.to_thread.run_sync(self._sign_marked, payload)
+    async def signed(self, payload: bytes) -> str:
+        """This device's marked signature; takes a tenth of a second, off the loop."""
+        return await trio.to_thread.run_sync(sign_marked, self._about.identity, payload, self._rng)
 
-    def _sign_marked(self, payload: bytes) -> str:
-        return sign_marked(self._about.identity, payload, self._rng)
-
-    def _fresh_id(self) -> str:
+    def fresh_id(self) -> str:
+        """Of a new proposal."""
         return new_proposal_id(int.from_bytes(self._rng.randbytes(8), "big"))
 
 
@@ -287,19 +365,12 @@ def _shown(book: Book) -> tuple[StateFile, list[str]]:
     return shown_state(book, pending(book)), book.bench.removed()
 
 
-def _or_refused(act: Callable[[], T]) -> T:
+def or_refused(act: Callable[[], T]) -> T:
+    """What a judgement says; a refusal as clients get it."""
     try:
         return act()
     except Refused as error:
         raise MeshError(str(error)) from error
-
-
-def _check_withdrawal(book: Book, proposal_id: str) -> None:
-    record = book.proposals.get(proposal_id)
-    if record is None:
-        raise Refused(f"proposal not found: {proposal_id}")
-    if record.proposer != book.me:
-        raise Refused("only the proposer can withdraw a proposal")
 
 
 def _agreed(book: Book, question: str, now: int, checks: Checks) -> Done:

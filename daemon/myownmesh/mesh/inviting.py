@@ -19,7 +19,7 @@ from myownmesh.protocol.introduction import Introduction
 from myownmesh.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from mesh_common.events import Level
     from myownmesh.engine.actions import Knock
@@ -44,7 +44,7 @@ class Door:
 
     is_removed: Callable[[str], bool]
     """Whether a person has taken this device out before."""
-    approve: Callable[[str, str], None]
+    approve: Callable[[str, str], Awaitable[None]]
     """Let a device in under a label, as a person does. Raises `MeshError`."""
     tell: Callable[[Level, str, dict[str, object]], None]
     """Say something in the diagnostics."""
@@ -151,8 +151,9 @@ class Inviting:
             self._told(knock, "file", str(error))
             return
         try:
-            self._door.approve(knock.peer, knock.label)
-        except MeshError:  # the network is being left; the use is this device's, and it comes again
+            await self._door.approve(knock.peer, knock.label)
+        except MeshError as error:  # the network is being left, or a lock is on; the use is this device's
+            self._told(knock, "approve", str(error))
             return
         detail: dict[str, object] = {"id": shown.id, "peer": knock.peer, "used": len(judged.invite.by)}
         self._door.tell("info", f"invitation {shown.id} let {short_id(knock.peer)} in", detail)

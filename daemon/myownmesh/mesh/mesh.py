@@ -152,6 +152,10 @@ class Mesh:
         self._hear_the_time()
         return self._timepiece.skew()
 
+    def _clock_ahead_s(self) -> float:
+        skew = self.clock_skew()
+        return 0.0 if skew is None else skew.ahead_ms / 1000
+
     # ── surroundings ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def network_changed(self, change: Change) -> None:
@@ -225,6 +229,8 @@ class Mesh:
             check_addresses(request, old)
             record = kept_from(old, request, given)
             restart = record.network_id not in (old.network_id, network.network_id) or record.signaling != old.signaling
+            # What is signed was judged by these; it is judged anew.
+            restart = restart or record.founder != old.founder or record.compat != old.compat
             if restart:
                 try:
                     network = await self._networks.rejoin(network, record)
@@ -326,6 +332,8 @@ class Mesh:
             app_id=self._app_id,
             on_event=self._emit,
             gate=self.custody.gate,
+            is_locked=self.custody.is_on,
+            clock_ahead_s=self._clock_ahead_s,
             rng=self._rng,
             allowance=self._allowance,
         )

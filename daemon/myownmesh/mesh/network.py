@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.moves import Move
     from myownmesh.flight.tape import Tape
     from myownmesh.mesh.driver import Driver
-    from myownmesh.mesh.governing import Governing
+    from myownmesh.mesh.governing import Governing, Outcome
     from myownmesh.mesh.inviting import Inviting
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.protocol.capabilities import Capabilities
@@ -133,10 +133,22 @@ class Network:
 
     # ── membership ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def approve(self, device_id: str, label: str) -> None:
-        """Admit a device and wait until the roster is on disk. Raises `MeshError`."""
-        self._switch.approve(_device_id(device_id), label)
-        await self.driver.roster_saved()
+    async def approve(self, device_id: str, label: str, code: str | None = None) -> Outcome | None:
+        """Admit a device and wait until that is on disk. Raises `MeshError`.
+
+        On a closed network an authority signs it in, with its authenticator `code` if a lock is on; anybody else
+        proposes it, and the row comes when somebody has signed. None where signatures do not decide.
+        """
+        bare = _device_id(device_id)
+        outcome = await self.governing.admit(bare, code)
+        if outcome is None or outcome.effective:
+            self._switch.approve(bare, label)
+            await self.driver.roster_saved()
+        return outcome
+
+    async def let_in(self, device_id: str, label: str) -> None:
+        """An invitation lets a device in. Raises `MeshError`."""
+        await self.approve(device_id, label)
 
     def is_removed(self, device_id: str) -> bool:
         """Whether a person has taken this device out of the roster."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from myownmesh.protocol.frames import NetworkKind
+from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.protocol.modes import FullMesh, TopologyMode
 from myownmesh.protocol.schema import U32, Rest
 from myownmesh.store.record import Record
@@ -86,6 +87,15 @@ class NetworkConfig(Record, frozen=True, kw_only=True):
     def compat(self) -> Mapping[str, bool]:
         """Compatibility switches of this network (spec 10 §3); they win over the root's."""
         return switches(self.unknown)
+
+    @property
+    def founder(self) -> str | None:
+        """Bare id of the device that founds this network, as a person says (02 §24.2); None if nobody said."""
+        value = self.unknown.get("founder")
+        try:
+            return parse_device_id(value) if isinstance(value, str) else None
+        except BadDeviceId:
+            return None
 
 
 def switches(unknown: Mapping[str, object]) -> Mapping[str, bool]:

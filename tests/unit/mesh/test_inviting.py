@@ -50,7 +50,7 @@ class House:
             raise StoreError("invites: write x: No space left on device (os error 28)")
         self.saved.append(book)
 
-    def approve(self, device_id: str, _label: str) -> None:
+    async def approve(self, device_id: str, _label: str) -> None:
         if self.left:
             raise MeshError("network: network shut down")
         assert any(device_id in invite.by for book in self.saved for invite in book.invites), "saved first"

@@ -1,0 +1,102 @@
+"""Closed networks of simulated devices: eviction, re-admission, partitions (spec 02 §14, §15; 24.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from mesh_common.events import PeerDropped
+from myownmesh.engine import EngineConfig
+from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.frames import Channel
+from myownmesh.simulator import World
+from simulation.test_meeting import listen
+from support.governed import book, evict, founded, grant
+
+if TYPE_CHECKING:
+    from myownmesh.simulator import Node
+
+BODY = msgspec.Raw(b'"hi"')
+LINKED_S = 60.0
+
+
+def closed_network(world: World, count: int) -> list[Node]:
+    """Devices that are linked in a network that the first one has founded, everybody signed in; by their ids."""
+    nodes = [world.node(each, EngineConfig(auto_approve=True)) for each in world.identities(count)]
+    world.run_until(world.all_linked, LINKED_S)
+    founded(world, nodes[0], nodes[1:])
+    return nodes
+
+
+@pytest.mark.parametrize("place", [1, 3], ids=["with a lower id than another", "with the highest id"])
+def test_an_evicted_device_hears_it_stands_down_and_comes_back_when_it_is_signed_in_again(place: int) -> None:
+    world = World()
+    nodes = closed_network(world, 4)
+    owner, out = nodes[0], nodes[place]
+    members = [node for node in nodes if node is not out]
+    heard = {node.device_id: listen(node, "chat") for node in nodes}
+    errors: list[str | None] = []
+    evict(owner, out)
+    world.run_until(lambda: out.engine.governor.is_down, 2.0)
+    world.run_until(lambda: not any(node.is_linked(out) for node in members), 2.0)
+    for node in members:
+        dropped = [event.reason.kind for event in node.heard(PeerDropped) if event.device_id == out.device_id]
+        assert dropped == ["denied"], "once, and for this reason"
+        assert out.device_id not in node.engine.roster.ids
+        with pytest.raises(MeshError):
+            node.switch.send(out.device_id, Channel("chat", BODY), errors.append)
+
+    # Nobody dials it, and it nobody; nothing of it is delivered, nor to it.
+    world.run(600.0)
+    assert not any(node.is_linked(out) for node in members)
+    owner.switch.broadcast("chat", BODY, lambda _: None)
+    world.run(1.0)
+    assert heard[out.device_id] == []
+    assert all(len(heard[node.device_id]) == 1 for node in members if node is not owner)
+
+    grant(owner, out)
+    world.run_until(lambda: all(node.is_linked(out) and out.is_linked(node) for node in members), 720.0)
+    world.run_until(lambda: not out.engine.governor.is_down, 5.0)
+    assert book(out).role(out.device_id) == "member"
+
+
+def test_who_is_evicted_while_away_hears_it_at_its_next_handshake() -> None:
+    world = World()
+    nodes = closed_network(world, 3)
+    owner, away, member = nodes
+    for other in (owner, member):
+        world.cut(away, other)
+    world.run_until(lambda: not any(node.is_linked(away) for node in (owner, member)), 200.0)
+    evict(owner, away)
+    world.run(30.0)
+    assert not away.engine.governor.is_down
+    world.heal(away, member)
+    world.run_until(lambda: away.engine.governor.is_down, 300.0)
+    assert not member.is_linked(away)
+
+
+def test_what_partitions_decided_apart_is_one_when_they_meet() -> None:
+    world = World()
+    nodes = closed_network(world, 6)
+    owner, controller = nodes[0], nodes[3]
+    grant(owner, controller, "controller")
+    world.run_until(lambda: all(book(node).role(controller.device_id) == "controller" for node in nodes), 30.0)
+    left, right = nodes[:3], nodes[3:]
+    for one in left:
+        for other in right:
+            world.cut(one, other)
+    world.run_until(lambda: not any(one.is_linked(other) for one in left for other in right), 300.0)
+    evict(owner, left[2])
+    evict(controller, right[2])
+    world.run(60.0)
+    for one in left:
+        for other in right:
+            world.heal(one, other)
+    rest = [*left[:2], *right[:2]]
+    out = {left[2].device_id, right[2].device_id}
+    world.run_until(lambda: all(set(book(node).bench.removed()) == out for node in rest), 300.0)
+    world.run_until(lambda: all(node.engine.governor.is_down for node in (left[2], right[2])), 300.0)
+    assert len({book(node).log.digest for node in rest}) == 1
+    assert len({book(node).members.digests() for node in rest}) == 1
