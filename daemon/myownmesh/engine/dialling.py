@@ -70,7 +70,7 @@ def _retry(core: Core, wanted: Iterable[str], now: Instant) -> None:
         decision = on_intent(
             core.me,
             device_id,
-            pinned=device_id in core.pins,
+            pinned=device_id in core.pins or device_id in core.government.let_in_again,
             edge=core.wants_link(device_id),
             has_transport=isinstance(peer, Link),
         )

@@ -62,12 +62,17 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
     if book.log is not before.log:
         _apply_shape(core, now)
         about = {*about, *_seats_changed(before, book)}
+    back = [device for device in about if before.is_evicted(device) and book.role(device) is not None]
+    if book.log is not before.log:
         linked = [peer.device_id for peer in core.peers.values() if isinstance(peer, Link)]
         look_at(core, {*about, *linked, core.me}, now)
         slices.put(core, gossip.OWN, _mirror(core, book), now)
     elif about:
         look_at(core, about, now)
     approval.reconsider_all(core, now)
+    for device in back:
+        if device != core.me and core.kind == "closed":
+            evictions.welcome(core, device, now)
     if logs:
         gossip.spread(core, now)
 
