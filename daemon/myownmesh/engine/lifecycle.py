@@ -239,7 +239,11 @@ def want_back(core: Core, device_id: str, now: Instant) -> None:
     if core.government.is_down or core.is_evicted(device_id):
         return
     pinned = device_id in core.pins
-    if pinned or device_id in core.government.let_in_again or (role(core.me, device_id) is Role.OFFERER and core.wants_link(device_id)):
+    if (
+        pinned
+        or device_id in core.government.let_in_again
+        or (role(core.me, device_id) is Role.OFFERER and core.wants_link(device_id))
+    ):
         core.intents.record(device_id, now.mono, sticky=pinned)
         if not core.timers.is_set(NetworkTimer.INTENTS, ""):
             core.timers.set(NetworkTimer.INTENTS, "", now.mono + INTENT_FIRST_LOOK_S)

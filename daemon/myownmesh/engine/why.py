@@ -51,6 +51,8 @@ CODES: Final[Mapping[str, str]] = {
     "waits_for_hello": "the channel is open; the other device has not introduced itself yet",
     "waits_for_proof": "the channel is open; the other device has not proved its identity yet",
     "waits_for_us": "it waits for a person here: compare the codes and approve it",
+    "waits_for_signature": "this network is closed: it waits for an owner or controller to sign it in",
+    "waits_for_authority": "nobody who can know has told this device yet who belongs here; only signed logs pass",
     "waits_for_them": "it is approved here and waits for a person at the other device",
     "shelved": "it is connected; the network's shape does not prefer this link, so broadcasts skip it",
     "path_down": "no packets come from it any more; another path is being negotiated, unless this one comes back",
@@ -110,10 +112,16 @@ def _judge(core: Core, peer: Peer, mono: float) -> tuple[str, tuple[_Step, ...]]
         code = "waits_for_hello" if peer.channel.greeting is None else "waits_for_proof"
         return code, ((LinkTimer.HANDSHAKE, peer.owner, "give up and dial anew"),)
     if isinstance(peer, Pending):
-        is_ours = peer.our_approve is not OurApprove.SENT
-        return "waits_for_us" if is_ours else "waits_for_them", ()
+        return _of_pending(core, peer), ()
     assert isinstance(peer, Live)
     return _of_live(core, peer)
+
+
+def _of_pending(core: Core, peer: Pending) -> str:
+    if peer.our_approve is OurApprove.SENT:
+        return "waits_for_authority" if peer.provisional else "waits_for_them"
+    is_signed = core.kind == "closed" and core.government.book.is_founded
+    return "waits_for_signature" if is_signed else "waits_for_us"
 
 
 def _of_placeholder(core: Core, peer: Placeholder, mono: float) -> tuple[str, tuple[_Step, ...]]:

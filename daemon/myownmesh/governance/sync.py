@@ -105,7 +105,9 @@ def answer(
     first = sure if vouches else heard
     first.transitions = book.log.entries
     first.nbytes += book.log.nbytes
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number % ENTRIES_PER_PAUSE == ENTRIES_PER_PAUSE - 1:
+            yield None
         yield from first.add_row(row)
     if vouches:
         # Whoever hears the member log has to know its signers.

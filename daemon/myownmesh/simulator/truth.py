@@ -66,7 +66,7 @@ def _is_wrong(node: Node, peer: Standing, sessions: list[FakeSession]) -> bool:
             return peer.status != PeerStatus.SHELVED
         case "path_untested" | "rebuilding" | "suspected":
             return peer.status not in ACTIVE
-        case "waits_for_us" | "waits_for_them":
+        case "waits_for_us" | "waits_for_them" | "waits_for_signature" | "waits_for_authority":
             return peer.status != PeerStatus.PENDING_APPROVAL
         case "offline":
             return False

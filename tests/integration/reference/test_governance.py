@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import frozen
-from integration.reference.test_mixed_pairs import NETWORK, OURS, Device, room, until
 
+from integration.reference.test_mixed_pairs import NETWORK, OURS, Device, room, until
 from support.reference import REFERENCE, needs_reference
 
 if TYPE_CHECKING:

@@ -95,10 +95,18 @@ def hints(bench: Bench) -> list[str]:
     return [str((diag.detail or {}).get("hint")) for diag in bench.diags if diag.category == "governance"]
 
 
+def code(bench: Bench) -> str:
+    """Why the peer is not active."""
+    why = bench.info.why
+    assert why is not None
+    return why.code
+
+
 def test_on_a_closed_network_a_stranger_waits_and_a_signed_admit_lets_it_in() -> None:
     bench = closed()
     bench.up_to("pending")
     assert bench.status == "pending_approval", "auto_approve does not count"
+    assert code(bench) == "waits_for_signature"
     known = closed(members=(grant(bench.peer_id),))
     known.up_to("active")
     assert known.status == "active"
@@ -200,6 +208,7 @@ def test_a_joiner_delivers_nothing_of_a_link_before_somebody_who_can_know_has_an
     assert of_kind(bench, RosterRequest), "it is asked all the same"
     bench.frame(APP)
     assert bench.delivered == []
+    assert code(bench) == "waits_for_authority"
     bench.engine.governor.click(them, bench.now)
     bench.collect()
     assert bench.status == "active", "a person who clicks knows better"
