@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 
 async def invite_create(control: Control, request: requests.InviteCreate) -> bytes:
     network = control.find(request.network)
-    if network.config.kind == "closed":
-        raise MeshError(f"invite: {network.config_id} is closed and nobody has founded it, so nobody can be invited")
+    waits_for: tuple[str, ...] = ()
+    if network.kind == "closed":
+        try:
+            waits_for = await network.governing.may_invite(request.mfa_code)
+        except MeshError as error:
+            raise MeshError(f"invite: {network.config_id} {error}") from error
     invite = await network.inviting.create(request.ttl_s, request.uses, request.note)
     invitation = invitation_to(
         network.config,
         network.network_id,
         control.mesh.identity,
         invite,
+        kind=network.kind,
+        founder=network.governing.held.pin.founder,
         with_turn_passwords=request.turn_credentials,
     )
     try:
@@ -36,7 +42,7 @@ async def invite_create(control: Control, request: requests.InviteCreate) -> byt
     except BadInvitation as error:
         await network.inviting.revoke(invite.id)
         raise MeshError(f"invite: {error}") from error
-    return success(answers.InviteCreated(text, invite.id, invite.exp))
+    return success(answers.InviteCreated(text, invite.id, invite.exp, not waits_for, waits_for))
 
 
 def invite_list(control: Control, request: requests.InviteList) -> bytes:

@@ -51,8 +51,6 @@ async def accept(mesh: Mesh, text: str, *, dry_run: bool, approve_inviter: bool)
         raise MeshError(f"invite: {error}") from error
     if invitation.is_expired(clock.now().wall_ms / 1000):
         raise MeshError("invite: this invitation has expired: ask for a new one")
-    if invitation.network.network_kind == "closed":
-        raise MeshError("invite: this invitation leads to a closed network, which cannot be joined by a link yet")
     network_id = invitation.network.network_id
     network = mesh.get(network_id)
     if network is not None:
@@ -71,8 +69,10 @@ async def accept(mesh: Mesh, text: str, *, dry_run: bool, approve_inviter: bool)
 
 def _check_present(network: Network, invitation: Invitation, *, approve_inviter: bool) -> None:
     kind = invitation.network.network_kind
-    if network.config.kind != kind:
-        raise MeshError(f"invite: this invitation is to a network that is {kind}; here it is {network.config.kind}")
+    if network.kind != kind:
+        raise MeshError(f"invite: this invitation is to a network that is {kind}; here it is {network.kind}")
+    if invitation.founder not in (None, network.governing.held.pin.founder):
+        raise MeshError("invite: this invitation names another founder than the one that this network has here")
     if not approve_inviter and not network.is_approved(invitation.sender):
         raise MeshError(
             f"invite: this link asks you to approve {display_id(invitation.sender)} in {network.config_id}, "

@@ -55,6 +55,8 @@ LOADED_S: Final = 60.0
 """How long a command waits for the state to be read; ten thousand entries take a second."""
 ATTEMPTS: Final = 5
 """A decision is judged anew when peers change the book while it is written; after so many it acts as it was judged."""
+NOBODY: Final = "a" * 52
+"""Stands for a device that nobody knows yet."""
 PULL_S: Final = 2.0
 """How long peers may take to say what they have before this device adds to the governance log (FIX 10)."""
 
@@ -203,11 +205,18 @@ class Governing:
     # ── decisions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def propose(
-        self, variant: Variant, code: str | None, *, keep: succession.Keep | None = None, force: bool = False
+        self,
+        variant: Variant,
+        code: str | None,
+        *,
+        keep: succession.Keep | None = None,
+        force: bool = False,
+        gated: bool = True,
     ) -> Outcome:
         """Sign a change: it is in force if this device may decide it, else it waits for who may. Raises `MeshError`.
 
-        `keep`: what is signed anew if an authority goes by it. `force`: also with a clock that others call wrong.
+        `keep`: what is signed anew if an authority goes by it. `force`: also with a clock that others call wrong. Not
+        `gated`: a person has passed the lock for this before.
         """
         await self.book()
         async with self.deciding:
@@ -220,7 +229,8 @@ class Governing:
                 drafted = or_refused(partial(authoring.draft, self.held, variant))
                 if drafted is None:
                     return Outcome()
-            await self._about.gate(code)
+            if gated:
+                await self._about.gate(code)
             if drafted.effective:
                 await self._keep(variant, keep or succession.Keep())
             signature = await self.signed(drafted.payload)
@@ -228,7 +238,21 @@ class Governing:
             done = await self.decide(lambda book, now: authoring.propose(book, variant, signature, proposal_id, now))
             return Outcome(proposal_id, done.entry is not None, done.waits_for)
 
-    async def admit(self, device: str, code: str | None) -> Outcome | None:
+    async def may_invite(self, code: str | None) -> tuple[str, ...]:
+        """Whether this device can invite into its closed network: whose signature a use waits for, nobody's if its own
+        is enough. An authority's invitation is its approval, so it needs the authenticator code. Raises `MeshError`."""
+        book = await self.book()
+        if not book.is_founded:
+            raise MeshError("is closed and nobody has founded it, so nobody can be invited")
+        if book.is_evicted(book.me):
+            raise MeshError("has put this device out, so it can invite nobody")
+        waits_for = decides(book, RoleGrant(NOBODY, "member"))
+        if book.me not in waits_for:
+            return waits_for
+        await self._about.gate(code)
+        return ()
+
+    async def admit(self, device: str, code: str | None, *, gated: bool = True) -> Outcome | None:
         """A person here wants a device in: signed by an authority, proposed by others. Raises `MeshError`.
 
         None: signatures do not decide here, or it belongs here already; what the person says is enough.
@@ -243,7 +267,7 @@ class Governing:
             for record in book.proposals.records.values():
                 if record.proposer == book.me and record.variant == wanted:
                     return Outcome(record.id, False, decides(book, wanted))
-            return await self.propose(wanted, code)
+            return await self.propose(wanted, code, gated=gated)
         return None
 
     async def sign(self, proposal_id: str, code: str | None, digest: str | None = None) -> Outcome:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from myownmesh.identity import Identity
     from myownmesh.invitations.book import Invite
+    from myownmesh.protocol.frames import NetworkKind
 
 _SEALING: Final[Mapping[str, Literal["require", "off"]]] = {"require": "require", "off": "off"}
 """What is not usual."""
@@ -23,9 +24,19 @@ USUAL_SHAPE = Ring()
 
 
 def invitation_to(
-    record: NetworkConfig, network_id: str, identity: Identity, invite: Invite, *, with_turn_passwords: bool
+    record: NetworkConfig,
+    network_id: str,
+    identity: Identity,
+    invite: Invite,
+    *,
+    kind: NetworkKind,
+    founder: str | None,
+    with_turn_passwords: bool,
 ) -> Invitation:
-    """What another device is given. TURN servers that need a password are named only with it."""
+    """What another device is given. TURN servers that need a password are named only with it.
+
+    `kind`: what the network is now; of a closed one `founder` is whom the joiner is to believe.
+    """
     return Invitation(
         kind=KIND,
         version=VERSION,
@@ -34,7 +45,7 @@ def invitation_to(
             version=VERSION,
             network_id=network_id,
             label=record.label,
-            network_kind="open" if record.kind == "open" else record.kind,  # one text, so that it is left out
+            network_kind="open" if kind == "open" else kind,  # one text, so that it is left out
             topology=None if record.topology == USUAL_SHAPE else record.topology,
             signaling_servers=record.signaling.servers,
             stun_servers=_stun(record),
@@ -45,6 +56,7 @@ def invitation_to(
         exp=invite.exp,
         signaling=_signaling(record.signaling),
         label=identity.label,
+        founder=founder if kind == "closed" else None,
     )
 
 
@@ -79,6 +91,7 @@ def record_of(invitation: Invitation) -> NetworkConfig:
         ),
         stun_servers=stun,
         turn_servers=turn,
+        unknown={} if invitation.founder is None else {"founder": invitation.founder},
     )
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from myownmesh.mesh.inviting import Inviting
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.protocol.frames import NetworkKind
     from myownmesh.store.network_config import NetworkConfig
     from myownmesh.topology.modes import TopologyMode
 
@@ -70,6 +71,11 @@ class Network:
     def names(self) -> tuple[str, str]:
         """What clients may call it: its record id and its wire id (spec 05 §5)."""
         return self.config_id, self.network_id
+
+    @property
+    def kind(self) -> NetworkKind:
+        """What the network is now: signed state decides once there is any."""
+        return self._switch.engine.kind
 
     @property
     def phase(self) -> str:
@@ -139,16 +145,18 @@ class Network:
         On a closed network an authority signs it in, with its authenticator `code` if a lock is on; anybody else
         proposes it, and the row comes when somebody has signed. None where signatures do not decide.
         """
-        bare = _device_id(device_id)
-        outcome = await self.governing.admit(bare, code)
+        return await self._admit(_device_id(device_id), label, code, gated=True)
+
+    async def _admit(self, bare: str, label: str, code: str | None, *, gated: bool) -> Outcome | None:
+        outcome = await self.governing.admit(bare, code, gated=gated)
         if outcome is None or outcome.effective:
             self._switch.approve(bare, label)
             await self.driver.roster_saved()
         return outcome
 
     async def let_in(self, device_id: str, label: str) -> None:
-        """An invitation lets a device in. Raises `MeshError`."""
-        await self.approve(device_id, label)
+        """An invitation lets a device in; whoever gave it has passed the lock for that. Raises `MeshError`."""
+        await self._admit(device_id, label, None, gated=False)
 
     def is_removed(self, device_id: str) -> bool:
         """Whether a person has taken this device out of the roster."""

@@ -18,7 +18,6 @@ from support.reference import REFERENCE, needs_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.slow, needs_reference]
 
@@ -116,7 +115,7 @@ def test_a_mixed_fleet_founds_admits_evicts_and_lets_in_again(programs: tuple[st
         until(lambda: roles(member).get(c) == "member", "and knows it")
 
 
-def test_each_reads_what_the_other_wrote(tmp_path: Path) -> None:
+def test_each_reads_what_the_other_wrote() -> None:
     """One home, first run by ours, then by the reference's, then by ours."""
     with fleet(OURS, REFERENCE, OURS) as here:
         here.found()
@@ -131,6 +130,7 @@ def test_each_reads_what_the_other_wrote(tmp_path: Path) -> None:
         after = roles(swapped)
         assert after == before | {here.third.device_id: "member"}
         swapped.end(signal.SIGTERM)
+        swapped.close()
         saved = json.loads((owner.home / "mesh" / "states" / f"{NETWORK}.json").read_text())
         assert "ours" not in saved, "it drops what it does not know"
         owner.start()
