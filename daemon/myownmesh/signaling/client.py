@@ -233,7 +233,8 @@ class NostrSignaling:
                 failing = False
             now = self._now().mono
             outage_s = now - lost_at if lost_at is not None and why.kind in _NOBODY_THERE else None
-            wait_s = backoff.next_wait_ms(outage_s) / 1000
+            broke = lost_at is not None and why.kind is Kind.CLOSED  # also while it was being greeted again
+            wait_s = backoff.next_wait_ms(outage_s, broke=broke) / 1000
             is_held = self.is_offline and not is_local(address.host)
             record.down(why, now, None if is_held else now + wait_s)
             level = logging.DEBUG if failing else logging.WARNING

@@ -43,6 +43,11 @@ and within 15 s at most: some 130 dials in the first twenty minutes, and from th
 packet and its refusal where nobody listens. Whoever asks, and a network that changes, has it dialled at once."""
 
 
+BREAKS_FORGIVEN = 6
+"""Ends in a row of a link that was served and broke without a word, before each makes the next wait longer: who is
+started anew a few times is found at once, who drops everybody that comes is not hammered."""
+
+
 class Backoff:
     """How long a relay link waits before its next dial; a link that was stable starts over."""
 
@@ -50,17 +55,24 @@ class Backoff:
         self._seed = f"{device_id}:{room}:{url}"
         self._attempt = 0
         self._outage_dials = 0
+        self._breaks = 0
 
     def reset(self) -> None:
-        self._attempt = self._outage_dials = 0
+        self._attempt = self._outage_dials = self._breaks = 0
 
     def served(self) -> None:
         """The relay has served us again: dials while nobody was there are no reason to wait longer the next time."""
         self._outage_dials = 0
 
-    def next_wait_ms(self, outage_s: float | None = None) -> int:
-        """`outage_s`: how long a relay has been away that served us before; the wait is shorter then."""
-        if outage_s is None:
+    def next_wait_ms(self, outage_s: float | None = None, *, broke: bool = False) -> int:
+        """`outage_s`: how long a relay has been away that served us before; the wait is shorter then.
+
+        `broke`: it has served us, and hung up without a word.
+        """
+        if broke and self._breaks < BREAKS_FORGIVEN:
+            self._breaks += 1
+            self._attempt = max(self._attempt, 1)
+        elif outage_s is None:
             self._attempt = min(self._attempt + 1, _MAX_ATTEMPT)
         else:
             self._outage_dials = min(self._outage_dials + 1, _MAX_ATTEMPT)

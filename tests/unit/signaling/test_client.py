@@ -149,15 +149,21 @@ async def test_waits_grow_to_a_minute_while_a_relay_is_unreachable(world: World,
         assert base * 0.85 <= wait <= base * 1.15 + 0.002
 
 
-async def test_a_link_that_ends_soon_is_no_reason_to_dial_faster(world: World, autojump_clock: MockClock) -> None:
-    world.serves_for[RELAY] = 9.0
-    await run_for(new_client(Settings(public_fallback=False)), 60)
-    short_lived = world.dials[RELAY]
-    assert len(short_lived) == 4
+async def test_a_relay_that_hangs_up_a_few_times_is_dialled_soon_and_not_for_ever(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Spec 03 §8.2: six ends without a word are forgiven, until a link has served for ten seconds."""
+    world.serves_for[RELAY] = 1.0
+    await run_for(new_client(Settings(public_fallback=False)), 600)
+    gaps = [later - at for at, later in pairwise(world.dials[RELAY])]
+    assert all(gap < 3.5 for gap in gaps[:6])
+    assert all(gap > 0.85 * 2 ** (n + 2) for n, gap in enumerate(gaps[6:10]))
+    assert all(gap > 50 for gap in gaps[11:])
+    assert len(gaps) < 20
     world.dials.clear()
     world.serves_for[RELAY] = 11.0
-    await run_for(new_client(Settings(public_fallback=False)), 60)
-    assert len(world.dials[RELAY]) == 5
+    await run_for(new_client(Settings(public_fallback=False)), 600)
+    assert all(later - at < 13.5 for at, later in pairwise(world.dials[RELAY]))
 
 
 async def test_public_relays_step_in_after_twenty_seconds_and_go_when_the_primary_is_back(

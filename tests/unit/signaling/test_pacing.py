@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownmesh.signaling.pacing import Backoff, announce_wait_ms, jittered_ms
+from myownmesh.signaling.pacing import BREAKS_FORGIVEN, Backoff, announce_wait_ms, jittered_ms
 from support.vectors import load
 
 DEVICE_A = load("signaling", "about")["fixed_inputs"]["device_A"]["device_id"]
@@ -75,3 +75,13 @@ def test_dials_of_an_outage_do_not_count_against_a_relay_that_is_back() -> None:
             assert backoff.next_wait_ms(outage_s) < 1200
         backoff.served()
     assert [round(wait / 1000 / 2 ** (n + 1)) for n, wait in enumerate(waits)] == [1, 1, 1]
+
+
+def test_a_relay_that_is_killed_again_and_again_is_dialled_soon_and_one_that_always_hangs_up_is_not_hammered() -> None:
+    backoff = Backoff("device", "room", "relay")
+    waits = [round(backoff.next_wait_ms(broke=True) / 1000) for _ in range(BREAKS_FORGIVEN + 6)]
+    assert waits[:BREAKS_FORGIVEN] == [2] * BREAKS_FORGIVEN
+    assert [round(wait / 2 ** (n + 2)) for n, wait in enumerate(waits[BREAKS_FORGIVEN:][:4])] == [1, 1, 1, 1]
+    assert waits[-1] >= 51
+    backoff.reset()
+    assert round(backoff.next_wait_ms(broke=True) / 1000) == 2
