@@ -735,6 +735,37 @@ async def test_a_link_that_breaks_is_gone_on_with_when_the_device_is_back(
     assert received(mesh.b) == {"a.bin": path.read_bytes()}
 
 
+async def test_a_receiver_that_is_back_and_knows_nothing_is_asked_again_at_once(
+    autojump_clock: MockClock, mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """v0.3.8's daemon ends no stream of a peer that is gone: an attempt over it would wait a minute for nothing."""
+
+    async def silent(*_: Any, **__: Any) -> AsyncIterator[Any]:
+        await trio.sleep_forever()
+        yield
+
+    accepting(mesh.b)
+    path = mesh.file(size=5_000_000)
+    results: list[Any] = []
+
+    async def run() -> None:
+        results.extend(await send(mesh.a, mesh.b, path))
+
+    mesh.a.lose = lambda number: number < 40
+    with monkeypatch.context() as patched:
+        patched.setattr(mesh.a, "call_stream", silent)
+        mesh.a.nursery.start_soon(run)
+        await until(lambda: half_way(mesh.b))
+    mesh.show(*ALL_IDS, without=(mesh.b,))
+    await trio.sleep(10)
+    mesh.a.lose = lambda _: 1
+    mesh.show(*ALL_IDS)
+    with trio.fail_after(10):
+        await until(lambda: bool(results))
+    assert results[0]["status"] == "sent"
+    assert received(mesh.b) == {"a.bin": path.read_bytes()}
+
+
 async def test_without_the_id_a_break_is_the_end(autojump_clock: MockClock, mesh: Mesh) -> None:
     """FE-12.6: it fails, and the part file goes."""
     mesh.show(offer.TRANSFER_FEATURE)

@@ -16,6 +16,7 @@ from mesh_common.client.errors import HANDLER_ERROR, ControlError, ErrorKind
 from myownllm import capabilities
 from myownllm.client.host import CANCEL_CHANNEL, CANCEL_FEATURE
 from myownllm.errors import FAILURES, AppError, NoNetworkError
+from myownllm.peers import CONNECTED
 from myownllm.transfers import intake, offer, outgoing
 from myownllm.transfers.outgoing import Outgoing
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from myownllm.client import MeshClient
     from myownllm.client.bulk import Bulk
     from myownllm.client.operations import Operations
+    from myownllm.client.state import ClientState
     from myownllm.coerce import Json, JsonObject
     from myownllm.features.files.job import Job
     from myownllm.transfer_files.source import Source
@@ -34,6 +36,9 @@ OFFER_S: Final = 305.0
 """The person at the other device has 300 s (FE-9.4)."""
 STALL_S: Final = 60.0
 """Without a chunk that the daemon took, or a report (FE-9.4)."""
+BACK_S: Final = 5.0
+"""A receiver that was away and is back reports within so long. One that was started anew knows nothing of this attempt,
+and v0.3.8's daemon ends no stream when its peer is gone."""
 BATCH: Final = 16
 """Chunks read and written at a time: 0.7 MB with one hand-over to a worker thread."""
 TELL_S: Final = 0.1
@@ -72,6 +77,7 @@ class Attempt:
         self._unconfirmed: deque[int] = deque()
         self._refused: deque[int] = deque()
         self._news = trio.Event()
+        self._reports = 0
         self._stall = trio.CancelScope()
         self._told_at = -math.inf
         self._failure: AppError | ControlError | None = None
@@ -218,6 +224,7 @@ class Attempt:
         if report is None or not going.reports:
             return False
         going.report(report)
+        self._reports += 1
         self._stall.deadline = trio.current_time() + STALL_S
         self._tell(going)
         self._tell_news()
@@ -225,8 +232,23 @@ class Attempt:
 
     async def _watch(self) -> None:
         with self._stall:
-            await trio.sleep_forever()
+            await self._lose_touch()
+            raise BrokenError(f"the link to {self._name} was lost")
         raise BrokenError(f"timed out waiting for {self._name}")
+
+    async def _lose_touch(self) -> None:
+        """Until the receiver has been away, and says nothing when it is back."""
+        while True:
+            await self._client.watch.until(lambda state: not self._is_there(state))
+            await self._client.watch.until(self._is_there)
+            before = self._reports
+            await trio.sleep(BACK_S)
+            if self._reports == before:
+                return
+
+    def _is_there(self, state: ClientState) -> bool:
+        peer = state.peer(self._job.peer)
+        return peer is not None and peer.status in CONNECTED
 
     def _confirmed(self, going: Outgoing, index: int) -> None:
         going.confirmed(index)
