@@ -19,6 +19,11 @@ class Channel:
     number: int
     address: Address
     until: float
+    head: bytes = field(init=False)
+    """How its frames begin."""
+
+    def __attrs_post_init__(self) -> None:
+        self.head = self.number.to_bytes(2)
 
 
 class Allowance:
@@ -27,12 +32,11 @@ class Allowance:
     __slots__ = ("_bucket", "_capacity")
 
     def __init__(self, bytes_per_s: int, now: float) -> None:
-        """0 never limits."""
         self._capacity = max(bytes_per_s, MIN_BURST_BYTES)
-        self._bucket = TokenBucket(bytes_per_s, self._capacity, now) if bytes_per_s else None
+        self._bucket = TokenBucket(bytes_per_s, self._capacity, now)
 
     def allows(self, size: int, now: float) -> bool:
-        return self._bucket is None or self._bucket.take(now, min(size, self._capacity))
+        return self._bucket.take(now, min(size, self._capacity))
 
 
 @define(eq=False)
@@ -45,8 +49,9 @@ class Allocation:
     until: float
     transaction: bytes
     """Of the request that made it: sent again, it is answered again."""
-    up: Allowance
-    down: Allowance
+    up: Allowance | None
+    """None: as much as it likes."""
+    down: Allowance | None
     answer: bytes = b""
     _permissions: dict[str, float] = field(factory=dict)
     channels: dict[int, Channel] = field(factory=dict)

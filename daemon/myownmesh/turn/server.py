@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _SEND_KNOWN = frozenset({stun.A_PEER, stun.A_DATA})
 _KIND, _CHANNEL = 0xC0, 0x40
+_PADDING = tuple(bytes(count) for count in range(4))
 
 
 class ToPeer(Struct, frozen=True, gc=False):
@@ -111,9 +112,9 @@ class TurnServer:
         allocation = self._table.by_client.get(client)
         if allocation is None or allocation.until <= now or len(data) < 4:
             return None
-        channel = allocation.channel(data[0] << 8 | data[1], now)
+        channel = allocation.channels.get(data[0] << 8 | data[1])
         end = 4 + (data[2] << 8 | data[3])
-        if channel is None or end > len(data):
+        if channel is None or channel.until <= now or end > len(data):
             return None
         return self._relay(allocation, data[4:end], channel.address, now)
 
@@ -132,7 +133,7 @@ class TurnServer:
         counts, size = self.counts, len(data)
         if size > MAX_PAYLOAD or address[0] in self._targets.own:
             return None
-        if not allocation.up.allows(size, now):
+        if allocation.up is not None and not allocation.up.allows(size, now):
             counts.policed += 1
             return None
         counts.packets_up += 1
@@ -149,17 +150,17 @@ class TurnServer:
     def _to_client(self, allocation: Allocation, data: bytes, address: Address, now: float) -> bytes | None:
         if allocation.until <= now:
             return None
-        channel = allocation.channel_to(address, now)
-        if channel is None and not allocation.permits(address[0], now):
+        channel = allocation.bound.get(address)
+        if (channel is None or channel.until <= now) and not allocation.permits(address[0], now):
             return None
         counts, size = self.counts, len(data)
-        if not allocation.down.allows(size, now):
+        if allocation.down is not None and not allocation.down.allows(size, now):
             counts.policed += 1
             return None
         counts.packets_down += 1
         counts.bytes_down += size
-        if channel is not None:
-            return channel.number.to_bytes(2) + size.to_bytes(2) + data + bytes(-size % 4)
+        if channel is not None and channel.until > now:
+            return b"".join((channel.head, size.to_bytes(2), data, _PADDING[-size & 3]))
         self._serial += 1
         transaction = self._serial.to_bytes(12)
         attributes = [(stun.A_PEER, stun.xor_address(*address, transaction)), (stun.A_DATA, data)]

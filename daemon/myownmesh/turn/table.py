@@ -93,8 +93,8 @@ class Table:
             port=port,
             until=now + lifetime_s,
             transaction=transaction,
-            up=Allowance(self._bytes_per_s, now),
-            down=Allowance(self._bytes_per_s, now),
+            up=Allowance(self._bytes_per_s, now) if self._bytes_per_s else None,
+            down=Allowance(self._bytes_per_s, now) if self._bytes_per_s else None,
         )
         self.by_client[client] = self.by_port[port] = allocation
         self._by_account[user.account] += 1

@@ -55,15 +55,17 @@ class Loop:
 
     def run(self, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
         """Until `end`; `tick` is called once in `pause_s` seconds, which may be others after each callback."""
-        last = time.monotonic()
+        select, watched, monotonic = self._selector.select, self._watched, time.monotonic
+        last = now = monotonic()
         while not self._is_ending:
-            for key, events in self._selector.select(max(0.0, last + pause_s() - time.monotonic())):
+            for key, events in select(max(0.0, last + pause_s() - now)):
                 # A callback in front of this one may have closed its socket.
-                ready = self._watched.get(key.fileobj)
+                ready = watched.get(key.fileobj)
                 if ready is not None and ready is key.data:
                     ready(events)
-            if time.monotonic() - last >= pause_s():
-                last = time.monotonic()
+            now = monotonic()
+            if now - last >= pause_s():
+                last = now
                 tick(instant())
 
 

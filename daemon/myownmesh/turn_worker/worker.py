@@ -114,7 +114,7 @@ class Worker:
         self._loop.watch(one, partial(self._on_udp, one))
 
     def _on_udp(self, udp: socket.socket, _events: int) -> None:
-        receive, serve, now = udp.recvfrom, self._server.from_client, instant()
+        receive, serve, now, relays = udp.recvfrom, self._server.from_client, instant(), self._relays
         self._amid = udp
         for _ in range(BATCH):
             try:
@@ -124,7 +124,12 @@ class Worker:
             output = serve(client, data, now)
             if output is None:
                 continue
-            if isinstance(output, bytes):
+            if isinstance(output, ToPeer):
+                try:
+                    relays[output.port].sendto(output.data, output.address)
+                except OSError:  # no route, or no room: lost on the way, as any datagram may be
+                    continue
+            elif isinstance(output, bytes):
                 _send_udp(udp, client, output)
             else:
                 self._forward(output)
@@ -152,8 +157,8 @@ class Worker:
     def _forward(self, output: Output) -> None:
         if isinstance(output, ToPeer):
             try:
-                self._relays[output.port].socket.sendto(output.data, output.address)
-            except OSError:  # no route, or no room: lost on the way, as any datagram may be
+                self._relays[output.port].sendto(output.data, output.address)
+            except OSError:
                 return
         elif isinstance(output, ToClient):
             self._relays[output.port].to_client(output.data)
@@ -213,10 +218,11 @@ class Worker:
 class Relay:
     """One relay port, and the way to the client that it is for."""
 
-    __slots__ = ("port", "socket", "to_client")
+    __slots__ = ("port", "sendto", "socket", "to_client")
 
     def __init__(self, made: socket.socket, port: int, to_client: Callable[[bytes], None]) -> None:
         self.socket = made
+        self.sendto = made.sendto
         self.port = port
         self.to_client = to_client
 
