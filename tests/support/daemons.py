@@ -16,6 +16,7 @@ import trio
 from mesh_common.client.connection import Connection
 from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import answer_data, parse_object, request_line
+from support.warm import TrioForked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -56,7 +57,7 @@ class Daemon:
         """`run_in` precedes the command, for a daemon in another namespace."""
         self.home = home
         self._run_in = run_in
-        self.process: trio.Process | None = None
+        self.process: trio.Process | TrioForked | None = None
         self.device_id = ""
         self._controls: list[Control] = []
 
@@ -72,22 +73,20 @@ class Daemon:
         """Start it and wait until it says that its socket answers."""
         self.home.mkdir(parents=True, exist_ok=True)
         readable, writable = os.pipe()
+        settings = {"MYOWNMESH_HOME": str(self.home), "MYOWNMESH_LOG_EXTRA": "debug", **environ}
         try:
             with (self.home / "log.txt").open("ab") as log:
-                self.process = await trio.lowlevel.open_process(
-                    [*self._run_in, str(MYOWNMESH), "serve"],
-                    env={
-                        **os.environ,
-                        "MYOWNMESH_HOME": str(self.home),
-                        "MYOWNMESH_READY_FD": str(writable),
-                        "MYOWNMESH_LOG_EXTRA": "debug",
-                        **environ,
-                    },
-                    pass_fds=(writable,),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
+                if self._run_in or "LD_PRELOAD" in environ:  # another system than that of the warm process
+                    self.process = await trio.lowlevel.open_process(
+                        [*self._run_in, str(MYOWNMESH), "serve"],
+                        env={**os.environ, **settings, "MYOWNMESH_READY_FD": str(writable)},
+                        pass_fds=(writable,),
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                    )
+                else:
+                    self.process = await trio.to_thread.run_sync(TrioForked, {**os.environ, **settings}, log, writable)
         finally:
             os.close(writable)
         async with trio.lowlevel.FdStream(readable) as ready:

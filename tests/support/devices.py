@@ -19,6 +19,7 @@ from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import request_line
 from support.daemons import MYOWNMESH, network_record
 from support.ports import free_port
+from support.warm import Forked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,7 @@ class Device:
 
     home: Path
     program: Path = MYOWNMESH
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     wires: list[Wire] = field(factory=list)
     key: str = ""
     """Bare id, known after the start."""
@@ -83,13 +84,13 @@ class Device:
         """Start it and wait until it answers."""
         self.home.mkdir(exist_ok=True)
         with (self.home / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [str(self.program), "serve"],
-                env={**os.environ, "MYOWNMESH_HOME": str(self.home)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            environ = {**os.environ, "MYOWNMESH_HOME": str(self.home)}
+            if self.program == MYOWNMESH:
+                self.process = Forked(environ, log)
+            else:
+                self.process = subprocess.Popen(
+                    [str(self.program), "serve"], env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:

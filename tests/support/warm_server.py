@@ -1,7 +1,7 @@
 """The process of `support.warm` that has a program loaded and forks its commands.
 
 Arguments: the path of its socket, and the program. It says `ready`, and ends with its standard input. A command whose
-small process is gone is killed.
+small process is gone is killed, and so are all when this process ends.
 """
 
 from __future__ import annotations
@@ -18,11 +18,22 @@ import socket
 import sys
 
 HEAD_BYTES = 8
+STREAMS = 3
 LOADED = {
     "myownllm": ("myownllm.cli", "myownllm.door.client", "myownllm.health", "mesh_common.client.blocking"),
     "mesh-bundler": ("mesh_bundler", "httpx"),
+    "myownmesh": (
+        "myownmesh.daemon",
+        "myownmesh.control",
+        "myownmesh.mesh",
+        "myownmesh.services",
+        "myownmesh.signaling",
+        "myownmesh.store",
+    ),
 }
-MAIN = {"myownllm": "myownllm.cli", "mesh-bundler": "mesh_bundler.cli"}
+MAIN = {"myownllm": "myownllm.cli", "mesh-bundler": "mesh_bundler.cli", "myownmesh": "myownmesh.cli"}
+READY = "MYOWNMESH_READY_FD"
+"""Names the descriptor, the one behind the standard streams, on which a daemon says that it is ready."""
 
 
 def load(program: str) -> None:
@@ -31,6 +42,12 @@ def load(program: str) -> None:
         for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
             if not name.startswith("httpx") and not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
+    if program == "myownmesh":
+        from myownmesh.signaling.preload import preload
+        from myownmesh.transport.loading import import_backend
+
+        preload()
+        import_backend()
 
 
 def serve(listener: socket.socket) -> list[str]:
@@ -43,6 +60,8 @@ def serve(listener: socket.socket) -> list[str]:
     while True:
         readable, _, _ = select.select([0, reader, listener, *waiting.values()], [], [])
         if 0 in readable:
+            for pid in waiting:
+                os.kill(pid, signal.SIGKILL)
             os._exit(0)
         if reader in readable:
             os.read(reader, 4096)
@@ -73,21 +92,24 @@ def serve(listener: socket.socket) -> list[str]:
             waiting[pid] = client
             continue
         signal.set_wakeup_fd(-1)
-        for number, descriptor in enumerate(streams):
+        for number, descriptor in enumerate(streams[:STREAMS]):
             os.dup2(descriptor, number)
         for each in (listener, client, *waiting.values()):
             each.close()
-        for descriptor in (reader, writer, *streams):
+        for descriptor in (reader, writer, *streams[:STREAMS]):
             os.close(descriptor)
-        return become(*ast.literal_eval(order.decode("ascii")))
+        arguments, environ, folder = ast.literal_eval(order.decode("ascii"))
+        if len(streams) > STREAMS:
+            environ[READY] = str(streams[STREAMS])
+        return become(arguments, environ, folder)
 
 
 def read_order(client: socket.socket) -> tuple[bytes | None, list[int]]:
-    """What somebody wants: arguments, environment and folder as text, and the three standard streams.
+    """What somebody wants: arguments, environment and folder as text, and the standard streams, with one more at most.
 
     None instead of the text when its small process is gone before it has said all of it.
     """
-    head, streams, _, _ = socket.recv_fds(client, HEAD_BYTES, 3)
+    head, streams, _, _ = socket.recv_fds(client, HEAD_BYTES, STREAMS + 1)
     length, order = int.from_bytes(head, "big"), b""
     while len(order) < length:
         part = client.recv(length - len(order))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.warm import words
+from mesh_common.client import blocking
+from support.warm import Forked, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,3 +52,21 @@ def test_signals_reach_it_and_nothing_outlives_its_caller(home: Path, number: in
         process.send_signal(number)
         process.stdout.read()  # ends with the last process that could write there
         assert process.wait(20) == status
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_forked_daemon_is_a_process_like_a_started_one(home: Path, number: int, status: int) -> None:
+    readable, writable = os.pipe()
+    environment = {"MYOWNMESH_HOME": str(home / "mesh"), "PATH": os.defpath}
+    with (home / "log").open("wb") as log, os.fdopen(readable, "rb") as told:
+        running = Forked(environment, log, writable)
+        os.close(writable)
+        assert json.loads(told.readline())["ready"], (home / "log").read_text()
+        assert blocking.request(home / "mesh" / "daemon.sock", "status", timeout=20)["pid"] == running.pid
+        assert running.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(0.01)
+        running.send_signal(number)
+        assert running.wait(20) == status
+        running.send_signal(number)  # the number may be another process's by now
+        assert running.returncode == status

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import random
-import subprocess
 from contextlib import asynccontextmanager
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,9 +17,10 @@ from attrs import define, field
 from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import parse_object
 from myownmesh.transport import run_guest
-from support.daemons import MYOWNMESH, Control, Daemon, network_record
+from support.daemons import Control, Daemon, network_record
 from support.reference_peer import ReferencePeer, room_of, seed_for
 from support.reference_relay import reference_relay
+from support.warm import Forked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -83,21 +83,9 @@ def started(home: Path, **environ: str) -> Iterator[Daemon]:
     """A daemon outside of any event loop, so that the tests of a module can share it."""
     home.mkdir(parents=True, exist_ok=True)
     readable, writable = os.pipe()
+    settings = {"MYOWNMESH_HOME": str(home), "MYOWNMESH_LOG_EXTRA": "debug", **environ}
     with (home / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [str(MYOWNMESH), "serve"],
-            env={
-                **os.environ,
-                "MYOWNMESH_HOME": str(home),
-                "MYOWNMESH_READY_FD": str(writable),
-                "MYOWNMESH_LOG_EXTRA": "debug",
-                **environ,
-            },
-            pass_fds=(writable,),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
+        process = Forked({**os.environ, **settings}, log, writable)
     os.close(writable)
     try:
         with os.fdopen(readable, "rb") as ready:
