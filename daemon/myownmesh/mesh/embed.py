@@ -19,6 +19,7 @@ import trio
 from mesh_common.version import VERSION
 from mesh_common.views import NodeReport, ServicesReport
 from myownmesh.mesh import clock
+from myownmesh.mesh.embed_governance import OpenGovernance
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.outcome import outcome
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mesh_common.events import MeshEvent
     from mesh_common.views import PeerInfo
     from myownmesh.custody import Enrolment
+    from myownmesh.mesh.governing import Outcome
     from myownmesh.mesh.network import Network
     from myownmesh.mesh.rpc import InboundCall
     from myownmesh.store.services_config import ServicesConfig
@@ -75,9 +77,15 @@ class OpenNetwork:
         """Everybody that is known here, with status and verification codes."""
         return self._network.peers()
 
-    async def approve(self, device_id: str, label: str = "") -> None:
-        """Admit a device; both sides must. Raises `MeshError`."""
-        await self._network.approve(device_id, label)
+    async def approve(self, device_id: str, label: str = "", *, code: str | None = None) -> Outcome | None:
+        """Admit a device; both sides must. On a closed network it is signed in or proposed: what came of that is
+        returned. `code`: of the authenticator, where a lock is on. Raises `MeshError`."""
+        return await self._network.approve(device_id, label, code)
+
+    @property
+    def governance(self) -> OpenGovernance:
+        """Who decides here by signature."""
+        return OpenGovernance(self._network.governing)
 
     async def enroll_mfa(self) -> Enrolment:
         """Sign here only with an authenticator's code from now on. What is returned is shown once.

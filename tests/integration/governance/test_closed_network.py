@@ -205,3 +205,22 @@ async def test_who_is_evicted_while_away_hears_it_when_it_is_back_and_returns_wh
             await active(anna, ben)
             await active(ben, anna)
             await has_role(ben, ben, "member")
+
+
+async def test_an_invitation_to_a_closed_network_names_its_founder_and_is_a_signed_admit(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay))
+            await anna.ask("governance_propose_kind_change", network=NET, to="closed")
+            made = await anna.ask("invite_create", network=NET)
+            assert (made["effective"], made["waits_for"]) == (True, [])
+            await ben.ask("network_join_invite", text=made["text"])
+            await active(anna, ben)
+            await active(ben, anna)
+            await has_role(ben, ben, "member")
+            told = await state(ben)
+            assert (told["state"]["kind"], told["state"]["roles"][anna.device_id]) == ("closed", "owner")
+            # A member's invitation waits for whoever may sign.
+            second = await ben.ask("invite_create", network=NET)
+            assert (second["effective"], second["waits_for"]) == (False, [anna.device_id])

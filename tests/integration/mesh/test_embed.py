@@ -135,3 +135,26 @@ async def test_a_program_locks_its_own_signatures(tmp_path: Path) -> None:
                 await network.disable_mfa("000")
             await network.disable_mfa(shown.recovery_codes[0])
             assert not await network.mfa_enrolled()
+
+
+async def test_a_program_founds_a_network_lets_a_device_in_and_puts_it_out(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with two_devices(tmp_path, auto_approve=True) as (anna, ben, anna_id, ben_id):
+            await anna.wait_for_peer("active")
+            founded = await anna.governance.set_kind("closed")
+            assert (founded.effective, founded.waits_for) == (True, ())
+            while not (claims := (await ben.governance.state())[0].pending):
+                await trio.sleep(0.02)
+            assert (await ben.governance.sign(claims[0].id)).effective
+            assert (await anna.governance.grant(ben_id, "controller")).effective
+            while (await ben.governance.state())[0].roles != {anna_id: "owner", ben_id: "controller"}:
+                await trio.sleep(0.02)
+            with pytest.raises(myownmesh.MeshError, match="this is the last owner"):
+                await anna.governance.revoke(anna_id)
+            waiting = await ben.governance.grant(ben_id, "owner")
+            assert (waiting.effective, waiting.waits_for) == (False, (anna_id,))
+            await ben.governance.withdraw(waiting.proposal_id)
+            assert (await anna.governance.evict(ben_id)).effective
+            while ben_id not in (await ben.governance.state())[1]:
+                await trio.sleep(0.02)
+            assert [peer.status for peer in anna.peers() if peer.device_id == ben_id and peer.status == "active"] == []
