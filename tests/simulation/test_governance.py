@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 
 from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig
+from myownmesh.governance.authoring import Refused
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.frames import Channel
 from myownmesh.simulator import World
@@ -100,3 +102,47 @@ def test_what_partitions_decided_apart_is_one_when_they_meet() -> None:
     world.run_until(lambda: all(node.engine.governor.is_down for node in (left[2], right[2])), 300.0)
     assert len({book(node).log.digest for node in rest}) == 1
     assert len({book(node).members.digests() for node in rest}) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_authorities_that_decide_in_partitions_agree_or_ask_after_healing(seed: int) -> None:
+    world = World(seed)
+    nodes = closed_network(world, 9)
+    owner, *others = nodes
+    second, controller, rival = others[:3]
+    for node, role in ((second, "owner"), (controller, "controller"), (rival, "controller")):
+        grant(owner, node, role)  # type: ignore[arg-type]  # one of the words
+    world.run_until(lambda: all(len(book(node).standing.roles) == 4 for node in nodes), 60.0)
+    authorities = [owner, second, controller, rival]
+    for _ in range(3):
+        left = {node for node in nodes if world.rng.random() < 0.5}
+        apart = [(one, other) for one in left for other in nodes if other not in left]
+        for one, other in apart:
+            world.cut(one, other)
+        world.run(world.rng.uniform(1.0, 40.0))
+        for _ in range(4):
+            author, target = world.rng.choice(authorities), world.rng.choice(nodes[2:])
+            with suppress(Refused):
+                if world.rng.random() < 0.5:
+                    evict(author, target)
+                else:
+                    grant(author, target, world.rng.choice(["member", "controller"]))
+            world.run(world.rng.uniform(0.0, 3.0))
+        for one, other in apart:
+            world.heal(one, other)
+        world.run(200.0)
+    world.run(60.0)
+    # Everybody is linked by now who belongs there; whoever is out knows no more than at its end.
+    inside = [node for node in nodes if not book(owner).is_evicted(node.device_id)]
+    world.run_until(lambda: _agree(inside) or all(book(node).questions.rivals for node in inside), 120.0)
+    for node in inside:
+        for other in nodes:
+            assert not (book(node).is_evicted(other.device_id) and node.is_linked(other))
+
+
+def _agree(nodes: list[Node]) -> bool:
+    return len({book(node).log.digest for node in nodes}) == len({_verdicts(node, nodes) for node in nodes}) == 1
+
+
+def _verdicts(node: Node, nodes: list[Node]) -> tuple[object, ...]:
+    return tuple((book(node).role(other.device_id), book(node).is_evicted(other.device_id)) for other in nodes)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myownmesh.engine import approval, firstcontact, gossip, proposals, ruling
-from myownmesh.governance.entries import target_of
 from myownmesh.governance.first_contact import FirstContact
 
 if TYPE_CHECKING:
@@ -64,8 +63,9 @@ class Governor:
             for peer in core.live_peers():
                 if peer.takes(FEATURE):
                     core.send(peer, frame, now)
-        about = () if done.entry is None else {target_of(done.entry.variant) or core.me}
-        self.take(done.book, now, about)
+        if done.entry is not None:
+            ruling.decided(core, done.book, done.entry, now)
+        self.take(done.book, now)
 
     def take(self, book: Book, now: Instant, about: Collection[str] = ()) -> None:
         """Hold another book: an answer to a question, an imported log."""

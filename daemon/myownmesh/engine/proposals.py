@@ -9,7 +9,6 @@ from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.government import Unanswered
 from myownmesh.engine.timers import NetworkTimer
 from myownmesh.governance.authoring import expire
-from myownmesh.governance.entries import target_of
 from myownmesh.governance.intake import hear_ack, hear_propose, hear_split, unanswered
 from myownmesh.governance.words import SAID_SECONDS, Speaker
 from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose
@@ -50,8 +49,10 @@ def receive(
         government.unanswered.append(Unanswered(frame, now.mono + SAID_SECONDS))
         look_later(core, now)
     _tell(core, device, frame, done, now)
-    about = () if done.entry is None else {target_of(done.entry.variant) or ""}
-    ruling.take(core, done.book, now, about)
+    if done.entry is None:
+        ruling.take(core, done.book, now)
+    else:
+        ruling.decided(core, done.book, done.entry, now)
     if done.word is not None and done.result != "claim":
         # Its answer tells when it was; so its very next one is wanted, whoever was asked lately.
         gossip.ask(core, peer, now)

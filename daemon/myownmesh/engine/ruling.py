@@ -13,6 +13,7 @@ from myownmesh.engine import approval, evictions, gossip, presence, shelving, sl
 from myownmesh.engine.actions import SaveBook
 from myownmesh.engine.peer import Link
 from myownmesh.governance.branches import MAX_BRANCHES
+from myownmesh.governance.entries import is_removal, target_of
 from myownmesh.governance.first_contact import FirstContact
 from myownmesh.governance.ratifying import settled
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Role
     from myownmesh.protocol.modes import TopologyMode
+    from myownmesh.protocol.transitions import Transition
 
 GOVERNED: Final = (
     "this network's topology is governed by a signed owner transition — "
@@ -75,6 +77,14 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
             evictions.welcome(core, device, now)
     if logs:
         gossip.spread(core, now)
+
+
+def decided(core: Core, book: Book, entry: Transition, now: Instant) -> None:
+    """`take` after an entry came into force here. A removal on an open network is one from this device's roster."""
+    target = target_of(entry.variant)
+    take(core, book, now, {target or core.me})
+    if core.kind != "closed" and target not in (None, core.me) and is_removal(entry.variant):
+        approval.user_removes(core, target or "", now)
 
 
 def look_at(core: Core, devices: Collection[str], now: Instant) -> None:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from attrs import evolve
 
 from myownmesh.engine import EngineConfig, EngineError
 from myownmesh.governance.adoption import hear_log
+from myownmesh.governance.authoring import propose
 from myownmesh.governance.book import Book
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.log import heard
 from myownmesh.governance.pins import Pin
+from myownmesh.governance.rules import Rules
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.words import OURSELVES
@@ -277,3 +280,54 @@ def test_signatures_that_are_none_are_charged_and_then_not_looked_at() -> None:
     assert checks.count - looked_at <= 1, "one is forgiven every second"
     assert bench.status == "active", "honest frames of it still count"
     assert bench.engine.governor.book.role(STRANGER.device_id) is None
+
+
+# ── what one switch restores (spec 10 §3) ─────────────────────────────────────────────────────────────────────────────
+
+
+def proposal(signer: Identity, variant: Variant) -> NetworkStatePropose:
+    signature = base32.encode(signer.sign(signed_bytes(NETWORK, variant)))
+    return NetworkStatePropose("prop_0123456789abcdef", variant, signer.device_id, WALL_MS // 1000, signature)
+
+
+def open_network(**switches: bool) -> Bench:
+    bench = Bench("lower", EngineConfig(auto_approve=True, rules=Rules(**switches)))
+    return bench.up_to("active")
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_any_founder_is_believed_with_its_switch_only(on: bool) -> None:
+    bench = open_network(adopt_any_genesis=on)
+    bench.frame(proposal(bench.them, KindChange("closed")))
+    assert bench.engine.kind == ("closed" if on else "open")
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_a_removal_by_anybody_acts_on_an_open_network_with_its_switch_only(on: bool) -> None:
+    bench = open_network(open_network_evict=on)
+    bench.approve_stranger(STRANGER.device_id)
+    bench.frame(proposal(bench.them, Evict(STRANGER.device_id)))
+    assert (STRANGER.device_id in bench.engine.roster.ids) is not on
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_a_local_approve_admits_on_a_closed_network_with_its_switch_only(on: bool) -> None:
+    bench = Bench("lower", EngineConfig(auto_approve=True, rules=Rules(closed_local_approve=on)))
+    us = bench.us.device_id
+    bench.engine.governor.begin(
+        evolve(book_of(us, (), (grant(us),)), rules=Rules(closed_local_approve=on)), (), bench.now
+    )
+    bench.up_to("pending" if not on else "active")
+    assert bench.status == ("active" if on else "pending_approval")
+
+
+def test_an_own_removal_on_an_open_network_acts_here_and_nowhere_else() -> None:
+    bench = open_network()
+    variant = Evict(bench.peer_id)
+    signature = base32.encode(bench.us.sign(signed_bytes(NETWORK, variant)))
+    done = propose(bench.engine.governor.book, variant, signature, "prop_0", WALL_MS // 1000)
+    bench.engine.governor.act(done, bench.now)
+    bench.collect()
+    assert bench.peer_id not in bench.engine.roster.ids
+    assert not bench.has_entry
+    assert bench.engine.kind == "open"
