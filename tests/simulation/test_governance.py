@@ -104,7 +104,7 @@ def test_what_partitions_decided_apart_is_one_when_they_meet() -> None:
     assert len({book(node).members.digests() for node in rest}) == 1
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_authorities_that_decide_in_partitions_agree_or_ask_after_healing(seed: int) -> None:
     world = World(seed)
     nodes = closed_network(world, 9)

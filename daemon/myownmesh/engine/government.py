@@ -7,7 +7,7 @@ that takes long; it is done in slices, between which the network goes on.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from attrs import define, field, frozen
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from myownmesh.governance.signatures import Slices
     from myownmesh.governance.sync import Advert
     from myownmesh.protocol.frames import NetworkStatePropose
+    from myownmesh.protocol.transitions import Transition
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ MAX_REMEMBERED: Final = 1024
 """Devices whose failed signatures, or denials, are remembered."""
 MAX_UNANSWERED: Final = 64
 """Proposals whose author has been asked for its logs and has not answered yet."""
+MAX_AUDIT: Final = 2048
+"""Lines that wait for the next save; of more the oldest are not written down."""
 MAX_SAID: Final = 32
 """Signatures of its own that a peer says within a minute; honest ones say a few."""
 
@@ -47,6 +50,20 @@ class Unanswered:
     frame: NetworkStatePropose
     due: float
     """Monotonic second."""
+
+
+@frozen
+class Seen:
+    """An entry as it came to this device: one line of the audit."""
+
+    at: int
+    """Unix seconds by this device's clock."""
+    log: Literal["governance", "members"]
+    through: str
+    """Bare id of the device whose link brought it; empty for what was decided here."""
+    outcome: str
+    """What became of it: of an adoption or of a judgement."""
+    entry: Transition
 
 
 @define(eq=False)
@@ -96,6 +113,8 @@ class Government:
         """Who was put out and is welcome again: dialled whatever its id, until it is linked."""
         self.left: list[Log] = []
         """Branches that were left by a switch, newest last; whoever signs here takes them."""
+        self.audit: deque[Seen] = deque(maxlen=MAX_AUDIT)
+        """Entries since the last save, for whoever writes them down."""
         self.on_heard: list[Callable[[], None]] = []
         self.is_working = False
         self.now = Instant(0.0, 0)

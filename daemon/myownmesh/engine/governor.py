@@ -5,9 +5,10 @@ What is decided is on the disk before it comes here; here it acts, and leaves.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from myownmesh.engine import approval, firstcontact, gossip, proposals, ruling
+from myownmesh.engine.government import Seen
 from myownmesh.governance.first_contact import FirstContact
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Governor:
                 if peer.takes(FEATURE):
                     core.send(peer, frame, now)
         if done.entry is not None:
+            tier: Literal["governance", "members"] = "members" if done.book.log is self.book.log else "governance"
+            core.government.audit.append(Seen(now.wall_ms // 1000, tier, "", "decided", done.entry))
             ruling.decided(core, done.book, done.entry, now)
         self.take(done.book, now)
 
@@ -89,6 +92,13 @@ class Governor:
         """Say in the diagnostics what was decided here without anybody asking."""
         told = {"hint": hint, "network": self._core.network_id, **detail}
         self._core.diag(now, "info", "governance", text, told)
+
+    def take_audit(self) -> tuple[Seen, ...]:
+        """Entries that came since the last call, oldest first."""
+        government = self._core.government
+        seen = tuple(government.audit)
+        government.audit.clear()
+        return seen
 
     def take_left(self) -> tuple[Log, ...]:
         """Branches that were left since the last call: an authority merges what they held."""

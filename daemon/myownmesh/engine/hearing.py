@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine import firstcontact, gossip, ruling, slices
 from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.government import Seen
 from myownmesh.engine.peer import Live
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.denials import read_denial, take_denial
 from myownmesh.governance.hearing import hear_again, hear_entries
-from myownmesh.governance.log import BadLog, heard
+from myownmesh.governance.log import BadLog, common_length, heard
 from myownmesh.governance.signatures import CHECKS_PER_SLICE
 from myownmesh.governance.sync import refuting
 from myownmesh.governance.words import Speaker
@@ -85,6 +86,8 @@ def _hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker
     now = government.now
     found = hear_log(government.book, log, speaker, now.wall_ms // 1000, rostered=frozenset(core.roster.ids))
     _tell(core, device, found, now)
+    new = found.book.log.places[common_length(government.book.log, found.book.log) :]
+    government.audit += [Seen(now.wall_ms // 1000, "governance", device, found.found, place.entry) for place in new]
     ruling.take(core, found.book, now)
     if found.left is not None:
         ruling.left_branch(core, found.left)
@@ -111,6 +114,11 @@ def _hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) -
         )
         government.charge(speaker.device, now.mono, done.failed)
         told += _tell_judgements(core, speaker.device, done, told, now)
+        government.audit += [
+            Seen(now.wall_ms // 1000, "members", speaker.device, judgement.outcome, entry)
+            for entry, judgement in done.judged
+            if judgement.outcome in ("counted", "held", "shown")
+        ]
         ruling.take(core, done.book, now, done.changed)
         rest = done.rest
         if rest:

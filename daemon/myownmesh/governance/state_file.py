@@ -185,6 +185,11 @@ def shown(state: StateFile) -> bytes:
     return _encode({name: getattr(state, name) for name in _SHOWN})
 
 
+def line(value: Mapping[str, object]) -> bytes:
+    """An object, which may hold entries, as compact JSON."""
+    return _encode(value)
+
+
 def _head(value: Mapping[str, Any]) -> bytes:
     return _pretty(value).removesuffix(b"\n}")
 

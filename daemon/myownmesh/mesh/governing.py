@@ -24,14 +24,16 @@ from myownmesh.governance.ratifying import decides, tier_of
 from myownmesh.governance.saved import load_book, shown_state
 from myownmesh.governance.signatures import finish
 from myownmesh.governance.signed_bytes import content_digest, signed_bytes
+from myownmesh.governance.state_file import line
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.transitions import RoleGrant
 from myownmesh.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
+    from myownmesh.engine.government import Seen
     from myownmesh.governance.book import Book
     from myownmesh.governance.rules import Rules
     from myownmesh.governance.signatures import Checks
@@ -181,6 +183,20 @@ class Governing:
             except StoreError as error:
                 raise MeshError(str(error)) from error
             self._written = book
+            if seen := self._switch.engine.governor.take_audit():
+                await trio.to_thread.run_sync(self._write_down, seen)
+
+    def _write_down(self, seen: Sequence[Seen]) -> None:
+        lines = [
+            line(
+                {"at": each.at, "log": each.log, "through": each.through, "outcome": each.outcome, "entry": each.entry}
+            )
+            for each in seen
+        ]
+        try:
+            self._store.append_audit(self._about.network_id, lines)
+        except StoreError as error:
+            log.warning("%s", error)  # what holds is on the disk; how it came is not
 
     # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

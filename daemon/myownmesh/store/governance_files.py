@@ -7,7 +7,8 @@ it from being joined, for without it another founder would be let in.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -18,10 +19,11 @@ from myownmesh.governance.state_file import UnsupportedState, check_version, rea
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.store.config import pretty
 from myownmesh.store.errors import StoreError, os_error_text
-from myownmesh.store.files import atomic_write, private_directory, quarantine, set_copy_aside
+from myownmesh.store.files import PRIVATE_FILE, atomic_write, private_directory, quarantine, set_copy_aside
 from myownmesh.store.json_file import read_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from myownmesh.governance.book import Book
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from myownmesh.store.paths import Home
 
 log = logging.getLogger(__name__)
+
+AUDIT_BYTES: Final = 4 << 20
 
 
 @frozen
@@ -83,6 +87,25 @@ def save_book(home: Home, network_id: str, book: Book) -> None:
     pin_path, state_path = home.pin(network_id), home.state(network_id)
     _write_pin(pin_path, pin_of(book))
     _write(state_path, b"".join(write_state(state_of(book))), "network_state")
+
+
+def append_audit(home: Home, network_id: str, lines: Sequence[bytes]) -> None:
+    """Write lines down behind those that are there; of more than `AUDIT_BYTES` the older half goes.
+
+    Raises `StoreError`.
+    """
+    path = home.audit(network_id)
+    private_directory(path.parent.parent)
+    private_directory(path.parent)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE_FILE), "ab") as audit:
+            audit.write(b"".join(line + b"\n" for line in lines))
+            nbytes = audit.tell()
+        if nbytes > AUDIT_BYTES:
+            kept = path.read_bytes()[-AUDIT_BYTES // 2 :]
+            atomic_write(path, kept[kept.index(b"\n") + 1 :])
+    except OSError as error:
+        raise StoreError(f"audit: write {path}: {os_error_text(error)}") from error
 
 
 def purge_pin(home: Home, network_id: str) -> None:

@@ -79,6 +79,10 @@ class Home:
         """What this device holds a network to, by its normalised id (spec 02 §24.2)."""
         return self.root / "mesh" / "pins" / f"{network_id}.json"
 
+    def audit(self, network_id: str) -> Path:
+        """What was signed in a network, in the order in which this device saw it, by its normalised id."""
+        return self.root / "mesh" / "audit" / f"{network_id}.jsonl"
+
     def invites(self, network_id: str) -> Path:
         """The invitations of a network, by its normalised id; they hold secrets."""
         return self.root / "mesh" / "invites" / f"{network_id}.json"

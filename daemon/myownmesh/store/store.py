@@ -17,7 +17,7 @@ from myownmesh.store.files import atomic_write, private_directory, tighten, tigh
 from myownmesh.store.locks import Held, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -96,6 +96,7 @@ class Store:
             self.home.roster("x"),
             self.home.state("x"),
             self.home.pin("x"),
+            self.home.audit("x"),
             self.home.invites("x"),
         ):
             remove_leftovers(path.parent, now)
@@ -142,6 +143,10 @@ class Store:
         """Write what a device holds of a network's governance: the pin, then the state; both are on disk then."""
         governance_files.save_book(self.home, network_id, book)
 
+    def append_audit(self, network_id: str, lines: Sequence[bytes]) -> None:
+        """Write down what was signed in a network, as this device saw it: one JSON object a line."""
+        governance_files.append_audit(self.home, network_id, lines)
+
     def load_invites(self, network_id: str) -> Book:
         """The invitations of a network; an absent or corrupt file has none, one of a later release is an error."""
         return invites_file.load_book(self.home, network_id)
@@ -173,7 +178,8 @@ class Store:
         Of the pin it stays that this key has signed there (spec 02 §24.3 no. 43).
         """
         governance_files.purge_pin(self.home, network_id)
-        for path in (self.home.state(network_id), self.home.roster(network_id), self.home.invites(network_id)):
+        paths = self.home.state, self.home.roster, self.home.invites, self.home.audit
+        for path in (place(network_id) for place in paths):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

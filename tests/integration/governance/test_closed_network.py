@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
+from mesh_common.client.errors import ControlError
+from myownmesh.identity import Identity
 from support.daemons import Refused, daemon, host_relay, network_record
 
 if TYPE_CHECKING:
@@ -224,3 +227,34 @@ async def test_an_invitation_to_a_closed_network_names_its_founder_and_is_a_sign
             # A member's invitation waits for whoever may sign.
             second = await ben.ask("invite_create", network=NET)
             assert (second["effective"], second["waits_for"]) == (False, [anna.device_id])
+
+
+async def test_whatever_is_killed_while_it_saves_finds_its_state_again(tmp_path: Path) -> None:
+    """Every answer that came was on the disk before it came; nothing in between makes the network another one."""
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna:
+            await anna.ask("network_add", config=network_record(NET, "ws://127.0.0.1:9"))
+            await anna.ask("governance_propose_kind_change", network=NET, to="closed")
+            answered: list[str] = []
+
+            async def admit(device_id: str) -> None:
+                with suppress(ControlError, Refused):
+                    await anna.ask("governance_propose_role_grant", network=NET, target=device_id, role="member")
+                    answered.append(device_id)
+
+            for round_number in range(2):
+                others = [Identity.from_seed(bytes([round_number, each]) * 16).device_id for each in range(1, 12)]
+                async with trio.open_nursery() as nursery:
+                    for device_id in others:
+                        nursery.start_soon(admit, device_id)
+                    while len(answered) < 4 * (round_number + 1):
+                        await trio.sleep(0.01)
+                    await anna.stop(signal.SIGKILL)
+                await anna.start()
+                told = (await state(anna))["state"]
+                assert (told["kind"], told["roles"][anna.device_id]) == ("closed", "owner")
+                assert set(answered) <= told["roles"].keys()
+                assert not list((tmp_path / "a" / "mesh" / "states").glob("*.corrupt"))
+            audit = (tmp_path / "a" / "mesh" / "audit" / f"{NET}.jsonl").read_text()
+            seen = [json.loads(line) for line in audit.splitlines()]
+            assert {line["outcome"] for line in seen} == {"decided"}

@@ -122,3 +122,18 @@ def test_a_purge_leaves_of_a_pin_that_this_key_signed_here(store: Store) -> None
     store.save_governance("other", unsigned)
     store.purge_network("other")
     assert not store.home.pin("other").exists()
+
+
+def test_the_audit_is_private_grows_line_by_line_and_stays_below_its_bound(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("myownmesh.store.governance_files.AUDIT_BYTES", 1000)
+    path = store.home.audit(NETWORK)
+    for number in range(100):
+        store.append_audit(NETWORK, [b'{"at":%d}' % number])
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_size <= 1000
+    seen = [json.loads(line)["at"] for line in path.read_text().splitlines()]
+    assert seen == list(range(seen[0], 100)), "whole lines, and the newest"
+    store.purge_network(NETWORK)
+    assert not path.exists()
