@@ -142,9 +142,9 @@ class Core:
         self.is_watched = True
         """Somebody reads the diagnostics."""
         self.out: list[Action] = []
-        self.unproven: dict[str, Link] = {}
+        self.unproven: OrderedDict[str, Link] = OrderedDict()  # a plain one looks for its oldest entry among the gone
         """Transports to strangers that have not proved themselves, oldest first."""
-        self.dials: dict[str, float] = {}
+        self.dials: OrderedDict[str, float] = OrderedDict()
         """Of those the ones that we offer to, with the monotonic second at which each was opened."""
         self.strangers: OrderedDict[str, float] = OrderedDict()
         """Placeholders whom the roster does not know, with the monotonic second at which each was heard last; longest

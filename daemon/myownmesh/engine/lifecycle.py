@@ -11,7 +11,13 @@ from myownmesh.engine.actions import CloseSession, LinkDown, MakeOffer, OpenSess
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import reason_word, short_id
 from myownmesh.engine.life import DROPS, Turn
-from myownmesh.engine.limits import DIAL_TURN_S, MAX_PLACEHOLDERS, MAX_SHAPED_DIALS, MAX_UNPROVEN_LINKS
+from myownmesh.engine.limits import (
+    DIAL_TURN_S,
+    MAX_PASSING_DIALS,
+    MAX_PLACEHOLDERS,
+    MAX_SHAPED_DIALS,
+    MAX_UNPROVEN_LINKS,
+)
 from myownmesh.engine.peer import (
     Connecting,
     Handshaking,
@@ -266,7 +272,10 @@ def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
     """Dials of ours to strangers wait for their turn; members, pins and whoever offers do not."""
     if core.is_rostered(device_id) or device_id in core.pins:
         return True
-    most = MAX_SHAPED_DIALS if core.shape.prunes else MAX_UNPROVEN_LINKS
+    if core.shape.changes_with_members:
+        most = MAX_PASSING_DIALS
+    else:
+        most = MAX_SHAPED_DIALS if core.shape.prunes else MAX_UNPROVEN_LINKS
     return len(core.dials) < most or now.mono - next(iter(core.dials.values())) >= DIAL_TURN_S
 
 
@@ -357,8 +366,7 @@ def _make_room(core: Core, device_id: str, now: Instant) -> None:
     """Unproven strangers share a fixed number of transports; the oldest gives way to the newest."""
     if core.is_rostered(device_id):
         return
-    unproven = list(core.unproven.values())
-    if len(unproven) >= MAX_UNPROVEN_LINKS:
-        oldest = unproven[0].device_id
+    if len(core.unproven) >= MAX_UNPROVEN_LINKS:
+        oldest = next(iter(core.unproven))
         drop(core, oldest, Turn.CROWDED_OUT, now)
         core.intents.clear(oldest)

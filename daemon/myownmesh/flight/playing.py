@@ -64,6 +64,10 @@ class _Chosen:
         known = self._homes.get(spoke)
         return BY_IDS.homes(spoke, hubs, count) if known is None else known
 
+    def serves(self, hub: str, spoke: str, hubs: Sequence[str], count: int, /) -> bool:
+        known = self._homes.get(spoke)
+        return BY_IDS.serves(hub, spoke, hubs, count) if known is None else hub in known
+
     def nearest(self, dest: str, peers: Sequence[str], /) -> str:
         if self._nearest and (known := self._nearest.popleft()) in peers:
             return known

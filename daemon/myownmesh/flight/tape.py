@@ -74,6 +74,10 @@ class Tape:
         self.newest: list[Any] | None = None
         """Arguments of the newest entry, if it is for frames of an application."""
 
+    @property
+    def is_running(self) -> bool:
+        return self._piece is not None
+
     def note(self, entry: Entry, nbytes: int = 0) -> None:
         self.newest = None
         piece = self._piece
@@ -228,6 +232,11 @@ class _TapedChoices:
         chosen = BY_IDS.homes(spoke, hubs, count)
         self._tape.note(("homes", (spoke, *sorted(chosen)), NOTHING), 60 * (1 + len(chosen)))
         return chosen
+
+    def serves(self, hub: str, spoke: str, hubs: Sequence[str], count: int, /) -> bool:
+        if self._tape.is_running:
+            return hub in self.homes(spoke, hubs, count)
+        return BY_IDS.serves(hub, spoke, hubs, count)
 
     def nearest(self, dest: str, peers: Sequence[str], /) -> str:
         chosen = BY_IDS.nearest(dest, peers)

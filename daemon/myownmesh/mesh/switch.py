@@ -225,7 +225,9 @@ class Switch:
         self.engine.handle_timer(now)
         self.rpc.expire(now.mono)
         self._links.expire(now.mono)
-        self._pump()
+        self._act()
+        self._rearm()
+        self._tell_followers()
 
     def _link_event(self, peer: str, epoch: int, event: LinkEvent) -> None:
         self.engine.receive_link_event(peer, epoch, event, self._now())
@@ -365,32 +367,34 @@ class Switch:
     ) -> Callable[[], None]:
         """Call a peer's method; `on_done(ok, error)` is called once unless the returned cancel is called first."""
         cancel = self.rpc.call(peer, method, payload, on_done, now_s=self._now().mono, timeout_s=timeout_s)
-        deadline = self.rpc.next_deadline
-        if deadline is not None and deadline < self._woken_at:
-            self._rearm()
+        self._be_woken_at(self.rpc.next_deadline)
         return cancel
 
     # ── timer ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _next_deadline(self) -> float:
-        first = NEVER
-        for each in (self.engine.next_timer(), self.rpc.next_deadline, self._links.next_deadline):
-            if each is not None and each < first:
-                first = each
-        return first
-
     def _rearm(self) -> None:
         """Ask to be woken earlier if something is due earlier than the driver knows."""
-        deadline = self._next_deadline()
-        if deadline < self._woken_at:
-            self._woken_at = deadline
-            self._wake_at(deadline)
+        deadlines = (self.engine.next_timer(), self.rpc.next_deadline, self._links.next_deadline)
+        self._be_woken_at(min((each for each in deadlines if each is not None), default=None))
+
+    def _be_woken_at(self, second: float | None) -> None:
+        if second is not None and second < self._woken_at:
+            self._woken_at = second
+            self._wake_at(second)
 
     # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _pump(self) -> None:
         if self._pumping:
             return  # an action's callback came back in; the loop below takes what it added
+        self._act()
+        # Calls and links that wait say so themselves: what came in can only have moved the engine's own deadlines.
+        at = self.engine.next_timer()
+        if at is not None and at < self._woken_at:
+            self._be_woken_at(at)
+        self._tell_followers()
+
+    def _act(self) -> None:
         self._pumping = True
         try:
             while actions := self.engine.actions():
@@ -401,8 +405,9 @@ class Switch:
                         self._carry_out(action)
         finally:
             self._pumping = False
-        self._rearm()
-        if self._followers:
+
+    def _tell_followers(self) -> None:
+        if self._followers.tracers:
             self._followers.show_changes(self._now())
 
     def _carry_out(self, action: Action) -> None:

@@ -15,29 +15,26 @@ if TYPE_CHECKING:
 
 
 class Followers:
-    """Callbacks, each with what it has been shown. False while there is none: then a change costs nothing."""
+    """Callbacks, each with what it has been shown. While there is none, a change costs nothing."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._tracers: dict[Tracer, Callable[[ConnTrace], None]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._tracers)
+        self.tracers: dict[Tracer, Callable[[ConnTrace], None]] = {}
 
     def add(self, on_record: Callable[[ConnTrace], None], now: Instant) -> Callable[[], None]:
         """Show every peer, and from then on what changes; returns what ends that. `on_record` does not come back in."""
         tracer = Tracer()
-        self._tracers[tracer] = on_record
+        self.tracers[tracer] = on_record
         self._show(tracer, on_record, now)
 
         def end() -> None:
-            self._tracers.pop(tracer, None)
+            self.tracers.pop(tracer, None)
 
         return end
 
     def show_changes(self, now: Instant) -> None:
         """Tell each of them what is different from what it was shown last."""
-        for tracer, on_record in tuple(self._tracers.items()):
+        for tracer, on_record in tuple(self.tracers.items()):
             self._show(tracer, on_record, now)
 
     def _show(self, tracer: Tracer, on_record: Callable[[ConnTrace], None], now: Instant) -> None:

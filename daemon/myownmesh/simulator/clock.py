@@ -25,9 +25,14 @@ class VirtualClock:
         self.seconds = 0.0
         self._heap: list[_Item] = []
         self._count = 0
+        self._moment = Instant(0.0, EPOCH_MS)
+        """Asked for again and again while one event is worked through."""
 
     def now(self, skew_ms: int = 0) -> Instant:
-        return Instant(self.seconds, EPOCH_MS + round(self.seconds * 1000) + skew_ms)
+        moment = self._moment
+        if moment.mono != self.seconds:
+            moment = self._moment = Instant(self.seconds, EPOCH_MS + round(self.seconds * 1000))
+        return moment if not skew_ms else Instant(self.seconds, moment.wall_ms + skew_ms)
 
     def at(self, seconds: float, callback: Callable[[], None]) -> None:
         self._count += 1

@@ -65,7 +65,11 @@ class Conditions:
 
     def place(self, world: World, device_id: str, rng: random.Random) -> None:
         """Put a device behind a router; it may stand behind another one already."""
-        world.wire.nats[device_id] = rng.choice(list(Nat)) if self.nat == MIXED else Nat(self.nat)
+        nat = rng.choice(list(Nat)) if self.nat == MIXED else Nat(self.nat)
+        if nat is not Nat.NONE:
+            world.wire.nats[device_id] = nat
+        else:
+            world.wire.nats.pop(device_id, None)  # in a world without routers no packet is asked for any
 
     def options(self) -> str:
         """As the command line has them; nothing for the defaults."""

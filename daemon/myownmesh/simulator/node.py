@@ -76,8 +76,6 @@ class Node:
         self.events: Recent[MeshEvent] = Recent()
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = world.skews_ms.get(self.device_id, 0)
-        self._moment, self._moment_skew_ms = world.clock.now(self.skew_ms), self.skew_ms
-        """Asked for again and again while one event is worked through."""
         self._sessions: list[FakeSession] = []
         self._announcers = Announcers()
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
@@ -283,10 +281,7 @@ class Node:
     # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> Instant:
-        clock = self.world.clock
-        if clock.seconds != self._moment.mono or self.skew_ms != self._moment_skew_ms:
-            self._moment, self._moment_skew_ms = clock.now(self.skew_ms), self.skew_ms
-        return self._moment
+        return self.world.clock.now(self.skew_ms)
 
     def hear(self, item: InboundSignal) -> None:
         """The signaling layer's part: repeats of one content are dropped (spec 04 §1.5)."""
@@ -319,6 +314,7 @@ class Node:
             if number and self.device_id not in self.world.wire.frozen:
                 self._publish(Announce())
             self._ticked_at = self.world.clock.seconds
+            self.sessions()  # forgets those that are over, which a crowd that meets makes many of
             self._plan_tick()
 
     def _plan_tick(self) -> None:

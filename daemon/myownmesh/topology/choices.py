@@ -19,6 +19,9 @@ class Choices(Protocol):
     def homes(self, spoke: str, hubs: Sequence[str], count: int, /) -> frozenset[str]:
         """The hubs that a spoke holds links to."""
 
+    def serves(self, hub: str, spoke: str, hubs: Sequence[str], count: int, /) -> bool:
+        """Is this one of the hubs that a spoke holds links to? A hub asks it of everybody."""
+
     def nearest(self, dest: str, peers: Sequence[str], /) -> str:
         """Of some peers, at least one, the one that is tried first for what is to reach `dest`."""
 
@@ -26,6 +29,16 @@ class Choices(Protocol):
 class _ByIds:
     def homes(self, spoke: str, hubs: Sequence[str], count: int, /) -> frozenset[str]:
         return frozenset(ranking(spoke, hubs)[:count])
+
+    def serves(self, hub: str, spoke: str, hubs: Sequence[str], count: int, /) -> bool:
+        begun = _begun(spoke)
+        mine = _score(begun + _bytes(hub))
+        better = 0
+        for ending in _endings(tuple(hubs)):
+            better += _score(begun + ending) > mine
+            if better >= count:  # most are found not to be after half of the hashes
+                return False
+        return True
 
     def nearest(self, dest: str, peers: Sequence[str], /) -> str:
         return min(peers, key=lambda peer: distance(peer, dest))
@@ -36,14 +49,22 @@ BY_IDS: Final = _ByIds()
 
 def ranking(spoke: str, hubs: Iterable[str]) -> list[str]:
     """The hubs in the order in which `spoke` takes them; what stands twice takes two places."""
-    begun = _bytes(f"{pubkey_part(spoke)}:")
+    begun = _begun(spoke)
     hubs = tuple(hubs)
-    # Rendezvous hashing: the hub with the highest score comes first. Scores are little-endian numbers of eight bytes,
-    # compared as text from their last byte on; two hubs have the same in one of 2⁶⁴ cases.
-    scores = [sha256(begun + ending).digest()[7::-1] for ending in _endings(hubs)]
+    scores = [_score(begun + ending) for ending in _endings(hubs)]
     by_score = dict(zip(scores, hubs, strict=True))
     scores.sort(reverse=True)
     return [by_score[score] for score in scores]
+
+
+def _begun(spoke: str) -> bytes:
+    return _bytes(f"{pubkey_part(spoke)}:")
+
+
+def _score(pair: bytes) -> bytes:
+    """Rendezvous hashing: the hub with the highest score comes first. Scores are little-endian numbers of eight bytes,
+    compared as text from their last byte on; two hubs have the same in one of 2⁶⁴ cases."""
+    return sha256(pair).digest()[7::-1]
 
 
 @lru_cache(64)

@@ -26,6 +26,7 @@ _EVERYBODY: Final = _Everybody()
 class FullMeshShape:
     prunes = False
     flood_ttl = FLOOD_TTL
+    changes_with_members = False
 
     def preferred(self, _me: str, _members: Collection[str]) -> Container[str]:
         return _EVERYBODY

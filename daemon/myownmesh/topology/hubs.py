@@ -28,6 +28,7 @@ class HubsShape:
 
     prunes = True
     flood_ttl = FLOOD_TTL
+    changes_with_members = False
 
     def __init__(self, hubs: tuple[str, ...], redundancy: int, choices: Choices = BY_IDS) -> None:
         self._hubs = tuple(pubkey_part(hub) for hub in hubs)
@@ -35,6 +36,7 @@ class HubsShape:
         self._redundancy = max(1, redundancy)
         self._choices = choices
         self._homes = lru_cache(RANKINGS_KEPT)(self._find_homes)
+        self._serves = lru_cache(RANKINGS_KEPT)(self._is_home)
 
     def preferred(self, me: str, members: Collection[str]) -> set[str]:
         mine = pubkey_part(me)
@@ -42,9 +44,7 @@ class HubsShape:
             homes = self._hub_set & self._homes(mine)
             return {member for member in members if pubkey_part(member) in homes}
         return {
-            member
-            for member in members
-            if (other := pubkey_part(member)) in self._hub_set or mine in self._homes(other)
+            member for member in members if (other := pubkey_part(member)) in self._hub_set or self._serves(mine, other)
         }
 
     def edge(self, me: str, peer: str, _members: Members) -> bool:
@@ -66,8 +66,11 @@ class HubsShape:
     def _edge(self, one: str, other: str) -> bool:
         one, other = pubkey_part(one), pubkey_part(other)
         if one in self._hub_set:
-            return other in self._hub_set or one in self._homes(other)
+            return other in self._hub_set or self._serves(one, other)
         return other in self._hub_set and other in self._homes(one)
 
     def _find_homes(self, spoke: str) -> frozenset[str]:
         return self._choices.homes(spoke, self._hubs, self._redundancy)
+
+    def _is_home(self, hub: str, spoke: str) -> bool:
+        return self._choices.serves(hub, spoke, self._hubs, self._redundancy)

@@ -21,6 +21,7 @@ class RingShape:
 
     prunes = True
     flood_ttl = FLOOD_TTL
+    changes_with_members = True
 
     def __init__(self, n_preferred: int, choices: Choices = BY_IDS) -> None:
         self._n = n_preferred

@@ -26,6 +26,8 @@ class Shape(Protocol):
     """May a link that nobody wants be ended? Then broadcasts travel by forwarders, too."""
     flood_ttl: int
     """Hops that an envelope may travel."""
+    changes_with_members: bool
+    """May a link that is wanted not be wanted any more when others come? Then most of the first ones will be pruned."""
 
     def preferred(self, me: str, members: Collection[str], /) -> Container[str]:
         """Of these members those whom `me` sends its broadcasts; the others are shelved. `me` need not be listed."""

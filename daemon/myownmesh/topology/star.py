@@ -19,6 +19,7 @@ class StarShape:
 
     prunes = True
     flood_ttl = FLOOD_TTL
+    changes_with_members = False
 
     def __init__(self, hub: str) -> None:
         self._hub = pubkey_part(hub)

@@ -12,6 +12,7 @@ from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession, Waiter
 from myownmesh.engine.limits import (
     DIAL_TURN_S,
     MAX_KEPT_CANDIDATES,
+    MAX_PASSING_DIALS,
     MAX_PLACEHOLDERS,
     MAX_REMEMBERED_PEERS,
     MAX_SDP_CHARS,
@@ -23,7 +24,7 @@ from myownmesh.engine.memory import Memories
 from myownmesh.engine.timing import HEARD_LATELY_S
 from myownmesh.identity import Identity
 from myownmesh.protocol.frames import Deny
-from myownmesh.protocol.modes import Ring
+from myownmesh.protocol.modes import Ring, Star
 from myownmesh.protocol.signals import AnswerReceived, Candidate, CandidateReceived, OfferReceived, PeerAnnounced
 from myownmesh.roster import Roster
 from unit.engine.bench import HIGH, NETWORK, OUR_BINDING, THEIR_BINDING, Bench, prove_successor, sdp
@@ -349,11 +350,19 @@ def test_a_crowd_is_news_only_as_far_as_it_is_listed() -> None:
 
 
 def test_where_the_shape_prunes_few_strangers_are_dialled_at_once() -> None:
+    bench = Bench("lower", obedient=False)
+    bench.engine.set_topology(Star(hub=bench.us.device_id), bench.now)
+    for stranger in [each for each in strangers(200) if each > bench.us.device_id]:
+        bench.signal(PeerAnnounced(stranger))
+    assert len(bench.epochs) == MAX_SHAPED_DIALS
+
+
+def test_where_the_shape_follows_the_members_fewer_strangers_are_dialled_at_once() -> None:
     """The first ones bring the roster, and with it whom the shape wants."""
     bench = Bench("lower", EngineConfig(topology=Ring()), obedient=False)
     for stranger in [each for each in strangers(200) if each > bench.us.device_id]:
         bench.signal(PeerAnnounced(stranger))
-    assert len(bench.epochs) == MAX_SHAPED_DIALS
+    assert len(bench.epochs) == MAX_PASSING_DIALS
 
 
 def test_a_crowd_that_waits_for_its_turn_is_dialled_as_far_as_it_is_listed() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star, read_mode
 from myownmesh.protocol.strict_json import dumps
-from myownmesh.topology.choices import distance, ranking
+from myownmesh.topology.choices import BY_IDS, distance, ranking
 from myownmesh.topology.hubs import MAX_HUBS
 from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
@@ -66,6 +66,12 @@ def test_distance_on_a_ring(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", load("topology", "hub_ranking"), ids=lambda case: case["spoke"])
 def test_the_hubs_of_a_spoke(case: dict[str, Any]) -> None:
     assert ranking(case["spoke"], case["hubs"]) == case["order"]
+
+
+@given(st.text(max_size=4), st.lists(st.text(max_size=3), min_size=1, max_size=9), st.integers(1, 5))
+def test_a_hub_finds_its_spokes_as_they_find_it(spoke: str, hubs: list[str], count: int) -> None:
+    homes = BY_IDS.homes(spoke, hubs, count)
+    assert {hub for hub in hubs if BY_IDS.serves(hub, spoke, hubs, count)} == homes
 
 
 def test_only_the_spokes_of_a_hub_move_when_it_goes() -> None:
