@@ -25,6 +25,7 @@ from myownmesh.engine.timing import (
     SUSPICION_WAIT_RTTS,
     SUSPICION_WAIT_S,
 )
+from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Ping, Pong
 
 if TYPE_CHECKING:
@@ -38,8 +39,12 @@ _ALIVE_PATHS = (PathState.CHECKING, PathState.CONNECTED, PathState.COMPLETED)
 
 
 def ping(core: Core, peer: Live, now: Instant) -> None:
+    _ping(core, peer, encode_frame(Ping(t=now.wall_ms)), now)
+
+
+def _ping(core: Core, peer: Live, data: bytes, now: Instant) -> None:
     peer.upkeep.last_ping = (now.wall_ms, now.mono)
-    core.send(peer, Ping(t=now.wall_ms), now)
+    core.send_encoded(peer, Ping.KIND, data)
 
 
 def pong_s(peer: Live) -> float:
@@ -79,8 +84,9 @@ def beat(core: Core, now: Instant) -> None:
     if core.is_offline:
         return
     live = core.live_peers()
+    data = encode_frame(Ping(t=now.wall_ms))
     for peer in live:
-        ping(core, peer, now)
+        _ping(core, peer, data, now)
     if live:
         core.timers.set(NetworkTimer.PONGS_DUE, "", now.mono + ANSWER_DUE_S)
     _watch_clock(core, live, now)

@@ -57,14 +57,14 @@ class VirtualClock:
         end = self.seconds + seconds
         if until is not None and until():
             return True
-        heap = self._heap
+        heap, pop, replace = self._heap, heapq.heappop, heapq.heapreplace
         while heap and heap[0][0] <= end:
             self.seconds, _, callback, others = heap[0]
             if others:
                 at, number, each, _ = others.pop()
-                heapq.heapreplace(heap, (at, number, each, others))
+                replace(heap, (at, number, each, others))
             else:
-                heapq.heappop(heap)
+                pop(heap)
             callback()
             if until is not None and until():
                 return True

@@ -32,12 +32,13 @@ class _ByIds:
 
     def serves(self, hub: str, spoke: str, hubs: Sequence[str], count: int, /) -> bool:
         begun = _begun(spoke)
-        mine = _score(begun + _bytes(hub))
+        mine = sha256(begun + _bytes(hub)).digest()[7::-1]
         better = 0
         for ending in _endings(tuple(hubs)):
-            better += _score(begun + ending) > mine
-            if better >= count:  # most are found not to be after half of the hashes
-                return False
+            if sha256(begun + ending).digest()[7::-1] > mine:
+                better += 1
+                if better == count:  # most are found not to be after half of the hashes
+                    return False
         return True
 
     def nearest(self, dest: str, peers: Sequence[str], /) -> str:
@@ -51,7 +52,9 @@ def ranking(spoke: str, hubs: Iterable[str]) -> list[str]:
     """The hubs in the order in which `spoke` takes them; what stands twice takes two places."""
     begun = _begun(spoke)
     hubs = tuple(hubs)
-    scores = [_score(begun + ending) for ending in _endings(hubs)]
+    # Rendezvous hashing: the hub with the highest score comes first. Scores are little-endian numbers of eight bytes,
+    # compared as text from their last byte on; two hubs have the same in one of 2⁶⁴ cases.
+    scores = [sha256(begun + ending).digest()[7::-1] for ending in _endings(hubs)]
     by_score = dict(zip(scores, hubs, strict=True))
     scores.sort(reverse=True)
     return [by_score[score] for score in scores]
@@ -59,12 +62,6 @@ def ranking(spoke: str, hubs: Iterable[str]) -> list[str]:
 
 def _begun(spoke: str) -> bytes:
     return _bytes(f"{pubkey_part(spoke)}:")
-
-
-def _score(pair: bytes) -> bytes:
-    """Rendezvous hashing: the hub with the highest score comes first. Scores are little-endian numbers of eight bytes,
-    compared as text from their last byte on; two hubs have the same in one of 2⁶⁴ cases."""
-    return sha256(pair).digest()[7::-1]
 
 
 @lru_cache(64)
