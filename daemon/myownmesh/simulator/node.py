@@ -17,14 +17,13 @@ from myownmesh.protocol.signals import (
     CandidateReceived,
     OfferReceived,
     PeerAnnounced,
-    PeerLeft,
 )
 from myownmesh.roster import Roster
-from myownmesh.signaling.receive import Announcers
 from myownmesh.simulator.calls import Outcome, Stream
 from myownmesh.simulator.etiquette import PER_NEWCOMER, Announces
 from myownmesh.simulator.history import Recent
-from myownmesh.simulator.room import Announced, Left
+from myownmesh.simulator.room import Announced, Sealed
+from myownmesh.simulator.writing import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.sealing.desk import Mode
     from myownmesh.simulator.clock import VirtualClock
     from myownmesh.simulator.room import Member, Room
     from myownmesh.simulator.session import FakeSession
@@ -62,6 +62,8 @@ class Place(Protocol):
     wire: Wire
     sources: Sources
     skews_ms: dict[str, int]
+    sealing: Mode | None
+    """How every device that starts from now on signs and seals; None: not at all, which costs nothing."""
 
 
 class Node:
@@ -77,7 +79,6 @@ class Node:
         self.saved = roster or Roster(NETWORK)
         self.skew_ms = world.skews_ms.get(self.device_id, 0)
         self._sessions: list[FakeSession] = []
-        self._announcers = Announcers()
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
         self._wakes_at = NEVER
         self._ticks = 0
@@ -104,6 +105,7 @@ class Node:
             on_event=self._hear_event,
             wake_at=self._wake_at,
         )
+        self.writing = Writing(self, world.sealing)
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,7 +285,7 @@ class Node:
     def now(self) -> Instant:
         return self.world.clock.now(self.skew_ms)
 
-    def hear(self, item: InboundSignal) -> None:
+    def hear(self, item: InboundSignal | Sealed) -> None:
         """The signaling layer's part: repeats of one content are dropped (spec 04 §1.5)."""
         wire = self.world.wire
         if self.device_id in wire.frozen and not self._is_unplugged:
@@ -291,22 +293,18 @@ class Node:
         elif not self._is_unplugged:
             self._take(item)
 
-    def _take(self, item: InboundSignal) -> None:
+    def _take(self, item: InboundSignal | Sealed) -> None:
         if not self.running:
             return
-        if isinstance(item, Announced):
-            item = PeerAnnounced(item.peer, again=self._announcers.announced(item.peer, item.key))
-            self.announces.occasions += 0 if item.again else PER_NEWCOMER
-        elif isinstance(item, OfferReceived | AnswerReceived | CandidateReceived):
+        if isinstance(item, OfferReceived | AnswerReceived | CandidateReceived | Sealed):
             if item in self._seen:
                 return
             self._seen.append(item)
-        elif isinstance(item, Left):
-            if self._announcers.is_former(item.peer, item.key):
-                return
-            self._announcers.left(item.peer)
-            item = PeerLeft(item.peer)
-        self.switch.receive_signal(item)
+        read = self.writing.read(item)
+        if isinstance(read, PeerAnnounced) and isinstance(item, Announced):
+            self.announces.occasions += 0 if read.again else PER_NEWCOMER
+        if read is not None:
+            self.switch.receive_signal(read)
 
     def _tick(self, number: int = 0) -> None:
         """The ticker of `number`: one that was set anew has another."""
@@ -341,8 +339,9 @@ class Node:
 
     def _publish(self, signal: OutboundSignal) -> None:
         self.announces.said += isinstance(signal, Announce)
-        if not self._is_unplugged:
-            self.world.room.publish(self.device_id, signal)
+        carried = self.writing.close(signal)
+        if carried is not None and not self._is_unplugged:
+            self.world.room.publish(self.device_id, carried)
 
     def _redial(self, if_mute: bool) -> None:
         """Relays that are asked, or dialled anew, serve again a moment later."""
@@ -361,6 +360,7 @@ class Node:
         self.saved = self.engine.roster
 
     def _hear_event(self, event: MeshEvent) -> None:
+        self.writing.approved(event)
         if not isinstance(event, Diag):
             self.events.append(event)
 

@@ -29,6 +29,7 @@ from myownmesh.protocol.signals import (
     OfferReceived,
     PeerAnnounced,
     PeerLeft,
+    SealedReceived,
     SendAnswer,
     SendCandidate,
     SendOffer,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.protocol.signals import Candidate, InboundSignal
     from myownmesh.simulator.node import Node
+    from myownmesh.simulator.room import Sealed
     from myownmesh.simulator.session import FakeSession
     from myownmesh.simulator.world import World
 
@@ -114,7 +116,7 @@ class ReferenceNode:
 
     # ── the room ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def hear(self, item: InboundSignal) -> None:
+    def hear(self, item: InboundSignal | Sealed) -> None:
         if not self.running or item.peer != self.peer:
             return
         match item:
@@ -129,6 +131,8 @@ class ReferenceNode:
             case AnswerReceived(sdp=sdp) if item not in self._seen:
                 self._seen.add(item)
                 self._answered(sdp)
+            case SealedReceived(kind="offer") if self.attempt is None:
+                self._open(offerer=False)  # its text is empty, and the transport waits for another (measured)
             case CandidateReceived(candidate=candidate) if self.attempt is not None:
                 if self.attempt.described is None:
                     self.attempt.queued.append(candidate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
 
@@ -17,19 +17,23 @@ from myownmesh.protocol.signals import (
     OfferReceived,
     PeerAnnounced,
     PeerLeft,
+    SealedReceived,
     SendAnswer,
     SendCandidate,
     SendOffer,
+    SendSealed,
 )
 from myownmesh.simulator.history import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from myownmesh.protocol.signals import (
+        Carried,
         InboundSignal,
         OutboundSignal,
     )
+    from myownmesh.sealing.announce import Signed
     from myownmesh.simulator.clock import VirtualClock
     from myownmesh.simulator.sources import Sources
 
@@ -42,12 +46,34 @@ class Announced(PeerAnnounced, frozen=True):
 
     key: str = ""
     """Of the process that made it: a device takes a new one at each start."""
+    at: int = 0
+    """Unix second by its writer's clock; only what is signed has one."""
+    caps: tuple[str, ...] = ()
+    signed: Signed | None = None
 
 
 class Left(PeerLeft, frozen=True):
     """A leave as it is in the room."""
 
     key: str = ""
+    at: int = 0
+    signed: Signed | None = None
+
+
+class Sealed(SealedReceived, frozen=True):
+    """A sealed message as it is in the room."""
+
+    key: str = ""
+
+
+_SEALED: Final[Mapping[str, type[OutboundSignal]]] = {
+    "offer": SendOffer,
+    "answer": SendAnswer,
+    "candidate": SendCandidate,
+}
+
+
+A = TypeVar("A", bound="Announced | Left")
 
 
 class Member(Protocol):
@@ -55,7 +81,7 @@ class Member(Protocol):
 
     device_id: str
 
-    def hear(self, item: InboundSignal) -> None: ...
+    def hear(self, item: InboundSignal | Sealed) -> None: ...
 
 
 @frozen
@@ -82,7 +108,7 @@ class Room:
     """How often each device has joined."""
     stored: dict[str, tuple[float, Announced, frozenset[int]]] = field(factory=dict)
     """What each device last announced, when, and on which relays it is."""
-    published: Recent[tuple[float, str, OutboundSignal]] = field(factory=Recent)
+    published: Recent[tuple[float, str, Carried]] = field(factory=Recent)
     counts: Counter[tuple[type[OutboundSignal], str]] = field(factory=Counter)
     lost: Callable[[str, OutboundSignal], bool] = field(default=lambda _sender, _signal: False)
     """What else gets lost, by sender and signal."""
@@ -94,6 +120,10 @@ class Room:
     """Relays that serve nobody."""
     apart: set[str] = field(factory=set)
     """Devices that reach no relay, and do not know."""
+    signers: dict[str, Callable[[Announced | Left], Announced | Left]] = field(factory=dict)
+    """How devices that do sign what they say of themselves."""
+    stripped: set[str] = field(factory=set)
+    """Devices whose signatures a hostile relay takes away."""
     copies: tuple[float, ...] = ()
     """Seconds that each of several relays takes; the members hear every event from all of them."""
 
@@ -116,27 +146,47 @@ class Room:
         if self.members.get(node.device_id) is node:
             del self.members[node.device_id]
 
-    def publish(self, sender: str, signal: OutboundSignal) -> None:
+    def publish(self, sender: str, signal: Carried) -> None:
+        if isinstance(signal, SendSealed):
+            self._seal(sender, signal)
+            return
         self.published.append((self.clock.seconds, sender, signal))
         self.counts[type(signal), sender] += 1
         if self.lost(sender, signal):
             return
         match signal:
             case Announce():
-                announced = Announced(sender, key=self._key_of(sender))
+                announced = self._signed(Announced(sender, key=self.key_of(sender)))
                 if ways := self._ways(sender):
                     self.stored[sender] = self.clock.seconds, announced, ways
                 self._to_all(sender, announced, Announce)
                 self._echo(sender)
             case Leave():
                 self.stored.pop(sender, None)
-                self._to_all(sender, Left(sender, key=self._key_of(sender)), Leave)
+                self._to_all(sender, self._signed(Left(sender, key=self.key_of(sender))), Leave)
             case SendOffer(peer, sdp, offer_id):
                 self._to(peer, OfferReceived(sender, sdp, self._id_of(sender, offer_id)), SendOffer)
             case SendAnswer(peer, sdp, offer_id):
                 self._to(peer, AnswerReceived(sender, sdp, self._id_of(sender, offer_id)), SendAnswer)
             case SendCandidate(peer, candidate):
                 self._to(peer, CandidateReceived(sender, candidate), SendCandidate)
+
+    def _seal(self, sender: str, signal: SendSealed) -> None:
+        """As what it stands for: it is counted, lost and late like that."""
+        kind = _SEALED[signal.kind]
+        self.published.append((self.clock.seconds, sender, signal))
+        self.counts[kind, sender] += 1
+        item = Sealed(sender, signal.kind, signal.offer_id, signal.eseal, key=self.key_of(sender))
+        if (node := self.members.get(signal.peer)) is not None and self._brings(sender, signal.peer):
+            self._bring(node, item, kind)
+
+    def _signed(self, item: A) -> A:
+        sign = self.signers.get(item.peer)
+        return item if sign is None or item.peer in self.stripped else cast("A", sign(item))
+
+    def speak(self, item: InboundSignal | Sealed) -> None:
+        """Anybody brings this to everybody, its supposed writer too."""
+        self._deliver(self.members.values(), item, Announce)
 
     def count(self, kind: type[OutboundSignal], sender: str | None = None) -> int:
         """How many of a kind were published since the beginning, by one device or by all."""
@@ -153,7 +203,7 @@ class Room:
             late_s = min(self.copies) if self.copies else rng.uniform(*faults.delay)
             self.clock.after(late_s, lambda: node.hear(EchoHeard(sender, late_s)))
 
-    def _to_all(self, sender: str, item: InboundSignal, kind: type[OutboundSignal]) -> None:
+    def _to_all(self, sender: str, item: InboundSignal | Sealed, kind: type[OutboundSignal]) -> None:
         receivers = [
             node for device_id, node in self.members.items() if device_id != sender and self._brings(sender, device_id)
         ]
@@ -193,13 +243,13 @@ class Room:
 
     # ── deliveries ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _bring(self, node: Member, item: InboundSignal, kind: type[OutboundSignal]) -> None:
+    def _bring(self, node: Member, item: InboundSignal | Sealed, kind: type[OutboundSignal]) -> None:
         if self.copies:
             self._deliver_copies(node, item)
         else:
             self._deliver((node,), item, kind)
 
-    def _deliver(self, nodes: Iterable[Member], item: InboundSignal, kind: type[OutboundSignal]) -> None:
+    def _deliver(self, nodes: Iterable[Member], item: InboundSignal | Sealed, kind: type[OutboundSignal]) -> None:
         faults = self.faults.get(kind, _NONE)
         drop, duplicate, (least_s, most_s) = faults.drop, faults.duplicate, faults.delay
         random = self.sources.of(f"room {item.peer}").random
@@ -210,9 +260,9 @@ class Room:
             if random() >= drop
         )
 
-    def _deliver_copies(self, node: Member, item: InboundSignal) -> None:
+    def _deliver_copies(self, node: Member, item: InboundSignal | Sealed) -> None:
         """Every relay brings the event; the signaling layer passes its first copy on."""
-        heard: list[InboundSignal] = []
+        heard: list[InboundSignal | Sealed] = []
 
         def hear() -> None:
             if not heard:
@@ -222,7 +272,7 @@ class Room:
         for delay_s in self.copies:
             self.clock.after(delay_s, hear)
 
-    def _key_of(self, sender: str) -> str:
+    def key_of(self, sender: str) -> str:
         return f"start {self.starts.get(sender, 0)}"
 
     def _id_of(self, sender: str, offer_id: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.signals import OutboundSignal
     from myownmesh.roster import Roster
+    from myownmesh.sealing.desk import Mode
     from myownmesh.simulator.room import Faults
 
 
@@ -32,6 +33,8 @@ class World:
         self.clock = VirtualClock()
         self.room = Room(self.clock, self.sources)
         self.wire = Wire(self.clock, self.sources)
+        self.sealing: Mode | None = None
+        """How devices that start from now on sign and seal; None: not at all, which costs nothing."""
         self.skews_ms: dict[str, int] = {}
         """By how much each device's clock is wrong."""
         self.nodes: list[Node] = []

@@ -184,6 +184,7 @@ async def meeting(
     join: bool = True,
     relay: dict[str, Any] | None = None,
     record: dict[str, Any] | None = None,
+    sealed: str | None = None,
     **switches: Any,
 ) -> AsyncIterator[Stage]:
     """The daemon in a fresh network with a reference peer of the wanted id order.
@@ -200,10 +201,10 @@ async def meeting(
         try:
             stage.client_id = (await events.ask("events_subscribe"))["client_id"]
             nursery.start_soon(stage.watch, events)
-            await daemon.ask(
-                "network_add",
-                config=network_record(network, the_relay.url, auto_approve=auto_approve, **(record or {})),
-            )
+            config = network_record(network, the_relay.url, auto_approve=auto_approve, **(record or {}))
+            if sealed is not None:
+                config["signaling"]["sealed"] = sealed
+            await daemon.ask("network_add", config=config)
             await the_relay.until(lambda: the_relay.presence, "an announce of the daemon")
             if join:
                 peer.join()
