@@ -105,7 +105,7 @@ class Node:
             on_event=self._hear_event,
             wake_at=self._wake_at,
         )
-        self.writing = Writing(self, world.sealing)
+        self.writing = Writing(self, world.room, world.sealing)
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

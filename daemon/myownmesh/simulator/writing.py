@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -21,23 +21,41 @@ from myownmesh.signaling.receive import Announcers
 from myownmesh.simulator.room import Announced, Left, Sealed
 
 if TYPE_CHECKING:
+    import random
+
     from mesh_common.events import MeshEvent
+    from myownmesh.engine import Engine
+    from myownmesh.identity import Identity
+    from myownmesh.mesh.switch import Switch
+    from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import Carried, InboundSignal, OutboundSignal
     from myownmesh.sealing.desk import Mode
-    from myownmesh.simulator.node import Node
+    from myownmesh.simulator.room import Room
 
 ROOM = "simulated"
+
+
+class Process(Protocol):
+    """Who writes and reads here."""
+
+    device_id: str
+    identity: Identity
+    engine: Engine
+    switch: Switch
+    rng: random.Random
+
+    def now(self) -> Instant: ...
 
 
 class Writing:
     """Signs, seals, opens and judges for one process; without a mode it signs and seals nothing."""
 
-    def __init__(self, node: Node, mode: Mode | None) -> None:
+    def __init__(self, node: Process, room: Room, mode: Mode | None) -> None:
         self._node = node
+        self._room = room
         self._announcers = Announcers()
         self._last_at = 0
         self.desk: Desk | None = None
-        room = node.world.room
         room.signers.pop(node.device_id, None)
         if mode is None:
             return
@@ -100,7 +118,7 @@ class Writing:
 
     def _misspoken_for(self, item: Announced) -> None:
         if self.desk is not None and item.signed is None and self.desk.should_correct(self._node.now().mono):
-            self._node.world.room.publish(self._node.device_id, Announce())
+            self._room.publish(self._node.device_id, Announce())
 
     def _sign(self, item: Announced | Left) -> Announced | Left:
         assert self.desk is not None
