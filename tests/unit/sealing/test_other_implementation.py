@@ -17,6 +17,7 @@ from myownmesh.sealing.box import Pair, Way, opened, seal
 from myownmesh.sealing.contents import SealedAnswer, SealedOffer, padded, parsed
 from myownmesh.sealing.keys import public_of, secret_of
 from support import other_sealing as other
+from support.examples import examples
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=600)
 ROOM = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -36,7 +37,7 @@ def pair(ours: Identity, theirs: Identity) -> Pair:
 
 
 @pytest.mark.heavy
-@settings(max_examples=30)
+@settings(max_examples=examples(100))
 @given(st.integers(0, 2**32), ROOM, CONTENTS)
 def test_what_one_seals_the_other_opens(drawn: int, room: str, content: Any) -> None:
     rng = Random(drawn)
@@ -62,7 +63,7 @@ def test_what_one_seals_the_other_opens(drawn: int, room: str, content: Any) -> 
 
 
 @pytest.mark.heavy
-@settings(max_examples=30)
+@settings(max_examples=examples(100))
 @given(st.integers(0, 2**32), ROOM, st.integers(0, 2**40), st.lists(st.from_regex(r"[a-z0-9_]{1,32}", fullmatch=True)))
 def test_what_one_signs_the_other_takes(drawn: int, room: str, t: int, caps: list[str]) -> None:
     rng = Random(drawn)
