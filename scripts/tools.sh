@@ -1,8 +1,13 @@
 # Sourced after env.sh by scripts that build a release or run the whole suite: brings the C tools that a release needs, and
-# `ip` for tests with machines of their own and coturn's client for those of TURN, where that is possible.
-# Debian and Ubuntu only; elsewhere scripts/release names what is missing and the tests that need a tool say why they skip.
+# `ip` for tests with machines of their own and coturn's client for those of TURN, where that is possible; with `browser` as
+# first argument also a Chromium and a font.
+# Debian and Ubuntu only; elsewhere scripts/release names what is missing and the tests that need a tool say so.
 release_tools() {
   local missing=() sudo=""
+  if [ "${1:-}" = browser ]; then
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
+    compgen -G '/usr/share/fonts/*/*/*.[ot]tf' >/dev/null || missing+=(fonts-dejavu-core)
+  fi
   command -v gcc >/dev/null || missing+=(gcc libc6-dev)
   command -v readelf >/dev/null || missing+=(binutils)
   command -v ip >/dev/null || missing+=(iproute2)
@@ -13,6 +18,6 @@ release_tools() {
   [ "$(id -u)" = 0 ] || sudo="sudo -n"
   echo "Installing system packages: ${missing[*]}" >&2
   { $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2 ||
-    echo "warning: could not install ${missing[*]}; releases cannot be built here, or some tests will skip." >&2
+    echo "warning: could not install ${missing[*]}; releases cannot be built here, or some tests will fail or skip." >&2
 }
-release_tools
+release_tools "$@"

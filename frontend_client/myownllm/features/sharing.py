@@ -114,7 +114,8 @@ class Sharing:
         store = self._store
         entries = await trio.to_thread.run_sync(store.entries)
         trash = await trio.to_thread.run_sync(store.trashed)
-        return {"conversations": [attrs.asdict(e) for e in entries], "trash": [attrs.asdict(e) for e in trash]}
+        trashed = [{"id": e.id, "folder": e.folder, "trashed_at": e.trashed_at, "size": e.size} for e in trash]
+        return {"conversations": [attrs.asdict(e) for e in entries], "trash": trashed}
 
     async def conversation(self, conversation_id: str) -> JsonObject:
         """The document of one of them. Raises ConversationError."""

@@ -36,7 +36,8 @@ TEXT_MAX: Final = 500
 """Of sentences; names are cut to 200."""
 DIAG_SHOWN: Final = 80
 MODELS_SHOWN: Final = 64
-"""Of one peer."""
+CONVERSATIONS_SHOWN: Final = 50
+"""Of one peer, each."""
 
 
 @attrs.frozen(kw_only=True)
@@ -176,6 +177,10 @@ def peer_row(peer: PeerEntry, ours: str, place: int) -> JsonObject:
         "models": [
             {"tag": shown(str(m.get("tag", ""))), "family": shown(str(m.get("family", "")))}
             for m in blob.get("llms", ())[:MODELS_SHOWN]
+        ],
+        "conversations": [
+            {"guid": shown(str(c.get("guid", ""))), "title": shown(str(c.get("title", "")))}
+            for c in peer.catalog[:CONVERSATIONS_SHOWN]
         ],
     }
 

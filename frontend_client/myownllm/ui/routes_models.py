@@ -11,7 +11,6 @@ from starlette.responses import StreamingResponse
 
 from mesh_common.client.errors import ControlError
 from mesh_common.groups import unwrapped
-from mesh_common.labels import shown
 from myownllm.catalog.file import wall_ms
 from myownllm.changes import RNG
 from myownllm.conversations.document import fresh, iso
@@ -47,7 +46,6 @@ def all_of(desk: Desk) -> list[Route]:
         route(desk, "GET", "/api/conversations/{id}", None, _conversation),
         route(desk, "PUT", "/api/conversations/{id}", words.Conversation, _keep),
         route(desk, "POST", "/api/conversations/{id}/push", words.Move, _push),
-        route(desk, "GET", "/api/peers/conversations", None, _of_peers),
         route(desk, "POST", "/api/peers/{key}/conversations/{id}/open", words.Nothing, _open),
         route(desk, "POST", "/api/peers/{key}/conversations/{id}/pull", words.Nothing, _pull),
     ]
@@ -155,11 +153,6 @@ async def _change_conversations(call: Call, asked: words.Conversations) -> Any:
 
 async def _push(call: Call, asked: words.Move) -> Any:
     return await call.app.door.ask("conversation_push", {"peer": asked.peer, "conversation": call.part("id")})
-
-
-async def _of_peers(call: Call, _: None) -> Any:
-    told = await call.app.door.ask("conversations_of_peers", {})
-    return {"peers": [{**p, "label": shown(p["label"])} for p in told["peers"]]}
 
 
 async def _open(call: Call, _: words.Nothing) -> Any:

@@ -8,14 +8,12 @@ import { button, changed, confirm, failure, field, html, moment, nothing, run, s
 const talk = { id: null, title: "", messages: [], model: "" };
 let models = null;
 let saved = null;
-let others = [];
 let answering = null; // the AbortController of an answer under way
 let seen = "";
 
 const load = () => run("chat-load", async () => {
-  models = (await ask("GET", "/api/models")).models;
+  models = (await ask("GET", "/api/models")).models.map((m) => ({ ...m, ...m.myownllm }));
   saved = (await ask("GET", "/api/conversations")).conversations;
-  others = (await ask("GET", "/api/peers/conversations")).peers;
 });
 
 export function chat() {
@@ -33,10 +31,10 @@ export function chat() {
       <section class="talks" aria-labelledby="talks"><h2 id="talks">Conversations</h2>
         <button type="button" @click=${fresh}>New conversation</button>
         <ul class="cards">${repeat(saved ?? [], (c) => c.id, conversation)}</ul>
-        ${others.filter((p) => p.conversations.length > 0).map((p) => html`<h3>On ${words(p.label)}</h3>
-          <ul class="cards">${p.conversations.slice(0, 50).map((c) => html`<li class="card"><span class="grow">${words(String(c.title ?? "").slice(0, 200) || "(no title)")}</span>
+        ${peers().filter((p) => isConnected(p) && p.conversations.length > 0).map((p) => html`<h3>On ${words(p.label)}</h3>
+          <ul class="cards">${repeat(p.conversations, (c) => c.guid, (c) => html`<li class="card"><span class="grow">${words(c.title || "(no title)")}</span>
             ${button(`pull-${c.guid}`, "Move here", async () => {
-              await ask("POST", `/api/peers/${p.device_id}/conversations/${c.guid}/pull`);
+              await ask("POST", `/api/peers/${p.id}/conversations/${c.guid}/pull`);
               await load();
             })}${failure(`pull-${c.guid}`)}</li>`)}</ul>`)}
         ${failure("chat-load")}</section>

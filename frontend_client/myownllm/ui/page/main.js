@@ -124,7 +124,7 @@ async function start() {
   setUpDialog();
   onChange(schedule);
   mesh.listeners.push(schedule, notice);
-  window.addEventListener("hashchange", schedule);
+  window.addEventListener("hashchange", () => (location.hash.startsWith("#key=") ? location.reload() : schedule()));
   try {
     await enter();
   } catch (error) {

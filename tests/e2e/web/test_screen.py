@@ -1,0 +1,44 @@
+"""The whole story of the screen, in a real browser, on two real devices: every step stands in `use` or `guard`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.web import guard, use
+from support.browsers import Person
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+    from e2e.web.conftest import Household
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_people_use_the_mesh_through_the_screen_alone(
+    chromium: Browser, household: Household, tmp_path: Path
+) -> None:
+    couple = [Person.at(chromium) for _ in household.urls]
+    anna = couple[0]
+    for person, url in zip(couple, household.urls, strict=True):
+        person.enter(url)
+    use.two_devices_meet_and_a_card_decided_in_one_tab_is_gone_in_the_other(couple, household)
+    use.a_name_full_of_markup_is_a_name(couple)
+    use.a_file_is_sent_and_accepted(couple, household, tmp_path)
+    use.another_devices_model_answers_and_its_words_are_text(couple, household)
+    use.settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple)
+    guard.every_surface_and_dialog_is_for_everyone(anna, "light", 1280)
+    guard.every_surface_and_dialog_is_for_everyone(anna, "dark", 360)
+    guard.everything_is_reached_by_keyboard(anna)
+    use.an_invitation_is_a_link_and_a_picture_and_the_other_side_looks_before_it_joins(couple)
+    use.leaving_and_coming_back(couple)
+    assert [(device.home / "up.err").read_text() for device in household.pair.both] == ["", ""]
+    assert [text for person in couple for text in person.wrong] == []
+    guard.another_local_port_and_a_rebound_name_reach_nothing(anna)
+    guard.each_way_of_having_nothing_to_show_says_what_helps(household, anna)
+    for person in couple:
+        person.context.close()

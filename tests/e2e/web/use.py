@@ -1,0 +1,217 @@
+"""What two people do at their screens, step by step: no terminal (spec 08 §10, §11 S1, S2, S5, S7)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from e2e.devices import eventually
+from e2e.web.conftest import shot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from e2e.web.conftest import Household
+    from support.browsers import Person
+
+NETWORK = "quiet-otter-lake"
+MARKUP = '<img src=x onerror="document.title=1">\u202e'
+CODE = "Look:\n```\n<script>document.title='taken'</script>\n```\ndone"
+
+
+def pill(person: Person, text: str) -> None:
+    expect(person.page.locator("#pill")).to_contain_text(text)
+
+
+def two_devices_meet_and_a_card_decided_in_one_tab_is_gone_in_the_other(
+    couple: list[Person], household: Household
+) -> None:
+    """FE-10.1, FE-10.2, FE-10.8"""
+    anna = couple[0]
+    assert anna.page.evaluate("() => location.href").endswith("/")  # the key has left the address bar
+    pill(anna, "No active network — pick one below")
+    for person in couple:
+        page = person.page
+        person.press("Add a network…")
+        page.get_by_label("Name", exact=True).fill(NETWORK)
+        page.get_by_text("Relays of your own").click()
+        page.get_by_label("Relays", exact=True).fill(household.relay)
+        person.press("Join")
+        expect(page.locator("dialog")).not_to_be_visible()
+    cards = [person.page.locator(".knock") for person in couple]
+    for card in cards:
+        expect(card).to_be_visible()
+    theirs = [person.tiles(card) for person, card in zip(couple, cards, strict=True)]
+    assert theirs[0] == theirs[1][::-1]
+    assert all(re.fullmatch("(. ){5}.", code) for code in theirs[0])  # read out letter by letter
+    expect(anna.page).to_have_title("(1) Status – MyOwnLLM")
+    second = anna.context.new_page()
+    anna.watch(second)
+    second.goto(anna.page.url)
+    expect(second.locator(".knock")).to_be_visible()
+    second.get_by_role("link", name="Files").click()
+    expect(second.get_by_text("A device wants to join your mesh")).to_be_visible()
+    shot(anna, "knock")
+    for person in couple:
+        focused = "() => document.activeElement.textContent"
+        assert "Approve" not in person.page.evaluate(focused)
+        person.press("Approve…")
+        expect(person.page.get_by_role("heading", name="Same codes on the other screen?")).to_be_visible()
+        assert person.page.evaluate(focused) == "Cancel"
+        person.press("Yes, let it in")
+    expect(second.get_by_text("A device wants to join your mesh")).not_to_be_visible()
+    second.close()
+    for person in couple:
+        pill(person, f"Connected · {NETWORK} · 1 peer")
+        expect(person.page.locator(".knock")).to_have_count(0)
+
+
+def a_name_full_of_markup_is_a_name(couple: list[Person]) -> None:
+    """FE-10.7"""
+    anna, boris = couple
+    boris.press("Rename…")
+    boris.page.get_by_label("Name", exact=True).fill(MARKUP)
+    boris.press("Rename")
+    anna.surface("Connections")
+    expect(anna.page.locator(".peer strong")).to_contain_text(MARKUP.rstrip("\u202e"))
+    assert "\u202e" not in anna.page.locator("main").inner_text()
+    assert anna.page.locator("main img").count() == 0
+    expect(anna.page.locator(".peer")).to_contain_text("LAN")
+    anna.surface("Graph")
+    node = anna.page.locator("[data-node]")
+    node.focus()
+    anna.page.keyboard.press("Enter")
+    expect(anna.page.get_by_role("region", name="Chosen device")).to_contain_text("Connected")
+    shot(anna, "graph")
+    boris.press("Rename…")
+    boris.page.get_by_label("Name", exact=True).fill("Boris")
+    boris.press("Rename")
+    anna.surface("Connections")
+    expect(anna.page.locator(".peer strong")).to_contain_text("Boris")
+    shot(anna, "connections")
+
+
+def a_file_is_sent_and_accepted(couple: list[Person], household: Household, tmp_path: Path) -> None:
+    anna, boris = couple
+    content = bytes(range(256)) * 8192
+    (tmp_path / "holiday.bin").write_bytes(content)
+    anna.surface("Files")
+    anna.page.get_by_label("Pick files for Boris").set_input_files(tmp_path / "holiday.bin")
+    boris.surface("Files")
+    offer = boris.page.locator("[data-offer]")
+    expect(offer).to_contain_text("holiday.bin")
+    expect(offer).to_contain_text("from Anna")
+    expect(offer).to_contain_text("2.1 MB")
+    shot(boris, "files")
+    boris.press("Accept", offer)
+    expect(anna.page.locator("[data-file='holiday.bin']")).to_contain_text("Sent")
+    expect(boris.page.locator("[data-file='holiday.bin']")).to_contain_text("Received")
+    assert (household.pair.boris.home / "Downloads" / "holiday.bin").read_bytes() == content
+    uploads = household.pair.anna.home / ".myownllm" / "uploads"
+    eventually(lambda: list(uploads.iterdir()) == [], "what was dropped leaves the disk when it is sent")
+    (tmp_path / "no.txt").write_text("no")
+    anna.page.get_by_label("Pick files for Boris").set_input_files(tmp_path / "no.txt")
+    boris.press("Decline", boris.page.locator("[data-offer]"))
+    expect(anna.page.locator("[data-file='no.txt']")).to_contain_text("Ended")
+
+
+def another_devices_model_answers_and_its_words_are_text(couple: list[Person], household: Household) -> None:
+    anna, _ = couple
+    page = anna.page
+    anna.surface("Chat")
+    page.get_by_label("Who answers").select_option(label="gemma4:e2b (gemma4)")
+    page.get_by_label("Your words").fill("what is a mesh?")
+    anna.press("Ask")
+    answer = page.locator(".messages .assistant")
+    expect(answer).to_contain_text("gemma4:e2b on Boris")
+    expect(page.locator("#said")).to_contain_text("has answered")
+    household.model.behave(words=500, delay_s=0.02)
+    page.get_by_label("Your words").fill(CODE)
+    anna.press("Ask")
+    asked = page.locator(".messages .user").last
+    expect(asked.locator("pre.code")).to_have_text("<script>document.title='taken'</script>\n")
+    expect(answer.last.locator(".said")).to_be_visible()
+    anna.press("Stop")
+    expect(answer.last).to_contain_text("Stopped: this is a part")
+    assert household.model.closed_chat()
+    household.model.behave(words=3, delay_s=0, fault="half", fault_after=2)
+    anna.press("Ask again")
+    expect(answer.last).to_contain_text("Broken off: this is a part")
+    household.model.behave(fault="")
+    expect(page.get_by_role("button", name="what is a mesh?")).to_be_visible()
+    shot(anna, "chat")
+    anna.press("Move to Boris…")
+    anna.press("Move it")
+    anna.press("Move here")
+    expect(page.get_by_role("button", name="what is a mesh?")).to_be_visible()
+
+
+def settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple: list[Person]) -> None:
+    anna, _ = couple
+    page = anna.page
+    anna.surface("Settings")
+    stun = page.get_by_label("STUN servers")
+    stun.fill("http://x")
+    stun.blur()
+    expect(page.locator("#wrong-stun")).to_contain_text("http://x")
+    expect(stun).to_have_attribute("aria-invalid", "true")
+    anna.forgive("400")
+    stun.fill("")
+    stun.blur()
+    expect(page.locator("#wrong-stun")).to_have_count(0)
+    page.get_by_label("Name on this device").fill("Home")
+    page.get_by_label("Name on this device").blur()
+    expect(page.locator("[data-drift='applied'], [data-drift='rebuilt']")).to_be_visible()
+    page.get_by_label("Run commands").select_option("denied")
+    anna.press("Add a prompt…")
+    page.get_by_label("Name", exact=True).fill("Short")
+    page.get_by_label("What the model is told first").fill("Answer in one sentence.")
+    anna.press("Save")
+    expect(page.get_by_text("Short")).to_be_visible()
+    shot(anna, "settings")
+    anna.surface("Activity")
+    anna.press("Clear")
+    expect(page.get_by_text("Nothing has been noted.")).to_be_visible()
+    anna.surface("Status")
+    pill(anna, "Connected · Home · 1 peer")
+
+
+def an_invitation_is_a_link_and_a_picture_and_the_other_side_looks_before_it_joins(couple: list[Person]) -> None:
+    """S7 and spec 11, by link: Boris forgets the network and comes back by an invitation."""
+    anna, boris = couple
+    anna.press("Invite a device…")
+    anna.press("Make a link")
+    expect(anna.page.get_by_role("img", name="The link as a QR code")).to_be_visible()
+    expect(anna.page.locator("[data-until]").first).to_contain_text("left")
+    shot(anna, "invite")
+    link = anna.page.get_by_role("textbox", name="Link").input_value()
+    boris.surface("Status")
+    boris.press("Forget…")
+    boris.page.get_by_label("Also take back the approvals of its devices").check()
+    boris.press("Forget it")
+    pill(boris, "No active network")
+    boris.press("Add a network…")
+    boris.press("By link or settings")
+    boris.page.get_by_label("Link or settings").fill(link)
+    boris.press("Look at it")
+    expect(boris.page.get_by_role("region", name="Where it leads")).to_contain_text("Anna")
+    boris.page.get_by_role("button", name=re.compile("^Join ")).click()
+    pill(boris, "Connected")
+    anna.press("Take it back")
+    anna.press("Close")
+    pill(anna, "Connected")
+
+
+def leaving_and_coming_back(couple: list[Person]) -> None:
+    """S2: a switch; a device that was let in once needs no second approval (S5)."""
+    anna, boris = couple
+    anna.press("Leave")
+    pill(anna, "No active network")
+    anna.press("Switch")
+    for person in couple:
+        pill(person, "Connected")
+    boris.surface("Connections")
+    boris.press("Reconnect")
+    expect(boris.page.locator(".peer")).to_contain_text("Connected")

@@ -1,0 +1,130 @@
+"""A person at a real browser: the system's Chromium, driven by Playwright, with what must never happen watched.
+
+Every page fails its test for an error on its console, a report of the page's policy, or a request to another host.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import axe_playwright_python
+from attrs import define, field
+from playwright.sync_api import expect, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+PATIENCE_MS = 20_000
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP rebound.test 127.0.0.1",
+)
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def chromium() -> str:
+    """The system's browser; scripts/test installs it."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (found := shutil.which(name)) is not None:
+            return found
+    raise AssertionError("no Chromium on this machine: scripts/test installs it (Debian: apt-get install chromium)")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@cache
+def axe() -> str:
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@define(eq=False)
+class Person:
+    """A browser with a profile of its own, and one tab of it."""
+
+    context: BrowserContext
+    page: Page
+    wrong: list[str] = field(factory=list)
+    _axe: tuple[Any, int] | None = None
+
+    @classmethod
+    def at(cls, running: Browser, **options: Any) -> Person:
+        context = running.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context.set_default_timeout(PATIENCE_MS)
+        person = cls(context, context.new_page())
+        person.watch(person.page)
+        return person
+
+    def watch(self, page: Page) -> None:
+        page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("request", lambda request: self._is_ours(request.url) or self.wrong.append(f"asked {request.url}"))
+
+    @staticmethod
+    def _is_ours(url: str) -> bool:
+        return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "blob:http://127.0.0.1:", "data:"))
+
+    def forgive(self, *words: str) -> None:
+        """What the browser says by itself of answers that a test provokes."""
+        self.wrong = [text for text in self.wrong if not any(word in text for word in words)]
+
+    def enter(self, url: str) -> None:
+        self.page.goto(url)
+        expect(self.page.locator("#pill")).to_be_visible()
+
+    def surface(self, name: str) -> None:
+        self.page.get_by_role("navigation").get_by_role("link", name=name).click()
+        expect(self.page.get_by_role("heading", level=1, name=name)).to_be_visible()
+
+    def press(self, name: str, inside: Locator | None = None) -> None:
+        (inside or self.page).get_by_role("button", name=name, exact=True).click()
+
+    def tiles(self, peer: Locator) -> list[str]:
+        """Both codes of a card: that of the other device, and that of this one."""
+        return [str(tile.get_attribute("aria-label")) for tile in peer.locator(".tiles").all()]
+
+    def _axe_world(self) -> tuple[Any, int]:
+        """Axe in a world of its own, which lasts until the page is loaded anew."""
+        session = self.context.new_cdp_session(self.page)
+        frame = session.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
+        world = session.send("Page.createIsolatedWorld", {"frameId": frame, "worldName": "axe"})["executionContextId"]
+        session.send("Runtime.evaluate", {"expression": axe() + ";0", "contextId": world})
+        return session, world
+
+    def violations(self) -> list[str]:
+        """What axe-core finds, in a world of its own, so that the page's policy stays on."""
+        session, world = self._axe = self._axe or self._axe_world()
+        told = session.send(
+            "Runtime.evaluate",
+            {
+                "expression": f"axe.run(document, {{runOnly: {RULES}, resultTypes: ['violations']}})"
+                ".then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary)))",
+                "contextId": world,
+                "awaitPromise": True,
+                "returnByValue": True,
+            },
+        )
+        assert "exceptionDetails" not in told, told
+        return [str(each) for each in told["result"]["value"]]
+
+    def is_as_wide_as_its_window(self) -> bool:
+        return bool(self.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"))
