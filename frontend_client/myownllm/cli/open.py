@@ -49,10 +49,10 @@ def open_screen(
         context.fail(error, as_json=as_json)
 
 
-def link() -> str:
+def link(timeout_s: float = LINK_S) -> str:
     """A new link to the screen of the running app. Raises DoorError."""
     try:
-        return str(context.ask_app(context.home(), "ui_link", LINK_S)["url"])
+        return str(context.ask_app(context.home(), "ui_link", timeout_s)["url"])
     except DoorError as error:
         if error.kind == "not_running":
             raise AppError("the app is not running: `myownllm up` starts it and says the link") from None

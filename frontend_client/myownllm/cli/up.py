@@ -31,6 +31,9 @@ from myownllm.ui.launch import Screen as Page
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+RUNNING_S = 5.0
+"""A second `up` waits no longer for the first one's screen."""
+
 
 class Screen:
     """Turns state into lines: for people, or one JSON object per line with `event` and `t` (milliseconds)."""
@@ -221,9 +224,10 @@ async def _run(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
         try:
             await _run_app(screen, label, channels)
         except AlreadyRunningError as error:
-            screen.emit("already_running", str(error), pid=error.pid)
+            url = await trio.to_thread.run_sync(_screen_of_running)
+            shown = f"\nScreen: {url}" if url else ""
+            screen.emit("already_running", f"{error}{shown}", pid=error.pid, url=url or None)
             _hand_over(screen, label, channels)
-            await _show_screen_of_running(screen)
         await screen.lines.finish()
         output.cancel_scope.cancel()
 
@@ -241,14 +245,12 @@ def _hand_over(screen: Screen, label: str | None, channels: tuple[str, ...]) -> 
     screen.emit("label", f"This device is now called {label}.", label=label)
 
 
-async def _show_screen_of_running(screen: Screen) -> None:
-    """Where to look at the app that runs already (spec 08 FE-12.7)."""
+def _screen_of_running() -> str:
+    """Where to look at the app that runs already (spec 08 FE-12.7); empty when it has no screen, or says nothing."""
     try:
-        url = await trio.to_thread.run_sync(link)
-    except FAILURES as error:
-        screen.page("", str(error))
-    else:
-        screen.page(url, "")
+        return link(RUNNING_S)
+    except FAILURES:
+        return ""
 
 
 async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...]) -> None:

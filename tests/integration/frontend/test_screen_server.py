@@ -77,8 +77,8 @@ def test_a_link_works_once_and_open_makes_another(device: Any, me: Browser, url:
 
 def test_a_second_up_shows_the_screen_of_the_first(device: Any, me: Browser) -> None:
     """FE-12.7"""
-    said = device.finish(device.start("up"))
-    shown = next(event for event in said if event["event"] == "screen")
+    shown = device.run("up")
+    assert shown["event"] == "already_running"
     assert Browser(me.port).enter(shown["url"]).status == 200
 
 
