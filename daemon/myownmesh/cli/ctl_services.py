@@ -45,6 +45,27 @@ def set_services(
     run({"op": "services_set", "services": object_argument(block, "the services block")}, tables.services)
 
 
+@app.command()
+def coturn() -> None:
+    """Print a configuration for coturn that does what services.turn of this device does; it holds passwords."""
+    data = ask({"op": "config_show"})
+    config = data.get("config") if isinstance(data, dict) else None
+    if not isinstance(config, dict):
+        raise CliError("the daemon's answer has no configuration")
+    from myownmesh.protocol.json_words import JsonError
+    from myownmesh.services.coturn import coturn_config
+    from myownmesh.store.services_config import ServicesConfig
+
+    compat = config.get("compat")
+    private_peers = isinstance(compat, dict) and compat.get("turn_private_peers") is True
+    try:
+        block = ServicesConfig.from_json(config.get("services", {})).turn
+        text = coturn_config(block, private_peers=private_peers)
+    except (JsonError, ValueError) as error:
+        raise CliError(f"services: {error}") from error
+    write_line(text.rstrip("\n"))
+
+
 def _switch(service: str, *, enabled: bool) -> None:
     data = ask({"op": "services_status"})
     config = data.get("config") if isinstance(data, dict) else None

@@ -21,7 +21,7 @@ class Verdict(enum.Enum):
     """We relay IPv4 only."""
 
 
-_INNER: Final = tuple(
+INNER: Final = tuple(
     ipaddress.ip_network(each)
     for each in (
         "0.0.0.0/8",  # this machine, on many systems
@@ -40,7 +40,7 @@ _INNER: Final = tuple(
         "fd00:ec2::254/128",  # Amazon's metadata
     )
 )
-_PRIVATE: Final = tuple(
+PRIVATE: Final = tuple(
     ipaddress.ip_network(each)
     for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 )
@@ -84,9 +84,9 @@ class Targets:
         return Verdict.OTHER_FAMILY
 
     def _is_forbidden(self, address: IpAddress) -> bool:
-        if str(address) in self.own or any(address in network for network in _INNER):
+        if str(address) in self.own or any(address in network for network in INNER):
             return True
-        return not self._private_allowed and any(address in network for network in _PRIVATE)
+        return not self._private_allowed and any(address in network for network in PRIVATE)
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -94,6 +94,7 @@ def test_services_are_switched_and_shown(daemon: DaemonProcess) -> None:
     assert running["running"] is True
     assert data(daemon, "ctl", "services", "disable", "signaling")["status"]["signaling"]["running"] is False
     assert json.loads((daemon.home / "config.json").read_text())["services"]["signaling"]["bind"] == "127.0.0.1"
+    assert "user=guest:theguestpassword" in run(daemon, "ctl", "services", "coturn").stdout.splitlines()
 
 
 def test_what_the_daemon_reads_is_what_config_show_prints(daemon: DaemonProcess) -> None:

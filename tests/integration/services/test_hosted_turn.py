@@ -19,6 +19,7 @@ from aioice.turn import create_turn_endpoint
 from msgspec import to_builtins
 
 from myownmesh.mesh import clock
+from myownmesh.services.coturn import coturn_config
 from myownmesh.services.host import Services
 from myownmesh.services.roles import hosted_roles
 from myownmesh.store.services_config import ServicesConfig
@@ -204,6 +205,39 @@ async def test_coturns_own_client_loses_nothing(how: list[str]) -> None:
         said = done.stdout.decode()
         assert "Total lost packets 0 (0.000000%), total send dropped 0" in said, said
         assert "tot_send_msgs=100, tot_recv_msgs=100" in said, said
+
+
+@pytest.mark.skipif(shutil.which("turnserver") is None, reason="NO COTURN HERE, so what we write for it is not tested")
+async def test_coturn_takes_the_configuration_that_we_write_for_it(tmp_path: Path) -> None:
+    port = free_port()
+    block = ServicesConfig.from_json(
+        {"turn": turn(port, tcp_enabled=True, relay_port_min=50000, relay_port_max=50099)}
+    ).turn
+    written = tmp_path / "turnserver.conf"
+    written.write_text(coturn_config(block, private_peers=False))
+    words = ["-c", str(written), "--log-file", "stdout", "--pidfile", str(tmp_path / "pid"), "-b", str(tmp_path / "db")]
+    with (tmp_path / "log").open("wb") as log:
+        process = await trio.lowlevel.open_process(["turnserver", *words], stdout=log, stderr=log)
+    try:
+        with trio.fail_after(PATIENCE_S):
+            while not await answers_stun(port):
+                await trio.sleep(0.1)
+
+        async def allocates() -> tuple[str, int]:
+            transport, _ = await create_turn_endpoint(Heard, (HERE, port), **GUEST)
+            name: tuple[str, int] = transport.get_extra_info("sockname")
+            transport.close()
+            await asyncio.sleep(0.1)
+            return name
+
+        relayed = await trio.to_thread.run_sync(lambda: asyncio.run(allocates()))
+        assert relayed[0] == HERE
+        assert 50000 <= relayed[1] <= 50099
+    finally:
+        process.kill()
+        await process.wait()
+    said = (tmp_path / "log").read_text()
+    assert "Bad configuration" not in said, said
 
 
 async def test_a_worker_that_dies_is_told_and_comes_back() -> None:
