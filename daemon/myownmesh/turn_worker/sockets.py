@@ -14,7 +14,9 @@ _BUFFER_BYTES: Final = 4 << 20
 """Wanted for the socket that all clients share; the system may give less."""
 _BACKLOG: Final = 256
 TRIES: Final = 8
-"""For a port that is free for every transport and address at once, or an even one."""
+"""For a port that is free for every transport and address at once."""
+_EVEN_TRIES: Final = 40
+"""For an even port: every other one that the system gives is, and no client is to hear that there was none."""
 MOST_ADDRESSES: Final = 64
 
 
@@ -83,7 +85,7 @@ def open_stream_listener(bind: str, port: int) -> socket.socket:
 
 def open_relay(ports: Sequence[int], *, even: bool) -> socket.socket | None:
     """A socket on the first of these ports that is free; any of the system's when there are none; None without one."""
-    for port in ports or (0,) * TRIES:
+    for port in ports or (0,) * _EVEN_TRIES:
         if even and port % 2:
             continue
         try:
