@@ -32,6 +32,13 @@ def pair() -> Iterator[Pair]:
 
 
 @pytest.fixture(scope="module")
+def strangers() -> Iterator[Pair]:
+    """Two devices whose apps are up, for all tests of a file, each of which leaves both running."""
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def friends() -> Iterator[Pair]:
     """Two connected devices for all tests of a file, each of which leaves them as it would like to find them."""
     with running() as made:

@@ -78,6 +78,18 @@ class Pair:
         for device, mark in zip(self.both, marks, strict=True):
             device.wait("connected peer", demo.peer_becomes("active"), mark)
 
+    def part(self) -> None:
+        """Both on no network, and what they have said is forgotten."""
+        for device in self.both:
+            for network in device.run("networks", "list")["networks"]:
+                mark = device.mark()
+                device.run("networks", "remove", network["network_id"])
+                if network["active"]:
+                    device.wait("leave", lambda e: e["event"] == "pill" and "No active network" in e["text"], mark)
+        for device in self.both:
+            device.mark()
+            device.events.clear()
+
     def stop(self) -> None:
         demo.stop_all(self.both)
 

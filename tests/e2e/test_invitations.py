@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from e2e.devices import Pair
 
 
+@pytest.fixture
+def pair(strangers: Pair) -> Pair:
+    """Two devices that are on no network. They know each other from others, so each test has names of its own."""
+    strangers.part()
+    return strangers
+
+
 def connected(device: Any) -> bool:
     return any(peer["status"] == "active" for peer in device.run("peers")["peers"])
 
@@ -63,8 +70,8 @@ def test_a_device_is_let_in_by_a_link_and_no_question_is_asked(pair: Pair, tmp_p
 
 def test_a_person_sees_a_link_and_what_it_means(pair: Pair) -> None:
     anna, boris = pair.both
-    pair.add(anna, "home")
-    pair.add(boris, "home")
+    pair.add(anna, "home2")
+    pair.add(boris, "home2")
     shown = subprocess.run(
         [str(demo.BIN / "myownllm"), "invite", "--for", "2h", "--uses", "3", "--no-wait", "--qr"],
         env=anna.environment() | {"COLUMNS": "200"},
@@ -75,7 +82,7 @@ def test_a_person_sees_a_link_and_what_it_means(pair: Pair) -> None:
     )
     assert "█" in shown.stdout or "▀" in shown.stdout
     text = next(line for line in shown.stdout.splitlines() if line.startswith("myownllm://join#"))
-    assert "Lets 3 devices into 'home' until" in shown.stdout
+    assert "Lets 3 devices into 'home2' until" in shown.stdout
     assert "the link leads to this device only" in shown.stdout
 
     # In a network that is here already, nobody is approved unasked.
@@ -116,7 +123,7 @@ def test_without_a_running_app_each_says_what_is_missing(tmp_path: Path, argumen
 
 def test_wrong_links_are_refused_in_a_sentence(pair: Pair) -> None:
     anna, boris = pair.both
-    pair.add(anna, "home")
+    pair.add(anna, "home3")
     made = anna.run("invite", "--for", "1m")
     for text, why in [
         ("", "the text is empty"),

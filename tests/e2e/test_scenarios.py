@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from e2e.devices import Pair
 
 
+@pytest.fixture
+def pair(strangers: Pair) -> Pair:
+    """Two devices that are on no network. They know each other from others, so each test has names of its own."""
+    strangers.part()
+    return strangers
+
+
 def pill(text: str) -> Any:
     return lambda e: e["event"] == "pill" and text in e["text"]
 
@@ -47,20 +54,20 @@ def test_s1_knock_approve_active(pair: Pair) -> None:
 
 
 def test_s2_switch(pair: Pair) -> None:
-    pair.meet("home")
-    pair.add(pair.anna, "work", "--no-use")
+    pair.meet("home2")
+    pair.add(pair.anna, "work2", "--no-use")
     mark = pair.anna.mark()
-    assert pair.anna.run("networks", "use", "work")["joined"] is True
-    pair.anna.wait("pill", pill("Joining work…"), mark)
-    pair.anna.wait("pill", pill("Online on work"), mark)
+    assert pair.anna.run("networks", "use", "work2")["joined"] is True
+    pair.anna.wait("pill", pill("Joining work2…"), mark)
+    pair.anna.wait("pill", pill("Online on work2"), mark)
     status = pair.anna.run("status")
-    assert status["daemon"]["joined_networks"] == ["work"]
+    assert status["daemon"]["joined_networks"] == ["work2"]
     assert status["peers"] == []
     saved = pair.anna.run("networks", "list")
-    assert {n["network_id"]: n["active"] for n in saved["networks"]} == {"home": False, "work": True}
+    assert {n["network_id"]: n["active"] for n in saved["networks"]} == {"home2": False, "work2": True}
     # the claims are there for the new network: a peer that follows gets its answers
     mark_a, mark_b = pair.anna.mark(), pair.boris.mark()
-    pair.add(pair.boris, "work")
+    pair.add(pair.boris, "work2")
     for device, mark in ((pair.anna, mark_a), (pair.boris, mark_b)):
         device.wait("knock", lambda e: e["event"] == "knock", mark)
     pair.anna.run("approve", "Boris")
@@ -71,22 +78,22 @@ def test_s2_switch(pair: Pair) -> None:
 
 
 def test_s3_add_with_activation_while_online(pair: Pair) -> None:
-    pair.add(pair.anna, "home")
+    pair.add(pair.anna, "home3")
     app = pair.anna.run("status")["app"]
-    added = pair.add(pair.anna, "work", "--use")
+    added = pair.add(pair.anna, "work3", "--use")
     assert (added["created"], added["active"], added["joined"]) == (True, True, True)
     status = pair.anna.run("status")
-    assert status["daemon"]["joined_networks"] == ["work"]
+    assert status["daemon"]["joined_networks"] == ["work3"]
     assert status["app"] == app, "no restart"
-    assert [n["network_id"] for n in pair.anna.run("networks", "list")["networks"]] == ["home", "work"]
-    again = pair.add(pair.anna, "home", "--use")
+    assert [n["network_id"] for n in pair.anna.run("networks", "list")["networks"]] == ["home3", "work3"]
+    again = pair.add(pair.anna, "home3", "--use")
     assert (again["created"], again["joined"]) == (False, True)
 
 
 def test_s4_remove_the_active_network(pair: Pair) -> None:
-    pair.meet("home")
+    pair.meet("home4")
     mark = pair.anna.mark()
-    assert pair.anna.run("networks", "remove", "home")["was_active"] is True
+    assert pair.anna.run("networks", "remove", "home4")["was_active"] is True
     pair.anna.wait("pill", pill("No active network — pick one below"), mark)
     status = pair.anna.run("status")
     assert status["daemon"]["joined_networks"] == []
@@ -94,16 +101,16 @@ def test_s4_remove_the_active_network(pair: Pair) -> None:
     assert daemon_config(pair.anna)[1]["networks"] == []
     pair.boris.wait("Anna gone", lambda e: e["event"] == "peer" and e["status"] in ("offline", "gone", "reconnecting"))
     mark = pair.anna.mark()
-    pair.add(pair.anna, "home")
+    pair.add(pair.anna, "home4")
     pair.anna.wait("connected peer, from the roster", demo.peer_becomes("active"), mark)
 
 
 def test_s5_cold_launch(pair: Pair) -> None:
-    pair.meet("home")
+    pair.meet("home5")
     before = pair.anna.run("status")["daemon"]["device_id"]
     pair.anna.stop()
     saved = daemon_config(pair.anna)
-    assert [n["network_id"] for n in saved[1]["networks"]] == ["home"]
+    assert [n["network_id"] for n in saved[1]["networks"]] == ["home5"]
     mark, mark_b = pair.anna.mark(), pair.boris.mark()
     pair.anna.up()
     pair.anna.wait("connected peer", demo.peer_becomes("active"), mark)
@@ -115,61 +122,60 @@ def test_s5_cold_launch(pair: Pair) -> None:
 
 
 def test_s7_boot_and_an_impatient_click(pair: Pair) -> None:
-    pair.add(pair.anna, "home")
+    pair.add(pair.anna, "home6")
     pair.anna.stop()
     mark = pair.anna.mark()
     pair.anna.up()
     for _ in range(3):
-        pair.anna.run("networks", "use", "home")
-    pair.anna.wait("pill", pill("Online on home"), mark)
-    assert pair.anna.run("status")["daemon"]["joined_networks"] == ["home"]
+        pair.anna.run("networks", "use", "home6")
+    pair.anna.wait("pill", pill("Online on home6"), mark)
+    assert pair.anna.run("status")["daemon"]["joined_networks"] == ["home6"]
     warnings = [e for e in pair.anna.events[mark:] if e["event"] == "diag" and e["level"] in ("warn", "error")]
     assert warnings == [], "one start: nothing was displaced, refused or registered twice"
 
 
 def test_the_seeds_bug_daemon_killed_under_the_app(pair: Pair) -> None:
-    pair.meet("home")
+    pair.meet("home7")
     mark = pair.anna.mark()
     os.kill(daemon_pid(pair.anna), signal.SIGKILL)
-    pair.anna.wait("joining", pill("Joining home"), mark)
-    pair.anna.wait("connected again", pill("Connected · home · 1 peer"), mark)
+    pair.anna.wait("joining", pill("Joining home7"), mark)
+    pair.anna.wait("connected again", pill("Connected · home7 · 1 peer"), mark)
     assert answer(pair.boris, "Anna", "echo", "1") == 1
 
 
 def test_the_seeds_bug_network_removed_behind_the_apps_back(pair: Pair) -> None:
-    pair.meet("home")
+    pair.meet("home8")
     mark = pair.anna.mark()
-    ask(pair.anna, "network_remove", network="home")
-    pair.anna.wait("joining again", pill("Joining home"), mark)
+    ask(pair.anna, "network_remove", network="home8")
+    pair.anna.wait("joining again", pill("Joining home8"), mark)
     # The peer may be back before the app has looked: what a person sees is the headline.
-    pair.anna.wait("connected again", pill("Connected · home"), mark)
-    assert pair.anna.run("status")["daemon"]["joined_networks"] == ["home"]
+    pair.anna.wait("connected again", pill("Connected · home8"), mark)
+    assert pair.anna.run("status")["daemon"]["joined_networks"] == ["home8"]
     assert eventually(lambda: pair.anna.run("health")["healthy"], "health")
     assert answer(pair.boris, "Anna", "echo", "1") == 1
 
 
 def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pair) -> None:
     """FE-12.7, FE-12.21."""
-    pair.add(pair.anna, "home")
-    second = pair.anna.run("up")
-    assert second["event"] == "already_running"
+    pair.add(pair.anna, "home9")
+    [second] = [e for e in pair.anna.finish(pair.anna.start("up")) if e["event"] == "already_running"]
     app, daemon = pair.anna.run("status")["app"]["pid"], daemon_pid(pair.anna)
     assert second["pid"] == app
     pair.anna.kill_app()
     eventually(lambda: not is_alive(daemon), "the daemon ends with its app")
     mark = pair.anna.mark()
     pair.anna.up()
-    pair.anna.wait("pill", pill("Online on home"), mark)
+    pair.anna.wait("pill", pill("Online on home9"), mark)
 
 
 def test_a_frozen_daemon_of_a_killed_app_does_not_stop_the_next_one(pair: Pair) -> None:
-    pair.add(pair.anna, "home")
+    pair.add(pair.anna, "home10")
     frozen = daemon_pid(pair.anna)
     os.kill(frozen, signal.SIGSTOP)
     pair.anna.kill_app()
     mark = pair.anna.mark()
     pair.anna.up()
-    pair.anna.wait("pill", pill("Online on home"), mark)
+    pair.anna.wait("pill", pill("Online on home10"), mark)
     assert daemon_pid(pair.anna) != frozen
     assert not is_alive(frozen)
 
@@ -177,18 +183,18 @@ def test_a_frozen_daemon_of_a_killed_app_does_not_stop_the_next_one(pair: Pair) 
 def test_denied_devices_go_and_may_knock_again(pair: Pair) -> None:
     """FE-12.45."""
     for device in pair.both:
-        pair.add(device, "home")
+        pair.add(device, "home11")
     pair.anna.wait("knock", lambda e: e["event"] == "knock")
     mark = pair.anna.mark()
     pair.anna.run("deny", "Boris")
     pair.anna.wait("Boris gone", demo.peer_becomes("gone"), mark)
     pair.boris.run("networks", "use", "--none")
-    pair.boris.run("networks", "use", "home")
+    pair.boris.run("networks", "use", "home11")
     pair.anna.wait("knock", lambda e: e["event"] == "knock", mark)
 
 
 def test_streams_errors_and_messages_between_devices(pair: Pair) -> None:
-    pair.meet("home")
+    pair.meet("home12")
     pieces = pair.anna.run("call", "Boris", "count", '{"to": 300}', "--stream")
     assert [p["chunk"]["n"] for p in pieces[:-1]] == list(range(1, 301))
     assert pieces[-1] == {"end": True}
@@ -209,11 +215,11 @@ def test_streams_errors_and_messages_between_devices(pair: Pair) -> None:
 
 def test_s16_an_edit_of_the_active_network_reaches_the_daemon_and_cuts_nothing(pair: Pair) -> None:
     """FE-8.3: one `network_update`; calls of the peer work afterwards."""
-    pair.meet()
+    pair.meet("home13")
     anna, boris = pair.both
     stun = "stun:127.0.0.1:3478"
     inode, _ = daemon_config(anna)
-    told = anna.run("networks", "edit", "home", "--stun", stun)
+    told = anna.run("networks", "edit", "home13", "--stun", stun)
     assert told["settings"]["state"] in ("applied", "rebuilt"), told
 
     def stored() -> list[str]:
