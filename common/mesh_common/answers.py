@@ -200,6 +200,23 @@ class GovernanceAnswer(Struct, frozen=True):
     """Bare ids of devices that are put out."""
 
 
+class GovernanceOutlook(Struct, frozen=True):
+    """What a change would do; display ids."""
+
+    ends: tuple[str, ...] = ()
+    """Links of this device that end at once."""
+    falling_admits: tuple[str, ...] = ()
+    """Let in by the target and by nobody else."""
+    falling_removals: tuple[str, ...] = ()
+    """Put out by the target and by nobody else."""
+    let_in: tuple[str, ...] = ()
+    """Put out so far, and back with the reopening."""
+    unreachable: tuple[str, ...] = ()
+    """Members without a link to this device now."""
+    owners: tuple[str, ...] = ()
+    """Who is owner behind it."""
+
+
 class Proposed(Struct, frozen=True):
     proposal_id: str
     """Empty: it held already, and nothing was signed."""
@@ -207,6 +224,87 @@ class Proposed(Struct, frozen=True):
     """Whether it is in force; None from a daemon that does not say."""
     waits_for: tuple[str, ...] = ()
     """Who could bring it into force, if it is not: bare ids."""
+    outlook: GovernanceOutlook | None = None
+    """Of a dry run only."""
+
+
+class LogLine(Struct, frozen=True):
+    """One entry of the signed logs."""
+
+    at: int
+    """Unix seconds, as its author says."""
+    text: str
+    """Who did what, and whether it counts. Holds labels of peers: make it fit for a terminal."""
+    log: str
+    """`governance` or `members`."""
+    state: str
+    """`in force`, `undone`, `void`, `overruled`, `author removed`, `kept`, `waits`."""
+    signers: tuple[str, ...]
+    """Display ids."""
+    first_held: int | None = None
+    """Unix seconds; of the governance log only."""
+    vouched_by: tuple[str, ...] = ()
+    """Who said at what time it was signed; empty: it was only passed on."""
+    own: bool = False
+    """This device signed it, or a person here agreed to it."""
+
+
+class LogAnswer(Struct, frozen=True):
+    lines: tuple[LogLine, ...]
+    """Newest claimed time first."""
+    more: int = 0
+
+
+class AuthorityRow(Struct, frozen=True):
+    """A device whose signature decides."""
+
+    device_id: str
+    """Display form."""
+    label: str
+    role: str
+    may: tuple[str, ...]
+    me: bool
+    status: str
+    """Of its link to this device, as in `peers_list`."""
+    refused: tuple[str, ...] = ()
+    """What it once signed and did not get."""
+
+
+class WhoAnswer(Struct, frozen=True):
+    authorities: tuple[AuthorityRow, ...]
+    refused: tuple[str, ...] = ()
+    """What the device that was asked about once signed and did not get."""
+
+
+class GovernanceFinding(Struct, frozen=True):
+    code: str
+    text: str
+    help: str
+
+
+class DoctorAnswer(Struct, frozen=True):
+    findings: tuple[GovernanceFinding, ...]
+
+
+class RecoveryKey(Struct, frozen=True):
+    key: str
+    """To be printed: whoever has it is an owner."""
+    device_id: str
+    """Display form of the owner that it is."""
+    proposal_id: str
+    effective: bool
+    waits_for: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"RecoveryKey(device_id={self.device_id!r}, …)"
+
+
+class Recovered(Struct, frozen=True):
+    owner: str
+    """Display id."""
+    evicted: str | None = None
+    signed_anew: int = 0
+    """Entries of the lost device that the key signed again."""
 
 
 class ProposalSigned(Struct, frozen=True):

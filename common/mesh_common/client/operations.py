@@ -24,6 +24,9 @@ RELIABLE_TTL_S: Final = 60.0
 RELIABLE_SLACK_S: Final = 5.0
 """The daemon looks every 2 s what has expired (spec 08 FE-4.3)."""
 
+RECOVERY_S: Final = 600.0
+"""A recovery signs again what the lost device decided: a tenth of a second for each entry."""
+
 SUFFIX_LENGTH: Final = 5
 
 
@@ -248,6 +251,38 @@ class Operations:
             text=text,
             dry_run=dry_run,
             approve_inviter=approve_inviter,
+        )
+
+    # ── signed governance, explained (ours only) ──────────────────────────────────────────────────────────────────────
+
+    async def governance_log(self, network: str, *, limit: int = 200) -> answers.LogAnswer:
+        """What was signed, newest claimed time first, each entry as a sentence with what became of it."""
+        return await self.ask(answers.LogAnswer, "governance_log", network=network, limit=limit)
+
+    async def governance_who(self, network: str, device_id: str | None = None) -> answers.WhoAnswer:
+        """Whose signature decides; with `device_id` also what that device once signed and did not get."""
+        return await self.ask(answers.WhoAnswer, "governance_who", network=network, device=device_id)
+
+    async def governance_doctor(self, network: str) -> tuple[answers.GovernanceFinding, ...]:
+        """What is amiss with a network's governance, the worst first."""
+        return (await self.ask(answers.DoctorAnswer, "governance_doctor", network=network)).findings
+
+    async def create_recovery_key(self, network: str, *, mfa_code: str | None = None) -> answers.RecoveryKey:
+        """Make an owner that lives on no device; its text is a secret, and shown once."""
+        return await self.ask(answers.RecoveryKey, "governance_recovery_create", network=network, mfa_code=mfa_code)
+
+    async def recover(
+        self, network: str, key: str, *, owner: str | None = None, evict: str | None = None
+    ) -> answers.Recovered:
+        """Seat an owner (this device if none is named) with a recovery key, and put a lost device out."""
+        return await self.ask(
+            answers.Recovered,
+            "governance_recover",
+            timeout=RECOVERY_S,
+            network=network,
+            key=key,
+            owner=owner,
+            evict=evict,
         )
 
     # ── the lock on this device's signatures ──────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -28,7 +28,9 @@ MAX_RECORDING_S = 24 * 3600
 ANSWER_S = 45.0
 """For an answer that nothing is waited for: a daemon on a small device may need ten while its network changes, and one
 that was stopped never answers (spec 07 C20)."""
-_WAITING = frozenset({"rpc_call", "network_connect_peer", "network_record", "channel_send_reliable"})
+_WAITING = frozenset(
+    {"rpc_call", "network_connect_peer", "network_record", "channel_send_reliable", "governance_recover"}
+)
 """Ops that answer when something has happened, which their own members may bound."""
 _SHOWING = frozenset(
     {
@@ -43,6 +45,10 @@ _SHOWING = frozenset(
         "invite_create",
         "governance_state",
         "governance_mfa_status",
+        "governance_log",
+        "governance_who",
+        "governance_doctor",
+        "governance_recovery_create",
         "network_id_generate",
         "network_id_normalize",
         "rpc_call",
@@ -95,6 +101,18 @@ def ask_signed(request: client.Request, member: str = "mfa_code") -> object:
         return ask({**request, member: passed_secret(None, "Authenticator code (not shown): ")})
     except NoSecret as error:
         raise CliError(str(error)) from error
+
+
+WAITING: Final = 3
+"""Exit code of a decision that is recorded and waits for somebody: neither done (0) nor refused (1)."""
+
+
+def decide(request: client.Request, table: Callable[[object], str]) -> None:
+    """Send an op that signs, print what came of it, and end with `WAITING` while it is not in force."""
+    answer = ask_signed(request)
+    show(answer, table)
+    if isinstance(answer, dict) and answer.get("effective") is False:
+        raise typer.Exit(WAITING)
 
 
 def seconds(text: str, most_s: int = MAX_RECORDING_S, most: str = "a day") -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from myownmesh.cli import tables
-from myownmesh.cli.ctl_base import MAX_U64, Network, Peer, object_argument, run
+from myownmesh.cli.ctl_base import MAX_U64, Network, Peer, ask_signed, object_argument, run, show
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.groups import group
 
@@ -43,13 +43,13 @@ def join(
 @app.command()
 def add(record: Record) -> None:
     """Join a network from a record of config.json's form."""
-    run({"op": "network_add", "config": object_argument(record, "the network record")}, tables.members)
+    show(ask_signed({"op": "network_add", "config": object_argument(record, "the network record")}), tables.members)
 
 
 @app.command()
 def update(record: Record) -> None:
     """Replace the settings of a joined network; found by id, then by network_id."""
-    run({"op": "network_update", "config": object_argument(record, "the network record")}, tables.members)
+    show(ask_signed({"op": "network_update", "config": object_argument(record, "the network record")}), tables.members)
 
 
 @app.command()

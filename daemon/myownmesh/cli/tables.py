@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 def facts(pairs: Mapping[str, object]) -> str:
     """One ``name  value`` line per member."""
-    return tables.facts({name: _text(value) for name, value in pairs.items()})
+    return tables.facts({name: text_of(value) for name, value in pairs.items()})
 
 
 def status(data: object) -> str:
     """Answer of ``status``."""
-    return facts(_object(data))
+    return facts(object_of(data))
 
 
 def networks(data: object) -> str:
     """Answer of ``networks_list``; the relays only of a daemon that tells of them."""
     cells: dict[str, Callable[[Mapping[str, object]], str]] = {
-        "ID": lambda n: _text(n.get("config_id")),
-        "NETWORK": lambda n: _text(n.get("network_id")),
-        "LABEL": lambda n: _text(n.get("label")),
-        "PHASE": lambda n: _text(n.get("phase")),
-        "TOPOLOGY": lambda n: _text(_object(n.get("topology")).get("kind")),
+        "ID": lambda n: text_of(n.get("config_id")),
+        "NETWORK": lambda n: text_of(n.get("network_id")),
+        "LABEL": lambda n: text_of(n.get("label")),
+        "PHASE": lambda n: text_of(n.get("phase")),
+        "TOPOLOGY": lambda n: text_of(object_of(n.get("topology")).get("kind")),
     }
-    rows = _object(data).get("networks")
-    if isinstance(rows, list) and any("relays" in _object(row) for row in rows):
+    rows = object_of(data).get("networks")
+    if isinstance(rows, list) and any("relays" in object_of(row) for row in rows):
         cells["RELAYS"] = lambda n: _relays(n.get("relays"))
     return _listing(data, "networks", "no networks; join one with `myownmesh ctl networks join NAME`", cells)
 
@@ -46,22 +46,22 @@ def peers(data: object) -> str:
         "no peers yet",
         {
             "DEVICE": _display_id,
-            "LABEL": lambda p: _text(p.get("label")),
-            "STATUS": lambda p: _text(p.get("status")),
-            "RTT": lambda p: "" if p.get("rtt_ms") is None else f"{_text(p.get('rtt_ms'))} ms",
-            "THEIR CODE": lambda p: _text(p.get("verification_code_received")),
-            "OUR CODE": lambda p: _text(p.get("verification_code_sent")),
+            "LABEL": lambda p: text_of(p.get("label")),
+            "STATUS": lambda p: text_of(p.get("status")),
+            "RTT": lambda p: "" if p.get("rtt_ms") is None else f"{text_of(p.get('rtt_ms'))} ms",
+            "THEIR CODE": lambda p: text_of(p.get("verification_code_received")),
+            "OUR CODE": lambda p: text_of(p.get("verification_code_sent")),
         },
     )
 
 
 def only(data: object, peer: str) -> dict[str, object]:
     """Of an answer of ``peers_list`` the row of one device. Raises `CliError`."""
-    rows = _object(data).get("peers")
+    rows = object_of(data).get("peers")
     wanted = [
         row
         for row in (rows if isinstance(rows, list) else ())
-        if peer in (_text(_object(row).get("device_id")), _display_id(_object(row)))
+        if peer in (text_of(object_of(row).get("device_id")), _display_id(object_of(row)))
     ]
     if not wanted:
         raise CliError(f"device {peer} was not seen in this network; `myownmesh ctl peers` lists those that were")
@@ -72,7 +72,7 @@ def reasons(data: object) -> str:
     """Answer of ``peers_list``: of each device why it is not active."""
 
     def reason(peer: Mapping[str, object]) -> Mapping[str, object]:
-        return _object(peer.get("why"))
+        return object_of(peer.get("why"))
 
     return _listing(
         data,
@@ -80,17 +80,17 @@ def reasons(data: object) -> str:
         "no peers yet",
         {
             "DEVICE": _display_id,
-            "LABEL": lambda p: _text(p.get("label")),
-            "STATUS": lambda p: _text(p.get("status")),
+            "LABEL": lambda p: text_of(p.get("label")),
+            "STATUS": lambda p: text_of(p.get("status")),
             "SINCE": lambda p: _seconds(reason(p).get("since_ms")),
-            "WHY": lambda p: _text(reason(p).get("text")),
-            "NEXT": lambda p: _next_step(_object(reason(p).get("next"))),
+            "WHY": lambda p: text_of(reason(p).get("text")),
+            "NEXT": lambda p: _next_step(object_of(reason(p).get("next"))),
         },
     )
 
 
 def _display_id(peer: Mapping[str, object]) -> str:
-    return f"{_text(peer.get('device_id'))}-{_text(peer.get('device_suffix'))}"
+    return f"{text_of(peer.get('device_id'))}-{text_of(peer.get('device_suffix'))}"
 
 
 def _seconds(ms: object) -> str:
@@ -98,7 +98,7 @@ def _seconds(ms: object) -> str:
 
 
 def _next_step(step: Mapping[str, object]) -> str:
-    return f"{_text(step.get('what'))} in {_seconds(step.get('in_ms'))}" if step else ""
+    return f"{text_of(step.get('what'))} in {_seconds(step.get('in_ms'))}" if step else ""
 
 
 def roster(data: object) -> str:
@@ -108,25 +108,25 @@ def roster(data: object) -> str:
         "roster",
         "no approved devices",
         {
-            "DEVICE": lambda e: _text(e.get("device_id")),
-            "LABEL": lambda e: _text(e.get("label")),
-            "ROLE": lambda e: _text(e.get("role")),
-            "APPROVED": lambda e: _time(e.get("approved_at")),
+            "DEVICE": lambda e: text_of(e.get("device_id")),
+            "LABEL": lambda e: text_of(e.get("label")),
+            "ROLE": lambda e: text_of(e.get("role")),
+            "APPROVED": lambda e: moment(e.get("approved_at")),
         },
     )
 
 
 def services(data: object) -> str:
     """Answer of ``services_status`` or ``services_set``."""
-    report = _object(_object(data).get("status"))
+    report = object_of(object_of(data).get("status"))
     rows = []
     for name, value in report.items():
-        service = _object(value)
+        service = object_of(value)
         running = service.get("running")
         state = "running" if running else ("off" if not service.get("enabled") else "on")
         if service.get("enabled") and running is False:
             state = "failed" if service.get("retry_in_ms") is None else "waiting"
-        rows.append([name, state, _text(service.get("listen")), _next_try(service), _text(service.get("error"))])
+        rows.append([name, state, text_of(service.get("listen")), _next_try(service), text_of(service.get("error"))])
     return columns(rows, ["SERVICE", "STATE", "ADDRESS", "NEXT TRY", "ERROR"])
 
 
@@ -139,13 +139,15 @@ def _relays(value: object) -> str:
     """How many serve, and of the others the first with its reason."""
     if not isinstance(value, list):
         return ""
-    rows = [_object(row) for row in value]
+    rows = [object_of(row) for row in value]
     useless = [row for row in rows if row.get("state") != "up"]
     count = f"{len(rows) - len(useless)} of {len(rows)}"
     if not useless:
         return count
-    reason = _text(_object(useless[0].get("reason")).get("text"))
-    return f"{count}; {_text(useless[0].get('url'))} {_text(useless[0].get('state'))}{f': {reason}' if reason else ''}"
+    reason = text_of(object_of(useless[0].get("reason")).get("text"))
+    return (
+        f"{count}; {text_of(useless[0].get('url'))} {text_of(useless[0].get('state'))}{f': {reason}' if reason else ''}"
+    )
 
 
 def invites(data: object) -> str:
@@ -155,39 +157,38 @@ def invites(data: object) -> str:
         "invites",
         "no invitations; make one with `myownmesh ctl invite create NETWORK`",
         {
-            "ID": lambda i: _text(i.get("id")),
-            "UNTIL": lambda i: _time(i.get("exp")),
-            "USED": lambda i: f"{len(by) if isinstance(by := i.get('by'), list) else 0} of {_text(i.get('uses'))}",
-            "BY": lambda i: ", ".join(map(_text, by)) if isinstance(by := i.get("by"), list) else "",
-            "NOTE": lambda i: _text(i.get("note")),
+            "ID": lambda i: text_of(i.get("id")),
+            "UNTIL": lambda i: moment(i.get("exp")),
+            "USED": lambda i: f"{len(by) if isinstance(by := i.get('by'), list) else 0} of {text_of(i.get('uses'))}",
+            "BY": lambda i: ", ".join(map(text_of, by)) if isinstance(by := i.get("by"), list) else "",
+            "NOTE": lambda i: text_of(i.get("note")),
         },
     )
 
 
 def invitation(data: object) -> str:
     """Answer of ``invite_create``: the link on a line of its own, as it is copied."""
-    found = _object(data)
-    return (
-        f"{_text(found.get('text'))}\n\nWorks until {_time(found.get('exp'))}; take it back by {_text(found.get('id'))}"
-    )
+    found = object_of(data)
+    until = f"Works until {moment(found.get('exp'))}; take it back by {text_of(found.get('id'))}"
+    return f"{text_of(found.get('text'))}\n\n{until}"
 
 
 def invitation_taken(data: object) -> str:
     """Answer of ``network_join_invite``, without the settings, which may hold passwords."""
-    return members({name: value for name, value in _object(data).items() if name != "settings"})
+    return members({name: value for name, value in object_of(data).items() if name != "settings"})
 
 
 def enrolment(data: object) -> str:
     """Answer of ``governance_mfa_enroll``: what a person types off or prints, and what to do with it."""
-    found = _object(data)
+    found = object_of(data)
     codes = found.get("recovery_codes")
-    lines = [f"  {_text(code)}" for code in codes] if isinstance(codes, list) else []
+    lines = [f"  {text_of(code)}" for code in codes] if isinstance(codes, list) else []
     return "\n".join(
         [
             "From now on this device signs in this network only with a code of your authenticator.",
             "",
-            f"Secret for the authenticator: {_text(found.get('secret'))}",
-            f"The same as an address:       {_text(found.get('otpauth_uri'))}",
+            f"Secret for the authenticator: {text_of(found.get('secret'))}",
+            f"The same as an address:       {text_of(found.get('otpauth_uri'))}",
             "",
             "Recovery codes; each works once, in place of a code. Write them down now, they are not shown again:",
             *lines,
@@ -197,24 +198,24 @@ def enrolment(data: object) -> str:
 
 def members(data: object) -> str:
     """Any small answer: its members as lines, nested ones as JSON."""
-    return facts(_object(data)) if isinstance(data, dict) and data else _text(data)
+    return facts(object_of(data)) if isinstance(data, dict) and data else text_of(data)
 
 
 def _listing(
     data: object, member: str, nothing: str, cells: Mapping[str, Callable[[Mapping[str, object]], str]]
 ) -> str:
-    entries = _object(data).get(member)
-    rows = [_object(entry) for entry in entries] if isinstance(entries, list) else []
+    entries = object_of(data).get(member)
+    rows = [object_of(entry) for entry in entries] if isinstance(entries, list) else []
     if not rows:
         return nothing
     return columns([[cell(row) for cell in cells.values()] for row in rows], list(cells))
 
 
-def _object(value: object) -> Mapping[str, object]:
+def object_of(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     match value:
         case None:
             return ""
@@ -228,9 +229,9 @@ def _text(value: object) -> str:
             return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def _time(value: object) -> str:
+def moment(value: object) -> str:
     from datetime import UTC, datetime
 
     if not isinstance(value, int) or not 0 <= value < 1 << 36:
-        return _text(value)
+        return text_of(value)
     return datetime.fromtimestamp(value, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from myownmesh.control import custody_ops, device_ops, governance_ops, invite_ops, network_ops, requests, traffic_ops
+from myownmesh.control import (
+    custody_ops,
+    device_ops,
+    governance_ops,
+    governance_reports,
+    invite_ops,
+    network_ops,
+    requests,
+    traffic_ops,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,6 +64,11 @@ TASKS: dict[type[requests.Request], Callable[[Control, Any], Awaitable[bytes]]] 
     requests.TopologySet: network_ops.topology_set,
     requests.RosterApprove: network_ops.roster_approve,
     requests.RosterRemove: network_ops.roster_remove,
+    requests.GovernanceLog: governance_reports.governance_log,
+    requests.GovernanceWho: governance_reports.governance_who,
+    requests.GovernanceDoctor: governance_reports.governance_doctor,
+    requests.GovernanceRecoveryCreate: governance_reports.governance_recovery_create,
+    requests.GovernanceRecover: governance_reports.governance_recover,
     requests.GovernanceMfaEnroll: custody_ops.mfa_enroll,
     requests.GovernanceMfaStatus: custody_ops.mfa_status,
     requests.GovernanceMfaDisable: custody_ops.mfa_disable,

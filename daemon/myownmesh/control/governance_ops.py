@@ -5,6 +5,7 @@ Targets are named by any form of their id; the bare one is signed.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,8 +13,11 @@ import trio
 
 from mesh_common import answers
 from myownmesh.control.answers import success
+from myownmesh.control.governance_reports import outlook_row
+from myownmesh.governance.foresight import outlook
 from myownmesh.governance.state_file import shown
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.governing import or_refused
 from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, TopologyChange
 from myownmesh.topology.modes import BadTopology, parse_topology
@@ -32,6 +36,8 @@ async def governance_state(control: Control, request: requests.GovernanceState) 
 
 
 async def governance_propose_kind_change(control: Control, request: requests.GovernanceProposeKindChange) -> bytes:
+    if request.dry_run:
+        return await _outlook(control, request.network, KindChange(request.to))
     return await _propose(control, request.network, KindChange(request.to), request.mfa_code, force=request.force)
 
 
@@ -45,12 +51,16 @@ async def governance_propose_role_grant(control: Control, request: requests.Gove
 async def governance_propose_role_revoke(control: Control, request: requests.GovernanceProposeRoleRevoke) -> bytes:
     network = control.find(request.network)
     variant = RoleRevoke(_bare(request.target))
+    if request.dry_run:
+        return await _outlook(control, request.network, variant)
     return await _propose(control, network.config_id, variant, request.mfa_code, keep=request.keep)
 
 
 async def governance_propose_evict(control: Control, request: requests.GovernanceProposeEvict) -> bytes:
     network = control.find(request.network)
     variant = Evict(_bare(request.target))
+    if request.dry_run:
+        return await _outlook(control, request.network, variant)
     return await _propose(control, network.config_id, variant, request.mfa_code, keep=request.keep)
 
 
@@ -82,6 +92,15 @@ async def governance_spawn_split(control: Control, request: requests.GovernanceS
     """Splits are never authored (02 FIX 7): their entries need no authority and leave logs that differ for good."""
     await control.find(request.network).governing.check_split(request.proposal_id)
     raise MeshError("splits only apply to stuck open→closed proposals")
+
+
+async def _outlook(control: Control, network: str, variant: Variant) -> bytes:
+    """The answer of a dry run."""
+    found = control.find(network)
+    book = await found.governing.book()
+    linked = found.linked
+    would = await trio.to_thread.run_sync(partial(or_refused, partial(outlook, book, variant, linked)))
+    return success(answers.Proposed("", would.effective, would.waits_for, outlook_row(would)))
 
 
 async def _propose(

@@ -21,7 +21,7 @@ def networks_list(control: Control, _request: requests.NetworksList) -> bytes:
 
 
 async def network_add(control: Control, request: requests.NetworkAdd) -> bytes:
-    network = await control.mesh.add_network(request.config)
+    network = await control.mesh.add_network(request.config, request.mfa_code)
     return success(answers.NetworkAdded(network.at_join))
 
 
@@ -30,7 +30,7 @@ async def network_remove(control: Control, request: requests.NetworkRemove) -> b
 
 
 async def network_update(control: Control, request: requests.NetworkUpdate) -> bytes:
-    network, restarted = await control.mesh.update_network(request.config, request.given)
+    network, restarted = await control.mesh.update_network(request.config, request.given, request.mfa_code)
     return success(answers.NetworkUpdated(network.at_join if restarted else network.config_id, restarted))
 
 

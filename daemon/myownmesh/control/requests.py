@@ -17,7 +17,7 @@ from myownmesh.invitations.book import DEFAULT_TTL_S
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.frames import NetworkKind, Role
 from myownmesh.protocol.json_words import JsonError
-from myownmesh.protocol.schema import U64, Checked, Derived, ReadBy, tag_by_name
+from myownmesh.protocol.schema import U32, U64, Checked, Derived, ReadBy, tag_by_name
 from myownmesh.protocol.strict_json import members
 from myownmesh.store.network_config import NetworkConfig
 from myownmesh.store.services_config import ServicesConfig
@@ -102,6 +102,8 @@ class NetworksList(Request, frozen=True):
 
 class NetworkAdd(Request, frozen=True):
     config: Annotated[NetworkConfig, Checked(_check_size)]
+    mfa_code: str | None = None
+    """Where a lock is on and the record weakens the network's governance."""
 
 
 class NetworkUpdate(Request, frozen=True):
@@ -109,6 +111,7 @@ class NetworkUpdate(Request, frozen=True):
     given: Annotated[frozenset[str], Derived(_given)] = frozenset()
     """What `config` really had, those of `signaling` as ``signaling.<name>``: an update leaves some of what was not
     mentioned alone (spec 05 W23)."""
+    mfa_code: str | None = None
 
 
 class NetworkRecord(Request, frozen=True):
@@ -315,6 +318,8 @@ class GovernanceProposeKindChange(Request, frozen=True):
     mfa_code: str | None = None
     force: bool = False
     """Also with a clock that others call wrong."""
+    dry_run: bool = False
+    """Only say what it would do."""
 
 
 class GovernanceProposeRoleGrant(Request, frozen=True):
@@ -331,6 +336,7 @@ class GovernanceProposeRoleRevoke(Request, frozen=True):
     target: str
     mfa_code: str | None = None
     keep: Kept = KEEP_ALL
+    dry_run: bool = False
 
 
 class GovernanceProposeEvict(Request, frozen=True):
@@ -338,6 +344,7 @@ class GovernanceProposeEvict(Request, frozen=True):
     target: str
     mfa_code: str | None = None
     keep: Kept = KEEP_ALL
+    dry_run: bool = False
 
 
 class GovernanceProposeTopology(Request, frozen=True):
@@ -368,6 +375,39 @@ class GovernanceWithdraw(Request, frozen=True):
 class GovernanceSpawnSplit(Request, frozen=True):
     network: str
     proposal_id: str
+
+
+# ── governance for a person (spec 10 §2.2; no ops of the reference) ───────────────────────────────────────────────────
+
+
+class GovernanceLog(Request, frozen=True):
+    network: str
+    limit: U32 = 200
+
+
+class GovernanceWho(Request, frozen=True):
+    network: str
+    device: str | None = None
+    """Also: what this device once signed and did not get."""
+
+
+class GovernanceDoctor(Request, frozen=True):
+    network: str
+
+
+class GovernanceRecoveryCreate(Request, frozen=True):
+    network: str
+    mfa_code: str | None = None
+
+
+class GovernanceRecover(Request, frozen=True):
+    network: str
+    key: str
+    """The printed text: a secret."""
+    owner: str | None = None
+    """Who becomes owner; without it this device."""
+    evict: str | None = None
+    """The lost device."""
 
 
 SERVED: Final[Mapping[str, type[Request]]] = {

@@ -51,6 +51,16 @@ class Governor:
         """Whether nobody who could know has told this device yet who belongs here."""
         return self._core.government.contact is not None
 
+    @property
+    def linked(self) -> frozenset[str]:
+        """Devices that this one talks to."""
+        return frozenset(peer.device_id for peer in self._core.live_peers())
+
+    @property
+    def linked_v038(self) -> frozenset[str]:
+        """Those of them that follow the reference's rules."""
+        return frozenset(peer.device_id for peer in self._core.live_peers() if not gossip.is_ours(peer))
+
     def begin(self, book: Book, inviters: Collection[str], now: Instant) -> None:
         """Take what the files hold, before anybody is linked. `inviters`: whose invitations this device has taken."""
         if book.pin.is_set and (not book.is_founded or book.lost):

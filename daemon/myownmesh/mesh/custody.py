@@ -6,11 +6,13 @@ what would sign by itself looks at `is_on`, and leaves a record for a person ins
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
+from attrs import asdict
 
 from myownmesh.custody import CustodyError
+from myownmesh.governance.rules import Rules
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.records import aliases_of, meant, wire_id
 from myownmesh.store import StoreError, custody_file
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from myownmesh.custody import Enrolment
     from myownmesh.store import Store
     from myownmesh.store.network_config import NetworkConfig
+
+FOUNDER: Final = "founder"
+"""Member of a network's record: whom this device takes for its founder (02 §24.2)."""
 
 T = TypeVar("T")
 
@@ -65,6 +70,14 @@ class Custody:
             name, lambda network_id, aliases: custody_file.disable_on_disk(self._store.home, network_id, code, aliases)
         )
 
+    async def gate_record(
+        self, old: NetworkConfig | None, new: NetworkConfig, compat: Mapping[str, bool], code: str | None
+    ) -> None:
+        """Let a network's record change; where that weakens its governance, behind the lock as a signature is
+        (02 §24.3 no. 52). `compat` are the daemon's own switches."""
+        if weakens(old, new, compat):
+            await self.gate(new.network_id, code)
+
     async def _run(self, name: str, act: Callable[[str, Mapping[str, str]], T]) -> T:
         """In a thread, to the end: what an attempt changed must be on disk before anybody is answered."""
         joined = [*self._joined()]
@@ -77,3 +90,11 @@ class Custody:
             return await trio.to_thread.run_sync(look)
         except (CustodyError, StoreError) as error:
             raise MeshError(str(error)) from error
+
+
+def weakens(old: NetworkConfig | None, new: NetworkConfig, compat: Mapping[str, bool]) -> bool:
+    """Whether a record lets in more than before: a switch of governance goes on, or the founder is another one."""
+    before = asdict(Rules.of(compat, {} if old is None else old.compat))
+    after = asdict(Rules.of(compat, new.compat))
+    founder = None if old is None else old.unknown.get(FOUNDER)
+    return any(after[name] and not before[name] for name in after) or new.unknown.get(FOUNDER) != founder

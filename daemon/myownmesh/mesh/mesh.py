@@ -189,11 +189,15 @@ class Mesh:
 
     # ── networks ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def add_network(self, record: NetworkConfig) -> Network:
-        """Join a network and keep its record. Raises `MeshError` with the texts of spec 05 §8.1."""
+    async def add_network(self, record: NetworkConfig, code: str | None = None) -> Network:
+        """Join a network and keep its record. Raises `MeshError` with the texts of spec 05 §8.1.
+
+        `code`: an authenticator's, wanted where a lock is on and the record weakens the network's governance.
+        """
         check_addresses(record)
         async with self._networks.lock:
             self._networks.check_names(record)
+            await self.custody.gate_record(None, record, self.config.compat, code)
             network = self._networks.join(record)
             self._refresh_adverts()
             await self._save("network joined but config.json save failed", lambda config: with_record(config, record))
@@ -215,10 +219,13 @@ class Mesh:
                 await trio.to_thread.run_sync(self._store.purge_network, network.network_id)
             return network.config_id
 
-    async def update_network(self, record: NetworkConfig, given: frozenset[str]) -> tuple[Network, bool]:
+    async def update_network(
+        self, record: NetworkConfig, given: frozenset[str], code: str | None = None
+    ) -> tuple[Network, bool]:
         """Change a network; True when it had to be joined anew. Raises `MeshError` (spec 05 §8.3).
 
-        `given` names the members that the request really contained, those of `signaling` as `signaling.<name>`.
+        `given` names the members that the request really contained, those of `signaling` as `signaling.<name>`; `code`
+        is what `add_network` wants.
         """
         async with self._networks.lock:
             network = self.get(record.id) or self.get(record.network_id)
@@ -228,6 +235,7 @@ class Mesh:
             old, request = network.config, record
             check_addresses(request, old)
             record = kept_from(old, request, given)
+            await self.custody.gate_record(old, record, self.config.compat, code)
             restart = record.network_id not in (old.network_id, network.network_id) or record.signaling != old.signaling
             # What is signed was judged by these; it is judged anew.
             restart = restart or record.founder != old.founder or record.compat != old.compat

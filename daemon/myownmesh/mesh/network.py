@@ -162,6 +162,16 @@ class Network:
         """Whether a person has taken this device out of the roster."""
         return device_id in self._switch.engine.roster.removed_devices
 
+    @property
+    def linked(self) -> frozenset[str]:
+        """Devices that this one talks to, bare ids."""
+        return self._switch.engine.governor.linked
+
+    @property
+    def linked_v038(self) -> frozenset[str]:
+        """Those of them that follow the reference's rules of governance only."""
+        return self._switch.engine.governor.linked_v038
+
     def is_approved(self, device_id: str) -> bool:
         """Whether the roster has this device."""
         return self._switch.engine.roster.is_authorized(device_id)

@@ -335,7 +335,7 @@ class FakeMesh:
         self.identity = evolve(self.identity, label=label)
         return self.identity
 
-    async def add_network(self, record: NetworkConfig) -> FakeNetwork:
+    async def add_network(self, record: NetworkConfig, code: str | None = None) -> FakeNetwork:
         if any(record.id == network.config_id for network in self.joined):
             raise MeshError(f"config id '{record.id}' already in use")
         return self.join(FakeNetwork(record.id, record.network_id, record.label))
@@ -346,7 +346,9 @@ class FakeMesh:
         self.leave(network)
         return network.config_id
 
-    async def update_network(self, record: NetworkConfig, given: frozenset[str]) -> tuple[FakeNetwork, bool]:
+    async def update_network(
+        self, record: NetworkConfig, given: frozenset[str], code: str | None = None
+    ) -> tuple[FakeNetwork, bool]:
         self.done.append(("update", record.id, given))
         for network in self.joined:
             if network.config_id == record.id:

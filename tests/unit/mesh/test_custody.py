@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from myownmesh.custody import provisioning, totp
-from myownmesh.mesh.custody import Custody
+from myownmesh.mesh.custody import Custody, weakens
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.records import aliases_of, meant
 from myownmesh.store import Home, Store
@@ -95,3 +95,35 @@ async def test_nobody_signs_while_it_is_unknown_what_networks_are_called(store: 
     store.home.config.write_text('{"version": 99}')
     with pytest.raises(MeshError, match="config"):
         await custody.gate("rec-1", None)
+
+
+def compat(**switches: bool) -> NetworkConfig:
+    return NetworkConfig(id="rec-1", network_id="fleet-1", unknown={"compat": switches})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "daemons", "is_weaker"),
+    [
+        (None, RUNNING, {}, False),
+        (None, compat(replayable_logs=True), {}, True),
+        (None, compat(replayable_logs=True), {"replayable_logs": True}, False),
+        (compat(replayable_logs=True), compat(replayable_logs=True), {}, False),
+        (compat(replayable_logs=True), compat(), {}, False),
+        (compat(replayable_logs=False), compat(), {"replayable_logs": True}, True),
+        (compat(), compat(immediate_leave=True), {}, False),
+        (None, NetworkConfig(id="a", network_id="abc", unknown={"founder": "x"}), {}, True),
+    ],
+)
+def test_what_weakens_a_networks_governance(
+    old: NetworkConfig | None, new: NetworkConfig, daemons: dict[str, bool], *, is_weaker: bool
+) -> None:
+    assert weakens(old, new, daemons) is is_weaker
+
+
+async def test_a_lock_guards_the_switches_and_the_founder_too(custody: Custody) -> None:
+    shown = await custody.enroll("rec-1")
+    await custody.gate_record(compat(), RUNNING, {}, None)
+    weaker = compat(adopt_any_genesis=True)
+    with pytest.raises(MeshError, match="requires your authenticator code"):
+        await custody.gate_record(compat(), weaker, {}, None)
+    await custody.gate_record(compat(), weaker, {}, shown.recovery_codes[0])

@@ -1,0 +1,189 @@
+"""What a person should know about a network's governance before it hurts (spec 02 §24.3 nos. 48, 49, 51, 57)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from attrs import asdict, frozen
+
+from myownmesh.governance.authoring import OWNERS_BYTES, room
+from myownmesh.governance.branches import refutes
+from myownmesh.governance.clocks import CLOCK_SECONDS
+from myownmesh.governance.log import MAX_LOG_BYTES
+from myownmesh.governance.succession import kept_removals, orphans
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.telling import Names
+
+Code = Literal[
+    "unfounded",
+    "lost",
+    "ownerless",
+    "single_owner",
+    "unsigned_rows",
+    "fork",
+    "questions",
+    "kept_removals",
+    "clock",
+    "log_nearly_full",
+    "v038_authorities",
+    "switches",
+]
+
+
+@frozen
+class Finding:
+    """One thing to know, and what to do about it."""
+
+    code: Code
+    text: str
+    help: str
+
+
+@frozen
+class Surroundings:
+    """What the book does not know."""
+
+    rostered: Collection[str] = ()
+    """Bare ids of devices that were approved here."""
+    v038: Collection[str] = ()
+    """Linked devices that follow the reference's rules only."""
+    ahead_s: float = 0.0
+    """How far this device's clock is ahead of the others'; negative: behind."""
+
+
+def findings(book: Book, around: Surroundings, names: Names) -> tuple[Finding, ...]:
+    """What is amiss, the worst first."""
+    return tuple(finding for look in _LOOKS for finding in look(book, around, names))
+
+
+def _foundation(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]:
+    if book.kind != "closed":
+        return
+    if book.lost > len(book.log):
+        yield Finding(
+            "lost",
+            f"this device has lost the network's log: {len(book.log)} of {book.lost} entries are back",
+            "connect it with a device that has the log; nothing can be signed here before",
+        )
+    elif not book.is_founded:
+        yield Finding(
+            "unfounded",
+            "the network is closed and nobody has founded it: no signature decides here",
+            "agree to a founder (`ctl governance sign`), or leave and found one: join it open, then "
+            "`ctl governance propose-kind NETWORK closed`",
+        )
+
+
+def _owners(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
+    if not book.is_founded:
+        return
+    owners = sorted(book.standing.owners)
+    if not owners:
+        yield Finding(
+            "ownerless",
+            "nobody is owner any more: no role, no shape and no reopening can be signed",
+            "found a new network under another name",
+        )
+    elif len(owners) == 1:
+        yield Finding(
+            "single_owner",
+            f"{names(owners[0])} is the only owner: lost, nobody can replace it; stolen, the thief decides alone",
+            "make a second device an owner (`ctl governance grant-role NETWORK DEVICE owner`), or print a recovery key "
+            "(`ctl governance recovery-key NETWORK`)",
+        )
+
+
+def _fork(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
+    against = [log for log in book.branches.logs if refutes(log, book.log)]
+    if book.questions.rivals or against:
+        authors = sorted({author for log in against for place in log.places[-1:] for author in place.authors})
+        yield Finding(
+            "fork",
+            f"authorities have decided against each other; the other side ends with {names.all(tuple(authors))}",
+            "`ctl governance log NETWORK` shows both; sign the pending record to change sides, deny it to stay",
+        )
+
+
+def _questions(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]:
+    count = len(book.questions.claims) + len(book.questions.replays) + len(orphans(book))
+    if count:
+        yield Finding(
+            "questions",
+            f"{count} decisions wait for a person at this device",
+            "`ctl governance state NETWORK` lists them under `pending`",
+        )
+
+
+def _kept(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
+    kept = tuple(anew.variant.target for anew in kept_removals(book))
+    if kept:
+        yield Finding(
+            "kept_removals",
+            f"out only because this device remembers it: {names.all(kept)}; whoever signed that has lost the role",
+            "put them out once more, so that every device agrees (`ctl governance evict`)",
+        )
+
+
+def _unsigned(book: Book, around: Surroundings, names: Names) -> Iterator[Finding]:
+    if book.kind != "closed" or not book.is_founded:
+        return
+    unsigned = tuple(sorted(each for each in around.rostered if each != book.me and not book.bench.is_member(each)))
+    if unsigned:
+        yield Finding(
+            "unsigned_rows",
+            f"approved here once, signed in by nobody: {names.all(unsigned)}",
+            "sign them in (`ctl governance grant-role NETWORK DEVICE member`) or drop them (`ctl roster remove`)",
+        )
+
+
+def _clock(book: Book, around: Surroundings, _names: Names) -> Iterator[Finding]:
+    if abs(around.ahead_s) > CLOCK_SECONDS:
+        way = "ahead" if around.ahead_s > 0 else "behind"
+        yield Finding(
+            "clock",
+            f"this device's clock is {abs(around.ahead_s):.0f} s {way}: what it signs would wait, or lose",
+            "set the clock",
+        )
+
+
+def _room(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]:
+    if room(book) != "ample":
+        limit = (
+            "only owners can still change roles"
+            if book.log.nbytes >= OWNERS_BYTES
+            else f"{OWNERS_BYTES - book.log.nbytes} bytes are left before only owners can change roles"
+        )
+        yield Finding(
+            "log_nearly_full",
+            f"the governance log has {book.log.nbytes} of {MAX_LOG_BYTES} bytes; {limit}",
+            "found a new network under a fresh id and invite the devices; members can always be let in and put out",
+        )
+
+
+def _old_authorities(book: Book, around: Surroundings, names: Names) -> Iterator[Finding]:
+    old = tuple(sorted(each for each in around.v038 if book.standing.is_authority(each)))
+    if old:
+        yield Finding(
+            "v038_authorities",
+            f"these authorities run v0.3.8 and believe what this device refuses: {names.all(old)}",
+            "let them run this program; until then what they sign twice needs a click here",
+        )
+
+
+def _switches(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]:
+    on = sorted(name for name, value in asdict(book.rules).items() if value)
+    if on:
+        yield Finding(
+            "switches",
+            f"compatibility switches weaken this network: {', '.join(on)}",
+            "turn them off under `compat` in config.json when no device needs them",
+        )
+
+
+_LOOKS: Final = (
+    _foundation, _owners, _fork, _questions, _kept, _unsigned, _clock, _room, _old_authorities, _switches,
+)  # fmt: skip

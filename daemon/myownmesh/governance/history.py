@@ -1,0 +1,102 @@
+"""What was signed, entry by entry, and what became of each: for a person who asks why things are as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from attrs import frozen
+
+from myownmesh.governance.copies import ADMITS_US, FOR_GOOD
+from myownmesh.governance.memory import undone
+from myownmesh.governance.telling import said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from myownmesh.governance.book import Book
+    from myownmesh.governance.copies import Copy, Slot
+    from myownmesh.governance.telling import Names
+    from myownmesh.protocol.transitions import Transition
+
+State = Literal["in force", "undone", "void", "overruled", "author removed", "kept", "waits"]
+
+_WHY: dict[State, str] = {
+    "in force": "in force",
+    "undone": "undone by a later entry",
+    "void": "void: the network was open then",
+    "overruled": "a newer entry about this device counts",
+    "author removed": "counts no more: whoever signed it has lost the role",
+    "kept": "in force, although whoever signed it has lost the role",
+    "waits": "waits",
+}
+
+
+@frozen
+class Line:
+    """One entry of one of the logs."""
+
+    entry: Transition
+    log: Literal["governance", "members"]
+    state: State
+    since: int | None = None
+    """When this device first held it, Unix seconds; of the governance log only."""
+    through: tuple[str, ...] = ()
+    """Who vouched for its time, bare ids; empty: it was only passed on."""
+    own: bool = False
+    """This device wrote it, or a person here agreed to it."""
+    why: str = ""
+
+    def sentence(self, names: Names) -> str:
+        """Who did what, and whether it counts; its time stands beside it."""
+        signers = names.all(self.entry.signers)
+        return f"{signers} {said(self.entry.variant, names)} — {self.why or _WHY[self.state]}"
+
+
+def history(book: Book) -> list[Line]:
+    """All that is held, newest claimed time first. Takes a while in a large log."""
+    lines = [*_governance(book), *_members(book), *_waiting(book)]
+    return sorted(lines, key=lambda line: line.entry.at, reverse=True)
+
+
+def _governance(book: Book) -> Iterator[Line]:
+    taken_back = undone(book.log)
+    for place, since in zip(book.log.places, book.branch.since, strict=True):
+        state: State = "void" if place.void else "in force"
+        if not place.void and not taken_back.isdisjoint(place.signatures):
+            state = "undone"
+        yield Line(place.entry, "governance", state, since=since, own=book.me in place.entry.signers)
+
+
+def _members(book: Book) -> Iterator[Line]:
+    seen: set[Transition] = set()
+    for device, slots in book.members.targets.items():
+        decides = book.bench.verdict(device)
+        for slot in slots.values():
+            for copy in slot.copies:
+                if copy.entry not in seen:
+                    seen.add(copy.entry)
+                    yield _member(book, slot, copy, decides.entry, decides.kept)
+
+
+def _member(book: Book, slot: Slot, copy: Copy, decides: Transition | None, kept: int | None) -> Line:
+    if copy.entry == decides:
+        state: State = "in force"
+    elif slot.stands(book.standing):
+        state = "overruled"
+    else:
+        state = "kept" if copy.entry.at == kept and not slot.key.is_grant else "author removed"
+    through = tuple(sorted(copy.words - {FOR_GOOD, ADMITS_US}))
+    return Line(copy.entry, "members", state, through=through, own=FOR_GOOD in copy.words)
+
+
+def _waiting(book: Book) -> Iterator[Line]:
+    for entry in dict.fromkeys(book.aside.held.values()):
+        yield Line(entry, "members", "waits", why="waits: its time is more than a day ahead")
+    for entry in book.aside.strangers.values():
+        yield Line(entry, "members", "waits", why="unchecked: nobody here knows who signed it")
+    for entry in book.aside.unknown.values():
+        yield Line(entry, "members", "waits", why="kept for devices of a later release")
+    for question, replay in book.questions.replays.items():
+        if replay.log is None:
+            why = f"waits for a decision here ({question}): it may be an old entry that somebody shows again"
+            yield Line(replay.entry, "members", "waits", why=why)

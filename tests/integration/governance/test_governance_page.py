@@ -1,0 +1,119 @@
+"""The commands of docs/governance.md, in their order, on two real devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from myownmesh.protocol.ids import display_id
+from support.daemons import MYOWNMESH, daemon, host_relay, network_record
+
+if TYPE_CHECKING:
+    from support.daemons import Daemon
+
+PAGE = (Path(__file__).parents[3] / "docs" / "governance.md").read_text("utf-8")
+COMMANDS = [
+    line for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) for line in block.splitlines()
+]
+NET = "family"
+LIMIT_S = 150.0
+PATIENCE_S = 30.0
+
+
+async def ended(device: Daemon, words: list[str], typed: str = "") -> tuple[int, str, str]:
+    """A command's exit code, output and complaint."""
+    done = await trio.run_process(
+        [str(MYOWNMESH), *words],
+        env={**os.environ, "MYOWNMESH_HOME": str(device.home)},
+        stdin=typed.encode(),
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+async def run(device: Daemon, words: list[str], typed: str) -> Any:
+    """A command, again while what it builds on is still on its way; its JSON."""
+    complaint = ""
+    with trio.move_on_after(PATIENCE_S):
+        while True:
+            code, said, complaint = await ended(device, words, typed)
+            if code == 0:
+                return json.loads(said)
+            await trio.sleep(0.1)
+    raise AssertionError(f"{' '.join(words)}: {complaint}")
+
+
+async def a_member_only_proposes(member: Daemon, owner: Daemon) -> None:
+    evict = ["ctl", "governance", "evict", NET, display_id(owner.device_id)]
+    with trio.fail_after(PATIENCE_S):
+        while (ended_so := await ended(member, evict))[0] == 1:
+            assert "this is the last owner" in ended_so[2]  # until it hears of the printed one
+            await trio.sleep(0.1)
+    waits = json.loads(ended_so[1])
+    assert (ended_so[0], waits["effective"], owner.device_id in waits["waits_for"]) == (3, False, True)
+    assert (await ended(member, ["ctl", "governance", "withdraw", NET, waits["proposal_id"]]))[0] == 0
+
+
+async def nothing_is_signed_without_a_code(owner: Daemon, other: Daemon, shown: Any) -> None:
+    evict = ["ctl", "governance", "evict", NET, display_id(other.device_id)]
+    code, _, complaint = await ended(owner, evict)
+    assert (code, complaint) == (1, "error: daemon error: custody: this change requires your authenticator code\n")
+    grant = ["ctl", "governance", "grant-role", NET, "a" * 51 + "q", "member", "--mfa-code"]
+    assert (await ended(owner, [*grant, shown["recovery_codes"][0]]))[0] == 0
+    assert "invalid authenticator code" in (await ended(owner, [*grant[:-2], "controller", "--mfa-code", "1"]))[2]
+
+
+async def pending(device: Daemon) -> str:
+    with trio.fail_after(PATIENCE_S):
+        while True:
+            found = (await device.ask("governance_state", network=NET))["state"]["pending"]
+            if found:
+                return str(found[0]["id"])
+            await trio.sleep(0.05)
+
+
+async def test_the_pages_commands_found_a_network_and_save_it_from_a_lost_laptop(tmp_path: Path) -> None:
+    assert len(COMMANDS) == 14
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            relay = await host_relay(ben)
+            for device in (anna, ben):
+                await device.ask("network_add", config=network_record(NET, relay))
+            for one, other in ((anna, ben), (ben, anna)):
+                await one.ask("roster_approve", network=NET, device_id=other.device_id)
+            await anna.wait_for_peer(NET, ben.device_id)
+            await ben.wait_for_peer(NET, anna.device_id)
+            devices = {"anna": anna, "ben": ben}
+            known = {"$ANNA": display_id(anna.device_id), "$BEN": display_id(ben.device_id)}
+            key = ""
+            for line in COMMANDS:
+                who, command = line.split("$ ", 1)
+                device = devices[who]
+                if "$PENDING" in command:
+                    known["$PENDING"] = await pending(device)
+                for name, value in known.items():
+                    command = command.replace(name, value)
+                lost = "recover " in command
+                if lost:
+                    await anna.stop()  # what the page calls lost
+                program, *words = shlex.split(command)
+                assert program == "myownmesh"
+                told = await run(device, words, key if lost else "")
+                key = told.get("key", key)
+                if " doctor " in command:
+                    assert [each["code"] for each in told["findings"]] == ["single_owner"]
+                if " who " in command:
+                    await a_member_only_proposes(ben, anna)
+                if "mfa enroll" in command:
+                    await nothing_is_signed_without_a_code(anna, ben, told)
+            told = await ben.ask("governance_state", network=NET)
+            assert told["evicted"] == [anna.device_id]
+            assert told["state"]["roles"][ben.device_id] == "owner"
