@@ -242,7 +242,9 @@ class LogLine(Struct, frozen=True):
     signers: tuple[str, ...]
     """Display ids."""
     first_held: int | None = None
-    """Unix seconds; of the governance log only."""
+    """Unix seconds by this device's clock, if it is known."""
+    through: str | None = None
+    """Display id of the device whose link brought it first, if it is known."""
     vouched_by: tuple[str, ...] = ()
     """Who said at what time it was signed; empty: it was only passed on."""
     own: bool = False

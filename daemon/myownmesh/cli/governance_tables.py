@@ -134,6 +134,8 @@ def _cells(row: Mapping[str, object]) -> list[str]:
 def _through(row: Mapping[str, object]) -> str:
     if row.get("own"):
         return "this device"
+    if row.get("through"):
+        return f"…{_safe(row.get('through'))[-6:]}"
     if row.get("log") == "governance":
         return "the log"
     return ", ".join(_safe(device)[-5:] for device in _list(row.get("vouched_by"))) or "hearsay"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from myownmesh.control.control import Control
     from myownmesh.governance.book import Book
     from myownmesh.governance.foresight import Outlook
+    from myownmesh.governance.history import Arrival
     from myownmesh.mesh.network import Network
 
 
@@ -35,7 +36,8 @@ async def governance_log(control: Control, request: requests.GovernanceLog) -> b
     network = control.find(request.network)
     book = await network.governing.book()
     names = Names(labels_in(network), book.me)
-    return success(await trio.to_thread.run_sync(_log, book, names, request.limit))
+    arrivals = await control.mesh.arrivals(network)
+    return success(await trio.to_thread.run_sync(_log, book, arrivals, names, request.limit))
 
 
 async def governance_who(control: Control, request: requests.GovernanceWho) -> bytes:
@@ -115,8 +117,8 @@ def outlook_row(outlook: Outlook) -> answers.GovernanceOutlook:
     )
 
 
-def _log(book: Book, names: Names, limit: int) -> answers.LogAnswer:
-    lines = history(book)
+def _log(book: Book, arrivals: dict[bytes, Arrival], names: Names, limit: int) -> answers.LogAnswer:
+    lines = history(book, arrivals)
     rows = tuple(
         answers.LogLine(
             at=line.entry.at,
@@ -125,6 +127,7 @@ def _log(book: Book, names: Names, limit: int) -> answers.LogAnswer:
             state=line.state,
             signers=tuple(map(_display, line.entry.signers)),
             first_held=line.since,
+            through=_display(line.brought_by) if line.brought_by else None,
             vouched_by=tuple(map(_display, line.through)),
             own=line.own,
         )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from myownmesh.governance.copies import ADMITS_US, FOR_GOOD
+from myownmesh.governance.entries import entry_key
 from myownmesh.governance.memory import undone
 from myownmesh.governance.telling import said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from myownmesh.governance.book import Book
     from myownmesh.governance.copies import Copy, Slot
@@ -31,6 +32,15 @@ _WHY: dict[State, str] = {
 }
 
 
+class Arrival(NamedTuple):
+    """How an entry came to this device."""
+
+    at: int
+    """Unix seconds by this device's clock."""
+    through: str
+    """Bare id of the device whose link brought it; empty for what was decided here."""
+
+
 @frozen
 class Line:
     """One entry of one of the logs."""
@@ -39,7 +49,9 @@ class Line:
     log: Literal["governance", "members"]
     state: State
     since: int | None = None
-    """When this device first held it, Unix seconds; of the governance log only."""
+    """When this device first saw it, Unix seconds, if that is known."""
+    brought_by: str = ""
+    """Bare id of the device that it came from, if that is known."""
     through: tuple[str, ...] = ()
     """Who vouched for its time, bare ids; empty: it was only passed on."""
     own: bool = False
@@ -52,10 +64,20 @@ class Line:
         return f"{signers} {said(self.entry.variant, names)} — {self.why or _WHY[self.state]}"
 
 
-def history(book: Book) -> list[Line]:
-    """All that is held, newest claimed time first. Takes a while in a large log."""
-    lines = [*_governance(book), *_members(book), *_waiting(book)]
+def history(book: Book, arrivals: Mapping[bytes, Arrival]) -> list[Line]:
+    """All that is held, newest claimed time first. Takes a while in a large log.
+
+    `arrivals`: how entries came, by their keys, as far as that was written down.
+    """
+    lines = [
+        line if (came := arrivals.get(entry_key(line.entry))) is None else _arrived(line, came)
+        for line in (*_governance(book), *_members(book), *_waiting(book))
+    ]
     return sorted(lines, key=lambda line: line.entry.at, reverse=True)
+
+
+def _arrived(line: Line, came: Arrival) -> Line:
+    return evolve(line, since=came.at if line.since is None else min(line.since, came.at), brought_by=came.through)
 
 
 def _governance(book: Book) -> Iterator[Line]:

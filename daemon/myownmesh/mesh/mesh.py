@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mesh_common.events import MeshEvent
     from mesh_common.views import ServicesReport
+    from myownmesh.governance.history import Arrival
     from myownmesh.identity import Identity
     from myownmesh.invitations.book import Accepted
     from myownmesh.mesh.network import Network
@@ -146,6 +147,10 @@ class Mesh:
             )
         except StoreError as error:
             raise MeshError(str(error)) from error
+
+    async def arrivals(self, network: Network) -> dict[bytes, Arrival]:
+        """How what is signed in a network first came to this device, by the entries' keys."""
+        return await trio.to_thread.run_sync(self._store.read_audit, network.network_id)
 
     def clock_skew(self) -> Skew | None:
         """How wrong this device's clock is by what relays, peers and rooms say; None when nobody has told the time."""

@@ -10,9 +10,11 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from attrs import frozen
 
 from mesh_common.handwritten import in_style_of
+from myownmesh.governance.history import Arrival
 from myownmesh.governance.pins import read_pin
 from myownmesh.governance.saved import pin_of, state_of
 from myownmesh.governance.state_file import UnsupportedState, check_version, read_state, write_state
@@ -87,6 +89,33 @@ def save_book(home: Home, network_id: str, book: Book) -> None:
     pin_path, state_path = home.pin(network_id), home.state(network_id)
     _write_pin(pin_path, pin_of(book))
     _write(state_path, b"".join(write_state(state_of(book))), "network_state")
+
+
+class _AuditLine(msgspec.Struct):
+    """What is read of a line; a line that is none is skipped."""
+
+    at: int
+    through: str
+    entry: msgspec.Raw
+
+
+def read_audit(home: Home, network_id: str) -> dict[bytes, Arrival]:
+    """How entries first came to this device, by their keys; empty where nothing was written down or can be read."""
+    found: dict[bytes, Arrival] = {}
+    try:
+        lines = home.audit(network_id).read_bytes().splitlines()
+    except OSError:
+        return found
+    for each in lines:
+        try:
+            line = _read_line(each)
+        except msgspec.DecodeError:
+            continue
+        found.setdefault(bytes(line.entry), Arrival(line.at, line.through))
+    return found
+
+
+_read_line: Final = msgspec.json.Decoder(_AuditLine).decode
 
 
 def append_audit(home: Home, network_id: str, lines: Sequence[bytes]) -> None:

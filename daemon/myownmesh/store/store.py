@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mesh_common.locks import FileLock
     from myownmesh.governance.book import Book as Governance
+    from myownmesh.governance.history import Arrival
     from myownmesh.identity import Identity
     from myownmesh.invitations.book import Accepted, Book
     from myownmesh.roster import Roster
@@ -142,6 +143,10 @@ class Store:
     def save_governance(self, network_id: str, book: Governance) -> None:
         """Write what a device holds of a network's governance: the pin, then the state; both are on disk then."""
         governance_files.save_book(self.home, network_id, book)
+
+    def read_audit(self, network_id: str) -> dict[bytes, Arrival]:
+        """How what is signed in a network first came to this device, by the entries' keys."""
+        return governance_files.read_audit(self.home, network_id)
 
     def append_audit(self, network_id: str, lines: Sequence[bytes]) -> None:
         """Write down what was signed in a network, as this device saw it: one JSON object a line."""

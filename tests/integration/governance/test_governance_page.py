@@ -114,6 +114,8 @@ async def test_the_pages_commands_found_a_network_and_save_it_from_a_lost_laptop
                     await a_member_only_proposes(ben, anna)
                 if "mfa enroll" in command:
                     await nothing_is_signed_without_a_code(anna, ben, told)
+            log = (await ben.ask("governance_log", network=NET))["lines"]
+            assert display_id(anna.device_id) in {line["through"] for line in log}
             told = await ben.ask("governance_state", network=NET)
             assert told["evicted"] == [anna.device_id]
             assert told["state"]["roles"][ben.device_id] == "owner"

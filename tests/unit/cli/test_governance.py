@@ -79,12 +79,14 @@ def test_the_log_shows_who_through_whom_and_nothing_moves_the_cursor() -> None:
     lines = [
         {"at": 10**9, "text": f"{HOSTILE} lets x in", "log": "members", "vouched_by": ["abc-12345"]},
         {"at": 10**9, "text": "t", "log": "members", "vouched_by": []},
+        {"at": 10**9, "text": "t", "log": "members", "through": "abc-54321"},
         {"at": 10**9, "text": "t", "log": "governance", "first_held": 10**9},
         {"at": 10**9, "text": "t", "log": "governance", "own": True},
     ]
     shown = governance_tables.log({"lines": lines, "more": 2})
     assert "\x1b" not in shown
     assert [part in shown for part in ("12345", "hearsay", "the log", "this device", "and 2 older ones")] == [True] * 5
+    assert "…-54321" in shown
     assert governance_tables.log({}) == "nothing has been signed in this network"
 
 

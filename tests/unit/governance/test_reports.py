@@ -13,9 +13,10 @@ from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused, deny
 from myownmesh.governance.book import Book
 from myownmesh.governance.checkup import Surroundings, findings
+from myownmesh.governance.entries import entry_key
 from myownmesh.governance.foresight import outlook
 from myownmesh.governance.hearing import hear_entries
-from myownmesh.governance.history import history
+from myownmesh.governance.history import Arrival, history
 from myownmesh.governance.intake import hear_propose
 from myownmesh.governance.overview import authorities
 from myownmesh.governance.pins import Pin
@@ -55,7 +56,7 @@ def hears(book: Book, *entries: Transition) -> Book:
 
 
 def told(book: Book) -> list[tuple[str, str]]:
-    return [(line.state, line.sentence(CALLED)) for line in history(book)]
+    return [(line.state, line.sentence(CALLED)) for line in history(book, {})]
 
 
 # ── names and sentences ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -117,7 +118,18 @@ def test_each_entry_says_whether_it_counts() -> None:
         ("in force", f"{CALLED(ALICE)} closes the network — in force"),
         ("in force", f"{CALLED(ALICE)} makes {CALLED(CAROL)} a controller — in force"),
     ]
-    assert [line.since for line in history(book) if line.log == "governance"] == [NOW] * 4
+    assert [line.since for line in history(book, {}) if line.log == "governance"] == [NOW] * 4
+
+
+def test_each_entry_says_when_and_through_whom_it_came() -> None:
+    admit = entry(RoleGrant(DAVE, "member"), ALICE, at=4000)
+    book = hears(founded(), admit)
+    arrivals = {entry_key(admit): Arrival(NOW + 5, CAROL), entry_key(BASE[0]): Arrival(NOW - 5, "")}
+    assert [(line.since, line.brought_by) for line in history(book, arrivals)] == [
+        (NOW + 5, CAROL),
+        (NOW - 5, ""),
+        (NOW, ""),
+    ]
 
 
 def test_an_entry_of_two_authors_is_one_line() -> None:
@@ -131,13 +143,13 @@ def test_an_entry_of_an_open_phase_is_void_and_own_ones_say_so() -> None:
     planted = entry(RoleGrant(MALLORY, "owner"), MALLORY)
     book = book_of([planted, *BASE], ALICE, NOW)
     assert [state for state, _ in told(book)] == ["void", "in force", "in force"]
-    assert [line.own for line in history(book)] == [False, True, True]
+    assert [line.own for line in history(book, {})] == [False, True, True]
 
 
 def test_a_kept_removal_and_a_word_are_told() -> None:
     log = founded(entry(RoleGrant(BOB, "owner"), ALICE))
     book = hear_entries(log, [entry(Evict(DAVE), CAROL, at=4000)], OURSELVES, CHECKS, NOW, max_checks=9).book
-    (line, *_) = history(book)
+    (line, *_) = history(book, {})
     assert (line.own, line.through) == (True, ())
     after = log_of((*book.log.entries, entry(RoleRevoke(CAROL), ALICE)))
     book = hear_log(book, after, OURSELVES, NOW).book

@@ -137,3 +137,10 @@ def test_the_audit_is_private_grows_line_by_line_and_stays_below_its_bound(
     assert seen == list(range(seen[0], 100)), "whole lines, and the newest"
     store.purge_network(NETWORK)
     assert not path.exists()
+
+
+def test_the_audit_tells_how_an_entry_first_came_and_skips_what_is_no_line(store: Store) -> None:
+    assert store.read_audit(NETWORK) == {}
+    came = b'{"at":%d,"log":"members","through":"%b","outcome":"counted","entry":{"at":1,"signers":[]}}'
+    store.append_audit(NETWORK, [came % (7, b"b"), b"{", b'{"at":1}', came % (9, b"c")])
+    assert store.read_audit(NETWORK) == {b'{"at":1,"signers":[]}': (7, "b")}
