@@ -18,6 +18,7 @@ from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
 from myownmesh.mesh.custody import Custody
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.founding import check_founder, judges_anew
 from myownmesh.mesh.networks import Networks
 from myownmesh.mesh.records import named, wire_id, with_changed, with_pin, with_record, without
 from myownmesh.mesh.update import kept_from
@@ -200,6 +201,7 @@ class Mesh:
         `code`: an authenticator's, wanted where a lock is on and the record weakens the network's governance.
         """
         check_addresses(record)
+        check_founder(record)
         async with self._networks.lock:
             self._networks.check_names(record)
             await self.custody.gate_record(None, record, self.config.compat, code)
@@ -240,10 +242,11 @@ class Mesh:
             old, request = network.config, record
             check_addresses(request, old)
             record = kept_from(old, request, given)
+            check_founder(record)
             await self.custody.gate_record(old, record, self.config.compat, code)
             restart = record.network_id not in (old.network_id, network.network_id) or record.signaling != old.signaling
             # What is signed was judged by these; it is judged anew.
-            restart = restart or record.founder != old.founder or record.compat != old.compat
+            restart = restart or judges_anew(old, record)
             if restart:
                 try:
                     network = await self._networks.rejoin(network, record)

@@ -258,3 +258,29 @@ async def test_whatever_is_killed_while_it_saves_finds_its_state_again(tmp_path:
             audit = (tmp_path / "a" / "mesh" / "audit" / f"{NET}.jsonl").read_text()
             seen = [json.loads(line) for line in audit.splitlines()]
             assert {line["outcome"] for line in seen} == {"decided"}
+
+
+async def test_what_two_owners_decided_apart_is_merged_when_they_meet(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "r") as host, daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            relay = await host_relay(host)
+            await closed([anna, ben], relay)
+            await grant(anna, ben, "owner")
+            await has_role(ben, ben, "owner")
+            first, second = (Identity.from_seed(bytes([each]) * 32).device_id for each in (201, 202))
+            await ben.stop()
+            grants = {"op": "governance_propose_role_grant", "network": NET, "role": "controller"}
+            assert (await anna.ask(**grants, target=first))["effective"]
+            await anna.stop()
+            await ben.start()
+            assert (await ben.ask(**grants, target=second))["effective"]
+            await anna.start()
+            for device in (anna, ben):
+
+                async def has_both(at: Daemon = device) -> bool:
+                    roles = (await state(at))["state"]["roles"]
+                    return roles.get(first) == roles.get(second) == "controller"
+
+                await until(f"{device.home.name} has what both decided", has_both)
+            logs = [(await state(device))["state"]["transitions"] for device in (anna, ben)]
+            assert [each["variant"] for each in logs[0]] == [each["variant"] for each in logs[1]]
