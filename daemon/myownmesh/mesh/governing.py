@@ -174,15 +174,14 @@ class Governing:
     async def write(self, book: Book) -> None:
         """Have a book on the disk. Raises `MeshError`."""
         async with self._writing:
-            if book is self._written:
-                return
-            self._written = None
-            try:
-                with trio.CancelScope(shield=True):  # a thread cannot be stopped
-                    await trio.to_thread.run_sync(self._store.save_governance, self._about.network_id, book)
-            except StoreError as error:
-                raise MeshError(str(error)) from error
-            self._written = book
+            if book is not self._written:
+                self._written = None
+                try:
+                    with trio.CancelScope(shield=True):  # a thread cannot be stopped
+                        await trio.to_thread.run_sync(self._store.save_governance, self._about.network_id, book)
+                except StoreError as error:
+                    raise MeshError(str(error)) from error
+                self._written = book
             if seen := self._switch.engine.governor.take_audit():
                 await trio.to_thread.run_sync(self._write_down, seen)
 

@@ -1,0 +1,194 @@
+"""What a person decides is on the disk before it acts; what cannot be written has not happened (spec 02 §11.2, §16)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.rules import STRICT
+from myownmesh.governance.signatures import Checks
+from myownmesh.governance.signed_bytes import signed_bytes
+from myownmesh.governance.words import OURSELVES
+from myownmesh.identity import Identity
+from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.governing import Governed, Governing
+from myownmesh.mesh.tending import Tending
+from myownmesh.protocol import base32
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition
+from myownmesh.simulator import World
+from myownmesh.simulator.node import NETWORK
+from myownmesh.store import StoreError
+from myownmesh.store.governance_files import GovernanceFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from myownmesh.governance.book import Book
+    from myownmesh.simulator import Node
+
+OTHER = Identity.from_seed(bytes([9]) * 32).device_id
+THIRD = Identity.from_seed(bytes([10]) * 32).device_id
+
+
+@define(eq=False)
+class Disk:
+    """What a store writes, or does not."""
+
+    node: Node
+    saved: list[Book] = field(factory=list)
+    held_then: list[int] = field(factory=list)
+    """How many entries the engine held while each was written."""
+    lines: list[bytes] = field(factory=list)
+    full: bool = False
+
+    def save_governance(self, _network_id: str, book: Book) -> None:
+        if self.full:
+            raise StoreError("network_state: write x: No space left on device (os error 28)")
+        self.held_then.append(len(self.node.engine.governor.book.log))
+        self.saved.append(book)
+
+    def append_audit(self, _network_id: str, lines: Sequence[bytes]) -> None:
+        self.lines += lines
+
+
+@define(eq=False)
+class Lock:
+    """The authenticator lock."""
+
+    code: str | None = None
+    asked: int = 0
+
+    async def gate(self, code: str | None) -> None:
+        self.asked += 1
+        if self.code is not None and code != self.code:
+            raise MeshError("custody: invalid authenticator code")
+
+    async def is_on(self) -> bool:
+        return self.code is not None
+
+
+@define
+class Desk:
+    """One device whose person decides."""
+
+    node: Node
+    disk: Disk
+    lock: Lock
+    governing: Governing
+    ahead_s: float = 0.0
+
+    @property
+    def book(self) -> Book:
+        return self.node.engine.governor.book
+
+
+@pytest.fixture
+async def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    def signed(identity: Identity, payload: bytes, _rng: object) -> str:
+        return base32.encode(identity.sign(payload))  # a mark takes a tenth of a second
+
+    monkeypatch.setattr("myownmesh.mesh.governing.sign_marked", signed)
+    node, _ = World().pair()
+    disk, lock = Disk(node), Lock()
+    made: list[Desk] = []
+    about = Governed(node.identity, NETWORK, "open", STRICT, None, lock.gate, lambda: (), lambda: made[0].ahead_s)
+    files = GovernanceFiles(NETWORK, None, Path("nowhere"), None)
+    governing = Governing(about, files, cast("Any", disk), node.switch, node.rng)
+    made.append(Desk(node, disk, lock, governing))
+    await governing.load()
+    return made[0]
+
+
+async def test_a_decision_is_on_the_disk_before_it_acts(desk: Desk) -> None:
+    founded = await desk.governing.propose(KindChange("closed"), None)
+    assert (founded.effective, desk.node.engine.kind) == (True, "closed")
+    assert desk.disk.held_then[0] == 0, "written while the engine knew nothing of it"
+    assert len(desk.disk.saved[0].log) == 1
+    assert desk.disk.saved[-1] is desk.book
+    assert len(desk.disk.lines) == 1
+
+
+async def test_what_finds_no_room_on_the_disk_has_not_happened(desk: Desk) -> None:
+    desk.disk.full = True
+    with pytest.raises(MeshError, match="No space left on device"):
+        await desk.governing.propose(KindChange("closed"), None)
+    assert (desk.node.engine.kind, len(desk.book.log), desk.book.pin.signed) == ("open", 0, False)
+    desk.disk.full = False
+    assert (await desk.governing.propose(KindChange("closed"), None)).effective
+
+
+async def test_what_holds_already_asks_for_no_code_and_writes_nothing(desk: Desk) -> None:
+    await desk.governing.propose(KindChange("closed"), None)
+    await desk.governing.propose(RoleGrant(OTHER, "member"), None)
+    asked, saved = desk.lock.asked, len(desk.disk.saved)
+    again = await desk.governing.propose(RoleGrant(OTHER, "member"), None)
+    assert (again.proposal_id, again.effective) == ("", True)
+    assert (desk.lock.asked, len(desk.disk.saved)) == (asked, saved)
+
+
+async def test_a_wrong_code_signs_nothing(desk: Desk) -> None:
+    desk.lock.code = "123456"
+    with pytest.raises(MeshError, match="invalid authenticator code"):
+        await desk.governing.propose(KindChange("closed"), "000000")
+    assert desk.node.engine.kind == "open"
+    assert (await desk.governing.propose(KindChange("closed"), "123456")).effective
+
+
+async def test_a_clock_that_others_call_wrong_keeps_from_granting_and_never_from_putting_out(desk: Desk) -> None:
+    await desk.governing.propose(KindChange("closed"), None)
+    desk.ahead_s = -400.0
+    with pytest.raises(MeshError, match="this device's clock is 400 s behind that of others"):
+        await desk.governing.propose(RoleGrant(OTHER, "member"), None)
+    assert (await desk.governing.propose(RoleGrant(OTHER, "member"), None, force=True)).effective
+    assert (await desk.governing.propose(Evict(OTHER), None)).effective
+
+
+async def test_before_an_authority_goes_what_it_decided_is_signed_anew(desk: Desk) -> None:
+    world = desk.node.world
+    controller = cast("World", world).nodes[1].identity
+    await desk.governing.propose(KindChange("closed"), None)
+    await desk.governing.propose(RoleGrant(controller.device_id, "controller"), None)
+
+    def by_controller(variant: RoleGrant | Evict, at: int) -> Transition:
+        signature = base32.encode(controller.sign(signed_bytes(NETWORK, variant)))
+        return Transition(at, variant, (controller.device_id,), (signature,))
+
+    entries = [by_controller(RoleGrant(OTHER, "member"), 50), by_controller(Evict(THIRD), 60)]
+    heard = hear_entries(desk.book, entries, OURSELVES, Checks(NETWORK), 100, max_checks=9).book
+    desk.node.switch.govern(lambda governor, now: governor.take(heard, now))
+    await desk.governing.propose(Evict(controller.device_id), None)
+    assert desk.book.role(OTHER) == "member"
+    assert desk.book.is_evicted(THIRD)
+    times = {copy.entry.at for copy in desk.book.members.copies() if desk.book.me in copy.entry.signers}
+    assert {50, 60} <= times, "with their old times"
+
+
+async def test_nothing_signs_by_itself_behind_a_lock(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOOK_S", "MAX_WAIT_S"):
+        monkeypatch.setattr(f"myownmesh.mesh.tending.{name}", 0.01)
+    await desk.governing.propose(KindChange("closed"), None)
+
+    def put_out(**removals: int) -> None:
+        """What counts here although nobody signed it who still has a seat."""
+        pin = desk.book.pin.keeping(removals)
+        desk.node.switch.govern(lambda governor, now: governor.take(evolve(desk.book, pin=pin), now))
+
+    tending = Tending(desk.governing, desk.node.switch, is_locked=desk.lock.is_on, rng=desk.node.rng)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tending.run)
+        await trio.sleep(0.02)
+        desk.lock.code = "123456"
+        put_out(**{OTHER: 70})
+        await trio.sleep(0.3)
+        assert desk.book.members.count == 0
+        desk.lock.code = None
+        put_out(**{THIRD: 80})
+        with trio.fail_after(20):
+            while desk.book.members.count < 2:  # without a lock each is signed anew
+                await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
