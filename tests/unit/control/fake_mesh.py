@@ -24,7 +24,9 @@ from mesh_common.views import (
 )
 from myownmesh.control.control import About, Control
 from myownmesh.custody.provisioning import new_enrolment
+from myownmesh.governance.state_file import read_state
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.governing import Outcome
 from myownmesh.store.config import MeshConfig
 from myownmesh.store.network_config import NetworkConfig
 
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
 
     from mesh_common.views import PeerInfo
     from myownmesh.custody import Enrolment
+    from myownmesh.governance.state_file import StateFile
     from myownmesh.mesh.mesh import Mesh
     from myownmesh.mesh.network import Network
+    from myownmesh.protocol.transitions import Variant
     from myownmesh.signaling.clockoffset import Skew
     from myownmesh.store.services_config import ServicesConfig
 
@@ -120,6 +124,28 @@ class FakeCall:
             self.on_gone()
 
 
+class FakeGoverning:
+    """Signs whatever is asked for; nobody else has to."""
+
+    async def state(self) -> tuple[StateFile, list[str]]:
+        return read_state(
+            b'{"version":2,"network_id":"office-mesh","kind":"open","roles":{},"transitions":[],'
+            b'"pending":[],"splits":[]}'
+        ), []
+
+    async def propose(self, _variant: Variant, _code: str | None, **_options: object) -> Outcome:
+        return Outcome("prop_00112233445566ff")
+
+    async def sign(self, proposal_id: str, _code: str | None, _digest: str | None) -> Outcome:
+        return Outcome(proposal_id)
+
+    async def deny(self, _proposal_id: str) -> None:
+        pass
+
+    async def withdraw(self, _proposal_id: str) -> None:
+        pass
+
+
 @define(eq=False)
 class FakeNetwork:
     config_id: str
@@ -140,6 +166,7 @@ class FakeNetwork:
     done: list[tuple[object, ...]] = field(factory=list)
     """Whatever else control asked for."""
     tracers: list[Callable[[ConnTrace], None]] = field(factory=list)
+    governing: FakeGoverning = field(factory=FakeGoverning)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -170,7 +197,7 @@ class FakeNetwork:
     def roster(self) -> tuple[RosterRow, ...]:
         return (RosterRow(PEER, "Phone", 1755500000, "member"),)
 
-    async def approve(self, device_id: str, label: str) -> None:
+    async def approve(self, device_id: str, label: str, _code: str | None) -> None:
         self.done.append(("approve", device_id, label))
 
     async def remove_peer(self, device_id: str) -> None:
