@@ -134,10 +134,6 @@ class Desk:
         self.unopened = 0
         """Messages that did not open, or held nothing."""
 
-    @property
-    def mode(self) -> Mode:
-        return self._mode
-
     def seals(self, device_id: str) -> bool:
         """Whether a device is known to seal, and what we send it is sealed."""
         return self._mode != "off" and self._devices.seals(device_id) and public_of(device_id) is not None
@@ -248,9 +244,10 @@ class Desk:
                 return signal
 
     def _is_sealed(self, peer: str, offer_id: str) -> bool:
-        """Whether what belongs to an offer goes sealed: as the offer did."""
-        if self._mode == "off":
-            return False
+        """Whether what belongs to an offer goes sealed: as the offer did.
+
+        Never with sealing off: of no offer a form is remembered then, and nobody is wanted sealed.
+        """
         device = self._devices.get(peer)
         if device is not None:
             for forms in (device.ours, device.theirs):

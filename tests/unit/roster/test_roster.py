@@ -116,6 +116,16 @@ def test_roles_change_for_known_devices_only() -> None:
     assert roster.set_role(BOB, "controller").rows()[0].role == "controller"
 
 
+def test_what_was_seen_of_sealing_is_noted_for_known_devices_only_and_may_be_taken_back() -> None:
+    roster = Roster("home").approve(BOB, "Bob", 100)
+    assert roster.set_seals(ALICE, True) is roster, "nobody gets in by sealing"
+    assert roster.set_seals(BOB, False) is roster
+    sealing = roster.set_seals(f"{BOB}-FE85D", True)
+    assert sealing.entries == (Entry(BOB, "Bob", 100, user_label="Bob", seals=True),)
+    assert sealing.set_seals(BOB, True) is sealing
+    assert sealing.set_seals(BOB, False) == roster
+
+
 def test_gossip_adds_and_never_refreshes() -> None:
     roster = Roster("home").merge([RosterEntry(BOB, "Bob", 7, "controller")], 100, me=ME)
     assert roster.rows() == (RosterRow(BOB, "Bob", 100, "controller"),)
@@ -220,6 +230,16 @@ def test_our_own_members_and_later_ones_survive() -> None:
     assert roster.set_role(BOB, "member").meet(BOB, "x", 2).to_json()["authorized_devices"][0]["colour"] == "red"
 
 
+def test_the_file_keeps_who_seals_and_says_nothing_of_others() -> None:
+    roster = Roster("home").meet(BOB, "b", 1).meet(CAROL, "c", 2).set_seals(BOB, True)
+    value = roster.to_json()
+    assert value["authorized_devices"] == [
+        {"device_id": BOB, "label": "b", "approved_at": 1, "role": "member", "seals": True},
+        {"device_id": CAROL, "label": "c", "approved_at": 2, "role": "member"},
+    ]
+    assert Roster.from_json(value).entries == roster.entries
+
+
 def test_a_file_may_hold_display_ids_and_repetitions() -> None:
     row = {"label": "", "approved_at": 1}
     value = {
@@ -269,6 +289,7 @@ GOOD = {"version": 1, "network_id": "home", "authorized_devices": [GOOD_ROW]}
         ),
         (GOOD | {"authorized_devices": [GOOD_ROW | {"role": []}]}, r"role of an authorized device is \[\], not one of"),
         (GOOD | {"authorized_devices": [GOOD_ROW | {"user_label": 5}]}, "user_label of an authorized device is 5"),
+        (GOOD | {"authorized_devices": [GOOD_ROW | {"seals": 1}]}, "seals of an authorized device is 1, not true or"),
     ],
 )
 def test_a_wrong_file_says_what_is_wrong(value: object, says: str) -> None:

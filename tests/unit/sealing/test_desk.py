@@ -28,7 +28,8 @@ from myownmesh.protocol.signals import (
 from myownmesh.sealing.announce import Signed
 from myownmesh.sealing.box import MAX_SEALED_CHARACTERS, Pair, Way, seal
 from myownmesh.sealing.contents import padded
-from myownmesh.sealing.desk import CORRECTED_GAP_S, FRESH_S, Desk, Heard, Said, Surroundings
+from myownmesh.sealing.desk import CORRECTED_GAP_S, FRESH_S, OWN_TIMES, Desk, Heard, Said, Surroundings
+from myownmesh.sealing.devices import FORMS
 from myownmesh.sealing.keys import public_of, secret_of
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Party:
     mono: float = 1000.0
     at: int = T
     linked: set[str] = field(factory=set)
+    rostered: set[str] = field(factory=set)
+    """Whom its roster remembers to seal."""
     changes: list[tuple[str, bool]] = field(factory=list)
     told: list[str] = field(factory=list)
     _rng: Random = field(factory=lambda: Random(1))
@@ -59,7 +62,7 @@ class Party:
 
     def __attrs_post_init__(self) -> None:
         around = Surroundings(
-            is_known_to_seal=lambda _: False,
+            is_known_to_seal=self.rostered.__contains__,
             is_linked=self.linked.__contains__,
             changed=lambda peer, seals: self.changes.append((peer, seals)),
             tell=lambda text, _: self.told.append(text),
@@ -238,8 +241,12 @@ def test_with_sealing_off_the_same_is_taken_as_ever() -> None:
     offer = us.offer(other)
     assert us.take(other, SendAnswer(us.id, "v=0", offer.offer_id)) is not None
     assert us.take(other, SendCandidate(us.id, CANDIDATE)) is not None
+    for sent in (SendAnswer(other.id, "v=0", offer.offer_id), SendCandidate(other.id, CANDIDATE, offer.offer_id)):
+        assert us.desk.close(sent) is sent
     assert us.desk.left(Said(other.id, "anybody", T + 99), None) is Heard.CLEAR
     assert us.desk.caps == ("esig1",)
+    assert us.desk.is_known_to_seal(other.id), "what the roster is told of it is true all the same"
+    assert not us.desk.seals(other.id)
 
 
 def test_what_belongs_to_a_clear_offer_is_clear_and_only_clear() -> None:
@@ -255,6 +262,40 @@ def test_what_belongs_to_a_clear_offer_is_clear_and_only_clear() -> None:
     other.hears(us)
     sealed = sealed_by(other, us, "candidate", ours.offer_id, CANDIDATE)
     assert us.take(other, sealed) is None, "the other form"
+
+
+def test_what_belongs_to_an_offer_that_is_forgotten_has_the_form_that_its_device_has_now() -> None:
+    us, other = Party(A), Party(B)
+    first = us.offer(other)
+    us.hears(other)
+    candidate = SendCandidate(other.id, CANDIDATE, first.offer_id)
+    for _ in range(FORMS - 1):
+        us.offer(other)
+    assert us.desk.close(candidate) is candidate, "it was clear, and is remembered"
+    us.offer(other)
+    assert isinstance(us.desk.close(candidate), SendSealed)
+    of_v038 = SendCandidate(other.id, CANDIDATE, "no id of ours")
+    assert us.desk.close(of_v038) is of_v038, "no sealed message may name it"
+
+
+@pytest.mark.parametrize(("mode", "is_sealed"), [("prefer", False), ("require", True)])
+def test_an_answer_to_a_device_not_heard_of_yet_is_sealed_where_everything_is(mode: Mode, is_sealed: bool) -> None:
+    us = Party(A, mode)
+    sent = us.desk.close(SendAnswer(B.device_id, "v=0", new_offer_id(B.device_id, us.id, Random(3))))
+    assert isinstance(sent, SendSealed if is_sealed else SendAnswer)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_rostered", "acts"), [("prefer", False, True), ("prefer", True, False), ("require", False, False)]
+)
+def test_an_answer_or_candidate_in_clear_of_a_device_not_heard_of_yet(
+    mode: Mode, is_rostered: bool, acts: bool
+) -> None:
+    us, other = Party(A, mode), Party(B)
+    if is_rostered:
+        us.rostered.add(other.id)
+    for sent in (SendAnswer(us.id, "v=0", "o"), SendAnswer(us.id, "v=0", ""), SendCandidate(us.id, CANDIDATE)):
+        assert (us.take(other, sent) is not None) is acts
 
 
 def test_a_device_in_another_mode_does_not_seal() -> None:
@@ -429,6 +470,14 @@ def test_an_admitted_link_says_more_than_clear_announces() -> None:
     assert us.hears_clear(other.id) is Heard.DOUBTED
 
 
+def test_the_end_of_a_link_to_a_device_that_memory_pushed_out_does_not_bring_it_back() -> None:
+    us = Party(A)
+    us.desk.link_ended(B.device_id)
+    us.rostered.add(B.device_id)
+    assert us.desk.seals(B.device_id), "the roster is asked, as of whoever was not heard of"
+    assert us.changes == []
+
+
 def test_clear_announces_in_our_own_name_are_corrected_once_in_four_minutes() -> None:
     us = Party(A)
     assert [us.desk.should_correct(at) for at in (0.0, 1.0, CORRECTED_GAP_S - 1, CORRECTED_GAP_S)] == [
@@ -447,6 +496,17 @@ def test_an_offer_is_fresh_for_a_quarter_of_an_hour() -> None:
         a, b = met()
         offer = a.offer(b)
         b.mono += late_s
+        taken = b.take(a, offer)
+        assert isinstance(taken, OfferReceived)
+        assert taken.is_fresh is is_fresh
+
+
+def test_an_offer_for_an_announce_that_is_older_than_the_remembered_ones_is_not_fresh() -> None:
+    for later, is_fresh in ((OWN_TIMES - 1, True), (OWN_TIMES, False)):
+        a, b = met()
+        offer = a.offer(b)
+        for _ in range(later):
+            b.announce()
         taken = b.take(a, offer)
         assert isinstance(taken, OfferReceived)
         assert taken.is_fresh is is_fresh

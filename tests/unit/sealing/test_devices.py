@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myownmesh.protocol import base32
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.sealing.budgets import ALL_PER_S, OTHERS_PER_S, Allowance, Budgets
 from myownmesh.sealing.devices import (
@@ -161,6 +162,17 @@ def test_offers_that_opened_are_remembered_each_by_itself() -> None:
         replays.add(each)
     assert ids[0] not in replays
     assert all(each in replays for each in ids[1:])
+
+
+def test_an_id_that_two_others_make_side_by_side_is_none_of_them() -> None:
+    """They lie one behind the other: the end of one and the beginning of the next spell a third."""
+    replays = Replays()
+    first, second, between = (base32.encode(each) for each in (b"aaaabbbb", b"ccccdddd", b"bbbbcccc"))
+    replays.add(first)
+    replays.add(second)
+    assert between not in replays
+    replays.add(between)
+    assert between in replays, "behind the place where it only seemed to be"
 
 
 def test_only_what_is_known_by_its_key_has_a_budget_of_its_own() -> None:
