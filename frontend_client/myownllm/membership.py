@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
+from myownllm.catalog.network import USUAL_SIGNALING
 from myownllm.coerce import as_object, strings
 from myownllm.ids import comparable_network_id
 
@@ -68,11 +69,16 @@ def is_joined(joined: Sequence[str], network_id: str) -> bool:
     return any(comparable_network_id(n) == wanted for n in joined)
 
 
-def drifted(stored: JsonObject, wanted: JsonObject) -> tuple[str, ...]:
-    """Members of a mapped record (FE-6.9) that differ from the daemon's stored one; its own defaults count as equal."""
+def drifted(stored: JsonObject, wanted: JsonObject, *, keeps_all: bool = False) -> tuple[str, ...]:
+    """Members of a mapped record (FE-6.9) that differ from the daemon's stored one; its own defaults count as equal.
+
+    `keeps_all` says that the daemon keeps whatever it is told, as ours does: what its record lacks is as usual there.
+    """
     drift = [m for m in MAPPED_MEMBERS if _canonical(m, stored.get(m)) != _canonical(m, wanted.get(m))]
-    # What only newer daemons know is no drift on one that keeps nothing of it.
+    # What only newer daemons know is no drift on one that keeps nothing of it: it would be told of it forever.
     kept, named = as_object(stored.get("signaling")), as_object(wanted.get("signaling"))
+    if keeps_all:
+        kept = {**USUAL_SIGNALING, **kept}
     if "signaling" not in drift and any(kept.get(k, v) != v for k, v in named.items() if k not in _COMPARED):
         drift.append("signaling")
     return tuple(drift)

@@ -51,6 +51,11 @@ def path_class(pair: SelectedPair | None) -> str | None:
     return "LAN" if pair.local == pair.remote == "host" else "STUN"
 
 
+def signaling_word(sealed: bool | None) -> str:
+    """How a link was set up, in a word; empty where that is not known."""
+    return "" if sealed is None else "sealed" if sealed else "clear"
+
+
 @attrs.frozen
 class PeerEntry:
     """One peer of the bound network."""
@@ -76,6 +81,8 @@ class PeerEntry:
     path: str | None
     why: tuple[str, str] | None = None
     """why it is not active: the daemon's code and sentence (docs/why.md)"""
+    sealed: bool | None = None
+    """whether relays could not read how the link was set up; None before it was, and of daemons that do not say"""
 
     @property
     def display(self) -> str:
@@ -107,6 +114,7 @@ class PeerEntry:
             "clock_skew_ms": self.clock_skew_ms,
             "needs_turn": self.needs_turn,
             "path": self.path,
+            "sealed": self.sealed,
             "why": None if self.why is None else {"code": self.why[0], "text": self.why[1]},
         }
 
@@ -135,6 +143,7 @@ def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEnt
         clock_skew_ms=info.clock_skew_ms,
         needs_turn=info.needs_turn,
         path=path_class(info.selected_pair),
+        sealed=info.sealed,
         why=None if info.why is None else (info.why.code, info.why.text),
     )
 

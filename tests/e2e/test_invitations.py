@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.devices import daemon_config, demo, eventually, myownllm
+from e2e.devices import REPOSITORY, daemon_config, demo, eventually, myownllm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,8 @@ def test_a_device_is_let_in_by_a_link_and_no_question_is_asked(pair: Pair, tmp_p
     pair.add(anna, "home")
     path = anna.home / ".myownllm" / "config.json"
     config = json.loads(path.read_text())
-    config["cloud_mesh"]["networks"][0]["signaling"] = {"mdns": False}  # as a person does who wants to be quiet
+    quiet = {"mdns": False, "sealed": "require"}  # as a person writes it who wants that
+    config["cloud_mesh"]["networks"][0]["signaling"] = quiet
     path.write_text(json.dumps(config))
     eventually(lambda: not uses_mdns(anna), "the running app brings it to its daemon")
     made = anna.run("invite", "--note", "phone")
@@ -52,7 +54,10 @@ def test_a_device_is_let_in_by_a_link_and_no_question_is_asked(pair: Pair, tmp_p
     assert (saved["network_id"], saved["active"]) == ("home", True)
     assert saved["signaling_servers"] == [f"ws://127.0.0.1:{pair.port}"]
     assert saved["stun_servers"] == []
-    assert saved["signaling"]["mdns"] is False
+    assert saved["signaling"] == {"strategy": "nostr", **quiet}
+    assert [peer["sealed"] for peer in boris.run("peers")["peers"]] == [True]
+    assert [peer["sealed"] for peer in anna.run("health")["peers"]] == [True]
+    assert [peer["sealed"] for peer in anna.run("status")["peers"]] == [True]
 
     # A second time changes nothing: the network is saved, the inviter is approved.
     again = boris.run("join", made["text"])
@@ -140,3 +145,63 @@ def test_wrong_links_are_refused_in_a_sentence(pair: Pair) -> None:
     with pytest.raises(demo.DemoError, match="there is no invitation x"):
         anna.run("uninvite", "x")
     assert boris.run("networks", "list")["networks"] == []
+
+
+def test_what_the_page_says_is_typed_as_it_stands_there(pair: Pair, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "invitations.md").read_text("utf-8")
+    blocks = [
+        [words for line in block.splitlines() if (words := line.partition("#")[0].split())]
+        for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    ]
+    inviting, joining, looking = blocks
+    anna, boris = pair.both
+    pair.add(anna, "home4")
+    said: list[str] = []
+
+    def types(device: Any, words: list[str], given: str = "") -> str:
+        last = (anna.run("invites")["invites"] or [{"id": ""}])[-1]["id"]
+        assert words[0] == "myownllm"
+        done = subprocess.run(
+            [str(demo.BIN / "myownllm"), *(last if word == "ID" else word for word in words[1:])],
+            env=device.environment(),
+            cwd=tmp_path,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        said.append(" ".join(words))
+        return done.stdout
+
+    links = [word for words in inviting for word in types(anna, words).split() if word.startswith("myownllm://")]
+    assert len(links) == 2
+    assert len(anna.run("invites")["invites"]) == 1, "the other one was taken back"
+    (tmp_path / "link.txt").write_text(links[0])
+    for words in joining:
+        types(boris, words, links[0])
+    shown = types(boris, looking[0])
+    assert "sealed" in shown.split()
+    assert "v0.3.8 does not" in types(boris, looking[1])
+    assert len(said) == sum(map(len, blocks)) == 8
+
+
+def test_sealing_has_three_words(pair: Pair) -> None:
+    anna, _ = pair.both
+    pair.add(anna, "home5")
+    wrong = myownllm(anna.home, "networks", "edit", "--sealed", "always")
+    assert wrong.returncode != 0
+    assert "'always' is no word for sealing; write prefer, require, off" in wrong.stderr
+
+    def mode() -> Any:
+        return daemon_config(anna)[1]["networks"][0]["signaling"].get("sealed")
+
+    def becomes(wanted: str) -> None:
+        eventually(lambda: mode() == wanted, f"the daemon's record says {wanted}")
+
+    for word in ("require", "off", "prefer"):
+        anna.run("networks", "edit", "--sealed", word)
+        becomes(word)
+    anna.run("networks", "add", "home5", "--sealed", "require")
+    becomes("require")

@@ -51,6 +51,7 @@ def peers(data: object) -> str:
             "RTT": lambda p: "" if p.get("rtt_ms") is None else f"{text_of(p.get('rtt_ms'))} ms",
             "THEIR CODE": lambda p: text_of(p.get("verification_code_received")),
             "OUR CODE": lambda p: text_of(p.get("verification_code_sent")),
+            "SIGNALING": lambda p: "" if p.get("sealed") is None else "sealed" if p.get("sealed") else "clear",
         },
     )
 

@@ -26,8 +26,12 @@ RETIRED_RELAYS: Final = frozenset(
     {"wss://0.peerjs.com:443/", "wss://0.peerjs.com:443/peerjs", "wss://mesh.myownllm.net/signal"}
 )
 RETIRED_MEMBERS: Final = frozenset({"locked", "use_public_turn_fallback"})
-USUAL_SIGNALING: Final[JsonObject] = {"strategy": "nostr", "mdns": True, "redundancy": 5, "public_fallback": True}
-"""What daemons of every version take where nothing is said."""
+SEALING: Final = ("prefer", "require", "off")
+"""What may be said of sealing, the usual first."""
+USUAL_SIGNALING: Final[JsonObject] = {
+    "strategy": "nostr", "mdns": True, "redundancy": 5, "public_fallback": True, "sealed": SEALING[0],
+}  # fmt: skip
+"""What daemons take where nothing is said; v0.3.8 does not know of the last one."""
 ACCEPTING: Final = ("available", "limited", "busy")
 MEMBERS: Final = frozenset(
     {
@@ -68,6 +72,14 @@ def turn_servers(value: Json) -> tuple[TurnServer, ...]:
         for e in entries
         if isinstance(e, dict) and _text(e.get("url"))
     )
+
+
+def with_sealing(signaling: JsonObject | None, mode: str) -> JsonObject:
+    """How devices find each other, with another mode of sealing (spec 11 §2.2).
+
+    What is usual is said, too: a daemon keeps what it is not told of.
+    """
+    return {**(signaling or {}), "sealed": mode}
 
 
 def signaling_servers(value: Json) -> tuple[str, ...]:

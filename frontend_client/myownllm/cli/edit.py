@@ -8,9 +8,18 @@ import typer
 
 from mesh_common.addresses import relay_address, stun_address
 from mesh_common.streams import words
-from myownllm.catalog.network import ACCEPTING, DEFAULT_STUN
+from myownllm.catalog.network import ACCEPTING, DEFAULT_STUN, with_sealing
 from myownllm.cli import context
-from myownllm.cli.networks import Followed, MaybeNetwork, follow, say_settings, typed_turn_server
+from myownllm.cli.networks import (
+    Followed,
+    MaybeNetwork,
+    Sealed,
+    follow,
+    say_sealing,
+    say_settings,
+    sealing,
+    typed_turn_server,
+)
 from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, AppError
 from myownllm.network_changes import checked, find, topology_of
@@ -42,6 +51,7 @@ def edit_network(
     turn: Annotated[
         list[str] | None, typer.Option(help="TURN servers instead: turn:host:port[,user,password].")
     ] = None,
+    sealed: Sealed = None,
     accepting: Annotated[
         str | None, typer.Option(help="What peers may ask of this device: " + ", ".join(ACCEPTING))
     ] = None,
@@ -66,11 +76,14 @@ def edit_network(
         }
         changes = {k: v for k, v in named.items() if v is not None or (k == "label" and label is not None)}
         changes |= dict(_cleared(word) for word in clear or ())
-        if not changes and not now:
+        mode = None if sealed is None else sealing(sealed)
+        if not changes and mode is None and not now:
             raise AppError("nothing to change: see `myownllm networks edit --help`")
         file = context.catalog_file(context.home())
         catalog = file.load().catalog
         target = context.need_active(catalog) if name is None else find(catalog, name)
+        if mode is not None:
+            changes["signaling"] = with_sealing(target.signaling, mode)
         catalog = file.mutate(lambda c: c.update_network(target.id, **changes))
         words.work_is_done()
     except FAILURES as error:
@@ -83,8 +96,10 @@ def edit_network(
         context.print_answer({**saved.to_json(), "changed": saved != target, "settings": told})
     elif catalog.active_network_id == saved.id:
         say_settings(saved, followed)
+        say_sealing(mode, followed)
     else:
         print(f"Settings of '{saved.handle}' are saved.")
+        say_sealing(mode, followed)
     if followed.state == "rejected":
         raise SystemExit(context.EXIT_FAILED)
 

@@ -72,6 +72,7 @@ def _print(found: Report) -> None:
         print(f"  relay {relay.url}: {relay.state}{f' ({context.shown(relay.reason)})' if relay.reason else ''}")
     for peer in found.peers:
         way = f" over {peer.path}" if peer.path else ""
+        way += "" if peer.sealed is None else ", met sealed" if peer.sealed else ", met in clear"
         why = f": {peer.why}" if peer.why else ""
         print(f"  device {context.shown(peer.label, 40)}: {peer.status}{way}{why}")
     if found.disk.free_bytes is not None:

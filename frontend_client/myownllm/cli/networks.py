@@ -14,7 +14,7 @@ from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.catalog.envelope import export_envelope
 from myownllm.catalog.model import Catalog
-from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
+from myownllm.catalog.network import DEFAULT_STUN, SEALING, SavedNetwork, TurnServer, with_sealing
 from myownllm.cli import context
 from myownllm.cli.options import Json
 from myownllm.coerce import as_object
@@ -24,6 +24,11 @@ from myownllm.network_changes import added, checked, find, imported, read_settin
 
 if TYPE_CHECKING:
     from typing import IO
+
+Sealed = Annotated[
+    str | None,
+    typer.Option(help="Hide from relays where devices are: prefer (from and to those that can), require, off."),
+]
 
 app = typer.Typer(no_args_is_help=True, help="Saved networks: list, add, use, remove.", rich_markup_mode=None)
 
@@ -90,6 +95,7 @@ def add_network(
     no_stun: Annotated[bool, typer.Option("--no-stun", help="Use no STUN server (same LAN or one machine).")] = False,
     turn: Annotated[list[str] | None, typer.Option(help="TURN server: turn:host:port[,user,password].")] = None,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Let every device in without asking.")] = False,
+    sealed: Sealed = None,
     use: Annotated[bool, typer.Option("--use/--no-use", help="Make it the active network.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -105,10 +111,13 @@ def add_network(
             stun_servers=() if no_stun else checked(stun, stun_address) or DEFAULT_STUN,
             turn_servers=tuple(map(typed_turn_server, turn or ())),
             auto_approve=True if auto_approve else None,
+            signaling=None if sealed is None else with_sealing(None, sealing(sealed)),
         )
         named = {"label": label, "signaling_servers": relay, "stun_servers": no_stun or stun, "turn_servers": turn}
         given = {k: getattr(record, k) for k, v in {**named, "auto_approve": auto_approve}.items() if v}
         before = file.load().catalog.by_wire_id(handle)
+        if sealed is not None:
+            given["signaling"] = with_sealing(None if before is None else before.signaling, sealed)
         catalog = file.mutate(lambda c: added(c, record, given, activate=use))
         words.work_is_done()
     except FAILURES as error:
@@ -124,10 +133,24 @@ def add_network(
         return
     what = "saved" if before is None else "has new settings" if changed else "was saved already"
     print(f"Network '{saved.handle}' {what}{' and is active' if active else ''}.")
+    say_sealing(sealed, followed)
     if active and changed and followed.joined is not None:
         say_settings(saved, followed)
     elif active:
         _say_joined(saved, followed.joined)
+
+
+def sealing(text: str) -> str:
+    """A mode of sealing. Raises AppError."""
+    if text not in SEALING:
+        raise AppError(f"'{text}' is no word for sealing; write {', '.join(SEALING)}")
+    return text
+
+
+def say_sealing(mode: str | None, told: Followed) -> None:
+    """What a person who demands it has to know, where nothing stands against it."""
+    if mode == "require" and not told.text:
+        print("Only devices that seal their signaling take part from now on: v0.3.8 does not.")
 
 
 def typed_turn_server(text: str) -> TurnServer:
@@ -290,7 +313,7 @@ def say_settings(network: SavedNetwork, told: Followed) -> None:
         print(f"Settings of '{network.handle}' are saved; `myownllm up` applies them.")
         return
     print(f"Settings of '{network.handle}': {_TOLD.get(told.state, _LATER).format(text=told.text)}.")
-    if told.state == "applied" and told.text:
+    if told.state in ("applied", "rebuilt") and told.text:
         typer.echo(f"warning: they {told.text}", err=True)
 
 

@@ -19,7 +19,7 @@ from myownllm.cli import context
 from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, NO_DATA_TEXT, AppError, PeerSelectorError
 from myownllm.ids import DEVICE_ID, bare_id, device_suffix
-from myownllm.peers import PeerEntry, peer_entry
+from myownllm.peers import PeerEntry, peer_entry, signaling_word
 from myownllm.sightings import moment
 
 OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined network than the active one.")]
@@ -72,7 +72,7 @@ def peers(network: OnNetwork = None, as_json: Json = False) -> None:
         print(
             columns(
                 [_row(p, since) for p, since in known],
-                ["device", "label", "state", "their code", "our code", "path", "rtt"],
+                ["device", "label", "state", "their code", "our code", "path", "signaling", "rtt"],
             )
         )
 
@@ -81,7 +81,8 @@ def _row(peer: PeerEntry, since_ms: int | None) -> list[str]:
     rtt = "" if peer.rtt_ms is None else f"{peer.rtt_ms} ms"
     codes = [peer.code_received or "", peer.code_sent or ""]
     state = _STATUS_WORDS[peer.status] + (f" since {moment(since_ms)}" if since_ms is not None else "")
-    return [peer.display, context.shown(peer.label, 40), state, *codes, peer.path or "", rtt]
+    way = [peer.path or "", signaling_word(peer.sealed)]
+    return [peer.display, context.shown(peer.label, 40), state, *codes, *way, rtt]
 
 
 def approve(

@@ -55,6 +55,8 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     status: str
     path: str | None
     """`LAN`, `STUN` or `TURN`."""
+    sealed: bool | None
+    """Whether relays could not read how the link was set up; None before it was."""
     rtt_ms: int | None
     clock_skew_ms: int | None
     why: str
@@ -170,6 +172,7 @@ def _peer(peer: PeerEntry) -> PeerReport:
         label=peer.label,
         status=peer.status,
         path=peer.path,
+        sealed=peer.sealed,
         rtt_ms=peer.rtt_ms,
         clock_skew_ms=peer.clock_skew_ms,
         why=health.why_not_connected(peer.status, needs_turn=peer.needs_turn),

@@ -47,6 +47,9 @@ def status(as_json: Json = False) -> None:
         print(f"reason   {context.shown(found['reason'], 500)}")
     if found["hint"]:
         print(f"hint     {context.shown(found['hint'], 500)}")
+    if met := [p for p in found["peers"] if p["status"] in CONNECTED and p["sealed"] is not None]:
+        sealed = sum(p["sealed"] for p in met)
+        print(f"sealed   {sealed} of {len(met)} connected device(s): relays could not read where they are")
     if found["pending_approvals"]:
         print(f"waiting  {found['pending_approvals']} device(s) for your approval: `myownllm peers`")
 
@@ -90,7 +93,13 @@ def _status(seen: Seen) -> dict[str, Any]:
         "connected_peers": sum(p.status in CONNECTED for p in seen.peers),
         "pending_approvals": sum(p.status == "pending_approval" for p in seen.peers),
         "peers": [
-            {"peer_id": p.device_pubkey, "label": p.label, "status": p.status, "suffix": device_suffix(p.device_pubkey)}
+            {
+                "peer_id": p.device_pubkey,
+                "label": p.label,
+                "status": p.status,
+                "suffix": device_suffix(p.device_pubkey),
+                "sealed": p.sealed,
+            }
             for p in seen.peers
         ],
     }

@@ -38,7 +38,7 @@ class Settings:
     state: Literal["", "pending", "applied", "rebuilt", "rejected", "waiting"] = ""
     """`rebuilt`: applied, and peers reconnect. `waiting`: not applied, for something runs that it would cut off"""
     text: str = ""
-    """why it was rejected or waits, in the daemon's words where they are its"""
+    """why it was rejected or waits, in the daemon's words where they are its; or what is amiss with applied ones"""
 
 
 @attrs.frozen

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from myownllm.client.procedures import Procedure
 
 WAITING_TEXT: Final = "something runs with a device of this network, and applying them would cut it off"
+UNSEALED_TEXT: Final = "keep nobody out: this daemon cannot seal signaling, nor refuse who does not"
 REMOVE_TIMEOUT_S: Final = 10.0
 """The reference may never answer a second removal (FE-4.16)."""
 
@@ -116,6 +117,8 @@ class Pass:
                     yield from self._clear_conflict(network)
                     continue
             break
+        if text := self._unkept(network):
+            yield Note("warn", f"settings of '{network.handle}' {text}")
         if self.link.mode == "shared":
             yield Own(self.status.device_id, network.id, network.wire_id)
         return ""
@@ -134,9 +137,9 @@ class Pass:
         """Bring an edited record into the daemon: one `network_update`, or leave and join on an old daemon (FE-8.3)."""
         joined, wanted = self.status.joined_networks, network.to_daemon()
         stored = yield from asks.stored_record(network)
-        drift = () if stored is None else membership.drifted(stored, wanted)
+        drift = () if stored is None else membership.drifted(stored, wanted, keeps_all=self._is_ours)
         if stored is None or not drift:
-            return PassResult(joined, changed=False, settings=Settings("applied"))
+            return PassResult(joined, changed=False, settings=Settings("applied", self._unkept(network)))
         if membership.is_disruptive(drift) and not may_disrupt:
             return PassResult(joined, changed=False, settings=Settings("waiting", WAITING_TEXT))
         try:
@@ -156,4 +159,15 @@ class Pass:
                 settings = Settings("rejected", error.text)
                 yield Note("warn", f"settings of '{network.handle}' were not applied: {error.text}")
             return PassResult(joined, changed=False, settings=settings)
-        return PassResult(joined, changed=restarted, settings=Settings("rebuilt" if restarted else "applied"))
+        settings = Settings("rebuilt" if restarted else "applied", self._unkept(network))
+        return PassResult(joined, changed=restarted, settings=settings)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Only our daemon says where its data are."""
+        return self.status.home is not None
+
+    def _unkept(self, network: SavedNetwork) -> str:
+        """What the daemon cannot do of what a person demands; empty for nothing."""
+        demanded = (network.signaling or {}).get("sealed") == "require"
+        return UNSEALED_TEXT if demanded and not self._is_ours else ""

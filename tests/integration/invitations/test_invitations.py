@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import stat
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,3 +168,77 @@ async def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
             assert (await anna.ask("invite_list", network=NET))["invites"] == []
             assert (await ben.ask("networks_list"))["networks"] == []
             assert not (tmp_path / "b" / "mesh" / "invites").exists()
+
+
+async def test_a_crash_between_the_save_and_the_approval_doubles_nothing(tmp_path: Path) -> None:
+    """As kill -9 leaves it: the use is on disk, and the id that it belongs to is let in when it comes."""
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben, daemon(tmp_path / "c") as carl:
+            relay = await host_relay(ben)  # the other one is killed
+            await anna.ask("network_add", config=network_record(NET, relay))
+            made = await anna.ask("invite_create", network=NET)
+            await anna.stop(signal.SIGKILL)
+            path = tmp_path / "a" / "mesh" / "invites" / f"{NET}.json"
+            kept = json.loads(path.read_text())
+            kept["invites"][0]["by"] = [await bare_id(ben)]
+            path.write_text(json.dumps(kept))
+            await anna.start()
+            for device in (carl, ben):
+                await device.ask("network_join_invite", text=made["text"])
+            await active(anna, await bare_id(ben))
+            await anna.wait_for_peer(NET, await bare_id(carl), "pending_approval")
+            [invite] = (await anna.ask("invite_list", network=NET))["invites"]
+            assert invite["by"] == [await bare_id(ben)]
+
+
+async def test_a_file_that_cannot_be_read_lets_nobody_in(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            relay = await host_relay(ben)  # the other one is killed
+            path = tmp_path / "a" / "mesh" / "invites" / f"{NET}.json"
+            await anna.ask("network_add", config=network_record(NET, relay))
+            made = await anna.ask("invite_create", network=NET)
+            whole = path.read_text()
+
+            await anna.stop(signal.SIGKILL)
+            path.write_text(whole.replace('"version":1', '"version":2').replace('"version": 1', '"version": 2'))
+            later = path.read_bytes()
+            await anna.start()
+            for op in ("invite_list", "invite_create"):
+                with pytest.raises(Refused, match="written by a newer version of the program"):
+                    await anna.ask(op, network=NET)
+            await ben.ask("network_join_invite", text=made["text"])
+            await anna.wait_for_peer(NET, await bare_id(ben), "pending_approval")
+            assert path.read_bytes() == later, "neither read nor written"
+
+            await anna.stop(signal.SIGKILL)
+            path.write_text(whole[: len(whole) // 2])
+            await anna.start()
+            assert (await anna.ask("invite_list", network=NET))["invites"] == []
+            await anna.wait_for_peer(NET, await bare_id(ben), "pending_approval")
+            assert [each.read_text() for each in path.parent.glob("*.corrupt*")] == [whole[: len(whole) // 2]]
+            await anna.ask("invite_create", network=NET)
+
+
+@pytest.mark.slow
+async def test_ten_at_once_use_one_just_as_often_as_it_says(tmp_path: Path) -> None:
+    uses = 4
+    with trio.fail_after(3 * LIMIT_S):
+        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            anna = await stack.enter_async_context(daemon(tmp_path / "a"))
+            comers = [await stack.enter_async_context(daemon(tmp_path / str(number))) for number in range(10)]
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay))
+            made = await anna.ask("invite_create", network=NET, uses=uses)
+            for comer in comers:
+                nursery.start_soon(lambda each: each.ask("network_join_invite", text=made["text"]), comer)
+            ids = [await bare_id(comer) for comer in comers]
+            wanted = ["active"] * uses + ["pending_approval"] * (len(comers) - uses)
+            states: list[str] = []
+            while states != wanted:
+                await trio.sleep(0.1)
+                peers = [await anna.peer(NET, each) for each in ids]
+                states = sorted(peer["status"] for peer in peers if peer is not None)
+                assert states.count("active") <= uses
+            [invite] = (await anna.ask("invite_list", network=NET))["invites"]
+            assert len(set(invite["by"])) == len(invite["by"]) == uses

@@ -275,8 +275,13 @@ class FakeDaemon:
                 return network
         raise Refusal(f"unknown network: {alias}")
 
+    def _kept(self, config: dict[str, Any]) -> dict[str, Any]:
+        """What it stores of a record: the reference drops what it does not know."""
+        signaling = {k: v for k, v in config["signaling"].items() if k != "sealed" or self.home is not None}
+        return {**config, "signaling": signaling}
+
     def _op_network_add(self, request: Any) -> Any:
-        config = request["config"]
+        config = self._kept(request["config"])
         if any(config["id"] in (n["id"], n["network_id"]) for n in self.networks):
             raise Refusal(f"config id '{config['id']}' already in use")
         if any(config["network_id"] in (n["id"], n["network_id"]) for n in self.networks):
@@ -290,7 +295,7 @@ class FakeDaemon:
         return {"removed": network["id"]}
 
     def _op_network_update(self, request: Any) -> Any:
-        config = request["config"]
+        config = self._kept(request["config"])
         for i, network in enumerate(self.networks):
             if network["id"] == config["id"]:
                 restarted = network["signaling"] != config["signaling"]

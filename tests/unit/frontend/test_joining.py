@@ -10,8 +10,8 @@ import pytest
 
 from myownllm.catalog.envelope import export_envelope, import_envelope, invited_settings
 from myownllm.catalog.model import Catalog, read_config
-from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork
-from myownllm.membership import drifted
+from myownllm.catalog.network import DEFAULT_STUN, SEALING, SavedNetwork, with_sealing
+from myownllm.membership import drifted, overlay
 from myownllm.network_changes import joined
 
 TOLD: dict[str, Any] = {
@@ -80,10 +80,28 @@ def test_what_a_link_says_of_signaling_is_saved_and_told_to_the_daemon() -> None
     assert drifted({**stored, "signaling": other}, network.to_daemon()) == ("signaling",)
 
 
+@pytest.mark.parametrize("has", [None, "prefer", "require", "off"])
+@pytest.mark.parametrize("word", SEALING)
+def test_a_mode_of_sealing_is_drift_where_the_daemon_would_keep_it(has: str | None, word: str) -> None:
+    network = SavedNetwork(id="net-1", network_id="home", signaling=with_sealing({"mdns": False}, word))
+    wanted = network.to_daemon()
+    assert wanted["signaling"] == {"strategy": "nostr", "mdns": False, "sealed": word, "servers": []}
+    rest = {k: v for k, v in wanted["signaling"].items() if k != "sealed"}
+    stored = {**wanted, "signaling": rest if has is None else {**rest, "sealed": has}}
+    differs = ("signaling",) if word != (has or "prefer") else ()
+    assert drifted(stored, wanted, keeps_all=True) == differs
+    assert drifted(overlay(stored, wanted), wanted, keeps_all=True) == (), "told once"
+    # v0.3.8 never keeps the word: telling it again would never end.
+    if has is None:
+        assert drifted(stored, wanted) == ()
+
+
 def test_a_configuration_of_a_daemon_keeps_its_unusual_signaling() -> None:
     signaling = {"strategy": "nostr", "mdns": False, "servers": ["wss://r"], "redundancy": 5, "denylist": ["d"]}
     raw = {"networks": [{"id": "net-1", "network_id": "home", "signaling": signaling}]}
     assert read_config(raw, 0, str).catalog.networks[0].signaling == {"mdns": False}
+    signaling["sealed"] = "require"
+    assert read_config(raw, 0, str).catalog.networks[0].signaling == {"mdns": False, "sealed": "require"}
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myownllm.catalog.model import Catalog
-from myownllm.catalog.network import SavedNetwork, TurnServer
+from myownllm.catalog.network import SavedNetwork, TurnServer, with_sealing
 from myownllm.client import Method
 from myownllm.client import messages as m
 from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES, REFUSALS
 from myownllm.client.state import Settings
+from myownllm.client.sync import UNSEALED_TEXT
 from myownllm.client.work import FileWork
 from unit.frontend.fakes import DEVICE_B, peer_info
 from unit.frontend.machine_bench import HOME, WORK, Bench, never, online
@@ -429,6 +430,36 @@ def test_what_became_of_an_edit_is_said_in_the_daemons_words(texts: list[str], s
     b.wait(30)
     assert b.state.settings == settings
     assert b.daemon.ops("network_update") == ["network_update"]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_demand_for_sealing_reaches_a_daemon_that_keeps_it_and_no_other_is_told_forever(ours: bool) -> None:
+    b = Bench()
+    b.daemon.home = "/there" if ours else None
+    online(b)
+    b.daemon.log.clear()
+    demand = with_sealing(None, "require")
+    b.change(lambda c: c.update_network(HOME.id, signaling=demand))
+    b.reconcile()
+    b.wait(30)
+    assert b.state.settings == (Settings("rebuilt") if ours else Settings("applied", UNSEALED_TEXT))
+    told = [r["config"]["signaling"]["sealed"] for r in b.daemon.log if r["op"] == "network_update"]
+    assert told == (["require"] if ours else [])
+    # Another edit finds nothing of it to do.
+    b.change(lambda c: c.update_network(HOME.id, label="Other"))
+    b.reconcile()
+    b.wait(1)
+    assert b.state.settings == Settings("applied", "" if ours else UNSEALED_TEXT)
+
+
+@pytest.mark.parametrize(("home", "notes"), [("/there", []), (None, [f"settings of 'Home' {UNSEALED_TEXT}"])])
+def test_joining_says_that_a_daemon_cannot_seal(home: str | None, notes: list[str]) -> None:
+    b = Bench()
+    b.daemon.home = home
+    b.change(lambda c: c.update_network(HOME.id, signaling=with_sealing(None, "require")))
+    online(b)
+    assert [r["config"]["signaling"]["sealed"] for r in b.daemon.log if r["op"] == "network_add"] == ["require"]
+    assert [note for note in b.notes if "settings" in note] == notes
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
