@@ -13,15 +13,19 @@ from hypothesis import strategies as st
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.governance.state_file import (
     VERSION,
+    Ours,
     StateFile,
     UnsupportedState,
+    line,
     migrated,
     read_state,
+    shown,
     split_tiers,
     write_state,
 )
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
+from myownmesh.protocol.schema import read
 from myownmesh.protocol.transitions import (
     Evict,
     KindChange,
@@ -118,6 +122,19 @@ def test_members_of_later_releases_stay() -> None:
     state = read_state(text.encode())
     assert state.unknown == {"later": {"a": []}}
     assert written(state).decode() == text
+
+
+def test_clients_see_what_v038_s_file_holds_and_nothing_of_ours() -> None:
+    state = read_state(CAPTURED["fleet"]["state_file_alice"].encode())
+    private = msgspec.structs.replace(state, ours=Ours(stayed=("x",)), unknown={"later": 1})
+    assert shown(private) == shown(state) == msgspec.json.format(written(state), indent=-1)
+
+
+def test_a_line_holds_entries_as_they_were_heard() -> None:
+    text = b'{"at":5,"variant":{"kind":"later","x":1.50},"signers":["b"],"signatures":["c"]}'
+    heard = read(Transition, text)
+    assert line({"log": "member", "entry": heard}) == b'{"log":"member","entry":%b}' % text
+    assert b"\n" not in line({"through": "two\nlines"})
 
 
 # ── properties ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.hearing import dismiss, hear_entries
-from myownmesh.governance.succession import Anew, kept_removals, legacy, orphans, sign_anew
+from myownmesh.governance.succession import Anew, Keep, kept_removals, legacy, orphans, sign_anew
 from myownmesh.governance.words import HEARSAY, OURSELVES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
 from support.governance import (
@@ -77,6 +77,21 @@ def test_what_was_signed_anew_outlives_its_author_with_its_old_time() -> None:
     assert stranger.role(DAVE) == "member"
     again = hears(stranger, entry(RoleGrant(ERIN, "member"), ALICE, at=21))
     assert again.role(ERIN) == "member", "a re-admission that was signed before is not undone"
+
+
+def test_a_person_chooses_which_admits_are_signed_anew() -> None:
+    anew = legacy(hears(holding(BASE), *LOG), CAROL)
+
+    def kept(keep: Keep) -> set[tuple[str, int]]:
+        return {(each.variant.target, each.at) for each in anew if keep.holds(each)}
+
+    removal, own, dave = (ERIN, 20), (CAROL, 5), (DAVE, 10)
+    assert kept(Keep()) == {removal, own, dave}
+    assert kept(Keep(frozenset({DAVE}))) == {removal, dave}
+    assert kept(Keep(frozenset())) == {removal}, "what was removed stays out, whatever is chosen"
+    assert kept(Keep(before=10)) == {removal, own}, "an admit of that very second is not older"
+    assert kept(Keep(before=11)) == {removal, own, dave}
+    assert kept(Keep(frozenset({DAVE}), before=10)) == {removal}
 
 
 def test_kept_removals_are_signed_anew_by_whoever_may() -> None:
