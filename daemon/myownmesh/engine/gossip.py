@@ -135,12 +135,17 @@ def ask(core: Core, peer: OpenLink, now: Instant, *, at_once: bool = False) -> N
     letter, book = core.government.letter(peer.device_id), core.government.book
     asked_at = None if at_once or core.kind != "closed" else letter.asked_at
     if asked_at is not None and now.mono - asked_at < PULL_GAP_S:
-        letter.ask_again = True
-        if not core.timers.is_set(NetworkTimer.PULLS, ""):
-            core.timers.set(NetworkTimer.PULLS, "", asked_at + PULL_GAP_S)
+        ask_later(core, peer, asked_at + PULL_GAP_S)
         return
     letter.asked_at, letter.ask_again, letter.awaits_answer = now.mono, False, True
     core.send(peer, sync.request(book, knows_digests=book.is_founded and is_ours(peer)), now)
+
+
+def ask_later(core: Core, peer: OpenLink, at: float) -> None:
+    """Ask a peer at this monotonic second, or sooner if others are asked again before."""
+    core.government.letter(peer.device_id).ask_again = True
+    if not core.timers.is_set(NetworkTimer.PULLS, ""):
+        core.timers.set(NetworkTimer.PULLS, "", at)
 
 
 def ask_again(core: Core, now: Instant) -> None:

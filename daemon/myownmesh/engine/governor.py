@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from myownmesh.engine import approval, firstcontact, gossip, proposals, ruling
+from myownmesh.engine import approval, firstcontact, gossip, ruling
 from myownmesh.engine.government import Seen
 from myownmesh.governance.first_contact import FirstContact
 
@@ -83,7 +83,6 @@ class Governor:
     def take(self, book: Book, now: Instant, about: Collection[str] = ()) -> None:
         """Hold another book: an answer to a question, an imported log."""
         ruling.take(self._core, book, now, about)
-        proposals.look_later(self._core, now)
 
     def click(self, device_id: str, now: Instant) -> None:
         """A person lets a device in whatever is known of the network yet."""

@@ -122,10 +122,7 @@ def receive_proof(core: Core, peer: OpenLink, proof: AuthResponse, now: Instant)
     if not isinstance(peer, Handshaking):
         return
     if core.is_evicted(peer.device_id):
-        if core.is_successor(peer):
-            beside.end(core, peer.device_id)
-        else:
-            evictions.put_out(core, peer, now)
+        evictions.put_out(core, peer, now)
         return
     if core.is_successor(peer):
         lifecycle.take_over(core, peer, now)

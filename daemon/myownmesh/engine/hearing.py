@@ -42,7 +42,7 @@ def receive_logs(core: Core, peer: OpenLink, frame: RosterEntries, now: Instant)
     letter.unheard += 1
     if not slices.put(core, peer.device_id, _hear(core, peer, frame, speaker, was_asked=was_asked), now):
         letter.unheard -= 1
-        letter.ask_again = True
+        gossip.ask_later(core, peer, now.mono + gossip.PULL_GAP_S)
 
 
 def receive_proof(core: Core, device_id: str, deny: Deny, now: Instant) -> None:

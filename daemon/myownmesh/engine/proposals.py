@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from myownmesh.engine import gossip, hearing, ruling
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.government import Unanswered
-from myownmesh.engine.timers import NetworkTimer
 from myownmesh.governance.authoring import expire
 from myownmesh.governance.intake import hear_ack, hear_propose, hear_split, unanswered
 from myownmesh.governance.words import SAID_SECONDS, Speaker
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from myownmesh.governance.intake import Intake
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import NetworkStateSplit
-
-EXPIRE_S = 3600.0
-HELD_S = 60.0
-"""Entries from the future are judged again so often."""
 
 
 def receive(
@@ -47,7 +42,7 @@ def receive(
         letter.say(done.word, now.mono)
     if done.result == "pull" and isinstance(frame, NetworkStatePropose):
         government.unanswered.append(Unanswered(frame, now.mono + SAID_SECONDS))
-        look_later(core, now)
+        ruling.look_later(core, now)
     _tell(core, device, frame, done, now)
     if done.entry is None:
         ruling.take(core, done.book, now)
@@ -70,16 +65,7 @@ def look(core: Core, now: Instant) -> None:
     ruling.take(core, expire(government.book, now.wall_ms // 1000), now)
     if government.book.aside.held or government.book.aside.strangers:
         hearing.hear_waiting(core, now)
-    look_later(core, now)
-
-
-def look_later(core: Core, now: Instant) -> None:
-    """Look in a minute, if there is anything to look at."""
-    government = core.government
-    book = government.book
-    waits = government.unanswered or book.aside.held or book.proposals.records
-    if waits and not core.timers.is_set(NetworkTimer.HELD, ""):
-        core.timers.set(NetworkTimer.HELD, "", now.mono + HELD_S)
+    ruling.look_later(core, now)
 
 
 def _tell(

@@ -12,6 +12,7 @@ from attrs import evolve
 from myownmesh.engine import approval, evictions, gossip, presence, shelving, slices
 from myownmesh.engine.actions import SaveBook
 from myownmesh.engine.peer import Link
+from myownmesh.engine.timers import NetworkTimer
 from myownmesh.governance.branches import MAX_BRANCHES
 from myownmesh.governance.entries import is_removal, target_of
 from myownmesh.governance.first_contact import FirstContact
@@ -33,6 +34,9 @@ GOVERNED: Final = (
     "this network's topology is governed by a signed owner transition — "
     "propose a change instead (`networks topology-propose` / GovernanceProposeTopology)"
 )
+
+HELD_S: Final = 60.0
+"""Entries from the future, among others, are judged again so often."""
 
 DEVICES_PER_SLICE: Final = 300
 """Whose verdict is taken between two pauses: about two milliseconds."""
@@ -77,6 +81,7 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
             evictions.welcome(core, device, now)
     if logs:
         gossip.spread(core, now)
+    look_later(core, now)
 
 
 def decided(core: Core, book: Book, entry: Transition, now: Instant) -> None:
@@ -120,6 +125,16 @@ def start(core: Core, book: Book, now: Instant) -> None:
     _apply_shape(core, now)
     slices.put(core, gossip.OWN, _mirror(core, book), now)
     evictions.consider_self(core, now)
+    look_later(core, now)
+
+
+def look_later(core: Core, now: Instant) -> None:
+    """Look in a minute at what waits for an answer, for its time or for somebody's decision, if anything does."""
+    government = core.government
+    book = government.book
+    waits = government.unanswered or book.aside.held or book.proposals.records
+    if waits and not core.timers.is_set(NetworkTimer.HELD, ""):
+        core.timers.set(NetworkTimer.HELD, "", now.mono + HELD_S)
 
 
 def left_branch(core: Core, log: Log) -> None:

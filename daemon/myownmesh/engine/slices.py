@@ -32,8 +32,7 @@ def do_one(core: Core, now: Instant) -> None:
     government.now = now
     government.is_working = True
     try:
-        if government.has_jobs:
-            government.work()
+        government.work()
     finally:
         government.is_working = False
     if government.has_jobs:

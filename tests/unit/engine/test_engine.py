@@ -11,7 +11,7 @@ from mesh_common.events import PeerCapabilitiesChanged, PhaseChanged
 from mesh_common.version import VERSION
 from mesh_common.views import Lane
 from myownmesh.engine import EngineConfig, EngineError, FrameTooLarge, PeerNotAdmitted, PeerNotFound
-from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession
+from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession, SaveRoster
 from myownmesh.engine.links import (
     ChannelOpened,
     GatheringDone,
@@ -263,3 +263,18 @@ def test_what_others_noticed_is_told_in_the_diagnostics() -> None:
     bench.engine.tell("warn", "signaling", "relay trouble", {"relay": "wss://r"}, bench.now)
     bench.collect()
     assert bench.diags[-1].message == "relay trouble"
+
+
+def test_the_roster_remembers_which_of_its_devices_seal() -> None:
+    bench = Bench("lower").up_to("active")
+    bench.actions.clear()
+    bench.engine.note_sealing("somebody else", seals=True)
+    bench.collect()
+    assert not any(isinstance(action, SaveRoster) for action in bench.actions)
+    bench.engine.note_sealing(bench.peer_id, seals=True)
+    bench.engine.note_sealing(bench.peer_id, seals=True)
+    bench.collect()
+    assert sum(isinstance(action, SaveRoster) for action in bench.actions) == 1, "as it was is not saved"
+    row = bench.engine.roster.get(bench.peer_id)
+    assert row is not None
+    assert row.seals

@@ -8,7 +8,7 @@ from mesh_common.events import PeerSighted
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.links import ChannelClosed, PathChanged, PathState
 from myownmesh.protocol.frames import Ping, Pong
-from myownmesh.protocol.signals import PeerAnnounced
+from myownmesh.protocol.signals import PeerAnnounced, PeerLeft, StaleAnnounce
 from unit.engine.bench import Bench
 
 SILENT = EngineConfig(kind="silent")
@@ -371,3 +371,23 @@ def test_where_offering_is_its_part_a_mute_peer_hears_us_a_few_times_an_hour() -
         heard += [word for word in bench.wait(3.0) if word == "announce"]
     assert len(heard) == 5
     assert "announce" in bench.announce(), "a fresh process is told at once"
+
+
+def test_a_late_copy_of_an_announce_is_answered_and_dials_nobody() -> None:
+    """The process may be one whose clock went back, and may not know of us."""
+    bench = Bench("higher")
+    assert bench.signal(StaleAnnounce(bench.peer_id)) == ["announce"]
+    assert bench.wait(60.0).count("offer A1") == 0
+    assert not bench.has_entry
+
+
+def test_an_unsigned_leave_of_a_device_that_signs_costs_a_ping_and_no_more() -> None:
+    bench = live()
+    assert bench.signal(PeerLeft(bench.peer_id, is_signed=False)) == []
+    assert bench.wait(1.1) == ["ping"]
+    answer_ping(bench)
+    bench.wait(5.0)
+    assert bench.status == "active"
+    connecting = Bench("lower").up_to("connecting")
+    assert connecting.signal(PeerLeft(connecting.peer_id, is_signed=False)) == []
+    assert connecting.engine.link(connecting.peer_id) is not None

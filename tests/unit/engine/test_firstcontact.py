@@ -1,0 +1,114 @@
+"""A device that joins, or has lost its state: its links carry governance frames only until somebody who can know has
+answered (spec 02 §24.3 no. 50)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myownmesh.engine import EngineConfig
+from myownmesh.governance.book import Book
+from myownmesh.governance.pins import Pin
+from myownmesh.protocol.codec import encode_frame
+from myownmesh.protocol.frames import (
+    Approve,
+    NetworkState,
+    Ping,
+    Pong,
+    RosterEntries,
+    RosterRequest,
+    RosterSummary,
+)
+from myownmesh.protocol.transitions import RoleGrant
+from myownmesh.roster import Roster
+from unit.engine.bench import NETWORK, Bench, wait_for_approval
+from unit.engine.charters import FOUNDING, OWNER, STRANGER, THEN, closed, code, grant, of_kind, proposal
+
+if TYPE_CHECKING:
+    from myownmesh.identity import Identity
+    from myownmesh.protocol.frames import Frame
+
+
+def joiner() -> Bench:
+    """It was told who founds the network, and remembers the peer, the owner and a stranger from before."""
+    roster = Roster(NETWORK)
+    for device in (Bench("lower").them, OWNER, STRANGER):
+        roster = roster.approve(device.device_id, "", THEN)
+    bench = Bench("lower", EngineConfig(kind="closed"), roster=roster)
+    pin = Pin(NETWORK).founded_by(OWNER.device_id)
+    bench.engine.governor.begin(Book(NETWORK, bench.us.device_id, pin, configured="closed"), (), bench.now)
+    bench.up_to("pending")
+    bench.frame(Approve())
+    return bench
+
+
+def says(bench: Bench, device: Identity, frame: Frame) -> None:
+    epoch = bench.epochs[device.device_id]
+    bench.engine.receive_frame(device.device_id, epoch, encode_frame(frame), bench.now)
+    bench.collect()
+
+
+def joins(bench: Bench, device: Identity) -> None:
+    """Another device links, and lets us in."""
+    wait_for_approval(bench, device)
+    says(bench, device, Approve())
+
+
+def status(bench: Bench, device: Identity) -> str:
+    return next(info.status for info in bench.engine.peers(bench.now) if info.device_id == device.device_id)
+
+
+def test_until_then_governance_is_heard_and_nothing_else_is_answered() -> None:
+    bench = joiner()
+    assert code(bench) == "waits_for_authority"
+    assert bench.engine.governor.waits_for_contact
+    bench.wait(3.0)
+    bench.frames.clear()
+    bench.frame(Ping(7))
+    assert bench.frames == [Pong(7)], "the link is kept up"
+    bench.frame(RosterRequest(include_all=True))
+    assert bench.frames == [Pong(7)], "who belongs here it cannot say yet"
+    bench.frame(NetworkState("closed", 1, 1, "x"))
+    assert of_kind(bench, RosterRequest) == [RosterRequest(include_all=True)]
+    bench.frame(RosterSummary("x", 3, 0))
+    assert len(of_kind(bench, RosterRequest)) == 1, "it has just been asked"
+    bench.wait(2.0)
+    assert len(of_kind(bench, RosterRequest)) == 2
+    bench.frame(RosterEntries((), (FOUNDING,), (grant(bench.peer_id),)))
+    assert bench.engine.governor.book.is_founded, "logs are what it waits for"
+    bench.frame(proposal(bench.them, RoleGrant(STRANGER.device_id, "controller")))
+    [record] = bench.engine.governor.book.proposals.records.values()
+    assert record.proposer == bench.peer_id
+    assert bench.status == "pending_approval"
+    assert bench.engine.governor.waits_for_contact, "the peer is no authority: it may have shown an old log"
+
+
+def test_an_owner_that_answers_makes_its_link_and_those_of_members_what_they_are_elsewhere() -> None:
+    bench = joiner()
+    joins(bench, STRANGER)
+    joins(bench, OWNER)
+    assert {status(bench, device) for device in (bench.them, STRANGER, OWNER)} == {"pending_approval"}
+    says(bench, OWNER, RosterEntries((), (FOUNDING,), (grant(bench.us.device_id), grant(bench.peer_id))))
+    assert not bench.engine.governor.waits_for_contact
+    assert "an authority has answered; this device knows who belongs here" in [diag.message for diag in bench.diags]
+    assert (status(bench, OWNER), bench.status) == ("active", "active")
+    assert status(bench, STRANGER) == "pending_approval", "nobody signed it in"
+
+
+def test_a_click_where_nothing_is_awaited_is_no_admit() -> None:
+    bench = closed()
+    bench.up_to("pending")
+    bench.engine.governor.click(bench.peer_id, bench.now)
+    bench.frame(Approve())
+    assert (bench.status, code(bench)) == ("pending_approval", "waits_for_signature")
+
+
+def test_a_click_is_about_one_device() -> None:
+    bench = joiner()
+    joins(bench, STRANGER)
+    bench.engine.governor.click(bench.peer_id, bench.now)
+    bench.collect()
+    assert (bench.status, status(bench, STRANGER)) == ("active", "pending_approval")
+    bench.engine.governor.click(STRANGER.device_id, bench.now)
+    bench.collect()
+    assert (bench.status, status(bench, STRANGER)) == ("active", "active")
+    assert bench.engine.governor.waits_for_contact, "what it knows of the network is no more than before"
