@@ -152,6 +152,30 @@ def test_a_device_that_is_let_in_again_gets_up_and_says_that_it_is_here() -> Non
     assert any("offer" in word for word in bench.announce()), "it dials again"
 
 
+def test_a_device_that_stands_down_does_not_dial_whom_it_loses() -> None:
+    bench = closed(members=(grant(HIGH), evicted(LOW)))
+    assert bench.engine.governor.is_down
+    bench.offer("B1")
+    bench.open_channel()
+    bench.hello()
+    bench.proof()
+    bench.frame(Approve())
+    assert bench.status == "active", "it may hear there that it is let in again"
+    bench.wait(10.0)
+    bench.event(ChannelClosed("crash"))
+    assert bench.status == "dropped ice_failed"
+    assert not any("offer" in word for word in bench.wait(100.0))
+
+
+def test_a_device_that_stands_down_dials_nobody_whom_the_record_pins_either() -> None:
+    bench = closed("higher", members=(grant(LOW),))
+    bench.announce()
+    assert bench.status == "sighted"
+    hears(bench, evicted(HIGH), about=[HIGH])
+    bench.engine.configure(EngineConfig(auto_approve=True, pinned_peers=frozenset({LOW})), bench.now)
+    assert not any("offer" in word for word in bench.collect() + bench.wait(60.0))
+
+
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -112,3 +112,14 @@ def test_a_click_is_about_one_device() -> None:
     bench.collect()
     assert (bench.status, status(bench, STRANGER)) == ("active", "active")
     assert bench.engine.governor.waits_for_contact, "what it knows of the network is no more than before"
+
+
+def test_a_flood_before_it_is_known_who_belongs_is_bounded_as_later() -> None:
+    provisional, known = joiner(), closed(members=(grant(Bench("lower").peer_id),)).up_to("active")
+    for bench in (provisional, known):
+        bench.wait(3.0)
+        bench.frames.clear()
+        for number in range(2000):
+            bench.frame(Ping(number))
+    assert 0 < len(of_kind(provisional, Pong)) < 1000
+    assert len(of_kind(provisional, Pong)) == len(of_kind(known, Pong))

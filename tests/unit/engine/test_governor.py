@@ -197,11 +197,32 @@ def test_reasons_to_ask_within_two_seconds_are_one_more_question() -> None:
     assert len(of_kind(bench, RosterRequest)) == 2
 
 
+def links_stranger(bench: Bench) -> None:
+    """Another member talks to us, too."""
+    bench.engine.governor.take(told(bench.engine.governor.book, [grant(STRANGER.device_id)]), bench.now, [])
+    wait_for_approval(bench, STRANGER)
+    epoch = bench.epochs[STRANGER.device_id]
+    bench.engine.receive_frame(STRANGER.device_id, epoch, encode_frame(Approve()), bench.now)
+    bench.collect()
+    assert bench.engine.is_linked(STRANGER.device_id)
+
+
 def stays(bench: Bench, seconds: int) -> None:
     """Time passes, and the peer answers all pings."""
     for _ in range(seconds // 5):
         bench.wait(5.0)
         bench.frame(Pong(round(bench.mono)))
+
+
+def test_only_whom_there_was_another_reason_to_ask_is_asked_again() -> None:
+    bench = linked()
+    links_stranger(bench)
+    bench.wait(3.0)
+    bench.frames.clear()
+    for count in (5, 6):
+        bench.frame(NetworkState("closed", count, 0, f"root {count}"))
+    bench.wait(10.0)
+    assert len(of_kind(bench, RosterRequest)) == 2, "both of them of the one that says more"
 
 
 def test_somebody_is_asked_every_quarter_to_half_hour() -> None:
@@ -232,13 +253,8 @@ def test_a_round_is_not_put_off_by_whoever_comes_meanwhile() -> None:
         return bench.mono
 
     bench = linked()
-    bench.engine.governor.take(told(bench.engine.governor.book, [grant(STRANGER.device_id)]), bench.now, [])
     stays(bench, 800)
-    wait_for_approval(bench, STRANGER)
-    epoch = bench.epochs[STRANGER.device_id]
-    bench.engine.receive_frame(STRANGER.device_id, epoch, encode_frame(Approve()), bench.now)
-    bench.collect()
-    assert bench.engine.is_linked(STRANGER.device_id)
+    links_stranger(bench)
     assert asked_at(bench) == asked_at(linked())
 
 
