@@ -67,6 +67,7 @@ class Screen:
 
     async def _keep_open(self, settings: UiSettings) -> None:
         serving: Any = await trio.to_thread.run_sync(importlib.import_module, "myownllm.ui.serving")
+        await trio.lowlevel.checkpoint_if_cancelled()  # an app that is being stopped announces no screen any more
         try:
             listener = serving.open_port(settings.port)
         except OSError as error:

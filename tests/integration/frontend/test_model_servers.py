@@ -83,9 +83,15 @@ async def test_leaving_closes_the_request_before_and_behind_the_first_word(kind:
     async with runtimes(kind, server) as running:
         for words in (0, 2):
             server.behave(fault="hang", fault_after=words)
-            with trio.move_on_after(0.2):
-                await ask(running)
-            left = time.monotonic()
+            before = len(server.chats())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask, running)
+                with trio.fail_after(10):
+                    while len(await trio.to_thread.run_sync(server.chats)) == before:
+                        await trio.sleep(0.02)
+                await trio.sleep(0.2)  # the first words arrive
+                left = time.monotonic()
+                nursery.cancel_scope.cancel()
             assert server.closed_chat()["closed"] - left < 1
             assert running.running == 0
 
