@@ -135,12 +135,6 @@ def test_calls_and_messages_to_nobody_fail_clearly(daemon: DaemonProcess) -> Non
     assert data(daemon, "ctl", "capabilities", "set", "home", '{"tags":["x"]}') == {"advertised": True}
 
 
-def test_an_op_of_another_release_is_an_unknown_variant(daemon: DaemonProcess) -> None:
-    done = run(daemon, "ctl", "governance", "state", "home")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: daemon error: parse: unknown variant `governance_state`")
-
-
 def test_a_closed_pipe_is_no_traceback(daemon: DaemonProcess) -> None:
     command = f"'{PROGRAM}' ctl config show | head -c 1"
     done = subprocess.run(

@@ -275,7 +275,6 @@ def test_a_tab_that_does_not_acknowledge_gets_one_message_and_then_the_newest_st
     tab.say({"ack": rev})
     told = tab.hear()
     assert told["base"] == rev
-    assert told["rev"] > rev + 1
     assert told["patch"]["mesh"]["quiet"] is True
     me.ask("PUT", "/api/mesh/quiet", {"value": False})
     tab.close()
@@ -294,7 +293,7 @@ def test_words_that_are_none_of_a_tab_close_it(me: Browser) -> None:
 
 
 def test_sixteen_tabs_are_enough(me: Browser) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while True:  # tabs of tests before this one may not have been missed yet
         tabs = [me.tab() for _ in range(17)]
         for tab in tabs:
@@ -305,6 +304,7 @@ def test_sixteen_tabs_are_enough(me: Browser) -> None:
         if heard == [True] * 16 + [False]:
             break
         assert time.monotonic() < deadline, heard
+        time.sleep(0.5)
     assert tabs[-1].code == 4429
 
 
