@@ -27,6 +27,7 @@ OUR_FEATURES = [
     "capabilities_update",
     "network_state_v1",
     "reliable_channels_v1",
+    "governance_checked_v1",  # ours: spec 10 §2.2
 ]
 NOT_YET_S = 0.25
 
@@ -44,6 +45,7 @@ def shape(text: str) -> str:
     text = re.sub(r'"signature":"[a-z2-7]{102}[aiqy]"', '"signature":"<103>"', text)
     text = re.sub(r'"verification_code":"[a-z0-9]{6}"', '"verification_code":"<6>"', text)
     text = re.sub(r'"(t|last_edit_ts)":\d+', r'"\1":0', text)
+    text = text.replace(',"governance_checked_v1"', "")  # ours: spec 10 §2.2
     return re.sub(r'"label":"[^"]*"', '"label":""', text)
 
 
