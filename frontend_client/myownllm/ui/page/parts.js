@@ -107,6 +107,7 @@ export function paintDialog() {
 export function setUpDialog() {
   document.getElementById("dialog").addEventListener("close", () => {
     const dialog = document.getElementById("dialog");
+    if (dialog.open) return; // the event comes later than the closing: another dialog may be there already
     content = null;
     render(nothing, dialog);
   });
