@@ -78,7 +78,7 @@ def _catalog_json(catalog: Catalog) -> dict[str, object]:
 
 
 def _name(network: SavedNetwork) -> str:
-    closed = "(marked closed: not enforced)" if network.kind == "closed" else ""
+    closed = "(marked closed)" if network.kind == "closed" else ""
     return f"{network.label or ''} {closed}".strip()
 
 

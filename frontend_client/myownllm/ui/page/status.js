@@ -96,7 +96,7 @@ function network(saved) {
   const isActive = saved.id === mesh.state.active;
   return html`<li class="card" data-network=${saved.network_id}>
     <div class="grow"><strong>${words(saved.handle)}</strong> ${isActive ? html`<span class="tag">active</span>` : nothing}
-      ${saved.kind === "closed" ? html`<span class="tag">marked closed: not enforced</span>` : nothing}
+      ${saved.kind === "closed" ? html`<span class="tag">marked closed</span>` : nothing}
       ${saved.label === "" ? nothing : html`<div class="hint">${words(saved.network_id)}</div>`}</div>
     ${isActive
       ? button(place, "Leave", () => ask("POST", "/api/networks/active", { id: null }))
