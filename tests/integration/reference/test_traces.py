@@ -44,7 +44,7 @@ def test_both_tell_how_a_link_stands_and_what_a_stop_changes(pair: tuple[Device,
     shared = [name for name in other if name in mine and name not in ("last_recv_age_ms", "rtt_ms")]
     assert [name for name in mine if name in shared] == shared, "in the same order"
     assert set(other) - set(mine) <= {"last_recv_age_ms", "rtt_ms"}
-    assert set(mine) - set(other) <= {"last_recv_age_ms", "rtt_ms", "why"}
+    assert set(mine) - set(other) <= {"last_recv_age_ms", "rtt_ms", "sealed", "why"}
     same = ("network_id", "changed", "status", "tier", "ice_state", "pc_state", "pair_class", "authenticated")
     assert [mine[name] for name in same] == [other[name] for name in same]
     assert theirs.process is not None
