@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 
 class PeerStatus(StrEnum):
@@ -257,6 +257,8 @@ class NetworkSummary(JoinedNetwork, frozen=True):
     """None to those who read the row of a daemon that does not tell."""
     left_out: tuple[str, ...] = ()
     """Addresses of this machine that peers were not offered at the last gathering, each with its reason."""
+    put_out: bool | UnsetType = UNSET
+    """True while signed governance has put this device out of the network; no such member otherwise."""
 
 
 class TwinRow(Struct, frozen=True):

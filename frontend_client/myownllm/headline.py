@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from mesh_common.views import RelayRow, TwinRow
 from myownllm import phases
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
 Level = Literal["good", "waiting", "bad"]
 DaemonState = Literal["up", "silent", "absent", "failed"]
-CLOSED_TEXT: Final = "marked closed, which nothing enforces yet: whoever is approved on one device may join"
 START_STEP: Final = "`myownllm up` starts it"
+PUT_OUT_STEP: Final = "ask who decides there; `myownllm networks remove` forgets the network here"
 NO_NETWORK_STEP: Final = (
     "`myownllm networks add <name>` makes one, `myownllm networks use <name>` picks one that is saved"
 )
@@ -43,8 +42,6 @@ class Sight(Struct, frozen=True, kw_only=True):
 
     handle: str | None
     """label or wire id of the active network"""
-    is_closed: bool = False
-    """the network is marked so, which no daemon enforces yet"""
     phase: phases.Phase = "off"
     error: str = ""
     """why the app could not start on this network, or what a start waits for"""
@@ -67,6 +64,8 @@ class Sight(Struct, frozen=True, kw_only=True):
     """the network has a TURN server"""
     peers: tuple[Known, ...] = ()
     twin: TwinRow | None = None
+    put_out: bool = False
+    """whoever decides in the network has put this device out"""
     identity_home: str | None = None
     """home of the daemon whose identity is in dispute"""
 
@@ -117,8 +116,13 @@ def verdict(sight: Sight) -> Headline:
     if sight.twin is not None:
         text = f"Another device uses this device's identity on {handle}"
         return Headline("bad", text, in_use(sight.twin, sight.identity_home))
-    met = _met(handle, sight)
-    return replace(met, reason=met.reason or CLOSED_TEXT) if sight.is_closed else met
+    if sight.put_out:
+        return Headline("bad", put_out(handle), "nobody there links with it until it is let in again", PUT_OUT_STEP)
+    return _met(handle, sight)
+
+
+def put_out(handle: str) -> str:
+    return f"This device was put out of {handle}"
 
 
 def _devices(count: int) -> str:

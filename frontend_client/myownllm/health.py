@@ -8,7 +8,7 @@ import attrs
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from myownllm.headline import CLOSED_TEXT, Headline, Sight, in_use, verdict, wake
+from myownllm.headline import PUT_OUT_STEP, Headline, Sight, in_use, put_out, verdict, wake
 from myownllm.peers import CONNECTED
 from myownllm.relays import told, troubled
 
@@ -34,6 +34,7 @@ EXIT_CODES: Final[dict[str, int]] = {
     "no_relay_serves": 19,
     "identity_in_use": 20,
     "app_silent": 21,
+    "put_out": 22,
 }
 """the stop that `health` names, and the exit status that goes with it"""
 
@@ -84,14 +85,14 @@ class Facts:
     phase: str | None = None
     peers: tuple[Known, ...] = ()
     has_turn: bool = False
-    is_closed: bool = False
-    """the network is marked so, which nothing enforces"""
     app: AppTold | None = None
     """what the running app tells of itself"""
     is_shared: bool = False
     """the daemon that answers belongs to another app"""
     relays: tuple[RelayRow, ...] | None = None
     """the relays of the active network, None when the daemon does not tell of them"""
+    put_out: bool = False
+    """whoever decides in the network has put this device out"""
     twin: TwinRow | None = None
     """another device that uses this one's identity"""
     silence: str = ""
@@ -145,9 +146,9 @@ def headline(facts: Facts) -> Headline:
             # the reference stays in this phase while it is alone
             joining=facts.phase == "joining" and daemon is not None and daemon.home is not None,
             has_turn=facts.has_turn,
-            is_closed=facts.is_closed,
             peers=facts.peers,
             twin=facts.twin,
+            put_out=facts.put_out,
             identity_home=None if daemon is None else daemon.home,
         )
     )
@@ -210,6 +211,8 @@ def _first_stop(facts: Facts) -> Finding | None:
         return stop("app_not_running", "the daemon is joined, but the app is not running: `myownllm up` starts it")
     if facts.twin is not None:
         return stop("identity_in_use", in_use(facts.twin, facts.daemon.home))
+    if facts.put_out:
+        return stop("put_out", f"{put_out(repr(facts.handle))}; {PUT_OUT_STEP}")
     silent = troubled(facts.relays)
     # the reference stays in this phase while it is alone
     if facts.phase == "joining" and facts.daemon.home is not None:
@@ -240,8 +243,6 @@ _SHOWN_ADDRESSES: Final = 4
 
 def _notes(facts: Facts) -> list[Finding]:
     notes = [Finding("bad_setting", "note", problem) for problem in facts.setting_problems]
-    if facts.is_closed:
-        notes.append(Finding("closed_not_enforced", "note", f"'{facts.handle}' is {CLOSED_TEXT}"))
     if facts.override_problem:
         notes.append(Finding("override_unusable", "note", facts.override_problem))
     if facts.daemon is not None and (wrong := clock_note(facts.daemon.clock)):

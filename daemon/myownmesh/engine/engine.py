@@ -448,6 +448,11 @@ class Engine:
         return self._core.twin
 
     @property
+    def is_put_out(self) -> bool:
+        """Signed governance has put this device out of the network."""
+        return self._core.government.is_down
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """The addresses of this machine that the last gathering kept back, each with its reason."""
         return self._core.left_out

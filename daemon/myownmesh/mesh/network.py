@@ -97,6 +97,7 @@ class Network:
             engine.traffic,
             tuple(relay.row() for relay in self.driver.relays()),
             engine.left_out,
+            put_out=True if engine.is_put_out else msgspec.UNSET,
         )
         if engine.twin is None:
             return summary

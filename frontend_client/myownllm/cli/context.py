@@ -24,7 +24,7 @@ from myownllm.door import client as door
 from myownllm.errors import FAILURES, AppError, DoorError, PeerAwayError, PeerSelectorError, PeerUndecidedError
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
-from myownllm.ids import select_peer
+from myownllm.ids import bare_id, select_peer
 from myownllm.network_changes import need_active as need_active
 from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
 from myownllm.sightings import Sightings, moment
@@ -215,7 +215,8 @@ class Session:
 
     def _away(self, known: list[PeerEntry]) -> list[PeerEntry]:
         """Approved devices that are not among the known ones."""
-        seen = {p.device_pubkey for p in known}
+        me = self.daemon.status.device_id  # a closed network's roster has this device, too
+        seen = {*(p.device_pubkey for p in known), bare_id(me)}
         rows = self.daemon.answer(RosterAnswer, "roster_list", network=self.network).roster
         away = [PeerInfo(device_id=row.device_id, status="offline", label=row.label) for row in rows]
         return [peer_entry(info) for info in away if info.device_id not in seen]

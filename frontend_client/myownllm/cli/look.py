@@ -68,7 +68,6 @@ class Seen(Struct, frozen=True, kw_only=True):
             handle=None if active is None else active.handle,
             network_id=None if active is None else active.wire_id,
             has_turn=active is not None and bool(active.turn_servers),
-            is_closed=active is not None and active.kind == "closed",
             app_running=self.app_pid is not None,
             silent_app=self.app_pid if self.app_silent else None,
             app=self.app,
@@ -85,6 +84,7 @@ class Seen(Struct, frozen=True, kw_only=True):
             silence=self.silence,
             left_out=() if row is None else row.left_out,
             twin=None if row is None else row.twin,
+            put_out=row is not None and row.put_out is True,
         )
 
 

@@ -61,8 +61,6 @@ class ClientState:
     handle: str | None = None
     """label or wire id of the active saved network; None without one"""
     active_config_id: str = ""
-    is_closed: bool = False
-    """the active network is marked so"""
     peers: tuple[PeerEntry, ...] = ()
     device_id: str = ""
     daemon_version: str = ""
@@ -81,6 +79,8 @@ class ClientState:
     """our daemon has heard from no relay of the network yet"""
     twin: TwinRow | None = None
     """another device that uses this one's identity"""
+    is_put_out: bool = False
+    """signed governance has put this device out of the bound network"""
     settings: Settings = Settings()
     accepting: str = "available"
     auto_gossip: bool = True
@@ -148,7 +148,6 @@ class Picture:
         self.update(
             handle=None if active is None else active.handle,
             active_config_id="" if active is None else active.id,
-            is_closed=active is not None and active.kind == "closed",
             network=wire_id,
             accepting="available" if active is None else active.accepting,
             diag_quiet=catalog.diag_quiet,
@@ -180,7 +179,8 @@ class Picture:
             relays = self.state.relays
         is_ours = self.state.daemon_home is not None  # the reference stays in this phase while it is alone
         joining = is_ours and row is not None and row.phase == "joining"
-        self.update(relays=relays, is_joining=joining, twin=None if row is None else row.twin)
+        put_out = row is not None and row.put_out is True
+        self.update(relays=relays, is_joining=joining, twin=None if row is None else row.twin, is_put_out=put_out)
 
     def show_ice_failure(self, at_ms: int, *, needs_turn: bool) -> None:
         """No direct path to a peer (FE-5.3); while another one is active that is not the headline."""

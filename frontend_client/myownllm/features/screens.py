@@ -32,7 +32,6 @@ def sight(state: ClientState, supervisor: SupervisorState) -> Sight:
         daemon = "silent"
     return Sight(
         handle=state.handle,
-        is_closed=state.is_closed,
         phase=state.phase,
         error=state.error,
         daemon=daemon,
@@ -43,6 +42,7 @@ def sight(state: ClientState, supervisor: SupervisorState) -> Sight:
         has_turn=state.phase == "ice-failed-turn-unreachable",
         peers=known(state.peers),
         twin=state.twin,
+        put_out=state.is_put_out,
         identity_home=state.daemon_home,
     )
 

@@ -22,7 +22,7 @@ from myownllm.catalog.file import CatalogFile
 from myownllm.catalog.network import SavedNetwork
 from myownllm.ids import device_suffix
 from support.warm import words
-from unit.frontend.fakes import DEVICE_B, FakeDaemon, peer_info
+from unit.frontend.fakes import DEVICE_A, DEVICE_B, FakeDaemon, peer_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -548,6 +548,7 @@ async def test_approved_devices_that_are_away_are_listed_since_when(desk: Desk) 
     desk.daemon.roster += [
         {"device_id": DEVICE_B, "label": "Pi", "approved_at": 1_780_000_000, "role": "member"},
         {"device_id": "c" * 51 + "q", "label": "Old laptop", "approved_at": 1_780_000_000, "role": "member"},
+        {"device_id": DEVICE_A, "label": "", "approved_at": 1_780_000_000, "role": "owner"},  # this one
     ]
     desk.daemon.peers = [peer_info()]
     up = await desk.up()

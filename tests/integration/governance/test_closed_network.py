@@ -203,11 +203,13 @@ async def test_who_is_evicted_while_away_hears_it_when_it_is_back_and_returns_wh
             await ben.start()
             await is_evicted(ben, ben)
             await not_linked(anna, ben)
+            assert [row.get("put_out") for row in (await ben.ask("networks_list"))["networks"]] == [True]
             # Signed in again it is back, whatever the order of ids.
             assert (await grant(anna, ben, "member"))["effective"]
             await active(anna, ben)
             await active(ben, anna)
             await has_role(ben, ben, "member")
+            assert [row.get("put_out") for row in (await ben.ask("networks_list"))["networks"]] == [None]
 
 
 async def test_an_invitation_to_a_closed_network_names_its_founder_and_is_a_signed_admit(tmp_path: Path) -> None:

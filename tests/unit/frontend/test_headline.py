@@ -42,7 +42,7 @@ def said(**changes: Any) -> Headline:
         ({"joining": True}, "waiting", "Opening signaling sockets on Home…", "no relay of this network"),
         ({"relays": (), "joining": False}, "bad", "Nobody can be found on Home — no relay serves", "no relay"),
         ({"silent_app": 7}, "bad", "The app does not answer", "`kill -CONT 7`"),
-        ({"is_closed": True}, "good", "Online on Home — waiting for peer announces", "which nothing enforces yet"),
+        ({"put_out": True}, "bad", "This device was put out of Home", "ask who decides there"),
         ({"peers": (ACTIVE, AWAY)}, "good", "Connected · Home · 1 peer · auto-healing ring", ""),
         (
             {"peers": (ACTIVE,), "relays": (DOWN,)},

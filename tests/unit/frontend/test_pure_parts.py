@@ -409,6 +409,7 @@ WELL = health.Facts(
         ({"phase": "joining"}, "still_joining"),
         ({"twin": TwinRow(proved=True, stands_aside=True)}, "identity_in_use"),
         ({"twin": TwinRow(proved=False, stands_aside=False), "phase": "joining"}, "identity_in_use"),
+        ({"put_out": True}, "put_out"),
         ({"peers": (Known("handshaking", "Pi", True),)}, "peers_unreachable"),
         ({"peers": (Known("handshaking", "Pi", True), Known("active", "Pi", False))}, None),
     ],
