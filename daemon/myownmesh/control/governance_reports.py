@@ -13,7 +13,7 @@ from mesh_common import answers
 from myownmesh.control.answers import success
 from myownmesh.governance.checkup import Surroundings, findings
 from myownmesh.governance.history import history
-from myownmesh.governance.overview import MAY, authorities
+from myownmesh.governance.overview import MAY, authorities, refused
 from myownmesh.governance.recovery_key import BadRecoveryKey, printed, read_key
 from myownmesh.governance.telling import Names, said
 from myownmesh.identity import Identity
@@ -57,7 +57,7 @@ async def governance_who(control: Control, request: requests.GovernanceWho) -> b
         )
         for each in authorities(book)
     )
-    wanted = () if request.device is None else book.memory.refused(_bare(request.device))
+    wanted = () if request.device is None else refused(book, _bare(request.device))
     return success(answers.WhoAnswer(rows, tuple(said(variant, names) for variant in wanted)))
 
 

@@ -113,7 +113,7 @@ def _questions(book: Book, _around: Surroundings, _names: Names) -> Iterator[Fin
     if count:
         yield Finding(
             "questions",
-            f"{count} decisions wait for a person at this device",
+            f"{count} {'decision waits' if count == 1 else 'decisions wait'} for a person at this device",
             "`ctl governance state NETWORK` lists them under `pending`",
         )
 

@@ -16,7 +16,7 @@ from myownmesh.governance.standing import RANKS
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, TopologyChange, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from myownmesh.governance.log import Log, Place
 
@@ -88,12 +88,17 @@ class Memory:
         found = [digest for digest, each in self.seen.items() if each.spent is not None]
         return (*sorted(self.spent_before - set(found)), *found)[-MAX_REMEMBERED:]
 
-    def refused(self, signer: str) -> tuple[Variant, ...]:
-        """What a device once signed and did not get: to be shown before it is promoted."""
+    def refused(self, signer: str, but: Collection[bytes] = ()) -> tuple[Variant, ...]:
+        """What a device once signed and did not get: to be shown before it is promoted.
+
+        `but`: signatures that stand in the log, as a founder's does, who was no authority yet when it signed.
+        """
         return tuple(
             seen.variant
-            for seen in self.seen.values()
-            if seen.signer == signer and (seen.spent not in (None, "undone") or not seen.by_authority)
+            for digest, seen in self.seen.items()
+            if seen.signer == signer
+            and digest not in but
+            and (seen.spent not in (None, "undone") or not seen.by_authority)
         )
 
     def _with(self, found: Mapping[bytes, Seen]) -> Memory:

@@ -36,4 +36,10 @@ def authorities(book: Book) -> tuple[Authority, ...]:
     """Owners, then controllers, each by id."""
     standing = book.standing
     devices = sorted(standing.authorities, key=lambda device: (-RANKS[standing.role(device)], device))
-    return tuple(Authority(device, standing.role(device), book.memory.refused(device)) for device in devices)
+    return tuple(Authority(device, standing.role(device), refused(book, device)) for device in devices)
+
+
+def refused(book: Book, device: str) -> tuple[Variant, ...]:
+    """What a device once signed and does not have."""
+    in_force = {digest for place in book.log.places for digest in place.signatures}
+    return book.memory.refused(device, in_force)

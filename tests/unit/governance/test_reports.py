@@ -18,6 +18,7 @@ from myownmesh.governance.foresight import outlook
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.history import Arrival, history
 from myownmesh.governance.intake import hear_propose
+from myownmesh.governance.memory import Memory
 from myownmesh.governance.overview import authorities
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.rules import Rules
@@ -189,6 +190,14 @@ def test_a_spent_governance_entry_is_a_question_and_no_line_of_the_member_log() 
 
 
 # ── who ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_founder_got_what_it_signed_before_it_was_an_authority() -> None:
+    book = founded(me=ALICE)
+    place, *_ = book.log.places
+    memory = Memory().with_record(place.signatures[0], ALICE, place.entry.variant, by_authority=False)
+    assert memory.with_log(book.log).refused(ALICE) == (place.entry.variant,), "remembered as a stranger's record"
+    assert [each.refused for each in authorities(evolve(book, memory=memory.with_log(book.log)))] == [(), ()]
 
 
 def test_owners_stand_before_controllers_each_with_what_was_refused_it() -> None:
