@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -15,12 +14,15 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from attrs import frozen
 
+from support.tools import absent, excused
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 needs_namespaces = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("ip") is None,
-    reason="NO NETWORK NAMESPACES HERE, so machines with other interfaces are not tested: needs root and iproute2",
+    os.geteuid() != 0 or bool(excused(absent("ip"))),
+    reason="NO NETWORK NAMESPACES HERE, so machines with other interfaces are not tested: needs root and iproute2, "
+    "which scripts/test installs",
 )
 
 _numbers = itertools.count()

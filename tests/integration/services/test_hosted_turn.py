@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import signal
 import socket
 import ssl
@@ -27,6 +26,7 @@ from myownmesh.turn import stun
 from support.daemons import daemon, host_relay, network_record
 from support.namespaces import machines_apart, needs_namespaces
 from support.tls import self_signed
+from support.tools import needs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -36,9 +36,6 @@ HERE = "127.0.0.1"
 GUEST = {"username": "guest", "password": "theguestpassword"}
 PATIENCE_S = 20.0
 BINDING = stun.encode(stun.BINDING, bytes(range(12)), [])
-needs_coturn = pytest.mark.skipif(
-    shutil.which("turnutils_uclient") is None, reason="NO COTURN HERE, so its client is not tested: install coturn"
-)
 
 
 @asynccontextmanager
@@ -174,7 +171,7 @@ async def test_clients_of_others_relay_over_udp_tcp_and_tls(tmp_path: Path) -> N
         assert await shown() == renewed
 
 
-@needs_coturn
+@needs("turnutils_uclient", "coturn", "coturn's client is not tried on our TURN server")
 @pytest.mark.parametrize("how", [[], ["-t"]], ids=["UDP", "TCP"])
 async def test_coturns_own_client_loses_nothing(how: list[str]) -> None:
     async with manager() as services:
@@ -207,7 +204,7 @@ async def test_coturns_own_client_loses_nothing(how: list[str]) -> None:
         assert "tot_send_msgs=100, tot_recv_msgs=100" in said, said
 
 
-@pytest.mark.skipif(shutil.which("turnserver") is None, reason="NO COTURN HERE, so what we write for it is not tested")
+@needs("turnserver", "coturn", "what we write for coturn is not tested")
 async def test_coturn_takes_the_configuration_that_we_write_for_it(tmp_path: Path) -> None:
     port = free_port()
     block = ServicesConfig.from_json(
