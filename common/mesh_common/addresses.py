@@ -59,8 +59,7 @@ class RelayAddress(Struct, frozen=True):
     @property
     def authority(self) -> str:
         """Host and port as the `Host` header has them: without the port that the scheme implies."""
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        return name if self.port == _web_port(tls=self.tls) else f"{name}:{self.port}"
+        return authority(self.host, None if self.port == _web_port(tls=self.tls) else self.port)
 
     @property
     def url(self) -> str:
@@ -140,10 +139,21 @@ def turn_address(text: str) -> ServerAddress:
     return ServerAddress(scheme, host, port or STUN_PORT, transport or "udp")
 
 
+def authority(host: str, port: int | None) -> str:
+    """Host and port as addresses have them, the host alone for no port; IPv6 in brackets."""
+    name = f"[{host}]" if ":" in host else host
+    return name if port is None else f"{name}:{port}"
+
+
+def without_brackets(host: str) -> str:
+    """A host as sockets want it; a person may write IPv6 in brackets."""
+    return host.removeprefix("[").removesuffix("]")
+
+
 def is_loopback(host: str) -> bool:
     """Does it mean this machine alone: `localhost`, or a loopback address with or without brackets?"""
     try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+        return ipaddress.ip_address(without_brackets(host)).is_loopback
     except ValueError:
         return host == "localhost"
 

@@ -14,7 +14,9 @@ def missing() -> str:
     if sys.platform != "linux":
         return "NO LINUX HERE, so faults of clocks, disks and file systems are not tested"
     if excused(absent("cc")):
-        return "NO C COMPILER HERE, so faults of clocks, disks and file systems are not tested: scripts/test installs one"
+        return (
+            "NO C COMPILER HERE, so faults of clocks, disks and file systems are not tested: scripts/test installs one"
+        )
     return ""
 
 

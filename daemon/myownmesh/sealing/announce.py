@@ -7,7 +7,7 @@ event's time, which orders what one device says.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 CAP_SEALS: Final = "eseal1"
 CAP_SIGNS: Final = "esig1"
-MDNS_KEY: Final = "mdns"
-"""What stands for the event's key where there is none."""
 MAX_CAPS: Final = 16
 
 _CAP: Final = re.compile(r"[a-z0-9_]{1,32}")
@@ -58,27 +56,22 @@ def may_be_signed(caps: Sequence[str]) -> bool:
     return len(caps) <= MAX_CAPS and all(_CAP.fullmatch(cap) for cap in caps)
 
 
-def judge_announce(
-    room: str, device_id: str, created_at: int, key: str, caps: Sequence[str], signed: Signed
-) -> Literal["good", "drop"]:
-    """Whether an announce with a signature is that device's, or is to be dropped. One without has nothing to judge."""
-    if not may_be_signed(caps):
-        return "drop"
-    return _judge(device_id, created_at, signed, announce_text(room, device_id, created_at, key, caps))
+def is_good_announce(room: str, device_id: str, created_at: int, key: str, caps: Sequence[str], signed: Signed) -> bool:
+    """Whether an announce with a signature is that device's; else it is to be dropped."""
+    text = announce_text(room, device_id, created_at, key, caps)
+    return may_be_signed(caps) and _is_good(device_id, created_at, signed, text)
 
 
-def judge_leave(room: str, device_id: str, created_at: int, key: str, signed: Signed) -> Literal["good", "drop"]:
-    """Whether a leave with a signature is that device's, or is to be dropped."""
-    return _judge(device_id, created_at, signed, leave_text(room, device_id, created_at, key))
+def is_good_leave(room: str, device_id: str, created_at: int, key: str, signed: Signed) -> bool:
+    """Whether a leave with a signature is that device's; else it is to be dropped."""
+    return _is_good(device_id, created_at, signed, leave_text(room, device_id, created_at, key))
 
 
-def _judge(device_id: str, created_at: int, signed: Signed, text: bytes) -> Literal["good", "drop"]:
+def _is_good(device_id: str, created_at: int, signed: Signed, text: bytes) -> bool:
     if signed.t != created_at:
-        return "drop"
+        return False
     try:
         signature = base32.decode(signed.s, SIGNATURE_BYTES)
     except ValueError:
-        return "drop"
-    if base32.encode(signature) != signed.s:
-        return "drop"
-    return "good" if verify(device_id, text, signature) else "drop"
+        return False
+    return base32.encode(signature) == signed.s and verify(device_id, text, signature)

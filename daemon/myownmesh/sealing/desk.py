@@ -27,8 +27,8 @@ from myownmesh.sealing.announce import (
     CAP_SEALS,
     CAP_SIGNS,
     announce_text,
-    judge_announce,
-    judge_leave,
+    is_good_announce,
+    is_good_leave,
     leave_text,
     sign,
 )
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from myownmesh.sealing.devices import Device
 
 Mode = Literal["prefer", "require", "off"]
-MODES: Final = ("prefer", "require", "off")
 
 FRESH_S: Final = 900.0
 """An offer that names an announce of ours which is older was not made for us as we are."""
@@ -164,7 +163,7 @@ class Desk:
         """Judge an announce of a peer; `signed` is None when it has no signature."""
         if signed is None:
             return self._announced_clear(said.peer, mono)
-        if judge_announce(self._room, said.peer, said.at, said.key, caps, signed) == "drop":
+        if not is_good_announce(self._room, said.peer, said.at, said.key, caps, signed):
             return Heard.FORGED
         device = self._devices.of(said.peer)
         before = device.seals
@@ -176,8 +175,7 @@ class Desk:
 
     def is_forged_in_our_name(self, said: Said, caps: Sequence[str], signed: Signed | None) -> bool:
         """Whether an announce in our own name has a signature that is none of ours."""
-        forged = "drop"
-        return signed is not None and judge_announce(self._room, self._me, said.at, said.key, caps, signed) == forged
+        return signed is not None and not is_good_announce(self._room, self._me, said.at, said.key, caps, signed)
 
     def should_correct(self, mono: float) -> bool:
         """Whether a clear announce in our own name is to be answered with a good one: once in a while."""
@@ -203,7 +201,7 @@ class Desk:
     def left(self, said: Said, signed: Signed | None) -> Heard:
         """Judge a leave of a peer."""
         if signed is not None:
-            if judge_leave(self._room, said.peer, said.at, said.key, signed) == "drop":
+            if not is_good_leave(self._room, said.peer, said.at, said.key, signed):
                 return Heard.FORGED
             device = self._devices.get(said.peer)
             if device is not None and device.left(said.key, said.at):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from mesh_common.addresses import without_brackets
 from myownmesh.turn.limits import Limits
 from myownmesh.turn.targets import INNER, PRIVATE
 
@@ -20,7 +21,7 @@ def coturn_config(block: TurnService, *, private_peers: bool) -> str:
 
 
 def _lines(block: TurnService, *, private_peers: bool) -> Iterator[str]:
-    bind, public_ip = block.bind.removeprefix("[").removesuffix("]"), block.public_ip.strip()
+    bind, public_ip = without_brackets(block.bind), block.public_ip.strip()
     limits = Limits()
     yield "# What services.turn of this device says, for coturn. Keep it secret: it holds passwords."
     if not _is_unspecified(bind):

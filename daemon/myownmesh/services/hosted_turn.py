@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mesh_common.addresses import is_loopback
+from mesh_common.addresses import authority, is_loopback, without_brackets
 from mesh_common.views import RelayedTraffic, TurnReport
 from myownmesh.services.service import Advert, CannotServe
 from myownmesh.services.worker_process import START_LIMIT_S, turn_worker
@@ -55,7 +55,7 @@ class HostedTurn:
     def report(self, *, enabled: bool, listening_since: int | None) -> TurnReport:
         """Where it listens, and for TURN what it has relayed (spec 06 §3)."""
         assert self._listening is not None
-        listen = _joined(self._listening.address, self._listening.port)
+        listen = authority(self._listening.address, self._listening.port)
         said, relayed = self._said, None
         if said is not None and self._job is not None and self._job.turn is not None:
             counts = said.counts
@@ -88,12 +88,12 @@ def advert_of(job: Job, listening: Listening, tls_name: str | None, config: Serv
     public_ip = config.turn.public_ip.strip()
     if not public_ip or (is_loopback(job.bind) and not is_loopback(public_ip)):
         return Advert(tags)
-    authority = _joined(public_ip, listening.port)
-    endpoints: dict[str, object] = {"stun_url": f"stun:{authority}"} if answers_stun else {}
+    place = authority(public_ip, listening.port)
+    endpoints: dict[str, object] = {"stun_url": f"stun:{place}"} if answers_stun else {}
     if serves_turn:
-        urls = [f"turn:{authority}"]
+        urls = [f"turn:{place}"]
         if job.tcp:
-            urls.append(f"turn:{authority}?transport=tcp")
+            urls.append(f"turn:{place}?transport=tcp")
         if tls_name is not None and listening.tls_port is not None:
             # Clients check the name, so an address would be of no use to them.
             urls.append(f"turns:{tls_name}:{listening.tls_port}?transport=tcp")
@@ -109,7 +109,7 @@ def turn_job(block: TurnService, *, private_peers: bool) -> Job:
     """What a worker is told. Raises `CannotServe` for what spec 06 §7.1 refuses, with what to change."""
     if not block.credentials:
         raise CannotServe("nobody could use it: services.turn.credentials is empty")
-    public_ip = block.public_ip.strip() or block.bind.removeprefix("[").removesuffix("]")
+    public_ip = block.public_ip.strip() or without_brackets(block.bind)
     member = "public_ip" if block.public_ip.strip() else "bind"
     try:
         address = ipaddress.ip_address(public_ip)
@@ -153,7 +153,3 @@ def certificate_name(path: str) -> str | None:
         return None
     found = names.get_values_for_type(x509.DNSName)
     return next((name for name in found if "*" not in name), None)
-
-
-def _joined(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mesh_common.addresses import is_loopback
+from mesh_common.addresses import authority, is_loopback, without_brackets
 from myownmesh.protocol.strict_json import compact_json
 from myownmesh.services.relay_hub import TOO_MANY_CONNECTIONS, Hub, Limits
 from myownmesh.signaling.nostr import NostrKey
@@ -70,10 +70,7 @@ class RelayServer:
     @property
     def listen(self) -> str | None:
         """`address:port` while it serves, as `services_status` shows it."""
-        if self._address is None:
-            return None
-        host, port = self._address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return None if self._address is None else authority(*self._address)
 
     @property
     def port(self) -> int:
@@ -86,7 +83,7 @@ class RelayServer:
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then every client gets Close 1001. Raises OSError when it cannot listen."""
-        host = self._bind.removeprefix("[").removesuffix("]")
+        host = without_brackets(self._bind)
         try:
             listener, *others = await trio.open_tcp_listeners(self._configured_port, host=host)
         except UnicodeError as error:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.turn.stun import HEADER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KIND, _CHANNEL = 0xC0, 0x40
-_STUN_HEADER, _CHANNEL_HEADER = 20, 4
+KIND: Final = 0xC0
+"""The bits of a first byte that say what begins there: none of them a STUN message, `CHANNEL` ChannelData."""
+CHANNEL: Final = 0x40
+CHANNEL_HEADER_BYTES: Final = 4
 
 
 class BadFrame(ValueError):
@@ -34,10 +38,10 @@ class Frames:
         at, size = 0, len(held)
         try:
             while size - at >= 4:
-                kind, length = held[at] & _KIND, held[at + 2] << 8 | held[at + 3]
-                if kind not in (0, _CHANNEL):
+                kind, length = held[at] & KIND, held[at + 2] << 8 | held[at + 3]
+                if kind not in (0, CHANNEL):
                     raise BadFrame(f"no frame begins with {held[at]:#04x}")
-                end = at + length + (_CHANNEL_HEADER if kind else _STUN_HEADER)
+                end = at + length + (CHANNEL_HEADER_BYTES if kind else HEADER_BYTES)
                 after = end + (-length % 4 if kind else 0)
                 if after > size:
                     break

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from myownmesh.turn import stun
 from myownmesh.turn.binding import Counts
+from myownmesh.turn.framing import CHANNEL, KIND
 from myownmesh.turn.limits import MAX_PAYLOAD, Limits
 from myownmesh.turn.requests import Requests
 from myownmesh.turn.stun import Address
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from myownmesh.turn.table import Ports, Settings
 
 _SEND_KNOWN = frozenset({stun.A_PEER, stun.A_DATA})
-_KIND, _CHANNEL = 0xC0, 0x40
 _PADDING = tuple(bytes(count) for count in range(4))
 
 
@@ -71,8 +71,8 @@ class TurnServer:
         """What follows from one datagram or frame of a client."""
         if not data:
             return None
-        kind = data[0] & _KIND
-        if kind == _CHANNEL:
+        kind = data[0] & KIND
+        if kind == CHANNEL:
             return self._channel_data(client, data, now.mono)
         if kind:
             return None

@@ -7,6 +7,8 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, Final
 
+from mesh_common.addresses import without_brackets
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -106,7 +108,7 @@ def open_relay(ports: Sequence[int], *, even: bool) -> socket.socket | None:
 
 
 def _resolved(bind: str) -> tuple[socket.AddressFamily, str]:
-    name = bind.removeprefix("[").removesuffix("]")
+    name = without_brackets(bind)
     try:
         family, _, _, _, address = socket.getaddrinfo(name, None, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:

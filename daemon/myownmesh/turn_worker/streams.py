@@ -120,14 +120,20 @@ class Streams:
     def _ready(self, stream: Stream, events: int) -> None:
         try:
             stream.advance(events)
-            now = instant()
-            for frame in stream.frames.feed(stream.read()):
+            data = stream.read()
+        except (OSError, ValueError):  # ValueError: a TLS socket that broke while it was written to
+            self.close(stream)
+            return
+        now = instant()
+        try:
+            for frame in stream.frames.feed(data):
                 stream.heard(now.mono)
                 self._receive(stream, frame, now)
-            stream.noted(now.mono)
-            if stream.has_ended:
-                self.close(stream)
-        except (BadFrame, OSError, ValueError):  # ValueError: a TLS socket that broke while it was written to
+        except BadFrame:
+            self.close(stream)
+            return
+        stream.noted(now.mono)
+        if stream.has_ended:
             self.close(stream)
 
 

@@ -13,6 +13,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from myownmesh.transport.interfaces import machine_addresses
 from myownmesh.turn.binding import BindingServer
 from myownmesh.turn.server import ToClient, ToPeer, TurnServer
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from myownmesh.protocol.clock import Instant
-    from myownmesh.turn.binding import Client, Counts
+    from myownmesh.turn.binding import Client
     from myownmesh.turn.server import Output
     from myownmesh.turn_worker.messages import Job, Said
 
@@ -205,11 +207,10 @@ class Worker:
             self._certificates.look()
 
     def _report(self) -> None:
-        counts: Counts = self._server.counts
         problem = self._problem
         if problem is None and self._certificates is not None:
             problem = self._certificates.problem
-        report = messages.Report(len(self._relays), len(self._streams), _copied(counts), problem)
+        report = messages.Report(len(self._relays), len(self._streams), replace(self._server.counts), problem)
         if report != self._said:
             self._said = report
             self._say(report)
@@ -271,9 +272,3 @@ def _say(reports: int, message: Said) -> None:
         os.write(reports, messages.line(message))  # shorter than what a pipe takes at once, so whole or not at all
     except OSError:
         return  # nobody reads: the next report says it all again
-
-
-def _copied(counts: Counts) -> Counts:
-    from msgspec.structs import replace
-
-    return replace(counts)

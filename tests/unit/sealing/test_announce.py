@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from myownmesh.identity import Identity
 from myownmesh.sealing.announce import (
-    MDNS_KEY,
     Signed,
     announce_text,
-    judge_announce,
-    judge_leave,
+    is_good_announce,
+    is_good_leave,
     leave_text,
     may_be_signed,
     sign,
@@ -35,8 +34,8 @@ def test_an_announce() -> None:
     assert text.decode() == case["text"]
     signed = sign(identity(case), text, case["created_at"])
     assert signed == Signed(**case["esig"])
-    judged = judge_announce(case["room"], case["from"], case["created_at"], case["event_pubkey"], case["caps"], signed)
-    assert judged == "good"
+    said = [case[name] for name in ("room", "from", "created_at", "event_pubkey", "caps")]
+    assert is_good_announce(*said, signed)
 
 
 def test_a_leave() -> None:
@@ -45,14 +44,14 @@ def test_a_leave() -> None:
     assert text.decode() == case["text"]
     signed = sign(identity(case), text, case["created_at"])
     assert signed == Signed(**case["esig"])
-    assert judge_leave(case["room"], case["from"], case["created_at"], case["event_pubkey"], signed) == "good"
-    assert judge_leave(case["room"], case["from"], case["created_at"], "other", signed) == "drop"
+    assert is_good_leave(case["room"], case["from"], case["created_at"], case["event_pubkey"], signed)
+    assert not is_good_leave(case["room"], case["from"], case["created_at"], "other", signed)
 
 
 def test_an_announce_over_mdns() -> None:
     case = SIGNED["mDNS TXT"]
     t, caps = int(case["txt"]["t"]), case["txt"]["caps"].split(",")
-    text = announce_text(case["room"], case["from"], t, MDNS_KEY, caps)
+    text = announce_text(case["room"], case["from"], t, "mdns", caps)
     assert text.decode() == case["text"]
     assert sign(identity(case), text, t) == Signed(t, case["txt"]["s"])
 
@@ -64,13 +63,13 @@ DROPPED = [case for case in load("sealing", "esig_must_drop") if isinstance(case
 @pytest.mark.parametrize("case", DROPPED, ids=lambda case: case["note"])
 def test_signatures_to_drop(case: dict[str, Any]) -> None:
     signed = Signed(**case["esig"])
-    judged = judge_announce(case["room"], case["from"], case["created_at"], case["event_pubkey"], case["caps"], signed)
-    assert judged == "drop"
+    said = [case[name] for name in ("room", "from", "created_at", "event_pubkey", "caps")]
+    assert not is_good_announce(*said, signed)
 
 
 @pytest.mark.parametrize("s", ["", "a", "ß" * 103, "a" * 103, "A" * 103])
 def test_signatures_that_are_none(s: str) -> None:
-    assert judge_announce("room", A.device_id, 1, "key", ["ptag"], Signed(1, s)) == "drop"
+    assert not is_good_announce("room", A.device_id, 1, "key", ["ptag"], Signed(1, s))
 
 
 @given(st.lists(st.text(alphabet="ab,_|A-", max_size=4), max_size=20))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from myownmesh.identity import Identity
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import Candidate
-from myownmesh.sealing.announce import Signed, announce_text, judge_announce, judge_leave, leave_text, sign
+from myownmesh.sealing.announce import Signed, announce_text, is_good_announce, is_good_leave, leave_text, sign
 from myownmesh.sealing.box import Pair, Way, opened, seal
 from myownmesh.sealing.contents import SealedAnswer, SealedOffer, padded, parsed
 from myownmesh.sealing.keys import public_of, secret_of
@@ -76,7 +76,7 @@ def test_what_one_signs_the_other_takes(drawn: int, room: str, t: int, caps: lis
         assert other.is_signed(a.device_id, theirs, sign(a, mine, t).s)
     announced = other.signature(a.seed, other.announce(room, a.device_id, t, key, caps))
     left = other.signature(a.seed, other.leave(room, a.device_id, t, key))
-    assert judge_announce(room, a.device_id, t, key, caps, Signed(t, announced)) == "good"
-    assert judge_leave(room, a.device_id, t, key, Signed(t, left)) == "good"
-    assert judge_announce(room, a.device_id, t, key, caps, Signed(t, left)) == "drop"
+    assert is_good_announce(room, a.device_id, t, key, caps, Signed(t, announced))
+    assert is_good_leave(room, a.device_id, t, key, Signed(t, left))
+    assert not is_good_announce(room, a.device_id, t, key, caps, Signed(t, left))
     assert not other.is_signed(a.device_id, other.leave(room, a.device_id, t + 1, key), left)
