@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import Struct, field
 
 
 class PeerStatus(StrEnum):
@@ -257,8 +257,6 @@ class NetworkSummary(JoinedNetwork, frozen=True):
     """None to those who read the row of a daemon that does not tell."""
     left_out: tuple[str, ...] = ()
     """Addresses of this machine that peers were not offered at the last gathering, each with its reason."""
-    put_out: bool | UnsetType = UNSET
-    """True while signed governance has put this device out of the network; no such member otherwise."""
 
 
 class TwinRow(Struct, frozen=True):
@@ -271,10 +269,12 @@ class TwinRow(Struct, frozen=True):
 
 
 class DisputedNetwork(NetworkSummary, frozen=True):
-    """... while another device uses the identity of this one. Only our daemon says it."""
+    """... while something keeps this device apart from all others. Only our daemon says it."""
 
     twin: TwinRow | None = None
-    """None to those who read a row without it."""
+    """Another device uses the identity of this one."""
+    put_out: bool = False
+    """Signed governance has put this device out of the network."""
 
 
 # ── hosted services ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -97,12 +97,11 @@ class Network:
             engine.traffic,
             tuple(relay.row() for relay in self.driver.relays()),
             engine.left_out,
-            put_out=True if engine.is_put_out else msgspec.UNSET,
         )
-        if engine.twin is None:
+        if engine.twin is None and not engine.is_put_out:
             return summary
-        members = msgspec.structs.asdict(summary)
-        return DisputedNetwork(**members, twin=TwinRow(engine.twin.is_proved, engine.twin.stands_aside))
+        twin = None if engine.twin is None else TwinRow(engine.twin.is_proved, engine.twin.stands_aside)
+        return DisputedNetwork(**msgspec.structs.asdict(summary), twin=twin, put_out=engine.is_put_out)
 
     def peers(self) -> list[PeerInfo]:
         return self._switch.peers()

@@ -84,7 +84,7 @@ class Seen(Struct, frozen=True, kw_only=True):
             silence=self.silence,
             left_out=() if row is None else row.left_out,
             twin=None if row is None else row.twin,
-            put_out=row is not None and row.put_out is True,
+            put_out=row is not None and row.put_out,
         )
 
 

@@ -179,8 +179,12 @@ class Picture:
             relays = self.state.relays
         is_ours = self.state.daemon_home is not None  # the reference stays in this phase while it is alone
         joining = is_ours and row is not None and row.phase == "joining"
-        put_out = row is not None and row.put_out is True
-        self.update(relays=relays, is_joining=joining, twin=None if row is None else row.twin, is_put_out=put_out)
+        self.update(
+            relays=relays,
+            is_joining=joining,
+            twin=None if row is None else row.twin,
+            is_put_out=row is not None and row.put_out,
+        )
 
     def show_ice_failure(self, at_ms: int, *, needs_turn: bool) -> None:
         """No direct path to a peer (FE-5.3); while another one is active that is not the headline."""

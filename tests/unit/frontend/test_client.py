@@ -299,6 +299,17 @@ async def test_a_relay_that_has_come_up_meanwhile_is_seen_with_the_first_device_
         assert [relay.state for relay in w.client.state.relays or ()] == ["up"]
 
 
+async def test_a_device_that_was_put_out_and_let_in_again_is_told_so(autojump_clock: Any, tmp_path: Path) -> None:
+    async with world(active(HOME), tmp_path) as w:
+        seen = []
+        await w.client.start()
+        for members in ({"twin": None, "put_out": True}, {}):
+            w.daemon.network_members = members
+            await trio.sleep(10)
+            seen.append(w.client.state.is_put_out)
+        assert seen == [True, False]
+
+
 async def test_a_refused_join_says_why_and_is_tried_again(autojump_clock: Any, tmp_path: Path) -> None:
     async with world(active(HOME), tmp_path) as w:
         w.daemon.refuse["network_add"] = ["join: identity: bad"] * 3

@@ -132,14 +132,15 @@ def test_health_and_the_headline_never_disagree() -> None:
     daemon = StatusAnswer("0.3.8", "me", ("home",), home="/h")
     daemons = (None, daemon, structs.replace(daemon, home=None), structs.replace(daemon, joined_networks=()))
     relays = (None, (), (UP,), (DOWN,), (UP, DOWN))
-    for who, answers, rows, phase, running, app, twin, silence in itertools.product(
+    for who, answers, rows, phase, running, app, twin, put_out, silence in itertools.product(
         peers, daemons, relays, ("joining", "alone", "active", "stopped"), (True, False),
         (None, health.AppTold(error="refused"), health.AppTold(daemon_state="failed", daemon_reason="no program")),
-        (None, TwinRow(proved=True, stands_aside=True)), ("", "timed out"),
+        (None, TwinRow(proved=True, stands_aside=True)), (False, True), ("", "timed out"),
     ):  # fmt: skip
         facts = health.Facts(
             handle="Home", network_id="home", app_running=running, app=app if running else None, daemon=answers,
-            daemon_binary="/b", phase=phase, peers=who, relays=rows, twin=twin, silence=silence if answers else "",
+            daemon_binary="/b", phase=phase, peers=who, relays=rows, twin=twin, put_out=put_out,
+            silence=silence if answers else "",
         )  # fmt: skip
         findings = health.examine(facts)
         assert (health.exit_status(findings) == 0) is (health.headline(facts).level == "good"), (facts, findings)
