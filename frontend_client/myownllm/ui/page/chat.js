@@ -79,7 +79,7 @@ function message(each) {
 }
 
 // Fenced blocks are code; everything is a text node.
-export const blocks = (text) => text.split(/^```[^\n]*\n?/m).map((part, place) =>
+const blocks = (text) => text.split(/^```[^\n]*\n?/m).map((part, place) =>
   part === "" ? nothing : place % 2 === 1 ? html`<pre class="code" tabindex="0" aria-label="Code"><code>${part}</code></pre>` : html`<div class="said">${part}</div>`);
 
 async function submit(event) {

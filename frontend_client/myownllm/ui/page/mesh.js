@@ -65,7 +65,7 @@ function take(message) {
   mesh.rev = message.rev;
 }
 
-export function patched(state, patch) {
+function patched(state, patch) {
   const next = { ...state };
   for (const [name, value] of Object.entries(patch)) {
     if (!TABLES.includes(name)) {

@@ -1,7 +1,6 @@
 // What every surface is made of: words for numbers, dialogs, what is read out, and errors beside what caused them.
 
 import { html, nothing, render } from "./vendor/lit-html/lit-html.js";
-import { ask } from "./api.js";
 
 export const STATUS = {
   active: "Connected",
@@ -75,8 +74,6 @@ export const failed = (place) => failures.has(place);
 export const forget = (place) => failures.delete(place);
 export const failure = (place) =>
   failures.has(place) ? html`<p class="wrong" id=${`wrong-${place}`}>${failures.get(place)}</p>` : nothing;
-
-export const post = (place, path, body, method = "POST") => run(place, () => ask(method, path, body));
 
 // A button that asks the app for something, with what came of it.
 export const button = (place, text, work, kind = "") => html`<button

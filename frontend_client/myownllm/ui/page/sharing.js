@@ -79,5 +79,3 @@ function edit(each) {
     ${failure("prompt")}
     <div class="row end"><button type="button" @click=${closeDialog}>Cancel</button><button class="main" ?disabled=${isBusy("prompt")}>Save</button></div></form>`);
 }
-
-export const allPrompts = () => prompts ?? [];

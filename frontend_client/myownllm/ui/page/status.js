@@ -37,7 +37,7 @@ function nextStep(headline) {
 
 // ── who wants to join ──
 
-export function knockCards() {
+function knockCards() {
   const waiting = knocks();
   if (waiting.length === 0) return nothing;
   return html`<section aria-labelledby="knocks"><h2 id="knocks">Wants to join</h2>
