@@ -12,6 +12,7 @@ from mesh_common.client.errors import ControlError, ErrorKind
 NOT_CONNECTED_TEXT: Final = "mesh daemon not connected — it's still starting up or currently unavailable"
 NO_DATA_TEXT: Final = "peer closed the stream without data (no handler, busy or no model)"
 """FE-9.6"""
+NO_NETWORK_TEXT: Final = "no active network: `myownllm networks add <name>` makes one, `networks use <name>` picks one"
 
 
 class AppError(Exception):
@@ -22,7 +23,7 @@ class NoNetworkError(AppError):
     """There is no active network to do it on."""
 
     def __init__(self) -> None:
-        super().__init__("no active network")
+        super().__init__(NO_NETWORK_TEXT)
 
 
 Failure = AppError | ControlError

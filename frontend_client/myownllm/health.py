@@ -8,6 +8,7 @@ import attrs
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from myownllm.errors import NO_NETWORK_TEXT
 from myownllm.headline import PUT_OUT_STEP, Headline, Sight, in_use, put_out, verdict, wake
 from myownllm.peers import CONNECTED
 from myownllm.relays import told, troubled
@@ -172,10 +173,7 @@ def _first_stop(facts: Facts) -> Finding | None:
     if facts.home_problem:
         return stop("home_unusable", facts.home_problem)
     if facts.network_id is None:
-        return stop(
-            "no_active_network",
-            "no active network: `myownllm networks add <name>` makes one, `networks use <name>` picks a saved one",
-        )
+        return stop("no_active_network", NO_NETWORK_TEXT)
     if facts.silent_app is not None:
         return stop("app_silent", f"the app does not answer; {wake(facts.silent_app)}")
     if facts.daemon is None:

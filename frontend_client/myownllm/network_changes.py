@@ -5,15 +5,15 @@ Each change is a function of the catalog, for `CatalogFile.mutate`. What cannot 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from mesh_common.addresses import problems, turn_address
 from myownllm.catalog.checking import setting_problems
 from myownllm.catalog.envelope import import_envelope
-from myownllm.catalog.network import SavedNetwork, TurnServer
-from myownllm.errors import AppError
+from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork, TurnServer
+from myownllm.errors import AppError, NoNetworkError
 from myownllm.ids import DEVICE_ID, bare_id, normalize_network_id
 
 if TYPE_CHECKING:
@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from myownllm.catalog.model import Catalog
     from myownllm.coerce import JsonObject
 
-NO_NETWORK_TEXT = "no active network: `myownllm networks add <name>` makes one, `networks use <name>` picks one"
+CLEARED: Final[dict[str, tuple[str, Any]]] = {
+    "label": ("label", None),
+    "kind": ("kind", None),
+    "topology": ("topology", None),
+    "auto-approve": ("auto_approve", None),
+    "relays": ("signaling_servers", ()),
+    "stun": ("stun_servers", DEFAULT_STUN),
+    "turn": ("turn_servers", ()),
+    "accepting": ("accepting", "available"),
+    "gossip": ("auto_gossip", True),
+}
+"""By the word that a person has for it: member of the record and its value when nobody has set it."""
 
 
 def added(catalog: Catalog, record: SavedNetwork, given: dict[str, Any], *, activate: bool) -> Catalog:
@@ -74,9 +85,9 @@ def find(catalog: Catalog, name: str) -> SavedNetwork:
 
 
 def need_active(catalog: Catalog) -> SavedNetwork:
-    """The active network."""
+    """The active network. Raises NoNetworkError."""
     if catalog.active is None:
-        raise AppError(NO_NETWORK_TEXT)
+        raise NoNetworkError
     return catalog.active
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from mesh_common.addresses import relay_address, stun_address
 from mesh_common.streams import words
-from myownllm.catalog.network import ACCEPTING, DEFAULT_STUN, with_sealing
+from myownllm.catalog.network import ACCEPTING, with_sealing
 from myownllm.cli import context
 from myownllm.cli.networks import (
     Followed,
@@ -22,20 +22,7 @@ from myownllm.cli.networks import (
 )
 from myownllm.cli.options import Json
 from myownllm.errors import FAILURES, AppError
-from myownllm.network_changes import checked, find, topology_of
-
-CLEARED: Final[dict[str, tuple[str, Any]]] = {
-    "label": ("label", None),
-    "kind": ("kind", None),
-    "topology": ("topology", None),
-    "auto-approve": ("auto_approve", None),
-    "relays": ("signaling_servers", ()),
-    "stun": ("stun_servers", DEFAULT_STUN),
-    "turn": ("turn_servers", ()),
-    "accepting": ("accepting", "available"),
-    "gossip": ("auto_gossip", True),
-}
-"""By the word behind `--clear`: member of the record and its value when nobody has set it."""
+from myownllm.network_changes import CLEARED, checked, find, topology_of
 
 
 def edit_network(

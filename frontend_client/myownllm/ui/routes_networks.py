@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import segno
 import trio
@@ -15,6 +15,7 @@ from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork
 from myownllm.errors import AppError, UnknownNetworkError
 from myownllm.ids import generate_network_id, normalize_network_id
 from myownllm.network_changes import (
+    CLEARED,
     added,
     checked,
     imported,
@@ -37,15 +38,6 @@ if TYPE_CHECKING:
 
     from myownllm.catalog.model import Catalog
     from myownllm.ui.calls import Call, Desk
-
-_UNSET: Final[dict[str, tuple[str, Any]]] = {
-    "relays": ("signaling_servers", ()),
-    "stun": ("stun_servers", DEFAULT_STUN),
-    "turn": ("turn_servers", ()),
-    "topology": ("topology", None),
-}
-ROSTER_S: Final = 10.0
-"""For the daemon to leave a network before the devices approved in it are taken off the list."""
 
 
 def all_of(desk: Desk) -> list[Route]:
@@ -79,8 +71,9 @@ async def _add(call: Call, asked: words.AddNetwork) -> dict[str, Any]:
         stun_servers=DEFAULT_STUN if asked.stun_servers is None else checked(asked.stun_servers, stun_address),
         auto_approve=True if asked.auto_approve else None,
     )
-    before = {"label": asked.label, "signaling_servers": asked.signaling_servers}
-    given = {name: getattr(record, name) for name, is_given in before.items() if is_given}
+    named = {"label": asked.label, "signaling_servers": asked.signaling_servers, "auto_approve": asked.auto_approve}
+    named["stun_servers"] = asked.stun_servers is not None
+    given = {name: getattr(record, name) for name, is_given in named.items() if is_given}
     told = await change(call, lambda c: added(c, record, given, activate=asked.activate))
     saved = (await call.app.live.load()).by_wire_id(record.network_id)
     assert saved is not None
@@ -115,7 +108,7 @@ async def _edit(call: Call, asked: words.EditNetwork) -> dict[str, Any]:
             turn_server(t.url, t.username, passwords.get(t.url) if t.credential is None else t.credential)
             for t in asked.turn_servers
         )
-    changes |= dict(_UNSET[word] for word in asked.defaults)
+    changes |= dict(CLEARED[word] for word in asked.defaults)
     return await change(call, lambda c: c.update_network(saved.id, **changes), now=asked.now)
 
 
