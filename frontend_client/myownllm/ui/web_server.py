@@ -7,10 +7,12 @@ proved nothing yet makes room when there are too many.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import anyio.abc
 import attrs
 import trio
@@ -31,6 +33,9 @@ CONNECTIONS: Final = 64
 MESSAGE_MAX_BYTES: Final = 64 * 1024
 IDLE_S: Final = 10
 """For the head of a request to come in; also between two requests of a connection."""
+SCARCE_S: Final = 0.1
+"""Descriptors are asked for again so often; tries without a pause would take a processor."""
+_SCARCE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BACKLOG: Final = 64
 
 
@@ -80,7 +85,7 @@ class WebServer:
         async with trio.open_nursery() as nursery:
             try:
                 while True:
-                    stream = await accepting.accept()
+                    stream = await _next(accepting)
                     if (visit := self._admit(stream)) is None:
                         await stream.aclose()
                     else:
@@ -107,6 +112,18 @@ class WebServer:
             if visit in self._visits:
                 self._visits.remove(visit)
             visit.close()
+
+
+async def _next(accepting: anyio.abc.SocketListener) -> anyio.abc.SocketStream:
+    """The next connection; while this process has no descriptor for it, it waits in the backlog."""
+    while True:
+        try:
+            return await accepting.accept()
+        except anyio.BrokenResourceError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in _SCARCE:
+                raise
+        await trio.sleep(SCARCE_S)
 
 
 def open_port(port: int) -> socket.socket:
