@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,8 +15,6 @@ from myownllm.home import PRIVATE_DIR
 from myownllm.transfer_files.notes import Notes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from myownllm.app import App
     from myownllm.home import AppHome
 
@@ -39,18 +38,35 @@ def drop(path: Path) -> None:
     shutil.rmtree(path.parent, ignore_errors=True)
 
 
-def sweep(home: AppHome) -> None:
-    """Drop what nobody sends on: the app ended while it came in. Blocking."""
+def sweep(home: AppHome, running: dict[str, Path]) -> dict[str, Path]:
+    """Drop what nobody sends on: the app ended while it came in. Blocking.
+
+    `running` and the answer are files by their transfers: all that move now, and the uploaded ones that go on.
+    """
     if not home.uploads.is_dir():
-        return
-    needed = {note.path for note in Notes(home.transfers).sending()}
+        return {}
+    noted = {note.offer.id: Path(note.path) for note in Notes(home.transfers).sending()}
+    needed = {transfer: path for transfer, path in {**noted, **running}.items() if home.uploads in path.parents}
     for folder in home.uploads.iterdir():
-        if not any(path.startswith(f"{folder}/") for path in needed):
+        if not any(folder in path.parents for path in needed.values()):
             shutil.rmtree(folder, ignore_errors=True)
+    return needed
+
+
+async def tidy(app: App, nursery: trio.Nursery) -> None:
+    """Before files come in: what an earlier screen has left goes away, now or when it is sent."""
+    running = {job.id: job.path for job in app.files.sender.jobs.values()}
+    for transfer, path in (await trio.to_thread.run_sync(sweep, app.home, running)).items():
+        nursery.start_soon(_drop_when_gone_on_with, app, path, transfer)
+
+
+async def _drop_when_gone_on_with(app: App, path: Path, transfer: str) -> None:
+    await app.files.changes.until(lambda _: transfer in app.files.sender.jobs)  # the app has just started
+    await drop_when_sent(app, path, transfer)
 
 
 async def drop_when_sent(app: App, path: Path, transfer: str) -> None:
-    """Wait for the end of a transfer, and drop its file. One that outlives the app is swept by a later start."""
+    """Wait for the end of a transfer, and drop its file. One that outlives the screen is dropped by the next one."""
     files = app.files
     while (job := files.sender.jobs.get(transfer)) is not None and not job.is_over:
         await files.changes.changed()
