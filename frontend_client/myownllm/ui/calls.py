@@ -21,9 +21,10 @@ from myownllm.ui import guard
 from myownllm.ui.failures import UiError, error_body, ui_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
+    from starlette.types import Scope
 
     from mesh_common.client.errors import ControlError
     from myownllm.app import App
@@ -113,7 +114,7 @@ async def _expected(work: Awaitable[Answer]) -> Answer:
         raise UiError(503, "disk", f"{error.filename or 'a file'}: {error.strerror or error}") from None
 
 
-def session_of(desk: Desk, scope: Any, secret: str) -> Session:
+def session_of(desk: Desk, scope: Scope, secret: str) -> Session:
     """The session that a request belongs to. Raises UiError."""
     session = desk.sessions.find(guard.cookie_of(desk.place, scope["headers"]), secret)
     if session is None:
@@ -144,7 +145,7 @@ async def _read(http: Request, cls: type[words.Request]) -> words.Request:
 
 
 @contextlib.asynccontextmanager
-async def _chunks(http: Request) -> Any:
+async def _chunks(http: Request) -> AsyncIterator[AsyncGenerator[bytes, None]]:
     """The body, piece by piece. Raises UiError when the browser leaves before it is whole."""
     stream = http.stream()
     try:

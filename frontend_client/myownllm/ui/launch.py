@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from myownllm.app import App
     from myownllm.coerce import JsonObject
 
-_PARTS: Final = ("anycorn", "starlette")
+PARTS: Final = ("anycorn", "starlette")
 OPENING_S: Final = 15.0
 """A command that asks for a link waits so long for the screen to open."""
 
 
 class Screen:
-    """Made once per app; `run` must be running. `tell(url)` is told a link, once the screen is open."""
+    """Made once per app; `run` must be running.
+
+    `tell(url, note)` is told a link once the screen is open, and what a person should know of it; no link: why not.
+    """
 
     def __init__(self, app: App, tell: Callable[[str, str], None]) -> None:
         self._app, self._tell = app, tell
@@ -47,14 +50,11 @@ class Screen:
     def _use(self, sections: JsonObject) -> None:
         settings = UiSettings.read(sections)
         if settings != self._settings.value:
+            self._problem = ""  # whoever asks for a link from now on waits for what comes of these settings
             self._settings.set(settings)
 
     async def run(self) -> None:
         """Keep the screen open as the configuration says, until cancelled."""
-        if any(importlib.util.find_spec(part) is None for part in _PARTS):
-            self._problem = f"the screen is not installed: {how_to_add('ui')}"
-            self._tell("", self._problem)
-            await trio.sleep_forever()
         while True:
             settings = self._settings.value
             async with trio.open_nursery() as nursery:
@@ -66,6 +66,10 @@ class Screen:
                 nursery.cancel_scope.cancel()
 
     async def _keep_open(self, settings: UiSettings) -> None:
+        if any(importlib.util.find_spec(part) is None for part in PARTS):
+            self._problem = f"the screen is not installed: {how_to_add('ui')}"
+            self._tell("", self._problem)
+            return
         serving: Any = await trio.to_thread.run_sync(importlib.import_module, "myownllm.ui.serving")
         await trio.lowlevel.checkpoint_if_cancelled()  # an app that is being stopped announces no screen any more
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import msgspec
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from myownllm.client import Diag
     from myownllm.coerce import JsonObject
     from myownllm.supervisor import Connection
+
+ListenerT = TypeVar("ListenerT")
 
 SPACING_S: Final = 0.05
 """Between two pictures: two tabs agree within twice that."""
@@ -59,9 +61,18 @@ class Publisher:
     async def run(self) -> None:
         """Watch the app, until cancelled."""
         client = self._app.client
-        client.on_state.append(lambda _, __: self._changed())
-        client.on_diag.append(self._said)
-        self._app.live.on_sections.append(lambda _: self._changed())
+
+        def changed(*_: object) -> None:
+            self._changed()
+
+        with (
+            _told(client.on_state, changed),
+            _told(client.on_diag, self._said),
+            _told(self._app.live.on_sections, changed),
+        ):
+            await self._run()
+
+    async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_label)
             for watch in (self._app.supervisor.watch, self._app.models.gate.prompts, self._app.models.api.watch):
@@ -161,9 +172,12 @@ class Publisher:
 
     async def _keep_label(self) -> None:
         """What this device is called: asked of each daemon that comes, and again when somebody has renamed it."""
-        client, supervisor = self._app.client, self._app.supervisor
         renamed: Watch[int] = Watch(0)
-        client.on_name.append(lambda: renamed.set(renamed.value + 1))
+        with _told(self._app.client.on_name, lambda: renamed.set(renamed.value + 1)):
+            await self._follow_label(renamed)
+
+    async def _follow_label(self, renamed: Watch[int]) -> None:
+        supervisor = self._app.supervisor
         while True:
             count, connection = renamed.value, supervisor.connection
             if connection is not None:
@@ -187,6 +201,16 @@ class Publisher:
         if isinstance(identity, dict):
             self._label = str(identity.get("label", ""))
             self._changed()
+
+
+@contextmanager
+def _told(listeners: list[ListenerT], listener: ListenerT) -> Iterator[None]:
+    """It listens for the length of the block: the app outlives a screen that is closed and opened elsewhere."""
+    listeners.append(listener)
+    try:
+        yield
+    finally:
+        listeners.remove(listener)
 
 
 def _patch_text(base: int, rev: int, patch: JsonObject) -> str:
