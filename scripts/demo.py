@@ -215,6 +215,7 @@ class Device:
 
     def kill(self) -> None:
         """Pull the plug: SIGKILL for the app and its daemon, nobody says goodbye."""
+        self._printed.poll()  # the daemon of the last start, not of one before
         pids = [e["pid"] for e in self.events if e["event"] == "daemon" and e.get("owned") and e.get("pid")]
         if self._process is None or not pids:
             raise DemoError(f"{self.name} is not running, so it cannot be killed")

@@ -101,6 +101,10 @@ def remembered(device: Any) -> list[str]:
     return sorted(p.name for p in (device.home / ".myownllm" / "transfers").glob("*"))
 
 
+def nothing_is_remembered(pair: Pair) -> None:
+    eventually(lambda: remembered(pair.anna) == remembered(pair.boris) == [], "nothing is left")
+
+
 @pytest.fixture
 def pair(friends: Pair) -> Pair:
     """The two, connected, with nothing received yet."""
@@ -147,7 +151,7 @@ def test_files_go_from_device_to_device(pair: Pair) -> None:
         aborted = watch(boris, lambda t: t["status"] == "aborted")
         assert (aborted["filename"], aborted["detail"]) == ("big.bin", "aborted")
     assert sorted(downloads(boris)) == ["big.bin", "small.txt"]
-    assert remembered(anna) == remembered(boris) == []
+    nothing_is_remembered(pair)
 
 
 @pytest.mark.parametrize("who", ["sender", "receiver"])
@@ -168,8 +172,26 @@ def test_a_killed_app_goes_on_where_it_stopped(pair: Pair, who: str) -> None:
         killed.up()
         done = watch(boris, lambda t: t["started_at_ms"] >= began_ms and t["status"] == "received")
         assert done["filename"] == "big.bin"
-        eventually(lambda: remembered(anna) == remembered(boris) == [], "nothing is left")
+        nothing_is_remembered(pair)
     assert downloads(boris) == {"big.bin": path.read_bytes()}
+
+
+def test_a_file_that_is_given_up_while_its_receiver_is_dead_leaves_no_half_one(pair: Pair) -> None:
+    """10 §2.5: the receiver hears it when it is back, also from a sender that was killed after that."""
+    anna, boris = pair.both
+    with sending(anna, str(file_of(anna, "big.bin", 24)), "Boris") as command:
+        accept(boris)
+        watch(boris, half_way)
+        boris.kill()
+        assert watch(anna, lambda t: t["status"] == "waiting")
+        command.send_signal(signal.SIGINT)
+        assert command.wait(10) == 130
+    assert list(downloads(boris)) == ["big.bin.part"]
+    anna.kill()
+    for device in pair.both:
+        device.up()
+    nothing_is_remembered(pair)
+    assert downloads(boris) == {}
 
 
 def test_a_disk_that_is_full_ends_it_for_both(pair: Pair) -> None:
@@ -181,7 +203,7 @@ def test_a_disk_that_is_full_ends_it_for_both(pair: Pair) -> None:
         said = last_word(command)
     assert (said["status"], said["detail"]) == ("failed", "cannot write the file: File too large")
     assert list((boris.home / "in").iterdir()) == []
-    assert remembered(anna) == remembered(boris) == []
+    nothing_is_remembered(pair)
     resource.prlimit(boris.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     with sending(anna, str(path), "Boris") as command:
         accept(boris, "--to", str(boris.home / "in"))

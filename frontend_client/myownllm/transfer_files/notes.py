@@ -44,13 +44,17 @@ class Incoming:
 
 @attrs.frozen
 class Sending:
-    """A file that is being sent to a device; `stamp` tells whether it is still the same."""
+    """A file that is being sent to a device; `stamp` tells whether it is still the same.
+
+    `withdrawn`: it is given up, and its receiver is to hear that.
+    """
 
     peer: str
     network: str
     path: str
     stamp: int
     offer: FileOffer
+    withdrawn: bool = False
 
     @property
     def key(self) -> str:
@@ -90,7 +94,7 @@ class Notes:
         return self._read(Incoming, self._path(Incoming, key_of(peer, offer)))
 
     def sending(self) -> list[Sending]:
-        """Every file that is to be sent on."""
+        """Every file that is to be sent on, or to be withdrawn."""
         return [note for path in self._paths(Sending) if (note := self._read(Sending, path)) is not None]
 
     def forget(self, note: Incoming | Sending) -> None:
@@ -99,6 +103,12 @@ class Notes:
             self._path(type(note), note.key).unlink()
         with contextlib.suppress(OSError):
             self.sums(note.key).unlink()
+
+    def drop(self, note: Incoming) -> None:
+        """What is there of it is not wanted any more."""
+        with contextlib.suppress(OSError):
+            Path(note.part).unlink()
+        self.forget(note)
 
     def sweep(self, now_s: float) -> list[str]:
         """Give up what nobody goes on with: too old, too many, or received from a sender that cannot.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 RESUME_FEATURE: Final = "file_resume_v1"
 TRANSFER_FEATURE: Final = "file_transfer_v1"
+WITHDRAW_FEATURE: Final = "file_withdraw_v1"
+WITHDRAW: Final = "file_withdraw"
+"""The call that carries an offer again: the file will not come, and what is there of it goes (spec 10 §2.5)."""
 CHUNK_BYTES: Final = 46_080
 """61,440 characters of base64: with the envelope a frame that v0.3.8 carries."""
 FILE_MAX_BYTES: Final = 500 * 2**20

@@ -45,7 +45,7 @@ def sweep(home: AppHome, running: dict[str, Path]) -> dict[str, Path]:
     """
     if not home.uploads.is_dir():
         return {}
-    noted = {note.offer.id: Path(note.path) for note in Notes(home.transfers).sending()}
+    noted = {note.offer.id: Path(note.path) for note in Notes(home.transfers).sending() if not note.withdrawn}
     needed = {transfer: path for transfer, path in {**noted, **running}.items() if home.uploads in path.parents}
     for folder in home.uploads.iterdir():
         if not any(folder in path.parents for path in needed.values()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from e2e.devices import ask
@@ -13,7 +14,7 @@ from myownllm.door import client as door
 from myownllm.errors import AppError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from e2e.devices import Pair
@@ -23,8 +24,10 @@ WORDS = 30
 ANSWER = "".join(f"word{n} " for n in range(WORDS))
 FILE_BYTES = 8 * 2**20
 PAUSE_S = 0.1
-PATIENCE_S = 90.0
-"""A file waits for a device that is away; who gives it up would leave a half one there for its sake."""
+PATIENCE_S = 20.0
+"""Without a word; then it is given up, as by a person."""
+GIVEN_UP_EVERY = 4
+"""One file of so many is given up on its way: one that was offered, the next in the middle."""
 
 
 class Load:
@@ -34,7 +37,7 @@ class Load:
         self.done = {"calls": 0, "questions": 0, "files": 0}
         self.wrong: list[str] = []
         self._pair = pair
-        self._number = 0
+        self._number = self._files = 0
         self._over, self._rest = threading.Event(), threading.Event()
         self._idle = {name: threading.Event() for name in self.done}
         self._under_way = {"questions": threading.Event(), "files": threading.Event()}
@@ -100,12 +103,24 @@ class Load:
         path = anna.home / f"file-{time.monotonic_ns()}"
         path.write_bytes(data := os.urandom(FILE_BYTES))
         sending = _items(anna.home, "files_send", paths=[str(path)], peer="Boris")
-        told = list(self._followed("files", sending))
-        if told[-1]["status"] != "sent":
+        moment = self._moment_to_give_up()
+        told: dict[str, Any] = {}
+        with closing(sending):
+            for told in self._followed("files", sending):
+                if told["status"] == moment:
+                    return True
+        if told["status"] != "sent":
             return False
         if (boris.home / "Downloads" / path.name).read_bytes() != data:
             self.wrong.append(f"{path.name} came as something else")
         return True
+
+    def _moment_to_give_up(self) -> str:
+        """At which status the next file is given up; empty for one that is sent whole."""
+        self._files += 1
+        if self._files % GIVEN_UP_EVERY:
+            return ""
+        return "offered" if self._files // GIVEN_UP_EVERY % 2 else "sending"
 
     def _followed(self, name: str, items: Iterator[Any]) -> Iterator[Any]:
         """The same items; under way from the first word of an answer, or the accepted offer, to the end."""
@@ -128,6 +143,6 @@ class Load:
             path.unlink()
 
 
-def _items(home: Path, operation: str, **members: Any) -> Iterator[Any]:
+def _items(home: Path, operation: str, **members: Any) -> Generator[Any]:
     with door.asking(home / ".myownllm" / "app.sock", operation, timeout_s=PATIENCE_S, **members) as answer:
         yield from answer

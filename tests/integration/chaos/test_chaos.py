@@ -34,6 +34,8 @@ TRUE_S = 2.0
 """For so long a screen may say something else than what is."""
 IN_THE_MIDDLE_S = 0.5
 """A fault comes at a moment of so long a time, in which a file and an answer are under way."""
+LEFT_S = 10.0
+"""For a receiver to hear that a file will not come: asked again after a failure, with a pause."""
 FAULTS = int(os.environ.get("MESH_CHAOS_FAULTS", "3"))
 SEED = int(os.environ.get("MESH_CHAOS_SEED", "1"))
 KEEP = os.environ.get("MESH_CHAOS_KEEP", "")
@@ -141,14 +143,17 @@ def is_quiet(device: Any) -> bool:
     return all(each["ended_at"] for each in (*files["outbound"], *files["inbound"]))
 
 
+def leftovers(device: Any) -> list[str]:
+    return [p.name for p in device.home.rglob("*") if "corrupt" in p.name or p.name.endswith((".tmp", ".part"))]
+
+
 def nothing_is_left(world: World, load: Load, what: str) -> None:
     """One daemon in each home, no half file, and every file that has come is whole."""
     load.rest()
     for device in world.pair.both:
         eventually(lambda d=device: is_quiet(d), f"{what}: transfers of {device.name} end", SETTLED_S)  # type: ignore[misc]
         eventually(lambda d=device: len(daemons(d.home)) == 1, f"{what}: one daemon of {device.name}", 15)  # type: ignore[misc]
-        left = [p.name for p in device.home.rglob("*") if "corrupt" in p.name or p.name.endswith((".tmp", ".part"))]
-        assert left == [], what
+        eventually(lambda d=device: not leftovers(d), f"{what}: no leftovers of {device.name}", LEFT_S)  # type: ignore[misc]
     load.check_files()
     load.go_on()
 

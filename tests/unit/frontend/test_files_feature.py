@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 FOREVER = float("inf")
 KEYS = {"a": "a" * 52, "b": "b" * 52, "c": "c" * 52}
-ALL_IDS = (offer.TRANSFER_FEATURE, offer.RESUME_FEATURE, "stream_cancel_v1")
+ALL_IDS = (offer.TRANSFER_FEATURE, offer.RESUME_FEATURE, offer.WITHDRAW_FEATURE, "stream_cancel_v1")
 
 
 class Side:
@@ -60,6 +60,8 @@ class Side:
         """how often the n-th chunk from here arrives"""
         self.refuse: dict[int, str] = {}
         """what the daemon says to the n-th chunk"""
+        self.unheard = False
+        """answers from here are lost"""
         self.deaf = False
         """the daemon cannot be asked for its chunks"""
         self.sent = 0
@@ -122,10 +124,13 @@ class Side:
         async def serve() -> None:
             with scope:
                 try:
-                    answers.append(await there.files.receiver.offered(inbound))
+                    receiver = there.files.receiver
+                    answer = receiver.offered if method == "file_offer" else receiver.withdrawn
+                    answers.append(await answer(inbound))
                 except (CallRefusedError, ControlError) as error:
                     failures.append(self._failed(str(error)))
-            nursery.cancel_scope.cancel()
+            if not there.unheard:
+                nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
             there.nursery.start_soon(serve)
@@ -402,6 +407,21 @@ async def test_an_offer_that_its_sender_withdraws(autojump_clock: MockClock, mes
     await trio.sleep(1)
     assert mesh.b.files.inbox.pending == {}
     assert left(mesh.a) == []
+
+
+async def test_a_file_that_is_given_up_before_its_acceptance_is_heard(autojump_clock: MockClock, mesh: Mesh) -> None:
+    """10 §2.5: a part file that waits for chunks would stay for a week."""
+    accepting(mesh.b)
+    mesh.b.unheard = True
+    mesh.a.nursery.start_soon(send, mesh.a, mesh.b, mesh.file())
+    await until(lambda: bool(received(mesh.b)))
+    mesh.b.unheard = False
+    await mesh.a.files.cancel({"id": next(iter(mesh.a.files.sender.jobs))})
+    await trio.sleep(2)
+    assert received(mesh.b) == {}
+    assert left(mesh.a) == left(mesh.b) == []
+    assert mesh.b.channels == {}
+    assert (await mesh.b.files.list_transfers({}))[-1]["status"] == "aborted"
 
 
 @pytest.mark.parametrize("ids", [ALL_IDS, (offer.TRANSFER_FEATURE,)])
@@ -764,6 +784,119 @@ async def test_a_receiver_that_is_back_and_knows_nothing_is_asked_again_at_once(
         await until(lambda: bool(results))
     assert results[0]["status"] == "sent"
     assert received(mesh.b) == {"a.bin": path.read_bytes()}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_half_file_that_is_given_up_while_its_device_is_away_goes_when_it_is_back(
+    autojump_clock: MockClock, mesh: Mesh, nursery: trio.Nursery, restarted: bool
+) -> None:
+    """10 §2.5: also after both apps have ended in between."""
+    accepting(mesh.b)
+    mesh.a.lose = lambda number: number < 40
+    async with trio.open_nursery() as apps:
+        mesh.a.nursery = mesh.b.nursery = apps
+        apps.start_soon(send, mesh.a, mesh.b, mesh.file(size=5_000_000))
+        await until(lambda: half_way(mesh.b))
+        mesh.show(*ALL_IDS, without=(mesh.b,))
+        await trio.sleep(200)
+        await mesh.a.files.cancel({"id": next(iter(mesh.a.files.sender.jobs))})
+        await until(lambda: not mesh.a.files.sender.jobs)
+        await trio.sleep(60)
+        assert list(received(mesh.b)) == ["a.bin.part"], "nobody could be told"
+        if restarted:
+            apps.cancel_scope.cancel()
+        else:
+            mesh.show(*ALL_IDS)
+            await trio.sleep(2)
+            apps.cancel_scope.cancel()
+    if restarted:
+        reborn = {name: Side(name, mesh.folder, nursery) for name in KEYS}
+        mesh = Mesh(reborn["a"], reborn["b"], reborn["c"], mesh.folder)
+        await mesh.a.files.go_on()
+        await mesh.b.files.go_on()
+        assert mesh.a.files.sender.jobs == {}, "nothing is sent"
+        mesh.show(*ALL_IDS)
+        await trio.sleep(2)
+    assert received(mesh.b) == {}
+    assert left(mesh.a) == left(mesh.b) == []
+
+
+async def test_a_file_that_cannot_go_on_leaves_no_half_one(autojump_clock: MockClock, mesh: Mesh) -> None:
+    """Another content under the same name, while the receiver was away."""
+    accepting(mesh.b)
+    mesh.a.lose = lambda number: number < 40
+    path = mesh.file(size=5_000_000)
+    mesh.a.nursery.start_soon(send, mesh.a, mesh.b, path)
+    await until(lambda: half_way(mesh.b))
+    mesh.show(*ALL_IDS, without=(mesh.b,))
+    await trio.sleep(200)
+    path.write_bytes(b"something else")
+    mesh.show(*ALL_IDS)
+    await until(lambda: not mesh.a.files.sender.jobs)
+    await trio.sleep(2)
+    assert received(mesh.b) == {}
+    assert left(mesh.a) == left(mesh.b) == []
+
+
+async def test_a_file_that_was_given_up_and_is_sent_anew_is_not_taken_away_again(
+    autojump_clock: MockClock, mesh: Mesh
+) -> None:
+    """10 §2.5: who withdraws says which offer."""
+    accepting(mesh.b)
+    mesh.a.lose = lambda number: number < 40
+    path = mesh.file(size=5_000_000)
+    mesh.a.nursery.start_soon(send, mesh.a, mesh.b, path)
+    await until(lambda: half_way(mesh.b))
+    (first,) = [job.noted.offer for job in mesh.a.files.sender.jobs.values() if job.noted is not None]
+    mesh.show(*ALL_IDS, without=(mesh.b,))
+    await trio.sleep(200)
+    await mesh.a.files.cancel({"id": first.id})
+    await until(lambda: not mesh.a.files.sender.jobs)
+    sent = mesh.a.sent
+    mesh.a.lose = lambda number: number < sent + 40
+    mesh.show(offer.TRANSFER_FEATURE, offer.RESUME_FEATURE)  # the word does not come through yet
+    mesh.a.nursery.start_soon(send, mesh.a, mesh.b, path)
+    await until(lambda: mesh.a.sent > sent + 30)
+    mesh.show(*ALL_IDS)
+    await trio.sleep(5)
+    assert len([n for n in left(mesh.a) if n.startswith("out-")]) == 1, "the old offer is settled"
+    mesh.a.lose = lambda _: 1
+    await until(lambda: not mesh.a.files.sender.jobs)
+    assert received(mesh.b) == {"a.bin": path.read_bytes()}
+
+
+async def test_a_withdrawal_waits_while_the_offer_is_being_decided(autojump_clock: MockClock, mesh: Mesh) -> None:
+    transfer = await waiting_id(mesh)
+    where = {"timeout_s": 10}
+    with pytest.raises(ControlError, match="host busy"):
+        await mesh.a.call(mesh.b.key, offer.WITHDRAW, an_offer(id=transfer), **where)
+    await mesh.b.files.accept({"id": transfer})
+    await until(lambda: bool(received(mesh.b)))
+    assert await mesh.c.call(mesh.b.key, offer.WITHDRAW, an_offer(id=transfer), **where) == {"ok": True}
+    assert len(received(mesh.b)) == 1, "another device has no say in it"
+    for _ in range(2):
+        assert await mesh.a.call(mesh.b.key, offer.WITHDRAW, an_offer(id=transfer), **where) == {"ok": True}
+        assert received(mesh.b) == {}
+
+
+async def test_a_receiver_with_many_withdrawals_to_come(
+    autojump_clock: MockClock, mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("myownllm.features.files.withdrawals.WAITING_MAX", 1)
+    accepting(mesh.b)
+    mesh.a.lose = lambda number: 0
+    for name in ("one", "two"):
+        mesh.a.nursery.start_soon(send, mesh.a, mesh.b, mesh.file(name))
+        await until(lambda name=name: f"{name}.part" in received(mesh.b))  # type: ignore[misc]
+    mesh.show(*ALL_IDS, without=(mesh.b,))
+    for job in tuple(mesh.a.files.sender.jobs.values()):
+        job.cancel()
+    await trio.sleep(1)
+    assert len(left(mesh.a)) == 1, "the other one is not remembered"
+    mesh.show(*ALL_IDS)
+    await trio.sleep(1)
+    assert left(mesh.a) == []
+    assert len(received(mesh.b)) == 1
 
 
 async def test_without_the_id_a_break_is_the_end(autojump_clock: MockClock, mesh: Mesh) -> None:

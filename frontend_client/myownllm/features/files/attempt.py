@@ -16,6 +16,7 @@ from mesh_common.client.errors import HANDLER_ERROR, ControlError, ErrorKind
 from myownllm import capabilities
 from myownllm.client.host import CANCEL_CHANNEL, CANCEL_FEATURE
 from myownllm.errors import FAILURES, AppError, NoNetworkError
+from myownllm.features.files.presence import refusal
 from myownllm.peers import CONNECTED
 from myownllm.transfers import intake, offer, outgoing
 from myownllm.transfers.outgoing import Outgoing
@@ -45,12 +46,6 @@ TELL_S: Final = 0.1
 """So often progress is told."""
 PARTING_S: Final = 2.0
 """For the word that a transfer is cancelled."""
-
-RETRIED: Final = (
-    "host busy", "cancelled", "peer went offline", "not authorized",
-    offer.NO_OFFER, offer.SHUTTING_DOWN, offer.INTERRUPTED,
-)  # fmt: skip
-"""What a receiver says that can take the file a little later."""
 
 
 class SendError(AppError):
@@ -86,6 +81,7 @@ class Attempt:
         """Returns when the receiver has the file. Raises SendError, BrokenError, SourceError."""
         try:
             self._job.say("offered")
+            self._job.may_be_half_there = True
             reply = await self._ask()
             if not reply.accepted:
                 raise SendError(f"peer declined: {reply.reason or '(no reason)'}")
@@ -98,9 +94,9 @@ class Attempt:
             raise SendError(str(error)) from None
 
     def _classified(self, error: ControlError) -> AppError:
+        if (last_word := refusal(error)) is not None:
+            return SendError(last_word)
         text = error.text.removeprefix(HANDLER_ERROR)
-        if error.kind is ErrorKind.HANDLER_FAILED and text not in RETRIED:
-            return SendError(text)
         if error.kind is ErrorKind.NO_HANDLER:
             text = f"{self._name} takes no files now: its app is not running, or too old"
         return BrokenError(text)

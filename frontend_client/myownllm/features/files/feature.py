@@ -217,6 +217,7 @@ def install(client: MeshClient, files: Files, door: Door) -> Release:
     sends = Method(
         "file_send", stream=files.receiver.stream, request=FileSend, limit=FILE_TRANSFERS, timeout_s=SEND_TIMEOUT_S
     )
+    withdrawals = Method(offer.WITHDRAW, answer=files.receiver.withdrawn, request=FileOffer)
     for name, handler in (
         ("files_send", files.send),
         ("files_list", files.list_transfers),
@@ -230,5 +231,6 @@ def install(client: MeshClient, files: Files, door: Door) -> Release:
     return all_of(
         client.serve(offers),
         client.serve(sends),
-        client.add_features(offer.TRANSFER_FEATURE, offer.RESUME_FEATURE),
+        client.serve(withdrawals),
+        client.add_features(offer.TRANSFER_FEATURE, offer.RESUME_FEATURE, offer.WITHDRAW_FEATURE),
     )

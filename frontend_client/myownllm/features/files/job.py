@@ -61,6 +61,8 @@ class Job:
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     cancelled: bool = False
     """a person has given it up, so the receiver is told"""
+    may_be_half_there: bool = attrs.field(default=attrs.Factory(lambda job: job.noted is not None, takes_self=True))
+    """it was offered, so the receiver may hold chunks of it"""
 
     @property
     def is_over(self) -> bool:

@@ -13,10 +13,11 @@ import trio
 from myownllm.client import CallRefusedError
 from myownllm.features.files.arrival import Arrival
 from myownllm.features.files.inbox import Inbox
+from myownllm.features.files.presence import BUSY
 from myownllm.features.files.threads import in_thread
 from myownllm.transfer_files.notes import Incoming, key_of
 from myownllm.transfer_files.part import PartFile, ReceiveError, check_space, write_error
-from myownllm.transfers import offer
+from myownllm.transfers import intake, offer
 from myownllm.transfers.offer import Reply, is_transfer_id, triage
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ class FileSend:
     id: str = attrs.field(validator=_transfer_id)
 
 
+@attrs.frozen
+class Claim:
+    """Whose offer it is, and of which content (`key_of`)."""
+
+    peer: str
+    key: str
+
+
 class Receiver:
     """All files that come to this device. `on_begin` is told each one that is accepted."""
 
@@ -60,8 +69,8 @@ class Receiver:
         self._client = client
         self._notes = notes
         self._now_ms = now_ms
-        self._busy: dict[str, str] = {}
-        """ids of offers that wait and of files that come, with their devices"""
+        self._busy: dict[str, Claim] = {}
+        """by the ids of offers that wait and of files that come"""
 
     async def offered(self, call: InboundCall) -> Json:
         """`file_offer`: a person decides, or has decided already about this very content from this device."""
@@ -72,7 +81,7 @@ class Receiver:
             if refusal.error:
                 raise CallRefusedError(refusal.error)
             return Reply(accepted=False, reason=refusal.reason).to_json()
-        self._busy[wanted.id] = call.peer.device_pubkey
+        self._busy[wanted.id] = Claim(call.peer.device_pubkey, key_of(call.peer.device_pubkey, wanted))
         accepted = False
         try:
             reply = await self._answer(call.peer, wanted)
@@ -91,8 +100,25 @@ class Receiver:
             async for piece in pieces:
                 yield piece
 
+    async def withdrawn(self, call: InboundCall) -> Json:
+        """`file_withdraw`: the sender has given it up, and nothing of it is kept (spec 10 §2.5)."""
+        given_up: FileOffer = call.payload
+        pubkey = call.peer.device_pubkey
+        key = key_of(pubkey, given_up)
+        arrival = self.arrivals.get(given_up.id)
+        if arrival is not None and arrival.peer.device_pubkey == pubkey:
+            arrival.end("aborted", intake.ABORTED)
+            await arrival.over.wait()
+        elif self._busy.get(given_up.id) == Claim(pubkey, key):
+            raise CallRefusedError(BUSY)  # somebody is asked about it, or its half is being opened
+        note = await trio.to_thread.run_sync(self._notes.find, pubkey, given_up)
+        goes_on = any(c.key == key and i != given_up.id for i, c in self._busy.items())
+        if note is not None and note.offer.id == given_up.id and not goes_on:
+            await trio.to_thread.run_sync(self._notes.drop, note)
+        return {"ok": True}
+
     def _crowded(self, peer: PeerEntry) -> bool:
-        running = [who for key, who in self._busy.items() if key not in self.arrivals or not self.arrivals[key].is_over]
+        running = [c.peer for i, c in self._busy.items() if i not in self.arrivals or not self.arrivals[i].is_over]
         return len(running) >= TOTAL or running.count(peer.device_pubkey) >= PER_PEER
 
     async def _take_over(self, peer: PeerEntry, wanted: FileOffer) -> None:
@@ -127,11 +153,7 @@ class Receiver:
         try:
             release = await self._client.subscribe(f"file_chunks/{wanted.id}", arrival.hear)
         except BaseException:
-            if wanted.resume and part.intake.held.count:
-                part.close()
-            else:  # nothing has come yet: nothing is kept
-                part.discard()
-                self._notes.forget(note)
+            self._leave(part, note)
             raise
         self.arrivals[wanted.id] = arrival
         self.on_begin(arrival)
@@ -146,10 +168,18 @@ class Receiver:
         try:
             await in_thread(lambda given_up: opened.append(self._opened(pubkey, wanted, note, folder, given_up)))
         except BaseException:
-            for part, _ in opened:  # the call has been cancelled meanwhile
-                part.close()
+            for part, noted in opened:  # the call has been cancelled meanwhile
+                self._leave(part, noted)
             raise
         return opened[0]
+
+    def _leave(self, part: PartFile, note: Incoming) -> None:
+        """It will not be received now. Where nothing has come yet, nothing is kept."""
+        if note.offer.resume and part.intake.held.count:
+            part.close()
+        else:
+            part.discard()
+            self._notes.forget(note)
 
     def _opened(
         self, pubkey: str, wanted: FileOffer, note: Incoming | None, folder: Path, given_up: Callable[[], bool]
@@ -160,7 +190,8 @@ class Receiver:
             if note is not None:
                 with contextlib.suppress(FileNotFoundError):
                     part = PartFile.reopen(Path(note.part), note.offer, self._notes.sums(note.key), given_up)
-                    return self._noted(part, note)
+                    renewed = attrs.evolve(note, offer=attrs.evolve(note.offer, id=wanted.id))  # what may withdraw it
+                    return self._noted(part, renewed)
             sums = self._notes.sums(key_of(pubkey, wanted)) if wanted.resume else None
             part = PartFile.create(folder, wanted, sums)
             try:

@@ -15,8 +15,9 @@ from myownllm import capabilities
 from myownllm.errors import AppError
 from myownllm.features.files.attempt import Attempt, BrokenError, SendError
 from myownllm.features.files.job import Job
+from myownllm.features.files.presence import knows, pause_s
 from myownllm.features.files.threads import in_thread
-from myownllm.peers import CONNECTED
+from myownllm.features.files.withdrawals import Withdrawals
 from myownllm.transfer_files.notes import NOTES_MAX, Sending
 from myownllm.transfer_files.source import Source
 from myownllm.transfers import offer
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 PER_PEER: Final = 4
 """Files on their way to one device at once; more wait (FE-9.10)."""
-PAUSES_S: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
-"""Before a broken transfer is offered again; the last one again and again."""
 JOBS_MAX: Final = NOTES_MAX
 
 
@@ -47,6 +46,7 @@ class Sender:
         self._operations = operations
         self._notes = notes
         self._now_ms = now_ms
+        self._withdrawals = Withdrawals(client, operations, notes)
         self._room: defaultdict[str, trio.Semaphore] = defaultdict(lambda: trio.Semaphore(PER_PEER))
 
     def send(self, path: Path, peer: str) -> Job:
@@ -59,12 +59,14 @@ class Sender:
         network = self._client.state.network
         return self._begin(Job(secrets.token_hex(8), peer, network, path, name, 0, self._now_ms()))
 
-    def go_on(self, noted: Sending) -> Job:
-        """Send a file on that was on its way when the app ended."""
-        what = noted.offer
-        path = Path(noted.path)
+    def go_on(self, noted: Sending) -> None:
+        """Send a file on that was on its way when the app ended, or tell its receiver that it will not come."""
+        if noted.withdrawn:
+            self._withdrawals.go_on(noted)
+            return
+        what, path = noted.offer, Path(noted.path)
         job = Job(what.id, noted.peer, noted.network, path, what.filename, what.size_bytes, self._now_ms(), noted)
-        return self._begin(job)
+        self._begin(job)
 
     def _begin(self, job: Job) -> Job:
         self.jobs[job.id] = job
@@ -84,7 +86,11 @@ class Sender:
             job.say("failed", detail=str(error))
         finally:
             del self.jobs[job.id]
-        if job.noted is not None:
+        if job.noted is None:
+            return
+        if job.may_be_half_there and job.progress.status != "sent":
+            await self._withdrawals.begin(job.noted)
+        else:
             await trio.to_thread.run_sync(self._notes.forget, job.noted)
 
     async def _send(self, job: Job) -> None:
@@ -104,7 +110,7 @@ class Sender:
                     if not resume:
                         raise SendError(str(error)) from None
                     job.say("waiting", detail=str(error))
-                    await trio.sleep(PAUSES_S[min(number, len(PAUSES_S) - 1)])
+                    await trio.sleep(pause_s(number))
                 else:
                     return
 
@@ -134,18 +140,10 @@ class Sender:
     async def _present(self, job: Job) -> None:
         """Wait until the device is connected and says that it takes files."""
 
-        def is_there() -> bool:
-            peer = self._client.state.peer(job.peer)
-            return (
-                self._client.state.network == job.network
-                and peer is not None
-                and peer.status in CONNECTED
-                and capabilities.supports(peer.capabilities, offer.TRANSFER_FEATURE)
-            )
-
-        if not is_there():
+        where = (job.network, job.peer, offer.TRANSFER_FEATURE)
+        if not knows(self._client.state, *where):
             job.say("waiting", detail=f"goes on when {self._name(job)} is back")
-            await self._client.watch.until(lambda _: is_there())
+            await self._client.watch.until(lambda state: knows(state, *where))
 
     def _name(self, job: Job) -> str:
         peer = self._client.state.peer(job.peer)
