@@ -101,6 +101,10 @@ class Government:
         """Who has answered since this device joined or lost its state; None when there is nothing to wait for."""
         self.clicked: set[str] = set()
         """Devices that a person let in since, whatever is known of the network."""
+        self.missing_since: float | None = None
+        """Monotonic second since when nobody linked has the entries that this device has lost."""
+        self.heard: dict[str, int] = {}
+        """Authorities that were heard since the start, and when last, Unix seconds; the book has it to the hour."""
         self.is_down = False
         """This device is put out, and stands down."""
         self.kind_is_stored = False
@@ -160,6 +164,11 @@ class Government:
             waiting, self.on_heard = self.on_heard, []
             for heard in waiting:
                 heard()
+
+    def note_heard(self, device: str, at: int) -> None:
+        """A device was heard, `at` in Unix seconds; authorities are remembered."""
+        if self.book.standing.is_authority(device):
+            self.heard[device] = at
 
     def answered(self, device: str) -> None:
         """A device has told what it has: its proposals stand for nothing beside that."""

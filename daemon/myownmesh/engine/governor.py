@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from myownmesh.engine import approval, firstcontact, gossip, ruling
+from attrs import evolve
+
+from myownmesh.engine import approval, attendance, firstcontact, gossip, ruling
 from myownmesh.engine.government import Seen
 from myownmesh.governance.first_contact import FirstContact
 
@@ -61,10 +63,16 @@ class Governor:
         """Those of them that follow the reference's rules."""
         return frozenset(peer.device_id for peer in self._core.live_peers() if not gossip.is_ours(peer))
 
+    @property
+    def last_heard(self) -> dict[str, int]:
+        """When authorities were heard last: bare ids to Unix seconds."""
+        return attendance.last_heard(self._core)
+
     def begin(self, book: Book, inviters: Collection[str], now: Instant) -> None:
         """Take what the files hold, before anybody is linked. `inviters`: whose invitations this device has taken."""
-        if book.pin.is_set and (not book.is_founded or book.lost):
+        if book.pin.provisional or (book.pin.is_set and (not book.is_founded or book.lost)):
             self._core.government.contact = FirstContact(min(inviters, default=""))
+            book = evolve(book, pin=book.pin.awaiting(contact=True))
         ruling.start(self._core, book, now)
 
     def act(self, done: Done, now: Instant) -> None:
@@ -86,7 +94,7 @@ class Governor:
 
     def click(self, device_id: str, now: Instant) -> None:
         """A person lets a device in whatever is known of the network yet."""
-        firstcontact.clicked(self._core, device_id)
+        firstcontact.clicked(self._core, device_id, now)
         approval.admit_provisional(self._core, now)
 
     def ask_everybody(self, on_heard: Callable[[], None], now: Instant) -> None:

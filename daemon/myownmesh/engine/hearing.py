@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from myownmesh.engine import firstcontact, gossip, ruling, slices
+from myownmesh.engine import attendance, firstcontact, gossip, ruling, slices
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.government import Seen
 from myownmesh.engine.peer import Live
@@ -65,6 +65,7 @@ def _hear(core: Core, peer: OpenLink, frame: RosterEntries, speaker: Speaker, *,
         yield from _hear_governance(core, frame.transitions, speaker)
     yield from _hear_members(core, frame.member_log, speaker)
     letter.unheard -= 1
+    attendance.note(core, device, government.now)
     government.look_who_is_awaited()
     changed = government.book is not before
     letter.fruitless = None if changed else advert

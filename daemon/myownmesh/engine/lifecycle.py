@@ -331,6 +331,7 @@ def _close(core: Core, peer: Link, now: Instant, *, linger: bool) -> None:
     else:
         core.out.append(CloseSession(peer.device_id, peer.epoch))
     if isinstance(peer, Live):
+        core.government.note_heard(peer.device_id, now.wall_ms // 1000)
         core.routes.forget(peer.device_id)
         core.out.append(LinkDown(peer.device_id, peer.epoch))
 

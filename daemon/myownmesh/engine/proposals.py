@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import gossip, hearing, ruling
+from myownmesh.engine import firstcontact, gossip, hearing, ruling
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.government import Unanswered
 from myownmesh.governance.authoring import expire
@@ -63,6 +63,7 @@ def look(core: Core, now: Instant) -> None:
             speaker = Speaker(frame.proposer, said=frozenset({frame.signature}))
             hearing.hear_one(core, entry, speaker, now)
     ruling.take(core, expire(government.book, now.wall_ms // 1000), now)
+    firstcontact.look_for_the_missing(core, now)
     if government.book.aside.held or government.book.aside.strangers:
         hearing.hear_waiting(core, now)
     ruling.look_later(core, now)

@@ -17,6 +17,7 @@ from myownmesh.governance.branches import MAX_BRANCHES
 from myownmesh.governance.entries import is_removal, target_of
 from myownmesh.governance.first_contact import FirstContact
 from myownmesh.governance.ratifying import settled
+from myownmesh.governance.remnant import is_short
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,12 +53,15 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
     if book is before:
         return
     book = settled(book)
-    government.book = book
-    core.out.append(SaveBook())
     founding = book.log.founding
-    if before.log.founding is None and founding is not None and core.me not in founding.authors:
+    is_new_here = before.log.founding is None and founding is not None and core.me not in founding.authors
+    if is_new_here:
         # Whoever showed the log may be whom it puts out later on: somebody who can know is asked (24.3 no. 50).
         government.contact = government.contact or FirstContact()
+        book = evolve(book, pin=book.pin.awaiting(contact=True))
+    government.book = book
+    core.out.append(SaveBook())
+    if is_new_here:
         for peer in core.live_peers():
             gossip.ask(core, peer, now, at_once=True)
     logs = book.log is not before.log or book.members is not before.members
@@ -132,7 +136,7 @@ def look_later(core: Core, now: Instant) -> None:
     """Look in a minute at what waits for an answer, for its time or for somebody's decision, if anything does."""
     government = core.government
     book = government.book
-    waits = government.unanswered or book.aside.held or book.proposals.records
+    waits = government.unanswered or book.aside.held or book.proposals.records or is_short(book)
     if waits and not core.timers.is_set(NetworkTimer.HELD, ""):
         core.timers.set(NetworkTimer.HELD, "", now.mono + HELD_S)
 

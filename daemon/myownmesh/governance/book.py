@@ -21,7 +21,7 @@ from myownmesh.governance.rules import STRICT
 from myownmesh.governance.verdicts import Bench, newly_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from myownmesh.governance.copies import Copy
     from myownmesh.governance.log import Log
@@ -59,6 +59,8 @@ class Book:
     splits: tuple[SplitRecord, ...] = ()
     lost: int = 0
     """Entries that the governance log had before this device lost it: nothing is authored until they are back (50)."""
+    heard: Mapping[str, int] = field(factory=dict)
+    """When authorities were heard last, Unix seconds, to the hour: for a person who asks who is still there."""
 
     @pin.default
     def _no_pin(self) -> Pin:
@@ -129,6 +131,7 @@ class Book:
         new = after.known - self.standing.known
         kept = newly_kept(self.bench, after)
         pin = self.pin.on(branch.log, lost=self.lost)
+        grown = len(branch.log) != len(self.log)
         return evolve(
             self,
             branch=branch,
@@ -136,6 +139,7 @@ class Book:
             members=self.members.with_known(new, after, self.me) if new else self.members,
             memory=self.memory.with_log(branch.log),
             pin=pin.keeping(kept) if kept else pin,
+            questions=self.questions.with_remnant(self.network_id, None) if grown else self.questions,
         )
 
     def with_copies(self, copies: Iterable[Copy]) -> Book:

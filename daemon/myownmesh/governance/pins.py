@@ -54,6 +54,8 @@ class Pin(msgspec.Struct, frozen=True):
     """Removals that count here whatever becomes of their author: bare id to the time of the removal."""
     spent: tuple[str, ...] = ()
     """Digests of signatures that count no more by themselves (02 §24.3 no. 64)."""
+    provisional: bool = False
+    """Nobody who can know has answered since this device joined or lost its state (02 §24.3 no. 50)."""
     unknown: Unknown = {}
 
     @property
@@ -79,7 +81,7 @@ class Pin(msgspec.Struct, frozen=True):
     def founded_by(self, founder: str) -> Self:
         """The pin of a device that was told who founds the network, before it has heard anything signed."""
         genesis = base32.encode(founding_digest(self.network_id, KindChange("closed"), founder))
-        return msgspec.structs.replace(self, founder=founder, genesis=genesis, kind="closed")
+        return msgspec.structs.replace(self, founder=founder, genesis=genesis, kind="closed", provisional=True)
 
     def keeping(self, removals: Mapping[str, int]) -> Self:
         """Removals that count from now on, whatever becomes of their author: bare id to Unix seconds."""
@@ -88,6 +90,10 @@ class Pin(msgspec.Struct, frozen=True):
     def only_keeping(self, removals: Mapping[str, int]) -> Self:
         """No removals are kept but these."""
         return self if removals == self.evicted else msgspec.structs.replace(self, evicted=removals)
+
+    def awaiting(self, *, contact: bool) -> Self:
+        """Whether somebody who can know has still to answer; a restart forgets nobody's silence."""
+        return self if self.provisional is contact else msgspec.structs.replace(self, provisional=contact)
 
     def refusing(self, founder: str) -> Self:
         """The user turned a founder down."""

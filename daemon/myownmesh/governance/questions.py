@@ -1,29 +1,31 @@
 """What only a person at this device can decide (spec 02 §24.2, 24.3 nos. 44, 46, 50).
 
 Each question is shown as a pending record, so that old clients can answer it with sign and deny. Nothing of an answer
-is sent, and nothing is signed by it.
+is sent, and nothing is signed by it, but for what this device owes: that waits for its lock.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import evolve, field, frozen
 
 from myownmesh.governance.log import common_length
 from myownmesh.governance.records import Proposal
-from myownmesh.governance.signed_bytes import founding_digest
+from myownmesh.governance.signed_bytes import founding_digest, signed_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from myownmesh.governance.log import Log, Place
-    from myownmesh.protocol.transitions import Transition
+    from myownmesh.protocol.transitions import Transition, Variant
 
 V = TypeVar("V")
 
 MAX_CLAIMS: Final = 4
 MAX_REPLAYS: Final = 32
+MAX_OWED: Final = 64
 
 
 @frozen
@@ -55,6 +57,15 @@ class Replay:
 
 
 @frozen
+class Owed:
+    """A removal that this device would sign by itself, and does not behind an authenticator lock (46, 48)."""
+
+    variant: Variant
+    at: int | None = None
+    """The old time with which it is signed anew; None: decided now."""
+
+
+@frozen
 class Questions:
     """Open questions by the id under which they are shown."""
 
@@ -62,6 +73,9 @@ class Questions:
     replays: Mapping[str, Replay] = field(factory=dict)
     rivals: Mapping[str, Log] = field(factory=dict)
     """A branch that would be taken if a person agreed; at most one."""
+    remnants: Mapping[str, int] = field(factory=dict)
+    """With how many entries this device would go on, which has lost the others (50); at most one."""
+    owed: Mapping[str, Owed] = field(factory=dict)
     dismissed: frozenset[str] = frozenset()
     """Replays that were denied: not shown again."""
 
@@ -99,6 +113,24 @@ class Questions:
         """The branch that would be taken, or none."""
         return evolve(self, rivals={} if log is None else {f"prop_{log.digest.hex()[:16]}": log})
 
+    def with_remnant(self, network_id: str, length: int | None) -> Questions:
+        """The entries with which this device would go on, or none."""
+        if length is None:
+            return evolve(self, remnants={}) if self.remnants else self
+        question = f"prop_{sha256(f'remnant|{network_id}|{length}'.encode()).hexdigest()[:16]}"
+        return self if question in self.dismissed else evolve(self, remnants={question: length})
+
+    def owing(self, network_id: str, owed: Owed) -> Questions:
+        """One more signature that waits for a person and a code; of too many the oldest goes."""
+        digest = sha256(signed_bytes(network_id, owed.variant) + f"|owed|{owed.at}".encode())
+        question = f"prop_{digest.hexdigest()[:16]}"
+        if question in self.dismissed or question in self.owed:
+            return self
+        kept = dict(self.owed)
+        while len(kept) >= MAX_OWED:
+            del kept[next(iter(kept))]
+        return evolve(self, owed={**kept, question: owed})
+
     def without(self, question: str, *, dismiss: bool = False) -> Questions:
         """A question that was answered, or has settled itself."""
         return evolve(
@@ -106,18 +138,24 @@ class Questions:
             claims=_without(self.claims, question),
             replays=_without(self.replays, question),
             rivals=_without(self.rivals, question),
+            remnants=_without(self.remnants, question),
+            owed=_without(self.owed, question),
             dismissed=self.dismissed | {question} if dismiss else self.dismissed,
         )
 
     def __contains__(self, question: str) -> bool:
-        return question in self.claims or question in self.replays or question in self.rivals
+        of_each = (self.claims, self.replays, self.rivals, self.remnants, self.owed)
+        return any(question in questions for questions in of_each)
 
     def shown(self, held: Log) -> tuple[Proposal, ...]:
-        """The questions as pending records, for clients."""
+        """The questions as pending records, for clients; not what is owed, which may have been done meanwhile."""
         found = [(question, claim.place.entry, claim.founder) for question, claim in self.claims.items()]
         found += [(question, replay.entry, replay.signer) for question, replay in self.replays.items()]
         for question, log in self.rivals.items():
             place = log.places[min(common_length(held, log), len(log) - 1)]
+            found.append((question, place.entry, place.authors[0]))
+        for question, length in self.remnants.items():
+            place = held.places[length - 1]
             found.append((question, place.entry, place.authors[0]))
         return tuple(Proposal.of(question, proposer, entry) for question, entry, proposer in found)
 

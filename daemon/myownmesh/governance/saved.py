@@ -22,9 +22,10 @@ from myownmesh.governance.member_log import Draft, key_digest
 from myownmesh.governance.memory import Memory, Seen
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.proposals import Content, Proposals
+from myownmesh.governance.questions import Owed
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import CHECKS_PER_SLICE
-from myownmesh.governance.state_file import VERSION, BranchRow, ContentRow, Ours, SeenRow, StateFile
+from myownmesh.governance.state_file import VERSION, BranchRow, ContentRow, Ours, OwedRow, SeenRow, StateFile
 from myownmesh.governance.words import HEARSAY
 from myownmesh.protocol import base32
 from myownmesh.protocol.transitions import Transition, UnknownVariant
@@ -121,10 +122,13 @@ def load_book(
         for digest in _digests([row.digest], 32)
     }
     questions = evolve(book.questions, dismissed=frozenset(ours.dismissed))
+    for owed in ours.owed:
+        questions = questions.owing(network_id, Owed(owed.variant, owed.at))
     for record in records:
         contents.setdefault(record.id, Content(b"", record.proposer, now))
     proposals = Proposals({record.id: record for record in records}, contents)
-    return Loaded(evolve(book, proposals=proposals, questions=questions, splits=ours.splits), tuple(faults))
+    book = evolve(book, proposals=proposals, questions=questions, splits=ours.splits, heard=ours.heard)
+    return Loaded(book, tuple(faults))
 
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,6 +158,8 @@ def _ours(book: Book) -> Ours:
         ),
         tuple(sorted(book.questions.dismissed)),
         book.splits,
+        tuple(OwedRow(owed.variant, owed.at) for owed in book.questions.owed.values()),
+        book.heard,
     )
 
 

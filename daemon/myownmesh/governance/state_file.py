@@ -67,6 +67,20 @@ class ContentRow(msgspec.Struct, frozen=True):
     since: U64
 
 
+class OwedRow(msgspec.Struct, frozen=True):
+    """A signature that waits for a person and a code (`questions.Owed`)."""
+
+    variant: Variant
+    at: U64 | None = None
+
+
+_time: Final[Reader[int]] = reader(U64)
+
+
+def _read_times(value: msgspec.Raw) -> dict[str, int]:
+    return {device: _time(at) for device, at in members(value)}
+
+
 def _read_words(value: msgspec.Raw) -> dict[str, tuple[str, ...]]:
     return {word: _texts(digests) for word, digests in members(value)}
 
@@ -85,6 +99,9 @@ class Ours(msgspec.Struct, frozen=True):
     contents: tuple[ContentRow, ...] = ()
     dismissed: tuple[str, ...] = ()
     splits: tuple[SplitRecord, ...] = ()
+    owed: tuple[OwedRow, ...] = ()
+    heard: Annotated[Mapping[str, U64], ReadBy(_read_times)] = {}
+    """When authorities were heard last, Unix seconds."""
     unknown: Unknown = {}
 
 

@@ -18,6 +18,8 @@ from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
+    from myownmesh.governance.questions import Owed
+    from myownmesh.protocol.transitions import Variant
 
 
 @frozen
@@ -99,6 +101,23 @@ def orphans(book: Book) -> dict[str, Transition]:
             if newest.at > grant.at and question not in book.questions.dismissed:
                 found[question] = newest
     return found
+
+
+def owed(book: Book) -> dict[str, Owed]:
+    """What this device still owes: nobody has done it meanwhile, and it may sign it. By the id of the question."""
+    kept = {(anew.variant, anew.at) for anew in kept_removals(book)}
+    return {
+        question: owed
+        for question, owed in book.questions.owed.items()
+        if ((owed.variant, owed.at) in kept if owed.at is not None else _is_wanted(book, owed.variant))
+    }
+
+
+def _is_wanted(book: Book, variant: Variant) -> bool:
+    """Whether a removal would still take somebody down, and this device may decide it."""
+    standing = book.standing
+    may = unmet(standing, variant, (book.me,), book.rules) is None
+    return may and standing.is_authority(book.me) and standing.lowered(variant) is not None
 
 
 def sign_anew(book: Book, anew: Anew, signature: str) -> Book:

@@ -10,7 +10,8 @@ from myownmesh.engine import EngineConfig
 from myownmesh.flight.tape import TapedEngine
 from myownmesh.governance.rules import Rules
 from myownmesh.mesh.driver import Driver
-from myownmesh.mesh.governing import Governed, Governing
+from myownmesh.mesh.governance_keeping import Governed
+from myownmesh.mesh.governing import Governing
 from myownmesh.mesh.inviting import Door, Inviting
 from myownmesh.mesh.network import Network
 from myownmesh.mesh.networks import JoinFailed

@@ -1,60 +1,39 @@
-"""Signed governance of one joined network: what a person here decides, its files, and the signing (spec 02 §11.2, §16).
+"""Signed governance of one joined network: what a person here decides, and the signing (spec 02 §11.2).
 
-An own decision is on the disk before it acts and before it leaves; what peers bring acts at once and is written once a
-second at most. Decisions of one device come one after the other.
+Decisions of one device come one after the other.
 """
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
-from attrs import field, frozen
+from attrs import evolve, frozen
 
-from myownmesh.governance import adoption, authoring, hearing, succession
+from myownmesh.governance import adoption, authoring, hearing, remnant, succession
 from myownmesh.governance.authoring import Done, Refused
 from myownmesh.governance.clocks import waits_for_clock
 from myownmesh.governance.marking import sign_marked
 from myownmesh.governance.pending import pending
-from myownmesh.governance.pins import Pin
 from myownmesh.governance.proposals import new_proposal_id
 from myownmesh.governance.ratifying import decides, tier_of
-from myownmesh.governance.saved import load_book, shown_state
-from myownmesh.governance.signatures import finish
 from myownmesh.governance.signed_bytes import content_digest, signed_bytes
-from myownmesh.governance.state_file import line
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.governance_keeping import Keeping
 from myownmesh.protocol.transitions import RoleGrant
-from myownmesh.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Callable
 
-    from myownmesh.engine.government import Seen
     from myownmesh.governance.book import Book
-    from myownmesh.governance.rules import Rules
     from myownmesh.governance.signatures import Checks
-    from myownmesh.governance.state_file import StateFile
     from myownmesh.governance.succession import Anew
-    from myownmesh.identity import Identity
-    from myownmesh.mesh.switch import Switch
-    from myownmesh.protocol.frames import NetworkKind
-    from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.transitions import Variant
-    from myownmesh.store import Store
-    from myownmesh.store.governance_files import GovernanceFiles
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SAVE_GAP_S: Final = 1.0
-"""Between two writes of what peers brought."""
-LOADED_S: Final = 60.0
-"""How long a command waits for the state to be read; ten thousand entries take a second."""
 ATTEMPTS: Final = 5
 """A decision is judged anew when peers change the book while it is written; after so many it acts as it was judged."""
 NOBODY: Final = "a" * 52
@@ -75,147 +54,8 @@ class Outcome:
     """Who could bring it into force, if it is not: bare ids."""
 
 
-@frozen
-class Governed:
-    """What `Governing` needs of its network."""
-
-    identity: Identity
-    network_id: str
-    kind: NetworkKind
-    """As the record says."""
-    rules: Rules
-    founder: str | None
-    """As the record says: a bare id."""
-    gate: Callable[[str | None], Awaitable[None]]
-    """Let one signature pass the authenticator lock, if one is on. Raises `MeshError`."""
-    inviters: Callable[[], Collection[str]]
-    """Whose invitations this device has taken."""
-    clock_ahead_s: Callable[[], float] = field(default=lambda: 0.0)
-    """By how much this device's clock is ahead of others', as far as anybody has said."""
-
-
-class Governing:
-    """Owner of one network's signed files."""
-
-    def __init__(self, about: Governed, files: GovernanceFiles, store: Store, switch: Switch, rng: Rng) -> None:
-        self._about = about
-        self._files = files
-        self._store = store
-        self._switch = switch
-        self._rng = rng
-        self._loaded = trio.Event()
-        self.deciding = trio.Lock()
-        """Held by whoever decides."""
-        self._writing = trio.Lock()
-        self._written: Book | None = None
-        """The book that is on the disk."""
-        self._changed = trio.Event()
-
-    # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def load(self) -> None:
-        """Verify what the files hold; nobody is linked before."""
-        loaded = await trio.to_thread.run_sync(self._load)
-        self._switch.govern(lambda governor, now: governor.begin(loaded, self._about.inviters(), now))
-        self._written = None if loaded.pin != self._files.pin and loaded.pin.is_set else loaded
-        if self._written is None:
-            self._changed.set()
-        self._loaded.set()
-
-    def _load(self) -> Book:
-        files, about = self._files, self._about
-        pin = files.pin
-        if about.founder is not None and (pin is None or not pin.is_set):
-            pin = (pin or Pin(about.network_id)).founded_by(about.founder)
-        elif pin is not None and about.founder not in (None, pin.founder):
-            log.error("network %s: its record names another founder than the one that is pinned", about.network_id)
-        loaded = finish(
-            load_book(
-                about.network_id,
-                about.identity.device_id,
-                about.kind,
-                files.read_state(),
-                pin,
-                self._switch.engine.governor.checks,
-                clock.now().wall_ms // 1000,
-                about.rules,
-            )
-        )
-        files.set_aside(loaded.faults)
-        for fault in loaded.faults:
-            log.error("network %s: %s", about.network_id, fault)
-        return loaded.book
-
-    def book_changed(self) -> None:
-        """The engine holds another book: it is written soon."""
-        self._changed.set()
-
-    async def run(self) -> None:
-        """Write what peers brought, until cancelled; what is outstanding then is written at once."""
-        try:
-            while True:
-                await self._changed.wait()  # no deadline: there may be nothing to write for days
-                self._changed = trio.Event()
-                try:
-                    await self.write(self.held)
-                except MeshError as error:
-                    log.error("%s", error)
-                await trio.sleep(SAVE_GAP_S)
-        finally:
-            self._finish()
-
-    def _finish(self) -> None:
-        if self._loaded.is_set() and self.held is not self._written:
-            try:
-                self._store.save_governance(self._about.network_id, self.held)
-            except StoreError as error:
-                log.error("%s", error)
-
-    async def write(self, book: Book) -> None:
-        """Have a book on the disk. Raises `MeshError`."""
-        async with self._writing:
-            if book is not self._written:
-                self._written = None
-                try:
-                    with trio.CancelScope(shield=True):  # a thread cannot be stopped
-                        await trio.to_thread.run_sync(self._store.save_governance, self._about.network_id, book)
-                except StoreError as error:
-                    raise MeshError(str(error)) from error
-                self._written = book
-            if seen := self._switch.engine.governor.take_audit():
-                await trio.to_thread.run_sync(self._write_down, seen)
-
-    def _write_down(self, seen: Sequence[Seen]) -> None:
-        lines = [
-            line(
-                {"at": each.at, "log": each.log, "through": each.through, "outcome": each.outcome, "entry": each.entry}
-            )
-            for each in seen
-        ]
-        try:
-            self._store.append_audit(self._about.network_id, lines)
-        except StoreError as error:
-            log.warning("%s", error)  # what holds is on the disk; how it came is not
-
-    # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def held(self) -> Book:
-        """What is held now; before the files are read, nothing."""
-        return self._switch.engine.governor.book
-
-    async def book(self) -> Book:
-        """What is held now; waits for the files to be read. Raises `MeshError`."""
-        with trio.move_on_after(LOADED_S) as waited:
-            await self._loaded.wait()
-        if waited.cancelled_caught:
-            raise MeshError("network: its signed state is still being read; try again")
-        return self.held
-
-    async def state(self) -> tuple[StateFile, list[str]]:
-        """What clients are shown, and who is put out. Takes a while in a large log, off the loop."""
-        book = await self.book()
-        return await trio.to_thread.run_sync(_shown, book)
+class Governing(Keeping):
+    """What a person here decides in one network."""
 
     # ── decisions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,23 +75,35 @@ class Governing:
         """
         await self.book()
         async with self.deciding:
+            return await self.propose_held(variant, code, keep=keep, force=force, gated=gated)
+
+    async def propose_held(
+        self,
+        variant: Variant,
+        code: str | None,
+        *,
+        keep: succession.Keep | None = None,
+        force: bool = False,
+        gated: bool = True,
+    ) -> Outcome:
+        """`propose` by whoever holds `deciding`."""
+        drafted = or_refused(partial(authoring.draft, self.held, variant))
+        if drafted is None:
+            return Outcome()
+        self._check_clock(variant, force=force)
+        if drafted.effective and tier_of(variant, self.held.standing) != "member":
+            await self._hear_everybody()
             drafted = or_refused(partial(authoring.draft, self.held, variant))
             if drafted is None:
                 return Outcome()
-            self._check_clock(variant, force=force)
-            if drafted.effective and tier_of(variant, self.held.standing) != "member":
-                await self._hear_everybody()
-                drafted = or_refused(partial(authoring.draft, self.held, variant))
-                if drafted is None:
-                    return Outcome()
-            if gated:
-                await self._about.gate(code)
-            if drafted.effective:
-                await self._keep(variant, keep or succession.Keep())
-            signature = await self.signed(drafted.payload)
-            proposal_id = self.fresh_id()
-            done = await self.decide(lambda book, now: authoring.propose(book, variant, signature, proposal_id, now))
-            return Outcome(proposal_id, done.entry is not None, done.waits_for)
+        if gated:
+            await self._about.gate(code)
+        if drafted.effective:
+            await self._keep(variant, keep or succession.Keep())
+        signature = await self.signed(drafted.payload)
+        proposal_id = self.fresh_id()
+        done = await self.decide(lambda book, now: authoring.propose(book, variant, signature, proposal_id, now))
+        return Outcome(proposal_id, done.entry is not None, done.waits_for)
 
     async def may_invite(self, code: str | None) -> tuple[str, ...]:
         """Whether this device can invite into its closed network: whose signature a use waits for, nobody's if its own
@@ -285,20 +137,31 @@ class Governing:
             return await self.propose(wanted, code, gated=gated)
         return None
 
-    async def sign(self, proposal_id: str, code: str | None, digest: str | None = None) -> Outcome:
-        """Co-sign a proposal, or answer a question of this device's own with yes. Raises `MeshError`."""
+    async def sign(
+        self, proposal_id: str, code: str | None, digest: str | None = None, *, keep: succession.Keep | None = None
+    ) -> Outcome:
+        """Co-sign a proposal, or answer a question of this device's own with yes. Raises `MeshError`.
+
+        `keep`: as in `propose`.
+        """
         await self.book()
         async with self.deciding:
             book = self.held
             if proposal_id in book.questions:
                 return await self._agree(proposal_id, code, digest)
             if (fallen := succession.orphans(book).get(proposal_id)) is not None:
+                self._check_shown(proposal_id, digest)
                 await self._about.gate(code)
                 anew = succession.Anew(fallen.variant, fallen.at)  # type: ignore[arg-type]  # a removal
                 await self.sign_anew(anew)
                 return Outcome(proposal_id)
             drafted = or_refused(partial(authoring.draft_signature, book, proposal_id, digest))
+            if drafted.effective and tier_of(drafted.variant, book.standing) != "member":
+                await self._hear_everybody()
+                drafted = or_refused(partial(authoring.draft_signature, self.held, proposal_id, digest))
             await self._about.gate(code)
+            if drafted.effective:
+                await self._keep(drafted.variant, keep or succession.Keep())
             signature = await self.signed(drafted.payload)
             fresh_id = self.fresh_id()
             done = await self.decide(lambda book, now: authoring.sign(book, proposal_id, signature, now, fresh_id))
@@ -335,15 +198,46 @@ class Governing:
         if record.proposer != self.held.me:
             raise MeshError(refusal)
 
-    async def _agree(self, question: str, code: str | None, digest: str | None) -> Outcome:
+    async def settle(self, question: str, code: str | None) -> Outcome:
+        """An owner ends a quarrel between controllers for everybody, by keeping this device's branch (24.3 no. 46).
+
+        Raises `MeshError`.
+        """
+        await self.book()
+        async with self.deciding:
+            variant = or_refused(partial(authoring.settlement, self.held, question))
+            await self._hear_everybody()
+            await self._about.gate(code)
+            signature = await self.signed(signed_bytes(self._about.network_id, variant))
+            await self.decide(lambda book, now: authoring.settle(book, question, signature, now))
+            return Outcome(question)
+
+    def _check_shown(self, question: str, digest: str | None) -> None:
         book = self.held
         shown = {content_digest(book.network_id, each.variant) for each in pending(book) if each.id == question}
         if digest is not None and digest not in shown:
             raise MeshError("proposal changed since it was shown")
+
+    async def _agree(self, question: str, code: str | None, digest: str | None) -> Outcome:
+        self._check_shown(question, digest)
+        if question in self.held.questions.owed:
+            return await self._pay(question, code)
         await self._about.gate(code)
         checks = self._switch.engine.governor.checks
         await self.decide(lambda book, now: _agreed(book, question, now, checks))
         return Outcome(question, question not in self.held.questions)
+
+    async def _pay(self, question: str, code: str | None) -> Outcome:
+        """Sign what this device would have signed by itself without a lock."""
+        owed = succession.owed(self.held).get(question)
+        outcome = Outcome(question)
+        if owed is not None and owed.at is not None:
+            await self._about.gate(code)
+            await self.sign_anew(succession.Anew(owed.variant, owed.at))  # type: ignore[arg-type]  # a removal
+        elif owed is not None:
+            outcome = await self.propose_held(owed.variant, code)
+        await self.decide(lambda book, _now: Done(evolve(book, questions=book.questions.without(question))))
+        return outcome
 
     def _check_clock(self, variant: Variant, *, force: bool) -> None:
         ahead_s = self._about.clock_ahead_s()
@@ -400,10 +294,6 @@ class Governing:
         return new_proposal_id(int.from_bytes(self._rng.randbytes(8), "big"))
 
 
-def _shown(book: Book) -> tuple[StateFile, list[str]]:
-    return shown_state(book, pending(book)), book.bench.removed()
-
-
 def or_refused(act: Callable[[], T]) -> T:
     """What a judgement says; a refusal as clients get it."""
     try:
@@ -421,6 +311,8 @@ def _agreed(book: Book, question: str, now: int, checks: Checks) -> Done:
         return Done(found.book)
     if question in questions.rivals:
         return Done(adoption.switch(book, question, now).book)
+    if question in questions.remnants:
+        return Done(remnant.go_on(book, question))
     replay = questions.replays.get(question)
     if replay is None:
         raise Refused(f"proposal not found: {question}")

@@ -1,7 +1,7 @@
 """What an authority does for its network without being asked (spec 02 §24.3 nos. 46, 48).
 
 After a switch of branches it appends what the other branch held, and removals whose author lost its seat it signs anew.
-Nothing signs by itself behind an authenticator lock.
+Nothing signs by itself behind an authenticator lock: what would be signed becomes a record for a person.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
+from attrs import evolve
 
 from myownmesh.governance import authoring, succession
 from myownmesh.governance.authoring import Done, Refused
 from myownmesh.governance.log import BadLog
 from myownmesh.governance.merging import merge_of, skip
+from myownmesh.governance.questions import Owed
 from myownmesh.governance.ratifying import append
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.governing import or_refused
 from myownmesh.protocol.transitions import Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from myownmesh.governance.book import Book
     from myownmesh.governance.log import Log
@@ -72,13 +74,17 @@ class Tending:
 
     async def _look(self, book: Book) -> None:
         left = self._switch.govern(lambda governor, _now: governor.take_left())
-        if not book.standing.is_authority(book.me) or await self._is_locked():
+        if not book.standing.is_authority(book.me):
             return
+        locked = await self._is_locked()
         for log_left in left:
             async with self._governing.deciding:
-                await self._merge(log_left)
-        kept = await trio.to_thread.run_sync(succession.kept_removals, book)
-        if kept:
+                await self._merge(log_left, locked=locked)
+        kept = await trio.to_thread.run_sync(succession.kept_removals, self._governing.held)
+        if locked:
+            async with self._governing.deciding:
+                await self._owe(*(Owed(anew.variant, anew.at) for anew in kept))
+        elif kept:
             share = int.from_bytes(self._rng.randbytes(2), "big") / 0xFFFF
             await trio.sleep(MAX_WAIT_S * share)
             for anew in kept[:AT_ONCE]:
@@ -86,12 +92,14 @@ class Tending:
                     if anew in succession.kept_removals(self._governing.held):
                         await self._governing.sign_anew(anew)
 
-    async def _merge(self, left: Log) -> None:
+    async def _merge(self, left: Log, *, locked: bool) -> None:
         book = self._governing.held
         merge = merge_of(book.log, left, book.me, book.rules)
         for step in merge.steps:
             if isinstance(step, Transition):
                 await self._governing.decide(partial(_appended, step))
+            elif locked:
+                await self._owe(Owed(step))
             else:
                 await self._propose(step)
         await self._governing.decide(lambda held, _now: Done(skip(held, merge)))
@@ -102,12 +110,28 @@ class Tending:
             )
         )
 
+    async def _owe(self, *owed: Owed) -> None:
+        """Leave records for a person: behind a lock nothing signs by itself."""
+        held = self._governing.held
+        if _owing(held, owed) is held:
+            return
+        await self._governing.decide(lambda book, _now: Done(_owing(book, owed)))
+        text = f"behind the lock {len(owed)} signatures wait for a person here"
+        self._switch.govern(lambda governor, now: governor.tell("signature_owed", text, now, count=len(owed)))
+
     async def _propose(self, variant: Variant) -> None:
         drafted = or_refused(partial(authoring.draft, self._governing.held, variant))
         if drafted is None:
             return
         signature, proposal_id = await self._governing.signed(drafted.payload), self._governing.fresh_id()
         await self._governing.decide(lambda book, now: authoring.propose(book, variant, signature, proposal_id, now))
+
+
+def _owing(book: Book, owed: Iterable[Owed]) -> Book:
+    questions = book.questions
+    for each in owed:
+        questions = questions.owing(book.network_id, each)
+    return book if questions is book.questions else evolve(book, questions=questions)
 
 
 def _appended(step: Transition, book: Book, now: int) -> Done:

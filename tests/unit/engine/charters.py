@@ -49,10 +49,12 @@ def evicted(of: str, at: int = THEN + 1) -> Transition:
     return entry(OWNER, Evict(of), at)
 
 
-def book_of(me: str, log: tuple[Transition, ...] = (), members: tuple[Transition, ...] = ()) -> Book:
+def book_of(
+    me: str, log: tuple[Transition, ...] = (), members: tuple[Transition, ...] = (), founding: Transition = FOUNDING
+) -> Book:
     """What a device holds that knows these logs from its own disk."""
     checks = Checks(NETWORK)
-    known = finish(heard((FOUNDING, *log), checks, Book(NETWORK, me).rules))
+    known = finish(heard((founding, *log), checks, Book(NETWORK, me).rules))
     book = hear_log(Book(NETWORK, me, Pin(NETWORK).on(known)), known, OURSELVES, THEN).book
     return told(book, members)
 

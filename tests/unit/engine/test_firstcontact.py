@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from myownmesh.engine import EngineConfig
+from myownmesh.engine.attendance import WRITTEN_S
 from myownmesh.governance.book import Book
 from myownmesh.governance.pins import Pin
 from myownmesh.protocol.codec import encode_frame
@@ -18,14 +21,28 @@ from myownmesh.protocol.frames import (
     RosterRequest,
     RosterSummary,
 )
-from myownmesh.protocol.transitions import RoleGrant
+from myownmesh.protocol.transitions import KindChange, RoleGrant
 from myownmesh.roster import Roster
 from unit.engine.bench import NETWORK, Bench, wait_for_approval
-from unit.engine.charters import FOUNDING, OWNER, STRANGER, THEN, closed, code, grant, of_kind, proposal
+from unit.engine.charters import (
+    FOUNDING,
+    OWNER,
+    STRANGER,
+    THEN,
+    book_of,
+    closed,
+    code,
+    entry,
+    grant,
+    hints,
+    of_kind,
+    proposal,
+)
 
 if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.transitions import Transition
 
 
 def joiner() -> Bench:
@@ -123,3 +140,107 @@ def test_a_flood_before_it_is_known_who_belongs_is_bounded_as_later() -> None:
             bench.frame(Ping(number))
     assert 0 < len(of_kind(provisional, Pong)) < 1000
     assert len(of_kind(provisional, Pong)) == len(of_kind(known, Pong))
+
+
+# ── over restarts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def restarted(bench: Bench) -> Bench:
+    """The same device, with what its files hold."""
+    again = Bench("lower", EngineConfig(kind="closed"), roster=bench.engine.roster)
+    again.engine.governor.begin(bench.engine.governor.book, (), again.now)
+    return again
+
+
+def test_a_restart_does_not_make_an_old_log_a_known_one() -> None:
+    """Whoever was met first has shown a log without its own eviction; nobody who could know has answered."""
+    bench = joiner()
+    bench.frame(RosterEntries((), (FOUNDING,), (grant(bench.us.device_id), grant(bench.peer_id))))
+    assert bench.engine.governor.book.is_founded
+    again = restarted(bench)
+    again.up_to("pending")
+    again.frame(Approve())
+    assert (again.status, code(again)) == ("pending_approval", "waits_for_authority")
+
+
+def test_whoever_was_told_by_an_owner_knows_it_after_a_restart() -> None:
+    bench = joiner()
+    joins(bench, OWNER)
+    says(bench, OWNER, RosterEntries((), (FOUNDING,), (grant(bench.us.device_id), grant(bench.peer_id))))
+    assert not bench.engine.governor.book.pin.provisional
+    assert not restarted(bench).engine.governor.waits_for_contact
+
+
+def owner_without_its_log(*back: Transition, missing: int = 2) -> Bench:
+    """The founder itself, that has lost its state file and got some of its entries back."""
+    bench = Bench("lower", EngineConfig(kind="closed"))
+    us = bench.us.device_id
+    founding = entry(bench.us, KindChange("closed"))
+    whole = book_of(us, founding=founding, members=(entry(bench.us, RoleGrant(bench.peer_id, "member")),))
+    book = evolve(whole, lost=missing) if back else Book(NETWORK, us, whole.pin, configured="closed", lost=missing)
+    bench.engine.governor.begin(book, (), bench.now)
+    bench.up_to("pending")
+    bench.frame(Approve())
+    return bench
+
+
+def test_a_click_of_the_only_owner_is_its_word() -> None:
+    bench = owner_without_its_log()
+    assert bench.engine.governor.waits_for_contact
+    bench.engine.governor.click(bench.peer_id, bench.now)
+    assert not bench.engine.governor.waits_for_contact
+    bench.engine.governor.click(bench.peer_id, bench.now)
+    assert not bench.engine.governor.book.pin.provisional
+
+
+def test_a_click_of_one_owner_among_others_is_about_one_device() -> None:
+    bench = joiner()
+    bench.frame(RosterEntries((), (FOUNDING, grant(bench.us.device_id, "owner")), ()))
+    bench.engine.governor.click(bench.peer_id, bench.now)
+    assert bench.engine.governor.waits_for_contact
+
+
+def asked(bench: Bench) -> bool:
+    return bool(bench.engine.governor.book.questions.remnants)
+
+
+def test_ten_minutes_without_anybody_who_has_the_lost_entries_and_a_person_is_asked() -> None:
+    bench = owner_without_its_log(FOUNDING)
+    bench.wait(500.0)
+    assert not asked(bench)
+    bench.wait(300.0)
+    assert asked(bench)
+    assert hints(bench).count("log_lost") == 1
+    bench.wait(300.0)
+    assert hints(bench).count("log_lost") == 1, "once"
+
+
+def test_nobody_is_asked_where_nothing_is_left() -> None:
+    bench = owner_without_its_log()
+    bench.wait(1000.0)
+    assert not asked(bench)
+
+
+def test_nobody_is_asked_once_all_are_back() -> None:
+    bench = owner_without_its_log(FOUNDING)
+    bench.wait(100.0)
+    book = evolve(bench.engine.governor.book, lost=0)
+    bench.engine.governor.take(book, bench.now)
+    bench.wait(1000.0)
+    assert not asked(bench)
+
+
+def test_when_an_authority_was_heard_is_remembered_to_the_hour() -> None:
+    bench = joiner()
+    joins(bench, OWNER)
+    assert bench.engine.governor.last_heard == {}
+    says(bench, OWNER, RosterEntries((), (FOUNDING,), (grant(bench.us.device_id),)))
+    first = bench.now.wall_ms // 1000
+    assert bench.engine.governor.last_heard == {OWNER.device_id: first}
+    bench.wait(10.0)
+    says(bench, OWNER, RosterEntries((), (FOUNDING,), ()))
+    assert bench.engine.governor.last_heard[OWNER.device_id] == first + 10
+    assert bench.engine.governor.book.heard == {OWNER.device_id: first}
+    says(bench, bench.them, RosterEntries((), (FOUNDING,), ()))
+    assert bench.peer_id not in bench.engine.governor.last_heard
+    assert WRITTEN_S == 3600

@@ -22,7 +22,13 @@ def test_a_founder_that_was_told_is_the_one_whose_close_is_taken() -> None:
 def test_the_founding_that_was_told_is_the_one_that_is_heard() -> None:
     heard = Pin(NETWORK).on(log_of([CLOSE]))
     assert (heard.founder, heard.genesis) == (TOLD.founder, TOLD.genesis)
-    assert TOLD.on(log_of([CLOSE])) == heard
+    assert TOLD.on(log_of([CLOSE])).awaiting(contact=False) == heard
+
+
+def test_whoever_is_told_of_a_founder_waits_for_somebody_who_knows() -> None:
+    assert (TOLD.provisional, TOLD.on(log_of([CLOSE])).provisional) == (True, True)
+    assert TOLD.awaiting(contact=True) is TOLD
+    assert not TOLD.awaiting(contact=False).provisional
 
 
 def test_another_network_has_another_founding() -> None:

@@ -17,6 +17,7 @@ from myownmesh.governance.book import Book
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.intake import hear_propose
 from myownmesh.governance.pins import read_pin
+from myownmesh.governance.questions import Owed, Questions
 from myownmesh.governance.saved import load_book, pin_of, state_of
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.state_file import read_state, write_state
@@ -96,12 +97,14 @@ def full_book() -> Book:
         book = hear_propose(book, frame, ERIN, CHECKS, NOW).book
     record = book.proposals.records["prop_2"]
     spent = withdraw(evolve(book, me=ERIN), record.id, "?", NOW).book
-    return evolve(spent, me=FRANK, pin=book.pin.keeping({ERIN: 5}).refusing(MALLORY))
+    questions = spent.questions.owing(NETWORK, Owed(Evict(ERIN), 5)).owing(NETWORK, Owed(RoleRevoke(BOB)))
+    pin = book.pin.keeping({ERIN: 5}).refusing(MALLORY)
+    return evolve(spent, me=FRANK, pin=pin, questions=questions, heard={ALICE: 7})
 
 
 def without_questions(book: Book) -> Book:
-    """Questions are asked anew: whatever gave rise to them is heard again."""
-    return evolve(book, questions=type(book.questions)(dismissed=book.questions.dismissed))
+    """Questions are asked anew: whatever gave rise to them is heard again. What is owed nobody says again."""
+    return evolve(book, questions=Questions(owed=book.questions.owed, dismissed=book.questions.dismissed))
 
 
 # ── round trips ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,106 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
-from attrs import define, evolve, field
+from attrs import evolve
 
 from myownmesh.governance.hearing import hear_entries
-from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import Checks
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.words import OURSELVES
-from myownmesh.identity import Identity
 from myownmesh.mesh.errors import MeshError
-from myownmesh.mesh.governing import Governed, Governing
 from myownmesh.mesh.tending import Tending
 from myownmesh.protocol import base32
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition
 from myownmesh.simulator import World
 from myownmesh.simulator.node import NETWORK
-from myownmesh.store import StoreError
-from myownmesh.store.governance_files import GovernanceFiles
+from unit.mesh.desk import OTHER, THIRD
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from myownmesh.governance.book import Book
-    from myownmesh.simulator import Node
-
-OTHER = Identity.from_seed(bytes([9]) * 32).device_id
-THIRD = Identity.from_seed(bytes([10]) * 32).device_id
-
-
-@define(eq=False)
-class Disk:
-    """What a store writes, or does not."""
-
-    node: Node
-    saved: list[Book] = field(factory=list)
-    held_then: list[int] = field(factory=list)
-    """How many entries the engine held while each was written."""
-    lines: list[bytes] = field(factory=list)
-    full: bool = False
-
-    def save_governance(self, _network_id: str, book: Book) -> None:
-        if self.full:
-            raise StoreError("network_state: write x: No space left on device (os error 28)")
-        self.held_then.append(len(self.node.engine.governor.book.log))
-        self.saved.append(book)
-
-    def append_audit(self, _network_id: str, lines: Sequence[bytes]) -> None:
-        self.lines += lines
-
-
-@define(eq=False)
-class Lock:
-    """The authenticator lock."""
-
-    code: str | None = None
-    asked: int = 0
-
-    async def gate(self, code: str | None) -> None:
-        self.asked += 1
-        if self.code is not None and code != self.code:
-            raise MeshError("custody: invalid authenticator code")
-
-    async def is_on(self) -> bool:
-        return self.code is not None
-
-
-@define
-class Desk:
-    """One device whose person decides."""
-
-    node: Node
-    disk: Disk
-    lock: Lock
-    governing: Governing
-    ahead_s: float = 0.0
-
-    @property
-    def book(self) -> Book:
-        return self.node.engine.governor.book
-
-
-@pytest.fixture
-async def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
-    def signed(identity: Identity, payload: bytes, _rng: object) -> str:
-        return base32.encode(identity.sign(payload))  # a mark takes a tenth of a second
-
-    monkeypatch.setattr("myownmesh.mesh.governing.sign_marked", signed)
-    node, _ = World().pair()
-    disk, lock = Disk(node), Lock()
-    made: list[Desk] = []
-    about = Governed(node.identity, NETWORK, "open", STRICT, None, lock.gate, lambda: (), lambda: made[0].ahead_s)
-    files = GovernanceFiles(NETWORK, None, Path("nowhere"), None)
-    governing = Governing(about, files, cast("Any", disk), node.switch, node.rng)
-    made.append(Desk(node, disk, lock, governing))
-    await governing.load()
-    return made[0]
+    from myownmesh.simulator import World
+    from unit.mesh.desk import Desk
 
 
 async def test_a_decision_is_on_the_disk_before_it_acts(desk: Desk) -> None:
