@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
-from attrs import evolve
+from attrs import define, evolve, field
 
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.hearing import hear_entries
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownmesh.governance.book import Book
+    from myownmesh.governance.log import Log
+    from myownmesh.mesh.switch import Switch
     from myownmesh.protocol.transitions import Variant
     from myownmesh.simulator import World
     from unit.mesh.desk import Desk
@@ -54,6 +56,25 @@ def hold(desk: Desk, change: Callable[[Book], Book]) -> None:
 def adopts(desk: Desk, *entries: Transition) -> None:
     log = finish(heard(entries, Checks(NETWORK), desk.book.rules))
     hold(desk, lambda book: hear_log(book, log, Speaker(OTHER), 100).book)
+
+
+@define
+class Leaving:
+    """A switch whose engine has just left these branches."""
+
+    desk: Desk
+    left: tuple[Log, ...] = ()
+    told: list[str] = field(factory=list)
+
+    def govern(self, act: Callable[[Any, Any], Any]) -> Any:
+        return act(self, self.desk.node.now())
+
+    def take_left(self) -> tuple[Log, ...]:
+        left, self.left = self.left, ()
+        return left
+
+    def tell(self, _hint: str, text: str, _now: object, **_detail: object) -> None:
+        self.told.append(text)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -99,18 +120,19 @@ async def test_what_a_merge_would_sign_waits_behind_the_lock(desk: Desk, monkeyp
     left = finish(heard((*base, *tail), Checks(NETWORK), desk.book.rules))
     adopts(desk, *base, signed(one, RoleRevoke(two.device_id), 60))
     desk.lock.code = CODE
-    tending = Tending(desk.governing, desk.node.switch, is_locked=desk.lock.is_on, rng=desk.node.rng)
+    switch = Leaving(desk)
+    tending = Tending(desk.governing, cast("Switch", switch), is_locked=desk.lock.is_on, rng=desk.node.rng)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tending.run)
         await trio.sleep(0.05)
-        core = desk.node.engine.governor._core
-        core.government.left.append(left)
+        switch.left = (left,)
         hold(desk, lambda book: evolve(book, pin=book.pin.refusing(THIRD)))
         await until(lambda: desk.book.standing.role(THIRD) == "owner")
         await until(lambda: bool(pending(desk.book)))
         nursery.cancel_scope.cancel()
     [record] = pending(desk.book)
     assert (record.variant, record.proposer) == (RoleRevoke(OTHER), desk.book.me)
+    assert "behind the lock 1 signatures wait for a person here" in switch.told
     assert desk.book.standing.role(OTHER) == "controller", "its author has lost the seat; nobody has signed it since"
     assert (await desk.governing.sign(record.id, CODE)).effective
     assert desk.book.standing.role(OTHER) == "member"
