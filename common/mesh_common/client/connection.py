@@ -76,6 +76,11 @@ class Connection:
             self._lines.extend(self._buffer.feed(data))
         return self._lines.popleft()
 
+    @property
+    def has_line(self) -> bool:
+        """Can the next line be had without waiting?"""
+        return bool(self._lines)
+
     async def exchange(self, line: bytes) -> bytes:
         """Send one request line and return the line that answers it. Raises as `send` and `receive`.
 

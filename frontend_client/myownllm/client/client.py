@@ -15,6 +15,7 @@ import trio
 from mesh_common.client.errors import ControlError
 from myownllm import capabilities
 from myownllm.client import messages
+from myownllm.client.bulk import Inflow
 from myownllm.client.host import CANCEL_CHANNEL, CANCEL_FEATURE, Host
 from myownllm.client.machine import Machine
 from myownllm.client.procedures import NO_LIFE
@@ -169,6 +170,13 @@ class MeshClient(Host):
             release()
             raise
         return release
+
+    async def inflow(self, pubkey: str, channel: str) -> Inflow:
+        """Very many messages of one device on a channel, in the life that is up; close it.
+
+        Raises ControlError, NoNetworkError.
+        """
+        return await Inflow.open(self.session(), pubkey, channel)
 
     def while_up(self, task: LifeTask) -> Release:
         """Run `task(session)` in the life that is up and in every later one; its end cancels it.

@@ -24,7 +24,7 @@ from myownllm.transfers.intake import Intake
 from myownllm.transfers.names import PART_SUFFIX, candidates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from myownllm.coerce import Json
@@ -114,12 +114,11 @@ class PartFile:
             raise
         return made
 
-    def take(self, payloads: Iterable[Json]) -> None:
-        """Store what counts of some chunks. Raises ChunkError, ReceiveError; the transfer is over then."""
-        for payload in payloads:
-            chunk = self.intake.take(payload)
-            if chunk is not None:
-                self._store(chunk)
+    def take(self, payload: Json) -> None:
+        """Store a chunk if it counts. Raises ChunkError, ReceiveError; the transfer is over then."""
+        chunk = self.intake.take(payload)
+        if chunk is not None:
+            self._store(chunk)
 
     def finish(self, folder: Path, given_up: Callable[[], bool]) -> Path:
         """Check the whole file and give it its name in `folder`, or one with a number. Raises ReceiveError."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 128
 """Chunks under way to a receiver that reports, which bounds what its device keeps when its disk is slow: 7.9 MB as they
-travel, within what waits for a listener there (8 MiB). Where all have to wait for a processor, this is the pace."""
+travel, within what its daemon keeps for a client (16 MiB). Where all have to wait for a processor, this is the pace."""
 SENDS_PER_CHUNK: Final = 4
 """A receiver that asks for the same again and again is served so often, on average."""
 SENDS_SPARE: Final = 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,7 +54,7 @@ class Side:
         self.online = True
         self.watch: Watch[ClientState] = Watch(ClientState(network="home"))
         self.work = Work(lambda: 0, lambda _: None)
-        self.channels: dict[str, Callable[[Any, Any], Awaitable[None]]] = {}
+        self.channels: dict[str, _Inflow] = {}
         self.running: dict[str, trio.CancelScope] = {}
         self.lose: Callable[[int], int] = lambda _: 1
         """how often the n-th chunk from here arrives"""
@@ -86,12 +86,12 @@ class Side:
     def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
         self.nursery.start_soon(task)
 
-    async def subscribe(self, channel: str, handler: Callable[[Any, Any], Awaitable[None]]) -> Callable[[], None]:
+    async def inflow(self, pubkey: str, channel: str) -> _Inflow:
         await trio.lowlevel.checkpoint()
         if self.deaf:
             raise ControlError(ErrorKind.CONNECT_FAILED, "connect daemon socket at s")
-        self.channels[channel] = handler
-        return lambda: cast("None", self.channels.pop(channel))
+        made = self.channels[channel] = _Inflow(pubkey, lambda: self.channels.pop(channel))
+        return made
 
     # ── as the feature sees the mesh ──────────────────────────────────────────────────────────────────────────────────
 
@@ -164,7 +164,7 @@ class Side:
         if channel == "rpc/cancel":
             there.running[payload["stream_id"]].cancel()
         elif channel in there.channels:
-            await there.channels[channel](there.state.peer(self.key), payload)
+            await there.channels[channel].put(self.key, payload)
 
     async def send_reliable(self, pubkey: str, channel: str, payload: Any) -> None:
         await self.send(pubkey, channel, payload)
@@ -173,6 +173,36 @@ class Side:
         await trio.lowlevel.checkpoint()
         self._there(pubkey)
         return _Bulk(self, pubkey, channel)
+
+
+class _Inflow:
+    def __init__(self, pubkey: str, close: Callable[[], object]) -> None:
+        self._pubkey = pubkey
+        self.close = close
+        self.end, self._messages = trio.open_memory_channel[Any](64)
+
+    async def put(self, pubkey: str, payload: Any) -> None:
+        if pubkey == self._pubkey:
+            with suppress(trio.BrokenResourceError):
+                await self.end.send(payload)
+
+    async def take(self, taker: Callable[[Any], None], most: int, within_s: float) -> int:
+        taken = 0
+        with trio.move_on_after(within_s):
+            try:
+                taker(await self._messages.receive())
+            except trio.EndOfChannel:
+                raise ControlError(ErrorKind.CLOSED, "daemon closed connection without a response") from None
+            taken = 1
+            while taken < most:
+                try:
+                    message = self._messages.receive_nowait()
+                except trio.WouldBlock:
+                    break
+                taken += 1
+                taker(message)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return taken
 
 
 class _Bulk:
@@ -197,6 +227,10 @@ class _Bulk:
             for _ in range(self._side.lose(number)):
                 await self._side.send(self._pubkey, self._channel, msgspec.json.decode(payload))
             self._answers_in.send_nowait(None)
+
+    @property
+    def has_news(self) -> bool:
+        return self._answers.statistics().current_buffer_used > 0
 
     async def confirmed(self) -> ControlError | None:
         return await self._answers.receive()

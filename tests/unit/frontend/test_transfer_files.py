@@ -49,9 +49,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_file_is_written_in_place_and_gets_its_name_at_the_end(folder: Path) -> None:
     part = PartFile.create(folder, offered(), None)
-    part.take(chunk(index) for index in (3, 1, 0, 2, 1, 10, 9, 8, 7, 6, 5))
+    for index in (3, 1, 0, 2, 1, 10, 9, 8, 7, 6, 5):
+        part.take(chunk(index))
     assert not part.intake.complete
-    part.take([chunk(4)])
+    part.take(chunk(4))
     with pytest.raises(ReceiveError, match="cancelled"):
         part.finish(folder, lambda: True)
     assert part.intake.complete
@@ -69,7 +70,8 @@ def test_nothing_that_is_there_is_overwritten(folder: Path) -> None:
     (folder / "a (1).bin").symlink_to(folder / "nowhere")
     parts = [PartFile.create(folder, offered(), None) for _ in range(2)]
     for part in parts:
-        part.take(chunk(index) for index in range(11))
+        for index in range(11):
+            part.take(chunk(index))
     assert [part.finish(folder, never).name for part in parts] == ["a (2).bin", "a (3).bin"]
     assert (folder / "a.bin").read_text() == "mine"
     assert (folder / "a.bin.part").read_text() == "of a browser"
@@ -84,14 +86,16 @@ def test_a_file_system_without_links(folder: Path, monkeypatch: pytest.MonkeyPat
     folder.mkdir()
     (folder / "a.bin").write_text("mine")
     part = PartFile.create(folder, offered(), None)
-    part.take(chunk(index) for index in range(11))
+    for index in range(11):
+        part.take(chunk(index))
     assert part.finish(folder, never) == folder / "a (1).bin"
     assert names_in(folder) == ["a (1).bin", "a.bin"]
 
 
 def test_another_content_than_was_offered(folder: Path) -> None:
     part = PartFile.create(folder, offered(), None)
-    part.take(chunk(index, bytes(1024)) for index in range(11))
+    for index in range(11):
+        part.take(chunk(index, bytes(1024)))
     with pytest.raises(ReceiveError, match=rf"sha256 mismatch: expected {offered().sha256_b32}, got [a-z2-7]{{52}}$"):
         part.finish(folder, never)
     part.discard()
@@ -115,7 +119,7 @@ def test_a_disk_that_is_full_or_a_folder_that_is_none(folder: Path, monkeypatch:
 
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(ReceiveError, match="cannot write the file: No space left on device"):
-        part.take([chunk(0)])
+        part.take(chunk(0))
     part.discard()
     part.discard()
     assert names_in(folder) == ["file"]
@@ -124,7 +128,7 @@ def test_a_disk_that_is_full_or_a_folder_that_is_none(folder: Path, monkeypatch:
 def test_a_bad_chunk_ends_the_transfer(folder: Path) -> None:
     part = PartFile.create(folder, offered(), None)
     with pytest.raises(ChunkError, match="bad chunk length"):
-        part.take([chunk(0), {"index": 1, "bytes_b64": "AAAA"}])
+        part.take({"index": 1, "bytes_b64": "AAAA"})
     part.close()
 
 
@@ -134,7 +138,8 @@ def test_a_bad_chunk_ends_the_transfer(folder: Path) -> None:
 def half(folder: Path, tmp_path: Path, indices: tuple[int, ...]) -> tuple[Path, Path]:
     sums = tmp_path / "x.sums"
     part = PartFile.create(folder, offered(), sums)
-    part.take(chunk(index) for index in indices)
+    for index in indices:
+        part.take(chunk(index))
     part.close()
     return part.part, sums
 
@@ -147,7 +152,8 @@ def test_a_half_file_is_gone_on_with_from_the_chunks_that_are_really_there(folde
         file.write(b"\0")
     part = PartFile.reopen(path, offered(), sums, never)
     assert part.intake.held.told() == [[0, 3], [5, 6], [10, 11]]
-    part.take(chunk(index) for index in (3, 4, 6, 7, 8, 9))
+    for index in (3, 4, 6, 7, 8, 9):
+        part.take(chunk(index))
     assert part.finish(folder, never).read_bytes() == CONTENT
 
 

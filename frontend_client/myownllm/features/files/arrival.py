@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
+from mesh_common.client.errors import ControlError
 from myownllm.client import CallRefusedError
+from myownllm.client.threads import in_thread
 from myownllm.client.work import FileWork
 from myownllm.errors import AppError
-from myownllm.features.files.threads import in_thread
 from myownllm.transfers import intake, offer, outgoing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from myownllm.client.bulk import Inflow
     from myownllm.coerce import Json, JsonObject
     from myownllm.peers import PeerEntry
     from myownllm.transfer_files.notes import Incoming
@@ -33,8 +34,8 @@ REPORT_S: Final = 10.0
 """So often a sender that waits for the last word hears that we are still at it."""
 BATCH: Final = 32
 """Chunks stored with one hand-over to a worker thread."""
-GATHER_S: Final = 0.04
-"""A batch that is not full waits so long for more: a hand-over costs more than a chunk."""
+LOOK_S: Final = 0.5
+"""So often it is looked at, while nothing comes, who still waits."""
 TELL_S: Final = 0.1
 """So often screens hear how far it is."""
 PARTING_S: Final = 2.0
@@ -45,7 +46,9 @@ Ending = Literal["received", "aborted", "failed", "broken"]
 class Arrival:
     """A file from one device. `run` is its one task; it alone touches the part file."""
 
-    def __init__(self, peer: PeerEntry, offered: FileOffer, part: PartFile, note: Incoming, started_at_ms: int) -> None:
+    def __init__(
+        self, peer: PeerEntry, offered: FileOffer, part: PartFile, inflow: Inflow, note: Incoming, started_at_ms: int
+    ) -> None:
         self.peer = peer
         self.offer = offered
         self.note = note
@@ -61,10 +64,7 @@ class Arrival:
         self.told = trio.Event()
         """the sender has heard the ending, as far as we can know"""
         self._part = part
-        self._waiting: deque[Json] = deque()
-        self._batch = BATCH
-        self._room = trio.Event()
-        self._news = trio.Event()
+        self._inflow = inflow
         self._told_at = -math.inf
         self._scope = trio.CancelScope()
         self._target: Path | None = None
@@ -87,18 +87,6 @@ class Arrival:
         """Does a sender wait for the end of it?"""
         return self._streams > 0
 
-    async def hear(self, peer: PeerEntry, payload: Json) -> None:
-        """A message on the channel; only the device that offered the file counts."""
-        if peer.device_pubkey != self.peer.device_pubkey:
-            return
-        while len(self._waiting) >= 2 * BATCH and not self.over.is_set():
-            self._room = trio.Event()
-            await self._room.wait()
-        if not self.over.is_set():
-            self._waiting.append(payload)
-            if len(self._waiting) in (1, self._batch):
-                self._wake()
-
     def end(self, ending: Ending, detail: str) -> None:
         """End it from outside: a person cancels, the app ends, the sender begins anew. The first ending counts."""
         if self.ending is None:
@@ -119,7 +107,10 @@ class Arrival:
             self.end("aborted", str(error))
         except AppError as error:
             self.end("failed", str(error))
+        except ControlError:
+            self.end("broken", offer.INTERRUPTED if self.offer.resume else intake.MISSING)
         finally:
+            self._inflow.close()
             self._part.close()
             if self._target is not None:
                 self.ending, self.detail = "received", str(self._target)
@@ -127,8 +118,6 @@ class Arrival:
                 self.end("broken", offer.SHUTTING_DOWN)
             if self.ending in ("aborted", "failed") or (self.ending == "broken" and not self.offer.resume):
                 self._part.discard()
-            self._waiting.clear()
-            self._room.set()
             self.over.set()
             self._report_news.set()
             self.on_change()
@@ -137,29 +126,21 @@ class Arrival:
         intaken = self._part.intake
         counted_at = heard_at = trio.current_time()
         while not intaken.complete:
-            if self._waiting:
-                self._batch = min(BATCH, self.offer.chunks - intaken.held.count)
-                if len(self._waiting) < self._batch:
-                    with trio.move_on_after(GATHER_S):
-                        await self._news.wait()
-                before = intaken.held.count
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                self._room.set()
-                await trio.to_thread.run_sync(self._part.take, batch)
-                heard_at = trio.current_time()
-                if intaken.held.count > before:
-                    counted_at = heard_at
-                    self._count(intaken.held.count - before)
-                continue
-            silent_at = heard_at + AGAIN_S
-            with trio.move_on_at(min(counted_at + IDLE_S, silent_at, self._left_at + PARTING_S)) as wait:
-                await self._news.wait()
-            if not wait.cancelled_caught:
-                continue
+            before = intaken.held.count
+            most = min(BATCH, self.offer.chunks - before)
+            ends_at = min(counted_at + IDLE_S, self._left_at + PARTING_S)
+            left_s = max(0.0, min(ends_at, heard_at + AGAIN_S) - trio.current_time())
+            heard = await self._inflow.take(self._part.take, most, min(left_s, LOOK_S))
             now = trio.current_time()
-            if now >= min(counted_at + IDLE_S, self._left_at + PARTING_S):
+            if heard:
+                heard_at = now
+            if intaken.held.count > before:
+                counted_at = now
+                self._count(intaken.held.count - before)
+            elif now >= counted_at + IDLE_S or (not heard and now >= self._left_at + PARTING_S):
                 self.end("broken", offer.INTERRUPTED if self.offer.resume else intake.MISSING)
-            elif now >= silent_at:
+                await trio.lowlevel.checkpoint()
+            elif not heard and now >= heard_at + AGAIN_S:
                 heard_at = now
                 self._tell_report(again=True)
 
@@ -206,16 +187,11 @@ class Arrival:
             self._streams -= 1
             if not self._streams:
                 self._left_at = trio.current_time()
-                self._wake()
         self.told.set()
         if self.ending != "received":
             raise CallRefusedError(self.detail)
         if self.offer.resume:
             yield outgoing.report_payload(self._part.intake.held, done=True)
-
-    def _wake(self) -> None:
-        news, self._news = self._news, trio.Event()
-        news.set()
 
     def entry(self, label: str) -> FileWork:
         """As every screen shows it (spec 08 §5.1)."""

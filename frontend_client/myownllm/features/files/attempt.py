@@ -42,6 +42,8 @@ BACK_S: Final = 5.0
 and v0.3.8's daemon ends no stream when its peer is gone."""
 BATCH: Final = 16
 """Chunks read and written at a time: 0.7 MB with one hand-over to a worker thread."""
+COLLECT_S: Final = 0.02
+"""Between looks at what the daemon has confirmed; it works through the window in ten times that."""
 TELL_S: Final = 0.1
 """So often progress is told."""
 PARTING_S: Final = 2.0
@@ -183,8 +185,10 @@ class Attempt:
         self._confirmed(going, index)
 
     async def _collect(self, bulk: Bulk, going: Outgoing) -> None:
-        """Take the daemon's confirmations in."""
+        """Take the daemon's confirmations in, where the receiver reports some at a time: waking up costs the most."""
         while True:
+            if going.reports and not bulk.has_news:
+                await trio.sleep(COLLECT_S)
             error = await bulk.confirmed()
             if not self._unconfirmed:
                 raise ControlError(ErrorKind.PROTOCOL, "the daemon confirmed a chunk that it was not given")

@@ -11,10 +11,10 @@ import attrs
 import trio
 
 from myownllm.client import CallRefusedError
+from myownllm.client.threads import in_thread
 from myownllm.features.files.arrival import Arrival
 from myownllm.features.files.inbox import Inbox
 from myownllm.features.files.presence import BUSY
-from myownllm.features.files.threads import in_thread
 from myownllm.transfer_files.notes import Incoming, key_of
 from myownllm.transfer_files.part import PartFile, ReceiveError, check_space, write_error
 from myownllm.transfers import intake, offer
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from myownllm.client import InboundCall, MeshClient
-    from myownllm.client.registry import Release
     from myownllm.coerce import Json
     from myownllm.peers import PeerEntry
     from myownllm.transfer_files.notes import Notes
@@ -149,15 +148,14 @@ class Receiver:
             part, note = await self._open(pubkey, wanted, note, folder)
         except ReceiveError as error:
             return Reply(accepted=False, reason=str(error))
-        arrival = Arrival(peer, wanted, part, note, self._now_ms())
         try:
-            release = await self._client.subscribe(f"file_chunks/{wanted.id}", arrival.hear)
+            inflow = await self._client.inflow(pubkey, f"file_chunks/{wanted.id}")
         except BaseException:
             self._leave(part, note)
             raise
-        self.arrivals[wanted.id] = arrival
+        arrival = self.arrivals[wanted.id] = Arrival(peer, wanted, part, inflow, note, self._now_ms())
         self.on_begin(arrival)
-        self._client.start_soon(lambda: self._run(arrival, release))
+        self._client.start_soon(lambda: self._run(arrival))
         return Reply(accepted=True, held=part.intake.held if wanted.resume else None)
 
     async def _open(
@@ -212,11 +210,10 @@ class Receiver:
             raise
         return part, note
 
-    async def _run(self, arrival: Arrival, release: Release) -> None:
+    async def _run(self, arrival: Arrival) -> None:
         try:
             await arrival.run()
         finally:
-            release()
             if arrival.ending != "broken" or not arrival.offer.resume:
                 self._notes.forget(arrival.note)
         with trio.move_on_after(LINGER_S):

@@ -12,11 +12,11 @@ import trio
 
 from mesh_common.client.errors import ControlError
 from myownllm import capabilities
+from myownllm.client.threads import in_thread
 from myownllm.errors import AppError
 from myownllm.features.files.attempt import Attempt, BrokenError, SendError
 from myownllm.features.files.job import Job
 from myownllm.features.files.presence import knows, pause_s
-from myownllm.features.files.threads import in_thread
 from myownllm.features.files.withdrawals import Withdrawals
 from myownllm.transfer_files.notes import NOTES_MAX, Sending
 from myownllm.transfer_files.source import Source

@@ -1,4 +1,4 @@
-"""Work on files in a worker thread that can be asked to stop."""
+"""Blocking work in a worker thread that can be asked to stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from myownllm.errors import AppError
+from myownllm.errors import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ T = TypeVar("T")
 async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
     """`work(given_up)` in a worker thread. A cancelled caller waits until the thread has seen that and returned.
 
-    So nothing touches a file any more that its owner closes. `work` fails with AppError or OSError only.
+    So nothing touches a file any more that its owner closes. `work` fails with one of FAILURES or OSError only.
     """
     stop = trio.Event()
 
@@ -34,7 +34,7 @@ async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
         with trio.CancelScope(shield=True):
             try:
                 done.append(await trio.to_thread.run_sync(work, stop.is_set))
-            except (AppError, OSError) as error:  # raised outside of the nursery, which would make a group of it
+            except (*FAILURES, OSError) as error:  # raised outside of the nursery, which would make a group of it
                 failed.append(error)
         nursery.cancel_scope.cancel()
     if failed:
