@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from attrs import evolve, frozen
-
 from myownmesh.governance.entries import entry_key, is_member_grant, is_removal
 from myownmesh.governance.marking import is_marked
 from myownmesh.protocol import base32
@@ -57,8 +55,7 @@ class Copy(NamedTuple):
         return any(word == FOR_GOOD or standing.is_authority(word) for word in self.words)
 
 
-@frozen
-class Slot:
+class Slot(NamedTuple):
     """The copies of one signature that are kept, by time."""
 
     key: SlotKey
@@ -79,7 +76,7 @@ class Slot:
             if new == known:
                 return self
         kept = tuple(self._counting([*(copy for copy in self.copies if copy is not known), new], standing, me))
-        return self if kept == self.copies else evolve(self, copies=kept)
+        return self if kept == self.copies else self._replace(copies=kept)
 
     def counted(self, standing: Standing, me: str) -> Iterator[Copy]:
         """The copies that count: the sure ones; without one, the lowest time of a grant, the highest of a removal.

@@ -33,7 +33,8 @@ MAX_ENTRY_BYTES: Final = 2048
 _TARGETED: Final = (RoleGrant, RoleRevoke, Evict)
 _REMOVALS: Final = (RoleRevoke, Evict)
 _FEW_SIGNERS: Final = 8
-_SIGNATURE: Final = re.compile(r"[a-z2-7]{102}[aiqy]")
+SIGNATURE: Final = re.compile(r"[a-z2-7]{102}[aiqy]")
+"""The canonical text of one."""
 _write: Final = msgspec.json.Encoder(enc_hook=raw_text).encode
 
 
@@ -76,7 +77,7 @@ def fault_of_form(entry: Transition) -> str | None:
     if not _all_usable(signers):
         return "SIGNER-FORM"
     for signature in signatures:
-        if _SIGNATURE.fullmatch(signature) is None:
+        if SIGNATURE.fullmatch(signature) is None:
             return "SIG-DECODE"
     target = target_of(entry.variant)
     if not _all_usable(_devices(entry.variant) if target is None else (target,)):
@@ -88,7 +89,7 @@ def fault_of_form(entry: Transition) -> str | None:
 
 def is_usable_id(device: str) -> bool:
     """A canonical bare id of a key that only its owner can sign with."""
-    return is_device_id(device) and device not in WEAK_KEYS
+    return device not in WEAK_KEYS and is_device_id(device)
 
 
 def canonical_signers(

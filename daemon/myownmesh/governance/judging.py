@@ -121,7 +121,7 @@ def judge(
 
     # 2: known
     slots, keys = draft.slots(target), slot_keys(entry, standing.known)
-    words = _words(entry, speaker, court, target, is_grant=is_grant)
+    words = words_for(entry, speaker, court, target, is_grant=is_grant)
     if slots and (stored := find(slots, entry, keys)) is not None and stored.entry == entry and words <= stored.words:
         return Judgement("known", aside)
 
@@ -135,7 +135,7 @@ def judge(
 
     # 4: signature
     held = bool(aside.held) and any(aside.held.get(key) == entry for key in keys)
-    if not (held or has_signatures(slots, entry, keys) or (checks.is_good(entry) if signed is None else signed)):
+    if not (signed or held or has_signatures(slots, entry, keys) or (signed is None and checks.is_good(entry))):
         return Judgement("refused", aside, "SIG-INVALID", charge=True)
 
     # 5: no time that nobody could go beyond
@@ -184,7 +184,8 @@ def _counts(slots: Slots, entry: Transition, keys: Sequence[SlotKey], bench: Ben
     return False
 
 
-def _words(entry: Transition, speaker: Speaker, court: Court, target: str, *, is_grant: bool) -> frozenset[str]:
+def words_for(entry: Transition, speaker: Speaker, court: Court, target: str, *, is_grant: bool) -> frozenset[str]:
+    """Who vouches for a copy that this speaker sends."""
     words = _ADMITS_US if is_grant and target == court.bench.me else _NO_WORDS
     if speaker.trusted or court.rules.replayable_logs:
         return words | {FOR_GOOD}

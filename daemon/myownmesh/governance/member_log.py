@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from myownmesh.governance.copies import Slot, SlotKey, slot_keys
 from myownmesh.governance.entries import entry_key, target_of
+from myownmesh.governance.shelves import Shelves
 from myownmesh.protocol import base32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from myownmesh.governance.copies import Copy
+    from myownmesh.governance.shelves import Changing
     from myownmesh.governance.standing import Standing
     from myownmesh.protocol.transitions import Transition
 
@@ -34,7 +36,7 @@ Slots = Mapping[SlotKey, Slot]
 class MemberLog:
     """Copies by the device that they are about; every change returns another log and shares what stayed."""
 
-    targets: Mapping[str, Slots] = field(factory=dict)
+    targets: Shelves[Slots] = field(factory=Shelves)
     count: int = 0
     """Copies that are stored: what `network_state` counts."""
     newest_sure: int = 0
@@ -44,7 +46,7 @@ class MemberLog:
 
     def slots(self, device: str) -> Slots:
         """What is signed about a device."""
-        return self.targets.get(device, {})
+        return self.targets.get(device, _NOTHING)
 
     def with_copies(self, copies: Iterable[Copy], standing: Standing, me: str) -> MemberLog:
         """The log with more copies whose form and signatures are good; the same object when nothing changes."""
@@ -88,7 +90,7 @@ class Draft:
     def __init__(self, log: MemberLog) -> None:
         self._log = log
         self.targets = log.targets
-        self._changed: dict[str, Slots] | None = None
+        self._changed: Changing[Slots] | None = None
         """The same targets, once they are no more its log's own."""
         self._buckets = list(log.buckets)
         self.count = log.count
@@ -103,29 +105,43 @@ class Draft:
         if copy.words and copy.is_sure(standing):
             self.newest_sure = max(self.newest_sure, copy.entry.at)
         target = target_of(copy.entry.variant) or ""
+        if keys is None:
+            keys = slot_keys(copy.entry, standing.known)
         before = self.targets.get(target, _NOTHING)
-        after = _with_copy(before, copy, slot_keys(copy.entry, standing.known) if keys is None else keys, standing, me)
+        after = _with_copy(before, copy, keys, standing, me)
         if after is before:
             return False
         self.put(target, after)
         return True
 
+    def first(self, target: str, copy: Copy, key: SlotKey, *, is_sure: bool) -> None:
+        """Add the first that is signed about a device."""
+        self._own().put(target, {key: Slot(key, (copy,))})
+        _enter(self._buckets, copy.entry)
+        self.count += 1
+        if is_sure:
+            self.newest_sure = max(self.newest_sure, copy.entry.at)
+
+    def _own(self) -> Changing[Slots]:
+        if self._changed is None:
+            self.targets = self._changed = self.targets.changed()
+        return self._changed
+
     def put(self, device: str, slots: Slots) -> None:
         """Replace what is signed about a device."""
-        changed = self._changed
-        if changed is None:
-            self.targets = self._changed = changed = dict(self.targets)
+        changed = self._own()
         self.count += _account(self._buckets, changed.get(device, _NOTHING), slots)
         if slots:
-            changed[device] = slots
+            changed.put(device, slots)
         else:
-            changed.pop(device, None)
+            changed.pop(device)
 
     def done(self) -> MemberLog:
         """The log; the same object as before when nothing was changed."""
         if self._changed is None and self.newest_sure == self._log.newest_sure:
             return self._log
-        return MemberLog(self.targets, self.count, self.newest_sure, tuple(self._buckets))
+        targets = self.targets if self._changed is None else self._changed.done()
+        return MemberLog(targets, self.count, self.newest_sure, tuple(self._buckets))
 
 
 EMPTY: Final = MemberLog()
@@ -171,7 +187,7 @@ def thinned(slots: Slots, keep: Iterable[Transition]) -> Slots:
     """Nothing but these entries of what is signed about a device."""
     wanted = set(keep)
     kept = {
-        key: evolve(slot, copies=tuple(copy for copy in slot.copies if copy.entry in wanted))
+        key: slot._replace(copies=tuple(copy for copy in slot.copies if copy.entry in wanted))
         for key, slot in slots.items()
     }
     return {key: slot for key, slot in kept.items() if slot.copies}
@@ -201,7 +217,12 @@ def _distinct(slots: Slots) -> dict[Transition, Copy]:
 def _account(buckets: list[int], before: Slots, after: Slots) -> int:
     """Enter into the digests what came and went; returns by how many copies the log grew."""
     old, new = _distinct(before), _distinct(after)
-    for entry in old.keys() ^ new.keys() if old else new:
-        digest = key_digest(entry)
-        buckets[bucket_of(digest)] ^= int.from_bytes(digest, "big")
+    for entry in old.keys() ^ new.keys():
+        _enter(buckets, entry)
     return len(new) - len(old)
+
+
+def _enter(buckets: list[int], entry: Transition) -> None:
+    """Enter one that came or went."""
+    digest = sha256(entry_key(entry)).digest()
+    buckets[digest[0] >> 2] ^= int.from_bytes(digest, "big")

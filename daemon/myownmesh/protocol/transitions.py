@@ -13,34 +13,36 @@ import msgspec
 from myownmesh.protocol.modes import TopologyMode
 from myownmesh.protocol.schema import U64
 
+# Nothing here can refer to itself, and a network may hold ten thousand entries: the collector need not look at them.
 
-class _Variant(msgspec.Struct, frozen=True, tag_field="kind"):
+
+class _Variant(msgspec.Struct, frozen=True, gc=False, tag_field="kind"):
     UNION: ClassVar[str] = "TransitionVariant"
 
 
-class KindChange(_Variant, frozen=True, tag="kind_change"):
+class KindChange(_Variant, frozen=True, gc=False, tag="kind_change"):
     to: Literal["open", "closed", "silent"]
 
 
-class RoleGrant(_Variant, frozen=True, tag="role_grant"):
+class RoleGrant(_Variant, frozen=True, gc=False, tag="role_grant"):
     target: str
     role: Literal["member", "controller", "owner"]
 
 
-class RoleRevoke(_Variant, frozen=True, tag="role_revoke"):
+class RoleRevoke(_Variant, frozen=True, gc=False, tag="role_revoke"):
     target: str
 
 
-class Evict(_Variant, frozen=True, tag="evict"):
+class Evict(_Variant, frozen=True, gc=False, tag="evict"):
     target: str
 
 
-class Split(_Variant, frozen=True, tag="split"):
+class Split(_Variant, frozen=True, gc=False, tag="split"):
     new_network_id: str
     members: tuple[str, ...]
 
 
-class TopologyChange(_Variant, frozen=True, tag="topology_change"):
+class TopologyChange(_Variant, frozen=True, gc=False, tag="topology_change"):
     to: TopologyMode
 
 
@@ -75,7 +77,7 @@ class UnknownVariant:
 Variant = KindChange | RoleGrant | RoleRevoke | Evict | Split | TopologyChange | UnknownVariant
 
 
-class Transition(msgspec.Struct, frozen=True):
+class Transition(msgspec.Struct, frozen=True, gc=False):
     """One entry of a signed log."""
 
     at: U64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from myownmesh.protocol.transitions import (
     Transition,
     UnknownVariant,
 )
+from support.calls import counted
 from support.examples import examples
 from support.governance import (
     ALICE,
@@ -535,28 +535,20 @@ DIGITS = str.maketrans("0189", "wxyz")
 
 @pytest.mark.heavy
 def test_a_verdict_costs_the_same_in_a_log_of_ten_thousand() -> None:
-    """At most 100 µs at a handshake, and 2 ms for one more entry; measured as processor time, several times over."""
-    members = large_log(10_000)
-    device = next(iter(members.targets))
-    node = Node()
-    node.members = members
-    node.hear(entry(PUT_OUT, ALICE))
+    """So does one more entry. What the milliseconds are, benchmarks/bench_governance.py measures."""
+    put_out, evict = entry(PUT_OUT, ALICE), entry(Evict(DAVE), CAROL, at=5000)
 
-    def cost(work: Any) -> float:
-        times = []
-        for _ in range(5):
-            begun = time.process_time()
-            for _ in range(20):
-                work()
-            times.append((time.process_time() - begun) / 20)
-        return min(times)
+    def costs(count: int) -> tuple[int, int]:
+        node = Node()
+        node.members = large_log(count)
+        node.hear(put_out)
+        node.checks.is_good(evict)
+        with counted() as calls:
+            assert node.bench.is_evicted(DAVE)
+            verdict = calls.count
+            node.hear(evict)
+        return verdict, calls.since(verdict)
 
-    assert cost(lambda: node.bench.is_evicted(DAVE)) < 100e-6
-    assert cost(lambda: node.bench.is_evicted(device)) < 100e-6
-    evict = entry(Evict(DAVE), CAROL, at=5000)
-
-    def one_more() -> None:
-        Node.hear(node, evict)
-        node.members = members
-
-    assert cost(one_more) < 2e-3
+    small, large = costs(10), costs(10_000)
+    assert min(small) > 3, "the work was not seen"
+    assert large == small

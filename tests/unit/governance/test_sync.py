@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from myownmesh.protocol.codec import MalformedFrame, decode_frame, encode_frame
 from myownmesh.protocol.frames import RosterEntries, RosterEntry, RosterRequest
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition, UnknownVariant
+from support.calls import counted
 from support.examples import examples
 from support.governance import (
     ALICE,
@@ -46,7 +46,6 @@ from support.vectors import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import FrameType
 
     from myownmesh.protocol.transitions import Variant
 
@@ -229,23 +228,12 @@ def marked_once(variant: Variant, at: int) -> Transition:
 def test_answers_pause() -> None:
     """Between two pauses an answer looks at a few hundred entries, also where all are left out."""
     book = with_many(founded(CAROL), 10_000)
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _arg: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    steps = []
-    work = answer(book, (), book.members.digests(), vouching=True)
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        for _ in work:
-            steps.append(calls)
-            calls = 0
-    finally:
-        sys.setprofile(before)
-    steps.append(calls)
+    steps, begun = [], 0
+    with counted() as calls:
+        for _ in answer(book, (), book.members.digests(), vouching=True):
+            steps.append(calls.since(begun))
+            begun = calls.count
+    steps.append(calls.since(begun))
     assert len(steps) >= 10_000 // module.ENTRIES_PER_PAUSE
     assert sum(steps) > 10_000, "the work was not seen"
     assert max(steps) < 10 * module.ENTRIES_PER_PAUSE
