@@ -134,7 +134,8 @@ def ask(core: Core, peer: OpenLink, now: Instant, *, at_once: bool = False) -> N
     """Ask a peer for all that it has; once in two seconds, whatever gives reason to (02 FIX 36), or `at_once`."""
     letter, book = core.government.letter(peer.device_id), core.government.book
     asked_at = None if at_once or core.kind != "closed" else letter.asked_at
-    if asked_at is not None and now.mono - asked_at < PULL_GAP_S:
+    # Compared as the timer is set: a difference of the two is less than the gap now and then, for ever.
+    if asked_at is not None and now.mono < asked_at + PULL_GAP_S:
         ask_later(core, peer, asked_at + PULL_GAP_S)
         return
     letter.asked_at, letter.ask_again, letter.awaits_answer = now.mono, False, True

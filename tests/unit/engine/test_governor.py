@@ -197,6 +197,21 @@ def test_reasons_to_ask_within_two_seconds_are_one_more_question() -> None:
     assert len(of_kind(bench, RosterRequest)) == 2
 
 
+def test_a_question_that_waits_is_asked_at_the_second_that_its_timer_is_set_to() -> None:
+    """Its gap is over then, however the difference of the two seconds is rounded; else it would wait for ever."""
+    bench = linked()
+    begun = next(second for second in (1023.0 + part / 1000 for part in range(999)) if (second + 2.0) - second < 2.0)
+    bench.wait_until(begun)
+    bench.frames.clear()
+    for count in (5, 6):
+        bench.frame(NetworkState("closed", count, 0, f"root {count}"))
+    assert len(of_kind(bench, RosterRequest)) == 1
+    bench.mono = begun + 2.0
+    bench.engine.handle_timer(bench.now)
+    bench.collect()
+    assert len(of_kind(bench, RosterRequest)) == 2
+
+
 def links_stranger(bench: Bench) -> None:
     """Another member talks to us, too."""
     bench.engine.governor.take(told(bench.engine.governor.book, [grant(STRANGER.device_id)]), bench.now, [])
