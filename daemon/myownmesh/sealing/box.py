@@ -49,6 +49,12 @@ class Pair:
     secret: bytes = field(repr=False)
     ours: bytes
     theirs: bytes
+    proving: bytes | None = field(init=False, repr=False)
+    """The agreement of both devices, the same for all their messages; None when their key allows none."""
+
+    @proving.default
+    def _agree(self) -> bytes | None:
+        return agreed(self.secret, self.theirs)
 
 
 def seal(pair: Pair, way: Way, plaintext: bytes, fresh: bytes) -> str | None:
@@ -58,7 +64,7 @@ def seal(pair: Pair, way: Way, plaintext: bytes, fresh: bytes) -> str | None:
     """
     secret = clamped(fresh)
     ephemeral = bindings.crypto_scalarmult_base(secret)
-    hiding, proving = agreed(secret, pair.theirs), agreed(pair.secret, pair.theirs)
+    hiding, proving = agreed(secret, pair.theirs), pair.proving
     if hiding is None or proving is None:
         return None
     key = _key(hiding, proving, ephemeral, pair.ours, pair.theirs)
@@ -77,7 +83,7 @@ def opened(pair: Pair, way: Way, text: str) -> bytes | None:
     ephemeral, sealed = data[:_KEY_BYTES], data[_KEY_BYTES:]
     if len(sealed) < bindings.crypto_aead_xchacha20poly1305_ietf_ABYTES:
         return None
-    hiding, proving = agreed(pair.secret, ephemeral), agreed(pair.secret, pair.theirs)
+    hiding, proving = agreed(pair.secret, ephemeral), pair.proving
     if hiding is None or proving is None:
         return None
     key = _key(hiding, proving, ephemeral, pair.theirs, pair.ours)

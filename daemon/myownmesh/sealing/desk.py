@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import frozen
@@ -35,7 +36,7 @@ from myownmesh.sealing.announce import (
 from myownmesh.sealing.box import MAX_SEALED_CHARACTERS, Pair, Way, opened, seal
 from myownmesh.sealing.budgets import Allowance, Budgets
 from myownmesh.sealing.contents import SealedAnswer, SealedOffer, padded, parsed
-from myownmesh.sealing.devices import Devices, newest_form, remember
+from myownmesh.sealing.devices import MAX_DEVICES, Devices, newest_form, remember
 from myownmesh.sealing.keys import public_of, secret_of
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Desk:
         ours = public_of(self._me)
         assert ours is not None, "a key that libsodium made is in the prime-order group"
         self._ours = ours
+        self._pair = lru_cache(MAX_DEVICES)(self._new_pair)
         self._said: OrderedDict[int, float] = OrderedDict()
         """Times of our own announces, and the monotonic second of each."""
         self._corrected_at: float | None = None
@@ -264,7 +266,7 @@ class Desk:
             return None
         return SendSealed(peer, kind, offer_id, text)
 
-    def _pair(self, peer: str) -> Pair | None:
+    def _new_pair(self, peer: str) -> Pair | None:
         theirs = public_of(peer)
         return None if theirs is None else Pair(self._secret, self._ours, theirs)
 
@@ -303,8 +305,11 @@ class Desk:
         device = self._devices.get(peer)
         if not _may_be_expected(message, device):
             return None
+        # The budget before anything that is calculated: also the keys of an id that nobody has are work.
+        if not self._budgets.allows(device, key, now.mono):
+            return None
         pair = self._pair(peer)
-        if pair is None or not self._budgets.allows(device, key, now.mono):
+        if pair is None:
             return None
         plaintext = opened(pair, Way(self._room, peer, self._me, message.kind, offer_id), message.eseal)
         if plaintext is None:

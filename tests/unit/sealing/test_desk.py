@@ -25,14 +25,18 @@ from myownmesh.protocol.signals import (
     SendOffer,
     SendSealed,
 )
+from myownmesh.sealing import box, desk
 from myownmesh.sealing.announce import Signed
 from myownmesh.sealing.box import MAX_SEALED_CHARACTERS, Pair, Way, seal
+from myownmesh.sealing.budgets import OTHERS_PER_S
 from myownmesh.sealing.contents import padded
 from myownmesh.sealing.desk import CORRECTED_GAP_S, FRESH_S, OWN_TIMES, Desk, Heard, Said, Surroundings
 from myownmesh.sealing.devices import FORMS
 from myownmesh.sealing.keys import public_of, secret_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from myownmesh.protocol.signals import SealedKind
     from myownmesh.sealing.contents import SealedOffer
     from myownmesh.sealing.desk import Clear, Mode
@@ -402,6 +406,43 @@ def test_a_flood_in_a_devices_name_leaves_its_own_messages_a_way_in() -> None:
     assert b.take(a, a.offer(b)) is None
     a.key = own
     assert b.take(a, a.offer(b)) is not None
+
+
+@pytest.mark.parametrize("senders", [1, 1000], ids=["one id", "an id for each"])
+def test_a_flood_costs_no_more_than_the_messages_that_may_be_tried(
+    senders: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in what costs: agreements, and keys that are derived from ids."""
+    us = Party(A)
+    strangers = [Party(Identity.from_seed(number.to_bytes(32, "big"))) for number in range(1, senders + 1)]
+    costs: list[str] = []
+
+    def counted(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def does(*arguments: object) -> Any:
+            costs.append(name)
+            return work(*arguments)
+
+        return does
+
+    monkeypatch.setattr(box, "agreed", counted("agreement", box.agreed))
+    monkeypatch.setattr(desk, "public_of", counted("key", desk.public_of))
+    rubbish = SendSealed(us.id, "offer", "aaaqeayeaudao", base64url.encode(bytes(range(250))))
+    for number in range(1000):
+        assert us.take(strangers[number % senders], rubbish) is None
+    assert us.desk.unopened == OTHERS_PER_S
+    known = min(senders, OTHERS_PER_S)
+    assert costs.count("key") == known
+    assert costs.count("agreement") == OTHERS_PER_S + known, "one for each message, and one for each device"
+
+
+def test_what_two_devices_agree_on_is_calculated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = met()
+    calls: list[bytes] = []
+    own = box.agreed
+    monkeypatch.setattr(box, "agreed", lambda secret, public: calls.append(public) or own(secret, public))
+    for _ in range(10):
+        assert b.take(a, a.offer(b)) is not None
+    assert len(calls) == 22, "two for the pair, and of each message one to seal it and one to open it"
 
 
 # ── announces and leaves ──────────────────────────────────────────────────────────────────────────────────────────────
