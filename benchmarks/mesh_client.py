@@ -85,6 +85,12 @@ class Daemon:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def busy_s(self) -> float:
+        """CPU seconds of its threads by the scheduler's own count, which is finer than `cpu_s`; Linux only."""
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
 
 class Pair:
     """Two daemons, one relay hosted by the first, one open network with `auto_approve`."""
