@@ -1,9 +1,9 @@
-"""The demo: two devices on this machine, each with its own app and mesh daemon, meet as two people's devices would.
+"""The demo: devices on this machine, each with its own app and mesh daemon, meet as people's devices would.
 
 Everything goes through the commands that a person has: `myownllm up`, `networks add`, `approve`, `call`, `broadcast`,
-`infer`, `prompts`, `conversations`, `send`, `inbox`, `label`. The first device's daemon hosts the only relay; nothing
-leaves this machine. The model is a small server of the demo's own (`demo_model.py`), or with --ollama a real one.
-Standard library only.
+`infer`, `prompts`, `conversations`, `invite`, `join`, `send`, `inbox`, `label`. The first device's daemon hosts the
+only relay; nothing leaves this machine. The model is a small server of the demo's own (`demo_model.py`), or with
+--ollama a real one. Standard library only.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ MODEL_TIMEOUT_S = 180.0
 FILE_MB = 48
 LAPTOP = "Boris's laptop"
 """What Boris calls his device after a while."""
+PHONE = "Boris's phone"
+"""The third device, which joins by invitation."""
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 Event = dict[str, Any]
 
@@ -333,12 +335,15 @@ def timed(since: float) -> float:
     return time.monotonic() - since
 
 
-def play(anna: Device, boris: Device, model: Model, out: Reporter) -> None:
+def play(devices: Sequence[Device], model: Model, out: Reporter) -> None:
     """The whole story. Raises DemoError at the first step that does not happen."""
-    meet(anna, boris, model, out)
+    anna, boris, phone = devices
+    network, port = f"demo-{os.getpid()}", free_port()
+    meet(anna, boris, model, network, port, out)
     talk(anna, boris, out)
     share(anna, boris, out)
     ask_model(anna, boris, model, out)
+    invite(anna, boris, phone, network, port, out)
     began, mark = time.monotonic(), anna.mark()
     boris.run("label", LAPTOP)
     anna.wait("new name", lambda e: e["event"] == "peer" and e.get("label") == LAPTOP, mark)
@@ -351,9 +356,8 @@ def play(anna: Device, boris: Device, model: Model, out: Reporter) -> None:
             raise DemoError(f"{device.name} is not healthy at the end: {health}")
 
 
-def meet(anna: Device, boris: Device, model: Model, out: Reporter) -> None:
+def meet(anna: Device, boris: Device, model: Model, network: str, port: int, out: Reporter) -> None:
     """From two homes with nothing in them to two devices that let each other in."""
-    port = free_port()
     host_relay(anna, port)
     configure(anna, {"kind": "none"})
     configure(boris, {"kind": "ollama", "base_url": model.url})
@@ -368,7 +372,6 @@ def meet(anna: Device, boris: Device, model: Model, out: Reporter) -> None:
         out.say(f"{device.name}: daemon {ready['version']}, device {device.id}")
     out.done("start", "both apps started their daemons", timed(began))
 
-    network = f"demo-{os.getpid()}"
     began = time.monotonic()
     added = ("networks", "add", network, "--relay", f"ws://127.0.0.1:{port}", "--no-stun")
     commands = [(device, device.start(*added)) for device in (anna, boris)]
@@ -461,6 +464,72 @@ def ask_model(anna: Device, boris: Device, model: Model, out: Reporter) -> None:
     out.done("model", "Anna's question is answered by the model of Boris, word by word", timed(began))
 
 
+def invite(anna: Device, boris: Device, phone: Device, network: str, port: int, out: Reporter) -> None:
+    """A third device comes in by a link, and a relay is asked what it read of that: in clear, and sealed."""
+    from demo_relay import Ear, readable  # beside this file, which tests load by its path
+
+    configure(phone, {"kind": "none"})
+    phone.up("--label", PHONE)
+    phone.id = phone.wait("daemon", lambda e: e["event"] == "daemon" and e.get("state") == "up")["device_id"]
+    ear = Ear(port, network)
+    try:
+        everybody = (anna, boris, phone)
+        began, marks = time.monotonic(), [device.mark() for device in everybody]
+        try:
+            made = anna.run("invite", "--for", "15m")
+        except DemoError as error:
+            if "unsupported" not in str(error):
+                raise
+            out.say("This daemon knows no invitations: the phone stays out.")
+            return
+        link = phone.home / "link.txt"
+        link.write_text(made["text"])
+        out.say(
+            f"Anna makes a link for one device: myownllm invite → {made['text'][:24]}… ({len(made['text'])} characters)"
+        )
+        joined = phone.run("join", str(link))
+        if not joined["connected"]:
+            raise DemoError(f"the link let nobody in: {joined}")
+        wait_for_phone((anna, boris), marks)
+        for device, mark, other in ((anna, marks[0], PHONE), (phone, marks[2], anna.name)):
+            if any(e["event"] == "knock" and e.get("label") == other for e in device.events[mark:]):
+                raise DemoError(f"{device.name} was asked about {other}, although there was an invitation")
+        out.done(
+            "invite", f"{PHONE} is in by the link, nobody was asked, and Boris's device knows it, too", timed(began)
+        )
+        coming = ear.heard(0, phone.id)
+        reads = {"sealed": readable(coming)}
+
+        began, heard, marks = time.monotonic(), ear.mark(), [device.mark() for device in everybody]
+        phone.run("networks", "edit", "--sealed", "off", "--now")
+        wait_for_phone((anna, boris), marks)
+        reads["clear"] = readable(ear.heard(heard, phone.id))
+        phone.run("networks", "edit", "--sealed", "prefer", "--now")
+    finally:
+        ear.close()
+    if not {"announce", "offer", "answer"} <= {message["kind"] for message in coming}:
+        raise DemoError(f"the relay was not asked for a meeting: {coming}")
+    if any(reads["sealed"].values()) or not all(reads["clear"].values()):
+        raise DemoError(f"what the relay reads is {reads}")
+    clear = reads["clear"]
+    out.say(
+        f"The relay's view of {PHONE} with sealing off, as every relay had it before: {clear['addresses'][0]}, "
+        f"certificate {clear['certificates'][0][:11]}…, {len(clear['lines'])} lines of descriptions in all."
+    )
+    out.say(
+        f"The relay's view of how it came in, sealed: {len(coming)} messages, the room and three device ids, and no "
+        "address, no certificate, no line of a description."
+    )
+    out.done("relay", "a relay that reads along learns who is there, and no longer where", timed(began))
+
+
+def wait_for_phone(devices: Sequence[Device], marks: Sequence[int]) -> None:
+    for device, mark in zip(devices, marks, strict=False):
+        device.wait(
+            PHONE, lambda e: e["event"] == "peer" and e.get("status") == "active" and e.get("label") == PHONE, mark
+        )
+
+
 def lose_power(anna: Device, boris: Device, out: Reporter) -> None:
     """In the middle of a file: Boris's device comes back by itself, and so does the file."""
     film = anna.home / "holiday.film"
@@ -528,7 +597,7 @@ def explain_keep(devices: list[Device], model: Model, base: Path, *, as_json: bo
         kept += [{"name": "model server", "pid": pid} for pid in model.pids]
         print(json.dumps({"step": "kept", "base": str(base), "devices": kept}), flush=True)
         return
-    print(f"\nBoth devices keep running in {base}. Talk to them, for example:")
+    print(f"\nThe devices keep running in {base}. Talk to them, for example:")
     for device in devices:
         print(f"  HOME={device.home} {BIN / 'myownllm'} peers")
     first = devices[0]
@@ -546,7 +615,7 @@ def temporary_base() -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave both devices running and say how to talk to them")
+    parser.add_argument("--keep", action="store_true", help="leave the devices running and say how to talk to them")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("--daemon", metavar="PATH", help="run this daemon, for example a staged release")
     parser.add_argument(
@@ -557,18 +626,20 @@ def main() -> int:
     base = temporary_base()
     anna = Device("Anna", base / "a", options.daemon)
     boris = Device("Boris", base / "b", options.daemon)
+    phone = Device(PHONE, base / "c", options.daemon)
+    devices = [anna, boris, phone]
     model = Model(base, options.ollama)
     out = Reporter(as_json=options.json)
     kept = False
     try:
-        play(anna, boris, model, out)
+        play(devices, model, out)
         out.table()
         kept = options.keep
         if kept:
-            explain_keep([anna, boris], model, base, as_json=options.json)
+            explain_keep(devices, model, base, as_json=options.json)
     except DemoError as error:
         print(f"demo failed: {error}", file=sys.stderr)
-        for device in (anna, boris):
+        for device in devices:
             log = device.home / ".myownllm" / "logs" / "daemon.log"
             if log.exists():
                 print(f"--- daemon of {device.name}, last lines:", file=sys.stderr)
@@ -579,7 +650,7 @@ def main() -> int:
         return 130
     finally:
         if not kept:
-            stop_all([boris, anna])
+            stop_all([phone, boris, anna])
             model.stop()
             shutil.rmtree(base, ignore_errors=True)
     return 0

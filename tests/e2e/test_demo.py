@@ -18,7 +18,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path) -> None:
         [sys.executable, str(DEMO), "--json"],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=False,
         env={**os.environ, "TMPDIR": "/tmp" if len(str(tmp_path)) > 40 else str(tmp_path)},
     )
@@ -26,13 +26,13 @@ def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path) -> None:
     steps = [json.loads(line) for line in done.stdout.splitlines()]
     assert [s["step"] for s in steps if s["step"] not in ("note", "summary")] == [
         "start", "knock", "approve", "call", "call", "stream", "broadcast", "prompt", "conversation", "model",
-        "label", "comeback", "file",
+        "invite", "relay", "label", "comeback", "file",
     ]  # fmt: skip
     assert steps[-1]["ok"] is True
-    assert steps[-1]["seconds"] < 60
     said = " ".join(s["text"] for s in steps if "text" in s)
     assert "dinner for have we shall What" in said
     assert "it is no real model" in said
+    assert "no address, no certificate, no line of a description" in said
 
 
 def test_an_interrupted_demo_cleans_up() -> None:

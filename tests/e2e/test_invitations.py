@@ -43,11 +43,15 @@ def test_a_device_is_let_in_by_a_link_and_no_question_is_asked(pair: Pair, tmp_p
     path.write_text(json.dumps(config))
     eventually(lambda: not uses_mdns(anna), "the running app brings it to its daemon")
     made = anna.run("invite", "--note", "phone")
+    marks = [device.mark() for device in pair.both]
     link = tmp_path / "link"
     link.write_text("\n".join(made["text"][at : at + 60] for at in range(0, len(made["text"]), 60)))
     joined = boris.run("join", str(link))
     assert (joined["network"], joined["connected"]) == ("home", True)
     assert connected(anna)
+    for device, mark in zip(pair.both, marks, strict=True):
+        device.mark()
+        assert [e for e in device.events[mark:] if e["event"] == "knock"] == [], "nobody was asked"
     [row] = anna.run("invites")["invites"]
     assert (row["id"], row["uses"], len(row["by"]), row["note"]) == (made["id"], 1, 1, "phone")
     [saved] = boris.run("networks", "list")["networks"]

@@ -242,15 +242,19 @@ class Operations:
         await self.command("invite_revoke", network=network, id=invite_id)
 
     async def join_invite(
-        self, text: str, *, dry_run: bool = False, approve_inviter: bool = False
+        self, text: str, *, dry_run: bool = False, approve_inviter: bool = False, ahead: bool = False
     ) -> answers.InvitationTaken:
-        """Join the network of a link and approve its inviter; with `dry_run` only say what that would be."""
+        """Join the network of a link and approve its inviter; with `dry_run` only say what that would be.
+
+        `ahead`: a network that is not here yet is added by the caller, right after this.
+        """
         return await self.ask(
             answers.InvitationTaken,
             "network_join_invite",
             text=text,
             dry_run=dry_run,
             approve_inviter=approve_inviter,
+            ahead=ahead,
         )
 
     # ── signed governance, explained (ours only) ──────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ import msgspec
 from mesh_common import answers
 from myownmesh.control.answers import success
 from myownmesh.invitations.link import BadInvitation, link_of
-from myownmesh.mesh.accepting import accept
+from myownmesh.mesh.accepting import How, accept
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.invite_texts import invitation_to
 from myownmesh.protocol.ids import display_id
@@ -59,7 +59,8 @@ async def invite_revoke(control: Control, request: requests.InviteRevoke) -> byt
 
 
 async def network_join_invite(control: Control, request: requests.NetworkJoinInvite) -> bytes:
-    joined = await accept(control.mesh, request.text, dry_run=request.dry_run, approve_inviter=request.approve_inviter)
+    how = How(request.dry_run, request.approve_inviter, request.ahead)
+    joined = await accept(control.mesh, request.text, how)
     invitation = joined.invitation
     network = invitation.network
     told = msgspec.to_builtins(network)

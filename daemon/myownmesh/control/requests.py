@@ -197,6 +197,8 @@ class NetworkJoinInvite(Request, frozen=True):
     text: str
     dry_run: bool = False
     approve_inviter: bool = False
+    ahead: bool = False
+    """Only prepare a network that is not here: whoever asks adds it with a record of its own."""
 
 
 # ── the lock on signatures (spec 02 §17) ──────────────────────────────────────────────────────────────────────────────

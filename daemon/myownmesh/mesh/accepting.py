@@ -40,8 +40,20 @@ class Joined:
         return tuple(dict.fromkeys(turn_address(each.url).host for each in servers))
 
 
-async def accept(mesh: Mesh, text: str, *, dry_run: bool, approve_inviter: bool) -> Joined:
-    """Use the text of an invitation; with `dry_run` only say what it would do.
+@frozen
+class How:
+    """In which way an invitation is used."""
+
+    dry_run: bool = False
+    """Only say what it would do."""
+    approve_inviter: bool = False
+    """Also in a network that is here already."""
+    ahead: bool = False
+    """Leave it to the caller to add the network: what is kept until then lets its first meeting ask nobody."""
+
+
+async def accept(mesh: Mesh, text: str, how: How) -> Joined:
+    """Use the text of an invitation.
 
     Raises `MeshError` before anything has changed, or with the texts of `Mesh.add_network`.
     """
@@ -54,13 +66,17 @@ async def accept(mesh: Mesh, text: str, *, dry_run: bool, approve_inviter: bool)
     network_id = invitation.network.network_id
     network = mesh.get(network_id)
     if network is not None:
-        _check_present(network, invitation, approve_inviter=approve_inviter or dry_run)
+        _check_present(network, invitation, approve_inviter=how.approve_inviter or how.dry_run)
     joined = Joined(network_id if network is None else network.config_id, invitation, network is not None)
-    if dry_run:
-        return joined
+    if how.dry_run or (network is not None and network.is_linked(invitation.sender)):
+        return joined  # of a link that is up nothing is left to show, and both ends have let each other in
     taken = Accepted(invitation.sender, invitation.token, invitation.exp, invitation.label)
     # On disk before the network is there: the first hello to the inviter shows it already.
     await mesh.keep_accepted(network_id, taken)
+    if network is None and how.ahead:
+        if invitation.network.network_kind != "closed":  # else what is signed there says who the inviter is
+            await mesh.approve_ahead(network_id, invitation.sender, invitation.label)
+        return joined
     if network is None:
         network = await mesh.add_network(record_of(invitation))
     await network.take_invitation(invitation.sender, invitation.label)

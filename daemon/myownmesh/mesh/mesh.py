@@ -273,6 +273,14 @@ class Mesh:
         except StoreError as error:
             raise MeshError(str(error)) from error
 
+    async def approve_ahead(self, network_id: str, device_id: str, label: str) -> None:
+        """Approve a device in a network that will soon be joined, in its roster on the disk. Raises `MeshError`."""
+        now = clock.now().wall_ms // 1000
+        try:
+            await trio.to_thread.run_sync(self._store.approve_ahead, network_id, device_id, label, now)
+        except StoreError as error:
+            raise MeshError(str(error)) from error
+
     async def pin(self, network: Network, peer: str) -> None:
         """Keep a pin over restarts (spec 05 W23)."""
         try:

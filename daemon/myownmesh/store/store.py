@@ -160,6 +160,10 @@ class Store:
         """Keep an invitation that was taken to a network that is not joined yet; `now` in Unix seconds."""
         self.save_invites(network_id, self.load_invites(network_id).accept(taken, now))
 
+    def approve_ahead(self, network_id: str, device_id: str, label: str, now: int) -> None:
+        """Let a device into a network that is not joined yet; `now` in Unix seconds."""
+        self.save_roster(network_id, self.load_roster(network_id).approve(device_id, label, now))
+
     def save_invites(self, network_id: str, book: Book) -> None:
         """Replace the invitations of a network; they are on disk when this returns."""
         invites_file.save_book(self.home, network_id, book)

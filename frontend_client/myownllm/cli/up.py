@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,10 +22,12 @@ from myownllm.cli.lines import LineQueue
 from myownllm.cli.open import link
 from myownllm.client import ClientState, Diag, InboundCall
 from myownllm.client.work import ENDED_KEPT
+from myownllm.desktop import notify
 from myownllm.errors import FAILURES, AlreadyRunningError, AppError
 from myownllm.features import builtin
 from myownllm.features.screens import sight
 from myownllm.headline import Headline, verdict
+from myownllm.knocks import Interruptions, Knocks
 from myownllm.peers import PeerEntry
 from myownllm.supervisor import SupervisorState
 from myownllm.ui.launch import Screen as Page
@@ -31,6 +35,7 @@ from myownllm.ui.launch import Screen as Page
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+KNOCK_TITLE = "A device wants to join your mesh"
 RUNNING_S = 5.0
 """A second `up` waits no longer for the first one's screen."""
 
@@ -164,21 +169,6 @@ class Screen:
 
     def _peer(self, peer: PeerEntry, before: PeerEntry | None) -> None:
         label = context.shown(peer.label, 40)
-        codes = (peer.code_received, peer.code_sent)
-        knocks = peer.status == "pending_approval" and peer.code_received
-        knocked = before is not None and before.status == "pending_approval" and before.code_received
-        if knocks and not knocked:
-            self.emit(
-                "knock",
-                f"A device wants to join: {label} ({peer.display})\n"
-                f"  their code {codes[0]}, our code {codes[1]} — compare them on both screens, then:\n"
-                f"  myownllm approve {peer.device_pubkey[:8]}",
-                peer_id=peer.device_pubkey,
-                label=peer.label,
-                code=peer.verification_code,
-                code_received=codes[0],
-                code_sent=codes[1],
-            )
         if before is None or before.status != peer.status or before.label != peer.label:
             line = None
             if peer.status == "active" and (before is None or before.status != "active"):
@@ -195,6 +185,21 @@ class Screen:
                 status=peer.status,
                 was=None if before is None else before.status,
             )
+
+    def knock(self, peer: PeerEntry) -> None:
+        """Somebody is to be let in or turned away."""
+        codes = (peer.code_received, peer.code_sent)
+        self.emit(
+            "knock",
+            f"A device wants to join: {context.shown(peer.label, 40)} ({peer.display})\n"
+            f"  their code {codes[0]}, our code {codes[1]} — compare them on both screens, then:\n"
+            f"  myownllm approve {peer.device_pubkey[:8]}",
+            peer_id=peer.device_pubkey,
+            label=peer.label,
+            code=peer.verification_code,
+            code_received=codes[0],
+            code_sent=codes[1],
+        )
 
     def call(self, call: InboundCall) -> None:
         peer = call.peer
@@ -268,7 +273,9 @@ async def _run_app(screen: Screen, label: str | None, channels: tuple[str, ...])
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_show_daemon, app, screen)
                 nursery.start_soon(_show_client, app, screen)
-                nursery.start_soon(Page(app, screen.page).run)
+                page = Page(app, screen.page)
+                nursery.start_soon(page.run)
+                nursery.start_soon(show_knocks, app, screen, page)
                 if label is not None:
                     nursery.start_soon(_set_label, app, screen, label)
                 nursery.start_soon(_cancel_when_gone, screen, nursery.cancel_scope)
@@ -304,6 +311,24 @@ async def _show_client(app: App, screen: Screen) -> None:
     while True:
         screen.client(app.client.state, app.supervisor.watch.value)
         await app.client.watch.changed()
+
+
+async def show_knocks(app: App, screen: Screen, page: Page) -> None:
+    """Say who knocks; while no tab is open, on the desktop, too."""
+    knocks, interruptions = Knocks(), Interruptions()
+    async with trio.open_nursery() as nursery:
+        while True:
+            now = trio.current_time()
+            for peer in knocks.due(app.client.state.peers, now):
+                screen.knock(peer)
+                if page.should_call and interruptions.may(peer.device_pubkey, now):
+                    body = f"{context.shown(peer.label, 40)} · {peer.device_suffix}"
+                    nursery.start_soon(
+                        partial(trio.to_thread.run_sync, notify, KNOCK_TITLE, body, abandon_on_cancel=True)
+                    )
+            due = knocks.next()
+            with trio.move_on_at(inf if due is None else due):
+                await app.client.watch.changed()
 
 
 async def _set_label(app: App, screen: Screen, label: str) -> None:

@@ -53,6 +53,11 @@ class Screen:
             self._problem = ""  # whoever asks for a link from now on waits for what comes of these settings
             self._settings.set(settings)
 
+    @property
+    def should_call(self) -> bool:
+        """Whether a knock is for the desktop to tell: no tab is open, and a person has not turned that off."""
+        return self._settings.value.notifications and self._sessions.tabs == 0
+
     async def run(self) -> None:
         """Keep the screen open as the configuration says, until cancelled."""
         while True:

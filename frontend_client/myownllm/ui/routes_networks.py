@@ -182,6 +182,7 @@ async def _join(call: Call, text: str, asked: words.Import) -> dict[str, Any]:
     settings = invited_settings(leads.settings)
     if settings is None:
         raise AppError("this invitation holds no network settings")
+    await daemon.join_invite(text, approve_inviter=True, ahead=True)  # so that the first meeting asks nobody
     new_id = call.app.catalog.mint_id()
     done = await change(call, lambda c: joined(c, settings, new_id))
     await daemon.join_invite(text, approve_inviter=True)

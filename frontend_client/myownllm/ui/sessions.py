@@ -67,6 +67,8 @@ class Sessions:
 
     def __init__(self, file: Path, now_s: Callable[[], float]) -> None:
         self._file, self._now_s = file, now_s
+        self.tabs = 0
+        """That are open now, of all browsers."""
         self._links: dict[str, float] = {}
         self._sessions = {s.cookie_hash: s for s in _read(file) if s.used_s + IDLE_S > now_s()}
 

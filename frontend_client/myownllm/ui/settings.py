@@ -22,6 +22,8 @@ class UiSettings:
     enabled: bool = True
     port: int = PORT
     """0: a free one"""
+    notifications: bool = True
+    """The desktop says that a device knocks while no tab is open."""
 
     @classmethod
     def read(cls, config: JsonObject) -> UiSettings:
@@ -30,5 +32,6 @@ class UiSettings:
         port = raw.get("port")
         return cls(
             enabled=raw.get("enabled") is not False,
+            notifications=raw.get("notifications") is not False,
             port=port if isinstance(port, int) and not isinstance(port, bool) and 0 <= port < 2**16 else PORT,
         )

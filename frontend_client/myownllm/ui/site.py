@@ -14,7 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 from myownllm.ui import guard, routes
 from myownllm.ui.calls import failure
 from myownllm.ui.failures import UiError
-from myownllm.ui.socket import Tabs
+from myownllm.ui.socket import serve_tab
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,14 +47,13 @@ def read_page() -> dict[str, tuple[bytes, str]]:
 
 def make_site(desk: Desk, page: dict[str, tuple[bytes, str]]) -> Any:
     """The ASGI application."""
-    tabs = Tabs()
 
     async def file(request: Request) -> Response:
         data, kind = page[request.url.path]
         return Response(data, media_type=kind)
 
     async def tab(socket: WebSocket) -> None:
-        await tabs.serve(desk, socket)
+        await serve_tab(desk, socket)
 
     async def refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

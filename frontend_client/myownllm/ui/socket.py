@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import msgspec
 import trio
 from starlette.websockets import WebSocketDisconnect
@@ -46,29 +45,23 @@ class Ack(msgspec.Struct, forbid_unknown_fields=True):
     ack: int
 
 
-@attrs.define(eq=False)
-class Tabs:
-    """The tabs that are open."""
-
-    open: int = 0
-
-    async def serve(self, desk: Desk, socket: WebSocket) -> None:
-        """One tab, until it leaves, its session ends, or the app does."""
-        if not desk.sessions.has_cookie(cookie_of(desk.place, socket.scope["headers"])):
-            await socket.accept()
-            await socket.close(NO_SESSION)
-            return
+async def serve_tab(desk: Desk, socket: WebSocket) -> None:
+    """One tab, until it leaves, its session ends, or the app does."""
+    if not desk.sessions.has_cookie(cookie_of(desk.place, socket.scope["headers"])):
         await socket.accept()
-        if self.open >= TABS:
-            await socket.close(TOO_MANY)
-            return
-        self.open += 1
-        try:
-            await _tab(desk, socket)
-        except* (WebSocketDisconnect, trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # it has left
-        finally:
-            self.open -= 1
+        await socket.close(NO_SESSION)
+        return
+    await socket.accept()
+    if desk.sessions.tabs >= TABS:
+        await socket.close(TOO_MANY)
+        return
+    desk.sessions.tabs += 1
+    try:
+        await _tab(desk, socket)
+    except* (WebSocketDisconnect, trio.BrokenResourceError, trio.ClosedResourceError):
+        pass  # it has left
+    finally:
+        desk.sessions.tabs -= 1
 
 
 async def _tab(desk: Desk, socket: WebSocket) -> None:

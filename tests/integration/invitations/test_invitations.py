@@ -13,7 +13,9 @@ import trio
 
 from myownmesh.invitations.link import PREFIX
 from myownmesh.protocol import base64url
-from support.daemons import Refused, daemon, host_relay, network_record
+from support.daemons import Refused, daemon, host_relay, network_record, until
+from support.moods import Moods
+from support.preloaded import build, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,25 +172,80 @@ async def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
             assert not (tmp_path / "b" / "mesh" / "invites").exists()
 
 
+@pytest.mark.skipif(bool(missing()), reason=missing())
 async def test_a_crash_between_the_save_and_the_approval_doubles_nothing(tmp_path: Path) -> None:
-    """As kill -9 leaves it: the use is on disk, and the id that it belongs to is let in when it comes."""
+    """Killed when the use is on the disk and before it lets anybody in: it is that device's, which comes again."""
+    end = f"/invites/{NET}.json"
+    plug = {"LD_PRELOAD": str(build("pulled_plug", tmp_path)), "PLUG": end, "PLUG_AT": "2"}  # made, then used
     with trio.fail_after(LIMIT_S):
-        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben, daemon(tmp_path / "c") as carl:
+        async with daemon(tmp_path / "a", environ=plug) as anna, daemon(tmp_path / "b") as ben:
             relay = await host_relay(ben)  # the other one is killed
             await anna.ask("network_add", config=network_record(NET, relay))
             made = await anna.ask("invite_create", network=NET)
-            await anna.stop(signal.SIGKILL)
-            path = tmp_path / "a" / "mesh" / "invites" / f"{NET}.json"
-            kept = json.loads(path.read_text())
-            kept["invites"][0]["by"] = [await bare_id(ben)]
-            path.write_text(json.dumps(kept))
+            b = await bare_id(ben)
+            await ben.ask("network_join_invite", text=made["text"])
+            assert anna.process is not None
+            assert await anna.process.wait() == -signal.SIGKILL
+            kept = json.loads((tmp_path / f"a/mesh{end}").read_text())
+            assert kept["invites"][0]["by"] == [b]
+            assert not list((tmp_path / "a" / "mesh" / "rosters").glob("*")), "nobody was let in yet"
             await anna.start()
-            for device in (carl, ben):
-                await device.ask("network_join_invite", text=made["text"])
-            await active(anna, await bare_id(ben))
-            await anna.wait_for_peer(NET, await bare_id(carl), "pending_approval")
+            async with daemon(tmp_path / "c") as carl:
+                await carl.ask("network_join_invite", text=made["text"])
+                await active(anna, b)
+                await active(ben, await bare_id(anna))
+                await anna.wait_for_peer(NET, await bare_id(carl), "pending_approval")
             [invite] = (await anna.ask("invite_list", network=NET))["invites"]
-            assert invite["by"] == [await bare_id(ben)]
+            assert invite["by"] == [b]
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+async def test_clocks_that_are_an_hour_apart_keep_nobody_out(tmp_path: Path) -> None:
+    """Expired is what the inviter's clock says; the joiner's may be wrong by two hours (spec 11 §1.3)."""
+    moods = Moods(tmp_path)
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna:
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay))
+            a = await bare_id(anna)
+            for number, wrong_by_s in enumerate((3600, -3600)):
+                moods.set(wrong_by_s=wrong_by_s)
+                async with daemon(tmp_path / f"b{number}", environ=moods.environment) as ben:
+                    made = await anna.ask("invite_create", network=NET)
+                    await ben.ask("network_join_invite", text=made["text"])
+                    await active(ben, a)
+                    await active(anna, await bare_id(ben))
+                    sealed = await anna.peer(NET, await bare_id(ben))
+                    assert sealed is not None
+                    assert sealed["sealed"] is True
+            moods.set(wrong_by_s=3 * 3600)
+            async with daemon(tmp_path / "late", environ=moods.environment) as late:
+                made = await anna.ask("invite_create", network=NET)
+                with pytest.raises(Refused, match="this invitation has expired: ask for a new one"):
+                    await late.ask("network_join_invite", text=made["text"])
+
+
+async def test_a_link_can_be_prepared_before_somebody_else_adds_its_network(tmp_path: Path) -> None:
+    """As an app does, whose record it is: the first meeting shows the link and knows the inviter: nobody is asked."""
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay))
+            a, b = await bare_id(anna), await bare_id(ben)
+            made = await anna.ask("invite_create", network=NET)
+            told = await ben.ask("network_join_invite", text=made["text"], ahead=True)
+            assert told["present"] is False
+            assert (await ben.ask("networks_list"))["networks"] == []
+            await ben.ask("network_add", config={**network_record(NET, relay), "id": "mine"})
+            [row] = (await ben.ask("roster_list", network=NET))["roster"]
+            assert row["device_id"].split("-")[0] == a
+            await active(ben, a)
+            await active(anna, b)
+            # Said once more of a link that is up, it leaves nothing to be shown again.
+            again = await ben.ask("network_join_invite", text=made["text"], approve_inviter=True)
+            assert (again["network"], again["present"]) == ("mine", True)
+            book = tmp_path / "b" / "mesh" / "invites" / f"{NET}.json"
+            await until(lambda: json.loads(book.read_text())["accepted"] == [], "nothing is left to be shown")
 
 
 async def test_a_file_that_cannot_be_read_lets_nobody_in(tmp_path: Path) -> None:
