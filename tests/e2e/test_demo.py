@@ -10,9 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from e2e.devices import DEMO, eventually, is_alive
 
 
+@pytest.mark.timeout(300)  # a story of fifty commands
 def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(DEMO), "--json"],
