@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BIN = Path(sys.executable).parent
-STEP_TIMEOUT_S = 20.0
+STEP_TIMEOUT_S = 60.0
+"""A busy machine starts two programs in twenty."""
 MODEL_TIMEOUT_S = 180.0
 """A real model may have to be loaded first."""
 FILE_MB = 48

@@ -94,7 +94,7 @@ class Pair:
         demo.stop_all(self.both)
 
 
-def eventually(check: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def eventually(check: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """The first true result of a check that is repeated until then; a command that fails counts as "not yet"."""
     deadline = time.monotonic() + seconds
     while True:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
