@@ -200,6 +200,19 @@ class GovernanceAnswer(Struct, frozen=True):
     """Bare ids of devices that are put out."""
 
 
+class GovernanceFounding(Struct, frozen=True):
+    """What a founder should know first; display ids."""
+
+    unsigned: tuple[str, ...] = ()
+    """Approved here and signed in by nobody: at their next handshake they wait."""
+    planted: tuple[str, ...] = ()
+    """Got a role while the network was open; it counts for nothing."""
+    guessable: bool = False
+    """The network's id looks like a name."""
+    signed_before: bool = False
+    """This key has signed under this id before."""
+
+
 class GovernanceOutlook(Struct, frozen=True):
     """What a change would do; display ids."""
 
@@ -215,6 +228,12 @@ class GovernanceOutlook(Struct, frozen=True):
     """Members without a link to this device now."""
     owners: tuple[str, ...] = ()
     """Who is owner behind it."""
+    signed_anew: tuple[str, ...] = ()
+    """Of `falling_admits`, whom this device would sign in anew, as `keep` says."""
+    refused: tuple[str, ...] = ()
+    """Before a promotion: what its target once signed and did not get, in sentences."""
+    founding: GovernanceFounding | None = None
+    """Of a close that founds."""
 
 
 class Proposed(Struct, frozen=True):
@@ -268,6 +287,8 @@ class AuthorityRow(Struct, frozen=True):
     me: bool
     status: str
     """Of its link to this device, as in `peers_list`."""
+    last_heard: int | None = None
+    """Unix seconds by this device's clock; None: not as far as anybody wrote down."""
     refused: tuple[str, ...] = ()
     """What it once signed and did not get."""
 
@@ -286,6 +307,69 @@ class GovernanceFinding(Struct, frozen=True):
 
 class DoctorAnswer(Struct, frozen=True):
     findings: tuple[GovernanceFinding, ...]
+
+
+class PendingRow(Struct, frozen=True):
+    """One decision that waits; display ids. Texts hold labels of peers: make them fit for a terminal."""
+
+    id: str
+    sort: str
+    """`proposal`, or a question for this device alone: `founder`, `replay`, `branch`, `remnant`, `fallen`, `owed`."""
+    text: str
+    """Who wants what."""
+    digest: str
+    """Send it along with `governance_sign`: another content is refused then."""
+    sign: str
+    """What signing does."""
+    deny: str
+    at: int
+    """Unix seconds, as its author says."""
+    proposer: str
+    signers: tuple[str, ...] = ()
+    deniers: tuple[str, ...] = ()
+    decides: tuple[str, ...] = ()
+    """Whose signature brings it into force."""
+    mine: bool = False
+    """This device has signed it already."""
+
+
+class GovernancePending(Struct, frozen=True):
+    rows: tuple[PendingRow, ...]
+
+
+class GovernanceExported(Struct, frozen=True):
+    document: Any
+    """A JSON object, to be kept as a file and imported elsewhere."""
+
+
+class GovernanceImported(Struct, frozen=True):
+    """What became of a file; like a peer's answer it is nobody's word."""
+
+    log: str
+    """Of its governance log: `none`, `known`, `adopted`, `kept`, `switched`, `asked`, `claim`, `refused`, `ignored`."""
+    why: str = ""
+    new: int = 0
+    """Entries that are held now and were not before."""
+    refused: int = 0
+    waiting: int = 0
+    """Entries that wait for their time, their signer or a person (`governance_pending`)."""
+    proposals: int = 0
+    """Proposals that are pending now and were not before."""
+
+
+class GovernanceReplaced(Struct, frozen=True):
+    """How far a replacement has come; display ids."""
+
+    old: str
+    new: str
+    role: str
+    """What the new device has, or gets."""
+    step: str
+    """`done`, or what it waits for: `seat`, `put out`."""
+    proposal_id: str = ""
+    effective: bool = True
+    waits_for: tuple[str, ...] = ()
+    """Bare ids."""
 
 
 class RecoveryKey(Struct, frozen=True):

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from mesh_common import answers
 from mesh_common.client.address import addresses
+from mesh_common.client.asking import bare_id
 from mesh_common.client.connection import connect_unix
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.frames import (
@@ -23,7 +24,7 @@ from mesh_common.client.frames import (
     StreamEnd,
 )
 from mesh_common.client.inbox import Inbox
-from mesh_common.client.operations import Operations, bare_id
+from mesh_common.client.operations import Operations
 from mesh_common.client.serving import Claim, RefusedClaim, Serving
 from mesh_common.client.session import open_session
 from mesh_common.client.streams import STREAM_FRAMES, StreamBook

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from mesh_common import answers
-from mesh_common.client.errors import ControlError, ErrorKind
+from mesh_common.client.asking import bare_id
+from mesh_common.client.governance import GovernanceOperations
 from mesh_common.client.protocol import ENGINE_TIMEOUT_S
-from mesh_common.reading import UnreadableAnswer, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh_common.views import JoinedNetwork, NetworkSummary, PeerInfo, RosterRow, ServicesReport
-
-T = TypeVar("T")
 
 CALL_TIMEOUT_S: Final = 60.0
 """How long a call waits unless told otherwise: enough for a slow handler, not too long for a person who waits. 0.3.8
@@ -24,39 +22,12 @@ RELIABLE_TTL_S: Final = 60.0
 RELIABLE_SLACK_S: Final = 5.0
 """The daemon looks every 2 s what has expired (spec 08 FE-4.3)."""
 
-RECOVERY_S: Final = 600.0
-"""A recovery signs again what the lost device decided: a tenth of a second for each entry."""
 
-SUFFIX_LENGTH: Final = 5
-
-
-def bare_id(device: str) -> str:
-    """A device's id without the suffix that people see: 0.3.8 finds most peers by the bare key only (spec 05 §5)."""
-    key, dash, suffix = device.rpartition("-")
-    return key if dash and len(suffix) == SUFFIX_LENGTH and suffix.isalnum() else device
-
-
-def read_answer(cls: type[T], operation: str, data: object) -> T:
-    """The `data` of an answer as its class. Raises `ControlError` PROTOCOL."""
-    try:
-        return read(cls, data)
-    except UnreadableAnswer as error:
-        raise ControlError(ErrorKind.PROTOCOL, f"the daemon's answer to `{operation}` is no {error}") from error
-
-
-class Operations:
+class Operations(GovernanceOperations):
     """One method per operation. All raise `ControlError`.
 
     `network` is a record id or a wire id; `peer` and `device_id` are ids of devices, with or without their suffix.
     """
-
-    async def command(self, operation: str, /, *, timeout: float | None = None, **members: object) -> object:
-        """Send any operation and return the `data` of its answer; `timeout` in seconds."""
-        raise NotImplementedError
-
-    async def ask(self, cls: type[T], operation: str, /, *, timeout: float | None = None, **members: object) -> T:
-        """`command`, with the answer as `cls`."""
-        return read_answer(cls, operation, await self.command(operation, timeout=timeout, **members))
 
     # ── this device ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -152,65 +123,6 @@ class Operations:
         """Take a device off the roster and drop its link."""
         await self.command("roster_remove", network=network, device_id=bare_id(device_id))
 
-    # ── signed governance ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def governance(self, network: str) -> answers.GovernanceAnswer:
-        """What is signed in a network, what waits for somebody, and who is put out."""
-        return await self.ask(answers.GovernanceAnswer, "governance_state", network=network)
-
-    async def propose_kind(self, network: str, to: str, *, mfa_code: str | None = None) -> answers.Proposed:
-        """Have the network be `open` or `closed`. Closing an open one founds it: this device becomes its owner."""
-        return await self._propose("kind_change", network, mfa_code, to=to)
-
-    async def grant_role(
-        self, network: str, device_id: str, role: str, *, mfa_code: str | None = None
-    ) -> answers.Proposed:
-        """Have a device be `member`, `controller` or `owner`."""
-        return await self._propose("role_grant", network, mfa_code, target=bare_id(device_id), role=role)
-
-    async def revoke_role(self, network: str, device_id: str, *, mfa_code: str | None = None) -> answers.Proposed:
-        """Take a device's role away; of a plain member that is its eviction."""
-        return await self._propose("role_revoke", network, mfa_code, target=bare_id(device_id))
-
-    async def evict(self, network: str, device_id: str, *, mfa_code: str | None = None) -> answers.Proposed:
-        """Put a device out."""
-        return await self._propose("evict", network, mfa_code, target=bare_id(device_id))
-
-    async def propose_topology(
-        self, network: str, topology: str, hub: str | None = None, *, mfa_code: str | None = None
-    ) -> answers.Proposed:
-        """Have every device take this shape."""
-        return await self._propose("topology", network, mfa_code, topology=topology, hub=hub)
-
-    async def sign_proposal(
-        self, network: str, proposal_id: str, *, mfa_code: str | None = None, digest: str | None = None
-    ) -> answers.ProposalSigned:
-        """Sign what waits, or agree to a question of this device alone.
-
-        `digest`: SHA-256, in base32, of what was shown; other content is refused.
-        """
-        return await self.ask(
-            answers.ProposalSigned,
-            "governance_sign",
-            network=network,
-            proposal_id=proposal_id,
-            mfa_code=mfa_code,
-            digest=digest,
-        )
-
-    async def deny_proposal(self, network: str, proposal_id: str) -> None:
-        """Refuse what waits, everywhere; or say no to a question of this device alone."""
-        await self.ask(answers.ProposalDenied, "governance_deny", network=network, proposal_id=proposal_id)
-
-    async def withdraw_proposal(self, network: str, proposal_id: str) -> None:
-        """Take an own proposal back."""
-        await self.ask(answers.ProposalWithdrawn, "governance_withdraw", network=network, proposal_id=proposal_id)
-
-    async def _propose(self, what: str, network: str, mfa_code: str | None, **members: object) -> answers.Proposed:
-        operation = f"governance_propose_{what}"
-        data = await self.command(operation, timeout=None, network=network, mfa_code=mfa_code, **members)
-        return read_answer(answers.Proposed, operation, data)
-
     # ── invitations (ours only) ───────────────────────────────────────────────────────────────────────────────────────
 
     async def invite(
@@ -256,52 +168,6 @@ class Operations:
             approve_inviter=approve_inviter,
             ahead=ahead,
         )
-
-    # ── signed governance, explained (ours only) ──────────────────────────────────────────────────────────────────────
-
-    async def governance_log(self, network: str, *, limit: int = 200) -> answers.LogAnswer:
-        """What was signed, newest claimed time first, each entry as a sentence with what became of it."""
-        return await self.ask(answers.LogAnswer, "governance_log", network=network, limit=limit)
-
-    async def governance_who(self, network: str, device_id: str | None = None) -> answers.WhoAnswer:
-        """Whose signature decides; with `device_id` also what that device once signed and did not get."""
-        return await self.ask(answers.WhoAnswer, "governance_who", network=network, device=device_id)
-
-    async def governance_doctor(self, network: str) -> tuple[answers.GovernanceFinding, ...]:
-        """What is amiss with a network's governance, the worst first."""
-        return (await self.ask(answers.DoctorAnswer, "governance_doctor", network=network)).findings
-
-    async def create_recovery_key(self, network: str, *, mfa_code: str | None = None) -> answers.RecoveryKey:
-        """Make an owner that lives on no device; its text is a secret, and shown once."""
-        return await self.ask(answers.RecoveryKey, "governance_recovery_create", network=network, mfa_code=mfa_code)
-
-    async def recover(
-        self, network: str, key: str, *, owner: str | None = None, evict: str | None = None
-    ) -> answers.Recovered:
-        """Seat an owner (this device if none is named) with a recovery key, and put a lost device out."""
-        return await self.ask(
-            answers.Recovered,
-            "governance_recover",
-            timeout=RECOVERY_S,
-            network=network,
-            key=key,
-            owner=owner,
-            evict=evict,
-        )
-
-    # ── the lock on this device's signatures ──────────────────────────────────────────────────────────────────────────
-
-    async def enroll_mfa(self, network: str) -> answers.MfaEnrolled:
-        """Ask for an authenticator's code before anything is signed in a network; the answer is shown once."""
-        return await self.ask(answers.MfaEnrolled, "governance_mfa_enroll", network=network)
-
-    async def mfa_status(self, network: str) -> answers.MfaStatus:
-        """Whether signatures in a network need a code."""
-        return await self.ask(answers.MfaStatus, "governance_mfa_status", network=network)
-
-    async def disable_mfa(self, network: str, code: str) -> None:
-        """Take the lock off with a code of the authenticator or a recovery code. Raises NEEDS_CODE, CODE_REFUSED."""
-        await self.command("governance_mfa_disable", network=network, code=code)
 
     # ── traffic ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,6 +13,7 @@ from mesh_common.durations import whole_seconds
 from mesh_common.handwritten import other_encoding, read_all, without_mark
 from mesh_common.streams import words
 from myownmesh.cli import client
+from myownmesh.cli.ctl_completion import complete_network
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.output import emit, write_line
 
@@ -29,7 +30,15 @@ ANSWER_S = 45.0
 """For an answer that nothing is waited for: a daemon on a small device may need ten while its network changes, and one
 that was stopped never answers (spec 07 C20)."""
 _WAITING = frozenset(
-    {"rpc_call", "network_connect_peer", "network_record", "channel_send_reliable", "governance_recover"}
+    {
+        "rpc_call",
+        "network_connect_peer",
+        "network_record",
+        "channel_send_reliable",
+        "governance_recover",
+        "governance_replace",
+        "governance_import",
+    }
 )
 """Ops that answer when something has happened, which their own members may bound."""
 _SHOWING = frozenset(
@@ -48,6 +57,8 @@ _SHOWING = frozenset(
         "governance_log",
         "governance_who",
         "governance_doctor",
+        "governance_pending",
+        "governance_export",
         "governance_recovery_create",
         "network_id_generate",
         "network_id_normalize",
@@ -56,7 +67,9 @@ _SHOWING = frozenset(
 )
 """Ops whose answer is what was asked for: without it the command has failed, whatever the daemon did."""
 
-Network = Annotated[str, typer.Argument(metavar="NETWORK", help="Record id or network id.")]
+Network = Annotated[
+    str, typer.Argument(metavar="NETWORK", help="Record id or network id.", autocompletion=complete_network)
+]
 Peer = Annotated[str, typer.Argument(metavar="PEER", help="Device id, with or without its suffix.")]
 Payload = Annotated[str, typer.Argument(metavar="JSON", help="JSON text, @FILE, or - for standard input.")]
 ClientId = Annotated[str, typer.Argument(metavar="CLIENT", help="Client id, as `ctl events` prints it first.")]

@@ -13,12 +13,12 @@ import trio
 
 from mesh_common import answers
 from myownmesh.control.answers import success
-from myownmesh.control.governance_reports import outlook_row
+from myownmesh.control.governance_reports import bare, outlook_row
 from myownmesh.governance.foresight import outlook
 from myownmesh.governance.state_file import shown
+from myownmesh.governance.telling import Names
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.governing import or_refused
-from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, TopologyChange
 from myownmesh.topology.modes import BadTopology, parse_topology
 
@@ -43,24 +43,26 @@ async def governance_propose_kind_change(control: Control, request: requests.Gov
 
 async def governance_propose_role_grant(control: Control, request: requests.GovernanceProposeRoleGrant) -> bytes:
     network = control.find(request.network)
-    variant = RoleGrant(_bare(request.target), request.role)
+    variant = RoleGrant(bare(request.target), request.role)
+    if request.dry_run:
+        return await _outlook(control, request.network, variant, request.keep)
     code = request.mfa_code
     return await _propose(control, network.config_id, variant, code, keep=request.keep, force=request.force)
 
 
 async def governance_propose_role_revoke(control: Control, request: requests.GovernanceProposeRoleRevoke) -> bytes:
     network = control.find(request.network)
-    variant = RoleRevoke(_bare(request.target))
+    variant = RoleRevoke(bare(request.target))
     if request.dry_run:
-        return await _outlook(control, request.network, variant)
+        return await _outlook(control, request.network, variant, request.keep)
     return await _propose(control, network.config_id, variant, request.mfa_code, keep=request.keep)
 
 
 async def governance_propose_evict(control: Control, request: requests.GovernanceProposeEvict) -> bytes:
     network = control.find(request.network)
-    variant = Evict(_bare(request.target))
+    variant = Evict(bare(request.target))
     if request.dry_run:
-        return await _outlook(control, request.network, variant)
+        return await _outlook(control, request.network, variant, request.keep)
     return await _propose(control, network.config_id, variant, request.mfa_code, keep=request.keep)
 
 
@@ -74,7 +76,7 @@ async def governance_propose_topology(control: Control, request: requests.Govern
 
 async def governance_sign(control: Control, request: requests.GovernanceSign) -> bytes:
     governing = control.find(request.network).governing
-    done = await governing.sign(request.proposal_id, request.mfa_code, request.digest)
+    done = await governing.sign(request.proposal_id, request.mfa_code, request.digest, keep=request.keep)
     return success(answers.ProposalSigned(request.proposal_id, done.effective, done.waits_for))
 
 
@@ -94,13 +96,21 @@ async def governance_spawn_split(control: Control, request: requests.GovernanceS
     raise MeshError("splits only apply to stuck open→closed proposals")
 
 
-async def _outlook(control: Control, network: str, variant: Variant) -> bytes:
+async def governance_settle(control: Control, request: requests.GovernanceSettle) -> bytes:
+    governing = control.find(request.network).governing
+    done = await governing.settle(request.proposal_id, request.mfa_code)
+    return success(answers.ProposalSigned(request.proposal_id, done.effective, done.waits_for))
+
+
+async def _outlook(control: Control, network: str, variant: Variant, keep: Keep | None = None) -> bytes:
     """The answer of a dry run."""
     found = control.find(network)
     book = await found.governing.book()
     linked = found.linked
-    would = await trio.to_thread.run_sync(partial(or_refused, partial(outlook, book, variant, linked)))
-    return success(answers.Proposed("", would.effective, would.waits_for, outlook_row(would)))
+    look = partial(outlook, book, variant, linked, keep=keep, rostered=found.rostered())
+    would = await trio.to_thread.run_sync(partial(or_refused, look))
+    row = outlook_row(would, Names(found.labels(), book.me))
+    return success(answers.Proposed("", would.effective, would.waits_for, row))
 
 
 async def _propose(
@@ -114,13 +124,6 @@ async def _propose(
 ) -> bytes:
     done = await control.find(network).governing.propose(variant, code, keep=keep, force=force)
     return success(answers.Proposed(done.proposal_id, done.effective, done.waits_for))
-
-
-def _bare(text: str) -> str:
-    try:
-        return parse_device_id(text)
-    except BadDeviceId as error:
-        raise MeshError(f"network: {error}") from error
 
 
 def _state_line(state: StateFile, evicted: tuple[str, ...]) -> bytes:

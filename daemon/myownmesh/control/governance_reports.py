@@ -11,15 +11,17 @@ import trio
 
 from mesh_common import answers
 from myownmesh.control.answers import success
-from myownmesh.governance.checkup import Surroundings, findings
+from myownmesh.engine.hearing import FROM_FILE
+from myownmesh.governance.checkup import findings
 from myownmesh.governance.history import history
 from myownmesh.governance.overview import MAY, authorities, refused
-from myownmesh.governance.recovery_key import BadRecoveryKey, printed, read_key
+from myownmesh.governance.recovery_key import printed
 from myownmesh.governance.telling import Names, said
+from myownmesh.governance.waiting import waits
 from myownmesh.identity import Identity
 from myownmesh.identity.keys import SEED_BYTES
 from myownmesh.mesh.errors import MeshError
-from myownmesh.mesh.recovering import recover
+from myownmesh.mesh.recovering import recover_with
 from myownmesh.protocol.ids import BadDeviceId, display_id, parse_device_id
 from myownmesh.protocol.transitions import RoleGrant
 
@@ -29,21 +31,21 @@ if TYPE_CHECKING:
     from myownmesh.governance.book import Book
     from myownmesh.governance.foresight import Outlook
     from myownmesh.governance.history import Arrival
-    from myownmesh.mesh.network import Network
 
 
 async def governance_log(control: Control, request: requests.GovernanceLog) -> bytes:
     network = control.find(request.network)
     book = await network.governing.book()
-    names = Names(labels_in(network), book.me)
+    names = Names(network.labels(), book.me)
     arrivals = await control.mesh.arrivals(network)
     return success(await trio.to_thread.run_sync(_log, book, arrivals, names, request.limit))
 
 
 async def governance_who(control: Control, request: requests.GovernanceWho) -> bytes:
     network = control.find(request.network)
-    book, labels = await network.governing.book(), labels_in(network)
+    book, labels = await network.governing.book(), network.labels()
     names = Names(labels, book.me)
+    heard = network.last_heard
     statuses = {peer.device_id: peer.status for peer in network.peers()}
     rows = tuple(
         answers.AuthorityRow(
@@ -52,25 +54,48 @@ async def governance_who(control: Control, request: requests.GovernanceWho) -> b
             role=each.role,
             may=MAY[each.role],
             me=each.device == book.me,
-            status="active" if each.device == book.me else statuses.get(each.device, "never seen since the start"),
+            status="active" if each.device == book.me else statuses.get(each.device, "not seen since the start"),
+            last_heard=heard.get(each.device),
             refused=tuple(said(variant, names) for variant in each.refused),
         )
         for each in authorities(book)
     )
-    wanted = () if request.device is None else refused(book, _bare(request.device))
+    wanted = () if request.device is None else refused(book, bare(request.device))
     return success(answers.WhoAnswer(rows, tuple(said(variant, names) for variant in wanted)))
+
+
+async def governance_pending(control: Control, request: requests.GovernancePending) -> bytes:
+    network = control.find(request.network)
+    book = await network.governing.book()
+    found = await trio.to_thread.run_sync(waits, book, Names(network.labels(), book.me))
+    return success(
+        answers.GovernancePending(
+            tuple(
+                answers.PendingRow(
+                    id=each.record.id,
+                    sort=each.sort,
+                    text=each.text,
+                    digest=each.digest,
+                    sign=each.sign,
+                    deny=each.deny,
+                    at=each.record.created_at,
+                    proposer=_display(each.record.proposer),
+                    signers=shown(each.record.signers),
+                    deniers=shown(each.record.deniers),
+                    decides=shown(each.decides),
+                    mine=each.mine,
+                )
+                for each in found
+            )
+        )
+    )
 
 
 async def governance_doctor(control: Control, request: requests.GovernanceDoctor) -> bytes:
     network = control.find(request.network)
     book = await network.governing.book()
-    names = Names(labels_in(network), book.me)
-    skew = control.mesh.clock_skew()
-    around = Surroundings(
-        rostered=tuple(parse_device_id(row.device_id) for row in network.roster()),
-        v038=network.linked_v038,
-        ahead_s=0.0 if skew is None else skew.ahead_ms / 1000,
-    )
+    names = Names(network.labels(), book.me)
+    around = control.mesh.around(network)
     found = await trio.to_thread.run_sync(findings, book, around, names)
     return success(answers.DoctorAnswer(tuple(answers.GovernanceFinding(f.code, f.text, f.help) for f in found)))
 
@@ -87,33 +112,28 @@ async def governance_recovery_create(control: Control, request: requests.Governa
 
 async def governance_recover(control: Control, request: requests.GovernanceRecover) -> bytes:
     network = control.find(request.network)
-    try:
-        key = read_key(request.key)
-    except BadRecoveryKey as error:
-        raise MeshError(f"network: {error}") from error
-    seat = control.mesh.identity.device_id if request.owner is None else _bare(request.owner)
-    lost = None if request.evict is None else _bare(request.evict)
-    if lost in (seat, key.device_id):
-        raise MeshError("network: the lost device and the new owner are the same")
-    signed_anew = await recover(network.governing, key, seat, lost, control.rng)
-    return success(answers.Recovered(display_id(seat), None if lost is None else display_id(lost), signed_anew))
+    done = await recover_with(network.governing, request.key, request.owner, request.evict, control.rng)
+    lost = None if done.lost is None else display_id(done.lost)
+    return success(answers.Recovered(display_id(done.seat), lost, done.signed_anew))
 
 
-def labels_in(network: Network) -> dict[str, str]:
-    """Labels by bare id; what a person here called a device goes before what it calls itself."""
-    labels = {peer.device_id: peer.label for peer in network.peers() if peer.label}
-    return {**labels, **{parse_device_id(row.device_id): row.label for row in network.roster() if row.label}}
-
-
-def outlook_row(outlook: Outlook) -> answers.GovernanceOutlook:
+def outlook_row(outlook: Outlook, names: Names) -> answers.GovernanceOutlook:
     """What a change would do, as clients read it."""
+    founding = outlook.founding
     return answers.GovernanceOutlook(
-        ends=_shown(outlook.ends),
-        falling_admits=_shown(outlook.falling_admits),
-        falling_removals=_shown(outlook.falling_removals),
-        let_in=_shown(outlook.let_in),
-        unreachable=_shown(outlook.unreachable),
-        owners=_shown(outlook.owners),
+        ends=shown(outlook.ends),
+        falling_admits=shown(outlook.falling_admits),
+        falling_removals=shown(outlook.falling_removals),
+        let_in=shown(outlook.let_in),
+        unreachable=shown(outlook.unreachable),
+        owners=shown(outlook.owners),
+        signed_anew=shown(outlook.signed_anew),
+        refused=tuple(said(variant, names) for variant in outlook.refused),
+        founding=None
+        if founding is None
+        else answers.GovernanceFounding(
+            shown(founding.unsigned), shown(founding.planted), founding.is_guessable, founding.signed_before
+        ),
     )
 
 
@@ -136,18 +156,22 @@ def _log(book: Book, arrivals: dict[bytes, Arrival], names: Names, limit: int) -
     return answers.LogAnswer(rows, len(lines) - len(rows))
 
 
-def _shown(devices: tuple[str, ...]) -> tuple[str, ...]:
+def shown(devices: tuple[str, ...]) -> tuple[str, ...]:
+    """Devices with their suffixes."""
     return tuple(map(_display, devices))
 
 
 def _display(device: str) -> str:
+    if device == FROM_FILE:
+        return "a file"
     try:
         return display_id(parse_device_id(device))
     except BadDeviceId:
         return ascii(device[:64])
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
+    """The bare id of a device that is named by any form of it. Raises `MeshError`."""
     try:
         return parse_device_id(text)
     except BadDeviceId as error:

@@ -331,6 +331,7 @@ class GovernanceProposeRoleGrant(Request, frozen=True):
     mfa_code: str | None = None
     keep: Kept = KEEP_ALL
     force: bool = False
+    dry_run: bool = False
 
 
 class GovernanceProposeRoleRevoke(Request, frozen=True):
@@ -362,6 +363,7 @@ class GovernanceSign(Request, frozen=True):
     mfa_code: str | None = None
     digest: str | None = None
     """What the person was shown, as `content_digest` says it."""
+    keep: Kept = KEEP_ALL
 
 
 class GovernanceDeny(Request, frozen=True):
@@ -395,6 +397,35 @@ class GovernanceWho(Request, frozen=True):
 
 class GovernanceDoctor(Request, frozen=True):
     network: str
+
+
+class GovernancePending(Request, frozen=True):
+    network: str
+
+
+class GovernanceSettle(Request, frozen=True):
+    network: str
+    proposal_id: str
+    """The question which branch to hold."""
+    mfa_code: str | None = None
+
+
+class GovernanceReplace(Request, frozen=True):
+    network: str
+    old: str
+    new: str
+    mfa_code: str | None = None
+    keep: Kept = KEEP_ALL
+
+
+class GovernanceExport(Request, frozen=True):
+    network: str
+
+
+class GovernanceImport(Request, frozen=True):
+    network: str
+    document: Raw
+    """What `governance_export` answered, here or on another device."""
 
 
 class GovernanceRecoveryCreate(Request, frozen=True):

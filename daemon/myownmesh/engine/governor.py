@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve
 
-from myownmesh.engine import approval, attendance, firstcontact, gossip, ruling
+from myownmesh.engine import approval, attendance, carrying, firstcontact, gossip, ruling
 from myownmesh.engine.government import Seen
 from myownmesh.governance.first_contact import FirstContact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from myownmesh.engine.carrying import TakenIn
     from myownmesh.engine.core import Core
     from myownmesh.governance.authoring import Done
     from myownmesh.governance.book import Book
+    from myownmesh.governance.carried import Carried
     from myownmesh.governance.log import Log
     from myownmesh.governance.signatures import Checks
     from myownmesh.protocol.clock import Instant
@@ -104,6 +106,10 @@ class Governor:
             gossip.ask(core, peer, now, at_once=True)
         core.government.on_heard.append(on_heard)
         core.government.look_who_is_awaited()
+
+    def take_in(self, carried: Carried, on_done: Callable[[TakenIn], None], now: Instant) -> bool:
+        """Judge a file like what a peer sends; `on_done` is called at its end. False when too much waits already."""
+        return carrying.take_in(self._core, carried, on_done, now)
 
     def tell(self, hint: str, text: str, now: Instant, **detail: object) -> None:
         """Say in the diagnostics what was decided here without anybody asking."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine import attendance, firstcontact, gossip, ruling, slices
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from myownmesh.protocol.frames import Deny, RosterEntries
     from myownmesh.protocol.transitions import Transition
 
+FROM_FILE: Final = "file"
+"""Stands where the id of a peer does, for what a person took in from a file."""
 MAX_TOLD: Final = 8
 """Refused entries of one frame that are named in the diagnostics."""
 
@@ -62,8 +65,8 @@ def _hear(core: Core, peer: OpenLink, frame: RosterEntries, speaker: Speaker, *,
     advert = letter.advert
     before = government.book
     if frame.transitions and frame.transitions != before.log.entries:
-        yield from _hear_governance(core, frame.transitions, speaker)
-    yield from _hear_members(core, frame.member_log, speaker)
+        yield from hear_governance(core, frame.transitions, speaker)
+    yield from hear_members(core, frame.member_log, speaker)
     letter.unheard -= 1
     attendance.note(core, device, government.now)
     government.look_who_is_awaited()
@@ -74,16 +77,17 @@ def _hear(core: Core, peer: OpenLink, frame: RosterEntries, speaker: Speaker, *,
         firstcontact.answered(core, device, government.now)
 
 
-def _hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker) -> Slices[None]:
+def hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker) -> Slices[tuple[str, str]]:
+    """Judge a governance log: what became of it, and why."""
     government, device = core.government, speaker.device
     if not government.may_check(device, government.now.mono):
-        return
+        return "waits", "too many signatures that are none"
     try:
         log = yield from heard(entries, government.checks, government.book.rules)
     except BadLog as bad:
         government.charge(device, government.now.mono, bad.rule == "SIG-INVALID")
         _tell_refusal(core, device, bad.rule, str(bad))
-        return
+        return "refused", str(bad)
     now = government.now
     found = hear_log(government.book, log, speaker, now.wall_ms // 1000, rostered=frozenset(core.roster.ids))
     _tell(core, device, found, now)
@@ -96,15 +100,18 @@ def _hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker
     if isinstance(peer, Live) and gossip.is_ours(peer) and (answer := refuting(core.government.book, log)) is not None:
         core.send(peer, answer, now)
     yield from _hear_again(core)
+    return found.found, found.why
 
 
-def _hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) -> Slices[None]:
+def hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) -> Slices[Counter[str]]:
+    """Judge entries of the member log: how many of each outcome."""
     government, rest = core.government, entries
-    told = 0
+    told, outcomes = 0, Counter[str]()
     while rest:
         now = government.now
         if not government.may_check(speaker.device, now.mono):
-            return  # it is asked again when it has been forgiven
+            outcomes["waits"] += len(rest)
+            return outcomes  # it is asked again when it has been forgiven
         done = hear_entries(
             government.book,
             rest,
@@ -120,10 +127,12 @@ def _hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) -
             for entry, judgement in done.judged
             if judgement.outcome in ("counted", "held", "shown")
         ]
+        outcomes.update(judgement.outcome for _, judgement in done.judged)
         ruling.take(core, done.book, now, done.changed)
         rest = done.rest
         if rest:
             yield
+    return outcomes
 
 
 def _hear_again(core: Core) -> Slices[None]:
@@ -150,6 +159,10 @@ def _hear_proof(core: Core, deny: Deny) -> Slices[None]:
 # ── what is said of it ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _called(device: str) -> str:
+    return "a file" if device == FROM_FILE else short_id(device)
+
+
 def _tell(core: Core, device: str, found: Adoption, now: Instant) -> None:
     if found.found in ("known", "kept", "ignored") and not found.why:
         return
@@ -164,13 +177,13 @@ def _tell(core: Core, device: str, found: Adoption, now: Instant) -> None:
     if entry is not None:
         detail |= {"signers": list(entry.signers), "at": entry.at}
     alarm = found.found in ("refused", "asked", "claim", "switched")
-    text = f"a governance log of {short_id(device)}: {found.found}" + (f", {found.why}" if found.why else "")
+    text = f"a governance log of {_called(device)}: {found.found}" + (f", {found.why}" if found.why else "")
     core.diag(now, "warn" if alarm else "info", "governance", text, detail)
 
 
 def _tell_refusal(core: Core, device: str, rule: str, text: str) -> None:
     detail = {"hint": "log_refused", "network": core.network_id, "peer": device, "reason": rule}
-    core.diag(core.government.now, "warn", "governance", f"{short_id(device)}: {text}", detail)
+    core.diag(core.government.now, "warn", "governance", f"{_called(device)}: {text}", detail)
 
 
 def _tell_judgements(core: Core, device: str, done: Heard, told: int, now: Instant) -> int:
@@ -189,7 +202,7 @@ def _tell_judgements(core: Core, device: str, done: Heard, told: int, now: Insta
             "at": entry.at,
             "target": getattr(entry.variant, "target", None),
         }
-        text = f"an entry that {short_id(device)} sent is {judgement.outcome}: {judgement.why or 'it needs a word'}"
+        text = f"an entry that {_called(device)} sent is {judgement.outcome}: {judgement.why or 'it needs a word'}"
         core.diag(now, "warn", "governance", text, detail)
     return count
 

@@ -10,7 +10,7 @@ from myownmesh.governance.authoring import OWNERS_BYTES, room
 from myownmesh.governance.branches import refutes
 from myownmesh.governance.clocks import CLOCK_SECONDS
 from myownmesh.governance.log import MAX_LOG_BYTES
-from myownmesh.governance.succession import kept_removals, orphans
+from myownmesh.governance.succession import kept_removals, orphans, owed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -67,7 +67,11 @@ def _foundation(book: Book, _around: Surroundings, _names: Names) -> Iterator[Fi
         yield Finding(
             "lost",
             f"this device has lost the network's log: {len(book.log)} of {book.lost} entries are back",
-            "connect it with a device that has the log; nothing can be signed here before",
+            "connect it with a device that has the log, or import an export; nothing can be signed here before, unless "
+            "a person goes on with what there is (`ctl governance pending NETWORK` offers it after ten minutes)"
+            if book.is_founded
+            else "connect it with a device that has the log, or import an export; if nobody has it, found a new "
+            "network under another name",
         )
     elif not book.is_founded:
         yield Finding(
@@ -91,7 +95,8 @@ def _owners(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding
     elif len(owners) == 1:
         yield Finding(
             "single_owner",
-            f"{names(owners[0])} is the only owner: lost, nobody can replace it; stolen, the thief decides alone",
+            f"{names(owners[0])} is the only owner and no recovery key is signed in: lost, nobody can replace it; "
+            "stolen, the thief decides alone",
             "make a second device an owner (`ctl governance grant-role NETWORK DEVICE owner`), or print a recovery key "
             "(`ctl governance recovery-key NETWORK`)",
         )
@@ -104,17 +109,19 @@ def _fork(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
         yield Finding(
             "fork",
             f"authorities have decided against each other; the other side ends with {names.all(tuple(authors))}",
-            "`ctl governance log NETWORK` shows both; sign the pending record to change sides, deny it to stay",
+            "`ctl governance log NETWORK` shows both; `ctl governance pending NETWORK` asks which one to hold here; "
+            "between controllers an owner decides for everybody (`ctl governance settle`)",
         )
 
 
 def _questions(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]:
-    count = len(book.questions.claims) + len(book.questions.replays) + len(orphans(book))
+    asked = book.questions
+    count = len(asked.claims) + len(asked.replays) + len(asked.remnants) + len(orphans(book)) + len(owed(book))
     if count:
         yield Finding(
             "questions",
             f"{count} {'decision waits' if count == 1 else 'decisions wait'} for a person at this device",
-            "`ctl governance state NETWORK` lists them under `pending`",
+            "`ctl governance pending NETWORK` says what each is and what an answer does",
         )
 
 
@@ -124,7 +131,8 @@ def _kept(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
         yield Finding(
             "kept_removals",
             f"out only because this device remembers it: {names.all(kept)}; whoever signed that has lost the role",
-            "put them out once more, so that every device agrees (`ctl governance evict`)",
+            "within a minute this device signs that anew; behind a lock it waits for you (`ctl governance pending "
+            "NETWORK`)",
         )
 
 
@@ -174,14 +182,27 @@ def _old_authorities(book: Book, around: Surroundings, names: Names) -> Iterator
         )
 
 
+_RESTORED: Final = {
+    "adopt_any_genesis": "whoever founds first is believed",
+    "replayable_logs": "old entries count again, whoever shows them",
+    "controller_demotes_owner": "a controller can lower an owner, and then put it out",
+    "roles_from_open_phase": "roles that anybody gave while the network was open count",
+    "unauthorised_splits": "splits of anybody enter the log",
+    "ratify_everything": "this device puts everybody's proposals into force by itself",
+    "closed_local_approve": "an approval here lets a device in without a signature",
+    "open_network_evict": "on an open network anybody can put devices off this one's roster",
+}
+"""What each switch of `Rules` does while it is on."""
+
+
 def _switches(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]:
-    on = sorted(name for name, value in asdict(book.rules).items() if value)
-    if on:
-        yield Finding(
-            "switches",
-            f"compatibility switches weaken this network: {', '.join(on)}",
-            "turn them off under `compat` in config.json when no device needs them",
-        )
+    for name, is_on in asdict(book.rules).items():
+        if is_on:
+            yield Finding(
+                "switches",
+                f"the compatibility switch `{name}` is on: {_RESTORED[name]}",
+                f"turn `{name}` off under `compat` in config.json, or in the network's record, when no device needs it",
+            )
 
 
 _LOOKS: Final = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from myownmesh.governance.telling import Names
     from myownmesh.protocol.transitions import Transition
 
-State = Literal["in force", "undone", "void", "overruled", "author removed", "kept", "waits"]
+State = Literal["in force", "undone", "void", "overruled", "author removed", "kept", "waits", "other branch"]
 
 _WHY: dict[State, str] = {
     "in force": "in force",
@@ -29,6 +29,7 @@ _WHY: dict[State, str] = {
     "author removed": "counts no more: whoever signed it has lost the role",
     "kept": "in force, although whoever signed it has lost the role",
     "waits": "waits",
+    "other branch": "not in force: it stands on a branch that this device does not hold",
 }
 
 
@@ -71,7 +72,7 @@ def history(book: Book, arrivals: Mapping[bytes, Arrival]) -> list[Line]:
     """
     lines = [
         line if (came := arrivals.get(entry_key(line.entry))) is None else _arrived(line, came)
-        for line in (*_governance(book), *_members(book), *_waiting(book))
+        for line in (*_governance(book), *_other_branches(book), *_members(book), *_waiting(book))
     ]
     return sorted(lines, key=lambda line: line.entry.at, reverse=True)
 
@@ -87,6 +88,17 @@ def _governance(book: Book) -> Iterator[Line]:
         if not place.void and not taken_back.isdisjoint(place.signatures):
             state = "undone"
         yield Line(place.entry, "governance", state, since=since, own=book.me in place.entry.signers)
+
+
+def _other_branches(book: Book) -> Iterator[Line]:
+    """Each entry once, however many branches hold it."""
+    seen: set[object] = {place.identity for place in book.log.places}
+    for branch in book.branches.others:
+        for place, since in zip(branch.log.places, branch.since, strict=True):
+            if place.identity not in seen:
+                seen.add(place.identity)
+                own = book.me in place.entry.signers
+                yield Line(place.entry, "governance", "other branch", since=since, own=own)
 
 
 def _members(book: Book) -> Iterator[Line]:
@@ -119,6 +131,5 @@ def _waiting(book: Book) -> Iterator[Line]:
     for entry in book.aside.unknown.values():
         yield Line(entry, "members", "waits", why="kept for devices of a later release")
     for question, replay in book.questions.replays.items():
-        if replay.log is None:
-            why = f"waits for a decision here ({question}): it may be an old entry that somebody shows again"
-            yield Line(replay.entry, "members", "waits", why=why)
+        why = f"waits for a decision here ({question}): it may be an old entry that somebody shows again"
+        yield Line(replay.entry, "members" if replay.log is None else "governance", "waits", why=why)

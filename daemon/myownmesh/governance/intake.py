@@ -26,12 +26,13 @@ from myownmesh.governance.ratifying import (
 )
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
+from myownmesh.protocol.frames import NetworkStatePropose
 from myownmesh.protocol.transitions import KindChange, Split, Transition, UnknownVariant
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
     from myownmesh.governance.signatures import Checks
-    from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose, NetworkStateSplit
+    from myownmesh.protocol.frames import NetworkStateAck, NetworkStateSplit
     from myownmesh.protocol.transitions import Variant
 
 AHEAD_SECONDS: Final = 300
@@ -92,6 +93,16 @@ def hear_propose(
             return Intake("ratified", ratify(book, entry, now), word=word, entry=entry)
         return Intake("pull", book, word=word)
     return _kept(book, frame.proposal_id, entry, rule, now)
+
+
+def hear_record(book: Book, record: Proposal, checks: Checks, now: int, *, rostered: bool = False) -> Intake:
+    """A proposal out of a file: nobody says it on a link, so it is nobody's word; only the proposer's signature is
+    looked at, for what others have signed with it is in the logs if it counts."""
+    signature = dict(zip(record.signers, record.signatures, strict=False)).get(record.proposer)
+    if signature is None:
+        return Intake("dropped", book, "its proposer has not signed it")
+    frame = NetworkStatePropose(record.id, record.variant, record.proposer, record.created_at, signature)
+    return evolve(hear_propose(book, frame, record.proposer, checks, now, rostered=rostered), word=None)
 
 
 def unanswered(book: Book, frame: NetworkStatePropose) -> Transition | None:

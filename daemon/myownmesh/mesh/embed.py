@@ -85,7 +85,7 @@ class OpenNetwork:
     @property
     def governance(self) -> OpenGovernance:
         """Who decides here by signature."""
-        return OpenGovernance(self._network.governing)
+        return OpenGovernance(self._mesh, self._network)
 
     async def enroll_mfa(self) -> Enrolment:
         """Sign here only with an authenticator's code from now on. What is returned is shown once.

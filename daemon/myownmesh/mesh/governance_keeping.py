@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import field, frozen
 
+from myownmesh.governance.carried import carried, read_carried
 from myownmesh.governance.pending import pending
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.saved import load_book, shown_state
@@ -19,11 +20,13 @@ from myownmesh.governance.signatures import finish
 from myownmesh.governance.state_file import line
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.json_words import JsonError
 from myownmesh.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
+    from myownmesh.engine.carrying import TakenIn
     from myownmesh.engine.government import Seen
     from myownmesh.governance.book import Book
     from myownmesh.governance.rules import Rules
@@ -185,6 +188,33 @@ class Keeping:
         """What clients are shown, and who is put out. Takes a while in a large log, off the loop."""
         book = await self.book()
         return await trio.to_thread.run_sync(_shown, book)
+
+    async def export(self) -> bytes:
+        """What is signed here, with pending proposals, as a file for a device without a network."""
+        return await trio.to_thread.run_sync(carried, await self.book())
+
+    async def take_in(self, data: bytes) -> TakenIn:
+        """Verify a file like what a peer sends; on the disk when this returns. Raises `MeshError`."""
+        await self.book()
+        try:
+            found = await trio.to_thread.run_sync(read_carried, data, self._about.network_id)
+        except JsonError as error:
+            raise MeshError(f"network: {error}") from error
+        done: list[TakenIn] = []
+        is_done = trio.Event()
+
+        def on_done(taken_in: TakenIn) -> None:
+            done.append(taken_in)
+            is_done.set()
+
+        if not self._switch.govern(lambda governor, now: governor.take_in(found, on_done, now)):
+            raise MeshError("network: too much waits to be verified; try again")
+        with trio.move_on_after(LOADED_S) as waited:
+            await is_done.wait()
+        if waited.cancelled_caught:
+            raise MeshError("network: the file is still being verified; look at the log later")
+        await self.write(self.held)
+        return done[0]
 
 
 def _shown(book: Book) -> tuple[StateFile, list[str]]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from mesh_common.views import PeerStatus
 from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
+from myownmesh.governance.checkup import Surroundings
 from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
@@ -152,6 +153,12 @@ class Mesh:
     async def arrivals(self, network: Network) -> dict[bytes, Arrival]:
         """How what is signed in a network first came to this device, by the entries' keys."""
         return await trio.to_thread.run_sync(self._store.read_audit, network.network_id)
+
+    def around(self, network: Network) -> Surroundings:
+        """What a look at a network's governance has to know beside what is signed."""
+        skew = self.clock_skew()
+        ahead_s = 0.0 if skew is None else skew.ahead_ms / 1000
+        return Surroundings(network.rostered(), network.linked_v038, ahead_s)
 
     def clock_skew(self) -> Skew | None:
         """How wrong this device's clock is by what relays, peers and rooms say; None when nobody has told the time."""

@@ -172,6 +172,20 @@ class Network:
         """Those of them that follow the reference's rules of governance only."""
         return self._switch.engine.governor.linked_v038
 
+    def labels(self) -> dict[str, str]:
+        """Labels by bare id; what a person here called a device goes before what it calls itself."""
+        labels = {peer.device_id: peer.label for peer in self.peers() if peer.label}
+        return {**labels, **{parse_device_id(row.device_id): row.label for row in self.roster() if row.label}}
+
+    def rostered(self) -> tuple[str, ...]:
+        """Bare ids of the admitted devices."""
+        return tuple(parse_device_id(row.device_id) for row in self.roster())
+
+    @property
+    def last_heard(self) -> dict[str, int]:
+        """When authorities were heard last: bare ids to Unix seconds."""
+        return self._switch.engine.governor.last_heard
+
     def is_approved(self, device_id: str) -> bool:
         """Whether the roster has this device."""
         return self._switch.engine.roster.is_authorized(device_id)

@@ -6,13 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import frozen
 
 from myownmesh.governance import recovery_key
 from myownmesh.governance.authoring import Done
 from myownmesh.governance.marking import sign_marked
+from myownmesh.governance.recovery_key import BadRecoveryKey
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.succession import legacy
+from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.governing import or_refused
+from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.protocol.transitions import Evict, RoleGrant
 
 if TYPE_CHECKING:
@@ -21,6 +25,28 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.mesh.governing import Governing
     from myownmesh.protocol.ids import Rng
+
+
+@frozen
+class Recovered:
+    """What a recovery did; bare ids."""
+
+    seat: str
+    lost: str | None
+    signed_anew: int
+
+
+async def recover_with(governing: Governing, text: str, seat: str | None, lost: str | None, rng: Rng) -> Recovered:
+    """`recover` by the printed key: seat a device (this one if none is named). Raises `MeshError`."""
+    try:
+        key = recovery_key.read_key(text)
+        seat = governing.held.me if seat is None else parse_device_id(seat)
+        lost = None if lost is None else parse_device_id(lost)
+    except (BadRecoveryKey, BadDeviceId) as error:
+        raise MeshError(f"network: {error}") from error
+    if lost in (seat, key.device_id):
+        raise MeshError("network: the lost device and the new owner are the same")
+    return Recovered(seat, lost, await recover(governing, key, seat, lost, rng))
 
 
 async def recover(governing: Governing, key: Identity, seat: str, lost: str | None, rng: Rng) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from mesh_common import answers
-from mesh_common.client.operations import read_answer
+from mesh_common.client.asking import read_answer
 from myownllm.client.messages import Ask, ReadCatalog, ReadOwned
 from myownllm.ids import comparable_network_id
 from myownllm.peers import peer_rows

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 import trio
 
+from mesh_common.client.asking import read_answer
 from mesh_common.client.errors import ControlError, ErrorKind
-from mesh_common.client.operations import read_answer
 from mesh_common.client.streams import StreamBook
 from myownllm.errors import stopped
 

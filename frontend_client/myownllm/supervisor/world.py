@@ -13,8 +13,8 @@ import trio
 
 import myownllm
 from mesh_common.answers import StatusAnswer
+from mesh_common.client.asking import read_answer
 from mesh_common.client.errors import ControlError, ErrorKind
-from mesh_common.client.operations import read_answer
 from mesh_common.client.session import command, probe
 from mesh_common.locks import FileLock
 from myownllm.catalog.file import CatalogFile

@@ -49,10 +49,6 @@ def test_a_refusal_is_exit_1(daemon: FakeDaemon, capfd: pytest.CaptureFixture[st
         ("log a --limit 5", {"op": "governance_log", "network": "a", "limit": 5}),
         ("doctor a", {"op": "governance_doctor", "network": "a"}),
         ("evict a d", {"op": "governance_propose_evict", "network": "a", "target": "d", "mfa_code": None}),
-        (
-            "evict a d --dry-run",
-            {"op": "governance_propose_evict", "network": "a", "target": "d", "mfa_code": None, "dry_run": True},
-        ),
         ("recovery-key a", {"op": "governance_recovery_create", "network": "a", "mfa_code": None}),
     ],
 )
@@ -127,7 +123,7 @@ def test_a_decision_says_what_came_of_it(data: dict[str, Any], first: str) -> No
 
 def test_a_dry_run_names_whoever_is_owner_behind_it() -> None:
     assert governance_tables.decision({"effective": True, "outlook": {"let_in": ["d"]}}).endswith(
-        "Put out so far, and back with the reopening:\n  d\nNobody is owner behind it."
+        "and back with the reopening; closed again, they are out again:\n  d\nNobody is owner behind it."
     )
 
 

@@ -136,7 +136,7 @@ class FakeGoverning:
     async def propose(self, _variant: Variant, _code: str | None, **_options: object) -> Outcome:
         return Outcome("prop_00112233445566ff")
 
-    async def sign(self, proposal_id: str, _code: str | None, _digest: str | None) -> Outcome:
+    async def sign(self, proposal_id: str, _code: str | None, _digest: str | None, *, keep: object) -> Outcome:
         return Outcome(proposal_id)
 
     async def deny(self, _proposal_id: str) -> None:

@@ -6,23 +6,29 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 
 from myownmesh.governance import checkup
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused, deny
 from myownmesh.governance.book import Book
+from myownmesh.governance.branches import Branch
 from myownmesh.governance.checkup import Surroundings, findings
 from myownmesh.governance.entries import entry_key
-from myownmesh.governance.foresight import outlook
+from myownmesh.governance.foresight import Founding, is_guessable, outlook
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.history import Arrival, history
 from myownmesh.governance.intake import hear_propose
 from myownmesh.governance.memory import Memory
 from myownmesh.governance.overview import authorities
 from myownmesh.governance.pins import Pin
+from myownmesh.governance.questions import Owed, Questions
+from myownmesh.governance.remnant import offer
 from myownmesh.governance.rules import Rules
+from myownmesh.governance.signed_bytes import content_digest
+from myownmesh.governance.succession import Keep
 from myownmesh.governance.telling import Names, said
+from myownmesh.governance.waiting import waits
 from myownmesh.governance.words import HEARSAY, OURSELVES
 from myownmesh.protocol.frames import NetworkStatePropose
 from myownmesh.protocol.ids import display_id
@@ -181,12 +187,30 @@ def test_what_waits_says_for_what() -> None:
     ]
 
 
-def test_a_spent_governance_entry_is_a_question_and_no_line_of_the_member_log() -> None:
+def test_a_spent_governance_entry_is_a_question_and_a_line_of_its_own_log() -> None:
     grant, revoke = entry(RoleGrant(BOB, "owner"), ALICE), entry(RoleRevoke(BOB), ALICE)
     book = founded(grant, revoke)
     book = hear_log(book, log_of((*book.log.entries, grant)), HEARSAY, NOW).book
-    assert book.questions.replays
-    assert "waits" not in [state for state, _ in told(book)]
+    [question] = book.questions.replays
+    [line] = [line for line in history(book, {}) if line.state == "waits"]
+    assert (line.log, question in line.why) == ("governance", True)
+
+
+def test_what_stands_on_another_branch_is_told_once() -> None:
+    base = founded(TWO_OWNERS)
+    ours = log_of((*base.log.entries, entry(RoleGrant(DAVE, "controller"), ALICE)))
+    rivals = [
+        log_of((*base.log.entries, entry(RoleRevoke(ALICE), BOB), *more))
+        for more in ((), (entry(RoleGrant(ERIN, "owner"), BOB),))
+    ]
+    book = hear_log(base, ours, OURSELVES, NOW).book
+    for rival in rivals:
+        book = hear_log(book, rival, HEARSAY, NOW).book
+    held = {place.identity for place in book.log.places}
+    elsewhere = [line for line in history(book, {}) if line.state == "other branch"]
+    expected = {place.identity for branch in (ours, *rivals) for place in branch.places} - held
+    assert len(elsewhere) == len(expected) > 0
+    assert all(line.since == NOW for line in elsewhere)
 
 
 # ── who ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,6 +258,10 @@ def test_a_closed_network_without_a_founder_is_told() -> None:
     assert codes(Book(NETWORK, FRANK, configured="closed")) == ["unfounded"]
     lost = Book(NETWORK, FRANK, Pin(NETWORK).on(log_of(BASE)), lost=2)
     assert codes(lost) == ["lost"]
+    part = hear_log(lost, log_of(BASE[:1]), OURSELVES, NOW).book
+    assert codes(part) == ["lost", "single_owner"]
+    assert "pending" in findings(part, NOTHING, CALLED)[0].help
+    assert codes(offer(part)) == ["lost", "single_owner", "questions"]
 
 
 def test_the_number_of_owners_is_told() -> None:
@@ -273,9 +301,11 @@ def test_what_lies_around_the_book_is_told() -> None:
 
 
 def test_switches_that_are_on_are_named() -> None:
-    book = evolve(founded(TWO_OWNERS), rules=Rules(replayable_logs=True))
-    [finding] = findings(book, NOTHING, CALLED)
-    assert (finding.code, "replayable_logs" in finding.text) == ("switches", True)
+    for name in asdict(Rules()):
+        book = evolve(founded(TWO_OWNERS), rules=Rules(**{name: True}))
+        [finding] = findings(book, NOTHING, CALLED)
+        assert (finding.code, f"`{name}` is on" in finding.text, name in finding.help) == ("switches", True, True)
+    assert codes(evolve(founded(TWO_OWNERS), rules=Rules(True, True))) == ["switches"] * 2
 
 
 @pytest.mark.parametrize("owners_at", [10**6, 1])
@@ -323,3 +353,109 @@ def test_who_decides_nothing_is_told_whom_it_would_wait_for() -> None:
 def test_what_would_be_refused_is_refused_dry() -> None:
     with pytest.raises(Refused, match="last owner"):
         outlook(founded(me=ALICE), RoleRevoke(ALICE), [])
+
+
+def test_whom_an_author_let_in_falls_or_is_signed_in_anew_as_a_person_says() -> None:
+    book = hears(
+        founded(me=ALICE),
+        entry(RoleGrant(DAVE, "member"), CAROL, at=10),
+        entry(RoleGrant(ERIN, "member"), CAROL, at=30),
+    )
+
+    def anew(keep: Keep | None) -> tuple[str, ...]:
+        would = outlook(book, Evict(CAROL), [], keep=keep)
+        assert set(would.falling_admits) == {DAVE, ERIN}
+        return would.signed_anew
+
+    assert set(anew(None)) == {DAVE, ERIN}
+    assert anew(Keep(frozenset())) == ()
+    assert anew(Keep(frozenset({ERIN}))) == (ERIN,)
+    assert anew(Keep(before=20)) == (DAVE,)
+    by_member = outlook(evolve(book, me=FRANK), Evict(CAROL), [])
+    assert (set(by_member.falling_admits), by_member.signed_anew) == ({DAVE, ERIN}, ())
+
+
+def test_before_a_promotion_what_was_once_refused_is_shown() -> None:
+    book = founded(me=ALICE)
+    wish = entry(RoleGrant(BOB, "owner"), CAROL)
+    frame = NetworkStatePropose("prop_1", wish.variant, CAROL, NOW, wish.signatures[0])
+    book = hear_propose(book, frame, CAROL, CHECKS, NOW, rostered=True).book
+    book = deny(book, "prop_1", "s" * 103, NOW).book
+    assert outlook(book, RoleGrant(CAROL, "owner"), []).refused == (wish.variant,)
+    assert outlook(book, RoleGrant(CAROL, "member"), []).refused == (), "that is no promotion"
+    assert outlook(book, Evict(CAROL), []).refused == ()
+
+
+def test_a_founding_names_what_it_finds() -> None:
+    planted = entry(RoleGrant(MALLORY, "owner"), MALLORY)
+    opened = log_of([planted])
+    book = Book(NETWORK, ALICE, branch=Branch(opened, (NOW,)))
+    founding = outlook(book, KindChange("closed"), [], rostered=[ALICE, DAVE]).founding
+    assert founding == Founding(unsigned=(DAVE,), planted=(MALLORY,), is_guessable=True, signed_before=False)
+    signed = evolve(book, pin=msgspec.structs.replace(book.pin, signed=True))
+    found = outlook(signed, KindChange("closed"), []).founding
+    assert found is not None
+    assert found.signed_before
+    assert outlook(founded(me=ALICE), KindChange("open"), []).founding is None
+    reopened = founded(entry(KindChange("open"), ALICE), me=ALICE)
+    assert outlook(reopened, KindChange("closed"), []).founding is None, "closing again founds nothing"
+
+
+@pytest.mark.parametrize(
+    ("network_id", "guessable"),
+    [("family", True), ("fleet-1", True), ("home_2", True), ("mesh2024", True), ("a1b2c3", True), ("k3v9x2qa", False)],
+)
+def test_a_name_that_a_person_gave_can_be_guessed(network_id: str, guessable: bool) -> None:
+    assert is_guessable(network_id) is guessable
+
+
+# ── what waits ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def waiting(book: Book) -> list[tuple[str, str]]:
+    found = waits(book, CALLED)
+    assert all(each.sign and each.deny and each.digest for each in found)
+    return [(each.sort, each.text) for each in found]
+
+
+def test_a_proposal_says_who_wants_what_and_who_can_decide_it() -> None:
+    book = founded(me=ALICE)
+    wish = entry(RoleGrant(BOB, "owner"), CAROL)
+    frame = NetworkStatePropose("prop_1", wish.variant, CAROL, NOW, wish.signatures[0])
+    book = hear_propose(book, frame, CAROL, CHECKS, NOW, rostered=True).book
+    assert waiting(book) == [("proposal", f"{CALLED(CAROL)} wants: makes {CALLED(BOB)} an owner")]
+    [each] = waits(book, CALLED)
+    assert (each.decides, each.mine) == ((ALICE,), False)
+    assert each.digest == content_digest(NETWORK, wish.variant)
+    assert [each.mine for each in waits(evolve(book, me=CAROL), CALLED)] == [True]
+
+
+def test_every_question_says_what_its_answers_do() -> None:
+    claim = hear_log(Book(NETWORK, FRANK), log_of(BASE), HEARSAY, NOW).book
+    assert waiting(claim)[0] == ("founder", f"{CALLED(ALICE)} closes the network, and would be its founder")
+
+    old, gone = entry(RoleGrant(DAVE, "member"), ALICE, at=1), entry(Evict(DAVE), ALICE, at=2)
+    again = hears(founded(TWO_OWNERS), old, gone, msgspec.structs.replace(old, at=3))
+    assert [sort for sort, _ in waiting(again)] == ["replay"]
+
+    base = founded(TWO_OWNERS)
+    rival = log_of((*base.log.entries, entry(RoleRevoke(BOB), ALICE)))
+    ours = log_of((*base.log.entries, entry(RoleRevoke(ALICE), BOB)))
+    fork = hear_log(hear_log(base, ours, OURSELVES, NOW).book, rival, HEARSAY, NOW).book
+    [(sort, text)] = waiting(fork)
+    assert (sort, text.endswith(f"{CALLED(ALICE)} takes the role of {CALLED(BOB)} away")) == ("branch", True)
+
+    lost = Book(NETWORK, FRANK, Pin(NETWORK).on(log_of(BASE)), lost=2)
+    [(sort, text)] = waiting(offer(hear_log(lost, log_of(BASE[:1]), OURSELVES, NOW).book))
+    assert (sort, "1 of 2 entries back" in text) == ("remnant", True)
+
+
+def test_what_has_lost_its_author_and_what_a_lock_holds_back_is_told() -> None:
+    after = (*BASE, TWO_OWNERS, entry(RoleRevoke(CAROL), ALICE))
+    book = hears(book_of(after, ALICE, NOW), entry(RoleGrant(DAVE, "member"), ALICE, at=1))
+    book = hears(book, entry(Evict(DAVE), CAROL, at=4))
+    assert [sort for sort, _ in waiting(book)] == ["fallen"]
+    owing = evolve(founded(me=ALICE), questions=Questions().owing(NETWORK, Owed(RoleRevoke(CAROL))))
+    assert waiting(owing) == [
+        ("owed", f"this device would sign by itself, but for the lock: takes the role of {CALLED(CAROL)} away")
+    ]

@@ -31,9 +31,11 @@ class Disk:
     """How many entries the engine held while each was written."""
     lines: list[bytes] = field(factory=list)
     full: bool = False
+    room: int | None = None
+    """How many books fit on it."""
 
     def save_governance(self, _network_id: str, book: Book) -> None:
-        if self.full:
+        if self.full or (self.room is not None and len(self.saved) >= self.room):
             raise StoreError("network_state: write x: No space left on device (os error 28)")
         self.held_then.append(len(self.node.engine.governor.book.log))
         self.saved.append(book)
