@@ -229,7 +229,8 @@ def _through(row: Mapping[str, object]) -> str:
     if row.get("own"):
         return "this device"
     if row.get("through"):
-        return f"…{_safe(row.get('through'))[-6:]}"
+        through = _safe(row.get("through"))
+        return f"…{through[-6:]}" if "-" in through else through
     if row.get("log") == "governance":
         return "the log"
     return ", ".join(_safe(device)[-5:] for device in _list(row.get("vouched_by"))) or "hearsay"

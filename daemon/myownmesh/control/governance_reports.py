@@ -11,7 +11,7 @@ import trio
 
 from mesh_common import answers
 from myownmesh.control.answers import success
-from myownmesh.engine.hearing import FROM_FILE
+from myownmesh.engine.notices import FROM_FILE
 from myownmesh.governance.checkup import findings
 from myownmesh.governance.history import history
 from myownmesh.governance.overview import MAY, authorities, refused

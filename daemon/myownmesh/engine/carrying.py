@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from myownmesh.engine import hearing, ruling, slices
+from myownmesh.engine import hearing, notices, ruling, slices
 from myownmesh.governance.intake import hear_record
 from myownmesh.governance.words import Speaker
 
@@ -38,11 +38,11 @@ class TakenIn:
 
 def take_in(core: Core, carried: Carried, on_done: Callable[[TakenIn], None], now: Instant) -> bool:
     """Judge a file in slices; `on_done` is called at its end. False when too much waits already."""
-    return slices.put(core, hearing.FROM_FILE, _take_in(core, carried, on_done), now)
+    return slices.put(core, notices.FROM_FILE, _take_in(core, carried, on_done), now)
 
 
 def _take_in(core: Core, carried: Carried, on_done: Callable[[TakenIn], None]) -> Slices[None]:
-    government, speaker = core.government, Speaker(hearing.FROM_FILE)
+    government, speaker = core.government, Speaker(notices.FROM_FILE)
     before = government.book
     log, why = "none", ""
     if carried.transitions:
@@ -62,12 +62,12 @@ def _hear_record(core: Core, record: Proposal) -> bool:
     """One proposal; whether it is pending by it."""
     government = core.government
     now = government.now
-    if not government.may_check(hearing.FROM_FILE, now.mono):
+    if not government.may_check(notices.FROM_FILE, now.mono):
         return False
     rostered = core.is_rostered(record.proposer)
     before = government.book
     done = hear_record(before, record, government.checks, now.wall_ms // 1000, rostered=rostered)
-    government.charge(hearing.FROM_FILE, now.mono, done.charge)
+    government.charge(notices.FROM_FILE, now.mono, done.charge)
     if done.entry is None:
         ruling.take(core, done.book, now)
     else:

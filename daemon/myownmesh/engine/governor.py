@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve
 
-from myownmesh.engine import approval, attendance, carrying, firstcontact, gossip, ruling
+from myownmesh.engine import approval, attendance, carrying, firstcontact, gossip, notices, ruling
 from myownmesh.engine.government import Seen
 from myownmesh.governance.first_contact import FirstContact
 
@@ -87,6 +87,7 @@ class Governor:
         if done.entry is not None:
             tier: Literal["governance", "members"] = "members" if done.book.log is self.book.log else "governance"
             core.government.audit.append(Seen(now.wall_ms // 1000, tier, "", "decided", done.entry))
+            notices.decided_here(core, done.entry, now)
             ruling.decided(core, done.book, done.entry, now)
         self.take(done.book, now)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from myownmesh.engine import attendance, firstcontact, gossip, ruling, slices
-from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine import attendance, firstcontact, gossip, notices, ruling, slices
 from myownmesh.engine.government import Seen
 from myownmesh.engine.peer import Live
 from myownmesh.governance.adoption import hear_log
@@ -22,18 +21,11 @@ if TYPE_CHECKING:
 
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import OpenLink
-    from myownmesh.governance.adoption import Adoption
-    from myownmesh.governance.hearing import Heard
     from myownmesh.governance.log import Log
     from myownmesh.governance.signatures import Slices
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Deny, RosterEntries
     from myownmesh.protocol.transitions import Transition
-
-FROM_FILE: Final = "file"
-"""Stands where the id of a peer does, for what a person took in from a file."""
-MAX_TOLD: Final = 8
-"""Refused entries of one frame that are named in the diagnostics."""
 
 
 def receive_logs(core: Core, peer: OpenLink, frame: RosterEntries, now: Instant) -> None:
@@ -86,12 +78,12 @@ def hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker)
         log = yield from heard(entries, government.checks, government.book.rules)
     except BadLog as bad:
         government.charge(device, government.now.mono, bad.rule == "SIG-INVALID")
-        _tell_refusal(core, device, bad.rule, str(bad))
+        notices.log_refused(core, device, bad.rule, str(bad))
         return "refused", str(bad)
     now = government.now
     found = hear_log(government.book, log, speaker, now.wall_ms // 1000, rostered=frozenset(core.roster.ids))
-    _tell(core, device, found, now)
     new = found.book.log.places[common_length(government.book.log, found.book.log) :]
+    notices.log_heard(core, device, found, new, now)
     government.audit += [Seen(now.wall_ms // 1000, "governance", device, found.found, place.entry) for place in new]
     ruling.take(core, found.book, now)
     if found.left is not None:
@@ -121,7 +113,7 @@ def hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) ->
             max_checks=CHECKS_PER_SLICE,
         )
         government.charge(speaker.device, now.mono, done.failed)
-        told += _tell_judgements(core, speaker.device, done, told, now)
+        told += notices.entries_judged(core, speaker.device, done, told, now)
         government.audit += [
             Seen(now.wall_ms // 1000, "members", speaker.device, judgement.outcome, entry)
             for entry, judgement in done.judged
@@ -154,57 +146,6 @@ def _hear_proof(core: Core, deny: Deny) -> Slices[None]:
     now = government.now
     book = take_denial(government.book, deny, log, government.checks, now.wall_ms // 1000)
     ruling.take(core, book, now, {core.me})
-
-
-# ── what is said of it ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _called(device: str) -> str:
-    return "a file" if device == FROM_FILE else short_id(device)
-
-
-def _tell(core: Core, device: str, found: Adoption, now: Instant) -> None:
-    if found.found in ("known", "kept", "ignored") and not found.why:
-        return
-    entry = None if found.place is None else found.place.entry
-    detail: dict[str, object] = {
-        "hint": f"log_{found.found}",
-        "network": core.network_id,
-        "peer": device,
-        "reason": found.why,
-        "entries": len(found.book.log),
-    }
-    if entry is not None:
-        detail |= {"signers": list(entry.signers), "at": entry.at}
-    alarm = found.found in ("refused", "asked", "claim", "switched")
-    text = f"a governance log of {_called(device)}: {found.found}" + (f", {found.why}" if found.why else "")
-    core.diag(now, "warn" if alarm else "info", "governance", text, detail)
-
-
-def _tell_refusal(core: Core, device: str, rule: str, text: str) -> None:
-    detail = {"hint": "log_refused", "network": core.network_id, "peer": device, "reason": rule}
-    core.diag(core.government.now, "warn", "governance", f"{_called(device)}: {text}", detail)
-
-
-def _tell_judgements(core: Core, device: str, done: Heard, told: int, now: Instant) -> int:
-    """Say what was refused, held or has to be asked of a person; of one frame so much at most."""
-    count = 0
-    for entry, judgement in done.judged:
-        if judgement.outcome not in ("refused", "held", "shown") or told + count >= MAX_TOLD:
-            continue
-        count += 1
-        detail = {
-            "hint": f"entry_{judgement.outcome}",
-            "network": core.network_id,
-            "peer": device,
-            "reason": judgement.why or judgement.outcome,
-            "signers": list(entry.signers),
-            "at": entry.at,
-            "target": getattr(entry.variant, "target", None),
-        }
-        text = f"an entry that {_called(device)} sent is {judgement.outcome}: {judgement.why or 'it needs a word'}"
-        core.diag(now, "warn", "governance", text, detail)
-    return count
 
 
 def hear_one(core: Core, entry: Transition, speaker: Speaker, now: Instant) -> None:

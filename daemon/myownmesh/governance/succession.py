@@ -30,6 +30,10 @@ class Anew:
     at: int
     """Unix seconds: the time of the entry that it stands for."""
 
+    def signed(self, by: str, signature: str) -> Transition:
+        """The entry, signed by a bare id."""
+        return Transition(self.at, self.variant, (by,), (signature,))
+
 
 @frozen
 class Keep:
@@ -122,8 +126,7 @@ def _is_wanted(book: Book, variant: Variant) -> bool:
 
 def sign_anew(book: Book, anew: Anew, signature: str) -> Book:
     """The book with the entry that this device signed; it travels with the next answers."""
-    entry = Transition(anew.at, anew.variant, (book.me,), (signature,))
-    return book.with_copies([Copy(entry, OUR_WORD)])
+    return book.with_copies([Copy(anew.signed(book.me, signature), OUR_WORD)])
 
 
 def _may_sign(book: Book, variant: Evict) -> bool:

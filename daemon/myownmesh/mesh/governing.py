@@ -267,7 +267,9 @@ class Governing(Keeping):
     async def sign_anew(self, anew: Anew) -> None:
         """Sign an entry of somebody else with its old time. Raises `MeshError`."""
         signature = await self.signed(signed_bytes(self._about.network_id, anew.variant))
-        await self.decide(lambda book, now: Done(succession.sign_anew(book, anew, signature)))
+        await self.decide(
+            lambda book, _now: Done(succession.sign_anew(book, anew, signature), entry=anew.signed(book.me, signature))
+        )
 
     async def decide(self, judge: Callable[[Book, int], Done]) -> Done:
         """Judge, have the outcome on the disk, and let it act; anew if the book changed while it was written."""

@@ -80,4 +80,4 @@ async def _signed(governing: Governing, key: Identity, variant: RoleGrant | Evic
 
 
 def _anew(book: Book, _now: int, *, key: str, anew: Anew, signature: str) -> Done:
-    return Done(recovery_key.signed_anew_by(book, key, anew, signature))
+    return Done(recovery_key.signed_anew_by(book, key, anew, signature), entry=anew.signed(key, signature))

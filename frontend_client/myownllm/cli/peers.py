@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from msgspec.structs import asdict
 
-from mesh_common.answers import CallAnswer, IdentityAnswer, MessageDispatched, MessageSent, StreamStarted
+from mesh_common.answers import (
+    CallAnswer,
+    DeviceApproved,
+    IdentityAnswer,
+    MessageDispatched,
+    MessageSent,
+    StreamStarted,
+)
 from mesh_common.client import blocking
 from mesh_common.client.errors import HANDLER_ERROR, ControlError, ErrorKind, refusal, stream_failure
 from mesh_common.client.protocol import FAST_TIMEOUT_S
@@ -26,6 +34,9 @@ OnNetwork = Annotated[str | None, typer.Option("--network", help="Another joined
 CALL_TIMEOUT_S = 30.0
 CALL_TIMEOUT_MAX_S = 600.0
 """The daemon's own limit of a single call."""
+
+WAITING = 3
+"""Exit code of a decision that is recorded and waits for somebody, as of `myownmesh ctl`."""
 
 _STATUS_WORDS = {
     "active": "connected",
@@ -88,26 +99,76 @@ def _row(peer: PeerEntry, since_ms: int | None) -> list[str]:
 def approve(
     peer: Peer,
     code: Annotated[str | None, typer.Option(help="Approve only if the device shows this code.")] = None,
+    mfa_code: Annotated[
+        str | None, typer.Option("--mfa-code", help="Authenticator code, where a lock is on. Default: ask.")
+    ] = None,
     network: OnNetwork = None,
     as_json: Json = False,
 ) -> None:
-    """Let a device in. Both sides approve once; compare the codes on both screens first."""
+    """Let a device in. Both sides approve once; compare the codes on both screens first.
+
+    On a closed network an owner or controller signs it in; anybody else proposes it, which ends with 3.
+    """
     try:
         here = context.session(network)
         found = _known_or_named(here, peer)
         if code is not None and code not in (found.code_received, found.code_sent):
             raise AppError(f"{found.display} shows another code than '{code}'; not approved")
-        here.daemon.ask(
-            "roster_approve", network=here.network, device_id=found.device_pubkey, label=found.announced_label
-        )
+        done = _approved(here, found, mfa_code)
         words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
     if as_json:
-        context.print_answer({"approved": found.device_pubkey, "label": found.announced_label})
+        told = {"approved": found.device_pubkey, "label": found.announced_label}
+        signed = {"proposal_id": done.proposal_id, "effective": done.effective, "waits_for": [*done.waits_for]}
+        context.print_answer(told if done.effective is None else {**told, **signed})
     else:
+        who = f"{context.shown(found.label)} ({found.display})"
         other = "" if found.remote_approved else "; it must approve this device as well"
-        print(f"Approved {context.shown(found.label)} ({found.display}){other}.")
+        if done.effective is None:
+            print(f"Approved {who}{other}.")
+        elif done.effective:
+            print(f"Signed {who} in: every device of this network lets it in now{other}.")
+        else:
+            print(
+                f"Proposed {who}: only an owner or controller lets devices in here. {_deciders(here, done.waits_for)}"
+            )
+    if done.effective is False:
+        raise typer.Exit(WAITING)
+
+
+def _approved(here: context.Session, found: PeerEntry, code: str | None) -> DeviceApproved:
+    """Ask for it; who sits at a terminal is asked for the code that a lock wants."""
+    members: dict[str, Any] = {
+        "network": here.network,
+        "device_id": found.device_pubkey,
+        "label": found.announced_label,
+    }
+    if code is not None:
+        members["mfa_code"] = code
+    try:
+        return here.daemon.answer(DeviceApproved, "roster_approve", **members)
+    except ControlError as error:
+        if error.kind is not ErrorKind.NEEDS_CODE or sys.stdin is None or not sys.stdin.isatty():
+            raise
+    from mesh_common.passed_secrets import NoSecret, passed_secret
+
+    try:
+        members["mfa_code"] = passed_secret(None, "Authenticator code (not shown): ")
+    except NoSecret as error:
+        raise AppError(str(error)) from error
+    return here.daemon.answer(DeviceApproved, "roster_approve", **members)
+
+
+def _deciders(here: context.Session, devices: tuple[str, ...]) -> str:
+    """Who could decide, as a person knows them."""
+    labels = {peer.device_pubkey: peer.label for peer in here.peers()}
+    named = []
+    for device in devices:
+        display = f"{device}-{device_suffix(device)}"
+        label = context.shown(labels.get(device) or "")
+        named.append(f"{label} ({display})" if label else display)
+    return f"It waits for one of: {', '.join(named)}." if named else "Nobody who could sign it is left."
 
 
 def _known_or_named(here: context.Session, text: str) -> PeerEntry:

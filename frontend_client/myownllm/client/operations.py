@@ -56,12 +56,16 @@ class Operations:
 
     # ── people ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def approve(self, pubkey: str) -> None:
-        """Let a device in, under the name that it announced. Approving twice is no error."""
+    async def approve(self, pubkey: str) -> answers.DeviceApproved:
+        """Let a device in, under the name that it announced. Approving twice is no error.
+
+        On a closed network the answer says whether it is signed in or proposed, and who could decide.
+        """
         peer = self._peer(pubkey)
         label = "" if peer is None else peer.announced_label
-        await self._ask(answers.DeviceApproved, "roster_approve", device_id=pubkey, label=label)
+        done = await self._ask(answers.DeviceApproved, "roster_approve", device_id=pubkey, label=label)
         self._client.peers_changed()
+        return done
 
     async def remove(self, pubkey: str) -> None:
         """Turn a device away, or take an approval back."""

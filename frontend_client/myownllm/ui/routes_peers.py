@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from myownllm.errors import NoNetworkError, PeerSelectorError
-from myownllm.ids import DEVICE_ID
+from myownllm.ids import DEVICE_ID, device_suffix
 from myownllm.ui import words
 from myownllm.ui.calls import route
 from myownllm.ui.daemon import Daemon
@@ -44,8 +44,14 @@ async def _approve(call: Call, asked: words.Approve) -> dict[str, Any]:
     peer = peer_of(call)
     if asked.code != peer.verification_code:
         raise UiError(409, "conflict", "the device shows another code by now; compare both screens again")
-    await call.app.operations.approve(peer.device_pubkey)
-    return {"approved": peer.device_pubkey}
+    done = await call.app.operations.approve(peer.device_pubkey)
+    waits_for = [{"id": device, "label": _label(call, device)} for device in done.waits_for]
+    return {"approved": peer.device_pubkey, "effective": done.effective, "waits_for": waits_for}
+
+
+def _label(call: Call, device: str) -> str:
+    known = call.app.client.state.peer(device)
+    return f"{device[:8]}…-{device_suffix(device)}" if known is None else f"{known.label} ({known.display[-5:]})"
 
 
 async def _remove(call: Call, _: words.Nothing) -> dict[str, Any]:

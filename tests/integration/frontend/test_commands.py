@@ -517,6 +517,24 @@ async def test_approval_carries_the_announced_label_and_checks_a_code(desk: Desk
     }  # fmt: skip
 
 
+async def test_approval_on_a_closed_network_is_an_admit_or_a_proposal(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    desk.daemon.peers = [peer_info(**PENDING)]
+    desk.daemon.signed = {"proposal_id": "prop_1", "effective": True, "waits_for": []}
+    assert "Signed Pi" in await desk.run("approve", "pi", "--mfa-code", "123456")
+    assert desk.daemon.log[-1]["mfa_code"] == "123456"
+    owner = "a" * 51 + "q"
+    desk.daemon.signed = {"proposal_id": "prop_1", "effective": False, "waits_for": [owner]}
+    text = await desk.run("approve", "pi", status=3)
+    assert "Proposed Pi" in text
+    assert f"It waits for one of: {owner}-{device_suffix(owner)}." in text
+    told = await desk.json("approve", "pi", status=3)
+    assert (told["effective"], told["waits_for"], told["proposal_id"]) == (False, [owner], "prop_1")
+    desk.daemon.signed["waits_for"] = []
+    assert "Nobody who could sign it is left." in await desk.run("approve", "pi", status=3)
+
+
 async def test_a_device_may_be_approved_before_it_knocks_by_its_whole_id(desk: Desk) -> None:
     save(desk, "home")
     join(desk, "home")

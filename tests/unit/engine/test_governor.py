@@ -114,6 +114,15 @@ def test_what_was_decided_without_anybody_asking_is_said() -> None:
     assert said.detail == {"hint": "merged", "network": NETWORK, "count": 3}
 
 
+def test_what_a_person_decides_here_is_said_with_its_entry() -> None:
+    bench = linked(us="controller")
+    decides(bench, ADMIT)
+    assert role(bench) == "member"
+    [told] = [diag.detail or {} for diag in bench.diags if (diag.detail or {}).get("hint") == "decided"]
+    assert (told["target"], told["peer"]) == (STRANGER.device_id, bench.us.device_id)
+    assert str(told["entry"]).startswith("lets ")
+
+
 # ── of peers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -11,6 +11,7 @@ from myownmesh.governance.sync import FEATURE
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import FEATURES, Approve, Deny, RosterEntries, RosterRequest
+from myownmesh.protocol.ids import device_suffix
 from myownmesh.protocol.transitions import Evict, RoleGrant, RoleRevoke, Transition
 from unit.engine.bench import WALL_MS, Bench
 from unit.engine.charters import FOUNDING, OWNER, STRANGER, THEN, closed, entry, evicted, grant, hints, of_kind
@@ -62,7 +63,17 @@ def test_a_log_that_holds_is_taken_and_said() -> None:
     says(bench, PROMOTED)
     assert held(bench) == (PROMOTED,)
     [told] = [diag.detail for diag in bench.diags if "log_adopted" in str(diag.detail)]
-    assert told == {"hint": "log_adopted", "network": "home", "peer": THEM, "reason": "", "entries": 2}
+    assert told == {
+        "hint": "log_adopted",
+        "network": "home",
+        "peer": THEM,
+        "reason": "",
+        "entries": 2,
+        "entry": f"makes {STRANGER.device_id[:8]}…-{device_suffix(STRANGER.device_id)} a controller",
+        "signers": [OWNER.device_id],
+        "at": THEN,
+        "target": STRANGER.device_id,
+    }
     seen = [(each.log, each.through, each.outcome) for each in bench.engine.governor.take_audit()]
     assert ("governance", THEM, "adopted") in seen
     assert bench.engine.governor.take_audit() == (), "each is handed over once"
@@ -125,6 +136,28 @@ def test_the_branch_that_was_left_is_handed_over_once() -> None:
     [left] = bench.engine.governor.take_left()
     assert left.entries[1:] == mine
     assert bench.engine.governor.take_left() == ()
+
+
+def test_a_fork_is_said_also_where_the_other_branch_does_not_count() -> None:
+    mine = (*BASE, entry(OWNER, RoleRevoke(SECOND.device_id)))
+    bench = linked(mine)
+    says(bench, *BASE, entry(SECOND, PROMOTED.variant))
+    assert held(bench) == mine
+    [told] = [diag.detail or {} for diag in bench.diags if "log_forked" in str(diag.detail)]
+    assert (told["peer"], told["reason"]) == (THEM, "RIVAL")
+    says(bench, *BASE, entry(SECOND, PROMOTED.variant))
+    assert hints(bench).count("log_forked") == 1, "once for each branch"
+
+
+def test_who_comes_and_goes_by_an_entry_is_said_with_entry_peer_and_reason() -> None:
+    bench = linked()
+    says(bench, members=[grant(STRANGER.device_id), evicted(STRANGER.device_id, THEN + 5)])
+    says(bench, members=[grant(STRANGER.device_id)])
+    told = [diag.detail or {} for diag in bench.diags if (diag.detail or {}).get("hint") == "entry_counted"]
+    assert [(each["peer"], each["reason"], each["target"], each["signers"]) for each in told] == [
+        (THEM, "counted", STRANGER.device_id, [OWNER.device_id])
+    ] * 2
+    assert str(told[1]["entry"]).startswith("puts ")
 
 
 @pytest.mark.parametrize("features", [FEATURES, (*FEATURES, FEATURE)])

@@ -89,6 +89,8 @@ class FakeDaemon:
         """what a daemon of ours says of each network beyond the reference: relays, another device's identity"""
         self.peers: list[dict[str, Any]] = []
         self.roster: list[dict[str, Any]] = []
+        self.signed: dict[str, Any] = {}
+        """What a closed network adds to the answer of an approval."""
         self.label = "Desk"
         self.log: list[dict[str, Any]] = []
         self.claims: dict[str, str] = {}
@@ -318,7 +320,7 @@ class FakeDaemon:
     def _op_roster_approve(self, request: Any) -> Any:
         self._find(request["network"])
         self.roster.append({"device_id": request["device_id"], "label": request["label"], "role": "member"})
-        return {"approved": request["device_id"]}
+        return {"approved": request["device_id"], **self.signed}
 
     def _op_roster_remove(self, request: Any) -> Any:
         self._find(request["network"])

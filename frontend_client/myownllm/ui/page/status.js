@@ -67,8 +67,21 @@ export function approve(peer) {
     "Same codes on the other screen?",
     `${peer.label} (${peer.suffix}) gets into this network and stays in it.`,
     "Yes, let it in",
-    () => ask("POST", `/api/peers/${peer.id}/approve`, { code: peer.code_received }),
+    async () => {
+      const done = await ask("POST", `/api/peers/${peer.id}/approve`, { code: peer.code_received });
+      if (done.effective === false) proposed(peer, done.waits_for);
+    },
     () => html`<div class="codes">${code("Code of the other device", peer.code_received)}${code("Code of this device", peer.code_sent ?? "")}</div>`,
+  );
+}
+
+// In a closed network only some devices let others in; what the rest wants waits for them.
+function proposed(peer, deciders) {
+  const names = deciders.map((device) => device.label).join(", ");
+  setTimeout(() =>
+    openDialog("Proposed, not yet in", () => html`<p>${peer.label} (${peer.suffix}) comes in when an owner or a controller has signed it:
+      ${names || "nobody who could is left"}.</p>
+      <div class="row end"><button type="button" data-first @click=${closeDialog}>OK</button></div>`),
   );
 }
 
