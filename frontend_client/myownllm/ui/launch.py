@@ -1,7 +1,7 @@
 """The screen for the life of an app: loaded when its extra is installed, opened, and its links handed out.
 
-Nothing that the extra brings is imported here at the top: loading it takes a thread a sixth of a second, beside the
-boot of the mesh.
+What the extra brings takes 10 MB and a sixth of a second of a processor, so it is loaded for the first browser that
+comes: the port is open before, and a connection waits in its backlog.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import trio
 from mesh_common.installation import how_to_add
 from myownllm.errors import DoorError
 from myownllm.ui.guard import Place
+from myownllm.ui.port import open_port
 from myownllm.ui.sessions import Sessions
 from myownllm.ui.settings import UiSettings
+from myownllm.ui.uploads import tidy
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
@@ -75,10 +77,9 @@ class Screen:
             self._problem = f"the screen is not installed: {how_to_add('ui')}"
             self._tell("", self._problem)
             return
-        serving: Any = await trio.to_thread.run_sync(importlib.import_module, "myownllm.ui.serving")
         await trio.lowlevel.checkpoint_if_cancelled()  # an app that is being stopped announces no screen any more
         try:
-            listener = serving.open_port(settings.port)
+            listener = open_port(settings.port)
         except OSError as error:
             self._problem = f"the screen cannot listen on this machine: {error.strerror}"
             self._tell("", self._problem)
@@ -86,12 +87,16 @@ class Screen:
         place = Place(listener.getsockname()[1])
         taken = settings.port not in (0, place.port)
         note = f"port {settings.port} is taken by another program" if taken else ""
-        self._place.set(place)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(serving.serve, self._app, place, self._sessions, listener)
+                await tidy(self._app, nursery)
+                self._place.set(place)
                 self._tell(self._url(place), note)
+                await trio.lowlevel.wait_readable(listener)
+                serving: Any = await trio.to_thread.run_sync(importlib.import_module, "myownllm.ui.serving")
+                await serving.serve(self._app, place, self._sessions, listener)
         finally:
+            listener.close()
             self._place.set(None)
 
     def _url(self, place: Place) -> str:

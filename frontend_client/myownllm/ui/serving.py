@@ -9,8 +9,7 @@ import trio
 from myownllm.ui.calls import Desk
 from myownllm.ui.publisher import Publisher
 from myownllm.ui.site import make_site, read_page
-from myownllm.ui.uploads import tidy
-from myownllm.ui.web_server import WebServer, open_port
+from myownllm.ui.web_server import WebServer
 
 if TYPE_CHECKING:
     import socket
@@ -19,15 +18,12 @@ if TYPE_CHECKING:
     from myownllm.ui.guard import Place
     from myownllm.ui.sessions import Sessions
 
-__all__ = ["open_port", "serve"]
-
 
 async def serve(app: App, place: Place, sessions: Sessions, listener: socket.socket) -> None:
     """Until cancelled."""
     page = await trio.to_thread.run_sync(read_page)
     publisher = Publisher(app)
     async with trio.open_nursery() as nursery:
-        await tidy(app, nursery)
         nursery.start_soon(publisher.run)
         server = WebServer(make_site(Desk(app, place, sessions, publisher, nursery), page))
         await server.serve(listener)

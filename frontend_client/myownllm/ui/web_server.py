@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -22,9 +21,10 @@ from anycorn.tcp_server import TCPServer
 from anycorn.typing import LifespanState
 from anycorn.worker_context import WorkerContext
 
-from myownllm.ui.guard import HEAD_MAX_BYTES, HOST
+from myownllm.ui.guard import HEAD_MAX_BYTES
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
     Asgi = Callable[[Any, Any, Any], Awaitable[None]]
@@ -36,7 +36,6 @@ IDLE_S: Final = 10
 SCARCE_S: Final = 0.1
 """Descriptors are asked for again so often; tries without a pause would take a processor."""
 _SCARCE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_BACKLOG: Final = 64
 
 
 @attrs.define(eq=False)
@@ -124,26 +123,3 @@ async def _next(accepting: anyio.abc.SocketListener) -> anyio.abc.SocketStream:
             if not isinstance(cause, OSError) or cause.errno not in _SCARCE:
                 raise
         await trio.sleep(SCARCE_S)
-
-
-def open_port(port: int) -> socket.socket:
-    """A listener on this machine alone, at that port or, if somebody has it, at a free one. Raises OSError."""
-    try:
-        return _listen(port)
-    except OSError:
-        if port == 0:
-            raise
-        return _listen(0)
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -22,7 +22,7 @@ from myownllm.home import AppHome
 from myownllm.supervisor import SupervisorState
 from myownllm.transfer_files.notes import Notes, Sending
 from myownllm.transfers.offer import FileOffer
-from myownllm.ui import launch, uploads, web_server
+from myownllm.ui import launch, port, uploads, web_server
 from myownllm.ui.publisher import Publisher
 from myownllm.watch import Watch
 
@@ -43,6 +43,7 @@ class App:
 
     def __init__(self, home: AppHome, ui: dict[str, Any]) -> None:
         self.home = home
+        self.files = SimpleNamespace(sender=SimpleNamespace(jobs={}))
         self.live = SimpleNamespace(sections={"ui": ui}, on_sections=[])
         self.operations: dict[str, Any] = {}
         self.door = SimpleNamespace(operation=self.operations.__setitem__)
@@ -96,13 +97,8 @@ async def test_a_screen_that_is_off_is_not_missed_and_one_that_is_turned_on_is_t
 async def test_a_link_that_is_asked_for_while_the_screen_opens_is_waited_for(
     home: AppHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listener = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 1477))
-
-    async def serve(*_: object) -> None:
-        await trio.sleep_forever()
-
-    serving = SimpleNamespace(open_port=lambda _: listener, serve=serve)
-    monkeypatch.setitem(sys.modules, "myownllm.ui.serving", serving)
+    listener = port.open_port(0)
+    monkeypatch.setattr(launch, "open_port", lambda _: listener)
     app = App(home, {"enabled": False})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(app.screen().run)
@@ -110,12 +106,42 @@ async def test_a_link_that_is_asked_for_while_the_screen_opens_is_waited_for(
         for told in app.live.on_sections:
             told({"ui": {"enabled": True}})
         url = (await app.operations["ui_link"]({}))["url"]
-        assert url.startswith("http://127.0.0.1:1477/#key=")
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert url.startswith(f"{origin}/#key=")
         [(first, note)] = app.said
-        assert first.startswith("http://127.0.0.1:1477/#key=")
+        assert first.startswith(f"{origin}/#key=")
         assert first != url, "each works once"
         assert "1475 is taken" in note
         nursery.cancel_scope.cancel()
+
+
+async def test_what_serves_the_screen_is_loaded_for_the_first_browser(
+    home: AppHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be a fifth of the memory of an app whose screen nobody looks at."""
+    served: list[Any] = []
+
+    async def serve(*arguments: Any) -> None:
+        served.append(arguments[-1])
+        await trio.sleep_forever()
+
+    listener = port.open_port(0)
+    monkeypatch.setattr(launch, "open_port", lambda _: listener)
+    monkeypatch.setitem(sys.modules, "myownllm.ui.serving", SimpleNamespace(serve=serve))
+    app = App(home, {})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(app.screen().run)
+        await app.operations["ui_link"]({})
+        await trio.testing.wait_all_tasks_blocked()
+        assert served == []
+        browser = await trio.open_tcp_stream(*listener.getsockname())
+        with trio.fail_after(5):
+            while not served:
+                await trio.sleep(0.01)
+        assert served == [listener]
+        await browser.aclose()
+        nursery.cancel_scope.cancel()
+    assert listener.fileno() == -1, "the port is closed with the screen"
 
 
 async def test_a_screen_that_is_closed_listens_to_the_app_no_more() -> None:
@@ -159,7 +185,7 @@ async def answer(_scope: Any, _receive: Any, send: Any) -> None:
 
 async def test_without_descriptors_a_browser_waits_and_the_screen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web_server, "SCARCE_S", 0.01)
-    listener = web_server.open_port(0)
+    listener = port.open_port(0)
     async with trio.open_nursery() as nursery:
         browser = await trio.open_tcp_stream(*listener.getsockname())
         with no_descriptors():
