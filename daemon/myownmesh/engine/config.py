@@ -30,6 +30,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[str, ...] = (*FEATURES, GOVERNANCE_CHECKED)
     """`hello.features`: what we understand when a peer sends it."""
     app_version: str | None = VERSION
+    listens_only: bool = False
+    """It tells the room nothing of itself, and dials nobody unless it is told to: who it dials knows of it."""
     stun_urls: int = 0
     turn_urls: int = 0
     """How many ICE servers the transports will use; only told in a diagnostic."""

@@ -354,6 +354,11 @@ class Core:
 
     def is_evicted(self, device_id: str) -> bool:
         """Whether signed governance has put a device out."""
+    @property
+    def dials_by_hand(self) -> bool:
+        """Nobody is dialled for being in the room."""
+        return self.config.listens_only or self.is_silent()
+
         return self.kind == "closed" and self.government.book.is_evicted(device_id)
 
     def is_rostered(self, device_id: str) -> bool:

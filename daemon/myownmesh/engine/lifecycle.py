@@ -257,7 +257,7 @@ def want_back(core: Core, device_id: str, now: Instant) -> None:
 
 def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
     """DIAL_ANYWAY (spec 04 §5.3): the lower side should offer; if it does not, we do, at most once in 30 s."""
-    if core.government.is_down or core.timers.is_set(PeerTimer.DIAL_ANYWAY, device_id):
+    if core.government.is_down or core.config.listens_only or core.timers.is_set(PeerTimer.DIAL_ANYWAY, device_id):
         return
     memory = core.memories.of(device_id)
     came_back = core.is_rostered(device_id) and not memory.has_proved

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from myownmesh.engine import beside, early, evictions, keepalive, lifecycle, negotiation, pace, restarting
+from myownmesh.engine import beside, early, evictions, keepalive, lifecycle, negotiation, pace, restarting, shelving
 from myownmesh.engine.decisions import Dial, Role, on_announce, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
@@ -179,7 +179,7 @@ def _decision(core: Core, device_id: str) -> Dial:
         core.me,
         device_id,
         pinned=device_id in core.pins,
-        silent=silent,
+        silent=core.dials_by_hand,
         edge=core.wants_link(device_id),
         has_entry=peer is not None,
         has_transport=isinstance(peer, Link),
@@ -209,13 +209,18 @@ def decide(core: Core, device_id: str, now: Instant) -> None:
             if device_id in core.peers:
                 lifecycle.dial_unless_offered(core, device_id, now)
         case Dial.NOTE:
-            reason = "silent network" if core.is_silent() else "no edge in this shape"
-            lifecycle.note(core, device_id, reason, now, expects_link=False)
+            lifecycle.note(core, device_id, _why_apart(core), now, expects_link=False)
         case _:
             assert_never(decision)
 
 
 def _next_turn(core: Core, now: Instant) -> float:
+def _why_apart(core: Core) -> str:
+    if core.is_silent():
+        return "silent network"
+    return "we only listen" if core.config.listens_only else "no edge in this shape"
+
+
     """When to look again whether there is room for a stranger's dial. The larger a crowd, the less often is each looked
     at: room for one comes a dozen times a second at most, and three times as many looks find it in time."""
     crowd = len(core.strangers) / CROWD

@@ -44,6 +44,7 @@ CODES: Final[Mapping[str, str]] = {
     "waits_for_turn": "too many strangers are dialled at once; its turn comes",
     "kept_apart_by_shape": "the network's shape holds no link between the two devices; frames go over others",
     "silent_network": "in a silent network nobody dials by itself; connect to it to make a link",
+    "listens_only": "this device only listens, and dials nobody by itself; connect to it to make a link",
     "waits_for_answer": "our offer is out and the other device has not answered it yet",
     "prepares_offer": "our offer is being made",
     "no_path_yet": "both sides know each other's addresses; no path between them has worked yet",
@@ -127,6 +128,8 @@ def _of_pending(core: Core, peer: Pending) -> str:
 def _of_placeholder(core: Core, peer: Placeholder, mono: float) -> tuple[str, tuple[_Step, ...]]:
     if core.is_silent() and peer.device_id not in core.pins:
         return "silent_network", ()
+    if core.config.listens_only and peer.device_id not in core.pins:
+        return "listens_only", ()
     if not core.wants_link(peer.device_id):
         return "kept_apart_by_shape", ()
     steps = ((PeerTimer.DIAL_ANYWAY, peer.device_id, "dial it"),)

@@ -152,6 +152,7 @@ def engine_config(record: NetworkConfig, compat: Mapping[str, bool], inviting: I
         auto_approve=record.auto_approve,
         topology=record.topology,
         pinned_peers=frozenset(record.pinned_peers) | inviting.inviters,
+        listens_only=record.signaling.listen_only,
         stun_urls=sum(len(server.urls) for server in record.stun_servers),
         turn_urls=sum(len(server.urls) for server in record.turn_servers),
         immediate_leave=switches.get("immediate_leave", False),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from mesh_common.events import PeerSighted
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.links import ChannelClosed, PathChanged, PathState
 from myownmesh.protocol.frames import Ping, Pong
+from myownmesh.protocol.modes import FullMesh, Ring
 from myownmesh.protocol.signals import PeerAnnounced, PeerLeft, StaleAnnounce
 from unit.engine.bench import Bench
+
+if TYPE_CHECKING:
+    from myownmesh.protocol.modes import TopologyMode
 
 SILENT = EngineConfig(kind="silent")
 
@@ -63,6 +69,33 @@ def test_a_silent_network_answers_offers_and_dials_on_command() -> None:
     bench = Bench("higher", SILENT)
     bench.announce()
     assert "offer A1" in bench.connect()
+
+
+@pytest.mark.parametrize("me", ["lower", "higher"])
+@pytest.mark.parametrize("topology", [FullMesh(), Ring()])
+def test_whoever_only_listens_shows_itself_to_nobody_until_it_is_told_to_dial(me: str, topology: TopologyMode) -> None:
+    """Spec 04 §6.7: neither its role nor DIAL_ANYWAY nor the shape has it dial; its announces the signaling keeps."""
+    bench = Bench("lower" if me == "lower" else "higher", EngineConfig(listens_only=True, topology=topology))
+    assert bench.announce() == ["announce"]
+    assert bench.wait(300.0) == []
+    assert bench.status == "sighted"
+    assert "offer A1" in bench.connect()
+
+
+def test_whoever_only_listens_waits_for_the_lower_side_when_a_link_is_lost() -> None:
+    bench = Bench("higher", EngineConfig(listens_only=True))
+    bench.connect()
+    bench.up_to("active")
+    bench.event(ChannelClosed("lost"))
+    assert not [each for each in bench.wait(60.0) if each.startswith("offer")]
+    assert [each for each in bench.offer("B1") if each.startswith("answer")]
+
+
+def test_whoever_only_listened_dials_who_was_noted_when_it_may_speak() -> None:
+    bench = Bench("lower", EngineConfig(listens_only=True))
+    bench.announce()
+    bench.engine.configure(EngineConfig(), bench.now)
+    assert "offer A1" in bench.collect()
 
 
 def test_noted_peers_are_dialled_when_the_network_stops_being_silent() -> None:
