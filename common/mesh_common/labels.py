@@ -22,6 +22,8 @@ def label_problem(text: str) -> str | None:
 
 def clean_label(text: str) -> str:
     """`text` without control characters, cut to `MAX_LABEL_BYTES` between two characters."""
+    if text.isascii() and text.isprintable():
+        return text[:MAX_LABEL_BYTES]  # as nearly always
     kept = "".join(c for c in text if c not in _UNSAFE and unicodedata.category(c) not in ("Cc", "Cs"))
     return kept.encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
 

@@ -235,7 +235,9 @@ class Core:
             if (peer := self.peers.get(device_id)) is not None:
                 self._place(peer)
                 self._sort_unproven(peer)
-            if device_id not in roster.ids:
+            if device_id in roster.ids:
+                self.strangers.pop(device_id, None)
+            else:
                 self.heard.pop(device_id, None)
         self.changes += 1
         self.out.append(SaveRoster())
@@ -352,13 +354,13 @@ class Core:
     def is_silent(self) -> bool:
         return self.kind == "silent"
 
-    def is_evicted(self, device_id: str) -> bool:
-        """Whether signed governance has put a device out."""
     @property
     def dials_by_hand(self) -> bool:
         """Nobody is dialled for being in the room."""
         return self.config.listens_only or self.is_silent()
 
+    def is_evicted(self, device_id: str) -> bool:
+        """Whether signed governance has put a device out."""
         return self.kind == "closed" and self.government.book.is_evicted(device_id)
 
     def is_rostered(self, device_id: str) -> bool:

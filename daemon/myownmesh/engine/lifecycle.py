@@ -268,11 +268,12 @@ def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
     core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, at)
 
 
-def has_room_for_dial(core: Core, device_id: str, now: Instant) -> bool:
-    """Dials of ours to strangers wait for their turn; members, pins and whoever offers do not."""
+def has_room_for_dial(core: Core, device_id: str, now: Instant, *, likely: bool = False) -> bool:
+    """Dials of ours to strangers wait for their turn; members, pins and whoever offers do not. `likely`: the shape will
+    hardly prune this link."""
     if core.is_rostered(device_id) or device_id in core.pins:
         return True
-    if core.shape.changes_with_members:
+    if core.shape.changes_with_members and not likely:
         most = MAX_PASSING_DIALS
     else:
         most = MAX_SHAPED_DIALS if core.shape.prunes else MAX_UNPROVEN_LINKS

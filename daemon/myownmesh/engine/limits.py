@@ -12,9 +12,10 @@ MAX_UNPROVEN_LINKS: Final = 64
 MAX_SHAPED_DIALS: Final = 16
 """Dials of ours to strangers at a time in a shape that prunes."""
 
-MAX_PASSING_DIALS: Final = 8
-"""The same where the shape will prune most of them as others come: the first ones bring the roster, and with it whom
-the shape wants. Two hundred devices that meet in a ring would else make twenty thousand links."""
+MAX_PASSING_DIALS: Final = 2
+"""The same where the shape will prune most of them as others come: the first ones bring the roster. Whom it will likely
+want of all that were heard is dialled beyond that (`timing.LOOK_AROUND_S`). Two hundred devices that meet in a ring
+would else make twenty thousand links."""
 
 CROWD: Final = 256
 """Strangers above which looking after each of them twice a second would cost too much."""

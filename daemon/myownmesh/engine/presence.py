@@ -174,7 +174,6 @@ def how_it_closed(peer: Link, mono: float) -> Turn:
 
 def _decision(core: Core, device_id: str) -> Dial:
     peer = core.peers.get(device_id)
-    silent = core.is_silent()
     return on_announce(
         core.me,
         device_id,
@@ -186,8 +185,9 @@ def _decision(core: Core, device_id: str) -> Dial:
     )
 
 
-def decide(core: Core, device_id: str, now: Instant) -> None:
-    """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer."""
+def decide(core: Core, device_id: str, now: Instant, *, likely: bool = False) -> None:
+    """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer. `likely`: the shape would want this link
+    if everybody in the room were let in."""
     if core.government.is_down:
         return
     decision = _decision(core, device_id)
@@ -199,9 +199,10 @@ def decide(core: Core, device_id: str, now: Instant) -> None:
         case Dial.OFFER if now.mono < not_before:
             lifecycle.note(core, device_id, "waiting after failed attempts", now)
             _dial_at(core, device_id, not_before)
-        case Dial.OFFER if not lifecycle.has_room_for_dial(core, device_id, now):
+        case Dial.OFFER if not lifecycle.has_room_for_dial(core, device_id, now, likely=likely):
             lifecycle.note(core, device_id, "waiting for other attempts to end", now)
             _dial_at(core, device_id, _next_turn(core, now))
+            shelving.look_around_soon(core, now)
         case Dial.OFFER:
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
         case Dial.WAIT:
@@ -214,13 +215,13 @@ def decide(core: Core, device_id: str, now: Instant) -> None:
             assert_never(decision)
 
 
-def _next_turn(core: Core, now: Instant) -> float:
 def _why_apart(core: Core) -> str:
     if core.is_silent():
         return "silent network"
     return "we only listen" if core.config.listens_only else "no edge in this shape"
 
 
+def _next_turn(core: Core, now: Instant) -> float:
     """When to look again whether there is room for a stranger's dial. The larger a crowd, the less often is each looked
     at: room for one comes a dozen times a second at most, and three times as many looks find it in time."""
     crowd = len(core.strangers) / CROWD

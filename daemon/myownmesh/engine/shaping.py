@@ -8,6 +8,7 @@ from myownmesh.engine import lifecycle, presence, shelving
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.peer import Placeholder
+from myownmesh.topology.members import Members
 
 if TYPE_CHECKING:
     from collections.abc import Set
@@ -29,9 +30,19 @@ def take_pass(core: Core, now: Instant) -> None:
         if peer.device_id not in wanted and shelving.is_let_go(core, peer):
             _say(core, "ends a link", peer.device_id, now)
             lifecycle.prune(core, peer.device_id, now)
-    for device_id in _to_dial(core, wanted):
+    likely = _likely(core)
+    to_dial = _to_dial(core, wanted)
+    for device_id in sorted(to_dial, key=lambda each: each not in likely):
         _say(core, "wants a link", device_id, now)
-        presence.decide(core, device_id, now)
+        presence.decide(core, device_id, now, likely=device_id in likely)
+
+
+def _likely(core: Core) -> Set[str]:
+    """Whom the shape would want if everybody who announced itself were let in. Forged announces bend no edge with that:
+    they may cost dials, as they do anyway."""
+    if not core.shape.changes_with_members or not core.strangers:
+        return frozenset()
+    return core.shape.wanted(core.me, Members([*core.known, *core.strangers, *core.dials]))
 
 
 def _to_dial(core: Core, wanted: Set[str]) -> list[str]:

@@ -8,7 +8,7 @@ from mesh_common.events import PeerShelved, PeerUnshelved
 from myownmesh.engine.life import Turn
 from myownmesh.engine.peer import Active, Shelved
 from myownmesh.engine.timers import NetworkTimer
-from myownmesh.engine.timing import STATE_WATCH_S
+from myownmesh.engine.timing import LOOK_AROUND_S, STATE_WATCH_S
 from myownmesh.protocol.frames import Shelve, Unshelve
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ def look_soon(core: Core, now: Instant) -> None:
     """Something changed that the shape may mind: the next pass is at most a tick away."""
     if core.shape.prunes and not core.timers.is_set(NetworkTimer.SHAPE, ""):
         core.timers.set(NetworkTimer.SHAPE, "", now.mono + STATE_WATCH_S)
+
+
+def look_around_soon(core: Core, now: Instant) -> None:
+    """Strangers wait to be dialled, and whom the shape will want depends on who else is there: look when a few more
+    have been heard."""
+    if core.shape.changes_with_members:
+        at, due = now.mono + LOOK_AROUND_S, core.timers.when(NetworkTimer.SHAPE, "")
+        if due is None or at < due:
+            core.timers.set(NetworkTimer.SHAPE, "", at)
 
 
 def is_let_go(core: Core, peer: Peer) -> bool:

@@ -7,6 +7,7 @@ who is or was an authority, and of each signature only the copies that can count
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -79,6 +80,10 @@ class MemberLog:
 
     def digests(self) -> tuple[str, ...]:
         """What `roster_request.subtree_hashes` carries: one text for each bucket."""
+        return self._digests
+
+    @cached_property
+    def _digests(self) -> tuple[str, ...]:
         return tuple(f"b64:{base32.encode(bucket.to_bytes(_DIGEST_BYTES, 'big'))}" for bucket in self.buckets)
 
 

@@ -20,7 +20,7 @@ from myownmesh.protocol.frames import Deny, RosterEntries, RosterRequest
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from myownmesh.governance.book import Book
     from myownmesh.governance.copies import Copy
@@ -37,7 +37,7 @@ _NO_DIGEST: Final = NO_MEMBERS.digests()[0]
 _FRAME_BYTES: Final = 128
 """What a frame holds beside its three lists, and some room."""
 _LEAST_ENTRY_BYTES: Final = 300
-_row = msgspec.json.Encoder().encode
+_written = msgspec.json.Encoder().encode
 
 
 class Advert(NamedTuple):
@@ -85,14 +85,14 @@ def is_ahead(book: Book, advert: Advert, fruitless: Advert | None) -> bool:
 
 def differing(book: Book, hashes: Sequence[str]) -> frozenset[int] | None:
     """The buckets of the member log in which a request differs from this device; None: answer everything."""
-    digests = book.members.digests()
-    if len(hashes) != BUCKETS or not all(text.startswith("b64:") and len(text) == len(digests[0]) for text in hashes):
+    if len(hashes) != BUCKETS or not all(text.startswith("b64:") and len(text) == len(_NO_DIGEST) for text in hashes):
         return None
+    digests = book.members.digests()
     return frozenset(index for index, (ours, theirs) in enumerate(zip(digests, hashes, strict=True)) if ours != theirs)
 
 
 def answer(
-    book: Book, rows: Iterable[RosterEntry], hashes: Sequence[str], *, vouching: bool
+    book: Book, rows: Sequence[RosterEntry], hashes: Sequence[str], *, vouching: bool
 ) -> Iterator[RosterEntries | None]:
     """The frames that answer a request, the governance log in the first; None is a pause, to give the loop back.
 
@@ -105,10 +105,10 @@ def answer(
     first = sure if vouches else heard
     first.transitions = book.log.entries
     first.nbytes += book.log.nbytes
-    for number, row in enumerate(rows):
-        if number % ENTRIES_PER_PAUSE == ENTRIES_PER_PAUSE - 1:
+    for begin in range(0, len(rows), ENTRIES_PER_PAUSE):
+        if begin:
             yield None
-        yield from first.add_row(row)
+        yield from first.add_rows(rows[begin : begin + ENTRIES_PER_PAUSE])
     if vouches:
         # Whoever hears the member log has to know its signers.
         yield from first.end(even_empty=True)
@@ -169,8 +169,17 @@ class _Frames:
         self.members: list[Transition] = []
         self.nbytes = _FRAME_BYTES
 
-    def add_row(self, row: RosterEntry) -> Iterator[RosterEntries]:
-        nbytes = len(_row(row)) + 1
+    def add_rows(self, rows: Sequence[RosterEntry]) -> Iterator[RosterEntries]:
+        nbytes = len(_written(rows))
+        if self.nbytes + nbytes <= MAX_FRAME_BYTES:  # most rosters are short: they are measured as one
+            self.entries += rows
+            self.nbytes += nbytes
+            return
+        for row in rows:
+            yield from self._add_row(row)
+
+    def _add_row(self, row: RosterEntry) -> Iterator[RosterEntries]:
+        nbytes = len(_written(row)) + 1
         if self.nbytes + nbytes > MAX_FRAME_BYTES:
             yield from self.end()
         self.entries.append(row)

@@ -119,9 +119,12 @@ class Roster:
         Left out: this device, whom we hold, whom we have removed, what is no id, and everybody above `MAX_ENTRIES`. The
         same object when nobody is left.
         """
+        new = [row for row in rows if pubkey_part(row.device_id) not in self._index]
+        if not new:
+            return self  # as nearly always: members tell each other the whole roster
         out = {me, *self.removed_devices}
         index = dict(self._index)
-        for row in rows:
+        for row in new:
             bare = pubkey_part(row.device_id)
             if len(index) >= MAX_ENTRIES:
                 break

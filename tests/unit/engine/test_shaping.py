@@ -12,9 +12,11 @@ from mesh_common.views import PeerStatus
 from myownmesh.engine.actions import CloseSession, OpenSession
 from myownmesh.engine.config import EngineConfig
 from myownmesh.engine.core import Core
+from myownmesh.engine.limits import MAX_PASSING_DIALS
 from myownmesh.engine.links import ChannelClosed
 from myownmesh.engine.peer import Live
 from myownmesh.engine.shaping import take_pass
+from myownmesh.engine.timing import LOOK_AROUND_S
 from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.frames import Shelve, Unshelve
@@ -22,6 +24,8 @@ from myownmesh.protocol.modes import FullMesh, Ring, Star, read_mode
 from myownmesh.protocol.signals import PeerAnnounced
 from myownmesh.protocol.strict_json import dumps
 from myownmesh.roster import Roster
+from myownmesh.topology.members import Members
+from myownmesh.topology.shapes import shape_of
 from support.vectors import load
 from unit.engine.bench import HIGH, LOW, Bench
 from unit.engine.stages import active, connecting, placeholder, shelved
@@ -184,6 +188,33 @@ def test_ids_that_are_only_announced_bend_no_edge() -> None:
     bench.wait(10.0)
     assert bench.status == "active"
     assert bench.named(PeerDropped) == []
+
+
+def test_of_a_ring_that_meets_two_are_dialled_at_once_and_then_whom_the_ring_would_want() -> None:
+    """The first ones bring the roster; dialling whoever comes would make ten times the links that the ring keeps."""
+    bench = Bench("lower", EngineConfig(topology=Ring()))
+    room = sorted(Identity.from_seed(number.to_bytes(32, "big")).device_id for number in range(60))
+    above = [each for each in room if each > bench.us.device_id]
+    for each in sorted(room, key=lambda each: each[::-1]):
+        bench.signal(PeerAnnounced(each))
+    assert len(bench.epochs) == MAX_PASSING_DIALS
+    bench.wait(LOOK_AROUND_S)
+    wanted = shape_of(Ring()).wanted(bench.us.device_id, Members([*room, bench.us.device_id]))
+    assert wanted.intersection(above) <= bench.epochs.keys()
+    assert len(bench.epochs) <= MAX_PASSING_DIALS + len(wanted)
+
+
+def test_forged_neighbours_of_a_ring_leave_turns_to_others() -> None:
+    """Whoever announces the ids right above ours is dialled first, and answers nothing: others have their turn."""
+    bench = Bench("lower", EngineConfig(topology=Ring()))
+    above = [bench.us.device_id[:-3] + ending for ending in ("zzy", "zzz", "zzq", "zza")]
+    for forged in above:
+        bench.signal(PeerAnnounced(forged))
+    honest = [Identity.from_seed(number.to_bytes(32, "big")).device_id for number in range(12)]
+    for each in honest:
+        bench.signal(PeerAnnounced(each))
+    bench.wait(29.0)
+    assert {each for each in honest if each > bench.us.device_id} <= bench.epochs.keys()
 
 
 def test_when_we_leave_nothing_is_said_again() -> None:
