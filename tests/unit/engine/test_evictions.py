@@ -145,8 +145,10 @@ def test_a_device_that_is_let_in_again_gets_up_and_says_that_it_is_here() -> Non
     bench.engine.governor.begin(book_of(LOW, (), (grant(LOW), grant(HIGH), evicted(LOW))), (), bench.now)
     bench.wait(0.1)
     assert bench.engine.governor.is_down
+    assert bench.engine.is_put_out
     words = hears(bench, grant(LOW, at=THEN + 2), about=[LOW])
     assert not bench.engine.governor.is_down
+    assert not bench.engine.is_put_out
     assert "announce" in words
     assert "self_readmitted" in hints(bench)
     assert any("offer" in word for word in bench.announce()), "it dials again"
