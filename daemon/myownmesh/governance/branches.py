@@ -155,18 +155,22 @@ def _weight(place: Place) -> int:
     return {"owner": 2, "controller": 1, "member": 0}[place.author_role]
 
 
-def _order(log: Log) -> tuple[tuple[bool, bytes], ...]:
-    """Smaller comes first: unmarked before marked, then by hash; an end is larger than any entry."""
-    return (*(_rank(place) for place in log.places), (True, b"\xff" * 33))
+def _order(log: Log) -> tuple[tuple[bool, bool, bytes], ...]:
+    """Smaller comes first: what counts before what is void, unmarked before marked, then by hash; an end is larger than
+    any entry.
+
+    Void entries need nobody's seat. Whoever puts one before the founding makes a branch, which must not win by hash.
+    """
+    return (*(_rank(place) for place in log.places), (True, True, b"\xff" * 33))
 
 
-def _rank(place: Place) -> tuple[bool, bytes]:
+def _rank(place: Place) -> tuple[bool, bool, bytes]:
     pairs = dict(zip(place.entry.signers, place.entry.signatures, strict=True))
     ranks = [
         (is_marked(base32.decode(pairs[author], 64)), sha256(place.payload + author.encode()).digest())
         for author in place.authors
     ]
-    return min(ranks)
+    return place.void, *min(ranks)
 
 
 def _begins_with(log: Log, other: Log) -> bool:

@@ -383,6 +383,20 @@ def test_memory_is_bounded_and_keeps_authorities_longest(monkeypatch: pytest.Mon
 # ── room ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("by", [BOB, CAROL, DAVE, ERIN, MALLORY])
+def test_nobody_moves_a_network_by_what_it_puts_before_the_founding(by: str) -> None:
+    """While a network is open anybody may sign anything, so some such entry always has the smaller hash."""
+    honest = (CLOSE, grant(CAROL, "controller"))
+    poisoned = (grant(by, by=by), *honest)
+    member = founded(*honest)
+    heard = hears(member, *poisoned)
+    assert heard.book.log is member.log
+    assert not heard.book.questions.rivals, "nobody is asked about it either"
+    joiner = hears(Book(NETWORK, FRANK, Pin(NETWORK).founded_by(ALICE)), *poisoned)
+    assert joiner.found == "adopted"
+    assert hears(joiner.book, *honest).book.log.entries == honest
+
+
 def test_a_nearly_full_log_grows_only_by_what_owners_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     held = (CLOSE, grant(CAROL, "controller"))
     monkeypatch.setattr(module, "OWNERS_ONLY_BYTES", log_of(held).nbytes)

@@ -168,7 +168,7 @@ class World:
         rng = self.rng
         members = [self.twisted(each) for each in rng.choices(self.seen, k=6)]
         log = list(rng.choice(self.logs))
-        match rng.randrange(5):
+        match rng.randrange(6):
             case 0:
                 log = log[: rng.randrange(1, len(log) + 1)]
             case 1:
@@ -176,8 +176,10 @@ class World:
             case 2:
                 log.append(entry(RoleGrant(MALLORY, "owner"), MALLORY))
             case 3:
-                log = [self.twisted(each) for each in log]
+                log.insert(0, entry(RoleGrant(MALLORY, "owner"), MALLORY))  # while the network was open
             case 4:
+                log = [self.twisted(each) for each in log]
+            case 5:
                 del log[rng.randrange(len(log))]
         vouched = True if rng.random() < 0.5 else msgspec.UNSET
         self.hear(name, MALLORY, RosterEntries((), tuple(log), tuple(members), vouched))
