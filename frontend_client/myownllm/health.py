@@ -94,6 +94,8 @@ class Facts:
     """the relays of the active network, None when the daemon does not tell of them"""
     put_out: bool = False
     """whoever decides in the network has put this device out"""
+    unkept: str = ""
+    """what the daemon cannot do of what the network's settings demand"""
     twin: TwinRow | None = None
     """another device that uses this one's identity"""
     silence: str = ""
@@ -243,6 +245,8 @@ def _notes(facts: Facts) -> list[Finding]:
     notes = [Finding("bad_setting", "note", problem) for problem in facts.setting_problems]
     if facts.override_problem:
         notes.append(Finding("override_unusable", "note", facts.override_problem))
+    if facts.unkept:
+        notes.append(Finding("setting_unkept", "note", f"settings of '{facts.handle}' {facts.unkept}"))
     if facts.daemon is not None and (wrong := clock_note(facts.daemon.clock)):
         notes.append(Finding("clock_wrong", "note", wrong))
     if facts.left_out and any(p.status not in _LINKED for p in facts.peers):

@@ -102,6 +102,9 @@ def _prompts(raw: JsonObject) -> Prompts | None:
     return None if records is None and not tombstones else Prompts(records or (), tombstones)
 
 
+UNSEALED_TEXT: Final = "keep nobody out: this daemon cannot seal signaling, nor refuse who does not"
+
+
 @attrs.frozen
 class SavedNetwork:
     """A saved network. `None` means that the member is absent in the file; `unknown` is carried through untouched."""
@@ -134,6 +137,11 @@ class SavedNetwork:
     def wire_id(self) -> str:
         """The rendezvous handle in the form that the daemon reports and compares."""
         return comparable_network_id(self.network_id)
+
+    def unkept_by(self, *, is_ours: bool) -> str:
+        """What a daemon cannot do of what these settings demand, ours or the reference; empty for nothing."""
+        demands = (self.signaling or {}).get("sealed") == "require"
+        return UNSEALED_TEXT if demands and not is_ours else ""
 
     def problem(self) -> str | None:
         """Why this record cannot be joined, or None."""

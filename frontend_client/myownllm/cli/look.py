@@ -85,6 +85,7 @@ class Seen(Struct, frozen=True, kw_only=True):
             left_out=() if row is None else row.left_out,
             twin=None if row is None else row.twin,
             put_out=row is not None and row.put_out,
+            unkept="" if active is None or daemon is None else active.unkept_by(is_ours=daemon.status.home is not None),
         )
 
 

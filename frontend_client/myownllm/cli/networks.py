@@ -137,7 +137,7 @@ def add_network(
     if active and changed and followed.joined is not None:
         say_settings(saved, followed)
     elif active:
-        _say_joined(saved, followed.joined)
+        _say_joined(saved, followed)
 
 
 def sealing(text: str) -> str:
@@ -178,14 +178,14 @@ def use_network(
         words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
-    joined = follow(target).joined
+    followed = follow(target)
     if as_json:
-        context.print_answer({"active_network_id": config_id, "joined": joined})
+        context.print_answer({"active_network_id": config_id, "joined": followed.joined})
     elif target is None:
         print("No active network now.")
     else:
         print(f"'{target.handle}' is the active network.")
-        _say_joined(target, joined)
+        _say_joined(target, followed)
 
 
 @app.command("remove")
@@ -249,13 +249,13 @@ def import_network(
     saved = catalog.by_wire_id(handle)
     assert saved is not None
     active = catalog.active_network_id == saved.id
-    joined = follow(saved).joined if active else None
+    followed = follow(saved) if active else Followed(None)
     if as_json:
-        context.print_answer({**saved.to_json(), "active": active, "joined": joined})
+        context.print_answer({**saved.to_json(), "active": active, "joined": followed.joined})
         return
     print(f"Network '{saved.handle}' saved{' and is active' if active else ''}.")
     if active:
-        _say_joined(saved, joined)
+        _say_joined(saved, followed)
 
 
 def _text(file: IO[bytes]) -> str:
@@ -313,14 +313,20 @@ def say_settings(network: SavedNetwork, told: Followed) -> None:
         print(f"Settings of '{network.handle}' are saved; `myownllm up` applies them.")
         return
     print(f"Settings of '{network.handle}': {_TOLD.get(told.state, _LATER).format(text=told.text)}.")
+    _warn(told)
+
+
+def _warn(told: Followed) -> None:
+    """What is amiss with settings that are in force."""
     if told.state in ("applied", "rebuilt") and told.text:
-        typer.echo(f"warning: they {told.text}", err=True)
+        typer.echo(f"warning: its settings {told.text}", err=True)
 
 
-def _say_joined(network: SavedNetwork, joined: bool | None) -> None:
-    if joined is None:
+def _say_joined(network: SavedNetwork, told: Followed) -> None:
+    if told.joined is None:
         print("`myownllm up` will join it.")
-    elif joined:
+    elif told.joined:
         print("The running app has joined it.")
+        _warn(told)
     else:
         print("The running app has not joined it yet: `myownllm health` says why.")

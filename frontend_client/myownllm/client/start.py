@@ -65,7 +65,7 @@ class Opening:
         try:
             result = yield from Pass(link, status).run(catalog, check_edits=True)
             refusal, joined = result.error, result.joined
-            if result.settings is not None and picture.state.settings.state == "":
+            if result.settings is not None and (result.changed or picture.state.settings.state == ""):
                 picture.update(settings=result.settings)
         except ControlError as error:
             if error.kind is ErrorKind.CONNECTION_LOST:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from myownllm.client.procedures import Procedure
 
 WAITING_TEXT: Final = "something runs with a device of this network, and applying them would cut it off"
-UNSEALED_TEXT: Final = "keep nobody out: this daemon cannot seal signaling, nor refuse who does not"
 REMOVE_TIMEOUT_S: Final = 10.0
 """The reference may never answer a second removal (FE-4.16)."""
 
@@ -39,7 +38,7 @@ class PassResult:
     error: str = ""
     """why the active network is not joined, or not as saved"""
     settings: Settings | None = None
-    """what became of edited settings, where they were compared"""
+    """what became of the settings, where the network was joined with them or they were compared"""
 
 
 @attrs.frozen
@@ -57,7 +56,7 @@ class Pass:
         joined, active = self.status.joined_networks, catalog.active
         ours = (yield from asks.owned(self.status.device_id)) if self.link.mode == "shared" else ()
         operations = membership.plan(joined, active, self.link.mode, ours, strict=catalog.strict_single_network)
-        error = ""
+        error, settings = "", None
         for operation in operations:
             match operation:
                 case membership.Leave(network_id):
@@ -66,8 +65,9 @@ class Pass:
                 case membership.Join() if active is not None:
                     error = yield from self._join(active)
                     joined = joined if error else (*joined, active.wire_id)
+                    settings = None if error else Settings("applied", self._unkept(active))
         if operations or active is None or not check_edits:
-            return PassResult(joined, changed=bool(operations), error=error)
+            return PassResult(joined, changed=bool(operations), error=error, settings=settings)
         return (yield from self._bring_edits(active, may_disrupt=may_disrupt))
 
     def rediscover(self, wire_id: str, network: SavedNetwork | None) -> Procedure[bool]:
@@ -168,6 +168,4 @@ class Pass:
         return self.status.home is not None
 
     def _unkept(self, network: SavedNetwork) -> str:
-        """What the daemon cannot do of what a person demands; empty for nothing."""
-        demanded = (network.signaling or {}).get("sealed") == "require"
-        return UNSEALED_TEXT if demanded and not self._is_ours else ""
+        return network.unkept_by(is_ours=self._is_ours)

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myownllm.catalog.model import Catalog
-from myownllm.catalog.network import SavedNetwork, TurnServer, with_sealing
+from myownllm.catalog.network import UNSEALED_TEXT, SavedNetwork, TurnServer, with_sealing
 from myownllm.client import Method
 from myownllm.client import messages as m
 from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES, REFUSALS
 from myownllm.client.state import Settings
-from myownllm.client.sync import UNSEALED_TEXT
 from myownllm.client.work import FileWork
 from unit.frontend.fakes import DEVICE_B, peer_info
 from unit.frontend.machine_bench import HOME, WORK, Bench, never, online
@@ -460,6 +459,7 @@ def test_joining_says_that_a_daemon_cannot_seal(home: str | None, notes: list[st
     online(b)
     assert [r["config"]["signaling"]["sealed"] for r in b.daemon.log if r["op"] == "network_add"] == ["require"]
     assert [note for note in b.notes if "settings" in note] == notes
+    assert b.state.settings == Settings("applied", "" if home else UNSEALED_TEXT), "for the command that added it"
 
 
 @pytest.mark.parametrize("confirmed", [True, False])

@@ -458,6 +458,8 @@ def test_health_notes_what_is_worth_knowing() -> None:
     )
     names = [f.name for f in health.examine(facts)]
     assert names == ["daemon_older_than_pin", "waiting_for_approval", "waiting_for_remote", "healthy"]
+    noted = health.examine(attrs.evolve(WELL, unkept="keep nobody out"))[0]
+    assert (noted.severity, noted.text) == ("note", "settings of 'Home' keep nobody out")
 
 
 @pytest.mark.parametrize(
