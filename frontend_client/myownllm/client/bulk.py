@@ -84,6 +84,7 @@ class Inflow:
     def __init__(self, connection: blocking.Connection, network: str, pubkey: str, channel: str) -> None:
         self._connection = connection
         self._from = (network, pubkey, channel)
+        self._threads = trio.CapacityLimiter(1)
 
     @classmethod
     async def open(cls, session: Session, pubkey: str, channel: str) -> Self:
@@ -104,7 +105,7 @@ class Inflow:
 
         Raises what `taker` raises, and ControlError CLOSED: there will be no more.
         """
-        return await in_thread(lambda given_up: self._read(taker, most, within_s, given_up))
+        return await in_thread(lambda given_up: self._read(taker, most, within_s, given_up), self._threads)
 
     def _read(self, taker: Callable[[Json], None], most: int, within_s: float, given_up: Callable[[], bool]) -> int:
         taken, until = 0, time.monotonic() + within_s

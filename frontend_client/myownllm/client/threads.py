@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
+async def in_thread(work: Callable[[Callable[[], bool]], T], limiter: trio.CapacityLimiter | None = None) -> T:
     """`work(given_up)` in a worker thread. A cancelled caller waits until the thread has seen that and returned.
 
-    So nothing touches a file any more that its owner closes. `work` fails with one of FAILURES or OSError only.
+    So nothing touches a file any more that its owner closes. `work` fails with one of FAILURES or OSError only. Work
+    that waits for others brings a `limiter` of its own, or what only computes would wait for a thread.
     """
     stop = trio.Event()
 
@@ -33,7 +34,7 @@ async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
         nursery.start_soon(watch)
         with trio.CancelScope(shield=True):
             try:
-                done.append(await trio.to_thread.run_sync(work, stop.is_set))
+                done.append(await trio.to_thread.run_sync(work, stop.is_set, limiter=limiter))
             except (*FAILURES, OSError) as error:  # raised outside of the nursery, which would make a group of it
                 failed.append(error)
         nursery.cancel_scope.cancel()

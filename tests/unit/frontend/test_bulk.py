@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.client.bulk import Inflow
@@ -108,6 +109,23 @@ async def test_a_reader_that_is_cancelled_leaves_the_connection(daemon: Daemon) 
     with trio.move_on_after(0.01) as wait:
         await inflow.take(lambda _: None, 1, 60)
     assert wait.cancelled_caught
+    inflow.close()
+
+
+async def test_who_waits_for_messages_takes_no_thread_from_others(daemon: Daemon) -> None:
+    """Devices that offer many files and send none of them would stop all else that needs a thread."""
+    inflow = await opened(daemon)
+    threads = trio.to_thread.current_default_thread_limiter()
+    before, threads.total_tokens = threads.total_tokens, 1
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inflow.take, lambda _: None, 1, 60)
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.fail_after(10):
+                await trio.to_thread.run_sync(lambda: None)
+            nursery.cancel_scope.cancel()
+    finally:
+        threads.total_tokens = before
     inflow.close()
 
 
