@@ -46,7 +46,7 @@ class AppTold(Struct, frozen=True, kw_only=True):
     error: str = ""
     """why it could not bring the active network up"""
     daemon_state: str = ""
-    """the supervisor's state"""
+    """how its daemon is, as its own screen has it (`headline.DaemonState`)"""
     daemon_reason: str = ""
     """what is wrong with the daemon, or what is waited for"""
     binary: str = ""
@@ -132,7 +132,7 @@ def headline(facts: Facts) -> Headline:
     joined = daemon is not None and facts.network_id is not None and _is_joined(daemon, facts.network_id)
     state: DaemonState = "silent" if daemon is not None and facts.silence else "up"
     if daemon is None:
-        state = "failed" if app.daemon_state == "failed" else "absent"
+        state = "failed" if app.daemon_state == "failed" else "silent" if app.daemon_state == "silent" else "absent"
     untold = f"the mesh daemon does not say how its networks are: {facts.silence}" if facts.silence else ""
     return verdict(
         Sight(

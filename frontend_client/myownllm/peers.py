@@ -9,12 +9,12 @@ import attrs
 from mesh_common.views import CapabilityAdvert, PeerInfo
 from myownllm import capabilities
 from myownllm.coerce import as_object, tolerant
-from myownllm.ids import short_display
+from myownllm.ids import bare_id, short_display
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mesh_common.views import SelectedPair
+    from mesh_common.views import RosterRow, SelectedPair
     from myownllm.coerce import Json, JsonObject
 
 PeerStatus = Literal[
@@ -117,6 +117,13 @@ class PeerEntry:
             "sealed": self.sealed,
             "why": None if self.why is None else {"code": self.why[0], "text": self.why[1]},
         }
+
+
+def away_entries(roster: Iterable[RosterRow], known: Iterable[PeerEntry], me: str) -> list[PeerEntry]:
+    """Approved devices that are not among the known ones; `me` is this device, which a closed network's roster has."""
+    seen = {*(p.device_pubkey for p in known), bare_id(me)}
+    away = (PeerInfo(device_id=row.device_id, status="offline", label=row.label) for row in roster)
+    return [peer_entry(info) for info in away if info.device_id not in seen]
 
 
 def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEntry:

@@ -45,7 +45,7 @@ def test_segments_arrive_in_order(pair: Pair, tmp_path: Path) -> None:
     orders = [f"go {way} {number} meters" for way, number in (("forward", "ten"), ("backward", "two"))] * 3
     recording = speak(".\n\n ".join(orders), tmp_path / "orders.wav", pause_s=0.5)
     refused = transcribed(anna, str(recording), "--peer", "Boris")
-    assert (refused.returncode, "This device is without a recogniser: Boris" in refused.stdout) == (1, True), refused
+    assert (refused.returncode, "That device is without a recogniser: Boris" in refused.stdout) == (1, True), refused
     here = transcribed(anna, str(recording))
     assert "no local ASR available" in here.stdout, "never another device than was asked for"
     with recogniser(tmp_path) as url:

@@ -17,16 +17,15 @@ from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_of
 from mesh_common.groups import unwrapped
 from mesh_common.labels import shown as shown  # every command that shows words of a peer takes it from here
-from mesh_common.views import PeerInfo
 from myownllm.catalog.file import CatalogFile
 from myownllm.coerce import as_object
 from myownllm.door import client as door
 from myownllm.errors import FAILURES, AppError, DoorError, PeerAwayError, PeerSelectorError, PeerUndecidedError
 from myownllm.files import lock_holder_note
 from myownllm.home import AppHome
-from myownllm.ids import bare_id, select_peer
+from myownllm.ids import select_peer
 from myownllm.network_changes import need_active as need_active
-from myownllm.peers import PeerEntry, peer_entries, peer_entry, peer_rows
+from myownllm.peers import PeerEntry, away_entries, peer_entries, peer_rows
 from myownllm.sightings import Sightings, moment
 
 if TYPE_CHECKING:
@@ -215,11 +214,8 @@ class Session:
 
     def _away(self, known: list[PeerEntry]) -> list[PeerEntry]:
         """Approved devices that are not among the known ones."""
-        me = self.daemon.status.device_id  # a closed network's roster has this device, too
-        seen = {*(p.device_pubkey for p in known), bare_id(me)}
-        rows = self.daemon.answer(RosterAnswer, "roster_list", network=self.network).roster
-        away = [PeerInfo(device_id=row.device_id, status="offline", label=row.label) for row in rows]
-        return [peer_entry(info) for info in away if info.device_id not in seen]
+        roster = self.daemon.answer(RosterAnswer, "roster_list", network=self.network).roster
+        return away_entries(roster, known, self.daemon.status.device_id)
 
     def ask_peer(self, cls: type[T], peer: PeerEntry, operation: str, **members: Any) -> T:
         """One operation that only a connected device can serve. Raises ControlError, PeerAwayError."""

@@ -20,8 +20,10 @@ from mesh_common.client.streams import STREAM_FRAMES
 from myownllm.client.bulk import Bulk
 from myownllm.client.large import fitting
 from myownllm.client.sleep import SLEEP_S
-from myownllm.errors import NO_DATA_TEXT
+from myownllm.errors import FAILURES, NO_DATA_TEXT, PeerAwayError, PeerSelectorError
+from myownllm.ids import select_peer
 from myownllm.payloads import PayloadError
+from myownllm.peers import away_entries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -53,6 +55,24 @@ class Operations:
 
     def __init__(self, client: MeshClient) -> None:
         self._client = client
+
+    async def named(self, text: str, *, also_away: bool = False) -> PeerEntry:
+        """The device that a person means; `also_away`: one that is approved and away will do.
+
+        Raises PeerSelectorError; PeerAwayError for an approved device that is away.
+        """
+        known = self._client.state.peers
+        try:
+            return select_peer(text, known)
+        except PeerSelectorError as unknown:
+            try:
+                answer = await self._ask(answers.RosterAnswer, "roster_list")
+                peer = select_peer(text, away_entries(answer.roster, known, self._client.state.device_id))
+            except FAILURES:
+                raise unknown from None
+            if also_away:
+                return peer
+            raise PeerAwayError(peer.display, peer.label) from None
 
     # ── people ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

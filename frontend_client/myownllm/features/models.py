@@ -63,7 +63,7 @@ class Models:
         pins_file: Path,
         now_ms: Callable[[], int],
     ) -> None:
-        self._client = client
+        self._client, self._operations = client, operations
         self.runtimes = Runtimes()
         self.asking = Asking(client, operations, self.runtimes, Pins(pins_file))
         self.gate = Gate(StoredPolicies(policy), now_ms, lambda text: client.note("warn", text))
@@ -71,7 +71,7 @@ class Models:
 
     def install(self, door: Door) -> Release:
         """Answer peers with the models here, and commands with all there are."""
-        Questions(self._client, self.asking, self.gate, self.api).install(door)
+        Questions(self._operations, self.asking, self.gate, self.api).install(door)
         return all_of(infer.install(self._client, self.runtimes), embed.install(self._client, self.runtimes))
 
     def use(self, settings: JsonObject) -> None:

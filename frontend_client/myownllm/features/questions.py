@@ -16,7 +16,6 @@ import trio
 
 from myownllm.errors import DoorError
 from myownllm.features.functions import FUNCTIONS
-from myownllm.ids import select_peer
 from myownllm.inference.gate import CHOICES
 from myownllm.inference.loop import Ran, Wants, converse
 from myownllm.inference.picks import PURPOSES, HostError
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from myownllm.api import ApiServer
-    from myownllm.client import MeshClient
+    from myownllm.client.operations import Operations
     from myownllm.coerce import Json, JsonObject
     from myownllm.door.server import Door
     from myownllm.features.asking import Asking, Target
@@ -59,8 +58,8 @@ class Question(InferPayload):
 class Questions:
     """Answers the operations; holds what they share."""
 
-    def __init__(self, client: MeshClient, asking: Asking, gate: Gate, api: ApiServer) -> None:
-        self._client, self._asking, self._gate, self._api = client, asking, gate, api
+    def __init__(self, operations: Operations, asking: Asking, gate: Gate, api: ApiServer) -> None:
+        self._operations, self._asking, self._gate, self._api = operations, asking, gate, api
 
     def install(self, door: Door) -> None:
         for handler in (self.infer, self.models, self.pin, self.gate, self.gate_answer):
@@ -70,7 +69,7 @@ class Questions:
         """Ask a model of this device or of a peer. Leaving ends it wherever it runs."""
         question = structure(Question, members)
         try:
-            target = self._target(question)
+            target = await self._target(question)
             yield {"from": {"device": target.name, "model": target.hint}}
             async with aclosing(self._answer(question, target)) as steps:
                 async for step in steps:
@@ -81,8 +80,8 @@ class Questions:
         except RuntimeFailure as error:
             raise DoorError(f"model_server_{error.kind}", str(error)) from error
 
-    def _target(self, question: Question) -> Target:
-        device = question.peer and select_peer(question.peer, self._client.state.peers).device_pubkey
+    async def _target(self, question: Question) -> Target:
+        device = question.peer and (await self._operations.named(question.peer)).device_pubkey
         return self._asking.target(question.model, device)
 
     def _answer(self, question: Question, target: Target) -> AsyncGenerator[Piece | Wants | Ran, None]:
@@ -107,7 +106,7 @@ class Questions:
         if purpose is not None:
             if purpose not in PURPOSES or not isinstance(peer, str | None):
                 raise DoorError("validation", f"a purpose is one of {', '.join(PURPOSES)}")
-            key = None if peer is None else select_peer(peer, self._client.state.peers).device_pubkey
+            key = None if peer is None else (await self._operations.named(peer, also_away=True)).device_pubkey
             self._asking.pins.set(purpose, key)
         return self._asking.pins.all()
 

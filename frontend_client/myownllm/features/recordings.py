@@ -18,7 +18,6 @@ from myownllm.client.work import Resource
 from myownllm.coerce import as_object
 from myownllm.errors import FAILURES, AppError
 from myownllm.features.brake import ENDED_TEXT
-from myownllm.ids import select_peer
 from myownllm.inference import picks
 from myownllm.transcription import request
 from myownllm.transcription.cuts import Cutter
@@ -89,7 +88,7 @@ class Recordings:
 
         Without a peer the pinned device listens, or this one where none is pinned; no other is asked (FE-9.18).
         """
-        peer = self._host(members.get("peer"))
+        peer = await self._host(members.get("peer"))
         recording = await trio.to_thread.run_sync(Recording, Path(str(members.get("path", ""))))
         try:
             pieces = self._here(recording) if peer is None else self._there(recording, peer)
@@ -99,13 +98,12 @@ class Recordings:
         finally:
             recording.close()
 
-    def _host(self, text: Json) -> PeerEntry | None:
+    async def _host(self, text: Json) -> PeerEntry | None:
         """Who listens; None is this device. Raises AppError."""
-        peers = self._client.state.peers
         if text is None:
-            peer = picks.route(peers, self._pins.get("transcribe"), need="recogniser")
+            peer = picks.route(self._client.state.peers, self._pins.get("transcribe"), need="recogniser")
         else:
-            peer = select_peer(str(text), peers)
+            peer = await self._operations.named(str(text))
             picks.usable(peer, peer.label, need="recogniser")
         if peer is not None and not capabilities.supports(peer.capabilities, request.STREAM_ID_FEATURE):
             raise AppError(f"{peer.label} cannot listen for others: its app is too old")

@@ -67,9 +67,10 @@ def install(
         await trio.lowlevel.checkpoint()
         state, daemon = client.state, supervisor.watch.value
         connection = daemon.connection
+        seen = sight(state, daemon)
         told = AppTold(
             error=state.error if state.phase == "error" and connection is not None else "",
-            daemon_state=daemon.state,
+            daemon_state=seen.daemon,
             daemon_reason=reason_of(daemon),
             binary="" if connection is None or connection.binary is None else str(connection.binary),
             origin="" if connection is None else connection.origin,
@@ -77,7 +78,7 @@ def install(
             runtime=_runtime(runtime.value),
             api=api.value.url or api.value.reason,
         )
-        return {**asdict(told), "headline": asdict(verdict(sight(state, daemon)))}
+        return {**asdict(told), "headline": asdict(verdict(seen))}
 
     async def daemon_retry(_: JsonObject) -> JsonObject:
         """Try to get a daemon now; tells what was going on instead."""

@@ -19,7 +19,6 @@ from myownllm.features.conversations import Conversations
 from myownllm.features.gossip import Gossip
 from myownllm.features.releases import all_of
 from myownllm.gossip.wire import TITLE_MAX_CHARS, CatalogEntry
-from myownllm.ids import select_peer
 from myownllm.payloads import structure
 from myownllm.peers import CONNECTED
 from myownllm.records import PolicyStore, PromptStore
@@ -60,7 +59,7 @@ class Sharing:
         home: Path,
         now_ms: Callable[[], int],
     ) -> None:
-        self._client, self._home, self._now_ms = client, home, now_ms
+        self._client, self._operations, self._home, self._now_ms = client, operations, home, now_ms
         self.policy, self.prompts = PolicyStore(file, now_ms), PromptStore(file, now_ms)
         self._store = ConversationStore(conversation_root(home, {}), now_ms)
         """the folder as it is configured now"""
@@ -142,32 +141,32 @@ class Sharing:
 
     async def _push(self, request: JsonObject) -> Json:
         asked = structure(_AtPeer, request)
-        peer = self._peer(asked.peer)
+        peer = await self._peer(asked.peer)
         guid = await trio.to_thread.run_sync(self._store.select, asked.conversation)
         return {**await self._moves.push(peer, guid), "peer": peer.device_pubkey, "label": peer.label}
 
     async def _pull(self, request: JsonObject) -> Json:
         asked = structure(_AtPeer, request)
-        peer = self._peer(asked.peer)
+        peer = await self._peer(asked.peer)
         moved = await self._moves.pull(peer, _of(peer, asked.conversation))
         return {**moved, "peer": peer.device_pubkey, "label": peer.label}
 
     async def _open(self, request: JsonObject) -> Json:
         asked = structure(_AtPeer, request)
-        peer = self._peer(asked.peer)
+        peer = await self._peer(asked.peer)
         return {"conversation": await self._moves.open_remote(peer, _of(peer, asked.conversation))}
 
     async def _save(self, request: JsonObject) -> Json:
         asked = structure(_AtPeer, request)
-        peer = self._peer(asked.peer)
+        peer = await self._peer(asked.peer)
         document = await trio.to_thread.run_sync(read_document, Path(asked.path))
         base = document.get("updated_at")
         await self._moves.save_remote(peer, document, base if isinstance(base, str) and not asked.force else None)
         return {"guid": document["id"], "peer": peer.device_pubkey, "label": peer.label}
 
-    def _peer(self, text: str) -> PeerEntry:
+    async def _peer(self, text: str) -> PeerEntry:
         """The connected device that a person means. Raises AppError."""
-        peer = select_peer(text, self._client.state.peers)
+        peer = await self._operations.named(text)
         if peer.status not in CONNECTED:
             raise PeerAwayError(peer.display, peer.label)
         return peer

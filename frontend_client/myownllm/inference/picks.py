@@ -106,7 +106,7 @@ def eligible(peers: Iterable[HostT]) -> list[HostT]:
 
 def usable(host: Host | None, name: str, *, pinned: bool = False, need: Need = "model") -> Host:
     """The device, if it can be asked now for what is needed. Raises HostError that says why not."""
-    what = "Pinned peer is" if pinned else "This device is"
+    what = "Pinned peer is" if pinned else "That device is"
     kind = "pinned_offline" if pinned else "device_away"
     shown = name if host is None else host.label or name
     if host is None and not pinned:

@@ -9,7 +9,6 @@ from urllib.parse import unquote
 import trio
 
 from myownllm.errors import AppError
-from myownllm.ids import select_peer
 from myownllm.ui import uploads, words
 from myownllm.ui.calls import body_chunks, route
 
@@ -37,7 +36,7 @@ async def _send(call: Call, asked: words.SendFiles) -> dict[str, Any]:
 async def _upload(call: Call, _: None) -> dict[str, Any]:
     """A file from the browser: `x-peer` and `x-file-name` say for whom and what it is called, in percent encoding."""
     headers = call.http.headers
-    peer = select_peer(headers.get("x-peer", "")[:200], call.app.client.state.peers)
+    peer = await call.app.operations.named(headers.get("x-peer", "")[:200])
     path = await trio.to_thread.run_sync(uploads.place_for, call.app.home, unquote(headers.get("x-file-name", "")))
     try:
         async with await trio.open_file(path, "xb") as file:

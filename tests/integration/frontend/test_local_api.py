@@ -41,7 +41,7 @@ class Backend:
     async def ask(self, model: str, request: ChatRequest) -> AsyncGenerator[list[Piece], None]:
         self.asked.set()
         if model != "m":
-            raise HostError("device_away", f"This device is offline: {model}")
+            raise HostError("device_away", f"That device is offline: {model}")
         try:
             for word in self.words:
                 yield [word]

@@ -16,7 +16,7 @@ from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork
 from myownllm.client import CallRefusedError, MeshClient, Method, Offer, Operations
 from myownllm.client.owned import OwnedNetworks
-from myownllm.errors import NoNetworkError
+from myownllm.errors import NoNetworkError, PeerAwayError, PeerSelectorError
 from myownllm.supervisor import Connection
 from unit.frontend.fakes import DEVICE_B, FakeDaemon, peer_info
 
@@ -689,6 +689,26 @@ async def test_approval_sends_the_announced_label_and_refreshes(autojump_clock: 
         assert [p.status for p in w.client.state.peers] == ["pending_remote"]
         await w.do.remove(DEVICE_B)
         assert w.daemon.log[-1]["op"] in ("roster_remove", "peers_list")
+
+
+async def test_an_approved_device_that_is_away_is_said_to_be_away(autojump_clock: Any, tmp_path: Path) -> None:
+    """Its name names it all the same; "no device has been seen" sends a person on a wrong track."""
+    async with world(active(HOME), tmp_path) as w:
+        w.daemon.peers = [peer_info()]
+        w.daemon.roster = [
+            {"device_id": DEVICE_B, "label": "Pi", "approved_at": 1, "role": "member"},
+            {"device_id": "q" * 52, "label": "Desk", "approved_at": 1, "role": "member"},
+        ]
+        await w.client.start()
+        assert (await w.do.named("pi")).device_pubkey == DEVICE_B
+        with pytest.raises(PeerAwayError, match=r"Desk \(qqqqqqqq…\S*\) is away: it is approved here"):
+            await w.do.named("Desk")
+        assert (await w.do.named("Desk", also_away=True)).status == "offline"
+        with pytest.raises(PeerSelectorError, match=r"no peer 'Nobody'; known here: .*Pi"):
+            await w.do.named("Nobody")
+        w.daemon.refuse["roster_list"] = []
+        with pytest.raises(PeerSelectorError, match=r"no peer 'Desk'; known here: .*Pi"):
+            await w.do.named("Desk")
 
 
 async def test_an_approval_that_is_given_twice_is_no_error(autojump_clock: Any, tmp_path: Path) -> None:

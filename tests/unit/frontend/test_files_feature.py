@@ -19,6 +19,7 @@ from myownllm.errors import AppError
 from myownllm.features.files.feature import Files
 from myownllm.features.files.inbox import Decision
 from myownllm.features.files.receiving import FileSend
+from myownllm.ids import select_peer
 from myownllm.payloads import PayloadError, structure
 from myownllm.peers import peer_entries, peer_rows
 from myownllm.transfer_files.notes import Notes
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from myownllm.features.files.inbox import PendingOffer
+    from myownllm.peers import PeerEntry
 
 FOREVER = float("inf")
 KEYS = {"a": "a" * 52, "b": "b" * 52, "c": "c" * 52}
@@ -92,6 +94,10 @@ class Side:
             raise ControlError(ErrorKind.CONNECT_FAILED, "connect daemon socket at s")
         made = self.channels[channel] = _Inflow(pubkey, lambda: self.channels.pop(channel))
         return made
+
+    async def named(self, text: str) -> PeerEntry:
+        await trio.lowlevel.checkpoint()
+        return select_peer(text, self.state.peers)
 
     # ── as the feature sees the mesh ──────────────────────────────────────────────────────────────────────────────────
 
@@ -275,7 +281,8 @@ class Mesh:
 
 @pytest.fixture
 def mesh(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> Mesh:
-    async def inline(work: Callable[..., Any], *arguments: Any) -> Any:
+    async def inline(work: Callable[..., Any], *arguments: Any, limiter: trio.CapacityLimiter | None = None) -> Any:
+        assert limiter is None, "nothing here waits for others"
         await trio.lowlevel.checkpoint()
         return work(*arguments)
 

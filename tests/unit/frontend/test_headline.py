@@ -126,6 +126,14 @@ def test_the_headline_its_reason_and_the_next_step(changes: dict[str, Any], leve
         assert told.reason or told.next_step, "whatever is not well has a reason or a way out"
 
 
+def test_commands_say_of_a_silent_daemon_what_the_app_says() -> None:
+    """A command finds none that answers; that one hangs and is replaced is known to the app."""
+    told = health.AppTold(daemon_state="silent", daemon_reason="the mesh daemon does not answer")
+    top = health.headline(health.Facts(handle="Home", network_id="home", app_running=True, app=told))
+    assert top == said(daemon="silent", daemon_reason="the mesh daemon does not answer")
+    assert top.text == "Waiting for the mesh daemon on Home…"
+
+
 def test_health_and_the_headline_never_disagree() -> None:
     """Exit status 0 stands beside a good headline, and only there, whatever was seen."""
     peers = ((), (ACTIVE,), (WAITS,), (ASKED,), (AWAY,), (ON_THE_WAY,), (Known("handshaking", "Pi", True),))

@@ -17,7 +17,6 @@ from myownllm.features.files.inbox import Decision
 from myownllm.features.files.receiving import FileSend, Receiver
 from myownllm.features.files.sending import Sender
 from myownllm.features.releases import all_of
-from myownllm.ids import select_peer
 from myownllm.transfers import offer
 from myownllm.transfers.offer import FileOffer
 from myownllm.watch import Watch
@@ -63,7 +62,7 @@ class Files:
         self.inbox = self.receiver.inbox
         self.changes: Watch[int] = Watch(0)
         """counts whatever happens to a transfer or an offer"""
-        self._client = client
+        self._client, self._operations = client, operations
         self._notes = notes
         self._ended: deque[JsonObject] = deque(maxlen=HISTORY)
         self.sender.on_begin = self._began
@@ -93,7 +92,7 @@ class Files:
     async def send(self, members: JsonObject) -> AsyncGenerator[Json, None]:
         """`{paths, peer, detach?}`: begins, and tells how each file gets on; who stops listening cancels them."""
         paths = strings(members.get("paths"))[:FILES_MAX]
-        peer = select_peer(str(members.get("peer", "")), self._client.state.peers)
+        peer = await self._operations.named(str(members.get("peer", "")))
         jobs = [self.sender.send(Path(path), peer.device_pubkey) for path in paths]
         told: dict[str, JsonObject] = {}
         try:
