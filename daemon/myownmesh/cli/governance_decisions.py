@@ -81,7 +81,7 @@ def export(network: str, file: Path | None) -> None:
         write_atomically(file, json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape"), mode=0o600)
     except OSError as error:
         raise CliError(f"write {file}: {error.strerror}") from error
-    print(f"Written to {file}.", file=sys.stderr)
+    show({"written": str(file)}, lambda _: f"Written to {file}; nobody else on this machine can read it.")
 
 
 def read_export(file: str) -> object:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Sort = Literal["proposal", "founder", "replay", "branch", "remnant", "fallen", "owed"]
 
-_MEANS: Final[Mapping[Sort, tuple[str, str]]] = {
+MEANS: Final[Mapping[Sort, tuple[str, str]]] = {
     "proposal": ("put your name under it", "refuse it; an authority's or the proposer's refusal ends it everywhere"),
     "founder": ("take this device for the founder and its log for the network's", "turn this founder down for good"),
     "replay": ("it is meant once more, as it stands", "it is an old entry; it is not shown again"),
@@ -57,7 +57,7 @@ def waits(book: Book, names: Names) -> tuple[Wait, ...]:
 
 def _wait(book: Book, names: Names, record: Proposal) -> Wait:
     sort = _sort(book, record.id)
-    sign, deny = _MEANS[sort]
+    sign, deny = MEANS[sort]
     return Wait(
         record,
         sort,
