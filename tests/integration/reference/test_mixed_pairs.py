@@ -25,6 +25,8 @@ from attrs import define, field
 from mesh_common.client.blocking import Connection
 from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import request_line
+from myownmesh.store.identity_file import load_or_create_identity
+from myownmesh.store.paths import Home
 from support.reference import REFERENCE, needs_reference
 
 if TYPE_CHECKING:
@@ -151,6 +153,15 @@ def room() -> Iterator[tuple[Path, str]]:
         shutil.rmtree(base)
 
 
+def give_identity(ours: Device, theirs: Device, *, lower: bool) -> None:
+    """An id below that of theirs, which runs, or above it: ids are drawn until one is."""
+    while True:
+        identity = load_or_create_identity(Home(ours.home))
+        if (identity.device_id < theirs.device_id) == lower:
+            return
+        shutil.rmtree(ours.home)
+
+
 @pytest.fixture(params=["we are lower", "we are higher"])
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Device, Device]]:
     """Ours and the reference's, which have met; the order of their ids is the parameter."""
@@ -159,12 +170,8 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Device, Device]]:
         ours = Device(OURS, base / "o")
         try:
             theirs.start()
+            give_identity(ours, theirs, lower=request.param == "we are lower")
             ours.start()
-            while (ours.device_id < theirs.device_id) != (request.param == "we are lower"):
-                ours.close()
-                shutil.rmtree(ours.home)
-                ours = Device(OURS, base / "o")
-                ours.start()
             theirs.join(relay)
             ours.join(relay)
             meet(ours, theirs)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from integration.reference.test_mixed_pairs import OURS, Device, meet, room
+from integration.reference.test_mixed_pairs import OURS, Device, give_identity, meet, room
 from support.reference import REFERENCE, needs_reference
 from support.slow_relay import slow_relay
 
@@ -62,16 +62,13 @@ def slow(url: str) -> Iterator[SlowRelay]:
 
 def a_pair(base: Path, stack: ExitStack, *, we_are_lower: bool) -> tuple[Device, Device]:
     """Ours and the reference's, which run and have not met."""
-    for attempt in range(64):
-        ours, theirs = Device(OURS, base / f"o{attempt}"), Device(REFERENCE, base / f"t{attempt}")
-        for device in (ours, theirs):
-            stack.callback(device.close)
-            device.start()
-        if (ours.device_id < theirs.device_id) == we_are_lower:
-            return ours, theirs
-        ours.close()
-        theirs.close()
-    raise AssertionError("64 pairs of random ids in one order")
+    ours, theirs = Device(OURS, base / "o"), Device(REFERENCE, base / "t")
+    for device in (ours, theirs):
+        stack.callback(device.close)
+    theirs.start()
+    give_identity(ours, theirs, lower=we_are_lower)
+    ours.start()
+    return ours, theirs
 
 
 @pytest.mark.parametrize("delays_s", [(2.0,), (5.0,), (3.0, 5.0)], ids=str)
