@@ -10,7 +10,9 @@ import pytest
 import trio
 
 import myownmesh
+from myownmesh.identity import Identity
 from myownmesh.mesh import clock
+from myownmesh.protocol.transitions import Evict, KindChange
 from myownmesh.services.relay import RelayServer
 
 if TYPE_CHECKING:
@@ -135,6 +137,37 @@ async def test_a_program_locks_its_own_signatures(tmp_path: Path) -> None:
                 await network.disable_mfa("000")
             await network.disable_mfa(shown.recovery_codes[0])
             assert not await network.mfa_enrolled()
+
+
+async def test_a_program_is_told_who_decides_and_what_a_decision_would_do(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with relay() as url, myownmesh.open_mesh(tmp_path / "a") as anna:
+            governance = (await anna.join("home", relays=[url])).governance
+            me = anna.device_id.rsplit("-", 1)[0]
+            would = await governance.outlook(KindChange("closed"))
+            assert (would.effective, would.owners) == (True, (me,))
+            assert would.founding is not None
+            assert (await governance.set_kind("closed")).effective
+            assert [(each.device, each.role) for each in await governance.who()] == [(me, "owner")]
+            assert governance.last_heard() == {}
+            assert [finding.code for finding in await governance.doctor()] == ["single_owner"]
+            other, new = (Identity.from_seed(bytes([number]) * 32).device_id for number in (1, 2))
+            await governance.grant(other, "controller")
+            assert (await governance.outlook(Evict(other), keep=[])).signed_anew == ()
+            done = await governance.replace(other, new)
+            assert (done.step, done.role) == ("done", "controller")
+            assert "puts" in (await governance.log())[0][1]
+            assert await governance.pending() == ()
+            taken = await governance.take_in(await governance.export())
+            assert (taken.log, taken.new, taken.refused) == ("known", 0, 0)
+            with pytest.raises(myownmesh.MeshError, match="proposal not found"):
+                await governance.settle("prop_1")
+            key, printed = await governance.create_recovery_key()
+            assert printed.effective
+            recovered = await governance.recover(key, evict=new)
+            assert (recovered.seat, recovered.lost) == (me, new)
+            with pytest.raises(myownmesh.MeshError, match="this is no recovery key"):
+                await governance.recover("x")
 
 
 async def test_a_program_founds_a_network_lets_a_device_in_and_puts_it_out(tmp_path: Path) -> None:
