@@ -205,7 +205,9 @@ class Supervisor:
         survivor = await self._ports.survivor() if self._ports.survivor is not None else None
         if survivor is None:
             return False
-        if not survivor.is_frozen and await self._answers_within(self._ports.own_socket, policy.SILENT_CHILD_S):
+        if not survivor.is_frozen and await self._answers_within(
+            self._ports.own_socket, policy.SILENT_CHILD_S, survivor
+        ):
             return True
         await survivor.stop()
         self._note(f"ended a mesh daemon of an earlier launch that no longer answered (process {survivor.pid})")
@@ -315,15 +317,11 @@ class Supervisor:
         if child is not None and not answers:
             with trio.move_on_after(0.2):  # a daemon that just died may not be reaped yet
                 await child.wait()
-        exit_status = None if child is None else child.exit_status
-        decision = policy.after_loss(
-            answers=answers,
-            mode=connection.mode,
-            child="none" if child is None else "alive" if exit_status is None else "exited",
-            exit_status=exit_status,
-            clean_restarts=self._history.clean_restarts,
-            was_silent=self._was_silent,
-        )
+        decision = self._decision(connection, child, answers=answers)
+        if isinstance(decision, policy.AwaitChild) and child is not None:
+            if await self._answers_within(connection.socket, policy.SILENT_CHILD_S, child):
+                return
+            decision = self._decision(connection, child, answers=False)  # it may have ended meanwhile
         match decision:
             case policy.Reattach() | policy.SearchAnew():
                 if trio.current_time() - self._up_since < BRIEF_S:
@@ -331,22 +329,40 @@ class Supervisor:
             case policy.RestartNow():
                 self._history = attrs.evolve(self._history, clean_restarts=1)
                 await self._drop_child()
-            case policy.RestartAfterBackoff():
+            case policy.RestartAfterBackoff() | policy.AwaitChild():
                 await self._crashed(child)
-            case policy.AwaitChild():
-                if not await self._answers_within(connection.socket, policy.SILENT_CHILD_S):
-                    await self._crashed(child)
             case policy.SearchShared():
                 await self._search_shared(connection.socket)
             case _:
                 assert_never(decision)
 
-    async def _answers_within(self, socket: Path, seconds: float) -> bool:
-        with trio.move_on_after(seconds):
+    def _decision(self, connection: Connection, child: ChildProcess | None, *, answers: bool) -> policy.Decision:
+        exit_status = None if child is None else child.exit_status
+        return policy.after_loss(
+            answers=answers,
+            mode=connection.mode,
+            child="none" if child is None else "alive" if exit_status is None else "exited",
+            exit_status=exit_status,
+            clean_restarts=self._history.clean_restarts,
+            was_silent=self._was_silent,
+        )
+
+    async def _answers_within(self, socket: Path, seconds: float, child: ChildProcess) -> bool:
+        """False also as soon as the child has ended: one that says farewell closes its connections first."""
+        answered = False
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                await child.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.cancel_scope.deadline = trio.current_time() + seconds
+            nursery.start_soon(watch)
             while await self._ports.probe(socket) is None:  # noqa: ASYNC110 - a probe is the only way to know
                 await trio.sleep(SPAWN_POLL_S)
-            return True
-        return False
+            answered = True
+            nursery.cancel_scope.cancel()
+        return answered
 
     async def _search_shared(self, socket: Path) -> None:
         """Give a shared daemon ten seconds to come back before an own one may be started."""

@@ -329,6 +329,22 @@ async def test_a_clean_exit_is_restarted_at_once_and_only_once(autojump_clock: A
         await supervisor.watch.until(lambda s: s.state == "backoff")
 
 
+async def test_a_daemon_that_closes_its_connections_before_it_ends_is_not_waited_for_any_longer(
+    autojump_clock: Any,
+) -> None:
+    """FE-12.18: it says farewell to its peers meanwhile."""
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await supervisor.watch.until(lambda s: s.state == "up")
+        began = trio.current_time()
+        world.own_binds_at = None
+        supervisor.report_lost(1)
+        await trio.sleep(1)
+        world.children[-1].exit(0)
+        await supervisor.watch.until(is_second)
+        assert trio.current_time() - began < 2
+
+
 async def test_lost_events_with_a_living_daemon_are_a_new_generation_of_the_same_one(autojump_clock: Any) -> None:
     """FE-12.27."""
     world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
