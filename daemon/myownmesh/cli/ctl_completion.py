@@ -17,15 +17,23 @@ PATIENCE_S: Final = 1.0
 
 def complete_network(incomplete: str) -> list[str]:
     """Joined networks, by record id."""
-    return _beginning(incomplete, _texts({"op": "networks_list"}, "networks", "id"))
+    return _beginning(incomplete, _texts({"op": "networks_list"}, "networks", "config_id"))
 
 
 def complete_device(ctx: typer.Context, incomplete: str) -> list[str]:
     """Display ids of devices that are known in the network that was typed before."""
+    from myownmesh.protocol.ids import BadDeviceId, display_id, parse_device_id
+
     network = ctx.params.get("network")
     found = _texts({"op": "roster_list", "network": network}, "roster", "device_id")
     found += _texts({"op": "peers_list", "network": network}, "peers", "device_id")
-    return _beginning(incomplete, [*dict.fromkeys(found)])
+    shown: dict[str, None] = {}
+    for device in found:
+        try:
+            shown[display_id(parse_device_id(device))] = None
+        except BadDeviceId:
+            continue  # nothing that a command would take
+    return _beginning(incomplete, [*shown])
 
 
 def complete_pending(ctx: typer.Context, incomplete: str) -> list[str]:
