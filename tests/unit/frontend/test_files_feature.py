@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import aclosing, suppress
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -16,6 +17,7 @@ from mesh_common.client.errors import ControlError, ErrorKind, stream_failure
 from myownllm.client import CallRefusedError, ClientState, InboundCall
 from myownllm.client.work import Work
 from myownllm.errors import AppError
+from myownllm.features.files.attempt import BrokenError
 from myownllm.features.files.feature import Files
 from myownllm.features.files.inbox import Decision
 from myownllm.features.files.receiving import FileSend
@@ -794,6 +796,30 @@ async def test_a_link_that_breaks_is_gone_on_with_when_the_device_is_back(
     await until(lambda: bool(results))
     assert results[0]["status"] == "sent"
     assert received(mesh.b) == {"a.bin": path.read_bytes()}
+
+
+@pytest.mark.parametrize(("moves", "pauses"), [(False, [1, 2, 5, 15, 30, 30]), (True, [1] * 6)])
+async def test_pauses_grow_only_while_nothing_gets_through(
+    autojump_clock: MockClock, mesh: Mesh, monkeypatch: pytest.MonkeyPatch, moves: bool, pauses: list[int]
+) -> None:
+    """10 §2.5: a long file over a link that breaks now and then is not slower after each break."""
+    began: list[float] = []
+
+    class Breaking:
+        def __init__(self, _client: Any, _operations: Any, job: Any, *_: Any) -> None:
+            self._job = job
+
+        async def run(self) -> None:
+            began.append(trio.current_time())
+            await trio.lowlevel.checkpoint()
+            if len(began) <= len(pauses):
+                self._job.say("sending", moves * len(began))
+                raise BrokenError("the link was lost")
+
+    monkeypatch.setattr("myownllm.features.files.sending.Attempt", Breaking)
+    (item,) = await send(mesh.a, mesh.b, mesh.file())
+    assert item["status"] == "sent"
+    assert [round(after - before) for before, after in pairwise(began)] == pauses
 
 
 async def test_a_receiver_that_is_back_and_knows_nothing_is_asked_again_at_once(

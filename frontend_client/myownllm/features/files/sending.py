@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -101,16 +100,19 @@ class Sender:
             if problem:
                 raise SendError(problem)
             offered = await self._offer(job, source, resume=resume)
-            for number in count():
+            breaks = 0
+            while True:
+                before = job.progress.bytes_sent
                 try:
-                    if number or job.progress.status == "waiting":
+                    if breaks or job.progress.status == "waiting":
                         await self._present(job)
                     await Attempt(self._client, self._operations, job, source, offered, self._name(job)).run()
                 except BrokenError as error:
                     if not resume:
                         raise SendError(str(error)) from None
+                    breaks = 1 if job.progress.bytes_sent > before else breaks + 1
                     job.say("waiting", detail=str(error))
-                    await trio.sleep(pause_s(number))
+                    await trio.sleep(pause_s(breaks - 1))
                 else:
                     return
 
