@@ -115,6 +115,8 @@ class Government:
         self.unanswered: deque[Unanswered] = deque(maxlen=MAX_UNANSWERED)
         self.let_in_again: OrderedDict[str, None] = OrderedDict()
         """Who was put out and is welcome again: dialled whatever its id, until it is linked."""
+        self.wanted_words: frozenset[Transition] = frozenset()
+        """Grants that were heard and would end a removal of this device's own on somebody's word."""
         self.left: list[Log] = []
         """Branches that were left by a switch, newest last; whoever signs here takes them."""
         self.audit: deque[Seen] = deque(maxlen=MAX_AUDIT)

@@ -18,6 +18,7 @@ from myownmesh.governance.entries import is_removal, target_of
 from myownmesh.governance.first_contact import FirstContact
 from myownmesh.governance.ratifying import settled
 from myownmesh.governance.remnant import is_short
+from myownmesh.governance.sync import waiting_for_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -84,8 +85,24 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
         if device != core.me and core.kind == "closed":
             evictions.welcome(core, device, now)
     if logs:
+        _ask_for_words(core, now)
         gossip.spread(core, now)
     look_later(core, now)
+
+
+def _ask_for_words(core: Core, now: Instant) -> None:
+    """A grant that only somebody's word makes count was heard: whoever can give it is asked, once (24.3 no. 48).
+
+    Equal counts are no reason to ask, so that this device would wait for it until the next round.
+    """
+    government = core.government
+    book = government.book
+    wanted = frozenset(waiting_for_words(book))
+    if not wanted <= government.wanted_words:
+        for peer in core.live_peers():
+            if gossip.is_ours(peer) and book.standing.is_authority(peer.device_id):
+                gossip.ask(core, peer, now)
+    government.wanted_words = wanted
 
 
 def decided(core: Core, book: Book, entry: Transition, now: Instant) -> None:

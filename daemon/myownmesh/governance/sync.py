@@ -55,12 +55,12 @@ def request(book: Book, *, knows_digests: bool) -> RosterRequest:
     if not knows_digests:
         return RosterRequest(include_all=True)
     digests = list(book.members.digests())
-    for entry in _waiting_for_words(book):
+    for entry in waiting_for_words(book):
         digests[bucket_of(key_digest(entry))] = _NO_DIGEST
     return RosterRequest(include_all=True, subtree_hashes=tuple(digests))
 
 
-def _waiting_for_words(book: Book) -> Iterator[Transition]:
+def waiting_for_words(book: Book) -> Iterator[Transition]:
     """Heard grants that would end a removal of this device's own if they were sure."""
     standing = book.standing
     for device, kept in book.pin.evicted.items():
@@ -68,7 +68,7 @@ def _waiting_for_words(book: Book) -> Iterator[Transition]:
             for slot in book.members.slots(device).values():
                 if slot.key.is_grant and slot.stands(standing):
                     yield from (
-                        copy.entry for copy in slot.copies if copy.entry.at > kept and not copy.is_sure(standing)
+                        copy.entry for copy in slot.copies if copy.entry.at >= kept and not copy.is_sure(standing)
                     )
 
 

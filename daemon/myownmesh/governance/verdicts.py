@@ -72,11 +72,14 @@ class Bench:
         return UNLISTED if removal is None else Verdict("removed", removal.entry)
 
     def _lifted(self, device: str, kept: int) -> bool:
-        """Whether a later grant ends a kept removal. One that we signed ends with a sure one only."""
+        """Whether a grant of its time or later ends a kept removal, as one of the same second does elsewhere.
+
+        A removal that we signed ends with a sure one only.
+        """
         slots = self.members.slots(device)
         ours = any(slot.key.author == self.me and not slot.key.is_grant for slot in slots.values())
         return any(
-            copy.entry.at > kept and (not ours or copy.is_sure(self.standing))
+            copy.entry.at >= kept and (not ours or copy.is_sure(self.standing))
             for slot in slots.values()
             if slot.key.is_grant and slot.stands(self.standing)
             for copy in slot.counted(self.standing, self.me)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from myownmesh.flight.recording import BadRecording
+from myownmesh.simulator import assembly
 from myownmesh.simulator.conditions import NAT_CHOICES, RELAYS_EACH, Conditions
 from myownmesh.simulator.plan import KINDS, SHAPES, TROUBLES, Plan
 from myownmesh.simulator.replay import replay
@@ -30,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
     """Run what the arguments say; 1 when an invariant did not hold, or a recording cannot be played."""
     if argv[:1] == ["replay"]:
         return _replay(argv[1:])
+    if argv[:1] == ["governed"]:
+        return assembly.main(argv[1:])
     arguments = _parser().parse_args(argv)
     plans = _plans(arguments)
     failed = 0

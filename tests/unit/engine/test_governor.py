@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+from attrs import evolve
+
 from myownmesh.engine import EngineConfig
 from myownmesh.governance.authoring import propose
+from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.signatures import Checks
 from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
 from myownmesh.governance.sync import FEATURE
+from myownmesh.governance.words import HEARSAY
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
 from myownmesh.protocol.codec import encode_frame
@@ -19,9 +25,9 @@ from myownmesh.protocol.frames import (
     RosterEntries,
     RosterRequest,
 )
-from myownmesh.protocol.transitions import KindChange, RoleGrant
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant
 from unit.engine.bench import NETWORK, WALL_MS, Bench, wait_for_approval
-from unit.engine.charters import STRANGER, closed, grant, hints, of_kind, proposal, told
+from unit.engine.charters import STRANGER, THEN, closed, entry, grant, hints, of_kind, proposal, told
 
 THEM = Bench("lower").peer_id
 ADMIT, SEAT = RoleGrant(STRANGER.device_id, "member"), RoleGrant(STRANGER.device_id, "controller")
@@ -247,6 +253,29 @@ def test_only_whom_there_was_another_reason_to_ask_is_asked_again() -> None:
         bench.frame(NetworkState("closed", count, 0, f"root {count}"))
     bench.wait(10.0)
     assert len(of_kind(bench, RosterRequest)) == 2, "both of them of the one that says more"
+
+
+@pytest.mark.parametrize(
+    ("role", "features"), [("controller", (*FEATURES, FEATURE)), ("member", (*FEATURES, FEATURE)), ("controller", ())]
+)
+def test_who_can_give_its_word_for_a_grant_that_waits_for_one_is_asked_once(
+    role: str, features: tuple[str, ...]
+) -> None:
+    """This device put somebody out, and hears of the re-admission from a third party: equal counts would end it."""
+    bench = linked(role, us="controller", features=features)
+    book = told(bench.engine.governor.book, [entry(bench.us, Evict(STRANGER.device_id))])
+    bench.engine.governor.take(evolve(book, pin=book.pin.keeping({STRANGER.device_id: THEN})), bench.now, [])
+    bench.wait(5.0)
+    bench.frames.clear()
+    for _ in range(2):
+        again = grant(STRANGER.device_id, at=THEN + 5)
+        heard = hear_entries(bench.engine.governor.book, [again], HEARSAY, Checks(NETWORK), THEN + 9, max_checks=9)
+        bench.engine.governor.take(heard.book, bench.now, heard.changed)
+        bench.collect()
+        bench.wait(5.0)
+    asks = role == "controller" and FEATURE in features
+    assert bool(of_kind(bench, RosterRequest)) == asks
+    assert len(of_kind(bench, RosterRequest)) <= 1
 
 
 def test_somebody_is_asked_every_quarter_to_half_hour() -> None:

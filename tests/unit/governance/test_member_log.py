@@ -340,10 +340,21 @@ def test_removals_outlive_their_author() -> None:
     assert node.kept == {DAVE: 9}
     assert (node.says(), node.says(ERIN)) == ("removed", "unlisted")
     assert node.bench.verdict(DAVE).kept == 9
+    node.hear(entry(RoleGrant(DAVE, "member"), ALICE, at=8), OURSELVES)
+    assert node.says() == "removed"
     node.hear(entry(RoleGrant(DAVE, "member"), ALICE, at=9), OURSELVES)
-    assert node.says() == "removed", "as every removal it ends with a later grant"
-    node.hear(entry(RoleGrant(DAVE, "member"), ALICE, at=10), OURSELVES)
-    assert node.says() == "present"
+    assert node.says() == "present", "as every removal it ends with a grant of its own second"
+
+
+def test_whether_the_author_falls_first_does_not_matter() -> None:
+    """Two authorities that act apart stamp one more than the newest entry, both the same: the grant wins everywhere."""
+    both = [entry(PUT_OUT, CAROL, at=9), entry(ADMIT, ALICE, at=9)]
+    fallen_last = Node().all(both, OURSELVES)
+    fallen_last.demote(CAROL)
+    fallen_between = Node().all(both[:1], OURSELVES)
+    fallen_between.demote(CAROL)
+    fallen_between.all(both[1:], OURSELVES)
+    assert fallen_last.says() == fallen_between.says() == "present"
 
 
 def test_a_removal_that_never_counted_is_not_kept() -> None:
@@ -352,12 +363,13 @@ def test_a_removal_that_never_counted_is_not_kept() -> None:
     assert node.says() == "present"
 
 
-def test_own_evictions_end_with_a_sure_grant_only() -> None:
+@pytest.mark.parametrize("at", [9, 20], ids=["of the same second", "of a later one"])
+def test_own_evictions_end_with_a_sure_grant_only(at: int) -> None:
     node = Node(me=CAROL).all([entry(PUT_OUT, CAROL, at=9)], OURSELVES)
     node.kept = {DAVE: 9}
-    node.hear(entry(ADMIT, ALICE, at=20))
+    node.hear(entry(ADMIT, ALICE, at=at))
     assert node.says() == "removed"
-    node.hear(entry(ADMIT, ALICE, at=20), Speaker(ALICE, vouched=True))
+    node.hear(entry(ADMIT, ALICE, at=at), Speaker(ALICE, vouched=True))
     assert node.says() == "present"
 
 
