@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from myownmesh.identity import Identity
+    from myownmesh.protocol.frames import Role
     from myownmesh.protocol.transitions import Variant
 
 OWNERS: Final = 2
@@ -136,8 +137,8 @@ class Assembly:
         now = self.world.clock.now(0).wall_ms // 1000 - 100_000
         log = [_signed(founder, KindChange("closed"), now)]
         for number, each in enumerate(others[: OWNERS - 1 + CONTROLLERS]):
-            role = "owner" if number < OWNERS - 1 else "controller"
-            log.append(_signed(founder, RoleGrant(each.device_id, role), now + number))  # type: ignore[arg-type]
+            role: Role = "owner" if number < OWNERS - 1 else "controller"
+            log.append(_signed(founder, RoleGrant(each.device_id, role), now + number))
             self.seats.add((each.device_id, role))
         self.seats.add((founder.device_id, "owner"))
         members = [_signed(founder, RoleGrant(each.device_id, "member"), now) for each in others]
