@@ -116,6 +116,8 @@ class Core:
         self.clock_watch = ClockWatch()
         self.gossip_not_before = 0.0
         """Monotonic second from which on the roster may be told again."""
+        self.learnt_at: float | None = None
+        """Monotonic second at which gossip brought new members last."""
         self.traffic = Traffic()
         self.lingering: dict[str, tuple[str, int]] = {}
         """Transports whose entry is gone but whose last frame must leave first; by linger key."""

@@ -23,9 +23,10 @@ CROWD: Final = 256
 NEW_LINKS_PER_S: Final = 4.0
 """Per id: transports that inbound offers and answers may open (same item)."""
 
-DIAL_TURN_S: Final = 5.0
-"""Dials of ours to strangers that find no room wait until the oldest attempt had this long: most need a second. In a
-room of hundreds all that give way to each other at once would never get anywhere."""
+DIAL_TURN_S: Final = 8.0
+"""Dials of ours to strangers that find no room wait until the oldest attempt had this long: most need a second, and
+over a relay that takes three seconds for each way they need seven. In a room of hundreds all that give way to each
+other at once would never get anywhere; among ten thousand that answer nobody each dial is work for nothing."""
 
 MAX_PLACEHOLDERS: Final = 1024
 """Peers that are known from signaling only; the oldest is forgotten."""

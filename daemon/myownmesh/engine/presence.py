@@ -223,7 +223,7 @@ def _why_apart(core: Core) -> str:
 
 def _next_turn(core: Core, now: Instant) -> float:
     """When to look again whether there is room for a stranger's dial. The larger a crowd, the less often is each looked
-    at: room for one comes a dozen times a second at most, and three times as many looks find it in time."""
+    at: room for one comes eight times a second at most, and three times as many looks find it in time."""
     crowd = len(core.strangers) / CROWD
     return now.mono + (DIAL_LOOK_S if crowd <= 1 else CROWD_LOOK_S * crowd)
 

@@ -46,6 +46,7 @@ def _merge_rows(core: Core, peer: Live, frame: RosterEntries, now: Instant) -> N
         return
     new = len(roster.entries) - len(core.roster.entries)
     core.save_roster(roster)
+    core.learnt_at = now.mono
     core.diag(now, "info", "roster", "learnt of new members", {"peer": peer.device_id, "count": new})
     gossip.spread(core, now)
     approval.reconsider_all(core, now)

@@ -8,6 +8,8 @@ from myownmesh.engine import lifecycle, presence, shelving
 from myownmesh.engine.decisions import Role, role
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.peer import Placeholder
+from myownmesh.engine.timers import NetworkTimer
+from myownmesh.engine.timing import SHORTCUTS_S
 from myownmesh.topology.members import Members
 
 if TYPE_CHECKING:
@@ -26,8 +28,12 @@ def take_pass(core: Core, now: Instant) -> None:
     if not core.shape.prunes or core.is_silent():
         return
     wanted = core.wanted()
-    for peer in core.live_peers():
-        if peer.device_id not in wanted and shelving.is_let_go(core, peer):
+    let_go = [peer for peer in core.live_peers() if peer.device_id not in wanted and shelving.is_let_go(core, peer)]
+    learnt_at = core.learnt_at
+    if let_go and learnt_at is not None and now.mono < learnt_at + SHORTCUTS_S:
+        core.timers.set(NetworkTimer.SHAPE, "", learnt_at + SHORTCUTS_S)
+    else:
+        for peer in let_go:
             _say(core, "ends a link", peer.device_id, now)
             lifecycle.prune(core, peer.device_id, now)
     likely = _likely(core)

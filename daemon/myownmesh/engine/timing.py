@@ -138,11 +138,15 @@ DIAL_BACK_S: Final = 0.4
 DIAL_LOOK_S: Final = 0.5
 """Between two looks whether it is a stranger's turn to be dialled: a dial takes a few round trips."""
 
+SHORTCUTS_S: Final = 2.5
+"""While gossip brings new members, and two rounds longer, no link is ended for the shape: round a ring of hundreds the
+roster would otherwise go from neighbour to neighbour, a second each, and everybody hear it fifty times."""
+
 LOOK_AROUND_S: Final = 0.1
 """In a shape that changes with its members: between the first stranger who has to wait and the first look at whom the
 shape would want of all that were heard by then."""
 
-CROWD_LOOK_S: Final = 6.0
+CROWD_LOOK_S: Final = 9.0
 """The same in a crowd of `limits.CROWD` strangers; in one of four times as many it is four times as long."""
 
 DIAL_ANYWAY_GAP_S: Final = 30.0

@@ -16,10 +16,10 @@ from myownmesh.engine.limits import MAX_PASSING_DIALS
 from myownmesh.engine.links import ChannelClosed
 from myownmesh.engine.peer import Live
 from myownmesh.engine.shaping import take_pass
-from myownmesh.engine.timing import LOOK_AROUND_S
+from myownmesh.engine.timing import LOOK_AROUND_S, SHORTCUTS_S
 from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
-from myownmesh.protocol.frames import Shelve, Unshelve
+from myownmesh.protocol.frames import RosterEntries, RosterEntry, Shelve, Unshelve
 from myownmesh.protocol.modes import FullMesh, Ring, Star, read_mode
 from myownmesh.protocol.signals import PeerAnnounced
 from myownmesh.protocol.strict_json import dumps
@@ -215,6 +215,16 @@ def test_forged_neighbours_of_a_ring_leave_turns_to_others() -> None:
         bench.signal(PeerAnnounced(each))
     bench.wait(29.0)
     assert {each for each in honest if each > bench.us.device_id} <= bench.epochs.keys()
+
+
+def test_while_gossip_brings_members_no_link_is_ended_for_the_shape() -> None:
+    """It is what brings them round a ring of hundreds in a few seconds."""
+    bench = spokes()
+    bench.frame(Shelve(reason="topology-rebalance"))
+    stranger = Identity.from_seed(bytes(32)).device_id
+    bench.frame(RosterEntries((RosterEntry(stranger, "", 1, "member"),)))
+    assert "close A1" not in bench.wait(SHORTCUTS_S - 0.1)
+    assert "close A1" in bench.wait(0.2)
 
 
 def test_when_we_leave_nothing_is_said_again() -> None:
