@@ -67,6 +67,7 @@ def kept(device: Daemon) -> tuple[int, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_a_hundred_restarts_leave_no_growth(tmp_path: Path) -> None:
     """Ten links of two daemons, each restarted ten times, by turns from either side. Tasks are counted where they are
     seen, in `tests/integration/transport`."""
