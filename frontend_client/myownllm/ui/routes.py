@@ -9,7 +9,7 @@ import trio
 
 from myownllm.network_changes import need_active
 from myownllm.supervisor.log import last_lines
-from myownllm.ui import routes_files, routes_models, routes_networks, routes_peers, words
+from myownllm.ui import routes_files, routes_governance, routes_models, routes_networks, routes_peers, words
 from myownllm.ui.calls import json_response, route
 from myownllm.ui.daemon import Daemon
 from myownllm.ui.failures import UiError
@@ -50,6 +50,7 @@ def all_of(desk: Desk) -> list[Route]:
         *routes_networks.all_of(desk),
         *routes_peers.all_of(desk),
         *routes_files.all_of(desk),
+        *routes_governance.all_of(desk),
         *routes_models.all_of(desk),
     ]
 

@@ -124,6 +124,26 @@ class AcceptFile(Request, frozen=True):
     to: Annotated[str, Meta(max_length=4096)] = ""
 
 
+# ── governance ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Code = Annotated[str, Meta(max_length=64)]
+"""of an authenticator, or a recovery code; empty: none"""
+
+
+class Propose(Request, frozen=True):
+    what: Literal["kind", "role", "revoke", "evict"]
+    device: Name = ""
+    role: Literal["member", "controller", "owner"] = "member"
+    to: Literal["open", "closed"] = "closed"
+    code: Code = ""
+    look: bool = False
+    """tell what it would do, and change nothing"""
+
+
+class Sign(Request, frozen=True):
+    code: Code = ""
+
+
 # ── models, conversations, prompts ────────────────────────────────────────────────────────────────────────────────────
 
 

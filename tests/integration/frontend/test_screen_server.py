@@ -160,6 +160,9 @@ BAD: list[tuple[str, str, Any]] = [
     ("POST", "/api/files/send", {"peer": "x", "paths": []}),
     ("POST", "/api/infer", {"messages": []}),
     ("PUT", "/api/policy", {"action": "own"}),
+    ("POST", "/api/governance/propose", {"what": "split"}),
+    ("POST", "/api/governance/propose", {"what": "role", "role": "king"}),
+    ("POST", "/api/governance/pending/x/sign", {"code": 5}),
 ]
 
 
@@ -216,6 +219,9 @@ def test_without_a_network_what_needs_one_says_so(me: Browser) -> None:
         ("PUT", "/api/mesh/accepting", {"value": "busy"}),
         ("POST", "/api/mesh/rediscover", {}),
         ("GET", "/api/invites", None),
+        ("GET", "/api/governance", None),
+        ("POST", "/api/governance/propose", {"what": "kind"}),
+        ("POST", "/api/governance/pending/x/sign", {}),
     ):
         assert me.ask(method, path, body).error == (409, "no_active_network")
 
@@ -360,8 +366,33 @@ def test_networks_are_saved_edited_exported_and_forgotten(me: Browser) -> None:
     assert leads.json["error"]["message"].startswith("this invitation leads to this very device")
     assert [i["id"] for i in me.ask("GET", "/api/invites").json["invites"]] == [invited.json["id"]]
     assert me.ask("DELETE", f"/api/invites/{invited.json['id']}").status == 200
+    signed_in(me)
     assert me.ask("DELETE", where, {}).json["active"] is None
     assert me.ask("GET", "/api/mesh/state").json["snapshot"]["networks"] == {}
+
+
+def signed_in(me: Browser) -> None:
+    """The device founds its network: looked at first, then signed; what is wrong is refused and changes nothing."""
+    propose = "/api/governance/propose"
+    assert me.ask("GET", "/api/governance").json["kind"] == "open"
+    looked = me.ask("POST", propose, {"what": "kind", "look": True}).json
+    assert (looked["effective"], looked["outlook"][-1]["text"]) == (True, "Owners behind it")
+    assert me.ask("GET", "/api/governance").json["kind"] == "open"
+    assert me.ask("POST", propose, {"what": "kind"}).json["effective"] is True
+    told = me.ask("GET", "/api/governance").json
+    assert (told["kind"], told["role"], [row["is_me"] for row in told["roles"]]) == ("closed", "owner", [True])
+    assert "in force" in told["log"][0]["text"]
+    assert any("only owner" in each["text"] or "owner" in each["text"] for each in told["amiss"])
+    for body in (
+        {"what": "evict"},
+        {"what": "evict", "device": "nobody"},
+        {"what": "role", "device": "a" * 52, "look": True},
+    ):
+        assert me.ask("POST", propose, body).error == (400, "validation")
+    missing = me.ask("POST", "/api/governance/pending/nothing/sign", {})
+    assert missing.status >= 400
+    assert missing.json["error"]["message"]
+    assert me.ask("GET", "/api/governance").json["roles"] == told["roles"]
 
 
 def test_sessions_survive_a_restart_and_ctrl_c_waits_for_no_tab(device: Any, me: Browser) -> None:

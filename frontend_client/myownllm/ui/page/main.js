@@ -8,6 +8,7 @@ import { activity } from "./activity.js";
 import { chat, questions } from "./chat.js";
 import { connections } from "./connections.js";
 import { files } from "./files.js";
+import { governance } from "./governance.js";
 import { graph } from "./graph.js";
 import { settings } from "./settings.js";
 import { status } from "./status.js";
@@ -18,6 +19,7 @@ const SURFACES = {
   files: ["Files", files],
   chat: ["Chat", chat],
   graph: ["Graph", graph],
+  governance: ["Governance", governance],
   settings: ["Settings", settings],
   activity: ["Activity", activity],
 };

@@ -1,0 +1,105 @@
+"""Routes about who decides in the active network: what is signed, and what a person signs (spec 02, 05, 08 FE-10.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mesh_common.client.errors import ControlError, ErrorKind
+from myownllm.errors import NoNetworkError
+from myownllm.ids import DEVICE_ID
+from myownllm.ui import words
+from myownllm.ui.calls import route
+from myownllm.ui.daemon import Daemon
+from myownllm.ui.decisions import Names, decisions, outlook
+from myownllm.ui.failures import UiError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from starlette.routing import Route
+
+    from mesh_common.answers import Proposed
+    from myownllm.ui.calls import Call, Desk
+
+AnswerT = TypeVar("AnswerT")
+LOG_LINES = 50
+
+
+def all_of(desk: Desk) -> list[Route]:
+    return [
+        route(desk, "GET", "/api/governance", None, _governance),
+        route(desk, "POST", "/api/governance/propose", words.Propose, _propose),
+        route(desk, "POST", "/api/governance/pending/{id}/sign", words.Sign, _sign),
+        route(desk, "POST", "/api/governance/pending/{id}/deny", words.Nothing, _deny),
+        route(desk, "POST", "/api/governance/pending/{id}/withdraw", words.Nothing, _withdraw),
+    ]
+
+
+def _network(call: Call) -> str:
+    network = call.app.client.state.network
+    if not network:
+        raise NoNetworkError
+    return network
+
+
+def _names(call: Call) -> Names:
+    state = call.app.client.state
+    return Names(state.device_id, state.peers)
+
+
+async def _explained(asked: Awaitable[AnswerT]) -> AnswerT | None:
+    """The answer of an operation that older daemons do not have."""
+    try:
+        return await asked
+    except ControlError as error:
+        if error.kind is not ErrorKind.UNSUPPORTED:
+            raise
+        return None
+
+
+async def _governance(call: Call, _: None) -> dict[str, Any]:
+    network, daemon = _network(call), Daemon(call.app)
+    answer = await daemon.governance(network)
+    who = await _explained(daemon.governance_who(network))
+    log = await _explained(daemon.governance_log(network, limit=LOG_LINES))
+    amiss = await _explained(daemon.governance_doctor(network)) if answer.state.kind == "closed" else ()
+    return {"network": network, **decisions(answer, _names(call), who, log, amiss or ())}
+
+
+async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
+    network, daemon = _network(call), Daemon(call.app)
+    code = asked.code or None
+    if asked.what != "kind" and not DEVICE_ID.match(asked.device):
+        raise UiError(400, "validation", "no device is named")
+    done: Proposed
+    match asked.what:
+        case "kind":
+            done = await daemon.propose_kind(network, asked.to, mfa_code=code, dry_run=asked.look)
+        case "role":
+            if asked.look:
+                raise UiError(400, "validation", "what a role does is not looked at beforehand")
+            done = await daemon.grant_role(network, asked.device, asked.role, mfa_code=code)
+        case "revoke":
+            done = await daemon.revoke_role(network, asked.device, mfa_code=code, dry_run=asked.look)
+        case "evict":
+            done = await daemon.evict(network, asked.device, mfa_code=code, dry_run=asked.look)
+    names = _names(call)
+    return {
+        "effective": done.effective,
+        "waits_for": names.all(done.waits_for),
+        "outlook": outlook(done.outlook, names.of),
+        "is_new": done.proposal_id != "" or asked.look,
+    }
+
+
+async def _sign(call: Call, asked: words.Sign) -> dict[str, Any]:
+    done = await Daemon(call.app).sign_proposal(_network(call), call.part("id"), mfa_code=asked.code or None)
+    return {"effective": done.effective, "waits_for": _names(call).all(done.waits_for)}
+
+
+async def _deny(call: Call, _: words.Nothing) -> None:
+    await Daemon(call.app).deny_proposal(_network(call), call.part("id"))
+
+
+async def _withdraw(call: Call, _: words.Nothing) -> None:
+    await Daemon(call.app).withdraw_proposal(_network(call), call.part("id"))
