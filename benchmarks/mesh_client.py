@@ -86,10 +86,14 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def busy_s(self) -> float:
-        """CPU seconds of its threads by the scheduler's own count, which is finer than `cpu_s`; Linux only."""
+        """CPU seconds used so far, finer than `cpu_s`; Linux only."""
         assert self.process is not None
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+        return busy_s(self.process.pid)
+
+
+def busy_s(pid: int) -> float:
+    """CPU seconds that a process has used, its threads that are over included; Linux only."""
+    return time.clock_gettime(~pid << 3 | 2)  # the clock of another process, as clock_getcpuclockid(3) makes it
 
 
 class Pair:

@@ -143,6 +143,8 @@ class Device:
         self.daemon = daemon
         self.program: Sequence[str] = (str(BIN / "myownllm"),)
         """How a command line begins."""
+        self.app = str(BIN / "myownllm")
+        """The program that runs on."""
         self.id = ""
         self._printed = Printed(home / "up.jsonl")
         self._process: subprocess.Popen[bytes] | None = None
@@ -162,7 +164,7 @@ class Device:
         """Start the app, as `myownllm up` in a terminal of its own."""
         with self._printed.path.open("ab") as output, (self.home / "up.err").open("ab") as errors:
             self._process = subprocess.Popen(
-                [str(BIN / "myownllm"), "up", "--json", *arguments],
+                [self.app, "up", "--json", *arguments],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

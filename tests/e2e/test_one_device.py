@@ -37,10 +37,14 @@ def daemon_is_up(event: Any) -> bool:
     return bool(event["event"] == "daemon" and event.get("state") == "up")
 
 
+def ask_shared(socket: Path, operation: str, **members: Any) -> Any:
+    return blocking.request(socket, operation, timeout=20, **members)
+
+
 def answers(socket: Path) -> bool:
     """The file is there a moment before anybody listens."""
     try:
-        blocking.request(socket, "status", timeout=20)
+        ask_shared(socket, "status")
     except ControlError:
         return False
     return True
@@ -65,14 +69,13 @@ def shared_daemon(device: Any) -> Iterator[Path]:
 def test_s18_a_shared_daemon_keeps_what_it_had(device: Any) -> None:
     with shared_daemon(device) as socket:
         record = {"id": "gui-1", "network_id": "gui-net", "label": "", "signaling": {"servers": ["ws://127.0.0.1:9"]}}
-        blocking.request(socket, "network_add", timeout=20, config=record)
+        ask_shared(socket, "network_add", config=record)
         device.run("networks", "add", "home", *NOWHERE)
         device.up()
         assert device.wait("the daemon", daemon_is_up)["mode"] == "shared"
 
         def joined() -> list[str]:
-            told: Any = blocking.request(socket, "status", timeout=20)
-            return sorted(told["joined_networks"])
+            return sorted(ask_shared(socket, "status")["joined_networks"])
 
         eventually(lambda: joined() == ["gui-net", "home"], "both networks")
         device.run("networks", "add", "work", *NOWHERE)

@@ -161,8 +161,12 @@ class Sharing:
         peer = await self._peer(asked.peer)
         document = await trio.to_thread.run_sync(read_document, Path(asked.path))
         base = document.get("updated_at")
-        await self._moves.save_remote(peer, document, base if isinstance(base, str) and not asked.force else None)
+        await self.save_at(peer, document, base if isinstance(base, str) and not asked.force else None)
         return {"guid": document["id"], "peer": peer.device_pubkey, "label": peer.label}
+
+    async def save_at(self, peer: PeerEntry, document: JsonObject, base: str | None) -> None:
+        """Save a conversation where it is; with the time that it was changed last as `base`, only if it still is."""
+        await self._moves.save_remote(peer, document, base)
 
     async def _peer(self, text: str) -> PeerEntry:
         """The connected device that a person means. Raises AppError."""

@@ -19,6 +19,7 @@ from myownllm.ids import mint_conversation_id
 from myownllm.ui import words
 from myownllm.ui.calls import route
 from myownllm.ui.failures import UiError, error_body, ui_error
+from myownllm.ui.routes_peers import peer_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -48,6 +49,7 @@ def all_of(desk: Desk) -> list[Route]:
         route(desk, "POST", "/api/conversations/{id}/push", words.Move, _push),
         route(desk, "POST", "/api/peers/{key}/conversations/{id}/open", words.Nothing, _open),
         route(desk, "POST", "/api/peers/{key}/conversations/{id}/pull", words.Nothing, _pull),
+        route(desk, "POST", "/api/peers/{key}/conversations/{id}/save", words.RemoteConversation, _save),
     ]
 
 
@@ -159,6 +161,17 @@ async def _open(call: Call, _: words.Nothing) -> Any:
     """A conversation of a peer, to read."""
     asked = {"peer": call.part("key"), "conversation": call.part("id")}
     return (await call.app.door.ask("conversation_open", asked))["conversation"]
+
+
+async def _save(call: Call, asked: words.RemoteConversation) -> Any:
+    """Save it where it is; what other programs noted in it stays."""
+    peer = peer_of(call)
+    there = await _open(call, words.Nothing())
+    if asked.base and there.get("updated_at") != asked.base:
+        raise UiError(409, "conflict", "it was changed there since it was opened here")
+    document = {**there, "title": asked.title, "messages": asked.messages, "updated_at": iso(wall_ms())}
+    await call.app.sharing.save_at(peer, document, asked.base or None)
+    return {"updated_at": document["updated_at"]}
 
 
 async def _pull(call: Call, _: words.Nothing) -> Any:

@@ -183,6 +183,13 @@ class Conversation(Request, frozen=True):
     family: Name = ""
 
 
+class RemoteConversation(Conversation, frozen=True):
+    """A conversation of another device, as it was opened there and changed here."""
+
+    base: Name = ""
+    """when it was changed last, as it was opened; empty: whatever is there is replaced"""
+
+
 class Conversations(Request, frozen=True):
     action: Literal["move", "remove", "restore", "empty_trash"]
     ids: Annotated[list[Name], Meta(max_length=100)] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 NETWORK = "quiet-otter-lake"
 MARKUP = '<img src=x onerror="document.title=1">\u202e'
+SEE_PROGRESS = """() => {
+  const look = () => (window.progressSeen ||= document.querySelector("[data-file='film.bin'] progress") !== null);
+  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+}"""
 CODE = "Look:\n```\n<script>document.title='taken'</script>\n```\ndone"
 
 
@@ -111,10 +116,29 @@ def a_file_is_sent_and_accepted(couple: list[Person], household: Household, tmp_
     assert (household.pair.boris.home / "Downloads" / "holiday.bin").read_bytes() == content
     uploads = household.pair.anna.home / ".myownllm" / "uploads"
     eventually(lambda: list(uploads.iterdir()) == [], "what was dropped leaves the disk when it is sent")
+    large = tmp_path / "film.bin"
+    large.write_bytes(bytes(range(256)) * 4 * 30 * 1024)  # S12: 30 MiB, and how far it is can be seen on both sides
+    anna.page.get_by_label("Pick files for Boris").set_input_files(large)
+    for person in (anna, boris):
+        person.page.evaluate(SEE_PROGRESS)
+    boris.press("Accept", boris.page.locator("[data-offer]"))
+    expect(anna.page.locator("[data-file='film.bin']")).to_contain_text("Sent")
+    expect(boris.page.locator("[data-file='film.bin']")).to_contain_text("Received")
+    assert [person.page.evaluate("() => window.progressSeen") for person in (anna, boris)] == [True, True]
+    downloads = household.pair.boris.home / "Downloads"
+    assert (downloads / "film.bin").read_bytes() == large.read_bytes()
+    (tmp_path / "late.txt").write_text("late")  # S13: taken back, and turned down; nothing is left of either
+    anna.page.get_by_label("Pick files for Boris").set_input_files(tmp_path / "late.txt")
+    expect(boris.page.locator("[data-offer]")).to_be_visible()
+    anna.press("Cancel", anna.page.locator("[data-file='late.txt']"))
+    expect(boris.page.locator("[data-offer]")).to_have_count(0)
+    expect(anna.page.locator("[data-file='late.txt']")).to_contain_text("Ended")
     (tmp_path / "no.txt").write_text("no")
     anna.page.get_by_label("Pick files for Boris").set_input_files(tmp_path / "no.txt")
     boris.press("Decline", boris.page.locator("[data-offer]"))
     expect(anna.page.locator("[data-file='no.txt']")).to_contain_text("Ended")
+    expect(anna.page.locator("[data-file='no.txt']")).to_contain_text("declined")
+    assert sorted(path.name for path in downloads.iterdir()) == ["film.bin", "holiday.bin"]
 
 
 def another_devices_model_answers_and_its_words_are_text(couple: list[Person], household: Household) -> None:
@@ -142,10 +166,80 @@ def another_devices_model_answers_and_its_words_are_text(couple: list[Person], h
     household.model.behave(fault="")
     expect(page.get_by_role("button", name="what is a mesh?")).to_be_visible()
     shot(anna, "chat")
+
+
+def a_conversation_moves_and_is_read_and_written_where_it_is(couple: list[Person], household: Household) -> None:
+    """S15: its folder goes with it; opened afar it stays there, and what is said is saved there."""
+    anna, _ = couple
+    page = anna.page
+    anna.press("Folder…")
+    page.get_by_role("textbox", name="Folder").fill("Work/Q4")
+    anna.press("Put it there")
+    expect(page.locator(".talks")).to_contain_text("Work/Q4")
     anna.press("Move to Boris…")
     anna.press("Move it")
+    there = page.get_by_role("button", name="what is a mesh?")
+    expect(page.get_by_role("heading", name="On Boris", exact=True)).to_be_visible()
+    there.click()
+    expect(page.locator("[data-at]")).to_contain_text("This conversation is on Boris")
+    before = page.locator(".messages li").count()
+    page.get_by_label("Your words").fill("and what is a star?")
+    anna.press("Ask")
+    expect(page.locator("#said")).to_have_text("Saved on Boris")
+    conversations = household.pair.boris.home / ".myownllm" / "conversations"
+    [kept] = (conversations / "Work" / "Q4").glob("*.json")
+    assert len(json.loads(kept.read_text())["messages"]) == before + 2
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "updated_at": "2030-01-01T00:00:00.000Z"}))
+    page.get_by_label("Your words").fill("and a ring?")
+    anna.press("Ask")
+    expect(page.locator("[id='wrong-keep']")).to_contain_text("it was changed there since")
+    anna.forgive("409")
+    anna.press("Save it over that")
+    expect(page.locator("[id='wrong-keep']")).to_have_count(0)
     anna.press("Move here")
-    expect(page.get_by_role("button", name="what is a mesh?")).to_be_visible()
+    expect(page.locator(".talks > .cards").first).to_contain_text("Work/Q4")
+    assert list((conversations / "Work" / "Q4").glob("*.json")) == []
+
+
+def who_decides_is_seen_looked_at_first_and_signed(couple: list[Person]) -> None:
+    """FE-10.3, spec 02: Anna founds it, Boris agrees, is signed in, and is promoted; the network opens again."""
+    anna, boris = couple
+    anna.surface("Governance")
+    expect(anna.page.locator("main")).to_contain_text("This network is open")
+    anna.press("Close it…")
+    dialog = anna.page.locator("dialog")
+    expect(dialog).to_contain_text("Owners behind it: this device")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    anna.press("Close it", dialog)
+    expect(anna.page.locator("[data-role]")).to_have_text("owner")
+    boris.surface("Governance")
+    expect(boris.page.locator("[data-pending]")).to_contain_text("wants the network to be closed")
+    boris.press("Sign…")
+    boris.press("Sign it")
+    expect(boris.page.locator("main")).to_contain_text("This network is closed")
+    row = anna.page.locator("[data-device]").filter(has_text="Boris")
+    expect(row).to_contain_text("not signed in")
+    anna.press("Give a role…", row)
+    anna.press("Sign it", dialog)
+    expect(row).to_contain_text("member")
+    anna.press("Change role…", row)
+    anna.page.get_by_role("combobox", name="Role").select_option("controller")
+    anna.press("Sign it", dialog)
+    expect(row).to_contain_text("controller")
+    expect(boris.page.locator("[data-role]")).to_have_text("controller")
+    expect(anna.page.locator("main")).to_contain_text("in force")
+    shot(anna, "governance")
+    boris.press("Open it…")
+    expect(boris.page.locator("dialog")).to_contain_text("It would wait for")
+    boris.press("Open it", boris.page.locator("dialog"))
+    expect(boris.page.locator("dialog")).to_contain_text("Recorded. It waits for Anna")
+    boris.press("Close")
+    waits = anna.page.locator("[data-pending]")
+    expect(waits).to_contain_text("wants the network to be open")
+    anna.press("Sign…", waits)
+    anna.press("Sign it", dialog)
+    for person in couple:
+        expect(person.page.locator("main")).to_contain_text("This network is open")
 
 
 def settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple: list[Person]) -> None:

@@ -33,9 +33,9 @@ def device() -> Iterator[Any]:
     folder = made.home / ".myownllm"
     folder.mkdir(mode=0o700)
     (folder / "config.json").write_text(json.dumps({"api": {"port": 0}, "ui": {"port": 0}}))
-    made.up("--label", "Anna")
-    made.wait("daemon", lambda e: e["event"] == "daemon" and e.get("state") == "up")
     try:
+        made.up("--label", "Anna")
+        made.wait("daemon", lambda e: e["event"] == "daemon" and e.get("state") == "up")
         yield made
     finally:
         demo.stop_all([made])

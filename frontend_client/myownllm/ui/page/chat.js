@@ -3,9 +3,10 @@
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask, lines } from "./api.js";
 import { isConnected, mesh, peers, rows } from "./mesh.js";
-import { button, changed, confirm, failure, field, html, moment, nothing, run, say, words } from "./parts.js";
+import { button, changed, closeDialog, confirm, failure, field, forget, html, isBusy, moment, nothing, openDialog, run, say, words } from "./parts.js";
 
-const talk = { id: null, title: "", messages: [], model: "" };
+const talk = { id: null, title: "", messages: [], model: "", at: null };
+// `at` is where an opened conversation of another device is: its peer, and when it was changed last.
 let models = null;
 let saved = null;
 let answering = null; // the AbortController of an answer under way
@@ -32,7 +33,8 @@ export function chat() {
         <button type="button" @click=${fresh}>New conversation</button>
         <ul class="cards">${repeat(saved ?? [], (c) => c.id, conversation)}</ul>
         ${peers().filter((p) => isConnected(p) && p.conversations.length > 0).map((p) => html`<h3>On ${words(p.label)}</h3>
-          <ul class="cards">${repeat(p.conversations, (c) => c.guid, (c) => html`<li class="card"><span class="grow">${words(c.title || "(no title)")}</span>
+          <ul class="cards">${repeat(p.conversations, (c) => c.guid, (c) => html`<li class="card"><button type="button" class="quiet grow" aria-current=${talk.at !== null && c.guid === talk.id ? "true" : nothing}
+              @click=${() => openAt(p, c)}>${words(c.title || "(no title)")}</button>
             ${button(`pull-${c.guid}`, "Move here", async () => {
               await ask("POST", `/api/peers/${p.id}/conversations/${c.guid}/pull`);
               await load();
@@ -124,11 +126,22 @@ async function answer() {
   await keep();
 }
 
-const keep = () => run("keep", async () => {
+const keep = (over = false) => run("keep", async () => {
   const body = {
     title: talk.title.slice(0, 200), model: talk.model.slice(0, 200),
     messages: talk.messages.map(({ role, content, partial }) => ({ role, content, ...(partial ? { partial: true } : {}) })),
   };
+  if (talk.at !== null) {
+    try {
+      const told = await ask("POST", `/api/peers/${talk.at.peer}/conversations/${talk.id}/save`, { ...body, base: over ? "" : talk.at.base });
+      Object.assign(talk.at, { base: told.updated_at, isStale: false });
+      say(`Saved on ${talk.at.label}`);
+    } catch (error) {
+      talk.at.isStale = error.kind === "conflict";
+      throw error;
+    }
+    return;
+  }
   const entry = talk.id === null ? await ask("POST", "/api/conversations", body) : await ask("PUT", `/api/conversations/${talk.id}`, body);
   talk.id = entry.id;
   saved = (await ask("GET", "/api/conversations")).conversations;
@@ -138,25 +151,38 @@ const keep = () => run("keep", async () => {
 
 function fresh() {
   if (answering !== null) return;
-  Object.assign(talk, { id: null, title: "", messages: [] });
+  Object.assign(talk, { id: null, title: "", messages: [], at: null });
   changed();
 }
 
-const conversation = (entry) => html`<li class="card"><button type="button" class="quiet grow" aria-current=${entry.id === talk.id ? "true" : nothing}
+const conversation = (entry) => html`<li class="card"><button type="button" class="quiet grow" aria-current=${talk.at === null && entry.id === talk.id ? "true" : nothing}
   @click=${() => open(entry)}>${words(entry.title || "(no title)")}<span class="hint">${entry.folder} ${moment(Date.parse(entry.updated_at))}</span></button></li>`;
 
 const open = (entry) => run("chat-load", async () => {
+  if (answering === null) show(entry.id, await ask("GET", `/api/conversations/${entry.id}`), null);
+});
+
+// On another device it stays there: what is said from now on is saved there, too.
+const openAt = (peer, entry) => run("chat-load", async () => {
   if (answering !== null) return;
-  const document = await ask("GET", `/api/conversations/${entry.id}`);
+  const document = await ask("POST", `/api/peers/${peer.id}/conversations/${entry.guid}/open`);
+  show(entry.guid, document, { peer: peer.id, label: peer.label, base: String(document.updated_at ?? ""), isStale: false });
+});
+
+function show(id, document, at) {
   const messages = (document.messages ?? []).filter((m) => typeof m.content === "string");
   Object.assign(talk, {
-    id: entry.id, title: String(document.title ?? ""),
+    id, at, title: String(document.title ?? ""),
     messages: messages.map((m) => ({ role: m.role, content: m.content, from: m.role === "assistant" ? "Model" : undefined, partial: m.partial ? "A part" : "" })),
   });
-});
+}
 
 function moves() {
   if (talk.id === null || answering !== null) return nothing;
+  if (talk.at !== null) {
+    return html`<p class="hint" data-at>This conversation is on ${words(talk.at.label)}, and what is said here is saved there.</p>
+      ${failure("keep")}${talk.at.isStale ? html`<button type="button" @click=${() => keep(true)}>Save it over that</button>` : nothing}`;
+  }
   const able = peers().filter(isConnected);
   return html`<div class="row">
     ${able.map((p) => html`<button type="button" @click=${() => confirm(`Move to ${p.label}?`, "The conversation goes over there; here it goes into the trash.", "Move it", async () => {
@@ -164,11 +190,27 @@ function moves() {
       fresh();
       await load();
     })}>Move to ${words(p.label)}…</button>`)}
+    <button type="button" @click=${intoFolder}>Folder…</button>
     <button type="button" @click=${() => confirm(`Delete ${talk.title}?`, "It goes into the trash for thirty days.", "Delete it", async () => {
       await ask("POST", "/api/conversations/change", { action: "remove", ids: [talk.id] });
       fresh();
       await load();
     })}>Delete…</button></div>${failure("keep")}`;
+}
+
+function intoFolder() {
+  const now = (saved ?? []).find((c) => c.id === talk.id)?.folder ?? "";
+  const move = async (event) => {
+    event.preventDefault();
+    const body = { action: "move", ids: [talk.id], folder: event.target.elements.folder.value.trim() };
+    if ((await run("folder", () => ask("POST", "/api/conversations/change", body))) === undefined) return;
+    closeDialog();
+    await load();
+  };
+  forget("folder");
+  openDialog("Put it into a folder", () => html`<form @submit=${move}>
+    ${field("folder", "Folder", html`<input id="folder" name="folder" data-first maxlength="200" autocomplete="off" .value=${now}>`, "Work/Q4 is a folder in a folder; empty: none. Moving it to another device keeps it.")}
+    <div class="row end"><button type="button" @click=${closeDialog}>Cancel</button><button class="main" ?disabled=${isBusy("folder")}>Put it there</button></div></form>`);
 }
 
 // ── what a model wants to do here ──

@@ -3,7 +3,7 @@
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask } from "./api.js";
 import { isConnected, mesh, peers, rows } from "./mesh.js";
-import { MARK, STATUS, button, changed, clock, confirm, failure, html, nothing, sentence, words } from "./parts.js";
+import { MARK, STATUS, button, changed, clock, confirm, failure, html, nothing, row, sentence, words } from "./parts.js";
 import { dropOn, pickFiles } from "./files.js";
 import { approve } from "./status.js";
 
@@ -48,7 +48,7 @@ export function connections() {
 function group(title, hint, list) {
   if (list.length === 0) return nothing;
   return html`<section aria-labelledby=${`group-${title}`}><h2 id=${`group-${title}`}>${title} <span class="hint">${hint}</span></h2>
-    <ul class="cards">${repeat(list, (p) => p.id, row)}</ul></section>`;
+    <ul class="cards">${repeat(list, (p) => p.id, (p) => row(p, `peer-${p.id}`, card))}</ul></section>`;
 }
 
 // Why a link is not what it should be, and what helps: for every one that is not active, and for those through TURN.
@@ -59,7 +59,7 @@ export function reason(peer) {
   return `${text[0].toUpperCase()}${text.slice(1)}. ${REMEDY[peer.why?.code] ?? (peer.needs_turn ? REMEDY.needs_turn : "")}`;
 }
 
-function row(peer) {
+function card(peer) {
   const place = `peer-${peer.id}`;
   const why = reason(peer);
   const open = (path, body) => () => ask("POST", `/api/peers/${peer.id}/${path}`, body);

@@ -1,0 +1,137 @@
+"""What the screen says when there is little to show: no program, a dead daemon, damaged settings, another app's daemon.
+
+Spec 08 §11, S3, S17, S18, S20, S22; no Boris is needed for any of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from e2e.devices import demo, eventually, is_alive
+from e2e.test_one_device import NOWHERE, ask_shared, shared_daemon
+from e2e.web.conftest import shot
+from support.browsers import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture
+def device() -> Iterator[Any]:
+    """An app without a mesh daemon on this machine: nothing beside it, nothing on its path, nothing fetched."""
+    base = demo.temporary_base()
+    made = demo.Device("Anna", base / "a")
+    folder = made.home / "bin"
+    folder.mkdir()
+    app = folder / "myownllm"
+    app.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.executable = {str(folder / 'python')!r}\n"
+        "from myownllm.cli import main\nmain()\n"
+    )
+    app.chmod(0o755)
+    environment = {**made.environment(), "PATH": f"{folder}:/usr/bin:/bin", "MYOWNMESH_OFFLINE": "1"}
+    environment["XDG_CACHE_HOME"] = str(made.home)
+    made.environment = lambda: environment
+    made.app, made.program = str(app), (str(app),)
+    demo.configure(made, {"kind": "none"})
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def put_back(folder: Path) -> None:
+    (folder / "myownmesh").symlink_to(demo.BIN / "myownmesh")
+
+
+def running(device: Any) -> str:
+    """The screen of a running app: a link into it."""
+    return str(device.wait("screen", lambda e: e["event"] == "screen")["url"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_each_trouble_has_a_screen_of_its_own_with_what_helps(chromium: Browser, device: Any) -> None:
+    bare = device.home / "bin"
+    device.run("networks", "add", "home", *NOWHERE)
+    device.run("networks", "list")
+    config = device.home / ".myownllm" / "config.json"
+    whole = config.read_text()
+    config.write_text(whole[: len(whole) // 2])
+    device.up()
+    anna = Person.at(chromium)
+    anna.enter(running(device))
+    page = anna.page
+
+    # S22: no program. The rest of the app works, the remedies are named, and one that comes is taken.
+    failed = page.locator("[data-banner='failed']")
+    expect(failed).to_contain_text("No mesh daemon can be started.")
+    expect(failed).to_contain_text("myownmesh")
+    assert anna.violations() == []
+    shot(anna, "no-daemon")
+    anna.surface("Chat")
+    expect(page.get_by_text("No model is here")).to_be_visible()
+
+    # S20: the damaged file is kept and named, and its network is back from the last good copy.
+    anna.surface("Activity")
+    expect(page.locator(".diag")).to_contain_text("config.json.corrupt-")
+    [kept] = config.parent.glob("config.json.corrupt-*")
+    assert kept.read_text() == whole[: len(whole) // 2]
+    anna.surface("Status")
+    expect(page.locator("[data-network='home']")).to_contain_text("active")
+
+    put_back(bare)
+    anna.press("Try again", failed)
+    expect(failed).to_have_count(0)
+    expect(page.locator("main")).to_contain_text("this app’s own")
+
+    # S17: the daemon dies. Another one is there soon, and while none can be, that is a screen of its own.
+    pid = int(device.run("status")["daemon"]["pid"])
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: int(device.run("status")["daemon"]["pid"]) not in (0, pid), "another daemon")
+    expect(page.locator("[data-banner]")).to_have_count(0)
+    (bare / "myownmesh").unlink()
+    os.kill(int(device.run("status")["daemon"]["pid"]), signal.SIGKILL)
+    expect(page.locator("[data-banner='down'], [data-banner='failed']")).to_be_visible()
+    expect(failed).to_be_visible()
+    put_back(bare)
+    anna.press("Try again", failed)
+    expect(failed).to_have_count(0)
+    device.stop()
+    expect(page.locator("[data-banner='away']")).to_contain_text("myownllm up")
+
+    # S18: the daemon of another app is used, what it has stays, and it goes on without us.
+    with shared_daemon(device) as socket:
+        record = {"id": "gui-1", "network_id": "gui-net", "label": "", "signaling": {"servers": ["ws://127.0.0.1:9"]}}
+        ask_shared(socket, "network_add", config=record)
+        mark = device.mark()
+        device.up()
+        page.goto("about:blank")
+        page.goto(str(device.wait("screen", lambda e: e["event"] == "screen", mark)["url"]))
+        expect(page.locator("main")).to_contain_text("shared with another app")
+        joined = lambda: sorted(ask_shared(socket, "status")["joined_networks"])  # noqa: E731
+        eventually(lambda: joined() == ["gui-net", "home"], "both networks")
+        anna.press("Add a network…")
+        page.get_by_label("Name", exact=True).fill("work")
+        page.get_by_text("Relays of your own").click()
+        page.get_by_label("Relays", exact=True).fill("ws://127.0.0.1:9")
+        anna.press("Join")
+        eventually(lambda: joined() == ["gui-net", "work"], "S3: the new one is joined in place of the old one")
+        expect(page.locator("[data-network='home']")).to_be_visible()
+        process = device.pid
+        device.stop()
+        assert not is_alive(process)
+        assert joined() == ["gui-net", "work"], "it goes on without the app"
+    assert anna.wrong == []
+    anna.context.close()
