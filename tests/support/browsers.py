@@ -89,6 +89,7 @@ class Person:
 
     def enter(self, url: str) -> None:
         self.page.goto(url)
+        self._axe = None  # its world went with the page before
         expect(self.page.locator("#pill")).to_be_visible()
 
     def surface(self, name: str) -> None:

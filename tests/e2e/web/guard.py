@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from e2e.web.conftest import Household
     from support.browsers import Person
 
-SURFACES = ("Status", "Connections", "Files", "Chat", "Graph", "Settings", "Activity")
+SURFACES = ("Status", "Connections", "Files", "Chat", "Graph", "Governance", "Settings", "Activity")
 ATTEMPTS = """async (ours) => {
   const told = {};
   const tried = async (name, work) => {
@@ -118,8 +118,6 @@ def every_surface_and_dialog_is_for_everyone(anna: Person, scheme: str, width: i
         assert anna.violations() == [], name
         assert anna.is_as_wide_as_its_window(), name
     anna.surface("Status")
-    if scheme == "dark":
-        return  # dialogs are made of the same parts
     for name in ("Add a network…", "Invite a device…", "Rename…", "Forget…"):
         anna.press(name)
         dialog = page.locator("dialog")
@@ -129,6 +127,25 @@ def every_surface_and_dialog_is_for_everyone(anna: Person, scheme: str, width: i
         page.keyboard.press("Escape")
         expect(dialog).not_to_be_visible()
         assert page.evaluate("() => document.activeElement.textContent.trim()") == name  # the focus is given back
+
+
+def large_and_small_screens_and_colours_of_the_reader_are_all_right(anna: Person) -> None:
+    """4K; 200 % zoom, which halves the window; and colours that the system forces."""
+    page = anna.page
+    for width, height in ((3840, 2160), (640, 400)):
+        page.set_viewport_size({"width": width, "height": height})
+        for name in SURFACES:
+            anna.surface(name)
+            assert anna.is_as_wide_as_its_window(), (name, width)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(forced_colors="active")
+    for name in ("Status", "Connections", "Graph"):
+        anna.surface(name)
+        assert anna.violations() == [], name
+    edge = "() => getComputedStyle(document.querySelector('.edge')).stroke"
+    text = "() => getComputedStyle(document.querySelector('main h1')).color"
+    assert page.evaluate(edge) == page.evaluate(text), "a link in the graph is drawn in the reader's colour"
+    page.emulate_media(forced_colors="none")
 
 
 def everything_is_reached_by_keyboard(anna: Person) -> None:

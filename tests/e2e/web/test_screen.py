@@ -35,6 +35,7 @@ def test_two_people_use_the_mesh_through_the_screen_alone(
     use.settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple)
     guard.every_surface_and_dialog_is_for_everyone(anna, "light", 1280)
     guard.every_surface_and_dialog_is_for_everyone(anna, "dark", 360)
+    guard.large_and_small_screens_and_colours_of_the_reader_are_all_right(anna)
     guard.everything_is_reached_by_keyboard(anna)
     use.an_invitation_is_a_link_and_a_picture_and_the_other_side_looks_before_it_joins(couple)
     use.leaving_and_coming_back(couple)

@@ -51,7 +51,7 @@ function surface(state) {
       ? "This network is silent: each device decides for itself." : "This network is open: whoever is approved vouches for others."}
       ${state.role === "" ? nothing : html`This device is <strong data-role>${state.role}</strong>.`}</p>
     ${failure("governance")}
-    ${state.amiss.map((each) => html`<p class="banner wait">${words(each.text)} ${sentence(each.help)}</p>`)}
+    ${state.amiss.map((each) => html`<div class="banner wait"><p>${words(each.text)}.</p><p>→ ${sentence(each.help)}</p></div>`)}
     ${pending(state)}${roles(state)}${evicted(state)}${kind(state)}${splits(state)}${log(state)}`;
 }
 

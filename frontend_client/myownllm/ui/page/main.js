@@ -92,16 +92,21 @@ function badge(key) {
 function banners(name) {
   const { supervisor, headline } = mesh.state;
   const waiting = knocks().length;
-  return html`
-    ${mesh.link === "live" ? nothing : html`<p class="banner bad" data-banner="away">The app has gone. What you see is old.
-      ${sentence("`myownllm up` starts it again; this page comes back by itself.")}</p>`}
-    ${mesh.link !== "live" || supervisor.is_up ? nothing : supervisor.state === "failed"
-      ? html`<div class="banner bad" data-banner="failed"><p><strong>No mesh daemon can be started.</strong> ${sentence(supervisor.reason)}</p>
-          <button type="button" ?disabled=${isBusy("retry")} @click=${() => run("retry", () => ask("POST", "/api/mesh/daemon/retry"))}>Try again</button>${failure("retry")}</div>`
-      : html`<p class="banner wait" data-banner="down">Waiting for the mesh daemon. ${sentence(supervisor.reason || headline.reason)}</p>`}
-    ${waiting === 0 || name === "status" ? nothing : html`<p class="banner wait" data-banner="knock">A device wants to join your mesh.
-      <a href="#/status">Look at it</a></p>`}
-    ${name === "chat" ? nothing : questions()}`;
+  const list = [];
+  if (mesh.link !== "live") {
+    list.push(html`<p class="banner bad" data-banner="away">The app has gone. What you see is old.
+      ${sentence("`myownllm up` starts it again; this page comes back by itself.")}</p>`);
+  } else if (!supervisor.is_up && supervisor.state === "failed") {
+    list.push(html`<div class="banner bad" data-banner="failed"><p><strong>No mesh daemon can be started.</strong> ${sentence(supervisor.reason)}</p>
+      <button type="button" ?disabled=${isBusy("retry")} @click=${() => run("retry", () => ask("POST", "/api/mesh/daemon/retry"))}>Try again</button>${failure("retry")}</div>`);
+  } else if (!supervisor.is_up) {
+    list.push(html`<p class="banner wait" data-banner="down">Waiting for the mesh daemon. ${sentence(supervisor.reason || headline.reason)}</p>`);
+  }
+  if (waiting > 0 && name !== "status") {
+    list.push(html`<p class="banner wait" data-banner="knock">A device wants to join your mesh. <a href="#/status">Look at it</a></p>`);
+  }
+  if (name !== "chat" && rows("questions").length > 0) list.push(questions());
+  return list.length === 0 ? nothing : html`<section aria-label="Notices">${list}</section>`;
 }
 
 // ── knocks that come while nobody looks ──
