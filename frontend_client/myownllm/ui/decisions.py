@@ -5,21 +5,22 @@ Labels are of peers: each is cut and cleaned here, and stands beside the five ch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+import attrs
 
 from mesh_common.labels import shown
-from myownllm.coerce import as_object
 from myownllm.ids import bare_id, device_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from mesh_common.answers import (
         GovernanceAnswer,
         GovernanceFinding,
         GovernanceOutlook,
-        GovernanceProposal,
         LogAnswer,
+        PendingRow,
         WhoAnswer,
     )
     from myownllm.coerce import JsonObject
@@ -31,10 +32,13 @@ ROWS_MAX: Final = 200
 RANK: Final = {"owner": 3, "controller": 2, "member": 1}
 _OUTLOOK: Final = (
     ("ends", "Links of this device that end at once"),
-    ("falling_admits", "Let in by it and by nobody else: out, unless somebody signs them in again"),
-    ("falling_removals", "Put out by it and by nobody else"),
-    ("let_in", "Put out so far, and back with the reopening"),
+    ("falling_removals", "Put out by it and by nobody else; signed anew before it goes"),
+    ("let_in", "Put out so far, and back with the reopening; closed again, they are out again"),
     ("unreachable", "Without a link to this device now; they hear of it later"),
+)
+_FOUNDING: Final = (
+    ("unsigned", "Approved here and signed in by nobody: at their next handshake they wait for your signature"),
+    ("planted", "Given a role while the network was open; it will count for nothing"),
 )
 
 
@@ -58,38 +62,19 @@ class Names:
         return [self.of(device) for device in devices]
 
 
-def wish(variant: Mapping[str, Any], names: Names) -> str:
-    """What somebody wants, as the rest of a sentence that begins with who."""
-    target = variant.get("target")
-    name = names.of(target) if isinstance(target, str) else "a device"
-    match variant.get("kind"):
-        case "kind_change":
-            to = variant.get("to")
-            return (
-                "wants the network to be closed" if to == "closed" else f"wants the network to be {shown(str(to), 40)}"
-            )
-        case "role_grant":
-            role = shown(str(variant.get("role")), 40)
-            return f"wants {name} to be let in" if role == "member" else f"wants {name} to be {role}"
-        case "role_revoke":
-            return f"wants {name} to lose its role"
-        case "evict":
-            return f"wants {name} to be put out"
-        case "topology" | "topology_change":
-            return "wants another shape for the network"
-        case kind:
-            return f"wants something that this app does not know ({shown(str(kind), 40)})"
+@attrs.frozen(kw_only=True)
+class Explained:
+    """What our daemons say beside what is signed; another one leaves all of it out."""
+
+    who: WhoAnswer | None = None
+    log: LogAnswer | None = None
+    pending: tuple[PendingRow, ...] | None = None
+    amiss: tuple[GovernanceFinding, ...] = ()
 
 
-def decisions(
-    answer: GovernanceAnswer,
-    names: Names,
-    who: WhoAnswer | None,
-    log: LogAnswer | None,
-    amiss: Iterable[GovernanceFinding],
-) -> JsonObject:
-    """Everything on the surface. `who` and `log` are None where a daemon does not explain itself."""
-    state = answer.state
+def decisions(answer: GovernanceAnswer, names: Names, explained: Explained) -> JsonObject:
+    """Everything on the surface."""
+    state, who, log = answer.state, explained.who, explained.log
     links = {} if who is None else {bare_id(row.device_id): row for row in who.authorities}
     ranked = sorted(state.roles.items(), key=lambda item: (-RANK.get(item[1], 0), names.of(item[0]), item[0]))
     return {
@@ -106,7 +91,9 @@ def decisions(
             }
             for device, role in ranked[:ROWS_MAX]
         ],
-        "pending": [_pending(each, names) for each in state.pending[:ROWS_MAX]],
+        "pending": None
+        if explained.pending is None
+        else [_pending(each, names) for each in explained.pending[:ROWS_MAX]],
         "evicted": [{"id": device, "name": names.of(device)} for device in answer.evicted[:ROWS_MAX]],
         "splits": [
             {"network": shown(split.new_network_id), "by": names.of(split.spawned_by)}
@@ -116,19 +103,24 @@ def decisions(
         if log is None
         else [{"at": x.at, "text": shown(x.text, TEXT_MAX), "state": x.state} for x in log.lines],
         "more": 0 if log is None else log.more,
-        "amiss": [{"text": shown(each.text, TEXT_MAX), "help": shown(each.help, TEXT_MAX)} for each in amiss],
+        "amiss": [{"text": shown(each.text, TEXT_MAX), "help": shown(each.help, TEXT_MAX)} for each in explained.amiss],
     }
 
 
-def _pending(proposal: GovernanceProposal, names: Names) -> JsonObject:
+def _pending(row: PendingRow, names: Names) -> JsonObject:
     return {
-        "id": proposal.id,
-        "text": f"{names.of(proposal.proposer)} {wish(as_object(proposal.variant), names)}",
-        "at": proposal.created_at,
-        "signers": names.all(proposal.signers),
-        "deniers": names.all(proposal.deniers),
-        "is_mine": bare_id(proposal.proposer) == names.me,
-        "is_signed": names.me in map(bare_id, proposal.signers),
+        "id": row.id,
+        "sort": row.sort,
+        "text": shown(row.text, TEXT_MAX),
+        "digest": row.digest,
+        "sign": shown(row.sign, TEXT_MAX),
+        "deny": shown(row.deny, TEXT_MAX),
+        "at": row.at,
+        "signers": names.all(row.signers),
+        "deniers": names.all(row.deniers),
+        "decides": names.all(row.decides),
+        "is_mine": bare_id(row.proposer) == names.me,
+        "is_signed": row.mine,
     }
 
 
@@ -136,7 +128,24 @@ def outlook(found: GovernanceOutlook | None, name: Callable[[str], str]) -> list
     """What a change would do, in paragraphs; empty where a daemon does not say."""
     if found is None:
         return []
-    rows = [(text, getattr(found, member)) for member, text in _OUTLOOK]
-    told = [{"text": text, "names": [name(each) for each in devices[:ROWS_MAX]]} for text, devices in rows if devices]
-    owners = [name(each) for each in found.owners[:ROWS_MAX]]
-    return [*told, {"text": "Owners behind it" if owners else "Nobody is owner behind it", "names": owners}]
+    rows: list[tuple[str, Iterable[str]]] = [(text, getattr(found, member)) for member, text in _OUTLOOK]
+    anew = set(found.signed_anew)
+    rows.append(
+        ("Let in by it and by nobody else; you sign them in anew", [x for x in found.falling_admits if x in anew])
+    )
+    rows.append(("Let in by it and by nobody else; out with it", [x for x in found.falling_admits if x not in anew]))
+    told = [_told(text, map(name, devices)) for text, devices in rows]
+    told.append(_told("It once signed and did not get; an owner could bring it up again", found.refused))
+    if (founding := found.founding) is not None:
+        told += [_told(text, map(name, getattr(founding, member))) for member, text in _FOUNDING]
+        if founding.guessable:
+            told.append({"text": "The network’s id looks like a name: whoever guesses it can knock", "names": []})
+        if founding.signed_before:
+            told.append({"text": "This device has signed under this id before: that can be shown again", "names": []})
+    owners = _told("Owners behind it", map(name, found.owners)) or {"text": "Nobody is owner behind it", "names": []}
+    return [each for each in told if each is not None] + [owners]
+
+
+def _told(text: str, names: Iterable[str]) -> JsonObject | None:
+    listed = [shown(each, TEXT_MAX) for each in names][:ROWS_MAX]
+    return {"text": text, "names": listed} if listed else None

@@ -10,7 +10,7 @@ from myownllm.ids import DEVICE_ID
 from myownllm.ui import words
 from myownllm.ui.calls import route
 from myownllm.ui.daemon import Daemon
-from myownllm.ui.decisions import Names, decisions, outlook
+from myownllm.ui.decisions import Explained, Names, decisions, outlook
 from myownllm.ui.failures import UiError
 
 if TYPE_CHECKING:
@@ -62,8 +62,10 @@ async def _governance(call: Call, _: None) -> dict[str, Any]:
     answer = await daemon.governance(network)
     who = await _explained(daemon.governance_who(network))
     log = await _explained(daemon.governance_log(network, limit=LOG_LINES))
+    pending = await _explained(daemon.governance_pending(network))
     amiss = await _explained(daemon.governance_doctor(network)) if answer.state.kind == "closed" else ()
-    return {"network": network, **decisions(answer, _names(call), who, log, amiss or ())}
+    explained = Explained(who=who, log=log, pending=pending, amiss=amiss or ())
+    return {"network": network, **decisions(answer, _names(call), explained)}
 
 
 async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
@@ -76,9 +78,7 @@ async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
         case "kind":
             done = await daemon.propose_kind(network, asked.to, mfa_code=code, dry_run=asked.look)
         case "role":
-            if asked.look:
-                raise UiError(400, "validation", "what a role does is not looked at beforehand")
-            done = await daemon.grant_role(network, asked.device, asked.role, mfa_code=code)
+            done = await daemon.grant_role(network, asked.device, asked.role, mfa_code=code, dry_run=asked.look)
         case "revoke":
             done = await daemon.revoke_role(network, asked.device, mfa_code=code, dry_run=asked.look)
         case "evict":
@@ -93,7 +93,10 @@ async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
 
 
 async def _sign(call: Call, asked: words.Sign) -> dict[str, Any]:
-    done = await Daemon(call.app).sign_proposal(_network(call), call.part("id"), mfa_code=asked.code or None)
+    """What was shown is what is signed: with other content by now it is refused."""
+    done = await Daemon(call.app).sign_proposal(
+        _network(call), call.part("id"), mfa_code=asked.code or None, digest=asked.digest
+    )
     return {"effective": done.effective, "waits_for": _names(call).all(done.waits_for)}
 
 

@@ -141,6 +141,8 @@ class Propose(Request, frozen=True):
 
 
 class Sign(Request, frozen=True):
+    digest: Name
+    """of what the person was shown"""
     code: Code = ""
 
 

@@ -4,50 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from mesh_common.answers import (
     AuthorityRow,
     GovernanceAnswer,
     GovernanceEntry,
     GovernanceFinding,
+    GovernanceFounding,
     GovernanceOutlook,
-    GovernanceProposal,
     GovernanceSplit,
     GovernanceState,
     LogAnswer,
     LogLine,
+    PendingRow,
     WhoAnswer,
 )
 from mesh_common.views import PeerInfo
 from myownllm.ids import device_suffix
 from myownllm.peers import peer_entry
-from myownllm.ui.decisions import Names, decisions, outlook, wish
+from myownllm.ui.decisions import Explained, Names, decisions, outlook
 
 ME, BEN, CARL = ("a" * 52, "b" * 52, "c" * 52)
 HOSTILE = "<b>\u202eBen\x1b[2J"
 NAMES = Names(f"{ME}-XXXXX", [peer_entry(PeerInfo(device_id=BEN, status="active", label=HOSTILE))])
 BEN_IS = f"<b>Ben[2J ({device_suffix(BEN)})"
 CARL_IS = f"the device {device_suffix(CARL)}"
-
-
-@pytest.mark.parametrize(
-    ("variant", "sentence"),
-    [
-        ({"kind": "kind_change", "to": "closed"}, "wants the network to be closed"),
-        ({"kind": "kind_change", "to": "open"}, "wants the network to be open"),
-        ({"kind": "role_grant", "target": BEN, "role": "member"}, f"wants {BEN_IS} to be let in"),
-        ({"kind": "role_grant", "target": f"{CARL}-ABCDE", "role": "owner"}, f"wants {CARL_IS} to be owner"),
-        ({"kind": "role_revoke", "target": ME}, f"wants this device ({device_suffix(ME)}) to lose its role"),
-        ({"kind": "evict", "target": BEN}, f"wants {BEN_IS} to be put out"),
-        ({"kind": "topology", "topology": {}}, "wants another shape for the network"),
-        ({"kind": HOSTILE}, "wants something that this app does not know (<b>Ben[2J)"),
-        ({"kind": "evict", "target": 5}, "wants a device to be put out"),
-        ({}, "wants something that this app does not know (None)"),
-    ],
-)
-def test_each_wish_is_a_sentence(variant: dict[str, Any], sentence: str) -> None:
-    assert wish(variant, NAMES) == sentence
 
 
 def answer(**members: Any) -> GovernanceAnswer:
@@ -57,35 +37,40 @@ def answer(**members: Any) -> GovernanceAnswer:
     return GovernanceAnswer(state, evicted=(CARL,))
 
 
+def waits(**members: Any) -> PendingRow:
+    told = {
+        "id": "p1", "sort": "proposal", "text": f"{HOSTILE} puts Carl out", "digest": "d1",
+        "sign": "puts your name to it", "deny": "refuses it everywhere", "at": 7, "proposer": f"{BEN}-ABCDE", "signers": (f"{BEN}-ABCDE",),
+        "deniers": (CARL,), "decides": (f"{ME}-XXXXX",),
+    }  # fmt: skip
+    return PendingRow(**{**told, **members})
+
+
 def test_what_is_shown_of_a_closed_network() -> None:
-    waits = GovernanceProposal("p1", 7, BEN, {"kind": "evict", "target": CARL}, (BEN,), ("s",), deniers=(CARL,))
-    mine = GovernanceProposal("p2", 8, ME, {"kind": "evict", "target": BEN}, (ME,), ("s",))
     split = GovernanceSplit("other", 1, BEN, ())
-    who = WhoAnswer((AuthorityRow(f"{BEN}-ABCDE", HOSTILE, "controller", (), False, "active", ("was owner once",)),))
-    log = LogAnswer((LogLine(5, HOSTILE, "members", "in force", ()),), more=3)
-    amiss = [GovernanceFinding("single_owner", "There is one owner.", "`recovery-key`")]
-    told = decisions(answer(pending=(waits, mine), splits=(split,)), NAMES, who, log, amiss)
+    who = WhoAnswer(
+        (AuthorityRow(f"{BEN}-ABCDE", HOSTILE, "controller", (), False, "active", None, ("was owner once",)),)
+    )
+    explained = Explained(
+        who=who,
+        log=LogAnswer((LogLine(5, HOSTILE, "members", "in force", ()),), more=3),
+        pending=(waits(), waits(id="p2", sort="founder", proposer=ME, mine=True)),
+        amiss=(GovernanceFinding("single_owner", "There is one owner.", "`recovery-key`"),),
+    )
+    told = decisions(answer(splits=(split,)), NAMES, explained)
     assert (told["kind"], told["role"], told["me"]) == ("closed", "owner", ME)
     assert [(row["role"], row["is_me"]) for row in told["roles"]] == [
-        ("owner", True),
-        ("controller", False),
-        ("member", False),
-    ]
+        ("owner", True), ("controller", False), ("member", False),
+    ]  # fmt: skip
     assert told["roles"][1] == {
-        "id": BEN,
-        "name": BEN_IS,
-        "role": "controller",
-        "is_me": False,
-        "refused": ["was owner once"],
-    }
+        "id": BEN, "name": BEN_IS, "role": "controller", "is_me": False, "refused": ["was owner once"],
+    }  # fmt: skip
     first, second = told["pending"]
-    assert first["text"] == f"{BEN_IS} wants {CARL_IS} to be put out"
-    assert (first["signers"], first["deniers"], first["is_mine"], first["is_signed"]) == (
-        [BEN_IS],
-        [CARL_IS],
-        False,
-        False,
-    )
+    assert first == {
+        "id": "p1", "sort": "proposal", "text": "<b>Ben[2J puts Carl out", "digest": "d1",
+        "sign": "puts your name to it", "deny": "refuses it everywhere", "at": 7, "signers": [BEN_IS], "deniers": [CARL_IS],
+        "decides": [f"this device ({device_suffix(ME)})"], "is_mine": False, "is_signed": False,
+    }  # fmt: skip
     assert (second["is_mine"], second["is_signed"]) == (True, True)
     assert told["evicted"] == [{"id": CARL, "name": CARL_IS}]
     assert told["splits"] == [{"network": "other", "by": BEN_IS}]
@@ -95,17 +80,29 @@ def test_what_is_shown_of_a_closed_network() -> None:
 
 
 def test_a_daemon_that_does_not_explain_itself_shows_what_it_has() -> None:
-    told = decisions(answer(), NAMES, None, None, ())
-    assert (told["log"], told["more"], told["amiss"]) == (None, 0, [])
+    told = decisions(answer(), NAMES, Explained())
+    assert (told["log"], told["more"], told["amiss"], told["pending"]) == (None, 0, [], None)
     assert all(row["refused"] == [] for row in told["roles"])
 
 
 def test_what_a_change_would_do_is_told_before_it_is_signed() -> None:
-    found = GovernanceOutlook(ends=(BEN,), unreachable=(CARL,), owners=(ME,))
+    found = GovernanceOutlook(
+        ends=(BEN,), falling_admits=(BEN, CARL), signed_anew=(CARL,), refused=("was owner\x1b once",), owners=(ME,)
+    )
     assert outlook(found, NAMES.of) == [
         {"text": "Links of this device that end at once", "names": [BEN_IS]},
-        {"text": "Without a link to this device now; they hear of it later", "names": [CARL_IS]},
+        {"text": "Let in by it and by nobody else; you sign them in anew", "names": [CARL_IS]},
+        {"text": "Let in by it and by nobody else; out with it", "names": [BEN_IS]},
+        {"text": "It once signed and did not get; an owner could bring it up again", "names": ["was owner once"]},
         {"text": "Owners behind it", "names": [NAMES.of(ME)]},
     ]
     assert outlook(GovernanceOutlook(), NAMES.of) == [{"text": "Nobody is owner behind it", "names": []}]
     assert outlook(None, NAMES.of) == []
+
+
+def test_a_founder_is_told_what_to_know_first() -> None:
+    founding = GovernanceFounding(unsigned=(BEN,), planted=(CARL,), guessable=True, signed_before=True)
+    told = outlook(GovernanceOutlook(owners=(ME,), founding=founding), NAMES.of)
+    assert [each["names"] for each in told] == [[BEN_IS], [CARL_IS], [], [], [NAMES.of(ME)]]
+    assert "looks like a name" in told[2]["text"]
+    assert "signed under this id before" in told[3]["text"]

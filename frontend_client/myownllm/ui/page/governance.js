@@ -58,15 +58,18 @@ function surface(state) {
 // ── what waits ──
 
 function pending(state) {
+  if (state.pending === null) return html`<p class="hint">${sentence("This daemon does not explain what waits: `myownmesh ctl governance state` shows it.")}</p>`;
   if (state.pending.length === 0) return nothing;
   return html`<section aria-labelledby="pending"><h2 id="pending">Waits for a signature</h2><ul class="cards">
     ${repeat(state.pending, (each) => each.id, (each) => html`<li class="card" data-pending=${each.id}>
       <div class="grow">${words(each.text)}
+        <div class="hint">Signing: ${words(each.sign)}. Refusing: ${words(each.deny)}.</div>
         <div class="hint">${moment(each.at * 1000)}${each.signers.length === 0 ? nothing : html`; signed by ${words(each.signers.join(", "))}`}${
-          each.deniers.length === 0 ? nothing : html`; refused by ${words(each.deniers.join(", "))}`}</div></div>
+          each.deniers.length === 0 ? nothing : html`; refused by ${words(each.deniers.join(", "))}`}${
+          each.decides.length === 0 ? nothing : html`; waits for ${words(each.decides.join(" or "))}`}</div></div>
       <div class="row">
         ${each.is_signed ? nothing : html`<button type="button" @click=${() => sign(each)}>Sign…</button>`}
-        ${each.is_mine ? button(`p-${each.id}`, "Withdraw", then("POST", `/api/governance/pending/${each.id}/withdraw`, "Withdrawn"))
+        ${each.is_mine && each.sort === "proposal" ? button(`p-${each.id}`, "Withdraw", then("POST", `/api/governance/pending/${each.id}/withdraw`, "Withdrawn"))
           : button(`p-${each.id}`, "Refuse", then("POST", `/api/governance/pending/${each.id}/deny`, "Refused"))}
       </div>${failure(`p-${each.id}`)}</li>`)}</ul></section>`;
 }
@@ -77,9 +80,9 @@ const then = (method, path, text) => async () => {
   await load();
 };
 
-const sign = (each) => decide("Sign this?", () => html`<p>${words(each.text)}.</p>
+const sign = (each) => decide("Sign this?", () => html`<p>${words(each.text)}.</p><p>${words(each.sign)}.</p>
   <p class="hint">A signature is for good: every device of the network can show it.</p>`, "Sign it",
-  (code) => ask("POST", `/api/governance/pending/${each.id}/sign`, { code }));
+  (code) => ask("POST", `/api/governance/pending/${each.id}/sign`, { digest: each.digest, code }));
 
 // ── a decision: what it would do, the code of an authenticator where a lock is on, and what came of it ──
 
@@ -153,10 +156,12 @@ function roles(state) {
 
 function changeRole(row) {
   let role = row.role === "" ? "member" : row.role;
-  decide("Change a role", () => html`<p>What is ${words(row.name)} to be? An owner decides everything, a controller who comes in and who is put out.</p>
-    ${field("role", "Role", html`<select id="role" @change=${(event) => (role = event.target.value)}>
-      ${ROLES.map((each) => html`<option value=${each} ?selected=${each === role}>${each}</option>`)}</select>`)}`,
-    "Sign it", (code) => ask("POST", "/api/governance/propose", { what: "role", device: row.id, role, code }));
+  openDialog("Change a role", () => html`<p>What is ${words(row.name)} to be? An owner decides everything, a controller who comes in and who is put out.</p>
+    ${field("role", "Role", html`<select id="role" data-first @change=${(event) => (role = event.target.value)}>
+      ${ROLES.map((each) => html`<option value=${each} ?selected=${each === role}>${each}</option>`)}</select>`)}${failure("role-of")}
+    <div class="row end"><button type="button" @click=${closeDialog}>Cancel</button>
+      <button type="button" class="main" ?disabled=${isBusy("role-of")} @click=${() => propose("role-of", "Change a role?",
+        html`${words(row.name)} becomes ${role}.`, "Sign it", { what: "role", device: row.id, role })}>Look at it…</button></div>`);
 }
 
 const putOut = (row) => propose(`r-${row.id}`, "Put this device out?", html`Every device that hears of it drops its link to ${words(row.name)} and refuses it from then on.`,
