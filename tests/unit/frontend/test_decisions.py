@@ -39,10 +39,18 @@ def answer(**members: Any) -> GovernanceAnswer:
 
 def waits(**members: Any) -> PendingRow:
     told = {
-        "id": "p1", "sort": "proposal", "text": f"{HOSTILE} puts Carl out", "digest": "d1",
-        "sign": "puts your name to it", "deny": "refuses it everywhere", "at": 7, "proposer": f"{BEN}-ABCDE", "signers": (f"{BEN}-ABCDE",),
-        "deniers": (CARL,), "decides": (f"{ME}-XXXXX",),
-    }  # fmt: skip
+        "id": "p1",
+        "sort": "proposal",
+        "text": f"{HOSTILE} puts Carl out",
+        "digest": "d1",
+        "sign": "puts your name to it",
+        "deny": "refuses it everywhere",
+        "at": 7,
+        "proposer": f"{BEN}-ABCDE",
+        "signers": (f"{BEN}-ABCDE",),
+        "deniers": (CARL,),
+        "decides": (f"{ME}-XXXXX",),
+    }
     return PendingRow(**{**told, **members})
 
 
@@ -60,17 +68,32 @@ def test_what_is_shown_of_a_closed_network() -> None:
     told = decisions(answer(splits=(split,)), NAMES, explained)
     assert (told["kind"], told["role"], told["me"]) == ("closed", "owner", ME)
     assert [(row["role"], row["is_me"]) for row in told["roles"]] == [
-        ("owner", True), ("controller", False), ("member", False),
-    ]  # fmt: skip
+        ("owner", True),
+        ("controller", False),
+        ("member", False),
+    ]
     assert told["roles"][1] == {
-        "id": BEN, "name": BEN_IS, "role": "controller", "is_me": False, "refused": ["was owner once"],
-    }  # fmt: skip
+        "id": BEN,
+        "name": BEN_IS,
+        "role": "controller",
+        "is_me": False,
+        "refused": ["was owner once"],
+    }
     first, second = told["pending"]
     assert first == {
-        "id": "p1", "sort": "proposal", "text": "<b>Ben[2J puts Carl out", "digest": "d1",
-        "sign": "puts your name to it", "deny": "refuses it everywhere", "at": 7, "signers": [BEN_IS], "deniers": [CARL_IS],
-        "decides": [f"this device ({device_suffix(ME)})"], "is_mine": False, "is_signed": False,
-    }  # fmt: skip
+        "id": "p1",
+        "sort": "proposal",
+        "text": "<b>Ben[2J puts Carl out",
+        "digest": "d1",
+        "sign": "puts your name to it",
+        "deny": "refuses it everywhere",
+        "at": 7,
+        "signers": [BEN_IS],
+        "deniers": [CARL_IS],
+        "decides": [f"this device ({device_suffix(ME)})"],
+        "is_mine": False,
+        "is_signed": False,
+    }
     assert (second["is_mine"], second["is_signed"]) == (True, True)
     assert told["evicted"] == [{"id": CARL, "name": CARL_IS}]
     assert told["splits"] == [{"network": "other", "by": BEN_IS}]
