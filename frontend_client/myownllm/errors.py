@@ -12,6 +12,10 @@ from mesh_common.client.errors import ControlError, ErrorKind
 NOT_CONNECTED_TEXT: Final = "mesh daemon not connected — it's still starting up or currently unavailable"
 NO_DATA_TEXT: Final = "peer closed the stream without data (no handler, busy or no model)"
 """FE-9.6"""
+UNSUPPORTED_TEXT: Final = (
+    "the mesh daemon that runs here cannot do this: another release or program answers than this app's own"
+)
+"""In place of its list of everything that it can."""
 NO_NETWORK_TEXT: Final = "no active network: `myownllm networks add <name>` makes one, `networks use <name>` picks one"
 
 

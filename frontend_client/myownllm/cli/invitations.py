@@ -11,7 +11,7 @@ import typer
 
 from mesh_common import passed_secrets
 from mesh_common.answers import InvitationTaken, InviteCreated, InviteRow, InvitesAnswer, RosterAnswer
-from mesh_common.client.errors import ControlError
+from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.durations import whole_seconds
 from mesh_common.streams import words
 from mesh_common.tables import columns
@@ -19,7 +19,7 @@ from myownllm.catalog.envelope import invited_settings
 from myownllm.cli import context, networks
 from myownllm.cli.options import Json
 from myownllm.cli.peers import OnNetwork
-from myownllm.errors import FAILURES, AppError
+from myownllm.errors import FAILURES, UNSUPPORTED_TEXT, AppError
 from myownllm.ids import bare_id, device_suffix
 from myownllm.network_changes import joined
 from myownllm.sightings import moment
@@ -248,6 +248,8 @@ def _plain(error: Exception) -> Exception:
     if isinstance(error, passed_secrets.NoSecret):
         return AppError(str(error))
     text = str(error)
+    if isinstance(error, ControlError) and error.kind is ErrorKind.UNSUPPORTED:
+        return AppError(f"{UNSUPPORTED_TEXT}; compare the codes instead")
     if isinstance(error, ControlError) and text.startswith("invite: "):
         return ControlError(error.kind, text.removeprefix("invite: "), refused=error.refused)
     return error

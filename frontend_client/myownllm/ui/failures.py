@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.errors import (
+    UNSUPPORTED_TEXT,
     AppError,
     DoorError,
     HomeError,
@@ -54,7 +55,8 @@ def ui_error(error: AppError | ControlError) -> UiError:
     if isinstance(error, DoorError):
         return UiError(_OF_THE_DOOR.get(error.kind, 502), error.kind, str(error))
     if isinstance(error, ControlError):
-        return UiError(_OF_THE_DAEMON.get(error.kind, 502), str(error.kind), str(error).removeprefix("invite: "))
+        text = UNSUPPORTED_TEXT if error.kind is ErrorKind.UNSUPPORTED else str(error).removeprefix("invite: ")
+        return UiError(_OF_THE_DAEMON.get(error.kind, 502), str(error.kind), text)
     for cls, status, kind in _OF_THE_APP:
         if isinstance(error, cls):
             return UiError(status, kind, str(error))

@@ -146,6 +146,7 @@ def large_and_small_screens_and_colours_of_the_reader_are_all_right(anna: Person
     text = "() => getComputedStyle(document.querySelector('main h1')).color"
     assert page.evaluate(edge) == page.evaluate(text), "a link in the graph is drawn in the reader's colour"
     page.emulate_media(forced_colors="none")
+    anna.surface("Status")
 
 
 def everything_is_reached_by_keyboard(anna: Person) -> None:

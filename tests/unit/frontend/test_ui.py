@@ -16,7 +16,7 @@ from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork, TurnServer
 from myownllm.client import ClientState, Diag
 from myownllm.client.work import FileOffer, FileWork
-from myownllm.errors import DoorError, NoNetworkError, PeerSelectorError, UnknownNetworkError
+from myownllm.errors import UNSUPPORTED_TEXT, DoorError, NoNetworkError, PeerSelectorError, UnknownNetworkError
 from myownllm.inference.gate import Prompt
 from myownllm.peers import peer_entry, peer_info
 from myownllm.supervisor import SupervisorState
@@ -235,12 +235,15 @@ def test_what_every_answer_forbids() -> None:
 def test_failures_have_the_status_and_kind_of_the_table(error: Any, status: int, kind: str) -> None:
     told = ui_error(error)
     assert (told.status, told.kind) == (status, kind)
-    assert error_body(told)["error"]["message"] == str(error)
+    said = UNSUPPORTED_TEXT if kind == "unsupported" else str(error)
+    assert error_body(told)["error"]["message"] == said, "an older daemon answers with the list of all that it can"
 
 
 def test_settings_are_read_leniently() -> None:
     assert UiSettings.read({}) == UiSettings(enabled=True, port=PORT)
     assert UiSettings.read({"ui": {"enabled": False, "port": 0}}) == UiSettings(enabled=False, port=0)
+    assert UiSettings.read({"ui": {"notifications": False}}) == UiSettings(notifications=False)
+    assert UiSettings.read({"ui": {"notifications": 0}}).notifications is True
     for port in ("1", True, -1, 65536, None):
         assert UiSettings.read({"ui": {"port": port}}).port == PORT
 

@@ -2,6 +2,7 @@
 
 import { svg } from "./vendor/lit-html/lit-html.js";
 import { ask } from "./api.js";
+import { canScan, scan, view } from "./camera.js";
 import { mesh } from "./mesh.js";
 import {
   closeDialog, copy, failure, field, forget, html, isBusy, moment, nothing, openDialog, paintDialog, run, span, words,
@@ -12,9 +13,21 @@ export function addNetwork() {
   let name = "";
   let leads = null;
   let pasted = "";
+  let looking = null; // ends the camera
   forget("add-name");
   forget("add-link");
-  const pick = (next) => () => ((way = next), (leads = null), paintDialog());
+  const stop = () => (looking?.abort(), (looking = null), paintDialog());
+  const pick = (next) => () => ((way = next), (leads = null), stop());
+  const byCamera = async () => {
+    looking = new AbortController();
+    document.getElementById("dialog").addEventListener("close", looking.abort.bind(looking), { once: true });
+    paintDialog();
+    const seen = await run("add-link", () => scan("myownllm://", looking.signal));
+    stop();
+    if (seen === undefined) return;
+    pasted = seen;
+    await look();
+  };
   const byName = async (event) => {
     event.preventDefault();
     const relays = event.target.elements.relays.value.split(/\s+/).filter(Boolean);
@@ -52,6 +65,8 @@ export function addNetwork() {
             pasted = await event.target.files[0].text();
             await look();
           }}></label></p>
+          ${!canScan() ? nothing : looking !== null ? html`${view()}<button type="button" @click=${stop}>Stop the camera</button>`
+            : html`<p><button type="button" @click=${byCamera}>Scan a QR code…</button></p>`}
           ${leads === null ? nothing : preview(leads)}
           <div class="row end"><button type="button" @click=${closeDialog}>Cancel</button>
             ${leads === null ? html`<button class="main" ?disabled=${isBusy("add-link")}>Look at it</button>`
