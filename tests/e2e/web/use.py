@@ -182,7 +182,7 @@ def a_conversation_moves_and_is_read_and_written_where_it_is(couple: list[Person
     expect(page.locator(".talks")).to_contain_text("Work/Q4")
     anna.press("Move to Boris…")
     anna.press("Move it")
-    there = page.get_by_role("button", name="what is a mesh?")
+    there = page.get_by_role("button", name="what is a mesh?", exact=True)
     expect(page.get_by_role("heading", name="On Boris", exact=True)).to_be_visible()
     there.click()
     expect(page.locator("[data-at]")).to_contain_text("This conversation is on Boris")
