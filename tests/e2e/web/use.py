@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 NETWORK = "quiet-otter-lake"
 MARKUP = '<img src=x onerror="document.title=1">\u202e'
-DETECTOR = """window.BarcodeDetector = class {
-  async detect() { return window.inFrontOfTheCamera ? [{ rawValue: window.inFrontOfTheCamera }] : []; }
-};"""
+DETECTOR = """() => {
+  window.BarcodeDetector = class {
+    async detect() { return window.inFrontOfTheCamera ? [{ rawValue: window.inFrontOfTheCamera }] : []; }
+  };
+}"""
 """This system's Chromium has none; the camera is the browser's own test picture."""
 SEE_PROGRESS = """() => {
   const look = () => (window.progressSeen ||= document.querySelector("[data-file='film.bin'] progress") !== null);
