@@ -19,11 +19,11 @@ export function addNetwork() {
   const stop = () => (looking?.abort(), (looking = null), paintDialog());
   const pick = (next) => () => ((way = next), (leads = null), stop());
   const byCamera = async () => {
-    looking = new AbortController();
-    document.getElementById("dialog").addEventListener("close", looking.abort.bind(looking), { once: true });
+    const mine = (looking = new AbortController());
+    document.getElementById("dialog").addEventListener("close", () => mine.abort(), { once: true });
     paintDialog();
-    const seen = await run("add-link", () => scan("myownllm://", looking.signal));
-    stop();
+    const seen = await run("add-link", () => scan("myownllm://", mine.signal));
+    if (looking === mine) stop(); // else it was stopped, and may look again already
     if (seen === undefined) return;
     pasted = seen;
     await look();
