@@ -54,8 +54,8 @@ class Newcomers:
         network_id = self._checks.network_id
         said: list[tuple[str, bytes, str]] = []
         for entry in entries:
-            if len(said) >= max_checks:
-                break
+            if len(found) >= max_checks:
+                break  # what is not plain wants checks, too
             key = self._plain(entry)
             found.append(key)
             if key is not None:

@@ -117,6 +117,21 @@ def test_nothing_is_plain_where_something_is_known_or_waits() -> None:
     assert plain([each], aside=waits.aside) == []
 
 
+@pytest.mark.parametrize("strange", [1, 3])
+def test_every_slice_gets_on_whatever_comes_first(strange: int) -> None:
+    """What is not plain wants checks of its own; those of what follows it must not leave it none, for ever."""
+    rest = tuple(
+        [entry(RoleGrant(FRANK, "member"), ALICE, at=5 + number) for number in range(strange)]
+        + [entry(RoleGrant(device, "member"), ALICE) for device in (BOB, DAVE, ERIN, GRACE, MALLORY)]
+    )
+    book, slices = BOOK, 0
+    while rest and slices < 20:
+        heard = hear_entries(book, rest, HEARSAY, Checks(NETWORK), NOW, max_checks=3)
+        book, rest, slices = heard.book, heard.rest, slices + 1
+    assert not rest
+    assert slices <= 4
+
+
 def test_what_fills_the_log_is_judged_thoroughly(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_COPIES > 1
     monkeypatch.setattr("myownmesh.governance.newcomers.MAX_COPIES", 1)
