@@ -82,7 +82,7 @@ def hear_entries(
             judged.append((entry, judgement))
             before[entry.variant.target] = "unlisted"  # type: ignore[union-attr]  # it has one
             continue
-        if judged and good is None and checks.count - begun >= max_checks:  # the first one always gets on
+        if good is None and checks.count - begun >= max_checks:
             break
         target = target_of(entry.variant)
         if target is not None and target not in before:
