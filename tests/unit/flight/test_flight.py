@@ -309,7 +309,7 @@ def test_what_is_sent_reliably_is_not_told() -> None:
 VIEWS = {
     "next_timer", "actions", "frame_for", "broadcast", "note_sent", "peers", "trace", "standings", "census", "link",
     "wants_link", "core", "go_on_as", "phase", "topology", "capabilities", "twin", "left_out", "traffic", "roster",
-    "pinned_peers", "tell", "paths_described", "kind", "governor", "is_linked",
+    "pinned_peers", "tell", "paths_described", "kind", "governor", "is_linked", "is_put_out",
 }  # fmt: skip
 """Of an engine: what only looks, or changes nothing that decides."""
 
