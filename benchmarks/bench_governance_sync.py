@@ -142,7 +142,7 @@ def main() -> None:
         hearing.clear()
         device = Identity.from_seed(bytes([200, number]) * 16).device_id
         propose(owner, RoleGrant(device, "member"))
-        world.run_until(lambda device=device: book(member).role(device) == "member", 10.0)  # type: ignore[misc]
+        world.run_until(lambda device=device: book(member).role(device) == "member", 10.0)  # type: ignore[misc]  # mypy knows no default of a lambda
         costs.append(max(hearing.times))
         nbytes = hearing.nbytes
     costs.sort()
