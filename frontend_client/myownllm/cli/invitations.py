@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import Annotated, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,6 +24,9 @@ from myownllm.errors import FAILURES, UNSUPPORTED_TEXT, AppError
 from myownllm.ids import bare_id, device_suffix
 from myownllm.network_changes import joined
 from myownllm.sightings import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 POLL_S: Final = 0.5
 CLOCKS_S: Final = 60.0
@@ -110,7 +114,7 @@ def join(
     here = context.Session(daemon, leads.network_id, saved.handle)
     inviter = bare_id(leads.sender)
     if as_json:
-        connected = wait and _wait_for(here, inviter, leads.exp)
+        connected = wait and comes_true(partial(_is_let_in, here, inviter), leads.exp)
         context.print_answer({"network": leads.network_id, "from": inviter, "connected": connected})
         return
     name = context.shown(leads.sender_label, 40) or "the device that invited"
@@ -119,7 +123,7 @@ def join(
         return
     if not _is_let_in(here, inviter):
         print(f"Waiting for {name}, until {_until(leads.exp)}; Ctrl-C leaves it to the running app.")
-    if _wait_for(here, inviter, leads.exp):
+    if comes_true(partial(_is_let_in, here, inviter), leads.exp):
         print(f"Connected with {name}.")
     else:
         print(f"{name} has not let this device in; `myownllm peers` shows whether it waits for an approval.")
@@ -195,10 +199,10 @@ def _show_uses(here: context.Session, made: InviteCreated) -> None:
     print("It has expired.")
 
 
-def _wait_for(here: context.Session, inviter: str, exp: int) -> bool:
-    """Until the inviter has let this device in, or its invitation is over."""
+def comes_true(is_let_in: Callable[[], bool], exp: float) -> bool:
+    """Wait until the inviter has let this device in. False: the invitation, valid until `exp` (Unix), is over first."""
     until = max(exp, time.time() + CLOCKS_S)
-    while not _is_let_in(here, inviter):
+    while not is_let_in():
         if time.time() >= until:
             return False
         time.sleep(POLL_S)

@@ -84,6 +84,25 @@ async def test_a_fresh_device_is_let_in_by_a_link_and_nobody_is_asked(tmp_path: 
                 assert made["text"] not in device.log
 
 
+async def test_in_a_silent_network_only_the_inviter_knows_the_joiner(tmp_path: Path) -> None:
+    with trio.fail_after(LIMIT_S):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben, daemon(tmp_path / "c") as carl:
+            relay = await host_relay(anna)
+            await anna.ask("network_add", config=network_record(NET, relay, kind="silent"))
+            made = await anna.ask("invite_create", network=NET, uses=2)
+            for device in (ben, carl):
+                taken = await device.ask("network_join_invite", text=made["text"])
+                assert taken["kind"] == "silent"
+            a, b, c = await bare_id(anna), await bare_id(ben), await bare_id(carl)
+            for device, other in ((anna, b), (anna, c), (ben, a), (carl, a)):
+                await active(device, other)
+            [invite] = (await anna.ask("invite_list", network=NET))["invites"]
+            assert sorted(invite["by"]) == sorted([b, c])
+            for device in (ben, carl):
+                [row] = (await device.ask("roster_list", network=NET))["roster"]
+                assert row["device_id"].split("-")[0] == a
+
+
 async def test_the_inviter_may_be_away_and_may_be_killed(tmp_path: Path) -> None:
     with trio.fail_after(LIMIT_S):
         async with daemon(tmp_path / "r") as host, daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
