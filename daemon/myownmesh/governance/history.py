@@ -72,7 +72,8 @@ def history(book: Book, arrivals: Mapping[bytes, Arrival]) -> list[Line]:
     """
     lines = [
         line if (came := arrivals.get(entry_key(line.entry))) is None else _arrived(line, came)
-        for line in (*_governance(book), *_other_branches(book), *_members(book), *_waiting(book))
+        # The newest of one second stands last in its log.
+        for line in (*reversed([*_governance(book)]), *_other_branches(book), *_members(book), *_waiting(book))
     ]
     return sorted(lines, key=lambda line: line.entry.at, reverse=True)
 

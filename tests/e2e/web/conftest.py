@@ -38,8 +38,9 @@ class Household:
         return f"ws://127.0.0.1:{self.pair.port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Not longer than its tests: an event loop of Playwright's own runs in this thread as long as the browser does."""
     with browser() as running:
         yield running
 

@@ -66,6 +66,12 @@ def told(book: Book) -> list[tuple[str, str]]:
     return [(line.state, line.sentence(CALLED)) for line in history(book, {})]
 
 
+def test_of_one_second_the_newest_stands_first() -> None:
+    one = entry(RoleGrant(DAVE, "controller"), ALICE, at=5000)
+    two = entry(RoleRevoke(CAROL), ALICE, at=5000)
+    assert [line.entry for line in history(founded(one, two), {})][:2] == [two, one]
+
+
 # ── names and sentences ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -122,8 +128,8 @@ def test_each_entry_says_whether_it_counts() -> None:
         ("overruled", f"{CALLED(CAROL)} lets {CALLED(DAVE)} in — a newer entry about this device counts"),
         ("in force", f"{CALLED(ALICE)} takes the role of {CALLED(BOB)} away — in force"),
         ("undone", f"{CALLED(ALICE)} makes {CALLED(BOB)} a controller — undone by a later entry"),
-        ("in force", f"{CALLED(ALICE)} closes the network — in force"),
         ("in force", f"{CALLED(ALICE)} makes {CALLED(CAROL)} a controller — in force"),
+        ("in force", f"{CALLED(ALICE)} closes the network — in force"),
     ]
     assert [line.since for line in history(book, {}) if line.log == "governance"] == [NOW] * 4
 
@@ -134,8 +140,8 @@ def test_each_entry_says_when_and_through_whom_it_came() -> None:
     arrivals = {entry_key(admit): Arrival(NOW + 5, CAROL), entry_key(BASE[0]): Arrival(NOW - 5, "")}
     assert [(line.since, line.brought_by) for line in history(book, arrivals)] == [
         (NOW + 5, CAROL),
-        (NOW - 5, ""),
         (NOW, ""),
+        (NOW - 5, ""),
     ]
 
 
@@ -149,8 +155,8 @@ def test_an_entry_of_two_authors_is_one_line() -> None:
 def test_an_entry_of_an_open_phase_is_void_and_own_ones_say_so() -> None:
     planted = entry(RoleGrant(MALLORY, "owner"), MALLORY)
     book = book_of([planted, *BASE], ALICE, NOW)
-    assert [state for state, _ in told(book)] == ["void", "in force", "in force"]
-    assert [line.own for line in history(book, {})] == [False, True, True]
+    assert [state for state, _ in told(book)] == ["in force", "in force", "void"]
+    assert [line.own for line in history(book, {})] == [True, True, False]
 
 
 def test_a_kept_removal_and_a_word_are_told() -> None:
