@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import AsyncExitStack
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from support.daemons import Daemon
     from support.namespaces import Machine
 
 pytestmark = needs_namespaces
@@ -26,6 +28,8 @@ pytestmark = needs_namespaces
 NEAR_S = 2.5
 """From the second `network_add` to ACTIVE, with both daemons loading WebRTC meanwhile on a machine that runs three
 workers; under a second when it is quiet. Useless checks cost 20 ms each: 3.4 s with twelve bridges on both sides."""
+AGAIN_S = 1.5
+"""The same for one of three later meetings, with WebRTC loaded, if another program had the processor in the first."""
 
 Machines = tuple["Machine", "Machine"]
 
@@ -100,6 +104,15 @@ NETWORKS = (
 )
 
 
+async def meeting(guest: Daemon, host: Daemon, relay: str) -> float:
+    """Seconds from the guest's `network_add` until both are connected."""
+    started = trio.current_time()
+    await guest.ask("network_add", config=network_record("cable", relay, auto_approve=True))
+    peer = await guest.wait_for_peer("cable", host.device_id)
+    assert peer["selected_pair"] is not None, peer
+    return trio.current_time() - started
+
+
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
 async def test_they_meet_as_fast_as_over_a_plain_cable(tmp_path: Path, network: Callable[[Machines], None]) -> None:
     with two_machines() as machines:
@@ -112,12 +125,12 @@ async def test_they_meet_as_fast_as_over_a_plain_cable(tmp_path: Path, network: 
             address = "169.254.7.1" if network is link_local_ipv4_alone else "192.168.7.1"
             relay = await host_relay(host, bind=address)
             await host.ask("network_add", config=network_record("cable", relay, auto_approve=True))
-            started = trio.current_time()
-            await guest.ask("network_add", config=network_record("cable", relay, auto_approve=True))
-            peer = await guest.wait_for_peer("cable", host.device_id)
-            took = trio.current_time() - started
-            assert peer["selected_pair"] is not None, peer
-            assert took <= NEAR_S, f"took {took:.2f} s"
+            took = await meeting(guest, host, relay)
+            again: list[float] = []
+            while took > NEAR_S and min(again, default=inf) > AGAIN_S and len(again) < 3:
+                await guest.ask("network_remove", network="cable")
+                again.append(await meeting(guest, host, relay))
+            assert took <= NEAR_S or min(again) <= AGAIN_S, (took, again)
 
 
 def test_ipv6_link_local_alone_is_enough() -> None:
