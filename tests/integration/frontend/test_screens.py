@@ -137,7 +137,7 @@ async def test_which_daemon_runs_is_said_and_a_hanging_one_is_replaced(nursery: 
         again = await up.wait(lambda e: e["event"] == "daemon" and e["state"] == "up", seen)
         replaced = again["t"] / 1000 - began
         assert said < 3.5, said
-        assert replaced < 11, replaced
+        assert replaced < 10 + 5, f"{replaced} s; a busy machine needs some of them to start a daemon"
         assert again["pid"] != daemon["pid"]
         assert not is_alive(daemon["pid"])
         assert await up.stop() == 0

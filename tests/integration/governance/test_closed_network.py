@@ -186,6 +186,8 @@ async def test_an_evicted_device_hears_it_and_stays_out_over_restarts(tmp_path: 
                 await device.stop(signal.SIGKILL)
                 await device.start()
             await active(anna, ben)
+            # What peers tell is saved once a second: whoever was killed before that hears it again.
+            await is_evicted(ben, carl)
             with pytest.raises(Refused, match="was evicted by the network's signed governance"):
                 await ben.ask("roster_approve", network=NET, device_id=carl.device_id)
             await not_linked(anna, carl)
