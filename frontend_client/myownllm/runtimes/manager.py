@@ -106,7 +106,10 @@ class Runtimes:
             try:
                 while True:
                     self._look_now = trio.Event()
-                    self._show(await self._look())
+                    http = self._http
+                    state = await self._look()
+                    if http is self._http:  # else it is the state of a server that is no longer asked
+                        self._show(state)
                     await self._close_left()
                     with trio.move_on_after(until_beat(LOOK_S, trio.current_time())):
                         await self._look_now.wait()
@@ -134,7 +137,7 @@ class Runtimes:
         except RuntimeFailure as error:
             self._loaded = False
             return RuntimeState(settings.kind, settings.base_url, up=False, reason=str(error))
-        self._loaded = True
+        self._loaded = http is self._http
         return RuntimeState(settings.kind, settings.base_url, True, "", models)
 
     async def _models(self, settings: RuntimeSettings, http: Http) -> tuple[Model, ...]:

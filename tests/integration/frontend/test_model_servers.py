@@ -174,7 +174,8 @@ async def test_other_settings_take_over_and_answers_under_way_end_where_they_beg
             second.behave(models=["other"])
             running.use(RuntimeSettings("ollama", second.url))
             with trio.fail_after(5):
-                await running.watch.until(lambda s: s.up and [m.tag for m in s.models] == ["other"])
+                state = await running.watch.until(lambda s: s.up)
+            assert [m.tag for m in state.models] == ["other"]
     assert answers == [[WORDS, Finished()]]
 
 
