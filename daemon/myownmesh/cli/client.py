@@ -30,6 +30,10 @@ class NeedsCode(CliError):
     """The daemon signs this only with an authenticator's code, and got none."""
 
 
+class Unsupported(CliError):
+    """The daemon does not know this op: it is another release, or the reference's."""
+
+
 @contextmanager
 def connection(timeout: float | None) -> Iterator[Connection]:
     """Connect to the first daemon that can be reached; a failure within the block is a `CliError`, or `NoDaemon`.
@@ -69,6 +73,8 @@ def _told(error: ControlError, timeout: float | None) -> CliError:
     cause = error.__cause__
     if error.kind is ErrorKind.NEEDS_CODE:
         return NeedsCode(f"daemon error: {error.text}")
+    if error.kind is ErrorKind.UNSUPPORTED:
+        return Unsupported(f"daemon error: {error.text}")
     if error.refused:
         return CliError(f"daemon error: {error.text}")
     if error.kind is ErrorKind.CONNECT_FAILED and isinstance(cause, OSError):

@@ -15,6 +15,7 @@ from mesh_common.files import write_atomically
 from mesh_common.handwritten import read_all
 from mesh_common.tables import printable
 from myownmesh.cli import governance_tables
+from myownmesh.cli.client import Unsupported
 from myownmesh.cli.ctl_base import ask, decide, show
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.tables import object_of, text_of
@@ -32,11 +33,11 @@ def decided(request: Request, keep: str | None = None, *, dry_run: bool = False)
     """Send an op that signs; before it acts a person at a terminal sees what it would do, and chooses."""
     asked = {**request, **kept(keep)}
     if dry_run:
-        if not _looks_ahead():
+        if not _looks_ahead(request):
             raise CliError("this daemon knows no dry run: it would do it")
         show(ask({**asked, "dry_run": True}), governance_tables.decision)
         return
-    if (is_attended() or request["op"] in _SAID_FIRST) and _looks_ahead():
+    if (is_attended() or request["op"] in _SAID_FIRST) and _looks_ahead(request):
         would = object_of(ask({**asked, "dry_run": True}))
         outlook = object_of(would.get("outlook"))
         if text := governance_tables.outlook(outlook):
@@ -62,7 +63,7 @@ def shown_digest(network: str, proposal: str) -> str | None:
 
     None for a daemon that lists nothing, and for an id that it does not list: it says why it refuses.
     """
-    row = next((row for row in _pending(network) if row.get("id") == proposal), None)
+    row = next((row for row in _pending(network) or () if row.get("id") == proposal), None)
     if row is None:
         return None
     print(f"{printable(text_of(row.get('text')))}\n  sign: {printable(text_of(row.get('sign')))}", file=sys.stderr)
@@ -113,18 +114,17 @@ def _chosen(outlook: Mapping[str, object], keep: str | None) -> dict[str, object
     return chosen
 
 
-def _looks_ahead() -> bool:
+def _looks_ahead(request: Request) -> bool:
     """Whether the daemon knows dry runs; the reference's would do what it was only to look at."""
-    return "instance" in object_of(ask({"op": "status"}))
+    return _pending(text_of(request["network"])) is not None
 
 
-def _pending(network: str) -> list[Mapping[str, object]]:
+def _pending(network: str) -> list[Mapping[str, object]] | None:
+    """What waits there; None: this daemon does not list it."""
     try:
         found = object_of(ask({"op": "governance_pending", "network": network}))
-    except CliError as error:
-        if "unknown variant" in str(error):
-            return []
-        raise
+    except Unsupported:
+        return None
     rows = found.get("rows")
     return [object_of(row) for row in rows] if isinstance(rows, list) else []
 

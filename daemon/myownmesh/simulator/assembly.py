@@ -27,17 +27,15 @@ from myownmesh.governance.pins import Pin
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.saved import load_book, pin_of, state_of
 from myownmesh.governance.signatures import Checks, finish
-from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.state_file import read_state, write_state
 from myownmesh.governance.words import OURSELVES
-from myownmesh.protocol import base32
 from myownmesh.protocol.ids import short_id
 from myownmesh.protocol.modes import FullMesh, Ring
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
 from myownmesh.simulator.minds import HostileNode, OldNode
 from myownmesh.simulator.node import NETWORK, Node
 from myownmesh.simulator.people import book, decide, tend
-from myownmesh.simulator.reference_governance import ReferenceGovernance, quorum
+from myownmesh.simulator.reference_governance import ReferenceGovernance, quorum, signed_entry
 from myownmesh.simulator.world import World
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 
     from myownmesh.identity import Identity
     from myownmesh.protocol.frames import Role
-    from myownmesh.protocol.transitions import Variant
+    from myownmesh.protocol.transitions import Transition, Variant
 
 OWNERS: Final = 2
 CONTROLLERS: Final = 3
@@ -135,13 +133,13 @@ class Assembly:
             self.world.skews_ms[each.device_id] = self.rng.randint(-MAX_SKEW_MS, MAX_SKEW_MS)
         founder, *others = self.identities
         now = self.world.clock.now(0).wall_ms // 1000 - 100_000
-        log = [_signed(founder, KindChange("closed"), now)]
+        log = [signed_entry(NETWORK, founder, KindChange("closed"), now)]
         for number, each in enumerate(others[: OWNERS - 1 + CONTROLLERS]):
             role: Role = "owner" if number < OWNERS - 1 else "controller"
-            log.append(_signed(founder, RoleGrant(each.device_id, role), now + number))
+            log.append(signed_entry(NETWORK, founder, RoleGrant(each.device_id, role), now + number))
             self.seats.add((each.device_id, role))
         self.seats.add((founder.device_id, "owner"))
-        members = [_signed(founder, RoleGrant(each.device_id, "member"), now) for each in others]
+        members = [signed_entry(NETWORK, founder, RoleGrant(each.device_id, "member"), now) for each in others]
         self.granted = dict.fromkeys((each.device_id for each in others), now)
         old = round(sitting.old * sitting.nodes)
         hostile = round(sitting.hostile * sitting.nodes)
@@ -350,11 +348,6 @@ class Assembly:
 def _is_asked(held: Book) -> bool:
     """By a pending record: which branch counts, whether a repetition is meant, whether a late removal stands."""
     return bool(held.questions.rivals or held.questions.replays or succession.orphans(held))
-
-
-def _signed(signer: Identity, variant: Variant, at: int) -> Transition:
-    signature = base32.encode(signer.sign(signed_bytes(NETWORK, variant)))
-    return Transition(at, variant, (signer.device_id,), (signature,))
 
 
 def _book(me: Identity, log: Sequence[Transition], members: Sequence[Transition], now: int) -> Book:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.sync import FEATURE
-from myownmesh.protocol import base32
 from myownmesh.protocol.codec import decode_frame, encode_frame
 from myownmesh.protocol.frames import (
     Deny,
@@ -24,8 +22,9 @@ from myownmesh.protocol.frames import (
     RosterRequest,
     RosterSummary,
 )
-from myownmesh.protocol.transitions import RoleGrant, Transition
+from myownmesh.protocol.transitions import RoleGrant
 from myownmesh.simulator.node import NETWORK, Node
+from myownmesh.simulator.reference_governance import signed_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.links import LinkEvent
     from myownmesh.identity import Identity
     from myownmesh.protocol.frames import Frame
-    from myownmesh.protocol.transitions import Variant
+    from myownmesh.protocol.transitions import Transition, Variant
     from myownmesh.simulator.node import Place
     from myownmesh.simulator.reference_governance import ReferenceGovernance
     from myownmesh.simulator.session import FakeSession
@@ -157,9 +156,7 @@ class HostileNode(OldNode):
     def _lie(self) -> RosterEntries:
         rng = self.rng
         log = list(rng.choice(self._logs))
-        seat = RoleGrant(self.device_id, "owner")
-        payload = signed_bytes(NETWORK, seat)
-        own = Transition(0, seat, (self.device_id,), (base32.encode(self.identity.sign(payload)),))
+        own = signed_entry(NETWORK, self.identity, RoleGrant(self.device_id, "owner"), 0)
         match rng.randrange(5):
             case 0:
                 log = log[: rng.randrange(len(log) + 1)]
@@ -170,7 +167,7 @@ class HostileNode(OldNode):
             case 3:
                 log = [self._twisted(each) for each in log]
             case _:
-                del log[rng.randrange(len(log)) :][:1]
+                del log[rng.randrange(len(log))]
         members = [self._twisted(each) for each in rng.choices(self._shown, k=6)]
         vouched = True if rng.random() < 0.5 else msgspec.UNSET
         return RosterEntries((), tuple(log), tuple(members), vouched)

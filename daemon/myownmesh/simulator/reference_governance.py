@@ -23,6 +23,7 @@ from myownmesh.protocol.frames import (
     RosterEntries,
     RosterRequest,
 )
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import (
     Evict,
     KindChange,
@@ -42,9 +43,14 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Variant
 
 RANKS: Final[Mapping[str, int]] = {"member": 1, "controller": 2, "owner": 3}
-MAX_FRAME_BYTES: Final = 65_535
 _good: dict[tuple[str, bytes, str], bool] = {}
 """Signatures are checked once: thousands of runs show the same ones."""
+
+
+def signed_entry(network: str, signer: Identity, variant: Variant, at: int) -> Transition:
+    """An entry with one plain signature, as v0.3.8 writes it."""
+    signature = base32.encode(signer.sign(signed_bytes(network, variant)))
+    return Transition(at, variant, (signer.device_id,), (signature,))
 
 
 @define
@@ -155,9 +161,9 @@ class ReferenceGovernance:
 
     def propose(self, proposal_id: str, variant: Variant, now: int) -> list[Frame]:
         """What a person here wants; the frames go to everybody."""
-        signature = base32.encode(self.me.sign(signed_bytes(self.network, variant)))
-        stamp = self.stamp(variant, now)
-        self.pending[proposal_id] = record(variant, self.me.device_id, signature, stamp)
+        entry = signed_entry(self.network, self.me, variant, self.stamp(variant, now))
+        (signature,) = entry.signatures
+        self.pending[proposal_id] = record(variant, self.me.device_id, signature, entry.at)
         proposed = NetworkStatePropose(proposal_id, variant, self.me.device_id, now, signature)
         return [proposed, self.counts(), *self.ratify(proposal_id)]
 

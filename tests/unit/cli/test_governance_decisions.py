@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from unit.cli.fake_daemon import FakeDaemon
 
-OURS = {"instance": "x"}
+UNKNOWN = {"ok": False, "error": "parse: unknown variant `governance_pending`, expected"}
 IN_FORCE = {"proposal_id": "p", "effective": True, "waits_for": []}
 FALLS = {"owners": ["o-1"], "falling_admits": ["d-1", "e-2"], "signed_anew": ["d-1", "e-2"]}
 ROW = {"id": "p", "text": "Anna\x1b wants: x", "digest": "abc", "sign": "put your name under it", "deny": "refuse it"}
@@ -28,7 +28,7 @@ class Desk:
     def __init__(self, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
         self._daemon, self._monkeypatch = daemon, monkeypatch
         self.outlook: dict[str, Any] = {"owners": ["o-1"]}
-        self.answers: dict[str, Any] = {"status": OURS, "governance_pending": {"rows": [ROW]}}
+        self.answers: dict[str, Any] = {"governance_pending": {"rows": [ROW]}}
         daemon.answer = self._answer
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -46,8 +46,8 @@ class Desk:
 
     @property
     def acted(self) -> list[dict[str, Any]]:
-        looks = ("status", "governance_pending")
-        return [each for each in self._daemon.requests if each["op"] not in looks and not each.get("dry_run")]
+        requests = self._daemon.requests
+        return [each for each in requests if each["op"] != "governance_pending" and not each.get("dry_run")]
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_dry_run_acts_on_nothing(desk: Desk, capfd: pytest.CaptureFixture[str]
 
 def test_a_daemon_that_knows_no_dry_run_is_not_sent_one(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
     """The reference would ignore the member and do it."""
-    desk.answers["status"] = {"version": "0.3.8"}
+    desk.answers["governance_pending"] = UNKNOWN
     assert desk.run("evict a d --dry-run") == 1
     assert desk.acted == []
     assert "this daemon knows no dry run: it would do it" in capfd.readouterr().err
@@ -147,9 +147,7 @@ def test_a_person_may_think_better_of_it(desk: Desk) -> None:
     assert desk.acted == []
 
 
-@pytest.mark.parametrize(
-    "listed", [{"rows": []}, {"ok": False, "error": "parse: unknown variant `governance_pending`, expected"}]
-)
+@pytest.mark.parametrize("listed", [{"rows": []}, UNKNOWN])
 def test_what_no_daemon_lists_is_signed_without_a_digest(desk: Desk, listed: dict[str, Any]) -> None:
     desk.answers["governance_pending"] = listed
     assert desk.run("sign a p") == 0

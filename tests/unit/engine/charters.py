@@ -18,14 +18,15 @@ from myownmesh.governance.words import OURSELVES
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import Channel, NetworkStatePropose
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant
+from myownmesh.simulator.reference_governance import signed_entry
 from unit.engine.bench import NETWORK, WALL_MS, Bench
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from myownmesh.protocol.frames import Frame
-    from myownmesh.protocol.transitions import Variant
+    from myownmesh.protocol.transitions import Transition, Variant
 
 OWNER = Identity.from_seed(bytes([3]) * 32, "owner")
 STRANGER = Identity.from_seed(bytes([4]) * 32, "stranger")
@@ -34,8 +35,7 @@ APP = Channel("chat", msgspec.Raw(b'"hi"'))
 
 
 def entry(signer: Identity, variant: Variant, at: int = THEN) -> Transition:
-    signature = base32.encode(signer.sign(signed_bytes(NETWORK, variant)))
-    return Transition(at, variant, (signer.device_id,), (signature,))
+    return signed_entry(NETWORK, signer, variant, at)
 
 
 FOUNDING = entry(OWNER, KindChange("closed"))

@@ -10,14 +10,13 @@ from attrs import evolve
 
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.signatures import Checks
-from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.words import OURSELVES
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.tending import Tending
-from myownmesh.protocol import base32
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant
 from myownmesh.simulator import World
 from myownmesh.simulator.node import NETWORK
+from myownmesh.simulator.reference_governance import signed_entry
 from unit.mesh.desk import OTHER, THIRD
 
 if TYPE_CHECKING:
@@ -75,11 +74,8 @@ async def test_before_an_authority_goes_what_it_decided_is_signed_anew(desk: Des
     await desk.governing.propose(KindChange("closed"), None)
     await desk.governing.propose(RoleGrant(controller.device_id, "controller"), None)
 
-    def by_controller(variant: RoleGrant | Evict, at: int) -> Transition:
-        signature = base32.encode(controller.sign(signed_bytes(NETWORK, variant)))
-        return Transition(at, variant, (controller.device_id,), (signature,))
-
-    entries = [by_controller(RoleGrant(OTHER, "member"), 50), by_controller(Evict(THIRD), 60)]
+    decided = ((RoleGrant(OTHER, "member"), 50), (Evict(THIRD), 60))
+    entries = [signed_entry(NETWORK, controller, variant, at) for variant, at in decided]
     heard = hear_entries(desk.book, entries, OURSELVES, Checks(NETWORK), 100, max_checks=9).book
     desk.node.switch.govern(lambda governor, now: governor.take(heard, now))
     await desk.governing.propose(Evict(controller.device_id), None)

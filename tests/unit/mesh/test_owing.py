@@ -16,15 +16,15 @@ from myownmesh.governance.pending import pending
 from myownmesh.governance.questions import Owed
 from myownmesh.governance.remnant import offer
 from myownmesh.governance.signatures import Checks, finish
-from myownmesh.governance.signed_bytes import content_digest, signed_bytes
+from myownmesh.governance.signed_bytes import content_digest
 from myownmesh.governance.words import OURSELVES, Speaker
 from myownmesh.identity import Identity
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.tending import Tending
-from myownmesh.protocol import base32
 from myownmesh.protocol.frames import NetworkStatePropose
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
 from myownmesh.simulator.node import NETWORK
+from myownmesh.simulator.reference_governance import signed_entry
 from unit.mesh.desk import OTHER, THIRD
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from myownmesh.governance.book import Book
     from myownmesh.governance.log import Log
     from myownmesh.mesh.switch import Switch
-    from myownmesh.protocol.transitions import Variant
+    from myownmesh.protocol.transitions import Transition, Variant
     from myownmesh.simulator import World
     from unit.mesh.desk import Desk
 
@@ -45,7 +45,7 @@ def other_device(desk: Desk) -> Identity:
 
 
 def signed(by: Identity, variant: Variant, at: int) -> Transition:
-    return Transition(at, variant, (by.device_id,), (base32.encode(by.sign(signed_bytes(NETWORK, variant))),))
+    return signed_entry(NETWORK, by, variant, at)
 
 
 def hold(desk: Desk, change: Callable[[Book], Book]) -> None:

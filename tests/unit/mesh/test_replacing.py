@@ -8,15 +8,14 @@ import pytest
 
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.signatures import Checks
-from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.succession import Keep
 from myownmesh.governance.words import OURSELVES
 from myownmesh.identity import Identity
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.replacing import replace
-from myownmesh.protocol import base32
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant
 from myownmesh.simulator.node import NETWORK
+from myownmesh.simulator.reference_governance import signed_entry
 from unit.mesh.desk import OTHER, THIRD
 
 if TYPE_CHECKING:
@@ -33,10 +32,8 @@ async def with_an_old_controller(desk: Desk) -> None:
     """It has let one device in and put another one out."""
     await desk.governing.propose(KindChange("closed"), None)
     await desk.governing.propose(RoleGrant(OLD.device_id, "controller"), None)
-    entries = []
-    for variant, at in ((RoleGrant(OTHER, "member"), 50), (Evict(THIRD), 60)):
-        signature = base32.encode(OLD.sign(signed_bytes(NETWORK, variant)))
-        entries.append(Transition(at, variant, (OLD.device_id,), (signature,)))
+    decided = ((RoleGrant(OTHER, "member"), 50), (Evict(THIRD), 60))
+    entries = [signed_entry(NETWORK, OLD, variant, at) for variant, at in decided]
     heard = hear_entries(desk.book, entries, OURSELVES, Checks(NETWORK), 100, max_checks=9).book
     desk.node.switch.govern(lambda governor, now: governor.take(heard, now))
 
