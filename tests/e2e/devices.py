@@ -34,6 +34,23 @@ def _load_demo() -> Any:
 demo: Any = _load_demo()
 
 
+def bare_app(device: Any) -> tuple[Path, dict[str, str]]:
+    """An app that finds no mesh daemon: nothing beside it, nothing on its path, nothing fetched. With its environment.
+
+    A `myownmesh` that is put beside it later is one that it finds.
+    """
+    folder = device.home / "bin"
+    folder.mkdir()
+    app: Path = folder / "myownllm"
+    app.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.executable = {str(folder / 'python')!r}\n"
+        "from myownllm.cli import main\nmain()\n"
+    )
+    app.chmod(0o755)
+    environment = {**device.environment(), "PATH": f"{folder}:/usr/bin:/bin", "MYOWNMESH_OFFLINE": "1"}
+    return app, environment | {"XDG_CACHE_HOME": str(device.home)}
+
+
 class Pair:
     """Two devices, the first of which hosts the relay; both apps are up, no network is saved yet."""
 

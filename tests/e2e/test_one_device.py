@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.devices import ask, daemon_pid, demo, eventually, is_alive
+from e2e.devices import ask, bare_app, daemon_pid, demo, eventually, is_alive
 from mesh_common.client import blocking
 from mesh_common.client.errors import ControlError
 
@@ -123,16 +122,7 @@ def test_s21_a_program_that_never_binds_gives_way_to_the_next(device: Any) -> No
 
 def test_s22_without_a_program_the_app_is_there_and_takes_one_that_comes(device: Any) -> None:
     """Remedies are shown, and a program that is dropped in works after `daemon retry`."""
-    bare = device.home / "bin"
-    bare.mkdir()
-    app = bare / "myownllm"
-    app.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.executable = {str(bare / 'python')!r}\n"
-        "from myownllm.cli import main\nmain()\n"
-    )
-    app.chmod(0o755)
-    environment = {**device.environment(), "PATH": f"{bare}:/usr/bin:/bin", "MYOWNMESH_OFFLINE": "1"}
-    environment["XDG_CACHE_HOME"] = str(device.home)
+    app, environment = bare_app(device)
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([app, *words], env=environment, capture_output=True, text=True, timeout=30, check=False)
@@ -146,7 +136,7 @@ def test_s22_without_a_program_the_app_is_there_and_takes_one_that_comes(device:
         assert "MYOWNLLM_MESH_BIN" in output.read_text()
         assert run("conversations", "new", "Plans").returncode == 0, "the rest of the app works"
         assert run("health").returncode == 13
-        (bare / "myownmesh").symlink_to(demo.BIN / "myownmesh")
+        (app.parent / "myownmesh").symlink_to(demo.BIN / "myownmesh")
         assert run("daemon", "retry").returncode == 0
         eventually(lambda: run("health").returncode not in (12, 13), "a daemon", 20)
         assert is_alive(process.pid)

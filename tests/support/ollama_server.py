@@ -28,6 +28,8 @@ class Behaviour:
     words: int = 5
     delay_s: float = 0.0
     """before each word, also the first"""
+    look_delay_s: float = 0.0
+    """Before it says which models it has."""
     fault: str = ""
     """"garbage", "half", "500", "reset", "hang", "error", "endless" (a line without end), "empty" (closes at once)"""
     fault_after: int = 0
@@ -60,6 +62,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         STATE.other.append(self.path)
         if self.path == "/api/tags":
+            time.sleep(STATE.behaviour.look_delay_s)
             models = [{"name": m, "model": m, "digest": f"d-{m}"} for m in STATE.behaviour.models]
             self._json({"models": models})
         elif self.path == "/v1/models":

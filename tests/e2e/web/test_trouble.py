@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
-from e2e.devices import demo, eventually, is_alive
+from e2e.devices import bare_app, demo, eventually, is_alive
 from e2e.test_one_device import NOWHERE, ask_shared, shared_daemon
 from e2e.web.conftest import shot
 from support.browsers import Person
@@ -31,16 +30,7 @@ def device() -> Iterator[Any]:
     """An app without a mesh daemon on this machine: nothing beside it, nothing on its path, nothing fetched."""
     base = demo.temporary_base()
     made = demo.Device("Anna", base / "a")
-    folder = made.home / "bin"
-    folder.mkdir()
-    app = folder / "myownllm"
-    app.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.executable = {str(folder / 'python')!r}\n"
-        "from myownllm.cli import main\nmain()\n"
-    )
-    app.chmod(0o755)
-    environment = {**made.environment(), "PATH": f"{folder}:/usr/bin:/bin", "MYOWNMESH_OFFLINE": "1"}
-    environment["XDG_CACHE_HOME"] = str(made.home)
+    app, environment = bare_app(made)
     made.environment = lambda: environment
     made.app, made.program = str(app), (str(app),)
     demo.configure(made, {"kind": "none"})

@@ -179,6 +179,20 @@ async def test_other_settings_take_over_and_answers_under_way_end_where_they_beg
     assert answers == [[WORDS, Finished()]]
 
 
+async def test_a_look_under_way_at_the_former_server_is_not_the_state_of_the_next(server: ModelServer) -> None:
+    with scripted() as second:
+        second.behave(models=["other"])
+        async with runtimes("ollama", server) as running:
+            server.behave(look_delay_s=1.0)
+            looks = server.ask("/test")["other"].count("/api/tags")
+            with trio.fail_after(20):
+                while server.ask("/test")["other"].count("/api/tags") == looks:
+                    await trio.sleep(0.02)
+                running.use(RuntimeSettings("ollama", second.url))
+                state = await running.watch.until(lambda s: s.up)
+            assert [m.tag for m in state.models] == ["other"]
+
+
 async def test_a_real_model_server_streams_and_is_left(tmp_path: Path) -> None:
     with llama(tmp_path) as server:
         async with runtimes("openai", server) as running:
