@@ -99,8 +99,9 @@ class Supervisor:
             self._lost.set()
 
     def retry(self) -> None:
-        """A person asked to try again now."""
-        self._retry.set()
+        """A person asked to try again now; asked while an attempt is under way, that one is followed by another."""
+        if self.connection is None:
+            self._retry.set()
 
     async def restart(self) -> Connection:
         """A person asked for a new daemon; returns the connection to it. Raises SupervisorError when it is not ours."""
@@ -141,6 +142,7 @@ class Supervisor:
 
     async def _establish(self, *, may_spawn: bool = True) -> Connection:
         """Attach to the first daemon that answers, else start one. Raises SupervisorError, HomeError."""
+        self._retry = trio.Event()  # what is asked from here on wants more than this attempt
         self._set("probing")
         attached = await self._attach()
         if attached is not None:
@@ -403,7 +405,6 @@ class Supervisor:
         await self._sleep_or_retry(policy.RETRY_FAILED_S)
 
     async def _sleep_or_retry(self, seconds: float) -> None:
-        self._retry = trio.Event()
         with trio.move_on_after(seconds):
             await self._retry.wait()
 

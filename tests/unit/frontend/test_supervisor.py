@@ -316,6 +316,36 @@ async def test_a_retry_ends_the_wait(autojump_clock: Any) -> None:
         assert trio.current_time() - began < 1
 
 
+async def test_a_retry_during_an_attempt_that_looked_too_early_is_not_forgotten(autojump_clock: Any) -> None:
+    asked: list[Supervisor] = []
+
+    class Corrected(ScriptedWorld):
+        async def version_of(self, candidate: Candidate) -> str | Refused:
+            seen = await super().version_of(candidate)
+            self.versions.clear()
+            asked[0].retry()
+            return seen
+
+    world = Corrected(candidates=["a"], scripts={"a": "says_ready"}, versions={"a": "too old"})
+    async with supervised(world) as supervisor:
+        asked.append(supervisor)
+        began = trio.current_time()
+        await supervisor.watch.until(lambda s: s.state == "up")
+        assert trio.current_time() - began < 1
+
+
+async def test_a_retry_while_a_daemon_is_connected_means_nothing_later(autojump_clock: Any) -> None:
+    world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
+    async with supervised(world) as supervisor:
+        await supervisor.watch.until(lambda s: s.state == "up")
+        supervisor.retry()
+        world.children[-1].exit(-9)
+        await supervisor.watch.until(lambda s: s.state == "backoff")
+        began = trio.current_time()
+        await supervisor.watch.until(lambda s: s.state == "up")
+        assert trio.current_time() - began == pytest.approx(1, abs=0.3)
+
+
 async def test_a_clean_exit_is_restarted_at_once_and_only_once(autojump_clock: Any) -> None:
     """FE-12.18."""
     world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
