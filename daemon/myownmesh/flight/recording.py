@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from myownmesh.flight.tape import Entry, Piece
+    from myownmesh.roster import Roster
 
 FORMAT: Final = 1
 
@@ -55,15 +56,17 @@ class BadRecording(ValueError):
 def written(pieces: Iterable[Piece], network: str, salt: bytes) -> tuple[bytes, int]:
     """The file of these pieces, of which the first one's state counts, and how many inputs stand in it."""
     first, *others = pieces
-    entries = [entry for piece in (first, *others) for entry in piece.entries]
-    plain = Recording(first.state, tuple(_steps(entries)))
+    state = first.state
+    entries = [entry for piece in (first, *others) for entry in piece.entries()]
+    rosters = [roster for piece in (first, *others) for roster in piece.rosters]
+    plain = Recording(state, tuple(_steps(entries)))
     text = msgspec.json.encode(plain).decode()
     redactor = Redactor(ids_in(text) | _ids_in_frames(entries), network, salt)
-    _learn_offers(redactor, first.state, entries)
-    _learn_rosters(redactor, first.state, entries)
+    _learn_offers(redactor, state, entries)
+    _learn_rosters(redactor, state, entries, rosters)
     lines = [
         msgspec.json.encode({"myownmesh_recording": FORMAT, "version": VERSION}),
-        msgspec.json.encode({"state": _redacted(redactor, first.state)}),
+        msgspec.json.encode({"state": _redacted(redactor, state)}),
         *(msgspec.json.encode(_redacted_step(redactor, step)) for step in plain.steps),
     ]
     return b"".join(line + b"\n" for line in lines), len(plain.steps)
@@ -85,8 +88,6 @@ def read(data: bytes) -> Recording:
 def _steps(entries: Iterable[Entry]) -> Iterator[Step]:
     step: Step | None = None
     for entry, given, more in entries:
-        if entry == "roster":
-            continue  # it follows from the inputs
         if (came := _CAME_OF.get(entry)) is not None:
             step = None if step is None else came(step, given)
             continue
@@ -140,12 +141,11 @@ def _learn_offers(redactor: Redactor, state: Any, entries: Iterable[Entry]) -> N
             redactor.know_offer(offer_id, peer, me)
 
 
-def _learn_rosters(redactor: Redactor, state: Any, entries: Iterable[Entry]) -> None:
+def _learn_rosters(redactor: Redactor, state: Any, entries: Iterable[Entry], rosters: Iterable[Roster]) -> None:
     me = state["members"]["me"]
     peers = {args[0] for name, args, _ in entries if name in ("receive_frame", "receive_link_event")}
     peers |= {item["tuple"][0] for item in state["members"]["peers"]["dict"]}
-    rosters = [Decoder().decode(state["members"]["roster"])]
-    for roster in (*rosters, *(args[0] for name, args, _ in entries if name == "roster")):
+    for roster in (Decoder().decode(state["members"]["roster"]), *rosters):
         redactor.know_roster(roster, me, peers)
 
 

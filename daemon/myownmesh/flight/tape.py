@@ -2,16 +2,18 @@
 
 A piece of tape begins with the state of the engine; behind it stand the inputs and what the engine drew or was told
 meanwhile (random bytes, whether a proof verified). Two pieces are kept, so that the older one reaches back by at least
-the length of a piece.
+the length of a piece. All but the newest entries are packed: as objects they take ten times as much, and a daemon
+that has many networks, or whose links are restarted often, would grow by megabytes in these minutes.
 """
 
 from __future__ import annotations
 
+import pickle
+import zlib
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
-
-from attrs import define, field
 
 from myownmesh.engine import Engine
 from myownmesh.flight.graph import Encoder
@@ -19,7 +21,7 @@ from myownmesh.protocol.envelopes import RELAY_CHANNEL
 from myownmesh.topology.choices import BY_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from myownmesh.engine import EngineConfig
     from myownmesh.identity import Identity
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 PIECE_S: Final = 300.0
 PIECE_ENTRIES: Final = 20_000
 PIECE_BYTES: Final = 4 * 2**20
+"""As noted, before they are packed."""
+BLOCK_ENTRIES: Final = 128
+BLOCK_BYTES: Final = 64 * 1024
+"""What is packed at once: some milliseconds at most."""
 MAX_PEERS: Final = 64
 """Of an engine that knows more, no state is taken unasked: it would stand still for too long."""
 LEFT_OUT: Final = ("identity", "rng", "verify", "introduce", "out", "choices", "shape", "government")
@@ -48,18 +54,55 @@ Entry = tuple[str, Sequence[Any], dict[str, Any]]
 NOTHING: Final[dict[str, Any]] = {}
 
 
-@define(eq=False)
-class Piece:
-    """A stretch of tape."""
+def _packed(value: object) -> bytes:
+    return zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), 1)
 
-    state: Any
-    began: float
-    entries: deque[Entry] = field(factory=deque)
-    nbytes: int = 0
+
+def _unpacked(packed: bytes) -> Any:
+    return pickle.loads(zlib.decompress(packed))  # this process has packed it a moment ago
+
+
+class Piece:
+    """A stretch of tape: the state of an engine, and what went in from then on."""
+
+    def __init__(self, state: object, began: float) -> None:
+        self.began = began
+        self.count = 0
+        """Entries."""
+        self.nbytes = 0
+        self.rosters: list[Roster] = []
+        """Each that there was. They have most in common, which packing would undo."""
+        self._state = _packed(state)
+        self._blocks: list[bytes] = []
+        self._newest: list[Entry] = []
+        self._newest_bytes = 0
+
+    @property
+    def state(self) -> Any:
+        """A graph."""
+        return _unpacked(self._state)
+
+    def entries(self) -> list[Entry]:
+        """Oldest first. They are unpacked for it: ask once."""
+        return [*chain.from_iterable(map(_unpacked, self._blocks)), *self._newest]
 
     @property
     def is_full(self) -> bool:
-        return len(self.entries) >= PIECE_ENTRIES or self.nbytes >= PIECE_BYTES
+        return self.count >= PIECE_ENTRIES or self.nbytes >= PIECE_BYTES
+
+    def note(self, entry: Entry, nbytes: int) -> None:
+        """Those before it do not change any more; it may, until the next one."""
+        if len(self._newest) >= BLOCK_ENTRIES or self._newest_bytes >= BLOCK_BYTES:
+            self._blocks.append(_packed(self._newest))
+            self._newest, self._newest_bytes = [], 0
+        self._newest.append(entry)
+        self._newest_bytes += nbytes
+        self.count += 1
+        self.nbytes += nbytes
+
+    def note_roster(self, roster: Roster) -> None:
+        self.rosters.append(roster)
+        self.count += 1
 
 
 class Tape:
@@ -68,6 +111,7 @@ class Tape:
     def __init__(self, state: Callable[[], Any]) -> None:
         self._state = state
         self.pieces: deque[Piece] = deque(maxlen=2)
+        self._mono = 0.0
         self._asked = 0
         """So many recordings are under way: then nothing is forgotten but by size."""
         self._piece: Piece | None = None
@@ -80,10 +124,13 @@ class Tape:
 
     def note(self, entry: Entry, nbytes: int = 0) -> None:
         self.newest = None
-        piece = self._piece
-        if piece is not None:
-            piece.entries.append(entry)
-            piece.nbytes += nbytes
+        if self._piece is not None:
+            self._piece.note(entry, nbytes)
+
+    def note_roster(self, roster: Roster) -> None:
+        """The roster is another one now."""
+        if self._piece is not None:
+            self._piece.note_roster(roster)
 
     def note_application(self, args: list[Any]) -> None:
         """Something of an application came; as long as nothing else does, `args` may be changed."""
@@ -93,6 +140,7 @@ class Tape:
 
     def turn(self, mono: float, peers: int) -> None:
         """Begin another piece if it is time; called between two inputs."""
+        self._mono = mono
         piece = self._piece
         is_old = piece is not None and not self._asked and mono - piece.began >= PIECE_S
         if piece is None or piece.is_full or is_old:
@@ -103,6 +151,11 @@ class Tape:
                 self.newest = None
                 self._piece = Piece(self._state(), mono)
                 self.pieces.append(self._piece)
+
+    def turn_if_full(self, peers: int) -> None:
+        """Between two inputs, of which a peer may send thousands before the next timer."""
+        if self._piece is not None and self._piece.is_full:
+            self.turn(self._mono, peers)
 
     def ask(self, mono: float) -> Callable[[], list[Piece]]:
         """Begin a recording now; the callable that is returned ends it and gives its pieces."""
@@ -176,6 +229,7 @@ class TapedEngine(Engine):
                 self.tape.note_application([peer, epoch, now])
             _receive_frame(self, peer, epoch, data, now)
             return
+        self.tape.turn_if_full(len(self.core.peers))
         self.tape.note(("receive_frame", (peer, epoch, data, now), NOTHING), len(data))
         _receive_frame(self, peer, epoch, data, now)
         self.note_roster()
@@ -184,15 +238,29 @@ class TapedEngine(Engine):
         """Hashes of rosters travel; whoever replaces the ids in them has to know each that there was."""
         if (roster := self.core.roster) is not self._roster:
             self._roster = roster
-            self.tape.note(("roster", (roster,), NOTHING))
+            self.tape.note_roster(roster)
+
+
+def _little(_args: object) -> int:
+    return 0
+
+
+_SIZES: Final[Mapping[str, Callable[[Any], int]]] = {
+    "receive_signal": lambda args: len(getattr(args[0], "sdp", "")),
+    "reliable_left": lambda args: len(args[0].data),
+    "send_reliable": lambda args: memoryview(args[1].payload).nbytes,
+}
+"""Of what peers and clients make as long as they like."""
 
 
 def _taped(name: str) -> Callable[..., Any]:
     """The same for an input whose arguments are kept as they are."""
     act = getattr(Engine, name)
+    size = _SIZES.get(name, _little)
 
     def enter(self: TapedEngine, *args: Any, **options: Any) -> None:
-        self.tape.note((name, args, options), 200)
+        self.tape.turn_if_full(len(self.core.peers))
+        self.tape.note((name, args, options), 200 + size(args))
         act(self, *args, **options)
         self.note_roster()
 
