@@ -195,7 +195,8 @@ class Assembly:
     def run(self) -> float | None:
         """Returns how many seconds after the last trouble all agreed; None where persons are asked. Raises `Broken`."""
         self.begin()
-        self._pass(MEET_S)
+        while self.world.clock.seconds < MEET_S and not self._have_met():
+            self._pass(LOOK_S)
         for _ in range(ROUNDS):
             self._round()
         begun = self.world.clock.seconds
@@ -208,6 +209,11 @@ class Assembly:
         agreed = self.world.clock.seconds - begun
         self._look(at_the_end=True)
         return agreed
+
+    def _have_met(self) -> bool:
+        """Whether everybody has as many links as its shape wants; a ring has three to each side."""
+        wanted = min(len(self.nodes) - 1, 6 if self.sitting.nodes > MESH_UP_TO else len(self.nodes))
+        return all(len(node.engine.governor.linked) >= wanted for node in self.nodes.values())
 
     def _round(self) -> None:
         rng, nodes = self.rng, list(self.nodes.values())
@@ -293,6 +299,9 @@ class Assembly:
         return [node for node in self.ours() if founder.role(node.device_id) is not None]
 
     def _look(self, *, at_the_end: bool = False) -> None:
+        # Whoever lies and was given a seat may give its word for a time as it may sign an admit.
+        liars = [node.device_id for node in self.nodes.values() if isinstance(node, HostileNode)]
+        lies = any((device, "controller") in self.seats for device in liars)
         for node in self.ours():
             held = book(node)
             for device, role in held.standing.roles.items():
@@ -303,7 +312,7 @@ class Assembly:
                 verdict = held.bench.verdict(device)
                 if verdict.membership == "present" and device not in self.granted:
                     raise Broken(f"{short_id(device)} is in at {short_id(node.device_id)}, and nobody let it in")
-                late = at_the_end and device != node.device_id and verdict.membership == "present"
+                late = at_the_end and device != node.device_id and verdict.membership == "present" and not lies
                 if late and verdict.entry is not None and verdict.entry.at > self.granted[device]:
                     raise Broken(f"{short_id(device)} is in at {short_id(node.device_id)} by a time nobody signed")
 

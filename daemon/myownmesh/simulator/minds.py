@@ -5,6 +5,7 @@ Their links are our engine's; what they say and believe of governance is the pla
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -51,6 +52,10 @@ ABOUT_GOVERNANCE: Final = (
 )
 
 
+_read: Final = lru_cache(1024)(decode_frame)
+"""The same frame goes to many devices, and each of these looks at it on its way out, on its way in and inside."""
+
+
 class Muffled:
     """A session over which our engine says nothing of governance, nor that it understands what we added."""
 
@@ -61,7 +66,7 @@ class Muffled:
         return getattr(self._session, name)
 
     def send(self, data: bytes, *order: Any) -> None:
-        frame = decode_frame(data)
+        frame = _read(data)
         if isinstance(frame, Hello):
             features = tuple(each for each in frame.features if each != FEATURE)
             data = encode_frame(msgspec.structs.replace(frame, features=features))
@@ -103,7 +108,7 @@ class OldNode(Node):
         self, *, offerer: bool, on_event: Callable[[LinkEvent], None], on_frame: Callable[[bytes], None]
     ) -> FakeSession:
         def take(data: bytes) -> None:
-            frame = decode_frame(data)
+            frame = _read(data)
             if not isinstance(frame, ABOUT_GOVERNANCE):
                 on_frame(data)
                 return

@@ -5,8 +5,10 @@ Signed as ours signs, at once: in the simulator nobody waits for a disk.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from myownmesh.engine.governor import Governor
 from myownmesh.governance import authoring, succession
 from myownmesh.governance.authoring import Done, Refused
 from myownmesh.governance.log import BadLog
@@ -50,11 +52,12 @@ def decide(node: Node, variant: Variant) -> Done | None:
 
 def tend(node: Node) -> None:
     """What an authority does unasked: merge a branch that was left, sign anew removals whose author fell."""
-    left = node.switch.govern(lambda governor, _now: governor.take_left())
+    for left in book(node).branches.left:
+        if book(node).standing.is_authority(node.device_id):
+            _merge(node, left)
+        node.switch.govern(partial(Governor.looked_after, left=left))
     if not book(node).standing.is_authority(node.device_id):
         return
-    for log in left:
-        _merge(node, log)
     for anew in succession.kept_removals(book(node)):
         _sign_anew(node, anew)
 

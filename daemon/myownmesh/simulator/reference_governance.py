@@ -74,6 +74,8 @@ class ReferenceGovernance:
     members: list[Transition] = field(factory=list)
     pending: dict[str, dict[str, Any]] = field(factory=dict)
     topology: object = None
+    _verdicts: tuple[int, int, dict[str, bool]] | None = None
+    """The last ones, with the lengths of both logs, which only grow."""
     told: tuple[int, int, str] | None = None
     """What was last said of the counts."""
 
@@ -131,6 +133,12 @@ class ReferenceGovernance:
 
     def verdicts(self) -> dict[str, bool]:
         """Who is present, by bare id; False: removed."""
+        lengths = len(self.log), len(self.members)
+        if self._verdicts is None or self._verdicts[:2] != lengths:
+            self._verdicts = *lengths, self._read_verdicts()
+        return self._verdicts[2]
+
+    def _read_verdicts(self) -> dict[str, bool]:
         roles = (self.reaches(self.log) or Reached()).roles
         found: dict[str, bool] = {}
         for entry in sorted(self.members, key=lambda each: (each.at, is_admit(each.variant), entry_key(each))):
