@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from myownmesh.governance.book import Book
     from myownmesh.governance.first_contact import FirstContact
-    from myownmesh.governance.log import Log
     from myownmesh.governance.signatures import Slices
     from myownmesh.governance.sync import Advert
     from myownmesh.protocol.frames import NetworkStatePropose
@@ -117,8 +116,6 @@ class Government:
         """Who was put out and is welcome again: dialled whatever its id, until it is linked."""
         self.wanted_words: frozenset[Transition] = frozenset()
         """Grants that were heard and would end a removal of this device's own on somebody's word."""
-        self.left: list[Log] = []
-        """Branches that were left by a switch, newest last; whoever signs here takes them."""
         self.audit: deque[Seen] = deque(maxlen=MAX_AUDIT)
         """Entries since the last save, for whoever writes them down."""
         self.on_heard: list[Callable[[], None]] = []

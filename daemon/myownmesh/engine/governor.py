@@ -124,8 +124,7 @@ class Governor:
         government.audit.clear()
         return seen
 
-    def take_left(self) -> tuple[Log, ...]:
-        """Branches that were left since the last call: an authority merges what they held."""
-        government = self._core.government
-        left, government.left = tuple(government.left), []
-        return left
+    def looked_after(self, now: Instant, left: Log) -> None:
+        """What a branch that this device left held is merged, or not this device's to merge."""
+        book = self.book
+        self.take(evolve(book, branches=book.branches.looked_after(left)), now)

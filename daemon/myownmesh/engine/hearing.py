@@ -86,8 +86,6 @@ def hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker)
     notices.log_heard(core, device, found, new, now)
     government.audit += [Seen(now.wall_ms // 1000, "governance", device, found.found, place.entry) for place in new]
     ruling.take(core, found.book, now)
-    if found.left is not None:
-        ruling.left_branch(core, found.left)
     peer = core.peers.get(device)
     if isinstance(peer, Live) and gossip.is_ours(peer) and (answer := refuting(core.government.book, log)) is not None:
         core.send(peer, answer, now)

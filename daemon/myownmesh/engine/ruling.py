@@ -13,7 +13,6 @@ from myownmesh.engine import approval, evictions, gossip, presence, shelving, sl
 from myownmesh.engine.actions import SaveBook
 from myownmesh.engine.peer import Link
 from myownmesh.engine.timers import NetworkTimer
-from myownmesh.governance.branches import MAX_BRANCHES
 from myownmesh.governance.entries import is_removal, target_of
 from myownmesh.governance.first_contact import FirstContact
 from myownmesh.governance.ratifying import settled
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from myownmesh.engine.core import Core
     from myownmesh.governance.book import Book
-    from myownmesh.governance.log import Log
     from myownmesh.governance.signatures import Slices
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Role
@@ -156,11 +154,6 @@ def look_later(core: Core, now: Instant) -> None:
     waits = government.unanswered or book.aside.held or book.proposals.records or is_short(book)
     if waits and not core.timers.is_set(NetworkTimer.HELD, ""):
         core.timers.set(NetworkTimer.HELD, "", now.mono + HELD_S)
-
-
-def left_branch(core: Core, log: Log) -> None:
-    """This device holds another branch now; what the left one held is not to be lost (02 §24.3 no. 46)."""
-    core.government.left = [*core.government.left, log][-MAX_BRANCHES:]
 
 
 def governed_shape(core: Core) -> TopologyMode | None:

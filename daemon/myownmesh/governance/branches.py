@@ -59,6 +59,8 @@ class Branches:
     """When this device changed its branch by itself, Unix seconds, newest last."""
     stayed: frozenset[bytes] = frozenset()
     """Digests of branches that a person here decided against."""
+    unmerged: frozenset[bytes] = frozenset()
+    """Digests of branches that this device left by itself and whose entries nobody here has looked after yet."""
 
     def with_log(self, held: Branch, log: Log, now: int) -> Branches:
         """Know one more; what it replaces, as its own beginning, is forgotten. The same object when it is known.
@@ -91,7 +93,17 @@ class Branches:
             others=tuple(others[-(MAX_BRANCHES - 1) :]),
             switches=(*switches, now) if by_itself else switches,
             stayed=self.stayed - {to.digest},
+            unmerged=(self.unmerged | {left.log.digest} if by_itself else self.unmerged) - {to.digest},
         )
+
+    @property
+    def left(self) -> tuple[Log, ...]:
+        """Branches whose entries an authority has to append to the one that counts, newest last."""
+        return tuple(log for log in self.logs if log.digest in self.unmerged)
+
+    def looked_after(self, log: Log) -> Branches:
+        """What a left branch held was appended, or is not this device's to append."""
+        return evolve(self, unmerged=self.unmerged - {log.digest})
 
     def has_switched_enough(self, now: int) -> bool:
         """Whether this device has changed its branch by itself so often of late that a person is asked."""

@@ -59,7 +59,8 @@ class Outlook:
     let_in: tuple[str, ...] = ()
     """Put out so far, and back with the reopening."""
     unreachable: tuple[str, ...] = ()
-    """Members without a link to this device now; they hear of it from others, or when they are back."""
+    """Members without a link to this device now; they hear of it from others, or when they are back. Not a printed
+    owner's key, which lives on no device."""
     owners: tuple[str, ...] = ()
     """Who is owner behind it; nobody: nobody can change roles or the shape any more."""
     refused: tuple[Variant, ...] = ()
@@ -98,10 +99,22 @@ def outlook(
         signed_anew=tuple(each.variant.target for each in admits if drafted.effective and kept.holds(each)),
         falling_removals=tuple(each.variant.target for each in falls if isinstance(each.variant, Evict)),
         let_in=tuple(book.bench.removed()) if variant == KindChange("open") else (),
-        unreachable=_sorted(set(book.bench.roles()) - {*linked, book.me, target}),
+        unreachable=_sorted(set(book.bench.roles()) - {*linked, book.me, target, *_printed(book)}),
         owners=_sorted(after.owners),
         refused=_refused(book, variant),
         founding=_founding(book, rostered) if variant == KindChange("closed") and not book.is_founded else None,
+    )
+
+
+def _printed(book: Book) -> frozenset[str]:
+    """Owners that live on no device, as far as can be told (24.3 no. 51): made owner without ever having been let in,
+    and never heard here."""
+    founding = book.log.founding
+    founders = founding.authors if founding is not None else ()
+    return frozenset(
+        owner
+        for owner in book.standing.owners
+        if owner not in founders and owner not in book.heard and not book.members.slots(owner)
     )
 
 

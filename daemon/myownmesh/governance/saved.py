@@ -110,7 +110,7 @@ def load_book(
     if log is not None and configured != "silent":
         since = ours.since if len(ours.since) == len(log) else (now,) * len(log)
         book = evolve(book, lost=book.lost if len(log) < book.lost else 0)
-        branches = Branches(switches=ours.switches, stayed=frozenset(map(bytes.fromhex, ours.stayed)))
+        branches = Branches((), ours.switches, _from_hex(ours.stayed), _from_hex(ours.unmerged))
         book = book.with_branch(Branch(log, since), branches)
         book = yield from _with_branches(book, ours.branches, checks)
     words = _words(ours) if pin is not None or state.ours is not None else None
@@ -151,6 +151,7 @@ def _ours(book: Book) -> Ours:
         tuple(BranchRow(other.log.entries, other.since) for other in book.branches.others),
         book.branches.switches,
         tuple(sorted(digest.hex() for digest in book.branches.stayed)),
+        tuple(log.digest.hex() for log in book.branches.left),
         tuple(
             ContentRow(known, base32.encode(content.digest), content.proposer, content.since)
             for known, content in book.proposals.contents.items()
@@ -243,6 +244,16 @@ def _memory(ours: Ours, before: Memory) -> Memory:
         for digest in _digests([row.digest])
     }
     return Memory(seen, before.spent_before - {digest for digest, each in seen.items() if each.spent is not None})
+
+
+def _from_hex(texts: Iterable[str]) -> frozenset[bytes]:
+    found = set()
+    for text in texts:
+        try:
+            found.add(bytes.fromhex(text))
+        except ValueError:
+            continue  # no digest; no branch has it
+    return frozenset(found)
 
 
 def _digests(texts: Iterable[str], nbytes: int = 16) -> list[bytes]:

@@ -96,6 +96,8 @@ class Ours(msgspec.Struct, frozen=True):
     branches: tuple[BranchRow, ...] = ()
     switches: tuple[U64, ...] = ()
     stayed: tuple[str, ...] = ()
+    unmerged: tuple[str, ...] = ()
+    """Branches that were left and not merged yet."""
     contents: tuple[ContentRow, ...] = ()
     dismissed: tuple[str, ...] = ()
     splits: tuple[SplitRecord, ...] = ()

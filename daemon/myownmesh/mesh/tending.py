@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import evolve
 
+from myownmesh.engine.governor import Governor
 from myownmesh.governance import authoring, succession
 from myownmesh.governance.authoring import Done, Refused
 from myownmesh.governance.log import BadLog
@@ -20,7 +21,6 @@ from myownmesh.governance.merging import merge_of, skip
 from myownmesh.governance.questions import Owed
 from myownmesh.governance.ratifying import append
 from myownmesh.mesh.errors import MeshError
-from myownmesh.mesh.governing import or_refused
 from myownmesh.protocol.transitions import Transition
 
 if TYPE_CHECKING:
@@ -61,25 +61,27 @@ class Tending:
         except MeshError as error:
             log.error("%s", error)
             return
+        owes = bool(seen.branches.left)  # its process ended between the switch and the merge
         while True:
             await trio.sleep(LOOK_S)
             book = self._governing.held
-            if book.log is seen.log and book.members is seen.members and book.pin is seen.pin:
+            if not owes and book.log is seen.log and book.members is seen.members and book.pin is seen.pin:
                 continue
-            seen = book
+            seen, owes = book, False
             try:
                 await self._look(book)
             except MeshError as error:
                 log.warning("%s", error)
 
     async def _look(self, book: Book) -> None:
-        left = self._switch.govern(lambda governor, _now: governor.take_left())
         if not book.standing.is_authority(book.me):
+            for left in book.branches.left:
+                self._switch.govern(partial(Governor.looked_after, left=left))
             return
         locked = await self._is_locked()
-        for log_left in left:
+        for left in book.branches.left:
             async with self._governing.deciding:
-                await self._merge(log_left, locked=locked)
+                await self._merge(left, locked=locked)
         kept = await trio.to_thread.run_sync(succession.kept_removals, self._governing.held)
         if locked:
             async with self._governing.deciding:
@@ -102,7 +104,7 @@ class Tending:
                 await self._owe(Owed(step))
             else:
                 await self._propose(step)
-        await self._governing.decide(lambda held, _now: Done(skip(held, merge)))
+        await self._governing.decide(lambda held, _now: Done(_looked_after(skip(held, merge), left)))
         text = f"what another branch held was added: {len(merge.steps)} entries, {len(merge.skipped)} left out"
         self._switch.govern(
             lambda governor, now: governor.tell(
@@ -120,7 +122,11 @@ class Tending:
         self._switch.govern(lambda governor, now: governor.tell("signature_owed", text, now, count=len(owed)))
 
     async def _propose(self, variant: Variant) -> None:
-        drafted = or_refused(partial(authoring.draft, self._governing.held, variant))
+        try:
+            drafted = authoring.draft(self._governing.held, variant)
+        except Refused as why:
+            log.info("not merged: %s", why)  # what came before it took its ground away
+            return
         if drafted is None:
             return
         signature, proposal_id = await self._governing.signed(drafted.payload), self._governing.fresh_id()
@@ -134,8 +140,13 @@ def _owing(book: Book, owed: Iterable[Owed]) -> Book:
     return book if questions is book.questions else evolve(book, questions=questions)
 
 
+def _looked_after(book: Book, left: Log) -> Book:
+    return evolve(book, branches=book.branches.looked_after(left))
+
+
 def _appended(step: Transition, book: Book, now: int) -> Done:
     try:
         return Done(append(book, step, now), entry=step)
-    except BadLog as error:
-        raise Refused(str(error)) from error
+    except BadLog as why:
+        log.info("not merged: %s", why)  # peers changed the log meanwhile; the other steps may still hold
+        return Done(book)

@@ -125,17 +125,18 @@ def test_a_proof_with_a_signature_that_is_none_proves_nothing() -> None:
     assert bench.engine.governor.book.role(us) == "member"
 
 
-def test_the_branch_that_was_left_is_handed_over_once() -> None:
+def test_the_branch_that_was_left_waits_until_it_is_looked_after() -> None:
     mine = (*BASE, entry(SECOND, PROMOTED.variant))
     better = (*BASE, entry(OWNER, RoleRevoke(SECOND.device_id)))
     bench = linked(mine)
-    assert bench.engine.governor.take_left() == ()
+    assert bench.engine.governor.book.branches.left == ()
     says(bench, *better)
     assert held(bench) == better
     assert "log_switched" in hints(bench)
-    [left] = bench.engine.governor.take_left()
+    [left] = bench.engine.governor.book.branches.left
     assert left.entries[1:] == mine
-    assert bench.engine.governor.take_left() == ()
+    bench.engine.governor.looked_after(bench.now, left)
+    assert bench.engine.governor.book.branches.left == ()
 
 
 def test_a_fork_is_said_also_where_the_other_branch_does_not_count() -> None:

@@ -344,6 +344,15 @@ def test_what_an_eviction_would_do() -> None:
     assert outlook(book, RoleGrant(BOB, "owner"), []).owners == tuple(sorted([ALICE, BOB]))
 
 
+def test_a_printed_key_has_no_device_that_could_be_unreachable() -> None:
+    printed = entry(RoleGrant(BOB, "owner"), ALICE)
+    book = founded(printed, me=CAROL)
+    assert outlook(book, Evict(DAVE), []).unreachable == (ALICE,), "whoever founds is a device, heard or not"
+    assert outlook(evolve(book, heard={BOB: NOW}), Evict(DAVE), []).unreachable == tuple(sorted([ALICE, BOB]))
+    let_in = hears(book, entry(RoleGrant(BOB, "member"), ALICE, at=10))
+    assert outlook(let_in, Evict(DAVE), []).unreachable == tuple(sorted([ALICE, BOB]))
+
+
 def test_what_a_reopening_would_do_and_what_holds_already() -> None:
     book = hears(founded(me=ALICE), entry(Evict(DAVE), CAROL, at=20))
     assert outlook(book, KindChange("open"), []).let_in == (DAVE,)

@@ -99,7 +99,8 @@ def full_book() -> Book:
     spent = withdraw(evolve(book, me=ERIN), record.id, "?", NOW).book
     questions = spent.questions.owing(NETWORK, Owed(Evict(ERIN), 5)).owing(NETWORK, Owed(RoleRevoke(BOB)))
     pin = book.pin.keeping({ERIN: 5}).refusing(MALLORY)
-    return evolve(spent, me=FRANK, pin=pin, questions=questions, heard={ALICE: 7})
+    branches = evolve(spent.branches, unmerged=frozenset({spent.branches.logs[0].digest}))
+    return evolve(spent, me=FRANK, pin=pin, questions=questions, branches=branches, heard={ALICE: 7})
 
 
 def without_questions(book: Book) -> Book:
@@ -118,6 +119,14 @@ def test_a_book_comes_back_as_it_was() -> None:
     assert without_questions(loaded.book) == evolve(without_questions(book), pin=pin)
     assert msgspec.structs.replace(pin, spent=()) == book.pin
     assert b"".join(write_state(state_of(loaded.book))) == b"".join(write_state(state_of(book)))
+
+
+def test_digests_that_are_none_name_no_branch() -> None:
+    state, pin = saved(full_book())
+    assert state.ours is not None
+    torn = msgspec.structs.replace(state, ours=msgspec.structs.replace(state.ours, stayed=("x",), unmerged=("0",)))
+    branches = load_again(torn, pin).book.branches
+    assert (branches.stayed, branches.left) == (frozenset(), ())
 
 
 ENTRIES = st.builds(

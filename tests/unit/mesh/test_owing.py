@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
-from attrs import define, evolve, field
+from attrs import evolve
 
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.hearing import hear_entries
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownmesh.governance.book import Book
-    from myownmesh.governance.log import Log
-    from myownmesh.mesh.switch import Switch
     from myownmesh.protocol.transitions import Transition, Variant
     from myownmesh.simulator import World
     from unit.mesh.desk import Desk
@@ -56,25 +54,6 @@ def hold(desk: Desk, change: Callable[[Book], Book]) -> None:
 def adopts(desk: Desk, *entries: Transition) -> None:
     log = finish(heard(entries, Checks(NETWORK), desk.book.rules))
     hold(desk, lambda book: hear_log(book, log, Speaker(OTHER), 100).book)
-
-
-@define
-class Leaving:
-    """A switch whose engine has just left these branches."""
-
-    desk: Desk
-    left: tuple[Log, ...] = ()
-    told: list[str] = field(factory=list)
-
-    def govern(self, act: Callable[[Any, Any], Any]) -> Any:
-        return act(self, self.desk.node.now())
-
-    def take_left(self) -> tuple[Log, ...]:
-        left, self.left = self.left, ()
-        return left
-
-    def tell(self, _hint: str, text: str, _now: object, **_detail: object) -> None:
-        self.told.append(text)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -109,7 +88,10 @@ async def test_a_removal_that_would_be_signed_anew_waits_behind_the_lock(
 
 
 async def test_what_a_merge_would_sign_waits_behind_the_lock(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Controllers acted apart; what needs no signature is merged all the same."""
+    """Controllers acted apart; what needs no signature is merged all the same.
+
+    The branch was left before anybody tended: so it is after a process that ended between switch and merge.
+    """
     monkeypatch.setattr("myownmesh.mesh.tending.LOOK_S", 0.01)
     one, two = Identity.from_seed(bytes([79]) * 32), Identity.from_seed(bytes([80]) * 32)
     await desk.governing.propose(KindChange("closed"), None)
@@ -117,25 +99,43 @@ async def test_what_a_merge_would_sign_waits_behind_the_lock(desk: Desk, monkeyp
         await desk.governing.propose(RoleGrant(device, "controller"), None)
     base = desk.book.log.entries
     tail = [signed(two, RoleRevoke(OTHER), 50), signed(desk.node.identity, RoleGrant(THIRD, "owner"), 51)]
-    left = finish(heard((*base, *tail), Checks(NETWORK), desk.book.rules))
+    adopts(desk, *base, *tail)
     adopts(desk, *base, signed(one, RoleRevoke(two.device_id), 60))
+    assert desk.book.standing.role(THIRD) == "member"
+    assert [left.entries for left in desk.book.branches.left] == [(*base, *tail)]
     desk.lock.code = CODE
-    switch = Leaving(desk)
-    tending = Tending(desk.governing, cast("Switch", switch), is_locked=desk.lock.is_on, rng=desk.node.rng)
+    tending = Tending(desk.governing, desk.node.switch, is_locked=desk.lock.is_on, rng=desk.node.rng)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tending.run)
-        await trio.sleep(0.05)
-        switch.left = (left,)
-        hold(desk, lambda book: evolve(book, pin=book.pin.refusing(THIRD)))
-        await until(lambda: desk.book.standing.role(THIRD) == "owner")
-        await until(lambda: bool(pending(desk.book)))
+        await until(lambda: not desk.book.branches.left)
         nursery.cancel_scope.cancel()
+    assert desk.book.standing.role(THIRD) == "owner"
     [record] = pending(desk.book)
     assert (record.variant, record.proposer) == (RoleRevoke(OTHER), desk.book.me)
-    assert "behind the lock 1 signatures wait for a person here" in switch.told
     assert desk.book.standing.role(OTHER) == "controller", "its author has lost the seat; nobody has signed it since"
     assert (await desk.governing.sign(record.id, CODE)).effective
     assert desk.book.standing.role(OTHER) == "member"
+
+
+async def test_who_signs_nothing_leaves_a_left_branch_to_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myownmesh.mesh.tending.LOOK_S", 0.01)
+    founder, controller = Identity.from_seed(bytes([79]) * 32), Identity.from_seed(bytes([80]) * 32)
+    base = (
+        signed(founder, KindChange("closed"), 10),
+        signed(founder, RoleGrant(controller.device_id, "controller"), 11),
+    )
+    adopts(desk, *base)
+    [claim] = desk.book.questions.claims
+    await desk.governing.sign(claim, None)
+    adopts(desk, *base, signed(controller, RoleGrant(THIRD, "controller"), 12))
+    adopts(desk, *base, signed(founder, RoleRevoke(controller.device_id), 12))
+    assert len(desk.book.branches.left) == 1
+    tending = Tending(desk.governing, desk.node.switch, is_locked=desk.lock.is_on, rng=desk.node.rng)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tending.run)
+        await until(lambda: not desk.book.branches.left)
+        nursery.cancel_scope.cancel()
+    assert desk.book.standing.role(THIRD) == "member"
 
 
 async def test_no_to_what_is_owed_lasts(desk: Desk) -> None:
