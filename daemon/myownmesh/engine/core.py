@@ -39,7 +39,7 @@ from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set
+    from collections.abc import Callable, Collection, Sequence, Set
 
     from mesh_common.events import Level, MeshEvent
     from myownmesh.engine.actions import Action
@@ -81,6 +81,7 @@ class Core:
         self.choices: Choices = BY_IDS
         """Of shapes, by the bytes of ids; a replay, whose ids are others, is told what was chosen."""
         self.changes = 0
+        self.roster_changes = 0
         """Grows with every change of an entry, of the roster, of the shape, and with a member's leave."""
         self.kind: NetworkKind = config.kind
         """Of signed state once there is any, else of the record."""
@@ -231,9 +232,9 @@ class Core:
         self.out.append(SendFrame(peer.device_id, peer.epoch, kind, data))
 
     def save_roster(self, roster: Roster) -> None:
-        changed = self.roster.ids ^ roster.ids
-        self.roster = roster
-        for device_id in sorted(changed):
+        before, self.roster = self.roster, roster
+        self.roster_changes += 1
+        for device_id in sorted(self._come_or_gone(before.ids, roster.ids)):
             if (peer := self.peers.get(device_id)) is not None:
                 self._place(peer)
                 self._sort_unproven(peer)
@@ -243,6 +244,13 @@ class Core:
                 self.heard.pop(device_id, None)
         self.changes += 1
         self.out.append(SaveRoster())
+
+    def _come_or_gone(self, before: Set[str], after: Set[str]) -> Collection[str]:
+        """Who is in one of the two, of those that something is kept of beside the roster."""
+        known = {*self.peers, *self.strangers, *self.heard}
+        if len(known) > len(after):
+            return before ^ after
+        return [device_id for device_id in known if (device_id in before) != (device_id in after)]
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -265,8 +265,8 @@ class Upkeep(Struct, eq=False):
     """Of its last summary or state."""
     last_pull: tuple[str, str, int, int, int] | None = None
     """What the last roster request was for: their root, our root, their log counts, the number of our last change."""
-    last_full_answer: tuple[float, str] | None = None
-    """When the whole roster was last sent here, and its root."""
+    last_full_answer: tuple[float, int, int] | None = None
+    """When roster and logs were last sent here, and the numbers of their last changes then."""
 
 
 # ── stages ────────────────────────────────────────────────────────────────────────────────────────────────────────────

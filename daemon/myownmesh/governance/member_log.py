@@ -7,8 +7,9 @@ who is or was an authority, and of each signature only the copies that can count
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, reduce
 from hashlib import sha256
+from operator import xor
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 MAX_COPIES: Final = 20_000
 BUCKETS: Final = 64
+LEAVES: Final = 1024
+"""Sixteen parts of each bucket: of ten thousand entries ten stand on one."""
+LEAVES_OF_BUCKET: Final = LEAVES // BUCKETS
+LEAF_BYTES: Final = 3
+"""Of a leaf's digest in a request: enough to find what differs in a bucket that is known to differ."""
 _DIGEST_BYTES: Final = 32
 
 Slots = Mapping[SlotKey, Slot]
@@ -42,8 +48,10 @@ class MemberLog:
     """Copies that are stored: what `network_state` counts."""
     newest_sure: int = 0
     """The newest time, Unix seconds, that somebody vouched for."""
-    buckets: tuple[int, ...] = (0,) * BUCKETS
-    """XOR of the hashes of all copies in each bucket."""
+    leaves: tuple[int, ...] = (0,) * LEAVES
+    """XOR of the hashes of all copies on each leaf."""
+    places: tuple[tuple[str, ...], ...] = field(default=((),) * LEAVES, eq=False)
+    """Whom the copies on each leaf are about, as they came: what differs is found without a look at everything."""
 
     def slots(self, device: str) -> Slots:
         """What is signed about a device."""
@@ -74,6 +82,13 @@ class MemberLog:
         for slots in self.targets.values():
             yield from _distinct(slots).values()
 
+    def on_leaf(self, leaf: int) -> Iterator[Copy]:
+        """The copies on one leaf, each once."""
+        for device in dict.fromkeys(self.places[leaf]):
+            for copy in _distinct(self.slots(device)).values():
+                if leaf_of(key_digest(copy.entry)) == leaf:
+                    yield copy
+
     def entries(self) -> list[Transition]:
         """All stored entries in the order of their keys, as the file holds them."""
         return sorted((copy.entry for copy in self.copies()), key=entry_key)
@@ -82,22 +97,33 @@ class MemberLog:
         """What `roster_request.subtree_hashes` carries: one text for each bucket."""
         return self._digests
 
+    def leaf_digests(self) -> bytes:
+        """The last bytes of all leaves' digests, one behind the other: what tells which leaves of a bucket differ."""
+        return self._leaf_digests
+
     @cached_property
     def _digests(self) -> tuple[str, ...]:
-        return tuple(f"b64:{base32.encode(bucket.to_bytes(_DIGEST_BYTES, 'big'))}" for bucket in self.buckets)
+        starts = range(0, LEAVES, LEAVES_OF_BUCKET)
+        buckets = (reduce(xor, self.leaves[start : start + LEAVES_OF_BUCKET]) for start in starts)
+        return tuple(f"b64:{base32.encode(bucket.to_bytes(_DIGEST_BYTES, 'big'))}" for bucket in buckets)
+
+    @cached_property
+    def _leaf_digests(self) -> bytes:
+        return b"".join([leaf.to_bytes(_DIGEST_BYTES, "big")[-LEAF_BYTES:] for leaf in self.leaves])
 
 
 class Draft:
     """A log while a slice of entries is added to it: what it holds is copied once, not for each of them."""
 
-    __slots__ = ("_buckets", "_changed", "_log", "count", "newest_sure", "targets")
+    __slots__ = ("_changed", "_leaves", "_log", "_places", "count", "newest_sure", "targets")
 
     def __init__(self, log: MemberLog) -> None:
         self._log = log
         self.targets = log.targets
         self._changed: Changing[Slots] | None = None
         """The same targets, once they are no more its log's own."""
-        self._buckets = list(log.buckets)
+        self._leaves = list(log.leaves)
+        self._places = list(log.places)
         self.count = log.count
         self.newest_sure = log.newest_sure
 
@@ -122,7 +148,8 @@ class Draft:
     def first(self, target: str, copy: Copy, key: SlotKey, *, is_sure: bool) -> None:
         """Add the first that is signed about a device."""
         self._own().put(target, {key: Slot(key, (copy,))})
-        _enter(self._buckets, copy.entry)
+        leaf = self._turn(copy.entry)
+        self._places[leaf] += (target,)
         self.count += 1
         if is_sure:
             self.newest_sure = max(self.newest_sure, copy.entry.at)
@@ -135,7 +162,7 @@ class Draft:
     def put(self, device: str, slots: Slots) -> None:
         """Replace what is signed about a device."""
         changed = self._own()
-        self.count += _account(self._buckets, changed.get(device, _NOTHING), slots)
+        self._account(device, changed.get(device, _NOTHING), slots)
         if slots:
             changed.put(device, slots)
         else:
@@ -146,7 +173,25 @@ class Draft:
         if self._changed is None and self.newest_sure == self._log.newest_sure:
             return self._log
         targets = self.targets if self._changed is None else self._changed.done()
-        return MemberLog(targets, self.count, self.newest_sure, tuple(self._buckets))
+        return MemberLog(targets, self.count, self.newest_sure, tuple(self._leaves), tuple(self._places))
+
+    def _account(self, device: str, before: Slots, after: Slots) -> None:
+        """Enter into the digests, and into the count, what came and went."""
+        old, new = _distinct(before), _distinct(after)
+        for entry in old.keys() ^ new.keys():
+            leaf = self._turn(entry)
+            if entry in new:
+                self._places[leaf] += (device,)
+            else:
+                self._places[leaf] = _without_one(self._places[leaf], device)
+        self.count += len(new) - len(old)
+
+    def _turn(self, entry: Transition) -> int:
+        """Enter one that came or went into the digest of its leaf, and tell which that is."""
+        digest = sha256(entry_key(entry)).digest()
+        leaf = digest[0] << 2 | digest[1] >> 6
+        self._leaves[leaf] ^= int.from_bytes(digest, "big")
+        return leaf
 
 
 EMPTY: Final = MemberLog()
@@ -156,6 +201,11 @@ _NOTHING: Final[Slots] = {}
 def bucket_of(digest: bytes) -> int:
     """The bucket of an entry whose key has this SHA-256."""
     return digest[0] >> 2
+
+
+def leaf_of(digest: bytes) -> int:
+    """The leaf of its bucket: leaf 16 n is the first of bucket n."""
+    return digest[0] << 2 | digest[1] >> 6
 
 
 def key_digest(entry: Transition) -> bytes:
@@ -219,15 +269,6 @@ def _distinct(slots: Slots) -> dict[Transition, Copy]:
     return {copy.entry: copy for slot in slots.values() for copy in slot.copies}
 
 
-def _account(buckets: list[int], before: Slots, after: Slots) -> int:
-    """Enter into the digests what came and went; returns by how many copies the log grew."""
-    old, new = _distinct(before), _distinct(after)
-    for entry in old.keys() ^ new.keys():
-        _enter(buckets, entry)
-    return len(new) - len(old)
-
-
-def _enter(buckets: list[int], entry: Transition) -> None:
-    """Enter one that came or went."""
-    digest = sha256(entry_key(entry)).digest()
-    buckets[digest[0] >> 2] ^= int.from_bytes(digest, "big")
+def _without_one(devices: tuple[str, ...], device: str) -> tuple[str, ...]:
+    index = devices.index(device)
+    return devices[:index] + devices[index + 1 :]

@@ -12,10 +12,19 @@ import msgspec
 from msgspec import UNSET
 
 from myownmesh.governance.branches import refutes
-from myownmesh.governance.entries import entry_key
-from myownmesh.governance.member_log import BUCKETS, bucket_of, key_digest
+from myownmesh.governance.entries import entry_key, target_of
+from myownmesh.governance.member_log import (
+    BUCKETS,
+    LEAF_BYTES,
+    LEAVES,
+    LEAVES_OF_BUCKET,
+    bucket_of,
+    key_digest,
+    leaf_of,
+)
 from myownmesh.governance.member_log import EMPTY as NO_MEMBERS
 from myownmesh.governance.words import Speaker, is_sure
+from myownmesh.protocol import base32
 from myownmesh.protocol.frames import Deny, RosterEntries, RosterRequest
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 
@@ -32,8 +41,11 @@ FEATURE: Final = "governance_checked_v1"
 """In `hello.features` of a device that understands `vouched`."""
 ENTRIES_PER_PAUSE: Final = 400
 """Entries that are looked at between two pauses: about two milliseconds."""
+LEAVES_FROM: Final = 512
+"""Entries from which a request tells the leaves apart; before, a bucket holds few enough."""
 
 _NO_DIGEST: Final = NO_MEMBERS.digests()[0]
+_LEAVES: Final = "leaves:"
 _FRAME_BYTES: Final = 128
 """What a frame holds beside its three lists, and some room."""
 _LEAST_ENTRY_BYTES: Final = 300
@@ -55,8 +67,14 @@ def request(book: Book, *, knows_digests: bool) -> RosterRequest:
     if not knows_digests:
         return RosterRequest(include_all=True)
     digests = list(book.members.digests())
-    for entry in waiting_for_words(book):
-        digests[bucket_of(key_digest(entry))] = _NO_DIGEST
+    wanted = [key_digest(entry) for entry in waiting_for_words(book)]
+    for digest in wanted:
+        digests[bucket_of(digest)] = _NO_DIGEST
+    if book.members.count >= LEAVES_FROM:
+        leaves = bytearray(book.members.leaf_digests())
+        for leaf in map(leaf_of, wanted):
+            leaves[leaf * LEAF_BYTES : (leaf + 1) * LEAF_BYTES] = bytes(LEAF_BYTES)
+        digests.append(_LEAVES + base32.encode(leaves))
     return RosterRequest(include_all=True, subtree_hashes=tuple(digests))
 
 
@@ -85,10 +103,44 @@ def is_ahead(book: Book, advert: Advert, fruitless: Advert | None) -> bool:
 
 def differing(book: Book, hashes: Sequence[str]) -> frozenset[int] | None:
     """The buckets of the member log in which a request differs from this device; None: answer everything."""
-    if len(hashes) != BUCKETS or not all(text.startswith("b64:") and len(text) == len(_NO_DIGEST) for text in hashes):
+    buckets = hashes[:BUCKETS]
+    if len(buckets) != BUCKETS or not all(text.startswith("b64:") and len(text) == len(_NO_DIGEST) for text in buckets):
+        return None
+    if len(hashes) > BUCKETS and _leaves_told(hashes) is None:
         return None
     digests = book.members.digests()
-    return frozenset(index for index, (ours, theirs) in enumerate(zip(digests, hashes, strict=True)) if ours != theirs)
+    return frozenset(index for index, (ours, theirs) in enumerate(zip(digests, buckets, strict=True)) if ours != theirs)
+
+
+def leaves_to_tell(book: Book, hashes: Sequence[str]) -> list[int] | None:
+    """The leaves in which a request differs from this device; None: answer everything.
+
+    What is told of a leaf is short and may look equal by chance. Its bucket tells that something differs there; if no
+    leaf of it does, all of them are told.
+    """
+    buckets = differing(book, hashes)
+    if buckets is None:
+        return None
+    theirs, ours = _leaves_told(hashes), book.members.leaf_digests()
+    found: list[int] = []
+    for bucket in sorted(buckets):
+        leaves = range(bucket * LEAVES_OF_BUCKET, (bucket + 1) * LEAVES_OF_BUCKET)
+        differs = [] if theirs is None else [leaf for leaf in leaves if _leaf(ours, leaf) != _leaf(theirs, leaf)]
+        found += differs or leaves
+    return found
+
+
+def _leaves_told(hashes: Sequence[str]) -> bytes | None:
+    if len(hashes) != BUCKETS + 1 or not hashes[-1].startswith(_LEAVES):
+        return None
+    try:
+        return base32.decode(hashes[-1].removeprefix(_LEAVES), LEAVES * LEAF_BYTES)
+    except ValueError:
+        return None
+
+
+def _leaf(digests: bytes, leaf: int) -> bytes:
+    return digests[leaf * LEAF_BYTES : (leaf + 1) * LEAF_BYTES]
 
 
 def answer(
@@ -100,7 +152,7 @@ def answer(
     could have decided alone, comes in frames of its own.
     """
     vouches = vouching and book.standing.is_authority(book.me)
-    buckets = differing(book, hashes) if vouching else None
+    leaves = leaves_to_tell(book, hashes) if vouching else None
     sure, heard = _Frames(vouched=True), _Frames(vouched=False)
     first = sure if vouches else heard
     first.transitions = book.log.entries
@@ -112,12 +164,13 @@ def answer(
     if vouches:
         # Whoever hears the member log has to know its signers.
         yield from first.end(even_empty=True)
-    for number, copy in enumerate(book.members.copies()):
+    members = book.members
+    copies = members.copies() if leaves is None else (copy for leaf in leaves for copy in members.on_leaf(leaf))
+    is_vouched = _Vouching(book).covers
+    for number, copy in enumerate(copies):
         if number % ENTRIES_PER_PAUSE == ENTRIES_PER_PAUSE - 1:
             yield None
-        if buckets is not None and bucket_of(key_digest(copy.entry)) not in buckets:
-            continue
-        yield from (sure if vouches and _vouched(book, copy) else heard).add_entry(copy.entry)
+        yield from (sure if vouches and is_vouched(copy) else heard).add_entry(copy.entry)
     for entry in book.aside.unknown.values():
         yield from heard.add_entry(entry)
     yield from sure.end()
@@ -201,7 +254,23 @@ class _Frames:
         self._clear()
 
 
-def _vouched(book: Book, copy: Copy) -> bool:
+class _Vouching:
     """Whether this device is sure of a copy, and its word is worth something for it."""
-    speaker = Speaker(book.me, vouched=True)
-    return copy.is_sure(book.standing) and is_sure(copy.entry, speaker, book.standing, book.rules)
+
+    def __init__(self, book: Book) -> None:
+        self._standing, self._rules = book.standing, book.rules
+        self._speaker = Speaker(book.me, vouched=True)
+        self._plain: dict[type, bool] = {}
+        """By kind of variant: whether it covers one about a device without a seat, which is nearly every one."""
+
+    def covers(self, copy: Copy) -> bool:
+        if not copy.is_sure(self._standing):
+            return False
+        entry = copy.entry
+        if target_of(entry.variant) in self._standing.roles:
+            return is_sure(entry, self._speaker, self._standing, self._rules)
+        kind = type(entry.variant)
+        found = self._plain.get(kind)
+        if found is None:
+            found = self._plain[kind] = is_sure(entry, self._speaker, self._standing, self._rules)
+        return found

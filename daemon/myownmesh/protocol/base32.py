@@ -16,7 +16,7 @@ _DIGITS: Final = bytes(_VALUES.get(byte, ord("!")) for byte in range(256))
 """To the digits that `int` knows in base 32; all other characters become one that it refuses."""
 
 
-def encode(data: bytes) -> str:
+def encode(data: bytes | bytearray) -> str:
     """Return the lower-case text of `data`, without padding."""
     return base64.b32encode(data).decode("ascii").rstrip("=").lower()
 

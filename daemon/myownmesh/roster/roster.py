@@ -20,7 +20,7 @@ from myownmesh.protocol.frames import RosterEntry, RosterSummary
 from myownmesh.protocol.ids import is_device_id, pubkey_part
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Set
+    from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
     from myownmesh.protocol.frames import Role
 
@@ -70,6 +70,10 @@ class Roster:
     """Bare ids, oldest first."""
     unknown: Mapping[str, Any] = field(factory=dict)
     _index: dict[str, Entry] = field(factory=dict, repr=False, eq=False)
+    _ids: list[bytes] | None = field(default=None, repr=False, eq=False)
+    """The sorted ids once they were asked for: of ten thousand, one that comes or goes is no reason to sort anew."""
+    _newest: int | None = field(default=None, repr=False, eq=False)
+    """`last_edit_ts`, once it was asked for."""
 
     def __attrs_post_init__(self) -> None:
         if len(self._index) != len(self.entries):
@@ -132,7 +136,7 @@ class Roster:
                 index[bare] = Entry(bare, clean_label(row.label), now, row.role)
         if len(index) == len(self._index):
             return self
-        return evolve(self, entries=tuple(index.values()), index=index)
+        return self._after(index, came=[index[device] for device in index.keys() - self._index.keys()])
 
     def mirror(self, roles: Mapping[str, Role], removed: Collection[str], now: int, *, me: str) -> Self:
         """What signed governance says of members: rows for those it lists, with their roles; none for whom it put out.
@@ -147,6 +151,8 @@ class Roster:
     ) -> Self:
         """`mirror` for these devices alone; new rows stand in their order in `roles`."""
         index = dict(self._index)
+        came: list[Entry] = []
+        gone: list[str] = []
         changed = False
         for device_id in devices:
             entry = index.get(device_id)
@@ -155,15 +161,15 @@ class Roster:
                 continue
             if device_id in removed and role == "member" and device_id != me:
                 del index[device_id]
-                changed = True
+                gone.append(device_id)
             elif entry.role != role:
                 index[device_id] = evolve(entry, role=role)
                 changed = True
         for device_id, role in roles.items():
             if device_id not in index:
                 index[device_id] = Entry(device_id, "", now, role)
-                changed = True
-        return evolve(self, entries=tuple(index.values()), index=index) if changed else self
+                came.append(index[device_id])
+        return self._after(index, came, gone) if changed or came or gone else self
 
     def remove(self, device_id: str) -> Self:
         """A person takes a device out. Gossip does not bring it back until it is approved again."""
@@ -171,8 +177,9 @@ class Roster:
         removed = self.removed_devices
         if is_device_id(bare):
             removed = (*(known for known in removed if known != bare), bare)[-MAX_REMOVED:]
-        entries = tuple(entry for entry in self.entries if entry.device_id != bare)
-        return evolve(self, entries=entries, index={}, removed_devices=removed)
+        index = dict(self._index)
+        gone = [bare] if index.pop(bare, None) is not None else []
+        return evolve(self._after(index, gone=gone), removed_devices=removed)
 
     def set_seals(self, device_id: str, seals: bool) -> Self:
         """Note whether a known device seals; the same object when that changes nothing."""
@@ -188,11 +195,20 @@ class Roster:
         known = self._index.get(entry.device_id)
         if known == entry:
             return self
-        if known is None:
-            entries = (*self.entries, entry)
-        else:
-            entries = tuple(entry if other is known else other for other in self.entries)
-        return evolve(self, entries=entries, index=self._index | {entry.device_id: entry})
+        return self._after(self._index | {entry.device_id: entry}, came=[entry] if known is None else [])
+
+    def _after(self, index: dict[str, Entry], came: Sequence[Entry] = (), gone: Sequence[str] = ()) -> Self:
+        """The roster with these entries, of which some came and some went."""
+        ids, newest = self._ids, self._newest
+        if ids is not None and (came or gone):
+            ids = ids.copy()
+            for device_id in gone:
+                del ids[bisect_left(ids, device_id.encode())]
+            for entry in came:
+                insort(ids, entry.device_id.encode())
+        if newest is not None:
+            newest = None if gone else max([newest, *(entry.approved_at for entry in came)])
+        return evolve(self, entries=tuple(index.values()), index=index, ids=ids, newest=newest)
 
     # ── what others see ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -216,9 +232,11 @@ class Roster:
     def _membership_root(self) -> str:
         return _root_of(self._sorted_ids)
 
-    @cached_property
+    @property
     def _sorted_ids(self) -> list[bytes]:
-        return sorted(entry.device_id.encode() for entry in self.entries)
+        if self._ids is None:
+            object.__setattr__(self, "_ids", sorted(entry.device_id.encode() for entry in self.entries))
+        return self._ids or []
 
     @cached_property
     def _full_root(self) -> str:
@@ -233,7 +251,9 @@ class Roster:
     @property
     def last_edit_ts(self) -> int:
         """Unix seconds of the newest approval; 0 for an empty roster."""
-        return max((entry.approved_at for entry in self.entries), default=0)
+        if self._newest is None:
+            object.__setattr__(self, "_newest", max((entry.approved_at for entry in self.entries), default=0))
+        return self._newest or 0
 
     def summary(self) -> RosterSummary:
         """The frame that tells members what we hold."""

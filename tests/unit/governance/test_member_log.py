@@ -15,13 +15,14 @@ from myownmesh.governance.copies import FOR_GOOD, Copy
 from myownmesh.governance.entries import entry_key
 from myownmesh.governance.judging import Aside, Court, judge, waiting
 from myownmesh.governance.marking import sign_marked
-from myownmesh.governance.member_log import BUCKETS, EMPTY, Draft, bucket_of
+from myownmesh.governance.member_log import BUCKETS, EMPTY, LEAVES, Draft, bucket_of, leaf_of
 from myownmesh.governance.rules import STRICT, Rules
 from myownmesh.governance.signatures import Checks
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.standing import Standing
 from myownmesh.governance.verdicts import Bench, newly_kept
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
+from myownmesh.protocol import base32
 from myownmesh.protocol.transitions import (
     Evict,
     KindChange,
@@ -326,7 +327,7 @@ def test_cosigners_that_become_authorities_get_slots() -> None:
     later = Node(standing).all([proposed])
     assert members == later.members
     assert members.count == 1
-    assert members.buckets == node.members.buckets
+    assert members.leaves == node.members.leaves
 
 
 # ── removals that outlive their author ────────────────────────────────────────────────────────────────────────────────
@@ -444,13 +445,17 @@ def test_a_full_log_makes_room_and_never_refuses_a_removal(monkeypatch: pytest.M
 def test_bucket_digests_follow_from_the_entries_alone() -> None:
     node = Node().all([entry(ADMIT, ALICE, at=10), entry(PUT_OUT, CAROL), entry(Evict(ERIN), ALICE, CAROL)])
     expected = [0] * BUCKETS
+    leaves = [0] * LEAVES
     for each in node.members.entries():
         digest = sha256(entry_key(each)).digest()
         expected[digest[0] >> 2] ^= int.from_bytes(digest, "big")
+        leaves[int.from_bytes(digest[:2], "big") >> 6] ^= int.from_bytes(digest, "big")
         assert bucket_of(digest) == digest[0] >> 2
-    assert list(node.members.buckets) == expected
+        assert [copy.entry for copy in node.members.on_leaf(leaf_of(digest))] == [each]
+    assert list(node.members.leaves) == leaves
     assert node.members.count == 3
     digests = node.members.digests()
+    assert list(digests) == ["b64:" + base32.encode(bucket.to_bytes(32, "big")) for bucket in expected]
     assert len(digests) == BUCKETS
     assert EMPTY.digests() == ("b64:" + "a" * 52,) * BUCKETS
     assert sum(digest != EMPTY.digests()[0] for digest in digests) == sum(bucket != 0 for bucket in expected)
@@ -523,11 +528,13 @@ def test_the_log_keeps_its_accounts(heard: list[tuple[Transition, Speaker]]) -> 
     members = node_of(heard).members
     entries = members.entries()
     assert members.count == len(entries) == len({entry_key(each) for each in entries})
-    buckets = [0] * BUCKETS
+    leaves = [0] * LEAVES
     for each in entries:
         digest = sha256(entry_key(each)).digest()
-        buckets[bucket_of(digest)] ^= int.from_bytes(digest, "big")
-    assert members.buckets == tuple(buckets)
+        leaves[leaf_of(digest)] ^= int.from_bytes(digest, "big")
+    assert members.leaves == tuple(leaves)
+    found = [copy.entry for leaf in range(LEAVES) for copy in members.on_leaf(leaf)]
+    assert sorted(found, key=entry_key) == entries
 
 
 # ── a log of ten thousand ─────────────────────────────────────────────────────────────────────────────────────────────

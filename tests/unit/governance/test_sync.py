@@ -18,8 +18,18 @@ from myownmesh.governance.book import Book
 from myownmesh.governance.copies import FOR_GOOD, Copy
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.marking import sign_marked
+from myownmesh.governance.member_log import LEAVES_OF_BUCKET
 from myownmesh.governance.signed_bytes import signed_bytes
-from myownmesh.governance.sync import FEATURE, Advert, answer, denial, differing, is_ahead, request
+from myownmesh.governance.sync import (
+    FEATURE,
+    Advert,
+    answer,
+    denial,
+    differing,
+    is_ahead,
+    leaves_to_tell,
+    request,
+)
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.codec import MalformedFrame, decode_frame, encode_frame
 from myownmesh.protocol.frames import RosterEntries, RosterEntry, RosterRequest
@@ -200,7 +210,25 @@ def test_a_member_that_lacks_one_of_ten_thousand_gets_less_than_a_frame() -> Non
     assert len(differs) == 1
     frames = frames_of(lacking, (), asked.subtree_hashes, vouching=True)
     assert sum(len(encode_frame(frame)) for frame in frames) < 65_536
-    assert any(entry(ADMIT, ALICE) in frame.member_log for frame in frames)
+    told = [each for frame in frames for each in frame.member_log]
+    assert entry(ADMIT, ALICE) in told
+    assert len(told) < 40, "of a bucket of 156, its leaf alone"
+
+
+def test_a_leaf_that_looks_equal_by_chance_hides_nothing() -> None:
+    """What is told of leaves is short. Where a bucket differs and no leaf does, all of the bucket is told."""
+    full = with_many(founded(CAROL), 10_000)
+    lacking = hears(full, [entry(ADMIT, ALICE)], OURSELVES)
+    of_full, of_lacking = (request(book, knows_digests=True).subtree_hashes for book in (full, lacking))
+    [leaf] = leaves_to_tell(lacking, of_full) or ()
+    assert entry(ADMIT, ALICE) in [copy.entry for copy in lacking.members.on_leaf(leaf)]
+    whole = leaves_to_tell(lacking, (*of_full[:-1], of_lacking[-1])) or ()
+    assert leaf in whole
+    assert len(whole) == LEAVES_OF_BUCKET
+    assert leaves_to_tell(lacking, of_full[:-1]) == whole, "and so is it without leaves"
+    for last in ("leaves:" + "b" * 10, "leaves:" + "!" * (len(of_full[-1]) - 7), "b64:" + "a" * 52):
+        assert leaves_to_tell(lacking, (*of_full[:-1], last)) is None
+    assert leaves_to_tell(lacking, (*of_full, of_full[-1])) is None
 
 
 def test_a_device_that_waits_for_a_word_says_so_by_its_digests() -> None:
@@ -226,14 +254,17 @@ def marked_once(variant: Variant, at: int) -> Transition:
 
 
 def test_answers_pause() -> None:
-    """Between two pauses an answer looks at a few hundred entries, also where all are left out."""
+    """Between two pauses an answer looks at a few hundred entries; what is equal is not looked at."""
     book = with_many(founded(CAROL), 10_000)
     steps, begun = [], 0
     with counted() as calls:
-        for _ in answer(book, (), book.members.digests(), vouching=True):
+        for _ in answer(book, (), (), vouching=True):
             steps.append(calls.since(begun))
             begun = calls.count
-    steps.append(calls.since(begun))
+        steps.append(calls.since(begun))
+        begun = calls.count
+        assert len(list(answer(book, (), book.members.digests(), vouching=True))) == 1
+    assert calls.since(begun) < 1_000
     assert len(steps) >= 10_000 // module.ENTRIES_PER_PAUSE
     assert sum(steps) > 10_000, "the work was not seen"
     assert max(steps) < 10 * module.ENTRIES_PER_PAUSE

@@ -340,3 +340,25 @@ def test_full_roots_of_governed_networks(case: dict[str, Any]) -> None:
 def test_the_ids_are_those_of_all_entries() -> None:
     roster = Roster("home").approve("a" * 52, "", 1).approve("b" * 51 + "a", "", 2)
     assert set(roster.ids) == {entry.device_id for entry in roster.entries}
+
+
+@given(st.lists(st.tuples(st.sampled_from(["approve", "merge", "remove", "mirror"]), st.integers(0, 7)), max_size=12))
+def test_what_is_remembered_of_ids_and_times_follows_every_change(steps: list[tuple[str, int]]) -> None:
+    """Sorting ten thousand ids for each device that comes would hold the loop for ten milliseconds."""
+    devices = [Identity.from_seed(bytes([number]) * 32).device_id for number in range(1, 10)]
+    roster = Roster("home")
+    for now, (step, number) in enumerate(steps, 1):
+        device, next_one = devices[number], devices[number + 1]
+        match step:
+            case "approve":
+                roster = roster.approve(device, "", now)
+            case "merge":
+                roster = roster.merge([RosterEntry(each, "", 1, "member") for each in (device, next_one)], now, me=ME)
+            case "remove":
+                roster = roster.remove(device)
+            case "mirror":
+                roster = roster.mirror({device: "controller"}, [next_one], now, me=ME)
+        afresh = Roster("home", roster.entries)
+        assert roster.membership_root() == afresh.membership_root()
+        assert roster.last_edit_ts == afresh.last_edit_ts
+        assert roster.ids == afresh.ids
