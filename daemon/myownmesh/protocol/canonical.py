@@ -9,6 +9,9 @@ depth and the numbers of a free value, and a free value that may be null, which 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import msgspec
@@ -18,7 +21,7 @@ from myownmesh.protocol.schema import Number
 from myownmesh.protocol.strict_json import check_payload_limits, is_null
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Finish = Callable[[Any, bytes], Any]
 """From what was parsed, and the text that it was parsed from, to the object; None when the exact reader has to decide.
@@ -37,20 +40,24 @@ def quick_way(cls: type[msgspec.Struct]) -> tuple[type[msgspec.Struct], Finish |
         return None
     twin = cls
     if parsed != hints:
-        config = cls.__struct_config__
-        members = [_member(name, hint) for name, hint in parsed.items()]
-        twin = msgspec.defstruct(cls.__name__, members, frozen=True, tag_field=config.tag_field, tag=config.tag)
+        twin = _twin(cls, parsed)
     todo = [f"check_payload_limits(parsed.{name}, data)" for name in free]
     todo += _ranges(twin, "parsed")
+    known: dict[str, Any] = {"cls": cls}
     result = "parsed"
     if twin is not cls:
-        # What is left of a sequence that msgspec cannot parse is empty here.
-        logs = [name for name in parsed if parsed[name] != hints[name] and name not in free]
-        todo += [f"if parsed.{name}: return None" for name in logs]
         values = {name: f"parsed.{name}" for name in hints}
         values |= {name: f"None if is_null(parsed.{name}) else parsed.{name}" for name in free if hints[name] != Raw}
+        values |= {name: _copied(hints[name], name, known) for name in parsed if _is_list_of_twins(hints[name])}
         result = f"cls({', '.join(values.values())})"
-    return twin, _function([*todo, f"return {result}"], cls) if todo or twin is not cls else None
+    return twin, _function([*todo, f"return {result}"], known) if todo or twin is not cls else None
+
+
+def _twin(cls: type[msgspec.Struct], hints: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """A class that is written like `cls`, with other types."""
+    config = cls.__struct_config__
+    members = [_member(name, hint) for name, hint in hints.items()]
+    return msgspec.defstruct(cls.__name__, members, frozen=True, tag_field=config.tag_field, tag=config.tag)
 
 
 def _member(name: str, hint: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
@@ -62,12 +69,33 @@ def _parsed(hint: Any) -> Any:
     """The type to parse for a member that is no free value, None when there is none."""
     if _holds_free_values(hint):
         return None
-    try:
-        msgspec.json.Decoder(hint)
-    except TypeError:
-        # A signed log is nearly always empty; its entries stay text, and the exact reader takes them.
-        return tuple[Raw, ...] if get_origin(hint) is tuple else None
+    if get_origin(hint) is UnionType:
+        return reduce(or_, (arm for arm in get_args(hint) if not _is_text_of_its_own(arm)))
+    if _is_list_of_twins(hint):
+        [item, _] = get_args(hint)
+        fields = {field.name: _parsed(field.type) for field in msgspec.structs.fields(item)}
+        return tuple[_twin(item, fields), ...]  # type: ignore[misc]  # a class made just now
     return hint
+
+
+def _is_text_of_its_own(arm: Any) -> bool:
+    """Whether an arm of a union is no msgspec class: what no other arm takes. The exact reader takes such texts."""
+    return isinstance(arm, type) and hasattr(arm, "of_unknown")
+
+
+def _is_list_of_twins(hint: Any) -> bool:
+    """Whether it is a list of objects that may hold such an arm, as a signed log is."""
+    if get_origin(hint) is not tuple or not _is_class(item := get_args(hint)[0]):
+        return False
+    return any(_is_text_of_its_own(arm) for field in msgspec.structs.fields(item) for arm in get_args(field.type))
+
+
+def _copied(hint: Any, name: str, known: dict[str, Any]) -> str:
+    """The expression for a list of objects of the class itself, from that of its twins."""
+    item = get_args(hint)[0]
+    known[item.__name__] = item
+    values = ", ".join(f"item.{field.name}" for field in msgspec.structs.fields(item))
+    return f"tuple([{item.__name__}({values}) for item in parsed.{name}])"
 
 
 def _holds_free_values(hint: Any) -> bool:
@@ -86,10 +114,10 @@ def _is_class(hint: Any) -> bool:
 # each class, as attrs writes `__init__`; nothing but the names of members goes into its text.
 
 
-def _function(lines: list[str], cls: type[msgspec.Struct]) -> Finish:
-    names = {"check_payload_limits": check_payload_limits, "is_null": is_null, "cls": cls}
+def _function(lines: list[str], known: Mapping[str, Any]) -> Finish:
+    names = {"check_payload_limits": check_payload_limits, "is_null": is_null, **known}
     exec("def finish(parsed, data):\n" + "\n".join(f"    {line}" for line in lines), names)
-    finish: Finish = names["finish"]  # type: ignore[assignment]  # made by the line above
+    finish: Finish = names["finish"]
     return finish
 
 

@@ -97,8 +97,13 @@ def test_what_the_reference_said_is_read_and_written_byte_for_byte(text: str) ->
 
 
 ROWS = tuple(frames.RosterEntry("a" * 52, "device", number, "member") for number in range(3))
+ADMIT = transitions.Transition(7, transitions.RoleGrant("a" * 52, "member"), ("b" * 52,), ("c" * 103,))
+SHAPE = transitions.Transition(8, transitions.TopologyChange(modes.Ring(3)), ("b" * 52,), ("c" * 103,))
 COMMON = [
     *(decode_frame(text.encode()) for text in SPOKEN),
+    frames.RosterEntries((), (ADMIT, SHAPE), (ADMIT,), vouched=True),
+    frames.Deny("evicted", (SHAPE,), (ADMIT, ADMIT)),
+    frames.NetworkStatePropose("p", ADMIT.variant, "b" * 52, 7, "c" * 103),
     frames.RosterEntries(ROWS),
     frames.RosterEntries(ROWS, vouched=True),
 ]
