@@ -25,6 +25,11 @@ def main() -> None:
     words.catch()
     try:
         # Here, so that Ctrl-C while the modules load is no traceback.
+        if sys.argv[1:] in (["up"], ["up", "--json"]):  # as nearly always; typer takes a tenth of its start
+            from myownllm.cli.up import run_up
+
+            run_up(None, (), verbose=False, as_json=as_json)
+            return
         from mesh_common.branches import branch
         from myownllm.cli.tree import app
 

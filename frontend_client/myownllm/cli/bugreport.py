@@ -15,6 +15,7 @@ import typer
 
 from mesh_common.client.errors import ControlError
 from mesh_common.streams import words
+from mesh_common.version import VERSION
 from myownllm.cli import context
 from myownllm.cli.daemon import places, programs
 from myownllm.cli.look import look
@@ -84,7 +85,7 @@ def collect(seen: Seen) -> list[Member]:
     machine = {
         "platform": platform.platform(),
         "python": sys.version.split()[0],
-        "app_version": context.app_version(),
+        "app_version": VERSION,
         "places": places(app_home),
         "programs": programs(),
         "variables": sorted(name for name in os.environ if name.startswith(("MYOWN", "MESH_", "SSL_CERT"))),

@@ -18,6 +18,7 @@ from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_
 from mesh_common.groups import unwrapped
 from mesh_common.labels import shown as shown  # every command that shows words of a peer takes it from here
 from myownllm.catalog.file import CatalogFile
+from myownllm.cli.texts import json_text
 from myownllm.coerce import as_object
 from myownllm.door import client as door
 from myownllm.errors import FAILURES, AppError, DoorError, PeerAwayError, PeerSelectorError, PeerUndecidedError
@@ -78,16 +79,6 @@ def _read(cls: type[T], operation: str, data: object) -> T:
         return msgspec.convert(data, cls)
     except msgspec.ValidationError as error:
         raise ControlError(ErrorKind.PROTOCOL, f"the daemon's answer to `{operation}` is wrong: {error}") from error
-
-
-def app_version() -> str:
-    """The version of the installed distribution."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("myownllm-mesh")
-    except PackageNotFoundError:
-        return "0"
 
 
 def home() -> AppHome:
@@ -256,16 +247,6 @@ def print_json(value: Any) -> None:
         data = msgspec.json.format(data, indent=2)
     sys.stdout.write(data.decode() + "\n")
     sys.stdout.flush()
-
-
-def json_text(value: Any) -> bytes:
-    """What is told as JSON; a path in it may hold what is no text."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        from mesh_common.readable import readable_values  # hardly ever needed
-
-        return msgspec.json.encode(readable_values(msgspec.to_builtins(value)))
 
 
 def refuse(error: Exception, *, as_json: bool) -> NoReturn:

@@ -13,6 +13,7 @@ from mesh_common.tables import columns
 from myownllm.cli import context
 from myownllm.cli.options import Json
 from myownllm.cli.peers import complete_peer
+from myownllm.cli.texts import size_text
 from myownllm.errors import FAILURES, AppError
 
 if TYPE_CHECKING:
@@ -119,14 +120,6 @@ class _Progress:
         sys.stdout.write(f"\r\x1b[K{context.shown(what, 40)}: {share} %, {size_text(int(rate))}/s{left}")
         sys.stdout.flush()
         self._open = True
-
-
-def size_text(size: int) -> str:
-    """Bytes for people, in powers of a thousand."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} bytes"
 
 
 # ── offers ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -89,9 +89,9 @@ def root(
 ) -> None:
     """The mesh half of MyOwnLLM: your devices, connected to each other and to nobody else."""
     if version:
-        from myownllm.cli.context import app_version
+        from mesh_common.version import VERSION
 
-        print(f"myownllm {app_version()}")
+        print(f"myownllm {VERSION}")
         raise SystemExit(0)
     if context.invoked_subcommand is None:
         print(context.get_help())

@@ -17,7 +17,6 @@ from mesh_common.client.asking import read_answer
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.session import command, probe
 from mesh_common.locks import FileLock
-from myownllm.catalog.file import CatalogFile
 from myownllm.errors import AppError
 from myownllm.files import try_lock
 from myownllm.supervisor import binaries
@@ -112,6 +111,7 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         return ""
 
     async def get_release(report: Callable[[str], None]) -> binaries.Candidate:
+        from myownllm.catalog.file import CatalogFile
         from myownllm.supervisor.staging import stage  # with the bundler, which an app that has a daemon never needs
 
         stored = await trio.to_thread.run_sync(CatalogFile(home.config_file, in_use=lambda: True).load)

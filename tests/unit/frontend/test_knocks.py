@@ -13,7 +13,8 @@ import trio.testing
 
 from mesh_common.views import PeerInfo
 from myownllm import desktop
-from myownllm.cli import up
+from myownllm.cli import screen as shows
+from myownllm.cli.up import Output
 from myownllm.knocks import NOTIFIED_MAX, NOTIFY_GAP_S, STANDS_S, Interruptions, Knocks
 from myownllm.peers import peer_entry
 from myownllm.watch import Watch
@@ -121,15 +122,16 @@ async def test_up_says_each_knock_once_and_calls_only_who_looks_at_nothing(
         called.append((title, body))
         trio.from_thread.run_sync(is_called.set)
 
-    monkeypatch.setattr(up, "notify", notify)
+    monkeypatch.setattr(shows, "notify", notify)
     client = SimpleNamespace(state=SimpleNamespace(peers=(knock(),)), watch=Watch(None))
     app: Any = SimpleNamespace(client=client)
     page: Any = SimpleNamespace(should_call=away)
-    screen = up.Screen(as_json=True, verbose=False)
+    output = Output(as_json=True)
+    screen = shows.Screen(output, verbose=False)
     said: list[str] = []
-    monkeypatch.setattr(screen.lines, "put", said.append)
+    monkeypatch.setattr(output.lines, "put", said.append)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(up.show_knocks, app, screen, page)
+        nursery.start_soon(shows.show_knocks, app, screen, page)
         await trio.sleep(STANDS_S + 1)
         client.watch.set(None)
         await trio.sleep(10)
@@ -138,4 +140,4 @@ async def test_up_says_each_knock_once_and_calls_only_who_looks_at_nothing(
         nursery.cancel_scope.cancel()
     assert len(said) == 1
     assert '"event":"knock"' in said[0].replace(" ", "")
-    assert called == ([(up.KNOCK_TITLE, f"Boris · {knock().device_suffix}")] if away else [])
+    assert called == ([(shows.KNOCK_TITLE, f"Boris · {knock().device_suffix}")] if away else [])
