@@ -29,7 +29,7 @@ def main() -> None:
             from myownllm.cli.up import run_up
 
             run_up(None, (), verbose=False, as_json=as_json)
-            return
+            raise SystemExit  # as typer ends a command
         from mesh_common.branches import branch
         from myownllm.cli.tree import app
 

@@ -25,6 +25,8 @@ from myownllm.knocks import Interruptions, Knocks
 from myownllm.ui.launch import Screen as Page
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from myownllm.app import App
     from myownllm.cli.up import Output
     from myownllm.client import ClientState, Diag, InboundCall
@@ -206,9 +208,15 @@ class Screen:
 
 
 async def show_app(
-    footing: Footing, output: Output, label: str | None, channels: tuple[str, ...], *, verbose: bool
+    footing: Footing,
+    output: Output,
+    signals: AsyncIterator[int],
+    label: str | None,
+    channels: tuple[str, ...],
+    *,
+    verbose: bool,
 ) -> None:
-    """Run the app and show it until cancelled, or until nobody takes the lines any more."""
+    """Run the app and show it until a signal comes, or until nobody takes the lines any more."""
     screen = Screen(output, verbose=verbose)
     async with running_app(
         footing,
@@ -226,8 +234,17 @@ async def show_app(
             nursery.start_soon(show_knocks, app, screen, page)
             if label is not None:
                 nursery.start_soon(_set_label, app, screen, label)
-            await output.lines.gone.wait()  # whoever read has left, or the disk is full: the status will say which
-            nursery.cancel_scope.cancel()
+            nursery.start_soon(_cancel_when_gone, output, nursery.cancel_scope)
+            async for _ in signals:
+                output.emit("stopping", "Stopping…")
+                nursery.cancel_scope.cancel()
+                break
+
+
+async def _cancel_when_gone(output: Output, scope: trio.CancelScope) -> None:
+    """Whoever read this has left, or the disk behind it is full: the app leaves too, and the status says which."""
+    await output.lines.gone.wait()
+    scope.cancel()
 
 
 async def _show_daemon(app: App, screen: Screen) -> None:

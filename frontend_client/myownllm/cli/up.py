@@ -21,7 +21,7 @@ from myownllm.home import AppHome
 from myownllm.supervisor.footing import footing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
 RUNNING_S = 5.0
 """A second `up` waits no longer for the first one's screen."""
@@ -96,10 +96,7 @@ async def _run_app(output: Output, label: str | None, channels: tuple[str, ...],
     async with footing(AppHome.from_environment(), report=output.progress) as ground:
         with trio.open_signal_receiver(*_endings()) as signals:
             screen = await trio.to_thread.run_sync(import_module, "myownllm.cli.screen")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_end_at, signals, output, nursery.cancel_scope)
-                await screen.show_app(ground, output, label, channels, verbose=verbose)
-                nursery.cancel_scope.cancel()
+            await screen.show_app(ground, output, signals, label, channels, verbose=verbose)
     output.emit("stopped", "Stopped.")
 
 
@@ -108,13 +105,6 @@ def _endings() -> Iterator[signal.Signals]:
     yield from (signal.SIGINT, signal.SIGTERM)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         yield signal.SIGHUP
-
-
-async def _end_at(signals: AsyncIterator[int], output: Output, scope: trio.CancelScope) -> None:
-    async for _ in signals:
-        output.emit("stopping", "Stopping…")
-        scope.cancel()
-        return
 
 
 def run_up(label: str | None, channels: tuple[str, ...], *, verbose: bool, as_json: bool) -> None:
