@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from functools import cache
 from itertools import chain, groupby
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     import pytest
 
 # Both cores are shared with other tests: how long one example takes says nothing about the code.
-settings.register_profile("whole", deadline=None)
+# CI draws the same examples each time, as hypothesis' own profile for it does; whoever runs the suite elsewhere draws
+# fresh ones.
+settings.register_profile("whole", deadline=None, derandomize="CI" in os.environ)
 # The fast loop (scripts/check): a few examples of each property; scripts/test draws them all.
 settings.register_profile("fast", deadline=None, max_examples=FAST_EXAMPLES)
 settings.load_profile("fast" if FAST else "whole")
