@@ -15,13 +15,13 @@ import pytest
 from e2e.devices import DEMO, eventually, is_alive
 
 
-@pytest.mark.timeout(300)  # a story of fifty commands
+@pytest.mark.timeout(700)  # a story of fifty commands
 def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(DEMO), "--json"],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
         env={**os.environ, "TMPDIR": "/tmp" if len(str(tmp_path)) > 40 else str(tmp_path)},
     )

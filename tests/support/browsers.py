@@ -72,6 +72,7 @@ class Person:
     def at(cls, running: Browser, **options: Any) -> Person:
         context = running.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(PATIENCE_MS)
+        context.tracing.start(snapshots=True, screenshots=True)  # kept when the test fails
         person = cls(context, context.new_page())
         person.watch(person.page)
         return person

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import define
 
-from e2e.devices import Pair, demo
+from e2e.devices import REPOSITORY, Pair, demo
 from support.browsers import browser
 from support.model_servers import scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from playwright.sync_api import Browser
 
     from support.browsers import Person
     from support.model_servers import ModelServer
 
+FAILED = pytest.StashKey[bool]()
 SHOTS = os.environ.get("MESH_SCREENSHOTS", "")
 """A folder that takes pictures of what the tests see."""
 
@@ -43,6 +44,26 @@ def chromium() -> Iterator[Browser]:
     """Not longer than its tests: an event loop of Playwright's own runs in this thread as long as the browser does."""
     with browser() as running:
         yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def traces_of_a_failure(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[None]:
+    """What each browser did and showed until then (`playwright show-trace FILE`), beside the pictures."""
+    yield
+    folder = Path(SHOTS or REPOSITORY / "build" / "browser")
+    for number, context in enumerate(chromium.contexts):
+        if request.node.stash.get(FAILED, False):
+            path = folder / f"{request.node.name}-{number}.zip"
+            context.tracing.stop(path=path)
+            print(f"trace of a browser: {path}")
+        context.close()
 
 
 @pytest.fixture(scope="module")

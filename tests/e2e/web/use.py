@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
 from e2e.devices import eventually
+from e2e.test_one_device import ask_shared
 from e2e.web.conftest import shot
+from myownmesh.custody import provisioning, totp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,6 +130,8 @@ def a_file_is_sent_and_accepted(couple: list[Person], household: Household, tmp_
     anna.page.get_by_label("Pick files for Boris").set_input_files(large)
     for person in (anna, boris):
         person.page.evaluate(SEE_PROGRESS)
+    expect(boris.page.locator("[data-offer]")).to_contain_text("film.bin")
+    boris.page.wait_for_timeout(61_000)  # Boris is not there for a minute
     boris.press("Accept", boris.page.locator("[data-offer]"))
     expect(anna.page.locator("[data-file='film.bin']")).to_contain_text("Sent")
     expect(boris.page.locator("[data-file='film.bin']")).to_contain_text("Received")
@@ -207,8 +212,21 @@ def a_conversation_moves_and_is_read_and_written_where_it_is(couple: list[Person
     assert list((conversations / "Work" / "Q4").glob("*.json")) == []
 
 
-def who_decides_is_seen_looked_at_first_and_signed(couple: list[Person]) -> None:
-    """FE-10.3, spec 02: Anna founds it, Boris agrees, is signed in, and is promoted; the network opens again."""
+def wants_it_open(one: Person, other: Person) -> None:
+    """A controller asks for what only an owner decides; the owner sees it."""
+    one.press("Open it…")
+    expect(one.page.locator("dialog")).to_contain_text("It would wait for")
+    one.press("Open it", one.page.locator("dialog"))
+    expect(one.page.locator("dialog")).to_contain_text("Recorded. It waits for Anna")
+    one.press("Close")
+    expect(other.page.locator("[data-pending]")).to_contain_text("wants: opens the network")
+
+
+def who_decides_is_seen_looked_at_first_and_signed(couple: list[Person], household: Household) -> None:
+    """FE-10.3, spec 02: Anna founds it; Boris agrees, is signed in, promoted, put out and let in again, behind a lock.
+
+    What he proposes is withdrawn, refused and signed; the network opens again.
+    """
     anna, boris = couple
     anna.surface("Governance")
     expect(anna.page.locator("main")).to_contain_text("This network is open")
@@ -238,13 +256,36 @@ def who_decides_is_seen_looked_at_first_and_signed(couple: list[Person]) -> None
     expect(boris.page.locator("[data-role]")).to_have_text("controller")
     expect(anna.page.locator("main")).to_contain_text("in force")
     shot(anna, "governance")
-    boris.press("Open it…")
-    expect(boris.page.locator("dialog")).to_contain_text("It would wait for")
-    boris.press("Open it", boris.page.locator("dialog"))
-    expect(boris.page.locator("dialog")).to_contain_text("Recorded. It waits for Anna")
-    boris.press("Close")
     waits = anna.page.locator("[data-pending]")
-    expect(waits).to_contain_text("wants: opens the network")
+    wants_it_open(boris, anna)
+    boris.press("Withdraw", boris.page.locator("[data-pending]"))
+    expect(waits).to_have_count(0)
+    wants_it_open(boris, anna)
+    anna.press("Refuse", waits)
+    for person in couple:
+        expect(person.page.locator("[data-pending]")).to_have_count(0)
+    anna.press("Put out…", row)
+    expect(dialog).to_contain_text("refuses it from then on")
+    anna.press("Put it out", dialog)
+    gone = anna.page.locator("[data-evicted]")
+    for person, said in ((anna, "the device "), (boris, "this device ")):  # whose name went with its approval
+        expect(person.page.locator("[data-evicted]")).to_contain_text(said)
+    daemon = household.pair.anna.home / ".myownllm" / ".myownmesh" / "daemon.sock"
+    lock = ask_shared(daemon, "governance_mfa_enroll", network=NETWORK)
+    anna.press("Let in again…", gone)
+    anna.page.get_by_role("combobox", name="Role").select_option("controller")
+    anna.press("Look at it…", dialog)
+    anna.press("Sign it", dialog)
+    expect(dialog).to_contain_text("requires your authenticator code")
+    anna.page.get_by_label("Code of your authenticator").fill(
+        totp.code_of(provisioning.secret_bytes(lock["secret"]), totp.step_at(int(time.time())))
+    )
+    anna.press("Sign it", dialog)
+    expect(row).to_contain_text("controller")
+    expect(gone).to_have_count(0)
+    anna.forgive("502")
+    ask_shared(daemon, "governance_mfa_disable", network=NETWORK, code=lock["recovery_codes"][0])
+    wants_it_open(boris, anna)
     anna.press("Sign…", waits)
     anna.press("Sign it", dialog)
     for person in couple:
@@ -252,7 +293,7 @@ def who_decides_is_seen_looked_at_first_and_signed(couple: list[Person]) -> None
 
 
 def settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple: list[Person]) -> None:
-    anna, _ = couple
+    anna, boris = couple
     page = anna.page
     anna.surface("Settings")
     stun = page.get_by_label("STUN servers")
@@ -261,9 +302,15 @@ def settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple: list[Pe
     expect(page.locator("#wrong-stun")).to_contain_text("http://x")
     expect(stun).to_have_attribute("aria-invalid", "true")
     anna.forgive("400")
-    stun.fill("")
+    stun.fill("stun:127.0.0.1:9")
     stun.blur()
     expect(page.locator("#wrong-stun")).to_have_count(0)
+    expect(page.locator("[data-drift='applied'], [data-drift='rebuilt']")).to_be_visible()
+    boris.surface("Chat")  # S16: he still reaches what is on Anna's device
+    boris.page.get_by_role("button", name="what is a mesh?", exact=True).click()
+    expect(boris.page.locator("[data-at]")).to_contain_text("This conversation is on Anna")
+    stun.fill("")
+    stun.blur()
     page.get_by_label("Name on this device").fill("Home")
     page.get_by_label("Name on this device").blur()
     expect(page.locator("[data-drift='applied'], [data-drift='rebuilt']")).to_be_visible()
