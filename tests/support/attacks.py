@@ -211,6 +211,11 @@ def owner_lowered(scene: Scene) -> Sequence[Frame]:
     return [entries([*scene.log("court"), signed(RoleGrant(BOB.device_id, "controller"), scene.carol)])]
 
 
+def admit_of_an_owner_behind_its_promotion(scene: Scene) -> Sequence[Frame]:
+    """Whoever was let in first and made owner later has an admit that everybody holds."""
+    return [entries([*scene.log("court"), signed(RoleGrant(BOB.device_id, "member"), ALICE, at=NOW - 8500)])]
+
+
 def founder_made_member(scene: Scene) -> Sequence[Frame]:
     return [entries([*scene.log("court"), signed(RoleGrant(ALICE.device_id, "member"), scene.carol)])]
 
@@ -353,6 +358,7 @@ ATTACKS: Final = (
     Attack("W4", undone_grant, _is("owner", lambda _: GRACE), switch="replayable_logs"),
     Attack("44", undone_grant_vouched, _is("owner", lambda _: GRACE), who="carol"),
     Attack("W5", owner_lowered, _is("controller", lambda _: BOB.device_id), switch="controller_demotes_owner"),
+    Attack("W5, 64", admit_of_an_owner_behind_its_promotion, lambda view, _: view.roles.get(BOB.device_id) != "owner"),
     Attack("W5", founder_made_member, lambda view, _: view.roles.get(ALICE.device_id) != "owner"),
     Attack(
         "W7",

@@ -192,13 +192,12 @@ def _acceptable(book: Book, log: Log, common: int, speaker: Speaker) -> tuple[in
 def _is_members(place: Place) -> bool:
     """An entry that belongs to the member log, where every honest device puts it.
 
-    Their signatures are at hand by the thousand, so anybody could fill the governance log with them. About somebody who
-    once had a seat they may be here: an owner settles quarrels by them (`authoring.settle`).
+    Their signatures are at hand by the thousand, so anybody could fill the governance log with them; and whoever was
+    let in first and given a seat later would be lowered by anybody who puts the old admit behind it. Removals of
+    somebody who once had a seat may be here: an owner settles quarrels by them (`authoring.settle`).
     """
-    variant, target = place.entry.variant, target_of(place.entry.variant)
-    if is_member_grant(variant):
-        return not place.before.is_authority(target or "")
-    return is_removal(variant) and target not in place.before.known
+    variant = place.entry.variant
+    return is_member_grant(variant) or (is_removal(variant) and target_of(variant) not in place.before.known)
 
 
 def _is_spent(book: Book, place: Place, earlier: set[bytes], again: frozenset[bytes]) -> bool:
