@@ -93,6 +93,9 @@ def hear_root(core: Core, peer: Live, root: str) -> bool:
 
 
 def _has_ours(core: Core, peer: Live) -> bool:
+    """Whether the peer holds just whom we hold, itself left out and us put in."""
+    if core.kind == "closed" and core.government.book.is_founded and is_ours(peer):
+        return False  # nobody leaves itself out there, and hashing ten thousand ids takes more than to hear one
     return peer.upkeep.their_root == core.roster.root_held_by(peer.device_id, core.me)
 
 

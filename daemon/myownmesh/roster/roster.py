@@ -35,6 +35,10 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 """Of thousands of entries hardly one has members of later versions."""
 _ROLES: Final = ("member", "controller", "owner")
 _U64: Final = 2**64
+_BEFORE_IDS: Final = b"v1|membership"
+_ID_AND_BAR: Final = 53
+_FEW: Final = 8
+"""Of more changes at once the text is made anew."""
 
 
 @frozen
@@ -72,6 +76,8 @@ class Roster:
     _index: dict[str, Entry] = field(factory=dict, repr=False, eq=False)
     _ids: list[bytes] | None = field(default=None, repr=False, eq=False)
     """The sorted ids once they were asked for: of ten thousand, one that comes or goes is no reason to sort anew."""
+    _text: bytes | None = field(default=None, repr=False, eq=False)
+    """What `membership_root` is the hash of, once it was asked for."""
     _newest: int | None = field(default=None, repr=False, eq=False)
     """`last_edit_ts`, once it was asked for."""
 
@@ -199,16 +205,21 @@ class Roster:
 
     def _after(self, index: dict[str, Entry], came: Sequence[Entry] = (), gone: Sequence[str] = ()) -> Self:
         """The roster with these entries, of which some came and some went."""
-        ids, newest = self._ids, self._newest
+        ids, text, newest = self._ids, self._text, self._newest
         if ids is not None and (came or gone):
             ids = ids.copy()
+            text = text if len(came) + len(gone) <= _FEW else None
             for device_id in gone:
-                del ids[bisect_left(ids, device_id.encode())]
+                at = bisect_left(ids, device_id.encode())
+                text = None if text is None else _spliced(text, ids, at, b"")
+                del ids[at]
             for entry in came:
-                insort(ids, entry.device_id.encode())
+                at = bisect_left(ids, new := entry.device_id.encode())
+                text = None if text is None else _spliced(text, ids, at, new)
+                ids.insert(at, new)
         if newest is not None:
             newest = None if gone else max([newest, *(entry.approved_at for entry in came)])
-        return evolve(self, entries=tuple(index.values()), index=index, ids=ids, newest=newest)
+        return evolve(self, entries=tuple(index.values()), index=index, ids=ids, text=text, newest=newest)
 
     # ── what others see ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -222,7 +233,7 @@ class Roster:
         if member in self._index:
             del ids[bisect_left(ids, member.encode())]
         insort(ids, me.encode())
-        return _root_of(ids)
+        return _hash(_text_of(ids))
 
     def full_root(self) -> str:
         """Hash over all that the entries say; not used on the wire any more, but it tells whether anything changed."""
@@ -230,7 +241,9 @@ class Roster:
 
     @cached_property
     def _membership_root(self) -> str:
-        return _root_of(self._sorted_ids)
+        if self._text is None:
+            object.__setattr__(self, "_text", _text_of(self._sorted_ids))
+        return _hash(self._text or b"")
 
     @property
     def _sorted_ids(self) -> list[bytes]:
@@ -300,8 +313,20 @@ class Roster:
         return cls(network_id, tuple(entries.values()), ids[-MAX_REMOVED:], members)
 
 
-def _root_of(ids: list[bytes]) -> str:
-    return base32.encode(sha256(b"v1|membership" + b"|".join([*ids, b""])).digest())
+def _text_of(ids: list[bytes]) -> bytes:
+    return _BEFORE_IDS + b"|".join([*ids, b""])
+
+
+def _spliced(text: bytes, ids: list[bytes], at: int, new: bytes) -> bytes | None:
+    """The text after an id came to place `at`, or the one there went; None where ids are not all of one length."""
+    if len(text) != len(_BEFORE_IDS) + len(ids) * _ID_AND_BAR or len(new) not in (0, _ID_AND_BAR - 1):
+        return None
+    start = len(_BEFORE_IDS) + at * _ID_AND_BAR
+    return b"".join([text[:start], new + b"|" if new else b"", text[start if new else start + _ID_AND_BAR :]])
+
+
+def _hash(text: bytes) -> str:
+    return base32.encode(sha256(text).digest())
 
 
 def _leaf(entry: Entry) -> bytes:
