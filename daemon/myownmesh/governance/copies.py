@@ -6,18 +6,19 @@ make a *slot*, and what counts in it does not depend on the order in which they 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from myownmesh.governance.entries import entry_key, is_member_grant, is_removal
 from myownmesh.governance.marking import is_marked
 from myownmesh.protocol import base32
-from myownmesh.protocol.transitions import Evict, RoleGrant, RoleRevoke
+from myownmesh.protocol.transitions import Evict, RoleGrant, RoleRevoke, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from myownmesh.governance.standing import Standing
-    from myownmesh.protocol.transitions import Transition
 
 FOR_GOOD: Final = "*"
 """The word of this device itself, of a person at it, or of its inviter: it never ends."""
@@ -32,7 +33,10 @@ MAX_WORDS: Final = 4
 _KINDS: Final[Mapping[type, str]] = {cls: str(cls.__struct_config__.tag) for cls in (RoleGrant, RoleRevoke, Evict)}
 
 
-class SlotKey(NamedTuple):
+# As with entries: nothing here can refer to itself, and the collector need not look at ten thousand of each.
+
+
+class SlotKey(msgspec.Struct, frozen=True, gc=False):
     """What all copies of one signature share, beside their target."""
 
     is_grant: bool
@@ -43,7 +47,7 @@ class SlotKey(NamedTuple):
     signature: str
 
 
-class Copy(NamedTuple):
+class Copy(msgspec.Struct, frozen=True, gc=False):
     """One time at which the signature is said to have been made."""
 
     entry: Transition
@@ -55,7 +59,7 @@ class Copy(NamedTuple):
         return any(word == FOR_GOOD or standing.is_authority(word) for word in self.words)
 
 
-class Slot(NamedTuple):
+class Slot(msgspec.Struct, frozen=True, gc=False):
     """The copies of one signature that are kept, by time."""
 
     key: SlotKey
@@ -76,7 +80,7 @@ class Slot(NamedTuple):
             if new == known:
                 return self
         kept = tuple(self._counting([*(copy for copy in self.copies if copy is not known), new], standing, me))
-        return self if kept == self.copies else self._replace(copies=kept)
+        return self if kept == self.copies else Slot(self.key, kept)
 
     def counted(self, standing: Standing, me: str) -> Iterator[Copy]:
         """The copies that count: the sure ones; without one, the lowest time of a grant, the highest of a removal.

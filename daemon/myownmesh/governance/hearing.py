@@ -76,7 +76,14 @@ def hear_entries(
     failed, begun = 0, checks.count
     newcomers = Newcomers(speaker, court, aside, checks)
     plain = newcomers.checked(entries[:ENTRIES_PER_SLICE], max_checks)
-    for entry, good in zip_longest(entries[:ENTRIES_PER_SLICE], plain):
+    slice_of = entries[:ENTRIES_PER_SLICE]
+    if (entered := newcomers.enter_all(slice_of, plain)) is not None:
+        judged = list(zip(slice_of, entered, strict=False))
+        before = {entry.variant.target: "unlisted" for entry, _ in judged}  # type: ignore[union-attr]  # they have one
+        slice_of, plain = slice_of[len(judged) :], []
+        if checks.count - begun >= max_checks:
+            slice_of = ()
+    for entry, good in zip_longest(slice_of, plain):
         judgement = newcomers.enter(entry, good, aside) if isinstance(good, SlotKey) else None
         if judgement is not None:
             judged.append((entry, judgement))

@@ -6,10 +6,10 @@ who is or was an authority, and of each signature only the copies that can count
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
-from functools import cached_property, reduce
+from functools import cached_property
 from hashlib import sha256
-from operator import xor
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
@@ -30,11 +30,19 @@ if TYPE_CHECKING:
 MAX_COPIES: Final = 20_000
 BUCKETS: Final = 64
 LEAVES: Final = 1024
-"""Sixteen parts of each bucket: of ten thousand entries ten stand on one."""
-LEAVES_OF_BUCKET: Final = LEAVES // BUCKETS
+"""One for each beginning of two characters that ids can have: of ten thousand entries ten stand on one."""
 LEAF_BYTES: Final = 3
-"""Of a leaf's digest in a request: enough to find what differs in a bucket that is known to differ."""
+"""Of a leaf's digest in a request: enough to find what differs where a bucket tells that something does."""
 _DIGEST_BYTES: Final = 32
+_BUCKET_SHIFT: Final = 8 * _DIGEST_BYTES - 6
+"""To the first six bits of a hash."""
+_INT: Final = "I"
+_INT_BYTES: Final = array(_INT).itemsize
+_LEAF_MASK: Final = (1 << 8 * LEAF_BYTES) - 1
+_LETTERS: Final = base32.ALPHABET.decode()
+BEGINNINGS: Final = tuple(first + second for first in _LETTERS for second in _LETTERS)
+"""Of the ids whose entries stand on each leaf."""
+_LEAF_OF: Final = {beginning: leaf for leaf, beginning in enumerate(BEGINNINGS)}
 
 Slots = Mapping[SlotKey, Slot]
 
@@ -48,10 +56,10 @@ class MemberLog:
     """Copies that are stored: what `network_state` counts."""
     newest_sure: int = 0
     """The newest time, Unix seconds, that somebody vouched for."""
-    leaves: tuple[int, ...] = (0,) * LEAVES
-    """XOR of the hashes of all copies on each leaf."""
-    places: tuple[tuple[str, ...], ...] = field(default=((),) * LEAVES, eq=False)
-    """Whom the copies on each leaf are about, as they came: what differs is found without a look at everything."""
+    buckets: tuple[int, ...] = (0,) * BUCKETS
+    """XOR of the hashes of all copies in each bucket."""
+    leaves: bytes = bytes(LEAVES * _INT_BYTES)
+    """The last `LEAF_BYTES` of the same for each leaf, as an array of numbers."""
 
     def slots(self, device: str) -> Slots:
         """What is signed about a device."""
@@ -83,11 +91,9 @@ class MemberLog:
             yield from _distinct(slots).values()
 
     def on_leaf(self, leaf: int) -> Iterator[Copy]:
-        """The copies on one leaf, each once."""
-        for device in dict.fromkeys(self.places[leaf]):
-            for copy in _distinct(self.slots(device)).values():
-                if leaf_of(key_digest(copy.entry)) == leaf:
-                    yield copy
+        """The copies about devices whose ids begin with the two characters of a leaf."""
+        for slots in self.targets.shelf(BEGINNINGS[leaf]).values():
+            yield from _distinct(slots).values()
 
     def entries(self) -> list[Transition]:
         """All stored entries in the order of their keys, as the file holds them."""
@@ -103,27 +109,25 @@ class MemberLog:
 
     @cached_property
     def _digests(self) -> tuple[str, ...]:
-        starts = range(0, LEAVES, LEAVES_OF_BUCKET)
-        buckets = (reduce(xor, self.leaves[start : start + LEAVES_OF_BUCKET]) for start in starts)
-        return tuple(f"b64:{base32.encode(bucket.to_bytes(_DIGEST_BYTES, 'big'))}" for bucket in buckets)
+        return tuple(f"b64:{base32.encode(bucket.to_bytes(_DIGEST_BYTES, 'big'))}" for bucket in self.buckets)
 
     @cached_property
     def _leaf_digests(self) -> bytes:
-        return b"".join([leaf.to_bytes(_DIGEST_BYTES, "big")[-LEAF_BYTES:] for leaf in self.leaves])
+        return b"".join([leaf.to_bytes(LEAF_BYTES, "big") for leaf in array(_INT, self.leaves)])
 
 
 class Draft:
     """A log while a slice of entries is added to it: what it holds is copied once, not for each of them."""
 
-    __slots__ = ("_changed", "_leaves", "_log", "_places", "count", "newest_sure", "targets")
+    __slots__ = ("_buckets", "_changed", "_leaves", "_log", "count", "newest_sure", "targets")
 
     def __init__(self, log: MemberLog) -> None:
         self._log = log
         self.targets = log.targets
         self._changed: Changing[Slots] | None = None
         """The same targets, once they are no more its log's own."""
-        self._leaves = list(log.leaves)
-        self._places = list(log.places)
+        self._buckets = list(log.buckets)
+        self._leaves = array(_INT, log.leaves)
         self.count = log.count
         self.newest_sure = log.newest_sure
 
@@ -148,11 +152,10 @@ class Draft:
     def first(self, target: str, copy: Copy, key: SlotKey, *, is_sure: bool) -> None:
         """Add the first that is signed about a device."""
         self._own().put(target, {key: Slot(key, (copy,))})
-        leaf = self._turn(copy.entry)
-        self._places[leaf] += (target,)
+        self._turn(target, copy.entry)
         self.count += 1
-        if is_sure:
-            self.newest_sure = max(self.newest_sure, copy.entry.at)
+        if is_sure and copy.entry.at > self.newest_sure:
+            self.newest_sure = copy.entry.at
 
     def _own(self) -> Changing[Slots]:
         if self._changed is None:
@@ -173,25 +176,20 @@ class Draft:
         if self._changed is None and self.newest_sure == self._log.newest_sure:
             return self._log
         targets = self.targets if self._changed is None else self._changed.done()
-        return MemberLog(targets, self.count, self.newest_sure, tuple(self._leaves), tuple(self._places))
+        return MemberLog(targets, self.count, self.newest_sure, tuple(self._buckets), self._leaves.tobytes())
 
     def _account(self, device: str, before: Slots, after: Slots) -> None:
         """Enter into the digests, and into the count, what came and went."""
         old, new = _distinct(before), _distinct(after)
         for entry in old.keys() ^ new.keys():
-            leaf = self._turn(entry)
-            if entry in new:
-                self._places[leaf] += (device,)
-            else:
-                self._places[leaf] = _without_one(self._places[leaf], device)
+            self._turn(device, entry)
         self.count += len(new) - len(old)
 
-    def _turn(self, entry: Transition) -> int:
-        """Enter one that came or went into the digest of its leaf, and tell which that is."""
-        digest = sha256(entry_key(entry)).digest()
-        leaf = digest[0] << 2 | digest[1] >> 6
-        self._leaves[leaf] ^= int.from_bytes(digest, "big")
-        return leaf
+    def _turn(self, device: str, entry: Transition) -> None:
+        """Enter one that came or went into the digests."""
+        hashed = int.from_bytes(sha256(entry_key(entry)).digest(), "big")
+        self._buckets[hashed >> _BUCKET_SHIFT] ^= hashed
+        self._leaves[leaf_of(device)] ^= hashed & _LEAF_MASK
 
 
 EMPTY: Final = MemberLog()
@@ -203,9 +201,9 @@ def bucket_of(digest: bytes) -> int:
     return digest[0] >> 2
 
 
-def leaf_of(digest: bytes) -> int:
-    """The leaf of its bucket: leaf 16 n is the first of bucket n."""
-    return digest[0] << 2 | digest[1] >> 6
+def leaf_of(device: str) -> int:
+    """The leaf of the entries about a device."""
+    return _LEAF_OF.get(device[:2], 0)
 
 
 def key_digest(entry: Transition) -> bytes:
@@ -227,11 +225,11 @@ def has_signatures(slots: Slots, entry: Transition, keys: Sequence[SlotKey]) -> 
     """Whether every signature of an entry stands in the log under some time, so that none need be checked."""
     if not slots:
         return False
-    said = keys[0][:2]
+    said = keys[0]
     proven = {
         pair
         for slot in slots.values()
-        if slot.key[:2] == said
+        if slot.key.is_grant == said.is_grant and slot.key.kind == said.kind
         for copy in slot.copies
         for pair in zip(copy.entry.signers, copy.entry.signatures, strict=True)
     }
@@ -241,10 +239,7 @@ def has_signatures(slots: Slots, entry: Transition, keys: Sequence[SlotKey]) -> 
 def thinned(slots: Slots, keep: Iterable[Transition]) -> Slots:
     """Nothing but these entries of what is signed about a device."""
     wanted = set(keep)
-    kept = {
-        key: slot._replace(copies=tuple(copy for copy in slot.copies if copy.entry in wanted))
-        for key, slot in slots.items()
-    }
+    kept = {key: Slot(key, tuple(copy for copy in slot.copies if copy.entry in wanted)) for key, slot in slots.items()}
     return {key: slot for key, slot in kept.items() if slot.copies}
 
 
@@ -267,8 +262,3 @@ def _with_copy(slots: Slots, copy: Copy, keys: Iterable[SlotKey], standing: Stan
 
 def _distinct(slots: Slots) -> dict[Transition, Copy]:
     return {copy.entry: copy for slot in slots.values() for copy in slot.copies}
-
-
-def _without_one(devices: tuple[str, ...], device: str) -> tuple[str, ...]:
-    index = devices.index(device)
-    return devices[:index] + devices[index + 1 :]

@@ -42,6 +42,10 @@ class Shelves(Mapping[str, V]):
     def __len__(self) -> int:
         return sum(map(len, self._shelves.values()))
 
+    def shelf(self, beginning: str) -> Mapping[str, V]:
+        """The values of all devices whose ids begin with these two characters."""
+        return self._shelves.get(beginning, {})
+
     def changed(self) -> Changing[V]:
         """Begin a change; this one stays as it is."""
         return Changing(dict(self._shelves))

@@ -17,7 +17,6 @@ from myownmesh.governance.member_log import (
     BUCKETS,
     LEAF_BYTES,
     LEAVES,
-    LEAVES_OF_BUCKET,
     bucket_of,
     key_digest,
     leaf_of,
@@ -67,12 +66,13 @@ def request(book: Book, *, knows_digests: bool) -> RosterRequest:
     if not knows_digests:
         return RosterRequest(include_all=True)
     digests = list(book.members.digests())
-    wanted = [key_digest(entry) for entry in waiting_for_words(book)]
-    for digest in wanted:
-        digests[bucket_of(digest)] = _NO_DIGEST
+    wanted = list(waiting_for_words(book))
+    for entry in wanted:
+        digests[bucket_of(key_digest(entry))] = _NO_DIGEST
     if book.members.count >= LEAVES_FROM:
         leaves = bytearray(book.members.leaf_digests())
-        for leaf in map(leaf_of, wanted):
+        for entry in wanted:
+            leaf = leaf_of(target_of(entry.variant) or "")
             leaves[leaf * LEAF_BYTES : (leaf + 1) * LEAF_BYTES] = bytes(LEAF_BYTES)
         digests.append(_LEAVES + base32.encode(leaves))
     return RosterRequest(include_all=True, subtree_hashes=tuple(digests))
@@ -112,22 +112,24 @@ def differing(book: Book, hashes: Sequence[str]) -> frozenset[int] | None:
     return frozenset(index for index, (ours, theirs) in enumerate(zip(digests, buckets, strict=True)) if ours != theirs)
 
 
-def leaves_to_tell(book: Book, hashes: Sequence[str]) -> list[int] | None:
-    """The leaves in which a request differs from this device; None: answer everything.
+def to_tell(book: Book, hashes: Sequence[str]) -> Iterator[Copy | None]:
+    """The copies in which a request may differ from this device; None is a pause. What cannot be read asks for all.
 
     What is told of a leaf is short and may look equal by chance. Its bucket tells that something differs there; if no
-    leaf of it does, all of them are told.
+    leaf does, buckets are told whole.
     """
-    buckets = differing(book, hashes)
-    if buckets is None:
-        return None
-    theirs, ours = _leaves_told(hashes), book.members.leaf_digests()
-    found: list[int] = []
-    for bucket in sorted(buckets):
-        leaves = range(bucket * LEAVES_OF_BUCKET, (bucket + 1) * LEAVES_OF_BUCKET)
-        differs = [] if theirs is None else [leaf for leaf in leaves if _leaf(ours, leaf) != _leaf(theirs, leaf)]
-        found += differs or leaves
-    return found
+    members, buckets = book.members, differing(book, hashes)
+    theirs, ours = _leaves_told(hashes), members.leaf_digests()
+    leaves = [leaf for leaf in range(LEAVES) if theirs is not None and _leaf(ours, leaf) != _leaf(theirs, leaf)]
+    if buckets is not None and (leaves or not buckets):
+        for leaf in leaves:
+            yield from members.on_leaf(leaf)
+        return
+    for number, copy in enumerate(members.copies(), 1):
+        if buckets is None or bucket_of(key_digest(copy.entry)) in buckets:
+            yield copy
+        elif number % ENTRIES_PER_PAUSE == 0:
+            yield None
 
 
 def _leaves_told(hashes: Sequence[str]) -> bytes | None:
@@ -152,7 +154,6 @@ def answer(
     could have decided alone, comes in frames of its own.
     """
     vouches = vouching and book.standing.is_authority(book.me)
-    leaves = leaves_to_tell(book, hashes) if vouching else None
     sure, heard = _Frames(vouched=True), _Frames(vouched=False)
     first = sure if vouches else heard
     first.transitions = book.log.entries
@@ -164,13 +165,12 @@ def answer(
     if vouches:
         # Whoever hears the member log has to know its signers.
         yield from first.end(even_empty=True)
-    members = book.members
-    copies = members.copies() if leaves is None else (copy for leaf in leaves for copy in members.on_leaf(leaf))
     is_vouched = _Vouching(book).covers
-    for number, copy in enumerate(copies):
-        if number % ENTRIES_PER_PAUSE == ENTRIES_PER_PAUSE - 1:
+    for number, copy in enumerate(to_tell(book, hashes if vouching else ()), 1):
+        if copy is not None:
+            yield from (sure if vouches and is_vouched(copy) else heard).add_entry(copy.entry)
+        if copy is None or number % ENTRIES_PER_PAUSE == 0:
             yield None
-        yield from (sure if vouches and is_vouched(copy) else heard).add_entry(copy.entry)
     for entry in book.aside.unknown.values():
         yield from heard.add_entry(entry)
     yield from sure.end()

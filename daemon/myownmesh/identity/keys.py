@@ -6,7 +6,7 @@ accepts every honest signature.
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from attrs import evolve, field, frozen
 from nacl import bindings
@@ -14,6 +14,9 @@ from nacl.exceptions import BadSignatureError
 
 from myownmesh.protocol import base32
 from myownmesh.protocol.ids import BadDeviceId, parse_device_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SEED_BYTES: Final = 32
 PUBLIC_KEY_BYTES: Final = 32
@@ -78,3 +81,16 @@ def verify_with(public_key: bytes, payload: bytes, signature: bytes) -> bool:
     except BadSignatureError:
         return False
     return True
+
+
+def verify_each(signed: Iterable[tuple[bytes, bytes]]) -> list[bool]:
+    """`verify_with` for many: each is a public key of 32 bytes, and a signature with its payload behind it."""
+    found = []
+    for key, message in signed:
+        try:
+            bindings.crypto_sign_open(message, key)
+        except BadSignatureError:
+            found.append(False)
+        else:
+            found.append(True)
+    return found

@@ -18,7 +18,6 @@ from myownmesh.governance.book import Book
 from myownmesh.governance.copies import FOR_GOOD, Copy
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.marking import sign_marked
-from myownmesh.governance.member_log import LEAVES_OF_BUCKET
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.sync import (
     FEATURE,
@@ -27,8 +26,8 @@ from myownmesh.governance.sync import (
     denial,
     differing,
     is_ahead,
-    leaves_to_tell,
     request,
+    to_tell,
 )
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.codec import MalformedFrame, decode_frame, encode_frame
@@ -220,15 +219,23 @@ def test_a_leaf_that_looks_equal_by_chance_hides_nothing() -> None:
     full = with_many(founded(CAROL), 10_000)
     lacking = hears(full, [entry(ADMIT, ALICE)], OURSELVES)
     of_full, of_lacking = (request(book, knows_digests=True).subtree_hashes for book in (full, lacking))
-    [leaf] = leaves_to_tell(lacking, of_full) or ()
-    assert entry(ADMIT, ALICE) in [copy.entry for copy in lacking.members.on_leaf(leaf)]
-    whole = leaves_to_tell(lacking, (*of_full[:-1], of_lacking[-1])) or ()
-    assert leaf in whole
-    assert len(whole) == LEAVES_OF_BUCKET
-    assert leaves_to_tell(lacking, of_full[:-1]) == whole, "and so is it without leaves"
+    new = entry(ADMIT, ALICE)
+    told = told_for(lacking, of_full)
+    assert new in told
+    assert len(told) < 40
+    whole = told_for(lacking, (*of_full[:-1], of_lacking[-1]))
+    assert new in whole
+    assert len(whole) > 80, "no leaf differs: the bucket is told"
+    assert told_for(lacking, of_full[:-1]) == whole, "and so is it without leaves"
+    assert not told_for(lacking, of_lacking)
     for last in ("leaves:" + "b" * 10, "leaves:" + "!" * (len(of_full[-1]) - 7), "b64:" + "a" * 52):
-        assert leaves_to_tell(lacking, (*of_full[:-1], last)) is None
-    assert leaves_to_tell(lacking, (*of_full, of_full[-1])) is None
+        assert differing(lacking, (*of_full[:-1], last)) is None
+        assert len(told_for(lacking, (*of_full[:-1], last))) == 10_001
+    assert differing(lacking, (*of_full, of_full[-1])) is None
+
+
+def told_for(book: Book, hashes: Sequence[str]) -> list[Transition]:
+    return [copy.entry for copy in to_tell(book, hashes) if copy is not None]
 
 
 def test_a_device_that_waits_for_a_word_says_so_by_its_digests() -> None:
