@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from myownmesh.engine import government as government_module
+from myownmesh.governance.signatures import CHECKS_PER_SLICE, FAILED_CHECKS
 from myownmesh.governance.sync import FEATURE
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
@@ -97,7 +98,7 @@ def test_a_log_with_a_signature_that_is_none_is_refused_and_said() -> None:
 
 def test_nothing_that_is_signed_is_looked_at_of_whoever_showed_too_much_that_is_not() -> None:
     bench = linked()
-    says(bench, members=junk(51))
+    says(bench, members=junk(FAILED_CHECKS))
     bench.wait(0.5)
     says(bench, PROMOTED)
     assert held(bench) == ()
@@ -108,7 +109,7 @@ def test_nothing_that_is_signed_is_looked_at_of_whoever_showed_too_much_that_is_
 
 def test_a_proof_of_whoever_showed_too_much_that_is_none_ends_its_link_only() -> None:
     bench = linked()
-    says(bench, members=junk(51))
+    says(bench, members=junk(FAILED_CHECKS))
     bench.wait(0.5)
     bench.frame(Deny("evicted", (FOUNDING,), (evicted(bench.us.device_id),)))
     assert not bench.has_entry
@@ -179,7 +180,7 @@ def test_what_waited_for_its_signer_is_judged_in_slices() -> None:
     assert not any(book.role(device) for device in devices(60))
     says(bench, PROMOTED)
     book = bench.engine.governor.book
-    assert sum(book.role(device) == "member" for device in devices(60)) == 50, "other work has its turn"
+    assert sum(book.role(device) == "member" for device in devices(60)) == CHECKS_PER_SLICE, "other work has its turn"
     bench.wait(0.1)
     book = bench.engine.governor.book
     assert all(book.role(device) == "member" for device in devices(60))
