@@ -15,7 +15,7 @@ from attrs import define, field
 
 from myownmesh.identity import Identity
 from myownmesh.protocol.codec import decode_frame, encode_frame
-from myownmesh.protocol.frames import Deny, NetworkState, RosterEntries, RosterRequest
+from myownmesh.protocol.frames import NetworkState, RosterEntries, RosterRequest
 from myownmesh.simulator.reference_governance import ReferenceGovernance
 from support.reference_peer import compact, membership_root
 from support.vectors import load
@@ -135,5 +135,5 @@ class GovernedPeer:
 
     def _deny(self) -> None:
         """An evicted device gets the proof, and then its link ends (spec 02 §15.2)."""
-        self._send(Deny("evicted", tuple(self.mind.log), tuple(self.mind.members)))
+        self._send(*self.mind.denial())
         asyncio.get_running_loop().call_later(DROPPED_AFTER_S, self.peer.drop)

@@ -132,7 +132,8 @@ class OldNode(Node):
             if device not in self._greeted:
                 session.send(encode_frame(self.mind.counts()))
             if self.mind.is_evicted(device):
-                session.send(encode_frame(Deny("evicted", tuple(self.mind.log), tuple(self.mind.members))))
+                for proof in self.mind.denial():
+                    session.send(encode_frame(proof))
         self._greeted = set(links)
         self.world.clock.after(LOOK_S, self._look)
 

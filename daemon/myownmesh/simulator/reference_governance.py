@@ -260,9 +260,16 @@ class ReferenceGovernance:
 
     def answer(self) -> Iterator[RosterEntries]:
         """Everything in one frame; what is larger than a frame never arrives (W15)."""
-        whole = RosterEntries((), tuple(self.log), tuple(self.members))
-        if sum(len(entry_key(each)) + 1 for each in (*self.log, *self.members)) < MAX_FRAME_BYTES - 64:
-            yield whole
+        if self._fit_one_frame():
+            yield RosterEntries((), tuple(self.log), tuple(self.members))
+
+    def denial(self) -> Iterator[Deny]:
+        """What an evicted device gets; as above."""
+        if self._fit_one_frame():
+            yield Deny("evicted", tuple(self.log), tuple(self.members))
+
+    def _fit_one_frame(self) -> bool:
+        return sum(len(entry_key(each)) + 1 for each in (*self.log, *self.members)) < MAX_FRAME_BYTES - 64
 
     def news(self) -> list[Frame]:
         """What goes to everybody if something changed since this was last asked."""
