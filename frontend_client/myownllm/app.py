@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-import attrs
 import trio
 
 from mesh_common.client.address import user_home
 from mesh_common.client.errors import ControlError
 from mesh_common.client.session import open_session
+from mesh_common.values import Value
 from myownllm.beat import beat
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.catalog.live import LiveCatalog
@@ -55,8 +55,7 @@ GLANCE_S: Final = 1.0
 """How often the file is looked at, for edits by hand: commands knock at the door."""
 
 
-@attrs.frozen
-class App:
+class App(Value, frozen=True):
     """The parts of a running app, for whoever shows it."""
 
     home: AppHome

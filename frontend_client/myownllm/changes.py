@@ -150,7 +150,7 @@ def change_conversations(store: ConversationStore, request: JsonObject) -> JsonO
             return {"emptied": store.empty_trash()}
         case _:
             assert_never(asked.action)
-    return {"conversations": [attrs.asdict(entry) for entry in made]}
+    return {"conversations": [msgspec.structs.asdict(entry) for entry in made]}
 
 
 def read_document(path: Path) -> JsonObject:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 
-import attrs
 import msgspec
 
 from mesh_common.client import frames
+from mesh_common.values import Value
 from myownllm import phases
 from myownllm.coerce import tolerant
 
@@ -17,50 +17,42 @@ if TYPE_CHECKING:
 Level = Literal["debug", "info", "warn", "error"]
 
 
-@attrs.frozen
-class RefreshPeers:
+class RefreshPeers(Value, frozen=True):
     """Read the peer list again, soon."""
 
 
-@attrs.frozen
-class PeerDropped:
+class PeerDropped(Value, frozen=True):
     """A peer's link is gone; it has `grace_s` seconds to come back (FE-9.8)."""
 
     peer: str
     grace_s: float
 
 
-@attrs.frozen
-class Resync:
+class Resync(Value, frozen=True):
     """Events were lost: read peers, phase and networks again."""
 
 
-@attrs.frozen
-class CheckJoined:
+class CheckJoined(Value, frozen=True):
     """The bound network stopped although nobody here asked for it: look whether the daemon still has it."""
 
 
-@attrs.frozen
-class SetPhase:
+class SetPhase(Value, frozen=True):
     phase: phases.Phase
 
 
-@attrs.frozen
-class AddDiag:
+class AddDiag(Value, frozen=True):
     level: Level
     message: str
     ts: int | None = None
     """the daemon's own time in milliseconds; None means now"""
 
 
-@attrs.frozen
-class NoteIceFailure:
+class NoteIceFailure(Value, frozen=True):
     at_ms: int
     needs_turn: bool
 
 
-@attrs.frozen
-class RefuseCall:
+class RefuseCall(Value, frozen=True):
     """Answer a call that nobody here serves."""
 
     request_id: str
@@ -68,23 +60,19 @@ class RefuseCall:
     streaming: bool
 
 
-@attrs.frozen
-class ServeCall:
+class ServeCall(Value, frozen=True):
     call: frames.RpcInbound
 
 
-@attrs.frozen
-class DeliverChannel:
+class DeliverChannel(Value, frozen=True):
     message: frames.ChannelInbound
 
 
-@attrs.frozen
-class DeliverStream:
+class DeliverStream(Value, frozen=True):
     frame: frames.StreamChunk | frames.StreamEnd
 
 
-@attrs.frozen
-class Reclaim:
+class Reclaim(Value, frozen=True):
     """Another client took a method over."""
 
     method: str

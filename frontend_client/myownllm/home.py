@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from mesh_common.client.address import pinned_socket, user_home
+from mesh_common.values import Value
 from myownllm.errors import AppError, HomeError, UnwritableHomeError
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ PRIVATE_DIR: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 
 
-@attrs.frozen
-class AppHome:
+class AppHome(Value, frozen=True):
     """Every path that the app uses, derived from two roots and the homes of daemons."""
 
     root: Path

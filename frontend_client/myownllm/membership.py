@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, Literal
 
-import attrs
-
+from mesh_common.values import Value
 from myownllm.catalog.network import USUAL_SIGNALING
 from myownllm.coerce import as_object, strings
 from myownllm.ids import comparable_network_id
@@ -23,15 +22,13 @@ MAPPED_MEMBERS: Final = (
 )  # fmt: skip
 
 
-@attrs.frozen
-class Leave:
+class Leave(Value, frozen=True):
     """`network_remove` of a wire id."""
 
     network_id: str
 
 
-@attrs.frozen
-class Join:
+class Join(Value, frozen=True):
     """`network_add` of a saved record."""
 
     config_id: str

@@ -8,20 +8,19 @@ from attrs import field, frozen
 
 from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import parse_object
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@frozen
-class EventFrame:
+class EventFrame(Value, frozen=True):
     """A mesh event, as it stands in the frame; `mesh_common.reading.read_event` gives it a class."""
 
     event: Mapping[str, Any]
 
 
-@frozen
-class Lagged:
+class Lagged(Value, frozen=True):
     """So many events were dropped because this program read too slowly: ask anew for what matters."""
 
     skipped: int
@@ -47,8 +46,7 @@ class StreamChunk:
     payload: Any = field(repr=False)
 
 
-@frozen
-class StreamEnd:
+class StreamEnd(Value, frozen=True):
     request_id: str
     error: str | None
 
@@ -65,8 +63,7 @@ class ChannelInbound:
     """bytes of the line that it came in"""
 
 
-@frozen
-class HandlerDisplaced:
+class HandlerDisplaced(Value, frozen=True):
     """Another client, `by`, claimed the method; it answers from now on."""
 
     network: str

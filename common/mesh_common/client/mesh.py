@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import CancelScope, create_task_group, current_time, move_on_after
-from attrs import frozen
 
 from mesh_common import answers
 from mesh_common.client.address import addresses
@@ -30,6 +29,7 @@ from mesh_common.client.session import open_session
 from mesh_common.client.streams import STREAM_FRAMES, StreamBook
 from mesh_common.events import MeshEvent
 from mesh_common.reading import read_event
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -55,8 +55,7 @@ GOODBYE_S: Final = 1.0
 """How long the end of a subscription may keep a program that is leaving."""
 
 
-@frozen
-class Connected:
+class Connected(Value, frozen=True):
     """A connection to a daemon stands, and what this program serves and listens to is registered there."""
 
     generation: int
@@ -66,8 +65,7 @@ class Connected:
     """What the daemon did not take back, for example because a network is gone."""
 
 
-@frozen
-class Disconnected:
+class Disconnected(Value, frozen=True):
     """The connection ended; another one is being made. Commands fail until `Connected`."""
 
     generation: int

@@ -7,10 +7,10 @@ from contextlib import ExitStack, aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import create_task_group
-from attrs import frozen
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.inbox import Inbox
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -34,8 +34,7 @@ MAX_REFUSALS: Final = 1024
 BUSY_TEXT: Final = "busy: too many calls under way"
 
 
-@frozen
-class Claim:
+class Claim(Value, frozen=True):
     """One method of one network, served by one handler."""
 
     network: str
@@ -44,8 +43,7 @@ class Claim:
     streaming: bool
 
 
-@frozen
-class RefusedClaim:
+class RefusedClaim(Value, frozen=True):
     """A claim or subscription that a daemon did not take back after a reconnection; it is tried again at the next."""
 
     network: str

@@ -10,9 +10,8 @@ import hmac
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import attrs
-
 from mesh_common.addresses import is_loopback
+from mesh_common.values import Value
 from myownllm.api.failures import ApiError
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ OPEN_PATHS: Final = ("/healthz",)
 """They tell nothing and need no token."""
 
 
-@attrs.frozen
-class Head:
+class Head(Value, frozen=True):
     """A request's head: header names in lower case, each with its last value."""
 
     method: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import trio
 
+from mesh_common.values import Value
 from myownllm.api.settings import ApiSettings
 from myownllm.watch import Watch
 
@@ -23,8 +23,7 @@ RETRY_S: Final = 30.0
 _BACKLOG: Final = 64
 
 
-@attrs.frozen
-class ApiState:
+class ApiState(Value, frozen=True):
     """Where the API is open, or why it is not."""
 
     url: str = ""

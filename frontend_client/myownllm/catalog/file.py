@@ -157,7 +157,7 @@ class CatalogFile:
         catalog = loaded.catalog
         if loaded.recovered == 1 and catalog.active_network_id is None and "active_network_id" not in (raw or {}):
             catalog = catalog.set_active_network(catalog.networks[0].id)
-        loaded = attrs.evolve(loaded, catalog=catalog, notices=(*notices, *loaded.notices))
+        loaded = msgspec.structs.replace(loaded, catalog=catalog, notices=(*notices, *loaded.notices))
         if raw is not None:
             repaired = {**loaded.rest, "cloud_mesh": catalog.to_json()}
             if "cloud_mesh" in raw or catalog.networks:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from mesh_common.values import Value
 from myownllm import coerce, policy
 from myownllm.catalog.checking import unusable_members
 from myownllm.catalog.network import USUAL_SIGNALING, SavedNetwork
@@ -113,8 +114,7 @@ class Catalog:
         return {**section, **self.unknown}
 
 
-@attrs.frozen
-class LoadedCatalog:
+class LoadedCatalog(Value, frozen=True):
     """A configuration after every migration: the catalog, the rest of the file, and what happened on the way."""
 
     catalog: Catalog

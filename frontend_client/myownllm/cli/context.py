@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import attrs
 import msgspec
 
 from mesh_common.answers import RosterAnswer, StatusAnswer
@@ -17,6 +16,7 @@ from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_of
 from mesh_common.groups import unwrapped
 from mesh_common.labels import shown as shown  # every command that shows words of a peer takes it from here
+from mesh_common.values import Value
 from myownllm.catalog.file import CatalogFile
 from myownllm.cli.texts import json_text
 from myownllm.coerce import as_object
@@ -50,8 +50,7 @@ class NoDaemonError(AppError):
     """A command needs a daemon and none answers."""
 
 
-@attrs.frozen
-class Daemon:
+class Daemon(Value, frozen=True):
     """A daemon that answered, at the first place in the usual order."""
 
     socket: Path
@@ -165,8 +164,7 @@ def have_changed(operation: str, request: JsonObject, here: Callable[[JsonObject
     return as_object(ask_app(app_home, operation, CHANGE_S, **request))
 
 
-@attrs.frozen
-class Session:
+class Session(Value, frozen=True):
     """A daemon and the network that a command acts on."""
 
     daemon: Daemon

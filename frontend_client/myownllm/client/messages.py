@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mesh_common.values import Value
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
 # ── events: what happened ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@attrs.frozen
-class Link:
+class Link(Value, frozen=True):
     """A daemon's event connection. `generation` grows with every new one and fences all work that hangs on it."""
 
     generation: int
@@ -34,20 +35,17 @@ class Link:
     device_id: str
 
 
-@attrs.frozen
-class Start:
+class Start(Value, frozen=True):
     """Somebody wants the active network online; `Done(ticket)` tells the outcome, as for the two below."""
 
     ticket: int
 
 
-@attrs.frozen
-class Stop:
+class Stop(Value, frozen=True):
     ticket: int
 
 
-@attrs.frozen
-class Reconcile:
+class Reconcile(Value, frozen=True):
     """The saved networks may have changed: follow them."""
 
     ticket: int
@@ -55,25 +53,21 @@ class Reconcile:
     """a person has said that what runs on the network may be cut off"""
 
 
-@attrs.frozen
-class Preview:
+class Preview(Value, frozen=True):
     """Show which network is active, before any daemon is there."""
 
     catalog: Catalog
 
 
-@attrs.frozen
-class Connected:
+class Connected(Value, frozen=True):
     link: Link
 
 
-@attrs.frozen
-class Disconnected:
+class Disconnected(Value, frozen=True):
     generation: int
 
 
-@attrs.frozen
-class NotSubscribed:
+class NotSubscribed(Value, frozen=True):
     """A daemon answers, but gives no events."""
 
     reason: str
@@ -88,63 +82,54 @@ class Answered:
     error: Failure | None = None
 
 
-@attrs.frozen
-class Arrived:
+class Arrived(Value, frozen=True):
     """A pushed frame of the connection of that generation."""
 
     generation: int
     frame: frames.Frame
 
 
-@attrs.frozen
-class Served:
+class Served(Value, frozen=True):
     """A `Serve` has come to its end; with a `refusal` its caller has still to be told that."""
 
     order: Serve
     refusal: str = ""
 
 
-@attrs.frozen
-class ClaimsChanged:
+class ClaimsChanged(Value, frozen=True):
     """The registry has other methods or channels now."""
 
 
-@attrs.frozen
-class Confirm:
+class Confirm(Value, frozen=True):
     """`Done(ticket)` when the daemon has taken that claim, or with the error with which it refused."""
 
     ticket: int
     claim: Claim
 
 
-@attrs.frozen
-class Converge:
+class Converge(Value, frozen=True):
     """The daemon says that it does not know the network: look at once; `Done(ticket)` when that is over."""
 
     ticket: int
 
 
-@attrs.frozen
-class Rediscover:
+class Rediscover(Value, frozen=True):
     """Somebody misses peers: look for them anew."""
 
     ticket: int
 
 
-@attrs.frozen
-class WorkChanged:
+class WorkChanged(Value, frozen=True):
     """Work under way is different; what is not `urgent` is shown within 100 ms."""
 
     urgent: bool
 
 
-@attrs.frozen
-class CapabilitiesChanged:
+class CapabilitiesChanged(Value, frozen=True):
     """What this device can do is different: peers are told soon."""
 
 
-@attrs.frozen
-class PeersChanged:
+class PeersChanged(Value, frozen=True):
     """This app itself did something to a peer: look at the list."""
 
 
@@ -156,15 +141,13 @@ class CatalogHeard:
     entries: tuple[JsonObject, ...] = attrs.field(repr=False)
 
 
-@attrs.frozen
-class UpdateShown:
+class UpdateShown(Value, frozen=True):
     """How far the update of an old daemon is (FE-3.21)."""
 
     update: DaemonUpdate
 
 
-@attrs.frozen
-class Woke:
+class Woke(Value, frozen=True):
     """The time that `next_timer` named has come."""
 
 
@@ -203,13 +186,11 @@ class Ask:
     timeout_s: float | None = None
 
 
-@attrs.frozen
-class ReadCatalog:
+class ReadCatalog(Value, frozen=True):
     """The saved networks as they are now."""
 
 
-@attrs.frozen
-class ReadOwned:
+class ReadOwned(Value, frozen=True):
     """Wire ids that this app added to the (shared) daemon of that device id."""
 
     device_id: str
@@ -220,8 +201,7 @@ Request = Ask | ReadCatalog | ReadOwned
 # ── commands: what is to be done ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@attrs.frozen
-class Carry:
+class Carry(Value, frozen=True):
     """Carry a request out and bring `Answered(number)`; it may be given up at `EndWork(life)`."""
 
     number: int
@@ -229,8 +209,7 @@ class Carry:
     request: Request
 
 
-@attrs.frozen
-class Note:
+class Note(Value, frozen=True):
     """A line for the activity log; `ts` in milliseconds is the daemon's own time, None means now."""
 
     level: Level
@@ -238,30 +217,26 @@ class Note:
     ts: int | None = None
 
 
-@attrs.frozen
-class Bind:
+class Bind(Value, frozen=True):
     """From now on users' operations go to this network, by this life; an empty one means that there is none."""
 
     life: int
     wire_id: str
 
 
-@attrs.frozen
-class Up:
+class Up(Value, frozen=True):
     """The life is up and on a network: features may work."""
 
     life: int
 
 
-@attrs.frozen
-class EndWork:
+class EndWork(Value, frozen=True):
     """Nothing of this life may go on: give up what it carries, end what it serves, fail what users ask through it."""
 
     life: int
 
 
-@attrs.frozen
-class Serve:
+class Serve(Value, frozen=True):
     """Let the method answer an approved peer; `Served` when that is over."""
 
     life: int
@@ -282,31 +257,27 @@ class Deliver:
     """bytes that the message took on its way"""
 
 
-@attrs.frozen
-class PeerGone:
+class PeerGone(Value, frozen=True):
     """A peer has been away for longer than its grace window: work with it is over (FE-9.8)."""
 
     life: int
     peer: str
 
 
-@attrs.frozen
-class Woken:
+class Woken(Value, frozen=True):
     """This machine has slept, or this program stood still: the life goes on, what it waited for begins anew."""
 
     life: int
 
 
-@attrs.frozen
-class PassStream:
+class PassStream(Value, frozen=True):
     """A piece, or the end, of an answer that a user of this life streams."""
 
     life: int
     frame: frames.StreamChunk | frames.StreamEnd
 
 
-@attrs.frozen
-class Own:
+class Own(Value, frozen=True):
     """Remember that this app added a network to a shared daemon."""
 
     device_id: str
@@ -314,21 +285,18 @@ class Own:
     network_id: str
 
 
-@attrs.frozen
-class Disown:
+class Disown(Value, frozen=True):
     device_id: str
     network_id: str
 
 
-@attrs.frozen
-class DaemonStuck:
+class DaemonStuck(Value, frozen=True):
     """The daemon of that generation answers but will never finish an operation; only a restart helps."""
 
     generation: int
 
 
-@attrs.frozen
-class Done:
+class Done(Value, frozen=True):
     """An intent has come to its end; `error` says how it failed."""
 
     ticket: int

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
+from mesh_common.values import Value
 from myownllm.client import messages
 from myownllm.client.messages import Carry, Notice, Request
 
@@ -25,8 +26,7 @@ NO_LIFE: Final = 0
 """Owner of what outlives lives: following the catalog, trying again."""
 
 
-@attrs.frozen
-class Until:
+class Until(Value, frozen=True):
     """Wait for a condition, at most `within_s` seconds."""
 
     condition: Callable[[], bool]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
+from mesh_common.values import Value
 from myownllm import capabilities
 from myownllm.errors import AppError
 
@@ -35,8 +36,7 @@ class CallRefusedError(AppError):
     """A handler declines; the text is what the caller reads."""
 
 
-@attrs.frozen
-class Limit:
+class Limit(Value, frozen=True):
     """How many calls may run at once: from one peer, and twice that from all (FE-9.10). Methods may share one."""
 
     name: str
@@ -119,8 +119,7 @@ class Listener:
     size_bytes: int = LANE_BYTES
 
 
-@attrs.frozen
-class Claim:
+class Claim(Value, frozen=True):
     """A method or channel as the daemon is asked for it."""
 
     kind: Literal["method", "channel"]

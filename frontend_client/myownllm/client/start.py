@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from mesh_common.client.errors import ControlError, ErrorKind
+from mesh_common.values import Value
 from mesh_common.versions import version_meets
 from myownllm import membership, phases
 from myownllm.client import advert, asks, claims
@@ -44,8 +45,7 @@ class Offer:
     app_version: str = ""
 
 
-@attrs.frozen
-class Opening:
+class Opening(Value, frozen=True):
     """The start of one life. Raises AppError; what it registered until then is in `life.undo`."""
 
     life: Life

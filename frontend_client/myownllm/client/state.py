@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownllm import phases
 from myownllm.peers import CONNECTED, peer_entries
 
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
 DIAG_RING: Final = 500
 
 
-@attrs.frozen
-class Diag:
+class Diag(Value, frozen=True):
     """One line for the activity log; `ts` is in milliseconds, the daemon's own where it came from the daemon."""
 
     ts: int
@@ -31,8 +32,7 @@ class Diag:
     message: str
 
 
-@attrs.frozen
-class Settings:
+class Settings(Value, frozen=True):
     """What became of the last edit of the active network (the drift badge of spec 08 §10)."""
 
     state: Literal["", "pending", "applied", "rebuilt", "rejected", "waiting"] = ""
@@ -41,16 +41,14 @@ class Settings:
     """why it was rejected or waits, in the daemon's words where they are its; or what is amiss with applied ones"""
 
 
-@attrs.frozen
-class DaemonUpdate:
+class DaemonUpdate(Value, frozen=True):
     """How far the update of a daemon that is older than the pin is (FE-3.21)."""
 
     state: Literal["idle", "updating", "done", "failed"] = "idle"
     detail: str = ""
 
 
-@attrs.frozen
-class ClientState:
+class ClientState(Value, frozen=True):
     """A snapshot. `rev` grows with every change, so a reader can tell that it missed one."""
 
     rev: int = 0
@@ -137,9 +135,9 @@ class Picture:
 
     def update(self, **changes: Any) -> None:
         """A new snapshot, if anything is different."""
-        changed = attrs.evolve(self.state, **changes)
+        changed = replace(self.state, **changes)
         if changed != self.state:
-            self.state = attrs.evolve(changed, rev=changed.rev + 1)
+            self.state = replace(changed, rev=changed.rev + 1)
 
     def show_active(self, catalog: Catalog, wire_id: str) -> None:
         """Which saved network is active, its settings, and the network that the client is bound to."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from mesh_common.client.errors import ControlError, ErrorKind
+from mesh_common.values import Value
 from myownllm import membership
 from myownllm.client import asks
 from myownllm.client.messages import DaemonStuck, Disown, Note, Own
@@ -29,8 +28,7 @@ REMOVE_TIMEOUT_S: Final = 10.0
 """The reference may never answer a second removal (FE-4.16)."""
 
 
-@attrs.frozen
-class PassResult:
+class PassResult(Value, frozen=True):
     """What a pass found and did. `changed` means that registrations made before it may be gone."""
 
     joined: tuple[str, ...]
@@ -41,8 +39,7 @@ class PassResult:
     """what became of the settings, where the network was joined with them or they were compared"""
 
 
-@attrs.frozen
-class Pass:
+class Pass(Value, frozen=True):
     """One pass over one daemon, which said `status` just now."""
 
     link: Link

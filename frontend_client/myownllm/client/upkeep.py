@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from mesh_common.client.errors import ControlError
+from mesh_common.values import Value
 from myownllm.client import asks
 from myownllm.client.messages import Note
 from myownllm.client.procedures import Until
@@ -32,8 +31,7 @@ COALESCE_MAX_S: Final = 5.0
 """Whoever edits on and on sees something of it."""
 
 
-@attrs.frozen
-class Upkeep:
+class Upkeep(Value, frozen=True):
     """Looks again and again, in each life that is up."""
 
     picture: Picture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import msgspec
 
+from mesh_common.values import Value
 from myownllm.conversations.document import (
     MOVE_MAX_BYTES,
     SAVE_MAX_BYTES,
@@ -101,8 +102,7 @@ def _check_size(size: int, limit: int) -> None:
         raise ConversationError(f"conversation too large: {size} bytes, {limit} is the most")
 
 
-@attrs.frozen
-class HostedMethod:
+class HostedMethod(Value, frozen=True):
     """One method: how its payload is read, and what answers."""
 
     request: type[Fetch | Save | Take | Drop]

@@ -12,11 +12,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import msgspec
 
 from mesh_common.files import remove_leftovers, sync_folder
 from mesh_common.locks import FileLock
+from mesh_common.values import Value
 from myownllm.conversations.document import NOT_HERE, ConversationError, Head, checked, iso
 from myownllm.conversations.names import FOLDER_LEVELS, clean_folder, is_conversation_id
 from myownllm.conversations.trash import Trash, make_folder
@@ -48,8 +48,7 @@ def conversation_root(home: Path, sections: JsonObject) -> Path:
     return home / (Path(chosen).expanduser() if isinstance(chosen, str) and chosen.strip() else "conversations")
 
 
-@attrs.frozen
-class Entry:
+class Entry(Value, frozen=True):
     """A conversation in the folder."""
 
     id: str
@@ -62,8 +61,7 @@ class Entry:
     """bytes of its file"""
 
 
-@attrs.frozen
-class _Written:
+class _Written(Value, frozen=True):
     """Who wrote a file last, as far as this process knows."""
 
     writer: str
@@ -71,8 +69,7 @@ class _Written:
     at_ms: int
 
 
-@attrs.frozen
-class Loaded:
+class Loaded(Value, frozen=True):
     """A document, and what its file was when it was read."""
 
     document: JsonObject

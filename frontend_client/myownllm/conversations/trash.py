@@ -13,9 +13,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from mesh_common.files import keep_copy, sync_folder
+from mesh_common.values import Value
 from myownllm.conversations.document import ConversationError
 from myownllm.conversations.names import is_conversation_id
 from myownllm.home import PRIVATE_DIR
@@ -41,8 +40,7 @@ def make_folder(root: Path, folder: str) -> Path:
     return path
 
 
-@attrs.frozen
-class Trashed:
+class Trashed(Value, frozen=True):
     """A version of a conversation in the trash."""
 
     id: str

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from mesh_common.values import Value
 from myownllm.api.shapes import model_entry
 from myownllm.capabilities import supports
 from myownllm.client.work import Resource
@@ -38,8 +39,7 @@ IDLE_S: Final = 60.0
 TOOLS_FEATURE: Final = "infer_tools_v1"
 
 
-@attrs.frozen
-class Target:
+class Target(Value, frozen=True):
     """Who answers: this device, or a peer; `tag` may be empty, then the host chooses by `family` and `mode`."""
 
     tag: str = ""

@@ -10,11 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import attrs
 import trio
 
 from mesh_common.files import write_atomically
 from mesh_common.programs import own_group
+from mesh_common.values import Value
 from myownllm.inference.loop import RESULT_MAX_CHARS
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def _path(arguments: JsonObject) -> Path:
     return Path(os.path.normpath(path))
 
 
-@attrs.frozen
-class Shell:
+class Shell(Value, frozen=True):
     """A command in the home directory of the person who runs the app."""
 
     definition: ClassVar[JsonObject] = _definition(
@@ -79,8 +78,7 @@ async def _status(process: subprocess.Popen[bytes]) -> int:
     return await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
 
 
-@attrs.frozen
-class WriteFile:
+class WriteFile(Value, frozen=True):
     """A whole file, written at once."""
 
     definition: ClassVar[JsonObject] = _definition(
@@ -101,8 +99,7 @@ class WriteFile:
         return f"written: {len(data)} bytes"
 
 
-@attrs.frozen
-class ReadFile:
+class ReadFile(Value, frozen=True):
     """The beginning of a text file."""
 
     definition: ClassVar[JsonObject] = _definition("read_file", "Read a text file; `path` is absolute.", "path")

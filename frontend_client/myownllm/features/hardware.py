@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
+from mesh_common.values import Value
 from myownllm.features.releases import all_of
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ PROBE_S: Final = 5.0
 VENDORS: Final = {"0x10de": "nvidia", "0x1002": "amd"}
 
 
-@attrs.frozen
-class Graphics:
+class Graphics(Value, frozen=True):
     """The graphics processor that models would run on."""
 
     kind: str = "none"

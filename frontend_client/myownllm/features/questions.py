@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 import trio
+from msgspec.structs import asdict
 
 from myownllm.errors import DoorError
 from myownllm.features.functions import FUNCTIONS
@@ -97,7 +98,7 @@ class Questions:
         """Models of this device and of every peer, the model server, and where the local API is."""
         await trio.lowlevel.checkpoint()
         api = self._api.watch.value
-        return {**self._asking.status(), "models": self._asking.models(), "api": attrs.asdict(api)}
+        return {**self._asking.status(), "models": self._asking.models(), "api": asdict(api)}
 
     async def pin(self, members: JsonObject) -> JsonObject:
         """Pin a device for a purpose, or none with `peer` null; without a purpose: tell the pins."""
@@ -130,7 +131,7 @@ def _items(step: Piece | Wants | Ran) -> list[JsonObject]:
         case Wants(prompt):
             return [{"wants": prompt.to_json()}]
         case Ran():
-            return [{"ran": attrs.asdict(step)}]
+            return [{"ran": asdict(step)}]
         case Finished(reason):
             return [{"finish_reason": reason}]
         case Usage():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import trio
+from msgspec.structs import asdict
 
 from myownllm.changes import change_conversations, change_policy, change_prompts, read_document
 from myownllm.conversations.names import is_conversation_id
@@ -114,7 +115,7 @@ class Sharing:
         entries = await trio.to_thread.run_sync(store.entries)
         trash = await trio.to_thread.run_sync(store.trashed)
         trashed = [{"id": e.id, "folder": e.folder, "trashed_at": e.trashed_at, "size": e.size} for e in trash]
-        return {"conversations": [attrs.asdict(e) for e in entries], "trash": trashed}
+        return {"conversations": [asdict(e) for e in entries], "trash": trashed}
 
     async def conversation(self, conversation_id: str) -> JsonObject:
         """The document of one of them. Raises ConversationError."""
@@ -125,7 +126,7 @@ class Sharing:
         """Save a conversation as it is on the screen of this device. Raises ConversationError."""
         entry = await trio.to_thread.run_sync(self._store.save, document)
         self._gossip.catalog_changed()
-        return attrs.asdict(entry)
+        return asdict(entry)
 
     # ── conversations of peers ────────────────────────────────────────────────────────────────────────────────────────
 

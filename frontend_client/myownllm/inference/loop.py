@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
+from mesh_common.values import Value
 from myownllm.errors import AppError
 from myownllm.runtimes.chat import Delta, ToolCall
 
@@ -59,15 +60,13 @@ class Permits(Protocol):
     async def __call__(self, function: str, literal: str) -> Question: ...
 
 
-@attrs.frozen
-class Wants:
+class Wants(Value, frozen=True):
     """A person has to say whether a function may be used; the answer goes to the gate."""
 
     prompt: Prompt
 
 
-@attrs.frozen
-class Ran:
+class Ran(Value, frozen=True):
     """A function was called: what came of it."""
 
     name: str

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
-import attrs
-
+from mesh_common.values import Value
 from myownllm.capabilities import BUSY_TEXT, supports
 from myownllm.coerce import as_object
 from myownllm.errors import AppError
@@ -63,8 +62,7 @@ def pick_model(llms: Iterable[JsonObject], family: str, mode: str) -> str:
     return str(chosen[0]["tag"]) if chosen else ""
 
 
-@attrs.frozen
-class Admission:
+class Admission(Value, frozen=True):
     """May a request be served? Either a `model` serves it or there is a `refusal`."""
 
     model: str = ""

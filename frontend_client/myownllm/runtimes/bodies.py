@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-import attrs
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownllm.coerce import as_object, strings
 from myownllm.runtimes.readers import arguments_object
 
@@ -27,8 +28,7 @@ OPTIONS: Final = (*_OLLAMA_OPTIONS, "response_format", "tool_choice", "parallel_
 """What of a request's options is handed on, under its OpenAI name."""
 
 
-@attrs.frozen
-class Model:
+class Model(Value, frozen=True):
     """A model that is present. `family` and `mode` are the labels that peers choose by."""
 
     tag: str
@@ -188,7 +188,7 @@ def relabelled(found: Sequence[Model], saved: Sequence[Model]) -> tuple[Model, .
     """The models of a server with the labels that the configuration gives; those only it names come last."""
     chosen = {m.tag: m for m in saved}
     kept = [
-        attrs.evolve(m, **{n: getattr(s, n) or getattr(m, n) for n in ("family", "mode", "context_length")})
+        replace(m, **{n: getattr(s, n) or getattr(m, n) for n in ("family", "mode", "context_length")})
         if (s := chosen.get(m.tag))
         else m
         for m in found

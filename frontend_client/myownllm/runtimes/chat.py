@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from mesh_common.values import Value
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,22 +25,19 @@ class ChatRequest:
     """sampling options under their OpenAI names: `temperature`, `max_tokens`, …"""
 
 
-@attrs.frozen
-class Delta:
+class Delta(Value, frozen=True):
     """Words of the answer."""
 
     text: str
 
 
-@attrs.frozen
-class Thinking:
+class Thinking(Value, frozen=True):
     """Words of the reasoning before it."""
 
     text: str
 
 
-@attrs.frozen
-class ToolCall:
+class ToolCall(Value, frozen=True):
     """The model wants a function called. `arguments` is an object, or the text that the model wrote instead of one."""
 
     name: str
@@ -46,16 +45,14 @@ class ToolCall:
     id: str = ""
 
 
-@attrs.frozen
-class Usage:
+class Usage(Value, frozen=True):
     """Tokens read and written, as the server counts them."""
 
     prompt: int
     completion: int
 
 
-@attrs.frozen
-class Finished:
+class Finished(Value, frozen=True):
     """The answer is complete. `stop` is the normal reason; `length` means that it was cut off."""
 
     reason: str = "stop"

@@ -10,9 +10,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import trio
 
+from mesh_common.values import Value
 from myownllm.beat import until_beat
 from myownllm.coerce import as_object
 from myownllm.runtimes import bodies
@@ -38,8 +38,7 @@ PRELOAD_S: Final = 300.0
 _UNKNOWN: Final = "the model server has not been looked at yet"
 
 
-@attrs.frozen
-class RuntimeState:
+class RuntimeState(Value, frozen=True):
     """What is known about the model server."""
 
     kind: str = "ollama"

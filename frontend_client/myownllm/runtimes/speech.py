@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from mesh_common.values import Value
 from myownllm.coerce import as_object, is_number
 from myownllm.runtimes.errors import RuntimeFailure
 from myownllm.runtimes.http import Form, Http
@@ -28,8 +29,7 @@ MODEL: Final = "whisper-1"
 """The name that servers of one model take for theirs."""
 
 
-@attrs.frozen
-class SpeechSettings:
+class SpeechSettings(Value, frozen=True):
     """Which recogniser the app uses; None until one is configured."""
 
     server: RuntimeSettings

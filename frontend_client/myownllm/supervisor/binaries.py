@@ -11,10 +11,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-import attrs
-
 from mesh_common.installation import how_to_add
 from mesh_common.pins import parse_pin
+from mesh_common.values import Value
 from mesh_common.versions import compare, version_meets
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ _WORDS_MAX: Final = 400
 Source = Literal["override", "bundled", "path", "development", "staged"]
 
 
-@attrs.frozen
-class Candidate:
+class Candidate(Value, frozen=True):
     """A file that may be the daemon, and why it was considered."""
 
     path: Path
@@ -38,8 +36,7 @@ class Candidate:
     """for people: the variable, the folder or the rule that named it"""
 
 
-@attrs.frozen
-class Refused:
+class Refused(Value, frozen=True):
     """A candidate that is not used, in a sentence that names it and the way out."""
 
     candidate: Candidate

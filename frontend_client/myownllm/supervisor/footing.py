@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import trio
 
 from mesh_common.client.session import probe
 from mesh_common.files import remove_leftovers
 from mesh_common.groups import unwrapped
 from mesh_common.locks import FileLock
+from mesh_common.values import Value
 from myownllm.errors import FAILURES, AlreadyRunningError, UnwritableHomeError
 from myownllm.files import lock_holder_note, read_json, try_lock
 from myownllm.home import find_pin
@@ -55,8 +55,7 @@ class Notices:
             tell(level, text)
 
 
-@attrs.frozen
-class Footing:
+class Footing(Value, frozen=True):
     """A home that no other app uses, and whoever keeps a daemon connected."""
 
     home: AppHome

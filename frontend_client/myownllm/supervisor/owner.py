@@ -12,7 +12,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import msgspec
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import trio
@@ -30,8 +29,7 @@ START_TOLERANCE_S: Final = 2.0
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-@attrs.frozen
-class _Record:
+class _Record(msgspec.Struct, frozen=True):
     """What is known of the child, in the terms of the kernel."""
 
     pid: int
@@ -58,7 +56,7 @@ class OwnerFile:
         try:
             process = psutil.Process(pid)
             record = _Record(pid, process.create_time(), process.exe(), self._home, str(self._socket), _started(pid))
-            write_durably(self._path, msgspec.json.encode(readable_values(attrs.asdict(record))))
+            write_durably(self._path, msgspec.json.encode(readable_values(msgspec.structs.asdict(record))))
         except (psutil.Error, OSError):
             return
 

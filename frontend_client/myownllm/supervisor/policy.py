@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-import attrs
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from myownllm.membership import DaemonMode
@@ -66,8 +66,7 @@ def jittered(delay_s: float, uniform: float) -> float:
     return delay_s * (1 - JITTER + 2 * JITTER * uniform)
 
 
-@attrs.frozen
-class CrashHistory:
+class CrashHistory(Value, frozen=True):
     """Crashes so far: which number the next one has, and whether there were too many."""
 
     consecutive: int = 0
@@ -87,33 +86,27 @@ class CrashHistory:
         return len(self.recent) >= CRASH_LIMIT
 
 
-@attrs.frozen
-class Reattach:
+class Reattach(Value, frozen=True):
     """The daemon answers: only the event connection broke."""
 
 
-@attrs.frozen
-class RestartNow:
+class RestartNow(Value, frozen=True):
     """It ended on purpose (update, reset): start it again at once, this one time."""
 
 
-@attrs.frozen
-class RestartAfterBackoff:
+class RestartAfterBackoff(Value, frozen=True):
     """It crashed."""
 
 
-@attrs.frozen
-class AwaitChild:
+class AwaitChild(Value, frozen=True):
     """It lives but does not answer: give it a while, then end and restart it."""
 
 
-@attrs.frozen
-class SearchShared:
+class SearchShared(Value, frozen=True):
     """Another app's daemon is gone: it may come back; start an own one only later."""
 
 
-@attrs.frozen
-class SearchAnew:
+class SearchAnew(Value, frozen=True):
     """A daemon that nobody here started is gone: look in the usual order, start one if there is none."""
 
 

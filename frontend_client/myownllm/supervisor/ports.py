@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Literal, Protocol
 
-import attrs
 import msgspec
+
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -59,8 +60,7 @@ class Survivor(ChildProcess, Protocol):
         ...
 
 
-@attrs.frozen
-class Row:
+class Row(Value, frozen=True):
     """One place where a daemon may already listen."""
 
     name: Literal["shared", "own", "seed-era"]
@@ -69,8 +69,7 @@ class Row:
     only_if_exists: bool = False
 
 
-@attrs.frozen
-class Ports:
+class Ports(Value, frozen=True):
     """Everything that the supervisor needs from the world."""
 
     rows: Sequence[Row]

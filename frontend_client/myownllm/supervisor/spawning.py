@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
+from mesh_common.values import Value
 from myownllm.errors import AppError
 from myownllm.supervisor.binaries import Refused, no_binary_text
 from myownllm.supervisor.ports import ReadyLine
@@ -39,8 +40,7 @@ class _CannotStartHereError(SupervisorError):
     """The program says what keeps it from serving in this home: another program would not help."""
 
 
-@attrs.frozen
-class Spawned:
+class Spawned(Value, frozen=True):
     """A daemon that was started and answers."""
 
     child: Started

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
-import attrs
 import trio
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from mesh_common.versions import version_meets
 from myownllm.errors import AppError
 from myownllm.supervisor import policy
@@ -34,8 +35,7 @@ BRIEF_PAUSE_S: Final = 0.5
 State = Literal["down", "probing", "spawning", "up", "lost", "backoff", "failed"]
 
 
-@attrs.frozen
-class Connection:
+class Connection(Value, frozen=True):
     """A daemon that answered. `generation` grows with every new connection and fences all work that hangs on it."""
 
     generation: int
@@ -51,8 +51,7 @@ class Connection:
     """why it was that program"""
 
 
-@attrs.frozen
-class SupervisorState:
+class SupervisorState(Value, frozen=True):
     state: State
     connection: Connection | None = None
     error: str = ""
@@ -304,7 +303,7 @@ class Supervisor:
 
     def _tell_silence(self, text: str) -> None:
         if self.watch.value.silence != text:
-            self.watch.set(attrs.evolve(self.watch.value, silence=text))
+            self.watch.set(replace(self.watch.value, silence=text))
 
     async def _recover(self, connection: Connection) -> None:
         """Do what the policy says after a loss; returns when it is time to look for a daemon again."""
@@ -329,7 +328,7 @@ class Supervisor:
                 if trio.current_time() - self._up_since < BRIEF_S:
                     await self._sleep_or_retry(BRIEF_PAUSE_S)
             case policy.RestartNow():
-                self._history = attrs.evolve(self._history, clean_restarts=1)
+                self._history = replace(self._history, clean_restarts=1)
                 await self._drop_child()
             case policy.RestartAfterBackoff() | policy.AwaitChild():
                 await self._crashed(child)
@@ -383,7 +382,7 @@ class Supervisor:
         await self._drop_child(policy.SILENT_GRACE_S if self._was_silent else policy.TERMINATE_GRACE_S)
         self._history = self._history.after_crash(now, self._up_since)
         if self._history.too_many:
-            self._history = attrs.evolve(self._history, recent=())
+            self._history = replace(self._history, recent=())
             text = f"the mesh daemon crashed {policy.CRASH_LIMIT} times within a minute; the last time it {how}{tail}"
             await self._failed(text)
             return
@@ -414,4 +413,4 @@ class Supervisor:
     def _note(self, text: str) -> None:
         value = self.watch.value
         if text not in value.notes:
-            self.watch.set(attrs.evolve(value, notes=(*value.notes, text)))
+            self.watch.set(replace(value, notes=(*value.notes, text)))

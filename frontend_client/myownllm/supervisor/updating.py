@@ -13,6 +13,7 @@ import attrs
 import msgspec
 import trio
 
+from mesh_common.values import Value
 from myownllm.supervisor.binaries import file_problem
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ SHOWN_CHARS: Final = 300
 """Of what a failed command said last."""
 
 
-@attrs.frozen
-class Ran:
+class Ran(Value, frozen=True):
     """How a command of the updater ended; a status of None is one that took too long or did not start."""
 
     status: int | None

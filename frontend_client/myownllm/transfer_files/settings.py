@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from mesh_common.files import read_regular
+from mesh_common.values import Value
 from myownllm.coerce import as_object, strings
 from myownllm.ids import bare_id
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 _USER_DIRS_MAX_BYTES: Final = 64 << 10
 
 
-@attrs.frozen
-class FileSettings:
+class FileSettings(Value, frozen=True):
     """Read leniently: what is malformed is as if it were absent."""
 
     folder: Path

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from mesh_common.values import Value
 from myownllm.transfers.digest import SHA256_B32
 from myownllm.transfers.index_set import read_ranges
 from myownllm.transfers.names import sanitize_filename
@@ -110,8 +111,7 @@ class FileOffer:
         return {k: v for k, v in attrs.asdict(self).items() if v is not None and v is not False}
 
 
-@attrs.frozen
-class Refusal:
+class Refusal(Value, frozen=True):
     """The offer never reaches a person: a `reason` for declining, or the `error` of a call that makes no sense."""
 
     reason: str = ""
@@ -132,8 +132,7 @@ def triage(offer: FileOffer, *, taken: bool, crowded: bool) -> Refusal | None:
     return Refusal(reason=BUSY) if crowded else None
 
 
-@attrs.frozen
-class Reply:
+class Reply(Value, frozen=True):
     """The answer to an offer. `held` names the chunks that need not be sent, where both sides can go on."""
 
     accepted: bool

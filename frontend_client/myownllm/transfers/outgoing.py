@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
+from mesh_common.values import Value
 from myownllm.errors import AppError
 from myownllm.transfers.index_set import IndexSet, read_ranges
 
@@ -26,8 +25,7 @@ class TooOftenError(AppError):
     """The receiver has asked for far more than the file."""
 
 
-@attrs.frozen
-class Report:
+class Report(Value, frozen=True):
     """What a receiver that can go on tells while chunks come: see `report_payload`."""
 
     held: IndexSet

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import msgspec
 import trio
 from starlette.requests import ClientDisconnect
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mesh_common.groups import unwrapped
+from mesh_common.values import Value
 from myownllm.errors import FAILURES
 from myownllm.ui import guard
 from myownllm.ui.failures import UiError, error_body, ui_error
@@ -44,8 +44,7 @@ SECRET_HEADER: Final = "x-session-secret"
 NO_SESSION_TEXT: Final = "no session: `myownllm open` makes a new link"
 
 
-@attrs.frozen
-class Desk:
+class Desk(Value, frozen=True):
     """What every request is answered from."""
 
     app: App
@@ -56,8 +55,7 @@ class Desk:
     """for what goes on when a request has been answered"""
 
 
-@attrs.frozen
-class Call:
+class Call(Value, frozen=True):
     """One request of a session."""
 
     desk: Desk

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
+from mesh_common.values import Value
 from myownllm.ui.failures import UiError
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ ANSWER_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = tuple(
 )
 
 
-@attrs.frozen
-class Place:
+class Place(Value, frozen=True):
     """Where this screen is."""
 
     port: int

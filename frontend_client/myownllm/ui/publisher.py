@@ -7,12 +7,12 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import attrs
 import msgspec
 import trio
 
 from mesh_common.client.errors import ControlError
 from mesh_common.client.session import command
+from mesh_common.values import Value
 from myownllm.ui.picture import Seen, merged, patch_of, picture
 from myownllm.watch import Watch
 
@@ -33,8 +33,7 @@ PATCHES_KEPT: Final = 64
 """A tab that is further behind gets a whole picture."""
 
 
-@attrs.frozen
-class Message:
+class Message(Value, frozen=True):
     """What one tab is sent: the bytes, and which revision it knows then."""
 
     rev: int

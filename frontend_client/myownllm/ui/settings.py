@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
+from mesh_common.values import Value
 from myownllm.coerce import as_object
 
 if TYPE_CHECKING:
@@ -15,8 +14,7 @@ PORT: Final = 1475
 """Beside the local API (1473) and the remote screen (1474)."""
 
 
-@attrs.frozen
-class UiSettings:
+class UiSettings(Value, frozen=True):
     """The host is none of them: the screen answers at 127.0.0.1 alone."""
 
     enabled: bool = True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from msgspec import Struct
 
 from myownllm.api.settings import ApiSettings
 from myownllm.catalog import model, network
@@ -30,7 +31,8 @@ def table(heading: str) -> dict[str, str]:
 
 
 def fields(cls: type, *without: str) -> set[str]:
-    return {field.name for field in attrs.fields(cls)} - set(without)
+    names = cls.__struct_fields__ if issubclass(cls, Struct) else [field.name for field in attrs.fields(cls)]
+    return {*names} - set(without)
 
 
 @pytest.mark.parametrize(

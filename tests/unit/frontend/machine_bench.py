@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from msgspec.structs import replace
 
 from mesh_common.client.errors import ControlError, ErrorKind, refusal
 from mesh_common.client.frames import parse_frame
@@ -77,7 +78,7 @@ class Bench:
         self.generation += 1
         client_id = self.daemon.subscribe()
         link = m.Link(self.generation, client_id, self.mode, Path("s"), self.daemon.version, "me")
-        self.give(m.Connected(attrs.evolve(link, **changes)))
+        self.give(m.Connected(replace(link, **changes)))
 
     def lose(self) -> None:
         """The daemon is gone: what is under way fails, then the app learns it."""

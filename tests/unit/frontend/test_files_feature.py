@@ -12,6 +12,7 @@ import attrs
 import msgspec
 import pytest
 import trio
+from msgspec.structs import replace
 
 from mesh_common.client.errors import ControlError, ErrorKind, stream_failure
 from myownllm.client import CallRefusedError, ClientState, InboundCall
@@ -278,7 +279,7 @@ class Mesh:
                 if other is not side
             ]
             peers = peer_entries(peer_rows({"peers": rows}), {})
-            side.watch.set(attrs.evolve(side.state, rev=side.state.rev + 1, peers=peers))
+            side.watch.set(replace(side.state, rev=side.state.rev + 1, peers=peers))
 
 
 @pytest.fixture

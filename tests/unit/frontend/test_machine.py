@@ -8,6 +8,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import UNSEALED_TEXT, SavedNetwork, TurnServer, with_sealing
@@ -246,7 +247,7 @@ def test_frames_and_losses_of_an_old_connection_mean_nothing() -> None:
     b.connect()
     rev = b.state.rev
     b.give(m.Disconnected(1))
-    b.give(m.Arrived(1, attrs.evolve(_lagged(), skipped=9)))
+    b.give(m.Arrived(1, replace(_lagged(), skipped=9)))
     assert b.state.rev == rev
     assert b.notes == []
 

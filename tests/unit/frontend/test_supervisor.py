@@ -178,7 +178,7 @@ async def supervised(
     stage: Callable[[Callable[[str], None]], Awaitable[Candidate]] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(attrs.evolve(world.ports(), stage=stage), report=report)
+    supervisor = Supervisor(replace(world.ports(), stage=stage), report=report)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(supervisor.run)
         yield supervisor

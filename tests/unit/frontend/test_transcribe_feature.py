@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import attrs
 import pytest
 import trio
+from msgspec.structs import replace
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.client import CallRefusedError, ClientState, InboundCall
@@ -176,7 +176,7 @@ async def test_what_is_refused() -> None:
     host.refuses, host.fails = "", "the recogniser broke its answer off"
     with pytest.raises(CallRefusedError, match="feed audio failed: the recogniser broke its answer off"):
         await host.transcribe(audio(0, last=0))
-    host.state = attrs.evolve(host.state, accepting="busy")
+    host.state = replace(host.state, accepting="busy")
     with pytest.raises(CallRefusedError, match="local accepting policy is busy"):
         await host.transcribe([])
     host.state = ClientState()

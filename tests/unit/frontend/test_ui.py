@@ -10,6 +10,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.catalog.model import Catalog
@@ -371,7 +372,7 @@ def test_one_peer_of_two_hundred_that_changes_is_one_row() -> None:
     rows = [{"device_id": f"{n:052d}", "status": "active", "rtt_ms": rng.randrange(99)} for n in range(200)]
     before = ClientState(peers=tuple(peer_entry(peer_info(row)) for row in rows))
     rows[7]["rtt_ms"] = 500
-    after = attrs.evolve(before, peers=tuple(peer_entry(peer_info(row)) for row in rows))
+    after = replace(before, peers=tuple(peer_entry(peer_info(row)) for row in rows))
     patch = patch_of(picture(seen(state=before)), picture(seen(state=after)))
     assert list(patch) == ["peers"]
     assert [row["rtt_ms"] for row in patch["peers"].values()] == [500]

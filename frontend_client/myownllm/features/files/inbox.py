@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
+from mesh_common.values import Value
 from myownllm.client.work import FileOffer
 from myownllm.errors import AppError
 from myownllm.transfers import offer
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 DECIDE_S: Final = 300.0
 
 
-@attrs.frozen
-class Decision:
+class Decision(Value, frozen=True):
     """What a person said: a folder to put the file in, or why not."""
 
     folder: Path | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 import trio
 
+from mesh_common.values import Value
 from myownllm.client.work import FileWork
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ _SHOWN: Final[dict[Status, FileStatus]] = {
 }
 
 
-@attrs.frozen
-class Progress:
+class Progress(Value, frozen=True):
     """How far it is."""
 
     status: Status
@@ -55,7 +55,7 @@ class Job:
     started_at_ms: int
     noted: Sending | None = None
     """what was remembered of it when the app was started again"""
-    progress: Progress = Progress("hashing")
+    progress: Progress = attrs.field(factory=lambda: Progress("hashing"))
     on_change: Callable[[], None] = lambda: None
     """told when it has moved or ended"""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)

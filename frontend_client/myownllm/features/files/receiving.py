@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
+from mesh_common.values import Value
 from myownllm.client import CallRefusedError
 from myownllm.client.threads import in_thread
 from myownllm.features.files.arrival import Arrival
@@ -49,8 +50,7 @@ class FileSend:
     id: str = attrs.field(validator=_transfer_id)
 
 
-@attrs.frozen
-class Claim:
+class Claim(Value, frozen=True):
     """Whose offer it is, and of which content (`key_of`)."""
 
     peer: str
