@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from myownmesh.engine.limits import (
     MAX_INTENTS,
@@ -28,8 +26,7 @@ TIMERS_OF_NETWORK: Final = 32
 """More than there are kinds that are no peer's."""
 
 
-@frozen
-class Count:
+class Count(NamedTuple):
     """Of one thing: how much there is, and how much there may be."""
 
     what: str
@@ -37,8 +34,7 @@ class Count:
     most: int
 
 
-@frozen
-class Census:
+class Census(NamedTuple):
     counts: tuple[Count, ...]
     orphan_timers: tuple[str, ...]
     """Of links that there are not."""

@@ -323,10 +323,11 @@ class Core:
 
     def wants_link(self, device_id: str) -> bool:
         """Has the shape an edge to this peer? Silent networks have no shape: links there are made by hand."""
-        if self.is_silent():
+        if self.kind == "silent":
             return True
-        if self._wanted is not None and device_id in self.known:
-            return device_id in self._wanted
+        wanted = self._wanted
+        if wanted is not None and device_id in self.known:
+            return device_id in wanted
         return self.shape.edge(self.me, device_id, self.known)
 
     def echo_heard(self, late_s: float) -> None:
@@ -374,7 +375,7 @@ class Core:
         return self.kind == "closed" and self.government.book.is_evicted(device_id)
 
     def is_rostered(self, device_id: str) -> bool:
-        return self.roster.is_authorized(device_id)
+        return device_id in self.roster
 
     def refresh_phase(self) -> None:
         """Tell clients when the peers amount to another phase; `joining` lasts until there is something to say."""

@@ -169,12 +169,12 @@ def _shake(core: Core, peer: OpenLink, frame: Hello | AuthResponse | Approve | D
 
 def _dispatch(core: Core, peer: Live, frame: Frame, now: Instant) -> None:
     match frame:
-        case Hello() | AuthResponse() | Approve() | Deny():
-            _shake(core, peer, frame, now)
-        case Ping():
+        case Ping():  # of these nothing comes more often
             keepalive.receive_ping(core, peer, frame, now)
         case Pong():
             keepalive.receive_pong(peer, frame, now)
+        case Hello() | AuthResponse() | Approve() | Deny():
+            _shake(core, peer, frame, now)
         case Shelve():
             shelving.receive_shelve(core, peer, frame, now)
         case Unshelve():

@@ -22,7 +22,7 @@ _FOREVER: Final = float("inf")
 
 def heard(core: Core, device_id: str, now: Instant) -> None:
     """A member spoke in the room."""
-    if core.is_rostered(device_id):
+    if device_id in core.roster:
         core.heard[device_id] = now.mono
 
 

@@ -35,17 +35,26 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
         core.diag(now, "debug", "signaling", f"{short_id(device_id)} announced", detail)
     pace.heard(core, device_id, now)
     core.hear_stranger(device_id, now)
+    peer = core.peers.get(device_id)
+    if again and type(peer) is Placeholder and _is_kept_apart(core, device_id):
+        return  # of hundreds whom the shape keeps apart nothing comes more often, and nothing follows
     if core.government.is_down:
         return  # whoever may let this device in again dials it
-    if core.link_to(device_id) is None and evictions.dial_again(core, device_id, now):
+    if not isinstance(peer, Link) and evictions.dial_again(core, device_id, now):
         return
-    peer = core.peers.get(device_id)
     _reflect(core, device_id, peer, now, again=again)
     if isinstance(peer, Link):
         _look_after(core, peer, now, again=again)
         if core.link_to(device_id) is not None:
             return
     decide(core, device_id, now)
+
+
+def _is_kept_apart(core: Core, device_id: str) -> bool:
+    """Whether nobody wants a link with it: not the shape, no person, and no authority that lets it in again."""
+    return (
+        not core.wants_link(device_id) and device_id not in core.pins and device_id not in core.government.let_in_again
+    )
 
 
 def receive_stale(core: Core, device_id: str, now: Instant) -> None:

@@ -227,7 +227,8 @@ class Switch:
         self._links.expire(now.mono)
         self._act()
         self._rearm()
-        self._tell_followers()
+        if self._followers.tracers:
+            self._tell_followers()
 
     def _link_event(self, peer: str, epoch: int, event: LinkEvent) -> None:
         self.engine.receive_link_event(peer, epoch, event, self._now())
@@ -374,8 +375,11 @@ class Switch:
 
     def _rearm(self) -> None:
         """Ask to be woken earlier if something is due earlier than the driver knows."""
-        deadlines = (self.engine.next_timer(), self.rpc.next_deadline, self._links.next_deadline)
-        self._be_woken_at(min((each for each in deadlines if each is not None), default=None))
+        first = self.engine.next_timer()
+        for second in (self.rpc.next_deadline, self._links.next_deadline):
+            if second is not None and (first is None or second < first):
+                first = second
+        self._be_woken_at(first)
 
     def _be_woken_at(self, second: float | None) -> None:
         if second is not None and second < self._woken_at:
@@ -392,23 +396,27 @@ class Switch:
         at = self.engine.next_timer()
         if at is not None and at < self._woken_at:
             self._be_woken_at(at)
-        self._tell_followers()
+        if self._followers.tracers:
+            self._tell_followers()
 
     def _act(self) -> None:
+        actions = self.engine.actions()
+        if not actions:
+            return
         self._pumping = True
         try:
-            while actions := self.engine.actions():
+            while actions:
                 for action in actions:
                     if self._open_session is None and isinstance(action, _NEED_SESSIONS):
                         self._early.append(action)
                     else:
                         self._carry_out(action)
+                actions = self.engine.actions()
         finally:
             self._pumping = False
 
     def _tell_followers(self) -> None:
-        if self._followers.tracers:
-            self._followers.show_changes(self._now())
+        self._followers.show_changes(self._now())
 
     def _carry_out(self, action: Action) -> None:
         match action:

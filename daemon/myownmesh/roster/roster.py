@@ -94,6 +94,10 @@ class Roster:
         """The bare ids of all entries."""
         return self._index.keys()
 
+    def __contains__(self, bare: str) -> bool:
+        """Whether there is an entry of this bare id."""
+        return bare in self._index
+
     def is_authorized(self, device_id: str) -> bool:
         """True when the device's next connection needs nobody's consent."""
         return device_id in self._index or pubkey_part(device_id) in self._index

@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
+from myownmesh.engine.peer import Live, Shelved
 from myownmesh.mesh.link import MAX_QUEUED_BYTES
 from myownmesh.protocol.modes import FullMesh
-from myownmesh.simulator.truth import ACTIVE, check_words
+from myownmesh.simulator.truth import check_words
 from myownmesh.simulator.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from myownmesh.simulator.node import Node
 
@@ -43,22 +44,24 @@ def check_peace(nodes: Iterable[Node], can_meet: Callable[[Node, Node], bool]) -
     """What holds when nothing has been wrong for a while: every link that is wanted is there if a path is possible, and
     both ends agree."""
     running = {node.device_id: node for node in nodes}
-    views = {device_id: {info.device_id: info for info in node.switch.peers()} for device_id, node in running.items()}
     for one, other in combinations(running, 2):
-        mine, theirs = views[one].get(other), views[other].get(one)
+        mine, theirs = (running[a].engine.core.peers.get(b) for a, b in ((one, other), (other, one)))
         wants = [running[a].engine.wants_link(b) for a, b in ((one, other), (other, one))]
         if isinstance(running[one].engine.topology, FullMesh):
             wants = [True]
-        linked = [info is not None and info.status in ACTIVE for info in (mine, theirs)]
+        linked = [isinstance(mine, Live), isinstance(theirs, Live)]
         if not can_meet(running[one], running[other]):
             _check_apart(running[one], running[other], any(linked))
             continue
         if all(wants) and not all(linked):
-            raise Violation(f"not linked: {_told(mine)} | {_told(theirs)}", (one, other))
+            raise Violation(f"not linked: {_told(running, one, other)}", (one, other))
         if linked[0] is not linked[1]:
-            raise Violation(f"only one end takes it for linked: {_told(mine)} | {_told(theirs)}", (one, other))
-        if mine is not None and theirs is not None and all(linked):
-            ends = (mine.local_shelved, mine.remote_shelved), (theirs.remote_shelved, theirs.local_shelved)
+            raise Violation(f"only one end takes it for linked: {_told(running, one, other)}", (one, other))
+        if isinstance(mine, Live) and isinstance(theirs, Live):
+            ends = (
+                (isinstance(mine, Shelved), mine.upkeep.remote_shelved),
+                (theirs.upkeep.remote_shelved, isinstance(theirs, Shelved)),
+            )
             if ends[0] != ends[1]:
                 raise Violation(f"the ends do not agree who shelved: {ends}", (one, other))
 
@@ -77,6 +80,10 @@ def check_stopped(node: Node) -> None:
         raise Violation(f"{len(node.sessions())} sessions are left behind the stop", (node.device_id,))
 
 
-def _told(info: object) -> str:
-    status, why = getattr(info, "status", "unknown"), getattr(info, "why", None)
-    return f"{status} ({why.code})" if why is not None else str(status)
+def _told(running: Mapping[str, Node], one: str, other: str) -> str:
+    """How each of two takes the other."""
+    views = [running[a].peer(running[b]) for a, b in ((one, other), (other, one))]
+    return " | ".join(
+        "unknown" if info is None else f"{info.status} ({info.why.code})" if info.why is not None else str(info.status)
+        for info in views
+    )

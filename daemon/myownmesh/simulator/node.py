@@ -52,6 +52,8 @@ FILTER_SIZE = 2048
 TICKER_S = 120.0
 QUIET_TICKER_S = 720.0
 REDIAL_S = 0.05
+_ONCE = (OfferReceived, AnswerReceived, CandidateReceived, Sealed)
+"""Of what the signaling layer drops repeats."""
 
 
 class Place(Protocol):
@@ -71,6 +73,7 @@ class Node:
 
     def __init__(self, world: Place, identity: Identity, config: EngineConfig, roster: Roster | None = None) -> None:
         self.world = world
+        self._clock = world.clock
         self.identity = identity
         self.device_id = identity.device_id
         self.running = True
@@ -81,6 +84,8 @@ class Node:
         self._sessions: list[FakeSession] = []
         self._seen: deque[object] = deque(maxlen=FILTER_SIZE)
         self._wakes_at = NEVER
+        self._alarms: list[float] = []
+        """For when the clock will wake it, also in vain."""
         self._ticks = 0
         self._ticked_at = 0.0
         self._is_quiet = False
@@ -283,26 +288,32 @@ class Node:
     # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> Instant:
-        return self.world.clock.now(self.skew_ms)
+        clock = self._clock
+        return clock.now(self.skew_ms) if self.skew_ms or clock.moment.mono != clock.seconds else clock.moment
 
     def hear(self, item: InboundSignal | Sealed) -> None:
         """The signaling layer's part: repeats of one content are dropped (spec 04 §1.5)."""
         wire = self.world.wire
-        if self.device_id in wire.frozen and not self._is_unplugged:
+        if wire.unplugged and self._is_unplugged:
+            return
+        if wire.frozen and self.device_id in wire.frozen:
             wire.run_of(self.device_id, lambda: self._take(item))
-        elif not self._is_unplugged:
+        else:
             self._take(item)
 
     def _take(self, item: InboundSignal | Sealed) -> None:
         if not self.running:
             return
-        if isinstance(item, OfferReceived | AnswerReceived | CandidateReceived | Sealed):
-            if item in self._seen:
-                return
-            self._seen.append(item)
-        read = self.writing.read(item)
-        if isinstance(read, PeerAnnounced) and isinstance(item, Announced):
-            self.announces.occasions += 0 if read.again else PER_NEWCOMER
+        if type(item) is Announced:  # nothing comes more often
+            read = self.writing.announced(item)
+            if type(read) is PeerAnnounced and not read.again:
+                self.announces.occasions += PER_NEWCOMER
+        else:
+            if isinstance(item, _ONCE):
+                if item in self._seen:
+                    return
+                self._seen.append(item)
+            read = self.writing.read(item)
         if read is not None:
             self.switch.receive_signal(read)
 
@@ -366,13 +377,20 @@ class Node:
 
     def _wake_at(self, second: float) -> None:
         self._wakes_at = second
+        if second not in self._alarms:  # an earlier one came in between, and this is the one from before
+            self._alarms.append(second)
+            self._clock.at(second, partial(self._ring, second))
 
-        def due() -> None:
-            self.world.wire.run_of(self.device_id, ring)
+    def _ring(self, second: float) -> None:
+        self._alarms.remove(second)
+        if self._wakes_at == second:
+            wire = self.world.wire
+            if wire.frozen and self.device_id in wire.frozen:
+                wire.run_of(self.device_id, partial(self._handle_timer, second))
+            else:
+                self._handle_timer(second)
 
-        def ring() -> None:
-            if self.running and self._wakes_at == second:
-                self._wakes_at = NEVER
-                self.switch.handle_timer()
-
-        self.world.clock.at(second, due)
+    def _handle_timer(self, second: float) -> None:
+        if self.running and self._wakes_at == second:
+            self._wakes_at = NEVER
+            self.switch.handle_timer()

@@ -116,6 +116,8 @@ class FakeSession:
     buffered_bytes: int = 0
     backlog_bytes: int = BACKLOG_BYTES
     busy_until: float = 0.0
+    newest_arrival_s: float = 0.0
+    """When the newest frame that is on its way to this end arrives."""
     on_drained: Callable[[], None] | None = None
 
     # ── what the switch calls ─────────────────────────────────────────────────────────────────────────────────────────

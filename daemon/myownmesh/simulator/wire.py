@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,6 @@ class Wire:
     """Share of the packets."""
     bytes_per_s: dict[str, float] = field(factory=dict)
     """Of each session of a device; without an entry nothing waits. What the far end does not get counts as sent."""
-    arrivals: dict[int, float] = field(factory=dict)
     frames: int = 0
     """How many were sent."""
     _numbers: Iterator[int] = field(factory=lambda: count(1))
@@ -228,26 +228,24 @@ class Wire:
     def carry(self, session: FakeSession, data: bytes) -> None:
         self.frames += 1
         departs_at = self.clock.seconds
-        if (rate := self.bytes_per_s.get(session.owner)) is not None:
+        if self.bytes_per_s and (rate := self.bytes_per_s.get(session.owner)) is not None:
             session.buffered_bytes += len(data)
             departs_at = session.busy_until = max(departs_at, session.busy_until) + len(data) / rate
             self.clock.at(departs_at, lambda: session.left(len(data)))
-        other = self.far_end(session)
-        if other is not None:
-            self._travel(session, other, data, departs_at)
-
-    def _travel(self, session: FakeSession, other: FakeSession, data: bytes, departs_at: float) -> None:
-        """In order and without loss, as SCTP delivers."""
+        if (other := self.far_end(session)) is None:
+            return
+        # In order and without loss, as SCTP delivers.
         delay_s = self.latency_s
         while self.loss and self._source(session).random() < self.loss:
             delay_s += max(LOST_FOR_S, 3 * self.latency_s)
-        at = max(departs_at + delay_s, self.arrivals.get(other.number, 0.0))
-        self.arrivals[other.number] = at
-        self.clock.at(at, lambda: self._arrive(session, other, data))
+        at = other.newest_arrival_s = max(departs_at + delay_s, other.newest_arrival_s)
+        self.clock.at(at, partial(self._arrive, session, other, data))
 
     def _arrive(self, session: FakeSession, other: FakeSession, data: bytes) -> None:
         """What meets no path arrives when there is one, before what was sent later."""
-        if other.closed or not other.channel or session.number in self.dead or other.number in self.dead:
+        if other.closed or not other.channel:
+            return
+        if self.dead and (session.number in self.dead or other.number in self.dead):
             return
         if not self._carries(session) or (self.held and any(waiting[1] is other for waiting in self.held)):
             self.held.append((session, other, data))
@@ -308,7 +306,7 @@ class Wire:
         passes = session.channel and self._carries(session)
         session.closed = True
         if other is not None and passes:
-            at = max(self.clock.seconds + self.latency_s, self.arrivals.get(other.number, 0.0))
+            at = max(self.clock.seconds + self.latency_s, other.newest_arrival_s)
             self.clock.at(at, lambda: self.lose(other, "closed by the peer"))
         self._end(session)
 
@@ -325,7 +323,6 @@ class Wire:
             self.sessions.pop(session.number, None)
             self.by_owner[session.owner].pop(session.number, None)
             self.dead.discard(session.number)
-            self.arrivals.pop(session.number, None)
             for number in session.generations:
                 self.generations.pop(number, None)
 

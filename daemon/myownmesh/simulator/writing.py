@@ -80,11 +80,8 @@ class Writing:
     def read(self, item: InboundSignal | Sealed) -> InboundSignal | None:
         """What the engine hears of an item in the room; None for nothing."""
         match item:
-            case Announced(peer=peer) if peer == self._node.device_id:
-                self._misspoken_for(item)
-                return None
             case Announced():
-                return self._announced(item)
+                return self.announced(item)
             case Left():
                 return self._left(item)
             case Sealed():
@@ -94,7 +91,11 @@ class Writing:
             case _:
                 return item
 
-    def _announced(self, item: Announced) -> InboundSignal | None:
+    def announced(self, item: Announced) -> InboundSignal | None:
+        """The same of an announce."""
+        if item.peer == self._node.device_id:
+            self._misspoken_for(item)
+            return None
         if self.desk is not None:
             said = Said(item.peer, item.key, item.at)
             heard = self.desk.announced(said, item.caps, item.signed, self._node.now().mono)
