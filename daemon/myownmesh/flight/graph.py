@@ -9,6 +9,7 @@ import base64
 import importlib
 from collections import OrderedDict, deque
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -60,10 +61,11 @@ class Encoder:
         number = self._numbers[id(value)] = len(self._kept)
         self._kept.append(value)
         names = [name for name in _attributes(value) if name not in self._left_out]
+        derived = _derived(type(value))
         return {
             "object": _name(type(value)),
             "number": number,
-            "members": {name: self.encode(getattr(value, name)) for name in names},
+            "members": {name: None if name in derived else self.encode(getattr(value, name)) for name in names},
         }
 
 
@@ -151,6 +153,14 @@ def _attributes(value: object) -> list[str]:
         return [field.name for field in attrs.fields(cls)]
     slots = [name for base in cls.__mro__ for name in getattr(base, "__slots__", ())]
     return [*slots, *getattr(value, "__dict__", {})]
+
+
+@cache
+def _derived(cls: type) -> frozenset[str]:
+    """What an object remembers once it was calculated, and calculates again where it is None: bytes of ids, which
+    nobody could replace."""
+    fields = attrs.fields(cls) if attrs.has(cls) else ()
+    return frozenset(field.name for field in fields if field.eq is False and field.default is None)
 
 
 def _name(cls: type) -> str:
