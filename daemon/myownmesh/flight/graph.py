@@ -61,7 +61,7 @@ class Encoder:
         number = self._numbers[id(value)] = len(self._kept)
         self._kept.append(value)
         names = [name for name in _attributes(value) if name not in self._left_out]
-        derived = _derived(type(value))
+        derived = _derived(_name(type(value)))
         return {
             "object": _name(type(value)),
             "number": number,
@@ -156,9 +156,10 @@ def _attributes(value: object) -> list[str]:
 
 
 @cache
-def _derived(cls: type) -> frozenset[str]:
+def _derived(name: str) -> frozenset[str]:
     """What an object remembers once it was calculated, and calculates again where it is None: bytes of ids, which
     nobody could replace."""
+    cls = _class(name)
     fields = attrs.fields(cls) if attrs.has(cls) else ()
     return frozenset(field.name for field in fields if field.eq is False and field.default is None)
 
