@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from myownmesh.governance.first_contact import FirstContact
     from myownmesh.governance.signatures import Slices
     from myownmesh.governance.sync import Advert
+    from myownmesh.governance.verdicts import Verdict
     from myownmesh.protocol.frames import NetworkStatePropose
     from myownmesh.protocol.transitions import Transition
 
@@ -125,7 +126,7 @@ class Government:
         self._jobs: OrderedDict[str, deque[Slices[None]]] = OrderedDict()
         self._count = 0
         self._failed: OrderedDict[str, TokenBucket] = OrderedDict()
-        self._denied: OrderedDict[str, float] = OrderedDict()
+        self._denied: OrderedDict[str, tuple[float, Verdict]] = OrderedDict()
 
     # ── work in slices ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,12 +189,14 @@ class Government:
         return bucket is None or bucket.has_one(mono)
 
     def may_prove(self, device: str, mono: float, gap_s: float) -> bool:
-        """Whether a device that is denied gets the whole proof: it can be sixty kilobytes."""
+        """Whether a device that is denied gets the whole proof, which can be sixty kilobytes: once within `gap_s`, and
+        again when it is another removal, or it would never hear of that."""
+        verdict = self.book.bench.verdict(device)
         last = self._denied.get(device)
-        if last is not None and mono - last < gap_s:
+        if last is not None and mono - last[0] < gap_s and last[1] == verdict:
             return False
-        _remember(self._denied, device, lambda: mono)
-        self._denied[device] = mono
+        _remember(self._denied, device, lambda: (mono, verdict))
+        self._denied[device] = (mono, verdict)
         return True
 
     def letter(self, device: str) -> Correspondence:
