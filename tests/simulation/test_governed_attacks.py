@@ -1,0 +1,74 @@
+"""Races that a member of a closed network wins for a moment, and what must be so in the end (02 §24.3 no. 42)."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.words import Speaker
+from myownmesh.protocol.codec import encode_frame
+from myownmesh.protocol.frames import RosterEntries
+from myownmesh.protocol.transitions import Evict, RoleGrant
+from myownmesh.simulator import World
+from myownmesh.simulator.node import NETWORK
+from myownmesh.simulator.reference_governance import signed_entry
+from simulation.test_governed_liveness import LINKED_S, agreed, now_of
+from support.governed import book
+from support.seated import CHECKS, admits, book_of, seats, start, start_old
+
+
+def test_a_second_evict_of_a_v038_author_counts_though_a_third_party_tells_it() -> None:
+    """v0.3.8 signs alike twice, so a repetition looks like a replay; of a removal it has to be believed."""
+    world = World()
+    owner, controller, one, far, guest = world.identities(5)
+    now = now_of(world)
+    log = seats(owner, [(controller, "controller")], at=now)
+    members = admits(owner, [one, far, guest], at=now)
+    ours = [start(world, each, book_of(each, log, members, now)) for each in (owner, one, far, guest)]
+    old = start_old(world, controller, log, members)
+    first, teller, third, out = ours
+    for other in (first, old, out):
+        world.cut(third, other)
+    world.run_until(lambda: third.is_linked(teller), LINKED_S)
+    world.run_until(lambda: teller.is_linked(old) and first.is_linked(old), LINKED_S)
+    inside = [first, teller, third]
+    world.run(2.0)
+    for role in (None, "member", None):
+        old.decide(Evict(guest.device_id) if role is None else RoleGrant(guest.device_id, "member"))
+        world.run_until(lambda role=role: agreed(inside, guest, role), LINKED_S)  # type: ignore[misc]  # mypy knows no default of a lambda
+        world.run(5.0)
+    said = [copy.entry for copy in book(third).members.copies() if copy.entry.variant == Evict(guest.device_id)]
+    assert len({each.signatures for each in said}) == 1, "one signature, and its later copy counts"
+
+
+@pytest.mark.parametrize("raised", [True, False], ids=["a raised admit", "a lowered evict"])
+def test_who_shows_a_false_time_first_wins_until_the_honest_copy_comes(raised: bool) -> None:
+    """A member tells a device of what the owner signed before the owner does: with a time that would outlive the
+    eviction, or with one that is older than the admit."""
+    world = World()
+    owner, mallory, away, guest = world.identities(4)
+    now = now_of(world)
+    log, members = seats(owner, at=now), admits(owner, [mallory, away], at=now)
+    [admit] = admits(owner, [guest], at=now + 10)
+    removal = signed_entry(NETWORK, owner, Evict(guest.device_id), now + 20)
+    forged = msgspec.structs.replace(admit if raised else removal, at=now + 3600 if raised else now + 5)
+    honest = [removal] if raised else [admit]
+    misled = hear_entries(
+        book_of(away, log, members, now),
+        [forged, *honest],
+        Speaker(mallory.device_id),
+        CHECKS,
+        now,
+        max_checks=9,
+    ).book
+    assert misled.role(guest.device_id) == "member", "the lie holds while nobody else is heard"
+    victim = start(world, away, misled)
+    founder, liar = (
+        start(world, each, book_of(each, log, [*members, admit, removal], now)) for each in (owner, mallory)
+    )
+    world.run_until(lambda: victim.is_linked(founder) and victim.is_linked(liar), LINKED_S)
+    world.run_until(lambda: book(victim).is_evicted(guest.device_id), LINKED_S)
+    liar.send_raw(victim, encode_frame(RosterEntries((), (), (forged, *honest))))
+    world.run(5.0)
+    assert book(victim).is_evicted(guest.device_id), "what is sure stays"
