@@ -20,6 +20,8 @@ from myownmesh.simulator.reference_governance import signed_entry
 from unit.mesh.desk import OTHER, THIRD
 
 if TYPE_CHECKING:
+    from trio.testing import MockClock
+
     from myownmesh.simulator import World
     from unit.mesh.desk import Desk
 
@@ -109,3 +111,20 @@ async def test_nothing_signs_by_itself_behind_a_lock(desk: Desk, monkeypatch: py
             while desk.book.members.count < 2:  # without a lock each is signed anew
                 await trio.sleep(0.02)
         nursery.cancel_scope.cancel()
+
+
+async def test_what_peers_bring_is_written_once_a_second_and_all_of_it(desk: Desk, autojump_clock: MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.01  # a write is in a thread, which has a clock of its own
+    await desk.governing.propose(KindChange("closed"), None)
+    saved = len(desk.disk.saved)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.governing.run)
+        for number in range(40):
+            entry = signed_entry(NETWORK, desk.node.identity, RoleGrant(OTHER, "member"), 1000 + number)
+            heard = hear_entries(desk.book, [entry], OURSELVES, Checks(NETWORK), 2000, max_checks=9).book
+            desk.node.switch.govern(lambda governor, now, heard=heard: governor.take(heard, now))  # type: ignore[misc]  # mypy knows no default of a lambda
+            desk.governing.book_changed()
+            await trio.sleep(0.1)
+        nursery.cancel_scope.cancel()
+    assert 1 <= len(desk.disk.saved) - saved <= 6, "four seconds, and what is outstanding at the end"
+    assert desk.disk.saved[-1] is desk.book

@@ -1,0 +1,168 @@
+"""The table of bounds with its real numbers, each flooded beyond (spec 02 §24.3 nos. 49, 58).
+
+Other tests of this folder flood the same bounds with smaller numbers, from every side.
+"""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from myownmesh.engine import government
+from myownmesh.governance import branches, entries, judging, log, member_log, memory, proposals, questions, signatures
+from myownmesh.governance.authoring import Refused, draft, propose
+from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.judging import DAY_SECONDS
+from myownmesh.governance.memory import Memory
+from myownmesh.governance.proposals import Proposals
+from myownmesh.governance.questions import Questions, Replay
+from myownmesh.governance.records import Proposal
+from myownmesh.governance.signatures import Checks
+from myownmesh.governance.words import HEARSAY, OURSELVES
+from myownmesh.identity import Identity
+from myownmesh.mesh import governance_keeping
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
+from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, MALLORY, NETWORK, book_of, entry, sign
+
+NOW = 1_000_000
+BASE = (entry(KindChange("closed"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE))
+DEVICES = [Identity.from_seed(number.to_bytes(32, "big")).device_id for number in range(300)]
+FALSE = "a" * 103
+"""A signature in its form."""
+
+
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [
+        (branches.MAX_BRANCHES, 12),
+        (judging.MAX_HELD, 256),
+        (judging.MAX_ASIDE, 256),
+        (questions.MAX_REPLAYS, 32),
+        (memory.MAX_REMEMBERED, 4096),
+        (member_log.MAX_COPIES, 20_000),
+        (proposals.MAX_PER_PROPOSER, 32),
+        (proposals.MAX_RECORDS, 256),
+        (questions.MAX_CLAIMS, 4),
+        (signatures.FAILED_CHECKS, 50),
+        (entries.MAX_ENTRY_BYTES, 2048),
+        (governance_keeping.SAVE_GAP_S, 1.0),
+    ],
+)
+def test_the_numbers_of_the_table(bound: float, value: float) -> None:
+    assert bound == value
+
+
+def test_all_that_a_network_signs_fits_a_frame() -> None:
+    assert log.MAX_LOG_BYTES < MAX_FRAME_BYTES
+    assert government.MAX_JOBS_OF_ONE * signatures.CHECKS_PER_SLICE < member_log.MAX_COPIES
+
+
+def test_junk_of_strangers_takes_no_place_and_costs_no_check() -> None:
+    held = book_of(BASE, BOB)
+    held = hear_entries(
+        held, [entry(RoleGrant(DAVE, "member"), ALICE)], OURSELVES, Checks(NETWORK), NOW, max_checks=9
+    ).book
+    checks = Checks(NETWORK)
+    junk = [Transition(NOW, Evict(DAVE), (device,), (FALSE,)) for device in DEVICES]
+    book = held
+    while junk:
+        heard = hear_entries(book, junk, HEARSAY, checks, NOW, max_checks=30)
+        book, junk = heard.book, list(heard.rest)
+    assert checks.count == 0, "a signer is looked at before a signature"
+    assert len(book.aside.strangers) == judging.MAX_ASIDE
+    assert book.members is held.members
+    assert book.role(DAVE) == "member"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Transition(NOW, Evict(DAVE), (MALLORY,), (FALSE,)),
+        Transition(NOW, RoleGrant(DAVE, "owner"), (CAROL,), (FALSE,)),
+        Transition(NOW, Evict("nobody"), (ALICE,), (FALSE,)),
+        Transition(NOW, Evict(DAVE), (ALICE,), ("A" * 103,)),
+        Transition(NOW, Evict(DAVE), (ALICE, *DEVICES[:20]), (FALSE,) * 21),
+        Transition(NOW, Evict(DAVE), (ALICE,), ()),
+    ],
+    ids=["a stranger's", "above the member log", "about nobody", "in no canonical form", "too long", "unsigned"],
+)
+def test_signer_role_and_size_are_looked_at_before_any_signature(bad: Transition) -> None:
+    checks = Checks(NETWORK)
+    heard = hear_entries(book_of(BASE, BOB), [bad], HEARSAY, checks, NOW, max_checks=30)
+    assert checks.count == 0
+    assert not heard.failed, "nobody is charged for what was not checked"
+    assert heard.book.members.count == 0
+
+
+@pytest.mark.heavy
+def test_held_grants_are_kept_up_to_their_bound_and_the_oldest_goes() -> None:
+    checks = Checks(NETWORK)
+    book, early = book_of(BASE, BOB), NOW + 2 * DAY_SECONDS
+    grants = [entry(RoleGrant(device, "member"), ALICE, at=early) for device in DEVICES[: judging.MAX_HELD + 4]]
+    rest = tuple(grants)
+    while rest:
+        heard = hear_entries(book, rest, HEARSAY, checks, NOW, max_checks=30)
+        book, rest = heard.book, heard.rest
+    assert list(book.aside.held.values()) == grants[4:]
+
+
+def test_replays_are_shown_up_to_their_bound() -> None:
+    shown = Questions()
+    for device in DEVICES[:40]:
+        replay = Replay(Transition(NOW, RoleGrant(device, "member"), (ALICE,), (FALSE,)), ALICE)
+        shown = shown.with_replay(NETWORK, replay)
+    assert [each.entry.variant for each in shown.replays.values()] == [
+        RoleGrant(device, "member") for device in DEVICES[8:40]
+    ]
+
+
+@pytest.mark.heavy
+def test_signatures_are_remembered_up_to_their_bound_and_those_of_authorities_longest() -> None:
+    known = Memory().with_record(b"honest", ALICE, Evict(BOB), by_authority=True)
+    for number in range(memory.MAX_REMEMBERED + 10):
+        known = known.with_record(b"%d" % number, MALLORY, Evict(BOB), by_authority=False)
+    assert len(known.seen) == memory.MAX_REMEMBERED
+    assert b"honest" in known.seen
+
+
+@pytest.mark.heavy
+def test_members_fill_the_list_of_proposals_and_an_authority_finds_room() -> None:
+    known = Proposals()
+
+    def with_one(known: Proposals, by: str, number: int, *, by_authority: bool = False) -> Proposals:
+        record = Proposal(f"p{number}", NOW, by, Evict(DAVE), (by,), (FALSE,), (), False)
+        return known.with_record(record, b"%d" % number, NOW, by_authority=by_authority)
+
+    for number in range(40):
+        known = with_one(known, DEVICES[0], number)
+    assert len(known.records) == proposals.MAX_PER_PROPOSER
+    for number in range(40, 400):
+        known = with_one(known, DEVICES[number // 31], number)
+    assert len(known.records) == proposals.MAX_RECORDS
+    known = with_one(known, ALICE, 999, by_authority=True)
+    assert len(known.records) == proposals.MAX_RECORDS
+    assert "p999" in known.records
+
+
+@pytest.mark.parametrize("nbytes", [32_000, 48_000, 57_000, 61_500])
+def test_at_each_byte_limit_controllers_can_be_put_out_and_members_come_and_go(nbytes: int) -> None:
+    """24.3 no. 49: whoever fills the log keeps nobody from removing, and joiners never depend on it."""
+    signed = sign(ALICE, RoleGrant(CAROL, "controller")), sign(ALICE, RoleRevoke(CAROL))
+    filler = [
+        Transition(1000, RoleRevoke(CAROL), (ALICE,), (signed[1],)),
+        Transition(1000, RoleGrant(CAROL, "controller"), (ALICE,), (signed[0],)),
+    ]
+    book = book_of(BASE, ALICE)
+    pairs = (nbytes - book.log.nbytes) // (sum(len(entries.entry_key(each)) + 1 for each in filler)) + 1
+    full = book.log.extended(filler * pairs, NETWORK, book.rules)
+    book = evolve(book, branch=book.branch.with_log(full, NOW))
+    assert book.log.nbytes >= nbytes
+    for number, variant in enumerate((RoleGrant(DAVE, "member"), Evict(DAVE), RoleGrant(ERIN, "member"), Evict(CAROL))):
+        book = propose(book, variant, sign(ALICE, variant), f"p_{number}", NOW + number).book
+    assert (book.role(DAVE), book.is_evicted(DAVE), book.role(ERIN)) == (None, True, "member")
+    assert book.is_evicted(CAROL) or book.standing.role(CAROL) == "member"
+    assert book.log.nbytes <= log.MAX_LOG_BYTES
+    if nbytes >= 57_000:
+        with pytest.raises(Refused, match="nearly full"):
+            draft(book, RoleGrant(BOB, "controller"))
