@@ -98,7 +98,8 @@ def half_way(transfer: dict[str, Any]) -> bool:
 
 
 def remembered(device: Any) -> list[str]:
-    return sorted(p.name for p in (device.home / ".myownllm" / "transfers").glob("*"))
+    names = (p.name for p in (device.home / ".myownllm" / "transfers").glob("*"))
+    return sorted(name for name in names if not name.startswith("done-"))  # what came whole is remembered for a week
 
 
 def nothing_is_remembered(pair: Pair) -> None:

@@ -61,13 +61,29 @@ class Sending:
         return base32(hashlib.sha256(f"{self.peer} {self.offer.id}".encode()).digest())
 
 
+@attrs.frozen
+class Arrived:
+    """A file that came whole. A sender that did not hear so offers it again, and it must not come twice."""
+
+    peer: str
+    offer: FileOffer
+
+    @property
+    def key(self) -> str:
+        return arrived_key(self.peer, self.offer.id)
+
+
+def arrived_key(peer: str, transfer: str) -> str:
+    return base32(hashlib.sha256(f"{peer} {transfer}".encode()).digest())
+
+
 def key_of(peer: str, offer: FileOffer) -> str:
     """The same for the same content from the same device, whatever name and id it comes with."""
     text = f"{peer} {offer.sha256_b32} {offer.size_bytes} {offer.chunk_size}"
     return base32(hashlib.sha256(text.encode()).digest())
 
 
-Note = TypeVar("Note", Incoming, Sending)
+Note = TypeVar("Note", Incoming, Sending, Arrived)
 
 
 class Notes:
@@ -84,7 +100,7 @@ class Notes:
         """Make the folder. Raises OSError."""
         self.folder.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
 
-    def save(self, note: Incoming | Sending) -> None:
+    def save(self, note: Incoming | Sending | Arrived) -> None:
         """Remember it, or that it has been gone on with. Raises OSError."""
         self.prepare()
         write_durably(self._path(type(note), note.key), msgspec.json.encode(attrs.asdict(note)))
@@ -92,6 +108,17 @@ class Notes:
     def find(self, peer: str, offer: FileOffer) -> Incoming | None:
         """The half file of the same content from the same device."""
         return self._read(Incoming, self._path(Incoming, key_of(peer, offer)))
+
+    def arrived(self, peer: str, transfer: str) -> Arrived | None:
+        """What came whole from that device as that transfer."""
+        return self._read(Arrived, self._path(Arrived, arrived_key(peer, transfer)))
+
+    def has_arrived(self, note: Incoming) -> None:
+        """It came whole. Best effort: where this cannot be written, a repeated offer brings it once more."""
+        with contextlib.suppress(OSError):
+            self.save(Arrived(note.peer, note.offer))
+            for path in sorted(self._paths(Arrived), key=_age, reverse=True)[NOTES_MAX:]:
+                path.unlink(missing_ok=True)
 
     def sending(self) -> list[Sending]:
         """Every file that is to be sent on, or to be withdrawn."""
@@ -118,7 +145,7 @@ class Notes:
         `now_s` is in Unix seconds. Returns the part files that were removed. For the start of the app, when no
         transfer runs.
         """
-        gone = [*self._sweep(Incoming, now_s), *self._sweep(Sending, now_s)]
+        gone = [*self._sweep(Incoming, now_s), *self._sweep(Sending, now_s), *self._sweep(Arrived, now_s)]
         kept = {path.stem.partition("-")[2] for path in self._paths(Incoming)}
         for aside in self.folder.glob(f"*.json{ASIDE}"):
             if now_s - _age(aside) > KEPT_S:
@@ -135,7 +162,7 @@ class Notes:
             if note is None or ends or number >= NOTES_MAX or now_s - _age(path) > KEPT_S:
                 yield from self._give_up(path, note)
 
-    def _give_up(self, path: Path, note: Incoming | Sending | None) -> list[str]:
+    def _give_up(self, path: Path, note: Incoming | Sending | Arrived | None) -> list[str]:
         gone: list[str] = []
         with contextlib.suppress(OSError):
             if note is None:
@@ -147,10 +174,10 @@ class Notes:
                 gone.append(note.part)
         return gone
 
-    def _path(self, cls: type[Incoming | Sending], key: str) -> Path:
+    def _path(self, cls: type[Incoming | Sending | Arrived], key: str) -> Path:
         return self.folder / f"{_PREFIX[cls]}-{key}.json"
 
-    def _paths(self, cls: type[Incoming | Sending]) -> list[Path]:
+    def _paths(self, cls: type[Incoming | Sending | Arrived]) -> list[Path]:
         return list(self.folder.glob(f"{_PREFIX[cls]}-*.json"))
 
     def _read(self, cls: type[Note], path: Path) -> Note | None:
@@ -160,7 +187,7 @@ class Notes:
             return None
 
 
-_PREFIX: Final[dict[type, str]] = {Incoming: "in", Sending: "out"}
+_PREFIX: Final[dict[type[Incoming | Sending | Arrived], str]] = {Incoming: "in", Sending: "out", Arrived: "done"}
 
 
 def _age(path: Path) -> float:

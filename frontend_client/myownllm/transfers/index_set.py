@@ -69,6 +69,14 @@ class IndexSet:
         return [[start, end] for start, end in zip(self._starts[:RANGES_TOLD], self._ends[:RANGES_TOLD], strict=True)]
 
 
+def all_of(total: int) -> IndexSet:
+    """Every number below `total`."""
+    held = IndexSet()
+    if total:
+        held._starts, held._ends, held.count = [0], [total], total
+    return held
+
+
 def read_ranges(value: Json, total: int) -> IndexSet | None:
     """What a peer tells that it holds of `total` chunks, or None when that is nothing that `told` writes."""
     if not isinstance(value, list) or len(value) > RANGES_TOLD:

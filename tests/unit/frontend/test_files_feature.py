@@ -319,8 +319,8 @@ def received(side: Side) -> dict[str, bytes]:
 
 
 def left(side: Side) -> list[str]:
-    """Names of what the feature remembers."""
-    return sorted(p.name for p in (side.downloads.parent / "transfers").glob("*"))
+    """Names of what the feature remembers of transfers that have not ended."""
+    return sorted(p.name for p in (side.downloads.parent / "transfers").glob("*") if not p.name.startswith("done-"))
 
 
 # ── a file arrives ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -601,7 +601,30 @@ async def test_the_end_waits_for_a_file_send_that_is_slower_than_its_chunks(
     await trio.sleep(30)
     assert await outcome(mesh.a, mesh.b) == "1 pieces"
     await trio.sleep(1)
-    assert await outcome(mesh.a, mesh.b) == "no accepted offer for id"
+    assert await outcome(mesh.c, mesh.b) == "no accepted offer for id"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_file_whose_sender_did_not_hear_that_it_came_does_not_come_twice(
+    autojump_clock: MockClock, mesh: Mesh, nursery: trio.Nursery, restarted: bool
+) -> None:
+    """10 §2.5: the last word was under way when the link or the app ended. What is sent anew comes anew."""
+    accepting(mesh.b)
+    await offered(mesh.a, mesh.b, resume=True)
+    for index, text in enumerate(("aGVsbG8=", "IHdvcmw=", "ZCE=")):
+        await chunk(mesh.a, mesh.b, index, text)
+    await until(lambda: received(mesh.b) == {"h.txt": b"hello world!"})
+    if restarted:
+        mesh = Mesh(mesh.a, Side("b", mesh.folder, nursery), mesh.c, mesh.folder)
+        mesh.show(*ALL_IDS)
+        await mesh.b.files.go_on()
+        accepting(mesh.b)
+    for _ in range(2):
+        assert await offered(mesh.a, mesh.b, resume=True) == {"accepted": True, "have": [[0, 3]]}
+        assert await outcome(mesh.a, mesh.b) == "1 pieces"
+    assert received(mesh.b) == {"h.txt": b"hello world!"}
+    assert await offered(mesh.a, mesh.b, id="44556677", resume=True) == {"accepted": True, "have": []}
+    assert await offered(mesh.c, mesh.b, resume=True, id="00112233") == {"accepted": True, "have": []}, "another's"
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,16 @@ class Arrival:
     """A file from one device. `run` is its one task; it alone touches the part file."""
 
     def __init__(
-        self, peer: PeerEntry, offered: FileOffer, part: PartFile, inflow: Inflow, note: Incoming, started_at_ms: int
+        self,
+        peer: PeerEntry,
+        offered: FileOffer,
+        part: PartFile,
+        inflow: Inflow,
+        note: Incoming,
+        started_at_ms: int,
+        remember: Callable[[Incoming], None],
     ) -> None:
+        """`remember` is told in a worker thread that the file is there, before anybody else is."""
         self.peer = peer
         self.offer = offered
         self.note = note
@@ -65,6 +73,7 @@ class Arrival:
         """the sender has heard the ending, as far as we can know"""
         self._part = part
         self._inflow = inflow
+        self._remember = remember
         self._told_at = -math.inf
         self._scope = trio.CancelScope()
         self._target: Path | None = None
@@ -146,6 +155,8 @@ class Arrival:
 
     def _finish(self, given_up: Callable[[], bool]) -> None:
         self._target = self._part.finish(Path(self.note.folder), given_up)
+        if self.offer.resume:
+            self._remember(self.note)
 
     def _count(self, stored: int) -> None:
         self.bytes_received = self._part.intake.bytes_held

@@ -19,7 +19,9 @@ from myownllm.features.files.presence import BUSY
 from myownllm.transfer_files.notes import Incoming, key_of
 from myownllm.transfer_files.part import PartFile, ReceiveError, check_space, write_error
 from myownllm.transfers import intake, offer
+from myownllm.transfers.index_set import all_of
 from myownllm.transfers.offer import Reply, is_transfer_id, triage
+from myownllm.transfers.outgoing import report_payload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -74,6 +76,8 @@ class Receiver:
     async def offered(self, call: InboundCall) -> Json:
         """`file_offer`: a person decides, or has decided already about this very content from this device."""
         wanted: FileOffer = call.payload
+        if wanted.resume and await self._came_whole(call.peer.device_pubkey, wanted):
+            return Reply(accepted=True, held=all_of(wanted.chunks)).to_json()
         await self._take_over(call.peer, wanted)
         refusal = triage(wanted, taken=wanted.id in self._busy, crowded=self._crowded(call.peer))
         if refusal is not None:
@@ -94,7 +98,11 @@ class Receiver:
         """`file_send`: its end tells the sender what became of the file."""
         arrival = self.arrivals.get(call.payload.id)
         if arrival is None or arrival.peer.device_pubkey != call.peer.device_pubkey:
-            raise CallRefusedError(offer.NO_OFFER)
+            whole = await trio.to_thread.run_sync(self._notes.arrived, call.peer.device_pubkey, call.payload.id)
+            if whole is None:
+                raise CallRefusedError(offer.NO_OFFER)
+            yield report_payload(all_of(whole.offer.chunks), done=True)
+            return
         async with aclosing(arrival.stream()) as pieces:
             async for piece in pieces:
                 yield piece
@@ -115,6 +123,11 @@ class Receiver:
         if note is not None and note.offer.id == given_up.id and not goes_on:
             await trio.to_thread.run_sync(self._notes.drop, note)
         return {"ok": True}
+
+    async def _came_whole(self, pubkey: str, wanted: FileOffer) -> bool:
+        """Its sender has not heard that it is here: the link, or either app, ended with the last word under way."""
+        noted = await trio.to_thread.run_sync(self._notes.arrived, pubkey, wanted.id)
+        return noted is not None and noted.offer.same_file(wanted)
 
     def _crowded(self, peer: PeerEntry) -> bool:
         running = [c.peer for i, c in self._busy.items() if i not in self.arrivals or not self.arrivals[i].is_over]
@@ -153,7 +166,9 @@ class Receiver:
         except BaseException:
             self._leave(part, note)
             raise
-        arrival = self.arrivals[wanted.id] = Arrival(peer, wanted, part, inflow, note, self._now_ms())
+        arrival = self.arrivals[wanted.id] = Arrival(
+            peer, wanted, part, inflow, note, self._now_ms(), self._notes.has_arrived
+        )
         self.on_begin(arrival)
         self._client.start_soon(lambda: self._run(arrival))
         return Reply(accepted=True, held=part.intake.held if wanted.resume else None)
@@ -191,11 +206,16 @@ class Receiver:
                     renewed = attrs.evolve(note, offer=attrs.evolve(note.offer, id=wanted.id))  # what may withdraw it
                     return self._noted(part, renewed)
             sums = self._notes.sums(key_of(pubkey, wanted)) if wanted.resume else None
-            part = PartFile.create(folder, wanted, sums)
             try:
-                return self._noted(part, Incoming(pubkey, wanted, str(part.part), str(folder)))
+                part = PartFile.create(folder, wanted, sums)
+                try:
+                    return self._noted(part, Incoming(pubkey, wanted, str(part.part), str(folder)))
+                except BaseException:
+                    part.discard()
+                    raise
             except BaseException:
-                part.discard()
+                if sums is not None:
+                    sums.unlink(missing_ok=True)
                 raise
         except OSError as error:
             raise write_error(error) from None
