@@ -23,6 +23,7 @@ from myownllm.gossip.wire import TITLE_MAX_CHARS, CatalogEntry
 from myownllm.payloads import structure
 from myownllm.peers import CONNECTED
 from myownllm.records import PolicyStore, PromptStore
+from myownllm.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,9 +65,11 @@ class Sharing:
         self.policy, self.prompts = PolicyStore(file, now_ms), PromptStore(file, now_ms)
         self._store = ConversationStore(conversation_root(home, {}), now_ms)
         """the folder as it is configured now"""
+        self.kept: Watch[int] = Watch(0)
+        """grows whenever the conversations here are others than before"""
         live.on_sections.append(self._configure)
         self._gossip = Gossip(client, operations, self.policy, self.prompts, self._entries, now_ms)
-        self._moves = Conversations(client, operations, lambda: self._store, self._gossip.catalog_changed)
+        self._moves = Conversations(client, operations, lambda: self._store, self._kept_others)
 
     def install(self, door: Door) -> Release:
         """Tell peers, hear them, answer them; and answer commands."""
@@ -85,11 +88,15 @@ class Sharing:
 
     # ── the folder ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _kept_others(self) -> None:
+        self.kept.set(self.kept.value + 1)
+        self._gossip.catalog_changed()
+
     def _configure(self, sections: JsonObject) -> None:
         root = conversation_root(self._home, sections)
         if root != self._store.root:
             self._store = ConversationStore(root, self._now_ms)
-            self._gossip.catalog_changed()
+            self._kept_others()
 
     async def _entries(self) -> tuple[CatalogEntry, ...]:
         entries = await trio.to_thread.run_sync(self._store.entries)
@@ -107,7 +114,7 @@ class Sharing:
         try:
             return await trio.to_thread.run_sync(change_conversations, self._store, request)
         finally:  # of several some may have been changed before one could not be
-            self._gossip.catalog_changed()
+            self._kept_others()
 
     async def conversations(self) -> JsonObject:
         """Those of this device, newest first, and what is in the trash."""
@@ -125,7 +132,7 @@ class Sharing:
     async def keep(self, document: JsonObject) -> JsonObject:
         """Save a conversation as it is on the screen of this device. Raises ConversationError."""
         entry = await trio.to_thread.run_sync(self._store.save, document)
-        self._gossip.catalog_changed()
+        self._kept_others()
         return asdict(entry)
 
     # ── conversations of peers ────────────────────────────────────────────────────────────────────────────────────────

@@ -7,8 +7,10 @@ others are replaced as a whole. Texts of peers are cut and cleaned here (spec 08
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 import attrs
+import msgspec
 from msgspec.structs import asdict
 
 from mesh_common.labels import shown
@@ -58,6 +60,8 @@ class Seen:
     """the file that holds what the daemon said"""
     folder: str
     """where files of peers go"""
+    kept: int
+    """grows with each change of the conversations here"""
 
 
 def picture(seen: Seen) -> JsonObject:
@@ -73,6 +77,7 @@ def picture(seen: Seen) -> JsonObject:
         "mesh": _mesh(state),
         "api": shown(seen.api, TEXT_MAX),
         "folder": shown(seen.folder, TEXT_MAX),
+        "marks": _marks(seen),
         "networks": {n.id: network_row(n) for n in seen.catalog.networks},
         "peers": {p.device_pubkey: peer_row(p, ours, place) for place, p in enumerate(state.peers)},
         "files": {f.id: _file(f) for f in state.files},
@@ -81,6 +86,23 @@ def picture(seen: Seen) -> JsonObject:
         "questions": {str(q.id): {**q.to_json(), "literal": shown(q.literal, 4000)} for q in seen.questions},
         "diag": {str(n): {"ts": d.ts, "level": d.level, "message": shown(d.message, TEXT_MAX)} for n, d in lines},
     }
+
+
+def _marks(seen: Seen) -> JsonObject:
+    """Others whenever something has changed that is too large for a picture: a page that shows it asks for it anew."""
+    network = seen.catalog.active
+    shared: Any = None
+    if network is not None:
+        prompts = () if network.prompts is None else network.prompts.records
+        shared = [network.permissions.to_json(), [(each.id, each.updated_at) for each in prompts]]
+    return {
+        "chat": _mark([seen.kept, seen.state.published]),
+        "shared": _mark([shared, seen.catalog.confirm_relaxing_policy]),
+    }
+
+
+def _mark(value: Any) -> int:
+    return crc32(msgspec.json.encode(value))
 
 
 def _device(seen: Seen) -> JsonObject:

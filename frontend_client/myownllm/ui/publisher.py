@@ -74,7 +74,8 @@ class Publisher:
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_label)
-            for watch in (self._app.supervisor.watch, self._app.models.gate.prompts, self._app.models.api.watch):
+            app = self._app
+            for watch in (app.supervisor.watch, app.models.gate.prompts, app.models.api.watch, app.sharing.kept):
                 nursery.start_soon(self._follow, watch)
             while True:
                 await self._viewers.until(lambda count: count > 0)
@@ -158,6 +159,7 @@ class Publisher:
                 api=api.url or api.reason,
                 log=str(self._app.home.daemon_log),
                 folder=str(self._app.files.receiver.settings.folder),
+                kept=self._app.sharing.kept.value,
             )
         )
         if self._picture is None:

@@ -1,4 +1,4 @@
-"""The whole story of the screen, in a real browser, on two real devices: every step stands in `use` or `guard`."""
+"""The whole story of the screen, in a real browser, on two real devices; its steps are in `use`, `rest`, `guard`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.web import guard, use
+from e2e.web import guard, rest, use
 from support.browsers import Person
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_two_people_use_the_mesh_through_the_screen_alone(
     chromium: Browser, household: Household, tmp_path: Path
 ) -> None:
@@ -33,6 +33,13 @@ def test_two_people_use_the_mesh_through_the_screen_alone(
     use.a_conversation_moves_and_is_read_and_written_where_it_is(couple, household)
     use.who_decides_is_seen_looked_at_first_and_signed(couple, household)
     use.settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple)
+    rest.of_the_status(couple)
+    rest.of_the_settings(couple, tmp_path)
+    rest.of_a_model_that_wants_to_write(couple, household, tmp_path)
+    rest.of_the_connections(couple, household, tmp_path)
+    rest.of_the_graph_and_of_what_was_noted(couple, tmp_path)
+    rest.of_letting_in(couple)
+    rest.of_a_daemon_that_is_restarted(couple)
     guard.every_surface_and_dialog_is_for_everyone(anna, "light", 1280)
     guard.every_surface_and_dialog_is_for_everyone(anna, "dark", 360)
     guard.large_and_small_screens_and_colours_of_the_reader_are_all_right(anna)

@@ -20,6 +20,8 @@ from myownllm.client.work import FileOffer, FileWork
 from myownllm.errors import UNSUPPORTED_TEXT, DoorError, NoNetworkError, PeerSelectorError, UnknownNetworkError
 from myownllm.inference.gate import Prompt
 from myownllm.peers import peer_entry, peer_info
+from myownllm.prompts import Prompt as SavedPrompt
+from myownllm.prompts import Prompts
 from myownllm.supervisor import SupervisorState
 from myownllm.ui.failures import UiError, error_body, ui_error
 from myownllm.ui.guard import ANSWER_HEADERS, Place, check, cookie_of
@@ -266,8 +268,27 @@ def seen(**changes: Any) -> Seen:
         "api": "",
         "log": "",
         "folder": "/home/anna/Downloads",
+        "kept": 0,
     }
     return Seen(**{**facts, **changes})
+
+
+def test_a_mark_is_another_one_when_what_it_stands_for_has_changed() -> None:
+    network = SavedNetwork("net-1", "home")
+    catalog = Catalog().add_network(network, activate=True)
+    prompt = SavedPrompt("p", "Short", updated_at=1)
+    catalogs = [
+        *(
+            catalog.update_network("net-1", prompts=prompts)
+            for prompts in (None, Prompts((prompt,)), Prompts((attrs.evolve(prompt, updated_at=2),)))
+        ),
+        attrs.evolve(catalog, confirm_relaxing_policy=False),
+    ]
+    marks = [picture(seen(catalog=each))["marks"] for each in catalogs]
+    assert len({each["shared"] for each in marks}) == 4
+    assert len({each["chat"] for each in marks}) == 1
+    chats = [seen(), seen(kept=1), seen(state=ClientState(published={"llms": []}))]
+    assert len({picture(each)["marks"]["chat"] for each in chats}) == 3
 
 
 def hostile() -> Seen:

@@ -18,7 +18,7 @@ const load = () => run("chat-load", async () => {
 });
 
 export function chat() {
-  const able = peers().filter((p) => isConnected(p)).map((p) => `${p.id}${p.models.length}`).join();
+  const able = `${mesh.state.marks.chat} ${peers().filter((p) => isConnected(p)).map((p) => `${p.id}${p.models.length}`).join()}`;
   if (models === null || seen !== able) {
     seen = able;
     models ??= [];

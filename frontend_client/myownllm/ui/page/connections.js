@@ -33,11 +33,11 @@ export function connections() {
   const indirect = seen.filter((p) => p.status !== "active");
   return html`
     <h1 tabindex="-1">Connections</h1>
-    ${all.length === 0 ? html`<p>${mesh.state.active === null ? "No network is active." : "No other device has been seen on this network yet."}</p>` : html`
-    <div class="row filters">
-      <label>Filter <input type="search" .value=${wanted} @input=${(event) => ((wanted = event.target.value), changed())}></label>
+    ${all.length === 0 ? html`<p>${mesh.state.active === null ? "No network is active." : "No other device has been seen on this network yet."}</p>` : nothing}
+    ${mesh.state.active === null ? nothing : html`<div class="row filters">
+      ${all.length === 0 ? nothing : html`<label>Filter <input type="search" .value=${wanted} @input=${(event) => ((wanted = event.target.value), changed())}></label>
       <label>Sort by <select @change=${(event) => ((order = event.target.value), changed())}>
-        ${[["state", "state"], ["name", "name"], ["rtt", "answer time"]].map(([value, text]) => html`<option value=${value} ?selected=${order === value}>${text}</option>`)}</select></label>
+        ${[["state", "state"], ["name", "name"], ["rtt", "answer time"]].map(([value, text]) => html`<option value=${value} ?selected=${order === value}>${text}</option>`)}</select></label>`}
       ${button("rediscover", "Look for devices anew", () => ask("POST", "/api/mesh/rediscover"))}${failure("rediscover")}
     </div>`}
     ${group("Ring", "Connected directly", ring)}

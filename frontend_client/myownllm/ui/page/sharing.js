@@ -10,9 +10,11 @@ const MODES = [["ask", "Ask each time"], ["accept_all", "Allow everything"], ["d
 let policy = null;
 let prompts = null;
 let of = null;
+let mark = null; // another one: somebody has changed them, here or elsewhere
 
 export async function load() {
   of = mesh.state.active;
+  mark = mesh.state.marks.shared;
   await run("shared", async () => {
     policy = await ask("GET", "/api/policy");
     prompts = (await ask("GET", "/api/prompts")).prompts;
@@ -26,10 +28,8 @@ const changePolicy = (body) => run("policy", async () => {
 
 export function toolsAndPrompts() {
   if (mesh.state.active === null) return nothing;
-  if (of !== mesh.state.active) {
-    policy = prompts = null;
-    load();
-  }
+  if (of !== mesh.state.active) policy = prompts = null;
+  if (of !== mesh.state.active || mark !== mesh.state.marks.shared) load();
   return html`${policy === null ? nothing : html`<section aria-labelledby="policy"><h2 id="policy">What models may do here</h2>
       ${Object.keys(TOOL).map(tool)}
       <p><label><input type="checkbox" .checked=${policy.confirm_relaxing} @change=${(event) => changePolicy({ action: "confirm", on: event.target.checked })}>
