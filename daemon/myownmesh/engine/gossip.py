@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import UNSET
+
 from myownmesh.engine import slices
 from myownmesh.engine.timers import NetworkTimer
 from myownmesh.governance import sync
@@ -66,14 +68,15 @@ def tell_all(core: Core, now: Instant) -> None:
             if upkeep.told_state is not None:
                 core.gossip_not_before = now.mono + GOSSIP_GAP_S
             upkeep.told_state = state
-            core.send(peer, state_of(core), now)
+            core.send(peer, state_of(core, for_ours=is_ours(peer)), now)
 
 
-def state_of(core: Core) -> NetworkState:
-    """Our kind, how long our logs are, and the root of the roster."""
+def state_of(core: Core, *, for_ours: bool) -> NetworkState:
+    """Our kind, how long our logs are, and the root of the roster; for peers of ours also which log it is."""
     book = core.government.book
     members = book.members.count + len(book.aside.unknown)
-    return NetworkState(core.kind, len(book.log), members, core.roster.membership_root())
+    digest = sync.log_digest(book.log) if for_ours and book.is_founded else UNSET
+    return NetworkState(core.kind, len(book.log), members, core.roster.membership_root(), digest)
 
 
 def lost(core: Core, peer: Live, now: Instant) -> None:
@@ -125,9 +128,11 @@ def look_around(core: Core, now: Instant) -> None:
     look_around_later(core, now)
 
 
-def request(core: Core, peer: Live, their_root: str, counts: tuple[int, int], now: Instant) -> None:
+def request(
+    core: Core, peer: Live, their_root: str, counts: tuple[int, int], now: Instant, *, log_digest: str = ""
+) -> None:
     """Pull the peer's roster and logs; the same pull is not repeated while neither side changed (01 §20 item 15)."""
-    pull = (their_root, core.roster.membership_root(), *counts, core.government.logs_told)
+    pull = (their_root, core.roster.membership_root(), *counts, log_digest, core.government.logs_told)
     if pull != peer.upkeep.last_pull:
         peer.upkeep.last_pull = pull
         ask(core, peer, now)
@@ -164,6 +169,25 @@ def is_ours(peer: OpenLink) -> bool:
     """Whether the peer understands what we add to governance frames."""
     greeting = peer.channel.greeting
     return greeting is not None and sync.FEATURE in greeting.features
+
+
+def ask_who_may_stay(core: Core, now: Instant) -> None:
+    """This device has left a branch: whoever cannot (v0.3.8) may have taken it since it was asked last, unseen."""
+    for peer in core.live_peers():
+        if not is_ours(peer):
+            ask(core, peer, now)
+
+
+def left_behind(core: Core) -> frozenset[str]:
+    """Linked devices that run v0.3.8 and hold a branch that does not count: nothing brings them back (24.3 no. 46)."""
+    log, letters = core.government.book.log, core.government.letters
+    shown = {peer.device_id: letters[peer.device_id].shown for peer in core.live_peers() if peer.device_id in letters}
+    old = {peer.device_id for peer in core.live_peers() if not is_ours(peer)}
+    return frozenset(
+        device
+        for device, last in shown.items()
+        if device in old and last is not None and log.until(last[0]).digest != last[1]
+    )
 
 
 def answer_request(core: Core, peer: Live, asked: RosterRequest, now: Instant) -> None:

@@ -80,6 +80,8 @@ class Correspondence:
     """The counts of its last state."""
     fruitless: Advert | None = None
     """The counts behind which nothing new was."""
+    shown: tuple[int, bytes] | None = None
+    """Length and digest of the governance log that it showed last."""
     said: dict[str, float] = field(factory=dict)
     """Signatures of its own that it has just said, until when they are its word."""
 
@@ -117,6 +119,8 @@ class Government:
         """Who was put out and is welcome again: dialled whatever its id, until it is linked."""
         self.wanted_words: frozenset[Transition] = frozenset()
         """Grants that were heard and would end a removal of this device's own on somebody's word."""
+        self.behind: frozenset[str] = frozenset()
+        """Devices that run v0.3.8 of which was said that they hold a branch that does not count."""
         self.audit: deque[Seen] = deque(maxlen=MAX_AUDIT)
         """Entries since the last save, for whoever writes them down."""
         self.on_heard: list[Callable[[], None]] = []

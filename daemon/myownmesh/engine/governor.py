@@ -66,6 +66,11 @@ class Governor:
         return frozenset(peer.device_id for peer in self._core.live_peers() if not gossip.is_ours(peer))
 
     @property
+    def left_behind(self) -> frozenset[str]:
+        """Those of them that hold a branch that does not count, as far as they have shown it."""
+        return gossip.left_behind(self._core)
+
+    @property
     def last_heard(self) -> dict[str, int]:
         """When authorities were heard last: bare ids to Unix seconds."""
         return attendance.last_heard(self._core)

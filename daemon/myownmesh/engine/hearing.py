@@ -86,6 +86,11 @@ def hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker)
     notices.log_heard(core, device, found, new, now)
     government.audit += [Seen(now.wall_ms // 1000, "governance", device, found.found, place.entry) for place in new]
     ruling.take(core, found.book, now)
+    if device in government.letters:
+        government.letters[device].shown = len(log), log.digest
+    if found.left is not None:
+        gossip.ask_who_may_stay(core, now)
+    notices.left_behind(core, gossip.left_behind(core), now)
     peer = core.peers.get(device)
     if isinstance(peer, Live) and gossip.is_ours(peer) and (answer := refuting(core.government.book, log)) is not None:
         core.send(peer, answer, now)

@@ -50,6 +50,15 @@ def log_heard(core: Core, device: str, found: Adoption, new: Sequence[Place], no
     core.diag(now, "warn" if alarm else "info", "governance", text, detail)
 
 
+def left_behind(core: Core, devices: frozenset[str], now: Instant) -> None:
+    """Devices that run v0.3.8 stay on a branch that does not count; said when there are more of them."""
+    if devices - core.government.behind:
+        names = ", ".join(sorted(map(short_id, devices)))
+        detail = {"hint": "left_behind", "network": core.network_id, "peers": sorted(devices)}
+        core.diag(now, "warn", "governance", f"these devices run v0.3.8 and cannot leave a branch: {names}", detail)
+    core.government.behind = devices
+
+
 def log_refused(core: Core, device: str, rule: str, text: str) -> None:
     """A governance log that does not hold."""
     detail = {"hint": "log_refused", "network": core.network_id, "peer": device, "reason": rule}

@@ -263,7 +263,7 @@ class Upkeep(Struct, eq=False):
     """Kind of the network and number of our change of the logs when it was sent a state last."""
     their_root: str = ""
     """Of its last summary or state."""
-    last_pull: tuple[str, str, int, int, int] | None = None
+    last_pull: tuple[str, str, int, int, str, int] | None = None
     """What the last roster request was for: their root, our root, their log counts, the number of our last change."""
     last_full_answer: tuple[float, int, int] | None = None
     """When roster and logs were last sent here, and the numbers of their last changes then."""

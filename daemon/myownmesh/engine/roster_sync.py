@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myownmesh.engine import approval, gossip, hearing
-from myownmesh.governance.sync import Advert, is_ahead
+from myownmesh.governance.sync import Advert, is_ahead, is_news
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -21,15 +21,17 @@ def receive_summary(core: Core, peer: Live, summary: RosterSummary, now: Instant
 
 
 def receive_state(core: Core, peer: Live, state: NetworkState, now: Instant) -> None:
-    """Pull when the peer is ahead in anything. Its kind is never believed."""
+    """Pull when the peer is ahead in anything, or holds another log. Its kind is never believed."""
     if core.is_silent():
         return
     advert = Advert(state.transitions_count, state.member_log_count)
     letter = core.government.letter(peer.device_id)
     letter.advert = advert
-    ahead = is_ahead(core.government.book, advert, letter.fruitless)
-    if gossip.hear_root(core, peer, state.roster_root) or ahead:
-        gossip.request(core, peer, state.roster_root, advert, now)
+    book, digest = core.government.book, state.log_digest or ""
+    ahead = is_ahead(book, advert, letter.fruitless)
+    is_other = book.is_founded and is_news(book, digest, advert.transitions)
+    if gossip.hear_root(core, peer, state.roster_root) or ahead or is_other:
+        gossip.request(core, peer, state.roster_root, advert, now, log_digest=digest if is_other else "")
 
 
 def receive_entries(core: Core, peer: Live, frame: RosterEntries, now: Instant) -> None:

@@ -30,6 +30,7 @@ Code = Literal[
     "clock",
     "log_nearly_full",
     "v038_authorities",
+    "v038_behind",
     "switches",
 ]
 
@@ -53,6 +54,8 @@ class Surroundings:
     """Linked devices that follow the reference's rules only."""
     ahead_s: float = 0.0
     """How far this device's clock is ahead of the others'; negative: behind."""
+    left_behind: Collection[str] = ()
+    """Linked devices that follow the reference's rules and hold a branch that does not count."""
 
 
 def findings(book: Book, around: Surroundings, names: Names) -> tuple[Finding, ...]:
@@ -182,6 +185,16 @@ def _old_authorities(book: Book, around: Surroundings, names: Names) -> Iterator
         )
 
 
+def _left_behind(_book: Book, around: Surroundings, names: Names) -> Iterator[Finding]:
+    if around.left_behind:
+        yield Finding(
+            "v038_behind",
+            "these devices run v0.3.8 and hold decisions that do not count here; nothing brings them back: "
+            + names.all(tuple(sorted(around.left_behind))),
+            "let them run this program, or have them leave the network and join it again",
+        )
+
+
 _RESTORED: Final = {
     "adopt_any_genesis": "whoever founds first is believed",
     "replayable_logs": "old entries count again, whoever shows them",
@@ -206,5 +219,5 @@ def _switches(book: Book, _around: Surroundings, _names: Names) -> Iterator[Find
 
 
 _LOOKS: Final = (
-    _foundation, _owners, _fork, _questions, _kept, _unsigned, _clock, _room, _old_authorities, _switches,
+    _foundation, _owners, _fork, _questions, _kept, _unsigned, _clock, _room, _old_authorities, _left_behind, _switches,
 )  # fmt: skip

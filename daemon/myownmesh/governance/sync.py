@@ -48,6 +48,8 @@ _LEAVES: Final = "leaves:"
 _FRAME_BYTES: Final = 128
 """What a frame holds beside its three lists, and some room."""
 _LEAST_ENTRY_BYTES: Final = 300
+_LOG_DIGEST_BYTES: Final = 16
+_DIGEST_CHARS: Final = len(base32.encode(bytes(_LOG_DIGEST_BYTES)))
 _written = msgspec.json.Encoder().encode
 
 
@@ -99,6 +101,18 @@ def is_ahead(book: Book, advert: Advert, fruitless: Advert | None) -> bool:
     if advert == fruitless:
         return False
     return advert.transitions > len(book.log) or advert.member_log > book.members.count + len(book.aside.unknown)
+
+
+def log_digest(log: Log) -> str:
+    """Which log a device holds, for peers of ours: forks of one length show in no count."""
+    return base32.encode(log.digest[:_LOG_DIGEST_BYTES])
+
+
+def is_news(book: Book, digest: str, transitions: int) -> bool:
+    """Whether a peer of ours holds a governance log that this device has neither as its own nor as a branch."""
+    if len(digest) != _DIGEST_CHARS or any(log_digest(log) == digest for log in (book.log, *book.branches.logs)):
+        return False
+    return transitions >= len(book.log) or log_digest(book.log.until(transitions)) != digest
 
 
 def differing(book: Book, hashes: Sequence[str]) -> frozenset[int] | None:

@@ -158,7 +158,7 @@ class Mesh:
         """What a look at a network's governance has to know beside what is signed."""
         skew = self.clock_skew()
         ahead_s = 0.0 if skew is None else skew.ahead_ms / 1000
-        return Surroundings(network.rostered(), network.linked_v038, ahead_s)
+        return Surroundings(network.rostered(), network.linked_v038, ahead_s, network.left_behind)
 
     def clock_skew(self) -> Skew | None:
         """How wrong this device's clock is by what relays, peers and rooms say; None when nobody has told the time."""

@@ -172,6 +172,11 @@ class Network:
         """Those of them that follow the reference's rules of governance only."""
         return self._switch.engine.governor.linked_v038
 
+    @property
+    def left_behind(self) -> frozenset[str]:
+        """Those of them that hold a branch which does not count."""
+        return self._switch.engine.governor.left_behind
+
     def labels(self) -> dict[str, str]:
         """Labels by bare id; what a person here called a device goes before what it calls itself."""
         labels = {peer.device_id: peer.label for peer in self.peers() if peer.label}

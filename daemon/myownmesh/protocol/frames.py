@@ -204,6 +204,8 @@ class NetworkState(Frame, frozen=True):
     transitions_count: U32
     member_log_count: Annotated[U32, Absent(0)]
     roster_root: str
+    log_digest: str | UnsetType = UNSET
+    """Which governance log it is (02 §24.3 no. 46); v0.3.8 neither writes nor reads it."""
 
 
 class NetworkStatePropose(Frame, frozen=True):

@@ -22,7 +22,7 @@ from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused
 from myownmesh.governance.book import Book
 from myownmesh.governance.copies import OUR_WORD, Copy
-from myownmesh.governance.log import heard
+from myownmesh.governance.log import common_length, heard
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.saved import load_book, pin_of, state_of
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from myownmesh.governance.log import Log
     from myownmesh.identity import Identity
     from myownmesh.protocol.frames import Role
     from myownmesh.protocol.transitions import Transition, Variant
@@ -208,6 +209,7 @@ class Assembly:
             self._pass(LOOK_S)
         agreed = self.world.clock.seconds - begun
         self._look(at_the_end=True)
+        self._look_for_alarms()
         return agreed
 
     def _have_met(self) -> bool:
@@ -316,10 +318,36 @@ class Assembly:
                 if late and verdict.entry is not None and verdict.entry.at > self.granted[device]:
                     raise Broken(f"{short_id(device)} is in at {short_id(node.device_id)} by a time nobody signed")
 
+    def _look_for_alarms(self) -> None:
+        """Whoever is linked with a device that runs v0.3.8 and lost names it."""
+        for node in self.inside():
+            for device in node.engine.governor.linked:
+                other = self.nodes[device]
+                if not isinstance(other, OldNode) or isinstance(other, HostileNode):
+                    continue
+                log = _log_of(other)
+                lost = common_length(book(node).log, log) < min(len(book(node).log), len(log))
+                if lost and device not in node.engine.governor.left_behind:
+                    raise Broken(f"{short_id(node.device_id)} does not say that {short_id(device)} was left behind")
+
     def agree(self) -> bool:
-        """All of ours that belong hold one log and say the same of everybody."""
-        inside = self.inside()
-        return len({book(node).log.digest for node in inside}) == 1 and len({self._says(node) for node in inside}) == 1
+        """All of ours that belong, and reach each other over links of ours, hold one log and say the same of everybody.
+
+        A device that runs v0.3.8 passes on nothing that is beyond its own branch.
+        """
+        return all(len({(book(node).log.digest, self._says(node)) for node in each}) == 1 for each in self._parts())
+
+    def _parts(self) -> list[list[Node]]:
+        rest = {node.device_id: node for node in self.inside()}
+        parts = []
+        while rest:
+            part, fringe = [], [rest.pop(min(rest))]
+            while fringe:
+                node = fringe.pop()
+                part.append(node)
+                fringe += [rest.pop(device) for device in sorted(node.engine.governor.linked & rest.keys())]
+            parts.append(part)
+        return parts
 
     def asked(self) -> bool:
         """Whether a person is asked wherever somebody differs from the founder."""
@@ -352,6 +380,10 @@ class Assembly:
     def _says(self, node: Node) -> tuple[object, ...]:
         held = book(node)
         return tuple((held.role(each.device_id), held.is_evicted(each.device_id)) for each in self.identities)
+
+
+def _log_of(node: OldNode) -> Log:
+    return finish(heard(node.mind.log, Checks(NETWORK), STRICT))
 
 
 def _is_asked(held: Book) -> bool:

@@ -269,7 +269,7 @@ class ReferenceGovernance:
             yield Deny("evicted", tuple(self.log), tuple(self.members))
 
     def _fit_one_frame(self) -> bool:
-        return sum(len(entry_key(each)) + 1 for each in (*self.log, *self.members)) < MAX_FRAME_BYTES - 64
+        return sum(len(entry_key(each)) + 1 for each in (*self.log, *self.members)) < MAX_FRAME_BYTES - 128
 
     def news(self) -> list[Frame]:
         """What goes to everybody if something changed since this was last asked."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import UNSET
 
 from myownmesh.engine import government as government_module
 from myownmesh.governance.signatures import CHECKS_PER_SLICE, FAILED_CHECKS
-from myownmesh.governance.sync import FEATURE
+from myownmesh.governance.sync import FEATURE, log_digest
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
-from myownmesh.protocol.frames import FEATURES, Approve, Deny, RosterEntries, RosterRequest
+from myownmesh.protocol.frames import FEATURES, Approve, Deny, NetworkState, RosterEntries, RosterRequest
 from myownmesh.protocol.ids import device_suffix
 from myownmesh.protocol.transitions import Evict, RoleGrant, RoleRevoke, Transition
 from unit.engine.bench import WALL_MS, Bench
@@ -126,6 +127,47 @@ def test_a_proof_with_a_signature_that_is_none_proves_nothing() -> None:
     assert bench.engine.governor.book.role(us) == "member"
 
 
+def test_another_log_of_the_same_length_is_asked_for_where_a_peer_of_ours_holds_it() -> None:
+    bench = linked((PROMOTED,), features=(*FEATURES, FEATURE))
+    book = bench.engine.governor.book
+    root = bench.engine.roster.membership_root()
+
+    def told(digest: str, count: int = 2) -> int:
+        bench.wait(3.0)
+        bench.frames.clear()
+        bench.frame(NetworkState("closed", count, book.members.count, root, digest))
+        return len(of_kind(bench, RosterRequest))
+
+    assert told(log_digest(book.log)) == 0, "the same"
+    assert told(log_digest(book.log.until(1)), 1) == 0, "the beginning of ours"
+    assert told("x" * 60_000) == 0
+    assert told("a" * 26) == 1
+    assert told("a" * 26) == 0, "nothing has changed since"
+    assert told("b" * 26) == 1
+
+
+def test_which_log_it_is_is_told_to_peers_of_ours_only() -> None:
+    for features, digests in ((FEATURES, {UNSET}), ((*FEATURES, FEATURE), {None})):
+        bench = linked(features=features)
+        says(bench, PROMOTED)
+        bench.wait(2.0)
+        told = {state.log_digest for state in of_kind(bench, NetworkState)}
+        assert told == ({log_digest(bench.engine.governor.book.log)} if None in digests else digests)
+
+
+def test_who_runs_v038_and_holds_a_branch_that_does_not_count_is_named() -> None:
+    mine = (*BASE, entry(OWNER, RoleRevoke(SECOND.device_id)))
+    bench = linked(mine)
+    says(bench, *mine[:1])
+    assert bench.engine.governor.left_behind == frozenset()
+    says(bench, *BASE, entry(SECOND, PROMOTED.variant))
+    assert held(bench) == mine
+    assert bench.engine.governor.left_behind == {THEM}
+    says(bench, *BASE, entry(SECOND, PROMOTED.variant))
+    [told] = [diag.detail for diag in bench.diags if "left_behind" in str(diag.detail)]
+    assert told == {"hint": "left_behind", "network": "home", "peers": [THEM]}
+
+
 def test_the_branch_that_was_left_waits_until_it_is_looked_after() -> None:
     mine = (*BASE, entry(SECOND, PROMOTED.variant))
     better = (*BASE, entry(OWNER, RoleRevoke(SECOND.device_id)))
@@ -134,6 +176,8 @@ def test_the_branch_that_was_left_waits_until_it_is_looked_after() -> None:
     says(bench, *better)
     assert held(bench) == better
     assert "log_switched" in hints(bench)
+    bench.wait(3.0)
+    assert of_kind(bench, RosterRequest), "whoever runs v0.3.8 may hold what was left"
     [left] = bench.engine.governor.book.branches.left
     assert left.entries[1:] == mine
     bench.engine.governor.looked_after(bench.now, left)

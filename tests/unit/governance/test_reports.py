@@ -300,6 +300,7 @@ def test_what_lies_around_the_book_is_told() -> None:
     assert codes(book, Surroundings(rostered=[ERIN])) == ["unsigned_rows"]
     assert codes(book, Surroundings(v038=[DAVE])) == []
     assert codes(book, Surroundings(v038=[BOB])) == ["v038_authorities"]
+    assert codes(book, Surroundings(left_behind=[DAVE])) == ["v038_behind"]
     assert codes(book, Surroundings(ahead_s=299.0)) == []
     for off in (-301.0, 301.0):
         [finding] = findings(book, Surroundings(ahead_s=off), CALLED)
