@@ -92,6 +92,11 @@ class AppHome(Value, frozen=True):
         return self.root / "ui_sessions.json"
 
     @property
+    def remote_sessions_file(self) -> Path:
+        """Which browsers of the local network were paired; hashes only."""
+        return self.root / "remote_sessions.json"
+
+    @property
     def uploads(self) -> Path:
         """Files that were dropped on the screen, until they are sent."""
         return self.root / "uploads"

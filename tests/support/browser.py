@@ -45,10 +45,13 @@ class Browser:
     port: int
     cookie: str = ""
     secret: str = ""
+    address: str = "127.0.0.1"
+    source: str = ""
+    """an address of this machine to come from; empty: the usual one"""
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def enter(self, url: str) -> Answer:
         """Follow a link."""
@@ -71,7 +74,8 @@ class Browser:
         sent |= {name.replace("_", "-").title(): value for name, value in changed.items()}
         sent.pop(without, None)
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        source = (self.source, 0) if self.source else None
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=PATIENCE_S, source_address=source)
         try:
             connection.request(method, path, data, sent)
             answer = connection.getresponse()

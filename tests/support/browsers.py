@@ -66,14 +66,16 @@ class Person:
     context: BrowserContext
     page: Page
     wrong: list[str] = field(factory=list)
+    host: str = "127.0.0.1"
+    """the only one that its pages may ask"""
     _axe: tuple[Any, int] | None = None
 
     @classmethod
-    def at(cls, running: Browser, **options: Any) -> Person:
+    def at(cls, running: Browser, host: str = "127.0.0.1", **options: Any) -> Person:
         context = running.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(PATIENCE_MS)
         context.tracing.start(snapshots=True, screenshots=True)  # kept when the test fails
-        person = cls(context, context.new_page())
+        person = cls(context, context.new_page(), host=host)
         person.watch(person.page)
         return person
 
@@ -82,9 +84,8 @@ class Person:
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("request", lambda request: self._is_ours(request.url) or self.wrong.append(f"asked {request.url}"))
 
-    @staticmethod
-    def _is_ours(url: str) -> bool:
-        return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "blob:http://127.0.0.1:", "data:"))
+    def _is_ours(self, url: str) -> bool:
+        return url.startswith((*(f"{scheme}://{self.host}:" for scheme in ("http", "ws", "blob:http")), "data:"))
 
     def forgive(self, *words: str) -> None:
         """What the browser says by itself of answers that a test provokes."""

@@ -20,12 +20,13 @@ from mesh_common.files import keep_copy, read_regular
 from mesh_common.handwritten import fault, in_style_of, other_encoding, without_mark
 from mesh_common.locks import FileLock
 from myownllm.catalog.model import Catalog, read_config
+from myownllm.coerce import as_object
 from myownllm.errors import HomeError
 from myownllm.files import CHANGE_WAIT_S, read_json, write_durably
 from myownllm.ids import mint_network_config_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from myownllm.catalog.model import LoadedCatalog
     from myownllm.coerce import JsonObject
@@ -102,17 +103,22 @@ class CatalogFile:
 
     def mutate(self, change: Callable[[Catalog], Catalog]) -> Catalog:
         """Apply a change to the newest content and save it. What `change` raises leaves the file as it was."""
-        with contextlib.ExitStack() as stack:
-            try:
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                stack.enter_context(self._locked())
-            except OSError as error:
-                raise self._unsaved(error) from None
+        with self._changing():
             loaded, raw, _ = self._read()
             changed = change(loaded.catalog)
             if changed != loaded.catalog or raw is None:
                 self._write({**loaded.rest, "cloud_mesh": changed.to_json()})
             return changed
+
+    def change_section(self, name: str, members: JsonObject) -> JsonObject:
+        """Set members of a top-level section beside `cloud_mesh`, and save it; returns the section."""
+        with self._changing():
+            loaded, raw, _ = self._read()
+            before = as_object(loaded.rest.get(name))
+            section = {**before, **members}
+            if section != before or raw is None:
+                self._write({**loaded.rest, name: section, "cloud_mesh": loaded.catalog.to_json()})
+            return section
 
     def unseen_repairs(self) -> tuple[str, ...]:
         """What whoever loaded the file had to repair since `repairs_seen`, oldest first."""
@@ -138,6 +144,17 @@ class CatalogFile:
         except OSError:
             return None
         return facts.st_ino, facts.st_ctime_ns, facts.st_size  # changes of the mode count: they can make it readable
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """The file is nobody else's for the length of the block."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self._locked()
+        except OSError as error:
+            raise self._unsaved(error) from None
+        with lock:
+            yield
 
     def _locked(self) -> FileLock:
         lock = FileLock(self._lock_path)

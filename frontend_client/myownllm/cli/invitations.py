@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from functools import partial
@@ -20,6 +19,7 @@ from myownllm.catalog.envelope import invited_settings
 from myownllm.cli import context, networks
 from myownllm.cli.options import Json
 from myownllm.cli.peers import OnNetwork
+from myownllm.cli.pictures import print_picture
 from myownllm.errors import FAILURES, UNSUPPORTED_TEXT, AppError
 from myownllm.ids import bare_id, device_suffix
 from myownllm.network_changes import joined
@@ -66,7 +66,7 @@ def invite(
         context.print_answer({"text": made.text, "id": made.id, "exp": made.exp, "uses": uses, "network": here.network})
         return
     shown = qr if qr is not None else sys.stdout.isatty()
-    if shown and not _print_picture(made.text) and qr:
+    if shown and not print_picture(made.text) and qr:
         typer.echo("note: this terminal is too narrow for the picture", err=True)
     print(made.text)
     devices = "one device" if uses == 1 else f"{uses} devices"
@@ -214,17 +214,6 @@ def _is_let_in(here: context.Session, inviter: str) -> bool:
         return any(peer.device_pubkey == inviter and peer.status == "active" for peer in here.peers())
     except ControlError as error:
         context.fail(error)
-
-
-def _print_picture(text: str) -> bool:
-    """The link as a QR code, if it fits. False if it does not."""
-    import segno  # hardly any command needs it
-
-    code = segno.make(text, error="l", micro=False)
-    if code.symbol_size()[0] > shutil.get_terminal_size().columns:
-        return False
-    code.terminal(compact=True)
-    return True
 
 
 def _row(row: InviteRow) -> list[str]:

@@ -142,9 +142,22 @@ def _decide(prompt: dict[str, Any]) -> None:
     context.ask_app(context.home(), "gate_answer", ANSWER_S, id=prompt.get("id"), choice=choice)
 
 
-def models(as_json: Json = False) -> None:
+def models(
+    token: Annotated[bool, typer.Option("--token", help="Only say the key that the local API wants.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show the models of this device and of its peers, and where programs find them."""
     try:
+        if token:
+            from myownllm.api.settings import ApiSettings  # its room brings the server along
+
+            sections = context.catalog_file(context.home()).load().sections
+            key = ApiSettings.read(sections).bearer_token
+            if as_json:
+                context.print_answer({"token": key})
+            else:
+                print(key or "The local API wants no key (`api.bearer_token`).")
+            return
         known = context.ask_app(context.home(), "models", ANSWER_S)
     except FAILURES as error:
         context.fail(error, as_json=as_json)

@@ -19,6 +19,7 @@ from myownllm.cli import (
     peers,
     policy,
     prompts,
+    remote,
     settings,
     status,
     transcribe,
@@ -80,6 +81,7 @@ app.command()(peers.reconnect)
 app.command()(models.infer)
 app.command()(models.models)
 app.command()(models.pin)
+app.command()(remote.remote)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,36 +11,39 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import trio
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mesh_common.groups import unwrapped
 from mesh_common.values import Value
 from myownllm.errors import FAILURES
 from myownllm.ui import guard
-from myownllm.ui.failures import UiError, error_body, ui_error
+from myownllm.ui.failures import UiError, ui_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.types import Scope
+    from starlette.types import Receive, Scope, Send
 
     from mesh_common.client.errors import ControlError
     from myownllm.app import App
     from myownllm.errors import AppError
     from myownllm.ui import words
-    from myownllm.ui.publisher import Publisher
-    from myownllm.ui.sessions import Session, Sessions
+    from myownllm.ui.sessions import Keys, Session, Sessions
 
     Answer = Response | dict[str, Any] | list[Any] | None
 
 BODY_MAX_BYTES: Final = 2**20
+OPEN_BODY_MAX_BYTES: Final = 4096
+"""Of somebody who has shown no session."""
 REQUEST_S: Final = 30.0
 """For a body to come in, and at most so long without a byte of a file that is uploaded."""
 WORK_S: Final = 90.0
 """For what a request asks for; a move of a conversation is the slowest."""
 SECRET_HEADER: Final = "x-session-secret"
+COOKIE_S: Final = 400 * 86_400
+"""What browsers allow; the session itself ends after thirty idle days."""
 NO_SESSION_TEXT: Final = "no session: `myownllm open` makes a new link"
 
 
@@ -50,9 +53,27 @@ class Desk(Value, frozen=True):
     app: App
     place: guard.Place
     sessions: Sessions
-    publisher: Publisher
-    nursery: trio.Nursery
-    """for what goes on when a request has been answered"""
+
+    def session_of(self, scope: Scope, secret: str) -> Session:
+        """The session that a request belongs to. Raises UiError."""
+        session = self.sessions.find(guard.cookie_of(self.place, scope["headers"]), secret)
+        if session is None:
+            raise UiError(401, "no_session", self.no_session)
+        visit = scope["state"]["visit"]
+        visit.is_known, visit.session = True, session
+        return session
+
+    @property
+    def no_session(self) -> str:
+        """What helps whoever has none."""
+        return NO_SESSION_TEXT
+
+    async def enter(self, keys: Keys) -> Response:
+        """A new session: half of it is a cookie that no script reads, half is for the page to keep."""
+        await trio.to_thread.run_sync(self.sessions.save)
+        answer = json_response({"secret": keys.secret})
+        answer.set_cookie(self.place.cookie, keys.cookie, max_age=COOKIE_S, httponly=True, samesite="strict", path="/")
+        return answer
 
 
 class Call(Value, frozen=True):
@@ -88,8 +109,10 @@ def route(
     async def endpoint(http: Request) -> Response:
         try:
             if not is_open:
-                session_of(desk, http.scope, http.headers.get(SECRET_HEADER, ""))
-            given: Any = None if body is None else await _read(http, body)
+                desk.session_of(http.scope, http.headers.get(SECRET_HEADER, ""))
+            given: Any = None
+            if body is not None:
+                given = await _read(http, body, OPEN_BODY_MAX_BYTES if is_open else BODY_MAX_BYTES)
             with trio.move_on_after(WORK_S) as limit:
                 answer = await _expected(work(Call(desk, http), given))
                 return answer if isinstance(answer, Response) else json_response(answer, status)
@@ -112,16 +135,7 @@ async def _expected(work: Awaitable[Answer]) -> Answer:
         raise UiError(503, "disk", f"{error.filename or 'a file'}: {error.strerror or error}") from None
 
 
-def session_of(desk: Desk, scope: Scope, secret: str) -> Session:
-    """The session that a request belongs to. Raises UiError."""
-    session = desk.sessions.find(guard.cookie_of(desk.place, scope["headers"]), secret)
-    if session is None:
-        raise UiError(401, "no_session", NO_SESSION_TEXT)
-    scope["state"]["visit"].is_known = True
-    return session
-
-
-async def _read(http: Request, cls: type[words.Request]) -> words.Request:
+async def _read(http: Request, cls: type[words.Request], max_bytes: int) -> words.Request:
     kind = http.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise UiError(415, "validation", "the body must be application/json")
@@ -130,8 +144,8 @@ async def _read(http: Request, cls: type[words.Request]) -> words.Request:
         async with _chunks(http) as chunks:
             async for chunk in chunks:
                 data += chunk
-                if len(data) > BODY_MAX_BYTES:
-                    raise UiError(413, "too_large", f"more than {BODY_MAX_BYTES} bytes")
+                if len(data) > max_bytes:
+                    raise UiError(413, "too_large", f"more than {max_bytes} bytes")
     if limit.cancelled_caught:
         raise UiError(408, "timeout", f"the request was not whole within {REQUEST_S:.0f} seconds")
     try:
@@ -167,6 +181,18 @@ async def body_chunks(http: Request, take: Callable[[bytes], Awaitable[object]])
             await take(chunk)
 
 
+class LinesResponse(StreamingResponse):
+    """Lines of JSON, as they come. Whatever they come from is closed with the answer, not when somebody collects it."""
+
+    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with contextlib.aclosing(self._lines):
+            await super().__call__(scope, receive, send)
+
+
 def json_response(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
@@ -174,4 +200,4 @@ def json_response(value: Any, status: int = 200) -> Response:
 def failure(error: AppError | ControlError) -> Response:
     """What went wrong, as the page reads it (spec 08 §10.1)."""
     told = ui_error(error)
-    return json_response(error_body(told), told.status)
+    return json_response(told.body, told.status)

@@ -27,6 +27,10 @@ class UiError(AppError):
         super().__init__(text)
         self.status, self.kind = status, kind
 
+    @property
+    def body(self) -> JsonObject:
+        return {"error": {"kind": self.kind, "message": str(self)}}
+
 
 _OF_THE_APP: Final[tuple[tuple[type[AppError], int, str], ...]] = (
     (NoNetworkError, 409, "no_active_network"),
@@ -61,7 +65,3 @@ def ui_error(error: AppError | ControlError) -> UiError:
         if isinstance(error, cls):
             return UiError(status, kind, str(error))
     return UiError(400, "validation", str(error))
-
-
-def error_body(error: UiError) -> JsonObject:
-    return {"error": {"kind": error.kind, "message": str(error)}}

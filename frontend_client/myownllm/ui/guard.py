@@ -47,14 +47,15 @@ ANSWER_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = tuple(
 
 
 class Place(Value, frozen=True):
-    """Where this screen is."""
+    """Where a screen is."""
 
     port: int
+    address: str = HOST
 
     @property
     def host(self) -> str:
         """The only `Host` that is ours."""
-        return f"{HOST}:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def origin(self) -> str:

@@ -17,6 +17,7 @@ from mesh_common.installation import how_to_add
 from myownllm.errors import DoorError
 from myownllm.ui.guard import Place
 from myownllm.ui.port import open_port
+from myownllm.ui.remote.launch import Remote
 from myownllm.ui.sessions import Sessions
 from myownllm.ui.settings import UiSettings
 from myownllm.ui.uploads import tidy
@@ -45,6 +46,7 @@ class Screen:
         self._sessions = Sessions(app.home.sessions_file, time.time)
         self._settings = Watch(UiSettings.read(app.live.sections))
         self._problem = ""
+        self._remote = Remote(app)
         app.live.on_sections.append(self._use)
         app.door.operation("ui_link", self._link)
         app.door.operation("ui_revoke", self._revoke)
@@ -61,7 +63,12 @@ class Screen:
         return self._settings.value.notifications and self._sessions.tabs == 0
 
     async def run(self) -> None:
-        """Keep the screen open as the configuration says, until cancelled."""
+        """Keep the screen, and the remote one, open as the configuration says, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._remote.run)
+            nursery.start_soon(self._run)
+
+    async def _run(self) -> None:
         while True:
             settings = self._settings.value
             async with trio.open_nursery() as nursery:
@@ -94,7 +101,7 @@ class Screen:
                 self._tell(self._url(place), note)
                 await trio.lowlevel.wait_readable(listener)
                 serving: Any = await trio.to_thread.run_sync(importlib.import_module, "myownllm.ui.serving")
-                await serving.serve(self._app, place, self._sessions, listener)
+                await serving.serve(self._app, place, self._sessions, self._remote.watch, listener)
         finally:
             listener.close()
             self._place.set(None)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from myownllm.coerce import JsonObject
     from myownllm.inference.gate import Prompt
     from myownllm.peers import PeerEntry
+    from myownllm.remote.state import RemoteState
     from myownllm.supervisor import SupervisorState
 
 TABLES: Final = ("networks", "peers", "files", "offers", "work", "questions", "diag")
@@ -56,6 +57,7 @@ class Seen:
     """lines with their numbers, oldest first"""
     api: str
     """where the local API listens, or why it does not"""
+    remote: RemoteState
     log: str
     """the file that holds what the daemon said"""
     folder: str
@@ -76,6 +78,7 @@ def picture(seen: Seen) -> JsonObject:
         "active": seen.catalog.active_network_id,
         "mesh": _mesh(state),
         "api": shown(seen.api, TEXT_MAX),
+        "remote": seen.remote.to_json(),
         "folder": shown(seen.folder, TEXT_MAX),
         "marks": _marks(seen),
         "networks": {n.id: network_row(n) for n in seen.catalog.networks},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from myownllm.app import App
     from myownllm.client import Diag
     from myownllm.coerce import JsonObject
+    from myownllm.remote.state import RemoteState
     from myownllm.supervisor import Connection
 
 ListenerT = TypeVar("ListenerT")
@@ -43,11 +44,11 @@ class Message(Value, frozen=True):
 class Publisher:
     """Made once per screen; `run` must be running."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, remote: Watch[RemoteState]) -> None:
         self.epoch = secrets.token_hex(4)
         """tells a tab that another app counts the revisions now"""
         self.rev: Watch[int] = Watch(0)
-        self._app = app
+        self._app, self._remote = app, remote
         self._picture: JsonObject | None = None
         self._whole: Message | None = None
         self._patches: deque[tuple[int, JsonObject, str]] = deque(maxlen=PATCHES_KEPT)
@@ -75,7 +76,8 @@ class Publisher:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_label)
             app = self._app
-            for watch in (app.supervisor.watch, app.models.gate.prompts, app.models.api.watch, app.sharing.kept):
+            watches = (app.supervisor.watch, app.models.gate.prompts, app.models.api.watch, app.sharing.kept)
+            for watch in (*watches, self._remote):
                 nursery.start_soon(self._follow, watch)
             while True:
                 await self._viewers.until(lambda count: count > 0)
@@ -157,6 +159,7 @@ class Publisher:
                 questions=self._app.models.gate.prompts.value,
                 diag=tuple(self._lines),
                 api=api.url or api.reason,
+                remote=self._remote.value,
                 log=str(self._app.home.daemon_log),
                 folder=str(self._app.files.receiver.settings.folder),
                 kept=self._app.sharing.kept.value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -9,8 +10,16 @@ import trio
 
 from myownllm.network_changes import need_active
 from myownllm.supervisor.log import last_lines
-from myownllm.ui import routes_files, routes_governance, routes_models, routes_networks, routes_peers, words
-from myownllm.ui.calls import json_response, route
+from myownllm.ui import (
+    routes_files,
+    routes_governance,
+    routes_models,
+    routes_networks,
+    routes_peers,
+    routes_remote,
+    words,
+)
+from myownllm.ui.calls import route
 from myownllm.ui.daemon import Daemon
 from myownllm.ui.failures import UiError
 from myownllm.ui.routes_networks import change
@@ -19,19 +28,18 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from myownllm.ui.calls import Call, Desk
+    from myownllm.ui.calls import Call
+    from myownllm.ui.desk import ScreenDesk
 
 USED_TEXT = "this link was used or is too old: `myownllm open` makes a new one"
 LOG_LINES = 200
-COOKIE_S = 400 * 86_400
-"""What browsers allow; the session itself ends after thirty idle days."""
 
 
-def all_of(desk: Desk) -> list[Route]:
+def all_of(desk: ScreenDesk) -> list[Route]:
     """The API. Nothing is changed by GET."""
     return [
         route(desk, "POST", "/api/session", words.Redeem, _redeem, is_open=True),
-        route(desk, "GET", "/api/mesh/state", None, _state),
+        route(desk, "GET", "/api/mesh/state", None, partial(_state, desk)),
         route(desk, "POST", "/api/mesh/start", words.Nothing, _start, status=202),
         route(desk, "POST", "/api/mesh/stop", words.Nothing, _stop, status=202),
         route(desk, "POST", "/api/mesh/reconcile", words.Nothing, _reconcile, status=202),
@@ -45,30 +53,27 @@ def all_of(desk: Desk) -> list[Route]:
         route(desk, "PUT", "/api/mesh/quiet", words.Switch, _quiet),
         route(desk, "GET", "/api/daemon/log", None, _log),
         route(desk, "GET", "/api/diag", None, _diag),
-        route(desk, "DELETE", "/api/diag", None, _clear_diag),
+        route(desk, "DELETE", "/api/diag", None, partial(_clear_diag, desk)),
         route(desk, "POST", "/api/work/{id}/cancel", words.Nothing, _cancel),
         *routes_networks.all_of(desk),
         *routes_peers.all_of(desk),
         *routes_files.all_of(desk),
         *routes_governance.all_of(desk),
         *routes_models.all_of(desk),
+        *routes_remote.all_of(desk),
     ]
 
 
 async def _redeem(call: Call, asked: words.Redeem) -> Response:
-    """A link for a session: half of it is a cookie that no script reads, half is for the page to keep."""
-    desk = call.desk
-    keys = desk.sessions.redeem(asked.token)
+    """A link for a session."""
+    keys = call.desk.sessions.redeem(asked.token)
     if keys is None:
         raise UiError(401, "no_session", USED_TEXT)
-    await trio.to_thread.run_sync(desk.sessions.save)
-    answer = json_response({"secret": keys.secret})
-    answer.set_cookie(desk.place.cookie, keys.cookie, max_age=COOKIE_S, httponly=True, samesite="strict", path="/")
-    return answer
+    return await call.desk.enter(keys)
 
 
-async def _state(call: Call, _: None) -> dict[str, Any]:
-    return await call.desk.publisher.now()
+async def _state(desk: ScreenDesk, _: Call, __: None) -> dict[str, Any]:
+    return await desk.publisher.now()
 
 
 async def _start(call: Call, _: words.Nothing) -> None:
@@ -126,10 +131,10 @@ async def _diag(call: Call, _: None) -> Any:
     return await call.app.door.ask("diag", {})
 
 
-async def _clear_diag(call: Call, _: None) -> None:
+async def _clear_diag(desk: ScreenDesk, _: Call, __: None) -> None:
     await trio.lowlevel.checkpoint()
-    call.app.client.diag.clear()
-    call.desk.publisher.cleared()
+    desk.app.client.diag.clear()
+    desk.publisher.cleared()
 
 
 async def _cancel(call: Call, _: words.Nothing) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -15,13 +16,14 @@ from myownllm.ui.calls import body_chunks, route
 if TYPE_CHECKING:
     from starlette.routing import Route
 
-    from myownllm.ui.calls import Call, Desk
+    from myownllm.ui.calls import Call
+    from myownllm.ui.desk import ScreenDesk
 
 
-def all_of(desk: Desk) -> list[Route]:
+def all_of(desk: ScreenDesk) -> list[Route]:
     return [
         route(desk, "POST", "/api/files/send", words.SendFiles, _send, status=202),
-        route(desk, "POST", "/api/files/upload", None, _upload, status=202),
+        route(desk, "POST", "/api/files/upload", None, partial(_upload, desk), status=202),
         route(desk, "POST", "/api/files/{id}/accept", words.AcceptFile, _accept),
         route(desk, "POST", "/api/files/{id}/decline", words.Nothing, _decline),
         route(desk, "POST", "/api/files/{id}/cancel", words.Nothing, _cancel),
@@ -33,7 +35,7 @@ async def _send(call: Call, asked: words.SendFiles) -> dict[str, Any]:
     return {"files": await _begin(call, asked.peer, asked.paths)}
 
 
-async def _upload(call: Call, _: None) -> dict[str, Any]:
+async def _upload(desk: ScreenDesk, call: Call, _: None) -> dict[str, Any]:
     """A file from the browser: `x-peer` and `x-file-name` say for whom and what it is called, in percent encoding."""
     headers = call.http.headers
     peer = await call.app.operations.named(headers.get("x-peer", "")[:200])
@@ -46,7 +48,7 @@ async def _upload(call: Call, _: None) -> dict[str, Any]:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(uploads.drop, path)
         raise
-    call.desk.nursery.start_soon(uploads.drop_when_sent, call.app, path, begun[0]["id"])
+    desk.nursery.start_soon(uploads.drop_when_sent, call.app, path, begun[0]["id"])
     return {"files": begun}
 
 

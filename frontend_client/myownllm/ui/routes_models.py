@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
-from starlette.responses import StreamingResponse
 
 from mesh_common.client.errors import ControlError
 from mesh_common.groups import unwrapped
@@ -17,8 +16,8 @@ from myownllm.conversations.document import fresh, iso
 from myownllm.errors import FAILURES, AppError
 from myownllm.ids import mint_conversation_id
 from myownllm.ui import words
-from myownllm.ui.calls import route
-from myownllm.ui.failures import UiError, error_body, ui_error
+from myownllm.ui.calls import LinesResponse, route
+from myownllm.ui.failures import UiError, ui_error
 from myownllm.ui.routes_peers import peer_of
 
 if TYPE_CHECKING:
@@ -42,10 +41,10 @@ def all_of(desk: Desk) -> list[Route]:
         route(desk, "PATCH", "/api/prompts/{id}", words.Prompt, _edit_prompt),
         route(desk, "DELETE", "/api/prompts/{id}", None, _remove_prompt),
         route(desk, "GET", "/api/conversations", None, _conversations),
-        route(desk, "POST", "/api/conversations", words.Conversation, _keep_new),
+        route(desk, "POST", "/api/conversations", words.Conversation, keep_new),
         route(desk, "POST", "/api/conversations/change", words.Conversations, _change_conversations),
-        route(desk, "GET", "/api/conversations/{id}", None, _conversation),
-        route(desk, "PUT", "/api/conversations/{id}", words.Conversation, _keep),
+        route(desk, "GET", "/api/conversations/{id}", None, conversation),
+        route(desk, "PUT", "/api/conversations/{id}", words.Conversation, keep),
         route(desk, "POST", "/api/conversations/{id}/push", words.Move, _push),
         route(desk, "POST", "/api/peers/{key}/conversations/{id}/open", words.Nothing, _open),
         route(desk, "POST", "/api/peers/{key}/conversations/{id}/pull", words.Nothing, _pull),
@@ -60,21 +59,22 @@ async def _models(call: Call, _: None) -> Any:
 async def _infer(call: Call, asked: words.Ask) -> Response:
     """An answer as lines of JSON, as it comes; a browser that leaves ends it wherever it runs."""
     question = msgspec.to_builtins(asked)
-    return StreamingResponse(_lines(call, question), media_type="application/x-ndjson")
+    return LinesResponse(answer_lines(call, question))
 
 
-async def _lines(call: Call, question: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+async def answer_lines(call: Call, question: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+    """The answer to a question of `infer`, one object a line; the last one is `{end}` or `{error}`."""
     try:
         async with aclosing(call.app.door.ask("infer", question)) as items:
             async for item in items:
                 yield _line(item)
     except FAILURES as error:
-        yield _line(error_body(ui_error(error)))
+        yield _line(ui_error(error).body)
     except BaseExceptionGroup as group:
         cause = unwrapped(group, FAILURES)
         if not isinstance(cause, AppError | ControlError):
             raise
-        yield _line(error_body(ui_error(cause)))
+        yield _line(ui_error(cause).body)
     else:
         yield _line({"end": True})
 
@@ -131,16 +131,16 @@ async def _conversations(call: Call, _: None) -> Any:
     return await call.app.sharing.conversations()
 
 
-async def _conversation(call: Call, _: None) -> Any:
+async def conversation(call: Call, _: None) -> Any:
     return await call.app.sharing.conversation(call.part("id"))
 
 
-async def _keep_new(call: Call, asked: words.Conversation) -> Any:
+async def keep_new(call: Call, asked: words.Conversation) -> Any:
     now_ms = wall_ms()
     return await call.app.sharing.keep(_filled(fresh(mint_conversation_id(now_ms, RNG), "", now_ms), asked))
 
 
-async def _keep(call: Call, asked: words.Conversation) -> Any:
+async def keep(call: Call, asked: words.Conversation) -> Any:
     """What other programs noted in the document stays."""
     return await call.app.sharing.keep(_filled(await call.app.sharing.conversation(call.part("id")), asked))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-import segno
 import trio
 
 from mesh_common.addresses import relay_address, stun_address
@@ -30,6 +29,7 @@ from myownllm.ui.calls import route
 from myownllm.ui.daemon import Daemon
 from myownllm.ui.failures import UiError
 from myownllm.ui.picture import network_row
+from myownllm.ui.qr import outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,17 +194,7 @@ async def _invite(call: Call, asked: words.Invite) -> dict[str, Any]:
     made = await Daemon(call.app).invite(
         network, ttl_s=asked.ttl_s, uses=asked.uses, note=asked.note, turn_credentials=asked.turn_passwords
     )
-    return {"text": made.text, "id": made.id, "exp": made.exp, "qr": _picture(made.text)}
-
-
-def _picture(text: str) -> dict[str, Any]:
-    """A QR code as the outline of an SVG path: one unit a module, four free ones around it."""
-    code = segno.make(text, error="l", micro=False)
-    size, _ = code.symbol_size(border=4)
-    squares = (
-        f"M{x + 4} {y + 4}h1v1h-1z" for y, row in enumerate(code.matrix) for x, is_dark in enumerate(row) if is_dark
-    )
-    return {"size": size, "path": "".join(squares)}
+    return {"text": made.text, "id": made.id, "exp": made.exp, "qr": outline(made.text)}
 
 
 async def _invites(call: Call, _: None) -> dict[str, Any]:

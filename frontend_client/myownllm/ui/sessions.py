@@ -50,6 +50,11 @@ class Session:
     used_s: int
     ended: trio.Event = attrs.field(factory=trio.Event)
 
+    @property
+    def id(self) -> str:
+        """Its name for people."""
+        return self.cookie_hash[:8]
+
     def end(self) -> None:
         self.ended.set()
 
@@ -79,15 +84,19 @@ class Sessions:
         while len(self._links) >= LINKS_MAX:
             del self._links[next(iter(self._links))]
         token = secrets.token_urlsafe(24)
-        self._links[_hash(token)] = now + LINK_S
+        self._links[hash_of(token)] = now + LINK_S
         return token
 
     def redeem(self, token: str) -> Keys | None:
         """A session for a link; None for one that was used, is too old, or never was. `save` makes it last."""
-        if self._links.pop(_hash(token), 0) <= self._now_s():
+        if self._links.pop(hash_of(token), 0) <= self._now_s():
             return None
+        return self.begin()
+
+    def begin(self) -> Keys:
+        """A session for a browser that has shown that it may have one. `save` makes it last."""
         keys = Keys(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
-        session = Session(_hash(keys.cookie), _hash(keys.secret), int(self._now_s()))
+        session = Session(hash_of(keys.cookie), hash_of(keys.secret), int(self._now_s()))
         self._sessions[session.cookie_hash] = session
         while len(self._sessions) > SESSIONS_MAX:
             self._forget(min(self._sessions.values(), key=lambda s: s.used_s))
@@ -95,8 +104,8 @@ class Sessions:
 
     def find(self, cookie: str, secret: str) -> Session | None:
         """The session that has both; a use of it."""
-        session = self._sessions.get(_hash(cookie))
-        if session is None or not hmac.compare_digest(session.secret_hash, _hash(secret)):
+        session = self._sessions.get(hash_of(cookie))
+        if session is None or not hmac.compare_digest(session.secret_hash, hash_of(secret)):
             return None
         now = int(self._now_s())
         if session.used_s + IDLE_S <= now:
@@ -109,7 +118,7 @@ class Sessions:
 
     def has_cookie(self, cookie: str) -> bool:
         """Is it one of ours? Enough to be asked for the other half, and for nothing else."""
-        return _hash(cookie) in self._sessions
+        return hash_of(cookie) in self._sessions
 
     def revoke(self) -> int:
         """End every session and every link; returns how many sessions there were. `save` makes it last."""
@@ -118,6 +127,14 @@ class Sessions:
         for session in tuple(self._sessions.values()):
             self._forget(session)
         return count
+
+    def all(self) -> tuple[Session, ...]:
+        return tuple(self._sessions.values())
+
+    def end(self, session: Session) -> None:
+        """Its browser has to come in anew. `save` makes it last."""
+        if self._sessions.get(session.cookie_hash) is session:
+            self._forget(session)
 
     def _forget(self, session: Session) -> None:
         del self._sessions[session.cookie_hash]
@@ -129,7 +146,7 @@ class Sessions:
         write_durably(self._file, msgspec.json.encode(kept) + b"\n")
 
 
-def _hash(word: str) -> str:
+def hash_of(word: str) -> str:
     """The words are random and long, so a plain hash cannot be turned back."""
     return hashlib.sha256(word.encode(errors="replace")).hexdigest()
 

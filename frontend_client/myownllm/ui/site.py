@@ -1,124 +1,34 @@
-"""The whole site: the page's files, the routes, the socket, and the guard in front of everything."""
+"""The screen's site: the page's files, the routes, and the socket."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import trio
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 
-from myownllm.ui import guard, routes
-from myownllm.ui.calls import failure
-from myownllm.ui.failures import UiError
+from myownllm.ui import routes
+from myownllm.ui.entrance import make_entrance, read_files
 from myownllm.ui.socket import serve_tab
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
     from starlette.websockets import WebSocket
 
-    from myownllm.ui.calls import Desk
+    from myownllm.ui.desk import ScreenDesk
+    from myownllm.ui.entrance import Page
 
-REST_S: Final = 1.0
-"""For the rest of a request that is refused."""
-REST_MAX_BYTES: Final = 4 * 2**20
 PAGE: Final = Path(__file__).parent / "page"
-_KINDS: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 
 
-def read_page() -> dict[str, tuple[bytes, str]]:
-    """The files that a browser gets, by path: nothing else is reachable. Blocking."""
-    files = {
-        f"/{path.relative_to(PAGE).as_posix()}": (path.read_bytes(), _KINDS[path.suffix])
-        for path in sorted(PAGE.rglob("*"))
-        if path.suffix in _KINDS
-    }
-    files["/"] = files.pop("/index.html")
-    return files
+def read_page() -> Page:
+    """The files of the page. Blocking."""
+    return read_files(PAGE)
 
 
-def make_site(desk: Desk, page: dict[str, tuple[bytes, str]]) -> Any:
+def make_site(desk: ScreenDesk, page: Page) -> Any:
     """The ASGI application."""
-
-    async def file(request: Request) -> Response:
-        data, kind = page[request.url.path]
-        return Response(data, media_type=kind)
 
     async def tab(socket: WebSocket) -> None:
         await serve_tab(desk, socket)
 
-    async def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        kind = "not_found" if error.status_code == 404 else "validation"
-        text = "there is nothing here" if kind == "not_found" else f"{error.detail}: this is not how it is asked"
-        return failure(UiError(error.status_code, kind, text))
-
-    inner = Starlette(
-        routes=[
-            *(Route(path, file, methods=["GET"]) for path in page),
-            *routes.all_of(desk),
-            WebSocketRoute("/api/mesh/events", tab),
-        ],
-        exception_handlers={HTTPException: refused},
-    )
-    inner.router.redirect_slashes = False
-    return _guarded(desk.place, inner)
-
-
-class _Body:
-    """The body of a request, as far as somebody has taken it."""
-
-    def __init__(self, receive: Any) -> None:
-        self._receive = receive
-        self._is_whole = False
-
-    async def receive(self) -> Any:
-        message = await self._receive()
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            self._is_whole = True
-        return message
-
-    async def rest(self) -> None:
-        """Take what is left: a connection that is closed over unread bytes is reset, and its answer lost."""
-        taken = 0
-        with trio.move_on_after(REST_S):
-            while not self._is_whole and taken < REST_MAX_BYTES:
-                taken += len((await self.receive()).get("body", b""))
-
-
-def _guarded(place: guard.Place, inner: Any) -> Any:
-    """The guard in front of everything, and on every answer what it forbids."""
-
-    async def site(scope: Any, receive: Any, send: Any) -> None:
-        is_socket = scope["type"] == "websocket"
-        start = "websocket.http.response.start" if is_socket else "http.response.start"
-        body = _Body(receive)
-
-        async def tell(message: Any) -> None:
-            if message["type"] in (start, "websocket.accept"):
-                message = {**message, "headers": [*message.get("headers", ()), *guard.ANSWER_HEADERS]}
-                if not is_socket and message["status"] >= 400:
-                    await body.rest()
-            await send(message)
-
-        try:
-            guard.check(place, scope.get("method", "GET"), scope["headers"], is_socket=is_socket)
-        except UiError as error:
-            answer = failure(error)
-            if is_socket:
-                await tell({"type": start, "status": answer.status_code, "headers": answer.raw_headers})
-                await tell({"type": "websocket.http.response.body", "body": answer.body})
-            else:
-                await answer(scope, body.receive, tell)
-            return
-        await inner(scope, receive if is_socket else body.receive, tell)
-
-    return site
+    return make_entrance(page, [*routes.all_of(desk), WebSocketRoute("/api/mesh/events", tab)], lambda _: desk.place)

@@ -13,13 +13,12 @@ import trio
 from starlette.websockets import WebSocketDisconnect
 
 from myownllm.errors import FAILURES
-from myownllm.ui.calls import session_of
 from myownllm.ui.guard import cookie_of
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-    from myownllm.ui.calls import Desk
+    from myownllm.ui.desk import ScreenDesk
     from myownllm.ui.publisher import Message
 
 HELLO_S: Final = 5.0
@@ -45,7 +44,7 @@ class Ack(msgspec.Struct, forbid_unknown_fields=True):
     ack: int
 
 
-async def serve_tab(desk: Desk, socket: WebSocket) -> None:
+async def serve_tab(desk: ScreenDesk, socket: WebSocket) -> None:
     """One tab, until it leaves, its session ends, or the app does."""
     if not desk.sessions.has_cookie(cookie_of(desk.place, socket.scope["headers"])):
         await socket.accept()
@@ -64,11 +63,11 @@ async def serve_tab(desk: Desk, socket: WebSocket) -> None:
         desk.sessions.tabs -= 1
 
 
-async def _tab(desk: Desk, socket: WebSocket) -> None:
+async def _tab(desk: ScreenDesk, socket: WebSocket) -> None:
     try:
         with trio.fail_after(HELLO_S):
             hello = msgspec.json.decode(await socket.receive_text(), type=Hello)
-        session = session_of(desk, socket.scope, hello.secret)
+        session = desk.session_of(socket.scope, hello.secret)
     except (trio.TooSlowError, msgspec.DecodeError, KeyError, *FAILURES):
         await socket.close(NO_SESSION)
         return

@@ -146,6 +146,36 @@ class Sign(Request, frozen=True):
     code: Code = ""
 
 
+# ── the remote screen ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Remote(Request, frozen=True):
+    """What is None stays as it is."""
+
+    enabled: bool | None = None
+    port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+
+
+class Kick(Request, frozen=True):
+    id: Name | None
+    """None: every browser"""
+
+
+class Pair(Request, frozen=True):
+    code: Name
+
+
+class Chat(Request, frozen=True):
+    """A question of a paired browser; no function is lent to the model."""
+
+    messages: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=1000)]
+    model: Name = ""
+
+
+class ActiveConversation(Request, frozen=True):
+    id: Name | None
+
+
 # ── models, conversations, prompts ────────────────────────────────────────────────────────────────────────────────────
 
 

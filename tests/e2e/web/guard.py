@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from e2e.web.conftest import Household
     from support.browsers import Person
 
-SURFACES = ("Status", "Connections", "Files", "Chat", "Graph", "Governance", "Settings", "Activity")
+SURFACES = ("Status", "Connections", "Files", "Chat", "Graph", "Governance", "Settings", "HTTP", "Activity")
 ATTEMPTS = """async (ours) => {
   const told = {};
   const tried = async (name, work) => {

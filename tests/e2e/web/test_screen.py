@@ -31,6 +31,7 @@ def test_two_people_use_the_mesh_through_the_screen_alone(
     use.a_file_is_sent_and_accepted(couple, household, tmp_path)
     use.another_devices_model_answers_and_its_words_are_text(couple, household)
     use.a_conversation_moves_and_is_read_and_written_where_it_is(couple, household)
+    use.a_phone_of_the_local_network_is_paired_talks_and_is_put_out(couple, chromium)
     use.who_decides_is_seen_looked_at_first_and_signed(couple, household)
     use.settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple)
     rest.of_the_status(couple)

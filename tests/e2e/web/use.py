@@ -13,12 +13,14 @@ from e2e.devices import eventually
 from e2e.test_one_device import ask_shared
 from e2e.web.conftest import shot
 from myownmesh.custody import provisioning, totp
+from support.browsers import Person
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from playwright.sync_api import Browser
+
     from e2e.web.conftest import Household
-    from support.browsers import Person
 
 NETWORK = "quiet-otter-lake"
 MARKUP = '<img src=x onerror="document.title=1">\u202e'
@@ -374,3 +376,60 @@ def leaving_and_coming_back(couple: list[Person]) -> None:
     boris.surface("Connections")
     boris.press("Reconnect")
     expect(boris.page.locator(".peer")).to_contain_text("Connected")
+
+
+def a_phone_of_the_local_network_is_paired_talks_and_is_put_out(couple: list[Person], chromium: Browser) -> None:
+    """FE-10.4: opened with a warning, let in by a code, seen while it is there. FE-10.5: the token on demand."""
+    _, boris = couple
+    page = boris.page
+    boris.surface("HTTP")
+    expect(page.locator("[data-remote]")).to_contain_text("Off: no other device can reach it.")
+    page.get_by_label("Port").fill("0")
+    page.get_by_label("Port").blur()
+    boris.press("Turn it on…")
+    dialog = page.locator("dialog")
+    expect(dialog).to_contain_text("HTTP without encryption")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    boris.press("Open it", dialog)
+    expect(page.locator("[data-remote]")).to_contain_text("On: every device of the local network can reach port")
+    port = str(page.get_by_label("Port").input_value())
+    listed = page.locator("main .card .id")
+    url = listed.first.inner_text() if listed.count() > 0 else f"http://127.0.0.1:{port}"  # a machine without a network
+    boris.press("Show a code")
+    code = str(page.locator("[data-code]").get_attribute("aria-label")).replace(" ", "")
+    assert boris.violations() == []
+    phone = Person.at(chromium, url.split("/")[2].split(":")[0], viewport={"width": 360, "height": 740})
+    phone.page.goto(url)
+    expect(phone.page.get_by_role("heading", level=1, name="Pair this browser")).to_be_visible()
+    assert phone.violations() == []
+    phone.page.get_by_label("Code").fill("1234")
+    phone.press("Pair")
+    expect(phone.page.locator("#wrong-code")).to_contain_text("not the code")
+    phone.forgive("403")
+    phone.page.get_by_label("Code").fill(f"{code[:4]} {code[4:]}")
+    phone.press("Pair")
+    expect(phone.page.get_by_role("heading", level=1, name="Chat")).to_be_visible()
+    expect(page.locator("[data-code]")).to_have_count(0)
+    expect(page.locator("[data-guest]")).to_contain_text("here now")
+    shot(boris, "http")
+    phone.page.get_by_label("Your words").fill(CODE)
+    phone.press("Ask")
+    expect(phone.page.locator("#said")).to_contain_text("has answered")
+    expect(phone.page.locator(".messages .assistant")).to_contain_text("gemma4:e2b on this device")
+    expect(phone.page.locator(".messages .user pre.code")).to_have_text("<script>document.title='taken'</script>\n")
+    expect(phone.page.get_by_role("button", name="Look:").first).to_be_visible()
+    assert phone.violations() == []
+    assert phone.is_as_wide_as_its_window()
+    shot(phone, "phone")
+    phone.page.reload()
+    expect(phone.page.locator(".messages .assistant")).to_be_visible()  # it goes on with the talk that was open
+    boris.press("Put out")
+    expect(phone.page.get_by_role("heading", name="This browser was put out")).to_be_visible()
+    expect(page.locator("[data-guest]")).to_have_count(0)
+    phone.forgive("403")
+    assert phone.wrong == []
+    phone.context.close()
+    boris.press("Show the token")
+    expect(page.locator("[data-token]")).to_contain_text("No token is set")
+    boris.press("Turn it off")
+    expect(page.locator("[data-remote]")).to_contain_text("Off:")

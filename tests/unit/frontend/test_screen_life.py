@@ -19,6 +19,7 @@ from myownllm.cli import open as opening
 from myownllm.errors import DoorError
 from myownllm.features.files.job import Job, Progress
 from myownllm.home import AppHome
+from myownllm.remote.state import RemoteState
 from myownllm.supervisor import SupervisorState
 from myownllm.transfer_files.notes import Notes, Sending
 from myownllm.transfers.offer import FileOffer
@@ -150,11 +151,12 @@ async def test_a_screen_that_is_closed_listens_to_the_app_no_more() -> None:
     live = SimpleNamespace(on_sections=[])
     models = SimpleNamespace(gate=SimpleNamespace(prompts=Watch(())), api=SimpleNamespace(watch=Watch(None)))
     supervisor = SimpleNamespace(watch=Watch(SupervisorState("down")), connection=None)
-    app: Any = SimpleNamespace(client=client, live=live, models=models, supervisor=supervisor)
+    sharing = SimpleNamespace(kept=Watch(0))
+    app: Any = SimpleNamespace(client=client, live=live, models=models, supervisor=supervisor, sharing=sharing)
     heard: tuple[list[Any], ...] = (client.on_state, client.on_diag, client.on_name, live.on_sections)
     for _ in range(2):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Publisher(app).run)
+            nursery.start_soon(Publisher(app, Watch(RemoteState())).run)
             await trio.testing.wait_all_tasks_blocked()
             assert [len(listeners) for listeners in heard] == [1, 1, 1, 1]
             nursery.cancel_scope.cancel()

@@ -22,8 +22,9 @@ from myownllm.inference.gate import Prompt
 from myownllm.peers import peer_entry, peer_info
 from myownllm.prompts import Prompt as SavedPrompt
 from myownllm.prompts import Prompts
+from myownllm.remote.state import RemoteState
 from myownllm.supervisor import SupervisorState
-from myownllm.ui.failures import UiError, error_body, ui_error
+from myownllm.ui.failures import UiError, ui_error
 from myownllm.ui.guard import ANSWER_HEADERS, Place, check, cookie_of
 from myownllm.ui.picture import TABLES, Seen, merged, patch_of, picture
 from myownllm.ui.sessions import IDLE_S, LINK_S, LINKS_MAX, SESSIONS_MAX, Sessions
@@ -239,7 +240,7 @@ def test_failures_have_the_status_and_kind_of_the_table(error: Any, status: int,
     told = ui_error(error)
     assert (told.status, told.kind) == (status, kind)
     said = UNSUPPORTED_TEXT if kind == "unsupported" else str(error)
-    assert error_body(told)["error"]["message"] == said, "an older daemon answers with the list of all that it can"
+    assert told.body["error"]["message"] == said, "an older daemon answers with the list of all that it can"
 
 
 def test_settings_are_read_leniently() -> None:
@@ -266,6 +267,7 @@ def seen(**changes: Any) -> Seen:
         "questions": (),
         "diag": (),
         "api": "",
+        "remote": RemoteState(),
         "log": "",
         "folder": "/home/anna/Downloads",
         "kept": 0,

@@ -11,6 +11,7 @@ export class Refused extends Error {
 }
 
 export const secret = () => localStorage.getItem(SECRET) ?? "";
+export const keepSecret = (word) => localStorage.setItem(SECRET, word);
 export const forgetSecret = () => localStorage.removeItem(SECRET);
 
 // Trades the word behind `#key=` for a session, and clears the address bar before anything else can see it.
@@ -19,7 +20,7 @@ export async function enter() {
   if (key === null) return;
   history.replaceState(null, "", "/");
   const told = await ask("POST", "/api/session", { token: key });
-  localStorage.setItem(SECRET, told.secret);
+  keepSecret(told.secret);
 }
 
 export function headers(more) {
@@ -67,6 +68,7 @@ async function reach(path, options) {
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => null);
+  if (typeof told?.error === "string") throw new Refused(answer.status, told.error, "this browser was put out");
   throw new Refused(answer.status, told?.error?.kind ?? "error", told?.error?.message ?? `status ${answer.status}`);
 }
 

@@ -3,6 +3,7 @@
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask, lines } from "./api.js";
 import { isConnected, mesh, peers, rows } from "./mesh.js";
+import { message } from "./said.js";
 import { button, changed, closeDialog, confirm, failure, field, forget, html, isBusy, moment, nothing, openDialog, run, say, words } from "./parts.js";
 
 const talk = { id: null, title: "", messages: [], model: "", at: null };
@@ -70,19 +71,6 @@ function groups(usable) {
   }
   return [...found];
 }
-
-function message(each) {
-  const who = each.role === "user" ? "You" : each.from ?? "Model";
-  return html`<li class=${each.role}><h3>${words(who)}</h3>
-    ${each.thinking ? html`<details><summary>Thoughts</summary><pre class="said">${each.thinking}</pre></details>` : nothing}
-    ${blocks(each.content)}
-    ${(each.ran ?? []).map((ran) => html`<p class="hint">Used ${words(ran)}</p>`)}
-    ${each.partial ? html`<p class="tag">${each.partial}</p>` : nothing}</li>`;
-}
-
-// Fenced blocks are code; everything is a text node.
-const blocks = (text) => text.split(/^```[^\n]*\n?/m).map((part, place) =>
-  part === "" ? nothing : place % 2 === 1 ? html`<pre class="code" tabindex="0" aria-label="Code"><code>${part}</code></pre>` : html`<div class="said">${part}</div>`);
 
 async function submit(event) {
   event.preventDefault();

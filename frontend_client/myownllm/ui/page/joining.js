@@ -1,11 +1,10 @@
 // Ways into a network: a name, a link or settings of another device; and the way in for others, an invitation.
 
-import { svg } from "./vendor/lit-html/lit-html.js";
 import { ask } from "./api.js";
 import { canScan, scan, view } from "./camera.js";
 import { mesh } from "./mesh.js";
 import {
-  closeDialog, copy, failure, field, forget, html, isBusy, moment, nothing, openDialog, paintDialog, run, span, words,
+  closeDialog, copy, failure, field, forget, html, isBusy, moment, nothing, openDialog, paintDialog, picture, run, span, words,
 } from "./parts.js";
 
 export function addNetwork() {
@@ -112,7 +111,7 @@ export function invite() {
           ${field("ttl", "It works for", html`<select id="ttl" name="ttl" data-first><option value="900">15 minutes</option><option value="7200">2 hours</option><option value="86400">1 day</option><option value="604800">7 days</option></select>`)}
           ${field("uses", "Devices that it lets in", html`<input id="uses" name="uses" type="number" min="1" max="100" value="1">`)}
           ${failure("invite")}<button class="main" ?disabled=${isBusy("invite")}>Make a link</button></form>`
-      : html`<div class="invitation">${picture(made.qr)}
+      : html`<div class="invitation">${picture(made.qr, "The link as a QR code")}
           ${field("invite-link", "Link", html`<textarea id="invite-link" rows="4" readonly .value=${made.text}></textarea>`)}
           <p>Works for <span data-until=${made.exp}>${left(made.exp)}</span>.</p>
           <div class="row"><button type="button" @click=${() => copy(made.text, "Link")}>Copy</button><button type="button" @click=${revoke(made.id)}>Take it back</button></div></div>`}
@@ -132,6 +131,3 @@ const left = (exp) => {
 setInterval(() => {
   for (const each of document.querySelectorAll("[data-until]")) each.textContent = left(Number(each.dataset.until));
 }, 1000);
-
-const picture = (qr) => html`<svg class="qr" role="img" aria-label="The link as a QR code" viewBox=${`0 0 ${qr.size} ${qr.size}`}>
-  ${svg`<rect width=${qr.size} height=${qr.size} fill="#fff"></rect><path d=${qr.path} fill="#000" shape-rendering="crispEdges"></path>`}</svg>`;

@@ -10,6 +10,7 @@ import { connections } from "./connections.js";
 import { files } from "./files.js";
 import { governance } from "./governance.js";
 import { graph } from "./graph.js";
+import { http } from "./http.js";
 import { settings } from "./settings.js";
 import { status } from "./status.js";
 
@@ -21,6 +22,7 @@ const SURFACES = {
   graph: ["Graph", graph],
   governance: ["Governance", governance],
   settings: ["Settings", settings],
+  http: ["HTTP", http],
   activity: ["Activity", activity],
 };
 

@@ -1,6 +1,6 @@
 // What every surface is made of: words for numbers, dialogs, what is read out, and errors beside what caused them.
 
-import { html, noChange, nothing, render } from "./vendor/lit-html/lit-html.js";
+import { html, noChange, nothing, render, svg } from "./vendor/lit-html/lit-html.js";
 import { Directive, directive } from "./vendor/lit-html/directive.js";
 
 export const STATUS = {
@@ -150,6 +150,9 @@ export async function copy(text, what) {
   await navigator.clipboard.writeText(text);
   say(`${what} copied`);
 }
+
+export const picture = (qr, what) => html`<svg class="qr" role="img" aria-label=${what} viewBox=${`0 0 ${qr.size} ${qr.size}`}>
+  ${svg`<rect width=${qr.size} height=${qr.size} fill="#fff"></rect><path d=${qr.path} fill="#000" shape-rendering="crispEdges"></path>`}</svg>`;
 
 // Words of peers and models may go either way; each stands for itself.
 export const words = (text) => html`<bdi>${text}</bdi>`;

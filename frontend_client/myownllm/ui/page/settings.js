@@ -28,8 +28,7 @@ export function settings() {
       ${iceBanner()}
       ${form(network)}
       ${toolsAndPrompts()}
-      ${selfHosting()}`}
-    ${api()}`;
+      ${selfHosting()}`}`;
 }
 
 function drift(network) {
@@ -97,6 +96,3 @@ async function saveFile(network) {
 
 const selfHosting = () => html`<details><summary>A relay of your own</summary><p>Every device that runs the mesh daemon can host a relay:
   ${sentence("`myownmesh services` shows and starts what a daemon hosts. Put its ws:// address above, on every device.")}</p></details>`;
-
-const api = () => html`<section aria-labelledby="api"><h2 id="api">Local API</h2>
-  <p>Programs of this machine use the models at <span class="id">${mesh.state.api || "(closed)"}</span>.</p></section>`;
