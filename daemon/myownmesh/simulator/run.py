@@ -37,6 +37,8 @@ PEACE_S: Final = 240.0
 SETTLED_S: Final = 5.0
 """Two passes over the shape."""
 TRACED: Final = 60
+RARELY: Final = (100_000, 50, 1000)
+"""How often the collector looks: hardly anything here refers to itself, and there is much of it."""
 
 
 @frozen
@@ -169,7 +171,7 @@ def _line(node: Node, record: ConnTrace) -> str:
 
 def run(plan: Plan) -> Result:
     """Run a plan. One that fails is run once more, so that its result has the traces of the nodes involved."""
-    gc.set_threshold(100_000, 50, 1000)  # hardly anything here refers to itself, and there is much of it
+    gc.set_threshold(*RARELY)
     result = Run(plan).go()
     if result.violation is None:
         return result
