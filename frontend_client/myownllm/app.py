@@ -16,7 +16,7 @@ from mesh_common.client.address import user_home
 from mesh_common.client.errors import ControlError
 from mesh_common.client.session import open_session
 from mesh_common.values import Value
-from myownllm.beat import beat
+from myownllm.beat import TICK_S, beat
 from myownllm.catalog.file import CatalogFile, wall_ms
 from myownllm.catalog.live import LiveCatalog
 from myownllm.client import MeshClient, Offer, Operations
@@ -51,7 +51,7 @@ STOP_BUDGET_S: Final = 4.0
 SIGHTING_S: Final = 600.0
 """So exact is the moment of a device's leaving that this app did not see."""
 DOOR_RETRY_S: Final = 5.0
-GLANCE_S: Final = 1.0
+GLANCE_S: Final = TICK_S
 """How often the file is looked at, for edits by hand: commands knock at the door."""
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
+
+TICK_S: Final = 1.25
+"""All periods are multiples of it, which binary fractions keep exact. With the patience for a first unanswered look it
+makes less than three seconds, within which a silent daemon is told (`supervisor.policy`)."""
 
 
 def until_beat(period_s: float, now: float) -> float:

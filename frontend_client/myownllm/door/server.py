@@ -16,7 +16,7 @@ from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import LineBuffer, parse_object
 from mesh_common.groups import unwrapped
 from mesh_common.sockets import bind_privately
-from myownllm.beat import beat
+from myownllm.beat import TICK_S, beat
 from myownllm.errors import FAILURES, DoorError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Handler = Callable[[JsonObject], Awaitable[Json] | AsyncGenerator[Json, None]]
     """`handler(members)`: an answer to wait for, or items to stream. What it raises of FAILURES is the caller's."""
 
-LOOK_S: Final = 2.0
+LOOK_S: Final = 2 * TICK_S
 """How often the file is looked at."""
 REQUEST_MAX_BYTES: Final = 5 * 2**20
 """A question may have 4 MiB of messages (FE-9.16)."""

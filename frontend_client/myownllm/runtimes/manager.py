@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from mesh_common.values import Value
-from myownllm.beat import until_beat
+from myownllm.beat import TICK_S, until_beat
 from myownllm.coerce import as_object
 from myownllm.runtimes import bodies
 from myownllm.runtimes.errors import RuntimeFailure
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from myownllm.runtimes.bodies import Model
     from myownllm.runtimes.chat import ChatRequest
 
-LOOK_S: Final = 2.0
+LOOK_S: Final = 2 * TICK_S
 """Between two looks: a change is known within five seconds, also when a look takes its whole limit (spec 08 S8)."""
 LOOK_LIMIT_S: Final = 2.5
 EMBED_S: Final = 180.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from mesh_common.values import Value
+from myownllm.beat import TICK_S
 
 if TYPE_CHECKING:
     from myownllm.membership import DaemonMode
@@ -21,7 +22,7 @@ RETRY_FAILED_S: Final = 60.0
 """And how soon it tries again nevertheless."""
 SILENT_CHILD_S: Final = 8.0
 """A living child whose connection broke gets this long to answer anew."""
-PULSE_S: Final = 1.3
+PULSE_S: Final = TICK_S
 """Between two looks whether the connected daemon answers: one `status`, a millisecond of work."""
 PATIENCE_S: Final = (1.6, 2.0, 2.4)
 """For the first unanswered look and those that follow at once: silence is said within three seconds, and all of them

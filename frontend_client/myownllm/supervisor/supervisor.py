@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from mesh_common.values import Value
 from mesh_common.versions import version_meets
+from myownllm.beat import beat
 from myownllm.errors import AppError
 from myownllm.supervisor import policy
 from myownllm.supervisor.binaries import Refused
@@ -270,7 +271,7 @@ class Supervisor:
         unanswered, silent_s = 0, 0.0
         while not policy.too_silent(silent_s, is_ours=is_ours):
             if not unanswered:
-                await trio.sleep(policy.PULSE_S)
+                await beat(policy.PULSE_S)
             limit_s = policy.patience_s(unanswered)
             trouble = await self._trouble(socket, limit_s)
             if not trouble:

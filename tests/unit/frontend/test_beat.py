@@ -9,7 +9,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myownllm.beat import beat, until_beat
+from myownllm.beat import TICK_S, beat, until_beat
 from support.examples import examples
 
 
@@ -34,3 +34,11 @@ async def test_who_looks_every_second_and_who_looks_every_other_do_it_together(a
             nursery.start_soon(look, 2.0, 0.7)
     assert len(looked[1.0]) >= 9
     assert [min(abs(at - other) for other in looked[1.0]) for at in looked[2.0]] == pytest.approx([0] * 5, abs=1e-6)
+
+
+def test_beat_follows_beat_with_nothing_between() -> None:
+    """A period that is no binary fraction is missed by a rounding now and then, and the next beat comes at once."""
+    now = 0.0
+    for number in range(1, 1000):
+        now += until_beat(TICK_S, now)
+        assert now == number * TICK_S
