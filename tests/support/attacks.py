@@ -156,7 +156,15 @@ class Scene:
             marked(RoleGrant(FRANK, "member"), BOB, at=NOW - 2000),
             signed(RoleGrant(PUT_OUT_BY_CAROL, "member"), ALICE, at=NOW - 4000),
             signed(Evict(PUT_OUT_BY_CAROL), self.carol, at=NOW - 3000),
+            signed(RoleGrant(self.carol.device_id, "member"), BOB, at=NOW - 7800),
+            self.old_eviction_of_carol,
+            marked(RoleGrant(self.carol.device_id, "member"), BOB, at=NOW - 7600),
         )
+
+    @property
+    def old_eviction_of_carol(self) -> Transition:
+        """From before she was let in again and got her seat."""
+        return marked(Evict(self.carol.device_id), BOB, at=NOW - 7700)
 
     def admit_of(self, target: str) -> Transition:
         return next(each for each in self.members() if each.variant == RoleGrant(target, "member"))
@@ -214,6 +222,10 @@ def owner_lowered(scene: Scene) -> Sequence[Frame]:
 def admit_of_an_owner_behind_its_promotion(scene: Scene) -> Sequence[Frame]:
     """Whoever was let in first and made owner later has an admit that everybody holds."""
     return [entries([*scene.log("court"), signed(RoleGrant(BOB.device_id, "member"), ALICE, at=NOW - 8500)])]
+
+
+def old_eviction_behind_the_seat(scene: Scene) -> Sequence[Frame]:
+    return [entries([*scene.log("court"), later(scene.old_eviction_of_carol, NOW)])]
 
 
 def founder_made_member(scene: Scene) -> Sequence[Frame]:
@@ -359,6 +371,7 @@ ATTACKS: Final = (
     Attack("44", undone_grant_vouched, _is("owner", lambda _: GRACE), who="carol"),
     Attack("W5", owner_lowered, _is("controller", lambda _: BOB.device_id), switch="controller_demotes_owner"),
     Attack("W5, 64", admit_of_an_owner_behind_its_promotion, lambda view, _: view.roles.get(BOB.device_id) != "owner"),
+    Attack("W3, 64", old_eviction_behind_the_seat, _is("member", lambda scene: scene.carol.device_id)),
     Attack("W5", founder_made_member, lambda view, _: view.roles.get(ALICE.device_id) != "owner"),
     Attack(
         "W7",

@@ -19,7 +19,7 @@ from myownmesh.governance.memory import undone
 from myownmesh.governance.questions import Claim, Replay
 from myownmesh.governance.quorum import unmet
 from myownmesh.governance.words import OURSELVES, is_sure
-from myownmesh.protocol.transitions import KindChange
+from myownmesh.protocol.transitions import KindChange, RoleGrant
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 OWNERS_ONLY_BYTES: Final = 48_000
 """From here on others adopt only what an owner signed, or what an owner built on (02 §24.3 no. 49)."""
+
+CLOCKS_SECONDS: Final = 600
+"""Two honest clocks are no further apart: each is at most five minutes off."""
 
 Found = Literal[
     "ignored",  # silent network, or a log that founds nothing
@@ -180,7 +183,8 @@ def _acceptable(book: Book, log: Log, common: int, speaker: Speaker) -> tuple[in
         if _is_members(place):
             length, why = index, "MEMBER-TIER"
             break
-        if _is_spent(book, place, earlier, again) and not _is_meant(book, place, speaker):
+        old = _old_authors(book, log, index)
+        if _is_spent(book, place, earlier, again, old) and not _is_meant(book, place, speaker):
             length, why = index, "SPENT"
             break
         earlier.update(place.signatures)
@@ -200,15 +204,50 @@ def _is_members(place: Place) -> bool:
     return is_member_grant(variant) or (is_removal(variant) and target_of(variant) not in place.before.known)
 
 
-def _is_spent(book: Book, place: Place, earlier: set[bytes], again: frozenset[bytes]) -> bool:
-    """Whether what is not spent of its signatures would not do."""
+def _old_authors(book: Book, log: Log, index: int) -> frozenset[str]:
+    """Whose removal at this place is one that the member log has from before its target got its seat.
+
+    Somebody who was put out as a member, let in again and given a seat has a removal that everybody holds. Whoever puts
+    it behind the seat would take that.
+    """
+    entry = log.places[index].entry
+    target = target_of(entry.variant)
+    slots = {} if target is None or not is_removal(entry.variant) else book.members.slots(target)
+    if not slots:
+        return frozenset()
+    seat = next((each.entry.at for each in reversed(log.places[:index]) if _seats(each, target)), None)
+    if seat is None:
+        return frozenset()
+    let_in = max((copy.entry.at for key, slot in slots.items() if key.is_grant for copy in slot.copies), default=-1)
+    pairs = set(zip(entry.signers, entry.signatures, strict=True))
+    times = {
+        key.author: max(copy.entry.at for copy in slot.copies)
+        for key, slot in slots.items()
+        if not key.is_grant and (key.author, key.signature) in pairs
+    }
+    return frozenset(
+        author for author, at in times.items() if at < seat and (at <= let_in or at + CLOCKS_SECONDS < seat)
+    )
+
+
+def _seats(place: Place, target: str | None) -> bool:
+    variant = place.entry.variant
+    return isinstance(variant, RoleGrant) and variant.target == target and not is_member_grant(variant)
+
+
+def _is_spent(
+    book: Book, place: Place, earlier: set[bytes], again: frozenset[bytes], old: frozenset[str] = frozenset()
+) -> bool:
+    """Whether what is not spent of its signatures would not do. Those of `old` authors are."""
     if place.void:
         return False
     digests = dict(zip(place.authors, place.signatures, strict=True))
     fresh = [
         author
         for author, digest in digests.items()
-        if digest not in earlier and not book.memory.is_spent(digest, undone_again=digest in again)
+        if author not in old
+        and digest not in earlier
+        and not book.memory.is_spent(digest, undone_again=digest in again)
     ]
     if len(fresh) == len(digests):
         return False

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import evolve
 
-from myownmesh.governance.adoption import reconsider
+from myownmesh.governance.adoption import CLOCKS_SECONDS, reconsider
 from myownmesh.governance.copies import OUR_WORD, Copy
 from myownmesh.governance.entries import canonical_signers, is_member_grant, is_removal, target_of
 from myownmesh.governance.log import signature_digest
@@ -58,7 +58,15 @@ def stamp_in(book: Book, variant: Variant, now: int) -> int:
     """`stamp` by what this device holds."""
     target = target_of(variant)
     newest = -1 if target is None else book.bench.newest_counted(target)
+    if isinstance(variant, Evict):
+        # Beyond the seat that it takes, or it looks like a removal from before (`adoption`).
+        seats = [each.entry.at for each in book.log.places if each.entry.variant == _seat_of(book, variant.target)]
+        newest = max([newest, *(at for at in seats if at <= now + CLOCKS_SECONDS)])
     return stamp(variant, book.standing, newest, now)
+
+
+def _seat_of(book: Book, device: str) -> Variant:
+    return RoleGrant(device, book.standing.role(device))
 
 
 def unmet_by(book: Book, variant: Variant, signers: tuple[str, ...]) -> Unmet | None:

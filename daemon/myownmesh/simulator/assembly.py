@@ -209,7 +209,8 @@ class Assembly:
             self._pass(LOOK_S)
         agreed = self.world.clock.seconds - begun
         self._look(at_the_end=True)
-        self._look_for_alarms()
+        if not self.sitting.hostile:  # what liars tell v0.3.8 is seen at the next round of questions only
+            self._look_for_alarms()
         return agreed
 
     def _have_met(self) -> bool:

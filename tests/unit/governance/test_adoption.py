@@ -23,6 +23,7 @@ from myownmesh.governance.adoption import (
 )
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import SETTLED_SECONDS, strike
+from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.log import EMPTY, BadLog
 from myownmesh.governance.memory import Memory, undone
 from myownmesh.governance.pins import Pin, founder_and_genesis, read_pin
@@ -420,6 +421,37 @@ def test_nobody_fills_the_log_with_entries_of_the_member_log(filler: Transition)
     assert hears(book, CLOSE, grant(BOB), filler).book.log.entries == (CLOSE, grant(BOB))
     once_seated = (CLOSE, grant(DAVE, "controller"), revoke(DAVE))
     assert hears(founded(*once_seated), *once_seated, entry(Evict(DAVE), ALICE)).found == "adopted"
+
+
+@pytest.mark.parametrize(
+    ("put_out", "let_in", "taken"),
+    [
+        (800, 900, False),  # let in again since, and seated then
+        (300, None, False),  # seated long after it was put out
+        (900, None, True),  # whose clock is behind by less than clocks may be
+        (1100, None, True),
+        (1100, 1200, True),  # put out with its seat, and let in again since: this device was away
+    ],
+)
+def test_an_old_removal_does_not_take_the_seat_that_came_after_it(
+    put_out: int, let_in: int | None, taken: bool
+) -> None:
+    seated = (CLOSE, grant(CAROL, "controller", at=1000))
+    removal = entry(Evict(CAROL), ALICE, at=put_out)
+    members = [removal, *([] if let_in is None else [grant(CAROL, "member", at=let_in)])]
+    book = hear_entries(founded(*seated), members, HEARSAY, CHECKS, NOW, max_checks=9).book
+    shown = hears(book, *seated, removal)
+    assert (shown.found == "adopted") == taken
+    assert (roles(shown.book).get(CAROL) == "controller") != taken
+    if not taken:
+        assert shown.why == "SPENT"
+        [question] = shown.book.questions.replays
+        assert CAROL not in roles(accept_replay(shown.book, question, NOW).book), "unless a person means it"
+
+
+def test_a_removal_of_somebody_who_never_had_a_seat_is_no_old_one() -> None:
+    book = hear_entries(founded(CLOSE), [entry(Evict(CAROL), ALICE, at=5)], HEARSAY, CHECKS, NOW, max_checks=9).book
+    assert hears(book, CLOSE, entry(Evict(CAROL), ALICE, at=5)).why == "MEMBER-TIER"
 
 
 # ── branches ──────────────────────────────────────────────────────────────────────────────────────────────────────────

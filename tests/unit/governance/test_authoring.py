@@ -125,6 +125,15 @@ def test_stamps(case: dict[str, Any]) -> None:
     assert at == case["expect_at"]
 
 
+@pytest.mark.parametrize(("seated", "stamped"), [(NOW - 5, NOW), (NOW + 240, NOW + 241), (NOW + 9000, NOW)])
+def test_a_removal_is_stamped_beyond_the_seat_that_it_takes(seated: int, stamped: int) -> None:
+    """By a clock that is behind; not by one that nobody's is."""
+    book = founded(CLOSE, entry(RoleGrant(DAVE, "controller"), ALICE, at=seated))
+    done = proposes(book, Evict(DAVE))
+    assert done.entry is not None
+    assert done.entry.at == stamped
+
+
 EFFECTS = {case["id"]: case for case in load("governance", "ratification_effects")}
 
 
