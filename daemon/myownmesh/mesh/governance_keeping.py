@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from myownmesh.governance.carried import carried, read_carried
 from myownmesh.governance.pending import pending
@@ -22,6 +22,7 @@ from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.store import StoreError
+from myownmesh.store.heap import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 SAVE_GAP_S: Final = 1.0
 """Between two writes of what peers brought."""
+MANY: Final = 1000
+"""Entries whose file is worth a look at what the allocator keeps of it: half a megabyte."""
 LOADED_S: Final = 60.0
 """How long a command waits for the state to be read; ten thousand entries take a second."""
 
@@ -87,6 +90,8 @@ class Keeping:
     async def load(self) -> None:
         """Verify what the files hold; nobody is linked before."""
         loaded = await trio.to_thread.run_sync(self._load)
+        self._files = evolve(self._files, state_bytes=None)
+        await trio.to_thread.run_sync(_give_back, loaded)
         self._switch.govern(lambda governor, now: governor.begin(loaded, self._about.inviters(), now))
         pin = self.held.pin
         self._written = None if pin != self._files.pin and pin.is_set else self.held
@@ -150,12 +155,16 @@ class Keeping:
                 self._written = None
                 try:
                     with trio.CancelScope(shield=True):  # a thread cannot be stopped
-                        await trio.to_thread.run_sync(self._store.save_governance, self._about.network_id, book)
+                        await trio.to_thread.run_sync(self._save, book)
                 except StoreError as error:
                     raise MeshError(str(error)) from error
                 self._written = book
             if seen := self._switch.engine.governor.take_audit():
                 await trio.to_thread.run_sync(self._write_down, seen)
+
+    def _save(self, book: Book) -> None:
+        self._store.save_governance(self._about.network_id, book)
+        _give_back(book)
 
     def _write_down(self, seen: Sequence[Seen]) -> None:
         lines = [
@@ -215,6 +224,11 @@ class Keeping:
             raise MeshError("network: the file is still being verified; look at the log later")
         await self.write(self.held)
         return done[0]
+
+
+def _give_back(book: Book) -> None:
+    if book.members.count >= MANY:
+        give_back()
 
 
 def _shown(book: Book) -> tuple[StateFile, list[str]]:
