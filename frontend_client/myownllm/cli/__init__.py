@@ -4,6 +4,7 @@ Commands start quickly, so what only `up` needs (trio, the supervisor) is import
 app through two things that both share: the daemon's control socket and the saved networks.
 """
 
+import gc
 import sys
 
 from mesh_common.streams import prepare, words
@@ -26,6 +27,7 @@ def main() -> None:
     try:
         # Here, so that Ctrl-C while the modules load is no traceback.
         if sys.argv[1:] in (["up"], ["up", "--json"]):  # as nearly always; typer takes a tenth of its start
+            gc.disable()  # until all modules are loaded, which leave no garbage
             from myownllm.cli.up import run_up
 
             run_up(None, (), verbose=False, as_json=as_json)

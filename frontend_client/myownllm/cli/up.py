@@ -5,6 +5,7 @@ Most of a start is loading modules. So the daemon is looked for, and started, wh
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from importlib import import_module
@@ -96,6 +97,8 @@ async def _run_app(output: Output, label: str | None, channels: tuple[str, ...],
     async with footing(AppHome.from_environment(), report=output.progress) as ground:
         with trio.open_signal_receiver(*_endings()) as signals:
             screen = await trio.to_thread.run_sync(import_module, "myownllm.cli.screen")
+            gc.freeze()  # what is loaded stays, so no collection looks at it again
+            gc.enable()
             await screen.show_app(ground, output, signals, label, channels, verbose=verbose)
     output.emit("stopped", "Stopped.")
 
