@@ -146,6 +146,15 @@ def test_another_log_of_the_same_length_is_asked_for_where_a_peer_of_ours_holds_
     assert told("b" * 26) == 1
 
 
+def test_a_peer_of_ours_is_not_asked_after_a_change_of_branches() -> None:
+    """It finds out by itself."""
+    bench = linked((*BASE, entry(SECOND, PROMOTED.variant)), features=(*FEATURES, FEATURE))
+    says(bench, *BASE, entry(OWNER, RoleRevoke(SECOND.device_id)))
+    assert "log_switched" in hints(bench)
+    bench.wait(3.0)
+    assert not of_kind(bench, RosterRequest)
+
+
 def test_which_log_it_is_is_told_to_peers_of_ours_only() -> None:
     for features, digests in ((FEATURES, {UNSET}), ((*FEATURES, FEATURE), {None})):
         bench = linked(features=features)

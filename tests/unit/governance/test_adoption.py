@@ -28,6 +28,7 @@ from myownmesh.governance.log import EMPTY, BadLog
 from myownmesh.governance.memory import Memory, undone
 from myownmesh.governance.pins import Pin, founder_and_genesis, read_pin
 from myownmesh.governance.rules import STRICT, V038, Rules
+from myownmesh.governance.sync import is_news, log_digest
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import FullMesh, Star
@@ -449,6 +450,12 @@ def test_an_old_removal_does_not_take_the_seat_that_came_after_it(
         assert CAROL not in roles(accept_replay(shown.book, question, NOW).book), "unless a person means it"
 
 
+def test_a_founder_has_its_seat_from_the_founding_whatever_was_signed_before() -> None:
+    held = (CLOSE, grant(BOB))
+    book = hear_entries(founded(*held), [entry(Evict(ALICE), BOB, at=5)], HEARSAY, CHECKS, NOW, max_checks=9).book
+    assert hears(book, *held, entry(Evict(ALICE), BOB, at=5)).found == "adopted"
+
+
 def test_a_removal_of_somebody_who_never_had_a_seat_is_no_old_one() -> None:
     book = hear_entries(founded(CLOSE), [entry(Evict(CAROL), ALICE, at=5)], HEARSAY, CHECKS, NOW, max_checks=9).book
     assert hears(book, CLOSE, entry(Evict(CAROL), ALICE, at=5)).why == "MEMBER-TIER"
@@ -470,6 +477,15 @@ def both(base: tuple[Transition, ...], a: Sequence[Transition], b: Sequence[Tran
 def test_two_owners_who_act_apart_end_with_one_log() -> None:
     one, other = both(TWO, [grant(DAVE, "controller")], [grant(ERIN, "controller", by=BOB)])
     assert one.log.digest == other.log.digest
+    [left] = (*one.branches.left, *other.branches.left)  # whoever changed its branch has something to look after
+    assert not is_news(one, log_digest(left), len(left))
+    assert not is_news(one, log_digest(one.log), len(one.log))
+    assert not is_news(one, log_digest(log_of(TWO)), len(TWO))
+    assert not is_news(one, "x", len(one.log))
+    assert is_news(one, "a" * 26, 1)
+    assert is_news(one, "a" * 26, len(one.log))
+    for book in (one, other):
+        assert book.branches.looked_after(left).left == ()
     assert len(one.branches.logs) == len(other.branches.logs) == 1
     assert not one.questions.rivals
 
