@@ -20,6 +20,7 @@ from myownllm.remote.lan import is_local
 from myownllm.remote.pairing import ATTEMPTS, ATTEMPTS_PER_ADDRESS, CODE_S, DIGITS, Pairing, draw
 from myownllm.remote.settings import PORT, RemoteSettings, changed
 from myownllm.ui import port as ports
+from myownllm.ui import web_server
 from myownllm.ui.calls import LinesResponse
 from myownllm.ui.remote import launch
 from myownllm.ui.remote.guests import GONE_S, KICKED_S, Guests, KickedError
@@ -296,8 +297,9 @@ async def small(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def test_a_browser_that_has_left_counts_no_more() -> None:
+async def test_a_browser_that_has_left_counts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was counted for ten seconds, and sixty-four of them kept everybody out."""
+    monkeypatch.setattr(web_server, "IDLE_S", 3600)
     listener = ports.listen(0)
     server = WebServer(small, Limits(per_address=2))
     async with trio.open_nursery() as nursery:
@@ -310,6 +312,26 @@ async def test_a_browser_that_has_left_counts_no_more() -> None:
                 await browser.aclose()
                 while server.count:
                     await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_more_from_an_address_costs_the_oldest_stranger_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_server, "IDLE_S", 3600)
+    listener = ports.listen(0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(WebServer(small, Limits(per_address=2)).serve, listener)
+        other = await trio.open_tcp_stream(*listener.getsockname())
+        held = [
+            await trio.open_tcp_stream(*listener.getsockname(), local_address=address)
+            for address in ("127.0.0.2", "127.0.0.2", "127.0.0.2")
+        ]
+        with trio.fail_after(30):
+            assert await held[0].receive_some() == b""
+            for each in (*held[1:], other):
+                await each.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await each.receive_some()).startswith(b"HTTP/1.1 204")
+        for each in (*held, other):
+            await each.aclose()
         nursery.cancel_scope.cancel()
 
 
