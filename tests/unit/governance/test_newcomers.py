@@ -52,6 +52,7 @@ ENTRIES = [
     entry(RoleGrant(DAVE, "controller"), ALICE),
     entry(KindChange("open"), ALICE),
     FORGED,
+    msgspec.structs.replace(entry(RoleGrant(ERIN, "member"), ALICE), signatures=("x" * 5,)),
 ]
 SPEAKERS = [HEARSAY, OURSELVES, Speaker(ALICE, vouched=True), Speaker(CAROL, said=frozenset(ENTRIES[4].signatures))]
 

@@ -238,8 +238,12 @@ def told_for(book: Book, hashes: Sequence[str]) -> list[Transition]:
     return [copy.entry for copy in to_tell(book, hashes) if copy is not None]
 
 
-def test_a_device_that_waits_for_a_word_says_so_by_its_digests() -> None:
+@pytest.mark.parametrize("leaves_from", [module.LEAVES_FROM, 1], ids=["by buckets", "by leaves"])
+def test_a_device_that_waits_for_a_word_says_so_by_its_digests(
+    leaves_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its own eviction ends with a sure grant only, and that it is not sure shows in no digest."""
+    monkeypatch.setattr(module, "LEAVES_FROM", leaves_from)
     readmitted = [
         entry(ADMIT, ALICE, at=10),
         entry(PUT_OUT, CAROL, at=20),
@@ -273,6 +277,8 @@ def test_answers_pause() -> None:
         assert len(list(answer(book, (), book.members.digests(), vouching=True))) == 1
     assert calls.since(begun) < 1_000
     assert len(steps) >= 10_000 // module.ENTRIES_PER_PAUSE
+    one_differs = (book.members.digests()[1], *book.members.digests()[1:])
+    assert None in list(answer(book, (), one_differs, vouching=True)), "what is equal is passed by in slices, too"
     assert sum(steps) > 10_000, "the work was not seen"
     assert max(steps) < 10 * module.ENTRIES_PER_PAUSE
 
