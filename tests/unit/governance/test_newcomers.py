@@ -102,6 +102,7 @@ def plain(entries: Sequence[Transition], book: Book = BOOK, aside: Aside | None 
         (entry(Evict(DAVE), ALICE, at=NOW + DAY + 1), None),
         (msgspec.structs.replace(entry(Evict(DAVE), ALICE), signatures=()), None),
         (msgspec.structs.replace(entry(Evict(DAVE), ALICE), signatures=("A" * 103,)), None),
+        (msgspec.structs.replace(entry(Evict(DAVE), ALICE), signatures=("a" * 102 + "b",)), None),
         (msgspec.structs.replace(entry(Evict(DAVE), ALICE), variant=Evict("dave")), None),
     ],
 )

@@ -227,6 +227,7 @@ def test_a_leaf_that_looks_equal_by_chance_hides_nothing() -> None:
     assert new in whole
     assert len(whole) > 80, "no leaf differs: the bucket is told"
     assert told_for(lacking, of_full[:-1]) == whole, "and so is it without leaves"
+    assert None in list(answer(lacking, (), of_full[:-1], vouching=True)), "with pauses between what is passed over"
     assert not told_for(lacking, of_lacking)
     for last in ("leaves:" + "b" * 10, "leaves:" + "!" * (len(of_full[-1]) - 7), "b64:" + "a" * 52):
         assert differing(lacking, (*of_full[:-1], last)) is None
