@@ -340,6 +340,8 @@ def test_full_roots_of_governed_networks(case: dict[str, Any]) -> None:
 def test_the_ids_are_those_of_all_entries() -> None:
     roster = Roster("home").approve("a" * 52, "", 1).approve("b" * 51 + "a", "", 2)
     assert set(roster.ids) == {entry.device_id for entry in roster.entries}
+    assert "a" * 52 in roster
+    assert ME not in roster
 
 
 @given(st.lists(st.tuples(st.sampled_from(["approve", "merge", "remove", "mirror"]), st.integers(0, 7)), max_size=12))
