@@ -40,6 +40,7 @@ class Desk:
     moves: Conversations
     release: Callable[[], None]
     changes: list[str]
+    calls: int = 0
 
     @property
     def peer(self) -> PeerEntry:
@@ -71,20 +72,23 @@ class Desk:
 
     async def called(self, method: str, payload: Any) -> Any:
         """The peer calls; what it gets."""
-        before = len(self.daemon.log)
+        self.calls += 1  # under the number of a call that is still being put away it would count as told twice
+        request = f"r{self.calls}"
         await self.daemon.emit(
             {
                 "kind": "rpc_inbound",
                 "network": "home",
                 "method": method,
                 "from": DEVICE_B,
-                "request_id": "r1",
+                "request_id": request,
                 "streaming": False,
                 "payload": payload,
             }
         )
         with trio.fail_after(60):  # real time, on machines that are shared
-            while not (answers := [r for r in self.daemon.log[before:] if r["op"] == "rpc_respond"]):
+            while not (
+                answers := [r for r in self.daemon.log if r["op"] == "rpc_respond" and r["request_id"] == request]
+            ):
                 await trio.sleep(0.01)
         return answers[0].get("ok", answers[0].get("error"))
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myownmesh.identity import Identity, verify
+from myownmesh.identity.keys import verify_each
 from myownmesh.protocol import base32
+from myownmesh.protocol.ids import parse_device_id
 from support.vectors import load
 
 IDENTITIES = load("peer-protocol", "identities")
@@ -81,3 +83,17 @@ def test_keys_of_small_order_are_refused() -> None:
     # The identity point: with it, a signature of zeros passes every lax check for every message.
     device_id = base32.encode(b"\x01" + bytes(31))
     assert not verify(device_id, b"anything", b"\x01" + bytes(63))
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=40), st.sampled_from(["right", "another payload", "another key", "short"])))
+)
+def test_many_at_once_are_judged_as_each_alone(said: list[tuple[bytes, str]]) -> None:
+    signer, other = (Identity.from_seed(bytes(31) + bytes([n])) for n in (1, 2))
+    keys = [base32.decode(parse_device_id(each.device_id), 32) for each in (signer, other)]
+    signed = []
+    for payload, how in said:
+        signature = signer.sign(payload)
+        behind = {"another payload": payload + b"!", "short": b""}.get(how, payload)
+        signed.append((keys[how == "another key"], signature[:40] + behind if how == "short" else signature + behind))
+    assert verify_each(signed) == [how == "right" for _, how in said]
