@@ -159,10 +159,11 @@ def judge(
     changed = draft.add(copy, standing, bench.me, keys)
     if draft.count > MAX_COPIES:
         draft.put(target, thinned(draft.slots(target), [entry]))  # putting out always finds room
+    # A heard grant that counts in its slot does not end a removal of our own (no. 48): it needs a word or a click, too.
+    if is_grant and not copy.is_sure(standing) and _would_reverse(entry, court, target):
+        return Judgement("shown", aside)
     if _counts(draft.slots(target), entry, keys, bench):
         return Judgement("counted" if changed else "known", aside)
-    if is_grant and _would_reverse(entry, court, target):
-        return Judgement("shown", aside)
     return Judgement("silent", aside)
 
 
@@ -193,7 +194,7 @@ def words_for(entry: Transition, speaker: Speaker, court: Court, target: str, *,
 
 
 def _would_reverse(entry: Transition, court: Court, target: str) -> bool:
-    """Whether a grant that does not count would bring its target back if it did."""
+    """Whether a grant that changed nothing would bring its target back if it were sure."""
     bench = court.bench
     author_stands = bool(bench.standing.authors(entry.signers))
     return author_stands and bench.verdict(target).membership == "removed" and entry.at >= bench.newest_removal(target)

@@ -275,6 +275,15 @@ def test_own_removals_are_not_raised_by_others() -> None:
     assert node.says() == "present"
 
 
+def test_a_removal_of_our_own_is_ended_by_an_admit_heard_of_another_owner_at_a_persons_word_only() -> None:
+    """24.3 no. 48; found by a simulated network whose other owner ran v0.3.8, which cannot vouch."""
+    node = Node(me=ALICE).all([entry(ADMIT, ALICE, at=10), entry(PUT_OUT, ALICE, at=20)], OURSELVES)
+    node.kept = {DAVE: 20}
+    admit = entry(ADMIT, CAROL, at=30)
+    assert (node.hear(admit).outcome, node.says()) == ("shown", "removed")
+    assert (node.hear(admit, OURSELVES).outcome, node.says()) == ("counted", "present")
+
+
 def test_a_word_lasts_while_its_speaker_is_seated() -> None:
     node = Node().all([entry(ADMIT, ALICE, at=10), entry(PUT_OUT, ALICE, at=20)])
     node.hear(entry(ADMIT, ALICE, at=30), Speaker(CAROL, vouched=True))
