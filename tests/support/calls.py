@@ -26,7 +26,7 @@ class Calls:
 
 @contextmanager
 def counted() -> Iterator[Calls]:
-    """Count the calls that are made within, of this thread. Garbage waits meanwhile: hypothesis is told when it goes."""
+    """Count the calls that are made within, of this thread. Garbage waits meanwhile: hypothesis is told of each run."""
     calls = Calls()
 
     def count(_frame: FrameType, event: str, _arg: Any) -> None:
