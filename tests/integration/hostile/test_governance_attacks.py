@@ -15,7 +15,19 @@ import trio
 from myownmesh.governance.state_file import StateFile, write_state
 from myownmesh.protocol.frames import Approve, Ping, Pong
 from myownmesh.protocol.transitions import RoleGrant
-from support.attacks import ALICE, ATTACKS, DAVE, NETWORK, NOW, Scene, View, device, entries, signed
+from support.attacks import (
+    ALICE,
+    ATTACKS,
+    DAVE,
+    NETWORK,
+    NOW,
+    Scene,
+    View,
+    device,
+    entries,
+    poisoned_genesis,
+    signed,
+)
 from support.daemons import daemon, host_relay, network_record
 from support.probe import identity, probe
 
@@ -122,7 +134,9 @@ async def test_what_a_hostile_peer_wants_it_does_not_get(tmp_path: Path, rows: l
             await peer.become_active()
             for number, attack in enumerate(rows):
                 peer.send(*attack.frames(scene))
-                await is_heard(victim, peer, number + 1, founded=attack.where in ("court", "away"))
+                # Behind the poisoned genesis the honest log has to be there, and logs are read a slice at a time.
+                founded = attack.where in ("court", "away") or attack.frames is poisoned_genesis
+                await is_heard(victim, peer, number + 1, founded=founded)
                 assert not attack.won(await view_of(victim), scene), f"{attack.weakness}: {attack.name}"
 
 

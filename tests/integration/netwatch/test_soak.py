@@ -35,6 +35,8 @@ DEVICES = int(os.environ.get("MESH_SOAK_DEVICES", "10"))
 FAULT_EVERY_S = 1.0
 SEND_EVERY_S = 0.2
 LOOK_EVERY_S = 1.0
+WELL_S = 75.0
+"""An attempt that the last fault met half-way is given up after thirty seconds, and so may be the next one."""
 GROWTH_MB = 12.0
 """What a daemon may take more than before: sessions that were closed give their memory back late."""
 GROWTH_DESCRIPTORS = 12
@@ -199,7 +201,7 @@ class Soak:
 async def all_well(devices: list[Device]) -> None:
     """Everybody is linked with everybody, and nobody has anything to explain."""
     views: list[Any] = []
-    with trio.move_on_after(PATIENCE_S) as scope:
+    with trio.move_on_after(WELL_S) as scope:
         while True:
             views = []
             for device in devices:
