@@ -57,6 +57,11 @@ def is_number(value: Json) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def port(value: Json, default: int) -> int:
+    """A port to listen at, 0 for a free one; anything else is `default`."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**16 else default
+
+
 def stamp(value: Json) -> int:
     """An edit stamp in milliseconds: floored, never negative, 0 when it is no number or beyond every clock."""
     return math.floor(value) if is_number(value) and 0 <= value < STAMP_END else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from mesh_common.addresses import is_loopback
-from myownllm.coerce import as_object
+from myownllm.coerce import as_object, port
 
 if TYPE_CHECKING:
     from myownllm.coerce import JsonObject
@@ -31,11 +31,11 @@ class ApiSettings:
     def read(cls, config: JsonObject) -> ApiSettings:
         """From the whole configuration. Total: a wrong member is its default."""
         raw = as_object(config.get("api"))
-        host, port, token = raw.get("host"), raw.get("port"), raw.get("bearer_token")
+        host, token = raw.get("host"), raw.get("bearer_token")
         settings = cls(
             enabled=raw.get("enabled") is not False,
             host=host if isinstance(host, str) and host else HOST,
-            port=port if isinstance(port, int) and not isinstance(port, bool) and 0 <= port < 2**16 else PORT,
+            port=port(raw.get("port"), PORT),
             cors_allow_all=raw.get("cors_allow_all") is True,
             bearer_token=token if isinstance(token, str) and token else None,
         )

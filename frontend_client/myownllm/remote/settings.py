@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.values import Value
-from myownllm.coerce import as_object
+from myownllm.coerce import as_object, port
 
 if TYPE_CHECKING:
     from myownllm.coerce import JsonObject
@@ -29,11 +29,10 @@ class RemoteSettings(Value, frozen=True):
     @classmethod
     def read(cls, config: JsonObject) -> RemoteSettings:
         """From the whole configuration. Total: a wrong member is its default."""
-        raw = as_object(config.get("remote_ui"))
-        port = raw.get("port")
+        raw = as_object(config.get(SECTION))
         return cls(
             enabled=raw.get("enabled") is True,
-            port=port if isinstance(port, int) and not isinstance(port, bool) and 0 <= port < 2**16 else PORT,
+            port=port(raw.get("port"), PORT),
         )
 
 

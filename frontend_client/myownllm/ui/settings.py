@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.values import Value
-from myownllm.coerce import as_object
+from myownllm.coerce import as_object, port
 
 if TYPE_CHECKING:
     from myownllm.coerce import JsonObject
@@ -27,9 +27,8 @@ class UiSettings(Value, frozen=True):
     def read(cls, config: JsonObject) -> UiSettings:
         """From the whole configuration. Total: a wrong member is its default."""
         raw = as_object(config.get("ui"))
-        port = raw.get("port")
         return cls(
             enabled=raw.get("enabled") is not False,
             notifications=raw.get("notifications") is not False,
-            port=port if isinstance(port, int) and not isinstance(port, bool) and 0 <= port < 2**16 else PORT,
+            port=port(raw.get("port"), PORT),
         )

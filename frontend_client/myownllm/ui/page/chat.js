@@ -3,7 +3,7 @@
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask, lines } from "./api.js";
 import { isConnected, mesh, peers, rows } from "./mesh.js";
-import { message } from "./said.js";
+import { bodyOf, close, hear, message } from "./said.js";
 import { button, changed, closeDialog, confirm, failure, field, forget, html, isBusy, moment, nothing, openDialog, run, say, words } from "./parts.js";
 
 const talk = { id: null, title: "", messages: [], model: "", at: null };
@@ -93,32 +93,16 @@ async function answer() {
   const history = talk.messages.map(({ role, content }) => ({ role, content }));
   talk.messages.push(said);
   answering = new AbortController();
-  let isWhole = false;
-  await run("answer", async () => {
-    for await (const item of lines("/api/infer", { messages: history, model: talk.model }, answering.signal)) {
-      if (item.error !== undefined) throw new Error(item.error.message);
-      if (item.from !== undefined) said.from = `${item.from.model || "Model"} on ${item.from.device || "this device"}`;
-      if (item.delta !== undefined) said.content += item.delta;
-      if (item.thinking_delta !== undefined) said.thinking = (said.thinking ?? "") + item.thinking_delta;
-      if (item.ran !== undefined) said.ran = [...(said.ran ?? []), item.ran.name ?? "a function"];
-      if (item.end) isWhole = true;
-      changed();
-    }
-  });
+  const question = { messages: history, model: talk.model };
+  const isWhole = (await run("answer", () => hear(lines("/api/infer", question, answering.signal), said))) === true;
   const isStopped = answering.signal.aborted;
   answering = null;
-  if (!isWhole) said.partial = isStopped ? "Stopped: this is a part" : "Broken off: this is a part";
-  if (said.content === "" && !isWhole) talk.messages.pop();
-  else say(isWhole ? `${said.from} has answered: ${said.content.slice(0, 500)}` : said.partial);
-  changed();
+  close(talk, isWhole, isStopped);
   await keep();
 }
 
 const keep = (over = false) => run("keep", async () => {
-  const body = {
-    title: talk.title.slice(0, 200), model: talk.model.slice(0, 200),
-    messages: talk.messages.map(({ role, content, partial }) => ({ role, content, ...(partial ? { partial: true } : {}) })),
-  };
+  const body = bodyOf(talk);
   if (talk.at !== null) {
     try {
       const told = await ask("POST", `/api/peers/${talk.at.peer}/conversations/${talk.id}/save`, { ...body, base: over ? "" : talk.at.base });

@@ -3,8 +3,8 @@
 import { html, nothing, render } from "./vendor/lit-html/lit-html.js";
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask, forgetSecret, keepSecret, lines, secret } from "./api.js";
-import { button, changed, failure, field, isBusy, moment, onChange, paintDialog, run, say, sentence, words } from "./parts.js";
-import { message } from "./said.js";
+import { button, changed, failure, field, isBusy, moment, onChange, paintDialog, run, sentence, words } from "./parts.js";
+import { bodyOf, close, hear, message } from "./said.js";
 
 const HEARTBEAT_MS = 5000;
 
@@ -125,31 +125,17 @@ async function submit(event) {
   const history = talk.messages.map(({ role, content }) => ({ role, content }));
   talk.messages.push(said);
   answering = new AbortController();
-  let isWhole = false;
-  await run("answer", () => asked(async () => {
-    for await (const item of lines("/api/chat/stream", { messages: history, model: talk.model }, answering.signal)) {
-      if (item.error !== undefined) throw new Error(item.error.message);
-      if (item.from !== undefined) said.from = `${item.from.model || "Model"} on ${item.from.device || "this device"}`;
-      if (item.delta !== undefined) said.content += item.delta;
-      if (item.thinking_delta !== undefined) said.thinking = (said.thinking ?? "") + item.thinking_delta;
-      if (item.end) isWhole = true;
-      schedule();
-    }
-  }));
+  const question = { messages: history, model: talk.model };
+  const heard = () => hear(lines("/api/chat/stream", question, answering.signal), said);
+  const isWhole = (await run("answer", () => asked(heard))) === true;
   const isStopped = answering.signal.aborted;
   answering = null;
-  if (!isWhole) said.partial = isStopped ? "Stopped: this is a part" : "Broken off: this is a part";
-  if (said.content === "" && !isWhole) talk.messages.pop();
-  else say(isWhole ? `${said.from} has answered: ${said.content.slice(0, 500)}` : said.partial);
-  schedule();
+  close(talk, isWhole, isStopped);
   if (stage === "chat") await keep();
 }
 
 const keep = () => run("keep", () => asked(async () => {
-  const body = {
-    title: talk.title.slice(0, 200), model: talk.model.slice(0, 200),
-    messages: talk.messages.map(({ role, content, partial }) => ({ role, content, ...(partial ? { partial: true } : {}) })),
-  };
+  const body = bodyOf(talk);
   const entry = talk.id === null ? await ask("POST", "/api/conversations", body) : await ask("PUT", `/api/conversations/${talk.id}`, body);
   talk.id = entry.id;
   await ask("PUT", "/api/active-conversation", { id: entry.id });
