@@ -56,11 +56,7 @@ class Tending:
 
     async def run(self) -> None:
         """Look whenever something changed, until cancelled."""
-        try:
-            seen = await self._governing.book()
-        except MeshError as error:
-            log.error("%s", error)
-            return
+        seen = await self._first()
         owes = bool(seen.branches.left)  # its process ended between the switch and the merge
         while True:
             await trio.sleep(LOOK_S)
@@ -70,6 +66,14 @@ class Tending:
             seen, owes = book, False
             try:
                 await self._look(book)
+            except MeshError as error:
+                log.warning("%s", error)
+
+    async def _first(self) -> Book:
+        """What the files hold, however long a large log takes to be read."""
+        while True:
+            try:
+                return await self._governing.book()
             except MeshError as error:
                 log.warning("%s", error)
 

@@ -114,7 +114,6 @@ async def test_nothing_signs_by_itself_behind_a_lock(desk: Desk, monkeypatch: py
 
 
 async def test_what_peers_bring_is_written_once_a_second_and_all_of_it(desk: Desk, autojump_clock: MockClock) -> None:
-    autojump_clock.autojump_threshold = 0.01  # a write is in a thread, which has a clock of its own
     await desk.governing.propose(KindChange("closed"), None)
     saved = len(desk.disk.saved)
     async with trio.open_nursery() as nursery:

@@ -185,7 +185,6 @@ async def test_peers_hear_of_an_advert_only_when_it_changed(
 async def test_a_driver_that_crashed_comes_back_with_what_it_advertised(
     mesh: Mesh, webrtc: WebRtc, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    autojump_clock.autojump_threshold = 0.01  # joining anew reads files in a thread, which has a clock of its own
     [home] = mesh.networks()
     monkeypatch.setattr(NoServices, "tags", ("service:signaling",))
     webrtc.broken.set()
