@@ -150,7 +150,7 @@ def _saved(home: Path, pair: Pair) -> None:
 
 
 def _online_after(homes: dict[str, str]) -> float:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_", "PYTHON"))}
     began = time.perf_counter()
     with subprocess.Popen(
         [PROGRAM, "up", "--json"], env={**kept, **homes}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE

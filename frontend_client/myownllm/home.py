@@ -123,6 +123,11 @@ class AppHome(Value, frozen=True):
         return self.own_daemon / "owner.json"
 
     @property
+    def probed_file(self) -> Path:
+        """What the daemon that served last said of its version."""
+        return self.root / "probed.json"
+
+    @property
     def own_socket(self) -> Path:
         return _socket_of(self.own_daemon)
 

@@ -81,10 +81,14 @@ class Ports(Value, frozen=True):
     version_of: Callable[[Candidate], Awaitable[str | Refused]]
     launch: Callable[[Candidate], Awaitable[Started]]
     spawn_lock: Callable[[], AbstractAsyncContextManager[None]]
+    doubt: Callable[[Candidate], Awaitable[str | Refused | None]] | None = None
+    """ask a candidate again whose version an earlier launch was told; None for one that was asked in this launch"""
     stage: Callable[[Callable[[str], None]], Awaitable[Candidate]] | None = None
     """get a daemon from the release feed (the bundler); raises AppError that says why not"""
     started: Callable[[Started], Awaitable[None]] | None = None
     """remember the child on disk (`owner.json`)"""
+    serves: Callable[[ChildProcess, Candidate], Awaitable[None]] | None = None
+    """remember that it serves: the child again, which may be another program by now, and its version"""
     survivor: Callable[[], Awaitable[Survivor | None]] | None = None
     """the child that was remembered last, if it lives and is ours without doubt"""
     no_start: str = ""

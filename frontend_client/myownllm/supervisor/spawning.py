@@ -88,28 +88,41 @@ class Spawning:
         try:
             child = await self._ports.launch(candidate)
         except LaunchError as error:
-            self._fail(candidate, str(error))
+            refused = await self._doubted(candidate)
+            if refused is None:
+                self._fail(candidate, str(error))
+            else:
+                self._refuse(refused)
             return None
         try:
-            await self._remember(child)  # it may have to be ended by the next launch before it ever answers
+            if self._ports.started is not None:  # it may have to be ended by the next launch before it ever answers
+                await self._ports.started(child)
             status = await self._await_ready(child, candidate)
-            await self._remember(child)  # a script is another program by now
+            refused = await self._doubted(candidate) if status.version != version else None
         except SupervisorError as error:
             self._is_home_at_fault |= isinstance(error, _CannotStartHereError)
-            if isinstance(error, _CannotServeError):
-                self._refuse(Refused(candidate, f"cannot serve: {error}"))
-            else:
+            refused = await self._doubted(candidate)
+            if refused is None and isinstance(error, _CannotServeError):
+                refused = Refused(candidate, f"cannot serve: {error}")
+            if refused is None:
                 self._fail(candidate, str(error))
+            else:
+                self._refuse(refused)
             await child.stop()
             return None
         except BaseException:
             await child.stop()
             raise
+        if refused is not None:
+            self._refuse(refused)
+            await child.stop()
+            return None
         return Spawned(child, candidate, status)
 
-    async def _remember(self, child: Started) -> None:
-        if self._ports.started is not None:
-            await self._ports.started(child)
+    async def _doubted(self, candidate: Candidate) -> Refused | None:
+        """Why it should not have been started: an earlier launch was told another version than it would tell now."""
+        said = await self._ports.doubt(candidate) if self._ports.doubt is not None else None
+        return said if isinstance(said, Refused) else None
 
     def _fail(self, candidate: Candidate, why: str) -> None:
         """Another program is used only after it was said that this one was not: somebody may have chosen it."""

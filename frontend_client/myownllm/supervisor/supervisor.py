@@ -257,6 +257,8 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             if child is not None:
                 nursery.start_soon(watch_child, child)
+                if self._ports.serves is not None and self._child_program is not None:
+                    nursery.start_soon(self._ports.serves, child, self._child_program)
             if connection.mode != "shared":
                 nursery.start_soon(self._mention_shared)
             nursery.start_soon(watch_silence)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from myownllm.home import AppHome
     from myownllm.supervisor.log import DaemonLog
     from myownllm.supervisor.owner import OwnerFile
-    from myownllm.supervisor.ports import Started, Survivor
+    from myownllm.supervisor.ports import ChildProcess, Started, Survivor
 
 SPAWN_LOCK_WAIT_S: Final = 30.0
 """Longer than one slow start of the other app, shorter than a person's patience."""
@@ -79,7 +79,7 @@ def daemon_rows(home: AppHome) -> list[Row]:
 
 def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: DaemonLog, *, no_start: str = "") -> Ports:
     """The supervisor's ports. The nursery keeps the tasks that watch a child; `no_start` is why there may be none."""
-    inspector = Inspector(pin)
+    inspector = Inspector(pin, home.probed_file)
     environ = dict(os.environ)
 
     def candidates() -> list[binaries.Candidate]:
@@ -90,6 +90,13 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
 
     async def remember(child: Started) -> None:
         await trio.to_thread.run_sync(owner().remember, child.pid)
+
+    async def serves(child: ChildProcess, candidate: binaries.Candidate) -> None:
+        def note() -> None:
+            owner().remember(child.pid)
+            inspector.keep(candidate)
+
+        await trio.to_thread.run_sync(note)
 
     async def survivor() -> Survivor | None:
         return await trio.to_thread.run_sync(owner().survivor) if home.owner_file.exists() else None
@@ -126,10 +133,12 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         silence=silence,
         candidates=candidates,
         version_of=inspector.version_of,
+        doubt=inspector.doubt,
         launch=start,
         spawn_lock=lambda: _spawn_lock(home),
         stage=get_release,
         started=remember,
+        serves=serves,
         survivor=survivor,
         no_start=no_start,
         pin=pin,

@@ -179,3 +179,47 @@ async def test_what_was_missing_may_have_been_installed_since(program: Callable[
     assert isinstance(await inspector.version_of(candidate), Refused)
     (tmp_path / "library").touch()
     assert await inspector.version_of(candidate) == "0.3.8"
+
+
+async def test_the_next_launch_need_not_ask_the_program_that_served(
+    program: Callable[[str], Path], tmp_path: Path
+) -> None:
+    binary = program(f'open("{tmp_path}/asked", "a").write("x"); print("myownmesh 0.3.8 (0a1b2c3d)")')
+    candidate, kept = Candidate(binary, "path", "test"), tmp_path / "probed.json"
+    first = Inspector("v0.3.8", kept)
+    assert await first.version_of(candidate) == "0.3.8"
+    assert await first.doubt(candidate) is None, "it was asked in this launch"
+    first.keep(candidate)
+
+    next_one = Inspector("v0.3.8", kept)
+    assert await next_one.version_of(candidate) == "0.3.8"
+    assert (tmp_path / "asked").read_text() == "x"
+    assert await next_one.doubt(candidate) == "0.3.8"
+    assert (tmp_path / "asked").read_text() == "xx"
+    assert isinstance(await Inspector("v0.4.0", kept).version_of(candidate), Refused), "the app may be a newer one"
+
+
+async def test_another_file_of_that_name_is_asked(program: Callable[[str], Path], tmp_path: Path) -> None:
+    """Also one of the same size, dated as the old one."""
+    binary, kept = program('print("myownmesh 0.3.8")'), tmp_path / "probed.json"
+    candidate = Candidate(binary, "path", "test")
+    first = Inspector("v0.3.8", kept)
+    await first.version_of(candidate)
+    first.keep(candidate)
+    facts = binary.stat()
+    newer = program('print("myownmesh 0.3.9")')
+    os.utime(newer, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    newer.rename(binary)
+    assert binary.stat().st_size == facts.st_size
+    assert await Inspector("v0.3.8", kept).version_of(candidate) == "0.3.9"
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b'{"path":1}', b'{"version":"new"}', b"\xff"])
+async def test_what_cannot_be_read_of_the_last_launch_is_asked(
+    program: Callable[[str], Path], tmp_path: Path, content: bytes
+) -> None:
+    candidate, kept = Candidate(program('print("myownmesh 0.3.8")'), "path", "test"), tmp_path / "probed.json"
+    kept.write_bytes(content)
+    assert await Inspector("v0.3.8", kept).version_of(candidate) == "0.3.8"
+    Inspector("v0.3.8", tmp_path / "no folder" / "probed.json").keep(candidate)
+    assert await Inspector("v0.3.8", kept).doubt(Candidate(tmp_path / "gone", "path", "test")) is None

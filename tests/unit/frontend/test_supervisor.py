@@ -243,6 +243,49 @@ async def test_wrong_version_is_refused_with_the_way_out(autojump_clock: Any) ->
     assert world.children == []
 
 
+@pytest.mark.parametrize("script", ["says_ready", "says_cannot_serve", "exits_1_immediately", "exec_error"])
+async def test_a_version_of_an_earlier_launch_is_not_believed_when_the_start_says_otherwise(
+    autojump_clock: Any, script: str
+) -> None:
+    """FE-3.7: behind an unchanged script another daemon stands now, one that is too old, or none."""
+    world = ScriptedWorld(candidates=["a", "b"], scripts={"a": script})
+    world.status = StatusAnswer("0.1.1", "me-0A1B2")
+    doubted = []
+
+    async def doubt(candidate: Candidate) -> str | Refused | None:
+        doubted.append(candidate.path.name)
+        return Refused(candidate, "reports 0.1.1") if candidate.path.name == "a" else None
+
+    supervisor = Supervisor(replace(world.ports(), doubt=doubt))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        state = await outcome(supervisor)
+        nursery.cancel_scope.cancel()
+    assert state.connection is not None
+    assert state.connection.binary == Path("/bin/b")
+    assert state.notes == ("not using /bin/a (PATH (/bin)): it reports 0.1.1",)
+    assert doubted == ["a", "b"]
+    assert all(child.stopped for child in world.children if child.name == "a")
+
+
+async def test_that_a_daemon_serves_is_remembered_without_anybody_waiting(autojump_clock: Any) -> None:
+    world, told = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"}), []
+
+    async def serves(child: Any, candidate: Candidate) -> None:
+        await trio.sleep(1)
+        told.append((child.name, candidate.path.name))
+
+    supervisor = Supervisor(replace(world.ports(), serves=serves))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        began = trio.current_time()
+        await outcome(supervisor)
+        assert trio.current_time() - began < 1
+        await trio.sleep(1.1)
+        assert told == [("a", "a")]
+        nursery.cancel_scope.cancel()
+
+
 async def test_the_ready_line_ends_the_wait_at_once(autojump_clock: Any) -> None:
     world = ScriptedWorld(candidates=["a"], scripts={"a": "says_ready"})
     began = trio.current_time()
