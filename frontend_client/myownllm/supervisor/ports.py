@@ -91,6 +91,8 @@ class Ports(Value, frozen=True):
     """remember that it serves: the child again, which may be another program by now, and its version"""
     survivor: Callable[[], Awaitable[Survivor | None]] | None = None
     """the child that was remembered last, if it lives and is ours without doubt"""
+    worked_s: Callable[[int], float] | None = None
+    """processor seconds that a process has used; 0 where that cannot be told"""
     no_start: str = ""
     """why this app may start no daemon; it attaches to one that is there"""
     pin: str | None = None

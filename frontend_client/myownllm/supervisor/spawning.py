@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 SPAWN_WAIT_S: Final = 8.0
 """Seconds for a new daemon to open its socket (FE-3.10)."""
+SPAWN_WAIT_MAX_S: Final = 30.0
+"""For one that is still at work then: on a machine that is busy or slow each further attempt would end there, too."""
+WORK_GLANCE_S: Final = 2.0
+AT_WORK_S: Final = 0.05
+"""Of processor time between two glances; a loop that waits for something uses less, one of twenty that wait for a
+processor gets more."""
 SPAWN_POLL_S: Final = 0.15
 TAIL_LINES: Final = 20
 SHOWN_CHARS: Final = 300
@@ -134,7 +140,10 @@ class Spawning:
         self._note(f"not using {refused.candidate.path} ({refused.candidate.origin}): it {refused.reason}")
 
     async def _await_ready(self, child: Started, candidate: Candidate) -> StatusAnswer:
-        """Wait for the socket: a ready line, a good poll, an early end, or eight seconds (FE-3.10, FE-3.11)."""
+        """Wait for the socket: a ready line, a good poll, an early end, or eight seconds (FE-3.10, FE-3.11).
+
+        While it still loads, which its processor time shows, it has more.
+        """
         told = ReadyLine()
         wake = trio.Event()
 
@@ -147,7 +156,8 @@ class Spawning:
             await child.wait()
             wake.set()
 
-        deadline = trio.current_time() + SPAWN_WAIT_S
+        began, worked_s = trio.current_time(), 0.0
+        deadline = began + SPAWN_WAIT_S
         problem = f"{candidate.path} spawned but the control socket never opened ({self._ports.own_socket})"
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hear)
@@ -164,6 +174,10 @@ class Spawning:
                         return status
                     if wake.is_set():  # it says ready, but does not answer yet: poll on
                         wake = trio.Event()
+                    if trio.current_time() >= deadline and self._ports.worked_s is not None:
+                        before, worked_s = worked_s, self._ports.worked_s(child.pid)
+                        if worked_s - before >= AT_WORK_S:
+                            deadline = min(deadline + WORK_GLANCE_S, began + SPAWN_WAIT_MAX_S)
             finally:
                 nursery.cancel_scope.cancel()
         if told.cannot_serve:

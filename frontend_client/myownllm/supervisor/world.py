@@ -54,6 +54,17 @@ def silence_text(socket: Path, error: ControlError) -> str:
     return f"does not answer as it should ({error})"
 
 
+def worked_s(pid: int) -> float:
+    """Processor seconds of a process so far."""
+    import psutil  # type: ignore[import-untyped]  # it ships no types; needed only for a start that takes long
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
 def target_triple() -> str:
     """The target triple in the names of bundled daemons."""
     arch = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
@@ -137,6 +148,7 @@ def make_ports(home: AppHome, pin: str | None, nursery: trio.Nursery, log: Daemo
         launch=start,
         spawn_lock=lambda: _spawn_lock(home),
         stage=get_release,
+        worked_s=worked_s,
         started=remember,
         serves=serves,
         survivor=survivor,

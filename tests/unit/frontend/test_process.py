@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from myownllm.supervisor.inspection import Inspector
 from myownllm.supervisor.log import DaemonLog
 from myownllm.supervisor.ports import ReadyLine
 from myownllm.supervisor.process import LaunchError, launch
+from myownllm.supervisor.world import worked_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,3 +225,8 @@ async def test_what_cannot_be_read_of_the_last_launch_is_asked(
     assert await Inspector("v0.3.8", kept).version_of(candidate) == "0.3.8"
     Inspector("v0.3.8", tmp_path / "no folder" / "probed.json").keep(candidate)
     assert await Inspector("v0.3.8", kept).doubt(Candidate(tmp_path / "gone", "path", "test")) is None
+
+
+def test_what_a_process_has_worked() -> None:
+    assert 0 < worked_s(os.getpid()) <= time.process_time() + 0.1
+    assert worked_s(2**22 + 1) == 0, "it has ended"

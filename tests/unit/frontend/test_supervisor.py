@@ -43,8 +43,8 @@ class FakeChild:
         self.exit_status: int | None = None
         self.stopped = False
         self._script = script
-        if script == "binds_after_1s":
-            world.own_binds_at = trio.current_time() + 1
+        if script.startswith("binds_after_"):
+            world.own_binds_at = trio.current_time() + int(script.removeprefix("binds_after_").removesuffix("s"))
         elif script == "exits_1_immediately":
             self.exit(1)
 
@@ -266,6 +266,32 @@ async def test_a_version_of_an_earlier_launch_is_not_believed_when_the_start_say
     assert state.notes == ("not using /bin/a (PATH (/bin)): it reports 0.1.1",)
     assert doubted == ["a", "b"]
     assert all(child.stopped for child in world.children if child.name == "a")
+
+
+@pytest.mark.parametrize(
+    ("binds", "works_for_s", "child", "took_s"),
+    [
+        (20, 25, "slow", 20),  # a busy machine
+        (60, 90, "next", 30),  # it works and works
+        (20, 1, "next", 10),  # it has begun to load, and hangs
+        (20, 0, "next", 8),
+    ],
+)
+async def test_a_daemon_that_still_loads_is_waited_for(
+    autojump_clock: Any, binds: int, works_for_s: float, child: str, took_s: float
+) -> None:
+    """FE-3.10: whoever ends it after eight seconds ends every further one there, too."""
+    world = ScriptedWorld(candidates=["slow", "next"], scripts={"slow": f"binds_after_{binds}s", "next": "says_ready"})
+    began = trio.current_time()
+    supervisor = Supervisor(
+        replace(world.ports(), worked_s=lambda _: min(trio.current_time() - began, works_for_s) / 10)
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        await outcome(supervisor)
+        assert world.children[-1].name == child
+        assert trio.current_time() - began == pytest.approx(took_s, abs=0.5)
+        nursery.cancel_scope.cancel()
 
 
 async def test_that_a_daemon_serves_is_remembered_without_anybody_waiting(autojump_clock: Any) -> None:
