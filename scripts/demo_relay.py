@@ -6,6 +6,7 @@ Standard library only: just so much of WebSocket as a listener needs.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -60,8 +61,11 @@ class Ear:
         return [each for each in self._heard[since:] if device in (each.get("from"), each.get("to"))]
 
     def close(self) -> None:
-        self._socket.close()
+        with contextlib.suppress(OSError):  # the relay was first
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the listener, which has the file while it waits
+        self._thread.join()
         self._file.close()
+        self._socket.close()
 
     def _listen(self) -> None:
         try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -52,6 +55,23 @@ def test_an_interrupted_demo_cleans_up() -> None:
     assert homes
     eventually(lambda: not any(is_alive(pid) for pid in children), "every process of the demo ends")
     assert not any(home.exists() for home in homes)
+
+
+def test_whoever_listens_at_a_relay_that_says_nothing_can_stop() -> None:
+    """The listener's thread holds what is to be closed for as long as it waits."""
+    with socket.create_server(("127.0.0.1", 0)) as relay:
+        made = []
+        ear = runpy.run_path(str(DEMO.with_name("demo_relay.py")))["Ear"]
+        listening = threading.Thread(target=lambda: made.append(ear(relay.getsockname()[1], "room")))
+        listening.start()
+        served, _ = relay.accept()
+        with served:
+            served.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            listening.join(30)
+            closing = threading.Thread(target=made[0].close, daemon=True)
+            closing.start()
+            closing.join(30)
+            assert not closing.is_alive()
 
 
 def _descendants_homes() -> dict[int, str]:
