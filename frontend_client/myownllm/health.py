@@ -53,6 +53,8 @@ class AppTold(Struct, frozen=True, kw_only=True):
     """the program that it started as its daemon"""
     origin: str = ""
     """why it was that one"""
+    notes: tuple[str, ...] = ()
+    """what it says of how it got its daemon: programs that it did not use, and why"""
     models: int = 0
     """models that this device offers to its peers"""
     runtime: str = ""
@@ -245,6 +247,8 @@ def _notes(facts: Facts) -> list[Finding]:
     notes = [Finding("bad_setting", "note", problem) for problem in facts.setting_problems]
     if facts.override_problem:
         notes.append(Finding("override_unusable", "note", facts.override_problem))
+    if facts.app is not None:
+        notes += [Finding("daemon_note", "note", text) for text in facts.app.notes]
     if facts.unkept:
         notes.append(Finding("setting_unkept", "note", f"settings of '{facts.handle}' {facts.unkept}"))
     if facts.daemon is not None and (wrong := clock_note(facts.daemon.clock)):

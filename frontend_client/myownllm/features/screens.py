@@ -53,7 +53,8 @@ def reason_of(supervisor: SupervisorState) -> str:
 
 
 def _runtime(state: RuntimeState) -> str:
-    where = f"{state.kind} at {shown(state.base_url)}" if state.base_url else state.kind
+    address = shown(state.base_url)
+    where = f"{state.kind} at {address}" if address and address not in state.reason else state.kind
     return f"{where}, {len(state.models)} models" if state.up else f"{where}: {state.reason}"
 
 
@@ -74,6 +75,7 @@ def install(
             daemon_reason=reason_of(daemon),
             binary="" if connection is None or connection.binary is None else str(connection.binary),
             origin="" if connection is None else connection.origin,
+            notes=daemon.notes,
             models=len((state.published or {}).get("llms", ())),
             runtime=_runtime(runtime.value),
             api=api.value.url or api.value.reason,

@@ -134,6 +134,25 @@ def test_commands_say_of_a_silent_daemon_what_the_app_says() -> None:
     assert top.text == "Waiting for the mesh daemon on Home…"
 
 
+def test_health_names_a_program_that_was_not_used() -> None:
+    """`up` says it once, and who looks later has a daemon of another program."""
+    why = "not using /bin/false ($MYOWNLLM_MESH_BIN): /bin/false exited with status 1"
+    daemon = StatusAnswer("0.3.8", "me", ("home",), home="/h")
+    findings = health.examine(
+        health.Facts(
+            handle="Home",
+            network_id="home",
+            app_running=True,
+            app=health.AppTold(notes=(why,)),
+            daemon=daemon,
+            phase="active",
+            relays=(UP,),
+        )
+    )
+    assert [(f.name, f.severity) for f in findings] == [("daemon_note", "note"), ("healthy", "ok")]
+    assert findings[0].text == why
+
+
 def test_health_and_the_headline_never_disagree() -> None:
     """Exit status 0 stands beside a good headline, and only there, whatever was seen."""
     peers = ((), (ACTIVE,), (WAITS,), (ASKED,), (AWAY,), (ON_THE_WAY,), (Known("handshaking", "Pi", True),))
