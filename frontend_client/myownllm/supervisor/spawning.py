@@ -26,8 +26,7 @@ SPAWN_WAIT_MAX_S: Final = 30.0
 """For one that is still at work then: on a machine that is busy or slow each further attempt would end there, too."""
 WORK_GLANCE_S: Final = 2.0
 AT_WORK_S: Final = 0.05
-"""Of processor time between two glances; a loop that waits for something uses less, one of twenty that wait for a
-processor gets more."""
+"""Of processor time, had or stood in line for, between two glances; a loop that waits for something uses less."""
 SPAWN_POLL_S: Final = 0.15
 TAIL_LINES: Final = 20
 SHOWN_CHARS: Final = 300

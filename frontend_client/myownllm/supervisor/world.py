@@ -55,14 +55,23 @@ def silence_text(socket: Path, error: ControlError) -> str:
 
 
 def worked_s(pid: int) -> float:
-    """Processor seconds of a process so far."""
+    """Processor seconds of a process so far; where the kernel tells them, also those that it stood in line for."""
     import psutil  # type: ignore[import-untyped]  # it ships no types; needed only for a start that takes long
 
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.Error:
         return 0.0
-    return float(times.user + times.system)
+    return float(times.user + times.system) + _queued_s(pid)
+
+
+def _queued_s(pid: int) -> float:
+    """How long a process was ready and had no processor. Linux tells it; 0 elsewhere."""
+    try:
+        _ran_ns, queued_ns, _turns = Path(f"/proc/{pid}/schedstat").read_text("ascii").split()
+        return int(queued_ns) / 1e9
+    except (OSError, ValueError):
+        return 0.0
 
 
 def target_triple() -> str:
