@@ -105,30 +105,35 @@ async def keep_door(home: AppHome, door: Door, client: MeshClient) -> None:
 
 async def keep_sightings(sightings: Sightings, client: MeshClient) -> None:
     """Note when devices were here last: when they come, when they go, now and then while they stay, and at the end."""
-    here: set[str] = set()
+    here: dict[str, str] = {}  # what each is called, also when it is gone
     network, due = "", 0.0
     try:
         while True:
             state = client.state
             if state.network != network:  # left for another one, or for good: these were here until now
                 await _note(sightings, network, here)
-                here, network = set(), state.network
-            now_here = {p.device_pubkey for p in state.peers if p.status in CONNECTED}
-            moved = now_here ^ here
+                here, network = {}, state.network
+            now_here = {p.device_pubkey: p.label for p in state.peers if p.status in CONNECTED}
+            moved = {key: label for key, label in {**here, **now_here}.items() if here.get(key) != now_here.get(key)}
             if trio.current_time() >= due:
-                moved, due = moved | now_here, trio.current_time() + SIGHTING_S
+                moved, due = {**moved, **now_here}, trio.current_time() + SIGHTING_S
             await _note(sightings, network, moved)
             here = now_here
             with trio.move_on_at(due):
                 await client.watch.until(partial(_moved, state))
     finally:
         if here and network:
-            sightings.note(network, dict.fromkeys(here, wall_ms()))
+            sightings.note(network, _now(here))
 
 
-async def _note(sightings: Sightings, network: str, devices: set[str]) -> None:
+async def _note(sightings: Sightings, network: str, devices: dict[str, str]) -> None:
     if network and devices:
-        await trio.to_thread.run_sync(sightings.note, network, dict.fromkeys(devices, wall_ms()))
+        await trio.to_thread.run_sync(sightings.note, network, _now(devices))
+
+
+def _now(devices: dict[str, str]) -> dict[str, tuple[int, str]]:
+    at = wall_ms()
+    return {key: (at, label) for key, label in devices.items()}
 
 
 def _moved(before: ClientState, state: ClientState) -> bool:

@@ -1,4 +1,5 @@
-"""When each device was connected last, kept for people: the daemon forgets who has left (spec 08 §1.2)."""
+"""When each device was connected last, and what it was called, kept for people: the daemon forgets who has left or was
+put out (spec 08 §1.2)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from mesh_common.labels import clean_label
 from myownllm.coerce import as_object
 from myownllm.files import read_json, write_durably
 
@@ -20,22 +22,43 @@ KEPT_DEVICES: Final = 500
 
 
 class Sightings:
-    """`seen.json`: by network and device the milliseconds of its last moment here. Blocking, small, never raises."""
+    """`seen.json`: by network and device the milliseconds of its last moment here, and what it was called then.
+
+    A release before labels wrote the bare milliseconds. Blocking, small, never raises.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def of(self, network: str) -> dict[str, int]:
         """Last moments of the devices of one network."""
-        rows = as_object(as_object(read_json(self._path)).get(network))
-        return {key: at for key, at in rows.items() if isinstance(at, int) and not isinstance(at, bool)}
+        return {key: at for key, (at, _) in self._rows(network).items()}
 
-    def note(self, network: str, moments: Mapping[str, int]) -> None:
-        """These devices were here at these moments."""
+    def labels(self, network: str) -> dict[str, str]:
+        """What the devices of one network were called when they were here last, those without a name left out."""
+        return {key: label for key, (_, label) in self._rows(network).items() if label}
+
+    def note(self, network: str, moments: Mapping[str, tuple[int, str]]) -> None:
+        """These devices were here at these moments, and were called so; without a name the one before stays."""
         known = as_object(read_json(self._path))
-        merged = sorted({**self.of(network), **moments}.items(), key=lambda row: row[1])[-KEPT_DEVICES:]
+        rows = self._rows(network)
+        for key, (at, label) in moments.items():
+            rows[key] = at, clean_label(label) or rows.get(key, (0, ""))[1]
+        kept = sorted(rows.items(), key=lambda row: row[1][0])[-KEPT_DEVICES:]
         with contextlib.suppress(OSError):
-            write_durably(self._path, msgspec.json.encode({**known, network: dict(merged)}))
+            write_durably(self._path, msgspec.json.encode({**known, network: dict(kept)}))
+
+    def _rows(self, network: str) -> dict[str, tuple[int, str]]:
+        found: dict[str, tuple[int, str]] = {}
+        for key, row in as_object(as_object(read_json(self._path)).get(network)).items():
+            match row:
+                case bool():
+                    pass
+                case int() as at:
+                    found[key] = at, ""
+                case [int() as at, str() as label] if not isinstance(at, bool):
+                    found[key] = at, clean_label(label)
+        return found
 
 
 def moment(at_ms: int) -> str:

@@ -13,7 +13,7 @@ from mesh_common.labels import shown
 from myownllm.ids import bare_id, device_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from mesh_common.answers import (
         GovernanceAnswer,
@@ -45,9 +45,11 @@ _FOUNDING: Final = (
 class Names:
     """What devices are called here."""
 
-    def __init__(self, me: str, peers: Iterable[PeerEntry]) -> None:
+    def __init__(self, me: str, peers: Iterable[PeerEntry], former: Mapping[str, str] | None = None) -> None:
+        """`former` says what devices were called that are no peers any more: those that were put out, by bare id."""
         self.me = bare_id(me)
-        self._labels = {peer.device_pubkey: shown(peer.label, 40) for peer in peers}
+        labels = {**(former or {}), **{peer.device_pubkey: peer.label for peer in peers}}
+        self._labels = {device: shown(label, 40) for device, label in labels.items()}
 
     def of(self, device: str) -> str:
         """A device in a sentence; its id may be the one that people compare."""

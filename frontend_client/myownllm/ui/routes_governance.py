@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import trio
+
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.errors import NoNetworkError
 from myownllm.ids import DEVICE_ID
+from myownllm.sightings import Sightings
 from myownllm.ui import words
 from myownllm.ui.calls import route
 from myownllm.ui.daemon import Daemon
@@ -42,9 +45,10 @@ def _network(call: Call) -> str:
     return network
 
 
-def _names(call: Call) -> Names:
+async def _names(call: Call, network: str) -> Names:
     state = call.app.client.state
-    return Names(state.device_id, state.peers)
+    former = await trio.to_thread.run_sync(Sightings(call.app.home.sightings_file).labels, network)
+    return Names(state.device_id, state.peers, former)
 
 
 async def _explained(asked: Awaitable[AnswerT]) -> AnswerT | None:
@@ -65,7 +69,7 @@ async def _governance(call: Call, _: None) -> dict[str, Any]:
     pending = await _explained(daemon.governance_pending(network))
     amiss = await _explained(daemon.governance_doctor(network)) if answer.state.kind == "closed" else ()
     explained = Explained(who=who, log=log, pending=pending, amiss=amiss or ())
-    return {"network": network, **decisions(answer, _names(call), explained)}
+    return {"network": network, **decisions(answer, await _names(call, network), explained)}
 
 
 async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
@@ -83,7 +87,7 @@ async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
             done = await daemon.revoke_role(network, asked.device, mfa_code=code, dry_run=asked.look)
         case "evict":
             done = await daemon.evict(network, asked.device, mfa_code=code, dry_run=asked.look)
-    names = _names(call)
+    names = await _names(call, network)
     return {
         "effective": done.effective,
         "waits_for": names.all(done.waits_for),
@@ -94,10 +98,11 @@ async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
 
 async def _sign(call: Call, asked: words.Sign) -> dict[str, Any]:
     """What was shown is what is signed: with other content by now it is refused."""
+    network = _network(call)
     done = await Daemon(call.app).sign_proposal(
-        _network(call), call.part("id"), mfa_code=asked.code or None, digest=asked.digest
+        network, call.part("id"), mfa_code=asked.code or None, digest=asked.digest
     )
-    return {"effective": done.effective, "waits_for": _names(call).all(done.waits_for)}
+    return {"effective": done.effective, "waits_for": (await _names(call, network)).all(done.waits_for)}
 
 
 async def _deny(call: Call, _: words.Nothing) -> None:

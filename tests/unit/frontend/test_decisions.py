@@ -37,6 +37,13 @@ def answer(**members: Any) -> GovernanceAnswer:
     return GovernanceAnswer(state, evicted=(CARL,))
 
 
+def test_a_device_that_was_put_out_is_called_as_it_was_here_last() -> None:
+    names = Names(ME, [peer_entry(PeerInfo(device_id=BEN, status="active", label="Ben"))], {CARL: HOSTILE, BEN: "Old"})
+    evicted = decisions(answer(), names, Explained())["evicted"]
+    assert evicted == [{"id": CARL, "name": f"<b>Ben[2J ({device_suffix(CARL)})"}]
+    assert names.of(BEN) == f"Ben ({device_suffix(BEN)})"
+
+
 def waits(**members: Any) -> PendingRow:
     told = {
         "id": "p1",

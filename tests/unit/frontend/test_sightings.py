@@ -21,23 +21,32 @@ if TYPE_CHECKING:
 def test_the_last_moment_of_each_device_is_kept_by_network(tmp_path: Path) -> None:
     file = Sightings(tmp_path / "seen.json")
     assert file.of("home") == {}
-    file.note("home", {"a": 1, "b": 2})
-    file.note("work", {"a": 9})
-    file.note("home", {"b": 5})
-    assert file.of("home") == {"a": 1, "b": 5}
-    assert file.of("work") == {"a": 9}
+    file.note("home", {"a": (1, "Anna"), "b": (2, "")})
+    file.note("work", {"a": (9, "")})
+    file.note("home", {"b": (5, "Boris\ud800\u202e")})
+    file.note("home", {"a": (7, "")})
+    assert file.of("home") == {"a": 7, "b": 5}
+    assert file.labels("home") == {"a": "Anna", "b": "Boris"}
+    assert (file.of("work"), file.labels("work")) == ({"a": 9}, {})
+
+
+def test_moments_of_a_release_that_kept_no_labels_are_read(tmp_path: Path) -> None:
+    (tmp_path / "seen.json").write_text('{"home": {"a": 3}}')
+    file = Sightings(tmp_path / "seen.json")
+    file.note("home", {"b": (4, "Boris")})
+    assert (file.of("home"), file.labels("home")) == ({"a": 3, "b": 4}, {"b": "Boris"})
 
 
 def test_it_is_bounded_and_survives_damage(tmp_path: Path) -> None:
     file = Sightings(tmp_path / "seen.json")
-    file.note("home", {f"d{n}": n for n in range(KEPT_DEVICES + 5)})
+    file.note("home", {f"d{n}": (n, "") for n in range(KEPT_DEVICES + 5)})
     assert min(file.of("home").values()) == 5
-    for damage in ("[", "[]", '{"home": [1]}', '{"home": {"a": true, "b": "x"}}'):
+    for damage in ("[", "[]", '{"home": [1]}', '{"home": {"a": true, "b": "x", "c": [true, ""], "d": [1]}}'):
         (tmp_path / "seen.json").write_text(damage)
         assert file.of("home") == {}
-        file.note("home", {"a": 1})
+        file.note("home", {"a": (1, "")})
         assert file.of("home")["a"] == 1
-    Sightings(tmp_path / "no" / "such" / "folder").note("home", {"a": 1})
+    Sightings(tmp_path / "no" / "such" / "folder").note("home", {"a": (1, "")})
 
 
 @pytest.mark.parametrize("how", ["leaves", "stop", "leaves, then stop", "cancel"])
@@ -66,4 +75,5 @@ async def test_the_moment_of_leaving_is_kept_however_it_came(tmp_path: Path, how
             while file.of("home")[DEVICE_B] == arrived:
                 await trio.sleep(0.005)
         assert file.of("home")[DEVICE_B] >= int(left)
+        assert file.labels("home") == {DEVICE_B: "Pi"}
         nursery.cancel_scope.cancel()
