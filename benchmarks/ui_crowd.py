@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 import trio
+from msgspec.structs import replace
 
 from mesh_common.views import PeerInfo
 from myownllm.catalog.model import Catalog
@@ -23,9 +24,11 @@ from myownllm.catalog.network import SavedNetwork
 from myownllm.client import ClientState
 from myownllm.home import AppHome
 from myownllm.peers import peer_entry
+from myownllm.remote.state import RemoteState
 from myownllm.supervisor import SupervisorState
 from myownllm.ui import serving
 from myownllm.ui.guard import Place
+from myownllm.ui.port import open_port
 from myownllm.ui.sessions import Sessions
 from myownllm.watch import Watch
 
@@ -62,6 +65,7 @@ def app_at(folder: Path, state: ClientState) -> Any:
     return SimpleNamespace(
         home=AppHome.at(folder / "app", folder / "daemon"),
         client=SimpleNamespace(state=state, diag=deque(maxlen=400), on_state=[], on_diag=[], on_name=[]),
+        sharing=SimpleNamespace(kept=Watch(0)),
         live=SimpleNamespace(load=load, on_sections=[]),
         supervisor=SimpleNamespace(watch=Watch(SupervisorState("up")), connection=None),
         models=SimpleNamespace(
@@ -81,17 +85,17 @@ async def main(folder: Path) -> None:
     present = peers(rng)
     app = app_at(folder, ClientState(phase="peer-active", network="home", peers=tuple(present)))
     app.home.root.mkdir(parents=True)
-    listener = serving.open_port(0)
+    listener = open_port(0)
     place = Place(listener.getsockname()[1])
     sessions = Sessions(app.home.sessions_file, time.time)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serving.serve, app, place, sessions, listener)
+        nursery.start_soon(serving.serve, app, place, sessions, Watch(RemoteState()), listener)
         print(json.dumps({"url": f"{place.origin}/#key={sessions.link_token()}"}), flush=True)
         while True:
             await trio.sleep(EVERY_S)
             for number in rng.sample(range(PEERS), CHANGED):
                 present[number] = attrs.evolve(present[number], rtt_ms=rng.randrange(200))
-            app.client.state = attrs.evolve(app.client.state, peers=tuple(present))
+            app.client.state = replace(app.client.state, peers=tuple(present))
             for tell in app.client.on_state:
                 tell(app.client.state)
 

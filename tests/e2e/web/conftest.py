@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +28,31 @@ SHOTS = os.environ.get("MESH_SCREENSHOTS", "")
 """A folder that takes pictures of what the tests see."""
 
 
+TOKEN = "word-for-programs"
+HURRIED = f"""#!{sys.executable}
+import signal
+from myownllm.features.files import inbox
+usual = inbox.DECIDE_S
+signal.signal(signal.SIGUSR1, lambda *_: setattr(inbox, "DECIDE_S", 3.0))
+signal.signal(signal.SIGUSR2, lambda *_: setattr(inbox, "DECIDE_S", usual))
+from myownllm.cli import main
+main()
+"""
+"""The app; by a signal the person who is offered a file has three seconds in the place of three hundred."""
+
+
 @define
 class Household:
-    """Two devices with a screen each; Boris's has a model."""
+    """Two devices with a screen each; Boris's has a model, and a token for his local API."""
 
     pair: Pair
     model: ModelServer
     urls: list[str]
+    token: str = TOKEN
+
+    def hurry(self, *, no_more: bool = False) -> None:
+        """Who is offered a file on Boris's device from now on has three seconds."""
+        os.kill(self.pair.boris.pid, signal.SIGUSR2 if no_more else signal.SIGUSR1)
 
     @property
     def relay(self) -> str:
@@ -77,7 +97,13 @@ def household() -> Iterator[Household]:
                 settings = json.loads(config.read_text())
                 settings["runtime"] = {"kind": runtime, "base_url": model.url}
                 settings["files"] = {"folder": str(device.home / "Downloads")}
+                if device is pair.boris:
+                    settings["api"] |= {"bearer_token": TOKEN}
                 config.write_text(json.dumps(settings))
+            app = pair.boris.home / "hurried"
+            app.write_text(HURRIED)
+            app.chmod(0o755)
+            pair.boris.app = str(app)
             pair.up()
             urls = [d.wait("screen", lambda e: e["event"] == "screen")["url"] for d in pair.both]
             yield Household(pair, model, urls)

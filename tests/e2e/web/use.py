@@ -18,7 +18,7 @@ from support.browsers import Person
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Locator
 
     from e2e.web.conftest import Household
 
@@ -127,31 +127,59 @@ def a_file_is_sent_and_accepted(couple: list[Person], household: Household, tmp_
     assert (household.pair.boris.home / "Downloads" / "holiday.bin").read_bytes() == content
     uploads = household.pair.anna.home / ".myownllm" / "uploads"
     eventually(lambda: list(uploads.iterdir()) == [], "what was dropped leaves the disk when it is sent")
+
+
+def a_large_file_is_offered(couple: list[Person], tmp_path: Path) -> float:
+    """S12 begins: 30 MiB; Boris is not there for a minute. Returns when that is over, in monotonic seconds."""
+    anna, boris = couple
     large = tmp_path / "film.bin"
-    large.write_bytes(bytes(range(256)) * 4 * 30 * 1024)  # S12: 30 MiB, and how far it is can be seen on both sides
+    large.write_bytes(bytes(range(256)) * 4 * 30 * 1024)
     anna.page.get_by_label("Pick files for Boris").set_input_files(large)
-    for person in (anna, boris):
-        person.page.evaluate(SEE_PROGRESS)
     expect(boris.page.locator("[data-offer]")).to_contain_text("film.bin")
-    boris.page.wait_for_timeout(61_000)  # Boris is not there for a minute
+    return time.monotonic() + 61
+
+
+def it_is_accepted_after_a_minute(couple: list[Person], household: Household, tmp_path: Path, at: float) -> None:
+    """S12: how far it is can be seen on both sides."""
+    anna, boris = couple
+    for person in couple:
+        person.surface("Files")
+        person.page.evaluate(SEE_PROGRESS)
+    boris.page.wait_for_timeout(max(0, at - time.monotonic()) * 1000)
     boris.press("Accept", boris.page.locator("[data-offer]"))
     expect(anna.page.locator("[data-file='film.bin']")).to_contain_text("Sent")
     expect(boris.page.locator("[data-file='film.bin']")).to_contain_text("Received")
     assert [person.page.evaluate("() => window.progressSeen") for person in (anna, boris)] == [True, True]
     downloads = household.pair.boris.home / "Downloads"
-    assert (downloads / "film.bin").read_bytes() == large.read_bytes()
-    (tmp_path / "late.txt").write_text("late")  # S13: taken back, and turned down; nothing is left of either
-    anna.page.get_by_label("Pick files for Boris").set_input_files(tmp_path / "late.txt")
+    assert (downloads / "film.bin").read_bytes() == (tmp_path / "film.bin").read_bytes()
+
+
+def an_offer_ends_in_three_other_ways(couple: list[Person], household: Household, tmp_path: Path) -> None:
+    """S13: taken back, turned down, and not answered in time. Nothing is left of any."""
+    anna, boris = couple
+
+    def offered(name: str) -> Locator:
+        (tmp_path / name).write_text(name)
+        anna.page.get_by_label("Pick files for Boris").set_input_files(tmp_path / name)
+        return anna.page.locator(f"[data-file='{name}']")
+
+    late = offered("late.txt")
     expect(boris.page.locator("[data-offer]")).to_be_visible()
-    anna.press("Cancel", anna.page.locator("[data-file='late.txt']"))
+    anna.press("Cancel", late)
     expect(boris.page.locator("[data-offer]")).to_have_count(0)
-    expect(anna.page.locator("[data-file='late.txt']")).to_contain_text("Ended")
-    (tmp_path / "no.txt").write_text("no")
-    anna.page.get_by_label("Pick files for Boris").set_input_files(tmp_path / "no.txt")
+    expect(late).to_contain_text("Ended")
+    no = offered("no.txt")
     boris.press("Decline", boris.page.locator("[data-offer]"))
-    expect(anna.page.locator("[data-file='no.txt']")).to_contain_text("Ended")
-    expect(anna.page.locator("[data-file='no.txt']")).to_contain_text("declined")
-    assert sorted(path.name for path in downloads.iterdir()) == ["film.bin", "holiday.bin"]
+    expect(no).to_contain_text("Ended")
+    expect(no).to_contain_text("receiver declined")
+    household.hurry()
+    nobody = offered("nobody.txt")
+    expect(nobody).to_contain_text("Ended")
+    expect(nobody).to_contain_text("user did not respond")
+    expect(boris.page.locator("[data-offer]")).to_have_count(0)
+    household.hurry(no_more=True)
+    home = household.pair.boris.home
+    assert sorted(path.name for path in (home / "Downloads").iterdir()) == ["film.bin", "holiday.bin"]
 
 
 def another_devices_model_answers_and_its_words_are_text(couple: list[Person], household: Household) -> None:
@@ -270,7 +298,7 @@ def who_decides_is_seen_looked_at_first_and_signed(couple: list[Person], househo
     expect(dialog).to_contain_text("refuses it from then on")
     anna.press("Put it out", dialog)
     gone = anna.page.locator("[data-evicted]")
-    for person, said in ((anna, "the device "), (boris, "this device ")):  # whose name went with its approval
+    for person, said in ((anna, "Boris ("), (boris, "this device (")):  # although its approval is gone
         expect(person.page.locator("[data-evicted]")).to_contain_text(said)
     daemon = household.pair.anna.home / ".myownllm" / ".myownmesh" / "daemon.sock"
     lock = ask_shared(daemon, "governance_mfa_enroll", network=NETWORK)
@@ -378,7 +406,9 @@ def leaving_and_coming_back(couple: list[Person]) -> None:
     expect(boris.page.locator(".peer")).to_contain_text("Connected")
 
 
-def a_phone_of_the_local_network_is_paired_talks_and_is_put_out(couple: list[Person], chromium: Browser) -> None:
+def a_phone_of_the_local_network_is_paired_talks_and_is_put_out(
+    couple: list[Person], household: Household, chromium: Browser
+) -> None:
     """FE-10.4: opened with a warning, let in by a code, seen while it is there. FE-10.5: the token on demand."""
     _, boris = couple
     page = boris.page
@@ -430,6 +460,14 @@ def a_phone_of_the_local_network_is_paired_talks_and_is_put_out(couple: list[Per
     assert phone.wrong == []
     phone.context.close()
     boris.press("Show the token")
-    expect(page.locator("[data-token]")).to_contain_text("No token is set")
+    expect(page.locator("[data-token]")).to_contain_text(household.token)
+    boris.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    boris.press("Copy it")
+    expect(page.locator("#said")).to_have_text("Token copied")
+    assert page.evaluate("() => navigator.clipboard.readText()") == household.token
+    state = "async () => JSON.stringify((await import('/mesh.js')).mesh.state)"
+    assert household.token not in page.evaluate(state), "only who asks for it sees it"
+    boris.press("Hide it")
+    expect(page.locator("main")).not_to_contain_text(household.token)
     boris.press("Turn it off")
     expect(page.locator("[data-remote]")).to_contain_text("Off:")

@@ -86,6 +86,10 @@ def phone(device: Any, port: int) -> Browser:
     return enter(Browser(port), code_of(device))
 
 
+ENDING_S = 10
+"""Ten times what Ctrl-C may take; without the hard end it takes for ever."""
+
+
 def eventually(look: Callable[[], Any]) -> Any:
     """What `look` finds, as soon as it does."""
     deadline = time.monotonic() + PATIENCE_S
@@ -332,5 +336,10 @@ def test_a_browser_that_takes_nothing_does_not_hold_up_the_end(device: Any) -> N
         text = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         stalled.sendall(f"GET /style.css HTTP/1.1\r\n{text}\r\n".encode() * 200)
         assert phone.ask("GET", "/api/models").status == 200
-        device.stop()
+        mark = device.mark()
+        began = time.monotonic()
+        device.interrupt()
+        device.wait("end", lambda e: e["event"] == "stopped", mark)
+        assert time.monotonic() - began < ENDING_S
+    device.stop(interrupt=False)
     assert (device.home / "up.err").read_text() == ""
