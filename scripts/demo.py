@@ -40,7 +40,11 @@ Event = dict[str, Any]
 
 
 class DemoError(Exception):
-    """A step did not happen; the text says which and what was seen instead."""
+    """A step did not happen; the text says which and what was seen instead. `kind` is that of a command's failure."""
+
+    def __init__(self, text: str, kind: str = "") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class Reporter:
@@ -192,7 +196,8 @@ class Device:
         lines = [json.loads(line) for line in (out or b"").splitlines() if line.strip()]
         if command.returncode:
             said = lines[-1] if lines else errors.decode(errors="replace").strip()
-            raise DemoError(f"`{written}` on {self.name} failed: {said}")
+            kind = said.get("error", {}).get("kind", "") if isinstance(said, dict) else ""
+            raise DemoError(f"`{written}` on {self.name} failed: {said}", kind)
         return lines
 
     def run(self, *arguments: str, timeout_s: float = STEP_TIMEOUT_S) -> Any:
@@ -481,7 +486,7 @@ def invite(anna: Device, boris: Device, phone: Device, network: str, port: int, 
         try:
             made = anna.run("invite", "--for", "15m")
         except DemoError as error:
-            if "cannot do this" not in str(error):
+            if error.kind != "unsupported":
                 raise
             out.say("This daemon knows no invitations: the phone stays out.")
             return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from myownmesh.engine.config import EngineConfig
     from myownmesh.engine.engine import Engine, Outgoing
-    from myownmesh.engine.errors import EngineError, FrameTooLarge, PeerNotAdmitted, PeerNotFound
+    from myownmesh.engine.errors import EngineError, FrameTooLarge, PeerNotAdmitted, PeerNotFound, ShutDown
 
 __all__ = [
     "Engine",
@@ -21,6 +21,7 @@ __all__ = [
     "Outgoing",
     "PeerNotAdmitted",
     "PeerNotFound",
+    "ShutDown",
 ]
 
 _PLACES: Final = {"Engine": "engine", "Outgoing": "engine", "EngineConfig": "config"}

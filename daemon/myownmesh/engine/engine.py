@@ -37,7 +37,7 @@ from myownmesh.engine import (
 from myownmesh.engine.actions import LinkDown
 from myownmesh.engine.core import Core
 from myownmesh.engine.diagnostics import short_id
-from myownmesh.engine.errors import EngineError, NoRoute, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine.errors import EngineError, NoRoute, PeerNotAdmitted, PeerNotFound, ShutDown
 from myownmesh.engine.governor import Governor
 from myownmesh.engine.ice_snapshot import verdict
 from myownmesh.engine.peer import Live, Pending
@@ -474,7 +474,7 @@ class Engine:
 
     def _check_open(self) -> None:
         if self._core.leaving:
-            raise EngineError(waiting.SHUT_DOWN)
+            raise ShutDown(waiting.SHUT_DOWN)
 
     def _end_calls(self) -> None:
         core = self._core

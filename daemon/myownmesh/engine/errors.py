@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from myownmesh.protocol.codec import FrameTooLarge
 
-__all__ = ["EngineError", "FrameTooLarge", "NoRoute", "PeerNotAdmitted", "PeerNotFound"]
+__all__ = ["EngineError", "FrameTooLarge", "NoRoute", "PeerNotAdmitted", "PeerNotFound", "ShutDown"]
 
 
 class EngineError(Exception):
     """A command cannot be carried out; the message carries its class prefix and nothing has changed."""
+
+
+class ShutDown(EngineError):
+    """The network is being left, or has been."""
 
 
 class PeerNotFound(EngineError):

@@ -7,6 +7,10 @@ class MeshError(Exception):
     """Something a local client asked for cannot be done."""
 
 
+class NetworkLeft(MeshError):
+    """The network is being left, or has been."""
+
+
 class NotLinked(MeshError):
     """No admitted peer has this id; nothing was sent."""
 

@@ -11,11 +11,10 @@ import trio
 from attrs import define, frozen
 
 from myownmesh.engine.diagnostics import short_id
-from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.invitations.book import Approved, Book, Moment, Refused
 from myownmesh.invitations.tokens import Meeting, id_of, mac_of, read_token
 from myownmesh.mesh import clock
-from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.errors import MeshError, NetworkLeft
 from myownmesh.protocol.introduction import Introduction
 from myownmesh.store import StoreError
 
@@ -153,9 +152,10 @@ class Inviting:
             return
         try:
             await self._door.approve(knock.peer, knock.label)
+        except NetworkLeft:
+            return  # nobody listens any more
         except MeshError as error:  # the use is this device's, and it comes again
-            if str(error) != SHUT_DOWN:  # else the network is being left, and nobody listens
-                self._told(knock, "approve", str(error))
+            self._told(knock, "approve", str(error))
             return
         detail: dict[str, object] = {"id": shown.id, "peer": knock.peer, "used": len(judged.invite.by)}
         self._door.tell("info", f"invitation {shown.id} let {short_id(knock.peer)} in", detail)

@@ -18,7 +18,7 @@ from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge
 from myownmesh.mesh.custody import Custody
-from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.errors import MeshError, NetworkLeft
 from myownmesh.mesh.founding import check_founder, judges_anew
 from myownmesh.mesh.networks import Networks
 from myownmesh.mesh.records import named, wire_id, with_changed, with_pin, with_record, without
@@ -406,7 +406,7 @@ class Mesh:
                 # Left while we waited for the lock: its record must not come back.
                 from myownmesh.engine.waiting import SHUT_DOWN
 
-                raise MeshError(SHUT_DOWN)
+                raise NetworkLeft(SHUT_DOWN)
             running = network.config
             await self._save("config.json save failed", lambda config: with_changed(config, running, change))
             network.config = change(running)  # last, so that a client which tries again tries to save again

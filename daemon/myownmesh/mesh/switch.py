@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
-from myownmesh.engine import EngineError, FrameTooLarge, PeerNotFound
+from myownmesh.engine import EngineError, FrameTooLarge, PeerNotFound, ShutDown
 from myownmesh.engine.actions import (
     AddCandidate,
     CloseSession,
@@ -39,7 +39,7 @@ from myownmesh.engine.actions import (
 )
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.channels import Channels
-from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
+from myownmesh.mesh.errors import DoesNotFit, MeshError, NetworkLeft, NotLinked
 from myownmesh.mesh.links import Links
 from myownmesh.mesh.precedence import order_of, order_of_control
 from myownmesh.mesh.rpc import CALL_CEILING_S, Rpc
@@ -303,6 +303,8 @@ class Switch:
     def _command(self, act: Callable[[Instant], None]) -> None:
         try:
             act(self._now())
+        except ShutDown as error:
+            raise NetworkLeft(str(error)) from error
         except EngineError as error:
             raise MeshError(str(error)) from error
         self._pump()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.client.errors import ControlError, ErrorKind
-from myownllm.capabilities import BUSY_TEXT
 from myownllm.errors import AppError
-from myownllm.inference.picks import NO_MODEL_TEXT, HostError
+from myownllm.inference.picks import HostError
+from myownllm.refusals import Meaning, meaning
 from myownllm.runtimes import RuntimeFailure
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ _HOSTS: Final = {"device_away": 503, "pinned_offline": 503, "device_busy": 429, 
 _RUNTIMES: Final = {"down": 503, "timeout": 504, "stopped": 503}
 _AWAY: Final = (ErrorKind.NOT_CONNECTED, ErrorKind.CONNECTION_LOST, ErrorKind.STOPPED, ErrorKind.UNKNOWN_PEER,
                 ErrorKind.LINK_DOWN)  # fmt: skip
-_BUSY: Final = (BUSY_TEXT, "host busy")
 
 
 def api_error(error: Exception) -> ApiError:
@@ -47,9 +46,10 @@ def api_error(error: Exception) -> ApiError:
 
 
 def _of_the_mesh(error: ControlError) -> ApiError:
-    if error.text.endswith(_BUSY):
+    said = meaning(error)
+    if said in (Meaning.BUSY, Meaning.NOT_ACCEPTING):
         return ApiError(429, "device_busy", error.text)
-    if error.text.endswith(NO_MODEL_TEXT):
+    if said is Meaning.NO_MODEL:
         return ApiError(404, "no_model", error.text)
     if error.kind is ErrorKind.TIMEOUT:
         return ApiError(504, "device_silent", error.text)

@@ -242,7 +242,7 @@ def _plain(error: Exception) -> Exception:
         return AppError(str(error))
     text = str(error)
     if isinstance(error, ControlError) and error.kind is ErrorKind.UNSUPPORTED:
-        return AppError(f"{UNSUPPORTED_TEXT}; compare the codes instead")
+        return ControlError(error.kind, f"{UNSUPPORTED_TEXT}; compare the codes instead")
     if isinstance(error, ControlError) and text.startswith("invite: "):
         return ControlError(error.kind, text.removeprefix("invite: "), refused=error.refused)
     return error

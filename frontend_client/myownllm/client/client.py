@@ -24,6 +24,7 @@ from myownllm.client.session import Session
 from myownllm.client.state import DIAG_RING, ClientState, DaemonUpdate, Diag
 from myownllm.client.work import Work
 from myownllm.errors import FAILURES, NoNetworkError, not_connected
+from myownllm.refusals import PEER_GONE_TEXT
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 CANCEL_S: Final = 2.0
 """For telling a host that its caller has gone."""
-PEER_GONE_TEXT: Final = "peer went offline"
 
 
 class CatalogPort(Protocol):

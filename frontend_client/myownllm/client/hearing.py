@@ -16,6 +16,7 @@ from myownllm.client.messages import Ask, Note
 from myownllm.client.procedures import pause
 from myownllm.client.registry import Claim
 from myownllm.peers import CONNECTED
+from myownllm.refusals import HOST_BUSY_TEXT, NOT_AUTHORIZED_TEXT
 from myownllm.relays import troubled
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Hearing:
 
     def _look_up(self, pubkey: str, life: Life) -> Procedure[None]:
         """The list is read once more before a stranger is refused."""
-        refusal = "not authorized"
+        refusal = NOT_AUTHORIZED_TEXT
         try:
             yield from asks.show_peers(life, self._picture)
         except ControlError as error:
@@ -160,7 +161,7 @@ class Hearing:
         if lost and peer is not None:
             yield Note("warn", f"{lost} messages of {pubkey[:8]} came before it was looked up and are dropped")
 
-    def _pass(self, frame: Traffic, peer: PeerEntry | None, life: Life, refusal: str = "not authorized") -> None:
+    def _pass(self, frame: Traffic, peer: PeerEntry | None, life: Life, refusal: str = NOT_AUTHORIZED_TEXT) -> None:
         match frame:
             case frames.RpcInbound():
                 self._admit(frame, peer, life, refusal)
@@ -182,7 +183,7 @@ class Hearing:
         elif call.request_id in life.serving:
             return  # a daemon that says it twice
         elif not life.load.admit(call.peer, method.limit):
-            steps = refuse(call.request_id, "host busy", streaming=method.streaming)
+            steps = refuse(call.request_id, HOST_BUSY_TEXT, streaming=method.streaming)
         else:
             order = life.serving[call.request_id] = messages.Serve(life.number, call, peer, method)
             self._procedures.out.append(order)

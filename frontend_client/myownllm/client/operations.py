@@ -24,6 +24,7 @@ from myownllm.errors import FAILURES, NO_DATA_TEXT, PeerAwayError, PeerSelectorE
 from myownllm.ids import select_peer
 from myownllm.payloads import PayloadError
 from myownllm.peers import away_entries
+from myownllm.refusals import Meaning, meaning
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -45,9 +46,6 @@ STREAM_TOTAL_S: Final = 1800.0
 RESEND_AFTER_S: Final = (1.0, 2.0, 4.0)
 """Where the daemon has no reliable sends (FE-9.23)."""
 RELIABLE_TTL_S: Final = 30.0
-NETWORK_DOWN_TEXT: Final = "network down"
-APP_GONE_TEXT: Final = "handler owner client disconnected"
-"""A peer's daemon, of the app that was to answer (spec 05 §13.1)."""
 
 
 class Operations:
@@ -289,13 +287,14 @@ class Operations:
         return ControlError(ErrorKind.TIMEOUT, f"timed out waiting for {self._name(pubkey)}")
 
     def _told(self, pubkey: str, error: ControlError) -> ControlError:
-        """The failure of a call, for a person: a daemon says `network down` of a peer's link as of its own network."""
-        if error.text == NETWORK_DOWN_TEXT:
-            text = f"the link to {self._name(pubkey)} went down before the answer was whole"
-        elif error.text == APP_GONE_TEXT:
-            text = f"the app on {self._name(pubkey)} ended before the answer was whole"
-        else:
-            return error
+        """The failure of a call, for a person."""
+        match meaning(error):
+            case Meaning.LINK_DROPPED:
+                text = f"the link to {self._name(pubkey)} went down before the answer was whole"
+            case Meaning.APP_GONE:
+                text = f"the app on {self._name(pubkey)} ended before the answer was whole"
+            case _:
+                return error
         return ControlError(error.kind, text, refused=error.refused)
 
     def _name(self, pubkey: str) -> str:

@@ -16,6 +16,7 @@ from myownllm.client.pieces import Gatherer
 from myownllm.client.registry import InboundCall
 from myownllm.errors import FAILURES, AppError
 from myownllm.payloads import PayloadError, structure
+from myownllm.refusals import CANCELLED_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,7 +31,6 @@ TAKEN_BACK_KEPT: Final = 64
 """Streams that were taken back lately: the call of one may still be on its way."""
 PIECES_AHEAD: Final = 16
 """Pieces that a feature may have ready while the daemon takes one."""
-CANCELLED_TEXT: Final = "cancelled"
 LEAVE_S: Final = 5.0
 """For the end of a stream whose caller does not want it any more."""
 

@@ -21,6 +21,7 @@ from myownllm.coerce import as_object
 from myownllm.features.brake import Brake
 from myownllm.inference import embedding, names, picks
 from myownllm.inference.request import read_chunk, to_payload
+from myownllm.refusals import NO_MODEL_TEXT
 from myownllm.runtimes import RuntimeFailure
 from myownllm.runtimes.chat import Finished, ToolCall
 
@@ -128,7 +129,7 @@ class Asking:
                     yield some
             return
         if not target.tag:
-            raise picks.HostError("no_model", picks.NO_MODEL_TEXT)
+            raise picks.HostError("no_model", NO_MODEL_TEXT)
         async with self._runtimes.chat(target.tag, request) as local:
             async for some in local:
                 yield some

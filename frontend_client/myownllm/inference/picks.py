@@ -8,6 +8,7 @@ from mesh_common.values import Value
 from myownllm.capabilities import BUSY_TEXT, supports
 from myownllm.coerce import as_object
 from myownllm.errors import AppError
+from myownllm.refusals import NO_MODEL_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +20,6 @@ PURPOSES: Final = ("text", "transcribe", "tp")
 """What a host can be pinned for: chats, transcription, talking points."""
 MODEL_FEATURE: Final = "infer_model_v1"
 """Our id: an `infer` request may name a `model` and `options`."""
-NO_MODEL_TEXT: Final = "no local LLM available"
 
 
 class Host(Protocol):

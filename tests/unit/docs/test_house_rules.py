@@ -168,6 +168,77 @@ def test_what_counts_as_reaching_into_another(line: str, names: set[str]) -> Non
     assert not names or MAY_REACH.search(line)
 
 
+# ── who branches on what went wrong ───────────────────────────────────────────────────────────────────────────────────
+
+STEERED = frozenset(
+    {
+        "frontend_client/myownllm/refusals.py",  # the one place that reads the words of other apps
+        "bundler/mesh_bundler/client.py",  # httpx tells a proxy that wants a password by its text alone
+    }
+)
+MAY_STEER = re.compile(r"str\(\w+\)|\.(text|message|args)\b")
+
+
+def steered_by_words(text: str) -> list[int]:
+    """Lines that compare the sentence of an error; `mesh_common.client.errors` and `refusals` turn those into kinds."""
+    tree = ast.parse(text)
+    errors = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)} | {"error"}
+
+    def is_sentence(node: ast.expr) -> bool:
+        match node:
+            case ast.Call(func=ast.Name("str"), args=[ast.Name(name)]):
+                return name in errors
+            case ast.Attribute(value=ast.Name(name), attr="text" | "message" | "args"):
+                return name in errors
+            case ast.Call(func=ast.Attribute(value=value)):  # a part of it
+                return is_sentence(value)
+            case _:
+                return False
+
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left=left, comparators=others):
+                compared = [left, *others]
+            case ast.Call(func=ast.Attribute(value=value, attr="startswith" | "endswith")):
+                compared = [value]
+            case ast.Call(func=ast.Attribute(value=ast.Name("re")), args=compared):
+                pass
+            case _:
+                continue
+        found += [node.lineno] if any(map(is_sentence, compared)) else []
+    return found
+
+
+@pytest.mark.heavy
+def test_nobody_steers_by_comparing_sentences() -> None:
+    found = {
+        name
+        for name in sources(*PACKAGES, "scripts", "benchmarks")
+        if MAY_STEER.search(text := (ROOT / name).read_text("utf-8")) and steered_by_words(text)
+    }
+    assert found == STEERED
+
+
+@pytest.mark.parametrize(
+    ("line", "steers"),
+    [
+        ("error.text == WORDS", True),
+        ("'no' in str(error)", True),
+        ("error.text.removeprefix(P) != WORDS", True),
+        ("str(error).startswith('no')", True),
+        ("re.match(WORDS, error.text)", True),
+        ("try: f()\nexcept E as gone:\n    str(gone) == WORDS", True),
+        ("error.kind == KIND", False),
+        ("print(error.text)", False),
+        ("told.text == WORDS", False),
+    ],
+)
+def test_what_counts_as_steering_by_a_sentence(line: str, steers: bool) -> None:
+    assert bool(steered_by_words(line)) is steers
+    assert not steers or MAY_STEER.search(line)
+
+
 # ── one way of writing ────────────────────────────────────────────────────────────────────────────────────────────────
 
 RULER = re.compile(r"\s*# ── \S.* ─+")

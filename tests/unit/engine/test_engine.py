@@ -10,7 +10,7 @@ import pytest
 from mesh_common.events import PeerCapabilitiesChanged, PhaseChanged
 from mesh_common.version import VERSION
 from mesh_common.views import Lane
-from myownmesh.engine import EngineConfig, EngineError, FrameTooLarge, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine import EngineConfig, EngineError, FrameTooLarge, PeerNotAdmitted, PeerNotFound, ShutDown
 from myownmesh.engine.actions import CloseSession, LinkDown, OpenSession, SaveRoster
 from myownmesh.engine.links import (
     ChannelOpened,
@@ -207,7 +207,7 @@ def test_after_the_leave_only_the_transports_are_closed() -> None:
     bench.engine.leave(bench.now)
     bench.engine.leave(bench.now)
     assert bench.collect() == ["leave"]
-    with pytest.raises(EngineError, match="network shut down"):
+    with pytest.raises(ShutDown, match="network shut down"):
         bench.engine.connect(bench.peer_id, False, None, bench.now)
     with pytest.raises(PeerNotFound):
         bench.engine.frame_for(bench.peer_id, FRAME, bench.now)

@@ -15,7 +15,7 @@ from myownmesh.identity import Identity
 from myownmesh.invitations.book import Accepted, Book, Invite
 from myownmesh.invitations.tokens import Meeting, id_of, mac_of, read_token
 from myownmesh.mesh import inviting as invitations
-from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.errors import MeshError, NetworkLeft
 from myownmesh.mesh.inviting import QUEUED_KNOCKS, WRONG_MACS, Door, Inviting
 from myownmesh.protocol.introduction import Introduction
 from myownmesh.store import StoreError
@@ -52,7 +52,7 @@ class House:
 
     async def approve(self, device_id: str, _label: str) -> None:
         if self.left:
-            raise MeshError("network: network shut down")
+            raise NetworkLeft("network: network shut down")
         assert any(device_id in invite.by for book in self.saved for invite in book.invites), "saved first"
         self.approved.append(device_id)
 

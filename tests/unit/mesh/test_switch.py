@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mesh_common.events import PeerSighted
-from myownmesh.engine import EngineConfig, EngineError, Outgoing, PeerNotAdmitted, PeerNotFound
+from myownmesh.engine import EngineConfig, EngineError, Outgoing, PeerNotAdmitted, PeerNotFound, ShutDown
 from myownmesh.engine.actions import (
     AddCandidate,
     CloseSession,
@@ -30,7 +30,7 @@ from myownmesh.engine.actions import (
 from myownmesh.engine.links import ChannelClosed, GatheringDone
 from myownmesh.engine.moves import Move
 from myownmesh.engine.waiting import SHUT_DOWN
-from myownmesh.mesh.errors import DoesNotFit, MeshError, NotLinked
+from myownmesh.mesh.errors import DoesNotFit, MeshError, NetworkLeft, NotLinked
 from myownmesh.mesh.link import MAX_AHEAD_BYTES, NOT_OPEN, SEND_TIMEOUT_S, TIMED_OUT
 from myownmesh.mesh.rpc import NETWORK_DOWN
 from myownmesh.mesh.rpc import TIMED_OUT as CALL_TIMED_OUT
@@ -503,6 +503,12 @@ def test_nobody_waits_for_a_dial_that_was_refused(desk: Desk) -> None:
         desk.switch.connect(PEER, done, pin=False)
     desk.switch.stop()
     assert done == []
+
+
+def test_whoever_asks_for_a_dial_while_the_network_is_left_learns_it_by_kind(desk: Desk) -> None:
+    desk.engine.refusal = ShutDown(SHUT_DOWN)
+    with pytest.raises(NetworkLeft, match="network shut down"):
+        desk.switch.connect(PEER, Done(), pin=False)
 
 
 # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import trio
 
-from mesh_common.client.errors import HANDLER_ERROR, ControlError, ErrorKind
+from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm import capabilities
 from myownllm.client.host import CANCEL_CHANNEL, CANCEL_FEATURE
 from myownllm.errors import FAILURES, AppError, NoNetworkError
 from myownllm.features.files.presence import refusal
 from myownllm.peers import CONNECTED
+from myownllm.refusals import words
 from myownllm.transfers import intake, offer, outgoing
 from myownllm.transfers.outgoing import Outgoing
 
@@ -98,7 +99,7 @@ class Attempt:
     def _classified(self, error: ControlError) -> AppError:
         if (last_word := refusal(error)) is not None:
             return SendError(last_word)
-        text = error.text.removeprefix(HANDLER_ERROR)
+        text = words(error)
         if error.kind is ErrorKind.NO_HANDLER:
             text = f"{self._name} takes no files now: its app is not running, or too old"
         return BrokenError(text)

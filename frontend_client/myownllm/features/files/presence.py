@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mesh_common.client.errors import HANDLER_ERROR, ErrorKind
+from mesh_common.client.errors import ErrorKind
 from myownllm import capabilities
 from myownllm.peers import CONNECTED
-from myownllm.transfers import offer
+from myownllm.refusals import Meaning, meaning, words
 
 if TYPE_CHECKING:
     from mesh_common.client.errors import ControlError
@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
 PAUSES_S: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Before it is asked again; the last one again and again."""
-BUSY: Final = "host busy"
-RETRIED: Final = (
-    BUSY, "cancelled", "peer went offline", "not authorized",
-    offer.NO_OFFER, offer.SHUTTING_DOWN, offer.INTERRUPTED,
-)  # fmt: skip
-"""What a receiver says that can do what it is asked for a little later."""
 
 
 def pause_s(number: int) -> float:
@@ -36,5 +30,5 @@ def knows(state: ClientState, network: str, peer: str, feature: str) -> bool:
 
 def refusal(error: ControlError) -> str | None:
     """Its last word, which asking again would not change; None where it would."""
-    text = error.text.removeprefix(HANDLER_ERROR)
-    return text if error.kind is ErrorKind.HANDLER_FAILED and text not in RETRIED else None
+    is_final = error.kind is ErrorKind.HANDLER_FAILED and meaning(error) not in (Meaning.BUSY, Meaning.LATER)
+    return words(error) if is_final else None

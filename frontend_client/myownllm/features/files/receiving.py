@@ -15,7 +15,7 @@ from myownllm.client import CallRefusedError
 from myownllm.client.threads import in_thread
 from myownllm.features.files.arrival import Arrival
 from myownllm.features.files.inbox import Inbox
-from myownllm.features.files.presence import BUSY
+from myownllm.refusals import HOST_BUSY_TEXT
 from myownllm.transfer_files.notes import Incoming, key_of
 from myownllm.transfer_files.part import PartFile, ReceiveError, check_space, write_error
 from myownllm.transfers import intake, offer
@@ -117,7 +117,7 @@ class Receiver:
             arrival.end("aborted", intake.ABORTED)
             await arrival.over.wait()
         elif self._busy.get(given_up.id) == Claim(pubkey, key):
-            raise CallRefusedError(BUSY)  # somebody is asked about it, or its half is being opened
+            raise CallRefusedError(HOST_BUSY_TEXT)  # somebody is asked about it, or its half is being opened
         note = await trio.to_thread.run_sync(self._notes.find, pubkey, given_up)
         goes_on = any(c.key == key and i != given_up.id for i, c in self._busy.items())
         if note is not None and note.offer.id == given_up.id and not goes_on:
