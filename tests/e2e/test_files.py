@@ -112,7 +112,7 @@ def pair(friends: Pair) -> Pair:
     for device in friends.both:
         shutil.rmtree(device.home / "Downloads", ignore_errors=True)
         eventually(
-            lambda d=device: [p["status"] for p in d.run("peers")["peers"]] == ["active"],  # type: ignore[misc]
+            lambda d=device: [p["status"] for p in d.run("peers")["peers"]] == ["active"],  # type: ignore[misc]  # mypy knows no default of a lambda
             f"{device.name} is connected",
         )
     return friends

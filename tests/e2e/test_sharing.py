@@ -69,7 +69,7 @@ def pair(friends: Pair) -> Pair:
         if known := list(ids(device)):
             device.run("conversations", "remove", *known)
     for device, other in (friends.both, friends.both[::-1]):
-        eventually(lambda d=device, o=other: of_peer(d, o.name) == [], "nothing is left", 10)  # type: ignore[misc]
+        eventually(lambda d=device, o=other: of_peer(d, o.name) == [], "nothing is left", 10)  # type: ignore[misc]  # mypy knows no default of a lambda
     return friends
 
 
@@ -164,7 +164,7 @@ def test_s11_twenty_moves_are_one_broadcast(pair: Pair) -> None:
     with heard(boris) as announced:
         for place in ("Archive", "Old"):
             anna.run("conversations", "move", *made, "--to", place)
-            eventually(lambda to=place: {c.get("path", "") for c in told(boris)} == {"", to}, "the new folder", 10)  # type: ignore[misc]
+            eventually(lambda to=place: {c.get("path", "") for c in told(boris)} == {"", to}, "the new folder", 10)  # type: ignore[misc]  # mypy knows no default of a lambda
             time.sleep(1)
             counts.append(announced().count("Anna"))
             if counts[-1] == 1:

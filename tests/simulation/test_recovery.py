@@ -328,7 +328,7 @@ def test_an_address_change_between_ours_and_v0_3_8_costs_no_link(reference: str,
     world.wire.move(ours.device_id if mover == "ours" else theirs.device_id)
     world.run(20.0)
     assert (theirs.drops, ours.drops()) == ([], [])
-    assert ours.peer(theirs).why is None  # type: ignore[union-attr]
+    assert ours.peer(theirs).why is None  # type: ignore[union-attr]  # it is known
     session = ours.sessions()[-1]
     assert session.sending is not None
     assert session.sending is session.current

@@ -184,7 +184,7 @@ def test_a_device_that_becomes_v038_is_met_after_ten_minutes_and_sealed_again_wh
     assert not old.is_linked(other), "what it says counts only after ten minutes"
     world.run_until(lambda: old.is_linked(other) and other.status(old) == "active", within=600.0 - 590.0 + 165.0)
     assert other.peer(old) is not None
-    assert other.peer(old).sealed is False  # type: ignore[union-attr]
+    assert other.peer(old).sealed is False  # type: ignore[union-attr]  # it is known
     old.kill()
     world.room.like_the_reference.discard(old.device_id)
     world.run(5.0)
@@ -244,7 +244,7 @@ def test_what_is_forged_in_the_name_of_a_device_that_seals_changes_nothing(side:
     assert link is not None
     epoch, opened = link.epoch, len(world.wire.by_owner[other.device_id])
     for item in forged(victim.device_id):
-        other.hear(item)  # type: ignore[arg-type]
+        other.hear(item)  # type: ignore[arg-type]  # whatever it is
         world.run(0.2)
     is_untouched = len(world.wire.by_owner[other.device_id]) == opened
     assert is_untouched is (mode == "prefer"), "a forged offer takes a transport where nothing is sealed"
@@ -259,7 +259,7 @@ def test_what_is_forged_in_the_name_of_a_device_that_seals_changes_nothing(side:
     world.run(100.0)
     before = world.room.count(SendOffer, other.device_id)
     for item in forged(victim.device_id)[:1] * 3:
-        other.hear(item)  # type: ignore[arg-type]
+        other.hear(item)  # type: ignore[arg-type]  # whatever it is
     world.run(0.2)
     if mode == "prefer":
         assert world.room.count(SendOffer, other.device_id) == before

@@ -24,7 +24,7 @@ def under_both(async_fn: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
     signature = inspect.signature(async_fn)
     backend = inspect.Parameter("backend", inspect.Parameter.KEYWORD_ONLY)
-    test.__signature__ = signature.replace(  # type: ignore[attr-defined] - pytest reads it
+    test.__signature__ = signature.replace(  # type: ignore[attr-defined]  # pytest reads it
         parameters=[*signature.parameters.values(), backend]
     )
     return pytest.mark.parametrize("backend", BACKENDS)(test)

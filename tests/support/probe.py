@@ -149,7 +149,7 @@ class Probe:
             "verification_code": "abc123",
             **changes,
         }
-        return Hello(**members)  # type: ignore[arg-type]
+        return Hello(**members)  # type: ignore[arg-type]  # names and types are those of the frame
 
     def proof(self, *, identity: Identity | None = None) -> AuthResponse:
         """Our honest answer to the peer's hello, or one signed by somebody else."""

@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
         segments = [
             {"start": at / 32_000, "end": (at + len(said)) / 32_000, "text": text}
             for at, said in utterances(samples)
-            if (text := self.server.recognise(said))  # type: ignore[attr-defined]
+            if (text := self.server.recognise(said))  # type: ignore[attr-defined]  # the server carries it to its handlers
         ]
         answer = json.dumps({"text": " ".join(s["text"] for s in segments), "segments": segments}).encode()
         self.send_response(200)
@@ -83,7 +83,7 @@ def serve(grammar: Path) -> None:
         return "" if found is None else str(found.hypstr)
 
     server = HTTPServer(("127.0.0.1", 0), _Handler)
-    server.recognise = recognise  # type: ignore[attr-defined]
+    server.recognise = recognise  # type: ignore[attr-defined]  # the server carries it to its handlers
     print(server.server_port, flush=True)
     server.serve_forever()
 

@@ -101,7 +101,7 @@ class Forked:
 class TrioForked(Forked):
     """The same with what is asked of a `trio.Process`."""
 
-    async def wait(self) -> int:  # type: ignore[override]
+    async def wait(self) -> int:  # type: ignore[override]  # trio's own also waits
         while (status := self.poll()) is None:
             await trio.lowlevel.wait_readable(self.fileno())
         return status

@@ -373,7 +373,7 @@ def test_f18_an_interrupted_run_is_continued_by_the_next(machine: Machine, serve
 def test_f19_a_server_that_will_not_continue_starts_over(
     machine: Machine, server: ReleaseServer, second: object
 ) -> None:
-    server.script(STORAGE, trouble.cut(0.5), second, None)  # type: ignore[arg-type]
+    server.script(STORAGE, trouble.cut(0.5), second, None)  # type: ignore[arg-type]  # a second answer is one, too
     assert machine.run().outcome == "staged"
     assert machine.slot.read_bytes() == daemon("0.1.2")
 
@@ -624,7 +624,7 @@ def test_f34_a_folder_that_may_not_be_written(machine: Machine, monkeypatch: pyt
     def refusing(path: object, flags: int, *arguments: int, **named: object) -> int:
         if str(path).startswith(str(machine.dest)) and flags & os.O_CREAT:
             raise OSError(errno.EACCES, "Permission denied", str(path))
-        return real(path, flags, *arguments, **named)  # type: ignore[arg-type]
+        return real(path, flags, *arguments, **named)  # type: ignore[arg-type]  # as it was called
 
     monkeypatch.setattr(os, "open", refusing)
     refusal = machine.refusal()

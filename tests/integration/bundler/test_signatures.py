@@ -103,7 +103,7 @@ def test_f27_a_signature_that_does_not_fit(machine: Machine, server: ReleaseServ
     signer = Signer()
     trust(machine, signer)
     data = server.assets[TAG, ASSET]
-    server.assets[TAG, f"{ASSET}.minisig"] = make(signer, data)  # type: ignore[operator]
+    server.assets[TAG, f"{ASSET}.minisig"] = make(signer, data)  # type: ignore[operator]  # callers hand a maker of that kind
     refusal = machine.refusal(allow_stub=True)
     assert (refusal.code, refusal.exit_code) == (code, 7)
     assert not machine.slot.exists()

@@ -33,7 +33,7 @@ def _die_at(count: int) -> None:
 
 
 def _child(order: dict[str, object]) -> int:
-    members = dict(order["request"])  # type: ignore[call-overload]
+    members = dict(order["request"])  # type: ignore[call-overload]  # the order is JSON of our own
     if order.get("die_at"):
         _die_at(int(str(order["die_at"])))
     try:

@@ -151,9 +151,9 @@ def nothing_is_left(world: World, load: Load, what: str) -> None:
     """One daemon in each home, no half file, and every file that has come is whole."""
     load.rest()
     for device in world.pair.both:
-        eventually(lambda d=device: is_quiet(d), f"{what}: transfers of {device.name} end", SETTLED_S)  # type: ignore[misc]
-        eventually(lambda d=device: len(daemons(d.home)) == 1, f"{what}: one daemon of {device.name}", 15)  # type: ignore[misc]
-        eventually(lambda d=device: not leftovers(d), f"{what}: no leftovers of {device.name}", LEFT_S)  # type: ignore[misc]
+        eventually(lambda d=device: is_quiet(d), f"{what}: transfers of {device.name} end", SETTLED_S)  # type: ignore[misc]  # mypy knows no default of a lambda
+        eventually(lambda d=device: len(daemons(d.home)) == 1, f"{what}: one daemon of {device.name}", 15)  # type: ignore[misc]  # mypy knows no default of a lambda
+        eventually(lambda d=device: not leftovers(d), f"{what}: no leftovers of {device.name}", LEFT_S)  # type: ignore[misc]  # mypy knows no default of a lambda
     load.check_files()
     load.go_on()
 
@@ -186,4 +186,4 @@ def test_after_every_fault_everything_is_as_if_nothing_had_been(world: World, se
         assert device.run("networks", "list") == saved[device.name], "settings are intact"
     world.stop()
     for device in pair.both:
-        eventually(lambda d=device: daemons(d.home) == [], f"no orphan of {device.name}")  # type: ignore[misc]
+        eventually(lambda d=device: daemons(d.home) == [], f"no orphan of {device.name}")  # type: ignore[misc]  # mypy knows no default of a lambda

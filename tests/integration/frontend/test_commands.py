@@ -127,7 +127,7 @@ def save(desk: Desk, *handles: str) -> None:
     file = CatalogFile(desk.home / ".myownllm" / "config.json")
     for handle in reversed(handles):
         record = SavedNetwork(file.mint_id(), handle)
-        file.mutate(lambda c, r=record: c.add_network(r, activate=True))  # type: ignore[misc]
+        file.mutate(lambda c, r=record: c.add_network(r, activate=True))  # type: ignore[misc]  # mypy knows no default of a lambda
 
 
 def join(desk: Desk, handle: str) -> None:

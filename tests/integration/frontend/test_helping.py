@@ -139,7 +139,7 @@ async def test_a_bug_report_holds_no_secret_code_or_conversation(desk: Desk) -> 
     assert archive.stat().st_mode & 0o777 == 0o600
     with tarfile.open(archive) as opened:
         names = [Path(member.name).name for member in opened.getmembers()]
-        texts = {Path(m.name).name: opened.extractfile(m).read().decode() for m in opened.getmembers()}  # type: ignore[union-attr]
+        texts = {Path(m.name).name: opened.extractfile(m).read().decode() for m in opened.getmembers()}  # type: ignore[union-attr]  # all of them are files
     for name in names:
         assert name in said, "what is in it is printed"
     found = [(name, what) for name, text in texts.items() for what, word in SECRETS.items() if word in text]

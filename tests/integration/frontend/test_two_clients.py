@@ -78,7 +78,7 @@ async def two_apps(pair: Pair, folder: Path) -> AsyncIterator[tuple[App, App]]:
         for one, other in ((a, b), (b, a)):  # each knows what the other can do
             with trio.fail_after(PATIENCE_S):
                 await one.client.watch.until(
-                    lambda s, k=other.key: any(k == p.device_pubkey and p.capabilities["features"] for p in s.peers)  # type: ignore[misc]
+                    lambda s, k=other.key: any(k == p.device_pubkey and p.capabilities["features"] for p in s.peers)  # type: ignore[misc]  # mypy knows no default of a lambda
                 )
         yield a, b
 
@@ -129,7 +129,7 @@ async def test_a_cancel_reaches_the_host_before_the_first_piece_and_in_the_middl
 
         async def ask() -> None:
             with scope:
-                async with aclosing(a.do.call_stream(b.key, "talk", {})) as stream:  # type: ignore[type-var]
+                async with aclosing(a.do.call_stream(b.key, "talk", {})) as stream:  # type: ignore[type-var]  # generators have what it closes
                     async for piece in stream:
                         heard.append(piece)  # noqa: PERF401 - what came before the cancel counts
 
@@ -169,7 +169,7 @@ async def test_a_host_that_is_busy_says_so_and_serves_again(pair: Pair, tmp_path
 
         b.client.serve(Method("one", stream=slow, limit=Limit("one", 1)))
         await _serves(b, "one")
-        async with aclosing(a.do.call_stream(b.key, "one", {})) as first:  # type: ignore[type-var]
+        async with aclosing(a.do.call_stream(b.key, "one", {})) as first:  # type: ignore[type-var]  # generators have what it closes
             assert await anext(first) == {"delta": "x"}
             with pytest.raises(ControlError, match="host busy"):
                 async for _ in a.do.call_stream(b.key, "one", {}):
@@ -177,7 +177,7 @@ async def test_a_host_that_is_busy_says_so_and_serves_again(pair: Pair, tmp_path
         with trio.fail_after(PATIENCE_S):
             while True:
                 try:
-                    async with aclosing(a.do.call_stream(b.key, "one", {})) as again:  # type: ignore[type-var]
+                    async with aclosing(a.do.call_stream(b.key, "one", {})) as again:  # type: ignore[type-var]  # generators have what it closes
                         assert await anext(again) == {"delta": "x"}
                         return
                 except ControlError as error:

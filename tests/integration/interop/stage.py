@@ -47,7 +47,7 @@ def on_the_loop(async_fn: Callable[..., Awaitable[None]]) -> Callable[..., None]
 
         run_guest(main)
 
-    test.__signature__ = inspect.signature(async_fn)  # type: ignore[attr-defined]
+    test.__signature__ = inspect.signature(async_fn)  # type: ignore[attr-defined]  # pytest reads it
     return test
 
 
@@ -63,7 +63,7 @@ def on_both_sides(async_fn: Callable[..., Awaitable[None]]) -> Callable[..., Non
 
     test = on_the_loop(both)
     signature = inspect.signature(async_fn)
-    test.__signature__ = signature.replace(  # type: ignore[attr-defined]
+    test.__signature__ = signature.replace(  # type: ignore[attr-defined]  # pytest reads it
         parameters=[each for each in signature.parameters.values() if each.name != "side"]
     )
     test.__name__, test.__doc__ = async_fn.__name__, async_fn.__doc__

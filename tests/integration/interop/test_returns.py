@@ -114,7 +114,7 @@ async def client_of(port: int, device: str, network: str) -> AsyncIterator[tuple
         def publish(event: dict[str, Any]) -> None:
             outbox.send_nowait(ws_frame(json.dumps(["EVENT", event]).encode(), masked=True))
 
-        relay.publish = publish  # type: ignore[method-assign,assignment]
+        relay.publish = publish  # type: ignore[method-assign,assignment]  # the test's own in its place
 
         async def write() -> None:
             async for data in inbox:

@@ -102,7 +102,7 @@ async def test_every_honest_answer_leads_to_a_link(ours: Daemon, name: str) -> N
     async with meeting(ours, "higher") as stage:
         peer = stage.peer
         paint = peer.answer_text
-        peer.answer_text = lambda *args, **given: ANSWERS[name](paint(*args, **given))  # type: ignore[method-assign]
+        peer.answer_text = lambda *args, **given: ANSWERS[name](paint(*args, **given))  # type: ignore[method-assign]  # the test's own in its place
         await stage.both_active()
         await peer.alive()
 

@@ -52,15 +52,15 @@ class Fleet:
         propose(self.founder, "kind_change", to="closed")
         for device in (self.second, self.third):
             if device.program == OURS:
-                until(lambda device=device: state(device)["state"]["pending"] != [], "the founding is shown")  # type: ignore[misc]
+                until(lambda device=device: state(device)["state"]["pending"] != [], "the founding is shown")  # type: ignore[misc]  # mypy knows no default of a lambda
                 [record] = state(device)["state"]["pending"]
                 device.ask("governance_sign", network=NETWORK, proposal_id=record["id"])
-            until(lambda device=device: roles(device) == {self.founder.device_id: "owner"}, "the founder is known")  # type: ignore[misc]
+            until(lambda device=device: roles(device) == {self.founder.device_id: "owner"}, "the founder is known")  # type: ignore[misc]  # mypy knows no default of a lambda
 
     def agree(self, what: str, wanted: dict[str, str]) -> None:
         """All of them come to see these roles."""
         for device in self.devices:
-            until(lambda device=device: roles(device) == wanted, f"{what} at {device.home.name}")  # type: ignore[misc]
+            until(lambda device=device: roles(device) == wanted, f"{what} at {device.home.name}")  # type: ignore[misc]  # mypy knows no default of a lambda
 
 
 @contextlib.contextmanager
@@ -74,7 +74,7 @@ def fleet(*programs: str) -> Iterator[Fleet]:
             for one in devices:
                 for other in devices:
                     if one is not other:
-                        until(lambda one=one, other=other: one.sees(other) == "active", "all are linked")  # type: ignore[misc]
+                        until(lambda one=one, other=other: one.sees(other) == "active", "all are linked")  # type: ignore[misc]  # mypy knows no default of a lambda
             yield Fleet(*devices)
         finally:
             for device in devices:
@@ -104,13 +104,13 @@ def test_a_mixed_fleet_founds_admits_evicts_and_lets_in_again(programs: tuple[st
 
         propose(controller, "evict", target=c)
         for device in (owner, controller):
-            until(lambda device=device: c in state(device)["evicted"], "the eviction is known")  # type: ignore[misc]
-            until(lambda device=device: device.sees(member) != "active", "its link ends")  # type: ignore[misc]
+            until(lambda device=device: c in state(device)["evicted"], "the eviction is known")  # type: ignore[misc]  # mypy knows no default of a lambda
+            until(lambda device=device: device.sees(member) != "active", "its link ends")  # type: ignore[misc]  # mypy knows no default of a lambda
         until(lambda: c in state(member)["evicted"], "the evicted device hears it")
 
         propose(owner, "role_grant", target=c, role="member")
         for device in (owner, controller):
-            until(lambda device=device: roles(device).get(c) == "member", "it is a member again")  # type: ignore[misc]
+            until(lambda device=device: roles(device).get(c) == "member", "it is a member again")  # type: ignore[misc]  # mypy knows no default of a lambda
         until(lambda: owner.sees(member) == "active", "it is back")
         until(lambda: roles(member).get(c) == "member", "and knows it")
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_tables_and_plot_are_those_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import scaling_page as pages  # type: ignore[import-not-found]
+    import scaling_page as pages  # type: ignore[import-not-found]  # beside the benchmarks, found by path
 
     known = json.loads((ROOT / "docs" / "scaling.json").read_text("utf-8"))
     measured = [pages.Measured(**each) for each in known["measured"]]

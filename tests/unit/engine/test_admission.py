@@ -238,4 +238,4 @@ def test_the_event_waits_for_the_hello() -> None:
     assert "PeerAuthenticated" not in [type(event).__name__ for event in bench.events]
     bench.hello(label="Phone")
     [event] = [event for event in bench.events if type(event).__name__ == "PeerAuthenticated"]
-    assert event.label == "Phone"  # type: ignore[union-attr]
+    assert event.label == "Phone"  # type: ignore[union-attr]  # it is known

@@ -164,7 +164,7 @@ class FakeDaemon:
         await trio.Path(path).unlink(missing_ok=True)
         await listener.bind(str(path))
         listener.listen(64)
-        await trio.serve_listeners(self.serve, [trio.SocketListener(listener)], task_status=task_status)  # type: ignore[arg-type]
+        await trio.serve_listeners(self.serve, [trio.SocketListener(listener)], task_status=task_status)  # type: ignore[arg-type]  # every stream serves
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         self._streams.add(stream)

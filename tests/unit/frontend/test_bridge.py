@@ -184,7 +184,7 @@ async def test_a_rejected_subscription_says_so() -> None:
 async def test_the_blocking_client_speaks_the_same() -> None:
     async with daemon_at_socket() as (daemon, path):
         ask = trio.to_thread.run_sync
-        assert (await ask(blocking.request, path, "status"))["version"] == "0.3.8"  # type: ignore[index]  # JSON
+        assert (await ask(blocking.request, path, "status"))["version"] == "0.3.8"  # type: ignore[index]  # it is JSON
         with pytest.raises(ControlError, match="unknown network: x"):
             await ask(lambda: blocking.request(path, "peers_list", network="x"))
         daemon.hang.add("networks_list")

@@ -379,7 +379,7 @@ async def test_three_quick_switches_end_on_the_last_one(autojump_clock: Any, tmp
         await w.client.start()
         async with trio.open_nursery() as nursery:
             for config_id in ("net-2", "net-1", "net-2"):
-                w.catalog.put(lambda c, i=config_id: c.set_active_network(i))  # type: ignore[misc]
+                w.catalog.put(lambda c, i=config_id: c.set_active_network(i))  # type: ignore[misc]  # mypy knows no default of a lambda
                 nursery.start_soon(w.client.reconcile)
                 await trio.lowlevel.checkpoint()
         assert w.daemon.joined == ["work"]

@@ -66,7 +66,7 @@ async def kept() -> AsyncIterator[Path]:
         path = Path(folder) / "app.sock"
         door = Door()
         for name, handler in (("echo", _echo), ("fail", _fail), ("count", _count), ("wait", _wait)):
-            door.operation(name, handler)  # type: ignore[arg-type]
+            door.operation(name, handler)  # type: ignore[arg-type]  # all that a handler is
         with pytest.raises(ValueError, match="echo"):
             door.operation("echo", _echo)
         async with trio.open_nursery() as nursery:

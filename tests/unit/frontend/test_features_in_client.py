@@ -370,7 +370,7 @@ async def test_a_host_is_told_when_nobody_wants_its_stream_any_more(
                             break
                 except ControlError as error:
                     pieces.append(error.kind)
-                await stream.aclose()  # type: ignore[attr-defined]
+                await stream.aclose()  # type: ignore[attr-defined]  # generators have it
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)

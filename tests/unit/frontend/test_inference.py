@@ -289,7 +289,7 @@ async def test_questions_are_answered_in_their_order(autojump_clock: trio.abc.Cl
         for choice in ("allow_once", "deny", "always_accept", "accept_all"):
             shown = desk.gate.shown
             assert shown is not None
-            assert desk.gate.answer(shown.id, choice)  # type: ignore[arg-type]
+            assert desk.gate.answer(shown.id, choice)  # type: ignore[arg-type]  # one of the words
             assert shown.to_json()["tool"] == "shell"
             await trio.testing.wait_all_tasks_blocked()
             assert not desk.gate.answer(shown.id, "deny"), "a question is answered once"

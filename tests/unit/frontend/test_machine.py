@@ -279,7 +279,7 @@ def test_switches_while_one_runs_collapse_into_one_more() -> None:
     b.held.add("network_add")
     tickets = []
     for config_id in (WORK.id, HOME.id, WORK.id, HOME.id):
-        b.change(lambda c, i=config_id: c.set_active_network(i))  # type: ignore[misc]
+        b.change(lambda c, i=config_id: c.set_active_network(i))  # type: ignore[misc]  # mypy knows no default of a lambda
         tickets.append(b.reconcile())
     b.let_go("network_add")
     assert [b.error_of(t) for t in tickets] == [None] * 4
@@ -401,7 +401,7 @@ def test_edits_in_a_row_are_one_update_a_second_after_the_last_one() -> None:
     b = online(Bench())
     b.daemon.log.clear()
     for label in ("one", "two", "three"):
-        b.change(lambda c, label=label: c.update_network(HOME.id, label=label))  # type: ignore[misc]
+        b.change(lambda c, label=label: c.update_network(HOME.id, label=label))  # type: ignore[misc]  # mypy knows no default of a lambda
         b.reconcile()
         b.wait(0.6)
         assert b.state.settings.state == "pending"

@@ -160,7 +160,7 @@ def test_prompts_are_made_changed_copied_and_removed(terminal: Terminal, tmp_pat
     assert [p["id"] for p in json.loads(terminal.run("prompts", "export", "Short"))["prompts"]] == [made["id"]]
     assert "removed" in terminal.run("prompts", "remove", "Short")
     assert "no prompt 'Short'" in terminal.run("prompts", "show", "Short", status=1)
-    assert terminal.file.load().catalog.networks[1].prompts.tombstones[-1].id == made["id"]  # type: ignore[union-attr]
+    assert terminal.file.load().catalog.networks[1].prompts.tombstones[-1].id == made["id"]  # type: ignore[union-attr]  # it was found before
 
 
 # ── conversations ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -641,8 +641,8 @@ def test_the_decision_after_a_loss_is_total() -> None:
     ):
         decision = policy.after_loss(
             answers=answers,
-            mode=mode,  # type: ignore[arg-type]
-            child=child,  # type: ignore[arg-type]
+            mode=mode,  # type: ignore[arg-type]  # one of the words
+            child=child,  # type: ignore[arg-type]  # one of the words
             exit_status=status,
             clean_restarts=clean,
         )
@@ -737,7 +737,7 @@ async def test_a_daemon_of_an_earlier_launch_that_is_older_than_the_pin_is_drain
         await original(grace_s)
         world.own, world.survivor, world.status = "absent", None, STATUS
 
-    world.survivor.stop = stop  # type: ignore[method-assign]
+    world.survivor.stop = stop  # type: ignore[method-assign]  # the test's own in its place
     async with supervised(world) as supervisor:
         connection = (await outcome(supervisor)).connection
         assert connection is not None

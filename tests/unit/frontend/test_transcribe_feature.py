@@ -118,7 +118,7 @@ async def test_audio_that_comes_before_the_ready_chunk_is_kept() -> None:
         for frame in audio(*range(10), last=9):
             await host.channels["transcribe_audio/ab"](PEER, frame)
 
-    host.reachable = early  # type: ignore[method-assign]
+    host.reachable = early  # type: ignore[method-assign]  # the test's own in its place
     pieces = await host.transcribe([])
     assert pieces[0] == {"ready": True}
     assert b"".join(s.pcm for s in host.heard) == SECOND * 10

@@ -69,7 +69,7 @@ OPEN = entry(KindChange("open"), ALICE)
 
 
 def grant(target: str, role: str = "owner", by: str = ALICE, at: int = 1000) -> Transition:
-    return entry(RoleGrant(target, role), by, at=at)  # type: ignore[arg-type]
+    return entry(RoleGrant(target, role), by, at=at)  # type: ignore[arg-type]  # one of the words
 
 
 def revoke(target: str, by: str = ALICE) -> Transition:

@@ -91,7 +91,7 @@ def told(book: Book, author: Book, done: Done) -> Book:
 def variant_named(name: str) -> Variant:
     match name.split():
         case ["role_grant", role]:
-            return RoleGrant(DAVE, role)  # type: ignore[arg-type]
+            return RoleGrant(DAVE, role)  # type: ignore[arg-type]  # one of the words
         case ["role_revoke"]:
             return RoleRevoke(DAVE)
         case ["evict"]:
@@ -104,7 +104,7 @@ def variant_named(name: str) -> Variant:
 
 
 def with_target(role: str) -> Standing:
-    return Standing("closed", {DAVE: role} if role in ("controller", "owner") else {})  # type: ignore[dict-item]
+    return Standing("closed", {DAVE: role} if role in ("controller", "owner") else {})  # type: ignore[dict-item]  # one of the words
 
 
 @pytest.mark.parametrize(

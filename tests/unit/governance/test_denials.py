@@ -84,7 +84,7 @@ def test_an_unfounded_device_believes_no_deny() -> None:
     """24.3 no. 53: one deny with a single founding entry made v0.3.8 somebody's."""
     deny = Deny("evicted", (entry(KindChange("closed"), MALLORY),), (entry(Evict(DAVE), MALLORY),))
     for kind in ("open", "closed", "silent"):
-        book = Book(NETWORK, DAVE, configured=kind)  # type: ignore[arg-type]
+        book = Book(NETWORK, DAVE, configured=kind)  # type: ignore[arg-type]  # one of the words
         assert taken(book, deny) is book
 
 

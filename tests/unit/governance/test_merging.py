@@ -41,7 +41,7 @@ CLOSE = entry(KindChange("closed"), ALICE)
 
 
 def grant(target: str, role: str = "owner", by: str = ALICE) -> Transition:
-    return entry(RoleGrant(target, role), by)  # type: ignore[arg-type]
+    return entry(RoleGrant(target, role), by)  # type: ignore[arg-type]  # one of the words
 
 
 def revoke(target: str, by: str = ALICE) -> Transition:

@@ -340,7 +340,7 @@ def test_text_that_is_no_unicode_is_not_sent() -> None:
 
 def test_only_frames_are_encoded() -> None:
     with pytest.raises(TypeError, match="complex is not part of any frame"):
-        encode_frame(frames.Ping(1j))  # type: ignore[arg-type]
+        encode_frame(frames.Ping(1j))  # type: ignore[arg-type]  # what is tested
 
 
 @pytest.mark.parametrize(
@@ -390,6 +390,6 @@ def test_unknown_variants_pass_through_unchanged() -> None:
     data = b'{"kind":"roster_entries","entries":[],"transitions":[' + log + b'],"member_log":[]}'
     frame = decode_frame(data)
     assert encode_frame(frame) == data
-    variant = frame.transitions[0].variant  # type: ignore[union-attr]
+    variant = frame.transitions[0].variant  # type: ignore[union-attr]  # it is known
     assert repr(variant) == f"UnknownVariant(kind='future', text={text!r})"
     assert len({variant, transitions.UnknownVariant("future", text), transitions.UnknownVariant("x", b"{}")}) == 2

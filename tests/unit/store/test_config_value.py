@@ -278,7 +278,7 @@ def test_a_redacted_services_block_has_no_password() -> None:
     shown = services.redacted().to_json()
     assert "hunter2" not in json.dumps(shown)
     wanted = services.to_json()
-    wanted["turn"]["credentials"][0]["password"] = ""  # type: ignore[index]
+    wanted["turn"]["credentials"][0]["password"] = ""  # type: ignore[index]  # it is JSON
     assert shown == wanted
 
 

@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Store:
 
 def loaded(store: Store, configured: str = "open") -> tuple[Book, tuple[str, ...]]:
     files = store.open_governance(NETWORK)
-    found = finish(load_book(NETWORK, ALICE, configured, files.read_state(), files.pin, Checks(NETWORK), NOW))  # type: ignore[arg-type]
+    found = finish(load_book(NETWORK, ALICE, configured, files.read_state(), files.pin, Checks(NETWORK), NOW))  # type: ignore[arg-type]  # one of the words
     files.set_aside(found.faults)
     return found.book, found.faults
 

@@ -48,7 +48,7 @@ class Stage:
         self.mono = 1000.0
         self.ports = ports or Ports()
         values = {"public_ip": PUBLIC_IP, "realm": REALM, "passwords": PASSWORDS, "secret": SECRET} | settings
-        self.server = TurnServer(Settings(**values), self.ports, b"key of the nonces", limits)  # type: ignore[arg-type]
+        self.server = TurnServer(Settings(**values), self.ports, b"key of the nonces", limits)  # type: ignore[arg-type]  # names and types are those of the settings
         self.transactions = (number.to_bytes(12) for number in itertools.count(1))
 
     @property

@@ -29,7 +29,7 @@ ATTRIBUTES = st.lists(
 @pytest.mark.parametrize("case", vectors.load("signaling", "stun")["binding"])
 def test_binding_is_answered_byte_for_byte(case: dict[str, object]) -> None:
     request = bytes.fromhex(str(case["request_hex"]))
-    client = tuple(case["source_address"])  # type: ignore[arg-type]
+    client = tuple(case["source_address"])  # type: ignore[arg-type]  # two members, as the vectors have them
     assert BindingServer().from_client(client, request, NOW) == bytes.fromhex(str(case["stun_service_response_hex"]))
     answer = Stage().server.from_client(client, request, NOW)
     assert answer == bytes.fromhex(str(case["turn_listener_response_hex"]))
