@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from support.contention import Contention
 from support.daemons import PATIENCE_S, daemon, host_relay, network_record
 from support.namespaces import needs_namespaces, plug_in, two_machines
 
@@ -184,12 +185,12 @@ async def test_wifi_takes_over_and_a_relay_comes_back(tmp_path: Path) -> None:
                 services = {"signaling": {"enabled": True, "bind": "10.99.0.1", "port": port}}
                 status = (await relay.ask("services_set", services=services))["status"]["signaling"]
                 assert status["running"], status
-                back = trio.current_time()
+                back, contention = trio.current_time(), Contention()
                 with trio.fail_after(PATIENCE_S):
                     while await relay_states(guest) != ["up"] or await relay_states(host) != ["up"]:
                         await trio.sleep(0.02)
                 print(f"the relay is back: {trio.current_time() - back:.2f} s")
-                assert trio.current_time() - back <= BACK_S
+                assert trio.current_time() - back <= contention.stretched(BACK_S)
                 await goes_on(ticks, since, "the relay was away")
 
 
@@ -206,8 +207,8 @@ async def test_a_device_that_boots_before_its_network(tmp_path: Path) -> None:
                 await each.ask("network_add", config=network_record(NETWORK, relay, auto_approve=True))
             await trio.sleep(OUTAGE_S)
             assert await relay_states(guest) == ["down"]
-            since = trio.current_time()
+            since, contention = trio.current_time(), Contention()
             machines[1].add_address("lan0", "192.168.7.2/24")
             await guest.wait_for_peer(NETWORK, host.device_id)
             print(f"boot: {trio.current_time() - since:.2f} s")
-            assert trio.current_time() - since <= BACK_S
+            assert trio.current_time() - since <= contention.stretched(BACK_S)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from support.contention import Contention
 from support.daemons import daemon, host_relay, network_record
 from support.slow_relay import slow_relay
 
@@ -29,7 +30,8 @@ SETTLED_S = 3.0
 async def returns(
     home: Path, who: str, end: int, delays_s: tuple[float, ...], *, first_ran_s: float | None = None
 ) -> float:
-    """Seconds from the ready line of the restarted daemon until both have the link.
+    """Seconds, of a machine that nobody else uses, that the restarted daemon takes beside three deliveries: from its
+    ready line until both have the link.
 
     `first_ran_s`: it is started twice, and its first start is killed after so long.
     """
@@ -54,15 +56,15 @@ async def returns(
             await trio.sleep(first_ran_s)
             await again.stop(signal.SIGKILL)
             again = await stack.enter_async_context(daemon(victim.home))
-        began = time.monotonic()
+        began, contention = time.monotonic(), Contention()
         await linked(again, survivor)
-        took = time.monotonic() - began
+        beside = (time.monotonic() - began - 3 * min(delays_s)) / contention.stretched(1.0)
         await trio.sleep(2 * min(delays_s) + 1.0)
         for device, other in ((again, survivor), (survivor, again)):
             peer = await device.peer(NETWORK, other.device_id)
             assert peer is not None
             assert peer["status"] == "active", "the link came up and was lost again"
-        return took
+        return beside
 
 
 async def linked(one: Daemon, other: Daemon) -> None:
@@ -72,18 +74,18 @@ async def linked(one: Daemon, other: Daemon) -> None:
 
 @pytest.mark.parametrize(("who", "end"), [("low", signal.SIGKILL), ("high", signal.SIGTERM)])
 def test_a_restarted_device_is_back_over_a_slow_relay(tmp_path: Path, who: str, end: int) -> None:
-    assert trio.run(returns, tmp_path, who, end, (1.8,)) < 3 * 1.8 + MARGIN_S
+    assert trio.run(returns, tmp_path, who, end, (1.8,)) < MARGIN_S
 
 
 @pytest.mark.slow
 def test_who_is_started_twice_is_back_too(tmp_path: Path) -> None:
     """Killed with the link just made; killed on the way to it is the simulator's."""
-    took = trio.run(partial(returns, tmp_path, "high", signal.SIGKILL, (1.8,), first_ran_s=5.5))
-    assert took < 3 * 1.8 + MARGIN_S
+    beside = trio.run(partial(returns, tmp_path, "high", signal.SIGKILL, (1.8,), first_ran_s=5.5))
+    assert beside < MARGIN_S
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("who", "delays_s"), [("low", (5.0,)), ("high", (2.0, 1.8, 4.0))], ids=str)
 def test_up_to_five_seconds_and_on_several_relays(tmp_path: Path, who: str, delays_s: tuple[float, ...]) -> None:
     """The other delays, ends and sides are the simulator's: these cost real seconds."""
-    assert trio.run(returns, tmp_path, who, signal.SIGKILL, delays_s) < 3 * min(delays_s) + MARGIN_S
+    assert trio.run(returns, tmp_path, who, signal.SIGKILL, delays_s) < MARGIN_S
