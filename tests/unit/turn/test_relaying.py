@@ -137,9 +137,24 @@ def test_bandwidth_is_policed_per_allocation_and_direction() -> None:
     assert sent == [True] * 65 + [False] * 25
     assert stage.server.counts.policed == 25
     assert reaches(two.sends_on(0x4000, bytes(1000))), "nobody waits for another"
-    assert stage.from_peer(port, bytes(1000)) is not None
+    assert sum(stage.from_peer(port, bytes(1000)) is not None for _ in range(90)) == 65, "nor one direction for the other"
     stage.mono += 1
     assert sum(reaches(one.sends_on(0x4000, bytes(1000))) for _ in range(90)) == 20
+
+
+def test_an_allocation_whose_time_is_over_relays_nothing_before_anybody_sweeps() -> None:
+    stage = Stage()
+    client = stage.client()
+    port = client.allocates()
+    client.permits(PEER[0])
+    assert stage.from_peer(port, b"x") is not None
+    stage.mono += 601
+    assert stage.from_peer(port, b"x") is None
+    assert client.sends(b"x") is None
+    assert stage.server.has_allocation(client.address)
+    assert client.refreshes(600) == 437, "it is gone, and cannot be renewed"
+    assert not stage.server.has_allocation(client.address)
+    assert not stage.ports.open_ports
 
 
 IPS = st.one_of(

@@ -273,6 +273,24 @@ def test_a_channel_to_our_own_address_needs_a_live_port() -> None:
     assert client.binds(0x4001, PUBLIC_IP, 22) == 403
 
 
+@pytest.mark.parametrize(
+    ("method", "attributes"),
+    [
+        (stun.CHANNEL_BIND, []),
+        (stun.CHANNEL_BIND, [(stun.A_CHANNEL, b"\x40\x00")]),
+        (stun.CHANNEL_BIND, [(stun.A_CHANNEL, b"\x40\x00\x00\x00"), (stun.A_PEER, b"\x00\x01")]),
+        (stun.CREATE_PERMISSION, [(stun.A_PEER, b"\x00\x01")]),
+        (stun.REFRESH, [(stun.A_LIFETIME, b"\x00")]),
+    ],
+)
+def test_what_lacks_a_member_or_has_one_of_another_length_is_a_bad_request(
+    method: int, attributes: list[tuple[int, bytes]]
+) -> None:
+    client = Stage().client()
+    client.allocates()
+    assert asked(client, method, *attributes) == 400
+
+
 def test_quotas_hold_per_user_per_address_and_in_all() -> None:
     limits = Limits(allocations=5, per_user=3, per_address=2)
     stage = Stage(limits)

@@ -42,6 +42,11 @@ def test_an_ipv4_client_of_an_ipv6_socket_is_told_its_ipv4_address() -> None:
     assert stun.read_address(message.get(stun.A_MAPPED) or b"", TRANSACTION) == ("192.0.2.1", 5)
 
 
+@pytest.mark.parametrize("value", [b"", bytes(8), b"\x00\x02" + bytes(6), b"\x00\x01" + bytes(18), bytes(21)])
+def test_an_address_of_another_length_or_family_is_none(value: bytes) -> None:
+    assert stun.read_address(value, TRANSACTION) is None
+
+
 @pytest.mark.parametrize("kind", [0x0011, 0x0101, 0x0003, 0x0111])
 def test_the_stun_service_answers_nothing_but_binding_requests(kind: int) -> None:
     assert BindingServer().from_client(("192.0.2.1", 5), stun.encode(kind, TRANSACTION, []), NOW) is None
@@ -55,6 +60,14 @@ def test_strangers_of_one_prefix_are_answered_so_often_and_others_still() -> Non
     assert server.counts.unanswered == 80
     assert server.from_client(("192.0.3.1", 5), request, NOW) is not None
     assert server.from_client(("192.0.2.1", 5), request, Instant(5.2, NOW.wall_ms)) is not None
+
+
+def test_of_many_prefixes_the_longest_silent_one_is_forgotten() -> None:
+    server = BindingServer(Limits(answers_per_prefix_s=0.001, answers_per_prefix_burst=1, prefixes=2))
+    request = stun.encode(1, TRANSACTION, [])
+    asked = ["192.0.2.1", "192.0.3.1", "192.0.2.1", "192.0.4.1", "192.0.2.1", "192.0.3.1"]
+    answered = [server.from_client((ip, 5), request, NOW) is not None for ip in asked]
+    assert answered == [True, True, False, True, False, True], "who still asks is remembered, and 192.0.3 was not"
 
 
 def test_the_challenge_and_the_signed_request_of_the_vectors_are_what_we_write() -> None:
