@@ -273,6 +273,11 @@ def test_a_channel_to_our_own_address_needs_a_live_port() -> None:
     assert client.binds(0x4001, PUBLIC_IP, 22) == 403
 
 
+@pytest.mark.parametrize("data", [b"", b"\x80\x00\x00\x00", b"\xff" * 40, b"\x00\x01\x00", b"\x40\x00\x00\x00"])
+def test_what_is_neither_a_message_nor_of_a_channel_is_not_answered(data: bytes) -> None:
+    assert Stage().client().says(data) is None
+
+
 @pytest.mark.parametrize(
     ("method", "attributes"),
     [
