@@ -31,6 +31,9 @@ PULL_GAP_S: Final = 2.0
 ROUND_S: Final = 900.0
 """The least time between two pulls that nothing but time gives reason to."""
 
+MANY_ROWS: Final = 1000
+"""From so many rows on, what is told of them is no part of the slice that changed one: their root takes a millisecond."""
+
 OWN: Final = ""
 """The sender of work of our own."""
 
@@ -46,6 +49,8 @@ def spread(core: Core, now: Instant) -> None:
         return
     if now.mono < core.gossip_not_before:
         core.timers.set(NetworkTimer.GOSSIP, "", core.gossip_not_before)
+    elif core.government.is_working and len(core.roster.entries) >= MANY_ROWS:
+        core.timers.set(NetworkTimer.GOSSIP, "", now.mono + slices.SLICE_GAP_S)
     else:
         tell_all(core, now)
 

@@ -6,9 +6,10 @@ who is or was an authority, and of each signature only the copies that can count
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -109,11 +110,17 @@ class MemberLog:
 
     @cached_property
     def _digests(self) -> tuple[str, ...]:
-        return tuple(f"b64:{base32.encode(bucket.to_bytes(_DIGEST_BYTES, 'big'))}" for bucket in self.buckets)
+        return tuple([_bucket_text(bucket) for bucket in self.buckets])
 
     @cached_property
     def _leaf_digests(self) -> bytes:
-        return b"".join([leaf.to_bytes(LEAF_BYTES, "big") for leaf in array(_INT, self.leaves)])
+        leaves = array(_INT, self.leaves)
+        if sys.byteorder == "little":
+            leaves.byteswap()
+        numbers, told = leaves.tobytes(), bytearray(LEAVES * LEAF_BYTES)
+        for place in range(LEAF_BYTES):
+            told[place::LEAF_BYTES] = numbers[_INT_BYTES - LEAF_BYTES + place :: _INT_BYTES]
+        return bytes(told)
 
 
 class Draft:
@@ -194,6 +201,12 @@ class Draft:
 
 EMPTY: Final = MemberLog()
 _NOTHING: Final[Slots] = {}
+
+
+@lru_cache(16 * BUCKETS)
+def _bucket_text(bucket: int) -> str:
+    """What a request says of a bucket; one entry that comes changes one of them."""
+    return f"b64:{base32.encode(bucket.to_bytes(_DIGEST_BYTES, 'big'))}"
 
 
 def bucket_of(digest: bytes) -> int:

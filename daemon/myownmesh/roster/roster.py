@@ -6,7 +6,7 @@ remembered (`removed_devices`), or the next exchange would undo it.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -18,6 +18,7 @@ from mesh_common.views import RosterRow
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import RosterEntry, RosterSummary
 from myownmesh.protocol.ids import is_device_id, pubkey_part
+from myownmesh.roster.id_text import BEFORE_IDS, IdText
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence, Set
@@ -35,8 +36,6 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 """Of thousands of entries hardly one has members of later versions."""
 _ROLES: Final = ("member", "controller", "owner")
 _U64: Final = 2**64
-_BEFORE_IDS: Final = b"v1|membership"
-_ID_AND_BAR: Final = 53
 _FEW: Final = 8
 """Of more changes at once the text is made anew."""
 
@@ -74,9 +73,7 @@ class Roster:
     """Bare ids, oldest first."""
     unknown: Mapping[str, Any] = field(factory=dict)
     _index: dict[str, Entry] = field(factory=dict, repr=False, eq=False)
-    _ids: list[bytes] | None = field(default=None, repr=False, eq=False)
-    """The sorted ids once they were asked for: of ten thousand, one that comes or goes is no reason to sort anew."""
-    _text: bytes | None = field(default=None, repr=False, eq=False)
+    _id_text: IdText | None = field(default=None, repr=False, eq=False)
     """What `membership_root` is the hash of, once it was asked for."""
     _newest: int | None = field(default=None, repr=False, eq=False)
     """`last_edit_ts`, once it was asked for."""
@@ -209,21 +206,13 @@ class Roster:
 
     def _after(self, index: dict[str, Entry], came: Sequence[Entry] = (), gone: Sequence[str] = ()) -> Self:
         """The roster with these entries, of which some came and some went."""
-        ids, text, newest = self._ids, self._text, self._newest
-        if ids is not None and (came or gone):
-            ids = ids.copy()
-            text = text if len(came) + len(gone) <= _FEW else None
-            for device_id in gone:
-                at = bisect_left(ids, device_id.encode())
-                text = None if text is None else _spliced(text, ids, at, b"")
-                del ids[at]
-            for entry in came:
-                at = bisect_left(ids, new := entry.device_id.encode())
-                text = None if text is None else _spliced(text, ids, at, new)
-                ids.insert(at, new)
+        newest, text = self._newest, self._id_text
+        if text is not None and (came or gone):
+            few = len(came) + len(gone) <= _FEW
+            text = text.changed([entry.device_id for entry in came], gone) if few else None
         if newest is not None:
             newest = None if gone else max([newest, *(entry.approved_at for entry in came)])
-        return evolve(self, entries=tuple(index.values()), index=index, ids=ids, text=text, newest=newest)
+        return evolve(self, entries=tuple(index.values()), index=index, id_text=text, newest=newest)
 
     # ── what others see ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,11 +222,13 @@ class Roster:
 
     def root_held_by(self, member: str, me: str) -> str:
         """`membership_root` of a member that holds just whom we hold: it has us in its place."""
-        ids = list(self._sorted_ids)
-        if member in self._index:
-            del ids[bisect_left(ids, member.encode())]
+        text = self._ids_as_text
+        changed = None if text is None else text.changed([me], [member] if member in self._index else [])
+        if changed is not None:
+            return base32.encode(changed.digest())
+        ids = sorted(device_id.encode() for device_id in self._index if device_id != member)
         insort(ids, me.encode())
-        return _hash(_text_of(ids))
+        return _hash(ids)
 
     def full_root(self) -> str:
         """Hash over all that the entries say; not used on the wire any more, but it tells whether anything changed."""
@@ -245,15 +236,16 @@ class Roster:
 
     @cached_property
     def _membership_root(self) -> str:
-        if self._text is None:
-            object.__setattr__(self, "_text", _text_of(self._sorted_ids))
-        return _hash(self._text or b"")
+        text = self._ids_as_text
+        if text is not None:
+            return base32.encode(text.digest())
+        return _hash(sorted(entry.device_id.encode() for entry in self.entries))
 
     @property
-    def _sorted_ids(self) -> list[bytes]:
-        if self._ids is None:
-            object.__setattr__(self, "_ids", sorted(entry.device_id.encode() for entry in self.entries))
-        return self._ids or []
+    def _ids_as_text(self) -> IdText | None:
+        if self._id_text is None:
+            object.__setattr__(self, "_id_text", IdText.of(self._index))
+        return self._id_text
 
     @cached_property
     def _full_root(self) -> str:
@@ -317,20 +309,9 @@ class Roster:
         return cls(network_id, tuple(entries.values()), ids[-MAX_REMOVED:], members)
 
 
-def _text_of(ids: list[bytes]) -> bytes:
-    return _BEFORE_IDS + b"|".join([*ids, b""])
-
-
-def _spliced(text: bytes, ids: list[bytes], at: int, new: bytes) -> bytes | None:
-    """The text after an id came to place `at`, or the one there went; None where ids are not all of one length."""
-    if len(text) != len(_BEFORE_IDS) + len(ids) * _ID_AND_BAR or len(new) not in (0, _ID_AND_BAR - 1):
-        return None
-    start = len(_BEFORE_IDS) + at * _ID_AND_BAR
-    return b"".join([text[:start], new + b"|" if new else b"", text[start if new else start + _ID_AND_BAR :]])
-
-
-def _hash(text: bytes) -> str:
-    return base32.encode(sha256(text).digest())
+def _hash(ids: list[bytes]) -> str:
+    """The root over ids of any length."""
+    return base32.encode(sha256(BEFORE_IDS + b"|".join([*ids, b""])).digest())
 
 
 def _leaf(entry: Entry) -> bytes:
