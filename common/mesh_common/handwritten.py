@@ -70,11 +70,12 @@ def fault(data: bytes) -> str:
     return "not an object" if not isinstance(value, dict) else "not valid JSON"
 
 
-def in_style_of(text: str, path: Path) -> bytes:
+def in_style_of(text: str | bytes, path: Path) -> bytes:
     """The text with the line ends that the file at `path` has now: what Windows editors write stays readable there."""
     try:
         with open_regular(path) as file:
             first = file.readline(_LONGEST_LINE)
     except OSError:
         first = b""
-    return text.replace("\n", "\r\n").encode() if first.endswith(b"\r\n") else text.encode()
+    data = text.encode() if isinstance(text, str) else text
+    return data.replace(b"\n", b"\r\n") if first.endswith(b"\r\n") else data

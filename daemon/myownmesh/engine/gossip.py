@@ -32,7 +32,7 @@ ROUND_S: Final = 900.0
 """The least time between two pulls that nothing but time gives reason to."""
 
 MANY_ROWS: Final = 1000
-"""From so many rows on, what is told of them is no part of the slice that changed one: their root takes a millisecond."""
+"""From so many rows on, what is told of them is no part of the slice that changed one: their hash takes a while."""
 
 OWN: Final = ""
 """The sender of work of our own."""

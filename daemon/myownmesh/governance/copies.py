@@ -131,6 +131,12 @@ def slot_keys(entry: Transition, known: frozenset[str]) -> tuple[SlotKey, ...]:
     return tuple([SlotKey(grant, kind, signer, signature) for signer, signature in pairs if signer in known])
 
 
+def only_key(entry: Transition) -> SlotKey:
+    """The slot of an entry of the member log by one signer, who is or was an authority."""
+    variant = entry.variant
+    return SlotKey(is_member_grant(variant), _KINDS[type(variant)], entry.signers[0], entry.signatures[0])
+
+
 def _at(copy: Copy) -> int:
     return copy.entry.at
 

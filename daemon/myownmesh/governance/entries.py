@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,16 +17,14 @@ from myownmesh.protocol.transitions import (
     RoleRevoke,
     Split,
     TopologyChange,
+    Transition,
     raw_text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from myownmesh.protocol.transitions import (
-        Transition,
-        Variant,
-    )
+    from myownmesh.protocol.transitions import Variant
 
 MAX_ENTRY_BYTES: Final = 2048
 """Eleven signers; an honest entry has one or two (02 §24.3 no. 49)."""
@@ -44,6 +43,16 @@ def entry_key(entry: Transition) -> bytes:
     Entries of an unknown variant keep their own text (FIX 29).
     """
     return _write(entry)
+
+
+def with_shared_signers(entry: Transition) -> Transition:
+    """The same entry for keeping: of ten thousand by one author all hold one text of its id."""
+    return Transition(entry.at, entry.variant, _shared(entry.signers), entry.signatures)
+
+
+@lru_cache(256)
+def _shared(signers: tuple[str, ...]) -> tuple[str, ...]:
+    return signers
 
 
 def target_of(variant: Variant) -> str | None:

@@ -104,7 +104,7 @@ def _other_branches(book: Book) -> Iterator[Line]:
 
 def _members(book: Book) -> Iterator[Line]:
     seen: set[Transition] = set()
-    for device, slots in book.members.targets.items():
+    for device, slots in book.members.items():
         decides = book.bench.verdict(device)
         for slot in slots.values():
             for copy in slot.copies:

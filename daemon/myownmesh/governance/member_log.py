@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
-from myownmesh.governance.copies import Slot, SlotKey, slot_keys
-from myownmesh.governance.entries import entry_key, target_of
+from myownmesh.governance.copies import Copy, Slot, SlotKey, only_key, slot_keys
+from myownmesh.governance.entries import entry_key, is_removal, target_of
 from myownmesh.governance.shelves import Shelves
 from myownmesh.protocol import base32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from myownmesh.governance.copies import Copy
     from myownmesh.governance.shelves import Changing
     from myownmesh.governance.standing import Standing
     from myownmesh.protocol.transitions import Transition
@@ -46,13 +45,16 @@ BEGINNINGS: Final = tuple(first + second for first in _LETTERS for second in _LE
 _LEAF_OF: Final = {beginning: leaf for leaf, beginning in enumerate(BEGINNINGS)}
 
 Slots = Mapping[SlotKey, Slot]
+Kept = Slots | Copy
+"""What is kept about one device. Of nearly each it is one copy by one signer, and stands as that: its slot follows from
+it, and of ten thousand slots nobody would ask."""
 
 
 @frozen
 class MemberLog:
     """Copies by the device that they are about; every change returns another log and shares what stayed."""
 
-    targets: Shelves[Slots] = field(factory=Shelves)
+    targets: Shelves[Kept] = field(factory=Shelves)
     count: int = 0
     """Copies that are stored: what `network_state` counts."""
     newest_sure: int = 0
@@ -64,7 +66,16 @@ class MemberLog:
 
     def slots(self, device: str) -> Slots:
         """What is signed about a device."""
-        return self.targets.get(device, _NOTHING)
+        return slots_of(self.targets.get(device, _NOTHING))
+
+    def items(self) -> Iterator[tuple[str, Slots]]:
+        """What is signed, by device, in no order."""
+        for device, kept in self.targets.items():
+            yield device, slots_of(kept)
+
+    def with_removals(self) -> Iterator[tuple[str, Slots]]:
+        """`items` of the devices of which some removal is kept, whatever counts."""
+        return _with_removals(self.targets)
 
     def with_copies(self, copies: Iterable[Copy], standing: Standing, me: str) -> MemberLog:
         """The log with more copies whose form and signatures are good; the same object when nothing changes."""
@@ -88,13 +99,13 @@ class MemberLog:
 
     def copies(self) -> Iterator[Copy]:
         """All stored copies, in no order; one that stands in several slots comes once."""
-        for slots in self.targets.values():
-            yield from _distinct(slots).values()
+        for kept in self.targets.values():
+            yield from _copies(kept)
 
     def on_leaf(self, leaf: int) -> Iterator[Copy]:
         """The copies about devices whose ids begin with the two characters of a leaf."""
-        for slots in self.targets.shelf(BEGINNINGS[leaf]).values():
-            yield from _distinct(slots).values()
+        for kept in self.targets.shelf(BEGINNINGS[leaf]).values():
+            yield from _copies(kept)
 
     def entries(self) -> list[Transition]:
         """All stored entries in the order of their keys, as the file holds them."""
@@ -131,7 +142,7 @@ class Draft:
     def __init__(self, log: MemberLog) -> None:
         self._log = log
         self.targets = log.targets
-        self._changed: Changing[Slots] | None = None
+        self._changed: Changing[Kept] | None = None
         """The same targets, once they are no more its log's own."""
         self._buckets = list(log.buckets)
         self._leaves = array(_INT, log.leaves)
@@ -140,7 +151,11 @@ class Draft:
 
     def slots(self, device: str) -> Slots:
         """What is signed about a device, so far."""
-        return self.targets.get(device, _NOTHING)
+        return slots_of(self.targets.get(device, _NOTHING))
+
+    def with_removals(self) -> Iterator[tuple[str, Slots]]:
+        """As of a log."""
+        return _with_removals(self.targets)
 
     def add(self, copy: Copy, standing: Standing, me: str, keys: Iterable[SlotKey] | None = None) -> bool:
         """Add a copy whose form and signatures are good; False when that changes nothing. `keys`: its slots."""
@@ -149,22 +164,22 @@ class Draft:
         target = target_of(copy.entry.variant) or ""
         if keys is None:
             keys = slot_keys(copy.entry, standing.known)
-        before = self.targets.get(target, _NOTHING)
+        before = self.slots(target)
         after = _with_copy(before, copy, keys, standing, me)
         if after is before:
             return False
         self.put(target, after)
         return True
 
-    def first(self, target: str, copy: Copy, key: SlotKey, *, is_sure: bool) -> None:
-        """Add the first that is signed about a device."""
-        self._own().put(target, {key: Slot(key, (copy,))})
+    def first(self, target: str, copy: Copy, *, is_sure: bool) -> None:
+        """Add the first that is signed about a device, by one signer, who is or was an authority."""
+        self._own().put(target, copy)
         self._turn(target, copy.entry)
         self.count += 1
         if is_sure and copy.entry.at > self.newest_sure:
             self.newest_sure = copy.entry.at
 
-    def _own(self) -> Changing[Slots]:
+    def _own(self) -> Changing[Kept]:
         if self._changed is None:
             self.targets = self._changed = self.targets.changed()
         return self._changed
@@ -172,9 +187,9 @@ class Draft:
     def put(self, device: str, slots: Slots) -> None:
         """Replace what is signed about a device."""
         changed = self._own()
-        self._account(device, changed.get(device, _NOTHING), slots)
+        self._account(device, slots_of(changed.get(device, _NOTHING)), slots)
         if slots:
-            changed.put(device, slots)
+            changed.put(device, _kept(slots))
         else:
             changed.pop(device)
 
@@ -222,6 +237,36 @@ def leaf_of(device: str) -> int:
 def key_digest(entry: Transition) -> bytes:
     """SHA-256 of the entry's key."""
     return sha256(entry_key(entry)).digest()
+
+
+def slots_of(kept: Kept) -> Slots:
+    """The slots of what is kept about a device."""
+    if not isinstance(kept, Copy):
+        return kept
+    key = only_key(kept.entry)
+    return {key: Slot(key, (kept,))}
+
+
+def _kept(slots: Slots) -> Kept:
+    if len(slots) == 1:
+        [slot] = slots.values()
+        if len(slot.copies) == 1 and len(slot.copies[0].entry.signers) == 1:
+            return slot.copies[0]
+    return slots
+
+
+def _with_removals(targets: Shelves[Kept]) -> Iterator[tuple[str, Slots]]:
+    for device, kept in targets.items():
+        if isinstance(kept, Copy):
+            if is_removal(kept.entry.variant):
+                yield device, slots_of(kept)
+        elif not all(key.is_grant for key in kept):
+            yield device, kept
+
+
+def _copies(kept: Kept) -> Iterable[Copy]:
+    """Its copies; one that stands in several slots comes once."""
+    return (kept,) if isinstance(kept, Copy) else _distinct(kept).values()
 
 
 def find(slots: Slots, entry: Transition, keys: Iterable[SlotKey]) -> Copy | None:

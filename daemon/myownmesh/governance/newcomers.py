@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from myownmesh.governance.copies import Copy, SlotKey
-from myownmesh.governance.entries import is_usable_id, target_of
+from myownmesh.governance.entries import is_usable_id, target_of, with_shared_signers
 from myownmesh.governance.judging import DAY_SECONDS, Judgement, words_for
 from myownmesh.governance.member_log import MAX_COPIES
 from myownmesh.governance.signed_bytes import signed_bytes
@@ -84,7 +84,7 @@ class Newcomers:
         for entry, key in zip(entries, keys, strict=False):
             assert isinstance(key, SlotKey)
             words, is_sure, judgement = enter(entry, key, self._aside)
-            first(entry.variant.target, Copy(entry, words), key, is_sure=is_sure)  # type: ignore[union-attr]  # it has one
+            first(entry.variant.target, Copy(with_shared_signers(entry), words), is_sure=is_sure)  # type: ignore[union-attr]  # it has one
             judged.append(judgement)
         return judged
 
@@ -95,7 +95,7 @@ class Newcomers:
         if target in draft.targets or aside.held or draft.count >= MAX_COPIES:
             return None
         words, is_sure, judgement = self._said(entry, key, aside)
-        draft.first(target, Copy(entry, words), key, is_sure=is_sure)
+        draft.first(target, Copy(with_shared_signers(entry), words), is_sure=is_sure)
         return judgement
 
     def _said(self, entry: Transition, key: SlotKey, aside: Aside) -> tuple[frozenset[str], bool, Judgement]:

@@ -230,11 +230,13 @@ def _records(book: Book, pending: Iterable[Proposal], checks: Checks) -> Slices[
 
 
 def _words(ours: Ours) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, frozenset[str]] = {}
+    shared: dict[frozenset[str], frozenset[str]] = {}  # of ten thousand copies nearly all have the same
     for word, digests in ours.sure.items():
         for digest in digests:
-            found[digest].add(word)
-    return {digest: frozenset(words) for digest, words in found.items()}
+            words = found.get(digest, frozenset[str]()) | {word}
+            found[digest] = shared.setdefault(words, words)
+    return found
 
 
 def _memory(ours: Ours, before: Memory) -> Memory:

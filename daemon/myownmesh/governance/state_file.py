@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from myownmesh.governance import long_lists
 from myownmesh.governance.entries import is_member_grant, is_removal, target_of
 from myownmesh.governance.memory import Spent
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.protocol.frames import NetworkKind, Role
+from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import TopologyMode
 from myownmesh.protocol.schema import U32, U64, ReadBy, Unknown, reader, shape, written
 from myownmesh.protocol.strict_json import decode_object, members, python_value
@@ -30,6 +32,7 @@ VERSION: Final = 2
 _SHOWN: Final = (
     "version", "network_id", "kind", "roles", "transitions", "member_log", "pending", "splits", "topology"
 )  # fmt: skip
+_USUAL_BEGINNING: Final = b'{\n  "version": %d,\n' % VERSION
 _ENTRIES_PER_CHUNK: Final = 100
 _ROLES_PER_CHUNK: Final = 500
 
@@ -140,12 +143,35 @@ def read_state(data: bytes) -> StateFile:
     Raises `UnsupportedState`, and `JsonError` for what is no state file: that one is set aside. `network_id` has still
     to be compared with the file's name.
     """
-    found = check_version(data)
-    state = shape(StateFile).build(found)
+    state = _read_in_parts(data) or shape(StateFile).build(_members(data))
     return state if state.version == VERSION else migrated(state)
 
 
-def check_version(data: bytes) -> Members:
+def check_version(data: bytes) -> None:
+    """Raise like `read_state` for a text of another version, or that is no object; nothing else is looked into."""
+    if not data.startswith(_USUAL_BEGINNING):
+        _members(data)
+
+
+def _read_in_parts(data: bytes) -> StateFile | None:
+    """The state of a file in its usual form; None for another form, or if anything is wrong with it."""
+    try:
+        taken = long_lists.take_out(data)
+        if taken is None:
+            return None
+        found = _members(taken.rest)
+        state = shape(StateFile).build(found)
+    except (msgspec.DecodeError, JsonError, RecursionError):
+        return None  # what is wrong, the exact reader says
+    values = dict(found)
+    lists = [bytes(values.get(name, b"")) for name in ("roles", "member_log")]
+    if lists != [long_lists.NO_ROLES, long_lists.NO_ENTRIES]:
+        return None  # they were lists inside something else
+    whole: StateFile = msgspec.structs.replace(state, roles=taken.roles, member_log=taken.entries)
+    return whole
+
+
+def _members(data: bytes) -> Members:
     """The members of a state file, which are not looked into but for the version. Raises like `read_state`."""
     found = decode_object(data, "struct NetworkState")
     for name, value in found:

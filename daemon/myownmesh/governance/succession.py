@@ -6,6 +6,7 @@ so, what it decided is signed again by one that stays, with its old time: a new 
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -60,7 +61,7 @@ def legacy(book: Book, author: str) -> tuple[Anew, ...]:
     after = book.standing.unseated(author)
     without = Bench(book.members, after, {}, book.me)
     removals, admits = [], []
-    for device, slots in sorted(book.members.targets.items()):
+    for device, slots in sorted(book.members.items(), key=itemgetter(0)):
         if not any(key.author == author for key in slots):
             continue
         verdict = book.bench.verdict(device)
@@ -94,7 +95,7 @@ def orphans(book: Book) -> dict[str, Transition]:
     bench, found = book.bench, {}
     if not book.standing.is_authority(book.me):
         return {}
-    for device, slots in book.members.targets.items():
+    for device, slots in book.members.with_removals():
         removals = [slot for key, slot in slots.items() if not key.is_grant and not slot.stands(book.standing)]
         grant = bench.verdict(device).entry
         if not removals or grant is None or bench.verdict(device).membership != "present":

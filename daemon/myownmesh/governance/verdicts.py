@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import frozen
 
+from myownmesh.governance.copies import Copy
+from myownmesh.governance.entries import is_member_grant
 from myownmesh.governance.member_log import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from myownmesh.governance.copies import Copy
     from myownmesh.governance.member_log import Draft, MemberLog
     from myownmesh.governance.standing import Standing
     from myownmesh.protocol.frames import Role
@@ -52,9 +53,13 @@ class Bench:
         """What section 8 says of a device over all copies that count; roles of the governance log are not looked at."""
         grant: Copy | None = None
         removal: Copy | None = None
+        if device not in self.kept:
+            held = self.members.targets.get(device)
+            if held is None:
+                return UNLISTED
+            if isinstance(held, Copy):
+                return self._verdict_of_one(held.entry)
         slots = self.members.slots(device)
-        if not slots and device not in self.kept:
-            return UNLISTED
         for slot in slots.values():
             if not slot.stands(self.standing):
                 continue
@@ -70,6 +75,12 @@ class Bench:
         if grant is not None and (removal is None or grant.entry.at >= removal.entry.at):
             return Verdict("present", grant.entry)
         return UNLISTED if removal is None else Verdict("removed", removal.entry)
+
+    def _verdict_of_one(self, entry: Transition) -> Verdict:
+        """The same of a device of which one entry by one signer is kept, as of nearly all."""
+        if not self.standing.is_authority(entry.signers[0]):
+            return UNLISTED
+        return Verdict("present" if is_member_grant(entry.variant) else "removed", entry)
 
     def _lifted(self, device: str, kept: int) -> bool:
         """Whether a grant of its time or later ends a kept removal, as one of the same second does elsewhere.
@@ -132,7 +143,7 @@ def newly_kept(before: Bench, after: Standing) -> dict[str, int]:
     if not lost:
         return {}
     found: dict[str, int] = {}
-    for device, slots in before.members.targets.items():
+    for device, slots in before.members.with_removals():
         for key, slot in slots.items():
             if not key.is_grant and key.author in lost:
                 newest = max(copy.entry.at for copy in slot.counted(before.standing, before.me))

@@ -23,6 +23,7 @@ from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.store import StoreError
 from myownmesh.store.heap import give_back
+from myownmesh.transport.turns import program_goes_on
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -89,9 +90,10 @@ class Keeping:
 
     async def load(self) -> None:
         """Verify what the files hold; nobody is linked before."""
-        loaded = await trio.to_thread.run_sync(self._load)
-        self._files = evolve(self._files, state_bytes=None)
-        await trio.to_thread.run_sync(_give_back, loaded)
+        with program_goes_on():
+            loaded = await trio.to_thread.run_sync(self._load)
+            self._files = evolve(self._files, state_bytes=None)
+            await trio.to_thread.run_sync(_give_back, loaded)
         self._switch.govern(lambda governor, now: governor.begin(loaded, self._about.inviters(), now))
         pin = self.held.pin
         self._written = None if pin != self._files.pin and pin.is_set else self.held
@@ -154,7 +156,7 @@ class Keeping:
             if book is not self._written:
                 self._written = None
                 try:
-                    with trio.CancelScope(shield=True):  # a thread cannot be stopped
+                    with trio.CancelScope(shield=True), program_goes_on():  # a thread cannot be stopped
                         await trio.to_thread.run_sync(self._save, book)
                 except StoreError as error:
                     raise MeshError(str(error)) from error
@@ -196,7 +198,8 @@ class Keeping:
     async def state(self) -> tuple[StateFile, list[str]]:
         """What clients are shown, and who is put out. Takes a while in a large log, off the loop."""
         book = await self.book()
-        return await trio.to_thread.run_sync(_shown, book)
+        with program_goes_on():
+            return await trio.to_thread.run_sync(_shown, book)
 
     async def export(self) -> bytes:
         """What is signed here, with pending proposals, as a file for a device without a network."""

@@ -9,6 +9,7 @@ import trio
 
 from myownmesh.mesh.errors import MeshError
 from myownmesh.store import StoreError
+from myownmesh.transport.turns import program_goes_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,8 @@ class Saver(Generic[T]):
             await self._wake.wait()  # no deadline: there may be nothing to write for days
             self._wake = trio.Event()
             covers, value = self._requested, self._current()
-            with trio.CancelScope(shield=True):  # a torn save would be retried in `finish`, a thread can't be stopped
+            # A torn save would be retried in `finish`, and a thread cannot be stopped.
+            with trio.CancelScope(shield=True), program_goes_on():
                 self._error = await trio.to_thread.run_sync(self._try_write, value)
             self._done(covers)
 

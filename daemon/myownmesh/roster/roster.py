@@ -292,6 +292,14 @@ class Roster:
         return value | dict(self.unknown)
 
     @classmethod
+    def of_rows(cls, network_id: str, rows: Iterable[Entry], removed: Sequence[str]) -> Self:
+        """A roster as its file lists it: of several rows of one device the first counts."""
+        entries: dict[str, Entry] = {}
+        for row in rows:
+            entries.setdefault(row.device_id, row)
+        return cls(network_id, tuple(entries.values()), tuple(dict.fromkeys(removed))[-MAX_REMOVED:], index=entries)
+
+    @classmethod
     def from_json(cls, value: object) -> Self:
         """Read the object of a roster file. Raises `ValueError`, also for a version other than 1."""
         members = _object(value, "roster")

@@ -24,11 +24,14 @@ def load_roster(home: Home, network_id: str) -> Roster:
     Raises `StoreError` for an unknown version and for a file that cannot be read: the network cannot be joined then.
     """
     from myownmesh.roster import Roster
+    from myownmesh.roster.roster_text import read_text
 
     path = home.roster(network_id)
     data = read_file(path, "roster: read")
     if data is None:
         return Roster(network_id=network_id)
+    if (quickly := read_text(data)) is not None:
+        return _if_of(network_id, quickly)
     try:
         value = loads(data)
         version = value.get("version") if isinstance(value, dict) else None
@@ -40,16 +43,23 @@ def load_roster(home: Home, network_id: str) -> Roster:
     except ValueError as error:
         quarantine(path, str(error))
         return Roster(network_id=network_id)
-    # A copied or renamed file must not admit one network's devices to another.
-    return roster if roster.network_id == network_id else Roster(network_id=network_id)
+    return _if_of(network_id, roster)
 
 
 def save_roster(home: Home, network_id: str, roster: Roster) -> None:
     """Replace the file. Raises `StoreError`."""
+    from myownmesh.roster.roster_text import write_text
+
     path = home.roster(network_id)
     private_directory(path.parent.parent)
     private_directory(path.parent)
+    text = write_text(roster) or pretty(roster.to_json()).encode()
     try:
-        atomic_write(path, in_style_of(pretty(roster.to_json()), path))
+        atomic_write(path, in_style_of(text, path))
     except OSError as error:
         raise StoreError(f"roster: write {path}: {os_error_text(error)}") from error
+
+
+def _if_of(network_id: str, roster: Roster) -> Roster:
+    """A copied or renamed file must not admit one network's devices to another."""
+    return roster if roster.network_id == network_id else type(roster)(network_id=network_id)

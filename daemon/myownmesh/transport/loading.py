@@ -7,21 +7,17 @@ while the control socket already answers.
 from __future__ import annotations
 
 import asyncio
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
 from myownmesh.transport.lean_imports import data_channels_only
+from myownmesh.transport.turns import program_goes_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from myownmesh.transport.aiortc_factory import AiortcFactory
-
-LOADING_SWITCH_SECONDS = 0.0005
-"""Python's 5 ms would be added to every step of a request that is answered while the import runs."""
 
 
 class GuestFactory:
@@ -46,17 +42,6 @@ def import_backend() -> type[AiortcFactory]:
     with data_channels_only():
         from myownmesh.transport.aiortc_factory import AiortcFactory
     return AiortcFactory
-
-
-@contextmanager
-def program_goes_on() -> Iterator[None]:
-    """While a thread imports: the interpreter changes threads more often than it likes to."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(LOADING_SWITCH_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
 
 
 async def load_webrtc(relay_sources: Callable[[], Collection[str]] = tuple) -> GuestFactory:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myownmesh.governance.long_lists import take_out
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.governance.state_file import (
     VERSION,
@@ -26,6 +27,7 @@ from myownmesh.governance.state_file import (
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
 from myownmesh.protocol.schema import read
+from myownmesh.protocol.strict_json import proven
 from myownmesh.protocol.transitions import (
     Evict,
     KindChange,
@@ -176,6 +178,68 @@ def test_chunks_join_without_a_seam(length: int, each: Transition) -> None:
     text = written(state)
     assert read_state(text) == state
     assert text == msgspec.json.format(text, indent=2)
+
+
+def exactly(data: bytes) -> StateFile | str:
+    try:
+        return read(StateFile, proven(data))
+    except JsonError as error:
+        return str(error)
+
+
+def found(data: bytes) -> StateFile | str:
+    try:
+        return read_state(data)
+    except JsonError as error:
+        return str(error)
+
+
+LONG = StateFile(
+    VERSION, "fleet-1", "closed", {f"device {n}": "member" for n in range(3000)}, (), (), (),
+    tuple(Transition(n, RoleGrant(f"device {n}", "member"), ("a",), (f"signature {n}",)) for n in range(500)),
+)  # fmt: skip
+
+
+def test_long_lists_are_read_piece_by_piece() -> None:
+    taken = take_out(written(LONG))
+    assert taken is not None
+    assert (taken.roles, taken.entries) == (LONG.roles, LONG.member_log)
+    assert len(taken.rest) < 500
+    assert read_state(written(LONG)) == LONG
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"device 7": "member"', b'"device 2990": "member"'),
+        (b'"device 7": "member"', b'"device 7": "king"'),
+        (b'"kind": "role_grant"', b'"kind": "role_grant",\n"kind": "evict"'),
+        (b'"at": 7,', b'"at": 7, "at": 8,'),
+        (b'"at": 7,', b'"at": 18446744073709551616,'),
+        (b'"at": 7,', b'"later": 1, "at": 7,'),
+        (b'"kind": "role_grant"', b'"kind": "of a later release"'),
+        (b'"signature 7"', b'"signature \\u0037"'),
+        (b'  "member_log": [', b'  "member_log": [],\n  "member_log": ['),
+        (b'  "member_log": [', b'  "inside": {\n  "member_log": ['),
+        (b'\n  ],\n  "pending"', b',\n  ],\n  "pending"'),
+        (b'  "pending": []', b'  "pending": [],\n  "roles": {\n    "x": "member"\n  }'),
+    ],
+)
+def test_a_long_file_that_others_wrote_is_read_as_exactly(before: bytes, after: bytes) -> None:
+    text = written(LONG)
+    assert before in text
+    text = text.replace(before, after, 1)
+    assert found(text) == exactly(text)
+
+
+@given(STATES.map(written), st.data())
+def test_lines_that_moved_are_read_as_exactly(text: bytes, data: st.DataObject) -> None:
+    lines = text.split(b"\n")
+    numbers = st.integers(0, len(lines) - 1)
+    lines.insert(data.draw(numbers), lines[data.draw(numbers)])
+    if data.draw(st.booleans()):
+        del lines[data.draw(numbers)]
+    assert found(b"\n".join(lines)) == exactly(b"\n".join(lines))
 
 
 @given(st.binary(max_size=200) | STATES.map(written).flatmap(lambda t: st.integers(0, len(t)).map(lambda n: t[:n])))
