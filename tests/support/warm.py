@@ -4,7 +4,7 @@ Most of what a command costs is loading its modules, and hundreds of commands ru
 not how it starts. `words(program)` stand in the place of the program's path: a small process that hands its streams,
 arguments, environment and folder over, passes signals on, and ends as the command did.
 
-`Forked` is a daemon, without a small process: it takes the place of its `subprocess.Popen`.
+`Forked` is a daemon or an app, without a small process: it takes the place of its `subprocess.Popen`.
 
 Who tests a start (bare environments, streams that are closed, what is imported) starts the program itself.
 """
@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _HERE = Path(__file__).parent
 _PATIENCE_S = 60
@@ -40,17 +40,27 @@ def words(program: str) -> list[str]:
 
 
 class Forked:
-    """A running `myownmesh serve`, with what its caller asks of a `Popen`. It is killed when this object is closed."""
+    """A running program, with what its caller asks of a `Popen`. It is killed when this object is closed."""
 
-    def __init__(self, environ: Mapping[str, str], output: IO[bytes], ready: int | None = None) -> None:
-        """`ready` is the descriptor on which the daemon says that it is ready; it stays open here."""
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        output: IO[bytes] | int,
+        ready: int | None = None,
+        *,
+        command: Sequence[str] = ("myownmesh", "serve"),
+        errors: IO[bytes] | int | None = None,
+    ) -> None:
+        """`ready` is the descriptor on which a daemon says that it is ready; all descriptors stay open here."""
+        program, *arguments = command
+        self._command = list(command)
         self._server = socket.socket(socket.AF_UNIX)
         self._server.settimeout(_PATIENCE_S)
-        self._server.connect(_serving("myownmesh"))
-        order = repr((["serve"], dict(environ), str(Path.cwd()))).encode("ascii", "backslashreplace")
+        self._server.connect(_serving(program))
+        order = repr((arguments, dict(environ), str(Path.cwd()))).encode("ascii", "backslashreplace")
         more = [] if ready is None else [ready]
         with Path(os.devnull).open("rb") as nothing:
-            streams = [nothing.fileno(), output.fileno(), output.fileno(), *more]
+            streams = [nothing.fileno(), _descriptor(output), _descriptor(output if errors is None else errors), *more]
             socket.send_fds(self._server, [len(order).to_bytes(_NUMBER_BYTES, "big")], streams)
         self._server.sendall(order)
         self.pid = int.from_bytes(self._server.recv(_NUMBER_BYTES), "big")
@@ -72,7 +82,7 @@ class Forked:
         """Until it has ended, for so many seconds. Raises `subprocess.TimeoutExpired`."""
         status = self._ended(timeout)
         if status is None:
-            raise subprocess.TimeoutExpired("myownmesh serve", timeout or 0)
+            raise subprocess.TimeoutExpired(self._command, timeout or 0)
         return status
 
     def _ended(self, timeout: float | None) -> int | None:
@@ -105,6 +115,10 @@ class TrioForked(Forked):
         while (status := self.poll()) is None:
             await trio.lowlevel.wait_readable(self.fileno())
         return status
+
+
+def _descriptor(stream: IO[bytes] | int) -> int:
+    return stream if isinstance(stream, int) else stream.fileno()
 
 
 def _serving(program: str) -> str:

@@ -21,7 +21,7 @@ import trio
 from myownllm.catalog.file import CatalogFile
 from myownllm.catalog.network import SavedNetwork
 from myownllm.ids import device_suffix
-from support.warm import words
+from support.warm import TrioForked, words
 from unit.frontend.fakes import DEVICE_A, DEVICE_B, FakeDaemon, peer_info
 
 if TYPE_CHECKING:
@@ -31,6 +31,14 @@ PROGRAM = [str(Path(sys.executable).parent / "myownllm")]
 PENDING: dict[str, Any] = {"status": "pending_approval", "local_approve_sent": False, "remote_approve_seen": False}
 
 
+def started(environment: dict[str, str], *arguments: str) -> Up:
+    """`myownllm up --json`, without the second that its modules take."""
+    printed, output = os.pipe()
+    process = TrioForked(environment, output, command=("myownllm", "up", "--json", *arguments), errors=2)
+    os.close(output)
+    return Up(process, trio.lowlevel.FdStream(printed))
+
+
 @attrs.define
 class Desk:
     """A home with a scripted daemon at its socket."""
@@ -38,7 +46,7 @@ class Desk:
     home: Path
     daemon: FakeDaemon
     nursery: trio.Nursery
-    running: list[trio.Process] = attrs.field(factory=list)
+    running: list[TrioForked | trio.Process] = attrs.field(factory=list)
 
     @property
     def socket(self) -> Path:
@@ -65,12 +73,14 @@ class Desk:
     async def json(self, *arguments: str, status: int = 0) -> Any:
         return json.loads((await self.run(*arguments, "--json", status=status)).splitlines()[-1])
 
+    def start(self, *arguments: str) -> Up:
+        """The app, whose lines nobody reads yet."""
+        running = started(self.environment, *arguments)
+        self.running.append(running.process)
+        return running
+
     async def up(self, *arguments: str) -> Up:
-        process = await trio.lowlevel.open_process(
-            [*PROGRAM, "up", "--json", *arguments], env=self.environment, stdout=subprocess.PIPE
-        )
-        self.running.append(process)
-        running = Up(process)
+        running = self.start(*arguments)
         self.nursery.start_soon(running.read)
         return running
 
@@ -78,19 +88,20 @@ class Desk:
 class Up:
     """A running `myownllm up --json`."""
 
-    def __init__(self, process: trio.Process) -> None:
+    def __init__(self, process: TrioForked | trio.Process, printed: trio.abc.ReceiveStream) -> None:
         self.process = process
+        self._printed = printed
         self.events: list[dict[str, Any]] = []
         self._more = trio.Event()
 
     async def read(self) -> None:
         buffer = b""
-        assert self.process.stdout is not None
-        async for data in self.process.stdout:
-            *lines, buffer = (buffer + data).split(b"\n")
-            self.events += [json.loads(line) for line in lines]
-            self._more.set()
-            self._more = trio.Event()
+        async with self._printed:
+            async for data in self._printed:
+                *lines, buffer = (buffer + data).split(b"\n")
+                self.events += [json.loads(line) for line in lines]
+                self._more.set()
+                self._more = trio.Event()
 
     async def wait(self, condition: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
         with trio.fail_after(15):
@@ -170,9 +181,7 @@ async def test_a_stopped_terminal_loses_lines_and_nothing_else(desk: Desk) -> No
     """Ctrl-S, a pager, a full pipe: the app stays reachable, tells what was lost, and Ctrl-C ends it."""
     save(desk, "home")
     desk.daemon.peers = [peer_info()]
-    process = await trio.lowlevel.open_process([*PROGRAM, "up", "--json"], env=desk.environment, stdout=subprocess.PIPE)
-    desk.running.append(process)
-    up = Up(process)
+    up = desk.start()
     with trio.fail_after(15):
         while desk.daemon.capabilities is None:
             await trio.sleep(0.02)
@@ -190,17 +199,16 @@ async def test_a_stopped_terminal_loses_lines_and_nothing_else(desk: Desk) -> No
     await up.wait(lambda e: e["event"] == "pill" and e["network"] == "work" and e["status"] == "online")
     await up.stop()
 
-    deaf = await trio.lowlevel.open_process([*PROGRAM, "up", "--json"], env=desk.environment, stdout=subprocess.PIPE)
-    desk.running.append(deaf)
+    deaf = desk.start()
     desk.daemon.capabilities = None
     with trio.fail_after(15):
         while desk.daemon.capabilities is None:
             await trio.sleep(0.02)
     await talk(300, "work")
     began = trio.current_time()
-    deaf.send_signal(signal.SIGINT)
+    deaf.process.send_signal(signal.SIGINT)
     with trio.fail_after(5):
-        assert await deaf.wait() == 0
+        assert await deaf.process.wait() == 0
     assert trio.current_time() - began < 3
     assert desk.daemon.claims == {}, "claims are given back"
 
@@ -423,7 +431,8 @@ async def test_a_stale_binary_is_refused_with_version_pin_and_way_out(desk: Desk
     environ = {**desk.environment, "PATH": "/usr/bin:/bin", "MYOWNMESH_OFFLINE": "1", "XDG_CACHE_HOME": str(desk.home)}
     process = await trio.lowlevel.open_process([sys.executable, "-c", program], env=environ, stdout=subprocess.PIPE)
     desk.running.append(process)
-    up = Up(process)
+    assert process.stdout is not None
+    up = Up(process, process.stdout)
     desk.nursery.start_soon(up.read)
     failed = await up.wait(lambda e: e["event"] == "daemon" and bool(e.get("error")))
     assert failed["state"] == "failed"

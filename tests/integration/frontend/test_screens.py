@@ -17,12 +17,13 @@ import attrs
 import pytest
 import trio
 
-from integration.frontend.test_commands import PROGRAM, Up, desk, save
+from integration.frontend.test_commands import PROGRAM, desk, save, started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from integration.frontend.test_commands import Desk
+    from integration.frontend.test_commands import Desk, Up
+    from support.warm import TrioForked
 
 __all__ = ["desk"]
 """a fixture"""
@@ -65,7 +66,7 @@ class RealHome:
     folder: Path
     environment: dict[str, str]
     nursery: trio.Nursery
-    running: list[trio.Process] = attrs.field(factory=list)
+    running: list[TrioForked | trio.Process] = attrs.field(factory=list)
 
     async def run(self, *arguments: str, status: int = 0) -> str:
         done = await trio.run_process(
@@ -75,11 +76,8 @@ class RealHome:
         return done.stdout.decode()
 
     async def up(self, *arguments: str) -> Up:
-        process = await trio.lowlevel.open_process(
-            [*PROGRAM, "up", "--json", *arguments], env=self.environment, stdout=subprocess.PIPE
-        )
-        self.running.append(process)
-        up = Up(process)
+        up = started(self.environment, *arguments)
+        self.running.append(up.process)
         self.nursery.start_soon(up.read)
         return up
 
