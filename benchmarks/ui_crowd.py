@@ -69,6 +69,7 @@ def app_at(folder: Path, state: ClientState) -> Any:
         live=SimpleNamespace(load=load, on_sections=[]),
         supervisor=SimpleNamespace(watch=Watch(SupervisorState("up")), connection=None),
         models=SimpleNamespace(
+            asking=SimpleNamespace(pins=SimpleNamespace(all=dict)),
             gate=SimpleNamespace(prompts=Watch(())),
             api=SimpleNamespace(watch=Watch(SimpleNamespace(url="", reason=""))),
         ),

@@ -105,7 +105,10 @@ def decisions(answer: GovernanceAnswer, names: Names, explained: Explained) -> J
         if log is None
         else [{"at": x.at, "text": shown(x.text, TEXT_MAX), "state": x.state} for x in log.lines],
         "more": 0 if log is None else log.more,
-        "amiss": [{"text": shown(each.text, TEXT_MAX), "help": shown(each.help, TEXT_MAX)} for each in explained.amiss],
+        "amiss": [
+            {"code": shown(each.code, 40), "text": shown(each.text, TEXT_MAX), "help": shown(each.help, TEXT_MAX)}
+            for each in explained.amiss
+        ],
     }
 
 

@@ -64,6 +64,8 @@ class Seen:
     """where files of peers go"""
     kept: int
     """grows with each change of the conversations here"""
+    pins: Mapping[str, str]
+    """devices by what they are pinned for"""
 
 
 def picture(seen: Seen) -> JsonObject:
@@ -82,7 +84,7 @@ def picture(seen: Seen) -> JsonObject:
         "folder": shown(seen.folder, TEXT_MAX),
         "marks": _marks(seen),
         "networks": {n.id: network_row(n) for n in seen.catalog.networks},
-        "peers": {p.device_pubkey: peer_row(p, ours, place) for place, p in enumerate(state.peers)},
+        "peers": {p.device_pubkey: peer_row(p, ours, place, seen.pins) for place, p in enumerate(state.peers)},
         "files": {f.id: _file(f) for f in state.files},
         "offers": {o.id: _offer(o) for o in state.inbound_offers},
         "work": {r.id: _work(r) for r in state.resources},
@@ -178,7 +180,7 @@ def network_row(network: SavedNetwork) -> JsonObject:
     }
 
 
-def peer_row(peer: PeerEntry, ours: str, place: int) -> JsonObject:
+def peer_row(peer: PeerEntry, ours: str, place: int, pins: Mapping[str, str]) -> JsonObject:
     """One device; `place` is where it stands in the list."""
     blob = peer.capabilities
     return {
@@ -198,6 +200,7 @@ def peer_row(peer: PeerEntry, ours: str, place: int) -> JsonObject:
         "summary": shown(capabilities.summary(blob)),
         "badges": [shown(badge, 40) for badge in capabilities.badges(blob)],
         "compatibility": shown(capabilities.compatibility_line(blob, ours)),
+        "is_host": pins.get("text") == peer.device_pubkey,
         "takes_files": capabilities.supports(blob, TRANSFER_FEATURE),
         "models": [
             {"tag": shown(str(m.get("tag", ""))), "family": shown(str(m.get("family", "")))}

@@ -63,7 +63,7 @@ class Publisher:
         client = self._app.client
 
         def changed(*_: object) -> None:
-            self._changed()
+            self.changed()
 
         with (
             _told(client.on_state, changed),
@@ -122,25 +122,26 @@ class Publisher:
             both = merged(both, patch)
         return Message(self.rev.value, _patch_text(rev, self.rev.value, both))
 
-    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Something is another by now that nobody announces: the pins."""
         self._dirty.set()
+
+    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _said(self, line: Diag) -> None:
         self._lines.append((self._next_line, line))
         self._next_line += 1
-        self._changed()
+        self.changed()
 
     def cleared(self) -> None:
         """The activity log was emptied."""
         self._lines.clear()
-        self._changed()
+        self.changed()
 
     async def _follow(self, watch: Watch[Any]) -> None:
         while True:
             await watch.changed()
-            self._changed()
+            self.changed()
 
     async def _publish(self) -> None:
         client = self._app.client
@@ -163,6 +164,7 @@ class Publisher:
                 log=str(self._app.home.daemon_log),
                 folder=str(self._app.files.receiver.settings.folder),
                 kept=self._app.sharing.kept.value,
+                pins=self._app.models.asking.pins.all(),
             )
         )
         if self._picture is None:
@@ -204,7 +206,7 @@ class Publisher:
             return  # the headline tells what is wrong with the daemon
         if isinstance(identity, dict):
             self._label = str(identity.get("label", ""))
-            self._changed()
+            self.changed()
 
 
 @contextmanager

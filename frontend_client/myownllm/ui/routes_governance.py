@@ -8,7 +8,7 @@ import trio
 
 from mesh_common.client.errors import ControlError, ErrorKind
 from myownllm.errors import NoNetworkError
-from myownllm.ids import DEVICE_ID
+from myownllm.ids import DEVICE_ID, bare_id
 from myownllm.sightings import Sightings
 from myownllm.ui import words
 from myownllm.ui.calls import route
@@ -82,7 +82,7 @@ async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
         case "kind":
             done = await daemon.propose_kind(network, asked.to, mfa_code=code, dry_run=asked.look)
         case "role":
-            done = await daemon.grant_role(network, asked.device, asked.role, mfa_code=code, dry_run=asked.look)
+            done = await _change_role(daemon, network, asked)
         case "revoke":
             done = await daemon.revoke_role(network, asked.device, mfa_code=code, dry_run=asked.look)
         case "evict":
@@ -94,6 +94,24 @@ async def _propose(call: Call, asked: words.Propose) -> dict[str, Any]:
         "outlook": outlook(done.outlook, names.of),
         "is_new": done.proposal_id != "" or asked.look,
     }
+
+
+async def _change_role(daemon: Daemon, network: str, asked: words.Propose) -> Proposed:
+    """A grant; an authority becomes a member by losing its role, for an admit leaves it what it is (spec 02 §10, §19).
+
+    One that was never signed in as a member is signed in then. Behind a lock that is a second signature: its code is
+    refused, and the next one signs it in.
+    """
+    device, code = bare_id(asked.device), asked.code or None
+    if asked.role == "member" and await _role(daemon, network, device) in ("owner", "controller"):
+        done = await daemon.revoke_role(network, device, mfa_code=code, dry_run=asked.look)
+        if asked.look or not done.effective or await _role(daemon, network, device) == "member":
+            return done
+    return await daemon.grant_role(network, device, asked.role, mfa_code=code, dry_run=asked.look)
+
+
+async def _role(daemon: Daemon, network: str, device: str) -> str | None:
+    return (await daemon.governance(network)).state.roles.get(device)
 
 
 async def _sign(call: Call, asked: words.Sign) -> dict[str, Any]:

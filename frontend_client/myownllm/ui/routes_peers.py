@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -17,16 +18,17 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from myownllm.peers import PeerEntry
-    from myownllm.ui.calls import Call, Desk
+    from myownllm.ui.calls import Call
+    from myownllm.ui.desk import ScreenDesk
 
 
-def all_of(desk: Desk) -> list[Route]:
+def all_of(desk: ScreenDesk) -> list[Route]:
     return [
         route(desk, "POST", "/api/peers/{key}/approve", words.Approve, _approve),
         route(desk, "POST", "/api/peers/{key}/deny", words.Nothing, _remove),
         route(desk, "POST", "/api/peers/{key}/remove", words.Nothing, _remove),
         route(desk, "POST", "/api/peers/{key}/reconnect", words.Nothing, _reconnect, status=202),
-        route(desk, "POST", "/api/peers/{key}/pin", words.Purpose, _pin),
+        route(desk, "POST", "/api/peers/{key}/pin", words.Purpose, partial(_pin, desk)),
     ]
 
 
@@ -68,7 +70,9 @@ async def _reconnect(call: Call, _: words.Nothing) -> None:
     await Daemon(call.app).command("network_reconnect", network=network, peer=peer.device_pubkey)
 
 
-async def _pin(call: Call, asked: words.Purpose) -> Any:
+async def _pin(desk: ScreenDesk, call: Call, asked: words.Purpose) -> Any:
     peer = peer_of(call)
     await trio.lowlevel.checkpoint()
-    return await call.app.door.ask("pin", {"purpose": asked.purpose, "peer": peer.device_pubkey if asked.on else None})
+    pins = await call.app.door.ask("pin", {"purpose": asked.purpose, "peer": peer.device_pubkey if asked.on else None})
+    desk.publisher.changed()
+    return pins

@@ -307,6 +307,13 @@ def test_words_that_are_none_of_a_tab_close_it(me: Browser) -> None:
 
 
 def test_sixteen_tabs_are_enough(me: Browser) -> None:
+    """Those of browsers without our cookie are none of them, however long they stay silent."""
+    strangers = [me.tab(cookie="a=b") for _ in range(16)]
+    tab = me.tab()
+    tab.say({"secret": me.secret})
+    assert tab.hear() is not None
+    for each in (tab, *strangers):
+        each.close()
     deadline = time.monotonic() + 20
     while True:  # tabs of tests before this one may not have been missed yet
         tabs = [me.tab() for _ in range(17)]
@@ -420,6 +427,13 @@ def signed_in(me: Browser) -> None:
     assert (told["kind"], told["role"], [row["is_me"] for row in told["roles"]]) == ("closed", "owner", [True])
     assert "in force" in told["log"][0]["text"]
     assert any("only owner" in each["text"] or "owner" in each["text"] for each in told["amiss"])
+    other = "hnvcppgow2sc2yvdvdicu3ynonsteflxdxrehjr2ybekdc2z3iuq"
+    for role in ("controller", "member"):  # an admit alone would leave it a controller
+        body = {"what": "role", "device": other, "role": role}
+        assert me.ask("POST", propose, {**body, "look": True}).json["effective"] is True
+        assert me.ask("POST", propose, body).json["effective"] is True
+        assert {row["id"]: row["role"] for row in me.ask("GET", "/api/governance").json["roles"]}[other] == role
+    told = me.ask("GET", "/api/governance").json
     for body in (
         {"what": "evict"},
         {"what": "evict", "device": "nobody"},

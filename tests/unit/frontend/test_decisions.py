@@ -106,7 +106,7 @@ def test_what_is_shown_of_a_closed_network() -> None:
     assert told["splits"] == [{"network": "other", "by": BEN_IS}]
     assert told["log"] == [{"at": 5, "text": "<b>Ben[2J", "state": "in force"}]
     assert told["more"] == 3
-    assert told["amiss"] == [{"text": "There is one owner.", "help": "`recovery-key`"}]
+    assert told["amiss"] == [{"code": "single_owner", "text": "There is one owner.", "help": "`recovery-key`"}]
 
 
 def test_a_daemon_that_does_not_explain_itself_shows_what_it_has() -> None:

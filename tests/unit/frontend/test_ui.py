@@ -271,6 +271,7 @@ def seen(**changes: Any) -> Seen:
         "log": "",
         "folder": "/home/anna/Downloads",
         "kept": 0,
+        "pins": {},
     }
     return Seen(**{**facts, **changes})
 
@@ -350,6 +351,14 @@ def test_no_password_is_in_a_picture() -> None:
     assert picture(hostile())["networks"]["net-1"]["turn_servers"] == [
         {"url": "turn:x:1", "username": "user", "has_password": True}
     ]
+
+
+def test_who_is_pinned_for_questions_is_shown() -> None:
+    state = ClientState(peers=(peer_entry(peer_info({"device_id": KEY, "status": "active"})),))
+    hosts = [
+        picture(seen(state=state, pins=pins))["peers"][KEY]["is_host"] for pins in ({}, {"tp": KEY}, {"text": KEY})
+    ]
+    assert hosts == [False, False, True]
 
 
 def test_the_activity_shows_the_last_eighty_lines() -> None:

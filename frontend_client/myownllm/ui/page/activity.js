@@ -3,7 +3,7 @@
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask } from "./api.js";
 import { mesh } from "./mesh.js";
-import { button, clock, copy, failure, html, moment, run, words } from "./parts.js";
+import { button, clock, copy, failure, html, moment, run, sentence, words } from "./parts.js";
 
 const text = () => lines().map(([, line]) => `${new Date(line.ts).toISOString()} ${line.level} ${line.message}`).join("\n");
 const lines = () => Object.entries(mesh.state.diag).sort(([a], [b]) => Number(b) - Number(a));
@@ -21,7 +21,7 @@ export function activity() {
     </div>${failure("quiet")}${failure("clear")}${failure("copy")}
     ${list.length === 0 ? html`<p>Nothing has been noted.</p>` : html`<ol class="diag" aria-label="Newest first">${repeat(list, ([key]) => key, ([, line]) =>
       html`<li class=${line.level}><time datetime=${new Date(line.ts).toISOString()} title=${moment(line.ts)}>${clock(line.ts)}</time>
-        <span class="level">${line.level}</span> ${words(line.message)}</li>`)}</ol>`}`;
+        <span class="level">${line.level}</span> ${words(sentence(line.message))}</li>`)}</ol>`}`;
 }
 
 async function download() {

@@ -51,9 +51,11 @@ export function chat() {
 }
 
 function composer(usable) {
-  if (!usable.some((m) => m.id === talk.model)) talk.model = usable[0].id;
+  const host = peers().find((p) => p.is_host && isConnected(p) && p.models.length > 0);
+  if (!(talk.model === "" && host !== undefined) && !usable.some((m) => m.id === talk.model)) talk.model = usable[0].id;
   return html`<form @submit=${submit}>
     ${field("model", "Who answers", html`<select id="model" @change=${(event) => ((talk.model = event.target.value), changed())}>
+      ${host === undefined ? nothing : html`<option value="" ?selected=${talk.model === ""}>Pinned host: ${host.label}</option>`}
       ${groups(usable).map(([owner, list]) => html`<optgroup label=${owner}>${list.map((m) =>
         html`<option value=${m.id} ?selected=${m.id === talk.model}>${m.id.split("@")[0]}${m.family ? ` (${m.family})` : ""}</option>`)}</optgroup>`)}</select>`)}
     ${field("words", "Your words", html`<textarea id="words" name="words" rows="3" required @keydown=${(event) => {

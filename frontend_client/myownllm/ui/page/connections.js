@@ -70,14 +70,16 @@ function card(peer) {
       <span class="tag">${STATUS[peer.status]}</span>
       ${peer.path === null ? nothing : html`<span class="tag">${peer.path}</span>`}
       ${peer.rtt_ms === null ? nothing : html`<span class="tag">${peer.rtt_ms} ms</span>`}
+      ${peer.is_host ? html`<span class="tag" title="Questions go to it when no other model is picked">pinned host</span>` : nothing}
       ${peer.badges.map((each) => html`<span class="tag">${each}</span>`)}
-      <div class="hint">${[peer.summary, peer.compatibility].filter(Boolean).map((text) => html`<span>${words(text)}</span> `)}</div>
+      <div class="hint">${[peer.summary, peer.compatibility].filter(Boolean).map((text, place) => html`${place === 0 ? "" : " · "}${words(text)}`)}</div>
       ${why === "" ? nothing : html`<p class="why">${sentence(why)}</p>`}
     </div>
     <div class="row">
       ${peer.status === "pending_approval" && peer.code_received !== null ? html`<button type="button" @click=${() => approve(peer)}>Approve…</button>` : nothing}
       ${isConnected(peer) && peer.takes_files ? html`<button type="button" @click=${() => pickFiles(peer)}>Send a file…</button>` : nothing}
-      ${isConnected(peer) && peer.models.length > 0 ? button(place, "Pin as host", open("pin", { purpose: "text" })) : nothing}
+      ${peer.is_host ? button(place, "Unpin", open("pin", { purpose: "text", on: false }))
+        : isConnected(peer) && peer.models.length > 0 ? button(place, "Pin as host", open("pin", { purpose: "text" })) : nothing}
       ${button(place, "Reconnect", open("reconnect"))}
       <button type="button" @click=${() => confirm(`Remove ${peer.label}?`, "Its approval is taken back; it may knock again.", "Remove it", open("remove"))}>Remove…</button>
     </div>${failure(place)}</li>`;

@@ -7,6 +7,13 @@ import { button, changed, closeDialog, failure, field, forget, html, isBusy, mom
 
 const POLL_MS = 5000;
 const ROLES = ["member", "controller", "owner"];
+const begun = (text) => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
+// What the daemon advises names commands; these are done on this page.
+const HELP = {
+  single_owner: "Make a second device an owner (“Change role…” below), or print a recovery key: `myownmesh ctl governance recovery-key NETWORK`",
+  questions: "They stand under “Waits for a signature”, each with what an answer does",
+  unsigned_rows: "Sign them in (“Give a role…” below), or remove them under Connections",
+};
 let shown = null; // what the daemon said last, of this network
 let of = null;
 let timer = 0;
@@ -51,7 +58,7 @@ function surface(state) {
       ? "This network is silent: each device decides for itself." : "This network is open: whoever is approved vouches for others."}
       ${state.role === "" ? nothing : html`This device is <strong data-role>${state.role}</strong>.`}</p>
     ${failure("governance")}
-    ${state.amiss.map((each) => html`<div class="banner wait"><p>${words(each.text)}.</p><p>→ ${sentence(each.help)}</p></div>`)}
+    ${state.amiss.map((each) => html`<div class="banner wait"><p>${words(begun(each.text))}.</p><p>→ ${sentence(begun(HELP[each.code] ?? each.help))}.</p></div>`)}
     ${pending(state)}${roles(state)}${evicted(state)}${kind(state)}${splits(state)}${log(state)}`;
 }
 

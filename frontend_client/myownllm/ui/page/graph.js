@@ -32,7 +32,7 @@ export function graph() {
     <div class="row">
       <button type="button" aria-label="Zoom in" @click=${() => zoom(1.25)}>+</button>
       <button type="button" aria-label="Zoom out" @click=${() => zoom(0.8)}>−</button>
-      <button type="button" @click=${() => (Object.assign(view, { x: 0, y: 0, zoom: 1 }), move())}>Whole</button>
+      <button type="button" @click=${() => (Object.assign(view, { x: 0, y: 0, zoom: 1 }), move())}>Reset the view</button>
       <span class="hint">Drag to move, or use the arrow keys. <a href="#/connections">The same as a list</a></span>
     </div>
     <svg class="graph" viewBox=${`${-SIZE / 2} ${-SIZE / 2} ${SIZE} ${SIZE}`} role="group" aria-label="Devices of the mesh" tabindex="0"

@@ -86,6 +86,6 @@ const guest = (each) => html`<li class="card" data-guest=${each.id}><span class=
 const api = () => html`<section aria-labelledby="api"><h2 id="api">Local API</h2>
   <p>Programs of this machine use the models at <span class="id">${mesh.state.api || "(closed)"}</span>.</p>
   ${token === undefined ? html`<div class="row">${button("token", "Show the token", async () => (token = (await ask("POST", "/api/local-api/token")).token))}</div>`
-    : token === null ? html`<p data-token>No token is set: every program of this machine may use it.</p>`
+    : token === null ? html`<p data-token>No token is set: every program of this machine may use it. <code>api.bearer_token</code> in config.json sets one.</p>`
     : html`<p data-token>Its token is <code>${token}</code></p><div class="row">${button("copy-token", "Copy it", () => copy(token, "Token"))}
       <button type="button" @click=${() => ((token = undefined), forget("token"), changed())}>Hide it</button></div>`}${failure("token")}${failure("copy-token")}</section>`;

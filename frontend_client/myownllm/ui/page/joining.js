@@ -7,8 +7,8 @@ import {
   closeDialog, copy, failure, field, forget, html, isBusy, moment, nothing, openDialog, paintDialog, picture, run, span, words,
 } from "./parts.js";
 
-export function addNetwork() {
-  let way = "name";
+export function addNetwork(first = "name") {
+  let way = first;
   let name = "";
   let leads = null;
   let pasted = "";

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { activeNetwork, mesh, rows } from "./mesh.js";
 import { button, changed, clock, failed, failure, field, html, nothing, run, say, sentence, words } from "./parts.js";
+import { addNetwork } from "./joining.js";
 import { toolsAndPrompts } from "./sharing.js";
 
 const RECENT_MS = 600_000;
@@ -21,7 +22,7 @@ export function settings() {
   const network = mesh.state.networks[picked] ?? activeNetwork() ?? saved[0];
   return html`
     <h1 tabindex="-1">Settings</h1>
-    ${network === undefined ? html`<p>No network is saved yet; <a href="#/status">add one</a> first.</p>` : html`
+    ${network === undefined ? html`<p>No network is saved yet; <a href="#/status">add one</a> first.</p><div class="row">${importing}</div>` : html`
       ${field("picker", "Network", html`<select id="picker" @change=${(event) => ((picked = event.target.value), changed())}>
         ${saved.map((n) => html`<option value=${n.id} ?selected=${n.id === network.id}>${n.handle}${n.id === mesh.state.active ? " (active)" : ""}</option>`)}</select>`)}
       ${network.id === mesh.state.active ? drift(network) : nothing}
@@ -65,10 +66,11 @@ function form(network) {
     ${area("stun", "STUN servers", network.stun_servers.join("\n"), (text) => ({ stun_servers: listed(text) }), "One stun:host:port a line; empty: none, for one LAN.", "stun")}
     ${area("turn", "TURN servers", network.turn_servers.map(turnLine).join("\n"), (text) => ({ turn_servers: text.split("\n").filter((line) => line.trim() !== "").map(turnOf) }),
       "One turn:host:port,user,password a line. A password that is saved is not shown; *** keeps it.", "turn")}
-    <div class="row">${button("export", "Export…", () => saveFile(network))}</div>${failure("export")}
-    <p class="hint">Another device reads the exported file with “Add a network”. TURN passwords are not in it.</p></section>`;
+    <div class="row">${button("export", "Export…", () => saveFile(network))}${importing}</div>${failure("export")}
+    <p class="hint">Another device reads the exported file with “Import…”. TURN passwords are not in it.</p></section>`;
 }
 
+const importing = html`<button type="button" @click=${() => addNetwork("link")}>Import…</button>`;
 const KEPT = "***";
 const turnLine = (server) => [server.url, server.username, server.has_password ? KEPT : ""].join(",").replace(/,+$/, "");
 function turnOf(line) {

@@ -99,7 +99,7 @@ function networks() {
     ${saved.length === 0 ? html`<p>No network is saved yet. Devices that share a network’s name can meet.</p>` : nothing}
     <ul class="cards">${repeat(saved, (n) => n.id, network)}</ul>
     <div class="row">
-      <button type="button" class=${saved.length === 0 ? "main" : ""} @click=${addNetwork}>Add a network…</button>
+      <button type="button" class=${saved.length === 0 ? "main" : ""} @click=${() => addNetwork()}>Add a network…</button>
       ${activeNetwork() === null || !mesh.state.supervisor.is_up ? nothing : html`<button type="button" @click=${invite}>Invite a device…</button>`}
     </div></section>`;
 }
