@@ -28,7 +28,7 @@ def test_everything_comes_in_its_order_also_what_was_asked_for_together() -> Non
         span = rng.choice((0.0, 0.01, 1.5, 40.0))
         delays = [rng.choice((0.0, span, rng.uniform(0.0, span))) for _ in range(rng.randrange(4))]
         if rng.random() < 0.5:
-            clock.all_after([(delay, partial(come, ask(delay))) for delay in delays])
+            clock.all_after([(delay, ask(delay)) for delay in delays], come)
         else:
             for delay in delays:
                 clock.after(delay, partial(come, ask(delay)))

@@ -8,7 +8,7 @@ and `deadlines`; everything else comes by `engine.py`.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -26,7 +26,7 @@ from myownmesh.engine.phase import rollup
 from myownmesh.engine.rescue_gate import RescueGate
 from myownmesh.engine.roll import Attendance, Roll
 from myownmesh.engine.routes import Routes
-from myownmesh.engine.timers import Timers
+from myownmesh.engine.timers import PeerTimer, Timers
 from myownmesh.engine.timing import ANSWER_MARGIN_S, ECHOES, MAX_ROOM_DELAY_S, OFFER_REPEAT_S, REACTIVE_ANNOUNCE_GAP_S
 from myownmesh.governance.book import Book
 from myownmesh.identity.handshake import verify_handshake
@@ -39,7 +39,7 @@ from myownmesh.topology.members import Members
 from myownmesh.topology.shapes import shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence, Set
+    from collections.abc import Callable, Collection, Iterable, Sequence, Set
 
     from mesh_common.events import Level, MeshEvent
     from myownmesh.engine.actions import Action
@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import OfferReceived, OutboundSignal
     from myownmesh.roster import Roster
     from myownmesh.topology.choices import Choices
+
+
+MUCH_LARGER: Final = 8
+"""Of a roster that is so many times as large as what is known beside it, not every entry is compared."""
 
 
 class Twin(Struct, frozen=True):
@@ -234,7 +238,8 @@ class Core:
     def save_roster(self, roster: Roster) -> None:
         before, self.roster = self.roster, roster
         self.roster_changes += 1
-        for device_id in sorted(self._come_or_gone(before.ids, roster.ids)):
+        come_or_gone = sorted(self._come_or_gone(before.ids, roster.ids))
+        for device_id in come_or_gone:
             if (peer := self.peers.get(device_id)) is not None:
                 self._place(peer)
                 self._sort_unproven(peer)
@@ -242,14 +247,26 @@ class Core:
                 self.strangers.pop(device_id, None)
             else:
                 self.heard.pop(device_id, None)
+        self._dial_no_more(come_or_gone)
         self.changes += 1
         self.out.append(SaveRoster())
 
+    def _dial_no_more(self, device_ids: Iterable[str]) -> None:
+        """Whose dial waits for its time, and whom the shape keeps apart now that it counts them as members: of a crowd
+        that meets, hundreds of timers would end one by one to find that."""
+        if self.kind == "silent" or not self.shape.prunes:
+            return
+        wanted, kept = self.wanted(), {*self.pins, *self.government.let_in_again}
+        for device_id in device_ids:
+            is_noted = isinstance(self.peers.get(device_id), Placeholder) and device_id in self.known
+            if is_noted and device_id not in wanted and device_id not in kept:
+                self.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
+
     def _come_or_gone(self, before: Set[str], after: Set[str]) -> Collection[str]:
         """Who is in one of the two, of those that something is kept of beside the roster."""
-        known = {*self.peers, *self.strangers, *self.heard}
-        if len(known) > len(after):
+        if len(self.peers) + len(self.strangers) + len(self.heard) >= len(after) // MUCH_LARGER:
             return before ^ after
+        known = {*self.peers, *self.strangers, *self.heard}
         return [device_id for device_id in known if (device_id in before) != (device_id in after)]
 
     # ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def handle(core: Core, timer: Timer, owner: str, now: Instant) -> None:
     """Do what `timer` of `owner` was set for; nothing if the stage that it was set for is over."""
-    match timer:
+    match timer:  # each is compared in turn: what ends most often stands first
         case LinkTimer():
             entry = core.link_of(owner)
             if entry is not None and core.is_successor(entry):
@@ -48,10 +48,12 @@ def handle(core: Core, timer: Timer, owner: str, now: Instant) -> None:
         case NetworkTimer.HEARTBEAT:
             if not moving.stood_still(core, now):
                 keepalive.beat(core, now)
-        case NetworkTimer.FAN_OUT:
-            moving.fan_out(core, now)
         case NetworkTimer.PONGS_DUE:
             suspicion.look_at_pings(core, now)
+        case PeerTimer.DIAL_ANYWAY:
+            presence.dial_now(core, owner, now)
+        case NetworkTimer.FAN_OUT:
+            moving.fan_out(core, now)
         case NetworkTimer.INTENTS:
             dialling.watch_intents(core, now)
         case NetworkTimer.SHAPE:
@@ -72,8 +74,6 @@ def handle(core: Core, timer: Timer, owner: str, now: Instant) -> None:
             twin.gone(core, now)
         case NetworkTimer.LEAVE_FLUSH:
             lifecycle.close_all(core)
-        case PeerTimer.DIAL_ANYWAY:
-            presence.dial_now(core, owner, now)
         case PeerTimer.EARLY_OFFER:
             negotiation.early_offer_due(core, owner, now)
         case PeerTimer.LINGER:

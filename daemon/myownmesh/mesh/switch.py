@@ -489,15 +489,15 @@ class Switch:
         link = self._links.get(peer, epoch)
         if link is None:
             self.engine.frame_lost(peer, epoch, kind, now)
-            return
+        else:
+            sent = partial(self._control_left, peer, epoch, kind)
+            self._sending.on(link, data, sent, now.mono, order_of_control(kind))
 
-        def sent(error: str | None) -> None:
-            if error is not None:
-                log.debug("lost a %s frame to %s: %s", kind, peer, error)
-                self.engine.frame_lost(peer, epoch, kind, self._now())
-                self._pump()
-
-        self._sending.on(link, data, sent, now.mono, order_of_control(kind))
+    def _control_left(self, peer: str, epoch: int, kind: str, error: str | None) -> None:
+        if error is not None:
+            log.debug("lost a %s frame to %s: %s", kind, peer, error)
+            self.engine.frame_lost(peer, epoch, kind, self._now())
+            self._pump()
 
     def _send_reliable(self, ordered: SendReliable, link: Link | None) -> None:
         def left(error: str | None) -> None:

@@ -130,7 +130,9 @@ class Roster:
         Left out: this device, whom we hold, whom we have removed, what is no id, and everybody above `MAX_ENTRIES`. The
         same object when nobody is left.
         """
-        new = [row for row in rows if pubkey_part(row.device_id) not in self._index]
+        known = self._index
+        # Nearly every id is bare: what it is without a suffix is asked of the others alone.
+        new = [row for row in rows if row.device_id not in known and pubkey_part(row.device_id) not in known]
         if not new:
             return self  # as nearly always: members tell each other the whole roster
         out = {me, *self.removed_devices}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from myownmesh.protocol.clock import Instant
 
@@ -14,8 +14,11 @@ EPOCH_MS = 1_700_000_000_000
 """Wall time of second zero."""
 
 
-_Item = tuple[float, int, "Callable[[], None]", "list[Any] | None"]
-"""When, the how manyth that was asked for, what, and the items that were asked for together with it, last one first."""
+_Item = tuple[float, int, "Callable[[], None]", "_Crowd | None"]
+"""When, the how manyth that was asked for, what; or, of what was asked for together, those that are left."""
+_Crowd = tuple["Callable[[Any], None]", "list[tuple[float, int, Any]]"]
+"""What to do with each, and when with whom: the last one first."""
+T = TypeVar("T")
 
 
 class VirtualClock:
@@ -45,16 +48,18 @@ class VirtualClock:
         self._count += 1
         self._put((seconds if seconds > self.seconds else self.seconds, self._count, callback, None))
 
-    def all_after(self, delays: Iterable[tuple[float, Callable[[], None]]]) -> None:
-        """`after` for each. What is announced to hundreds at once is one item, with its first one."""
-        items: list[_Item] = []
-        for delay, callback in delays:
-            self._count += 1
-            items.append((max(self.seconds + delay, self.seconds), self._count, callback, None))
+    def all_after(self, delays: Iterable[tuple[float, T]], act: Callable[[T], None]) -> None:
+        """`after` for each, with `act` of it. What is announced to hundreds at once is one item."""
+        now, count = self.seconds, self._count
+        items: list[tuple[float, int, Any]] = [
+            (now + delay if delay > 0.0 else now, count + number, each)
+            for number, (delay, each) in enumerate(delays, 1)
+        ]
         if items:
-            items.sort(reverse=True)
-            at, number, callback, _ = items.pop()
-            self._put((at, number, callback, items))
+            self._count += len(items)
+            items.sort(reverse=True)  # numbers differ, so what they are for is not compared
+            at, number, _ = items[-1]
+            self._put((at, number, _nothing, (act, items)))
 
     def after(self, delay: float, callback: Callable[[], None]) -> None:
         self.at(self.seconds + delay, callback)
@@ -64,27 +69,41 @@ class VirtualClock:
         end = self.seconds + seconds
         if until is not None and until():
             return True
-        pop, replace = heapq.heappop, heapq.heapreplace
+        pop = heapq.heappop
         while self._heap or self._fetch(end):
-            heap = self._heap
-            at, _, callback, others = heap[0]
+            at, _, callback, crowd = self._heap[0]
             if at > end:
                 break
+            pop(self._heap)
+            if crowd is not None:
+                if self._serve(crowd, end, until):
+                    return True
+                continue
             self.seconds = at
-            if others:
-                at, number, each, _ = others.pop()
-                if at < self._horizon:
-                    replace(heap, (at, number, each, others))
-                else:
-                    pop(heap)
-                    self._put((at, number, each, others))
-            else:
-                pop(heap)
             callback()
             if until is not None and until():
                 return True
         self.seconds = end
         return until is None
+
+    def _serve(self, crowd: _Crowd, end: float, until: Callable[[], bool] | None) -> bool:
+        """Of a crowd everybody who comes before anything else does; True when `until` came true."""
+        act, items = crowd
+        try:
+            while items:
+                at, number, each = items[-1]
+                if at > end or at >= self._horizon or (self._heap and self._heap[0][:2] < (at, number)):
+                    return False
+                items.pop()
+                self.seconds = at
+                act(each)
+                if until is not None and until():
+                    return True
+            return False
+        finally:
+            if items:
+                at, number, _ = items[-1]
+                self._put((at, number, _nothing, crowd))
 
     def _put(self, item: _Item) -> None:
         at = item[0]
@@ -104,3 +123,7 @@ class VirtualClock:
         self._horizon = second + 1
         heapq.heapify(self._heap)
         return True
+
+
+def _nothing() -> None:
+    """A crowd has no callback of its own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
@@ -204,8 +203,11 @@ class Room:
             self.clock.after(late_s, lambda: node.hear(EchoHeard(sender, late_s)))
 
     def _to_all(self, sender: str, item: InboundSignal | Sealed, kind: type[OutboundSignal]) -> None:
+        has_one_relay = self._has_one_relay
         receivers = [
-            node for device_id, node in self.members.items() if device_id != sender and self._brings(sender, device_id)
+            node
+            for device_id, node in self.members.items()
+            if device_id != sender and (has_one_relay or self._brings(sender, device_id))
         ]
         if self.copies:
             for node in receivers:
@@ -232,9 +234,12 @@ class Room:
 
     def _brings(self, sender: str, receiver: str) -> bool:
         """Whether a relay brings now what one of them sends to the other."""
-        if not self.away and not self.apart and not self.relays_of:
-            return True
-        return bool(self._ways(sender) & self._ways(receiver))
+        return self._has_one_relay or bool(self._ways(sender) & self._ways(receiver))
+
+    @property
+    def _has_one_relay(self) -> bool:
+        """All use the same one, and it serves all."""
+        return not self.away and not self.apart and not self.relays_of
 
     def _ways(self, device_id: str) -> frozenset[int]:
         if device_id in self.apart:
@@ -254,10 +259,13 @@ class Room:
         drop, duplicate, (least_s, most_s) = faults.drop, faults.duplicate, faults.delay
         random = self.sources.of(f"room {item.peer}").random
         self.clock.all_after(
-            (least_s + (most_s - least_s) * random(), partial(node.hear, item))
-            for node in nodes
-            for _ in range(1 + (random() < duplicate))
-            if random() >= drop
+            (
+                (least_s + (most_s - least_s) * random(), node)
+                for node in nodes
+                for _ in range(1 + (random() < duplicate))
+                if random() >= drop
+            ),
+            lambda node: node.hear(item),
         )
 
     def _deliver_copies(self, node: Member, item: InboundSignal | Sealed) -> None:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S: Final = 5.0
 LOOKED_AT: Final = 4
-"""Processes of which each look sees, one after another; in the end all are looked at."""
+"""Processes of which each look sees at most, one after another; in the end all are looked at."""
+SEEN: Final = 200
+"""Peers of which a look sees, by as many processes as know so many together: one at least."""
 PEACE_S: Final = 240.0
 """What a link may take when nothing goes wrong any more: two announces, of which the second is due in 138 s."""
 SETTLED_S: Final = 5.0
@@ -148,7 +150,7 @@ class Run:
 
     def _look(self) -> None:
         running = self.cast.running()
-        for _ in range(min(LOOKED_AT, len(running))):
+        for _ in range(min(LOOKED_AT, len(running), max(1, SEEN // len(self.cast.nodes)))):
             check_node(running[next(self._turn) % len(running)])
         self.world.clock.after(LOOK_EVERY_S, self._look)
 

@@ -26,7 +26,8 @@ LOOSE: Final = "loose"
 REMEMBERED: Final = 1000
 """Frames that may get lost, of which is known where each arrived."""
 SMALL: Final = 20
-"""Devices of a network in which every round has a broadcast; one costs a frame for each link."""
+"""Devices of a network in which every round has a broadcast; one costs a frame for each link, so that in one ten times
+as large a hundredth of the rounds has one."""
 EVERY_S: Final = 5.0
 """Between two frames of the whole network."""
 
@@ -92,12 +93,12 @@ class Traffic:
         self._clock.after(self._rng.expovariate(1 / EVERY_S), self._send)
 
     def _send_loose(self, one: Node, other: Node) -> None:
-        """To one device, and to all: as seldom in a large network as keeps its links from carrying nothing else."""
+        """To one device, and to all: seldom in a large network, whose own frames a run is to show."""
         with suppress(MeshError):  # nobody carries it
             one.send(other, Channel(LOOSE, self._next_loose()))
         self._until_flood -= 1
         if self._until_flood <= 0:
-            self._until_flood = max(1, len(self._cast.nodes) // SMALL)
+            self._until_flood = max(1, len(self._cast.nodes) // SMALL) ** 2
             with suppress(MeshError):  # nobody is linked
                 one.switch.broadcast(LOOSE, self._next_loose(), lambda _reached: None)
 

@@ -151,6 +151,12 @@ class Wire:
             return False
         return not self.nats or self.can_meet(mine, theirs)
 
+    @property
+    def _is_calm(self) -> bool:
+        """Nothing has been wrong anywhere: what is up carries."""
+        wrong = self.dead or self.frozen or self.cut or self.unplugged or self.moves or self.unreachable or self.held
+        return not wrong and not self.nats
+
     def _carries(self, session: FakeSession) -> bool:
         """Whether what a session sends now gets there."""
         mine = session.sending
@@ -244,6 +250,9 @@ class Wire:
     def _arrive(self, session: FakeSession, other: FakeSession, data: bytes) -> None:
         """What meets no path arrives when there is one, before what was sent later."""
         if other.closed or not other.channel:
+            return
+        if self._is_calm and not session.closed and session.sending is not None:
+            other.on_frame(data)
             return
         if self.dead and (session.number in self.dead or other.number in self.dead):
             return

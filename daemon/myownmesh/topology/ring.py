@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from myownmesh.topology.choices import BY_IDS
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from myownmesh.topology.choices import Choices
 
 FLOOD_TTL: Final = 32
+
+SIZES_KEPT: Final = 64
+"""Circles whose ways are remembered: while a network meets, everybody sees it grow."""
 
 
 class RingShape:
@@ -58,10 +61,7 @@ class RingShape:
 
     def _reaches(self, way: int, size: int) -> bool:
         """Of a circle of `size`: does either of two members that stand `way` apart choose the other?"""
-        if size - 1 <= self._n:
-            return True
-        steps = {step % size for step in _steps(self._n, size)}
-        return way % size in steps or -way % size in steps
+        return size - 1 <= self._n or way % size in _ways(self._n, size)
 
 
 @cache
@@ -72,6 +72,13 @@ def _all_steps(n: int) -> tuple[int, ...]:
         steps += [reach, -reach]
         reach += 1
     return tuple(steps[: max(n, 2)])
+
+
+@lru_cache(SIZES_KEPT)
+def _ways(n: int, size: int) -> frozenset[int]:
+    """How far apart, clockwise, two members of a circle stand of whom either chooses the other."""
+    steps = _steps(n, size)
+    return frozenset(way % size for step in steps for way in (step, -step))
 
 
 def _steps(n: int, size: int) -> tuple[int, ...]:

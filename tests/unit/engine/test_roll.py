@@ -12,8 +12,9 @@ from myownmesh.engine import EngineConfig
 from myownmesh.engine.core import Core
 from myownmesh.engine.peer import Live
 from myownmesh.engine.roll import Roll
+from myownmesh.engine.timers import PeerTimer
 from myownmesh.protocol.clock import Instant
-from myownmesh.protocol.modes import Ring
+from myownmesh.protocol.modes import FullMesh, Ring
 from myownmesh.roster import Roster
 from unit.engine.bench import LOW
 from unit.engine.stages import active, connecting, handshaking, pending, placeholder, shelved
@@ -55,3 +56,22 @@ def test_whom_the_shape_wants_follows_the_roster(ids: set[str], gone: str) -> No
         asked = {device_id: core.wants_link(device_id) for device_id in sorted(ids)}
         assert {device_id for device_id in ids & roster.ids if asked[device_id]} == core.wanted()
         assert {device_id: core.wants_link(device_id) for device_id in sorted(ids)} == asked
+
+
+def test_who_becomes_a_member_that_the_shape_keeps_apart_waits_for_no_dial() -> None:
+    """Of those whom the shape wants, of pinned ones and of strangers the dial stays."""
+    core = Core(
+        LOW, "home", EngineConfig(topology=Ring(2), pinned_peers=frozenset({"d"})), Roster("home"), random.Random(1)
+    )
+    ids, roster = "abcdefgh", core.roster
+    for device_id in ids:
+        core.install(placeholder(device_id), Instant(0.0, 0))
+        core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, 3.0)
+        roster = roster if device_id == "e" else roster.approve(device_id, "", 0)
+    core.save_roster(roster)
+    waiting = {device_id for device_id in ids if core.timers.is_set(PeerTimer.DIAL_ANYWAY, device_id)}
+    assert len(core.wanted()) == 2
+    assert waiting == {*core.wanted(), "d", "e"}
+    core.set_topology(FullMesh())
+    core.save_roster(roster.approve("e", "", 0))
+    assert core.timers.is_set(PeerTimer.DIAL_ANYWAY, "e")
