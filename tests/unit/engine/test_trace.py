@@ -142,6 +142,11 @@ def test_pair_class(case: dict[str, str]) -> None:
     assert pair_class(SelectedPair(case["local"], case["remote"])) == case["class"]
 
 
+@pytest.mark.parametrize("case", load("topology", "pair_class"), ids=lambda case: f"{case['local']}-{case['remote']}")
+def test_pair_class_of_every_kind(case: dict[str, str]) -> None:
+    assert pair_class(SelectedPair(CandidateKind(case["local"]), CandidateKind(case["remote"]))) == case["cls"]
+
+
 def test_pair_class_of_what_nobody_knows() -> None:
     assert pair_class(SelectedPair(CandidateKind.UNKNOWN, CandidateKind.HOST)) == "unknown"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CASES = load("peer-protocol", "frames")["cases"]
 TRANSCRIPTS = load("peer-protocol", "transcripts")["cases"]
 SPOKEN = [frame["text"] for case in TRANSCRIPTS for frame in case["frames"]]
+SIZES = load("peer-protocol", "frame_size")
 MALFORMED = ("malformed", "must_not_be_sent")
 
 
@@ -331,6 +333,29 @@ def test_the_largest_frame_is_65535_bytes() -> None:
     with pytest.raises(FrameTooLarge) as refused:
         encode_frame(frames.Channel("c", strict_json.dumps("x" * (room + 1))))
     assert str(refused.value) == "frame of 65536 bytes exceeds the 65535-byte limit"
+
+
+def test_frame_sizes() -> None:
+    """Vectors `frame_size`: what is sent, in which words the rest is refused, how much of a file one frame takes."""
+    assert SIZES["max_frame_bytes_to_send"] == MAX_FRAME_BYTES
+    deadly, *vast = [case["bytes"] for case in SIZES["cases"]]
+    assert all(len(encode_frame(each)) > deadly for each in (frames.Approve(), frames.Unshelve(), frames.Ping(0)))
+    assert all(size > MAX_FRAME_BYTES for size in vast)
+    words = (
+        SIZES["sender_errors"]["ours"].partition(";")[0].removeprefix("refused at once with `transport: ").rstrip("`")
+    )
+    assert str(FrameTooLarge(70_000)) == words.replace("<n>", "70000")
+    chunks = SIZES["raw_bytes_per_base64_chunk"]
+    for nbytes in chunks["fits"]:
+        assert len(encode_frame(chunk_of(nbytes))) <= MAX_FRAME_BYTES
+    for nbytes in chunks["does_not_fit"]:
+        with pytest.raises(FrameTooLarge):
+            encode_frame(chunk_of(nbytes))
+
+
+def chunk_of(nbytes: int) -> frames.Channel:
+    """So many bytes of a file, as an application sends them."""
+    return frames.Channel("c", strict_json.dumps({"d": base64.b64encode(bytes(nbytes)).decode()}))
 
 
 def test_text_that_is_no_unicode_is_not_sent() -> None:
