@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from myownmesh.engine.limits import MAX_SDP_CHARS
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_SDP_BYTES = 65_536
-"""Largest text that is read. v0.3.8 writes 4 to 8 kB; sixteen media lanes come to about 30 kB."""
 MAX_SDP_LINES = 4_096
 MAX_SECTIONS = 64
 MAX_CANDIDATES = 512
@@ -91,8 +90,8 @@ DATA_SECTION = Section(kind="application", protocol=DATA_CHANNEL_PROTOCOL, forma
 
 def parse(text: str) -> Description:
     """Read a peer's description. Raises `BadSdp`."""
-    if len(text) > MAX_SDP_BYTES:
-        raise BadSdp(f"description of {len(text)} characters exceeds the limit of {MAX_SDP_BYTES}")
+    if len(text) > MAX_SDP_CHARS:
+        raise BadSdp(f"description of {len(text)} characters exceeds the limit of {MAX_SDP_CHARS}")
     lines = text.split("\n")
     if len(lines) > MAX_SDP_LINES:
         raise BadSdp(f"description of {len(lines)} lines exceeds the limit of {MAX_SDP_LINES}")

@@ -16,6 +16,7 @@ from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.client.protocol import PROBE_TIMEOUT_S, check_traffic, timeout_of
 from mesh_common.groups import unwrapped
 from mesh_common.labels import shown as shown  # every command that shows words of a peer takes it from here
+from mesh_common.streams import words
 from mesh_common.values import Value
 from myownllm.catalog.file import CatalogFile
 from myownllm.cli.texts import json_text
@@ -156,12 +157,25 @@ def asking_app(app_home: AppHome, operation: str, timeout_s: float | None, **mem
         yield answer
 
 
-def have_changed(operation: str, request: JsonObject, here: Callable[[JsonObject], JsonObject]) -> JsonObject:
-    """A change that the running app makes, so that peers learn of it; or `here` when none runs. Raises as both."""
-    app_home = home()
-    if app_pid(app_home) is None:
-        return here(request)
-    return as_object(ask_app(app_home, operation, CHANGE_S, **request))
+def have_changed(
+    operation: str, request: JsonObject, here: Callable[[JsonObject], JsonObject], *, as_json: bool
+) -> JsonObject:
+    """A change that the running app makes, so that peers learn of it; or `here` when none runs. Printed for programs.
+
+    Ends the command when it fails.
+    """
+    try:
+        app_home = home()
+        if app_pid(app_home) is None:
+            answer = here(request)
+        else:
+            answer = as_object(ask_app(app_home, operation, CHANGE_S, **request))
+        words.work_is_done()
+    except FAILURES as error:
+        fail(error, as_json=as_json)
+    if as_json:
+        print_answer(answer)
+    return answer
 
 
 class Session(Value, frozen=True):

@@ -233,14 +233,10 @@ def _change(request: JsonObject, done: Callable[[list[JsonObject]], str], *, as_
     """Have it made, and say so."""
     from myownllm.changes import change_conversations
 
-    try:
-        answer = context.have_changed("conversations", request, lambda asked: change_conversations(_store(), asked))
-        words.work_is_done()
-    except FAILURES as error:
-        context.fail(error, as_json=as_json)
-    if as_json:
-        context.print_answer(answer)
-    else:
+    answer = context.have_changed(
+        "conversations", request, lambda asked: change_conversations(_store(), asked), as_json=as_json
+    )
+    if not as_json:
         print(done(answer.get("conversations") or [answer]))
 
 

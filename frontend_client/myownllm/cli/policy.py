@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mesh_common.streams import words
 from myownllm.catalog.file import wall_ms
 from myownllm.cli import context
 from myownllm.cli.options import Json
@@ -48,14 +47,7 @@ def _change(request: JsonObject, *, as_json: bool) -> JsonObject:
     """Have it made, and print it for programs."""
     from myownllm.changes import change_policy  # other commands do without
 
-    try:
-        answer = context.have_changed("policy", request, lambda asked: change_policy(_store(), asked))
-        words.work_is_done()
-    except FAILURES as error:
-        context.fail(error, as_json=as_json)
-    if as_json:
-        context.print_answer(answer)
-    return answer
+    return context.have_changed("policy", request, lambda asked: change_policy(_store(), asked), as_json=as_json)
 
 
 @app.command("show")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mesh_common.handwritten import read_all, without_mark
-from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.catalog.file import wall_ms
 from myownllm.cli import context
@@ -93,14 +92,8 @@ def _change(request: JsonObject, done: str, *, as_json: bool) -> None:
     """Have it made, and say so."""
     from myownllm.changes import change_prompts  # other commands do without
 
-    try:
-        answer = context.have_changed("prompts", request, lambda asked: change_prompts(_store(), asked))
-        words.work_is_done()
-    except FAILURES as error:
-        context.fail(error, as_json=as_json)
-    if as_json:
-        context.print_answer(answer)
-    else:
+    answer = context.have_changed("prompts", request, lambda asked: change_prompts(_store(), asked), as_json=as_json)
+    if not as_json:
         print(f"Prompt '{context.shown(str(answer.get('name', '')), 60)}' ({answer.get('id')}) {done}.")
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myownmesh.engine.limits import MAX_SDP_CHARS
 from myownmesh.protocol.binding import first_fingerprint
 from myownmesh.transport import sdp
 
@@ -176,7 +177,7 @@ def test_first_fingerprint_is_the_bindings_one(case: dict[str, Any]) -> None:
         (lambda text: text.replace("webrtc-datachannel", ""), "unreadable section line"),
         (lambda text: text + "a=x\x00y\r\n", "control characters"),
         (lambda text: text + "a=x\ry\r\n", "control characters"),
-        (lambda text: text + "a=" + "x" * sdp.MAX_SDP_BYTES, "exceeds the limit"),
+        (lambda text: text + "a=" + "x" * MAX_SDP_CHARS, "exceeds the limit"),
         (lambda text: text + "a=x\n" * sdp.MAX_SDP_LINES, "exceeds the limit"),
         (lambda text: text + "m=audio 9 X 1\r\n" * sdp.MAX_SECTIONS, "more than 64 sections"),
     ],
