@@ -343,7 +343,7 @@ class Core:
         if self.kind == "silent":
             return True
         wanted = self._wanted
-        if wanted is not None and device_id in self.known:
+        if wanted is not None and device_id in self.known.ids:
             return device_id in wanted
         return self.shape.edge(self.me, device_id, self.known)
 
@@ -460,10 +460,9 @@ class Core:
             self.dials.pop(peer.device_id, None)
 
     def hear_stranger(self, device_id: str, now: Instant) -> None:
-        """It announced itself again."""
-        if device_id in self.strangers:
-            self.strangers[device_id] = now.mono
-            self.strangers.move_to_end(device_id)
+        """One of the strangers announced itself again."""
+        self.strangers[device_id] = now.mono
+        self.strangers.move_to_end(device_id)
 
     def _place(self, peer: Peer) -> None:
         if isinstance(peer, Pending | Live) or self.is_rostered(peer.device_id):

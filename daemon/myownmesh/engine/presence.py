@@ -33,8 +33,10 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     if core.is_watched:  # in a large room nothing happens more often
         detail = {"peer": device_id, "role": role(core.me, device_id).value}
         core.diag(now, "debug", "signaling", f"{short_id(device_id)} announced", detail)
-    pace.heard(core, device_id, now)
-    core.hear_stranger(device_id, now)
+    if device_id in core.strangers:
+        core.hear_stranger(device_id, now)
+    else:
+        pace.heard(core, device_id, now)
     peer = core.peers.get(device_id)
     if again and type(peer) is Placeholder and _is_kept_apart(core, device_id):
         return  # of hundreds whom the shape keeps apart nothing comes more often, and nothing follows

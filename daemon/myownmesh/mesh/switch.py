@@ -225,7 +225,7 @@ class Switch:
         self.engine.handle_timer(now)
         self.rpc.expire(now.mono)
         self._links.expire(now.mono)
-        self._act()
+        self._act(self.engine.actions())
         self._rearm()
         if self._followers.tracers:
             self._tell_followers()
@@ -393,7 +393,9 @@ class Switch:
     def _pump(self) -> None:
         if self._pumping:
             return  # an action's callback came back in; the loop below takes what it added
-        self._act()
+        actions = self.engine.actions()
+        if actions:
+            self._act(actions)
         # Calls and links that wait say so themselves: what came in can only have moved the engine's own deadlines.
         at = self.engine.next_timer()
         if at is not None and at < self._woken_at:
@@ -401,10 +403,8 @@ class Switch:
         if self._followers.tracers:
             self._tell_followers()
 
-    def _act(self) -> None:
-        actions = self.engine.actions()
-        if not actions:
-            return
+    def _act(self, actions: list[Action]) -> None:
+        """Carry out these, and what comes of them."""
         self._pumping = True
         try:
             while actions:

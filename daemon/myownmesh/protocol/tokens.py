@@ -28,7 +28,9 @@ class TokenBucket:
         """Take so many tokens if there are as many."""
         if self._rate == 0:
             return True
-        self._refill(now)
+        if now > self._at:  # `_refill`, without a call: each control frame takes one
+            self._tokens = min(self._capacity, self._tokens + (now - self._at) * self._rate)
+        self._at = now
         if self._tokens < tokens:
             return False
         self._tokens -= tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import methodcaller
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
@@ -265,7 +266,7 @@ class Room:
                 for _ in range(1 + (random() < duplicate))
                 if random() >= drop
             ),
-            lambda node: node.hear(item),
+            methodcaller("hear", item),
         )
 
     def _deliver_copies(self, node: Member, item: InboundSignal | Sealed) -> None:

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 class Members:
     """A sorted set of ids. Ids of one room are ASCII, so comparing text compares bytes."""
 
-    __slots__ = ("_order", "_set")
+    __slots__ = ("_order", "ids")
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
-        self._set = set(ids)
-        self._order = sorted(self._set)
+        self.ids = set(ids)
+        """For whoever asks for one of them all the time; not to be changed."""
+        self._order = sorted(self.ids)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -25,7 +26,7 @@ class Members:
         return iter(self._order)
 
     def __contains__(self, member: object) -> bool:
-        return member in self._set
+        return member in self.ids
 
     def __getitem__(self, place: int) -> str:
         """Of the circle: any whole number names a place."""
@@ -33,17 +34,17 @@ class Members:
 
     def add(self, member: str) -> bool:
         """Take an id in; False when it was there."""
-        if member in self._set:
+        if member in self.ids:
             return False
-        self._set.add(member)
+        self.ids.add(member)
         self._order.insert(bisect_left(self._order, member), member)
         return True
 
     def discard(self, member: str) -> bool:
         """Leave an id out; False when it was not there."""
-        if member not in self._set:
+        if member not in self.ids:
             return False
-        self._set.remove(member)
+        self.ids.remove(member)
         del self._order[bisect_left(self._order, member)]
         return True
 
