@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,14 +167,17 @@ class Device:
     def up(self, *arguments: str) -> None:
         """Start the app, as `myownllm up` in a terminal of its own."""
         with self._printed.path.open("ab") as output, (self.home / "up.err").open("ab") as errors:
-            self._process = subprocess.Popen(
-                [self.app, "up", "--json", *arguments],
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                start_new_session=True,
-            )
+            self._process = self.launch([self.app, "up", "--json", *arguments], output, errors)
+
+    def launch(self, command: list[str], output: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
 
     def start(self, *arguments: str, into: Path | None = None) -> subprocess.Popen[bytes]:
         """A command in another terminal of this device, under way; `into` takes what it prints before its end."""

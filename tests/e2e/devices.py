@@ -8,11 +8,12 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from support.ports import free_port
-from support.warm import words
+from support.warm import Forked, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,10 +52,18 @@ def bare_app(device: Any) -> tuple[Path, dict[str, str]]:
     return app, environment | {"XDG_CACHE_HOME": str(device.home)}
 
 
+def fork(device: Any, app: str, start: Any, command: list[str], output: IO[bytes], errors: IO[bytes]) -> Any:
+    """The device's app without its start, unless it is to be another program by now."""
+    if command[0] != app:
+        return start(command, output, errors)
+    return Forked(device.environment(), output, command=("myownllm", *command[1:]), errors=errors)
+
+
 class Pair:
     """Two devices, the first of which hosts the relay; both apps are up, no network is saved yet."""
 
-    def __init__(self, base: Path, *, screen: bool = False) -> None:
+    def __init__(self, base: Path, *, screen: bool = False, forked: bool = True) -> None:
+        """With `forked` an app is not started but forked from a process that has its modules."""
         self.base = base
         self.port: int = free_port()
         self.anna: Any = demo.Device("Anna", base / "a")
@@ -62,6 +71,8 @@ class Pair:
         demo.host_relay(self.anna, self.port)
         for device in self.both:
             device.program = words("myownllm")
+            if forked:
+                device.launch = partial(fork, device, device.app, device.launch)
             # The default ports are one for all of them.
             folder = device.home / ".myownllm"
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -48,7 +48,7 @@ class World:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.models = Models(models=[MODEL], words=WORDS, delay_s=0.02)
-        self.pair = Pair(base / "devices")
+        self.pair = Pair(base / "devices", forked=False)  # each lives with a library of its own
         self.moods: dict[str, Moods] = {}
         for device in self.pair.both:
             self._prepare(device)
