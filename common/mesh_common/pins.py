@@ -60,14 +60,6 @@ class Pin:
         return None if self.version is None else f"v{self.version}"
 
     @property
-    def prerelease(self) -> bool:
-        return self.version is not None and bool(self.version.pre)
-
-    @property
-    def downloadable(self) -> bool:
-        return self.version is not None
-
-    @property
     def label(self) -> str:
         """How messages name it."""
         return self.tag or self.raw

@@ -14,7 +14,6 @@ WAITING: Final = "waiting"
 IN_PROGRESS: Final = "in-progress"
 SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
-UNSPECIFIED: Final = "unspecified"
 
 _RANKS: Final[Mapping[str, int]] = {SUCCEEDED: 1, IN_PROGRESS: 2, WAITING: 3}
 _KINDS: Final = ("host", "srflx", "prflx", "relay")

@@ -64,8 +64,6 @@ Peer = Annotated[
     str, typer.Argument(help="Id, display id, unique beginning of the id, or label.", autocompletion=complete_peer)
 ]
 
-OnePeer = Annotated[str | None, typer.Option("--to", help="One device instead of all.", autocompletion=complete_peer)]
-
 
 def peers(network: OnNetwork = None, as_json: Json = False) -> None:
     """Show the devices of the active network, with the codes to compare before an approval."""

@@ -52,8 +52,8 @@ def test_pin_file(case: Any) -> None:
         "tag": pin.tag,
         "version": None if pin.version is None else str(pin.version),
         "commit": pin.commit,
-        "prerelease": pin.prerelease,
-        "downloadable": pin.downloadable,
+        "prerelease": pin.version is not None and bool(pin.version.pre),
+        "downloadable": pin.version is not None,
     } == expect
 
 
