@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_S = 20.0
+STEADY_LOOKS = 5
+"""as many in a row with the same bytes still to be sent: nothing moves"""
+
+
+def stalled_download(port: int, path: str, times: int) -> socket.socket:
+    """A connection that asks for a file again and again and reads nothing; the app waits to send more of it by now."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.settimeout(PATIENCE_S)
+    raw.connect(("127.0.0.1", port))
+    raw.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode() * times)
+    looks = [0]
+    deadline = time.monotonic() + PATIENCE_S
+    while looks[-1] == 0 or len(looks) < STEADY_LOOKS or len(set(looks[-STEADY_LOOKS:])) > 1:
+        assert time.monotonic() < deadline, "the app can still send"
+        time.sleep(0.05)
+        looks.append(_unsent(port, raw.getsockname()[1]))
+    return raw
+
+
+def _unsent(port: int, to: int) -> int:
+    """Bytes that wait in the kernel to leave our port for that one (Linux)."""
+    for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
+        words = line.split()
+        if words[1].endswith(f":{port:04X}") and words[2].endswith(f":{to:04X}"):
+            return int(words[4].partition(":")[0], 16)
+    return 0
 
 
 @define

@@ -17,7 +17,7 @@ from e2e.devices import demo
 from myownllm.remote.pairing import ATTEMPTS, ATTEMPTS_PER_ADDRESS
 from myownllm.ui.remote.serving import PER_ADDRESS
 from myownllm.ui.sessions import hash_of
-from support.browser import PATIENCE_S, Browser
+from support.browser import PATIENCE_S, Browser, stalled_download
 from support.contention import Contention
 from support.model_servers import scripted
 from support.warm import words
@@ -87,8 +87,8 @@ def phone(device: Any, port: int) -> Browser:
     return enter(Browser(port), code_of(device))
 
 
-ENDING_S = 10
-"""Ten times what Ctrl-C may take; without the hard end it takes for ever."""
+ENDING_S = 20
+"""Twenty times what Ctrl-C may take; without the hard end it takes for ever."""
 
 
 def eventually(look: Callable[[], Any]) -> Any:
@@ -332,10 +332,7 @@ def test_a_browser_that_takes_nothing_does_not_hold_up_the_end(device: Any) -> N
     device.run("settings", "remote", "on", "--yes")
     port = int(device.run("remote")["port"])
     phone = enter(Browser(port), code_of(device))
-    with closing(socket.create_connection(("127.0.0.1", port))) as stalled:
-        head = {"Host": f"127.0.0.1:{port}", **phone.headers()}
-        text = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-        stalled.sendall(f"GET /style.css HTTP/1.1\r\n{text}\r\n".encode() * 200)
+    with closing(stalled_download(port, "/vendor/lit-html/lit-html.js", 1200)):
         assert phone.ask("GET", "/api/models").status == 200
         mark = device.mark()
         began, contention = time.monotonic(), Contention()

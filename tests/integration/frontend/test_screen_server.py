@@ -17,7 +17,7 @@ import pytest
 
 from e2e.devices import REPOSITORY, demo
 from myownllm.ui.web_server import CONNECTIONS
-from support.browser import Browser
+from support.browser import Browser, stalled_download
 from support.contention import Contention
 from support.warm import words
 
@@ -447,14 +447,12 @@ def signed_in(me: Browser) -> None:
 
 def test_sessions_survive_a_restart_and_ctrl_c_waits_for_no_tab(device: Any, me: Browser) -> None:
     """Tabs and downloads that stopped reading, half a request: the app ends all the same, and comes back."""
-    stalled = [socket.create_connection(("127.0.0.1", me.port)) for _ in range(3)]
-    stalled[0].sendall(b"POST /api/networks HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{")
-    for each in stalled[1:]:
-        each.sendall(f"GET /main.js HTTP/1.1\r\nHost: 127.0.0.1:{me.port}\r\n\r\n".encode() * 400)
+    half = socket.create_connection(("127.0.0.1", me.port))
+    half.sendall(b"POST /api/networks HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{")
+    download = stalled_download(me.port, "/governance.js", 800)
     tab = me.tab()
     tab.say({"secret": me.secret})
     tab.hear()
-    time.sleep(0.2)
     mark = device.mark()
     began, contention = time.monotonic(), Contention()
     os.kill(device.pid, signal.SIGINT)
@@ -462,7 +460,7 @@ def test_sessions_survive_a_restart_and_ctrl_c_waits_for_no_tab(device: Any, me:
     assert time.monotonic() - began < contention.stretched(10), "ten times what it may; without the hard end for ever"
     tab.hear()
     assert tab.code is not None
-    for each in (*stalled, tab.raw):
+    for each in (half, download, tab.raw):
         each.close()
     device.stop(interrupt=False)
     mark = device.mark()
