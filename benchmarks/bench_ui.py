@@ -135,6 +135,7 @@ def device(*, screen: bool) -> Iterator[Any]:
 def starts(count: int) -> None:
     """From exec to a joined network, with the screen and without it, in fours."""
     took: dict[bool, list[float]] = {True: [], False: []}
+    spent: dict[bool, list[float]] = {True: [], False: []}
     for number in range(2 * count):
         with_screen = (True, False, False, True)[number % 4]
         with device(screen=with_screen) as made:
@@ -142,8 +143,10 @@ def starts(count: int) -> None:
             made.up()
             made.wait("a joined network", lambda e: e["event"] == "pill" and e["status"] == "online")
             took[with_screen].append(time.perf_counter() - began)
-    with_it, without = statistics.median(took[True]), statistics.median(took[False])
-    told("up to online", f"{with_it:.2f} s with the screen, {without:.2f} s without, ratio {with_it / without:.3f}")
+            spent[with_screen].append(busy_s(made.pid))
+    for what, values in (("up to online", took), ("up to online, processor time", spent)):
+        with_it, without = statistics.median(values[True]), statistics.median(values[False])
+        told(what, f"{with_it:.2f} s with the screen, {without:.2f} s without, ratio {with_it / without:.3f}")
 
 
 def crowd_tab(browser: Browser, url: str) -> Page:
