@@ -74,7 +74,7 @@ class Person:
     def at(cls, running: Browser, host: str = "127.0.0.1", **options: Any) -> Person:
         context = running.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(PATIENCE_MS)
-        context.tracing.start(snapshots=True, screenshots=True)  # kept when the test fails
+        context.tracing.start(snapshots=True)  # kept when the test fails; a film of it takes as much as all the rest
         person = cls(context, context.new_page(), host=host)
         person.watch(person.page)
         return person

@@ -81,6 +81,8 @@ def traces_of_a_failure(request: pytest.FixtureRequest, chromium: Browser) -> It
     for number, context in enumerate(chromium.contexts):
         if request.node.stash.get(FAILED, False):
             path = folder / f"{request.node.name}-{number}.zip"
+            for page in context.pages:
+                page.screenshot(path=path.with_suffix(".png"), timeout=10_000)
             context.tracing.stop(path=path)
             print(f"trace of a browser: {path}")
         context.close()

@@ -76,6 +76,7 @@ def two_devices_meet_and_a_card_decided_in_one_tab_is_gone_in_the_other(
         person.press("Approve…")
         expect(person.page.get_by_role("heading", name="Same codes on the other screen?")).to_be_visible()
         assert person.page.evaluate(focused) == "Cancel"
+        assert person.violations() == []
         person.press("Yes, let it in")
     expect(second.get_by_text("A device wants to join your mesh")).not_to_be_visible()
     second.close()
@@ -264,6 +265,7 @@ def who_decides_is_seen_looked_at_first_and_signed(couple: list[Person], househo
     dialog = anna.page.locator("dialog")
     expect(dialog).to_contain_text("Owners behind it: this device")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    assert anna.violations() == []
     anna.press("Close it", dialog)
     expect(anna.page.locator("[data-role]")).to_have_text("owner")
     boris.surface("Governance")
@@ -274,6 +276,7 @@ def who_decides_is_seen_looked_at_first_and_signed(couple: list[Person], househo
     row = anna.page.locator("[data-device]").filter(has_text="Boris")
     expect(row).to_contain_text("not signed in")
     anna.press("Give a role…", row)
+    assert anna.violations() == []
     anna.press("Look at it…", dialog)
     anna.press("Sign it", dialog)
     expect(row).to_contain_text("member")
@@ -348,6 +351,7 @@ def settings_are_saved_on_leaving_a_field_and_wrong_ones_say_why(couple: list[Pe
     anna.press("Add a prompt…")
     page.get_by_label("Name", exact=True).fill("Short")
     page.get_by_label("What the model is told first").fill("Answer in one sentence.")
+    assert anna.violations() == []
     anna.press("Save")
     expect(page.get_by_text("Short")).to_be_visible()
     shot(anna, "settings")
@@ -383,6 +387,7 @@ def an_invitation_is_a_link_and_a_picture_and_the_other_side_looks_before_it_joi
     boris.press("Stop the camera")
     boris.press("Scan a QR code…")
     expect(boris.page.locator("video")).to_be_visible()
+    assert boris.violations() == []
     boris.page.evaluate("(link) => { window.inFrontOfTheCamera = link; }", link)
     expect(boris.page.locator("video")).to_have_count(0)
     expect(boris.page.get_by_role("region", name="Where it leads")).to_contain_text("Anna")
@@ -420,6 +425,7 @@ def a_phone_of_the_local_network_is_paired_talks_and_is_put_out(
     dialog = page.locator("dialog")
     expect(dialog).to_contain_text("HTTP without encryption")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    assert boris.violations() == []
     boris.press("Open it", dialog)
     expect(page.locator("[data-remote]")).to_contain_text("On: every device of the local network can reach port")
     port = str(page.get_by_label("Port").input_value())

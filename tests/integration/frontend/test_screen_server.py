@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
 
 from e2e.devices import REPOSITORY, demo
+from myownllm.ui import routes
 from myownllm.ui.web_server import CONNECTIONS
 from support.browser import Browser, stalled_download
 from support.contention import Contention
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from myownllm.ui.desk import ScreenDesk
     from support.browser import Answer
 
 
@@ -199,6 +203,37 @@ UNKNOWN: list[tuple[str, str, Any]] = [
 @pytest.mark.parametrize(("method", "path", "body"), UNKNOWN)
 def test_what_is_not_there_is_not_found(me: Browser, method: str, path: str, body: Any) -> None:
     assert me.ask(method, path, body).error == (404, "not_found")
+
+
+ROUTES: list[tuple[str, str]] = [
+    (method, re.sub(r"{\w+}", "x", route.path))
+    for route in routes.all_of(cast("ScreenDesk", SimpleNamespace()))
+    for method in sorted((route.methods or set()) - {"HEAD"})
+]
+OPEN = "/api/session"
+RAW = "/api/files/upload"
+"""It takes any body: that is the file."""
+
+
+def test_every_route_wants_a_session_its_method_and_a_body_that_it_understands(me: Browser, device: Any) -> None:
+    config = device.home / ".myownllm" / "config.json"
+    before = config.read_bytes()
+    methods: dict[str, set[str]] = {}
+    for method, path in ROUTES:
+        methods.setdefault(path, set()).add(method)
+    for method, path in ROUTES:
+        for without in () if path == OPEN else ("Cookie", "X-Session-Secret"):
+            assert me.ask(method, path, {}, without=without).error == (401, "no_session"), path
+        others = {"POST", "PUT", "PATCH", "DELETE"} - methods[path] - {"GET"}
+        if not any(re.fullmatch(re.sub("x(?=/|$)", "[^/]+", known), path) for known in methods if known != path):
+            assert me.ask(min(others), path, {}).error == (405, "validation"), (min(others), path)
+        if method in ("GET", "DELETE") or path == RAW:
+            continue
+        assert me.ask(method, path, {"nobody_knows": 1}).error == (400, "validation"), path
+        assert me.ask(method, path, []).error == (400, "validation"), path
+        assert me.ask(method, path, raw=b"{}", content_type="text/plain").error == (415, "validation"), path
+        assert me.ask(method, path, raw=b"\xff{}").error == (400, "validation"), path
+    assert config.read_bytes() == before
 
 
 def test_wrong_forms_of_a_body_are_refused(me: Browser) -> None:
