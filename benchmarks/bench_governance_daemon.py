@@ -45,18 +45,18 @@ SETTLED_S = 10.0
 """After the file is read, rows of ten thousand devices are made, in slices."""
 
 
-def prepared(root: Path, count: int) -> None:
+def prepared(root: Path, count: int, network: str = NETWORK) -> None:
     """Write the signed files of a founder that let in so many devices."""
     home = Home(root)
     owner = Store(home).load_identity()
-    log = EMPTY.extended([signed(KindChange("closed"), 1, owner)], NETWORK, STRICT)
-    book = hear_log(Book(NETWORK, owner.device_id, Pin(NETWORK).on(log)), log, OURSELVES, 1).book
-    rest = tuple(admits(count, owner, NETWORK, int(time.time()) - 10))
-    checks = Checks(NETWORK)
+    log = EMPTY.extended([signed(KindChange("closed"), 1, owner, network)], network, STRICT)
+    book = hear_log(Book(network, owner.device_id, Pin(network).on(log)), log, OURSELVES, 1).book
+    rest = tuple(admits(count, owner, network, int(time.time()) - 10))
+    checks = Checks(network)
     while rest:
         heard = hear_entries(book, rest, OURSELVES, checks, int(time.time()), max_checks=1000)
         book, rest = heard.book, heard.rest
-    save_book(home, NETWORK, book)
+    save_book(home, network, book)
 
 
 async def timed(control: Control) -> float:

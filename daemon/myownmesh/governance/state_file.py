@@ -215,7 +215,7 @@ def write_state(state: StateFile) -> Iterator[bytes]:
     Raises `ValueError` for lone surrogates.
     """
     yield _head({"version": VERSION, "network_id": state.network_id, "kind": state.kind})
-    yield from _roles(sorted(state.roles.items()))
+    yield from _roles(state.roles)
     yield from _list("transitions", state.transitions)
     yield from _list("member_log", state.member_log)
     yield from _list("pending", state.pending)
@@ -239,12 +239,13 @@ def _head(value: Mapping[str, Any]) -> bytes:
     return _pretty(value).removesuffix(b"\n}")
 
 
-def _roles(roles: Sequence[tuple[str, Role]]) -> Iterator[bytes]:
+def _roles(roles: Mapping[str, Role]) -> Iterator[bytes]:
+    devices = sorted(roles)
     yield b',\n  "roles": {'
-    for start in range(0, len(roles), _ROLES_PER_CHUNK):
-        text = _pretty({"": dict(roles[start : start + _ROLES_PER_CHUNK])})
+    for start in range(0, len(devices), _ROLES_PER_CHUNK):
+        text = _pretty({"": {device: roles[device] for device in devices[start : start + _ROLES_PER_CHUNK]}})
         yield (b"," if start else b"") + text.removeprefix(b'{\n  "": {').removesuffix(b"\n  }\n}")
-    yield b"\n  }" if roles else b"}"
+    yield b"\n  }" if devices else b"}"
 
 
 def _list(name: str, values: Sequence[msgspec.Struct]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from myownmesh.protocol.strict_json import loads
 from myownmesh.store.config import pretty
 from myownmesh.store.errors import StoreError, os_error_text
 from myownmesh.store.files import atomic_write, private_directory, quarantine
+from myownmesh.store.heap import give_back
 from myownmesh.store.json_file import read_file
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from myownmesh.store.paths import Home
 
 ROSTER_VERSION = 1
+MANY = 1000
+"""Rows whose text is worth a look at what the allocator keeps of it."""
 
 
 def load_roster(home: Home, network_id: str) -> Roster:
@@ -58,6 +61,9 @@ def save_roster(home: Home, network_id: str, roster: Roster) -> None:
         atomic_write(path, in_style_of(text, path))
     except OSError as error:
         raise StoreError(f"roster: write {path}: {os_error_text(error)}") from error
+    if len(roster.entries) >= MANY:
+        del text
+        give_back()
 
 
 def _if_of(network_id: str, roster: Roster) -> Roster:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from myownmesh.governance.entries import entry_key
 from myownmesh.governance.long_lists import take_out
+from myownmesh.governance.member_log import by_key
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.governance.state_file import (
     VERSION,
@@ -170,6 +172,11 @@ STATES = st.builds(
 @given(STATES)
 def test_every_state_that_we_write_is_read_back_the_same(state: StateFile) -> None:
     assert read_state(written(state)) == state
+
+
+@given(st.lists(st.builds(Transition, st.integers(0, 120), VARIANTS, LISTS, LISTS), max_size=6))
+def test_entries_are_listed_in_the_order_of_their_keys(entries: list[Transition]) -> None:
+    assert by_key(entries) == sorted(entries, key=entry_key)
 
 
 @given(st.integers(0, 250), ENTRIES)
