@@ -77,6 +77,7 @@ async def measured(root: Path, turns: Turns, what: str) -> None:
     home = Home(root)
     store = Store(home)
     identity = store.load_identity()
+    await trio.lowlevel.checkpoint()  # the turn in which the files were made ends
     begun = time.thread_time()
     roster, files = store.load_roster(NETWORK), store.open_governance(NETWORK)
     opened = time.thread_time() - begun
@@ -90,6 +91,7 @@ async def measured(root: Path, turns: Turns, what: str) -> None:
     governing = Governing(about, files, store, node.switch, random.Random(1))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(beat)
+        await trio.lowlevel.checkpoint()
         turns.clear()
         await governing.load()
         for _ in range(100):
