@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from myownmesh.engine import hearing, notices
 from myownmesh.governance.authoring import Refused
 from myownmesh.governance.remnant import go_on, is_short
 from myownmesh.protocol.modes import Ring
@@ -17,6 +18,7 @@ from support.governed import book, evict, grant, propose
 from support.seated import admits, book_of, seats, start, start_old
 
 if TYPE_CHECKING:
+    from myownmesh.governance.hearing import Heard
     from myownmesh.identity import Identity
     from myownmesh.simulator import Node
 
@@ -104,6 +106,37 @@ def test_a_wrong_clock_keeps_nobody_from_coming_and_going(clock: str, wrong: str
     evict(right, out)
     world.run_until(lambda: agreed(inside, guest, None), LINKED_S)
     assert len({book(node).members.digests() for node in inside}) == 1
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["an authority tells the time", "its clock is set"])
+def test_a_device_that_starts_in_1970_with_nothing_has_all_once_it_can_know_the_time(
+    knows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that it holds tells it the time. Without an authority's clock it refuses what is decades ahead, which is
+    said in its diagnostics; it asks again when its own is set."""
+    refusals: list[str] = []
+
+    def entries_judged(_core: object, device: str, done: Heard, *_: object) -> int:
+        refusals.extend(judgement.why for _, judgement in done.judged if device == owner.device_id)
+        return 0
+
+    monkeypatch.setattr(notices, "entries_judged", entries_judged)
+    world = World()
+    owner, one, new = world.identities(3)
+    now = now_of(world)
+    log, members = seats(owner, at=now), admits(owner, [one, new], at=now)
+    world.skews_ms[new.device_id] = -world.clock.now(0).wall_ms + 1000
+    others = [start(world, each, book_of(each, log, members, now)) for each in (owner, one)]
+    if not knows:
+        monkeypatch.setattr(hearing, "judged_at", lambda _, at: at.wall_ms // 1000)
+    joiner = start(world, new, book_of(new, log, [], 1))
+    world.run_until(lambda: joiner.is_linked(others[0]), LINKED_S)
+    world.run(120.0)
+    if not knows:
+        assert set(refusals) == {"FAR-FUTURE"}
+        assert book(joiner).role(one.device_id) is None
+        joiner.skew_ms = 0
+    world.run_until(lambda: agreed([joiner, *others], one, "member"), 2 * LINKED_S)
 
 
 def test_a_device_that_v038_lets_in_again_comes_back_without_a_click() -> None:

@@ -121,6 +121,8 @@ class Government:
         """Grants that were heard and would end a removal of this device's own on somebody's word."""
         self.behind: frozenset[str] = frozenset()
         """Devices that run v0.3.8 of which was said that they hold a branch that does not count."""
+        self.refused_at: int | None = None
+        """What time it was here, Unix seconds, when an entry was last refused for being far ahead of it."""
         self.audit: deque[Seen] = deque(maxlen=MAX_AUDIT)
         """Entries since the last save, for whoever writes them down."""
         self.on_heard: list[Callable[[], None]] = []

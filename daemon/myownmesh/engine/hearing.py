@@ -11,6 +11,7 @@ from myownmesh.engine.peer import Live
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.denials import read_denial, take_denial
 from myownmesh.governance.hearing import hear_again, hear_entries
+from myownmesh.governance.judging import DAY_SECONDS, FAR_FUTURE
 from myownmesh.governance.log import BadLog, common_length, heard
 from myownmesh.governance.signatures import CHECKS_PER_SLICE
 from myownmesh.governance.sync import refuting
@@ -49,6 +50,34 @@ def receive_proof(core: Core, device_id: str, deny: Deny, now: Instant) -> None:
 def hear_waiting(core: Core, now: Instant) -> None:
     """Judge again what waits for its time or for its signer."""
     slices.put(core, gossip.OWN, _hear_again(core), now)
+
+
+def judged_at(core: Core, now: Instant) -> int:
+    """The time by which entries of peers are judged, in Unix seconds: that of this device's clock.
+
+    A device without a battery starts in 1970 and would refuse all that was ever signed. So where every linked authority
+    whose clock is known calls it more than a day slow, the time of the slowest of these counts. An authority's word
+    makes a time sure anyway; no other device is believed.
+    """
+    own = now.wall_ms // 1000
+    standing = core.government.book.standing
+    told = [
+        own + peer.upkeep.clock_skew_ms // 1000
+        for peer in core.live_peers()
+        if peer.upkeep.clock_skew_ms is not None and standing.is_authority(peer.device_id)
+    ]
+    least = min(told, default=own)
+    return least if least - own > DAY_SECONDS else own
+
+
+def ask_for_refused(core: Core, now: Instant) -> None:
+    """Entries were refused because they were far ahead of this device's clock, which has been set since, or is known to
+    be slow: everybody is asked again, for what was refused is not kept."""
+    government = core.government
+    if government.refused_at is not None and judged_at(core, now) - government.refused_at > DAY_SECONDS:
+        government.refused_at = None
+        for peer in core.live_peers():
+            gossip.ask(core, peer, now)
 
 
 def _hear(core: Core, peer: OpenLink, frame: RosterEntries, speaker: Speaker, *, was_asked: bool) -> Slices[None]:
@@ -107,14 +136,18 @@ def hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) ->
         if not government.may_check(speaker.device, now.mono):
             outcomes["waits"] += len(rest)
             return outcomes  # it is asked again when it has been forgiven
+        judged = judged_at(core, now)
         done = hear_entries(
             government.book,
             rest,
             speaker,
             government.checks,
-            now.wall_ms // 1000,
+            judged,
             max_checks=CHECKS_PER_SLICE,
         )
+        if any(judgement.why == FAR_FUTURE for _, judgement in done.judged):
+            government.refused_at = judged
+            ruling.look_later(core, now)
         government.charge(speaker.device, now.mono, done.failed)
         told += notices.entries_judged(core, speaker.device, done, told, now)
         government.audit += [
@@ -134,7 +167,7 @@ def _hear_again(core: Core) -> Slices[None]:
     government = core.government
     while True:
         now = government.now
-        done = hear_again(government.book, government.checks, now.wall_ms // 1000, max_checks=CHECKS_PER_SLICE)
+        done = hear_again(government.book, government.checks, judged_at(core, now), max_checks=CHECKS_PER_SLICE)
         ruling.take(core, done.book, now, done.changed)
         if not done.rest:
             return
@@ -147,7 +180,7 @@ def _hear_proof(core: Core, deny: Deny) -> Slices[None]:
     if log is None:
         return
     now = government.now
-    book = take_denial(government.book, deny, log, government.checks, now.wall_ms // 1000)
+    book = take_denial(government.book, deny, log, government.checks, judged_at(core, now))
     ruling.take(core, book, now, {core.me})
 
 
@@ -155,6 +188,6 @@ def hear_one(core: Core, entry: Transition, speaker: Speaker, now: Instant) -> N
     """Judge one entry on somebody's word."""
     government = core.government
     done = hear_entries(
-        government.book, [entry], speaker, government.checks, now.wall_ms // 1000, max_checks=CHECKS_PER_SLICE
+        government.book, [entry], speaker, government.checks, judged_at(core, now), max_checks=CHECKS_PER_SLICE
     )
     ruling.take(core, done.book, now, done.changed)

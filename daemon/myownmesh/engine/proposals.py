@@ -66,6 +66,7 @@ def look(core: Core, now: Instant) -> None:
     firstcontact.look_for_the_missing(core, now)
     if government.book.aside.held or government.book.aside.strangers:
         hearing.hear_waiting(core, now)
+    hearing.ask_for_refused(core, now)
     ruling.look_later(core, now)
 
 

@@ -152,6 +152,7 @@ def look_later(core: Core, now: Instant) -> None:
     government = core.government
     book = government.book
     waits = government.unanswered or book.aside.held or book.proposals.records or is_short(book)
+    waits = waits or government.refused_at is not None
     if waits and not core.timers.is_set(NetworkTimer.HELD, ""):
         core.timers.set(NetworkTimer.HELD, "", now.mono + HELD_S)
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DAY_SECONDS: Final = 24 * 3600
 FAR_SECONDS: Final = 10 * 365 * DAY_SECONDS
+FAR_FUTURE: Final = "FAR-FUTURE"
+"""The rule of step 5: further than `FAR_SECONDS` ahead of all that this device knows of the time."""
 MAX_HELD: Final = 256
 MAX_ASIDE: Final = 256
 MAX_UNKNOWN: Final = 256
@@ -141,7 +143,7 @@ def judge(
     # 5: no time that nobody could go beyond
     ahead = entry.at - court.horizon
     if ahead > FAR_SECONDS and entry.at > 1 + bench.newest_counted(target):
-        return Judgement("refused", aside, "FAR-FUTURE")
+        return Judgement("refused", aside, FAR_FUTURE)
 
     # 6: early grants wait
     copy = Copy(entry, words)
