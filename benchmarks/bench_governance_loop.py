@@ -28,7 +28,7 @@ from myownmesh.mesh.governance_keeping import Governed
 from myownmesh.mesh.governing import Governing
 from myownmesh.protocol.transitions import RoleGrant
 from myownmesh.simulator import World
-from myownmesh.simulator.node import NETWORK
+from myownmesh.simulator.node import NETWORK, Node
 from myownmesh.store import Store
 from myownmesh.store.paths import Home
 
@@ -81,8 +81,7 @@ async def measured(root: Path, turns: Turns, what: str) -> None:
     begun = time.thread_time()
     roster, files = store.load_roster(NETWORK), store.open_governance(NETWORK)
     opened = time.thread_time() - begun
-    node = World().node(identity, EngineConfig(kind="closed"))
-    node.engine._core.roster = roster  # as the daemon builds it
+    node = Node(World(), identity, EngineConfig(kind="closed"), roster)
 
     async def gate(_code: str | None) -> None:
         """No lock."""
