@@ -60,7 +60,7 @@ class Branches:
     stayed: frozenset[bytes] = frozenset()
     """Digests of branches that a person here decided against."""
     unmerged: frozenset[bytes] = frozenset()
-    """Digests of branches that this device left by itself and whose entries nobody here has looked after yet."""
+    """Digests of branches that this device left and whose entries nobody here has looked after yet."""
 
     def with_log(self, held: Branch, log: Log, now: int) -> Branches:
         """Know one more; what it replaces, as its own beginning, is forgotten. The same object when it is known.
@@ -93,7 +93,7 @@ class Branches:
             others=tuple(others[-(MAX_BRANCHES - 1) :]),
             switches=(*switches, now) if by_itself else switches,
             stayed=self.stayed - {to.digest},
-            unmerged=(self.unmerged | {left.log.digest} if by_itself else self.unmerged) - {to.digest},
+            unmerged=(self.unmerged | {left.log.digest}) - {to.digest},
         )
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from myownmesh.governance.branches import refutes
 from myownmesh.governance.log import common_length
 from myownmesh.governance.quorum import unmet
 from myownmesh.protocol.transitions import RoleGrant
@@ -33,11 +34,17 @@ class Merge:
 
 
 def merge_of(winner: Log, left: Log, me: str, rules: Rules) -> Merge:
-    """What of the branch `left` an authority `me` appends to the branch that counts."""
+    """What of the branch `left` an authority `me` appends to the branch that counts.
+
+    Where each refutes the other, a person decided a quarrel. Nothing that the decision went against comes back by the
+    merge: no removal of those whose branch was chosen, nothing by whom they removed.
+    """
     common = common_length(winner, left)
     tail, winning = left.places[common:], winner.places[common:]
     removed = {target for place in (*tail, *winning) if (target := place.puts_out) is not None}
-    struck = {place.puts_out for place in winning if place.author_role == "owner"}
+    quarrel = refutes(left, winner) and refutes(winner, left)
+    struck = {place.puts_out for place in winning if quarrel or place.author_role == "owner"}
+    chosen = {signer for place in winning for signer in place.entry.signers} if quarrel else set()
     there = {place.identity for place in winning}
     steps: list[Transition | Variant] = []
     skipped: list[Place] = []
@@ -50,6 +57,7 @@ def merge_of(winner: Log, left: Log, me: str, rules: Rules) -> Merge:
         lowers = place.puts_out is not None and standing.lowered(variant) is not None
         left_out = (
             place.void
+            or place.puts_out in chosen
             or all(author in struck for author in place.authors)
             or (isinstance(variant, RoleGrant) and not lowers and variant.target in removed)
             or not _changes(standing, entry)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myownmesh.governance.adoption import hear_log
+from myownmesh.governance.adoption import hear_log, switch
 from myownmesh.governance.book import Book
 from myownmesh.governance.merging import Merge, merge_of, skip
 from myownmesh.governance.pins import Pin
@@ -85,6 +86,29 @@ def test_nothing_of_an_owner_who_was_struck_comes_back() -> None:
     done = merge([revoke(BOB)], tail)
     assert done.steps == ()
     assert len(skipped(done)) == 3
+
+
+def test_what_a_person_decided_against_does_not_come_back_by_the_merge() -> None:
+    """Two controllers removed each other: nothing against whom the person kept, and nothing by the other one."""
+    both = (grant(DAVE, "controller"),)
+    chosen = merge([*both, revoke(DAVE, CAROL)], [*both, revoke(CAROL, DAVE), grant(ERIN, "controller", DAVE)], BOB)
+    assert chosen.steps == ()
+    other = grant(FRANK, "controller", BOB)
+    kept = merge([*both, revoke(DAVE, CAROL)], [*both, revoke(CAROL, DAVE), other], BOB)
+    assert kept.steps == (other,), "of somebody who took no part in it"
+
+
+def test_a_branch_that_is_left_by_a_click_is_merged_as_well() -> None:
+    left, chosen = log_of([*BASE, grant(DAVE, "controller", BOB)]), log_of([*BASE, grant(ERIN, "controller")])
+    book = book_of(left.entries, ALICE)
+    book = evolve(
+        book,
+        branches=book.branches.with_log(book.branch, chosen, 1),
+        questions=book.questions.with_rival(chosen),
+    )
+    [question] = book.questions.rivals
+    after = switch(book, question, 2).book
+    assert [log.digest for log in after.branches.left] == [left.digest]
 
 
 def test_a_removal_whose_signer_stands_no_longer_is_signed_anew_and_never_against_oneself() -> None:
