@@ -54,6 +54,7 @@ DECISIONS: Final = 4
 """In each round, while the network is apart."""
 LOOK_S: Final = 5.0
 MEET_S: Final = 180.0
+ASKED_S: Final = 20.0
 MENDED_S: Final = 300.0
 """After the last trouble: links are back within two announces, and a minute later all agree."""
 MAX_SKEW_MS: Final = 240_000
@@ -209,9 +210,23 @@ class Assembly:
             self._pass(LOOK_S)
         agreed = self.world.clock.seconds - begun
         self._look(at_the_end=True)
-        if not self.sitting.hostile:  # what liars tell v0.3.8 is seen at the next round of questions only
-            self._look_for_alarms()
+        if self.sitting.hostile:
+            self._hush()
+        self._look_for_alarms()
         return agreed
+
+    def _hush(self) -> None:
+        """Whoever lies is gone, and everybody asks everybody.
+
+        What liars told a device of v0.3.8 last shows in no count, and is seen at the next question, after 15 to 30 min.
+        """
+        for node in [*self.nodes.values()]:
+            if isinstance(node, HostileNode):
+                node.kill()
+                self.world.nodes.remove(node)
+        for node in self.inside():
+            node.switch.govern(lambda governor, now: governor.ask_everybody(lambda: None, now))
+        self._pass(ASKED_S)
 
     def _have_met(self) -> bool:
         """Whether everybody has as many links as its shape wants; a ring has three to each side."""
