@@ -650,6 +650,17 @@ async def test_calls_that_fail_say_why(desk: Desk) -> None:
     assert "unknown network: nope" in await desk.run("peers", "--network", "nope", status=1)
 
 
+async def test_what_a_daemon_is_too_old_for_has_a_kind_that_programs_branch_on(desk: Desk) -> None:
+    save(desk, "home")
+    join(desk, "home")
+    refusal = "parse: unknown variant `invite_create`, expected one of `status`, `identity_show` at line 1 column 21"
+    desk.daemon.refuse["invite_create"] = [refusal, refusal]
+    assert (await desk.json("invite", status=1))["error"]["kind"] == "unsupported"
+    said = await desk.run("invite", status=1)
+    assert said.startswith("error: the mesh daemon that runs here cannot do this"), said
+    assert said.endswith("; compare the codes instead\n"), said
+
+
 async def test_a_streamed_answer_also_when_its_first_piece_overtakes_the_call(desk: Desk) -> None:
     save(desk, "home")
     join(desk, "home")
