@@ -63,7 +63,8 @@ def note(core: Core, device_id: str, reason: str, now: Instant, *, expects_link:
         return
     core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch(), expects_link), now)
     core.emit(PeerSighted(core.network_id, device_id))
-    core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
+    if core.is_watched:  # of a room that meets, everybody sights everybody
+        core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
     shelving.look_soon(core, now)
     core.refresh_phase()
 
@@ -259,12 +260,13 @@ def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
     """DIAL_ANYWAY (spec 04 §5.3): the lower side should offer; if it does not, we do, at most once in 30 s."""
     if core.government.is_down or core.config.listens_only or core.timers.is_set(PeerTimer.DIAL_ANYWAY, device_id):
         return
-    memory = core.memories.of(device_id)
-    came_back = core.is_rostered(device_id) and not memory.has_proved
-    patience = DIAL_BACK_S if came_back else max(DIAL_ANYWAY_S, core.answer_s)
-    at = max(now.mono + patience, memory.dial_not_before)
-    if memory.dialled_anyway_at is not None:
-        at = max(at, memory.dialled_anyway_at + DIAL_ANYWAY_GAP_S)
+    memory = core.memories.get(device_id)
+    came_back = core.is_rostered(device_id) and (memory is None or not memory.has_proved)
+    at = now.mono + (DIAL_BACK_S if came_back else max(DIAL_ANYWAY_S, core.answer_s))
+    if memory is not None:
+        at = max(at, memory.dial_not_before)
+        if memory.dialled_anyway_at is not None:
+            at = max(at, memory.dialled_anyway_at + DIAL_ANYWAY_GAP_S)
     core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, at)
 
 

@@ -69,41 +69,39 @@ class VirtualClock:
         end = self.seconds + seconds
         if until is not None and until():
             return True
-        pop = heapq.heappop
         while self._heap or self._fetch(end):
             at, _, callback, crowd = self._heap[0]
             if at > end:
                 break
-            pop(self._heap)
-            if crowd is not None:
-                if self._serve(crowd, end, until):
-                    return True
-                continue
             self.seconds = at
-            callback()
+            if crowd is None:
+                heapq.heappop(self._heap)
+                callback()
+            else:
+                act, items = crowd
+                each = items.pop()[2]
+                self._put_back(crowd)
+                act(each)
             if until is not None and until():
                 return True
         self.seconds = end
         return until is None
 
-    def _serve(self, crowd: _Crowd, end: float, until: Callable[[], bool] | None) -> bool:
-        """Of a crowd everybody who comes before anything else does; True when `until` came true."""
-        act, items = crowd
-        try:
-            while items:
-                at, number, each = items[-1]
-                if at > end or at >= self._horizon or (self._heap and self._heap[0][:2] < (at, number)):
-                    return False
-                items.pop()
-                self.seconds = at
-                act(each)
-                if until is not None and until():
-                    return True
-            return False
-        finally:
-            if items:
-                at, number, _ = items[-1]
-                self._put((at, number, _nothing, crowd))
+    def _put_back(self, crowd: _Crowd) -> None:
+        """The first item is of this crowd: put it where the next of the crowd belongs, mostly at the same place."""
+        heap, items = self._heap, crowd[1]
+        if not items:
+            heapq.heappop(heap)
+            return
+        at, number, _ = items[-1]
+        item = (at, number, _nothing, crowd)
+        if at >= self._horizon:
+            heapq.heappop(heap)
+            self._put(item)
+        elif (len(heap) < 2 or item < heap[1]) and (len(heap) < 3 or item < heap[2]):
+            heap[0] = item  # before both that follow in the heap, and so before all
+        else:
+            heapq.heapreplace(heap, item)
 
     def _put(self, item: _Item) -> None:
         at = item[0]

@@ -38,7 +38,7 @@ class RingShape:
         return {circle[place + step] for step in _steps(self._n, len(circle))} - {me}
 
     def edge(self, me: str, peer: str, members: Members) -> bool:
-        before, after = sorted((me, peer))
+        before, after = (me, peer) if me < peer else (peer, me)
         size = len(members) + (me not in members) + (peer not in members)
         way = members.place(after) - members.place(before) + (before not in members)
         return self._reaches(way, size)
