@@ -303,10 +303,16 @@ _WHY: Final = {
 }
 
 
-def why_not_connected(status: str, *, needs_turn: bool) -> str:
-    """Why a peer is not connected; empty for one that is."""
+_BY_DAEMON: Final = ("handshaking", "reconnecting", "failed")
+"""Statuses of which a daemon of ours knows more; what a person has to do is said in our words."""
+
+
+def why_not_connected(status: str, *, needs_turn: bool, told: str = "") -> str:
+    """Why a peer is not connected; empty for one that is. `told` is the daemon's sentence, as on the screen."""
     if status in CONNECTED:
         return ""
+    if told and status in _BY_DAEMON:
+        return told
     why = _WHY.get(status, "a connection is being made")
     return f"{why}; there is no direct path to it, a TURN server would help" if needs_turn else why
 

@@ -48,6 +48,12 @@ _STATUS_WORDS = {
     "offline": "offline",
     "failed": "failed",
 }
+_NOT_LINKED = {
+    "kept_apart_by_shape": "not linked, by the network's shape",
+    "silent_network": "not linked, in a silent network",
+    "listens_only": "not linked, this device only listens",
+}
+"""By the daemon's reason (docs/why.md): nothing is being made, and that is as it should be."""
 
 
 def complete_peer(incomplete: str) -> list[str]:
@@ -89,7 +95,9 @@ def peers(network: OnNetwork = None, as_json: Json = False) -> None:
 def _row(peer: PeerEntry, since_ms: int | None) -> list[str]:
     rtt = "" if peer.rtt_ms is None else f"{peer.rtt_ms} ms"
     codes = [peer.code_received or "", peer.code_sent or ""]
-    state = _STATUS_WORDS[peer.status] + (f" since {moment(since_ms)}" if since_ms is not None else "")
+    why = peer.why[0] if peer.why is not None and peer.status == "handshaking" else ""
+    state = _NOT_LINKED.get(why) or _STATUS_WORDS[peer.status]
+    state += f" since {moment(since_ms)}" if since_ms is not None else ""
     way = [peer.path or "", signaling_word(peer.sealed)]
     return [peer.display, context.shown(peer.label, 40), state, *codes, *way, rtt]
 

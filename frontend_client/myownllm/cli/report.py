@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from mesh_common import labels
 from mesh_common.answers import ClockSkew
 from myownllm import health
 from myownllm.health import Finding
@@ -175,7 +176,9 @@ def _peer(peer: PeerEntry) -> PeerReport:
         sealed=peer.sealed,
         rtt_ms=peer.rtt_ms,
         clock_skew_ms=peer.clock_skew_ms,
-        why=health.why_not_connected(peer.status, needs_turn=peer.needs_turn),
+        why=health.why_not_connected(
+            peer.status, needs_turn=peer.needs_turn, told="" if peer.why is None else labels.shown(peer.why[1])
+        ),
     )
 
 

@@ -511,6 +511,12 @@ async def test_peers_are_listed_with_both_codes(desk: Desk) -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert (await desk.json("peers"))["peers"][0]["status"] == "pending_approval"
+    text = "the network's shape holds no link"
+    why = {"code": "kept_apart_by_shape", "since_ms": 1, "text": text, "next": None}
+    desk.daemon.peers = [peer_info(label="Spoke", status="sighted", why=why)]
+    assert "not linked, by the network's shape" in await desk.run("peers")
+    desk.daemon.peers = [peer_info(label="Spoke", status="sighted", why=None)]
+    assert "connecting" in await desk.run("peers")
 
 
 async def test_approval_carries_the_announced_label_and_checks_a_code(desk: Desk) -> None:

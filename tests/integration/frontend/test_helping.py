@@ -40,7 +40,12 @@ async def test_the_report_of_health_is_as_documented(desk: Desk) -> None:
     """Every member that docs/health.md names, and no other; relays and devices one by one."""
     save(desk, "home")
     join(desk, "home")
-    desk.daemon.peers = [peer_info(), peer_info("c" * 52, label="Tablet", **PENDING)]
+    why = {"code": "kept_apart_by_shape", "since_ms": 1, "text": "the shape holds no link", "next": None}
+    desk.daemon.peers = [
+        peer_info(),
+        peer_info("c" * 52, label="Tablet", **PENDING),
+        peer_info("d" * 52, label="Spoke", status="sighted", why=why),
+    ]
     desk.daemon.phase = "active"
     desk.daemon.network_members = {"relays": RELAYS}
     up = await desk.up()
@@ -56,6 +61,7 @@ async def test_the_report_of_health_is_as_documented(desk: Desk) -> None:
     ]
     assert [(p.status, p.why) for p in found.peers] == [
         ("active", ""),
+        ("handshaking", "the shape holds no link"),
         ("pending_approval", "it waits for your approval"),
     ]
     assert found.disk.free_bytes
