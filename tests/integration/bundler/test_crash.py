@@ -119,11 +119,12 @@ def _assert_repaired(machine: Machine, zygote: Zygote, when: str) -> None:
     assert not stray, f"killed {when}: {stray} was left behind"
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("with_cache", "stride"),
     [
         pytest.param(True, 1, id="from the cache"),
-        pytest.param(False, 3, id="download, every third", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(False, 3, id="download, every third", marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_every_file_operation(moving: tuple[Machine, Zygote], with_cache: bool, stride: int) -> None:

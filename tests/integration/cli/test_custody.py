@@ -7,10 +7,12 @@ import os
 import subprocess
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 from integration.lifecycle.process import PROGRAM, DaemonProcess
 from myownmesh.custody import provisioning, totp
+from support.devices import Wire
 
 
 def run(home: Path, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -56,9 +58,14 @@ def test_a_lock_from_its_enrolment_to_the_way_out_without_a_code() -> None:
                 "disable it first\n"
             )
             assert refused(home, " ") == "custody: this change requires your authenticator code"
-            for _ in range(5):
+            for _ in range(4):
                 assert refused(home, "00000") == "custody: invalid authenticator code"
-            assert refused(home, shown["recovery_codes"][0]).startswith("custody: too many attempts; wait ")
+            # Over one connection: two commands may be further apart than the two seconds that the fifth costs.
+            with closing(Wire(home / "daemon.sock", 20)) as wire:
+                codes = ("00000", shown["recovery_codes"][0])
+                fifth, next_one = (wire.ask("governance_mfa_disable", network="home", code=code) for code in codes)
+            assert fifth["error"] == "custody: invalid authenticator code"
+            assert next_one["error"].startswith("custody: too many attempts; wait ")
             reset = run(home, "custody", "reset", "home")
             assert reset.returncode == 1
             assert "stop that daemon first" in reset.stderr

@@ -33,7 +33,7 @@ async def state(device: Daemon) -> Any:
 
 async def until(device: Daemon, what: str, holds: Callable[[Any], Any]) -> Any:
     """Wait for something of its signed state; the value that holds."""
-    with trio.move_on_after(30):
+    with trio.move_on_after(80):
         while not (found := holds(await device.ask("governance_state", network=NETWORK))):
             await trio.sleep(0.05)
         return found

@@ -22,7 +22,7 @@ FIRST, SECOND = device(1), device(2)
 
 async def until(stage: Stage, what: str, holds: Callable[[Any], Any]) -> Any:
     """Wait for something of our signed state; the value that holds."""
-    with trio.move_on_after(30):
+    with trio.move_on_after(80):
         while not (found := holds(await stage.ask("governance_state"))):
             await trio.sleep(0.05)
         return found

@@ -50,12 +50,19 @@ def findings(device: Device) -> list[health.Finding]:
 
 
 @asynccontextmanager
-async def settled(url: str, state: str) -> AsyncIterator[tuple[Device, RelayReport]]:
-    """A device whose relay has come to be seen as `state`, with a reason unless it is up."""
+async def settled(url: str, state: str, why: str = "") -> AsyncIterator[tuple[Device, RelayReport]]:
+    """A device whose relay has come to be seen as `state`, with a reason unless it is up.
+
+    `why`: of this kind; on a busy machine the first attempt may end otherwise, and the next says it.
+    """
     device = new_device(1, url)
 
     def report() -> RelayReport | None:
-        return next((each for each in device.signaling.report() if each.standing.state == state), None)
+        for each in device.signaling.report():
+            said = each.standing.why
+            if each.standing.state == state and (not why or (said is not None and said.kind == why)):
+                return each
+        return None
 
     async with running(device):
         await eventually(lambda: bool(device.signaling.admitted) or device.signaling.report() != [])
@@ -169,7 +176,10 @@ async def test_health_names_a_relay_whose_tls_fails() -> None:
     async def speaks_plain(socket: BareSocket) -> None:
         await socket.send(b"HTTP/1.1 400 plain HTTP here\r\n\r\n")
 
-    async with hostile_relay(speaks_plain) as url, settled(url.replace("ws:", "wss:"), "down") as (device, report):
+    async with (
+        hostile_relay(speaks_plain) as url,
+        settled(url.replace("ws:", "wss:"), "down", "tls") as (device, report),
+    ):
         assert report.standing.why is not None
         assert report.standing.why.kind == "tls"
         assert "TLS with 127.0.0.1 failed" in findings(device)[0].text

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from myownmesh.transport.session import IceServer, Session, SessionFactory
 
-TEST_SECONDS = 30.0
+TEST_SECONDS = 90.0
 
 E = TypeVar("E")
 
