@@ -77,7 +77,11 @@ class Person:
         context.tracing.start(snapshots=True)  # kept when the test fails; a film of it takes as much as all the rest
         person = cls(context, context.new_page(), host=host)
         person.watch(person.page)
+        person.page.on("domcontentloaded", lambda _: person._loaded())
         return person
+
+    def _loaded(self) -> None:
+        self._axe = None  # its world went with the page before
 
     def watch(self, page: Page) -> None:
         page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
@@ -93,7 +97,6 @@ class Person:
 
     def enter(self, url: str) -> None:
         self.page.goto(url)
-        self._axe = None  # its world went with the page before
         expect(self.page.locator("#pill")).to_be_visible()
 
     def surface(self, name: str) -> None:
