@@ -47,11 +47,12 @@ def entry_key(entry: Transition) -> bytes:
 
 def with_shared_signers(entry: Transition) -> Transition:
     """The same entry for keeping: of ten thousand by one author all hold one text of its id."""
-    return Transition(entry.at, entry.variant, _shared(entry.signers), entry.signatures)
+    return Transition(entry.at, entry.variant, shared_signers(entry.signers), entry.signatures)
 
 
 @lru_cache(256)
-def _shared(signers: tuple[str, ...]) -> tuple[str, ...]:
+def shared_signers(signers: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, as it came first."""
     return signers
 
 

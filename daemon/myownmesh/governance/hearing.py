@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, field, frozen
 
-from myownmesh.governance.copies import SlotKey
 from myownmesh.governance.entries import target_of
 from myownmesh.governance.judging import judge, waiting
 from myownmesh.governance.member_log import Draft
-from myownmesh.governance.newcomers import Newcomers
+from myownmesh.governance.newcomers import Author, Newcomers
 from myownmesh.governance.questions import Replay
 from myownmesh.governance.words import HEARSAY, OURSELVES
 
@@ -84,7 +83,7 @@ def hear_entries(
         if checks.count - begun >= max_checks:
             slice_of = ()
     for entry, good in zip_longest(slice_of, plain):
-        judgement = newcomers.enter(entry, good, aside) if isinstance(good, SlotKey) else None
+        judgement = newcomers.enter(entry, good, aside) if isinstance(good, Author) else None
         if judgement is not None:
             judged.append((entry, judgement))
             before[entry.variant.target] = "unlisted"  # type: ignore[union-attr]  # it has one

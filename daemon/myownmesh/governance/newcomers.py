@@ -7,16 +7,18 @@ is any less plain is left to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from myownmesh.governance.copies import Copy, SlotKey
-from myownmesh.governance.entries import is_usable_id, target_of, with_shared_signers
+from attrs import define
+
+from myownmesh.governance.copies import Copy
+from myownmesh.governance.entries import is_usable_id, shared_signers, target_of
 from myownmesh.governance.judging import DAY_SECONDS, Judgement, words_for
 from myownmesh.governance.member_log import MAX_COPIES
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.identity.keys import SIGNATURE_BYTES
 from myownmesh.protocol import base32
-from myownmesh.protocol.transitions import Evict, RoleGrant
+from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     from myownmesh.governance.judging import Aside, Court, Outcome
     from myownmesh.governance.signatures import Checks
     from myownmesh.governance.words import Speaker
-    from myownmesh.protocol.transitions import Transition
+    from myownmesh.protocol.transitions import Variant
 
 
 class Newcomers:
     """Judges the plain ones of a slice."""
 
-    __slots__ = ("_aside", "_checks", "_court", "_draft", "_kinds", "_known", "_latest", "_speaker", "_words")
+    __slots__ = ("_aside", "_authors", "_checks", "_court", "_draft", "_latest", "_speaker")
 
     def __init__(self, speaker: Speaker, court: Court, aside: Aside, checks: Checks) -> None:
         self._speaker = speaker
@@ -39,21 +41,16 @@ class Newcomers:
         self._checks = checks
         self._latest = court.horizon + DAY_SECONDS
         self._draft = court.draft
-        self._kinds: dict[type, _Kind] = {
-            type(variant): _kind(checks.network_id, variant) for variant in (RoleGrant("", "member"), Evict(""))
-        }
-        """Revocations of plain members are rare."""
-        self._known = court.bench.standing.known
-        self._words: dict[tuple[str, str], tuple[frozenset[str], bool, Judgement]] = {}
-        """By tag and author."""
+        self._authors: dict[type, dict[str, Author | None]] = {RoleGrant: {}, Evict: {}}
+        """By kind of entry and id. Revocations of plain members are rare."""
 
-    def checked(self, entries: Sequence[Transition], max_checks: int) -> list[SlotKey | bool | None]:
-        """For each of the first entries its slot if it is plain and signed as it says, False if it is not signed so,
+    def checked(self, entries: Sequence[Transition], max_checks: int) -> list[Author | bool | None]:
+        """For each of the first entries its author if it is plain and signed as it says, False if it is not signed so,
         None if it is not plain.
 
         In a loop of its own, because libsodium finds its tables in the processor's cache there: a tenth of the time.
         """
-        found: list[SlotKey | bool | None] = []
+        found: list[Author | bool | None] = []
         if self._speaker.said or self._aside.held or self._aside.strangers:
             return found
         signed: list[tuple[bytes, bytes]] = []
@@ -75,51 +72,48 @@ class Newcomers:
         each = iter(good)
         return [key if key is None or next(each) else False for key in found]
 
-    def enter_all(self, entries: Sequence[Transition], keys: Sequence[SlotKey | bool | None]) -> list[Judgement] | None:
+    def enter_all(
+        self, entries: Sequence[Transition], authors: Sequence[Author | bool | None]
+    ) -> list[Judgement] | None:
         """Judge what `checked` found plain and good in each case; None, and nothing done, where that is not so."""
-        if not keys or self._draft.count + len(keys) > MAX_COPIES or not all(map(bool, keys)):
+        if not authors or self._draft.count + len(authors) > MAX_COPIES or not all(authors):
             return None
-        first, enter = self._draft.first, self._said
-        judged = []
-        for entry, key in zip(entries, keys, strict=False):
-            assert isinstance(key, SlotKey)
-            words, is_sure, judgement = enter(entry, key, self._aside)
-            first(entry.variant.target, Copy(with_shared_signers(entry), words), is_sure=is_sure)  # type: ignore[union-attr]  # it has one
-            judged.append(judgement)
-        return judged
+        enter, aside = self._enter, self._aside
+        return [enter(entry, author, aside) for entry, author in zip(entries, authors, strict=False)]  # type: ignore[arg-type]  # all are true
 
-    def enter(self, entry: Transition, key: SlotKey, aside: Aside) -> Judgement | None:
+    def enter(self, entry: Transition, author: Author, aside: Aside) -> Judgement | None:
         """Judge an entry that was found plain and good; None if it is plain no more."""
-        target: str = entry.variant.target  # type: ignore[union-attr]  # it has one
         draft = self._draft
-        if target in draft.targets or aside.held or draft.count >= MAX_COPIES:
+        if entry.variant.target in draft.targets or aside.held or draft.count >= MAX_COPIES:  # type: ignore[union-attr]  # it has one
             return None
-        words, is_sure, judgement = self._said(entry, key, aside)
-        draft.first(target, Copy(with_shared_signers(entry), words), is_sure=is_sure)
+        return self._enter(entry, author, aside)
+
+    def _enter(self, entry: Transition, author: Author, aside: Aside) -> Judgement:
+        judgement = author.judgement
+        if judgement is None or judgement.aside is not aside:
+            judgement = self._judge(entry, author, aside)
+        kept = Copy(Transition(entry.at, entry.variant, author.signers, entry.signatures), author.words)
+        self._draft.first(entry.variant.target, kept, is_sure=author.is_sure)  # type: ignore[union-attr]  # it has one
         return judgement
 
-    def _said(self, entry: Transition, key: SlotKey, aside: Aside) -> tuple[frozenset[str], bool, Judgement]:
+    def _judge(self, entry: Transition, author: Author, aside: Aside) -> Judgement:
         """Who vouches for a plain entry of this speaker, whether that makes it sure, and what becomes of it."""
-        said = self._words.get((key.kind, key.author))
-        if said is None or said[2].aside is not aside:
-            standing, target = self._court.bench.standing, entry.variant.target  # type: ignore[union-attr]  # it has one
-            words = words_for(entry, self._speaker, self._court, target, is_grant=key.is_grant)
-            outcome: Outcome = "counted" if standing.is_authority(key.author) else "silent"
-            said = words, Copy(entry, words).is_sure(standing), Judgement(outcome, aside)
-            self._words[key.kind, key.author] = said
-        return said
+        standing, target = self._court.bench.standing, entry.variant.target  # type: ignore[union-attr]  # it has one
+        author.words = words_for(entry, self._speaker, self._court, target, is_grant=author.is_grant)
+        author.is_sure = Copy(entry, author.words).is_sure(standing)
+        outcome: Outcome = "counted" if standing.is_authority(author.signers[0]) else "silent"
+        author.judgement = Judgement(outcome, aside)
+        return author.judgement
 
-    def _plain(self, entry: Transition, target: str) -> tuple[SlotKey, bytes, bytes] | None:
-        """The slot of a plain entry, its author's public key, and what that signed behind its signature."""
+    def _plain(self, entry: Transition, target: str) -> tuple[Author, bytes, bytes] | None:
+        """The author of a plain entry, its public key, and what that signed behind its signature."""
         variant, signers, signatures = entry.variant, entry.signers, entry.signatures
-        kind = self._kinds.get(type(variant))
+        authors = self._authors.get(type(variant))
         if (
-            kind is None
+            authors is None
             or len(signers) != 1
             or len(signatures) != 1
             or entry.at > self._latest
-            or (kind.is_grant and variant.role != "member")  # type: ignore[union-attr]  # a grant
-            or (signer := signers[0]) not in self._known
             or target in self._draft.targets
             or target in self._court.bench.kept
             or target == self._court.bench.me
@@ -127,23 +121,39 @@ class Newcomers:
             or not (signature := signatures[0]).islower()
         ):
             return None
+        signer = signers[0]
+        author = authors[signer] if signer in authors else self._author(authors, signers, variant)
+        if author is None or (author.is_grant and variant.role != "member"):  # type: ignore[union-attr]  # a grant
+            return None
         try:
             raw = base32.decode(signature, SIGNATURE_BYTES)
-            key = self._checks.key_of(signer)
         except ValueError:
             return None
-        said = b"".join((raw, kind.before, target.encode(), kind.after))
-        return SlotKey(kind.is_grant, kind.tag, signer, signature), key, said
+        return author, author.key, b"".join((raw, author.before, target.encode(), author.after))
+
+    def _author(self, authors: dict[str, Author | None], signers: tuple[str, ...], variant: Variant) -> Author | None:
+        """The author of entries of this kind; None for somebody who never had a seat."""
+        found, [signer] = None, signers
+        if signer in self._court.bench.standing.known:
+            said: Variant = RoleGrant("", "member") if isinstance(variant, RoleGrant) else Evict("")
+            before, sign, after = signed_bytes(self._checks.network_id, said).rpartition(b"target=")
+            key = self._checks.key_of(signer)
+            found = Author(isinstance(said, RoleGrant), shared_signers(signers), key, before + sign, after)
+        authors[signer] = found
+        return found
 
 
-class _Kind(NamedTuple):
+@define(eq=False)
+class Author:
+    """Who signed entries of one kind, and what this speaker's word for them is worth."""
+
     is_grant: bool
-    tag: str
+    signers: tuple[str, ...]
+    key: bytes
     before: bytes
     """What is signed, up to the target."""
     after: bytes
-
-
-def _kind(network_id: str, variant: RoleGrant | Evict) -> _Kind:
-    before, sign, after = signed_bytes(network_id, variant).rpartition(b"target=")
-    return _Kind(isinstance(variant, RoleGrant), str(variant.__struct_config__.tag), before + sign, after)
+    words: frozenset[str] = frozenset()
+    is_sure: bool = False
+    judgement: Judgement | None = None
+    """What becomes of an entry; None: nobody has asked."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from myownmesh.governance.book import Book
-    from myownmesh.governance.copies import SlotKey
     from myownmesh.governance.judging import Judgement
+    from myownmesh.governance.newcomers import Author
     from myownmesh.protocol.transitions import Transition
 
 NOW = 1_000_000
@@ -82,7 +82,7 @@ def test_both_ways_say_the_same(entries: list[Transition], speaker: Speaker, kep
     assert quick.failed == sum(each.charge for each in judgements)
 
 
-def plain(entries: Sequence[Transition], book: Book = BOOK, aside: Aside | None = None) -> list[SlotKey | bool | None]:
+def plain(entries: Sequence[Transition], book: Book = BOOK, aside: Aside | None = None) -> list[Author | bool | None]:
     court = book.court(NOW, Draft(book.members))
     return Newcomers(HEARSAY, court, aside or Aside(), Checks(NETWORK)).checked(entries, 100)
 
