@@ -126,6 +126,7 @@ async def main() -> None:
                     await full.ask("governance_propose_role_grant", network=NETWORK, target=device, role="member")
 
             told("while five decisions are saved", await asked((full, empty), saved))
+            await trio.sleep(SETTLED_S)
             later = [each.memory_mb() for each in (full, empty)]
             print("memory: {:.1f} MB, without {:.1f}; after saving {:.1f} and {:.1f}".format(*megabytes, *later))
             state = await full.ask("governance_state", network=NETWORK)
