@@ -39,6 +39,8 @@ BLOCK_BYTES: Final = 64 * 1024
 """What is packed at once: some milliseconds at most."""
 MAX_PEERS: Final = 64
 """Of an engine that knows more, no state is taken unasked: it would stand still for too long."""
+MAX_ROWS: Final = 1000
+"""The same of an engine whose roster is longer."""
 LEFT_OUT: Final = ("identity", "rng", "verify", "introduce", "out", "choices", "shape", "government")
 """Of the state: the key, where chance comes from, what is on its way, what follows from the rest, what is signed."""
 
@@ -157,6 +159,12 @@ class Tape:
         if self._piece is not None and self._piece.is_full:
             self.turn(self._mono, peers)
 
+    def rest(self) -> None:
+        """Keep nothing of what nobody asks for."""
+        if self._piece is not None and not self._asked:
+            self._piece = self.newest = None
+            self.pieces.clear()
+
     def ask(self, mono: float) -> Callable[[], list[Piece]]:
         """Begin a recording now; the callable that is returned ends it and gives its pieces."""
         self._asked += 1
@@ -207,15 +215,23 @@ class TapedEngine(Engine):
 
         super().introduce_by(introduced)
 
+    def _turn(self, now: Instant) -> None:
+        """A network with owners is not recorded, and the state of one with thousands of rows takes too long to keep."""
+        core = self.core
+        is_left_out = core.government.book.is_founded or len(core.roster.entries) > MAX_ROWS
+        if is_left_out:
+            self.tape.rest()
+        self.tape.turn(now.mono, MAX_PEERS + 1 if is_left_out else len(core.peers))
+
     # Each input is kept before it acts: what it draws stands behind it.
 
     def start(self, now: Instant) -> None:
-        self.tape.turn(now.mono, 0)
+        self._turn(now)
         self.tape.note(("start", (now,), NOTHING))
         super().start(now)
 
     def handle_timer(self, now: Instant) -> None:
-        self.tape.turn(now.mono, len(self.core.peers))
+        self._turn(now)
         self.tape.note(("handle_timer", (now,), NOTHING), 50)
         super().handle_timer(now)
 

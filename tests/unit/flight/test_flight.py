@@ -18,11 +18,15 @@ from myownmesh.flight.playing import Player
 from myownmesh.flight.recording import BadRecording, read, written
 from myownmesh.flight.redaction import Redactor
 from myownmesh.flight.tape import Tape, TapedEngine
+from myownmesh.governance.book import Book
+from myownmesh.governance.branches import Branch
+from myownmesh.governance.pins import Pin
 from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Channel, ChannelSeq
 from myownmesh.protocol.signals import OfferReceived
+from myownmesh.protocol.transitions import KindChange
 from myownmesh.roster import Roster
 from myownmesh.simulator import node as nodes
 from myownmesh.simulator.command import main
@@ -30,6 +34,7 @@ from myownmesh.simulator.plan import Plan
 from myownmesh.simulator.run import Run
 from myownmesh.simulator.world import World
 from support.examples import FAST
+from support.governance import ALICE, NETWORK, entry, log_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -319,6 +324,20 @@ def test_of_a_crowd_no_state_is_taken_unasked() -> None:
     tape.note(("handle_timer", (), {}))
     tape.turn(2.0, tapes.MAX_PEERS + 1)
     assert [piece.count for piece in end()] == [1]
+
+
+def test_of_a_network_that_cannot_be_recorded_nothing_is_kept() -> None:
+    """Each roster of ten thousand rows that was kept took two megabytes, for a recording that is refused."""
+    owner = Identity.from_seed(bytes(32))
+    engine = TapedEngine(owner, NETWORK, EngineConfig(kind="closed"), Roster(NETWORK), random.Random(1))
+    engine.start(Instant(0.0, 0))
+    assert engine.tape.is_running
+    log = log_of([entry(KindChange("closed"), ALICE)])
+    book = Book(NETWORK, owner.device_id, Pin(NETWORK).on(log), branch=Branch(log, (1,)))
+    engine.governor.begin(book, (), Instant(1.0, 1))
+    engine.handle_timer(Instant(2.0, 2))
+    assert not engine.tape.is_running
+    assert not engine.tape.pieces
 
 
 def test_frames_of_applications_in_a_row_are_one_entry_without_their_payload() -> None:

@@ -5,6 +5,8 @@ Other tests of this folder flood the same bounds with smaller numbers, from ever
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from attrs import evolve
 
@@ -24,6 +26,9 @@ from myownmesh.mesh import governance_keeping
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, MALLORY, NETWORK, book_of, entry, sign
+
+if TYPE_CHECKING:
+    from myownmesh.governance.book import Book
 
 NOW = 1_000_000
 BASE = (entry(KindChange("closed"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE))
@@ -145,9 +150,8 @@ def test_members_fill_the_list_of_proposals_and_an_authority_finds_room() -> Non
     assert "p999" in known.records
 
 
-@pytest.mark.parametrize("nbytes", [32_000, 48_000, 57_000, 61_500])
-def test_at_each_byte_limit_controllers_can_be_put_out_and_members_come_and_go(nbytes: int) -> None:
-    """24.3 no. 49: whoever fills the log keeps nobody from removing, and joiners never depend on it."""
+def filled(nbytes: int) -> Book:
+    """A network whose log has been filled by granting and taking one role again and again."""
     signed = sign(ALICE, RoleGrant(CAROL, "controller")), sign(ALICE, RoleRevoke(CAROL))
     filler = [
         Transition(1000, RoleRevoke(CAROL), (ALICE,), (signed[1],)),
@@ -158,6 +162,24 @@ def test_at_each_byte_limit_controllers_can_be_put_out_and_members_come_and_go(n
     full = book.log.extended(filler * pairs, NETWORK, book.rules)
     book = evolve(book, branch=book.branch.with_log(full, NOW))
     assert book.log.nbytes >= nbytes
+    return book
+
+
+def test_a_full_log_keeps_no_member_from_coming_and_going() -> None:
+    """From 64,000 bytes on nothing is added to the log of roles any more (24.3 no. 49); who belongs does not depend on
+    it."""
+    book = filled(64_000)
+    with pytest.raises(Refused, match="nearly full; found a new network"):
+        draft(book, Evict(CAROL))
+    for number, variant in enumerate((RoleGrant(DAVE, "member"), Evict(DAVE), RoleGrant(ERIN, "member"))):
+        book = propose(book, variant, sign(ALICE, variant), f"p_{number}", NOW + number).book
+    assert (book.role(DAVE), book.is_evicted(DAVE), book.role(ERIN)) == (None, True, "member")
+
+
+@pytest.mark.parametrize("nbytes", [32_000, 48_000, 57_000, 61_500])
+def test_at_each_byte_limit_controllers_can_be_put_out_and_members_come_and_go(nbytes: int) -> None:
+    """24.3 no. 49: whoever fills the log keeps nobody from removing, and joiners never depend on it."""
+    book = filled(nbytes)
     for number, variant in enumerate((RoleGrant(DAVE, "member"), Evict(DAVE), RoleGrant(ERIN, "member"), Evict(CAROL))):
         book = propose(book, variant, sign(ALICE, variant), f"p_{number}", NOW + number).book
     assert (book.role(DAVE), book.is_evicted(DAVE), book.role(ERIN)) == (None, True, "member")
