@@ -22,7 +22,7 @@ from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.store import StoreError
-from myownmesh.store.heap import give_back
+from myownmesh.store.heap import give_back, keep_together
 from myownmesh.transport.turns import program_goes_on
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ SAVE_GAP_S: Final = 1.0
 """Between two writes of what peers brought."""
 MANY: Final = 1000
 """Entries whose file is worth a look at what the allocator keeps of it: half a megabyte."""
+MANY_BYTES: Final = 500_000
+"""What about so many take in the file."""
 LOADED_S: Final = 60.0
 """How long a command waits for the state to be read; ten thousand entries take a second."""
 
@@ -90,6 +92,8 @@ class Keeping:
 
     async def load(self) -> None:
         """Verify what the files hold; nobody is linked before."""
+        if len(self._files.state_bytes or b"") >= MANY_BYTES:
+            keep_together()
         with program_goes_on():
             loaded = await trio.to_thread.run_sync(self._load)
             self._files = evolve(self._files, state_bytes=None)
