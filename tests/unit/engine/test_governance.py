@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from myownmesh.engine import EngineConfig, EngineError
+from myownmesh.engine import EngineConfig, EngineError, gossip, slices
+from myownmesh.engine.hearing import ask_for_refused
+from myownmesh.engine.timers import NetworkTimer
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import propose
 from myownmesh.governance.book import Book
@@ -17,6 +19,7 @@ from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.words import OURSELVES
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
+from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import (
     Approve,
@@ -270,3 +273,29 @@ def test_an_own_removal_on_an_open_network_acts_here_and_nowhere_else() -> None:
     assert bench.peer_id not in bench.engine.roster.ids
     assert not bench.has_entry
     assert bench.engine.kind == "open"
+
+
+def test_what_was_refused_for_its_time_is_asked_for_again_when_the_clock_was_set() -> None:
+    bench = closed(members=(grant(closed().peer_id),))
+    bench.up_to("active")
+    years = 50 * 365 * 24 * 3600
+    bench.frame(RosterEntries((), (), (grant(STRANGER.device_id, at=WALL_MS // 1000 + years),)))
+    government = bench.engine.core.government
+    bench.wait(0.1)
+    assert government.refused_at is not None
+    asked = len(of_kind(bench, RosterRequest))
+    later = Instant(bench.now.mono + 10.0, bench.now.wall_ms + (years + 10) * 1000)
+    ask_for_refused(bench.engine.core, later)
+    bench.collect()
+    assert government.refused_at is None
+    assert len(of_kind(bench, RosterRequest)) == asked + 1
+
+
+def test_a_large_roster_is_told_behind_the_work_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gossip, "MANY_ROWS", 0)
+    bench = closed()
+    core, now = bench.engine.core, Instant(bench.now.mono + 60.0, WALL_MS)
+    core.timers.cancel(NetworkTimer.GOSSIP, "")
+    core.government.is_working = True
+    gossip.spread(core, now)
+    assert core.timers.when(NetworkTimer.GOSSIP, "") == now.mono + slices.SLICE_GAP_S
