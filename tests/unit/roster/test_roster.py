@@ -307,6 +307,9 @@ def test_the_root_of_a_member_that_holds_whom_we_hold() -> None:
             assert ours.root_held_by(member, me) == theirs.membership_root()
     stranger = Identity.from_seed(bytes([99]) * 32).device_id
     assert Roster("home").root_held_by(stranger, ME) == Roster("home").approve(ME, "", 1).membership_root()
+    odd = Entry("short", "", 1, "member")  # as a file of somebody else's may have it
+    ours, theirs = (Roster("home", (odd, Entry(each, "", 1, "member"))) for each in (stranger, ME))
+    assert ours.root_held_by(stranger, ME) == theirs.membership_root()
 
 
 # ── what signed governance says ───────────────────────────────────────────────────────────────────────────────────────

@@ -7,11 +7,8 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from myownmesh.roster import Entry, Roster
-from myownmesh.roster.roster_text import read_text, write_text
+from myownmesh.roster import Roster
 from myownmesh.store import Home, Store, StoreError
 from myownmesh.store.config import pretty
 
@@ -97,36 +94,6 @@ def test_a_directory_in_the_way_is_a_clear_error(home: Home) -> None:
         Store(home).load_roster("home-mesh")
     with pytest.raises(StoreError, match="roster: write "):
         Store(home).save_roster("home-mesh", Roster("home-mesh"))
-
-
-_LABELS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-_ENTRIES = st.builds(
-    Entry,
-    st.sampled_from([DEVICE, "b" * 52, "c" * 52, "short"]),
-    _LABELS,
-    st.integers(0, 2**64 - 1),
-    st.sampled_from(["member", "controller", "owner"]),
-    st.none() | _LABELS,
-    st.booleans(),
-)
-
-
-@given(
-    st.lists(_ENTRIES, max_size=4, unique_by=lambda entry: entry.device_id), st.lists(_LABELS, max_size=2, unique=True)
-)
-def test_the_quick_way_writes_and_reads_what_the_exact_one_does(entries: list[Entry], removed: list[str]) -> None:
-    roster = Roster("home-mesh", tuple(entries), tuple(removed))
-    text = pretty(roster.to_json()).encode()
-    assert write_text(roster) == text
-    assert read_text(text) == roster
-
-
-def test_what_a_later_version_added_takes_the_exact_way() -> None:
-    row = {"device_id": DEVICE, "label": "", "approved_at": 1, "role": "member", "later": 1.0}
-    value = {"version": 1, "network_id": "home-mesh", "authorized_devices": [row]}
-    assert read_text(json.dumps(value).encode()) is None
-    assert write_text(Roster.from_json(value)) is None
-    assert read_text(json.dumps({**value, "authorized_devices": [{**row, "approved_at": 2**64}]}).encode()) is None
 
 
 def test_the_line_ends_of_a_file_stay(home: Home) -> None:
