@@ -113,14 +113,10 @@ class _Piece(msgspec.Struct, frozen=True):
     entries: tuple[Transition, ...]
 
 
-def _quick() -> tuple[Any, Any]:
-    way = quick_way(_Piece)
-    if way is None:
-        raise TypeError("entries have no quick way")
-    return way
-
-
-_parsed, _finish = _quick()
+_way = quick_way(_Piece)
+assert _way is not None, "entries have a quick way"
+_parsed: Any = _way[0]
+_finish: Any = _way[1]
 _decode_entries: Final = msgspec.json.Decoder(_parsed).decode
 _decode_roles: Final = msgspec.json.Decoder(dict[str, Role]).decode
 _read_entries: Final[Reader[tuple[Transition, ...]]] = reader(tuple[Transition, ...])

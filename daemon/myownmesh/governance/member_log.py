@@ -39,6 +39,10 @@ _BUCKET_SHIFT: Final = 8 * _DIGEST_BYTES - 6
 """To the first six bits of a hash."""
 _INT: Final = "I"
 _INT_BYTES: Final = array(_INT).itemsize
+_LAST_BYTES: Final = [
+    place if sys.byteorder == "little" else _INT_BYTES - 1 - place for place in reversed(range(LEAF_BYTES))
+]
+"""Where in such a number of this machine those bytes stand, the highest first."""
 _LEAF_MASK: Final = (1 << 8 * LEAF_BYTES) - 1
 _LETTERS: Final = base32.ALPHABET.decode()
 BEGINNINGS: Final = tuple(first + second for first in _LETTERS for second in _LETTERS)
@@ -126,12 +130,9 @@ class MemberLog:
 
     @cached_property
     def _leaf_digests(self) -> bytes:
-        leaves = array(_INT, self.leaves)
-        if sys.byteorder == "little":
-            leaves.byteswap()
-        numbers, told = leaves.tobytes(), bytearray(LEAVES * LEAF_BYTES)
-        for place in range(LEAF_BYTES):
-            told[place::LEAF_BYTES] = numbers[_INT_BYTES - LEAF_BYTES + place :: _INT_BYTES]
+        told = bytearray(LEAVES * LEAF_BYTES)
+        for place, at in enumerate(_LAST_BYTES):
+            told[place::LEAF_BYTES] = self.leaves[at::_INT_BYTES]
         return bytes(told)
 
 

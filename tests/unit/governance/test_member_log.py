@@ -63,6 +63,7 @@ STANDING = Standing("closed", {ALICE: "owner", CAROL: "controller"}, known=froze
 NOW = 1_000_000
 DAY = 24 * 3600
 ADMIT, PUT_OUT = RoleGrant(DAVE, "member"), Evict(DAVE)
+ADMIT_BOB = RoleGrant(BOB, "member")
 REPLAYS = Rules(replayable_logs=True)
 SHARED = Checks(NETWORK)
 
@@ -365,6 +366,12 @@ def test_whether_the_author_falls_first_does_not_matter() -> None:
     fallen_between.demote(CAROL)
     fallen_between.all(both[1:], OURSELVES)
     assert fallen_last.says() == fallen_between.says() == "present"
+
+
+def test_devices_of_which_a_removal_is_kept_are_told_of_a_log_and_of_one_in_the_making() -> None:
+    node = Node().all([entry(ADMIT, ALICE), entry(PUT_OUT, CAROL), entry(Evict(ERIN), ALICE), entry(ADMIT_BOB, ALICE)])
+    for log in (node.members, Draft(node.members)):
+        assert {device for device, _ in log.with_removals()} == {DAVE, ERIN}
 
 
 def test_a_removal_that_never_counted_is_not_kept() -> None:

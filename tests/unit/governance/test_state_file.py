@@ -19,6 +19,7 @@ from myownmesh.governance.state_file import (
     Ours,
     StateFile,
     UnsupportedState,
+    check_version,
     line,
     migrated,
     read_state,
@@ -230,6 +231,8 @@ def test_long_lists_are_read_piece_by_piece() -> None:
         (b'  "member_log": [', b'  "inside": {\n  "member_log": ['),
         (b'\n  ],\n  "pending"', b',\n  ],\n  "pending"'),
         (b'  "pending": []', b'  "pending": [],\n  "roles": {\n    "x": "member"\n  }'),
+        (b'  "pending": []', b'  "x": { \t\t },\n  "pending": []'),
+        (b'"network_id": "fleet-1"', b'"network_id": 5'),
     ],
 )
 def test_a_long_file_that_others_wrote_is_read_as_exactly(before: bytes, after: bytes) -> None:
@@ -237,6 +240,27 @@ def test_a_long_file_that_others_wrote_is_read_as_exactly(before: bytes, after: 
     assert before in text
     text = text.replace(before, after, 1)
     assert found(text) == exactly(text)
+
+
+def test_a_text_is_asked_for_its_version_alone() -> None:
+    text = written(LONG)
+    for right in (text, text[:40], b'{"version": 1, "more": {}}'):
+        check_version(right)
+    with pytest.raises(UnsupportedState):
+        check_version(text.replace(b'"version": 2', b'"version": 3', 1))
+    with pytest.raises(JsonError):
+        check_version(b"[]")
+
+
+def test_lists_inside_something_else_are_not_those_of_the_file() -> None:
+    text = written(LONG).replace(b'  "member_log": [', b'  "inside": {\n  "member_log": [', 1)
+    end = text.index(b"\n  ]", text.index(b'"inside"')) + len(b"\n  ]")
+    text = text[:end] + b"}" + text[end:]
+    assert take_out(text) is not None
+    state = found(text)
+    assert state == exactly(text)
+    assert isinstance(state, StateFile)
+    assert state.member_log == ()
 
 
 @given(STATES.map(written), st.data())
