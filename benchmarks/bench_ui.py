@@ -1,4 +1,5 @@
-"""What the screen costs: the app with and without it, the first paint, two hundred peers, an idle tab, eight tabs.
+"""What the screen costs: the app with and without it, the first paint, two hundred peers, an idle tab, eight tabs,
+and how soon two tabs agree.
 
     python benchmarks/bench_ui.py [--starts 5] [--seconds 20] [--patches 18000]
 
@@ -90,6 +91,24 @@ HOUR = """async (patches) => {
     window.feed(JSON.stringify({ base: state.rev, rev: state.rev + 1, patch: { peers } }));
     if (each % 10 === 9) await new Promise(requestAnimationFrame);
   }
+}"""
+
+SHOWS = """(text) => {
+  window.painted = 0;
+  const main = document.querySelector("main");
+  const watch = new MutationObserver(() => {
+    if (!main.textContent.includes(text)) return;
+    watch.disconnect();
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => (window.painted = performance.timeOrigin + performance.now());
+    requestAnimationFrame(() => channel.port2.postMessage(0)); // behind this frame's style, layout and paint
+  });
+  watch.observe(main, { subtree: true, childList: true, characterData: true });
+}"""
+RENAMES = """async (value) => {
+  const began = performance.timeOrigin + performance.now();
+  await (await import("/api.js")).ask("PUT", "/api/mesh/label", { value });
+  return began;
 }"""
 
 
@@ -206,7 +225,7 @@ def crowd(browser: Browser, seconds: float, patches: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def tabs(browser: Browser, seconds: float, paints: int) -> None:
+def tabs(browser: Browser, seconds: float, paints: int, changes: int) -> None:
     """A real app: how soon a page is there, what a tab that nobody touches costs, and what eight of them hold."""
     with device(screen=True) as made:
         made.up()
@@ -238,6 +257,32 @@ def tabs(browser: Browser, seconds: float, paints: int) -> None:
             another.goto(url.partition("#")[0])
             another.locator("#pill").wait_for()
         told(f"{TABS} tabs", f"{memory_mb(made.pid) - empty:.1f} MB more of the app")
+        context.close()
+        windows = [browser.new_context().new_page() for _ in range(2)]  # a tab behind another one paints once a second
+        for each in windows:
+            each.goto(made.run("open", "--print")["url"])
+            each.locator("#pill").wait_for()
+        two_agree(windows[0], windows[1], changes)
+
+
+def two_agree(one: Page, other: Page, changes: int) -> None:
+    """A change made in one tab: when each has painted it, by the clock of the machine that both tell the time of."""
+    apart, later = [], []
+    for number in range(changes):
+        name = f"name {number} of many"
+        for page in (one, other):
+            page.evaluate(SHOWS, name)
+        began = float(one.evaluate(RENAMES, name))
+        for page in (one, other):
+            page.wait_for_function("() => window.painted > 0")
+        here, there = (float(page.evaluate("() => window.painted")) for page in (one, other))
+        apart.append(abs(there - here))
+        later.append(there - began)
+    told(
+        "two tabs agree",
+        f"p50 {statistics.median(apart):.0f} ms, p95 {p95(apart):.0f} ms, most {max(apart):.0f} ms apart",
+    )
+    told("pressed in one tab, painted in the other", f"p50 {statistics.median(later):.0f} ms, p95 {p95(later):.0f} ms")
 
 
 def main() -> None:
@@ -246,6 +291,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--patches", type=int, default=18_000, help="an hour of five a second")
     parser.add_argument("--paints", type=int, default=10)
+    parser.add_argument("--changes", type=int, default=40, help="made in one tab and seen in the other")
     asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -253,7 +299,7 @@ def main() -> None:
     told("the page", f"{sum(path.stat().st_size for path in files) / 1000:.0f} KB in {len(files)} files")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-        tabs(browser, asked.seconds, asked.paints)
+        tabs(browser, asked.seconds, asked.paints, asked.changes)
         crowd(browser, asked.seconds, asked.patches)
         browser.close()
     starts(asked.starts)
