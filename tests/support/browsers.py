@@ -9,7 +9,7 @@ import shutil
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import axe_playwright_python
 from attrs import define, field
@@ -31,6 +31,13 @@ ARGUMENTS = (
     "--use-fake-ui-for-media-stream",
     "--host-resolver-rules=MAP rebound.test 127.0.0.1",
 )
+LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (
+    ("light", 1280),
+    ("light", 360),
+    ("dark", 360),
+    ("dark", 1280),
+)
+"""Each scheme of colours in a wide and in a narrow window."""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -106,6 +113,30 @@ class Person:
     def press(self, name: str, inside: Locator | None = None) -> None:
         (inside or self.page).get_by_role("button", name=name, exact=True).click()
 
+    def look_over(self, what: str) -> None:
+        """Nobody is kept out of what is shown now, in any scheme of colours and any width of the window.
+
+        Of a dialog the page behind it is looked at once: the browser keeps everybody away from that.
+        """
+        size = self.page.viewport_size
+        assert size is not None
+        again = "dialog" if self.page.locator("dialog[open]").count() > 0 else "html"
+        for number, (scheme, width) in enumerate(LOOKS):
+            self.page.emulate_media(color_scheme=scheme)
+            self.page.set_viewport_size({"width": width, "height": size["height"]})
+            assert self.violations("html" if number == 0 else again) == [], (what, scheme, width)
+            assert self.is_as_wide_as_its_window(), (what, scheme, width)
+        self.page.set_viewport_size(size)
+        self.page.emulate_media(color_scheme="null")
+
+    def ask_for(self, name: str, inside: Locator | None = None) -> Locator:
+        """Presses what opens a dialog, and looks it over. Returns the dialog."""
+        self.press(name, inside)
+        dialog = self.page.locator("dialog")
+        expect(dialog).to_be_visible()
+        self.look_over(name)
+        return dialog
+
     def tiles(self, peer: Locator) -> list[str]:
         """Both codes of a card: that of the other device, and that of this one."""
         return [str(tile.get_attribute("aria-label")) for tile in peer.locator(".tiles").all()]
@@ -118,13 +149,13 @@ class Person:
         session.send("Runtime.evaluate", {"expression": axe() + ";0", "contextId": world})
         return session, world
 
-    def violations(self) -> list[str]:
-        """What axe-core finds, in a world of its own, so that the page's policy stays on."""
+    def violations(self, inside: str = "html") -> list[str]:
+        """What axe-core finds inside an element, in a world of its own, so that the page's policy stays on."""
         session, world = self._axe = self._axe or self._axe_world()
         told = session.send(
             "Runtime.evaluate",
             {
-                "expression": f"axe.run(document, {{runOnly: {RULES}, resultTypes: ['violations']}})"
+                "expression": f"axe.run('{inside}', {{runOnly: {RULES}, resultTypes: ['violations']}})"
                 ".then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary)))",
                 "contextId": world,
                 "awaitPromise": True,
