@@ -47,6 +47,9 @@ def infer(
     model: Annotated[
         str | None, typer.Option(help="A model: `tag`, or `tag@device`.", autocompletion=complete_model)
     ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Any device with a model of this family: this one, else the best that can.")
+    ] = None,
     system: Annotated[str | None, typer.Option(help="What the model is told before the question.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest answer.")] = None,
     function: Annotated[
@@ -57,13 +60,20 @@ def infer(
 ) -> None:
     """Ask a model and print its answer as it comes. Ctrl-C ends it, also at the device that answers.
 
-    Without --peer and --model the pinned device answers, or this one.
+    Without --peer, --model and --family the pinned device answers, or this one.
     """
     try:
+        if family and (peer or model):
+            raise AppError("a --family is looked for on every device: name it alone, or name --peer or --model")
         messages = [{"role": "user", "content": _prompt(prompt)}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
-        members: dict[str, Any] = {"messages": messages, "peer": peer or "", "model": model or ""}
+        members: dict[str, Any] = {
+            "messages": messages,
+            "peer": peer or "",
+            "model": model or "",
+            "family": family or "",
+        }
         members["functions"] = function or []
         members["options"] = {} if max_tokens is None else {"max_tokens": max_tokens}
         _converse(members, as_json=as_json)

@@ -96,6 +96,23 @@ class Asking:
             raise RuntimeFailure("down", f"{state.reason}{self._others()}")
         return Target(picks.pick_model((m.to_llm() for m in state.chat_models), "", "text"))
 
+    def of_family(self, family: str) -> Target:
+        """Who answers where any device with a model of that family may: this one, else the best of the others.
+
+        Raises HostError where none can be asked now.
+        """
+        here = [m.to_llm() for m in self._runtimes.state.chat_models if m.family == family]
+        if here:
+            return Target(picks.pick_model(here, family, "text"))
+        found = picks.of_family(self._devices(), family)
+        if found is None:
+            raise picks.HostError(
+                "no_model",
+                f"no device that answers now has a model of the family '{family[:200]}'; `myownllm models` lists all",
+            )
+        host, tag = found
+        return self._there(tag, host.device_pubkey)
+
     def _others(self) -> str:
         """Who else could be asked, behind the reason why this device cannot."""
         able = picks.eligible(self._client.state.peers)

@@ -82,6 +82,8 @@ class Questions:
             raise DoorError(f"model_server_{error.kind}", str(error)) from error
 
     async def _target(self, question: Question) -> Target:
+        if question.family and not (question.model or question.peer):
+            return self._asking.of_family(question.family)
         device = question.peer and (await self._operations.named(question.peer)).device_pubkey
         return self._asking.target(question.model, device)
 

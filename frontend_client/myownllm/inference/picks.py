@@ -102,6 +102,15 @@ def eligible(peers: Iterable[HostT]) -> list[HostT]:
     return sorted(able, key=lambda p: (p.capabilities.get("accepting") == "limited", p.label, p.device_pubkey))
 
 
+def of_family(peers: Iterable[HostT], family: str) -> tuple[HostT, str] | None:
+    """The best of the peers that can be asked and have a model of a family, and that model's tag."""
+    for host in eligible(peers):
+        llms = (as_object(m) for m in host.capabilities.get("llms") or ())
+        if tag := pick_model((m for m in llms if m.get("family") == family), family, "text"):
+            return host, tag
+    return None
+
+
 def usable(host: Host | None, name: str, *, pinned: bool = False, need: Need = "model") -> Host:
     """The device, if it can be asked now for what is needed. Raises HostError that says why not."""
     what = "Pinned peer is" if pinned else "That device is"

@@ -182,6 +182,8 @@ class ActiveConversation(Request, frozen=True):
 class Ask(Request, frozen=True):
     messages: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=1000)]
     model: Name = ""
+    family: Name = ""
+    """any device with a model of it, where neither a model nor a peer is named"""
     peer: Name = ""
     functions: Annotated[list[Name], Meta(max_length=16)] = []
 

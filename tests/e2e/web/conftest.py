@@ -92,7 +92,7 @@ def traces_of_a_failure(request: pytest.FixtureRequest, chromium: Browser) -> It
 def household() -> Iterator[Household]:
     base = demo.temporary_base()
     pair = Pair(base, screen=True)
-    with scripted(models=["gemma4:e2b"], words=4) as model:
+    with scripted(models=["gemma4:e2b", "llama3:8b"], words=4) as model:
         try:
             for device, runtime in ((pair.anna, "none"), (pair.boris, "ollama")):
                 config = device.home / ".myownllm" / "config.json"

@@ -49,6 +49,7 @@ def test_two_people_use_the_mesh_through_the_screen_alone(
     guard.everything_is_reached_by_keyboard(anna)
     use.an_invitation_is_a_link_and_a_picture_and_the_other_side_looks_before_it_joins(couple)
     use.leaving_and_coming_back(couple)
+    use.of_two_saved_networks_one_is_joined(anna, household)
     assert [(device.home / "up.err").read_text() for device in household.pair.both] == ["", ""]
     assert [text for person in couple for text in person.wrong] == []
     guard.another_local_port_and_a_rebound_name_reach_nothing(anna)

@@ -19,6 +19,7 @@ import pytest
 from e2e.devices import Pair, demo, eventually
 from integration.chaos.faults import daemons
 from myownllm.door import client as door
+from myownllm.errors import DoorError
 from support.contention import Contention
 from support.model_servers import scripted
 from support.ports import free_port
@@ -258,6 +259,15 @@ def test_a_person_asks_a_peer(world: World) -> None:
     assert answer["response"] == "word0 word1 word2 word3 word4 "
     asked = world.server.chats()[-1]["body"]
     assert (asked["messages"], asked["options"]) == ([{"role": "user", "content": "what"}], {"num_predict": 7})
+    any_with = world.anna.run("infer", "what", "--family", "gemma4")
+    assert (any_with["device"], any_with["model"]) == ("Boris", TAG)
+    assert world.boris.run("infer", "what", "--family", "gemma4")["device"] == "this device"
+    socket = world.anna.home / ".myownllm" / "app.sock"
+    with (
+        pytest.raises(DoorError, match="has a model of the family 'llama'"),
+        door.asking(socket, "infer", timeout_s=20, messages=HELLO, family="llama") as refused,
+    ):
+        list(refused)
     done = subprocess.run(
         [str(demo.BIN / "myownllm"), "infer", "sum up", "-", "--model", THERE],
         env=world.anna.environment(),

@@ -142,6 +142,24 @@ def test_a_named_model_is_served_or_refused_never_replaced() -> None:
         picks.request_labels(new, "c")
 
 
+def test_a_family_is_served_by_the_best_device_that_has_it() -> None:
+    def having(key: str, *families: str, accepting: str = "available", **changes: Any) -> Peer:
+        llms = [
+            {"tag": f"{family}:{mode}", "family": family, "mode": mode}
+            for family in families
+            for mode in ("vision", "text")
+        ]
+        return Peer(key, capabilities={"llms": llms, "accepting": accepting}, label=key, **changes)
+
+    away, limited = having("a", "f", status="offline"), having("b", "f", accepting="limited")
+    other, able = having("c", "g"), having("d", "g", "f")
+    assert picks.of_family([away, limited, other, able], "f") == (able, "f:text")
+    assert picks.of_family([away, limited, other], "f") == (limited, "f:text")
+    assert picks.of_family([away, other], "f") is None
+    picture = Peer(KEY, capabilities={"llms": [{"tag": "f:v", "family": "f", "mode": "vision"}, None]})
+    assert picks.of_family([picture], "f") == (picture, "f:v"), "a model of another mode before none"
+
+
 # ── names of devices ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 PI = Peer("pi" + "b" * 50, label="Pi")

@@ -6,7 +6,7 @@ import { isConnected, mesh, peers, rows } from "./mesh.js";
 import { bodyOf, close, hear, message } from "./said.js";
 import { button, changed, closeDialog, confirm, failure, field, forget, html, isBusy, moment, nothing, openDialog, run, say, words } from "./parts.js";
 
-const talk = { id: null, title: "", messages: [], model: "", at: null };
+const talk = { id: null, title: "", messages: [], model: "", family: "", at: null };
 // `at` is where an opened conversation of another device is: its peer, and when it was changed last.
 let models = null;
 let saved = null;
@@ -52,12 +52,21 @@ export function chat() {
 
 function composer(usable) {
   const host = peers().find((p) => p.is_host && isConnected(p) && p.models.length > 0);
-  if (!(talk.model === "" && host !== undefined) && !usable.some((m) => m.id === talk.model)) talk.model = usable[0].id;
+  const families = [...new Set(usable.map((m) => m.family).filter(Boolean))];
+  if (!families.includes(talk.family)) talk.family = "";
+  const isHost = talk.model === "" && talk.family === "" && host !== undefined;
+  if (talk.family === "" && !isHost && !usable.some((m) => m.id === talk.model)) talk.model = usable[0].id;
   return html`<form @submit=${submit}>
-    ${field("model", "Who answers", html`<select id="model" @change=${(event) => ((talk.model = event.target.value), changed())}>
-      ${host === undefined ? nothing : html`<option value="" ?selected=${talk.model === ""}>Pinned host: ${host.label}</option>`}
+    ${field("model", "Who answers", html`<select id="model" @change=${(event) => {
+      const { family = "" } = event.target.selectedOptions[0].dataset;
+      Object.assign(talk, { family, model: family === "" ? event.target.value : "" });
+      changed();
+    }}>
+      ${host === undefined ? nothing : html`<option value="" ?selected=${isHost}>Pinned host: ${host.label}</option>`}
       ${groups(usable).map(([owner, list]) => html`<optgroup label=${owner}>${list.map((m) =>
-        html`<option value=${m.id} ?selected=${m.id === talk.model}>${m.id.split("@")[0]}${m.family ? ` (${m.family})` : ""}</option>`)}</optgroup>`)}</select>`)}
+        html`<option value=${m.id} ?selected=${m.id === talk.model}>${m.id.split("@")[0]}${m.family ? ` (${m.family})` : ""}</option>`)}</optgroup>`)}
+      ${families.length === 0 ? nothing : html`<optgroup label="By family">${families.map((family) =>
+        html`<option value=${`any ${family}`} data-family=${family} ?selected=${family === talk.family}>Any device with ${family}</option>`)}</optgroup>`}</select>`)}
     ${field("words", "Your words", html`<textarea id="words" name="words" rows="3" required @keydown=${(event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
     }}></textarea>`, "Ctrl+Enter sends.")}
@@ -95,7 +104,7 @@ async function answer() {
   const history = talk.messages.map(({ role, content }) => ({ role, content }));
   talk.messages.push(said);
   answering = new AbortController();
-  const question = { messages: history, model: talk.model };
+  const question = { messages: history, model: talk.model, family: talk.family };
   const isWhole = (await run("answer", () => hear(lines("/api/infer", question, answering.signal), said))) === true;
   const isStopped = answering.signal.aborted;
   answering = null;
