@@ -53,12 +53,8 @@ async def two_of_one(home: Path, third_is: str) -> None:
     async with AsyncExitStack() as stack:
         host = await stack.enter_async_context(daemon(home / "relay"))
         relay = await host_relay(host)
-        one = await stack.enter_async_context(daemon(home / "one"))
-        third = await stack.enter_async_context(daemon(home / "third"))
-        while (third.device_id < one.device_id) != (third_is == "lower"):
-            await third.stop()
-            shutil.rmtree(third.home)
-            await third.start()
+        pair = [await stack.enter_async_context(daemon(home / name)) for name in ("a", "b")]
+        third, one = sorted(pair, key=lambda device: device.device_id, reverse=third_is == "higher")
         for device in (one, third):
             await device.ask("network_add", config=network_record(NETWORK, relay, auto_approve=True))
         await one.wait_for_peer(NETWORK, third.device_id)
