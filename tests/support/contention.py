@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import define, field
 
 
-def _times() -> dict[str, tuple[int, int]]:
+def thread_times() -> dict[str, tuple[int, int]]:
     """Each thread of this machine: nanoseconds that it ran, and that it stood in line for a processor."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/task/*/schedstat"):
@@ -27,13 +27,13 @@ def _times() -> dict[str, tuple[int, int]]:
 class Contention:
     """What stands in line for a processor from when this is made. Linux tells it; elsewhere limits stay as they are."""
 
-    _began: dict[str, tuple[int, int]] = field(init=False, factory=_times)
+    _began: dict[str, tuple[int, int]] = field(init=False, factory=lambda: thread_times())  # looked up when it is made
 
     def stretched(self, seconds: float) -> float:
         """A limit of an idle machine, in seconds of this one since then."""
-        ran = queued = 1
-        for thread, now in _times().items():
+        ran = queued = 0
+        for thread, now in thread_times().items():
             then = self._began.get(thread, (0, 0))
             ran += max(0, now[0] - then[0])
             queued += max(0, now[1] - then[1])
-        return seconds * (ran + queued) / ran
+        return seconds * (ran + queued) / ran if ran else seconds

@@ -32,8 +32,8 @@ class WebRtc:
         async with self._loading:
             if self._factory is None:
                 # A relay is dialled as soon as its library is there, and answers while WebRTC loads.
+                from mesh_common.switching import program_goes_on
                 from myownmesh.transport.loading import load_webrtc
-                from myownmesh.transport.turns import program_goes_on
 
                 with program_goes_on():
                     await trio.to_thread.run_sync(_what_comes_before, abandon_on_cancel=True)

@@ -140,13 +140,13 @@ class Tape:
         if self._piece is not None:
             self.newest = args
 
-    def turn(self, mono: float, peers: int) -> None:
-        """Begin another piece if it is time; called between two inputs."""
+    def turn(self, mono: float, *, is_light: bool) -> None:
+        """Begin another piece if it is time, called between two inputs; of what is not light only if somebody asks."""
         self._mono = mono
         piece = self._piece
         is_old = piece is not None and not self._asked and mono - piece.began >= PIECE_S
         if piece is None or piece.is_full or is_old:
-            if peers > MAX_PEERS and not self._asked:
+            if not is_light and not self._asked:
                 self._piece = None
                 self.pieces.clear()
             else:
@@ -154,10 +154,10 @@ class Tape:
                 self._piece = Piece(self._state(), mono)
                 self.pieces.append(self._piece)
 
-    def turn_if_full(self, peers: int) -> None:
+    def turn_if_full(self, *, is_light: bool) -> None:
         """Between two inputs, of which a peer may send thousands before the next timer."""
         if self._piece is not None and self._piece.is_full:
-            self.turn(self._mono, peers)
+            self.turn(self._mono, is_light=is_light)
 
     def rest(self) -> None:
         """Keep nothing of what nobody asks for."""
@@ -221,7 +221,11 @@ class TapedEngine(Engine):
         is_left_out = core.government.book.is_founded or len(core.roster.entries) > MAX_ROWS
         if is_left_out:
             self.tape.rest()
-        self.tape.turn(now.mono, MAX_PEERS + 1 if is_left_out else len(core.peers))
+        self.tape.turn(now.mono, is_light=not is_left_out and self._is_light)
+
+    @property
+    def _is_light(self) -> bool:
+        return len(self.core.peers) <= MAX_PEERS
 
     # Each input is kept before it acts: what it draws stands behind it.
 
@@ -245,7 +249,7 @@ class TapedEngine(Engine):
                 self.tape.note_application([peer, epoch, now])
             _receive_frame(self, peer, epoch, data, now)
             return
-        self.tape.turn_if_full(len(self.core.peers))
+        self.tape.turn_if_full(is_light=self._is_light)
         self.tape.note(("receive_frame", (peer, epoch, data, now), NOTHING), len(data))
         _receive_frame(self, peer, epoch, data, now)
         self.note_roster()
@@ -275,7 +279,7 @@ def _taped(name: str) -> Callable[..., Any]:
     size = _SIZES.get(name, _little)
 
     def enter(self: TapedEngine, *args: Any, **options: Any) -> None:
-        self.tape.turn_if_full(len(self.core.peers))
+        self.tape.turn_if_full(is_light=self._is_light)
         self.tape.note((name, args, options), 200 + size(args))
         act(self, *args, **options)
         self.note_roster()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import evolve, field, frozen
 
+from mesh_common.switching import program_goes_on
 from myownmesh.governance.carried import carried, read_carried
 from myownmesh.governance.pending import pending
 from myownmesh.governance.pins import Pin
@@ -23,7 +24,6 @@ from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.store import StoreError
 from myownmesh.store.heap import give_back, keep_together
-from myownmesh.transport.turns import program_goes_on
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence

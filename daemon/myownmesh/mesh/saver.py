@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
+from mesh_common.switching import program_goes_on
 from myownmesh.mesh.errors import MeshError
 from myownmesh.store import StoreError
-from myownmesh.transport.turns import program_goes_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mesh_common.switching import program_goes_on
 from myownmesh.transport.lean_imports import data_channels_only
-from myownmesh.transport.turns import program_goes_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -249,16 +249,16 @@ def test_two_pieces_are_kept_and_each_is_bounded() -> None:
     tape = Tape(lambda: next(made))
     tape.note(("lost", (), {}))
     for second in range(0, 1300, 10):
-        tape.turn(float(second), 5)
+        tape.turn(float(second), is_light=True)
         tape.note(("handle_timer", (), {}))
     assert [piece.state for piece in tape.pieces] == [4, 5]
     assert all(piece.count <= tapes.PIECE_S / 10 for piece in tape.pieces)
     for _ in range(3):
-        tape.turn(1300.0, 5)
+        tape.turn(1300.0, is_light=True)
         for _ in range(tapes.PIECE_ENTRIES + 5):
             tape.note(("receive_signal", (), {}))
     assert len(tape.pieces) == 2
-    tape.turn(1300.0, 5)
+    tape.turn(1300.0, is_light=True)
     tape.note(("receive_frame", (), {}), tapes.PIECE_BYTES)
     assert tape.pieces[-1].is_full
 
@@ -310,19 +310,19 @@ def test_a_recording_that_is_asked_for_is_whole_however_long_it_takes() -> None:
     tape = Tape(lambda: next(made))
     end = tape.ask(0.0)
     for second in range(0, 3600, 10):
-        tape.turn(float(second), 5)
+        tape.turn(float(second), is_light=True)
         tape.note(("handle_timer", (), {}))
     assert [piece.count for piece in end()] == [360]
 
 
 def test_of_a_crowd_no_state_is_taken_unasked() -> None:
     tape = Tape(lambda: None)
-    tape.turn(0.0, tapes.MAX_PEERS + 1)
+    tape.turn(0.0, is_light=False)
     tape.note(("handle_timer", (), {}))
     assert not tape.pieces
     end = tape.ask(1.0)
     tape.note(("handle_timer", (), {}))
-    tape.turn(2.0, tapes.MAX_PEERS + 1)
+    tape.turn(2.0, is_light=False)
     assert [piece.count for piece in end()] == [1]
 
 
