@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import trio
 
 from mesh_common.answers import EventsSubscribed, TraceSubscribed
-from myownmesh.control import answers, requests
+from myownmesh.control import answers
 from myownmesh.control.decoding import ParseError, decode
-from myownmesh.control.dispatch import DEFERRED, IMMEDIATE, TASKS, WAITS
 from myownmesh.control.event_stream import EventStream
 from myownmesh.control.framing import LineBuffer, LineTooLong
 from myownmesh.control.reply import Reply
+from myownmesh.control.request import Deferred, Immediate, Task
 from myownmesh.control.traces import TraceStream
+from myownmesh.control.traffic_ops import TraceSubscribe
 from myownmesh.control.writer import Writer
 from myownmesh.mesh.errors import MeshError
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from myownmesh.control.control import Control
     from myownmesh.control.framing import Budget
     from myownmesh.control.readiness import Readiness
+    from myownmesh.control.request import Request
 
 log = logging.getLogger(__name__)
 
@@ -275,23 +277,22 @@ class Connection:
             request = decode(line)
         except ParseError as error:
             return answers.failure(f"parse: {error}")
-        kind = type(request)
         try:
-            if (immediate := IMMEDIATE.get(kind)) is not None:
-                return immediate(self._control, request)
-            if (deferred := DEFERRED.get(kind)) is not None:
+            if isinstance(request, Deferred):
                 reply = Reply()
-                deferred(self._control, request, reply)
+                request.begin(self._control, reply)
                 return self._await(reply)
-            if isinstance(request, requests.TraceSubscribe):
+            if isinstance(request, Immediate):
+                return request.answer(self._control)
+            if isinstance(request, TraceSubscribe):
                 return self._become_trace(request)
         except MeshError as error:
             return answers.failure(str(error))
         except Exception:
             # A bug of ours in one op is that op's answer; connection and daemon go on.
-            log.exception("op %s failed", kind.__struct_config__.tag)
-            return _bug(kind)
-        if kind is requests.EventsSubscribe:
+            log.exception("op %s failed", request.__struct_config__.tag)
+            return _bug(request)
+        if not isinstance(request, Task):
             return self._become_events()
         reply = Reply()
         self._nursery.start_soon(self._run, request, reply)
@@ -310,19 +311,18 @@ class Connection:
         if len(self._lines) or not self._reading or self._ended:
             self._work()  # otherwise nothing waits for this answer, and we go on listening
 
-    async def _run(self, request: requests.Request, reply: Reply) -> None:
-        kind = type(request)
+    async def _run(self, request: Task, reply: Reply) -> None:
         with trio.CancelScope() as scope:
-            if kind in WAITS:
+            if request.ONLY_WAITS:
                 reply.abandon = scope.cancel
             try:
-                line = await TASKS[kind](self._control, request)
+                line = await request.run(self._control)
             except MeshError as error:
                 line = answers.failure(str(error))
             except Exception:
                 # As above; in the nursery of all connections it would end the daemon.
-                log.exception("op %s failed", kind.__struct_config__.tag)
-                line = _bug(kind)
+                log.exception("op %s failed", request.__struct_config__.tag)
+                line = _bug(request)
             reply.send(line)
 
     def _plan_turn(self) -> None:
@@ -350,7 +350,7 @@ class Connection:
         self._client = self._control.connect(self._stream)
         return answers.success(EventsSubscribed(True, self._client.name))
 
-    def _become_trace(self, request: requests.TraceSubscribe) -> bytes:
+    def _become_trace(self, request: TraceSubscribe) -> bytes:
         """Push what happens to the links of a network, and close when it is left. Raises `MeshError`."""
         network = self._control.find(request.network)
         self._mode = _Mode.EVENTS
@@ -376,6 +376,6 @@ class Connection:
             self.close()
 
 
-def _bug(kind: type[requests.Request]) -> bytes:
+def _bug(request: Request) -> bytes:
     """The answer when an op failed in a way that nobody foresaw."""
-    return answers.failure(f"internal error in {kind.__struct_config__.tag}; the daemon's log says more")
+    return answers.failure(f"internal error in {request.__struct_config__.tag}; the daemon's log says more")

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from myownmesh.control.catalogue import SERVED
 from myownmesh.control.ops import OPS
 from myownmesh.control.quick import judge_of
-from myownmesh.control.requests import SERVED, Request
+from myownmesh.control.request import Request
 from myownmesh.protocol.json_words import JsonError, unknown_variant
 from myownmesh.protocol.schema import read_tag, shape
 from myownmesh.protocol.strict_json import decode_object

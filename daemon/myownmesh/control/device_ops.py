@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from mesh_common import answers
 from mesh_common.labels import label_problem
 from myownmesh.control.answers import success
+from myownmesh.control.request import Immediate, Task, check_size
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.ids import BadNetworkId, display_id, generate_network_id, normalize_network_id
+from myownmesh.protocol.schema import Checked
+from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
-    from myownmesh.control import requests
     from myownmesh.control.control import Control
     from myownmesh.identity import Identity
     from myownmesh.signaling.clockoffset import Skew
@@ -20,67 +22,80 @@ MEDIA_LANES = 1
 """The protocol's minimum: this release carries no media, which `media_pipes` says too (spec 05 §17 no. 12)."""
 
 
-def status(control: Control, _request: requests.Status) -> bytes:
-    about = control.about
-    return success(
-        answers.StatusAnswer(
-            version=about.version,
-            device_id=display_id(control.mesh.identity.device_id),
-            joined_networks=tuple(network.network_id for network in control.mesh.networks()),
-            media_lanes=MEDIA_LANES,
-            media_pipes=False,
-            home=str(about.home),
-            instance=about.instance,
-            pid=about.pid,
-            clock=_clock(control.mesh.clock_skew()),
+class Status(Immediate, frozen=True):
+    def answer(self, control: Control) -> bytes:
+        about = control.about
+        return success(
+            answers.StatusAnswer(
+                version=about.version,
+                device_id=display_id(control.mesh.identity.device_id),
+                joined_networks=tuple(network.network_id for network in control.mesh.networks()),
+                media_lanes=MEDIA_LANES,
+                media_pipes=False,
+                home=str(about.home),
+                instance=about.instance,
+                pid=about.pid,
+                clock=_clock(control.mesh.clock_skew()),
+            )
         )
-    )
 
 
 def _clock(skew: Skew | None) -> answers.ClockSkew | None:
     return None if skew is None else answers.ClockSkew(ahead_ms=skew.ahead_ms, by=skew.basis)
 
 
-def identity_show(control: Control, _request: requests.IdentityShow) -> bytes:
-    identity = control.mesh.identity
-    return success(_shown(identity))
+class IdentityShow(Immediate, frozen=True):
+    def answer(self, control: Control) -> bytes:
+        identity = control.mesh.identity
+        return success(_shown(identity))
 
 
-async def identity_set_label(control: Control, request: requests.IdentitySetLabel) -> bytes:
-    if (problem := label_problem(request.label)) is not None:
-        raise MeshError(f"identity: {problem}")
-    identity = await control.mesh.set_label(request.label)
-    return success(_shown(identity))
+class IdentitySetLabel(Task, frozen=True):
+    label: str
+
+    async def run(self, control: Control) -> bytes:
+        if (problem := label_problem(self.label)) is not None:
+            raise MeshError(f"identity: {problem}")
+        identity = await control.mesh.set_label(self.label)
+        return success(_shown(identity))
 
 
-def network_id_generate(control: Control, _request: requests.NetworkIdGenerate) -> bytes:
-    return success(answers.NetworkIdAnswer(generate_network_id(control.rng)))
+class NetworkIdGenerate(Immediate, frozen=True):
+    def answer(self, control: Control) -> bytes:
+        return success(answers.NetworkIdAnswer(generate_network_id(control.rng)))
 
 
-def network_id_normalize(_control: Control, request: requests.NetworkIdNormalize) -> bytes:
-    try:
-        network_id = normalize_network_id(request.input)
-    except BadNetworkId as error:
-        raise MeshError(f"identity: {error}") from error
-    return success(answers.NetworkIdAnswer(network_id))
+class NetworkIdNormalize(Immediate, frozen=True):
+    input: str
+
+    def answer(self, control: Control) -> bytes:
+        try:
+            network_id = normalize_network_id(self.input)
+        except BadNetworkId as error:
+            raise MeshError(f"identity: {error}") from error
+        return success(answers.NetworkIdAnswer(network_id))
 
 
-async def config_show(control: Control, _request: requests.ConfigShow) -> bytes:
-    config = await control.mesh.config_on_disk()
-    return success(answers.ConfigAnswer(config.to_json()))
+class ConfigShow(Task, frozen=True):
+    async def run(self, control: Control) -> bytes:
+        config = await control.mesh.config_on_disk()
+        return success(answers.ConfigAnswer(config.to_json()))
 
 
-def services_status(control: Control, _request: requests.ServicesStatus) -> bytes:
-    mesh = control.mesh
-    config = mesh.config.services
-    return success(
-        answers.ServicesAnswer(mesh.services_report(), config.to_json(), config_redacted=config.redacted().to_json())
-    )
+class ServicesStatus(Immediate, frozen=True):
+    def answer(self, control: Control) -> bytes:
+        mesh = control.mesh
+        config = mesh.config.services
+        redacted = config.redacted().to_json()
+        return success(answers.ServicesAnswer(mesh.services_report(), config.to_json(), config_redacted=redacted))
 
 
-async def services_set(control: Control, request: requests.ServicesSet) -> bytes:
-    services = request.services.keeping_own_members(control.mesh.config.services)
-    return success(answers.ServicesSet(await control.mesh.services_set(services)))
+class ServicesSet(Task, frozen=True):
+    services: Annotated[ServicesConfig, Checked(check_size)]
+
+    async def run(self, control: Control) -> bytes:
+        services = self.services.keeping_own_members(control.mesh.config.services)
+        return success(answers.ServicesSet(await control.mesh.services_set(services)))
 
 
 def _shown(identity: Identity) -> answers.IdentityAnswer:

@@ -14,92 +14,160 @@ import trio
 from mesh_common import answers
 from myownmesh.control.answers import success
 from myownmesh.control.governance_reports import bare, outlook_row
+from myownmesh.control.request import KEEP_ALL, Kept, Task
 from myownmesh.governance.foresight import outlook
 from myownmesh.governance.state_file import shown
 from myownmesh.governance.telling import Names
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.governing import or_refused
+from myownmesh.protocol.frames import NetworkKind, Role
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, TopologyChange
 from myownmesh.topology.modes import BadTopology, parse_topology
 
 if TYPE_CHECKING:
-    from myownmesh.control import requests
     from myownmesh.control.control import Control
     from myownmesh.governance.state_file import StateFile
     from myownmesh.governance.succession import Keep
     from myownmesh.protocol.transitions import Variant
 
 
-async def governance_state(control: Control, request: requests.GovernanceState) -> bytes:
-    state, evicted = await control.find(request.network).governing.state()
-    return await trio.to_thread.run_sync(_state_line, state, tuple(evicted))
+class GovernanceState(Task, frozen=True):
+    network: str
+
+    async def run(self, control: Control) -> bytes:
+        state, evicted = await control.find(self.network).governing.state()
+        return await trio.to_thread.run_sync(_state_line, state, tuple(evicted))
 
 
-async def governance_propose_kind_change(control: Control, request: requests.GovernanceProposeKindChange) -> bytes:
-    if request.dry_run:
-        return await _outlook(control, request.network, KindChange(request.to))
-    return await _propose(control, request.network, KindChange(request.to), request.mfa_code, force=request.force)
+class GovernanceProposeKindChange(Task, frozen=True):
+    network: str
+    to: NetworkKind
+    mfa_code: str | None = None
+    force: bool = False
+    """Also with a clock that others call wrong."""
+    dry_run: bool = False
+    """Only say what it would do."""
+
+    async def run(self, control: Control) -> bytes:
+        if self.dry_run:
+            return await _outlook(control, self.network, KindChange(self.to))
+        return await _propose(control, self.network, KindChange(self.to), self.mfa_code, force=self.force)
 
 
-async def governance_propose_role_grant(control: Control, request: requests.GovernanceProposeRoleGrant) -> bytes:
-    network = control.find(request.network)
-    variant = RoleGrant(bare(request.target), request.role)
-    if request.dry_run:
-        return await _outlook(control, request.network, variant, request.keep)
-    code = request.mfa_code
-    return await _propose(control, network.config_id, variant, code, keep=request.keep, force=request.force)
+class GovernanceProposeRoleGrant(Task, frozen=True):
+    network: str
+    target: str
+    role: Role
+    mfa_code: str | None = None
+    keep: Kept = KEEP_ALL
+    force: bool = False
+    dry_run: bool = False
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        variant = RoleGrant(bare(self.target), self.role)
+        if self.dry_run:
+            return await _outlook(control, self.network, variant, self.keep)
+        code = self.mfa_code
+        return await _propose(control, network.config_id, variant, code, keep=self.keep, force=self.force)
 
 
-async def governance_propose_role_revoke(control: Control, request: requests.GovernanceProposeRoleRevoke) -> bytes:
-    network = control.find(request.network)
-    variant = RoleRevoke(bare(request.target))
-    if request.dry_run:
-        return await _outlook(control, request.network, variant, request.keep)
-    return await _propose(control, network.config_id, variant, request.mfa_code, keep=request.keep)
+class GovernanceProposeRoleRevoke(Task, frozen=True):
+    network: str
+    target: str
+    mfa_code: str | None = None
+    keep: Kept = KEEP_ALL
+    dry_run: bool = False
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        variant = RoleRevoke(bare(self.target))
+        if self.dry_run:
+            return await _outlook(control, self.network, variant, self.keep)
+        return await _propose(control, network.config_id, variant, self.mfa_code, keep=self.keep)
 
 
-async def governance_propose_evict(control: Control, request: requests.GovernanceProposeEvict) -> bytes:
-    network = control.find(request.network)
-    variant = Evict(bare(request.target))
-    if request.dry_run:
-        return await _outlook(control, request.network, variant, request.keep)
-    return await _propose(control, network.config_id, variant, request.mfa_code, keep=request.keep)
+class GovernanceProposeEvict(Task, frozen=True):
+    network: str
+    target: str
+    mfa_code: str | None = None
+    keep: Kept = KEEP_ALL
+    dry_run: bool = False
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        variant = Evict(bare(self.target))
+        if self.dry_run:
+            return await _outlook(control, self.network, variant, self.keep)
+        return await _propose(control, network.config_id, variant, self.mfa_code, keep=self.keep)
 
 
-async def governance_propose_topology(control: Control, request: requests.GovernanceProposeTopology) -> bytes:
-    try:
-        mode = parse_topology(request.topology, request.hub)
-    except BadTopology as error:
-        raise MeshError(str(error)) from error
-    return await _propose(control, request.network, TopologyChange(mode), request.mfa_code)
+class GovernanceProposeTopology(Task, frozen=True):
+    network: str
+    topology: str
+    hub: str | None = None
+    mfa_code: str | None = None
+
+    async def run(self, control: Control) -> bytes:
+        try:
+            mode = parse_topology(self.topology, self.hub)
+        except BadTopology as error:
+            raise MeshError(str(error)) from error
+        return await _propose(control, self.network, TopologyChange(mode), self.mfa_code)
 
 
-async def governance_sign(control: Control, request: requests.GovernanceSign) -> bytes:
-    governing = control.find(request.network).governing
-    done = await governing.sign(request.proposal_id, request.mfa_code, request.digest, keep=request.keep)
-    return success(answers.ProposalSigned(request.proposal_id, done.effective, done.waits_for))
+class GovernanceSign(Task, frozen=True):
+    network: str
+    proposal_id: str
+    mfa_code: str | None = None
+    digest: str | None = None
+    """What the person was shown, as `content_digest` says it."""
+    keep: Kept = KEEP_ALL
+
+    async def run(self, control: Control) -> bytes:
+        governing = control.find(self.network).governing
+        done = await governing.sign(self.proposal_id, self.mfa_code, self.digest, keep=self.keep)
+        return success(answers.ProposalSigned(self.proposal_id, done.effective, done.waits_for))
 
 
-async def governance_deny(control: Control, request: requests.GovernanceDeny) -> bytes:
-    await control.find(request.network).governing.deny(request.proposal_id)
-    return success(answers.ProposalDenied(request.proposal_id))
+class GovernanceDeny(Task, frozen=True):
+    network: str
+    proposal_id: str
+
+    async def run(self, control: Control) -> bytes:
+        await control.find(self.network).governing.deny(self.proposal_id)
+        return success(answers.ProposalDenied(self.proposal_id))
 
 
-async def governance_withdraw(control: Control, request: requests.GovernanceWithdraw) -> bytes:
-    await control.find(request.network).governing.withdraw(request.proposal_id)
-    return success(answers.ProposalWithdrawn(request.proposal_id))
+class GovernanceWithdraw(Task, frozen=True):
+    network: str
+    proposal_id: str
+
+    async def run(self, control: Control) -> bytes:
+        await control.find(self.network).governing.withdraw(self.proposal_id)
+        return success(answers.ProposalWithdrawn(self.proposal_id))
 
 
-async def governance_spawn_split(control: Control, request: requests.GovernanceSpawnSplit) -> bytes:
-    """Splits are never authored (02 FIX 7): their entries need no authority and leave logs that differ for good."""
-    await control.find(request.network).governing.check_split(request.proposal_id)
-    raise MeshError("splits only apply to stuck open→closed proposals")
+class GovernanceSpawnSplit(Task, frozen=True):
+    network: str
+    proposal_id: str
+
+    async def run(self, control: Control) -> bytes:
+        """Splits are never authored (02 FIX 7): their entries need no authority and leave logs that differ for good."""
+        await control.find(self.network).governing.check_split(self.proposal_id)
+        raise MeshError("splits only apply to stuck open→closed proposals")
 
 
-async def governance_settle(control: Control, request: requests.GovernanceSettle) -> bytes:
-    governing = control.find(request.network).governing
-    done = await governing.settle(request.proposal_id, request.mfa_code)
-    return success(answers.ProposalSigned(request.proposal_id, done.effective, done.waits_for))
+class GovernanceSettle(Task, frozen=True):
+    network: str
+    proposal_id: str
+    """The question which branch to hold."""
+    mfa_code: str | None = None
+
+    async def run(self, control: Control) -> bytes:
+        governing = control.find(self.network).governing
+        done = await governing.settle(self.proposal_id, self.mfa_code)
+        return success(answers.ProposalSigned(self.proposal_id, done.effective, done.waits_for))
 
 
 async def _outlook(control: Control, network: str, variant: Variant, keep: Keep | None = None) -> bytes:

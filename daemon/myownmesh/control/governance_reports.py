@@ -11,6 +11,7 @@ import trio
 
 from mesh_common import answers
 from myownmesh.control.answers import success
+from myownmesh.control.request import Task
 from myownmesh.engine.notices import FROM_FILE
 from myownmesh.governance.checkup import findings
 from myownmesh.governance.history import history
@@ -23,98 +24,126 @@ from myownmesh.identity.keys import SEED_BYTES
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.recovering import recover_with
 from myownmesh.protocol.ids import BadDeviceId, display_id, parse_device_id
+from myownmesh.protocol.schema import U32
 from myownmesh.protocol.transitions import RoleGrant
 
 if TYPE_CHECKING:
-    from myownmesh.control import requests
     from myownmesh.control.control import Control
     from myownmesh.governance.book import Book
     from myownmesh.governance.foresight import Outlook
     from myownmesh.governance.history import Arrival
 
 
-async def governance_log(control: Control, request: requests.GovernanceLog) -> bytes:
-    network = control.find(request.network)
-    book = await network.governing.book()
-    names = Names(network.labels(), book.me)
-    arrivals = await control.mesh.arrivals(network)
-    return success(await trio.to_thread.run_sync(_log, book, arrivals, names, request.limit))
+class GovernanceLog(Task, frozen=True):
+    network: str
+    limit: U32 = 200
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        book = await network.governing.book()
+        names = Names(network.labels(), book.me)
+        arrivals = await control.mesh.arrivals(network)
+        return success(await trio.to_thread.run_sync(_log, book, arrivals, names, self.limit))
 
 
-async def governance_who(control: Control, request: requests.GovernanceWho) -> bytes:
-    network = control.find(request.network)
-    book, labels = await network.governing.book(), network.labels()
-    names = Names(labels, book.me)
-    heard = network.last_heard
-    statuses = {peer.device_id: peer.status for peer in network.peers()}
-    rows = tuple(
-        answers.AuthorityRow(
-            device_id=display_id(each.device),
-            label=labels.get(each.device, ""),
-            role=each.role,
-            may=MAY[each.role],
-            me=each.device == book.me,
-            status="active" if each.device == book.me else statuses.get(each.device, "not seen since the start"),
-            last_heard=heard.get(each.device),
-            refused=tuple(said(variant, names) for variant in each.refused),
+class GovernanceWho(Task, frozen=True):
+    network: str
+    device: str | None = None
+    """Also: what this device once signed and did not get."""
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        book, labels = await network.governing.book(), network.labels()
+        names = Names(labels, book.me)
+        heard = network.last_heard
+        statuses = {peer.device_id: peer.status for peer in network.peers()}
+        rows = tuple(
+            answers.AuthorityRow(
+                device_id=display_id(each.device),
+                label=labels.get(each.device, ""),
+                role=each.role,
+                may=MAY[each.role],
+                me=each.device == book.me,
+                status="active" if each.device == book.me else statuses.get(each.device, "not seen since the start"),
+                last_heard=heard.get(each.device),
+                refused=tuple(said(variant, names) for variant in each.refused),
+            )
+            for each in authorities(book)
         )
-        for each in authorities(book)
-    )
-    wanted = () if request.device is None else refused(book, bare(request.device))
-    return success(answers.WhoAnswer(rows, tuple(said(variant, names) for variant in wanted)))
+        wanted = () if self.device is None else refused(book, bare(self.device))
+        return success(answers.WhoAnswer(rows, tuple(said(variant, names) for variant in wanted)))
 
 
-async def governance_pending(control: Control, request: requests.GovernancePending) -> bytes:
-    network = control.find(request.network)
-    book = await network.governing.book()
-    found = await trio.to_thread.run_sync(waits, book, Names(network.labels(), book.me))
-    return success(
-        answers.GovernancePending(
-            tuple(
-                answers.PendingRow(
-                    id=each.record.id,
-                    sort=each.sort,
-                    text=each.text,
-                    digest=each.digest,
-                    sign=each.sign,
-                    deny=each.deny,
-                    at=each.record.created_at,
-                    proposer=_display(each.record.proposer),
-                    signers=shown(each.record.signers),
-                    deniers=shown(each.record.deniers),
-                    decides=shown(each.decides),
-                    mine=each.mine,
+class GovernancePending(Task, frozen=True):
+    network: str
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        book = await network.governing.book()
+        found = await trio.to_thread.run_sync(waits, book, Names(network.labels(), book.me))
+        return success(
+            answers.GovernancePending(
+                tuple(
+                    answers.PendingRow(
+                        id=each.record.id,
+                        sort=each.sort,
+                        text=each.text,
+                        digest=each.digest,
+                        sign=each.sign,
+                        deny=each.deny,
+                        at=each.record.created_at,
+                        proposer=_display(each.record.proposer),
+                        signers=shown(each.record.signers),
+                        deniers=shown(each.record.deniers),
+                        decides=shown(each.decides),
+                        mine=each.mine,
+                    )
+                    for each in found
                 )
-                for each in found
             )
         )
-    )
 
 
-async def governance_doctor(control: Control, request: requests.GovernanceDoctor) -> bytes:
-    network = control.find(request.network)
-    book = await network.governing.book()
-    names = Names(network.labels(), book.me)
-    around = control.mesh.around(network)
-    found = await trio.to_thread.run_sync(findings, book, around, names)
-    return success(answers.DoctorAnswer(tuple(answers.GovernanceFinding(f.code, f.text, f.help) for f in found)))
+class GovernanceDoctor(Task, frozen=True):
+    network: str
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        book = await network.governing.book()
+        names = Names(network.labels(), book.me)
+        around = control.mesh.around(network)
+        found = await trio.to_thread.run_sync(findings, book, around, names)
+        return success(answers.DoctorAnswer(tuple(answers.GovernanceFinding(f.code, f.text, f.help) for f in found)))
 
 
-async def governance_recovery_create(control: Control, request: requests.GovernanceRecoveryCreate) -> bytes:
-    network = control.find(request.network)
-    seed = control.rng.randbytes(SEED_BYTES)
-    key = Identity.from_seed(seed)
-    done = await network.governing.propose(RoleGrant(key.device_id, "owner"), request.mfa_code)
-    return success(
-        answers.RecoveryKey(printed(seed), display_id(key.device_id), done.proposal_id, done.effective, done.waits_for)
-    )
+class GovernanceRecoveryCreate(Task, frozen=True):
+    network: str
+    mfa_code: str | None = None
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        seed = control.rng.randbytes(SEED_BYTES)
+        key = Identity.from_seed(seed)
+        done = await network.governing.propose(RoleGrant(key.device_id, "owner"), self.mfa_code)
+        device = display_id(key.device_id)
+        answer = answers.RecoveryKey(printed(seed), device, done.proposal_id, done.effective, done.waits_for)
+        return success(answer)
 
 
-async def governance_recover(control: Control, request: requests.GovernanceRecover) -> bytes:
-    network = control.find(request.network)
-    done = await recover_with(network.governing, request.key, request.owner, request.evict, control.rng)
-    lost = None if done.lost is None else display_id(done.lost)
-    return success(answers.Recovered(display_id(done.seat), lost, done.signed_anew))
+class GovernanceRecover(Task, frozen=True):
+    network: str
+    key: str
+    """The printed text: a secret."""
+    owner: str | None = None
+    """Who becomes owner; without it this device."""
+    evict: str | None = None
+    """The lost device."""
+
+    async def run(self, control: Control) -> bytes:
+        network = control.find(self.network)
+        done = await recover_with(network.governing, self.key, self.owner, self.evict, control.rng)
+        lost = None if done.lost is None else display_id(done.lost)
+        return success(answers.Recovered(display_id(done.seat), lost, done.signed_anew))
 
 
 def outlook_row(outlook: Outlook, names: Names) -> answers.GovernanceOutlook:

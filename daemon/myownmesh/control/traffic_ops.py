@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw, UnsetType
 
 from mesh_common.answers import (
     CallResolved,
@@ -27,15 +27,14 @@ from myownmesh.control.answers import failure, success
 from myownmesh.control.claims import Claim
 from myownmesh.control.clients import MAX_STREAMS_PER_CLIENT
 from myownmesh.control.pushed import RpcCallStreamChunk, RpcCallStreamEnd
+from myownmesh.control.request import ClientId, Deferred, Immediate, Milliseconds, Request
 from myownmesh.control.withdrawal import name_of, take_back
 from myownmesh.mesh.errors import MeshError
+from myownmesh.protocol.schema import U64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from msgspec import Raw
-
-    from myownmesh.control import requests
     from myownmesh.control.control import Control
     from myownmesh.control.reply import Reply
     from myownmesh.mesh.network import Network
@@ -49,52 +48,94 @@ _SENT = success(MessageSent())
 _ARRIVED = success(MessageDelivered())
 
 
+# ── connections that become streams: what they then carry is the connection's business ────────────────────────────────
+
+
+class EventsSubscribe(Request, frozen=True):
+    pass
+
+
+class TraceSubscribe(Request, frozen=True):
+    network: str
+
+
 # ── calls that peers make here ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def rpc_register(control: Control, request: requests.RpcRegister) -> bytes:
-    client = control.clients.find(request.client_id)
-    network = control.find(request.network)
-    control.claims.register(network, Claim(client, request.network, request.method, request.streaming))
-    return _REGISTERED
+class RpcRegister(Immediate, frozen=True):
+    client_id: ClientId
+    network: str
+    method: str
+    streaming: bool
+
+    def answer(self, control: Control) -> bytes:
+        client = control.clients.find(self.client_id)
+        network = control.find(self.network)
+        control.claims.register(network, Claim(client, self.network, self.method, self.streaming))
+        return _REGISTERED
 
 
-def rpc_unregister(control: Control, request: requests.RpcUnregister) -> bytes:
-    client = control.clients.get(request.client_id)
-    released = client is not None and control.claims.release(
-        control.find_joined(request.network), client, request.network, request.method
-    )
-    return success(MethodReleased(released))
+class RpcUnregister(Immediate, frozen=True):
+    client_id: ClientId
+    network: str
+    method: str
+
+    def answer(self, control: Control) -> bytes:
+        client = control.clients.get(self.client_id)
+        released = client is not None and control.claims.release(
+            control.find_joined(self.network), client, self.network, self.method
+        )
+        return success(MethodReleased(released))
 
 
-def rpc_respond(control: Control, request: requests.RpcRespond) -> bytes:
-    ok = None if request.ok is UNSET else request.ok
-    control.calls.respond(request.request_id, ok, request.error)
-    return _RESOLVED
+class RpcRespond(Immediate, frozen=True):
+    request_id: str
+    ok: Raw | UnsetType = UNSET
+    error: str | None = None
+
+    def answer(self, control: Control) -> bytes:
+        ok = None if self.ok is UNSET else self.ok
+        control.calls.respond(self.request_id, ok, self.error)
+        return _RESOLVED
 
 
-def rpc_stream_chunk(control: Control, request: requests.RpcStreamChunk, reply: Reply) -> None:
-    def done(error: str | None) -> None:
-        reply.send(_DELIVERED if error is None else failure(error))
+class RpcStreamChunk(Deferred, frozen=True):
+    request_id: str
+    payload: Raw
 
-    control.calls.chunk(request.request_id, request.payload, done)
+    def begin(self, control: Control, reply: Reply) -> None:
+        def done(error: str | None) -> None:
+            reply.send(_DELIVERED if error is None else failure(error))
+
+        control.calls.chunk(self.request_id, self.payload, done)
 
 
-def rpc_stream_end(control: Control, request: requests.RpcStreamEnd) -> bytes:
-    return success(StreamClosed(control.calls.end(request.request_id, request.error)))
+class RpcStreamEnd(Immediate, frozen=True):
+    request_id: str
+    error: str | None = None
+
+    def answer(self, control: Control) -> bytes:
+        return success(StreamClosed(control.calls.end(self.request_id, self.error)))
 
 
 # ── our calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def rpc_call(control: Control, request: requests.RpcCall, reply: Reply) -> None:
-    def done(ok: Raw | None, error: str | None) -> None:
-        reply.send(answers.response(ok) if error is None else failure(error))
+class RpcCall(Deferred, frozen=True):
+    network: str
+    peer: str
+    method: str
+    payload: Raw
+    timeout_ms: Milliseconds | None = None
 
-    network = control.find(request.network)
-    # Zero means unset, as in the other ops with a time; the mesh has a ceiling of its own.
-    cancel = network.call(request.peer, request.method, request.payload, done, request.timeout_ms or None)
-    reply.abandon = _leaving(network, request.peer, request.payload, cancel)
+    def begin(self, control: Control, reply: Reply) -> None:
+        def done(ok: Raw | None, error: str | None) -> None:
+            reply.send(answers.response(ok) if error is None else failure(error))
+
+        network = control.find(self.network)
+        # Zero means unset, as in the other ops with a time; the mesh has a ceiling of its own.
+        cancel = network.call(self.peer, self.method, self.payload, done, self.timeout_ms or None)
+        reply.abandon = _leaving(network, self.peer, self.payload, cancel)
 
 
 def _leaving(network: Network, peer: str, payload: Raw, cancel: Callable[[], None]) -> Callable[[], None]:
@@ -110,64 +151,100 @@ def _leaving(network: Network, peer: str, payload: Raw, cancel: Callable[[], Non
     return leave
 
 
-def rpc_call_stream(control: Control, request: requests.RpcCallStream) -> bytes:
-    client = control.clients.find(request.client_id)
-    network = control.find(request.network)
-    if len(client.streams) >= MAX_STREAMS_PER_CLIENT:
-        raise MeshError(f"too many stream calls under way for this client (at most {MAX_STREAMS_PER_CLIENT})")
-    request_id = control.new_stream_id()
+class RpcCallStream(Immediate, frozen=True):
+    client_id: ClientId
+    network: str
+    peer: str
+    method: str
+    payload: Raw
 
-    def on_chunk(payload: Raw) -> None:
-        client.sink.direct(RpcCallStreamChunk(request_id, payload).line())
+    def answer(self, control: Control) -> bytes:
+        client = control.clients.find(self.client_id)
+        network = control.find(self.network)
+        if len(client.streams) >= MAX_STREAMS_PER_CLIENT:
+            raise MeshError(f"too many stream calls under way for this client (at most {MAX_STREAMS_PER_CLIENT})")
+        request_id = control.new_stream_id()
 
-    def on_end(error: str | None) -> None:
-        client.streams.pop(request_id, None)
-        ended.append(True)
-        client.sink.direct(RpcCallStreamEnd(request_id, error).line())
+        def on_chunk(payload: Raw) -> None:
+            client.sink.direct(RpcCallStreamChunk(request_id, payload).line())
 
-    ended: list[bool] = []
-    cancel = network.call_stream(request.peer, request.method, request.payload, on_chunk, on_end)
-    leave = _leaving(network, request.peer, request.payload, cancel)
-    if not ended:
-        client.streams[request_id] = leave
-    return success(StreamStarted(request_id))
+        def on_end(error: str | None) -> None:
+            client.streams.pop(request_id, None)
+            ended.append(True)
+            client.sink.direct(RpcCallStreamEnd(request_id, error).line())
+
+        ended: list[bool] = []
+        cancel = network.call_stream(self.peer, self.method, self.payload, on_chunk, on_end)
+        leave = _leaving(network, self.peer, self.payload, cancel)
+        if not ended:
+            client.streams[request_id] = leave
+        return success(StreamStarted(request_id))
 
 
 # ── channels ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def channel_subscribe(control: Control, request: requests.ChannelSubscribe) -> bytes:
-    client = control.clients.find(request.client_id)
-    network = control.find(request.network)
-    control.subscriptions.subscribe(network, client, request.network, request.channel)
-    return _SUBSCRIBED
+class ChannelSubscribe(Immediate, frozen=True):
+    client_id: ClientId
+    network: str
+    channel: str
+
+    def answer(self, control: Control) -> bytes:
+        client = control.clients.find(self.client_id)
+        network = control.find(self.network)
+        control.subscriptions.subscribe(network, client, self.network, self.channel)
+        return _SUBSCRIBED
 
 
-def channel_unsubscribe(control: Control, request: requests.ChannelUnsubscribe) -> bytes:
-    client = control.clients.get(request.client_id)
-    if client is not None:
-        network = control.find_joined(request.network)
-        control.subscriptions.unsubscribe(network, client, request.network, request.channel)
-    return _UNSUBSCRIBED
+class ChannelUnsubscribe(Immediate, frozen=True):
+    client_id: ClientId
+    network: str
+    channel: str
+
+    def answer(self, control: Control) -> bytes:
+        client = control.clients.get(self.client_id)
+        if client is not None:
+            network = control.find_joined(self.network)
+            control.subscriptions.unsubscribe(network, client, self.network, self.channel)
+        return _UNSUBSCRIBED
 
 
-def channel_send_to(control: Control, request: requests.ChannelSendTo, reply: Reply) -> None:
-    def done(error: str | None) -> None:
-        reply.send(_SENT if error is None else failure(error))
+class ChannelSendTo(Deferred, frozen=True):
+    network: str
+    channel: str
+    peer: str
+    payload: Raw
 
-    control.find(request.network).post_to(request.peer, request.channel, request.payload, done)
+    def begin(self, control: Control, reply: Reply) -> None:
+        def done(error: str | None) -> None:
+            reply.send(_SENT if error is None else failure(error))
 
-
-def channel_send_reliable(control: Control, request: requests.ChannelSendReliable, reply: Reply) -> None:
-    def done(error: str | None) -> None:
-        reply.send(_ARRIVED if error is None else failure(error))
-
-    ttl_s = request.ttl_ms / 1000
-    control.find(request.network).post_reliable(request.peer, request.channel, request.payload, ttl_s, done)
+        control.find(self.network).post_to(self.peer, self.channel, self.payload, done)
 
 
-def channel_send_all(control: Control, request: requests.ChannelSendAll, reply: Reply) -> None:
-    def done(count: int) -> None:
-        reply.send(success(MessageDispatched(count)))
+class ChannelSendReliable(Deferred, frozen=True):
+    network: str
+    channel: str
+    peer: str
+    payload: Raw
+    ttl_ms: U64 = 0
+    """0 means the reference's minute."""
 
-    control.find(request.network).post_all(request.channel, request.payload, done)
+    def begin(self, control: Control, reply: Reply) -> None:
+        def done(error: str | None) -> None:
+            reply.send(_ARRIVED if error is None else failure(error))
+
+        ttl_s = self.ttl_ms / 1000
+        control.find(self.network).post_reliable(self.peer, self.channel, self.payload, ttl_s, done)
+
+
+class ChannelSendAll(Deferred, frozen=True):
+    network: str
+    channel: str
+    payload: Raw
+
+    def begin(self, control: Control, reply: Reply) -> None:
+        def done(count: int) -> None:
+            reply.send(success(MessageDispatched(count)))
+
+        control.find(self.network).post_all(self.channel, self.payload, done)

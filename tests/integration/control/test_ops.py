@@ -13,7 +13,7 @@ from integration.control.harness import serving
 from mesh_common.events import PeerAuthenticated, PeerCapabilitiesChanged
 from mesh_common.reading import read, read_event
 from mesh_common.views import PeerInfo
-from myownmesh.control.requests import SERVED
+from myownmesh.control.catalogue import SERVED
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.modes import read_mode
 from myownmesh.protocol.strict_json import dumps

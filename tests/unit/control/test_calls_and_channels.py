@@ -10,14 +10,13 @@ from attrs import define, field
 from msgspec import UNSET, Raw
 
 from mesh_common.views import CapabilityAdvert, PeerInfo
-from myownmesh.control import traffic_ops
 from myownmesh.control.client_id import client_name
 from myownmesh.control.inbound import FORGOTTEN_AFTER_S, OWNER_GONE
 from myownmesh.control.reply import Reply
-from myownmesh.control.requests import (
+from myownmesh.control.request import ClientId
+from myownmesh.control.traffic_ops import (
     ChannelSubscribe,
     ChannelUnsubscribe,
-    ClientId,
     RpcCall,
     RpcCallStream,
     RpcRegister,
@@ -69,32 +68,32 @@ class World:
         return self.control.connect(sink), sink
 
     def register(self, client: Client, method: str = "m", *, streaming: bool = False, alias: str = WIRE) -> None:
-        traffic_ops.rpc_register(self.control, RpcRegister(ClientId(client.number), alias, method, streaming))
+        RpcRegister(ClientId(client.number), alias, method, streaming).answer(self.control)
 
     def unregister(self, client: Client, method: str = "m", *, alias: str = WIRE) -> bool:
-        answer = traffic_ops.rpc_unregister(self.control, RpcUnregister(ClientId(client.number), alias, method))
+        answer = RpcUnregister(ClientId(client.number), alias, method).answer(self.control)
         released: bool = json.loads(answer)["data"]["released"]
         return released
 
     def respond(self, request_id: str, ok: bytes | None = None, error: str | None = None) -> None:
         raw = UNSET if ok is None else Raw(ok)
-        traffic_ops.rpc_respond(self.control, RpcRespond(request_id, raw, error))
+        RpcRespond(request_id, raw, error).answer(self.control)
 
     def chunk(self, request_id: str, payload: bytes) -> dict[str, Any] | None:
         reply = Reply()
-        traffic_ops.rpc_stream_chunk(self.control, RpcStreamChunk(request_id, Raw(payload)), reply)
+        RpcStreamChunk(request_id, Raw(payload)).begin(self.control, reply)
         return None if reply.line is None else json.loads(reply.line)
 
     def end(self, request_id: str, error: str | None = None) -> bool:
-        answer = traffic_ops.rpc_stream_end(self.control, RpcStreamEnd(request_id, error))
+        answer = RpcStreamEnd(request_id, error).answer(self.control)
         closed: bool = json.loads(answer)["data"]["closed"]
         return closed
 
     def subscribe(self, client: Client, channel: str = "cat", *, alias: str = WIRE) -> None:
-        traffic_ops.channel_subscribe(self.control, ChannelSubscribe(ClientId(client.number), alias, channel))
+        ChannelSubscribe(ClientId(client.number), alias, channel).answer(self.control)
 
     def unsubscribe(self, client: Client, channel: str = "cat", *, alias: str = WIRE) -> None:
-        traffic_ops.channel_unsubscribe(self.control, ChannelUnsubscribe(ClientId(client.number), alias, channel))
+        ChannelUnsubscribe(ClientId(client.number), alias, channel).answer(self.control)
 
 
 @pytest.fixture
@@ -180,7 +179,7 @@ def test_a_chunk_waits_while_the_link_is_full(world: World) -> None:
     world.register(client, streaming=True)
     call = world.network.receive_call("a", "m", link_full=True)
     reply = Reply()
-    traffic_ops.rpc_stream_chunk(world.control, RpcStreamChunk("a", Raw(b"1")), reply)
+    RpcStreamChunk("a", Raw(b"1")).begin(world.control, reply)
     assert reply.line is None
     call.blocked.pop()(None)
     assert reply.line == b'{"ok":true,"data":{"delivered":true}}\n'
@@ -366,7 +365,7 @@ def test_ids_are_never_used_again(world: World) -> None:
 
 def stream_call(world: World, client: Client, peer: str = PEER, payload: bytes = b'{"n":3}') -> str:
     request = RpcCallStream(ClientId(client.number), WIRE, peer, "count", Raw(payload))
-    request_id: str = json.loads(traffic_ops.rpc_call_stream(world.control, request))["data"]["request_id"]
+    request_id: str = json.loads(request.answer(world.control))["data"]["request_id"]
     return request_id
 
 
@@ -433,7 +432,7 @@ def test_what_a_killed_program_asked_is_taken_back_from_hosts_that_hear_it(
     world.network.streams[1][1](None)
     single = Reply()
     call = RpcCall(WIRE, f"{PEER}-0A1B2", "file_offer", Raw(payload))
-    traffic_ops.rpc_call(world.control, call, single)
+    call.begin(world.control, single)
     assert single.abandon is not None
     assert world.network.sent == []
     world.control.disconnect(client)

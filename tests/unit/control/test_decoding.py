@@ -10,19 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw, UnsetType
 
+from myownmesh.control.catalogue import SERVED
 from myownmesh.control.client_id import client_id, client_name
 from myownmesh.control.decoding import ParseError, careful_decoder, decode, decoder
-from myownmesh.control.dispatch import DEFERRED, IMMEDIATE, TASKS
+from myownmesh.control.network_ops import NetworkUpdate
 from myownmesh.control.ops import OPS
-from myownmesh.control.requests import (
-    MAX_TYPED_BYTES,
-    SERVED,
-    EventsSubscribe,
-    NetworkUpdate,
-    Request,
-    RpcCall,
-    TraceSubscribe,
-)
+from myownmesh.control.request import MAX_TYPED_BYTES, Deferred, Immediate, Request, Task
+from myownmesh.control.traffic_ops import EventsSubscribe, RpcCall, TraceSubscribe
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import U64
 from unit.control.vectors import VECTORS, encoded, op_cases
@@ -54,10 +48,20 @@ def test_every_op_of_the_protocol_is_listed_in_declared_order() -> None:
     assert list(OPS) == [case["op"] for case in VECTORS["ops"]]
 
 
-def test_every_request_class_is_dispatched_exactly_once() -> None:
-    dispatched: list[type[Request]] = [*IMMEDIATE, *DEFERRED, *TASKS, EventsSubscribe, TraceSubscribe]
-    assert len(dispatched) == len(SERVED)
-    assert set(dispatched) == set(SERVED.values())
+def test_each_op_is_carried_out_in_one_way() -> None:
+    streams = {EventsSubscribe, TraceSubscribe}
+    ways = [
+        (cls in streams) + sum(issubclass(cls, way) for way in (Immediate, Deferred, Task)) for cls in SERVED.values()
+    ]
+    assert ways == [1] * len(SERVED)
+
+
+def test_the_catalogue_has_every_op_that_is_written() -> None:
+    def leaves(cls: type[Request]) -> set[type[Request]]:
+        return {leaf for sub in cls.__subclasses__() for leaf in (leaves(sub) or {sub})}
+
+    served = {cls for cls in leaves(Request) if cls.__module__.startswith("myownmesh.")}
+    assert served == set(SERVED.values())
 
 
 @pytest.mark.parametrize("case", VECTORS["parse_errors"], ids=lambda case: case["line"][:60])
