@@ -212,8 +212,14 @@ def of_the_graph_and_of_what_was_noted(couple: list[Person], tmp_path: Path) -> 
     moved()
     page.mouse.down()
     page.mouse.move(box["x"] + 60, box["y"] + 40)
+    expect(page.locator("#moved")).to_have_class("moving")  # a layer of its own, drawn once
     page.mouse.up()
     moved()
+    expect(page.locator("#moved")).to_have_class("")  # sharp again
+    left = page.evaluate(MOVED)
+    anna.surface("Files")
+    anna.surface("Graph")
+    assert page.evaluate(MOVED) == left
     anna.press("Reset the view")
     assert page.evaluate(MOVED) == "translate(0px, 0px) scale(1)"
     anna.surface("Activity")

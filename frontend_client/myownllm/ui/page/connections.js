@@ -19,16 +19,17 @@ const REMEDY = {
 let wanted = "";
 let order = "state";
 
+const LETTERS = new Intl.Collator();
 const SORTS = {
-  state: (a, b) => a.place - b.place,
-  name: (a, b) => a.label.localeCompare(b.label),
+  name: (a, b) => LETTERS.compare(a.label, b.label),
   rtt: (a, b) => (a.rtt_ms ?? 1e9) - (b.rtt_ms ?? 1e9),
 };
 
 export function connections() {
   const all = peers();
   const word = wanted.toLowerCase();
-  const seen = all.filter((p) => `${p.label} ${p.display} ${p.path ?? ""} ${STATUS[p.status]}`.toLowerCase().includes(word)).sort(SORTS[order]);
+  const seen = all.filter((p) => word === "" || `${p.label} ${p.display} ${p.path ?? ""} ${STATUS[p.status]}`.toLowerCase().includes(word));
+  if (order !== "state") seen.sort(SORTS[order]);
   const ring = seen.filter((p) => p.status === "active");
   const indirect = seen.filter((p) => p.status !== "active");
   return html`

@@ -83,7 +83,17 @@ function patched(state, patch) {
 }
 
 export const rows = (name) => Object.values(mesh.state?.[name] ?? {});
-export const peers = () => rows("peers").sort((a, b) => a.place - b.place);
-export const knocks = () => peers().filter((p) => p.status === "pending_approval" && p.code_received !== null);
+
+// Lists of peers, made once for each state of their table, however often a paint asks.
+const once = (make) => {
+  let of, list;
+  return () => {
+    const table = mesh.state?.peers;
+    if (of !== table || list === undefined) [of, list] = [table, make()];
+    return list;
+  };
+};
+export const peers = once(() => rows("peers").sort((a, b) => a.place - b.place));
+export const knocks = once(() => peers().filter((p) => p.status === "pending_approval" && p.code_received !== null));
 export const isConnected = (peer) => peer.status === "active" || peer.status === "shelved";
 export const activeNetwork = () => mesh.state?.networks[mesh.state.active] ?? null;

@@ -76,18 +76,19 @@ export const forget = (place) => failures.delete(place);
 export const failure = (place) =>
   failures.has(place) ? html`<p class="wrong" id=${`wrong-${place}`}>${failures.get(place)}</p>` : nothing;
 
-// A row of two hundred is only looked at again when what it is made of is another: its own object, and what runs on it.
-export const row = directive(class extends Directive {
-  update(_, [of, place, make]) {
-    const seen = [of, busy.has(place), failures.get(place)];
-    if (this.seen?.every((each, n) => each === seen[n])) return noChange;
-    this.seen = seen;
-    return make(of);
+// One of two hundred is only made again when something that it is made of is another.
+export const kept = directive(class extends Directive {
+  update(_, [of, make]) {
+    if (this.of?.every((each, n) => each === of[n])) return noChange;
+    this.of = of;
+    return make();
   }
-  render(of, _, make) {
-    return make(of);
+  render(_, make) {
+    return make();
   }
 });
+// A row: its own object, and what runs on it.
+export const row = (of, place, make) => kept([of, busy.has(place), failures.get(place)], () => make(of));
 
 // A button that asks the app for something, with what came of it.
 export const button = (place, text, work, kind = "") => html`<button
