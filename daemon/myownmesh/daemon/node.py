@@ -22,6 +22,7 @@ from myownmesh.daemon.lifeline import wait_for_end
 from myownmesh.daemon.webrtc import WebRtc
 from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import address_problems
+from myownmesh.mesh.channels import SERVICES
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import rooms
 from myownmesh.services.host import Services
@@ -34,9 +35,13 @@ from myownmesh.transport.guest import host_loop
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import msgspec
+
     from myownmesh.daemon.default_link import DefaultLink
     from myownmesh.daemon.supervision import Supervision
     from myownmesh.identity import Identity
+    from myownmesh.mesh.network import Network
+    from myownmesh.services.turn_desk import TurnDesk
     from myownmesh.store import Store
     from myownmesh.store.config import MeshConfig
 
@@ -72,8 +77,12 @@ class Node:
         app_id = app_id_of(os.environ)
         self._webrtc = WebRtc(sources.addresses)
         self._services = Services(
-            version=VERSION, roles=hosted_roles(now=clock.now, rng=rng, compat=lambda: config.compat)
+            version=VERSION,
+            roles=hosted_roles(now=clock.now, rng=rng, compat=lambda: config.compat, turn_desk=self._turn_desk),
         )
+        self._store = store
+        self._desk: TurnDesk | None = None
+        """Hands out passwords once this device has hosted TURN."""
         self._mesh = Mesh(
             store=store,
             identity=identity,
@@ -85,6 +94,7 @@ class Node:
             rng=rng,
             app_id=app_id,
         )
+        self._mesh.on_network_added.append(self._serve_members)
         if conn_trace.is_wanted(os.environ):
             conn_trace.write_for(self._mesh)
         self._socket_path = store.home.socket(config.daemon.control_socket)
@@ -164,6 +174,20 @@ class Node:
         if await wait_for_end(descriptor) and not self._stop.is_set():
             log.info("stopping: whoever started this daemon has closed the lifeline")
             self._stop.set()
+
+    def _turn_desk(self) -> TurnDesk:
+        from myownmesh.services.turn_desk import TurnDesk
+
+        if self._desk is None:
+            self._desk = TurnDesk(self._store, self._mesh.networks)
+        return self._desk
+
+    def _serve_members(self, network: Network) -> None:
+        def heard(device_id: str, payload: msgspec.Raw) -> None:
+            if self._desk is not None:
+                self._desk.heard(network, device_id, payload)
+
+        network.listen(SERVICES, heard)  # ends with the network
 
     def _second_name(self) -> DefaultLink | None:
         if not self._config.daemon.also_default_socket:

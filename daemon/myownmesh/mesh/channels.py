@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import msgspec
 
     Listener = Callable[[str, msgspec.Raw], None]
+
+SERVICES: Final = "__services__/v1"
+"""Where members ask who hosts TURN for passwords, and are answered (spec 06 M)."""
 
 
 class Channels:

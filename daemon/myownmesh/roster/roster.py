@@ -55,6 +55,9 @@ class Entry:
     """The name that this device's user gave it; shown before `label` and never sent."""
     seals: bool = False
     """It was seen to seal its signaling (spec 11 §2.1)."""
+    by_hand: bool = False
+    """A person at this device let it in, or an invitation that was given or taken here: not gossip, not
+    `auto_approve`."""
     unknown: Mapping[str, Any] = _NOTHING
     """Members of later versions, kept when the file is written again."""
 
@@ -110,7 +113,8 @@ class Roster:
         label = clean_label(label)
         known = self._index.get(bare) or Entry(bare, label, now)
         kept = tuple(removed for removed in self.removed_devices if removed != bare)
-        return evolve(self._with(evolve(known, label=label, user_label=label or None)), removed_devices=kept)
+        let_in = evolve(known, label=label, user_label=label or None, by_hand=True)
+        return evolve(self._with(let_in), removed_devices=kept)
 
     def meet(self, device_id: str, label: str, now: int) -> Self:
         """A device became active under the label that it gives itself; the user's name for it stays.
@@ -339,6 +343,8 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         value["user_label"] = entry.user_label
     if entry.seals:
         value["seals"] = True
+    if entry.by_hand:
+        value["by_hand"] = True
     return value | dict(entry.unknown)
 
 
@@ -355,10 +361,13 @@ def _entry(value: object) -> Entry:
     user_label = members.pop("user_label", None)
     if user_label is not None and not isinstance(user_label, str):
         raise ValueError(f"user_label of an authorized device is {user_label!r}, not a text")
-    seals = members.pop("seals", False)
-    if not isinstance(seals, bool):
-        raise ValueError(f"seals of an authorized device is {seals!r}, not true or false")
-    return Entry(device_id, label, approved_at, cast("Role", role), user_label, seals, members)
+    flags: dict[str, bool] = {}
+    for name in ("seals", "by_hand"):
+        flags[name] = members.pop(name, False)
+        if not isinstance(flags[name], bool):
+            raise ValueError(f"{name} of an authorized device is {flags[name]!r}, not true or false")
+    seals, by_hand = flags["seals"], flags["by_hand"]
+    return Entry(device_id, label, approved_at, cast("Role", role), user_label, seals, by_hand, members)
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class _Row(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     role: Literal["member", "controller", "owner"] = "member"
     user_label: str | UnsetType = UNSET
     seals: bool | UnsetType = UNSET
+    by_hand: bool | UnsetType = UNSET
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +82,7 @@ def _rows(entries: Sequence[Entry]) -> list[_Row]:
             entry.role,
             UNSET if entry.user_label is None else entry.user_label,
             entry.seals or UNSET,
+            entry.by_hand or UNSET,
         )
         for entry in entries
     ]
@@ -88,7 +90,8 @@ def _rows(entries: Sequence[Entry]) -> list[_Row]:
 
 def _entry(row: _Row) -> Entry:
     named = None if row.user_label is UNSET else row.user_label
-    return Entry(pubkey_part(row.device_id), row.label, row.approved_at, row.role, named, row.seals is True)
+    seals, by_hand = row.seals is True, row.by_hand is True
+    return Entry(pubkey_part(row.device_id), row.label, row.approved_at, row.role, named, seals, by_hand)
 
 
 def _pretty(value: object) -> bytes:

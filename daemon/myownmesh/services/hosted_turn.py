@@ -6,6 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 from mesh_common.addresses import authority, is_loopback, without_brackets
 from mesh_common.views import RelayedTraffic, TurnReport
@@ -17,15 +18,18 @@ from myownmesh.turn_worker.messages import Job, Listening, Refused, Report, TlsF
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from myownmesh.services.turn_desk import TurnDesk
+    from myownmesh.services.worker_process import WorkerProcess
     from myownmesh.store.services_config import ServicesConfig, StunService, TurnService
 
 
 class HostedTurn:
     """Implements `services.service.Service` for both roles: a TURN server answers the questions of STUN, too."""
 
-    def __init__(self, job: Callable[[], Job]) -> None:
-        """`job` raises `CannotServe` for a configuration that cannot be served."""
+    def __init__(self, job: Callable[[], Job], desk: TurnDesk | None = None) -> None:
+        """`job` raises `CannotServe` for a configuration that cannot be served; `desk` hands passwords to members."""
         self._job_of = job
+        self._desk = desk
         self._job: Job | None = None
         self._listening: Listening | None = None
         self._tls_name: str | None = None
@@ -33,7 +37,11 @@ class HostedTurn:
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Serve until cancelled. Raises `CannotServe` when the worker cannot start, or ends."""
-        job = self._job = self._job_of()
+        job = self._job_of()
+        if self._desk is not None and job.turn is not None:
+            secret, labels = await self._desk.open()
+            job = replace(job, turn=replace(job.turn, secret=secret, labels=labels))
+        self._job = job
         async with turn_worker(job) as worker:
             with trio.move_on_after(START_LIMIT_S) as limit:
                 first = await worker.hear()
@@ -47,10 +55,28 @@ class HostedTurn:
             if job.tls is not None:
                 self._tls_name = await trio.to_thread.run_sync(certificate_name, job.tls.cert_file)
             task_status.started()
+            async with trio.open_nursery() as nursery:
+                if self._desk is not None:
+                    nursery.start_soon(self._desk.attend, worker.tell, self._turn_urls)
+                ended = await self._listen(worker)
+                nursery.cancel_scope.cancel()
+            raise ended
+
+    async def _listen(self, worker: WorkerProcess) -> CannotServe:
+        """Take what it reports until it ends; returns why."""
+        try:
             while True:  # no deadline: this is the service's life
                 said = await worker.hear()
                 if isinstance(said, Report):
                     self._said = said
+        except CannotServe as error:
+            return error
+
+    def _turn_urls(self) -> tuple[str, ...]:
+        """Where members reach it; none while nobody has said what others call this host."""
+        assert self._job is not None
+        assert self._listening is not None
+        return urls_of(self._job, self._listening, self._tls_name)
 
     def report(self, *, enabled: bool, listening_since: int | None) -> TurnReport:
         """Where it listens, and for TURN what it has relayed (spec 06 §3)."""
@@ -91,14 +117,22 @@ def advert_of(job: Job, listening: Listening, tls_name: str | None, config: Serv
     place = authority(public_ip, listening.port)
     endpoints: dict[str, object] = {"stun_url": f"stun:{place}"} if answers_stun else {}
     if serves_turn:
-        urls = [f"turn:{place}"]
-        if job.tcp:
-            urls.append(f"turn:{place}?transport=tcp")
-        if tls_name is not None and listening.tls_port is not None:
-            # Clients check the name, so an address would be of no use to them.
-            urls.append(f"turns:{tls_name}:{listening.tls_port}?transport=tcp")
-        endpoints |= {"turn_url": urls[0], "turn_urls": urls}
+        urls = urls_of(job, listening, tls_name)
+        endpoints |= {"turn_url": urls[0], "turn_urls": list(urls)}
     return Advert(tags, endpoints)
+
+
+def urls_of(job: Job, listening: Listening, tls_name: str | None) -> tuple[str, ...]:
+    """Where a TURN server with this job is reached: over UDP, TCP, TLS."""
+    assert job.turn is not None
+    place = authority(job.turn.public_ip, listening.port)
+    urls = [f"turn:{place}"]
+    if job.tcp:
+        urls.append(f"turn:{place}?transport=tcp")
+    if tls_name is not None and listening.tls_port is not None:
+        # Clients check the name, so an address would be of no use to them.
+        urls.append(f"turns:{tls_name}:{listening.tls_port}?transport=tcp")
+    return tuple(urls)
 
 
 def stun_job(block: StunService) -> Job:

@@ -13,11 +13,21 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
     from myownmesh.services.service import Service
+    from myownmesh.services.turn_desk import TurnDesk
     from myownmesh.store.services_config import ServicesConfig
 
 
-def hosted_roles(*, now: Callable[[], Instant], rng: Rng, compat: Callable[[], Mapping[str, bool]]) -> tuple[Role, ...]:
-    """Every role with a listener of its own. What they need is loaded when one is wanted: most daemons host nothing."""
+def hosted_roles(
+    *,
+    now: Callable[[], Instant],
+    rng: Rng,
+    compat: Callable[[], Mapping[str, bool]],
+    turn_desk: Callable[[], TurnDesk] | None = None,
+) -> tuple[Role, ...]:
+    """Every role with a listener of its own. What they need is loaded when one is wanted: most daemons host nothing.
+
+    `turn_desk` is asked for the first time when TURN is wanted; without one members get no passwords.
+    """
 
     def signaling(config: ServicesConfig) -> Service:
         from myownmesh.services.hosted_relay import HostedRelay
@@ -33,7 +43,8 @@ def hosted_roles(*, now: Callable[[], Instant], rng: Rng, compat: Callable[[], M
         from myownmesh.services.hosted_turn import HostedTurn, turn_job
 
         private_peers = compat().get("turn_private_peers", False)
-        return HostedTurn(partial(turn_job, config.turn, private_peers=private_peers))
+        desk = None if turn_desk is None else turn_desk()
+        return HostedTurn(partial(turn_job, config.turn, private_peers=private_peers), desk)
 
     return (
         Role("signaling", "signaling relay", lambda config: config.signaling, signaling),

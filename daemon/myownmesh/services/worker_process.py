@@ -17,7 +17,7 @@ from myownmesh.turn_worker.messages import MAX_LINE, line, read_said
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from myownmesh.turn_worker.messages import Job, Said
+    from myownmesh.turn_worker.messages import Change, Job, Said
 
 START_LIMIT_S = 10.0
 """From its start to its first word; it takes a fifth of a second on a machine with nothing else to do."""
@@ -32,9 +32,10 @@ class WorkerProcess:
         self._process = process
         self._held = b""
 
-    async def tell(self, job: Job) -> None:
+    async def tell(self, message: Job | Change) -> None:
+        """Raises `trio.BrokenResourceError` when it has ended."""
         assert self._process.stdin is not None
-        await self._process.stdin.send_all(line(job))
+        await self._process.stdin.send_all(line(message))
 
     async def hear(self) -> Said:
         """The next thing it says. Raises `CannotServe` when it has ended, or says nothing that can be understood."""

@@ -67,6 +67,11 @@ class Home:
         """Which locks there are and how their codes were used; only this implementation writes it (spec 02 FIX 27)."""
         return self.secrets / "custody.enrolled"
 
+    @property
+    def turn_keys(self) -> Path:
+        """What the hosted TURN server's time-limited passwords are made with, and who has some (spec 06 M)."""
+        return self.secrets / "turn.json"
+
     def roster(self, network_id: str) -> Path:
         """The roster of a network, by its normalised id."""
         return self.root / "mesh" / "rosters" / f"{network_id}.json"

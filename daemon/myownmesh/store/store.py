@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from myownmesh.store.config_file import LoadedConfig
     from myownmesh.store.governance_files import GovernanceFiles
     from myownmesh.store.paths import Home
+    from myownmesh.store.turn_file import TurnKeys
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,18 @@ class Store:
     def save_invites(self, network_id: str, book: Book) -> None:
         """Replace the invitations of a network; they are on disk when this returns."""
         invites_file.save_book(self.home, network_id, book)
+
+    def load_turn_keys(self) -> TurnKeys:
+        """What time-limited TURN passwords are made with, made now if there is nothing yet."""
+        from myownmesh.store import turn_file  # most devices host nothing
+
+        return turn_file.load_turn_keys(self.home)
+
+    def save_turn_keys(self, keys: TurnKeys) -> None:
+        """Replace it."""
+        from myownmesh.store import turn_file
+
+        turn_file.save_turn_keys(self.home, keys)
 
     def save_recording(self, network_id: str, wall_ms: int, data: bytes) -> Path:
         """Keep a recording of a network; of more than `KEPT_RECORDINGS` the oldest go. Raises `StoreError`."""

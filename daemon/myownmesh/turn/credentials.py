@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from myownmesh.protocol.clock import Instant
 
@@ -39,14 +39,36 @@ class User(Struct, frozen=True):
 class Credentials:
     """The passwords of one server."""
 
-    def __init__(self, realm: str, passwords: Mapping[str, str], secret: str | None) -> None:
-        """`secret`: what time-limited passwords are made with; None: there are none."""
+    def __init__(
+        self,
+        realm: str,
+        passwords: Mapping[str, str],
+        secret: str | None,
+        labels: Collection[str] | None = None,
+    ) -> None:
+        """`secret`: what time-limited passwords are made with; None: there are none. `labels`: whose are good; None:
+        anybody's."""
         self._realm = realm
         self._secret = secret
+        self._labels = None if labels is None else set(labels)
         self._static = {name: User((name, False), long_term_key(name, realm, word)) for name, word in passwords.items()}
 
-    def find(self, username: bytes, now: Instant) -> User | None:
-        """The user of this name with the key of its password; None when nobody has it, or no longer."""
+    def admit(self, labels: Collection[str]) -> None:
+        """Time-limited names with these labels are good from now on."""
+        if self._labels is not None:
+            self._labels |= set(labels)
+
+    def expel(self, labels: Collection[str]) -> None:
+        """They are good no more, whatever time they say."""
+        if self._labels is not None:
+            self._labels -= set(labels)
+
+    def find(self, username: bytes, now: Instant, held: bytes | None = None) -> User | None:
+        """The user of this name with the key of its password; None when nobody has it, or no longer.
+
+        `held`: the key that the asking client's allocation was made with. A link may live longer than a password, so
+        whoever holds one may go on with it.
+        """
         if len(username) > _MAX_USERNAME:
             return None
         try:
@@ -58,9 +80,12 @@ class Credentials:
         expiry, _, label = name.partition(":")
         if self._secret is None or not (expiry.isascii() and expiry.isdigit()) or len(expiry) > _MAX_EXPIRY_DIGITS:
             return None
-        if int(expiry) * 1000 <= now.wall_ms:
+        if self._labels is not None and label not in self._labels:
             return None
-        return User((label, True), long_term_key(name, self._realm, limited_password(self._secret, name)))
+        key = long_term_key(name, self._realm, limited_password(self._secret, name))
+        if int(expiry) * 1000 <= now.wall_ms and key != held:
+            return None
+        return User((label, True), key)
 
 
 def long_term_key(username: str, realm: str, password: str) -> bytes:

@@ -67,7 +67,7 @@ class Requests:
         self._table = table
         self._targets = targets
         self._counts = counts
-        self._credentials = Credentials(settings.realm, settings.passwords, settings.secret)
+        self.credentials = Credentials(settings.realm, settings.passwords, settings.secret, settings.labels)
         self._nonces = Nonces(nonce_secret)
         self._ration = Ration(limits)
         self._handlers: dict[int, Callable[[Client, Message, User, float], bytes]] = {
@@ -112,7 +112,8 @@ class Requests:
             raise Refused(BAD_REQUEST)
         if not self._nonces.is_good(nonce, client, now):
             raise self._challenge(STALE_NONCE, client, now)
-        user = self._credentials.find(username, now)
+        allocation = self._table.by_client.get(client)
+        user = self.credentials.find(username, now, None if allocation is None else allocation.user.key)
         if user is None or not message.is_signed_with(user.key):
             raise self._challenge(UNAUTHORISED, client, now)
         return user

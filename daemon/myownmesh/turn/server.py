@@ -101,6 +101,15 @@ class TurnServer:
         if allocation is not None:
             self._table.end(allocation)
 
+    def admit(self, labels: Collection[str]) -> None:
+        """The time-limited passwords of these are good from now on."""
+        self._requests.credentials.admit(labels)
+
+    def expel(self, labels: Collection[str]) -> None:
+        """Those of these are not any more, and what was made with them ends."""
+        self._requests.credentials.expel(labels)
+        self._table.end_all_of({(label, True) for label in labels})
+
     def has_allocation(self, client: Client) -> bool:
         return client in self._table.by_client
 

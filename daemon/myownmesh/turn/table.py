@@ -14,6 +14,8 @@ from myownmesh.turn.binding import address_of
 from myownmesh.turn.rationing import household_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from myownmesh.turn.binding import Client, Counts
     from myownmesh.turn.credentials import Account, User
     from myownmesh.turn.limits import Limits
@@ -40,6 +42,9 @@ class Settings(Struct, frozen=True):
     realm: str
     passwords: Mapping[str, str]
     secret: str | None = None
+    """What time-limited passwords are made with (spec 06 M)."""
+    labels: tuple[str, ...] | None = None
+    """Whose time-limited passwords are good to begin with; None: anybody's."""
     bytes_per_s: int = 0
     """Per allocation and direction; 0: no limit."""
     private_peers: bool = False
@@ -108,6 +113,11 @@ class Table:
         _count_down(self._by_account, allocation.user.account)
         _count_down(self._by_household, allocation.household)
         self._ports.close(allocation.port)
+
+    def end_all_of(self, accounts: Collection[Account]) -> None:
+        """End whatever these users have."""
+        for allocation in [each for each in self.by_client.values() if each.user.account in accounts]:
+            self.end(allocation)
 
     def sweep(self, now: float) -> None:
         """End those whose time is over."""

@@ -27,7 +27,7 @@ class TlsFiles(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """The first and only line that a worker is told. It ends when the pipe that this came through is closed."""
+    """The first line that a worker is told. It ends when the pipe that this came through is closed."""
 
     bind: str
     """Address or name, IPv6 with or without brackets."""
@@ -40,6 +40,13 @@ class Job(Struct, frozen=True):
     relay_ports: tuple[int, int] = (0, 0)
     """First and last port to relay at; 0: any that the system gives."""
     limits: Limits = Limits()
+
+
+class Change(Struct, frozen=True, omit_defaults=True):
+    """Every other line: whose time-limited passwords are good from now on, and whose are no longer."""
+
+    admit: tuple[str, ...] = ()
+    expel: tuple[str, ...] = ()
 
 
 class Listening(Struct, frozen=True, tag="listening"):
@@ -70,7 +77,7 @@ Said = Listening | Refused | Report
 _said: Final = msgspec.json.Decoder(Said)
 
 
-def line(message: Job | Said) -> bytes:
+def line(message: Job | Change | Said) -> bytes:
     return msgspec.json.encode(message) + b"\n"
 
 
@@ -78,6 +85,11 @@ def read_said(text: bytes) -> Said:
     """Raises `msgspec.DecodeError`."""
     said: Said = _said.decode(text)
     return said
+
+
+def read_change(text: bytes) -> Change:
+    """Raises `msgspec.DecodeError`."""
+    return msgspec.json.decode(text, type=Change)
 
 
 def read_job(text: bytes) -> Job:

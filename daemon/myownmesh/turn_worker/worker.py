@@ -1,7 +1,7 @@
 """The process that faces strangers for STUN and TURN: a socket for all clients, one per allocation, and streams.
 
-`myownmesh turn-worker` is started by the daemon, reads its job from stdin, says what becomes of it on stdout, and ends
-when stdin is closed, so that it never outlives the daemon.
+`myownmesh turn-worker` is started by the daemon, reads its job from stdin and later whose passwords are good, says what
+becomes of it on stdout, and ends when stdin is closed, so that it never outlives the daemon.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BATCH: Final = 64
 DATAGRAM_BYTES: Final = 1600
 """A little more than what is relayed at most, so that what is cut is seen to be too long (spec 06 §7.2)."""
 IDLE_TICK_S: Final = 5.0
-_COMMANDS_BYTES: Final = 4096
+_COMMANDS_BYTES: Final = 65536
 
 
 class Worker:
@@ -74,8 +74,10 @@ class Worker:
             self._streams.listen(listener, self._certificates)
         self._listening = messages.Listening(self._udp.host, self._udp.port, tls_port)
 
-    def run(self, commands: int) -> None:
-        """Serve until the pipe `commands` is closed."""
+    def run(self, commands: int, begun: bytes = b"") -> None:
+        """Serve until the pipe `commands` is closed; `begun` is what was read of it behind the job."""
+        self._begun = b""
+        self._take(begun)
         self._loop.watch(commands, partial(self._on_commands, commands))
         self._look_around()
         self._say(self._listening)
@@ -173,8 +175,19 @@ class Worker:
         return self._turn is not None and self._turn.has_allocation(client)
 
     def _on_commands(self, commands: int, _events: int) -> None:
-        if not os.read(commands, _COMMANDS_BYTES):
+        data = os.read(commands, _COMMANDS_BYTES)
+        if data:
+            self._take(data)
+        else:
             self._loop.end()
+
+    def _take(self, data: bytes) -> None:
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        for each in lines:
+            change = messages.read_change(each)
+            if self._turn is not None:
+                self._turn.admit(change.admit)
+                self._turn.expel(change.expel)
 
     # ── once a second ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,15 +248,25 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     commands, reports = sys.stdin.fileno(), sys.stdout.fileno()
     say = partial(_say, reports)
-    job = messages.read_job(sys.stdin.buffer.readline(messages.MAX_LINE * 16))
+    text, begun = _first_line(commands)
+    job = messages.read_job(text)
     os.set_blocking(reports, False)
     try:
         worker = Worker(job, say)
     except OSError as error:
         say(messages.Refused(error.strerror or str(error)))
         return 1
-    worker.run(commands)
+    worker.run(commands, begun)
     return 0
+
+
+def _first_line(commands: int) -> tuple[bytes, bytes]:
+    """The job, and what was read behind it."""
+    held = b""
+    while b"\n" not in held and (data := os.read(commands, _COMMANDS_BYTES)):
+        held += data
+    text, _, begun = held.partition(b"\n")
+    return text, begun
 
 
 def _open(job: Job) -> tuple[sockets.Datagrams, list[socket.socket]]:

@@ -83,7 +83,7 @@ def test_an_approved_device_is_authorized_in_either_form() -> None:
     assert roster.is_authorized(BOB)
     assert roster.is_authorized(f"{BOB}-FE85D")
     assert not roster.is_authorized(ALICE)
-    assert roster.get(BOB) == Entry(BOB, "Bob", 100, user_label="Bob")
+    assert roster.get(BOB) == Entry(BOB, "Bob", 100, user_label="Bob", by_hand=True)
     assert roster.get(ALICE) is None
 
 
@@ -121,7 +121,7 @@ def test_what_was_seen_of_sealing_is_noted_for_known_devices_only_and_may_be_tak
     assert roster.set_seals(ALICE, True) is roster, "nobody gets in by sealing"
     assert roster.set_seals(BOB, False) is roster
     sealing = roster.set_seals(f"{BOB}-FE85D", True)
-    assert sealing.entries == (Entry(BOB, "Bob", 100, user_label="Bob", seals=True),)
+    assert sealing.entries == (Entry(BOB, "Bob", 100, user_label="Bob", seals=True, by_hand=True),)
     assert sealing.set_seals(BOB, True) is sealing
     assert sealing.set_seals(BOB, False) == roster
 
@@ -240,6 +240,20 @@ def test_the_file_keeps_who_seals_and_says_nothing_of_others() -> None:
     assert Roster.from_json(value).entries == roster.entries
 
 
+def test_whom_a_person_here_let_in_is_told_from_whom_gossip_brought() -> None:
+    met = Roster("home").meet(BOB, "b", 1)
+    known = met.get(BOB)
+    assert known is not None
+    assert not known.by_hand
+    roster = met.approve(BOB, "", 2).meet(CAROL, "c", 2)
+    assert roster.to_json()["authorized_devices"] == [
+        {"device_id": BOB, "label": "", "approved_at": 1, "role": "member", "by_hand": True},
+        {"device_id": CAROL, "label": "c", "approved_at": 2, "role": "member"},
+    ]
+    assert Roster.from_json(roster.to_json()).entries == roster.entries
+    assert roster.meet(BOB, "x", 3).entries[0].by_hand
+
+
 def test_a_file_may_hold_display_ids_and_repetitions() -> None:
     row = {"label": "", "approved_at": 1}
     value = {
@@ -290,6 +304,7 @@ GOOD = {"version": 1, "network_id": "home", "authorized_devices": [GOOD_ROW]}
         (GOOD | {"authorized_devices": [GOOD_ROW | {"role": []}]}, r"role of an authorized device is \[\], not one of"),
         (GOOD | {"authorized_devices": [GOOD_ROW | {"user_label": 5}]}, "user_label of an authorized device is 5"),
         (GOOD | {"authorized_devices": [GOOD_ROW | {"seals": 1}]}, "seals of an authorized device is 1, not true or"),
+        (GOOD | {"authorized_devices": [GOOD_ROW | {"by_hand": 1}]}, "by_hand of an authorized device is 1, not true"),
     ],
 )
 def test_a_wrong_file_says_what_is_wrong(value: object, says: str) -> None:

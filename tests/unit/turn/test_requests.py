@@ -245,8 +245,34 @@ def test_a_time_limited_name_may_renew_what_its_older_one_allocated() -> None:
     stage.mono += 599
     assert new.refreshes(600) is None
     stage.mono += 2
-    assert old.refreshes(600) == 401, "its password has ended"
+    assert old.refreshes(600) is None, "a link may live longer than the password that it began with"
+    other = stage.client(port=4001, username="1700000600:device")
+    assert asked(other, stun.ALLOCATE, UDP) == 401, "nothing new begins with one that has ended"
     assert stage.client(username="1700009999:other").refreshes(600) == 441
+
+
+def test_who_is_expelled_has_nothing_any_more_and_gets_nothing() -> None:
+    stage = Stage(labels=("device",))
+    device, guest = stage.client(username="1700009999:device"), stage.client(port=4001)
+    device.allocates()
+    guest.allocates()
+    newcomer = stage.client(port=4002, username="1700009999:newcomer")
+    assert asked(newcomer, stun.ALLOCATE, UDP) == 401
+    stage.server.admit(("newcomer",))
+    newcomer.allocates()
+    stage.server.expel(("device", "guest"))
+    assert stage.server.allocations == 2
+    assert not stage.server.has_allocation(device.address)
+    assert asked(device, stun.ALLOCATE, UDP) == 401
+    assert device.refreshes(600) == 401
+
+
+def test_without_a_list_every_time_limited_name_is_good() -> None:
+    stage = Stage()
+    device = stage.client(username="1700009999:device")
+    stage.server.admit(("other",))
+    stage.server.expel(("device",))
+    device.allocates()
 
 
 @pytest.mark.parametrize(
