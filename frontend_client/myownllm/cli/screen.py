@@ -22,7 +22,7 @@ from myownllm.features import builtin
 from myownllm.features.screens import sight
 from myownllm.headline import verdict
 from myownllm.knocks import Interruptions, Knocks
-from myownllm.ui.launch import Screen as Page
+from myownllm.ui.opening import Opening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -229,7 +229,7 @@ async def show_app(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_show_daemon, app, screen)
             nursery.start_soon(_show_client, app, screen)
-            page = Page(app, screen.page)
+            page = Opening(app, screen.page)
             nursery.start_soon(page.run)
             nursery.start_soon(show_knocks, app, screen, page)
             if label is not None:
@@ -261,7 +261,7 @@ async def _show_client(app: App, screen: Screen) -> None:
         await app.client.watch.changed()
 
 
-async def show_knocks(app: App, screen: Screen, page: Page) -> None:
+async def show_knocks(app: App, screen: Screen, page: Opening) -> None:
     """Say who knocks; while no tab is open, on the desktop, too."""
     knocks, interruptions = Knocks(), Interruptions()
     async with trio.open_nursery() as nursery:

@@ -24,10 +24,12 @@ from myownllm.ui.uploads import tidy
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from myownllm.app import App
     from myownllm.coerce import JsonObject
+
+    Operation = Callable[[JsonObject], Awaitable[JsonObject]]
 
 PARTS: Final = ("anycorn", "starlette")
 OPENING_S: Final = 15.0
@@ -48,8 +50,12 @@ class Screen:
         self._problem = ""
         self._remote = Remote(app)
         app.live.on_sections.append(self._use)
-        app.door.operation("ui_link", self._link)
-        app.door.operation("ui_revoke", self._revoke)
+        self.operations: dict[str, Operation] = {
+            "ui_link": self._link,
+            "ui_revoke": self._revoke,
+            **self._remote.operations,
+        }
+        """what commands ask of it, by name"""
 
     def _use(self, sections: JsonObject) -> None:
         settings = UiSettings.read(sections)

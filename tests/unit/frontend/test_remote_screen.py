@@ -184,13 +184,14 @@ class App:
         self.home = home
         self.live = SimpleNamespace(sections={"remote_ui": section}, on_sections=[])
         self.operations: dict[str, Any] = {}
-        self.door = SimpleNamespace(operation=self.operations.__setitem__)
         self.notes: list[str] = []
         self.client = SimpleNamespace(note=lambda _, text: self.notes.append(text))
 
     def remote(self) -> launch.Remote:
         app: Any = self
-        return launch.Remote(app)
+        remote = launch.Remote(app)
+        self.operations.update(remote.operations)
+        return remote
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import sys
 from collections import deque
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from myownllm.supervisor import SupervisorState
 from myownllm.transfer_files.notes import Notes, Sending
 from myownllm.transfers.offer import FileOffer
 from myownllm.ui import launch, port, uploads, web_server
+from myownllm.ui import opening as later
 from myownllm.ui.publisher import Publisher
 from myownllm.watch import Watch
 
@@ -47,17 +49,90 @@ class App:
         self.files = SimpleNamespace(sender=SimpleNamespace(jobs={}))
         self.live = SimpleNamespace(sections={"ui": ui}, on_sections=[])
         self.operations: dict[str, Any] = {}
-        self.door = SimpleNamespace(operation=self.operations.__setitem__)
         self.said: list[tuple[str, str]] = []
 
     def screen(self) -> launch.Screen:
         app: Any = self
-        return launch.Screen(app, lambda url, note: self.said.append((url, note)))
+        screen = launch.Screen(app, lambda url, note: self.said.append((url, note)))
+        self.operations.update(screen.operations)
+        return screen
 
     async def refusal(self) -> str:
         with pytest.raises(DoorError) as refused:
             await self.operations["ui_link"]({})
         return str(refused.value)
+
+
+class Mesh:
+    """What decides when a screen is loaded: a mesh that is joined, or not; and commands."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.loaded: list[float] = []
+        self.is_loaded = trio.Event()
+        self.client = SimpleNamespace(state=SimpleNamespace(status="connecting"), watch=Watch(None))
+        self.live = SimpleNamespace(sections={"ui": {"notifications": True}})
+        self.operations: dict[str, Any] = {}
+        self.door = SimpleNamespace(operation=self.operations.__setitem__)
+        monkeypatch.setitem(sys.modules, "myownllm.ui.launch", SimpleNamespace(Screen=self.screen))
+        app: Any = self
+        self.opening = later.Opening(app, lambda *_: None)
+
+    def screen(self, *_: Any) -> Any:
+        async def answer(members: Any) -> Any:
+            await trio.lowlevel.checkpoint()
+            return {"url": "http://127.0.0.1:1/", **members}
+
+        self.loaded.append(trio.current_time())
+        self.is_loaded.set()
+        return SimpleNamespace(
+            operations=dict.fromkeys(later.OPERATIONS, answer), run=trio.sleep_forever, should_call=False
+        )
+
+
+async def test_the_screen_is_loaded_when_the_mesh_is_joined_and_no_later_than_in_a_second(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    began = trio.current_time()
+    for joined_after_s, loaded_after_s in ((0.25, 0.25), (5, later.AT_LATEST_S)):
+        mesh = Mesh(monkeypatch)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mesh.opening.run)
+            await trio.sleep(joined_after_s)
+            assert mesh.loaded == ([began + loaded_after_s] if joined_after_s > loaded_after_s else [])
+            assert mesh.opening.should_call is not bool(mesh.loaded), "until then a knock is told by the desktop"
+            mesh.client.state.status = "online"
+            mesh.client.watch.set(None)
+            await mesh.is_loaded.wait()
+            assert mesh.loaded == [pytest.approx(began + loaded_after_s)]
+            nursery.cancel_scope.cancel()
+        began = trio.current_time()
+
+
+async def test_a_command_that_asks_for_the_screen_has_it_loaded_at_once(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    mesh = Mesh(monkeypatch)
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(mesh.opening.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await mesh.operations["remote"]({"x": 1}) == {"url": "http://127.0.0.1:1/", "x": 1}
+        assert mesh.loaded == [began]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_screen_that_is_never_loaded_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    mesh = Mesh(monkeypatch)
+    with pytest.raises(DoorError, match="not loaded yet"):
+        await mesh.operations["ui_link"]({})
+
+
+def test_what_up_loads_before_the_mesh_is_there_has_no_part_of_the_screen() -> None:
+    code = "import sys, myownllm.cli.screen; print(*[name for name in sys.modules if name.startswith('myownllm.ui')])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert set(loaded.stdout.split()) == {"myownllm.ui", "myownllm.ui.opening", "myownllm.ui.settings"}
 
 
 @pytest.fixture

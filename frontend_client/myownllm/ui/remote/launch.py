@@ -28,6 +28,7 @@ from myownllm.watch import Watch
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Awaitable, Callable
 
     from myownllm.app import App
     from myownllm.coerce import JsonObject
@@ -54,9 +55,12 @@ class Remote:
         self._guests: Guests | None = None
         self._server: Any = None
         app.live.on_sections.append(self._use)
-        app.door.operation("remote", self._look)
-        app.door.operation("remote_pair", self._pair)
-        app.door.operation("remote_kick", self._kick)
+        self.operations: dict[str, Callable[[JsonObject], Awaitable[JsonObject]]] = {
+            "remote": self._look,
+            "remote_pair": self._pair,
+            "remote_kick": self._kick,
+        }
+        """what commands ask of it, by name"""
 
     def _use(self, sections: JsonObject) -> None:
         settings = RemoteSettings.read(sections)
