@@ -24,8 +24,10 @@ settings.register_profile("whole", deadline=None, derandomize="CI" in os.environ
 settings.register_profile("fast", deadline=None, max_examples=FAST_EXAMPLES)
 settings.load_profile("fast" if FAST else "whole")
 
-# Typer reads a command's signature twice for each run. A program runs one command; these tests run thousands.
+# Typer makes a command and its parameters anew for each run. A program runs one command; these tests run thousands.
 typer.main.get_params_from_function = cache(typer.main.get_params_from_function)
+typer.main.get_command_from_info = cache(typer.main.get_command_from_info)
+typer.main.get_install_completion_arguments = cache(typer.main.get_install_completion_arguments)
 
 
 def pytest_configure() -> None:

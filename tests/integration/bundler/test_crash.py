@@ -1,4 +1,7 @@
-"""Killed at any instant, the slot is the old good file or the new good file (spec 09 F37, G6)."""
+"""Killed at any instant, the slot is the old good file or the new good file (spec 09 F37, G6).
+
+`MESH_KILLS=500` kills more often at random instants.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from integration.bundler.release_server import ReleaseServer
 
 OLD, NEW = daemon("0.1.2"), daemon("0.1.3")
+KILLS = int(os.environ.get("MESH_KILLS", "200"))
 
 
 class Zygote:
@@ -124,7 +128,7 @@ def _assert_repaired(machine: Machine, zygote: Zygote, when: str) -> None:
     ("with_cache", "stride"),
     [
         pytest.param(True, 1, id="from the cache"),
-        pytest.param(False, 3, id="download, every third", marks=pytest.mark.slow),
+        pytest.param(False, 5, id="download, every fifth", marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_every_file_operation(moving: tuple[Machine, Zygote], with_cache: bool, stride: int) -> None:
@@ -143,11 +147,11 @@ def test_killed_at_every_file_operation(moving: tuple[Machine, Zygote], with_cac
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_five_hundred_times(moving: tuple[Machine, Zygote]) -> None:
+def test_killed_hundreds_of_times(moving: tuple[Machine, Zygote]) -> None:
     """Up to five kills in a row, on what the one before has left; the run after them succeeds."""
     machine, zygote = moving
     rng = random.Random(500)
-    delays = [rng.uniform(0.0005, 0.04) for _ in range(500)]
+    delays = [rng.uniform(0.0005, 0.04) for _ in range(KILLS)]
     killed = 0
     while delays:
         _reset(machine, with_cache=len(delays) % 2 == 0)
@@ -156,4 +160,4 @@ def test_killed_five_hundred_times(moving: tuple[Machine, Zygote]) -> None:
             killed += zygote.run(kill_after=delay) == -signal.SIGKILL
             _assert_sound(machine, f"after {row} s")
         _assert_repaired(machine, zygote, f"after {row} s")
-    assert killed > 125, "the kills came too late to test anything"
+    assert killed > KILLS / 4, "the kills came too late to test anything"

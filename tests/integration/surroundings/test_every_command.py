@@ -156,8 +156,8 @@ def test_a_wrong_variable_is_an_answer(place: Place, wrong: dict[str, str], comm
             place.run(command, {variable: value.format_map(wrong)})
 
 
-def share(command: Command, values: list[T], size: int = 2) -> list[T]:
-    """Some of the values, the next ones for the next command: each program meets each value several times."""
+def share(command: Command, values: list[T], size: int = 1) -> list[T]:
+    """Some of the values, the next ones for the next command: each program meets each value."""
     first = ENDING.index(command) * size
     return [values[(first + step) % len(values)] for step in range(min(size, len(values)))]
 
@@ -206,7 +206,7 @@ def test_a_file_that_is_not_what_it_should_be_is_an_answer(place: Place, command
     for name in _of_concern(command, READ):
         path = place.root / FILES[name]
         before = path.read_bytes() if path.is_file() else None
-        for content in share(command, list(CONTENTS.values()), 4):
+        for content in share(command, list(CONTENTS.values()), 2):
             _clear(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
