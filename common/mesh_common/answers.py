@@ -65,6 +65,25 @@ class ServicesAnswer(Struct, frozen=True):
     config_redacted: Mapping[str, Any] | None = None
 
 
+class ServiceOffer(Struct, frozen=True):
+    """What one member of a network hosts."""
+
+    network: str
+    """The network's record id."""
+    device_id: str
+    kind: str
+    """`relay`, `stun` or `turn`."""
+    urls: tuple[str, ...]
+    adopted: bool
+    """Used by this device, behind what is configured."""
+    why: str | None = None
+    """Why it is not used, or not at the moment."""
+
+
+class ServicesOffers(Struct, frozen=True):
+    offers: tuple[ServiceOffer, ...]
+
+
 class ServicesSet(Struct, frozen=True):
     status: ServicesReport
 

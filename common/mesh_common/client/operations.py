@@ -56,6 +56,10 @@ class Operations(GovernanceOperations):
         """What this device hosts for others, and how it is configured."""
         return await self.ask(answers.ServicesAnswer, "services_status")
 
+    async def service_offers(self) -> tuple[answers.ServiceOffer, ...]:
+        """What members of the joined networks host for others, whether it is used or waits."""
+        return (await self.ask(answers.ServicesOffers, "services_offers")).offers
+
     async def set_services(self, services: Mapping[str, object]) -> ServicesReport:
         """Replace the whole block of hosted services; what is left out becomes its default."""
         return (await self.ask(answers.ServicesSet, "services_set", services=services)).status

@@ -47,6 +47,7 @@ _SHOWING = frozenset(
         "identity_show",
         "config_show",
         "services_status",
+        "services_offers",
         "networks_list",
         "peers_list",
         "roster_list",

@@ -26,6 +26,12 @@ def status() -> None:
 
 
 @app.command()
+def offers() -> None:
+    """What members of your networks host for others: what this device uses of it, and what waits, and why."""
+    run({"op": "services_offers"}, tables.offers)
+
+
+@app.command()
 def enable(service: Name) -> None:
     """Switch a service on."""
     _switch(service, enabled=True)

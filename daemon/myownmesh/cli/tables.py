@@ -131,6 +131,23 @@ def services(data: object) -> str:
     return columns(rows, ["SERVICE", "STATE", "ADDRESS", "NEXT TRY", "ERROR"])
 
 
+def offers(data: object) -> str:
+    """Answer of ``services_offers``."""
+    return _listing(
+        data,
+        "offers",
+        "no member of your networks hosts anything for others",
+        {
+            "NETWORK": lambda o: text_of(o.get("network")),
+            "DEVICE": lambda o: text_of(o.get("device_id")),
+            "SERVICE": lambda o: text_of(o.get("kind")),
+            "USED": lambda o: "yes" if o.get("adopted") and not o.get("why") else "no",
+            "WHY NOT": lambda o: text_of(o.get("why")),
+            "ADDRESSES": lambda o: " ".join(map(text_of, urls)) if isinstance(urls := o.get("urls"), list) else "",
+        },
+    )
+
+
 def _next_try(service: Mapping[str, object]) -> str:
     left = _seconds(service.get("retry_in_ms"))
     return f"in {left}" if left else ""

@@ -90,6 +90,12 @@ class ServicesStatus(Immediate, frozen=True):
         return success(answers.ServicesAnswer(mesh.services_report(), config.to_json(), config_redacted=redacted))
 
 
+class ServicesOffers(Immediate, frozen=True):
+    def answer(self, control: Control) -> bytes:
+        networks = control.mesh.networks()
+        return success(answers.ServicesOffers(tuple(row for each in networks for row in each.service_offers())))
+
+
 class ServicesSet(Task, frozen=True):
     services: Annotated[ServicesConfig, Checked(check_size)]
 

@@ -39,6 +39,12 @@ class IceSnapshot(Struct, frozen=True):
     def is_empty(self) -> bool:
         return not (self.local_candidates or self.remote_candidates or self.pairs)
 
+    @property
+    def reached(self) -> frozenset[str]:
+        """Addresses of the peer, as IP literals, that have answered a check; those of its relays are not its own."""
+        found = [pair.remote.split() for pair in self.pairs if pair.state == SUCCEEDED]
+        return frozenset(at.rpartition(":")[0].strip("[]") for kind, _, at in found if kind != "relay")
+
     def told(self) -> dict[str, Any]:
         """For the detail of a diagnostic."""
         return {**asdict(self), "pairs": [asdict(pair) for pair in self.pairs]}

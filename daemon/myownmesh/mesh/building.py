@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from mesh_common.events import PeerApproved
 from myownmesh.engine import EngineConfig
 from myownmesh.flight.tape import TapedEngine
 from myownmesh.governance.rules import Rules
+from myownmesh.mesh.adopting import Adopting
+from myownmesh.mesh.adopting import Surroundings as Around
+from myownmesh.mesh.channels import SERVICES
 from myownmesh.mesh.driver import Driver
 from myownmesh.mesh.governance_keeping import Governed
 from myownmesh.mesh.governing import Governing
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from myownmesh.sealing.budgets import Allowance
     from myownmesh.store import Store
     from myownmesh.store.network_config import NetworkConfig
+
+
+log = logging.getLogger(__name__)
 
 
 def build_network(
@@ -93,7 +100,21 @@ def build_network(
         allowance,
     )
 
+    adopting = Adopting(
+        load=partial(store.load_offers, network_id),
+        save=partial(store.save_offers, network_id),
+        is_on=lambda: network.config.adopt_services,
+        around=Around(
+            is_linked=lambda device_id: network.is_linked(device_id),
+            distrust=lambda device_id: network.distrust(device_id),
+            reached_at=lambda device_id: network.driver.switch.reached_at(device_id),
+            post=lambda device_id, payload: network.post_to(device_id, SERVICES, payload, _asked),
+            use_relays=lambda urls: network.driver.use_relays(urls),
+        ),
+    )
+
     def tell(event: MeshEvent) -> None:
+        adopting.heard_event(event)
         if isinstance(event, PeerApproved):
             inviting.let_in_by(event.device_id)
             network.driver.switch.note_sealing(event.device_id, desk.is_known_to_seal(event.device_id))
@@ -109,7 +130,7 @@ def build_network(
     driver = Driver(
         engine,
         signaling=signaling(record, network_id, desk),
-        ice_servers=lambda: ice_servers(network.config),
+        ice_servers=lambda: (*ice_servers(network.config), *adopting.ice_servers()),
         save_roster=partial(store.save_roster, network_id),
         on_event=tell,
         rng=rng,
@@ -138,9 +159,16 @@ def build_network(
     tending = Tending(governing, driver.switch, is_locked=lambda: is_locked(network_id), rng=rng)
     driver.prepare = governing.load
     driver.switch.on_book = governing.book_changed
-    driver.beside += [governing.run, tending.run]
-    network = Network(record, network_id, driver, engine.tape, inviting, governing)
+    driver.beside += [governing.run, tending.run, adopting.run]
+    network = Network(record, network_id, driver, engine.tape, inviting, governing, adopting)
+    network.listen(SERVICES, adopting.heard)
+    adopting.begin()
     return network
+
+
+def _asked(error: str | None) -> None:
+    if error is not None:
+        log.debug("a question for a TURN password did not leave: %s", error)  # it is asked again
 
 
 def engine_config(record: NetworkConfig, compat: Mapping[str, bool], inviting: Inviting) -> EngineConfig:

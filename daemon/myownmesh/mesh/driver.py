@@ -13,6 +13,7 @@ from myownmesh.mesh import clock
 from myownmesh.mesh.saver import Saver
 from myownmesh.mesh.switch import NEVER, Switch
 from myownmesh.protocol.codec import warm_up
+from myownmesh.signaling.driver import UsesRelays
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -135,6 +136,12 @@ class Driver:
         for signaling in self._signaling:
             signaling.is_offline = move is Move.OFFLINE
         self.switch.network_moved(move, detail)
+
+    def use_relays(self, urls: Sequence[str]) -> None:
+        """Meet the room on these relays of members as well."""
+        for signaling in self._signaling:
+            if isinstance(signaling, UsesRelays):
+                signaling.adopt(urls)
 
     def relays(self) -> list[RelayReport]:
         """How each relay of the network serves it at the moment."""

@@ -22,6 +22,10 @@ class Links:
     def get(self, peer: str, epoch: int) -> Link | None:
         return self._links.get((peer, epoch))
 
+    def of(self, peer: str) -> list[Link]:
+        """Those to one peer."""
+        return [link for (each, _), link in self._links.items() if each == peer]
+
     def all_of(self, hops: Iterable[tuple[str, int]]) -> list[Link]:
         """Those of the named links that there are."""
         return [link for hop in hops if (link := self._links.get(hop)) is not None]

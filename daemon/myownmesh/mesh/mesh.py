@@ -16,7 +16,7 @@ from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
 from myownmesh.governance.checkup import Surroundings
 from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import check_addresses, check_public_url
-from myownmesh.mesh.adverts import merge
+from myownmesh.mesh.adverts import merge, own_relay
 from myownmesh.mesh.custody import Custody
 from myownmesh.mesh.errors import MeshError, NetworkLeft
 from myownmesh.mesh.founding import check_founder, judges_anew
@@ -392,7 +392,11 @@ class Mesh:
 
     def _refresh_adverts(self) -> None:
         service = self._services.advert()
+        hosted = None if service.extra is None else self.services_report().signaling
+        own = None if hosted is None else own_relay(service, hosted.listen)
         for network in self._networks:
+            is_met_there = own is None or own.is_among(network.config.signaling.servers)
+            network.adopting.host(None if own is None or is_met_there else own.here)
             try:
                 advert = merge(service, self._app_adverts.get(network.config_id))
                 if advert != network.capabilities:  # every change is told to every peer

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
+from mesh_common.answers import ServiceOffer
 from mesh_common.views import DisputedNetwork, JoinedNetwork, NetworkSummary, TwinRow
 from myownmesh.flight.recording import written
 from myownmesh.mesh import clock
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from myownmesh.engine import EngineConfig
     from myownmesh.engine.moves import Move
     from myownmesh.flight.tape import Tape
+    from myownmesh.mesh.adopting import Adopting
     from myownmesh.mesh.driver import Driver
     from myownmesh.mesh.governing import Governing, Outcome
     from myownmesh.mesh.inviting import Inviting
@@ -51,6 +53,7 @@ class Network:
         tape: Tape,
         inviting: Inviting,
         governing: Governing,
+        adopting: Adopting,
     ) -> None:
         self.config = config
         self.network_id = network_id
@@ -58,6 +61,7 @@ class Network:
         self.driver = driver
         self.inviting = inviting
         self.governing = governing
+        self.adopting = adopting
         self._tape = tape
         self._switch = driver.switch
         self.at_join = self._as_it_is()
@@ -151,6 +155,7 @@ class Network:
         outcome = await self.governing.admit(bare, code, gated=gated)
         if outcome is None or outcome.effective:
             self._switch.approve(bare, label)
+            self.adopting.look_soon()
             await self.driver.roster_saved()
         return outcome
 
@@ -195,6 +200,28 @@ class Network:
         """Whether the roster has this device."""
         return self._switch.engine.roster.is_authorized(device_id)
 
+    def distrust(self, device_id: str) -> str | None:
+        """Why what this device hosts waits for a person here (spec 06 K); None for what is used without asking."""
+        engine = self._switch.engine
+        entry = engine.roster.get(device_id)
+        if entry is None:
+            return "it is no member"
+        if entry.by_hand:
+            return None
+        if self.kind == "closed" and engine.governor.book.standing.is_authority(parse_device_id(device_id)):
+            return None
+        return "nobody here approved this device"
+
+    def service_offers(self) -> tuple[ServiceOffer, ...]:
+        """What members host for others: first what is used, then what waits."""
+        name, adopting = self.config_id, self.adopting
+        used = [
+            ServiceOffer(name, each.device_id, each.kind, each.urls, True, adopting.missing(each))
+            for each in adopting.adopted
+        ]
+        waits = [ServiceOffer(name, each.device_id, each.kind, each.urls, False, each.why) for each in adopting.waiting]
+        return (*used, *waits)
+
     def is_known_to_seal(self, device_id: str) -> bool:
         """Whether the roster remembers that this device seals its signaling."""
         entry = self._switch.engine.roster.get(device_id)
@@ -213,6 +240,7 @@ class Network:
     async def remove_peer(self, device_id: str) -> None:
         """Take a device off the roster and drop its link; no error when it is not there. Raises `MeshError`."""
         self._switch.remove(_device_id(device_id))
+        self.adopting.look_soon()
         await self.driver.roster_saved()
 
     # ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,6 +249,7 @@ class Network:
         """Take a changed record that needs no new join."""
         self.config = config
         self._switch.configure(engine_config)
+        self.adopting.look_soon()
 
     def set_label(self, label: str) -> None:
         """This device's label, as the next handshakes show it."""

@@ -175,6 +175,11 @@ class Switch:
         """What waits for room on the fullest link."""
         return self._links.most_queued_bytes
 
+    def reached_at(self, peer: str) -> frozenset[str]:
+        """Addresses, as IP literals, at which a peer itself has answered; none for a way that is relayed."""
+        seen = [snapshot for link in self._links.of(peer) if (snapshot := link.session.ice_snapshot()) is not None]
+        return frozenset(address for each in seen for address in each.reached)
+
     def be_watched(self, *, watched: bool) -> None:
         """Whether anybody reads events; while nobody does, no diagnostics are made."""
         self.engine.be_watched(watched=watched)

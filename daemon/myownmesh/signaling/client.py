@@ -20,6 +20,7 @@ from myownmesh.signaling.relays import (
     FallbackAction,
     all_private,
     fallback_action,
+    is_denied,
     is_local,
     problems_by_text,
     select_fallback,
@@ -31,6 +32,8 @@ from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.signaling.trouble import Kind, Trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
     from myownmesh.protocol.signals import Carried
@@ -104,6 +107,10 @@ class NostrSignaling:
         self._sources = sources or RelaySources()
         self.is_offline = False
         """This machine has no network, so what failed waits for `redial`, but for relays on this machine."""
+        self._denylist = settings.denylist
+        self._adopted: tuple[str, ...] = ()
+        """Relays of members, behind the network's own."""
+        self._adopted_changed = trio.Event()
         self._redial = trio.Event()
         self._doubts = Doubts()
         self._tick_changed = trio.Event()
@@ -140,6 +147,14 @@ class NostrSignaling:
         self._room.set_pace(self._now().mono, quiet=quiet)
         self._tick_changed.set()
 
+    def adopt(self, urls: Sequence[str]) -> None:
+        """Use relays of members as well (spec 06 K)."""
+        own = {relay_address(url).url for url in self._primary}
+        self._adopted = tuple(
+            url for url in urls if relay_address(url).url not in own and not is_denied(url, self._denylist)
+        )
+        self._adopted_changed.set()
+
     async def run(self, deliver: Deliver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then every open link gets a Close (at most 0.5 s, all at once)."""
         async with trio.open_nursery() as nursery:
@@ -147,6 +162,7 @@ class NostrSignaling:
                 nursery.start_soon(self._run_link, url, deliver)
             self._tell_of_unusable_addresses()
             nursery.start_soon(self._run_ticker)
+            nursery.start_soon(self._run_adopted, deliver)
             if self._fallback:
                 nursery.start_soon(self._run_fallback, deliver)
             task_status.started()
@@ -158,13 +174,25 @@ class NostrSignaling:
                 await self._tick_changed.wait()
             self._room.handle_tick(self._now())
 
+    async def _run_adopted(self, deliver: Deliver) -> None:
+        running: dict[str, trio.CancelScope] = {}
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._adopted_changed = trio.Event()
+                for url in running.keys() - set(self._adopted):
+                    running.pop(url).cancel()
+                for url in self._adopted:
+                    if url not in running and not self._room.leaving:
+                        running[url] = await nursery.start(self._run_links, [url], deliver)
+                await self._adopted_changed.wait()  # no deadline: most networks adopt nothing
+
     async def _run_fallback(self, deliver: Deliver) -> None:
-        primary = frozenset(self._primary)
         down_since: float | None = self._now().mono
         active: trio.CancelScope | None = None
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(FALLBACK_POLL_S)
+                primary = {*self._primary, *self._adopted}
                 live = sum(link.admitted_at is not None for link in self._room.links if link.relay in primary)
                 now = self._now().mono
                 if live:
@@ -200,7 +228,7 @@ class NostrSignaling:
         try:
             await self._keep_link(url, record, deliver)
         finally:
-            if record.public:
+            if url not in self._primary:
                 del self._records[url]
 
     def _record(self, url: str) -> RelayRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import trio
 
@@ -51,4 +51,13 @@ class Signaling(Protocol):
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serve the room until cancelled. Calls `deliver` synchronously for every accepted inbound signal."""
+        ...
+
+
+@runtime_checkable
+class UsesRelays(Protocol):
+    """A way that leads over relays, and can take more of them while it runs."""
+
+    def adopt(self, urls: Sequence[str]) -> None:
+        """Use these as well, behind the network's own, in place of those of an earlier call (spec 06 K)."""
         ...

@@ -89,6 +89,11 @@ class NetworkConfig(Record, frozen=True, kw_only=True):
         return switches(self.unknown)
 
     @property
+    def adopt_services(self) -> bool:
+        """Whether relays, STUN and TURN of trusted members are used; our own optional member (spec 06 K)."""
+        return self.unknown.get("adopt_services") is not False
+
+    @property
     def founder(self) -> str | None:
         """Bare id of the device that founds this network, as a person says (02 §24.2); None if nobody said."""
         value = self.unknown.get("founder")

@@ -92,6 +92,10 @@ class Home:
         """The invitations of a network, by its normalised id; they hold secrets."""
         return self.root / "mesh" / "invites" / f"{network_id}.json"
 
+    def offers(self, network_id: str) -> Path:
+        """Services of members that this device uses, by the network's normalised id (spec 06 K)."""
+        return self.root / "mesh" / "offers" / f"{network_id}.json"
+
     @property
     def recordings(self) -> Path:
         """Directory of what `ctl record` wrote."""

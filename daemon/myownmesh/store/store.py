@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from myownmesh.store.config import MeshConfig
     from myownmesh.store.config_file import LoadedConfig
     from myownmesh.store.governance_files import GovernanceFiles
+    from myownmesh.store.offers_file import OfferRecord
     from myownmesh.store.paths import Home
     from myownmesh.store.turn_file import TurnKeys
 
@@ -100,6 +101,7 @@ class Store:
             self.home.pin("x"),
             self.home.audit("x"),
             self.home.invites("x"),
+            self.home.offers("x"),
         ):
             remove_leftovers(path.parent, now)
 
@@ -181,6 +183,20 @@ class Store:
 
         turn_file.save_turn_keys(self.home, keys)
 
+    def load_offers(self, network_id: str) -> tuple[OfferRecord, ...]:
+        """The services of members that are in use in a network; an absent or corrupt file has none."""
+        if not self.home.offers(network_id).exists():
+            return ()
+        from myownmesh.store import offers_file  # most networks have none
+
+        return offers_file.load_offers(self.home, network_id)
+
+    def save_offers(self, network_id: str, adopted: Sequence[OfferRecord]) -> None:
+        """Replace them."""
+        from myownmesh.store import offers_file
+
+        offers_file.save_offers(self.home, network_id, adopted)
+
     def save_recording(self, network_id: str, wall_ms: int, data: bytes) -> Path:
         """Keep a recording of a network; of more than `KEPT_RECORDINGS` the oldest go. Raises `StoreError`."""
         folder = self.home.recordings
@@ -200,7 +216,7 @@ class Store:
         Of the pin it stays that this key has signed there (spec 02 §24.3 no. 43).
         """
         governance_files.purge_pin(self.home, network_id)
-        paths = self.home.state, self.home.roster, self.home.invites, self.home.audit
+        paths = self.home.state, self.home.roster, self.home.invites, self.home.audit, self.home.offers
         for path in (place(network_id) for place in paths):
             try:
                 path.unlink(missing_ok=True)

@@ -304,12 +304,23 @@ def test_passwords_in_a_link_are_not_on_the_screen() -> None:
         tables.reasons,
         tables.roster,
         tables.services,
+        tables.offers,
         tables.members,
         tables.invitation_taken,
     ],
 )
 def test_no_answer_of_a_foreign_daemon_breaks_a_table(table: Any, data: object) -> None:
     assert isinstance(table(data), str)
+
+
+def test_offers_say_what_is_used_and_why_the_rest_is_not() -> None:
+    row = {"network": "home", "device_id": "d", "kind": "turn", "urls": ["turn:a", "turn:b"], "adopted": True}
+    waits = row | {"adopted": False, "why": "nobody here approved this device"}
+    assert tables.offers({"offers": [row, waits]}) == (
+        "NETWORK  DEVICE  SERVICE  USED  WHY NOT                           ADDRESSES\n"
+        "home     d       turn     yes                                     turn:a turn:b\n"
+        "home     d       turn     no    nobody here approved this device  turn:a turn:b"
+    )
 
 
 def test_approval_times_and_services_are_readable() -> None:

@@ -28,6 +28,16 @@ def test_a_candidate_in_a_word(kind: str, address: str, word: str) -> None:
     assert candidate_word(kind, address, 9) == word
 
 
+def test_the_peer_is_reached_where_it_has_answered_itself() -> None:
+    pairs = [
+        Pair(OURS, "host udp4 192.168.1.9:1", "succeeded", True),
+        Pair(OURS, "prflx udp6 [2001:db8::9]:1", "succeeded", False),
+        Pair(OURS, "relay udp4 203.0.113.1:1", "succeeded", False),
+        Pair(OURS, "host udp4 10.0.0.1:1", "failed", False),
+    ]
+    assert snapshot([], [], pairs).reached == {"192.168.1.9", "2001:db8::9"}
+
+
 def test_what_carries_stands_first() -> None:
     pairs = [pair("failed"), pair("waiting"), pair("in-progress"), pair("succeeded"), pair("failed", nominated=True)]
     seen = snapshot(["b", "a"], ["d", "c"], pairs)

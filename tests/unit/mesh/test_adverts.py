@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from myownmesh.mesh.adverts import merge
+from myownmesh.mesh.adverts import merge, own_relay
 from myownmesh.mesh.errors import MeshError
 from myownmesh.protocol.capabilities import Capabilities
 
@@ -41,3 +41,29 @@ def test_an_extra_that_is_no_object_stays_the_apps() -> None:
 def test_an_advert_that_would_break_every_hello_is_refused() -> None:
     with pytest.raises(MeshError, match=r"^capabilities too large$"):
         merge(SERVICE, Capabilities(extra=msgspec.Raw(b'"' + b"x" * 50_000 + b'"')))
+
+
+HOSTED = Capabilities(extra=msgspec.Raw(b'{"services":{"signaling_url":"wss://relay.example.org"}}'))
+
+
+@pytest.mark.parametrize(
+    ("listen", "here"),
+    [
+        ("0.0.0.0:4848", "ws://127.0.0.1:4848"),
+        ("[::]:4848", "ws://[::1]:4848"),
+        ("192.0.2.7:4848", "ws://192.0.2.7:4848"),
+    ],
+)
+def test_the_hosted_relay_is_met_on_this_machine_unless_it_is_configured_anyway(listen: str, here: str) -> None:
+    own = own_relay(HOSTED, listen)
+    assert own is not None
+    assert own.here == here
+    assert own.is_among(["wss://other.example", "wss://relay.example.org:443/"])
+    assert own.is_among(["ws://localhost:4848"])
+    assert not own.is_among(["ws://localhost:4849", "nonsense"])
+
+
+def test_a_relay_that_nobody_is_told_of_is_not_met() -> None:
+    assert own_relay(SERVICE, "0.0.0.0:4848") is None
+    assert own_relay(HOSTED, None) is None
+    assert own_relay(Capabilities(), "0.0.0.0:4848") is None

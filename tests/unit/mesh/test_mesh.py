@@ -66,6 +66,12 @@ class MemoryStore:
     def save_invites(self, network_id: str, book: Book) -> None:
         pass
 
+    def load_offers(self, _network_id: str) -> tuple[()]:
+        return ()
+
+    def save_offers(self, _network_id: str, _rows: object) -> None:
+        pass
+
     def load_invites(self, _network_id: str) -> Book:
         return Book()
 

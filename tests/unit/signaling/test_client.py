@@ -166,6 +166,32 @@ async def test_a_relay_that_hangs_up_a_few_times_is_dialled_soon_and_not_for_eve
     assert all(later - at < 13.5 for at, later in pairwise(world.dials[RELAY]))
 
 
+async def test_relays_of_members_are_used_beside_the_networks_own_and_go_when_they_are_told_no_more(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Spec 06 K; while one of them serves, nobody surfaces on public relays."""
+    first, second = "ws://198.51.100.7:4848", "ws://198.51.100.8:4848"
+    world.serves_for |= {first: 10_000.0, second: 10_000.0, PUBLIC_FALLBACK[0]: 10_000.0}
+    client = new_client(Settings(denylist=("198.51.100.9",)))
+    client.adopt([first, f"{RELAY}:443", "ws://198.51.100.9:4848"])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.run, lambda _: None)
+        await trio.sleep(100)
+        assert world.open == {first}
+        assert set(world.dials) == {RELAY, first}
+        assert [(row.url, row.standing.state) for row in client.report()][1:] == [(first, "up")]
+        client.adopt([second])
+        await trio.sleep(1)
+        assert world.open == {second}
+        assert [row.url for row in client.report()] == [RELAY, second]
+        client.adopt([])
+        await trio.sleep(1)
+        assert not world.open
+        await trio.sleep(60)
+        assert world.open == {PUBLIC_FALLBACK[0]}
+        nursery.cancel_scope.cancel()
+
+
 async def test_public_relays_step_in_after_twenty_seconds_and_go_when_the_primary_is_back(
     world: World, autojump_clock: MockClock
 ) -> None:
