@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from mesh_common.events import Diag, PhaseChanged
-from mesh_common.views import Phase, Traffic
+from mesh_common.views import PeerStatus, Phase, Traffic
 from myownmesh.engine.actions import DescribePaths, Emit, Publish, SaveRoster, SendFrame
 from myownmesh.engine.clockwatch import ClockWatch
 from myownmesh.engine.government import Government
@@ -75,6 +75,73 @@ class Twin(Struct, frozen=True):
 
 class Core:
     """Everything that one network's engine knows."""
+
+    # Of a dict of so many names each look-up takes twice as long.
+    __slots__ = (
+        "_awaits_echo",
+        "_echoes_s",
+        "_last_reactive_announce",
+        "_next_epoch",
+        "_nudges",
+        "_repeats",
+        "_wanted",
+        "attendance",
+        "capabilities",
+        "changes",
+        "choices",
+        "clock_watch",
+        "config",
+        "dials",
+        "early_offers",
+        "early_until",
+        "fan_out_due",
+        "gossip_not_before",
+        "government",
+        "heard",
+        "identity",
+        "intents",
+        "introduce",
+        "is_quiet",
+        "is_watched",
+        "kind",
+        "known",
+        "label",
+        "last_beat",
+        "learnt_at",
+        "leaving",
+        "left_out",
+        "lingering",
+        "me",
+        "memories",
+        "network_id",
+        "offline_since",
+        "out",
+        "outboxes",
+        "peers",
+        "phase",
+        "pins",
+        "rescue",
+        "rng",
+        "roll",
+        "roster",
+        "roster_changes",
+        "routes",
+        "said_at",
+        "shape",
+        "signaling_up",
+        "since",
+        "started_at",
+        "strangers",
+        "successors",
+        "timers",
+        "topology",
+        "traffic",
+        "twin",
+        "unproven",
+        "verify",
+        "waiters",
+        "woken_at",
+    )
 
     def __init__(self, identity: Identity, network_id: str, config: EngineConfig, roster: Roster, rng: Rng) -> None:
         self.identity = identity
@@ -396,6 +463,8 @@ class Core:
 
     def refresh_phase(self) -> None:
         """Tell clients when the peers amount to another phase; `joining` lasts until there is something to say."""
+        if self.phase is Phase.ACTIVE and self.roll.count(PeerStatus.ACTIVE):
+            return  # as nearly always
         phase = rollup(self.roll.statuses())
         if phase is Phase.ALONE and self.phase is Phase.JOINING and not self.signaling_up:
             return

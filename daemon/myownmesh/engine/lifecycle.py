@@ -63,7 +63,8 @@ def note(core: Core, device_id: str, reason: str, now: Instant, *, expects_link:
         return
     core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch(), expects_link), now)
     core.emit(PeerSighted(core.network_id, device_id))
-    core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
+    if core.is_watched:  # of a crowd that meets each member is noted by each other one
+        core.diag(now, "info", "peer", f"sighted {short_id(device_id)}", {"peer": device_id, "reason": reason})
     shelving.look_soon(core, now)
     core.refresh_phase()
 

@@ -122,6 +122,11 @@ class PeerMemory(msgspec.Struct, eq=False):
 class Memories:
     """The memories of at most `MAX_REMEMBERED_PEERS` ids."""
 
+    __slots__ = (
+        "_by_peer",
+        "_kept_by",
+    )
+
     def __init__(self) -> None:
         self._by_peer: OrderedDict[str, PeerMemory] = OrderedDict()
         self._kept_by: deque[PeerMemory] = deque()

@@ -38,25 +38,30 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     else:
         pace.heard(core, device_id, now)
     peer = core.peers.get(device_id)
-    if again and type(peer) is Placeholder and _is_kept_apart(core, device_id):
+    edge = _edge(core, device_id)
+    if again and not edge and type(peer) is Placeholder and _is_left_alone(core, device_id):
         return  # of hundreds whom the shape keeps apart nothing comes more often, and nothing follows
     if core.government.is_down:
         return  # whoever may let this device in again dials it
     if not isinstance(peer, Link) and evictions.dial_again(core, device_id, now):
         return
+    if not isinstance(peer, Link):
+        if not again:
+            core.announce(now)
+        elif edge:
+            core.repeat(now)
+        _decide(core, device_id, now, edge=edge)
+        return
     _reflect(core, device_id, peer, now, again=again)
-    if isinstance(peer, Link):
-        _look_after(core, peer, now, again=again)
-        if core.link_to(device_id) is not None:
-            return
-    decide(core, device_id, now)
+    _look_after(core, peer, now, again=again)
+    if core.link_to(device_id) is None:
+        decide(core, device_id, now)
 
 
-def _is_kept_apart(core: Core, device_id: str) -> bool:
-    """Whether nobody wants a link with it: not the shape, no person, and no authority that lets it in again."""
-    return (
-        not core.wants_link(device_id) and device_id not in core.pins and device_id not in core.government.let_in_again
-    )
+def _is_left_alone(core: Core, device_id: str) -> bool:
+    """Whether nobody wants a link with it whom the shape keeps apart from us: no person, and no authority that lets it
+    in again."""
+    return device_id not in core.pins and device_id not in core.government.let_in_again
 
 
 def receive_stale(core: Core, device_id: str, now: Instant) -> None:
@@ -107,7 +112,7 @@ def _reflect(core: Core, device_id: str, peer: Peer | None, now: Instant, *, aga
 
 def dial_now(core: Core, device_id: str, now: Instant) -> None:
     """DIAL_ANYWAY ended, or the delay after failed attempts: dial if nobody has meanwhile."""
-    decision = _decision(core, device_id)
+    decision = _decision(core, device_id, edge=_edge(core, device_id))
     if decision not in (Dial.WAIT, Dial.OFFER):
         return
     memory = core.memories.of(device_id)
@@ -183,14 +188,19 @@ def how_it_closed(peer: Link, mono: float) -> Turn:
     return Turn.LEFT if left_at is not None and mono - left_at <= LEAVE_CLOSE_WINDOW_S else Turn.CLOSED
 
 
-def _decision(core: Core, device_id: str) -> Dial:
+def _edge(core: Core, device_id: str) -> bool:
+    """Whether the shape wants a link that there is not."""
+    return not isinstance(core.peers.get(device_id), Link) and core.wants_link(device_id)
+
+
+def _decision(core: Core, device_id: str, *, edge: bool) -> Dial:
     peer = core.peers.get(device_id)
     return on_announce(
         core.me,
         device_id,
         pinned=device_id in core.pins,
         silent=core.dials_by_hand,
-        edge=core.wants_link(device_id),
+        edge=edge,
         has_entry=peer is not None,
         has_transport=isinstance(peer, Link),
     )
@@ -199,9 +209,12 @@ def _decision(core: Core, device_id: str) -> Dial:
 def decide(core: Core, device_id: str, now: Instant, *, likely: bool = False) -> None:
     """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer. `likely`: the shape would want this link
     if everybody in the room were let in."""
-    if core.government.is_down:
-        return
-    decision = _decision(core, device_id)
+    if not core.government.is_down:
+        _decide(core, device_id, now, edge=_edge(core, device_id), likely=likely)
+
+
+def _decide(core: Core, device_id: str, now: Instant, *, edge: bool, likely: bool = False) -> None:
+    decision = _decision(core, device_id, edge=edge)
     if decision is Dial.NOTHING or decision is Dial.KEEP:
         return
     memory = core.memories.get(device_id)

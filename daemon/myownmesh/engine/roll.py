@@ -29,6 +29,14 @@ class Attendance(Struct, eq=False):
 class Roll:
     """How many entries have which status, and which are admitted. Every change of an entry is told to `replaced`."""
 
+    __slots__ = (
+        "_admitted",
+        "_counts",
+        "_live",
+        "_next_place",
+        "_places",
+    )
+
     def __init__(self) -> None:
         self._counts: dict[PeerStatus, int] = {}
         self._places: dict[str, int] = {}

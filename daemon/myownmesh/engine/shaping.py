@@ -64,4 +64,5 @@ def _to_dial(core: Core, wanted: Set[str]) -> list[str]:
 
 
 def _say(core: Core, what: str, device_id: str, now: Instant) -> None:
-    core.diag(now, "info", "topology", f"the shape {what}: {short_id(device_id)}", {"peer": device_id})
+    if core.is_watched:
+        core.diag(now, "info", "topology", f"the shape {what}: {short_id(device_id)}", {"peer": device_id})

@@ -92,6 +92,14 @@ class _Deadline(Struct, eq=False):
 class Timers:
     """A set of named deadlines in monotonic seconds."""
 
+    __slots__ = (
+        "_count",
+        "_due",
+        "_heap",
+        "_held",
+        "_held_since",
+    )
+
     def __init__(self) -> None:
         self._due: dict[Key, _Deadline] = {}
         self._heap: list[tuple[float, int, _Deadline]] = []

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 class Links:
     """One link per peer and epoch: while a peer is rebuilt there are two. What names another epoch finds nothing."""
 
+    __slots__ = (
+        "_congested",
+        "_links",
+    )
+
     def __init__(self) -> None:
         self._links: dict[tuple[str, int], Link] = {}
         self._congested: set[Link] = set()

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 class Sending:
     """What is handed to links. Synchronous; `done` is called exactly once, mostly before a method returns."""
 
+    __slots__ = (
+        "_links",
+        "_note_sent",
+        "_now",
+        "_on_waiting",
+    )
+
     def __init__(
         self,
         links: Links,

@@ -88,6 +88,31 @@ class Switch:
     leave from callbacks that know no time.
     """
 
+    __slots__ = (
+        "_early",
+        "_followers",
+        "_links",
+        "_now",
+        "_on_event",
+        "_open_session",
+        "_publish",
+        "_pumping",
+        "_redial",
+        "_save_roster",
+        "_sending",
+        "_set_pace",
+        "_waiter_ids",
+        "_waiters",
+        "_wake_at",
+        "_woken_at",
+        "channels",
+        "engine",
+        "on_book",
+        "on_knock",
+        "on_link_down",
+        "rpc",
+    )
+
     def __init__(
         self,
         engine: Engine,

@@ -113,6 +113,11 @@ class PeerTags:
 class Announcers:
     """Which key each device announced itself with last. A device takes a new one at each start (spec 03 §2)."""
 
+    __slots__ = (
+        "_former",
+        "_keys",
+    )
+
     def __init__(self) -> None:
         self._keys: OrderedDict[str, str] = OrderedDict()
         self._former: OrderedDict[tuple[str, str], None] = OrderedDict()

@@ -27,6 +27,15 @@ class VirtualClock:
     Only what is due within a second stands in the heap, which so stays small enough for the caches of a processor.
     """
 
+    __slots__ = (
+        "_count",
+        "_heap",
+        "_horizon",
+        "_later",
+        "moment",
+        "seconds",
+    )
+
     def __init__(self) -> None:
         self.seconds = 0.0
         self._heap: list[_Item] = []

@@ -71,6 +71,34 @@ class Place(Protocol):
 class Node:
     """A process on one device. `kill` ends it without a word, `leave` with one; a new Node is its next start."""
 
+    __slots__ = (
+        "_alarms",
+        "_clock",
+        "_is_quiet",
+        "_left_room",
+        "_seen",
+        "_sessions",
+        "_slept_at",
+        "_slept_offline",
+        "_ticked_at",
+        "_ticks",
+        "_wakes_at",
+        "announces",
+        "device_id",
+        "engine",
+        "events",
+        "identity",
+        "is_offline",
+        "leaving",
+        "rng",
+        "running",
+        "saved",
+        "skew_ms",
+        "switch",
+        "world",
+        "writing",
+    )
+
     def __init__(self, world: Place, identity: Identity, config: EngineConfig, roster: Roster | None = None) -> None:
         self.world = world
         self._clock = world.clock
@@ -298,12 +326,14 @@ class Node:
             return
         if wire.frozen and self.device_id in wire.frozen:
             wire.run_of(self.device_id, lambda: self._take(item))
-        else:
-            self._take(item)
+        elif self.running:
+            self._read(item)
 
     def _take(self, item: InboundSignal | Sealed) -> None:
-        if not self.running:
-            return
+        if self.running:
+            self._read(item)
+
+    def _read(self, item: InboundSignal | Sealed) -> None:
         if type(item) is Announced:  # nothing comes more often
             read = self.writing.announced(item)
             if type(read) is PeerAnnounced and not read.again:

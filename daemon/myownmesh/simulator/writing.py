@@ -50,6 +50,14 @@ class Process(Protocol):
 class Writing:
     """Signs, seals, opens and judges for one process; without a mode it signs and seals nothing."""
 
+    __slots__ = (
+        "_announcers",
+        "_last_at",
+        "_node",
+        "_room",
+        "desk",
+    )
+
     def __init__(self, node: Process, room: Room, mode: Mode | None) -> None:
         self._node = node
         self._room = room

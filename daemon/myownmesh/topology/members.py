@@ -48,6 +48,12 @@ class Members:
         del self._order[bisect_left(self._order, member)]
         return True
 
+    def way(self, before: str, after: str) -> int:
+        """How many members stand from `before`, itself counted, up to `after`: two ids in their order."""
+        order = self._order
+        first = bisect_left(order, before)
+        return bisect_left(order, after, first) - first
+
     def place(self, member: str) -> int:
         """Where the id stands, or would stand."""
         return bisect_left(self._order, member)

@@ -38,10 +38,12 @@ class RingShape:
         return {circle[place + step] for step in _steps(self._n, len(circle))} - {me}
 
     def edge(self, me: str, peer: str, members: Members) -> bool:
+        ids = members.ids
+        size = len(ids) + (me not in ids) + (peer not in ids)
+        if size - 1 <= self._n:
+            return True
         before, after = (me, peer) if me < peer else (peer, me)
-        size = len(members) + (me not in members) + (peer not in members)
-        way = members.place(after) - members.place(before) + (before not in members)
-        return self._reaches(way, size)
+        return (members.way(before, after) + (before not in ids)) % size in _ways(self._n, size)
 
     def wanted(self, me: str, members: Members) -> set[str]:
         circle = members if me in members else Members([*members, me])
@@ -58,10 +60,6 @@ class RingShape:
         """The connected peer whose id is most like the destination's; the first of equals."""
         peers = [peer for peer in connected if peer != me]
         return [self._choices.nearest(dest, peers)] if peers else []
-
-    def _reaches(self, way: int, size: int) -> bool:
-        """Of a circle of `size`: does either of two members that stand `way` apart choose the other?"""
-        return size - 1 <= self._n or way % size in _ways(self._n, size)
 
 
 @cache

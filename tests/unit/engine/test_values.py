@@ -44,7 +44,7 @@ LOCAL: dict[str, Any] = load("peer-protocol", "local_json")
 
 @pytest.mark.parametrize("case", ROLLUPS, ids=["+".join(case["statuses"]) or "nobody" for case in ROLLUPS])
 def test_phase(case: dict[str, Any]) -> None:
-    assert rollup(map(PeerStatus, case["statuses"])) == case["phase"]
+    assert rollup([*map(PeerStatus, case["statuses"])]) == case["phase"]
 
 
 @pytest.mark.parametrize("sticky", [False, True])
