@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh_common.events import Diag
 from myownmesh.engine import EngineConfig
+from myownmesh.engine.actions import Emit, OpenSession
 from myownmesh.engine.links import (
     CandidateRejected,
     ChannelClosed,
@@ -18,6 +20,7 @@ from myownmesh.engine.links import (
     PathState,
     SdpType,
 )
+from myownmesh.engine.shaping import take_pass
 from myownmesh.protocol.frames import Ping
 from myownmesh.protocol.modes import Star
 from myownmesh.protocol.signals import Candidate
@@ -25,8 +28,6 @@ from unit.engine.bench import Bench, sdp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from mesh_common.events import Diag
 
 LINE = "candidate:1 1 UDP 12345 192.168.1.5 54321 typ host"
 Play = "Callable[[Bench], object]"
@@ -178,6 +179,19 @@ def test_nobody_reads_and_nothing_is_made() -> None:
     bench.engine.be_watched(watched=True)
     bench.announce()
     assert bench.diags
+
+
+def test_nobody_reads_what_the_shape_does_and_nothing_is_made() -> None:
+    bench = Bench("lower", EngineConfig(topology=Star(hub="z" * 52)))
+    bench.diags.clear()
+    bench.engine.be_watched(watched=False)
+    bench.announce()
+    assert bench.status == "sighted"
+    core = bench.engine.core
+    core.set_topology(Star(hub=bench.us.device_id))
+    take_pass(core, bench.now)
+    assert any(isinstance(action, OpenSession) for action in core.out)
+    assert not any(isinstance(action, Emit) and isinstance(action.event, Diag) for action in core.out)
 
 
 def test_descriptions_are_counted_in_bytes() -> None:

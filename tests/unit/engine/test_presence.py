@@ -10,7 +10,7 @@ from mesh_common.events import PeerSighted
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.links import ChannelClosed, PathChanged, PathState
 from myownmesh.protocol.frames import Ping, Pong
-from myownmesh.protocol.modes import FullMesh, Ring
+from myownmesh.protocol.modes import FullMesh, Ring, Star
 from myownmesh.protocol.signals import PeerAnnounced, PeerLeft, StaleAnnounce
 from unit.engine.bench import Bench
 
@@ -52,6 +52,13 @@ def test_an_offer_in_time_stops_the_dial() -> None:
     bench.wait(2.9)
     bench.offer("B1")
     assert "offer" not in " ".join(bench.wait(5.0))
+
+
+def test_who_was_here_before_us_and_is_kept_apart_by_the_shape_is_noted_and_not_answered() -> None:
+    bench = Bench("lower", EngineConfig(topology=Star(hub="z" * 52)))
+    assert bench.announce(again=True) == []
+    assert bench.status == "sighted"
+    assert Bench("lower").announce(again=True) == ["announce", "offer A1"], "wanted, it hears us"
 
 
 @pytest.mark.parametrize("me", ["lower", "higher"])
