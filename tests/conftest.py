@@ -16,6 +16,10 @@ from support.examples import FAST, FAST_EXAMPLES
 if TYPE_CHECKING:
     import pytest
 
+# Devices of tests that run beside each other would hear one another, and meet where a test has cut their relay. Who
+# tests the local network gives its daemons machines of their own, and another word.
+os.environ["MYOWNMESH_MDNS"] = "off"
+
 # Both cores are shared with other tests: how long one example takes says nothing about the code.
 # CI draws the same examples each time, as hypothesis' own profile for it does; whoever runs the suite elsewhere draws
 # fresh ones.

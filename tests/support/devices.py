@@ -75,6 +75,9 @@ class Device:
     wires: list[Wire] = field(factory=list)
     key: str = ""
     """Bare id, known after the start."""
+    enter: tuple[str, ...] = ()
+    """What precedes its command: for a device on a machine of its own (`support.namespaces`)."""
+    environ: dict[str, str] = field(factory=dict)
 
     @property
     def socket(self) -> Path:
@@ -84,12 +87,16 @@ class Device:
         """Start it and wait until it answers."""
         self.home.mkdir(exist_ok=True)
         with (self.home / "log").open("ab") as log:
-            environ = {**os.environ, "MYOWNMESH_HOME": str(self.home)}
-            if self.program == MYOWNMESH:
+            environ = {**os.environ, "MYOWNMESH_HOME": str(self.home), **self.environ}
+            if self.program == MYOWNMESH and not self.enter:
                 self.process = Forked(environ, log)
             else:
                 self.process = subprocess.Popen(
-                    [str(self.program), "serve"], env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                    [*self.enter, str(self.program), "serve"],
+                    env=environ,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
                 )
         deadline = time.monotonic() + PATIENCE_S
         while True:

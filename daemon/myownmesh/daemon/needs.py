@@ -10,7 +10,7 @@ import sys
 
 EXTRA = "daemon"
 """The extra of the distribution that brings all of `MODULES`."""
-MODULES = ("OpenSSL", "aioice", "aiortc", "coincurve", "trio_websocket", "uvloop")
+MODULES = ("OpenSSL", "aioice", "aiortc", "coincurve", "trio_websocket", "uvloop", "zeroconf")
 """What the extra brings, by the name under which it is imported."""
 
 

@@ -27,6 +27,7 @@ from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import rooms
 from myownmesh.services.host import Services
 from myownmesh.services.roles import hosted_roles
+from myownmesh.signaling.lan_access import lan_access
 from myownmesh.signaling.room import app_id_of
 from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.timepiece import Timepiece
@@ -76,6 +77,7 @@ class Node:
         timepiece = Timepiece(clock.now, clock.steady)
         app_id = app_id_of(os.environ)
         self._webrtc = WebRtc(sources.addresses)
+        self._lan = lan_access(os.environ)
         self._services = Services(
             version=VERSION,
             roles=hosted_roles(now=clock.now, rng=rng, compat=lambda: config.compat, turn_desk=self._turn_desk),
@@ -88,7 +90,7 @@ class Node:
             identity=identity,
             config=config,
             sessions=self._webrtc.get,
-            signaling=rooms(identity, app_id, rng, sources, timepiece),
+            signaling=rooms(identity, app_id, rng, sources, timepiece, self._lan),
             services=self._services,
             timepiece=timepiece,
             rng=rng,
@@ -152,6 +154,8 @@ class Node:
         gc.freeze()
         gc.enable()
         self._webrtc.allow()
+        if self._lan is not None:
+            self._lan.allow()
         nursery.start_soon(self._later)
         if self._supervision.lifeline is not None:
             nursery.start_soon(self._watch_lifeline, self._supervision.lifeline)

@@ -134,7 +134,7 @@ class Driver:
     def network_moved(self, move: Move, detail: dict[str, object]) -> None:
         """This machine's network changed (spec 04 §7.7); `detail` is for the diagnostics."""
         for signaling in self._signaling:
-            signaling.is_offline = move is Move.OFFLINE
+            signaling.network_moved(offline=move is Move.OFFLINE)
         self.switch.network_moved(move, detail)
 
     def use_relays(self, urls: Sequence[str]) -> None:
@@ -195,7 +195,7 @@ class Driver:
             signaling.publish(carried)
 
     def _redial(self, if_mute: bool) -> None:
-        if not self._signaling:
+        if not any(signaling.report() for signaling in self._signaling):
             self.switch.has_no_relays()
         for signaling in self._signaling:
             signaling.redial(if_mute=if_mute)

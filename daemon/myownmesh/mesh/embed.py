@@ -26,6 +26,7 @@ from myownmesh.mesh.outcome import outcome
 from myownmesh.mesh.rooms import rooms
 from myownmesh.netwatch.watch import NetWatch
 from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.signaling.lan_access import lan_access
 from myownmesh.signaling.room import app_id_of
 from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.timepiece import Timepiece
@@ -238,6 +239,9 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
         sources = RelaySources()
         timepiece = Timepiece(clock.now, clock.steady)
         app_id = app_id_of(os.environ)
+        lan = lan_access(os.environ)
+        if lan is not None:
+            lan.allow()
         async with open_threaded_factory(sources.addresses) as factory, trio.open_nursery() as nursery:
 
             async def sessions() -> SessionFactory:
@@ -248,7 +252,7 @@ async def open_mesh(home: Path | str, *, label: str | None = None) -> AsyncItera
                 identity=identity,
                 config=(await trio.to_thread.run_sync(store.open_config)).config,
                 sessions=sessions,
-                signaling=rooms(identity, app_id, rng, sources, timepiece),
+                signaling=rooms(identity, app_id, rng, sources, timepiece, lan),
                 services=_NoServices(),
                 timepiece=timepiece,
                 rng=rng,

@@ -143,6 +143,10 @@ class Desk:
         """Whether it does, whatever the mode here."""
         return self._devices.seals(device_id)
 
+    def is_linked(self, device_id: str) -> bool:
+        """Whether there is an admitted link to it."""
+        return self._around.is_linked(device_id)
+
     # ── announces and leaves ──────────────────────────────────────────────────────────────────────────────────────────
 
     @property

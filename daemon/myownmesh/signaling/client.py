@@ -143,6 +143,10 @@ class NostrSignaling:
             self._redial.set()
             self._redial = trio.Event()
 
+    def network_moved(self, *, offline: bool) -> None:
+        """What failed waits for `redial` where there is no network."""
+        self.is_offline = offline
+
     def set_pace(self, *, quiet: bool) -> None:
         self._room.set_pace(self._now().mono, quiet=quiet)
         self._tick_changed.set()

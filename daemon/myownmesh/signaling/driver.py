@@ -22,9 +22,6 @@ class Signaling(Protocol):
     on_news: Callable[[News], None]
     """Called when a relay begins to be of no use, or serves again; set it before `run`."""
 
-    is_offline: bool
-    """This machine has no network: what failed is not tried again before `redial`."""
-
     def report(self) -> Sequence[RelayReport]:
         """How each relay that this way leads over serves us at the moment; empty for a way without relays."""
         ...
@@ -38,6 +35,10 @@ class Signaling(Protocol):
 
         `on_up` is called for each one that was replaced, or has answered.
         """
+        ...
+
+    def network_moved(self, *, offline: bool) -> None:
+        """This machine's addresses have changed, or may have; or there is no network. `redial` follows by itself."""
         ...
 
     def set_pace(self, *, quiet: bool) -> None:

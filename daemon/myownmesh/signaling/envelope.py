@@ -81,8 +81,8 @@ _BODIES: Mapping[str, type[Body]] = {
     "twin": TwinBody,
 }
 _KINDS = {body: kind for kind, body in _BODIES.items()}
-_HEAD = ("from", "to", "kind", "peer_id")
-_MEMBERS = frozenset(_HEAD).union(*(body.__struct_fields__ for body in _BODIES.values() if body is not TwinBody))
+_HEAD = frozenset(("from", "to", "kind", "peer_id"))
+_MEMBERS = _HEAD.union(*(body.__struct_fields__ for body in _BODIES.values() if body is not TwinBody))
 """Of all kinds of the reference, and ours: none of them may stand twice, whatever the kind (spec 03 §6)."""
 
 
@@ -98,13 +98,25 @@ class Envelope:
 
 def encode_envelope(envelope: Envelope) -> str:
     """The content text, members in the reference's order, nulls written; behind them what only we know, if anything."""
-    body = envelope.body
-    head = dict(zip(_HEAD, (envelope.sender, envelope.to, _KINDS[type(body)], envelope.peer), strict=True))
+    return compact_json({"from": envelope.sender, "to": envelope.to} | message_of(envelope.peer, envelope.body))
+
+
+def message_of(peer: str, body: Body) -> dict[str, object]:
+    """The members of a message about `peer`, its kind first: `msg` of a line in the local network (spec 03 §18.3)."""
     members = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
     for name, value in members.items():
         if isinstance(value, Raw):
             members[name] = python_value(value)
-    return compact_json(head | members)
+    return {"kind": _KINDS[type(body)], "peer_id": peer} | members
+
+
+def decode_body(kind: str, found: Members) -> Body:
+    """The body of a message of this kind, which is a known one. Raises `BadEnvelope`."""
+    try:
+        body: Body = shape(_BODIES[kind]).build(found)
+    except JsonError as error:
+        raise BadEnvelope(str(error)) from error
+    return body
 
 
 def decode_envelope(content: str) -> Envelope:

@@ -245,7 +245,7 @@ class Receiver:
     ) -> InboundSignal | Dropped:
         body = envelope.body
         if self._desk is not None and isinstance(body, AnnounceBody):
-            signed = _signed(body.esig)
+            signed = signature_of(body.esig)
             if self._desk.is_forged_in_our_name(_said(envelope, event), body.caps, signed):
                 return Dropped.FORGED
             self.is_misspoken_for |= signed is None
@@ -266,30 +266,14 @@ class Receiver:
                 return self._left(envelope, body, event)
         if envelope.to is None:
             return Dropped.NOT_FOR_US
-        match body:
-            case OfferBody(offer_id, sdp, eseal) if eseal is not UNSET:
-                return _sealed(peer, "offer", offer_id, eseal, beside=sdp)
-            case OfferBody(offer_id, sdp):
-                return OfferReceived(peer, sdp, offer_id)
-            case AnswerBody(offer_id, sdp, eseal) if eseal is not UNSET:
-                return _sealed(peer, "answer", offer_id, eseal, beside=sdp)
-            case AnswerBody(offer_id, sdp):
-                return AnswerReceived(peer, sdp, offer_id)
-            case CandidateBody(candidate, mid, index, ufrag, named, eseal) if eseal is not UNSET:
-                offer_id = "" if named is UNSET else read_text(named)
-                is_empty = mid is None and index is None and ufrag is None
-                return _sealed(peer, "candidate", offer_id, eseal, beside=candidate if is_empty else "more")
-            case CandidateBody(candidate, mid, index, ufrag):
-                return CandidateReceived(peer, Candidate(candidate, mid, index, ufrag))
-            case TwinBody():
-                return Dropped.NOT_FOR_US
+        return Dropped.NOT_FOR_US if isinstance(body, TwinBody) else directed(peer, body)
 
     def _announced(
         self, envelope: Envelope, body: AnnounceBody, event: nostr.NostrEvent, now: Instant
     ) -> InboundSignal | Dropped:
         peer = envelope.peer
         if self._desk is not None:
-            match self._desk.announced(_said(envelope, event), body.caps, _signed(body.esig), now.mono):
+            match self._desk.announced(_said(envelope, event), body.caps, signature_of(body.esig), now.mono):
                 case Heard.FORGED:
                     return Dropped.FORGED
                 case Heard.DOUBTED:
@@ -304,7 +288,7 @@ class Receiver:
     def _left(self, envelope: Envelope, body: LeaveBody, event: nostr.NostrEvent) -> InboundSignal | Dropped:
         peer, is_signed = envelope.peer, None
         if self._desk is not None:
-            match self._desk.left(_said(envelope, event), _signed(body.esig)):
+            match self._desk.left(_said(envelope, event), signature_of(body.esig)):
                 case Heard.FORGED:
                     return Dropped.FORGED
                 case Heard.DOUBTED:
@@ -318,13 +302,34 @@ class Receiver:
         return PeerLeft(peer, is_signed)
 
 
-def _said(envelope: Envelope, event: nostr.NostrEvent) -> Said:
-    return Said(envelope.peer, event.pubkey, event.created_at)
+def directed(
+    peer: str, body: OfferBody | AnswerBody | CandidateBody
+) -> OfferReceived | AnswerReceived | CandidateReceived | SealedReceived | Dropped:
+    """What a message to this device says. Raises `JsonError` for what is sealed and no text."""
+    match body:
+        case OfferBody(offer_id, sdp, eseal) if eseal is not UNSET:
+            return _sealed(peer, "offer", offer_id, eseal, beside=sdp)
+        case OfferBody(offer_id, sdp):
+            return OfferReceived(peer, sdp, offer_id)
+        case AnswerBody(offer_id, sdp, eseal) if eseal is not UNSET:
+            return _sealed(peer, "answer", offer_id, eseal, beside=sdp)
+        case AnswerBody(offer_id, sdp):
+            return AnswerReceived(peer, sdp, offer_id)
+        case CandidateBody(candidate, mid, index, ufrag, named, eseal) if eseal is not UNSET:
+            offer_id = "" if named is UNSET else read_text(named)
+            is_empty = mid is None and index is None and ufrag is None
+            return _sealed(peer, "candidate", offer_id, eseal, beside=candidate if is_empty else "more")
+        case CandidateBody(candidate, mid, index, ufrag):
+            return CandidateReceived(peer, Candidate(candidate, mid, index, ufrag))
 
 
-def _signed(esig: Raw | UnsetType) -> Signed | None:
+def signature_of(esig: Raw | UnsetType) -> Signed | None:
     """The signature of a body, None where it has none. Raises `JsonError` for what is no signature."""
     return None if esig is UNSET else read(Signed, esig)
+
+
+def _said(envelope: Envelope, event: nostr.NostrEvent) -> Said:
+    return Said(envelope.peer, event.pubkey, event.created_at)
 
 
 def _sealed(peer: str, kind: SealedKind, offer_id: str, eseal: Raw, *, beside: str) -> SealedReceived | Dropped:

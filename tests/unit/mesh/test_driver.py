@@ -91,6 +91,9 @@ class FakeRoom:
         self.redialled += 1
         self.doubted += if_mute
 
+    def network_moved(self, *, offline: bool) -> None:
+        self.is_offline = offline
+
     def set_pace(self, *, quiet: bool) -> None:
         self.paces.append(quiet)
 

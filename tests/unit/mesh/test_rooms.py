@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from myownmesh.mesh import clock
-from myownmesh.mesh.rooms import met_by, nostr
+from myownmesh.mesh.rooms import lan, met_by, nostr, rooms
 from myownmesh.signaling.client import NostrSignaling
+from myownmesh.signaling.gate import ContentGate
+from myownmesh.signaling.lan import LanSignaling
+from myownmesh.signaling.lan_access import LanAccess
 from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.store.network_config import NetworkConfig, SignalingConfig
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from myownmesh.mesh.rooms import Way
     from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.driver import Signaling
-    from myownmesh.signaling.gate import ContentGate
 
 DEVICE = identity(1)
 NOSTR = nostr(DEVICE, "app", random.Random(1), RelaySources(), Timepiece(clock.now, clock.steady))
@@ -62,6 +64,32 @@ def test_the_ways_of_one_network_share_their_gate_and_those_of_two_do_not() -> N
 def test_an_unknown_strategy_attaches_nothing_and_says_so(strategy: str, caplog: pytest.LogCaptureFixture) -> None:
     assert list(met_by(NOSTR)(record(strategy), "n", None)) == []
     assert f"unknown signaling strategy '{strategy}'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("signaling", "ways"),
+    [
+        (SignalingConfig(), [NostrSignaling, LanSignaling]),
+        (SignalingConfig(listen_only=True), [NostrSignaling]),
+        (SignalingConfig(mdns=False), [NostrSignaling]),
+        (SignalingConfig(strategy="none"), [LanSignaling]),
+        (SignalingConfig(strategy="mqtt"), [LanSignaling]),
+        (SignalingConfig(strategy="none", listen_only=True), []),
+        (SignalingConfig(strategy="none", mdns=False), []),
+    ],
+)
+def test_which_ways_a_record_asks_for(
+    signaling: SignalingConfig, ways: list[type], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The attach matrix of spec 03 §3."""
+    timepiece = Timepiece(clock.now, clock.steady)
+    attached = rooms(DEVICE, "app", random.Random(1), RelaySources(), timepiece, LanAccess())
+    wanted = NetworkConfig(id="n", network_id="n", signaling=signaling)
+    assert [type(way) for way in attached(wanted, "n", None)] == ways
+    assert ("met nowhere" in caplog.text) is (signaling.strategy == "none" and not signaling.mdns)
+    elsewhere = rooms(DEVICE, "app", random.Random(1), RelaySources(), timepiece, None)
+    assert [type(way) for way in elsewhere(wanted, "n", None)] == [way for way in ways if way is NostrSignaling]
+    assert lan(DEVICE, "app", timepiece, LanAccess())(record("none"), "n", ContentGate(), None) is not None
 
 
 def test_no_strategy_is_a_choice_and_no_complaint(caplog: pytest.LogCaptureFixture) -> None:

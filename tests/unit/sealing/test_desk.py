@@ -557,3 +557,10 @@ def test_no_two_messages_share_a_key() -> None:
     a, b = met()
     keys = [base64url.decode(a.offer(b).eseal)[:32] for _ in range(50)]
     assert all(one != other for one, other in itertools.combinations(keys, 2))
+
+
+def test_whether_a_device_is_linked_is_the_networks_to_say() -> None:
+    party = Party(A)
+    party.linked.add(B.device_id)
+    assert party.desk.is_linked(B.device_id)
+    assert not party.desk.is_linked(A.device_id)

@@ -294,7 +294,7 @@ async def test_without_a_network_no_dial_is_made_again_but_to_relays_of_this_mac
 ) -> None:
     here = "ws://127.0.0.1:4848"
     client = new_client(Settings(servers=(RELAY, here)))
-    client.is_offline = True
+    client.network_moved(offline=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_for, client, 1000)
         await trio.sleep(300)
@@ -302,7 +302,7 @@ async def test_without_a_network_no_dial_is_made_again_but_to_relays_of_this_mac
         assert set(world.dials) == {RELAY, here}
         assert len(world.dials[here]) > 5
         assert [report.retry_in_ms for report in client.report() if report.url == RELAY] == [None]
-        client.is_offline = False
+        client.network_moved(offline=False)
         client.redial(if_mute=True)
         await trio.sleep(4)
         assert world.dials[RELAY][1] == 300

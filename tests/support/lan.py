@@ -1,0 +1,94 @@
+"""Devices that meet in a local network alone: machines of their own on one cable or hub, no relay, no way out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from myownmesh.store.identity_file import load_or_create_identity
+from myownmesh.store.paths import Home
+from support.daemons import MYOWNMESH
+from support.devices import PATIENCE_S, Device
+from support.namespaces import lan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from support.namespaces import Machine
+
+NETWORK: Final = "beside"
+
+
+def lan_record(name: str = NETWORK, **members: Any) -> dict[str, Any]:
+    """A network that is met in the local network and nowhere else."""
+    return {
+        "id": name,
+        "network_id": name,
+        "signaling": {"strategy": "none", "mdns": True},
+        "stun_servers": [],
+        "turn_servers": [],
+        "auto_approve": True,
+        **members,
+    }
+
+
+@contextmanager
+def devices_beside(*programs: Path, others: int = 0) -> Iterator[tuple[list[Machine], list[Device]]]:
+    """A device for each program (`OURS` or another) on a machine of its own; the ids go up from the first one on.
+
+    Behind them come `others` machines without a device.
+    """
+    with ExitStack() as opened:
+        _, machines = opened.enter_context(lan(len(programs) + others))
+        base = Path(tempfile.mkdtemp(prefix="lan"))
+        opened.callback(shutil.rmtree, base, ignore_errors=True)
+        homes = [base / str(number) for number in range(len(programs))]
+        for home in homes:
+            home.mkdir()
+        ids = [load_or_create_identity(Home(home)).device_id for home in homes]
+        ranked = [homes[number] for number in sorted(range(len(ids)), key=ids.__getitem__)]
+        made: list[Device] = []
+        for program, machine, home in zip(programs, machines[: len(programs)], ranked, strict=True):
+            device = Device(home, program, enter=machine.enter, environ={"MYOWNMESH_MDNS": "on"})
+            opened.callback(device.close)
+            device.start()
+            made.append(device)
+        yield machines, made
+
+
+def join(device: Device, name: str = NETWORK, **members: Any) -> None:
+    """The device joins the network."""
+    with_wire(device, "network_add", config=lan_record(name, **members))
+
+
+def sees(device: Device, other: Device, name: str = NETWORK) -> str | None:
+    """The status that a device tells of another one."""
+    peers = with_wire(device, "peers_list", network=name)["peers"]
+    return next((peer["status"] for peer in peers if peer["device_id"] == other.key), None)
+
+
+def until_active(one: Device, other: Device, name: str = NETWORK) -> None:
+    """Wait until both tell of a working link."""
+    until(lambda: sees(one, other, name) == sees(other, one, name) == "active", "both see an active link")
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.01)
+
+
+def with_wire(device: Device, op: str, **members: Any) -> Any:
+    """The data of one request on a connection of its own."""
+    from support.devices import Wire
+
+    with Wire(device.socket, PATIENCE_S) as wire:
+        return wire.data(op, **members)
+
+
+OURS: Final = MYOWNMESH
