@@ -54,7 +54,7 @@ def take(core: Core) -> Census:
         Count("kept candidates", core.memories.kept_candidates, MAX_KEPT_CANDIDATES),
         Count("intents", len(core.intents), MAX_INTENTS),
         Count("waiters", sum(map(len, core.waiters.values())), MAX_WAITERS),
-        Count("roster entries", len(core.roster.entries), MAX_ENTRIES),
+        Count("roster entries", core.roster.count, MAX_ENTRIES),
         Count("members heard lately", len(core.heard), MAX_ENTRIES),
         Count("known copies", core.routes.copies, COPIES_KNOWN),
         Count("carriers with an allowance", core.routes.carriers, len(core.live_peers())),

@@ -49,7 +49,7 @@ def spread(core: Core, now: Instant) -> None:
         return
     if now.mono < core.gossip_not_before:
         core.timers.set(NetworkTimer.GOSSIP, "", core.gossip_not_before)
-    elif core.government.is_working and len(core.roster.entries) >= MANY_ROWS:
+    elif core.government.is_working and core.roster.count >= MANY_ROWS:
         core.timers.set(NetworkTimer.GOSSIP, "", now.mono + slices.SLICE_GAP_S)
     else:
         tell_all(core, now)

@@ -46,7 +46,7 @@ def _merge_rows(core: Core, peer: Live, frame: RosterEntries, now: Instant) -> N
     roster = core.roster.merge(frame.entries, now.wall_ms // 1000, me=core.me)
     if roster is core.roster:
         return
-    new = len(roster.entries) - len(core.roster.entries)
+    new = roster.count - core.roster.count
     core.save_roster(roster)
     core.learnt_at = now.mono
     core.diag(now, "info", "roster", "learnt of new members", {"peer": peer.device_id, "count": new})

@@ -14,7 +14,7 @@ import msgspec
 from myownmesh.identity import Identity
 from myownmesh.protocol.envelopes import RELAY_CHANNEL, read_routed, wrapped
 from myownmesh.protocol.offer_ids import gives_way, with_mark_of
-from myownmesh.roster.roster import Entry, Roster
+from myownmesh.roster import Entry, Roster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -218,7 +218,7 @@ class TapedEngine(Engine):
     def _turn(self, now: Instant) -> None:
         """A network with owners is not recorded, and the state of one with thousands of rows takes too long to keep."""
         core = self.core
-        is_left_out = core.government.book.is_founded or len(core.roster.entries) > MAX_ROWS
+        is_left_out = core.government.book.is_founded or core.roster.count > MAX_ROWS
         if is_left_out:
             self.tape.rest()
         self.tape.turn(now.mono, is_light=not is_left_out and self._is_light)

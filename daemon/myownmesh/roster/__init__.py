@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from myownmesh.roster.roster import MAX_ENTRIES, Entry, Roster
+from myownmesh.roster.entry import Entry
+from myownmesh.roster.roster import MAX_ENTRIES, Roster
 
 __all__ = ["MAX_ENTRIES", "Entry", "Roster"]

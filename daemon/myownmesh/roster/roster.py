@@ -18,7 +18,9 @@ from mesh_common.views import RosterRow
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import RosterEntry, RosterSummary
 from myownmesh.protocol.ids import is_device_id, pubkey_part
+from myownmesh.roster.entry import Entry
 from myownmesh.roster.id_text import BEFORE_IDS, IdText
+from myownmesh.roster.rows import NO_ROWS, Rows, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence, Set
@@ -32,8 +34,6 @@ one could send."""
 MAX_REMOVED: Final = 1024
 """Removals that are remembered; the oldest go first."""
 
-_NOTHING: Final[Mapping[str, Any]] = {}
-"""Of thousands of entries hardly one has members of later versions."""
 _ROLES: Final = ("member", "controller", "owner")
 _U64: Final = 2**64
 _FEW: Final = 8
@@ -41,66 +41,45 @@ _FEW: Final = 8
 
 
 @frozen
-class Entry:
-    """One device that was let in."""
-
-    device_id: str
-    """Bare id."""
-    label: str
-    """What the device says of itself, or what gossip or the person said before it did."""
-    approved_at: int
-    """Unix seconds of the first approval."""
-    role: Role = "member"
-    user_label: str | None = None
-    """The name that this device's user gave it; shown before `label` and never sent."""
-    seals: bool = False
-    """It was seen to seal its signaling (spec 11 §2.1)."""
-    by_hand: bool = False
-    """A person at this device let it in, or an invitation that was given or taken here: not gossip, not
-    `auto_approve`."""
-    unknown: Mapping[str, Any] = _NOTHING
-    """Members of later versions, kept when the file is written again."""
-
-    @property
-    def shown_label(self) -> str:
-        return self.user_label or self.label
-
-
-@frozen
 class Roster:
     """Who is let in without asking again, in the order of approval."""
 
     network_id: str
-    entries: tuple[Entry, ...] = ()
+    _rows: Rows = field(default=NO_ROWS, converter=rows_of, alias="entries")
     removed_devices: tuple[str, ...] = ()
     """Bare ids, oldest first."""
     unknown: Mapping[str, Any] = field(factory=dict)
-    _index: dict[str, Entry] = field(factory=dict, repr=False, eq=False)
     _id_text: IdText | None = field(default=None, repr=False, eq=False)
     """What `membership_root` is the hash of, once it was asked for."""
     _newest: int | None = field(default=None, repr=False, eq=False)
     """`last_edit_ts`, once it was asked for."""
 
-    def __attrs_post_init__(self) -> None:
-        if len(self._index) != len(self.entries):
-            object.__setattr__(self, "_index", {entry.device_id: entry for entry in self.entries})
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """All of them; of a large roster they are gathered when they are asked for first, which takes a while."""
+        return self._rows.entries()
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._rows)
 
     def get(self, device_id: str) -> Entry | None:
         """The entry of a device, whichever form its id has."""
-        return self._index.get(pubkey_part(device_id))
+        return self._rows.find(pubkey_part(device_id))
 
     @property
     def ids(self) -> Set[str]:
         """The bare ids of all entries."""
-        return self._index.keys()
+        return self._rows.keys()
 
     def __contains__(self, bare: str) -> bool:
         """Whether there is an entry of this bare id."""
-        return bare in self._index
+        return bare in self._rows
 
     def is_authorized(self, device_id: str) -> bool:
         """True when the device's next connection needs nobody's consent."""
-        return device_id in self._index or pubkey_part(device_id) in self._index
+        return device_id in self._rows or pubkey_part(device_id) in self._rows
 
     # ── changes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -111,7 +90,7 @@ class Roster:
         """
         bare = pubkey_part(device_id)
         label = clean_label(label)
-        known = self._index.get(bare) or Entry(bare, label, now)
+        known = self._rows.find(bare) or Entry(bare, label, now)
         kept = tuple(removed for removed in self.removed_devices if removed != bare)
         let_in = evolve(known, label=label, user_label=label or None, by_hand=True)
         return evolve(self._with(let_in), removed_devices=kept)
@@ -123,8 +102,8 @@ class Roster:
         """
         bare = pubkey_part(device_id)
         label = clean_label(label)
-        known = self._index.get(bare)
-        if known is None and len(self.entries) >= MAX_ENTRIES:
+        known = self._rows.find(bare)
+        if known is None and self.count >= MAX_ENTRIES:
             return self
         return self._with(Entry(bare, label, now) if known is None else evolve(known, label=label))
 
@@ -134,22 +113,20 @@ class Roster:
         Left out: this device, whom we hold, whom we have removed, what is no id, and everybody above `MAX_ENTRIES`. The
         same object when nobody is left.
         """
-        known = self._index
+        known = self._rows
         # Nearly every id is bare: what it is without a suffix is asked of the others alone.
         new = [row for row in rows if row.device_id not in known and pubkey_part(row.device_id) not in known]
         if not new:
             return self  # as nearly always: members tell each other the whole roster
         out = {me, *self.removed_devices}
-        index = dict(self._index)
+        came: dict[str, Entry] = {}
         for row in new:
             bare = pubkey_part(row.device_id)
-            if len(index) >= MAX_ENTRIES:
+            if len(known) + len(came) >= MAX_ENTRIES:
                 break
-            if bare not in index and bare not in out and is_device_id(bare):
-                index[bare] = Entry(bare, clean_label(row.label), now, row.role)
-        if len(index) == len(self._index):
-            return self
-        return self._after(index, came=[index[device] for device in index.keys() - self._index.keys()])
+            if bare not in came and bare not in out and is_device_id(bare):
+                came[bare] = Entry(bare, clean_label(row.label), now, row.role)
+        return self._after([*came.values()], came=came) if came else self
 
     def mirror(self, roles: Mapping[str, Role], removed: Collection[str], now: int, *, me: str) -> Self:
         """What signed governance says of members: rows for those it lists, with their roles; none for whom it put out.
@@ -163,26 +140,21 @@ class Roster:
         self, devices: Collection[str], roles: Mapping[str, Role], removed: Collection[str], now: int, *, me: str
     ) -> Self:
         """`mirror` for these devices alone; new rows stand in their order in `roles`."""
-        index = dict(self._index)
-        came: list[Entry] = []
+        rows = self._rows
+        put: list[Entry] = []
         gone: list[str] = []
-        changed = False
         for device_id in devices:
-            entry = index.get(device_id)
+            entry = rows.find(device_id)
             role = roles.get(device_id, "member")
             if entry is None:
                 continue
             if device_id in removed and role == "member" and device_id != me:
-                del index[device_id]
                 gone.append(device_id)
             elif entry.role != role:
-                index[device_id] = evolve(entry, role=role)
-                changed = True
-        for device_id, role in roles.items():
-            if device_id not in index:
-                index[device_id] = Entry(device_id, "", now, role)
-                came.append(index[device_id])
-        return self._after(index, came, gone) if changed or came or gone else self
+                put.append(evolve(entry, role=role))
+        came = [device_id for device_id in roles if device_id not in rows or device_id in gone]
+        put += [Entry(device_id, "", now, roles[device_id]) for device_id in came]
+        return self._after(put, came, gone) if put or gone else self
 
     def remove(self, device_id: str) -> Self:
         """A person takes a device out. Gossip does not bring it back until it is approved again."""
@@ -190,9 +162,8 @@ class Roster:
         removed = self.removed_devices
         if is_device_id(bare):
             removed = (*(known for known in removed if known != bare), bare)[-MAX_REMOVED:]
-        index = dict(self._index)
-        gone = [bare] if index.pop(bare, None) is not None else []
-        return evolve(self._after(index, gone=gone), removed_devices=removed)
+        gone = [bare] if bare in self._rows else []
+        return evolve(self._after((), gone=gone), removed_devices=removed)
 
     def set_seals(self, device_id: str, seals: bool) -> Self:
         """Note whether a known device seals; the same object when that changes nothing."""
@@ -205,20 +176,19 @@ class Roster:
         return self if known is None else self._with(evolve(known, role=role))
 
     def _with(self, entry: Entry) -> Self:
-        known = self._index.get(entry.device_id)
+        known = self._rows.find(entry.device_id)
         if known == entry:
             return self
-        return self._after(self._index | {entry.device_id: entry}, came=[entry] if known is None else [])
+        return self._after([entry], came=[entry.device_id] if known is None else [])
 
-    def _after(self, index: dict[str, Entry], came: Sequence[Entry] = (), gone: Sequence[str] = ()) -> Self:
-        """The roster with these entries, of which some came and some went."""
+    def _after(self, put: Collection[Entry], came: Collection[str] = (), gone: Collection[str] = ()) -> Self:
+        """The roster after some entries came or were replaced, and some went."""
         newest, text = self._newest, self._id_text
         if text is not None and (came or gone):
-            few = len(came) + len(gone) <= _FEW
-            text = text.changed([entry.device_id for entry in came], gone) if few else None
+            text = text.changed(came, gone) if len(came) + len(gone) <= _FEW else None
         if newest is not None:
-            newest = None if gone else max([newest, *(entry.approved_at for entry in came)])
-        return evolve(self, entries=tuple(index.values()), index=index, id_text=text, newest=newest)
+            newest = None if gone else max([newest, *(entry.approved_at for entry in put)])
+        return evolve(self, entries=self._rows.changed(put, gone), id_text=text, newest=newest)
 
     # ── what others see ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -229,10 +199,10 @@ class Roster:
     def root_held_by(self, member: str, me: str) -> str:
         """`membership_root` of a member that holds just whom we hold: it has us in its place."""
         text = self._ids_as_text
-        changed = None if text is None else text.changed([me], [member] if member in self._index else [])
+        changed = None if text is None else text.changed([me], [member] if member in self._rows else [])
         if changed is not None:
             return base32.encode(changed.digest())
-        ids = sorted(device_id.encode() for device_id in self._index if device_id != member)
+        ids = sorted(device_id.encode() for device_id in self._rows if device_id != member)
         insort(ids, me.encode())
         return _hash(ids)
 
@@ -250,7 +220,7 @@ class Roster:
     @property
     def _ids_as_text(self) -> IdText | None:
         if self._id_text is None:
-            object.__setattr__(self, "_id_text", IdText.of(self._index))
+            object.__setattr__(self, "_id_text", IdText.of(self._rows))
         return self._id_text
 
     @cached_property
@@ -272,7 +242,7 @@ class Roster:
 
     def summary(self) -> RosterSummary:
         """The frame that tells members what we hold."""
-        return RosterSummary(self.membership_root(), len(self.entries), self.last_edit_ts)
+        return RosterSummary(self.membership_root(), self.count, self.last_edit_ts)
 
     def wire_entries(self) -> tuple[RosterEntry, ...]:
         """All entries as gossip carries them; the user's own names stay here."""
@@ -303,7 +273,7 @@ class Roster:
         entries: dict[str, Entry] = {}
         for row in rows:
             entries.setdefault(row.device_id, row)
-        return cls(network_id, tuple(entries.values()), tuple(dict.fromkeys(removed))[-MAX_REMOVED:], index=entries)
+        return cls(network_id, Rows(entries), tuple(dict.fromkeys(removed))[-MAX_REMOVED:])
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -320,7 +290,7 @@ class Roster:
             entry = _entry(row)
             entries.setdefault(entry.device_id, entry)
         ids = tuple(dict.fromkeys(device_id for device_id in removed if isinstance(device_id, str)))
-        return cls(network_id, tuple(entries.values()), ids[-MAX_REMOVED:], members)
+        return cls(network_id, Rows(entries), ids[-MAX_REMOVED:], members)
 
 
 def _hash(ids: list[bytes]) -> str:

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from myownmesh.protocol.ids import pubkey_part
-from myownmesh.roster.roster import VERSION, Entry, Roster
+from myownmesh.roster.entry import Entry
+from myownmesh.roster.roster import VERSION, Roster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -61,7 +61,7 @@ def save_roster(home: Home, network_id: str, roster: Roster) -> None:
         atomic_write(path, in_style_of(text, path))
     except OSError as error:
         raise StoreError(f"roster: write {path}: {os_error_text(error)}") from error
-    if len(roster.entries) >= MANY:
+    if roster.count >= MANY:
         del text
         give_back()
 
