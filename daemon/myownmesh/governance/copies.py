@@ -144,6 +144,8 @@ def _at(copy: Copy) -> int:
 def _joined(known: Copy, new: Copy) -> Copy:
     """One copy of two forms that differ in co-signers: a sure one, else the fewest signers, else the smallest key."""
     words = known.words | new.words
+    if FOR_GOOD in words:
+        words = OUR_WORD  # it is no surer for more of them
     if len(words) > MAX_WORDS:
         words = frozenset(sorted(words)[:MAX_WORDS])
     chosen = min(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, field, frozen
 
 from myownmesh.governance.entries import target_of
-from myownmesh.governance.judging import judge, waiting
+from myownmesh.governance.judging import Judgement, is_repetition, judge, waiting
 from myownmesh.governance.member_log import Draft
 from myownmesh.governance.newcomers import Author, Newcomers
 from myownmesh.governance.questions import Replay
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from myownmesh.governance.book import Book
-    from myownmesh.governance.judging import Judgement
     from myownmesh.governance.signatures import Checks
     from myownmesh.governance.verdicts import Membership
     from myownmesh.governance.words import Speaker
@@ -88,9 +87,12 @@ def hear_entries(
             judged.append((entry, judgement))
             before[entry.variant.target] = "unlisted"  # type: ignore[union-attr]  # it has one
             continue
+        target = target_of(entry.variant)
+        if good is None and target is not None and is_repetition(entry, target, speaker, court):
+            judged.append((entry, Judgement("known", aside)))
+            continue
         if good is None and checks.count - begun >= max_checks:
             break
-        target = target_of(entry.variant)
         if target is not None and target not in before:
             before[target] = court.bench.verdict(target).membership
         signed = None if good is None else bool(good)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from attrs import evolve, field, frozen
 
-from myownmesh.governance.copies import ADMITS_US, FOR_GOOD, Copy, slot_keys
+from myownmesh.governance.copies import ADMITS_US, FOR_GOOD, OUR_WORD, Copy, slot_keys
 from myownmesh.governance.entries import (
     MAX_ENTRY_BYTES,
     entry_key,
@@ -124,7 +124,9 @@ def judge(
     # 2: known
     slots, keys = draft.slots(target), slot_keys(entry, standing.known)
     words = words_for(entry, speaker, court, target, is_grant=is_grant)
-    if slots and (stored := find(slots, entry, keys)) is not None and stored.entry == entry and words <= stored.words:
+    stored = find(slots, entry, keys) if slots else None
+    # What is meant for good is no surer for more words.
+    if stored is not None and stored.entry == entry and (words <= stored.words or FOR_GOOD in stored.words):
         return Judgement("known", aside)
 
     # 3: signer
@@ -169,6 +171,16 @@ def judge(
     return Judgement("silent", aside)
 
 
+def is_repetition(entry: Transition, target: str, speaker: Speaker, court: Court) -> bool:
+    """Whether `judge` would find nothing to do, seen at one look: the entry is all that is kept about its target, and
+    this speaker's word is no news. Of an answer about one new entry ten are of that kind."""
+    kept = court.draft.targets.get(target)
+    if not isinstance(kept, Copy) or kept.entry != entry:
+        return False
+    is_word_known = speaker.device in kept.words and not speaker.trusted and not court.rules.replayable_logs
+    return FOR_GOOD in kept.words or (is_word_known and target != court.bench.me)
+
+
 def waiting(aside: Aside, known: frozenset[str]) -> tuple[Transition, ...]:
     """What is worth judging again: all that is held, and what came from devices that are authorities by now."""
     strangers = (entry for entry in aside.strangers.values() if not known.isdisjoint(entry.signers))
@@ -189,9 +201,9 @@ def _counts(slots: Slots, entry: Transition, keys: Sequence[SlotKey], bench: Ben
 
 def words_for(entry: Transition, speaker: Speaker, court: Court, target: str, *, is_grant: bool) -> frozenset[str]:
     """Who vouches for a copy that this speaker sends."""
-    words = _ADMITS_US if is_grant and target == court.bench.me else _NO_WORDS
     if speaker.trusted or court.rules.replayable_logs:
-        return words | {FOR_GOOD}
+        return OUR_WORD
+    words = _ADMITS_US if is_grant and target == court.bench.me else _NO_WORDS
     return words | {speaker.device} if is_sure(entry, speaker, court.bench.standing, court.rules) else words
 
 

@@ -18,7 +18,7 @@ from myownmesh.governance.ratifying import ratify
 from myownmesh.governance.records import SplitRecord
 from myownmesh.governance.signatures import Checks
 from myownmesh.governance.standing import BEFORE
-from myownmesh.governance.words import HEARSAY
+from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition, UnknownVariant
 from support.governance import (
     ALICE,
@@ -70,6 +70,31 @@ def test_a_slice_takes_so_many_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENTRIES_PER_SLICE", 2)
     heard = hear_entries(founded(), MANY, HEARSAY, CHECKS, NOW, max_checks=99)
     assert heard.rest == tuple(MANY[2:])
+
+
+def test_what_is_known_already_costs_no_verdict_and_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer about one new entry brings ten that stand on its leaf."""
+    authority = Speaker(ALICE, vouched=True)
+    book = hear_entries(founded(), MANY[1:], authority, CHECKS, NOW, max_checks=99).book
+    book = hear_entries(book, MANY[:1], OURSELVES, CHECKS, NOW, max_checks=99).book
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is to be looked at")
+
+    monkeypatch.setattr(module, "judge", asked)
+    checks = Checks(NETWORK)
+    heard = hear_entries(book, MANY, authority, checks, NOW, max_checks=99)
+    assert heard.book is book
+    assert [judgement.outcome for _, judgement in heard.judged] == ["known"] * 4
+    assert (checks.count, heard.changed) == (0, ())
+
+
+def test_what_is_meant_for_good_is_no_surer_for_more_words() -> None:
+    first = hear_entries(founded(), MANY, OURSELVES, CHECKS, NOW, max_checks=99).book
+    then = hear_entries(first, MANY, Speaker(CAROL, vouched=True), CHECKS, NOW, max_checks=99).book
+    other = hear_entries(founded(), MANY, Speaker(CAROL, vouched=True), CHECKS, NOW, max_checks=99).book
+    assert then is first
+    assert hear_entries(other, MANY, OURSELVES, CHECKS, NOW, max_checks=99).book == first
 
 
 def test_a_slice_says_whose_verdict_changed_and_how_many_signatures_were_none() -> None:
