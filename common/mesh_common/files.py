@@ -10,6 +10,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from io import BufferedReader
     from pathlib import Path
 
@@ -42,8 +43,8 @@ def read_regular(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
-    """Replace the file at `path` by `data`, or leave it exactly as it was.
+def write_atomically(path: Path, data: bytes | Iterable[bytes], *, mode: int) -> None:
+    """Replace the file at `path` by `data`, whole or in pieces, or leave it exactly as it was.
 
     The new file has `mode` less the umask, whatever the old one had, and a link at `path` is replaced, not followed.
     The folder must exist. Raises `OSError`.
@@ -56,14 +57,14 @@ def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
     sync_folder(path.parent)
 
 
-def write_beside(path: Path, data: bytes, *, mode: int) -> Path:
+def write_beside(path: Path, data: bytes | Iterable[bytes], *, mode: int) -> Path:
     """The first half of `write_atomically`: a synced file next to `path`, whose name no other writer shares."""
     temporary = path.with_name(f"{path.name}.{unique()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with contextlib.ExitStack() as unfinished:
         unfinished.callback(_discard, temporary)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             sync(file.fileno())
         unfinished.pop_all()

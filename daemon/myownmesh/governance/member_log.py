@@ -75,7 +75,7 @@ class MemberLog:
 
     def items(self) -> Iterator[tuple[str, Slots]]:
         """What is signed, by device, in no order."""
-        for device, kept in self.targets.items():
+        for device, kept in self.targets.each():
             yield device, slots_of(kept)
 
     def with_removals(self) -> Iterator[tuple[str, Slots]]:
@@ -104,8 +104,11 @@ class MemberLog:
 
     def copies(self) -> Iterator[Copy]:
         """All stored copies, in no order; one that stands in several slots comes once."""
-        for kept in self.targets.values():
-            yield from _copies(kept)
+        for _, kept in self.targets.each():
+            if isinstance(kept, Copy):
+                yield kept
+            else:
+                yield from _copies(kept)
 
     def on_leaf(self, leaf: int) -> Iterator[Copy]:
         """The copies about devices whose ids begin with the two characters of a leaf."""
@@ -276,7 +279,7 @@ def _kept(slots: Slots) -> Kept:
 
 
 def _with_removals(targets: Shelves[Kept]) -> Iterator[tuple[str, Slots]]:
-    for device, kept in targets.items():
+    for device, kept in targets.each():
         if isinstance(kept, Copy):
             if is_removal(kept.entry.variant):
                 yield device, slots_of(kept)

@@ -6,7 +6,8 @@ beside it leaves the network closed and takes nobody's removal back.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from myownmesh.governance.log import Log
+    from myownmesh.governance.member_log import MemberLog
     from myownmesh.governance.records import Proposal
     from myownmesh.governance.rules import Rules
     from myownmesh.governance.signatures import Checks, Slices
@@ -113,8 +115,12 @@ def load_book(
         branches = Branches((), ours.switches, _from_hex(ours.stayed), _from_hex(ours.unmerged))
         book = book.with_branch(Branch(log, since), branches)
         book = yield from _with_branches(book, ours.branches, checks)
-    words = _words(ours) if pin is not None or state.ours is not None else None
-    book = yield from _with_members(book, state.member_log, words, checks)
+    words = _words(ours) if pin is not None or state.ours is not None else _Words(OUR_WORD)
+    whole = yield from _with_members(book, state.member_log, words, checks)
+    if ours.sure_but and _all_of(whole.members) != ours.sure_but_of:
+        # Somebody else has written the log since: what it added there nobody vouched for.
+        whole = yield from _with_members(book, state.member_log, _Words(), checks)
+    book = whole
     records = yield from _records(book, state.pending, checks)
     contents = {
         row.id: Content(digest, row.proposer, row.since)
@@ -135,14 +141,11 @@ def load_book(
 
 
 def _ours(book: Book) -> Ours:
-    sure: dict[str, list[str]] = defaultdict(list)
-    for copy in book.members.copies():
-        if copy.words:
-            digest = _short(copy.entry)
-            for word in copy.words:
-                sure[word].append(digest)
+    sure, but = _sure(book.members)
     return Ours(
-        {word: tuple(sorted(sure[word])) for word in sorted(sure)},
+        sure,
+        but,
+        _all_of(book.members) if but else "",
         book.branch.since,
         tuple(
             SeenRow(base32.encode(digest), seen.signer, seen.variant, seen.by_authority, seen.spent)
@@ -162,6 +165,36 @@ def _ours(book: Book) -> Ours:
         tuple(OwedRow(owed.variant, owed.at) for owed in book.questions.owed.values()),
         book.heard,
     )
+
+
+def _sure(members: MemberLog) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Who vouched for which copies, and for which not. Of ten thousand nearly all have the same word, and are not told
+    one by one: that is most of what a save takes, and of its time."""
+    copies = [*members.copies()]
+    found = Counter(copy.words for copy in copies)
+    said = Counter[str]()
+    for words, count in found.items():
+        said.update(dict.fromkeys(words, count))
+    usual = frozenset(word for word, count in said.items() if 2 * count > len(copies))
+    sure: dict[str, list[str]] = defaultdict(list)
+    but: dict[str, list[str]] = {word: [] for word in usual}
+    for copy in copies:
+        if copy.words != usual:
+            digest = _short(copy.entry)
+            for word in copy.words - usual:
+                sure[word].append(digest)
+            for word in usual - copy.words:
+                but[word].append(digest)
+    return _in_order(sure), _in_order(but)
+
+
+def _in_order(digests: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {word: tuple(sorted(digests[word])) for word in sorted(digests)}
+
+
+def _all_of(members: MemberLog) -> str:
+    """Tells a member log from any other."""
+    return base32.encode(sha256("".join(members.digests()).encode()).digest())
 
 
 def _short(entry: Transition) -> str:
@@ -193,10 +226,8 @@ def _with_branches(book: Book, rows: Iterable[BranchRow], checks: Checks) -> Sli
     return evolve(book, branches=branches)
 
 
-def _with_members(
-    book: Book, entries: Iterable[Transition], words: Mapping[str, frozenset[str]] | None, checks: Checks
-) -> Slices[Book]:
-    """The book with its member log. `words` None: every copy is taken as meant."""
+def _with_members(book: Book, entries: Iterable[Transition], words: _Words, checks: Checks) -> Slices[Book]:
+    """The book with its member log."""
     copies: list[Copy] = []
     begun = checks.count
     for each in entries:
@@ -211,8 +242,7 @@ def _with_members(
             continue
         if fault_of_form(entry) is not None or not slot_keys(entry, book.standing.known) or not checks.is_good(entry):
             continue
-        said = OUR_WORD if words is None else words.get(_short(entry), frozenset[str]())
-        copies.append(Copy(entry, said))
+        copies.append(Copy(entry, words.of(entry)))
         if checks.count - begun >= CHECKS_PER_SLICE:
             book, copies, begun = book.with_copies(copies), [], checks.count
             yield
@@ -229,14 +259,30 @@ def _records(book: Book, pending: Iterable[Proposal], checks: Checks) -> Slices[
     return found
 
 
-def _words(ours: Ours) -> dict[str, frozenset[str]]:
+@frozen
+class _Words:
+    """Who vouched for the copies in the file."""
+
+    usual: frozenset[str] = frozenset()
+    """For those that are not listed."""
+    listed: Mapping[str, frozenset[str]] = field(factory=dict)
+    """By the beginning of the digest."""
+
+    def of(self, entry: Transition) -> frozenset[str]:
+        return self.listed.get(_short(entry), self.usual) if self.listed else self.usual
+
+
+def _words(ours: Ours) -> _Words:
+    usual = frozenset(ours.sure_but)
     found: dict[str, frozenset[str]] = {}
     shared: dict[frozenset[str], frozenset[str]] = {}  # of ten thousand copies nearly all have the same
-    for word, digests in ours.sure.items():
-        for digest in digests:
-            words = found.get(digest, frozenset[str]()) | {word}
-            found[digest] = shared.setdefault(words, words)
-    return found
+    for rows, vouches in ((ours.sure, True), (ours.sure_but, False)):
+        for word, digests in rows.items():
+            for digest in digests:
+                words = found.get(digest, usual)
+                words = words | {word} if vouches else words - {word}
+                found[digest] = shared.setdefault(words, words)
+    return _Words(usual, found)
 
 
 def _memory(ours: Ours, before: Memory) -> Memory:

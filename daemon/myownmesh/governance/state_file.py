@@ -93,6 +93,9 @@ class Ours(msgspec.Struct, frozen=True):
 
     sure: Annotated[Mapping[str, tuple[str, ...]], ReadBy(_read_words)] = {}
     """Who vouched, and for which copies: the beginning of the SHA-256 of their keys."""
+    sure_but: Annotated[Mapping[str, tuple[str, ...]], ReadBy(_read_words)] = {}
+    """Who vouched for all copies but these, while the member log is the one of `sure_but_of`."""
+    sure_but_of: str = ""
     since: tuple[U64, ...] = ()
     """When this device first held each entry of the governance log, Unix seconds."""
     seen: tuple[SeenRow, ...] = ()

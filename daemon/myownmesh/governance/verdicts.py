@@ -123,8 +123,16 @@ class Bench:
     def roles(self) -> dict[str, Role]:
         """Owners, controllers and members together (02 §9); takes a while in a large log."""
         found = {device: role for device, role in self.standing.roles.items() if self.is_member(device)}
-        for device in self.members.targets:
-            if device not in found and self.verdict(device).membership == "present":
+        authorities, kept = self.standing.authorities, self.kept
+        for device, held in self.members.targets.each():
+            if device in found:
+                continue
+            if isinstance(held, Copy) and device not in kept:  # of ten thousand nearly all: no verdict is made of them
+                entry = held.entry
+                is_in = entry.signers[0] in authorities and is_member_grant(entry.variant)
+            else:
+                is_in = self.verdict(device).membership == "present"
+            if is_in:
                 found[device] = "member"
         return found
 

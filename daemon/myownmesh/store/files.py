@@ -11,10 +11,14 @@ import logging
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mesh_common.client.address import user_home
 from mesh_common.files import read_regular, write_atomically
 from myownmesh.store.errors import StoreError, os_error_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
@@ -61,8 +65,8 @@ def tighten_file(path: Path) -> None:
             path.chmod(mode & 0o600)
 
 
-def atomic_write(path: Path, data: bytes) -> None:
-    """Replace the file at `path` by `data`, or leave it exactly as it was.
+def atomic_write(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Replace the file at `path` by `data`, whole or in pieces, or leave it exactly as it was.
 
     A symlink keeps pointing where it did: its target is replaced. A mode stricter than 0600 is kept. The parent
     directory must exist. Raises `OSError`.

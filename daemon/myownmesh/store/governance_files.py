@@ -25,7 +25,7 @@ from myownmesh.store.files import PRIVATE_FILE, atomic_write, private_directory,
 from myownmesh.store.json_file import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from myownmesh.governance.book import Book
@@ -88,7 +88,7 @@ def save_book(home: Home, network_id: str, book: Book) -> None:
     """Replace both files, the pin first; they are on disk when this returns. Raises `StoreError`."""
     pin_path, state_path = home.pin(network_id), home.state(network_id)
     _write_pin(pin_path, pin_of(book))
-    _write(state_path, b"".join(write_state(state_of(book))), "network_state")
+    _write(state_path, write_state(state_of(book)), "network_state")
 
 
 class _AuditLine(msgspec.Struct):
@@ -168,7 +168,7 @@ def _write_pin(path: Path, pin: Pin) -> None:
         _write(path, data, "pin")
 
 
-def _write(path: Path, data: bytes, what: str) -> None:
+def _write(path: Path, data: bytes | Iterable[bytes], what: str) -> None:
     private_directory(path.parent.parent)
     private_directory(path.parent)
     try:

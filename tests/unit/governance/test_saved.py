@@ -176,6 +176,35 @@ def test_a_downgrade_in_between_leaves_what_was_sure_only_heard() -> None:
     assert first_time.role(DAVE) == "member", "a device that comes from v0.3.8 keeps what it believed"
 
 
+def test_what_nearly_all_copies_have_is_said_once_and_who_lacks_it_by_name() -> None:
+    admits = [entry(RoleGrant(target, "member"), ALICE, at=at) for at, target in enumerate((BOB, DAVE, ERIN), 10)]
+    book = book_of([entry(KindChange("closed"), ALICE)], FRANK, NOW)
+    book = hear_entries(book, admits, OURSELVES, CHECKS, NOW, max_checks=9).book
+    state, pin = saved(book)
+    assert state.ours is not None
+    assert (state.ours.sure, state.ours.sure_but) == ({}, {"*": ()})
+    assert load_again(state, pin).book.members == book.members
+    late = entry(RoleGrant(MALLORY, "member"), ALICE, at=99)
+    book = hear_entries(book, [late], HEARSAY, CHECKS, NOW, max_checks=9).book
+    state, pin = saved(book)
+    assert state.ours is not None
+    assert [len(digests) for digests in state.ours.sure_but.values()] == [1]
+    assert load_again(state, pin).book.members == book.members
+
+
+def test_what_another_release_added_to_the_log_is_not_taken_for_sure() -> None:
+    """A release of ours that does not know the member keeps it, and writes a log of its own beside it."""
+    admits = [entry(RoleGrant(target, "member"), ALICE, at=at) for at, target in enumerate((BOB, DAVE, ERIN), 10)]
+    book = book_of([entry(KindChange("closed"), ALICE)], FRANK, NOW)
+    book = hear_entries(book, admits, OURSELVES, CHECKS, NOW, max_checks=9).book
+    state, pin = saved(book)
+    added = entry(RoleGrant(MALLORY, "member"), ALICE, at=99)
+    other = msgspec.structs.replace(state, member_log=(*state.member_log, added))
+    loaded = load_again(other, pin).book
+    assert loaded.members.count == 4
+    assert not any(copy.words for copy in loaded.members.copies())
+
+
 # ── damage and loss ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
