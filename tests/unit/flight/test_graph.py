@@ -85,7 +85,9 @@ def test_what_is_not_ours_does_not_go_out() -> None:
 
 def test_what_stays_behind() -> None:
     graph = Encoder(("label",)).encode(Roster("home").approve("a" * 52, "Laptop", 7))
-    assert "label" not in graph["members"]["entries"]["tuple"][0]["members"]
+    [[_, row]] = (each["tuple"] for each in graph["members"]["_rows"]["members"]["_whole"]["dict"])
+    assert row["members"]["device_id"] == "a" * 52
+    assert "label" not in row["members"]
 
 
 @pytest.mark.parametrize(
