@@ -29,6 +29,7 @@ from myownmesh.governance.saved import load_book, pin_of, state_of
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.state_file import read_state, write_state
 from myownmesh.governance.words import OURSELVES
+from myownmesh.protocol.frames import NetworkStatePropose
 from myownmesh.protocol.ids import short_id
 from myownmesh.protocol.modes import FullMesh, Ring
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
@@ -278,6 +279,10 @@ class Assembly:
             return
         with suppress(Refused):
             done = decide(node, variant)
+            for frame in done.frames if done is not None else ():
+                if isinstance(frame, NetworkStatePropose):
+                    # What waits for an owner here is in force at devices of v0.3.8 that follow a controller (W5).
+                    self._note(frame.variant, frame.created_at)
             if done is not None and done.entry is not None:
                 self._note(variant, done.entry.at)
         self._save(node.device_id, book(node))  # an own decision is on the disk before it leaves
