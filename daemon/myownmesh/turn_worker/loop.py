@@ -5,6 +5,7 @@ No scheduler and no tasks: a relayed datagram passes two system calls and a few 
 
 from __future__ import annotations
 
+import select
 import selectors
 import time
 from collections.abc import Callable
@@ -22,52 +23,135 @@ class HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
+class Poller(Protocol):
+    """What says which descriptors are ready."""
+
+    def register(self, descriptor: int, events: int) -> None: ...
+
+    def modify(self, descriptor: int, events: int) -> None: ...
+
+    def unregister(self, descriptor: int) -> None: ...
+
+    def poll(self, seconds: float) -> list[tuple[int, int]]:
+        """Descriptors and what each is ready for, or broken."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Loop:
     """One thread's sockets. A callback must not wait and must not raise."""
 
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._watched: dict[HasFileno | int, Ready] = {}
+    def __init__(self, poller: Poller | None = None) -> None:
+        self._poller = poller or best_poller()
+        self._watched: dict[int, tuple[Ready, int]] = {}
         self._is_ending = False
 
     def watch(self, file: HasFileno | int, ready: Ready, events: int = READ) -> None:
         """Call `ready` with the events that a file is ready for."""
-        self._selector.register(file, events, ready)
-        self._watched[file] = ready
+        descriptor = _descriptor(file)
+        self._poller.register(descriptor, events)
+        self._watched[descriptor] = ready, events
 
     def change(self, file: HasFileno | int, events: int) -> None:
-        self._selector.modify(file, events, self._watched[file])
+        descriptor = _descriptor(file)
+        self._poller.modify(descriptor, events)
+        self._watched[descriptor] = self._watched[descriptor][0], events
 
     def forget(self, file: HasFileno | int) -> None:
-        self._selector.unregister(file)
-        del self._watched[file]
+        descriptor = _descriptor(file)
+        self._poller.unregister(descriptor)
+        del self._watched[descriptor]
 
     def events_of(self, file: HasFileno | int) -> int:
         """What it is watched for."""
-        return self._selector.get_key(file).events
+        return self._watched[_descriptor(file)][1]
 
     def end(self) -> None:
         self._is_ending = True
 
     def close(self) -> None:
         """Give back what the loop itself holds."""
-        self._selector.close()
+        self._poller.close()
 
     def run(self, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
         """Until `end`; `tick` is called once in `pause_s` seconds, which may be others after each callback."""
-        select, watched, monotonic = self._selector.select, self._watched, time.monotonic
+        poll, watched, monotonic = self._poller.poll, self._watched, time.monotonic
         last = now = monotonic()
         while not self._is_ending:
-            for key, events in select(max(0.0, last + pause_s() - now)):
-                # A callback in front of this one may have closed its socket.
-                ready = watched.get(key.fileobj)
-                if ready is not None and ready is key.data:
-                    ready(events)
+            found = [(each, events, watched[each]) for each, events in poll(max(0.0, last + pause_s() - now))]
+            for descriptor, events, entry in found:
+                # A callback in front of this one may have closed its socket, and another may have its number.
+                current = watched.get(descriptor)
+                if current is not None and current[0] is entry[0] and (wanted := events & current[1]):
+                    current[0](wanted)
             now = monotonic()
             if now - last >= pause_s():
                 last = now
                 tick(instant())
 
 
+def best_poller() -> Poller:
+    """The quickest of this system."""
+    return Epoll() if hasattr(select, "epoll") else Selector()
+
+
+class Epoll:
+    """Linux's, without what `selectors` makes of each answer."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+
+    def unregister(self, descriptor: int) -> None:
+        self._epoll.unregister(descriptor)
+
+    def close(self) -> None:
+        self._epoll.close()
+
+    def register(self, descriptor: int, events: int) -> None:
+        self._epoll.register(descriptor, _mask(events))
+
+    def modify(self, descriptor: int, events: int) -> None:
+        self._epoll.modify(descriptor, _mask(events))
+
+    def poll(self, seconds: float) -> list[tuple[int, int]]:
+        found = self._epoll.poll(seconds)
+        # What is broken is ready for both: whoever reads or writes learns why.
+        return [(each, _EVENTS.get(mask, READ | WRITE)) for each, mask in found]
+
+
+class Selector:
+    """Any system's."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def register(self, descriptor: int, events: int) -> None:
+        self._selector.register(descriptor, events)
+
+    def unregister(self, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+
+    def modify(self, descriptor: int, events: int) -> None:
+        self._selector.modify(descriptor, events)
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def poll(self, seconds: float) -> list[tuple[int, int]]:
+        return [(key.fd, events) for key, events in self._selector.select(seconds)]
+
+
 def instant() -> Instant:
     return Instant(time.monotonic(), time.time_ns() // 1_000_000)
+
+
+_EVENTS = {getattr(select, "EPOLLIN", 1): READ, getattr(select, "EPOLLOUT", 4): WRITE}
+
+
+def _mask(events: int) -> int:
+    return (select.EPOLLIN if events & READ else 0) | (select.EPOLLOUT if events & WRITE else 0)
+
+
+def _descriptor(file: HasFileno | int) -> int:
+    return file if isinstance(file, int) else file.fileno()

@@ -19,6 +19,7 @@ from myownmesh.transport.interfaces import machine_addresses
 from myownmesh.turn.binding import BindingServer
 from myownmesh.turn.server import ToClient, ToPeer, TurnServer
 from myownmesh.turn_worker import messages, sockets
+from myownmesh.turn_worker.bursts import Burst
 from myownmesh.turn_worker.certificates import Certificates
 from myownmesh.turn_worker.loop import Loop, instant
 from myownmesh.turn_worker.streams import Stream, Streams
@@ -36,6 +37,8 @@ BATCH: Final = 64
 """Datagrams of one socket before others have their turn."""
 DATAGRAM_BYTES: Final = 1600
 """A little more than what is relayed at most, so that what is cut is seen to be too long (spec 06 §7.2)."""
+LOOK_AGAIN: Final = 8
+"""Callbacks with a single datagram, after which as many ask for no second one."""
 IDLE_TICK_S: Final = 5.0
 _COMMANDS_BYTES: Final = 65536
 
@@ -51,6 +54,7 @@ class Worker:
         self._relays: dict[int, Relay] = {}
         self._relay_ports: Sequence[int] = ()
         self._cursor = 0
+        self._burst = Burst()
         first, last = job.relay_ports
         if first:
             self._relay_ports = range(first, max(first, last) + 1)
@@ -99,12 +103,16 @@ class Worker:
             self._cursor = self._relay_ports.index(port) + 1
         amid = self._amid
         assert amid is not None
-        to_client = amid.send if isinstance(amid, Stream) else partial(_send_udp, amid, client)
-        relay = self._relays[port] = Relay(made, port, to_client)
+        if isinstance(amid, Stream):
+            relay = Relay(made, port, client, stream=amid)
+        else:
+            relay = Relay(made, port, client, udp=amid)
+        self._relays[port] = relay
         self._loop.watch(made, partial(self._on_relay, relay))
         return port
 
     def close(self, port: int) -> None:
+        self._burst.flush()
         relay = self._relays.pop(port)
         self._loop.forget(relay.socket)
         relay.socket.close()
@@ -115,40 +123,49 @@ class Worker:
     """Where what is being served came in."""
 
     def _watch_udp(self, one: socket.socket) -> None:
-        self._loop.watch(one, partial(self._on_udp, one))
+        self._loop.watch(one, partial(self._on_udp, one, Lately()))
 
-    def _on_udp(self, udp: socket.socket, _events: int) -> None:
-        receive, serve, now, relays = udp.recvfrom, self._server.from_client, instant(), self._relays
+    def _on_udp(self, udp: socket.socket, lately: Lately, _events: int) -> None:
+        receive, serve, now, relays, burst = (
+            udp.recvfrom,
+            self._server.from_client,
+            instant(),
+            self._relays,
+            self._burst,
+        )
+        put = burst.put
         self._amid = udp
-        for _ in range(BATCH):
+        for number in range(BATCH):
             try:
                 data, client = receive(DATAGRAM_BYTES)
             except OSError:
-                return
+                break
             output = serve(client, data, now)
-            if output is None:
-                continue
-            if isinstance(output, ToPeer):
-                try:
-                    relays[output.port].sendto(output.data, output.address)
-                except OSError:  # no route, or no room: lost on the way, as any datagram may be
-                    continue
-            elif isinstance(output, bytes):
-                _send_udp(udp, client, output)
-            else:
+            if type(output) is ToPeer:
+                put(relays[output.port].socket, output.data, output.address)
+            elif type(output) is bytes:
+                put(udp, output, client)
+            elif output is not None:
                 self._forward(output)
+            if number < 2 and lately.came_alone(number):
+                break
+        burst.flush()
 
     def _on_relay(self, relay: Relay, _events: int) -> None:
         assert self._turn is not None
         receive, serve, send, now = relay.socket.recvfrom, self._turn.from_peer, relay.to_client, instant()
-        for _ in range(BATCH):
+        lately, burst, port = relay.lately, self._burst, relay.port
+        for number in range(BATCH):
             try:
                 data, peer = receive(DATAGRAM_BYTES)
             except OSError:
-                return
-            inward = serve(relay.port, data, peer, now)
+                break
+            inward = serve(port, data, peer, now)
             if inward is not None:
-                send(inward)
+                send(burst, inward)
+            if number < 2 and lately.came_alone(number):
+                break
+        burst.flush()
 
     def _frame(self, stream: Stream, frame: bytes, now: Instant) -> None:
         self._amid = stream
@@ -157,15 +174,13 @@ class Worker:
             stream.send(output)
         else:
             self._forward(output)
+            self._burst.flush()
 
     def _forward(self, output: Output) -> None:
         if isinstance(output, ToPeer):
-            try:
-                self._relays[output.port].sendto(output.data, output.address)
-            except OSError:
-                return
+            self._burst.put(self._relays[output.port].socket, output.data, output.address)
         elif isinstance(output, ToClient):
-            self._relays[output.port].to_client(output.data)
+            self._relays[output.port].to_client(self._burst, output.data)
 
     def _gone(self, client: Client) -> None:
         if self._turn is not None:
@@ -232,13 +247,52 @@ class Worker:
 class Relay:
     """One relay port, and the way to the client that it is for."""
 
-    __slots__ = ("port", "sendto", "socket", "to_client")
+    __slots__ = ("_client", "_stream", "_udp", "lately", "port", "socket")
 
-    def __init__(self, made: socket.socket, port: int, to_client: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        made: socket.socket,
+        port: int,
+        client: Client,
+        *,
+        udp: socket.socket | None = None,
+        stream: Stream | None = None,
+    ) -> None:
+        """`udp` or `stream`: where the client is."""
         self.socket = made
-        self.sendto = made.sendto
         self.port = port
-        self.to_client = to_client
+        self.lately = Lately()
+        self._client = client
+        self._udp = udp
+        self._stream = stream
+
+    def to_client(self, burst: Burst, data: bytes) -> None:
+        if self._udp is not None:
+            burst.put(self._udp, data, self._client)
+        elif self._stream is not None:
+            self._stream.send(data)
+
+
+class Lately:
+    """Whether the datagrams of a socket come one by one, so that asking for a second one is a call for nothing."""
+
+    __slots__ = ("_alone",)
+
+    def __init__(self) -> None:
+        self._alone = 0
+
+    def came_alone(self, number: int) -> bool:
+        """To be asked behind the first two datagrams of a callback: whether there will be no more. If there are, the
+        loop calls again."""
+        if number:
+            self._alone = 0
+            return False
+        self._alone += 1
+        if self._alone <= LOOK_AGAIN:
+            return False
+        if self._alone > 2 * LOOK_AGAIN:
+            self._alone = 0
+        return True
 
 
 def main() -> int:
@@ -281,13 +335,6 @@ def _open(job: Job) -> tuple[sockets.Datagrams, list[socket.socket]]:
             if job.port or not left:
                 raise
     raise AssertionError
-
-
-def _send_udp(udp: socket.socket, client: Client, data: bytes) -> None:
-    try:
-        udp.sendto(data, client)
-    except OSError:
-        return
 
 
 def _say(reports: int, message: Said) -> None:

@@ -1,0 +1,94 @@
+"""Datagrams that leave together: those of one length to one address in a single call, where the kernel can cut it.
+
+Most of what a relayed datagram costs is its own way through the kernel. A link that carries much sends datagrams of one
+length behind each other, and a file that is sent through TURN pays that way once for fifty of them (UDP_SEGMENT, Linux
+4.18). Nothing waits for it: what is held is sent before the callback that held it returns.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from myownmesh.turn.binding import Client
+    from myownmesh.turn.stun import Address
+
+UDP_SEGMENT: Final = 103
+MOST_SEGMENTS: Final = 50
+LONGEST_SEGMENT: Final = 1232
+"""What passes everywhere in one piece; longer ones may have to be cut otherwise, each for itself."""
+_CANNOT: Final = (errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
+_U16: Final = struct.Struct("=H")
+
+
+class Burst:
+    """What one callback sends."""
+
+    __slots__ = ("_address", "_held", "_segments", "_size", "_socket")
+
+    def __init__(self, *, segments: bool = True) -> None:
+        """Without `segments` each goes by itself, as on systems that cannot do better."""
+        self._segments = segments
+        self._socket: socket.socket | None = None
+        self._address: Address | Client | None = None
+        self._size = 0
+        self._held: list[bytes] = []
+
+    def put(self, through: socket.socket, data: bytes, address: Address | Client) -> None:
+        """Send this now or with those behind it; lost where there is no room or no way, as any datagram may be."""
+        held, size = self._held, len(data)
+        if held:
+            if (
+                through is self._socket
+                and size == self._size
+                and address == self._address
+                and len(held) < MOST_SEGMENTS
+            ):
+                held.append(data)
+                return
+            self.flush()
+        if self._segments and 0 < size <= LONGEST_SEGMENT:
+            self._socket, self._address, self._size = through, address, size
+            held.append(data)
+        else:
+            _send(through, data, address)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        held = self._held
+        if not held:
+            return
+        through, address = self._socket, self._address
+        assert through is not None
+        assert address is not None
+        if len(held) == 1:
+            try:
+                through.sendto(held.pop(), address)
+            except OSError:
+                return
+        else:
+            if not self._sent_at_once(through, held, address):
+                for data in held:
+                    _send(through, data, address)
+            held.clear()
+
+    def _sent_at_once(self, through: socket.socket, held: list[bytes], address: Address | Client) -> bool:
+        """False when nothing has left, because the kernel or the interface cannot."""
+        try:
+            through.sendmsg(held, [(socket.IPPROTO_UDP, UDP_SEGMENT, _U16.pack(self._size))], 0, address)
+        except BlockingIOError:
+            return True  # no room, and for one after the other there would be none either
+        except OSError as error:
+            self._segments = self._segments and error.errno not in _CANNOT
+            return False
+        return True
+
+
+def _send(through: socket.socket, data: bytes, address: Address | Client) -> None:
+    try:
+        through.sendto(data, address)
+    except OSError:
+        return
