@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def self_signed(folder: Path, valid_in_days: int = 0) -> Path:
-    """A file with a certificate for 127.0.0.1, which is valid around that day, and its key."""
+def self_signed(folder: Path, valid_in_days: int = 0, *, address: str = "127.0.0.1") -> Path:
+    """A file with a certificate for an address, which is valid around that day, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address)), x509.DNSName("localhost")])
     today = dt.datetime.now(dt.UTC) + dt.timedelta(days=valid_in_days)
     certificate = (
         x509.CertificateBuilder()

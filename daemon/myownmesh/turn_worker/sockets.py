@@ -85,6 +85,11 @@ def open_stream_listener(bind: str, port: int) -> socket.socket:
     return listener
 
 
+def window(first: int, last: int) -> range:
+    """The ports to relay at; empty: any that the system gives (spec 06 §1)."""
+    return range(first, max(first, last) + 1) if first else range(0)
+
+
 def open_relay(ports: Sequence[int], *, even: bool) -> socket.socket | None:
     """A socket on the first of these ports that is free; any of the system's when there are none; None without one."""
     for port in ports or (0,) * _EVEN_TRIES:

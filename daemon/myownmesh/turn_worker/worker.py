@@ -52,12 +52,9 @@ class Worker:
         self._say = say
         self._loop = Loop()
         self._relays: dict[int, Relay] = {}
-        self._relay_ports: Sequence[int] = ()
+        self._relay_ports = sockets.window(*job.relay_ports)
         self._cursor = 0
         self._burst = Burst()
-        first, last = job.relay_ports
-        if first:
-            self._relay_ports = range(first, max(first, last) + 1)
         self._turn: TurnServer | None = None
         if job.turn is not None:
             self._turn = TurnServer(job.turn, self, secrets.token_bytes(32), job.limits)
@@ -91,7 +88,7 @@ class Worker:
     # ── ports, for the TURN server ────────────────────────────────────────────────────────────────────────────────────
 
     def open(self, client: Client, *, even: bool) -> int | None:
-        window = self._relay_ports
+        window: Sequence[int] = self._relay_ports
         if window:
             at = self._cursor % len(window)
             window = [*window[at:], *window[:at]]

@@ -97,6 +97,28 @@ def test_services_are_switched_and_shown(daemon: DaemonProcess) -> None:
     assert "user=guest:theguestpassword" in run(daemon, "ctl", "services", "coturn").stdout.splitlines()
 
 
+def test_the_commands_of_the_page_on_hosting_do_what_it_says(daemon: DaemonProcess) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "hosting.md").read_text()
+    commands = [
+        line.removeprefix("$ myownmesh ").split() for line in page.splitlines() if line.startswith("$ myownmesh ")
+    ]
+    assert len(commands) >= 4
+    here = {"bind": "127.0.0.1", "port": 0}
+    data(daemon, "ctl", "services", "set", json.dumps({"signaling": here, "turn": here | {"public_ip": "127.0.0.1"}}))
+    try:
+        for words in commands:
+            done = run(daemon, *words)
+            assert (done.returncode, done.stderr) == (0, ""), words
+        status = data(daemon, "ctl", "services", "status")["status"]
+        assert status["signaling"]["running"]
+        assert status["turn"]["running"]
+        assert data(daemon, "ctl", "services", "offers") == {"offers": []}
+        assert "realm=myownmesh" in run(daemon, "ctl", "services", "coturn").stdout.splitlines()
+        assert (daemon.home / ".secrets" / "turn.json").exists()
+    finally:
+        data(daemon, "ctl", "services", "set", "{}")
+
+
 def test_what_the_daemon_reads_is_what_config_show_prints(daemon: DaemonProcess) -> None:
     shown = json.loads(run(daemon, "config", "show").stdout)
     assert data(daemon, "ctl", "config", "show")["config"] == shown

@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -29,8 +29,10 @@ from support.tls import self_signed
 from support.tools import needs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
+
+    from support.namespaces import Machine
 
 HERE = "127.0.0.1"
 GUEST = {"username": "guest", "password": "theguestpassword"}
@@ -312,10 +314,9 @@ async def test_streams_that_speak_no_turn_are_closed_and_cost_others_nothing() -
         assert await answers_stun(port)
 
 
-@needs_namespaces
-async def test_devices_that_reach_only_the_host_meet_through_its_turn(tmp_path: Path) -> None:
-    """Three machines, no route between the outer two: relay and TURN of the one in the middle are all there is."""
-    public = "203.0.113.1"
+@contextmanager
+def machines_around(public: str) -> Iterator[list[Machine]]:
+    """One with this address, and two that reach nothing else."""
     with machines_apart(3) as (host, *outer):
         host.ip("addr", "add", f"{public}/32", "dev", "lo")
         for number, machine in enumerate(outer):
@@ -324,6 +325,60 @@ async def test_devices_that_reach_only_the_host_meet_through_its_turn(tmp_path: 
             host.add_address(inner, f"198.51.{number}.1/24")
             machine.add_address("up0", f"198.51.{number}.2/24")
             machine.ip("route", "add", "default", "via", f"198.51.{number}.1")
+        yield [host, *outer]
+
+
+@needs_namespaces
+@needs("turnserver", "coturn", "our client is not tried on coturn")
+async def test_devices_meet_through_coturn_over_udp_tcp_and_tls(tmp_path: Path) -> None:
+    """With the configuration that we print for it, and nothing but its relays between the two devices."""
+    public = "203.0.113.1"
+    certificate = self_signed(tmp_path, address=public)
+    tls = {"cert_file": str(certificate), "key_file": str(certificate), "port": 5349}
+    members = {"bind": public, "public_ip": public, "tcp_enabled": True, "tls": tls}
+    block = ServicesConfig.from_json({"turn": {"enabled": True, **members}}).turn
+    written = tmp_path / "turnserver.conf"
+    written.write_text(coturn_config(block, private_peers=False))
+    trusting = {"SSL_CERT_FILE": str(certificate)}
+    with machines_around(public) as (host, *outer):
+        words = ["-c", str(written), "--log-file", "stdout", "--pidfile", str(tmp_path / "pid")]
+        with (tmp_path / "log").open("wb") as log:
+            coturn = await trio.lowlevel.open_process(
+                [*host.enter, "turnserver", *words, "-b", str(tmp_path / "db")], stdout=log, stderr=log
+            )
+        try:
+            async with (
+                daemon(tmp_path / "host", run_in=host.enter) as middle,
+                daemon(tmp_path / "a", run_in=outer[0].enter, environ=trusting) as a,
+                daemon(tmp_path / "b", run_in=outer[1].enter, environ=trusting) as b,
+            ):
+                url = await host_relay(middle, bind=public)
+                ways = {
+                    "by-udp": f"turn:{public}:3478",
+                    "by-tcp": f"turn:{public}:3478?transport=tcp",
+                    "by-tls": f"turns:{public}:5349?transport=tcp",
+                }
+                for name, address in ways.items():
+                    servers = [{"urls": [address], "username": "guest", "credential": GUEST["password"]}]
+                    record = network_record(name, url, auto_approve=True, stun_servers=[], turn_servers=servers)
+                    for device in (a, b):
+                        await device.ask("network_add", config=record)
+                for name in ways:
+                    for one, other in ((a, b), (b, a)):
+                        pair = (await one.wait_for_peer(name, other.device_id, patience=3 * PATIENCE_S))[
+                            "selected_pair"
+                        ]
+                        assert pair != {"local": "host", "remote": "host"}, name
+        finally:
+            coturn.kill()
+            await coturn.wait()
+
+
+@needs_namespaces
+async def test_devices_that_reach_only_the_host_meet_through_its_turn(tmp_path: Path) -> None:
+    """Three machines, no route between the outer two: relay and TURN of the one in the middle are all there is."""
+    public = "203.0.113.1"
+    with machines_around(public) as (host, *outer):
         async with (
             daemon(tmp_path / "host", run_in=host.enter) as middle,
             daemon(tmp_path / "a", run_in=outer[0].enter) as a,

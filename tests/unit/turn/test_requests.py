@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from myownmesh.turn import stun
+from myownmesh.turn import limits, stun
+from myownmesh.turn.credentials import NONCE_S
 from myownmesh.turn.limits import Limits
 from myownmesh.turn.requests import granted_lifetime
 from support import vectors
@@ -367,3 +368,15 @@ def test_strangers_are_answered_so_often_and_users_always() -> None:
     assert client.refreshes(600) is None
     transaction = bytes(11) + b"\x07"
     assert code(client.asks(stun.CREATE_PERMISSION, peer(PEER[0], 9, transaction), transaction=transaction)) is None
+
+
+def test_times_and_sizes_are_the_references() -> None:
+    assert vectors.load("signaling", "turn")["defaults"] == {
+        "lifetime_s": limits.LIFETIME_S,
+        "max_lifetime_s": limits.MAX_LIFETIME_S,
+        "permission_s": limits.PERMISSION_S,
+        "channel_bind_s": limits.CHANNEL_S,
+        "nonce_s": NONCE_S,
+        "udp_datagram_max": limits.MAX_PAYLOAD,
+        "source": "computed",
+    }

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from myownmesh.turn_worker.sockets import open_relay
+from typing import Any
+
+import pytest
+
+from myownmesh.turn_worker.sockets import open_relay, window
+from support import vectors
+
+
+@pytest.mark.parametrize("case", vectors.load("signaling", "turn")["relay_port_window"], ids=lambda case: case["min"])
+def test_the_window_is_that_of_the_vectors(case: dict[str, Any]) -> None:
+    ports = window(case["min"], case["max"])
+    effective = case.get("effective", [case["min"], case["max"]])
+    assert ports == (range(effective[0], effective[1] + 1) if case["min"] else range(0))
 
 
 def test_an_even_port_is_found_every_time() -> None:
