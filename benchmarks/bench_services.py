@@ -5,7 +5,9 @@
 Server and load are on machines of their own (network namespaces, tests/support/namespaces.py). Rows per number of
 allocations: packets of 1,200 bytes a second from clients to a peer with at most 256 on the way; µs of the server's
 processor for each; ms of a round trip at 10,000 packets a second (p50), and what share came back; KB of the server's
-memory for each of 1,000 allocations. Milliseconds and packets a second drift with the machine: compare ratios of a run.
+memory for each of 1,000 allocations. `--lan N` joins two devices in a local network without relays, N times in each
+order of their ids, and prints the seconds from the second join to ACTIVE at both (p50, p95), beside two daemons of v0.3.8 if
+MYOWNMESH_REFERENCE names one. Milliseconds and packets a second drift with the machine: compare ratios of a run.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ from myownmesh.turn.credentials import long_term_key  # noqa: E402
 from myownmesh.turn.limits import Limits  # noqa: E402
 from myownmesh.turn.table import Settings  # noqa: E402
 from myownmesh.turn_worker.messages import Job, line  # noqa: E402
+from support.lan import OURS, devices_beside, join, until_active, with_wire  # noqa: E402
 from support.namespaces import machines_apart, plug_in  # noqa: E402
+from support.reference import REFERENCE  # noqa: E402
 
 SERVER: Final = "203.0.113.1"
 LOADS: Final = ("203.0.113.2", "203.0.113.3")
@@ -45,6 +49,8 @@ PACE_S: Final = 1e-4
 PACED_S: Final = 2.0
 HELD: Final = 1000
 SERVERS: Final = ("ours", "coturn")
+LAN_SETTLES_S: Final = 3.0
+"""Until the first device's advert is out."""
 
 
 class Client:
@@ -210,14 +216,48 @@ def measured(name: str, allocations: int, packets: int) -> dict[str, float]:
         return figures
 
 
+def lan_joins(program: Path, times: int, *, second_is_lower: bool) -> list[float]:
+    """Seconds from the second join until both tell of an active link; the first time loads what is loaded late."""
+    seconds = []
+    with devices_beside(program, program) as (_, (low, high)):
+        first, second = (high, low) if second_is_lower else (low, high)
+        for number in range(times + 1):
+            network = f"bench-{number}"
+            join(first, network)
+            time.sleep(LAN_SETTLES_S)
+            began = time.monotonic()
+            join(second, network)
+            until_active(low, high, network)
+            seconds.append(time.monotonic() - began)
+            for device in (first, second):
+                with_wire(device, "network_remove", network=network)
+    return seconds[1:]
+
+
+def lan_rows(times: int) -> None:
+    for name, program in (("ours", OURS), ("v0.3.8", Path(REFERENCE))):
+        if not program.is_file():
+            continue
+        for second_is_lower in (True, False):
+            taken = sorted(lan_joins(program, times, second_is_lower=second_is_lower))
+            p95 = taken[min(len(taken) - 1, int(0.95 * len(taken)))]
+            order = "lower" if second_is_lower else "higher"
+            what = f"LAN, second joins, {order} id"
+            print(f"{what:28} {name:8} p50 {statistics.median(taken):6.2f} p95 {p95:6.2f} s", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packets", type=int, default=40_000)
     parser.add_argument("--allocations", type=int, nargs="+", default=[1, 200])
+    parser.add_argument("--lan", type=int, metavar="N", help="only the local network, so many joins each")
     parser.add_argument("--load", type=int, help=argparse.SUPPRESS)
     asked: Any = parser.parse_args()
     if asked.load is not None:
         print(json.dumps(load(asked.load, asked.allocations[0], asked.packets)))
+        return
+    if asked.lan is not None:
+        lan_rows(asked.lan)
         return
     names = [name for name in SERVERS if name == "ours" or shutil.which("turnserver")]
     for allocations in (*asked.allocations, 0):

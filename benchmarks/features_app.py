@@ -153,7 +153,10 @@ def _online_after(homes: dict[str, str]) -> float:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_", "PYTHON"))}
     began = time.perf_counter()
     with subprocess.Popen(
-        [PROGRAM, "up", "--json"], env={**kept, **homes}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        [PROGRAM, "up", "--json"],
+        env={**kept, **homes, "MYOWNMESH_MDNS": "off"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         try:

@@ -71,6 +71,8 @@ _NO_EXTENSIONS = re.compile(
     r"_?(curses|curses_panel|dbm|gdbm|tkinter|sqlite3|test\w*|xx\w*|ctypes_test|crypt|nis|ossaudiodev|readline|spwd|lsprof)\."
     r"|_xx|_test|xxlimited"
 )
+_LICENCE = re.compile(r"\.dist-info/(licenses/.*|(LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*)$")
+"""Whoever gets the file gets the terms of what is in it with it: zeroconf's are the LGPL's."""
 _HOST_LIBRARIES = re.compile(r"(ld-linux|libc|libm|libpthread|libdl|librt|libutil|libresolv|libnsl|linux-vdso)[.-]")
 
 
@@ -192,7 +194,7 @@ def _distribution_files(dist: importlib.metadata.Distribution) -> Iterator[tuple
         if name.startswith("..") or "__pycache__" in name or not path.is_file():
             continue
         if ".dist-info/" in name:
-            if name.endswith("/METADATA"):
+            if name.endswith("/METADATA") or _LICENCE.search(name):
                 yield path, name
         elif not re.search(r"(^|/)(tests?|testing|docs|examples)/|\.(pyi|pyx|pxd|c|h|html|md|rst)$|py\.typed$", name):
             yield path, name

@@ -177,7 +177,7 @@ def myownllm(home: Path, *arguments: str, environ: dict[str, str] | None = None)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
     return subprocess.run(
         [str(demo.BIN / "myownllm"), *arguments],
-        env={**kept, "HOME": str(home), **(environ or {})},
+        env={**kept, "HOME": str(home), "MYOWNMESH_MDNS": "off", **(environ or {})},
         capture_output=True,
         text=True,
         timeout=30,

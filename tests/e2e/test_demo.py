@@ -16,6 +16,23 @@ from pathlib import Path
 import pytest
 
 from e2e.devices import DEMO, eventually, is_alive
+from support.namespaces import needs_namespaces
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@needs_namespaces
+def test_the_demo_without_any_way_out_tells_its_story() -> None:
+    done = subprocess.run(
+        [sys.executable, str(DEMO.with_name("demo_lan.py")), "--lan", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    steps = [json.loads(line)["step"] for line in done.stdout.splitlines()]
+    assert [step for step in steps if step != "note"] == ["start", "knock", "approve", "call", "cable", "summary"]
 
 
 @pytest.mark.timeout(700)  # a story of fifty commands

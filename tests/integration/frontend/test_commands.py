@@ -55,7 +55,7 @@ class Desk:
     @property
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
-        return {**kept, "HOME": str(self.home)}
+        return {**kept, "HOME": str(self.home), "MYOWNMESH_MDNS": "off"}
 
     async def run(self, *arguments: str, status: int = 0) -> str:
         """What a command prints (both streams); its exit status must be as told."""

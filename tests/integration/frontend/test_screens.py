@@ -87,7 +87,7 @@ class RealHome:
 async def real_home(nursery: trio.Nursery, environ: Mapping[str, str]) -> AsyncIterator[RealHome]:
     folder = Path(tempfile.mkdtemp(prefix="fe-"))
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
-    home = RealHome(folder, {**kept, "HOME": str(folder), **environ}, nursery)
+    home = RealHome(folder, {**kept, "HOME": str(folder), "MYOWNMESH_MDNS": "off", **environ}, nursery)
     try:
         yield home
     finally:
