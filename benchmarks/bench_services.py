@@ -6,7 +6,7 @@ Server and load are on machines of their own (network namespaces, tests/support/
 allocations: packets of 1,200 bytes a second from clients to a peer with at most 256 on the way; µs of the server's
 processor for each; ms of a round trip at 10,000 packets a second (p50), and what share came back; KB of the server's
 memory for each of 1,000 allocations. `--lan N` joins two devices in a local network without relays, N times in each
-order of their ids, and prints the seconds from the second join to ACTIVE at both (p50, p95), beside two daemons of v0.3.8 if
+order of their ids, and prints the seconds from the second join to ACTIVE at both, beside two daemons of v0.3.8 if
 MYOWNMESH_REFERENCE names one. Milliseconds and packets a second drift with the machine: compare ratios of a run.
 """
 

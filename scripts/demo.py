@@ -162,7 +162,7 @@ class Device:
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
         chosen = {} if self.daemon is None else {"MYOWNLLM_MESH_BIN": self.daemon}
-        # Nothing leaves this machine, and what becomes of a dead relay is seen: the local network has a demo of its own.
+        # Nothing leaves this machine, and a dead relay is missed: the local network has a demo of its own.
         return {**kept, **chosen, "HOME": str(self.home), "MYOWNMESH_MDNS": "off"}
 
     def up(self, *arguments: str) -> None:

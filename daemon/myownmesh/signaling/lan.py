@@ -420,7 +420,7 @@ class LanSignaling:
         endpoint = self._directory.endpoint(line.sender)
         if not self._filing.said(connection, line.sender, () if endpoint is None else endpoint.addresses):
             return
-        signal = self._words.hear(line, self._now())
+        signal = self._words.hear(line, self._now(), again=endpoint is not None)
         if not isinstance(signal, Dropped):
             self._deliver(signal)
 

@@ -119,13 +119,13 @@ class Words:
         is_named = is_device_id(line.sender) and line.peer == line.sender and line.sender != self.device_id
         return line if is_named else None
 
-    def hear(self, line: lines.Line, now: Instant) -> InboundSignal | Dropped:
-        """What a line of `sender_of` says. Raises `BadLine`."""
+    def hear(self, line: lines.Line, now: Instant, *, again: bool) -> InboundSignal | Dropped:
+        """What a line of `sender_of` says; `again`: its sender was there before. Raises `BadLine`."""
         try:
             body = decode_body(line.kind, line.message)
             match body:
                 case AnnounceBody(caps, esig):
-                    return self._announced(line.sender, caps, signature_of(esig), now, again=True)
+                    return self._announced(line.sender, caps, signature_of(esig), now, again=again)
                 case LeaveBody() | TwinBody():
                     return Dropped.WRONG_KIND  # a departure is what an advert says, or the link itself
                 case _:

@@ -50,7 +50,7 @@ def words(number: int, mode: Mode | None = None, linked: tuple[str, ...] = ()) -
 
 def heard(receiver: Words, data: bytes) -> InboundSignal | Dropped | None:
     line = receiver.sender_of(data.removesuffix(b"\n"))
-    return None if line is None else receiver.hear(line, NOW)
+    return None if line is None else receiver.hear(line, NOW, again=False)
 
 
 def advert_of(sender: Words) -> Advert:
@@ -71,7 +71,7 @@ def test_what_v038_says_is_heard() -> None:
     for signal, expected in said:
         assert heard(other, one.line(signal)) == expected
         assert heard(other, one.line(signal)) is Dropped.REPEATED_CONTENT
-    assert heard(other, one.announce_to(B.device_id, NOW)) == PeerAnnounced(A.device_id, again=True)
+    assert heard(other, one.announce_to(B.device_id, NOW)) == PeerAnnounced(A.device_id)
     assert one.advert(NOW) == {"v": "1", "room": ROOM, "peer": A.device_id}
     assert other.found(advert_of(one), NOW, again=False) == PeerAnnounced(A.device_id)
     assert other.lost(A.device_id) == PeerLeft(A.device_id)
@@ -178,7 +178,7 @@ def test_lines_after_which_nobody_is_listened_to(message: dict[str, Any]) -> Non
     line = other.sender_of(frame(msg=message))
     assert line is not None
     with pytest.raises(BadLine):
-        other.hear(line, NOW)
+        other.hear(line, NOW, again=True)
 
 
 def test_an_advert_of_no_device_is_nobody() -> None:
