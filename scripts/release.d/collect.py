@@ -96,6 +96,15 @@ def dependency_closure() -> list[importlib.metadata.Distribution]:
     return [found[name] for name in sorted(found)]
 
 
+def own_modules(source: Path) -> Iterator[tuple[Path, str]]:
+    """The files of ours in the checkout that go into a release, with their names there."""
+    for package in SOURCES:
+        root = source / package
+        for path in sorted(root.rglob("*.py")):
+            if path.parent.relative_to(source).as_posix() not in NOT_PACKED:
+                yield path, path.relative_to(root.parent).as_posix()
+
+
 def build_folder(target: Path, source: Path, *, commit: str | None, dirty: bool) -> None:
     """Fill `target` with `py/`, `lib/` and `main.pyc`; `source` is the checkout.
 
@@ -111,12 +120,8 @@ def build_folder(target: Path, source: Path, *, commit: str | None, dirty: bool)
     for dist in dependency_closure():
         for path, name in _distribution_files(dist):
             _place(path, py / name, name)
-    for package in SOURCES:
-        root = source / package
-        for path in sorted(root.rglob("*.py")):
-            name = path.relative_to(root.parent).as_posix()
-            if path.parent.relative_to(source).as_posix() not in NOT_PACKED:
-                _place(path, py / name, name)
+    for path, name in own_modules(source):
+        _place(path, py / name, name)
     stamp = compile(f"COMMIT = {commit!r}\nDIRTY = {dirty!r}\n", f"{PACKAGE}/_build.py", "exec", dont_inherit=True)
     (py / PACKAGE / "_build.pyc").write_bytes(_bytecode(stamp))
     (target / "main.pyc").write_bytes(_compiled(Path(__file__).with_name("main_program.py"), "main.py"))

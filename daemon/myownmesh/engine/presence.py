@@ -38,7 +38,7 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
     else:
         pace.heard(core, device_id, now)
     peer = core.peers.get(device_id)
-    edge = _edge(core, device_id)
+    edge = _edge(core, device_id, peer)
     if again and not edge and type(peer) is Placeholder and _is_left_alone(core, device_id):
         return  # of hundreds whom the shape keeps apart nothing comes more often, and nothing follows
     if core.government.is_down:
@@ -50,7 +50,7 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
             core.announce(now)
         elif edge:
             core.repeat(now)
-        _decide(core, device_id, now, edge=edge)
+        _decide(core, device_id, peer, now, edge=edge)
         return
     _reflect(core, device_id, peer, now, again=again)
     _look_after(core, peer, now, again=again)
@@ -112,7 +112,8 @@ def _reflect(core: Core, device_id: str, peer: Peer | None, now: Instant, *, aga
 
 def dial_now(core: Core, device_id: str, now: Instant) -> None:
     """DIAL_ANYWAY ended, or the delay after failed attempts: dial if nobody has meanwhile."""
-    decision = _decision(core, device_id, edge=_edge(core, device_id))
+    peer = core.peers.get(device_id)
+    decision = _decision(core, device_id, peer, edge=_edge(core, device_id, peer))
     if decision not in (Dial.WAIT, Dial.OFFER):
         return
     memory = core.memories.of(device_id)
@@ -188,13 +189,12 @@ def how_it_closed(peer: Link, mono: float) -> Turn:
     return Turn.LEFT if left_at is not None and mono - left_at <= LEAVE_CLOSE_WINDOW_S else Turn.CLOSED
 
 
-def _edge(core: Core, device_id: str) -> bool:
+def _edge(core: Core, device_id: str, peer: Peer | None) -> bool:
     """Whether the shape wants a link that there is not."""
-    return not isinstance(core.peers.get(device_id), Link) and core.wants_link(device_id)
+    return not isinstance(peer, Link) and core.wants_link(device_id)
 
 
-def _decision(core: Core, device_id: str, *, edge: bool) -> Dial:
-    peer = core.peers.get(device_id)
+def _decision(core: Core, device_id: str, peer: Peer | None, *, edge: bool) -> Dial:
     return on_announce(
         core.me,
         device_id,
@@ -210,11 +210,12 @@ def decide(core: Core, device_id: str, now: Instant, *, likely: bool = False) ->
     """Spec 04 §5.3 step 8; a dial that must wait is put on the peer's timer. `likely`: the shape would want this link
     if everybody in the room were let in."""
     if not core.government.is_down:
-        _decide(core, device_id, now, edge=_edge(core, device_id), likely=likely)
+        peer = core.peers.get(device_id)
+        _decide(core, device_id, peer, now, edge=_edge(core, device_id, peer), likely=likely)
 
 
-def _decide(core: Core, device_id: str, now: Instant, *, edge: bool, likely: bool = False) -> None:
-    decision = _decision(core, device_id, edge=edge)
+def _decide(core: Core, device_id: str, peer: Peer | None, now: Instant, *, edge: bool, likely: bool = False) -> None:
+    decision = _decision(core, device_id, peer, edge=edge)
     if decision is Dial.NOTHING or decision is Dial.KEEP:
         return
     memory = core.memories.get(device_id)

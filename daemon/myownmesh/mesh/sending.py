@@ -76,7 +76,7 @@ class Sending:
     def on(self, link: Link, data: bytes, done: Callable[[str | None], None], now_s: float, order: Order) -> None:
         """By this link alone, and not counted: the engine counts its own frames."""
         link.send(data, now_s, done, order)
-        if self._links.watch(link):
+        if link.queued_bytes and self._links.watch(link):
             self._on_waiting()
 
     def _counted(self, kind: str, data: bytes, done: Callable[[str | None], None]) -> Callable[[str | None], None]:

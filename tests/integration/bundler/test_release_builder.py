@@ -96,6 +96,12 @@ def test_the_bill_of_materials_is_deterministic_and_names_what_is_inside() -> No
     assert len(document["components"]) == len(found) + 1
 
 
+def test_the_daemon_is_packed_without_the_simulator() -> None:
+    packed = {name for _, name in builder("collect").own_modules(ROOT)}
+    assert {"myownmesh/engine/engine.py", "myownmesh/flight/tape.py", "mesh_common/events.py"} <= packed
+    assert not [name for name in packed if name.startswith("myownmesh/simulator/")]
+
+
 def test_a_machine_that_cannot_build_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sysconfig.get_config_var", lambda _: None)
