@@ -391,8 +391,8 @@ class Engine:
         """Every peer that is known, each with why it is not active."""
         core = self._core
         return [
-            views.peer_info(peer, core.memories.get(peer.device_id), why.verdict(core, peer, now.mono))
-            for peer in core.peers.values()
+            views.peer_info(peer, core.memories.get(name), why.verdict(core, peer, now.mono), core.roster.get(name))
+            for name, peer in core.peers.items()
         ]
 
     def trace(self, tracer: Tracer, now: Instant) -> list[ConnTrace]:

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from myownmesh.engine.memory import PeerMemory
     from myownmesh.engine.peer import Peer
     from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.roster.roster import Entry
 
 
-def peer_info(peer: Peer, memory: PeerMemory | None = None, why: Why | None = None) -> PeerInfo:
-    """The row of `peers_list`; what the peer's stage does not have is told as nothing yet."""
+def peer_info(
+    peer: Peer, memory: PeerMemory | None = None, why: Why | None = None, known: Entry | None = None
+) -> PeerInfo:
+    """The row of `peers_list`; what the peer's stage does not have is told as nothing yet.
+
+    `known`: its row in the roster, whose name stands until the peer says its own.
+    """
     transport = peer.transport if isinstance(peer, Link) else None
     channel = peer.channel if isinstance(peer, OpenLink) else None
     greeting = channel.greeting if channel else None
@@ -31,7 +37,7 @@ def peer_info(peer: Peer, memory: PeerMemory | None = None, why: Why | None = No
         tier=recovery.tier if recovery else STEADY,
         rtt_ms=upkeep.rtt_ms if upkeep else None,
         clock_skew_ms=upkeep.clock_skew_ms if upkeep else None,
-        label=greeting.label if greeting else "",
+        label=greeting.label if greeting else known.shown_label if known else "",
         capabilities=advert(channel.capabilities) if channel and channel.capabilities else None,
         local_shelved=isinstance(peer, Shelved),
         remote_shelved=upkeep is not None and upkeep.remote_shelved,

@@ -26,7 +26,8 @@ from myownmesh.protocol.codec import decode_frame
 from myownmesh.protocol.frames import Approve, CapabilitiesUpdate, Channel, Hello
 from myownmesh.protocol.modes import FullMesh, Hubs
 from myownmesh.protocol.signals import Candidate
-from unit.engine.bench import HIGH, Bench, sdp
+from myownmesh.roster import Roster
+from unit.engine.bench import HIGH, NETWORK, Bench, sdp
 
 FRAME = Channel(channel="c", payload=msgspec.Raw(b"1"))
 
@@ -64,6 +65,16 @@ def test_counters() -> None:
     assert traffic.gossip_tx.frames == 2, "the approval had nobody to tell; activation tells both"
     assert traffic.announces_rx == traffic.announces_tx == 1
     assert traffic.negotiation_rx == traffic.negotiation_tx == 1
+
+
+def test_a_device_has_the_name_of_the_roster_until_it_says_its_own() -> None:
+    roster = Roster(NETWORK).approve(HIGH.device_id, "Anna's laptop", 1)
+    bench = Bench("lower", roster=roster)
+    assert bench.peer_id == HIGH.device_id
+    bench.announce()
+    assert [info.label for info in bench.engine.peers(bench.now)] == ["Anna's laptop"]
+    bench.up_to("active")
+    assert [info.label for info in bench.engine.peers(bench.now)] == ["them"]
 
 
 def test_capabilities_ride_in_the_hello_and_in_updates() -> None:
