@@ -5,6 +5,7 @@ The reference emits the same ones (spec 04 §9.2, §5.2), except for `phase`, of
 
 from __future__ import annotations
 
+import math
 import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from support.contention import Contention
 from support.daemons import PATIENCE_S, daemon, host_relay, network_record
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 NETWORK = "counted"
 QUIET_S = 1.5
-"""Nothing follows after so much time without an event: longer than every timer that a meeting starts."""
+"""Nothing follows after so much time of an idle machine without an event: longer than every timer of a meeting."""
 
 MEETING = ["sighted", "authenticated", "approved"]
 PHASES = [("joining", "alone"), ("alone", "discovering"), ("discovering", "active")]
@@ -38,6 +40,8 @@ class Events:
         self._control = control
         self._peers: list[str] = []
         self._phases: list[tuple[str, str]] = []
+        self.last_at = -math.inf
+        """when something came last"""
 
     @classmethod
     async def of(cls, device: Daemon) -> Events:
@@ -45,14 +49,14 @@ class Events:
         await control.ask("events_subscribe")
         return cls(control)
 
-    async def hear(self, quiet: trio.CancelScope) -> None:
-        """Take in what comes; each event moves the end of the wait on."""
+    async def hear(self) -> None:
+        """Take in what comes."""
         while True:
             frame: dict[str, Any] = await self._control.frame()
             event: dict[str, Any] = frame["event"]
             if event["event_kind"] == "diag":
                 continue
-            quiet.deadline = trio.current_time() + QUIET_S
+            self.last_at = trio.current_time()
             match event["event_kind"]:
                 case "peer" if event["kind"] == "dropped":
                     self._peers.append(f"dropped {event['reason']['kind']}")
@@ -69,10 +73,19 @@ class Events:
 
 async def rest(*those: Events, first_s: float = QUIET_S) -> list[Told]:
     """Everything until nothing comes any more at any of them; the first event has `first_s` to come."""
-    with trio.CancelScope(deadline=trio.current_time() + first_s) as quiet:
-        async with trio.open_nursery() as nursery:
-            for events in those:
-                nursery.start_soon(events.hear, quiet)
+    contention, began = Contention(), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for events in those:
+            nursery.start_soon(events.hear)
+
+        def left() -> float:
+            last = max(events.last_at for events in those)
+            limit = began + first_s if last < began else last + contention.stretched(QUIET_S)
+            return limit - trio.current_time()
+
+        while (wait := left()) > 0:
+            await trio.sleep(wait)
+        nursery.cancel_scope.cancel()
     return [events.take() for events in those]
 
 

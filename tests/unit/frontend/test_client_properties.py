@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mesh_common.client.errors import ControlError
 from support.examples import examples
+from support.virtual_time import standing_still_for_threads
 from unit.frontend.test_client import HOME, WORK, active, world
 
 if TYPE_CHECKING:
@@ -95,9 +96,11 @@ async def live_through(steps: list[str], folder: Path) -> None:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)  # hundreds of starts, and the machine may have other work
 @example(["start", "wait", "use none", "forget networks", "stopped event"])  # the check reads the file before the watch
 @given(st.lists(st.sampled_from(STEPS), max_size=12))
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 def test_once_it_is_quiet_the_mesh_is_what_the_catalog_says(steps: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        trio.run(live_through, steps, Path(folder), clock=trio.testing.MockClock(autojump_threshold=0))
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    with tempfile.TemporaryDirectory() as folder, standing_still_for_threads(clock):
+        trio.run(live_through, steps, Path(folder), clock=clock)
