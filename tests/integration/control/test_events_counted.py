@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from support.contention import Contention
 from support.daemons import PATIENCE_S, daemon, host_relay, network_record
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from support.daemons import Control, Daemon
 
 NETWORK = "counted"
 QUIET_S = 1.5
-"""Nothing follows after so much time of an idle machine without an event: longer than every timer of a meeting."""
+"""Nothing follows after so much time without an event: longer than every timer that a meeting starts."""
 
 MEETING = ["sighted", "authenticated", "approved"]
 PHASES = [("joining", "alone"), ("alone", "discovering"), ("discovering", "active")]
@@ -65,26 +65,27 @@ class Events:
                 case "phase":
                     self._phases.append((event["prev"], event["next"]))
 
+    def has_told(self, peer_event: str) -> bool:
+        """Whether it is among what came since `take`."""
+        return peer_event in self._peers
+
     def take(self) -> Told:
         told = self._peers, self._phases
         self._peers, self._phases = [], []
         return told
 
 
-async def rest(*those: Events, first_s: float = QUIET_S) -> list[Told]:
-    """Everything until nothing comes any more at any of them; the first event has `first_s` to come."""
-    contention, began = Contention(), trio.current_time()
+async def rest(*those: Events, after: Callable[[], Awaitable[bool]]) -> list[Told]:
+    """What comes until it has come about, and until nothing comes any more at any of them."""
     async with trio.open_nursery() as nursery:
         for events in those:
             nursery.start_soon(events.hear)
-
-        def left() -> float:
-            last = max(events.last_at for events in those)
-            limit = began + first_s if last < began else last + contention.stretched(QUIET_S)
-            return limit - trio.current_time()
-
-        while (wait := left()) > 0:
-            await trio.sleep(wait)
+        with trio.fail_after(PATIENCE_S):
+            while not await after():
+                await trio.sleep(0.05)
+        came_about = trio.current_time()
+        while (left := max(came_about, *(events.last_at for events in those)) + QUIET_S - trio.current_time()) > 0:
+            await trio.sleep(left)
         nursery.cancel_scope.cancel()
     return [events.take() for events in those]
 
@@ -97,18 +98,29 @@ async def count(home: Path) -> None:
         low, high = sorted(pair, key=lambda device: device.device_id)
         record = network_record(NETWORK, relay, auto_approve=True)
         heard = {device: await Events.of(device) for device in (low, high)}
+
+        async def met() -> bool:
+            lists = [(await device.ask("peers_list", network=NETWORK))["peers"] for device in (low, high)]
+            return all([row["status"] for row in rows] == ["active"] for rows in lists)
+
+        async def met_anew() -> bool:
+            return heard[survivor].has_told("approved") and await met()
+
+        async def alone() -> bool:
+            return heard[survivor].has_told("dropped user_left")
+
         for device in (low, high):
             await device.ask("network_add", config=record)
-        assert await rest(*heard.values(), first_s=PATIENCE_S) == [(MEETING, PHASES)] * 2, "the meeting"
+        assert await rest(*heard.values(), after=met) == [(MEETING, PHASES)] * 2, "the meeting"
         for how, loss in ((signal.SIGKILL, "ice_failed"), (signal.SIGTERM, "user_left")):
             for victim in (high, low):
                 survivor = low if victim is high else high
                 await victim.stop(how)
                 if how == signal.SIGTERM:
-                    assert await rest(heard[survivor]) == [([f"dropped {loss}"], [("active", "alone")])]
+                    assert await rest(heard[survivor], after=alone) == [([f"dropped {loss}"], [("active", "alone")])]
                 await victim.start()
                 heard[victim] = await Events.of(victim)
-                (peers, phases), returned = await rest(heard[survivor], heard[victim], first_s=PATIENCE_S)
+                (peers, phases), returned = await rest(heard[survivor], heard[victim], after=met_anew)
                 expected = MEETING if how == signal.SIGTERM else [f"dropped {loss}", *MEETING]
                 assert peers == expected, f"the survivor of {how.name}"
                 if how == signal.SIGTERM:
@@ -119,8 +131,9 @@ async def count(home: Path) -> None:
                 # It may have met its peer before we asked for its events.
                 assert peers == MEETING[len(MEETING) - len(peers) :], f"the returned one after {how.name}"
                 assert phases == PHASES[len(PHASES) - len(phases) :]
+        survivor = low
         await high.ask("network_remove", network=NETWORK)
-        left, gone = await rest(heard[low], heard[high])
+        left, gone = await rest(heard[low], heard[high], after=alone)
         assert left == (["dropped user_left"], [("active", "alone")])
         assert gone == ([], []), "spec 04 §1.2: entries vanish without events"
 
