@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.memory import PeerMemory
     from myownmesh.engine.peer import Peer
     from myownmesh.protocol.capabilities import Capabilities
-    from myownmesh.roster.roster import Entry
+    from myownmesh.roster import Entry
 
 
 def peer_info(
