@@ -32,8 +32,9 @@ class Burst:
     def __init__(self, *, segments: bool = True) -> None:
         """Without `segments` each goes by itself, as on systems that cannot do better."""
         self._segments = segments
-        self._socket: socket.socket | None = None
-        self._address: Address | Client | None = None
+        self._socket: socket.socket
+        self._address: Address | Client
+        """Where what is held goes; not set before anything is."""
         self._size = 0
         self._held: list[bytes] = []
 
@@ -49,7 +50,10 @@ class Burst:
             ):
                 held.append(data)
                 return
-            self.flush()
+            if len(held) == 1:  # of many links at once nothing is alike: a call less for each
+                _send(self._socket, held.pop(), self._address)
+            else:
+                self.flush()
         if self._segments and 0 < size <= LONGEST_SEGMENT:
             self._socket, self._address, self._size = through, address, size
             held.append(data)
@@ -62,13 +66,8 @@ class Burst:
         if not held:
             return
         through, address = self._socket, self._address
-        assert through is not None
-        assert address is not None
         if len(held) == 1:
-            try:
-                through.sendto(held.pop(), address)
-            except OSError:
-                return
+            _send(through, held.pop(), address)
         else:
             if not self._sent_at_once(through, held, address):
                 for data in held:

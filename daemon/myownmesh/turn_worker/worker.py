@@ -38,7 +38,8 @@ BATCH: Final = 64
 DATAGRAM_BYTES: Final = 1600
 """A little more than what is relayed at most, so that what is cut is seen to be too long (spec 06 §7.2)."""
 LOOK_AGAIN: Final = 8
-"""Callbacks with a single datagram, after which as many ask for no second one."""
+"""Callbacks with a single datagram, after which `NO_SECOND` ask for no other one."""
+NO_SECOND: Final = 32
 IDLE_TICK_S: Final = 5.0
 _COMMANDS_BYTES: Final = 65536
 
@@ -287,7 +288,7 @@ class Lately:
         self._alone += 1
         if self._alone <= LOOK_AGAIN:
             return False
-        if self._alone > 2 * LOOK_AGAIN:
+        if self._alone > LOOK_AGAIN + NO_SECOND:
             self._alone = 0
         return True
 
