@@ -13,7 +13,6 @@ from myownmesh.mesh import clock
 from myownmesh.mesh.saver import Saver
 from myownmesh.mesh.switch import NEVER, Switch
 from myownmesh.protocol.codec import warm_up
-from myownmesh.signaling.driver import UsesRelays
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -139,6 +138,8 @@ class Driver:
 
     def use_relays(self, urls: Sequence[str]) -> None:
         """Meet the room on these relays of members as well."""
+        from myownmesh.signaling.driver import UsesRelays  # most networks adopt nothing
+
         for signaling in self._signaling:
             if isinstance(signaling, UsesRelays):
                 signaling.adopt(urls)
