@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -40,6 +40,9 @@ class Joined:
         return tuple(dict.fromkeys(turn_address(each.url).host for each in servers))
 
 
+OTHER_FOUNDER: Final = "invite: this invitation names another founder than the one that this network has here"
+
+
 @frozen
 class How:
     """In which way an invitation is used."""
@@ -70,6 +73,8 @@ async def accept(mesh: Mesh, text: str, how: How) -> Joined:
     joined = Joined(network_id if network is None else network.config_id, invitation, network is not None)
     if how.dry_run or (network is not None and network.is_linked(invitation.sender)):
         return joined  # of a link that is up nothing is left to show, and both ends have let each other in
+    if network is None and how.ahead:
+        await _pin_founder(mesh, invitation)
     taken = Accepted(invitation.sender, invitation.token, invitation.exp, invitation.label)
     # On disk before the network is there: the first hello to the inviter shows it already.
     await mesh.keep_accepted(network_id, taken)
@@ -83,12 +88,19 @@ async def accept(mesh: Mesh, text: str, how: How) -> Joined:
     return joined
 
 
+async def _pin_founder(mesh: Mesh, invitation: Invitation) -> None:
+    """The record that an app adds names no founder of a closed network, so the one of the link is kept before it."""
+    founder = invitation.founder if invitation.network.network_kind == "closed" else None
+    if founder is not None and not await mesh.pin_ahead(invitation.network.network_id, founder):
+        raise MeshError(OTHER_FOUNDER)
+
+
 def _check_present(network: Network, invitation: Invitation, *, approve_inviter: bool) -> None:
     kind = invitation.network.network_kind
     if network.kind != kind:
         raise MeshError(f"invite: this invitation is to a network that is {kind}; here it is {network.kind}")
     if invitation.founder not in (None, network.governing.held.pin.founder):
-        raise MeshError("invite: this invitation names another founder than the one that this network has here")
+        raise MeshError(OTHER_FOUNDER)
     if not approve_inviter and not network.is_approved(invitation.sender):
         raise MeshError(
             f"invite: this link asks you to approve {display_id(invitation.sender)} in {network.config_id}, "

@@ -288,6 +288,16 @@ class Mesh:
         except StoreError as error:
             raise MeshError(str(error)) from error
 
+    async def pin_ahead(self, network_id: str, founder: str) -> bool:
+        """Believe a founder of a network that will soon be joined; False where another one is pinned.
+
+        Raises `MeshError`.
+        """
+        try:
+            return await trio.to_thread.run_sync(self._store.pin_ahead, network_id, founder)
+        except StoreError as error:
+            raise MeshError(str(error)) from error
+
     async def pin(self, network: Network, peer: str) -> None:
         """Keep a pin over restarts (spec 05 W23)."""
         try:

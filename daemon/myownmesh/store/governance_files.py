@@ -15,7 +15,7 @@ from attrs import frozen
 
 from mesh_common.handwritten import in_style_of
 from myownmesh.governance.history import Arrival
-from myownmesh.governance.pins import read_pin
+from myownmesh.governance.pins import Pin, read_pin
 from myownmesh.governance.saved import pin_of, state_of
 from myownmesh.governance.state_file import UnsupportedState, check_version, read_state, write_state
 from myownmesh.protocol.json_words import JsonError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from myownmesh.governance.book import Book
-    from myownmesh.governance.pins import Pin
     from myownmesh.governance.state_file import StateFile
     from myownmesh.store.paths import Home
 
@@ -135,6 +134,15 @@ def append_audit(home: Home, network_id: str, lines: Sequence[bytes]) -> None:
             atomic_write(path, kept[kept.index(b"\n") + 1 :])
     except OSError as error:
         raise StoreError(f"audit: write {path}: {os_error_text(error)}") from error
+
+
+def pin_ahead(home: Home, network_id: str, founder: str) -> bool:
+    """Believe a founder of a network that is not joined yet; False where another one is pinned. Raises `StoreError`."""
+    pin = _pin(home, network_id) or Pin(network_id)
+    if not pin.is_set:
+        pin = pin.founded_by(founder)
+        _write_pin(home.pin(network_id), pin)
+    return pin.founder == founder
 
 
 def purge_pin(home: Home, network_id: str) -> None:

@@ -167,6 +167,10 @@ class Store:
         """Let a device into a network that is not joined yet; `now` in Unix seconds."""
         self.save_roster(network_id, self.load_roster(network_id).approve(device_id, label, now))
 
+    def pin_ahead(self, network_id: str, founder: str) -> bool:
+        """Believe a founder of a network that is not joined yet; False where another one is pinned."""
+        return governance_files.pin_ahead(self.home, network_id, founder)
+
     def save_invites(self, network_id: str, book: Book) -> None:
         """Replace the invitations of a network; they are on disk when this returns."""
         invites_file.save_book(self.home, network_id, book)

@@ -170,6 +170,8 @@ class Chat(Request, frozen=True):
 
     messages: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=1000)]
     model: Name = ""
+    family: Name = ""
+    """any device with a model of it, where no model is named"""
 
 
 class ActiveConversation(Request, frozen=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.web import guard, rest, use
+from e2e.web import guard, rest, third, use
 from support.browsers import Person
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ def test_two_people_use_the_mesh_through_the_screen_alone(
     use.an_invitation_is_a_link_and_a_picture_and_the_other_side_looks_before_it_joins(couple)
     use.leaving_and_coming_back(couple)
     use.of_two_saved_networks_one_is_joined(anna, household)
+    with third.clara(household) as clara:
+        third.council(household)
+        third.a_member_lets_in_and_an_owner_has_the_say(couple, household, clara)
+        third.a_broken_answer_is_asked_for_again_at_another_device(anna, household)
     assert [(device.home / "up.err").read_text() for device in household.pair.both] == ["", ""]
     assert [text for person in couple for text in person.wrong] == []
     guard.another_local_port_and_a_rebound_name_reach_nothing(anna)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -421,7 +423,7 @@ def leaving_and_coming_back(couple: list[Person]) -> None:
 
 
 def of_two_saved_networks_one_is_joined(anna: Person, household: Household) -> None:
-    """S2: the peers of the one that was left are gone; the switch back brings them."""
+    """S2: the peers of the one that was left are gone; the switch back brings them. Both phases stand in the pill."""
     daemon = household.pair.anna.home / ".myownllm" / ".myownmesh" / "daemon.sock"
     page = anna.page
 
@@ -438,7 +440,13 @@ def of_two_saved_networks_one_is_joined(anna: Person, household: Household) -> N
     anna.surface("Connections")
     expect(page.locator(".peer")).to_have_count(0)
     anna.surface("Status")
-    anna.press("Switch", page.locator(f"[data-network='{NETWORK}']"))
+    pid = int(household.pair.anna.run("status")["daemon"]["pid"])
+    os.kill(pid, signal.SIGSTOP)  # so long as the daemon does nothing
+    try:
+        anna.press("Switch", page.locator(f"[data-network='{NETWORK}']"))
+        pill(anna, "Joining Home…")
+    finally:
+        os.kill(pid, signal.SIGCONT)
     pill(anna, "Connected · Home · 1 peer")
     joined(NETWORK)
 
@@ -484,6 +492,10 @@ def a_phone_of_the_local_network_is_paired_talks_and_is_put_out(
     expect(phone.page.locator(".messages .assistant")).to_contain_text("gemma4:e2b on this device")
     expect(phone.page.locator(".messages .user pre.code")).to_have_text("<script>document.title='taken'</script>\n")
     expect(phone.page.get_by_role("button", name="Look:").first).to_be_visible()
+    phone.page.get_by_label("Who answers").select_option(label="Any device with gemma4")
+    phone.press("Ask again")
+    expect(phone.page.get_by_role("button", name="Ask again")).to_be_visible()
+    expect(phone.page.locator(".messages .assistant")).to_contain_text("gemma4:e2b on this device")
     phone.look_over("the chat of a phone")
     shot(phone, "phone")
     phone.page.reload()

@@ -193,7 +193,11 @@ async def test_an_evicted_device_hears_it_and_stays_out_over_restarts(tmp_path: 
             await not_linked(anna, carl)
 
 
-async def test_an_invitation_to_a_closed_network_names_its_founder_and_is_a_signed_admit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_app", [False, True])
+async def test_an_invitation_to_a_closed_network_names_its_founder_and_is_a_signed_admit(
+    tmp_path: Path, has_app: bool
+) -> None:
+    """An app has the link kept first, then adds the network with a record of its own."""
     with trio.fail_after(LIMIT_S):
         async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
             relay = await host_relay(anna)
@@ -201,7 +205,10 @@ async def test_an_invitation_to_a_closed_network_names_its_founder_and_is_a_sign
             await anna.ask("governance_propose_kind_change", network=NET, to="closed")
             made = await anna.ask("invite_create", network=NET)
             assert (made["effective"], made["waits_for"]) == (True, [])
-            await ben.ask("network_join_invite", text=made["text"])
+            if has_app:
+                await ben.ask("network_join_invite", text=made["text"], ahead=True)
+                await ben.ask("network_add", config=network_record(NET, relay, kind="closed"))
+            await ben.ask("network_join_invite", text=made["text"], approve_inviter=has_app)
             await active(anna, ben)
             await active(ben, anna)
             await has_role(ben, ben, "member")

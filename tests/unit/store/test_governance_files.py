@@ -113,6 +113,17 @@ def test_the_pin_is_on_the_disk_before_the_state(tmp_path: Path, monkeypatch: py
     assert written == ["pins", "states"]
 
 
+def test_a_founder_that_a_link_names_is_pinned_before_the_network_is_there(store: Store) -> None:
+    assert store.pin_ahead("other", ALICE), "whom the link names"
+    assert not store.pin_ahead("other", MALLORY), "another link names another one"
+    assert store.pin_ahead("other", ALICE)
+    pin = json.loads(store.home.pin("other").read_text())
+    assert (pin["founder"], pin["kind"], pin["provisional"]) == (ALICE, "closed", True)
+    before = store.home.pin(NETWORK).read_bytes()
+    assert not store.pin_ahead(NETWORK, MALLORY), "nor is one replaced that was signed"
+    assert store.home.pin(NETWORK).read_bytes() == before
+
+
 def test_a_purge_leaves_of_a_pin_that_this_key_signed_here(store: Store) -> None:
     store.purge_network(NETWORK)
     assert not store.home.state(NETWORK).exists()

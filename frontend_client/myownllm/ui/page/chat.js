@@ -3,6 +3,7 @@
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask, lines } from "./api.js";
 import { isConnected, mesh, peers, rows } from "./mesh.js";
+import { picker } from "./picker.js";
 import { bodyOf, close, hear, message } from "./said.js";
 import { button, changed, closeDialog, confirm, failure, field, forget, html, isBusy, moment, nothing, openDialog, run, say, words } from "./parts.js";
 
@@ -52,35 +53,13 @@ export function chat() {
 
 function composer(usable) {
   const host = peers().find((p) => p.is_host && isConnected(p) && p.models.length > 0);
-  const families = [...new Set(usable.map((m) => m.family).filter(Boolean))];
-  if (!families.includes(talk.family)) talk.family = "";
-  const isHost = talk.model === "" && talk.family === "" && host !== undefined;
-  if (talk.family === "" && !isHost && !usable.some((m) => m.id === talk.model)) talk.model = usable[0].id;
   return html`<form @submit=${submit}>
-    ${field("model", "Who answers", html`<select id="model" @change=${(event) => {
-      const { family = "" } = event.target.selectedOptions[0].dataset;
-      Object.assign(talk, { family, model: family === "" ? event.target.value : "" });
-      changed();
-    }}>
-      ${host === undefined ? nothing : html`<option value="" ?selected=${isHost}>Pinned host: ${host.label}</option>`}
-      ${groups(usable).map(([owner, list]) => html`<optgroup label=${owner}>${list.map((m) =>
-        html`<option value=${m.id} ?selected=${m.id === talk.model}>${m.id.split("@")[0]}${m.family ? ` (${m.family})` : ""}</option>`)}</optgroup>`)}
-      ${families.length === 0 ? nothing : html`<optgroup label="By family">${families.map((family) =>
-        html`<option value=${`any ${family}`} data-family=${family} ?selected=${family === talk.family}>Any device with ${family}</option>`)}</optgroup>`}</select>`)}
+    ${picker(usable, talk, host)}
     ${field("words", "Your words", html`<textarea id="words" name="words" rows="3" required @keydown=${(event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
     }}></textarea>`, "Ctrl+Enter sends.")}
     <div class="row">${answering === null ? html`<button class="main">Ask</button>` : html`<button type="button" @click=${() => answering.abort()}>Stop</button>`}
       ${answering === null && talk.messages.at(-1)?.role === "assistant" ? html`<button type="button" @click=${again}>Ask again</button>` : nothing}</div></form>`;
-}
-
-function groups(usable) {
-  const found = new Map();
-  for (const model of usable) {
-    const owner = model.owned_by ?? "this device";
-    found.set(owner, [...(found.get(owner) ?? []), model]);
-  }
-  return [...found];
 }
 
 async function submit(event) {

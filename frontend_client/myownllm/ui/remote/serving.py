@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from myownllm.ui.remote.routes import RemoteDesk
 
 PAGE: Final = Path(__file__).parent / "page"
-SHARED: Final = ("/api.js", "/icon.svg", "/parts.js", "/said.js", "/style.css")
+SHARED: Final = ("/api.js", "/icon.svg", "/parts.js", "/picker.js", "/said.js", "/style.css")
 """Files of the screen of this machine, and its library, that this page uses, too."""
 LIBRARY: Final = "/vendor/"
 PER_ADDRESS: Final = 16

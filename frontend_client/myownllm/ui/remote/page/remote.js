@@ -3,7 +3,8 @@
 import { html, nothing, render } from "./vendor/lit-html/lit-html.js";
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask, forgetSecret, keepSecret, lines, secret } from "./api.js";
-import { button, changed, failure, field, isBusy, moment, onChange, paintDialog, run, sentence, words } from "./parts.js";
+import { button, failure, field, isBusy, moment, onChange, paintDialog, run, sentence, words } from "./parts.js";
+import { picker } from "./picker.js";
 import { bodyOf, close, hear, message } from "./said.js";
 
 const HEARTBEAT_MS = 5000;
@@ -14,7 +15,7 @@ let isAway = false;
 let models = null;
 let saved = null;
 let answering = null; // the AbortController of an answer under way
-const talk = { id: null, title: "", messages: [], model: "" };
+const talk = { id: null, title: "", messages: [], model: "", family: "" };
 let frame = 0;
 let shown = "";
 
@@ -81,7 +82,7 @@ const kicked = () => html`<main class="alone"><h1 tabindex="-1">This browser was
 // ── the chat ──
 
 const load = () => run("load", () => asked(async () => {
-  models = (await ask("GET", "/api/models")).models;
+  models = (await ask("GET", "/api/models")).models.map((m) => ({ ...m, owned_by: m.device }));
   saved = (await ask("GET", "/api/conversations")).conversations;
   const { id } = await ask("GET", "/api/active-conversation");
   if (id !== null && talk.id === null && talk.messages.length === 0) show(id, await ask("GET", `/api/conversations/${id}`));
@@ -106,12 +107,11 @@ function chat() {
 }
 
 function composer() {
-  if (!models.some((m) => m.id === talk.model)) talk.model = models[0].id;
   return html`<form @submit=${submit}>
-    ${field("model", "Who answers", html`<select id="model" @change=${(event) => ((talk.model = event.target.value), changed())}>
-      ${models.map((m) => html`<option value=${m.id} ?selected=${m.id === talk.model}>${m.id}</option>`)}</select>`)}
+    ${picker(models, talk)}
     ${field("words", "Your words", html`<textarea id="words" name="words" rows="3" required></textarea>`)}
-    <div class="row">${answering === null ? html`<button class="main">Ask</button>` : html`<button type="button" @click=${() => answering.abort()}>Stop</button>`}</div></form>`;
+    <div class="row">${answering === null ? html`<button class="main">Ask</button>` : html`<button type="button" @click=${() => answering.abort()}>Stop</button>`}
+      ${answering === null && talk.messages.at(-1)?.role === "assistant" ? html`<button type="button" @click=${again}>Ask again</button>` : nothing}</div></form>`;
 }
 
 async function submit(event) {
@@ -121,11 +121,21 @@ async function submit(event) {
   talk.messages.push({ role: "user", content: area.value });
   if (talk.title === "") talk.title = area.value.slice(0, 60);
   area.value = "";
+  await answer();
+}
+
+// The same question once more, to whoever is picked now.
+async function again() {
+  if (talk.messages.at(-1)?.role === "assistant") talk.messages.pop();
+  await answer();
+}
+
+async function answer() {
   const said = { role: "assistant", content: "", from: "" };
   const history = talk.messages.map(({ role, content }) => ({ role, content }));
   talk.messages.push(said);
   answering = new AbortController();
-  const question = { messages: history, model: talk.model };
+  const question = { messages: history, model: talk.model, family: talk.family };
   const heard = () => hear(lines("/api/chat/stream", question, answering.signal), said);
   const isWhole = (await run("answer", () => asked(heard))) === true;
   const isStopped = answering.signal.aborted;
