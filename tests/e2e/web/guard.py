@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from support.browsers import Person
 
 SURFACES = ("Status", "Connections", "Files", "Chat", "Graph", "Governance", "Settings", "HTTP", "Activity")
+COLOURS = "([where, what]) => getComputedStyle(document.querySelector(where))[what]"
 ATTEMPTS = """async (ours) => {
   const told = {};
   const tried = async (name, work) => {
@@ -138,9 +139,13 @@ def large_and_small_screens_and_colours_of_the_reader_are_all_right(anna: Person
         anna.surface(name)
         assert anna.violations() == [], name
     anna.surface("Graph")
-    edge = "() => getComputedStyle(document.querySelector('.edge')).stroke"
-    text = "() => getComputedStyle(document.querySelector('main h1')).color"
-    assert page.evaluate(edge) == page.evaluate(text), "a link in the graph is drawn in the reader's colour"
+    ink, paper = page.evaluate(COLOURS, ["main h1", "color"]), page.evaluate(COLOURS, ["html", "backgroundColor"])
+    for drawn in ((".edge", "stroke"), (".graph text", "fill"), ("nav a[aria-current]", "borderBottomColor")):
+        assert page.evaluate(COLOURS, drawn) == ink, f"{drawn} is in the reader's colour"
+    other = "nav a:not([aria-current])"
+    assert page.evaluate(COLOURS, [other, "borderBottomColor"]) == paper, (
+        "the surface that is shown is told from others"
+    )
     page.emulate_media(forced_colors="none")
     anna.surface("Status")
 

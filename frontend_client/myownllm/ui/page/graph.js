@@ -23,13 +23,14 @@ const FORM = { active: "active", shelved: "shelved", pending_approval: "pending"
 
 export function graph() {
   const list = peers().filter((p) => p.status in FORM);
-  const radius = Math.max(220, (list.length * 46) / (2 * Math.PI));
-  const half = radius + 100; // a label at the edge
+  const isThrough = list.some((peer) => peer.path === "TURN");
+  const radius = Math.max(isThrough ? 180 : 110, Math.min(220, list.length * 16), (list.length * 46) / (2 * Math.PI));
+  const half = Math.max(220, radius + 70); // with the label of a node at the edge
   const placed = list.map((peer, index) => {
     const angle = (2 * Math.PI * index) / Math.max(list.length, 1) - Math.PI / 2;
     return { peer, x: radius * Math.cos(angle), y: radius * Math.sin(angle) };
   });
-  const through = { x: -radius * 0.45, y: radius * 0.45 };
+  const through = { x: -radius * 0.45, y: -radius * 0.45 };
   const chosen = mesh.state.peers[picked];
   return html`
     <h1 tabindex="-1">Graph</h1>
@@ -44,7 +45,7 @@ export function graph() {
       <div id="moved" ${moved()}><svg viewBox=${`${-half} ${-half} ${2 * half} ${2 * half}`}>
         ${repeat(placed, ({ peer }) => peer.id, ({ peer, x, y }) => kept([peer.status, peer.path, x, y], () => svg`<path class=${`edge ${FORM[peer.status]} ${peer.path ?? ""}`}
           d=${peer.path === "TURN" ? `M0 0L${through.x} ${through.y}L${x} ${y}` : `M0 0L${x} ${y}`}></path>`))}
-        ${placed.some(({ peer }) => peer.path === "TURN") ? svg`<g class="internet"><circle cx=${through.x} cy=${through.y} r="26"></circle>
+        ${isThrough ? svg`<g class="internet"><circle cx=${through.x} cy=${through.y} r="26"></circle>
           <text x=${through.x} y=${through.y + 4}>Internet</text></g>` : nothing}
         <g class="node self"><circle r="30"></circle><text y="48">${cut(mesh.state.device.label || "This device")}</text></g>
         ${repeat(placed, ({ peer }) => peer.id, ({ peer, x, y }) => kept([peer.label, peer.status, peer.path, peer.id === picked, x, y], () => node(peer, x, y)))}

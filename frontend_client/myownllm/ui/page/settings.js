@@ -57,7 +57,7 @@ function form(network) {
     aria-invalid=${failed(id) ? "true" : "false"} aria-describedby=${`hint-${id}${failed(id) ? ` wrong-${id}` : ""}`}
     @change=${(event) => save(id, read(event.target.value))}></textarea>${unset(word, id)}`, hint);
   return html`<section aria-labelledby="network-settings" data-settings=${network.network_id}><h2 id="network-settings">${words(network.handle)}</h2>
-    <p class="hint">${words(network.network_id)}${network.kind === "closed" ? " — marked closed" : ""}</p>
+    <p class="hint">${network.handle === network.network_id ? nothing : html`${words(network.network_id)} · `}marked ${network.kind}; what holds stands under <a href="#/governance">Governance</a></p>
     ${field("label", "Name on this device", html`<input id="label" maxlength="200" autocomplete="off" .value=${network.label} @change=${(event) => save("label", { label: event.target.value })}>`)}
     ${field("topology", "Topology", html`<input id="topology" autocomplete="off" spellcheck="false" .value=${topology(network.topology)}
       @change=${(event) => save("topology", { topology: event.target.value.trim() })}>`, "ring, ring:2, full_mesh, star:DEVICE or hubs:DEVICE,DEVICE; empty: unset.")}
