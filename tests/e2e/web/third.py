@@ -108,3 +108,4 @@ def a_broken_answer_is_asked_for_again_at_another_device(anna: Person, household
     expect(answer).not_to_contain_text("this is a part")
     expect(answer).to_have_count(1)
     household.model.behave(fault="")
+    anna.surface("Status")
