@@ -25,14 +25,14 @@ from myownmesh.signaling.receive import Dropped
 from myownmesh.signaling.room import room_handle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from myownmesh.lan.directory import Change, Record
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import Carried, InboundSignal
     from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.gate import ContentGate
-    from myownmesh.signaling.lan_responder import Responder
+    from myownmesh.signaling.lan_responder import Responder, Watch
     from myownmesh.signaling.standing import News, RelayReport
 
 log = logging.getLogger(__name__)
@@ -190,17 +190,20 @@ class LanSignaling:
         finally:
             self._nursery = None
             with trio.CancelScope(shield=True):
-                await self._responder.detach(self)  # bounded there
+                await self._end_with(self._responder.detach)  # bounded there
 
     async def _open(self) -> list[trio.SocketListener]:
         """The listener, and the responder; tried again until both are there."""
         is_told = False
         while True:
             self._moved = trio.Event()
+            listeners: list[trio.SocketListener] = []
             try:
-                listeners = await trio.open_tcp_listeners(0, host="0.0.0.0")
+                listeners += await trio.open_tcp_listeners(0, host="0.0.0.0")
                 await self._responder.attach(self)
             except OSError as error:
+                for listener in listeners:
+                    await listener.aclose()
                 log.log(logging.DEBUG if is_told else logging.WARNING, "no signaling in the local network: %s", error)
                 is_told = True
                 with trio.move_on_after(AGAIN_S):
@@ -237,7 +240,14 @@ class LanSignaling:
         for connection in self._filing.all():
             connection.scope.cancel()
         if self._nursery is not None:
-            self._nursery.start_soon(self._responder.withdraw, self)
+            self._nursery.start_soon(self._end_with, self._responder.withdraw)
+
+    async def _end_with(self, ending: Callable[[Watch], Awaitable[None]]) -> None:
+        """Without a goodbye, where none can be said: our advert runs out by itself."""
+        try:
+            await ending(self)
+        except OSError as error:
+            log.warning("no goodbye in the local network: %s", error)
 
     # ── who is there ──────────────────────────────────────────────────────────────────────────────────────────────────
 
