@@ -83,7 +83,7 @@ class Branches:
         return tuple(other.log for other in self.others)
 
     def switched(self, left: Branch, to: Log, now: int, *, by_itself: bool) -> tuple[Branch, Branches]:
-        """Leave one branch for another; the left one stays known."""
+        """Leave one branch for another; the left one stays known. A person who does has decided against it."""
         held = next((other for other in self.others if other.log is to), left).with_log(to, now)
         others = [other for other in self.others if not _begins_with(to, other.log)]
         others.append(left)
@@ -92,7 +92,7 @@ class Branches:
             self,
             others=tuple(others[-(MAX_BRANCHES - 1) :]),
             switches=(*switches, now) if by_itself else switches,
-            stayed=self.stayed - {to.digest},
+            stayed=(self.stayed if by_itself else self.stayed | {left.log.digest}) - {to.digest},
             unmerged=(self.unmerged | {left.log.digest}) - {to.digest},
         )
 
@@ -140,17 +140,17 @@ def choose(held: Branch, branches: Branches, now: int, *, shown_by: str = "") ->
     `shown_by` is the device on whose link another one came just now: the word of somebody who signed a held tail and
     shows another branch is as good as a click. A choice of the held branch changes nothing.
     """
-    logs = [held.log, *branches.logs]
+    # What a person here decided against refutes nobody any more, or of two that agree with them none could be chosen.
+    others = [log for log in branches.logs if log.digest not in branches.stayed]
+    logs = [held.log, *others]
     standing = [log for log in logs if not any(refutes(other, log) for other in logs if other is not log)]
     if not standing:
         # They refute each other: stay, and let a person decide between the held one and the best of the others.
-        rivals = [log for log in branches.logs if refutes(log, held.log) and log.digest not in branches.stayed]
+        rivals = [log for log in others if refutes(log, held.log)]
         return Choice(min(rivals, key=_order), ask=True) if rivals else Choice(held.log)
     best = min(standing, key=_order)
     if best is held.log:
         return Choice(best)
-    if best.digest in branches.stayed:
-        return Choice(held.log)
     return Choice(best, ask=_needs_click(held, best, branches, now, shown_by))
 
 
