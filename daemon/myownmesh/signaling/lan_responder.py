@@ -222,7 +222,7 @@ class Responder:
     def _end_loop(self) -> None:
         loop, thread, self._loop, self._own_thread = self._loop, self._own_thread, None, None
         if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            loop.call_soon_threadsafe(_finish, loop)
             thread.join()
             loop.close()
 
@@ -375,6 +375,13 @@ def _spawn(loop: asyncio.AbstractEventLoop | None, work: Coroutine[object, objec
 
 _TASKS: Final[set[asyncio.Task[object]]] = set()
 """A loop holds its tasks weakly."""
+
+
+def _finish(loop: asyncio.AbstractEventLoop) -> None:
+    """In the loop: end what is under way, and then the loop."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.call_soon(loop.stop)
 
 
 async def _goodbye(zeroconf: Zeroconf, info: ServiceInfo) -> None:
