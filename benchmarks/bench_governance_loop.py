@@ -81,7 +81,7 @@ async def measured(root: Path, turns: Turns, what: str) -> None:
     begun = time.thread_time()
     roster, files = store.load_roster(NETWORK), store.open_governance(NETWORK)
     opened = time.thread_time() - begun
-    node = Node(World(), identity, EngineConfig(kind="closed"), roster)
+    node = Node(World(len(what)), identity, EngineConfig(kind="closed"), roster)
 
     async def gate(_code: str | None) -> None:
         """No lock."""

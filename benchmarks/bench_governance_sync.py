@@ -24,6 +24,7 @@ from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.signatures import Checks
 from myownmesh.governance.words import OURSELVES
 from myownmesh.identity import Identity
+from myownmesh.mesh.switch import Switch
 from myownmesh.protocol.transitions import RoleGrant
 from myownmesh.simulator import World
 from myownmesh.simulator.node import NETWORK
@@ -47,7 +48,13 @@ class Watch:
 
     def on(self, node: Node) -> None:
         """Watch its timers."""
-        node.switch.handle_timer = self.timed(node.switch.handle_timer)  # type: ignore[method-assign]  # as its own
+        watched, handle = node.switch, Switch.handle_timer
+        timed = self.timed(handle)
+
+        def handle_timer(self: Switch) -> None:
+            (timed if self is watched else handle)(self)
+
+        Switch.handle_timer = handle_timer  # type: ignore[method-assign]  # a switch has no place for one of its own
 
     def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **members: Any) -> Any:
