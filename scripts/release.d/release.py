@@ -47,6 +47,7 @@ class Build:
     commit: str | None
     dirty: bool
     epoch: int
+    quick: bool
 
     @property
     def tag(self) -> str:
@@ -72,7 +73,7 @@ def main() -> int:
         return _fail("releases are built on Linux; other platforms use the Rust daemon or a checkout for now")
     if missing := missing_for_build():
         return _fail(f"missing on this machine: {', '.join(missing)}")
-    build = _facts(options.source)
+    build = _facts(options.source, quick=options.quick)
     if options.strict and (build.dirty or build.commit is None):
         return _fail("the tree is not clean; commit first, or build without --strict")
     signer_found = _signer(options.key)
@@ -106,11 +107,12 @@ def make(build: Build, source: Path, out: Path, signer: Signer | None, say: Call
         pack.compile_stub(stub, build.epoch)
         glibc = collect.required_glibc(folder)
         say("packing")
-        binary = pack.single_file(stub, folder, build.version)
-        root = f"myownmesh-{build.version}"
+        level = pack.QUICK if build.quick else pack.LEVEL
+        binary = pack.single_file(stub, folder, build.version, level)
+        root, single = f"myownmesh-{build.version}", f"myownmesh-{build.platform}.tar.gz"
         assets = {
-            f"myownmesh-{build.platform}.tar.gz": pack.tar_gz([("myownmesh", binary, 0o755)], build.epoch),
-            f"dir-myownmesh-{build.platform}.tar.gz": pack.tar_gz(pack.folder_members(folder, root), build.epoch),
+            single: pack.tar_gz([("myownmesh", binary, 0o755)], build.epoch, pack.QUICK),
+            f"dir-{single}": pack.tar_gz(pack.folder_members(folder, root), build.epoch, level),
         }
     for name, data in assets.items():
         (release / name).write_bytes(data)
@@ -205,6 +207,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--key", type=Path, help="minisign secret key; default: $MYOWNMESH_SIGNING_KEY (its content)")
     parser.add_argument("--new-key", type=Path, metavar="FILE", help="make a signing key, print its public half, stop")
     parser.add_argument("--no-smoke", action="store_true", help="do not try what was built")
+    parser.add_argument("--quick", action="store_true", help="pack larger files in less time: to try, not to publish")
     parser.add_argument("--demo", action="store_true", help="stage the result from a local feed and run the demo")
     parser.add_argument("--strict", action="store_true", help="refuse an unclean tree (for published releases)")
     return parser.parse_args()
@@ -215,7 +218,7 @@ def _signer(path: Path | None) -> Signer | None:
     return Signer.load(text) if text else None
 
 
-def _facts(source: Path) -> Build:
+def _facts(source: Path, *, quick: bool) -> Build:
     text = (source / "common" / "mesh_common" / "version.py").read_text()
     found = re.search(r'^VERSION = "([^"]+)"', text, re.MULTILINE)
     if found is None or SemVer.parse(found[1]) is None:
@@ -223,7 +226,7 @@ def _facts(source: Path) -> Build:
     commit = _git("rev-parse", "HEAD") or None
     stated = os.environ.get("SOURCE_DATE_EPOCH")
     epoch = int(stated or _git("log", "-1", "--format=%ct") or 0)
-    return Build(found[1], commit, bool(_git("status", "--porcelain")), epoch)
+    return Build(found[1], commit, bool(_git("status", "--porcelain")), epoch, quick)
 
 
 def _git(*arguments: str) -> str:

@@ -21,7 +21,7 @@ from myownmesh.simulator.run import run
 
 FAILED_ONCE = Path(__file__).with_name("failed_seeds.txt")
 COMMAND = "python -m myownmesh.simulator "
-CPU_S = float(os.environ.get("MESH_SIMULATION_SECONDS") or 10.0)
+CPU_S = float(os.environ.get("MESH_SIMULATION_SECONDS") or 4.0)
 
 
 @pytest.mark.slow

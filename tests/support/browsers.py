@@ -31,13 +31,8 @@ ARGUMENTS = (
     "--use-fake-ui-for-media-stream",
     "--host-resolver-rules=MAP rebound.test 127.0.0.1",
 )
-LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (
-    ("light", 1280),
-    ("light", 360),
-    ("dark", 360),
-    ("dark", 1280),
-)
-"""Each scheme of colours in a wide and in a narrow window."""
+LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("dark", 360))
+"""Each scheme of colours, and a wide and a narrow window: schemes change colours, widths the layout."""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 expect.set_options(timeout=PATIENCE_MS)

@@ -131,7 +131,7 @@ def _release(out: Path) -> None:
 
 def _build(out: Path, *arguments: str) -> None:
     subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "release.d" / "release.py"), "--out", str(out), *arguments],
+        [sys.executable, str(ROOT / "scripts" / "release.d" / "release.py"), "--out", str(out), "--quick", *arguments],
         env={**os.environ, "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "1700000000"},
         check=True,
         timeout=300,

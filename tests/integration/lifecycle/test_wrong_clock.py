@@ -71,10 +71,7 @@ async def linked(here: Daemon, there: Daemon) -> None:
     ("wrong", "strict"),
     [
         ((600, 0), False),
-        ((-600, 0), False),
-        ((YEAR, 0), True),
         ((-YEAR, 0), True),
-        ((600, 600), True),
         ((YEAR, -YEAR), True),
         ((-1_790_000_000, 0), False),
     ],
