@@ -123,10 +123,14 @@ class Pair:
 
 
 def eventually(check: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """The first true result of a check that is repeated until then; a command that fails counts as "not yet"."""
+    """The first true result of a check that is repeated until then; a command that fails counts as "not yet".
+
+    Checking takes a fifth of the time at most: six of these share two processors, and a command is work for three
+    programs.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        said = ""
+        said, began = "", time.monotonic()
         try:
             result = check()
         except demo.DemoError as error:
@@ -134,7 +138,7 @@ def eventually(check: Callable[[], Any], what: str, seconds: float = 60.0) -> An
         if result:
             return result
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s{said}"
-        time.sleep(0.05)
+        time.sleep(max(0.05, min(4 * (time.monotonic() - began), 1.0)))
 
 
 def answer(device: Any, *arguments: str) -> Any:
@@ -176,7 +180,7 @@ def myownllm(home: Path, *arguments: str, environ: dict[str, str] | None = None)
     """A command in a home that need not belong to a running device."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MYOWNMESH_", "MYOWNLLM_"))}
     return subprocess.run(
-        [str(demo.BIN / "myownllm"), *arguments],
+        [*words("myownllm"), *arguments],
         env={**kept, "HOME": str(home), "MYOWNMESH_MDNS": "off", **(environ or {})},
         capture_output=True,
         text=True,

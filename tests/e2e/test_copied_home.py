@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def health(device: Any) -> tuple[int, str]:
     """Exit status and first finding of `myownllm health`."""
     done = subprocess.run(
-        [str(demo.BIN / "myownllm"), "health", "--json"],
+        [*device.program, "health", "--json"],
         env=device.environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -35,6 +35,7 @@ def is_disputed(device: Any) -> bool:
 def test_health_of_both_copies_names_the_other_and_the_way_out(pair: Pair) -> None:
     pair.meet("home")
     copy = demo.Device("Copy", pair.base / "c")
+    copy.program = pair.anna.program
     ignore = shutil.ignore_patterns("*.sock", "*.lock", "*.jsonl", "up.err")
     shutil.copytree(pair.boris.home, copy.home, ignore=ignore, dirs_exist_ok=True)
     copy.up()

@@ -18,6 +18,21 @@ import pytest
 from e2e.devices import DEMO, eventually, is_alive
 from support.namespaces import needs_namespaces
 
+TESTS = Path(__file__).parents[1]
+FORKED = """
+from e2e.devices import demo
+from support.warm import words
+
+usual = demo.Device.__init__
+
+def made(device, *arguments, **members):
+    usual(device, *arguments, **members)
+    device.program = words("myownllm")
+
+demo.Device.__init__ = made
+raise SystemExit(demo.main())
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
@@ -37,13 +52,18 @@ def test_the_demo_without_any_way_out_tells_its_story() -> None:
 
 @pytest.mark.timeout(700)  # a story of fifty commands
 def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path) -> None:
+    """Its apps are started; the fifty commands are forked from a process that has the program loaded."""
     done = subprocess.run(
-        [sys.executable, str(DEMO), "--json"],
+        [sys.executable, "-c", FORKED, "--json"],
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
-        env={**os.environ, "TMPDIR": "/tmp" if len(str(tmp_path)) > 40 else str(tmp_path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{TESTS}{os.pathsep}{DEMO.parent}",
+            "TMPDIR": "/tmp" if len(str(tmp_path)) > 40 else str(tmp_path),
+        },
     )
     assert done.returncode == 0, done.stderr
     steps = [json.loads(line) for line in done.stdout.splitlines()]

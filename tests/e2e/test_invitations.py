@@ -82,7 +82,7 @@ def test_a_person_sees_a_link_and_what_it_means(pair: Pair) -> None:
     pair.add(anna, "home2")
     pair.add(boris, "home2")
     shown = subprocess.run(
-        [str(demo.BIN / "myownllm"), "invite", "--for", "2h", "--uses", "3", "--no-wait", "--qr"],
+        [*anna.program, "invite", "--for", "2h", "--uses", "3", "--no-wait", "--qr"],
         env=anna.environment() | {"COLUMNS": "200"},
         capture_output=True,
         text=True,
@@ -96,7 +96,7 @@ def test_a_person_sees_a_link_and_what_it_means(pair: Pair) -> None:
 
     # In a network that is here already, nobody is approved unasked.
     refused = subprocess.run(
-        [str(demo.BIN / "myownllm"), "join", "-"],
+        [*boris.program, "join", "-"],
         input=text,
         env=boris.environment(),
         capture_output=True,
@@ -166,7 +166,7 @@ def test_what_the_page_says_is_typed_as_it_stands_there(pair: Pair, tmp_path: Pa
         last = (anna.run("invites")["invites"] or [{"id": ""}])[-1]["id"]
         assert words[0] == "myownllm"
         done = subprocess.run(
-            [str(demo.BIN / "myownllm"), *(last if word == "ID" else word for word in words[1:])],
+            [*device.program, *(last if word == "ID" else word for word in words[1:])],
             env=device.environment(),
             cwd=tmp_path,
             input=given,

@@ -13,6 +13,7 @@ import pytest
 from e2e.devices import ask, bare_app, daemon_pid, demo, eventually, is_alive
 from mesh_common.client import blocking
 from mesh_common.client.errors import ControlError
+from support.warm import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ NOWHERE = ("--relay", "ws://127.0.0.1:9", "--no-stun")
 def device() -> Iterator[Any]:
     base = demo.temporary_base()
     made = demo.Device("Anna", base / "a")
+    made.program = words("myownllm")
     try:
         yield made
     finally:

@@ -76,6 +76,7 @@ def pair(friends: Pair) -> Pair:
 @contextmanager
 def third(pair: Pair) -> Iterator[Any]:
     carla = demo.Device("Carla", pair.base / "c")
+    carla.program = pair.anna.program
     carla.up("--label", "Carla")
     try:
         carla.wait("daemon", lambda e: e["event"] == "daemon" and e.get("state") == "up")

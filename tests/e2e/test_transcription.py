@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.devices import demo, eventually
+from e2e.devices import eventually
 from support.recogniser import recogniser
 from support.speaker import speak
 
@@ -27,7 +27,7 @@ def configure(device: Any, **members: Any) -> None:
 
 def transcribed(device: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(demo.BIN / "myownllm"), "transcribe", *arguments, "--json"],
+        [*device.program, "transcribe", *arguments, "--json"],
         env=device.environment(),
         capture_output=True,
         text=True,

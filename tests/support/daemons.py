@@ -134,8 +134,11 @@ class Daemon:
         wanted = statuses or ("active",)
         found: dict[str, Any] | None = None
         with trio.move_on_after(patience):
+            began = trio.current_time()
             while (found := await self.peer(network, device_id)) is None or found["status"] not in wanted:
-                await trio.sleep(0.01)  # the socket tells statuses only when asked
+                took = trio.current_time() - began
+                await trio.sleep(max(0.01, min(4 * took, 0.1)))  # the socket tells statuses only when asked
+                began = trio.current_time()
         assert found is not None, f"never saw {device_id}; log:\n{self.log}"
         assert found["status"] in wanted, f"still {found['status']}, not {' or '.join(wanted)}; log:\n{self.log}"
         return found

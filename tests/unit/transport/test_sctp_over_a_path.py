@@ -15,7 +15,7 @@ from myownmesh.transport.sctp_outstanding import MAX_SPAN_FRAGMENTS, Fragment
 from myownmesh.transport.sctp_rate import MIN_WINDOW_BYTES, Phase, RateModel
 from myownmesh.transport.sctp_round_trip import RoundTrip
 from myownmesh.transport.session import Order
-from support.examples import FAST, examples
+from support.examples import examples
 from unit.transport.simulated_cubic import CubicFlow
 from unit.transport.simulated_path import FIRST_TSN, Bottleneck, Clock, Host, Path
 
@@ -322,8 +322,7 @@ def test_the_usual_loss_of_a_path_is_not_taken_for_a_full_queue() -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("queue", [64_000] if FAST else [64_000, 256_000])
-@pytest.mark.parametrize("head_start", [-1.0, 0.5])
+@pytest.mark.parametrize(("queue", "head_start"), [(64_000, -1.0), (256_000, 0.5)])
 def test_bulk_and_a_tcp_connection_leave_each_other_a_part(queue: int, head_start: float) -> None:
     """Whoever was there first: at 20 Mbit/s and 50 ms, CUBIC and ours, over half a minute."""
     clock = Clock()
