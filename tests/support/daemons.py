@@ -16,7 +16,8 @@ import trio
 from mesh_common.client.connection import Connection
 from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import answer_data, parse_object, request_line
-from support.warm import TrioForked
+from support.namespaces import entered
+from support.warm import MACHINE, TrioForked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -76,7 +77,8 @@ class Daemon:
         settings = {"MYOWNMESH_HOME": str(self.home), "MYOWNMESH_LOG_EXTRA": "debug", **environ}
         try:
             with (self.home / "log.txt").open("ab") as log:
-                if self._run_in or "LD_PRELOAD" in environ:  # another system than that of the warm process
+                machine = entered(self._run_in)
+                if (self._run_in and not machine) or "LD_PRELOAD" in environ:  # another system than the warm process's
                     self.process = await trio.lowlevel.open_process(
                         [*self._run_in, str(MYOWNMESH), "serve"],
                         env={**os.environ, **settings, "MYOWNMESH_READY_FD": str(writable)},
@@ -86,6 +88,8 @@ class Daemon:
                         stderr=log,
                     )
                 else:
+                    if machine:
+                        settings[MACHINE] = machine
                     self.process = await trio.to_thread.run_sync(TrioForked, {**os.environ, **settings}, log, writable)
         finally:
             os.close(writable)

@@ -17,7 +17,7 @@ from attrs import frozen
 from support.tools import absent, excused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 needs_namespaces = pytest.mark.skipif(
     os.geteuid() != 0 or bool(excused(absent("ip"))),
@@ -26,6 +26,13 @@ needs_namespaces = pytest.mark.skipif(
 )
 
 _numbers = itertools.count()
+_ENTER = ("ip", "netns", "exec")
+
+
+def entered(run_in: Sequence[str]) -> str:
+    """The name of the machine that these words in front of a command enter; empty for other words."""
+    *words, name = run_in or ("",)
+    return name if tuple(words) == _ENTER else ""
 
 
 def ip(*words: str) -> None:
@@ -44,7 +51,7 @@ class Machine:
     @property
     def enter(self) -> tuple[str, ...]:
         """What precedes a command that is to run here."""
-        return "ip", "netns", "exec", self.name
+        return *_ENTER, self.name
 
     def ip(self, *words: str) -> None:
         ip("-n", self.name, *words)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _PATIENCE_S = 60
 _NUMBER_BYTES = 8
+MACHINE = "MESH_TESTS_MACHINE"
+"""Names the network namespace that a forked command is to run in; the command itself does not see it."""
 _starting = threading.Lock()
 
 

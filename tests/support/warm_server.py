@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -34,6 +35,10 @@ LOADED = {
 MAIN = {"myownllm": "myownllm.cli", "mesh-bundler": "mesh_bundler.cli", "myownmesh": "myownmesh.cli"}
 READY = "MYOWNMESH_READY_FD"
 """Names the descriptor, the one behind the standard streams, on which a daemon says that it is ready."""
+MACHINE = "MESH_TESTS_MACHINE"
+"""Names the network namespace that a command is to run in (`support.namespaces`); the command does not see it."""
+NEW_MOUNTS, NEW_NETWORK = 0x00020000, 0x40000000  # unshare(2), setns(2)
+SLAVE, RECURSIVE, DETACH = 1 << 19, 1 << 14, 2  # mount(2), umount2(2)
 
 
 def load(program: str) -> None:
@@ -121,6 +126,8 @@ def read_order(client: socket.socket) -> tuple[bytes | None, list[int]]:
 
 def become(arguments: list[str], environ: dict[str, str], folder: str) -> list[str]:
     """Be the process that somebody wants."""
+    if machine := environ.pop(MACHINE, ""):
+        enter(machine)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
@@ -132,6 +139,23 @@ def become(arguments: list[str], environ: dict[str, str], folder: str) -> list[s
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     return arguments
+
+
+def enter(machine: str) -> None:
+    """What `ip netns exec` does before it runs a command: the network of that machine, and a /sys that shows it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def done(result: int) -> None:
+        if result:
+            number = ctypes.get_errno()
+            raise OSError(number, f"{machine} cannot be entered: {os.strerror(number)}")
+
+    with open(f"/run/netns/{machine}", "rb") as space:  # noqa: PTH123 - as little as possible is loaded here
+        done(libc.setns(space.fileno(), NEW_NETWORK))
+    done(libc.unshare(NEW_MOUNTS))
+    done(libc.mount(b"", b"/", b"none", SLAVE | RECURSIVE, None))
+    libc.umount2(b"/sys", DETACH)
+    done(libc.mount(machine.encode(), b"/sys", b"sysfs", 0, None))
 
 
 def main() -> None:

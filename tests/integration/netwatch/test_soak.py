@@ -230,7 +230,11 @@ async def test_ten_devices_hold_together(tmp_path: Path) -> None:
                 number,
                 machine,
                 await stack.enter_async_context(
-                    daemon(tmp_path / f"d{number}", run_in=machine.enter, environ={"MYOWNMESH_LOG_EXTRA": "info"})
+                    daemon(
+                        tmp_path / f"d{number}",
+                        run_in=("env", *machine.enter),  # started, not forked: `_start` tells one that does not get in
+                        environ={"MYOWNMESH_LOG_EXTRA": "info"},
+                    )
                 ),
             )
             for number, machine in enumerate(machines)
