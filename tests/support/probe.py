@@ -213,7 +213,8 @@ async def probe(network: str, relay: str, who: Identity) -> AsyncIterator[Probe]
         id=network, network_id=network, signaling=SignalingConfig(servers=(relay,), public_fallback=False)
     )
     timepiece = Timepiece(clock.now, clock.steady)
-    (signaling,) = rooms(who, DEFAULT_APP_ID, random.SystemRandom(), RelaySources(), timepiece)(record, network, None)
+    ways = rooms(who, DEFAULT_APP_ID, random.SystemRandom(), RelaySources(), timepiece, None)
+    (signaling,) = ways(record, network, None)
     async with open_threaded_factory() as factory, trio.open_nursery() as nursery:
         made = Probe(who, signaling, factory)
         nursery.start_soon(signaling.run, made.deliver)
