@@ -122,3 +122,16 @@ def test_in_a_quick_room_any_answer_is_in_time() -> None:
     hear_echo(bench, 0.4)
     bench.announce()
     assert bench.answer("B1") == ["apply B1"]
+
+
+def test_on_a_link_that_stands_no_answer_is_too_soon() -> None:
+    """In a slow room a restart right behind a meeting that the peer had begun was never answered: each answer was kept
+    for one of another attempt, and no time came for it."""
+    bench = fresh()
+    hear_echo(bench)
+    bench.wait(10.0)
+    bench.offer("B1", NAMELESS)
+    bench.up_to("active")
+    bench.engine.reconnect(bench.peer_id, bench.now)
+    assert "offer A1.2 r2" in bench.collect()
+    assert "apply B1.2 r2" in bench.answer("B1.2 r2")
