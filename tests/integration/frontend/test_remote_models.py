@@ -46,10 +46,16 @@ def configure(device: Any, **sections: Any) -> None:
 class World:
     """Anna asks, Boris has the models; both apps are up and connected."""
 
-    def __init__(self, pair: Pair, server: ModelServer, ports: dict[str, int]) -> None:
+    def __init__(self, pair: Pair, servers: contextlib.ExitStack, server: ModelServer, ports: dict[str, int]) -> None:
         self.pair, self.server, self.ports = pair, server, ports
+        self._servers = servers
         self.anna, self.boris = pair.both
         self.client = openai.OpenAI(base_url=self.url("Anna"), api_key="none", timeout=20)
+
+    def serve(self) -> None:
+        """Start the model server again if a test has ended it."""
+        if self.server.process.poll() is not None:
+            self.server = self._servers.enter_context(scripted(self.server.port))
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}/v1"
@@ -72,7 +78,8 @@ def meeting() -> Iterator[World]:
     base = demo.temporary_base()
     pair = Pair(base)
     ports = {device.name: free_port() for device in pair.both}
-    with scripted() as server, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as servers, contextlib.ExitStack() as stack:
+        server = servers.enter_context(scripted())
         stack.callback(shutil.rmtree, base, ignore_errors=True)
         stack.callback(pair.stop)
         for device in pair.both:
@@ -80,12 +87,13 @@ def meeting() -> Iterator[World]:
             configure(device, runtime=runtime, api={"port": ports[device.name]})
         pair.up()
         pair.meet()
-        yield World(pair, server, ports)
+        yield World(pair, servers, server, ports)
 
 
 @pytest.fixture
 def world(meeting: World) -> World:
     """The same two devices for every test, with a model server that behaves."""
+    meeting.serve()
     meeting.server.behave(
         models=[TAG], words=5, delay_s=0.0, fault="", fault_after=0, tool="", arguments={"command": "ls"}
     )
