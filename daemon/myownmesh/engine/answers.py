@@ -54,8 +54,8 @@ def receive(core: Core, answer: AnswerReceived, now: Instant) -> None:
         if not answer.offer_id:
             negotiation.recover(core, device_id, now)
         return
-    # Whose certificate is known already answers no other attempt: of v0.3.8, too, each attempt has its own.
-    if transport.remote_fingerprint is None and _is_doubtful(core, peer, answer, certificate, now):
+    # A link that stands knows the certificate of its peer, so what has it answers no other attempt.
+    if not isinstance(peer, Live) and _is_doubtful(core, peer, answer, certificate, now):
         return
     transport.own_offer = OwnOffer.NONE
     transport.remote_fingerprint = certificate

@@ -39,7 +39,7 @@ def waits(core: Core, offer: OfferReceived, now: Instant) -> bool:
 def answer_due(core: Core, transport: Transport, now: Instant) -> float | None:
     """When an answer to our offer is due, if what has come is too soon to be it."""
     room_s = core.last_room_s
-    if room_s < SLOW_ROOM_S:
+    if room_s < SLOW_ROOM_S or transport.answered_at is not None:
         return None
     due = transport.opened_at + 2 * room_s
     return due + EARLY_MARGIN_S if now.mono < due - ROOM_JITTER * room_s else None
