@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mesh_common.views import DisputedNetwork, JoinedNetwork, NetworkSummary, PeerInfo, RosterRow, ServicesReport
+from mesh_common.views import JoinedNetwork, NetworkSummary, OurNetwork, PeerInfo, RosterRow, ServicesReport
 
 # ── this device ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -95,10 +95,10 @@ class NetworksAnswer(Struct, frozen=True):
     networks: tuple[NetworkSummary, ...]
 
 
-class DisputedNetworksAnswer(Struct, frozen=True):
-    """The same for those who read what our daemon alone says of a disputed identity."""
+class OurNetworksAnswer(Struct, frozen=True):
+    """The same for those who read what our daemon alone says."""
 
-    networks: tuple[DisputedNetwork, ...]
+    networks: tuple[OurNetwork, ...]
 
 
 class NetworkAdded(Struct, frozen=True):

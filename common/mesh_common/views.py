@@ -268,13 +268,15 @@ class TwinRow(Struct, frozen=True):
     """The other was here first: this device keeps no links until it is gone."""
 
 
-class DisputedNetwork(NetworkSummary, frozen=True):
-    """... while something keeps this device apart from all others. Only our daemon says it."""
+class OurNetwork(NetworkSummary, frozen=True):
+    """... with what only our daemon says of it."""
 
     twin: TwinRow | None = None
     """Another device uses the identity of this one."""
     put_out: bool = False
     """Signed governance has put this device out of the network."""
+    lan: bool = False
+    """Devices in the local network find each other in it without a relay."""
 
 
 # ── hosted services ───────────────────────────────────────────────────────────────────────────────────────────────────

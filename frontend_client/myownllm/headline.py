@@ -66,6 +66,8 @@ class Sight(Struct, frozen=True, kw_only=True):
     twin: TwinRow | None = None
     put_out: bool = False
     """whoever decides in the network has put this device out"""
+    lan: bool = False
+    """devices in the local network find each other without a relay"""
     identity_home: str | None = None
     """home of the daemon whose identity is in dispute"""
 
@@ -146,8 +148,7 @@ def _met(handle: str, sight: Sight) -> Headline:
     """Joined, with a daemon that answers: who is there, and who can be found?"""
     connected = sum(p.status in CONNECTED for p in sight.peers)
     silent = troubled(sight.relays)
-    unheard = sight.joining or (sight.relays is not None and len(silent) == len(sight.relays))
-    if unheard:
+    if sight.joining or is_unheard(sight.relays, lan=sight.lan):
         return _unheard(handle, connected, told(silent) or "no relay of this network has answered yet", sight)
     if connected:
         return Headline("good", phases.pill_text(handle, "peer-active", connected))
@@ -160,14 +161,23 @@ def _met(handle: str, sight: Sight) -> Headline:
     return Headline("good", phases.pill_text(handle, "peer-discovered" if on_the_way else "signaling-up"))
 
 
+def is_unheard(relays: Sequence[RelayRow] | None, *, lan: bool) -> bool:
+    """Whether the network has relays and none serves, or is met nowhere at all."""
+    return relays is not None and len(troubled(relays)) == len(relays) and not (lan and not relays)
+
+
 def _unheard(handle: str, connected: int, reason: str, sight: Sight) -> Headline:
     step = "check this device's connection and the network's relays (`myownllm networks list`)"
+    found = "only devices in this local network" if sight.lan else "nobody new"
     if connected:
         text = phases.pill_text(handle, "peer-active", connected)
-        return Headline("bad", f"{text} — nobody new can be found", reason, step)
+        return Headline("bad", f"{text} — {found} can be found", reason, step)
+    if sight.lan and (asked := _approval(handle, sight.peers)) is not None:
+        return Headline("bad", f"{asked.text} — {found} can be found", reason, asked.next_step)
     if sight.joining and not any(row.reason is not None for row in sight.relays or ()):
         return Headline("waiting", phases.pill_text(handle, "signaling-connecting"), reason, step)
-    return Headline("bad", f"Nobody can be found on {handle} — no relay serves", reason, step)
+    who = "Only devices in this local network" if sight.lan else "Nobody"
+    return Headline("bad", f"{who} can be found on {handle} — no relay serves", reason, step)
 
 
 def _approval(handle: str, peers: Sequence[Known]) -> Headline | None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from myownllm.errors import NO_NETWORK_TEXT
-from myownllm.headline import PUT_OUT_STEP, Headline, Sight, in_use, put_out, verdict, wake
+from myownllm.headline import PUT_OUT_STEP, Headline, Sight, in_use, is_unheard, put_out, verdict, wake
 from myownllm.peers import CONNECTED
 from myownllm.relays import told, troubled
 
@@ -96,6 +96,8 @@ class Facts:
     """the relays of the active network, None when the daemon does not tell of them"""
     put_out: bool = False
     """whoever decides in the network has put this device out"""
+    lan: bool = False
+    """devices in the local network find each other without a relay"""
     unkept: str = ""
     """what the daemon cannot do of what the network's settings demand"""
     twin: TwinRow | None = None
@@ -154,6 +156,7 @@ def headline(facts: Facts) -> Headline:
             peers=facts.peers,
             twin=facts.twin,
             put_out=facts.put_out,
+            lan=facts.lan,
             identity_home=None if daemon is None else daemon.home,
         )
     )
@@ -223,10 +226,11 @@ def _first_stop(facts: Facts) -> Finding | None:
             "still_joining",
             f"the daemon is still joining '{facts.handle}': no relay has answered yet; {what_is_wrong}",
         )
-    if facts.relays is not None and len(silent) == len(facts.relays):
+    if is_unheard(facts.relays, lan=facts.lan):
+        who = "only devices in this local network" if facts.lan else "nobody new"
         return stop(
             "no_relay_serves",
-            f"nobody new can be found on '{facts.handle}': {told(silent) or 'the network uses no relay'}",
+            f"{who} can be found on '{facts.handle}': {told(silent) or 'the network uses no relay'}",
         )
     unreachable = [p for p in facts.peers if p.needs_turn]
     if unreachable and not any(p.status in CONNECTED for p in facts.peers):

@@ -7,6 +7,7 @@ members, and its one method is what it does. How a line is read follows from tha
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from msgspec import Struct
@@ -50,15 +51,15 @@ class Request(Struct, frozen=True, tag_field="op", tag=tag_by_name):
 class Immediate(Request, frozen=True):
     """Answered at once."""
 
-    def answer(self, control: Control) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def answer(self, control: Control) -> bytes: ...
 
 
 class Deferred(Request, frozen=True):
     """Waits for the mesh by callback, without a task: the reply comes within the call or later."""
 
-    def begin(self, control: Control, reply: Reply) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def begin(self, control: Control, reply: Reply) -> None: ...
 
 
 class Task(Request, frozen=True):
@@ -67,5 +68,5 @@ class Task(Request, frozen=True):
     ONLY_WAITS: ClassVar[bool] = False
     """Does nothing but wait, and is cancelled when its client goes away."""
 
-    async def run(self, control: Control) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    async def run(self, control: Control) -> bytes: ...

@@ -158,7 +158,7 @@ class Directory:
         """The names of the adverts of each host."""
         self._endpoints: dict[str, Endpoint] = {}
         self._new = TokenBucket(NEW_PER_S, NEW_BURST, now)
-        self._paused = False
+        self.is_paused = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -233,7 +233,7 @@ class Directory:
 
     def next_due(self) -> float | None:
         """When `handle_timer` has something to do."""
-        if self._paused:
+        if self.is_paused:
             return None
         times = [held.ends_at for held in self._held.values()]
         times += [held.ask_at for held in self._held.values() if held.ask_at is not None]
@@ -243,7 +243,7 @@ class Directory:
         """Give up what has run out, and ask again for what soon will."""
         changes: list[Change] = []
         questions: list[Question] = []
-        if self._paused:
+        if self.is_paused:
             return changes, questions
         for held in list(self._held.values()):
             if held.ends_at <= now:
@@ -255,11 +255,11 @@ class Directory:
 
     def pause(self) -> None:
         """There is no network: that nothing is heard says nothing."""
-        self._paused = True
+        self.is_paused = True
 
     def resume(self, now: float) -> None:
         """There is a network, perhaps another one."""
-        self._paused = False
+        self.is_paused = False
         for held in self._held.values():
             held.until = max(held.until, now + GRACE_S)
             held.heard_at, held.life_s, held.asked = now, held.until - now, 0

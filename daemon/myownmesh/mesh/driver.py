@@ -148,6 +148,11 @@ class Driver:
         """How each relay of the network serves it at the moment."""
         return [report for signaling in self._signaling for report in signaling.report()]
 
+    @property
+    def is_met_locally(self) -> bool:
+        """Whether devices in the local network find this one, and it them, without a relay."""
+        return any(signaling.is_met_locally for signaling in self._signaling)
+
     async def roster_saved(self) -> None:
         """Wait until the roster as it is now is on disk. Raises `MeshError` when it could not be written."""
         await self._saver.flush()

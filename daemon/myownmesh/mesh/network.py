@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from mesh_common.answers import ServiceOffer
-from mesh_common.views import DisputedNetwork, JoinedNetwork, NetworkSummary, TwinRow
+from mesh_common.views import JoinedNetwork, NetworkSummary, OurNetwork, TwinRow
 from myownmesh.flight.recording import written
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
@@ -102,10 +102,11 @@ class Network:
             tuple(relay.row() for relay in self.driver.relays()),
             engine.left_out,
         )
-        if engine.twin is None and not engine.is_put_out:
+        lan = self.driver.is_met_locally
+        if engine.twin is None and not engine.is_put_out and not lan:
             return summary
         twin = None if engine.twin is None else TwinRow(engine.twin.is_proved, engine.twin.stands_aside)
-        return DisputedNetwork(**msgspec.structs.asdict(summary), twin=twin, put_out=engine.is_put_out)
+        return OurNetwork(**msgspec.structs.asdict(summary), twin=twin, put_out=engine.is_put_out, lan=lan)
 
     def peers(self) -> list[PeerInfo]:
         return self._switch.peers()

@@ -125,6 +125,10 @@ class NostrSignaling:
         """The relays that serve us at the moment."""
         return [link.relay for link in self._room.links if link.admitted_at is not None]
 
+    @property
+    def is_met_locally(self) -> bool:
+        return False
+
     def report(self) -> list[RelayReport]:
         """How every relay in use serves us at the moment, the network's own first."""
         now = self._now().mono

@@ -26,6 +26,11 @@ class Signaling(Protocol):
         """How each relay that this way leads over serves us at the moment; empty for a way without relays."""
         ...
 
+    @property
+    def is_met_locally(self) -> bool:
+        """Whether this way works at the moment, and leads to devices in the local network alone."""
+        ...
+
     def publish(self, signal: Carried) -> None:
         """Queue a signal; the driver paces, repeats and drops it by its own rules."""
         ...

@@ -132,6 +132,10 @@ class LanSignaling:
     def report(self) -> Sequence[RelayReport]:
         return ()
 
+    @property
+    def is_met_locally(self) -> bool:
+        return self._nursery is not None and not self._is_silent and not self._directory.is_paused
+
     def publish(self, signal: Carried) -> None:
         if self._nursery is None or (self._is_silent and not isinstance(signal, StandAside)):
             return

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from mesh_common.answers import DisputedNetworksAnswer, IdentityAnswer
+from mesh_common.answers import IdentityAnswer, OurNetworksAnswer
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.files import read_regular
 from mesh_common.handwritten import fault, without_mark
-from mesh_common.views import DisputedNetwork
+from mesh_common.views import OurNetwork
 from myownllm import aside, health
 from myownllm.catalog.checking import setting_problems
 from myownllm.cli import context
@@ -49,7 +49,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """it was asked and said nothing in time"""
     daemon: context.Daemon | None
     label: str = ""
-    row: DisputedNetwork | None = None
+    row: OurNetwork | None = None
     """what the daemon says of the active network"""
     peers: tuple[PeerEntry, ...] = ()
     silence: str = ""
@@ -85,6 +85,7 @@ class Seen(Struct, frozen=True, kw_only=True):
             left_out=() if row is None else row.left_out,
             twin=None if row is None else row.twin,
             put_out=row is not None and row.put_out,
+            lan=row is not None and row.lan,
             unkept="" if active is None or daemon is None else active.unkept_by(is_ours=daemon.status.home is not None),
         )
 
@@ -99,7 +100,7 @@ def look() -> Seen:
     pid = context.app_pid(app_home)
     daemon, active = context.find_daemon(app_home), stored.catalog.active
     label, silence = "", ""
-    row: DisputedNetwork | None = None
+    row: OurNetwork | None = None
     peers: tuple[PeerEntry, ...] = ()
     if daemon is not None:
         try:
@@ -135,8 +136,8 @@ def _ask_app(app_home: AppHome) -> tuple[health.AppTold | None, bool]:
         return None, False
 
 
-def _network_row(daemon: context.Daemon, wire_id: str) -> DisputedNetwork | None:
-    rows = daemon.answer(DisputedNetworksAnswer, "networks_list").networks
+def _network_row(daemon: context.Daemon, wire_id: str) -> OurNetwork | None:
+    rows = daemon.answer(OurNetworksAnswer, "networks_list").networks
     return next((row for row in rows if comparable_network_id(row.network_id) == wire_id), None)
 
 

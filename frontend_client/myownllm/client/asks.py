@@ -12,7 +12,7 @@ from myownllm.peers import peer_rows
 
 if TYPE_CHECKING:
     from mesh_common.answers import StatusAnswer
-    from mesh_common.views import DisputedNetwork
+    from mesh_common.views import OurNetwork
     from myownllm.catalog.model import Catalog
     from myownllm.catalog.network import SavedNetwork
     from myownllm.client.life import Life
@@ -35,8 +35,8 @@ def label() -> Procedure[str]:
     return read_answer(answers.IdentityAnswer, "identity_show", (yield Ask("identity_show"))).label
 
 
-def networks() -> Procedure[tuple[DisputedNetwork, ...]]:
-    return read_answer(answers.DisputedNetworksAnswer, "networks_list", (yield Ask("networks_list"))).networks
+def networks() -> Procedure[tuple[OurNetwork, ...]]:
+    return read_answer(answers.OurNetworksAnswer, "networks_list", (yield Ask("networks_list"))).networks
 
 
 def stored_record(network: SavedNetwork) -> Procedure[JsonObject | None]:

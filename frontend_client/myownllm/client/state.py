@@ -14,7 +14,7 @@ from myownllm.peers import CONNECTED, peer_entries
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mesh_common.views import DisputedNetwork, PeerInfo, RelayRow, TwinRow
+    from mesh_common.views import OurNetwork, PeerInfo, RelayRow, TwinRow
     from myownllm.catalog.model import Catalog
     from myownllm.client.work import FileOffer, FileWork, Resource, Work
     from myownllm.coerce import JsonObject
@@ -79,6 +79,8 @@ class ClientState(Value, frozen=True):
     """another device that uses this one's identity"""
     is_put_out: bool = False
     """signed governance has put this device out of the bound network"""
+    is_met_locally: bool = False
+    """devices in the local network find each other in it without a relay"""
     settings: Settings = Settings()
     accepting: str = "available"
     auto_gossip: bool = True
@@ -170,7 +172,7 @@ class Picture:
         changed = (attrs.evolve(p, catalog=entries) if p.device_pubkey == pubkey else p for p in self.state.peers)
         self.update(peers=tuple(changed))
 
-    def show_network(self, row: DisputedNetwork | None) -> None:
+    def show_network(self, row: OurNetwork | None) -> None:
         """How the relays serve the bound network. A row that differs in its times alone is no news."""
         relays = None if row is None else row.relays
         if _standing(relays) == _standing(self.state.relays):
@@ -182,6 +184,7 @@ class Picture:
             is_joining=joining,
             twin=None if row is None else row.twin,
             is_put_out=row is not None and row.put_out,
+            is_met_locally=row is not None and row.lan,
         )
 
     def show_ice_failure(self, at_ms: int, *, needs_turn: bool) -> None:

@@ -43,6 +43,7 @@ def sight(state: ClientState, supervisor: SupervisorState) -> Sight:
         peers=known(state.peers),
         twin=state.twin,
         put_out=state.is_put_out,
+        lan=state.is_met_locally,
         identity_home=state.daemon_home,
     )
 

@@ -42,17 +42,28 @@ def call(caller: Device, callee: Device, method: str) -> None:
     assert answer["ok"], answer
 
 
+def is_met_locally(device: Device) -> bool:
+    """Whether the device says that the network, which uses no relay, is met in the local network."""
+    [row] = device.wire().data("networks_list")["networks"]
+    assert row["relays"] == []
+    return row.get("lan", False) is True
+
+
 @pytest.mark.slow
 def test_two_devices_meet_lose_the_cable_and_part() -> None:
     with devices_beside(OURS, OURS) as (machines, (low, high)):
         join(low)
         join(high)
         until_active(low, high)
+        assert is_met_locally(low)
+        assert is_met_locally(high)
         call(low, high, "met")
         machines[1].ip("link", "set", "lan0", "down")
         until(lambda: "offline: {" in (high.home / "log").read_text(), "the device notices")
+        assert not is_met_locally(high)
         machines[1].ip("link", "set", "lan0", "up")
         call(high, low, "back")
+        until(lambda: is_met_locally(high), "the device is found again")
         machines[1].ip("addr", "flush", "dev", "lan0")
         machines[1].add_address("lan0", f"{lan_address(7)}/16")
         call(low, high, "moved")

@@ -54,6 +54,8 @@ def test_each_op_is_carried_out_in_one_way() -> None:
         (cls in streams) + sum(issubclass(cls, way) for way in (Immediate, Deferred, Task)) for cls in SERVED.values()
     ]
     assert ways == [1] * len(SERVED)
+    for way, method in ((Immediate, "answer"), (Deferred, "begin"), (Task, "run")):
+        assert [cls for cls in SERVED.values() if issubclass(cls, way) and method not in vars(cls)] == []
 
 
 def test_the_catalogue_has_every_op_that_is_written() -> None:

@@ -41,6 +41,25 @@ def said(**changes: Any) -> Headline:
         ({"relays": (NEW,), "joining": True}, "waiting", "Opening signaling sockets on Home…", "t.example"),
         ({"joining": True}, "waiting", "Opening signaling sockets on Home…", "no relay of this network"),
         ({"relays": (), "joining": False}, "bad", "Nobody can be found on Home — no relay serves", "no relay"),
+        ({"relays": (), "lan": True}, "good", "Online on Home — waiting for peer announces", ""),
+        (
+            {"relays": (DOWN,), "lan": True},
+            "bad",
+            "Only devices in this local network can be found on Home — no relay serves",
+            "refused",
+        ),
+        (
+            {"relays": (DOWN,), "lan": True, "peers": (WAITS,)},
+            "bad",
+            "Pi wants to join Home — waiting for your approval — only devices in this local network can be found",
+            "myownllm approve",
+        ),
+        (
+            {"relays": (DOWN,), "lan": True, "peers": (ACTIVE,)},
+            "bad",
+            "Connected · Home · 1 peer · auto-healing ring — only devices in this local network can be found",
+            "refused",
+        ),
         ({"silent_app": 7}, "bad", "The app does not answer", "`kill -CONT 7`"),
         ({"put_out": True}, "bad", "This device was put out of Home", "ask who decides there"),
         ({"peers": (ACTIVE, AWAY)}, "good", "Connected · Home · 1 peer · auto-healing ring", ""),
@@ -159,14 +178,14 @@ def test_health_and_the_headline_never_disagree() -> None:
     daemon = StatusAnswer("0.3.8", "me", ("home",), home="/h")
     daemons = (None, daemon, structs.replace(daemon, home=None), structs.replace(daemon, joined_networks=()))
     relays = (None, (), (UP,), (DOWN,), (UP, DOWN))
-    for who, answers, rows, phase, running, app, twin, put_out, silence in itertools.product(
+    for who, answers, rows, phase, running, app, twin, put_out, lan, silence in itertools.product(
         peers, daemons, relays, ("joining", "alone", "active", "stopped"), (True, False),
         (None, health.AppTold(error="refused"), health.AppTold(daemon_state="failed", daemon_reason="no program")),
-        (None, TwinRow(proved=True, stands_aside=True)), (False, True), ("", "timed out"),
+        (None, TwinRow(proved=True, stands_aside=True)), (False, True), (False, True), ("", "timed out"),
     ):  # fmt: skip
         facts = health.Facts(
             handle="Home", network_id="home", app_running=running, app=app if running else None, daemon=answers,
-            daemon_binary="/b", phase=phase, peers=who, relays=rows, twin=twin, put_out=put_out,
+            daemon_binary="/b", phase=phase, peers=who, relays=rows, twin=twin, put_out=put_out, lan=lan,
             silence=silence if answers else "",
         )  # fmt: skip
         findings = health.examine(facts)

@@ -84,6 +84,10 @@ class FakeRoom:
     def publish(self, signal: OutboundSignal) -> None:
         self.published.append(signal)
 
+    @property
+    def is_met_locally(self) -> bool:
+        return False
+
     def report(self) -> list[RelayReport]:
         return self.reports
 

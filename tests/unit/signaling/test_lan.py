@@ -71,23 +71,31 @@ async def test_it_tries_again_and_ends_in_peace(autojump_clock: MockClock, caplo
     lan.on_up = lambda: ups.append(trio.current_time())
     lan.publish(Announce())
     lan.network_moved(offline=True)
+    met = [lan.is_met_locally]
     with caplog.at_level(logging.WARNING):
         async with trio.open_nursery() as nursery:
             await nursery.start(lan.run, print)
             with trio.fail_after(math.inf):
                 while responder.advertised < 2:
                     await trio.sleep(1)
+            met.append(lan.is_met_locally)
             lan.network_moved(offline=False)
             await trio.sleep(1)
+            met.append(lan.is_met_locally)
             lan.publish(StandAside(True))
+            met.append(lan.is_met_locally)
             lan.publish(Announce())
             lan.publish(StandAside(False))
+            met.append(lan.is_met_locally)
             lan.publish(Leave())
+            met.append(lan.is_met_locally)
             lan.publish(Announce())
             await trio.sleep(1)
             nursery.cancel_scope.cancel()
     assert ups
     assert ups[0] >= 2 * AGAIN_S
+    assert met == [False, False, True, False, True, False], "opening, offline, well, standing aside, back, left"
+    assert not lan.is_met_locally
     assert lan.report() == ()
     told = caplog.text
     assert told.count("no signaling in the local network") == 1
