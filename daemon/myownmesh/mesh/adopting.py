@@ -86,19 +86,13 @@ class Adopting:
         self._adoption: Adoption | None = None
         """None as long as there never was anything."""
         self._saved: tuple[Adopted, ...] = ()
+        self._kept: Sequence[OfferRecord] = ()
+        """What the file had; nobody knows before `begin` whom it is trusted of."""
+        self._begun = trio.Event()
         try:
-            kept = load()
+            self._kept = load()
         except StoreError as error:
             log.warning("%s", error)
-            kept = ()
-        if kept:
-            from myownmesh.mesh.offers import Adopted, Adoption
-
-            self._adoption = Adoption(
-                Adopted(each.device_id, each.kind, each.urls, each.seen)  # type: ignore[arg-type]  # the file's reader knows the kinds
-                for each in kept
-            )
-            self._saved = self._adoption.adopted
 
     # ── what is used ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -153,12 +147,9 @@ class Adopting:
             return
         from myownmesh.mesh.offers import hosts_anything
 
-        if hosts_anything(advert) and (known is not None or len(self._adverts) < MOST_HOSTS):
-            self._adverts[device_id] = advert
-        elif known is not None:
-            self._adverts[device_id] = advert  # a service may be back soon
-        else:
+        if known is None and (not hosts_anything(advert) or len(self._adverts) >= MOST_HOSTS):
             return
+        self._adverts[device_id] = advert  # also one that hosts nothing now: a service may be back soon
         self.look_soon()
 
     def heard(self, device_id: str, payload: msgspec.Raw) -> None:
@@ -192,12 +183,21 @@ class Adopting:
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def begin(self) -> None:
-        """Use what was kept, before anybody is linked."""
-        if self._adoption is not None:
+        """Use what was kept, before anybody is linked, and once it is known who is an authority."""
+        if self._kept:
+            from myownmesh.mesh.offers import Adopted, Adoption
+
+            self._adoption = Adoption(
+                Adopted(each.device_id, each.kind, each.urls, each.seen)  # type: ignore[arg-type]  # the file's reader knows the kinds
+                for each in self._kept
+            )
+            self._kept, self._saved = (), self._adoption.adopted
             self._apply(self._adoption)
+        self._begun.set()
 
     async def run(self) -> None:
         """Look at what members say, ask for passwords and keep what is used, until cancelled."""
+        await self._begun.wait()  # bounded by what goes before the start of the network
         while True:
             news = self._news = trio.Event()
             wait_s = self._look()

@@ -157,12 +157,16 @@ def build_network(
         rng,
     )
     tending = Tending(governing, driver.switch, is_locked=lambda: is_locked(network_id), rng=rng)
-    driver.prepare = governing.load
+
+    async def prepare() -> None:
+        await governing.load()
+        adopting.begin()  # not before: the log says who is an authority, and what is of nobody trusted is forgotten
+
+    driver.prepare = prepare
     driver.switch.on_book = governing.book_changed
     driver.beside += [governing.run, tending.run, adopting.run]
     network = Network(record, network_id, driver, engine.tape, inviting, governing, adopting)
     network.listen(SERVICES, adopting.heard)
-    adopting.begin()
     return network
 
 

@@ -15,12 +15,11 @@ from mesh_common.views import CapabilityAdvert, DropReason
 from myownmesh.mesh.adopting import Adopting, Surroundings
 from myownmesh.mesh.credentials import Answer, Credential
 from myownmesh.store import StoreError
+from myownmesh.store.offers_file import OfferRecord
 from myownmesh.transport.session import IceServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-    from myownmesh.store.offers_file import OfferRecord
 
 BOB, CAROL = "b" * 51 + "a", "c" * 51 + "a"
 NET = "home"
@@ -42,7 +41,7 @@ NOTHING = CapabilityAdvert(("llm",))
 class Stage:
     """One network's adopting, with members that are lists here."""
 
-    def __init__(self, kept: Sequence[OfferRecord] = ()) -> None:
+    def __init__(self, kept: Sequence[OfferRecord] = (), *, begins: bool = True) -> None:
         self.linked = {BOB, CAROL}
         self.approved = {BOB}
         self.is_on = True
@@ -65,6 +64,8 @@ class Stage:
             steady=trio.current_time,
             unix_s=lambda: NOW + int(trio.current_time()),
         )
+        if begins:
+            self.adopting.begin()
 
     def _save(self, rows: Sequence[OfferRecord]) -> None:
         if self.refusal is not None:
@@ -177,7 +178,6 @@ async def test_with_the_device_goes_what_it_hosts_and_over_restarts_it_stays(aut
         assert stage.relays
     again = Stage(stage.disk)
     again.linked.clear()
-    again.adopting.begin()
     assert again.relays == ("ws://198.51.100.7:4848",)
     assert again.ice() == [IceServer(("stun:198.51.100.7:3478",))]
     async with again.open():
@@ -185,6 +185,21 @@ async def test_with_the_device_goes_what_it_hosts_and_over_restarts_it_stays(aut
         assert again.ice() == []
         await trio.sleep(6.0)
         assert (again.relays, again.disk) == ((), [])
+
+
+async def test_what_was_kept_is_neither_used_nor_forgotten_before_it_is_known_who_is_trusted(
+    autojump_clock: object,
+) -> None:
+    kept = OfferRecord(device_id=BOB, kind="relay", urls=("ws://198.51.100.7:4848",), seen=NOW)
+    stage = Stage([kept], begins=False)
+    stage.approved.clear()
+    async with stage.open():
+        stage.adopting.host("ws://127.0.0.1:4848")
+        await trio.sleep(100.0)
+        assert (stage.relays, stage.disk, stage.writes) == (("ws://127.0.0.1:4848",), [kept], 0)
+        stage.approved = {BOB}
+        stage.adopting.begin()
+        assert stage.relays == ("ws://127.0.0.1:4848", "ws://198.51.100.7:4848")
 
 
 async def test_a_network_that_adopts_nothing_uses_nothing(autojump_clock: object) -> None:
