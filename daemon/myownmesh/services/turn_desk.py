@@ -96,8 +96,11 @@ class TurnDesk:
         self._send, asks = trio.open_memory_channel["tuple[Network, str]"](QUEUED)
         try:
             while True:
+                asked = None
                 with trio.move_on_after(LOOK_S if self._holders else math.inf):
-                    await self._answer(*await asks.receive(), tell, urls())
+                    asked = await asks.receive()
+                if asked is not None:
+                    await self._answer(*asked, tell, urls())
                 gone = self._gone(self._steady())
                 if gone:
                     await tell(Change(expel=gone))
@@ -111,20 +114,19 @@ class TurnDesk:
     async def _answer(
         self, network: Network, device_id: str, tell: Callable[[Change], Awaitable[None]], urls: tuple[str, ...]
     ) -> None:
-        with trio.CancelScope(shield=True):  # bounded by one write of a file
-            assert self._keys is not None
-            if not urls or (device_id not in self._holders and len(self._holders) >= MOST_HOLDERS):
-                return
-            until = self._unix_s() + TTL_S
-            saved = next((each.until for each in self._keys.holders if each.device_id == device_id), 0)
-            self._holders[device_id] = until
-            if until - saved > _SAVED_TO_S:
-                await self._save()
-            await tell(Change(admit=(device_id,)))
-            name = f"{until}:{device_id}"
-            credential = Credential(urls, name, limited_password(self._keys.secret, name), TTL_S)
-            payload = msgspec.Raw(msgspec.json.encode(Answer(turn=(credential,))))
-            network.post_to(device_id, SERVICES, payload, _posted)
+        assert self._keys is not None
+        if not urls or (device_id not in self._holders and len(self._holders) >= MOST_HOLDERS):
+            return
+        until = self._unix_s() + TTL_S
+        saved = next((each.until for each in self._keys.holders if each.device_id == device_id), 0)
+        self._holders[device_id] = until
+        if until - saved > _SAVED_TO_S:
+            await self._save()
+        await tell(Change(admit=(device_id,)))
+        name = f"{until}:{device_id}"
+        credential = Credential(urls, name, limited_password(self._keys.secret, name), TTL_S)
+        payload = msgspec.Raw(msgspec.json.encode(Answer(turn=(credential,))))
+        network.post_to(device_id, SERVICES, payload, _posted)
 
     def _gone(self, now: float) -> tuple[str, ...]:
         networks = self._networks()

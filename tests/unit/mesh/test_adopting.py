@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from mesh_common.events import PeerApproved, PeerAuthenticated, PeerCapabilitiesChanged, PeerDropped
 from mesh_common.views import CapabilityAdvert, DropReason
-from myownmesh.mesh.adopting import Adopting, Surroundings
+from myownmesh.mesh.adopting import MOST_HOSTS, PLAUSIBLE_TTL_S, Adopting, Surroundings
 from myownmesh.mesh.credentials import Answer, Credential
 from myownmesh.store import StoreError
 from myownmesh.store.offers_file import OfferRecord
@@ -151,6 +151,49 @@ async def test_who_never_answers_is_asked_seldom(autojump_clock: object) -> None
         gaps = [later - earlier for (earlier, _), (later, _) in zip(stage.questions, stage.questions[1:], strict=False)]
         assert min(gaps) >= 10
         assert len(stage.questions) < 12
+
+
+async def test_a_device_that_was_let_in_again_is_asked_at_once_however_silent_it_was(autojump_clock: object) -> None:
+    stage = Stage()
+    async with stage.open():
+        stage.comes(BOB)
+        await trio.sleep(100.0)
+        silent = len(stage.questions)
+        stage.adopting.heard_event(PeerApproved(NET, BOB, ""))
+        await trio.sleep(1.0)
+        assert len(stage.questions) == silent + 1
+
+
+async def test_no_password_is_believed_for_longer_than_is_plausible(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PLAUSIBLE_TTL_S == 7 * 86400
+    monkeypatch.setattr("myownmesh.mesh.adopting.PLAUSIBLE_TTL_S", 600)
+    stage = Stage()
+    async with stage.open():
+        stage.comes(BOB)
+        await trio.sleep(1.0)
+        stage.answers(BOB, ttl_s=2**40)
+        stage.linked.clear()
+        await trio.sleep(590.0)
+        assert len(stage.ice()) == 2
+        await trio.sleep(20.0)
+        assert len(stage.ice()) == 1
+
+
+async def test_of_a_crowd_of_hosts_sixty_four_are_looked_at_and_who_goes_makes_room(autojump_clock: object) -> None:
+    stage = Stage()
+    crowd = [f"{number:a>52}" for number in range(MOST_HOSTS + 1)]
+    stage.linked = set(crowd)
+    async with stage.open():
+        for device in crowd:
+            stage.comes(device)
+        await trio.sleep(1.0)
+        assert {each.device_id for each in stage.adopting.waiting} == set(crowd[:-1])
+        stage.adopting.heard_event(PeerDropped(NET, crowd[0], DropReason("user_left")))
+        stage.comes(crowd[-1])
+        await trio.sleep(1.0)
+        assert {each.device_id for each in stage.adopting.waiting} == set(crowd[1:])
 
 
 @pytest.mark.parametrize(

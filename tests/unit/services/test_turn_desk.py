@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    import pytest
+
     from myownmesh.mesh.network import Network
     from myownmesh.turn_worker.messages import Change
 
-BOB, CAROL = "b" * 51 + "a", "c" * 51 + "a"
+BOB, CAROL, DAVE = "b" * 51 + "a", "c" * 51 + "a", "d" * 51 + "a"
 URLS = ("turn:203.0.113.9:3478",)
 QUESTION = msgspec.Raw(b'{"v":1,"want":"turn","more":[1]}')
 
@@ -34,12 +36,14 @@ class Room:
 
     def __init__(self, *members: str) -> None:
         self.members = set(members)
+        self.linked = set(members)
         self.sent: list[tuple[str, Any]] = []
 
     def is_linked(self, device_id: str) -> bool:
-        return device_id in self.members
+        return device_id in self.linked
 
-    is_approved = is_linked
+    def is_approved(self, device_id: str) -> bool:
+        return device_id in self.members
 
     def post_to(self, peer: str, channel: str, payload: msgspec.Raw, on_done: Callable[[str | None], None]) -> None:
         assert channel == "__services__/v1"
@@ -83,7 +87,9 @@ async def test_a_member_is_answered_once_in_ten_seconds(tmp_path: Path, autojump
     async with stage.open() as secret:
         for payload in OTHER:
             stage.asks(BOB, msgspec.Raw(payload))
-        stage.asks("d" * 52)
+        stage.room.linked = {BOB, DAVE}
+        stage.asks(CAROL)  # a member that has left meanwhile
+        stage.asks(DAVE)  # linked, and waits for a person
         await trio.sleep(1.0)
         assert not stage.room.sent
         for _ in range(19):  # 9.5 s
@@ -130,6 +136,57 @@ async def test_whoever_is_removed_is_expelled_within_five_seconds_and_a_rejoin_t
     # After a restart the server knows whose passwords are good.
     again = Stage(tmp_path)
     assert (await again.desk.open())[1] == (CAROL,)
+
+
+async def test_whose_password_is_good_is_on_the_disk_before_it_is_handed_out_and_written_once_an_hour(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    stage = Stage(tmp_path)
+
+    def kept() -> list[tuple[str, int]]:
+        return [(each.device_id, each.until) for each in stage.store.load_turn_keys().holders]
+
+    async with stage.open():
+        begun = stage.unix_s + int(trio.current_time())
+        stage.asks(BOB)
+        await trio.sleep(60.0)
+        assert kept() == [(BOB, begun + TTL_S)]
+        stage.asks(BOB)
+        await trio.sleep(3600.0)
+        assert len(stage.room.sent) == 2
+        assert kept() == [(BOB, begun + TTL_S)], "a renewal costs no write"
+        stage.asks(BOB)
+        await trio.sleep(60.0)
+        assert kept() == [(BOB, begun + 3660 + TTL_S)]
+
+
+async def test_a_full_list_takes_nobody_else_and_renews_for_those_on_it(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("myownmesh.services.turn_desk.MOST_HOLDERS", 1)
+    stage = Stage(tmp_path)
+    async with stage.open():
+        for device_id in (BOB, CAROL, BOB):
+            stage.asks(device_id)
+            await trio.sleep(11.0)
+    assert [peer for peer, _ in stage.room.sent] == [BOB, BOB]
+
+
+async def test_a_worker_that_takes_nothing_keeps_nobody_from_ending(tmp_path: Path, autojump_clock: object) -> None:
+    stage = Stage(tmp_path)
+
+    async def stuck(_change: Change) -> None:
+        await trio.sleep_forever()
+
+    await stage.desk.open()
+    with trio.fail_after(100.0):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stage.desk.attend, stuck, lambda: URLS)
+            await trio.testing.wait_all_tasks_blocked()
+            stage.asks(BOB)
+            await trio.sleep(10.0)
+            nursery.cancel_scope.cancel()
+    assert not stage.room.sent
 
 
 async def test_a_host_that_does_not_say_where_it_is_hands_out_nothing(tmp_path: Path, autojump_clock: object) -> None:
