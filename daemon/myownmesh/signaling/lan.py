@@ -137,19 +137,17 @@ class LanSignaling:
         return self._nursery is not None and not self._is_silent and not self._directory.is_paused
 
     def publish(self, signal: Carried) -> None:
-        if self._nursery is None or (self._is_silent and not isinstance(signal, StandAside)):
-            return
         match signal:
+            case Leave() | StandAside(silent=True):
+                self._fall_silent()
+            case StandAside():
+                self._is_silent = False
+                if self._nursery is not None:
+                    self._nursery.start_soon(self._advertise)
+            case _ if self._nursery is None or self._is_silent:
+                return
             case Announce():
                 self._announce_to_all()
-            case Leave():
-                self._fall_silent()
-            case StandAside(silent):
-                if silent:
-                    self._fall_silent()
-                else:
-                    self._is_silent = False
-                    self._nursery.start_soon(self._advertise)
             case _:
                 self._say(signal.peer, self._words.line(signal))
 
@@ -330,10 +328,13 @@ class LanSignaling:
         """Reach a device at one of its addresses and say what waits; where none answers it is dropped."""
         try:
             found = await self._reach(peer)
-            waiting = self._dialled.get(peer)
-            if found is None or waiting is None:
+            if found is None:
                 return
             address, stream = found
+            waiting = self._dialled.get(peer)
+            if waiting is None:  # we fell silent meanwhile
+                await trio.aclose_forcefully(stream)
+                return
             connection = _Connection(stream, self._now().mono)
             connection.waiting.extend(waiting)
             self._filing.dialled(connection, address, peer)
