@@ -39,10 +39,15 @@ _TYPES: Final = {"A": 1, "PTR": 12, "TXT": 16, "SRV": 33}
 
 
 class Watch(Protocol):
-    """One network, as the responder knows it. Its methods are called on trio's thread and must not block."""
+    """One network, as the responder knows it. Its methods must not block."""
 
-    def heard(self, records: Sequence[Record]) -> None: ...
-    def is_about(self, name: str) -> bool: ...
+    def heard(self, records: Sequence[Record]) -> None:
+        """Called on trio's thread."""
+        ...
+
+    def is_about(self, name: str) -> bool:
+        """Called in the asyncio loop, which may have a thread of its own: looks, and changes nothing."""
+        ...
 
 
 class Advertised(Protocol):
@@ -124,7 +129,12 @@ class Responder:
                 return
             zeroconf, info = self._zeroconf, service_info(advertised, self._local.addresses)
             self._infos[watch] = info
-        await self._done(lambda: self._register(zeroconf, watch, info))
+        try:
+            await self._done(lambda: self._register(zeroconf, watch, info))
+        except OSError:
+            if self._infos.get(watch) is info:
+                del self._infos[watch]  # whoever asks again has it registered, and is not told that it is
+            raise
 
     async def withdraw(self, watch: Watch) -> None:
         """Take the advert back, with a goodbye."""

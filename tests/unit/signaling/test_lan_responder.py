@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+import trio
+import zeroconf.asyncio
 from attrs import frozen
 from zeroconf import DNSAddress, DNSIncoming, DNSOutgoing, DNSPointer, DNSService, DNSText
 
 from myownmesh.lan import txt
 from myownmesh.lan.directory import Address, Pointer, Service, Text
 from myownmesh.lan.names import SERVICE_TYPE, full_name, host_name
+from myownmesh.signaling import lan_responder
 from myownmesh.signaling.lan_access import LanAccess, lan_access
-from myownmesh.signaling.lan_responder import LocalNetworks, record_of, service_info
+from myownmesh.signaling.lan_responder import LocalNetworks, Responder, record_of, service_info
 from support.vectors import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zeroconf import ServiceInfo
+
+    from myownmesh.lan.directory import Record
 
 MDNS = load("signaling", "mdns")
 RESPONSE = 0x8400
@@ -74,3 +87,64 @@ def test_whoever_starts_the_daemon_may_keep_it_silent() -> None:
     access = lan_access({})
     assert isinstance(access, LanAccess)
     assert access.responder() is access.responder()
+
+
+class FakeZeroconf:
+    """Registers nothing at the first time."""
+
+    made: ClassVar[FakeZeroconf]
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.asked: list[str] = []
+        FakeZeroconf.made = self
+
+    @property
+    def registry(self) -> FakeZeroconf:
+        return self
+
+    async def async_wait_for_start(self) -> None: ...
+
+    def async_add_listener(self, *_: object) -> None: ...
+
+    def async_send(self, *_: object) -> None: ...
+
+    def async_get_info_name(self, _: str) -> None:
+        """There is nothing to say goodbye for."""
+
+    async def async_register_service(self, info: ServiceInfo, **_: object) -> None:
+        self.asked.append(info.name)
+        if len(self.asked) == 1:
+            raise zeroconf.ServiceNameAlreadyRegistered
+
+
+class FakeAsyncZeroconf:
+    def __init__(self, zc: object) -> None: ...
+
+    async def async_close(self) -> None: ...
+
+
+class Quiet:
+    """A network that does nothing with what it hears."""
+
+    def heard(self, records: Sequence[Record]) -> None: ...
+
+    def is_about(self, name: str) -> bool:
+        return bool(name)
+
+
+async def test_an_advert_that_could_not_be_registered_is_when_it_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(zeroconf, "Zeroconf", FakeZeroconf)
+    monkeypatch.setattr(zeroconf.asyncio, "AsyncZeroconf", FakeAsyncZeroconf)
+    monkeypatch.setattr(lan_responder, "local_networks", lambda: LocalNetworks([(2, "192.168.7.5", 24)]))
+    allowed, network, advertised = trio.Event(), Quiet(), Advertised("mom-a-b", 41_000, {})
+    allowed.set()
+    responder = Responder(allowed)
+    await responder.attach(network)
+    with pytest.raises(OSError, match="ServiceNameAlreadyRegistered"):
+        await responder.advertise(network, advertised)
+    for _ in range(2):
+        await responder.advertise(network, advertised)
+    assert FakeZeroconf.made.asked == [full_name("mom-a-b")] * 2
+    await responder.detach(network)
