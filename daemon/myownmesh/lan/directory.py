@@ -279,9 +279,9 @@ class Directory:
             return
         if held.host != host:
             self._unlist(held)
-            self._by_host.setdefault(host, {})[held.name] = None
-            known = next((other.addresses for other in self._held.values() if other.host == host), {})
-            held.addresses = dict(known)
+            names = self._by_host.setdefault(host, {})
+            held.addresses = next((dict(self._held[name].addresses) for name in names), {})
+            names[held.name] = None
         held.host, held.port, held.since = host, port, now
 
     def _unlist(self, held: _Held) -> None:

@@ -62,7 +62,7 @@ def decode(data: bytes) -> Line | None:
     try:
         known = _known(decode_object(data), _MEMBERS)
         message = members(known["msg"])
-        about = _known([(name, value) for name, value in message if name in ("kind", "peer_id")], ("kind", "peer_id"))
+        about = _known(message, ("kind", "peer_id"))
         kind = read_text(about["kind"])
         if kind not in KINDS:
             raise unknown_variant(kind, KINDS)
