@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from myownmesh.store.identity_file import load_or_create_identity
 from myownmesh.store.paths import Home
 from support.daemons import MYOWNMESH
-from support.devices import PATIENCE_S, Device
+from support.devices import PATIENCE_S, Device, Wire
 from support.namespaces import lan
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from support.namespaces import Machine
 
 NETWORK: Final = "beside"
+OURS: Final = MYOWNMESH
 
 
 def lan_record(name: str = NETWORK, **members: Any) -> dict[str, Any]:
@@ -65,15 +66,33 @@ def join(device: Device, name: str = NETWORK, **members: Any) -> None:
     with_wire(device, "network_add", config=lan_record(name, **members))
 
 
+def peers(device: Device, name: str = NETWORK) -> dict[str, str]:
+    """The status of each device that a device tells of."""
+    found = with_wire(device, "peers_list", network=name)["peers"]
+    return {peer["device_id"]: peer["status"] for peer in found}
+
+
 def sees(device: Device, other: Device, name: str = NETWORK) -> str | None:
     """The status that a device tells of another one."""
-    peers = with_wire(device, "peers_list", network=name)["peers"]
-    return next((peer["status"] for peer in peers if peer["device_id"] == other.key), None)
+    return peers(device, name).get(other.key)
 
 
 def until_active(one: Device, other: Device, name: str = NETWORK) -> None:
     """Wait until both tell of a working link."""
     until(lambda: sees(one, other, name) == sees(other, one, name) == "active", "both see an active link")
+
+
+def call(caller: Device, callee: Device, method: str) -> None:
+    """One call from one device to the other, of a method that is registered for it, which answers what it is given."""
+    events, client = callee.subscribe()
+    callee.wire().data("rpc_register", client_id=client, network=NETWORK, method=method, streaming=False)
+    asked = caller.wire()
+    asked.post("rpc_call", network=NETWORK, peer=callee.key, method=method, payload={"n": 1})
+    frame = events.frame("rpc_inbound")
+    callee.wire().data("rpc_respond", request_id=frame["request_id"], ok=frame["payload"])
+    answer = asked.answer()
+    assert answer["ok"], answer
+    assert {"n": 1} in answer["data"].values(), answer
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -85,10 +104,5 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 def with_wire(device: Device, op: str, **members: Any) -> Any:
     """The data of one request on a connection of its own."""
-    from support.devices import Wire
-
     with Wire(device.socket, PATIENCE_S) as wire:
         return wire.data(op, **members)
-
-
-OURS: Final = MYOWNMESH

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.lan import OURS, devices_beside, join, sees, until, until_active
+from support.lan import NETWORK, OURS, call, devices_beside, join, sees, until, until_active
 from support.namespaces import needs_namespaces
 from support.reference import REFERENCE, needs_reference
 
@@ -36,14 +36,6 @@ def test_they_meet_call_and_part(programs: tuple[Path, Path], first: str) -> Non
             join(device)
         until_active(ours, theirs)
         for caller, callee in ((ours, theirs), (theirs, ours)):
-            _, client = served = callee.subscribe()
-            caller_wire = caller.wire()
-            callee.wire().data("rpc_register", client_id=client, network="beside", method="echo", streaming=False)
-            caller_wire.post("rpc_call", network="beside", peer=callee.key, method="echo", payload={"n": 1})
-            frame = served[0].frame("rpc_inbound")
-            callee.wire().data("rpc_respond", request_id=frame["request_id"], ok=frame["payload"])
-            answer = caller_wire.answer()
-            assert answer["ok"], answer
-            assert {"n": 1} in answer["data"].values(), answer
-        theirs.wire().data("network_remove", network="beside")
+            call(caller, callee, "echo")
+        theirs.wire().data("network_remove", network=NETWORK)
         until(lambda: sees(ours, theirs) in (None, "offline", "sighted"), "ours sees that it left")

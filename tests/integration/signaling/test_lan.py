@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.lan import NETWORK, OURS, devices_beside, join, sees, until, until_active, with_wire
+from support.lan import NETWORK, OURS, call, devices_beside, join, peers, sees, until, until_active, with_wire
 from support.lan_stranger import Stranger, advert, inside, label_of
 from support.namespaces import lan_address, needs_namespaces
 from support.probe import identity
@@ -28,18 +28,6 @@ pytestmark = needs_namespaces
 
 ROOM = hashlib.sha256(f"myownmesh-cloud-mesh-v1:{NETWORK}".encode()).hexdigest()
 OFFER_ID = "aaaqeayeaudao"
-
-
-def call(caller: Device, callee: Device, method: str) -> None:
-    """One call from one device to the other, of a method that is registered for it."""
-    events, client = callee.subscribe()
-    callee.wire().data("rpc_register", client_id=client, network=NETWORK, method=method, streaming=False)
-    asked = caller.wire()
-    asked.post("rpc_call", network=NETWORK, peer=callee.key, method=method, payload={"n": 1})
-    frame = events.frame("rpc_inbound")
-    callee.wire().data("rpc_respond", request_id=frame["request_id"], ok=frame["payload"])
-    answer = asked.answer()
-    assert answer["ok"], answer
 
 
 def is_met_locally(device: Device) -> bool:
@@ -127,11 +115,6 @@ def test_v038_that_is_higher_is_offered_a_link_and_its_answer_comes_back_on_the_
     assert dialled.hear("answer")["to"] == unseen
     stranger.send(advert(ROOM, me, stranger.port, stranger.address, ttl=0))
     until(lambda: peers(ours).get(me) in (None, "offline"), "whoever said goodbye is gone")
-
-
-def peers(device: Device) -> dict[str, str]:
-    found = with_wire(device, "peers_list", network=NETWORK)["peers"]
-    return {peer["device_id"]: peer["status"] for peer in found}
 
 
 def memory_mb(device: Device) -> float:
