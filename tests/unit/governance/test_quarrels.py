@@ -97,6 +97,10 @@ class Persons:
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
         self.now = NOW
+        self.believed = 0
+        """Lies that changed what somebody holds or remembers."""
+        self.judged = [0, 0]
+        """Looks at a device, and those of them at one that holds what was chosen."""
         self.chosen, self.other = quarrel(self.rng)
         self.given = {
             (each.variant.target, each.variant.role)
@@ -129,7 +133,10 @@ class Persons:
     def lie(self) -> None:
         log = twisted(self.rng, self.rng.choice([self.chosen, self.other, *(book.log for book in self.books.values())]))
         if log is not None:
-            self.hear(self.rng.choice(EVERYBODY), log, MALLORY)
+            name = self.rng.choice(EVERYBODY)
+            before = self.books[name]
+            self.hear(name, log, MALLORY)
+            self.believed += self.books[name] is not before
 
     def decide(self, name: str) -> None:
         """A person is shown the other branch: which of the two has what they chose?"""
@@ -158,8 +165,10 @@ class Persons:
     def check_choice(self, name: str) -> None:
         """What the click was about holds where the chosen branch, and what was merged behind it, is held."""
         log = self.books[name].log
+        self.judged[0] += 1
         if common_length(log, self.chosen) < len(self.chosen):
             return
+        self.judged[1] += 1
         now, chosen, other = log.standing, self.chosen.standing, self.other.standing
         common = common_length(self.chosen, self.other)
         authors = {signer for place in self.chosen.places[common:] for signer in place.entry.signers}
@@ -178,6 +187,7 @@ class Persons:
 @pytest.mark.heavy
 @pytest.mark.parametrize("hostile", [False, True], ids=["honest", "hostile"])
 def test_what_persons_chose_holds_and_honest_devices_agree(hostile: bool) -> None:
+    believed = looks = judged = 0
     for seed in range(RUNS):
         run = Persons(seed)
         for number in range(5):
@@ -193,6 +203,9 @@ def test_what_persons_chose_holds_and_honest_devices_agree(hostile: bool) -> Non
             logs = [run.books[name].log for name in EVERYBODY]
             assert len({log.digest for log in logs}) == 1, f"seed {seed}"
             assert all(common_length(log, run.chosen) == len(run.chosen) for log in logs), f"seed {seed}"
+        believed, looks, judged = believed + run.believed, looks + run.judged[0], judged + run.judged[1]
+    assert 2 * judged > looks, "most of these looks saw a device that holds what was chosen, so they said something"
+    assert bool(believed) is hostile, "lies that change nothing show nothing"
 
 
 def test_a_branch_that_a_person_refused_keeps_no_device_apart_from_those_who_refused_it_too() -> None:
