@@ -96,6 +96,11 @@ def test_what_a_person_decided_against_does_not_come_back_by_the_merge() -> None
     other = grant(FRANK, "controller", BOB)
     kept = merge([*both, revoke(DAVE, CAROL)], [*both, revoke(CAROL, DAVE), other], BOB)
     assert kept.steps == (other,), "of somebody who took no part in it"
+    three = (*both, grant(FRANK, "controller"))
+    alone = merge([*three, revoke(DAVE, CAROL)], [*three, revoke(CAROL, DAVE), revoke(FRANK, DAVE)], BOB)
+    assert alone.steps == (), "nor what the other one did to a third, which holds where nobody decided against it"
+    undecided = merge([*three, revoke(DAVE, CAROL)], [*three, revoke(FRANK, DAVE)], BOB)
+    assert undecided.steps == (RoleRevoke(FRANK),)
 
 
 def test_a_branch_that_is_left_by_a_click_is_merged_as_well() -> None:

@@ -1,0 +1,54 @@
+"""What the daemon tells its worker on one pipe: the job, then whose passwords are good (spec 06 M)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from myownmesh.turn.server import TurnServer
+from myownmesh.turn.table import Settings
+from myownmesh.turn_worker.messages import Change, Job, line, read_job
+from myownmesh.turn_worker.worker import Worker, _first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from myownmesh.turn_worker.messages import Said
+
+HERE = "127.0.0.1"
+JOB = Job(bind=HERE, port=0, turn=Settings(HERE, realm="r", passwords={}, secret="s", labels=("alice",)))
+CHANGES = [Change(admit=("bob",)), Change(admit=("carol",), expel=("alice",)), Change(expel=("bob",))]
+
+
+@pytest.mark.parametrize("at_once", [5, 65536], ids=["in pieces", "the first read takes all"])
+def test_what_is_said_behind_the_job_is_heard_however_it_is_cut(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myownmesh.turn_worker.worker._COMMANDS_BYTES", at_once)
+    heard: list[tuple[str, tuple[str, ...]]] = []
+
+    def admit(_server: TurnServer, labels: Collection[str]) -> None:
+        heard.append(("admit", tuple(labels)))
+
+    def expel(_server: TurnServer, labels: Collection[str]) -> None:
+        heard.append(("expel", tuple(labels)))
+
+    monkeypatch.setattr(TurnServer, "admit", admit)
+    monkeypatch.setattr(TurnServer, "expel", expel)
+    commands, daemon = os.pipe()
+    os.write(daemon, b"".join([line(JOB), *map(line, CHANGES)]))
+    os.close(daemon)
+    said: list[Said] = []
+    try:
+        text, begun = _first_line(commands)
+        assert read_job(text) == JOB
+        Worker(JOB, said.append).run(commands, begun)  # it ends with the pipe
+    finally:
+        os.close(commands)
+    assert said
+    assert [each for each in heard if each[1]] == [
+        ("admit", ("bob",)),
+        ("admit", ("carol",)),
+        ("expel", ("alice",)),
+        ("expel", ("bob",)),
+    ]
