@@ -85,6 +85,8 @@ class Worker:
         self._say(self._listening)
         self._report()
         self._loop.run(self._tick, self._pause_s)
+        self._udp.close(list(self._udp.sockets.values()))
+        self._loop.close()
 
     # ── ports, for the TURN server ────────────────────────────────────────────────────────────────────────────────────
 
@@ -300,7 +302,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     commands, reports = sys.stdin.fileno(), sys.stdout.fileno()
     say = partial(_say, reports)
-    text, begun = _first_line(commands)
+    text, begun = first_line(commands)
     job = messages.read_job(text)
     os.set_blocking(reports, False)
     try:
@@ -312,8 +314,8 @@ def main() -> int:
     return 0
 
 
-def _first_line(commands: int) -> tuple[bytes, bytes]:
-    """The job, and what was read behind it."""
+def first_line(commands: int) -> tuple[bytes, bytes]:
+    """The job, and what was read of the pipe behind it."""
     held = b""
     while b"\n" not in held and (data := os.read(commands, _COMMANDS_BYTES)):
         held += data

@@ -10,7 +10,7 @@ import pytest
 from myownmesh.turn.server import TurnServer
 from myownmesh.turn.table import Settings
 from myownmesh.turn_worker.messages import Change, Job, line, read_job
-from myownmesh.turn_worker.worker import Worker, _first_line
+from myownmesh.turn_worker.worker import Worker, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,7 +40,7 @@ def test_what_is_said_behind_the_job_is_heard_however_it_is_cut(at_once: int, mo
     os.close(daemon)
     said: list[Said] = []
     try:
-        text, begun = _first_line(commands)
+        text, begun = first_line(commands)
         assert read_job(text) == JOB
         Worker(JOB, said.append).run(commands, begun)  # it ends with the pipe
     finally:
