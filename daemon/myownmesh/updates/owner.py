@@ -1,0 +1,24 @@
+"""Who owns this program's file: whoever put it there replaces it (spec 09 §10.2). Pure."""
+
+from __future__ import annotations
+
+import re
+
+_MANAGED_PLACES = (
+    (re.compile(r"/Cellar/|^/opt/homebrew/|^/home/linuxbrew/"), "Homebrew"),
+    (re.compile(r"^/usr/s?bin/|^/usr/lib"), "the system's package manager"),
+    (re.compile(r"^/nix/store/"), "Nix"),
+    (re.compile(r"^/gnu/store/"), "Guix"),
+    (re.compile(r"^/snap/"), "Snap"),
+    (re.compile(r"^/app/"), "Flatpak"),
+)
+
+
+def manager_of(path: str) -> str | None:
+    """Who manages programs at this real path; None where a program may replace itself."""
+    return next((name for place, name in _MANAGED_PLACES if place.search(path)), None)
+
+
+def install_kind(path: str) -> str:
+    """``raw`` or ``package_manager``, by the program's real path alone."""
+    return "raw" if manager_of(path) is None else "package_manager"
