@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 COUNT_MAX: Final = 1000
 DELAY_MAX_MS: Final = 1000
 NOTICE_CHANNEL: Final = "notice"
-FEATURE_IDS: Final = ("capabilities_v1", "app_version")
+FEATURE_IDS: Final = ("capabilities_v1", "app_version", "ring_shelve")
+"""The last one: a link that the network's shape lets rest is a connection, whichever daemon rests it."""
 
 
 async def echo(call: InboundCall) -> Any:

@@ -18,6 +18,7 @@ import attrs
 import pytest
 import trio
 
+from myownllm import capabilities
 from myownllm.catalog.file import CatalogFile
 from myownllm.catalog.network import SavedNetwork
 from myownllm.ids import device_suffix
@@ -162,14 +163,9 @@ async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
     )
     gossip = {"catalog/announce", "permissions/snapshot", "prompts/snapshot"}
     assert {"notice", "rpc/cancel", "blob/v1", *gossip} <= set(desk.daemon.channels)
-    assert {
-        "stream_error_v1",
-        "capabilities_v1",
-        "app_version",
-        "two_phase_move",
-        "infer_request",
-        "catalog_announce",
-    } <= set(desk.daemon.capabilities["extra"]["features"])
+    offered = desk.daemon.capabilities["extra"]["features"]
+    assert {"stream_error_v1", "stream_cancel_v1", *capabilities.FEATURES} <= set(offered)
+    assert capabilities.compatibility_line({"app_version": "1", "features": offered}, "1") == "v1 · all features"
     assert await up.stop() == 0
     assert desk.daemon.label == "Anna"
     assert desk.daemon.claims == {}, "claims are given back"

@@ -49,6 +49,6 @@ def names() -> Iterator[str]:
         yield from re.findall(r"\"([a-z_]+_v1)\"", text)
 
 
-@pytest.mark.parametrize("name", sorted({*names(), *FEATURES} - {"ring_shelve"}))
+@pytest.mark.parametrize("name", sorted({*names(), *FEATURES}))
 def test_every_name_has_its_place(name: str) -> None:
     assert re.search(rf"`{name}[`/ ]", PAGE), name
