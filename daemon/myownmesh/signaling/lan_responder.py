@@ -22,7 +22,7 @@ from myownmesh.lan.names import HOST_TTL_S, OTHER_TTL_S, SERVICE_TYPE, full_name
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
-    from zeroconf import DNSRecord, RecordUpdate, ServiceInfo, Zeroconf
+    from zeroconf import DNSCache, DNSRecord, RecordUpdate, ServiceInfo, Zeroconf
 
     from myownmesh.lan.directory import Question, Record
     from myownmesh.lan.endpoints import Networks
@@ -287,9 +287,7 @@ class Responder:
         records = [record for each in batch if (record := record_of(each)) is not None]
         if records:
             self._in_trio(lambda: self._tell(records))
-        strangers = [each for each in batch if not self._is_kept(each)]
-        if strangers:
-            zeroconf.cache.async_remove_records(strangers)
+        forget(zeroconf.cache, (each for each in batch if not self._is_kept(each)))
 
     def _tell(self, records: Sequence[Record]) -> None:
         for watch in self._watches:
@@ -345,6 +343,13 @@ def _load() -> None:
     import zeroconf.asyncio
 
     logging.getLogger(zeroconf.__name__).setLevel(logging.ERROR)  # a network that is away is none of its warnings
+
+
+def forget(cache: DNSCache, records: Iterable[DNSRecord]) -> None:
+    """Take out what the cache holds of these: a goodbye is out by itself, and a packet may say one thing twice."""
+    for each in records:
+        if each in cache.cache.get(each.key, ()):
+            cache.async_remove_records((each,))
 
 
 def record_of(found: DNSRecord) -> Record | None:

@@ -97,4 +97,4 @@ def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) 
     """A bug in a callback: log it with its traceback; the loop and everybody else go on."""
     error = context.get("exception")
     cause = error if isinstance(error, BaseException) else None
-    log.error("error in a transport callback: %s", context.get("message"), exc_info=cause)
+    log.error("error in a transport callback: %s", context.get("message") or repr(cause), exc_info=cause)

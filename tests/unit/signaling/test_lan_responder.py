@@ -8,14 +8,14 @@ import pytest
 import trio
 import zeroconf.asyncio
 from attrs import frozen
-from zeroconf import DNSAddress, DNSIncoming, DNSOutgoing, DNSPointer, DNSService, DNSText
+from zeroconf import DNSAddress, DNSCache, DNSIncoming, DNSOutgoing, DNSPointer, DNSService, DNSText
 
 from myownmesh.lan import txt
 from myownmesh.lan.directory import Address, Pointer, Service, Text
 from myownmesh.lan.names import SERVICE_TYPE, full_name, host_name
 from myownmesh.signaling import lan_responder
 from myownmesh.signaling.lan_access import LanAccess, lan_access
-from myownmesh.signaling.lan_responder import LocalNetworks, Responder, record_of, service_info
+from myownmesh.signaling.lan_responder import LocalNetworks, Responder, forget, record_of, service_info
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -73,6 +73,15 @@ def test_what_belongs_to_others_is_no_record_of_ours() -> None:
 
 def test_a_goodbye_is_a_record_without_a_life() -> None:
     assert record_of(DNSPointer(SERVICE_TYPE, 12, 1, 0, "x")) == Pointer("x", 0)
+
+
+def test_what_is_forgotten_may_be_gone_or_said_twice() -> None:
+    cache = DNSCache()
+    kept, gone = (DNSAddress(f"{name}.local.", 1, 1, 120, bytes(4)) for name in ("kept", "gone"))
+    said_twice = DNSService("gone.local.", 33, 1, 120, 0, 0, 9, "gone.local.")
+    cache.async_add_records([kept, said_twice])
+    forget(cache, [gone, said_twice, said_twice])
+    assert cache.names() == [kept.key]
 
 
 def test_the_networks_of_this_machine() -> None:
