@@ -88,6 +88,54 @@ class ServicesSet(Struct, frozen=True):
     status: ServicesReport
 
 
+class UpdateStatus(Struct, frozen=True):
+    """What the daemon's updater is set to, and where it stands."""
+
+    current_version: str
+    install_kind: str
+    """`raw` or `package_manager`."""
+    enabled: bool
+    """By the configuration and the environment."""
+    channel: str
+    auto_apply: str
+    check_interval_hours: int
+    last_check_at: int | None
+    """Unix seconds."""
+    staged_version: str | None
+    release_url: str
+    release_url_overridden: bool
+    detail: str | None = None
+    """Why it does not replace itself, or what went wrong last. This and those below are said by our daemon only."""
+    rolled_back_from: str | None = None
+    verified: str | None = None
+    """What vouches for the staged version, or else for the one in place: `signature` or `checksum`."""
+    previous: str | None = None
+    confirmed: bool | None = None
+    """None for a version that no update brought."""
+    quarantine: tuple[str, ...] = ()
+
+
+class UpdateChecked(Struct, frozen=True, omit_defaults=True):
+    """What came of a check."""
+
+    outcome: str
+    """`disabled`, `package_manager`, `not_due`, `up_to_date`, `policy_blocked` or `staged`."""
+    current: str | None = None
+    latest: str | None = None
+    policy: str | None = None
+    version: str | None = None
+    detail: str | None = None
+    verified: str | None = None
+    auto: bool | None = None
+    """Whether the next start puts it in."""
+
+
+class UpdateApplied(Struct, frozen=True):
+    """What was put in; it runs from the next start on."""
+
+    applied: str | None
+
+
 # ── networks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -64,6 +64,22 @@ class Operations(GovernanceOperations):
         """Replace the whole block of hosted services; what is left out becomes its default."""
         return (await self.ask(answers.ServicesSet, "services_set", services=services)).status
 
+    async def update_status(self) -> answers.UpdateStatus:
+        """What the daemon's updater is set to, and where it stands."""
+        return await self.ask(answers.UpdateStatus, "update_status")
+
+    async def check_for_update(self) -> answers.UpdateChecked:
+        """Look for a release now, and fetch one that is permitted; a download may take minutes."""
+        return await self.ask(answers.UpdateChecked, "update_check")
+
+    async def apply_update(self) -> str | None:
+        """Put the staged release in; returns its version. It runs from the daemon's next start on."""
+        return (await self.ask(answers.UpdateApplied, "update_apply")).applied
+
+    async def set_update_preferences(self, prefs: Mapping[str, object]) -> answers.UpdateStatus:
+        """Change how the daemon updates itself; what is left out stays (spec 05 §16)."""
+        return await self.ask(answers.UpdateStatus, "update_set_prefs", prefs=prefs)
+
     # ── networks ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def networks(self) -> tuple[NetworkSummary, ...]:

@@ -15,6 +15,7 @@ from mesh_common.streams import words
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.groups import HELP_OPTIONS, Group
 from myownmesh.store.errors import StoreError, os_error_text
+from myownmesh.updates.errors import UpdateError
 
 
 class Root(Group):
@@ -25,6 +26,7 @@ class Root(Group):
         "config": "myownmesh.cli.config",
         "ctl": "myownmesh.cli.ctl",
         "custody": "myownmesh.cli.custody",
+        "update": "myownmesh.cli.update",
     }
 
 
@@ -81,7 +83,7 @@ def version_details(
     print_details(as_json=as_json, self_test=self_test)
 
 
-_EXPECTED = (CliError, StoreError, ControlError, OSError)
+_EXPECTED = (CliError, StoreError, ControlError, UpdateError, OSError)
 
 
 def run(argv: list[str]) -> int:

@@ -13,6 +13,7 @@ from myownmesh.control import (
     invite_ops,
     network_ops,
     traffic_ops,
+    update_ops,
 )
 from myownmesh.control.request import Deferred, Immediate, Request, Task
 
@@ -28,6 +29,7 @@ _MODULES = (
     governance_ops,
     governance_reports,
     governance_carrying,
+    update_ops,
 )
 
 SERVED: Final[Mapping[str, type[Request]]] = {

@@ -20,6 +20,7 @@ from myownmesh.control.clients import Clients
 from myownmesh.control.inbound import InboundCalls
 from myownmesh.control.subscriptions import Subscriptions
 from myownmesh.control.traces import Traces
+from myownmesh.updates.service import Updates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +50,13 @@ class Control:
         mesh: Mesh,
         about: About,
         *,
+        updates: Updates | None = None,
         clock: Callable[[], float] = monotonic,
         rng: Rng | None = None,
     ) -> None:
         self.mesh = mesh
         self.about = about
+        self.updates = Updates(about.home, about.version) if updates is None else updates
         self.rng: Rng = rng if rng is not None else random.SystemRandom()
         self.clients = Clients()
         self.calls = InboundCalls(clock)

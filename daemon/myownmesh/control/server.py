@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from myownmesh.control.readiness import Readiness
     from myownmesh.control.socket_file import BoundSocket
     from myownmesh.mesh.mesh import Mesh
+    from myownmesh.updates.service import Updates
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +54,13 @@ class ControlServer:
         version: str,
         instance: str,
         home: Path,
+        updates: Updates | None = None,
         policy: PeerPolicy | None = None,
         readiness: Readiness | None = None,
         max_connections_per_user: int = MAX_CONNECTIONS_PER_USER,
     ) -> None:
         self.path = path
-        self._control = Control(mesh, About(version=version, instance=instance, home=home))
+        self._control = Control(mesh, About(version=version, instance=instance, home=home), updates=updates)
         self._policy = policy if policy is not None else PeerPolicy()
         self._given_readiness = readiness
         self._max_connections = max_connections_per_user

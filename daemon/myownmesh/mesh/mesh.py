@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.clockoffset import Skew
     from myownmesh.signaling.timepiece import Timepiece
     from myownmesh.store import Store
-    from myownmesh.store.config import MeshConfig
+    from myownmesh.store.config import AutoUpdate, MeshConfig
     from myownmesh.store.network_config import NetworkConfig
     from myownmesh.store.services_config import ServicesConfig
     from myownmesh.topology.modes import TopologyMode
@@ -324,6 +324,13 @@ class Mesh:
             return await trio.to_thread.run_sync(self._store.load_config)
         except StoreError as error:
             raise MeshError(str(error)) from error
+
+    async def change_updates(self, change: Callable[[AutoUpdate], AutoUpdate]) -> AutoUpdate:
+        """Save what a person wants of the updater. Raises `MeshError` when it cannot be saved."""
+        await self._save(
+            "update prefs save failed", lambda config: replace(config, auto_update=change(config.auto_update))
+        )
+        return (await self.config_on_disk()).auto_update
 
     # ── services ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

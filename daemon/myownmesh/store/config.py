@@ -77,9 +77,14 @@ class AutoUpdate(Record, frozen=True, kw_only=True):
     stable_url: str | None = None
     beta_url: str | None = None
 
+    @property
+    def allow_socket_urls(self) -> bool:
+        """Whether the control socket may name another feed; our own optional member (spec 05 W2)."""
+        return self.unknown.get("allow_socket_urls") is True
+
 
 class AutoCleanup(Record, frozen=True, kw_only=True):
-    """Stored, without effect."""
+    """Whether downloads are deleted once they are put in."""
 
     SHAPE = "struct AutoCleanupConfig"
     updates: bool = False

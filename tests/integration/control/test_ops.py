@@ -17,6 +17,7 @@ from myownmesh.control.catalogue import SERVED
 from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.modes import read_mode
 from myownmesh.protocol.strict_json import dumps
+from myownmesh.store.config import AutoUpdate
 from unit.control.fake_mesh import PEER, FakeNetwork
 from unit.control.vectors import VECTORS, op_cases
 
@@ -71,6 +72,10 @@ async def test_success(case: dict[str, Any]) -> None:
             network = server.mesh.joined[0]
             network.peer_infos = example_peers()
             server.mesh.join(FakeNetwork("cec-support", "cec-support"))
+            if case["op"] == "update_set_prefs":
+                server.mesh.config = replace(
+                    server.mesh.config, auto_update=AutoUpdate(unknown={"allow_socket_urls": True})
+                )
             client = await prepare(server)
             register = {"op": "rpc_register", "client_id": "c0", "network": "office-mesh", "streaming": False}
             await client.ask({**register, "method": "single"})

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from myownmesh.mesh.network import Network
     from myownmesh.protocol.transitions import Variant
     from myownmesh.signaling.clockoffset import Skew
+    from myownmesh.store.config import AutoUpdate
     from myownmesh.store.services_config import ServicesConfig
 
 SELF = "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4a"
@@ -397,6 +398,10 @@ class FakeMesh:
 
     async def config_on_disk(self) -> MeshConfig:
         return replace(self.config, networks=(NetworkConfig(id="home", network_id="home"),))
+
+    async def change_updates(self, change: Callable[[AutoUpdate], AutoUpdate]) -> AutoUpdate:
+        self.config = replace(self.config, auto_update=change(self.config.auto_update))
+        return self.config.auto_update
 
     def services_report(self) -> ServicesReport:
         off = ServerReport(enabled=False, running=False)

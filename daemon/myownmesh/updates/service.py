@@ -1,0 +1,103 @@
+"""The running daemon's side of its updater: answers at once, and looks and swaps in a process of their own.
+
+What fetches and verifies releases (TLS, HTTP, archives: some ten megabytes and a tenth of a second to load) is in use a
+minute a week at most, so the daemon starts its own program for it and never loads it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import trio
+
+from mesh_common.answers import UpdateApplied, UpdateChecked
+from myownmesh.updates.errors import UpdateError
+from myownmesh.updates.installation import find
+from myownmesh.updates.preferences import feed_of, is_on, why_not
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mesh_common.answers import UpdateStatus
+    from myownmesh.store.config import AutoUpdate
+    from myownmesh.updates.place import Place
+
+_T = TypeVar("_T")
+
+COMMAND_LIMIT_S = 900.0
+"""For one command of the updater, downloads included; each step in it has a limit of its own."""
+_MAX_OUTPUT = 64 * 1024
+_OURS_ALONE = ("MYOWNMESH_READY_FD", "MYOWNMESH_LIFELINE_FD", "NOTIFY_SOCKET")
+"""Ways to whoever started the daemon."""
+
+
+class Updates:
+    """One daemon's updater. `home` is the data directory; `version` what runs."""
+
+    def __init__(self, home: Path, version: str, environ: Mapping[str, str] = os.environ) -> None:
+        self.installation = find(environ)
+        self._home, self._version, self._environ = home, version, environ
+
+    @property
+    def place(self) -> Place:
+        """The updater's files; a start of the daemon looks at none, so what reads them is loaded with the first."""
+        from myownmesh.updates.place import Place
+
+        return Place(self._home)
+
+    def status(self, preferences: AutoUpdate) -> UpdateStatus:
+        """Where the updater stands; reads files."""
+        from myownmesh.updates.report import status
+
+        return status(self.place, self.installation, preferences, self._environ, self._version)
+
+    def may_look(self, preferences: AutoUpdate) -> bool:
+        """Whether looking for releases by itself has any sense here."""
+        return is_on(preferences, self._environ) and why_not(self.installation, feed_of(preferences)) is None
+
+    async def check(self, preferences: AutoUpdate) -> UpdateChecked:
+        """Look for a release, and stage it if that is permitted. Raises `UpdateError`."""
+        if not is_on(preferences, self._environ):
+            return UpdateChecked("disabled")
+        if (kept := why_not(self.installation, feed_of(preferences))) is not None:
+            return UpdateChecked("package_manager", detail=kept)
+        return await self._run(UpdateChecked, "check", "--json")
+
+    async def apply(self, preferences: AutoUpdate) -> UpdateApplied:
+        """Put in what is staged. Raises `UpdateError`."""
+        if why_not(self.installation, feed_of(preferences)) is not None or self.place.staged() is None:
+            return UpdateApplied(None)
+        return await self._run(UpdateApplied, "apply", "--json")
+
+    async def _run(self, answer: type[_T], *words: str) -> _T:
+        environ = {name: value for name, value in self._environ.items() if name not in _OURS_ALONE}
+        environ["MYOWNMESH_HOME"] = str(self._home)
+        try:
+            with trio.fail_after(COMMAND_LIMIT_S):
+                done = await trio.run_process(
+                    [sys.executable, "update", *words],
+                    executable="/proc/self/exe",  # what runs, also when the file has been replaced meanwhile
+                    env=environ,
+                    capture_stdout=True,
+                    capture_stderr=True,
+                    stdin=subprocess.DEVNULL,
+                    check=False,
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise UpdateError(f"cannot start the updater: {error.strerror or error}") from error
+        except trio.TooSlowError:
+            raise UpdateError(f"the updater was not done after {COMMAND_LIMIT_S:.0f} s") from None
+        if done.returncode != 0:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise UpdateError(said[0].removeprefix("error: "))
+        try:
+            return msgspec.json.decode(done.stdout[:_MAX_OUTPUT], type=answer)
+        except msgspec.DecodeError as error:
+            raise UpdateError(f"the updater's answer cannot be read: {error}") from error
