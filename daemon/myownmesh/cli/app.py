@@ -83,6 +83,16 @@ def version_details(
     print_details(as_json=as_json, self_test=self_test)
 
 
+@app.command(
+    epilog="Exit status: 0 everything works, 4 a part of it, 5 nothing, 1 it could not look; three seconds at most."
+)
+def netcheck(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look what lets other devices be met and reached from here: UDP, NAT, servers, clock, multicast (docs/lan.md)."""
+    from myownmesh.cli.netcheck import netcheck as look
+
+    raise typer.Exit(look(as_json=as_json))
+
+
 _EXPECTED = (CliError, StoreError, ControlError, UpdateError, OSError)
 
 

@@ -11,6 +11,7 @@ from myownmesh.control import (
     governance_ops,
     governance_reports,
     invite_ops,
+    netcheck_ops,
     network_ops,
     traffic_ops,
     update_ops,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     device_ops,
+    netcheck_ops,
     network_ops,
     invite_ops,
     custody_ops,

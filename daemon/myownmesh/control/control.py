@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import trio
 from msgspec import Struct, field
 
 from myownmesh.control import answers
@@ -63,6 +64,8 @@ class Control:
         self.claims = Claims(self.calls.arrived)
         self.subscriptions = Subscriptions()
         self.traces = Traces()
+        self.looking = trio.Lock()
+        """Held while the surroundings are looked at: a look takes a socket for each server."""
         self._streams_made = 0
         self._undo: list[Callable[[], None]] = []
         self._deafen: Callable[[], None] | None = None

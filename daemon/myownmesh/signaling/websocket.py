@@ -261,7 +261,7 @@ async def _connected(address: RelayAddress) -> trio.SocketStream:
     except ValueError as error:
         raise Unreachable(f"cannot dial {address.host}: {error}") from error
     except OSError as error:
-        raise Unreachable(f"{address.host}:{address.port}: {_reasons(error)}") from error
+        raise Unreachable(f"{address.host}:{address.port}: {connect_reasons(error)}") from error
 
 
 def date_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
@@ -285,7 +285,7 @@ async def receive_upgrade(nursery: trio.Nursery, stream: trio.abc.Stream) -> tup
     return request, guard
 
 
-def _reasons(error: OSError) -> str:
+def connect_reasons(error: OSError) -> str:
     """Why none of a name's addresses can be connected to; `trio.open_tcp_stream` hides it in a group."""
     cause = error.__cause__
     causes = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause,)
