@@ -60,9 +60,9 @@ class Nat(Struct, frozen=True, kw_only=True):
 
 class Clock(Struct, frozen=True, kw_only=True):
     ahead_ms: int
-    """Of this device's clock; negative when it is behind. Whole seconds, by the relays' HTTP `Date`."""
+    """Of this device's clock; negative when it is behind."""
     by: str
-    """`relays`, as in `status`."""
+    """As in `status`: `relays` (by their HTTP `Date`, in whole seconds), and of a running daemon `peers` and `room`."""
 
 
 class Multicast(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,8 @@ class Netcheck(Task, frozen=True):
         joined = {network.config_id: (network.config, _adopted(network)) for network in mesh.networks()}
         apart = {record.id: (record, NOTHING) for record in mesh.config.networks if record.id not in joined}
         async with control.looking:
-            found = await check(wanted([*joined.values(), *apart.values()], app_id_of(os.environ)), os.environ)
+            servers = wanted([*joined.values(), *apart.values()], app_id_of(os.environ))
+            found = await check(servers, os.environ, known=mesh.clock_skew())
         return success(found)
 
 

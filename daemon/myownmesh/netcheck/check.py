@@ -9,6 +9,7 @@ import trio
 from msgspec.structs import replace
 
 from mesh_common.addresses import RelayAddress, ServerAddress
+from mesh_common.groups import leaves
 from mesh_common.netcheck import Clock, Ipv6, Multicast, Nat, ServerRow, Surroundings, Udp
 from myownmesh.mesh import clock
 from myownmesh.netcheck import multicast, relays, turn
@@ -27,20 +28,28 @@ if TYPE_CHECKING:
     from mesh_common.netcheck import Netcheck
     from myownmesh.netcheck.asking import Datagrams
     from myownmesh.netcheck.wanted import Server, Wanted
+    from myownmesh.signaling.clockoffset import Skew
     from myownmesh.turn.stun import Address
 
 LIMIT_S: Final = 2.0
 """For all probes together; a command with its start is to end within three seconds."""
 
 
-async def check(wanted: Wanted, environment: Mapping[str, str], limit_s: float = LIMIT_S) -> Netcheck:
-    """Look at everything that `wanted` names, for `limit_s` at most, and say what it means."""
-    return judged(await measure(wanted, environment, limit_s))
+async def check(
+    wanted: Wanted, environment: Mapping[str, str], *, known: Skew | None = None, limit_s: float = LIMIT_S
+) -> Netcheck:
+    """Look at everything that `wanted` names, for `limit_s` at most, and say what it means.
+
+    `known`: how wrong the clock is by what others have said before; what relays say now goes before it.
+    """
+    return judged(await measure(wanted, environment, known=known, limit_s=limit_s))
 
 
-async def measure(wanted: Wanted, environment: Mapping[str, str], limit_s: float = LIMIT_S) -> Surroundings:
+async def measure(
+    wanted: Wanted, environment: Mapping[str, str], *, known: Skew | None = None, limit_s: float = LIMIT_S
+) -> Surroundings:
     """The same without the judgement."""
-    look = _Look(wanted, limit_s)
+    look = _Look(wanted, known, limit_s)
     since = trio.current_time()
     with trio.move_on_after(limit_s):
         await look.run(environment)
@@ -50,8 +59,9 @@ async def measure(wanted: Wanted, environment: Mapping[str, str], limit_s: float
 class _Look:
     """One look. Each probe writes what it found as soon as it has it; what is not written has not answered."""
 
-    def __init__(self, wanted: Wanted, limit_s: float) -> None:
+    def __init__(self, wanted: Wanted, known: Skew | None, limit_s: float) -> None:
         self._wanted = wanted
+        self._known = known
         self._timepiece = Timepiece(clock.now, clock.steady)
         self._offered = host_addresses().offered
         self._rows = {server: _row(server, users, limit_s) for server, users in wanted.servers.items()}
@@ -96,8 +106,8 @@ class _Look:
         since = trio.current_time()
         try:
             await probe(server)
-        except Refused as error:
-            self._rows[server] = replace(self._rows[server], reason=str(error))
+        except* Refused as group:
+            self._rows[server] = replace(self._rows[server], reason=str(leaves(group)[0]))
         else:
             self._works(server, 1000 * (trio.current_time() - since))
 
@@ -165,7 +175,7 @@ class _Look:
 
     def found(self, took_ms: int) -> Surroundings:
         rows = tuple(self._rows.values())
-        skew = self._timepiece.skew()
+        skew = self._timepiece.skew() or self._known
         return Surroundings(
             addresses=tuple(each.address for each in self._offered),
             networks=self._wanted.networks,
