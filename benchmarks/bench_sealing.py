@@ -24,8 +24,8 @@ from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import SealedReceived, SendOffer, SendSealed
+from myownmesh.relay.hub import Hub, Limits
 from myownmesh.sealing.desk import Desk, Said, Surroundings
-from myownmesh.services.relay_hub import Hub, Limits
 from myownmesh.signaling.nostr import NostrKey
 from support.many_rooms import met
 
@@ -104,7 +104,7 @@ def relay(rooms: int) -> None:
         said = [line for number in range(rooms) for line in met(hub, number, mode)]
         began = time.process_time()
         for client, text in said:
-            hub.receive(client, text, 0.0)
+            hub.receive(client, text.encode(), 0.0)
             client.take_output()
         spent[mode] = (time.process_time() - began) / rooms
     compared(f"relay with {rooms} rooms, processor time of a meeting", spent)

@@ -34,7 +34,8 @@ from myownmesh.turn import stun  # noqa: E402
 from myownmesh.turn.credentials import long_term_key  # noqa: E402
 from myownmesh.turn.limits import Limits  # noqa: E402
 from myownmesh.turn.table import Settings  # noqa: E402
-from myownmesh.turn_worker.messages import Job, line  # noqa: E402
+from myownmesh.turn_worker.messages import Job  # noqa: E402
+from myownmesh.worker.messages import line  # noqa: E402
 from support.lan import OURS, devices_beside, join, until_active, with_wire  # noqa: E402
 from support.namespaces import machines_apart, plug_in  # noqa: E402
 from support.reference import REFERENCE  # noqa: E402

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from myownmesh.protocol.signals import Carried
+    from myownmesh.relay.hub import Client, Hub
     from myownmesh.sealing.desk import Mode
-    from myownmesh.services.relay_hub import Client, Hub
     from myownmesh.signaling.outbound import Outbound
 
 WALL_S = 1_800_000_000

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import random
+import threading
 import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -14,15 +16,17 @@ from attrs import Factory, define, field, frozen
 
 from myownmesh.protocol import base32
 from myownmesh.protocol.clock import Instant
-from myownmesh.services.relay import RelayServer
+from myownmesh.relay.hub import Limits
+from myownmesh.relay_worker.messages import Job
+from myownmesh.relay_worker.worker import Worker
 from myownmesh.signaling.client import NostrSignaling
 from myownmesh.signaling.sources import RelaySources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from mesh_common.views import RelayActivity
     from myownmesh.protocol.signals import InboundSignal
-    from myownmesh.services.relay_hub import Limits
     from myownmesh.signaling.timepiece import Timepiece
 
 PATIENCE_S = 10.0
@@ -117,20 +121,45 @@ async def running(*devices: Device) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
+class RelayAtHand:
+    """The worker that serves a relay, in a thread of the test instead of a process: it starts at once."""
+
+    def __init__(self, port: int = 0, limits: Limits | None = None, *, bind: str = "127.0.0.1") -> None:
+        """Raises OSError when it cannot listen."""
+        self._worker = Worker(Job(bind, port, limits or Limits()), lambda _said: None)
+        self.port = self._worker.listening.port
+        self._commands, self._end = os.pipe()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._worker.run(self._commands)
+        os.close(self._commands)
+
+    @property
+    def activity(self) -> RelayActivity:
+        return self._worker.hub.activity
+
+    async def stop(self) -> None:
+        """Its clients hear that it goes away."""
+        os.close(self._end)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._thread.join, PATIENCE_S)
+        assert not self._thread.is_alive()
+
+
 @asynccontextmanager
-async def relay_server(port: int = 0, limits: Limits | None = None) -> AsyncIterator[RelayServer]:
-    server = RelayServer("127.0.0.1", port, limits, now=wall_clock, rng=random.Random(99))
-    async with trio.open_nursery() as nursery:
-        await nursery.start(serve, server)
+async def relay_server(
+    port: int = 0, limits: Limits | None = None, *, bind: str = "127.0.0.1"
+) -> AsyncIterator[RelayAtHand]:
+    server = RelayAtHand(port, limits, bind=bind)
+    try:
         yield server
-        nursery.cancel_scope.cancel()
+    finally:
+        await server.stop()
 
 
-async def serve(server: RelayServer, *, task_status: trio.TaskStatus[None]) -> None:
-    await server.serve(task_status=task_status)
-
-
-def url_of(server: RelayServer) -> str:
+def url_of(server: RelayAtHand) -> str:
     return f"ws://127.0.0.1:{server.port}"
 
 

@@ -12,12 +12,12 @@ import trio
 from attrs import define, field
 
 from myownmesh.protocol.strict_json import compact_json
-from myownmesh.services.relay_filters import decode_filter
+from myownmesh.relay.filters import decode_filter
 from myownmesh.signaling.nostr import decode_event, is_ephemeral
 from support.signaling import upgrade, ws_frame
 
 if TYPE_CHECKING:
-    from myownmesh.services.relay_filters import Filter
+    from myownmesh.relay.filters import Filter
     from myownmesh.signaling.nostr import NostrEvent
     from support.signaling import BareSocket
 

@@ -11,8 +11,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command line (without the program's name) and return its exit code.
 
     0 success, help and version; 2 a command line that cannot be understood; 1 everything else (spec 07 §6.1).
-    Supervisors probe ``--version`` and start ``serve``, so neither waits for the command-line library; nor does
-    ``turn-worker``, which the daemon starts for itself.
+    Supervisors probe ``--version`` and start ``serve``, so neither waits for the command-line library; nor do
+    ``turn-worker`` and ``relay-worker``, which the daemon starts for itself.
     """
     arguments = sys.argv[1:] if argv is None else argv
     prepare()
@@ -26,6 +26,10 @@ def main(argv: list[str] | None = None) -> int:
         from myownmesh.turn_worker.worker import main as turn_worker
 
         return turn_worker()
+    if arguments == ["relay-worker"]:
+        from myownmesh.relay_worker.worker import main as relay_worker
+
+        return relay_worker()
     from myownmesh.cli.app import run
 
     if argv is None:

@@ -80,7 +80,7 @@ class Node:
         self._lan = lan_access(os.environ)
         self._services = Services(
             version=VERSION,
-            roles=hosted_roles(now=clock.now, rng=rng, compat=lambda: config.compat, turn_desk=self._turn_desk),
+            roles=hosted_roles(compat=lambda: config.compat, turn_desk=self._turn_desk),
         )
         self._store = store
         self._desk: TurnDesk | None = None

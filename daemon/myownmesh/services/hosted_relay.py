@@ -1,64 +1,98 @@
-"""The signaling relay as a hosted service: from its block of the configuration to its report and advert."""
+"""The signaling relay as a hosted service: from its block of the configuration to a worker, its report, its advert."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from mesh_common.addresses import is_loopback
-from mesh_common.views import ListeningServer
-from myownmesh.services.relay import RelayServer
-from myownmesh.services.relay_hub import Limits
-from myownmesh.services.service import Advert, CannotServe
+import trio
+
+from mesh_common.addresses import authority, is_loopback
+from mesh_common.views import ListeningServer, RelayActivity
+from myownmesh.relay.hub import Limits
+from myownmesh.relay_worker.messages import Job, read_said
+from myownmesh.services.service import Advert
+from myownmesh.services.worker_process import worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import trio
-
-    from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.ids import Rng
+    from myownmesh.relay_worker.messages import Report
     from myownmesh.store.services_config import ServicesConfig, SignalingService
+    from myownmesh.worker.messages import Listening
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_LOG_S = 300.0
 
 
 class HostedRelay:
     """Implements `services.service.Service`."""
 
-    def __init__(self, config: SignalingService, *, now: Callable[[], Instant], rng: Rng, any_filter: bool) -> None:
+    def __init__(self, config: SignalingService, *, any_filter: bool) -> None:
         """`any_filter` is the compatibility switch `relay_any_filter` (spec 10 §3)."""
         self._config = config
-        limits = config.limits
-        self._server = RelayServer(
-            config.bind,
-            config.port,
-            Limits(
-                max_event_rate=limits.max_event_rate,
-                max_req_rate=limits.max_req_rate,
-                max_subscriptions=limits.max_subscriptions,
-                max_filters_per_req=limits.max_filters_per_req,
-                max_message_bytes=limits.max_message_bytes,
-                max_connections_per_ip=limits.max_connections_per_ip,
-            ),
-            now=now,
-            rng=rng,
-            any_filter=any_filter,
-        )
+        self._any_filter = any_filter
+        self._listening: Listening | None = None
+        self._activity = RelayActivity(0, 0, 0, 0)
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Serve until cancelled; every client gets a Close then. Raises `CannotServe` when the port is not ours."""
-        try:
-            await self._server.serve(task_status=task_status)
-        except OSError as error:
-            bind, port = self._config.bind, self._config.port
-            raise CannotServe(f"cannot listen on {bind}:{port}: {error.strerror or error}") from error
+        """Serve until cancelled; every client gets a Close then. Raises `CannotServe` when it cannot, or ends."""
+        async with worker("relay-worker", relay_job(self._config, any_filter=self._any_filter), read_said) as process:
+            self._listening = await process.listens()
+            log.info("signaling relay on %s", self._place)
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._run_heartbeat_log)
+                ended = await process.listen(self._take)
+                nursery.cancel_scope.cancel()
+            raise ended
+
+    def _take(self, report: Report) -> None:
+        self._activity = report.activity
+
+    async def _run_heartbeat_log(self) -> None:
+        while True:
+            await trio.sleep(HEARTBEAT_LOG_S)
+            seen = self._activity
+            log.info(
+                "signaling relay: %d connections (%d in all), %d rooms, %d events",
+                seen.connections,
+                seen.connections_total,
+                seen.rooms,
+                seen.events_relayed,
+            )
+
+    @property
+    def _place(self) -> str:
+        assert self._listening is not None
+        return authority(self._listening.address, self._listening.port)
 
     def report(self, *, enabled: bool, listening_since: int | None) -> ListeningServer:
         """Where it listens and what it has done (spec 06 §3)."""
-        return ListeningServer(enabled, True, self._server.listen, self._server.activity, listening_since)
+        return ListeningServer(enabled, True, self._place, self._activity, listening_since)
 
     def advert(self, config: ServicesConfig) -> Advert:
         """Its tag, and an endpoint only if others can reach it (06 K)."""
+        assert self._listening is not None
         url = self._config.public_url
         public_ip = config.turn.public_ip.strip()
         if url is None and public_ip and not is_loopback(self._config.bind):
-            url = f"ws://{f'[{public_ip}]' if ':' in public_ip else public_ip}:{self._server.port}"
+            url = f"ws://{authority(public_ip, self._listening.port)}"
         return Advert(("service:signaling",), {} if url is None else {"signaling_url": url})
+
+
+def relay_job(block: SignalingService, *, any_filter: bool) -> Job:
+    """What a worker is told."""
+    limits = block.limits
+    return Job(
+        bind=block.bind,
+        port=block.port,
+        limits=Limits(
+            max_event_rate=limits.max_event_rate,
+            max_req_rate=limits.max_req_rate,
+            max_subscriptions=limits.max_subscriptions,
+            max_filters_per_req=limits.max_filters_per_req,
+            max_message_bytes=limits.max_message_bytes,
+            max_connections_per_ip=limits.max_connections_per_ip,
+        ),
+        any_filter=any_filter,
+    )

@@ -11,16 +11,17 @@ from msgspec.structs import replace
 from mesh_common.addresses import authority, is_loopback, without_brackets
 from mesh_common.views import RelayedTraffic, TurnReport
 from myownmesh.services.service import Advert, CannotServe
-from myownmesh.services.worker_process import START_LIMIT_S, turn_worker
+from myownmesh.services.worker_process import worker
 from myownmesh.turn.table import Settings
-from myownmesh.turn_worker.messages import Job, Listening, Refused, Report, TlsFiles
+from myownmesh.turn_worker.messages import Job, TlsFiles, read_said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownmesh.services.turn_desk import TurnDesk
-    from myownmesh.services.worker_process import WorkerProcess
     from myownmesh.store.services_config import ServicesConfig, StunService, TurnService
+    from myownmesh.turn_worker.messages import Report
+    from myownmesh.worker.messages import Listening
 
 
 class HostedTurn:
@@ -42,35 +43,20 @@ class HostedTurn:
             secret, labels = await self._desk.open()
             job = replace(job, turn=replace(job.turn, secret=secret, labels=labels))
         self._job = job
-        async with turn_worker(job) as worker:
-            with trio.move_on_after(START_LIMIT_S) as limit:
-                first = await worker.hear()
-            if limit.cancelled_caught:
-                raise CannotServe(f"its process has said nothing in {START_LIMIT_S:g} s")
-            if isinstance(first, Refused):
-                raise CannotServe(first.reason)
-            if not isinstance(first, Listening):
-                raise CannotServe("its process reports before it listens")
-            self._listening = first
+        async with worker("turn-worker", job, read_said) as process:
+            self._listening = await process.listens()
             if job.tls is not None:
                 self._tls_name = await trio.to_thread.run_sync(certificate_name, job.tls.cert_file)
             task_status.started()
             async with trio.open_nursery() as nursery:
                 if self._desk is not None:
-                    nursery.start_soon(self._desk.attend, worker.tell, self._turn_urls)
-                ended = await self._listen(worker)
+                    nursery.start_soon(self._desk.attend, process.tell, self._turn_urls)
+                ended = await process.listen(self._take)
                 nursery.cancel_scope.cancel()
             raise ended
 
-    async def _listen(self, worker: WorkerProcess) -> CannotServe:
-        """Take what it reports until it ends; returns why."""
-        try:
-            while True:  # no deadline: this is the service's life
-                said = await worker.hear()
-                if isinstance(said, Report):
-                    self._said = said
-        except CannotServe as error:
-            return error
+    def _take(self, report: Report) -> None:
+        self._said = report
 
     def _turn_urls(self) -> tuple[str, ...]:
         """Where members reach it; none while nobody has said what others call this host."""

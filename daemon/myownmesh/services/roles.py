@@ -10,8 +10,6 @@ from myownmesh.services.service import Role
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.ids import Rng
     from myownmesh.services.service import Service
     from myownmesh.services.turn_desk import TurnDesk
     from myownmesh.store.services_config import ServicesConfig
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
 def hosted_roles(
     *,
-    now: Callable[[], Instant],
-    rng: Rng,
     compat: Callable[[], Mapping[str, bool]],
     turn_desk: Callable[[], TurnDesk] | None = None,
 ) -> tuple[Role, ...]:
@@ -32,7 +28,7 @@ def hosted_roles(
     def signaling(config: ServicesConfig) -> Service:
         from myownmesh.services.hosted_relay import HostedRelay
 
-        return HostedRelay(config.signaling, now=now, rng=rng, any_filter=compat().get("relay_any_filter", False))
+        return HostedRelay(config.signaling, any_filter=compat().get("relay_any_filter", False))
 
     def stun(config: ServicesConfig) -> Service:
         from myownmesh.services.hosted_turn import HostedTurn, stun_job

@@ -18,7 +18,6 @@ from trio_websocket import (
     ConnectionRejected,
     HandshakeError,
     wrap_client_stream,
-    wrap_server_stream,
 )
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import ProtocolError
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from trio_websocket import (
         WebSocketConnection,
-        WebSocketRequest,
     )
 
     from mesh_common.addresses import RelayAddress
@@ -162,9 +160,9 @@ class GuardedStream(trio.abc.Stream):
 class Socket:
     """One open WebSocket. Its nursery must be cancelled when it ends."""
 
-    def __init__(self, connection: WebSocketConnection, stream: GuardedStream, local_address: str = "") -> None:
+    def __init__(self, connection: WebSocketConnection, stream: GuardedStream, local_address: str) -> None:
         self.local_address = local_address
-        """The address of this machine that a dialled one goes from; a hosted relay does not ask."""
+        """The address of this machine that it goes from."""
         self._connection = connection
         self._stream = stream
         stream.upgraded(connection)
@@ -274,15 +272,6 @@ def date_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
             except (ValueError, OverflowError):
                 return None
     return None
-
-
-async def receive_upgrade(nursery: trio.Nursery, stream: trio.abc.Stream) -> tuple[WebSocketRequest, GuardedStream]:
-    """Wait for a client's upgrade request; the caller limits the time. Raises one of LINK_ERRORS."""
-    guard = GuardedStream(stream)
-    request = await wrap_server_stream(
-        nursery, guard, max_message_size=MAX_MESSAGE_BYTES, receive_buffer_size=_RECEIVE_BYTES
-    )
-    return request, guard
 
 
 def connect_reasons(error: OSError) -> str:

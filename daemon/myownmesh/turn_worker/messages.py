@@ -1,7 +1,4 @@
-"""What daemon and worker say to each other: one JSON object a line, settings in, reports out.
-
-A worker faces strangers, so it is told no more than it needs: no identity, no roster, no control socket.
-"""
+"""What the daemon and the worker for STUN and TURN say to each other."""
 
 from __future__ import annotations
 
@@ -13,9 +10,7 @@ from msgspec import Struct
 from myownmesh.turn.binding import Counts
 from myownmesh.turn.limits import Limits
 from myownmesh.turn.table import Settings
-
-MAX_LINE: Final = 65536
-"""Bytes of a report; far more than there is to say."""
+from myownmesh.worker.messages import Listening, Refused
 
 
 class TlsFiles(Struct, frozen=True):
@@ -49,20 +44,6 @@ class Change(Struct, frozen=True, omit_defaults=True):
     expel: tuple[str, ...] = ()
 
 
-class Listening(Struct, frozen=True, tag="listening"):
-    """It serves."""
-
-    address: str
-    port: int
-    tls_port: int | None = None
-
-
-class Refused(Struct, frozen=True, tag="refused"):
-    """It cannot, and ends."""
-
-    reason: str
-
-
 class Report(Struct, frozen=True, tag="report"):
     """What it does and has done; at most one a second, and none when nothing has changed."""
 
@@ -75,10 +56,6 @@ class Report(Struct, frozen=True, tag="report"):
 
 Said = Listening | Refused | Report
 _said: Final = msgspec.json.Decoder(Said)
-
-
-def line(message: Job | Change | Said) -> bytes:
-    return msgspec.json.encode(message) + b"\n"
 
 
 def read_said(text: bytes) -> Said:

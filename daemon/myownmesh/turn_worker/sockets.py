@@ -1,4 +1,4 @@
-"""Sockets as the worker wants them: bound, never waiting, with errors that name the address."""
+"""The UDP sockets of the worker: those that clients come to, and those that it relays at."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, Final
 
-from mesh_common.addresses import without_brackets
+from myownmesh.worker.sockets import CannotListen, bound, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _BUFFER_BYTES: Final = 4 << 20
 """Wanted for the socket that all clients share; the system may give less."""
-_BACKLOG: Final = 256
 TRIES: Final = 8
 """For a port that is free for every transport and address at once."""
 _EVEN_TRIES: Final = 40
 """For an even port: every other one that the system gives is, and no client is to hear that there was none."""
 MOST_ADDRESSES: Final = 64
-
-
-class CannotListen(OSError):
-    """The sentence, `strerror`, names transport and address."""
 
 
 class Datagrams:
@@ -36,7 +31,7 @@ class Datagrams:
     def __init__(self, bind: str, port: int) -> None:
         """Raises `CannotListen`. Port 0 takes a free one, the same for all addresses."""
         self._bind = bind
-        self._family, self.host = _resolved(bind)
+        self._family, self.host = resolved(bind)
         self._is_everywhere = ipaddress.ip_address(self.host).is_unspecified
         self.port = port
         self.sockets: dict[str, socket.socket] = {}
@@ -52,7 +47,7 @@ class Datagrams:
         for ip in [each for each in wanted if each not in self.sockets][: MOST_ADDRESSES - len(self.sockets)]:
             family = socket.AF_INET6 if ":" in ip else socket.AF_INET
             try:
-                one = _bound(family, socket.SOCK_DGRAM, ip, self.port, ip)
+                one = bound(family, socket.SOCK_DGRAM, ip, self.port, ip, buffer_bytes=_BUFFER_BYTES)
             except CannotListen as error:
                 if self._is_everywhere and error.errno == errno.EADDRNOTAVAIL:  # gone again, or not usable yet
                     continue
@@ -75,14 +70,6 @@ class Datagrams:
         if address.version == 4:
             return True
         return self._family == socket.AF_INET6 and not address.is_link_local  # which of many links, it does not say
-
-
-def open_stream_listener(bind: str, port: int) -> socket.socket:
-    """A TCP listener. Raises `CannotListen`."""
-    family, host = _resolved(bind)
-    listener = _bound(family, socket.SOCK_STREAM, host, port, bind)
-    listener.listen(_BACKLOG)
-    return listener
 
 
 def window(first: int, last: int) -> range:
@@ -110,31 +97,3 @@ def open_relay(ports: Sequence[int], *, even: bool) -> socket.socket | None:
         relay.setblocking(False)
         return relay
     return None
-
-
-def _resolved(bind: str) -> tuple[socket.AddressFamily, str]:
-    name = without_brackets(bind)
-    try:
-        family, _, _, _, address = socket.getaddrinfo(name, None, flags=socket.AI_PASSIVE)[0]
-    except (OSError, UnicodeError) as error:
-        raise CannotListen(errno.EINVAL, f"'{bind}' is neither an address of this machine nor a name of one") from error
-    return family, str(address[0])
-
-
-def _bound(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port: int, bind: str) -> socket.socket:
-    made = socket.socket(family, kind)
-    try:
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        if kind == socket.SOCK_STREAM:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        else:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-        made.bind((host, port))
-        made.setblocking(False)
-    except OSError as error:
-        made.close()
-        transport = "TCP" if kind == socket.SOCK_STREAM else "UDP"
-        raise CannotListen(error.errno, f"cannot listen on {transport} {bind}:{port}: {error.strerror}") from error
-    return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
@@ -10,15 +9,17 @@ from typing import TYPE_CHECKING, Final
 from mesh_common.addresses import is_loopback
 from myownmesh.turn.framing import BadFrame, Frames, framed
 from myownmesh.turn.rationing import household_of
-from myownmesh.turn_worker.loop import READ, WRITE, instant
+from myownmesh.worker.listeners import Listeners
+from myownmesh.worker.loop import READ, WRITE, instant
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from myownmesh.protocol.clock import Instant
     from myownmesh.turn.binding import Client
     from myownmesh.turn_worker.certificates import Certificates
-    from myownmesh.turn_worker.loop import Loop
+    from myownmesh.worker.loop import Loop
 
 HANDSHAKE_S: Final = 10.0
 UNSERVED_S: Final = 30.0
@@ -32,7 +33,6 @@ _QUEUE_BYTES: Final = 256 << 10
 of it on, nothing is read of a client either: whoever does not listen gets no answers, and so asks no more."""
 _CHUNK: Final = 16384
 """Read at once: eight hundred of the smallest frames, then others have their turn. No TLS record is longer."""
-_ACCEPTS: Final = 64
 
 
 class Streams:
@@ -52,7 +52,7 @@ class Streams:
         self._is_served = is_served
         self._streams: set[Stream] = set()
         self._households: Counter[object] = Counter()
-        self._paused: list[tuple[socket.socket, Callable[[int], None]]] = []
+        self._listeners = Listeners(loop)
         self._serial = 0
 
     def __len__(self) -> int:
@@ -60,30 +60,13 @@ class Streams:
 
     def listen(self, listener: socket.socket, certificates: Certificates | None) -> None:
         """Take connections; with `certificates` they speak TLS."""
-
-        def ready(_events: int) -> None:
-            for _ in range(_ACCEPTS):
-                try:
-                    made, address = listener.accept()
-                except BlockingIOError:
-                    return
-                except ConnectionError:
-                    continue
-                except OSError:  # no descriptor left: whoever waits in the queue is taken when there is one
-                    self._loop.forget(listener)
-                    self._paused.append((listener, ready))
-                    return
-                self._add(made, address, certificates)
-
-        self._loop.watch(listener, ready)
+        self._listeners.listen(listener, lambda made, address: self._add(made, address, certificates))
 
     def tick(self, now: Instant) -> None:
         """Close who has been silent, unserved or amid one frame for too long. Due once a second."""
         for stream in [each for each in self._streams if each.is_over(now.mono, served=self._is_served(each.client))]:
             self.close(stream)
-        paused, self._paused = self._paused, []
-        for listener, ready in paused:
-            self._loop.watch(listener, ready)
+        self._listeners.resume()
 
     def close(self, stream: Stream) -> None:
         if stream not in self._streams:
@@ -102,8 +85,6 @@ class Streams:
         if len(self._streams) >= MOST or crowded:
             made.close()
             return
-        made.setblocking(False)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if certificates is not None:
             try:
                 made = certificates.context.wrap_socket(made, server_side=True, do_handshake_on_connect=False)

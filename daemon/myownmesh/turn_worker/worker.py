@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -21,8 +20,17 @@ from myownmesh.turn.server import ToClient, ToPeer, TurnServer
 from myownmesh.turn_worker import messages, sockets
 from myownmesh.turn_worker.bursts import Burst
 from myownmesh.turn_worker.certificates import Certificates
-from myownmesh.turn_worker.loop import Loop, instant
 from myownmesh.turn_worker.streams import Stream, Streams
+from myownmesh.worker.loop import Loop, instant
+from myownmesh.worker.messages import (
+    CHUNK_BYTES,
+    Listening,
+    Refused,
+    first_line,
+    leave_signals_to_the_daemon,
+    say,
+)
+from myownmesh.worker.sockets import CannotListen, open_stream_listener
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +49,6 @@ LOOK_AGAIN: Final = 8
 """Callbacks with a single datagram, after which `NO_SECOND` ask for no other one."""
 NO_SECOND: Final = 32
 IDLE_TICK_S: Final = 5.0
-_COMMANDS_BYTES: Final = 65536
 
 
 class Worker:
@@ -71,10 +78,10 @@ class Worker:
             self._streams.listen(listener, None)
         tls_port = None
         if job.tls is not None:
-            listener = sockets.open_stream_listener(job.bind, job.tls.port)
+            listener = open_stream_listener(job.bind, job.tls.port)
             tls_port = listener.getsockname()[1]
             self._streams.listen(listener, self._certificates)
-        self._listening = messages.Listening(self._udp.host, self._udp.port, tls_port)
+        self._listening = Listening(self._udp.host, self._udp.port, tls_port)
 
     def run(self, commands: int, begun: bytes = b"") -> None:
         """Serve until the pipe `commands` is closed; `begun` is what was read of it behind the job."""
@@ -190,7 +197,7 @@ class Worker:
         return self._turn is not None and self._turn.has_allocation(client)
 
     def _on_commands(self, commands: int, _events: int) -> None:
-        data = os.read(commands, _COMMANDS_BYTES)
+        data = os.read(commands, CHUNK_BYTES)
         if data:
             self._take(data)
         else:
@@ -229,7 +236,7 @@ class Worker:
             for one in self._udp.follow(addresses):
                 self._watch_udp(one)
             self._problem = None
-        except sockets.CannotListen as error:
+        except CannotListen as error:
             self._problem = error.strerror
         if self._certificates is not None:
             self._certificates.look()
@@ -297,30 +304,18 @@ class Lately:
 
 def main() -> int:
     """The command `turn-worker`."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Whoever stops the whole group means the daemon, and its end is ours.
-        signal.signal(number, signal.SIG_IGN)
+    leave_signals_to_the_daemon()
     commands, reports = sys.stdin.fileno(), sys.stdout.fileno()
-    say = partial(_say, reports)
     text, begun = first_line(commands)
     job = messages.read_job(text)
     os.set_blocking(reports, False)
     try:
-        worker = Worker(job, say)
+        worker = Worker(job, partial(say, reports))
     except OSError as error:
-        say(messages.Refused(error.strerror or str(error)))
+        say(reports, Refused(error.strerror or str(error)))
         return 1
     worker.run(commands, begun)
     return 0
-
-
-def first_line(commands: int) -> tuple[bytes, bytes]:
-    """The job, and what was read of the pipe behind it."""
-    held = b""
-    while b"\n" not in held and (data := os.read(commands, _COMMANDS_BYTES)):
-        held += data
-    text, _, begun = held.partition(b"\n")
-    return text, begun
 
 
 def _open(job: Job) -> tuple[sockets.Datagrams, list[socket.socket]]:
@@ -329,16 +324,9 @@ def _open(job: Job) -> tuple[sockets.Datagrams, list[socket.socket]]:
         udp = sockets.Datagrams(job.bind, job.port)
         try:
             udp.follow(machine_addresses())
-            return udp, [sockets.open_stream_listener(job.bind, udp.port)] if job.tcp else []
-        except sockets.CannotListen:
+            return udp, [open_stream_listener(job.bind, udp.port)] if job.tcp else []
+        except CannotListen:
             udp.close(udp.sockets.values())
             if job.port or not left:
                 raise
     raise AssertionError
-
-
-def _say(reports: int, message: Said) -> None:
-    try:
-        os.write(reports, messages.line(message))  # shorter than what a pipe takes at once, so whole or not at all
-    except OSError:
-        return  # nobody reads: the next report says it all again

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,8 @@ import trio
 
 import myownmesh
 from myownmesh.identity import Identity
-from myownmesh.mesh import clock
 from myownmesh.protocol.transitions import Evict, KindChange
-from myownmesh.services.relay import RelayServer
+from support.signaling import relay_server, url_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,11 +22,8 @@ LIMIT_S = 30.0
 
 @asynccontextmanager
 async def relay() -> AsyncIterator[str]:
-    server = RelayServer("127.0.0.1", 0, now=clock.now, rng=random.SystemRandom())
-    async with trio.open_nursery() as nursery:
-        await nursery.start(server.serve)
-        yield f"ws://{server.listen}"
-        nursery.cancel_scope.cancel()
+    async with relay_server() as server:
+        yield url_of(server)
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import subprocess
 import sys
@@ -10,8 +9,7 @@ from pathlib import Path
 
 import trio
 
-from myownmesh.mesh import clock
-from myownmesh.services.relay import RelayServer
+from support.signaling import relay_server, url_of
 
 DOC = Path(__file__).parents[3] / "docs" / "embedding.md"
 
@@ -21,12 +19,11 @@ async def test_the_program_of_the_page_works(tmp_path: Path) -> None:
     assert block is not None
     program = tmp_path / "program.py"
     program.write_text(block[1])
-    server = RelayServer("127.0.0.1", 0, now=clock.now, rng=random.SystemRandom())
     outputs: list[str] = []
 
-    async def run(name: str) -> None:
+    async def run(name: str, relay: str) -> None:
         done = await trio.run_process(
-            [sys.executable, str(program), str(tmp_path / name), f"ws://{server.listen}"],
+            [sys.executable, str(program), str(tmp_path / name), relay],
             capture_stdout=True,
             stderr=subprocess.STDOUT,
             check=False,
@@ -34,10 +31,7 @@ async def test_the_program_of_the_page_works(tmp_path: Path) -> None:
         outputs.append(done.stdout.decode())
 
     with trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(server.serve)
-            async with trio.open_nursery() as programs:
-                programs.start_soon(run, "a")
-                programs.start_soon(run, "b")
-            nursery.cancel_scope.cancel()
+        async with relay_server() as server, trio.open_nursery() as programs:
+            programs.start_soon(run, "a", url_of(server))
+            programs.start_soon(run, "b", url_of(server))
     assert [output.splitlines()[1:] for output in outputs] == [["My program answers 42"]] * 2, outputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import time
 from contextlib import asynccontextmanager
@@ -13,7 +12,6 @@ import pytest
 import trio
 from msgspec import to_builtins
 
-from myownmesh.mesh import clock
 from myownmesh.services.host import Services
 from myownmesh.services.roles import hosted_roles
 from myownmesh.store.services_config import ServicesConfig
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def manager() -> AsyncIterator[Services]:
-    roles = hosted_roles(now=clock.now, rng=random.SystemRandom(), compat=dict)
+    roles = hosted_roles(compat=dict)
     services = Services(version="0.3.8", roles=roles)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:

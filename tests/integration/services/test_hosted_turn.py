@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import socket
 import ssl
@@ -17,7 +16,6 @@ import trio
 from aioice.turn import create_turn_endpoint
 from msgspec import to_builtins
 
-from myownmesh.mesh import clock
 from myownmesh.services.coturn import coturn_config
 from myownmesh.services.host import Services
 from myownmesh.services.roles import hosted_roles
@@ -42,7 +40,7 @@ BINDING = stun.encode(stun.BINDING, bytes(range(12)), [])
 
 @asynccontextmanager
 async def manager() -> AsyncIterator[Services]:
-    services = Services(version="0.3.8", roles=hosted_roles(now=clock.now, rng=random.SystemRandom(), compat=dict))
+    services = Services(version="0.3.8", roles=hosted_roles(compat=dict))
     with trio.fail_after(100):
         async with trio.open_nursery() as nursery:
             await nursery.start(services.run)

@@ -11,7 +11,8 @@ from myownmesh.services.hosted_turn import advert_of, certificate_name, stun_job
 from myownmesh.services.service import CannotServe
 from myownmesh.services.worker_process import environment
 from myownmesh.store.services_config import ServicesConfig
-from myownmesh.turn_worker.messages import Listening, TlsFiles
+from myownmesh.turn_worker.messages import TlsFiles
+from myownmesh.worker.messages import Listening
 from support import vectors
 from support.tls import self_signed
 

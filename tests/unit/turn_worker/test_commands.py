@@ -9,8 +9,9 @@ import pytest
 
 from myownmesh.turn.server import TurnServer
 from myownmesh.turn.table import Settings
-from myownmesh.turn_worker.messages import Change, Job, line, read_job
-from myownmesh.turn_worker.worker import Worker, first_line
+from myownmesh.turn_worker.messages import Change, Job, read_job
+from myownmesh.turn_worker.worker import Worker
+from myownmesh.worker.messages import first_line, line
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from myownmesh.turn_worker.loop import READ, WRITE, Loop
 from myownmesh.turn_worker.streams import Stream
+from myownmesh.worker.loop import READ, WRITE, Loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from myownmesh.turn_worker.loop import READ, WRITE, Loop, Selector, best_poller
+from myownmesh.worker.loop import READ, WRITE, Loop, Selector, best_poller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import frozen
 
-from myownmesh.services.relay_hub import Hub, Limits
+from myownmesh.relay.hub import Hub, Limits
 from myownmesh.signaling.nostr import NostrKey
 from support.many_rooms import met
+from support.relay_words import texts
 
 if TYPE_CHECKING:
     from myownmesh.sealing.desk import Mode
@@ -41,13 +41,13 @@ def day(mode: Mode) -> Day:
     for number in range(ROOMS):
         said = list(islice(met(hub, number, mode), None if number < MEETINGS else STAYED))
         for client, text in said:
-            hub.receive(client, text, 0.0)
+            hub.receive(client, text.encode(), 0.0)
         clients += list(dict.fromkeys(client for client, _ in said))
     for client in clients:
         assert client.ended is None
         told = client.take_output()
-        characters += sum(map(len, told))
-        values = [json.loads(text) for text in told]
+        characters += len(told)
+        values = texts(told)
         assert all(value[2] is True for value in values if value[0] == "OK"), "nothing was refused"
         heard.append(tuple(str(value[0]) for value in values))
     return Day(tuple(heard), hub.activity.rooms, hub.activity.events_relayed, characters)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
-    from myownmesh.services.relay_store import Stored
+    from myownmesh.relay.store import Stored
 
 LEAVE_DELAY_S = 6.0
 """A socket that flaps, or a proxy that restarts, is back before anybody is told that its devices left."""

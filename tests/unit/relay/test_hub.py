@@ -10,18 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myownmesh.protocol.strict_json import compact_json, dumps
-from myownmesh.services import relay_hub, relay_store
-from myownmesh.services.relay import client_address
-from myownmesh.services.relay_filters import EVERYTHING, decode_filter
-from myownmesh.services.relay_hub import Hub, Limits
-from myownmesh.services.relay_presence import PAIRS_PER_CONNECTION
-from myownmesh.services.relay_store import EventStore, announced_device, stored_event
+from myownmesh.relay import hub as relay_hub
+from myownmesh.relay import store as relay_store
+from myownmesh.relay.filters import EVERYTHING, decode_filter
+from myownmesh.relay.hub import Hub, Limits
+from myownmesh.relay.presence import PAIRS_PER_CONNECTION
+from myownmesh.relay.store import EventStore, announced_device, stored_event
+from myownmesh.relay.upgrade import client_address
 from myownmesh.signaling.nostr import NostrKey, decode_event, is_genuine
 from support.examples import examples
+from support.relay_words import texts
 from support.vectors import load
 
 if TYPE_CHECKING:
-    from myownmesh.services.relay_hub import Client
+    from myownmesh.relay.hub import Client
     from myownmesh.signaling.nostr import NostrEvent, Tags
 
 VECTORS = load("signaling", "relay_server")
@@ -64,17 +66,17 @@ def leave(device: str, *, key: NostrKey = KEY) -> NostrEvent:
 
 def say(hub: Hub, client: Client, *message: object, now: float = 0.0) -> list[Any]:
     """Send one frame; return what came back to this client."""
-    hub.receive(client, compact_json(list(message)), now)
+    hub.receive(client, compact_json(list(message)).encode(), now)
     return heard(client)
 
 
 def publish(hub: Hub, client: Client, made: NostrEvent, now: float = 0.0) -> list[Any]:
-    hub.receive(client, f'["EVENT",{made.json()}]', now)
+    hub.receive(client, f'["EVENT",{made.json()}]'.encode(), now)
     return heard(client)
 
 
 def heard(client: Client) -> list[Any]:
-    return [json.loads(text) for text in client.take_output()]
+    return texts(client.take_output())
 
 
 def as_json(made: NostrEvent) -> Any:
@@ -254,13 +256,13 @@ def test_a_frame_of_exactly_the_limit_is_handled_and_one_byte_more_is_a_strike(f
     left = 1000 - len(frame) + 2
     fitting = frame % (filler * (left // len(filler.encode())) + "y" * (left % len(filler.encode())))
     assert len(fitting.encode()) == 1000
-    hub.receive(client, fitting, 0.0)
+    hub.receive(client, fitting.encode(), 0.0)
     assert heard(client) == [["EOSE", "s"]]
     for _ in range(50):
-        hub.receive(client, fitting + " ", 0.0)
+        hub.receive(client, f"{fitting} ".encode(), 0.0)
     assert heard(client) == []
     assert client.ended is None
-    hub.receive(client, fitting + " ", 0.0)
+    hub.receive(client, f"{fitting} ".encode(), 0.0)
     assert client.ended == (1008, "rate limit exceeded")
 
 
@@ -301,7 +303,7 @@ def test_useless_frames_are_not_free() -> None:
     hub = new_hub()
     client = connected(hub)
     for text in ["", "x", "{}", "[]", "[1]", '["AUTH","x"]', '["COUNT","s",{}]', '["CLOSE"]', "[" * 200] * 20:
-        hub.receive(client, text, 0.0)
+        hub.receive(client, text.encode(), 0.0)
     assert client.ended is not None
     assert heard(client) == VECTORS_51ST
 
@@ -326,7 +328,7 @@ def test_a_client_that_does_not_read_is_dropped_before_it_fills_the_memory() -> 
     for number in range(20):
         publish(hub, writer, event("x" * 300_000, kind=21077, created_at=number))
     assert slow.ended is not None
-    assert slow.take_output() == []
+    assert slow.take_output() == b""
 
 
 # ── what is remembered ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -575,9 +577,8 @@ def test_any_clients_leave_a_hub_that_forgets_them(steps: list[tuple[int, str]])
         else:
             if client is None:
                 client = clients[who] = connected(hub, str(who), now)
-            hub.receive(client, message, now)
-            for text in client.take_output():
-                json.loads(text)
+            hub.receive(client, message.encode(), now)
+            heard(client)
     for client in clients.values():
         hub.disconnect(client, now)
     hub.handle_timer(now + 10, WALL_S)

@@ -1,12 +1,13 @@
 """The hosted relay without its sockets: verbs, limits, fan-out (spec 03 §19). One `Hub`, one `Client` per connection.
 
 Everything is a plain synchronous call, so that an event that comes in on one socket is queued on all others before the
-caller waits for anything.
+caller waits for anything. What goes out are WebSocket frames: an event is written once for all who call their
+subscription the same, and clients do.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -16,9 +17,10 @@ from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import read_text
 from myownmesh.protocol.strict_json import compact_json, decode_array, members, python_value
 from myownmesh.protocol.tokens import TokenBucket
-from myownmesh.services.relay_filters import EVERYTHING, decode_filter
-from myownmesh.services.relay_presence import Presence
-from myownmesh.services.relay_store import EventStore, announced_device, departed_device, stored_event
+from myownmesh.relay.filters import EVERYTHING, decode_filter
+from myownmesh.relay.frames import text_frame
+from myownmesh.relay.presence import Presence
+from myownmesh.relay.store import EventStore, announced_device, departed_device, stored_event
 from myownmesh.signaling import nostr
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from myownmesh.services.relay_filters import Filter
-    from myownmesh.services.relay_store import Stored
+    from myownmesh.relay.filters import Filter
+    from myownmesh.relay.store import Stored
 
 REPLAY_EVENTS = 500
 STRIKES = 50
@@ -40,11 +42,12 @@ _BURST = 4
 _RECENT_IDS = 8192
 _SUBSCRIPTION_BYTES = 2**20
 _ROOMS_PER_CONNECTION = 1024
-_PRESENCE_CHARS = 4096
+_PRESENCE_BYTES = 4096
 _EXAMINED_PER_TOKEN = 512
 
 POLICY_VIOLATION = 1008
-TOO_MANY_CONNECTIONS = "too many connections from your address"
+TOO_MANY_CONNECTIONS = text_frame(compact_json(["NOTICE", "too many connections from your address"]).encode())
+"""What whoever is not let in gets before its Close."""
 
 
 @frozen
@@ -64,7 +67,7 @@ class Subscription:
     client: Client
     sub: str
     filters: tuple[Filter, ...]
-    prefix: str
+    prefix: bytes
     """`["EVENT","<sub>",` – the event's text and a bracket follow."""
     nbytes: int
 
@@ -81,6 +84,20 @@ class Subscription:
 class Client:
     """One connection as the hub sees it."""
 
+    __slots__ = (
+        "_out",
+        "_out_bytes",
+        "_strikes",
+        "_struck_at",
+        "address",
+        "ended",
+        "events",
+        "on_ended",
+        "on_output",
+        "requests",
+        "subscriptions",
+    )
+
     def __init__(self, address: str, limits: Limits, now: float) -> None:
         self.address = address
         self.subscriptions: dict[str, Subscription] = {}
@@ -90,43 +107,47 @@ class Client:
         self.on_ended: Callable[[], None] = _nobody
         self.events = TokenBucket(limits.max_event_rate, _BURST * limits.max_event_rate, now)
         self.requests = TokenBucket(limits.max_req_rate, _BURST * limits.max_req_rate, now)
-        self._out: deque[str] = deque()
-        self._out_chars = 0
+        self._out: list[bytes] = []
+        self._out_bytes = 0
         self._strikes = 0.0
         self._struck_at = now
 
-    def send(self, text: str) -> None:
+    def send(self, frame: bytes) -> None:
+        """One or more whole frames."""
         if self.ended is not None:
             return
-        self._out.append(text)
-        self._out_chars += len(text)
-        if self._out_chars > OUTBOUND_BYTES and len(self._out) > 1:
+        self._out.append(frame)
+        self._out_bytes += len(frame)
+        if self._out_bytes > OUTBOUND_BYTES and len(self._out) > 1:
             self._out.clear()
             self._end("too slow to read")
-        self.on_output()
+        else:
+            self.on_output()
 
-    def take_output(self) -> list[str]:
-        texts = list(self._out)
-        self._out.clear()
-        self._out_chars = 0
-        return texts
+    def say(self, *words: object) -> None:
+        """An array of these."""
+        self.send(text_frame(compact_json(words).encode()))
 
-    @property
-    def has_output(self) -> bool:
-        return bool(self._out)
+    def take_output(self) -> bytes:
+        """All that waits."""
+        out = self._out
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        self._out_bytes = 0
+        return data
 
     def strike(self, now: float) -> None:
         """One violation; the 51st within reach of the decay ends the connection."""
         self._strikes = max(0.0, self._strikes - (now - self._struck_at)) + 1
         self._struck_at = now
         if self._strikes > STRIKES and self.ended is None:
-            self.send(compact_json(["NOTICE", "rate limit exceeded — closing"]))
+            self.say("NOTICE", "rate limit exceeded — closing")
             self._end("rate limit exceeded")
 
     def _end(self, reason: str) -> None:
-        self.ended = (POLICY_VIOLATION, reason)
-        self.on_output()
-        self.on_ended()
+        if self.ended is None:
+            self.ended = (POLICY_VIOLATION, reason)
+            self.on_ended()
 
 
 class Hub:
@@ -186,10 +207,10 @@ class Hub:
             )
             self._fan_out(stored_event(leave, now))
 
-    def receive(self, client: Client, text: str, now: float) -> None:
-        """Take one text frame of a client."""
+    def receive(self, client: Client, text: bytes, now: float) -> None:
+        """Take one text frame of a client; it is UTF-8."""
         limit = self._limits.max_message_bytes
-        if limit and len(text) * 4 > limit and len(text.encode()) > limit:
+        if limit and len(text) > limit:
             client.strike(now)
             return
         verb, rest = _taken_apart(text)
@@ -213,7 +234,7 @@ class Hub:
         if not client.events.take(now):
             client.strike(now)
             if (event_id := _event_id(rest)) is not None:
-                client.send(_ok(event_id, False, "rate-limited: slow down"))
+                client.say("OK", event_id, False, "rate-limited: slow down")
             return
         try:
             event = nostr.decode_event(rest[0])
@@ -222,10 +243,10 @@ class Hub:
         if self._recent.get(event.id) == event.sig:
             # Verified before, in these very bytes. It still says where its device is connected now.
             self._note_presence(client, stored_event(event, now))
-            client.send(_ok(event.id, True, "duplicate:"))
+            client.say("OK", event.id, True, "duplicate:")
             return
         if not nostr.is_genuine(event):
-            client.send(_ok(event.id, False, "invalid: bad signature"))
+            client.say("OK", event.id, False, "invalid: bad signature")
             return
         self._recent[event.id] = event.sig
         if len(self._recent) > _RECENT_IDS:
@@ -236,11 +257,11 @@ class Hub:
         if not nostr.is_ephemeral(event.kind):
             self._store.add(stored)
         self._fan_out(stored)
-        client.send(_ok(event.id, True, ""))
+        client.say("OK", event.id, True, "")
 
     def _note_presence(self, client: Client, stored: Stored) -> None:
-        if len(stored.text) > _PRESENCE_CHARS:
-            # An announce has a few hundred characters; presence outlives the store and must stay small.
+        if len(stored.text) > _PRESENCE_BYTES:
+            # An announce has a few hundred bytes; presence outlives the store and must stay small.
             return
         if (pair := announced_device(stored.event)) is not None:
             self._presence.announced(client, pair, stored)
@@ -253,9 +274,16 @@ class Hub:
         tried: dict[Subscription, None] = dict(self._loose)
         for room in stored.event.tag_values("r"):
             tried.update(self._by_room.get(room, {}))
+        event, frames = stored.event, dict[bytes, bytes]()
         for subscription in tried:
-            if any(f.matches(stored.event) for f in subscription.filters):
-                subscription.client.send(f"{subscription.prefix}{stored.text}]")
+            for each in subscription.filters:
+                if each.matches(event):
+                    prefix = subscription.prefix
+                    frame = frames.get(prefix)
+                    if frame is None:
+                        frame = frames[prefix] = _event_frame(prefix, stored)
+                    subscription.client.send(frame)
+                    break
 
     def _subscribe(self, client: Client, sub: str, listed: list[Raw], nbytes: int, now: float) -> None:
         limits = self._limits
@@ -263,21 +291,21 @@ class Hub:
             listed = listed[: limits.max_filters_per_req]
         others = [held for name, held in client.subscriptions.items() if name != sub]
         if limits.max_subscriptions and len(others) >= limits.max_subscriptions:
-            client.send(compact_json(["CLOSED", sub, "rate-limited: too many subscriptions"]))
+            client.say("CLOSED", sub, "rate-limited: too many subscriptions")
             return
         filters = [decode_filter(python_value(value)) for value in listed]
         confined = bool(filters) and all(f is not None and f.is_confined for f in filters)
         if not confined and not self._any_filter:
-            client.send(compact_json(["CLOSED", sub, "restricted: a filter needs #r or ids"]))
+            client.say("CLOSED", sub, "restricted: a filter needs #r or ids")
             return
         # With the switch on, no filter at all matches everything, as `{}` does.
         known = tuple(f for f in filters if f is not None) if filters else (EVERYTHING,)
-        subscription = Subscription(client, sub, known, f'["EVENT",{compact_json(sub)},', nbytes)
+        subscription = Subscription(client, sub, known, f'["EVENT",{compact_json(sub)},'.encode(), nbytes)
         if (
             sum(held.nbytes for held in others) + nbytes > _SUBSCRIPTION_BYTES
             or sum(len(held.rooms) for held in others) + len(subscription.rooms) > _ROOMS_PER_CONNECTION
         ):
-            client.send(compact_json(["CLOSED", sub, "rate-limited: too many subscriptions"]))
+            client.say("CLOSED", sub, "rate-limited: too many subscriptions")
             return
         self._unsubscribe(client, sub)
         client.subscriptions[sub] = subscription
@@ -285,10 +313,10 @@ class Hub:
             self._by_room.setdefault(room, {})[subscription] = None
         if subscription.is_loose:
             self._loose[subscription] = None
-        self._replay(client, subscription, now)
-        client.send(compact_json(["EOSE", sub]))
+        frames = self._replay(client, subscription, now)
+        client.send(b"".join((*frames, text_frame(compact_json(["EOSE", sub]).encode()))))
 
-    def _replay(self, client: Client, subscription: Subscription, now: float) -> None:
+    def _replay(self, client: Client, subscription: Subscription, now: float) -> list[bytes]:
         self._store.expire(now)
         rooms, filters = subscription.rooms, subscription.filters
         stored: Iterable[Stored]
@@ -303,16 +331,16 @@ class Hub:
             unique.setdefault(found.event.id, found)
         client.requests.force(now, len(unique) * len(filters) / _EXAMINED_PER_TOKEN)
         matching = [found for found in unique.values() if any(f.matches(found.event) for f in filters)]
-        texts: list[str] = []
+        frames: list[bytes] = []
         room_left = _REPLAY_BYTES
         for found in reversed(matching[-REPLAY_EVENTS:]):
-            text = f"{subscription.prefix}{found.text}]"
-            room_left -= len(text)
+            frame = _event_frame(subscription.prefix, found)
+            room_left -= len(frame)
             if room_left < 0:
                 break
-            texts.append(text)
-        for text in reversed(texts):
-            client.send(text)
+            frames.append(frame)
+        frames.reverse()
+        return frames
 
     def _unsubscribe(self, client: Client, sub: str) -> None:
         subscription = client.subscriptions.pop(sub, None)
@@ -326,10 +354,14 @@ class Hub:
                 del self._by_room[room]
 
 
-def _taken_apart(text: str) -> tuple[str | None, list[Raw]]:
+def _event_frame(prefix: bytes, stored: Stored) -> bytes:
+    return text_frame(b"%b%b]" % (prefix, stored.text))
+
+
+def _taken_apart(text: bytes) -> tuple[str | None, list[Raw]]:
     """The verb of a client's frame and what follows it; None when it is no frame."""
     try:
-        frame = decode_array(text.encode())
+        frame = decode_array(text)
     except ValueError:
         return None, []
     return _text(frame), frame[1:]
@@ -349,10 +381,6 @@ def _event_id(values: list[Raw]) -> str | None:
         return read_text(dict(members(values[0]))["id"])
     except (JsonError, LookupError):
         return None
-
-
-def _ok(event_id: str, accepted: bool, text: str) -> str:
-    return compact_json(["OK", event_id, accepted, text])
 
 
 def _nobody() -> None:

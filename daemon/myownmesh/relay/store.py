@@ -31,7 +31,7 @@ class Stored:
     """One verified event with the text that every subscriber gets."""
 
     event: NostrEvent
-    text: str
+    text: bytes
     rooms: tuple[str, ...]
     """The distinct `r` tags that it can be found by, at most 32; one empty text when there is none."""
     arrived: float
@@ -42,7 +42,7 @@ class Stored:
 
 def stored_event(event: NostrEvent, now: float) -> Stored:
     rooms = tuple(dict.fromkeys(event.tag_values("r")))[:_MAX_ROOMS_PER_EVENT]
-    return Stored(event, event.json(), rooms or ("",), now)
+    return Stored(event, event.json().encode(), rooms or ("",), now)
 
 
 class EventStore:

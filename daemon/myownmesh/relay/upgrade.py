@@ -1,0 +1,90 @@
+"""The HTTP request with which a client asks for a WebSocket, and whose address it counts for (spec 03 §19.1). Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from mesh_common.addresses import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_HEAD_BYTES: Final = 16384
+END_OF_HEAD: Final = b"\r\n\r\n"
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_REQUEST: Final = re.compile(rb"GET [!-~]+ HTTP/1\.1")
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class NoUpgrade(Exception):
+    """It asks for something else, or is no HTTP: it is dropped without an answer."""
+
+
+@frozen
+class Upgrade:
+    answer: bytes
+    forwarded_for: tuple[str, ...]
+    """Lines of `X-Forwarded-For`, in order."""
+
+
+def read_upgrade(head: bytes) -> Upgrade:
+    """`head` is what came before the blank line. Raises `NoUpgrade`."""
+    request, *lines = head.split(b"\r\n")
+    if _REQUEST.fullmatch(request) is None:
+        raise NoUpgrade
+    headers: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or _NAME.fullmatch(name) is None:
+            raise NoUpgrade
+        headers.setdefault(name.lower(), []).append(value.strip(b" \t"))
+    key = headers.get(b"sec-websocket-key", [])
+    if (
+        b"websocket" not in _words(headers, b"upgrade")
+        or b"upgrade" not in _words(headers, b"connection")
+        or headers.get(b"sec-websocket-version") != [b"13"]
+        or len(headers.get(b"host", [])) != 1
+        or len(key) != 1
+        or not _is_nonce(key[0])
+    ):
+        raise NoUpgrade
+    accept = base64.b64encode(hashlib.sha1(key[0] + _GUID, usedforsecurity=False).digest())
+    return Upgrade(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + END_OF_HEAD,
+        tuple(value.decode("ascii", "replace") for value in headers.get(b"x-forwarded-for", ())),
+    )
+
+
+def client_address(tcp_peer: str, forwarded_for: Iterable[str]) -> str:
+    """The address that the connection limit counts.
+
+    Behind a proxy on this machine that is the last address of `X-Forwarded-For` that parses; a remote peer's header
+    is never believed. `forwarded_for` holds the header's lines in order.
+    """
+    if is_loopback(tcp_peer):
+        for line in reversed(list(forwarded_for)):
+            for entry in reversed(line.split(",")):
+                try:
+                    return str(ipaddress.ip_address(entry.strip()))
+                except ValueError:
+                    continue
+    return tcp_peer
+
+
+def _words(headers: dict[bytes, list[bytes]], name: bytes) -> set[bytes]:
+    return {word.strip().lower() for value in headers.get(name, ()) for word in value.split(b",")}
+
+
+def _is_nonce(key: bytes) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        return False

@@ -1,0 +1,123 @@
+"""The process that faces strangers for the signaling relay: one loop, one hub, a socket for each client.
+
+`myownmesh relay-worker` is started by the daemon, reads its job from stdin, says what becomes of it on stdout, and ends
+when stdin is closed, so that it never outlives the daemon. Any client may come; plain WebSockets only, since TLS is the
+business of a proxy in front.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.relay.hub import Hub
+from myownmesh.relay_worker.connections import Connections
+from myownmesh.relay_worker.messages import Report, read_job
+from myownmesh.signaling.nostr import NostrKey
+from myownmesh.worker.listeners import Listeners
+from myownmesh.worker.loop import Loop, instant
+from myownmesh.worker.messages import Listening, Refused, first_line, leave_signals_to_the_daemon, say
+from myownmesh.worker.sockets import open_stream_listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mesh_common.views import RelayActivity
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.relay_worker.messages import Job, Said
+
+MOST: Final = 16384
+"""Connections, if the system gives that many descriptors."""
+OWN_DESCRIPTORS: Final = 32
+BUSY_TICK_S: Final = 0.25
+IDLE_TICK_S: Final = 60.0
+LAST_WORDS_S: Final = 0.5
+"""For clients to hear that the relay is going away."""
+
+
+class Worker:
+    """Everything between the job and the end of one process."""
+
+    def __init__(self, job: Job, report: Callable[[Said], None]) -> None:
+        """Raises OSError with a sentence when it cannot listen."""
+        self._report = report
+        self._loop = Loop()
+        self._listener = open_stream_listener(job.bind, job.port)
+        address = self._listener.getsockname()
+        self.listening = Listening(str(address[0]), int(address[1]))
+        key = NostrKey.generate(random.SystemRandom())
+        self.hub = Hub(job.limits, key, any_filter=job.any_filter)
+        self._connections = Connections(self.hub, self._loop, lambda: instant().mono, _most())
+        self._listeners = Listeners(self._loop)
+        self._said: RelayActivity | None = None
+        self._ticked = instant().mono
+        self._last_tick: float | None = None
+
+    def run(self, commands: int) -> None:
+        """Serve until the pipe `commands` is closed; then every client gets Close 1001."""
+        self._loop.watch(commands, partial(self._on_commands, commands))
+        self._listeners.listen(self._listener, self._connections.add)
+        self._report(self.listening)
+        self._loop.run(self._tick, self._pause_s)
+        self._loop.close()
+
+    def _on_commands(self, commands: int, _events: int) -> None:
+        if os.read(commands, 1):
+            return  # there is nothing to be told
+        self._loop.forget(commands)
+        self._listener.close()
+        self._connections.part_with_all()
+        self._last_tick = instant().mono + LAST_WORDS_S
+
+    def _pause_s(self) -> float:
+        if self._last_tick is not None:
+            return 0.02
+        said = self._said
+        pause = BUSY_TICK_S if self._connections or said is None or said.connections else IDLE_TICK_S
+        due = self.hub.next_timer()
+        return pause if due is None else max(0.0, min(pause, due - self._ticked))
+
+    def _tick(self, now: Instant) -> None:
+        self._ticked = now.mono
+        self._listeners.resume()
+        self.hub.handle_timer(now.mono, now.wall_ms // 1000)
+        self._connections.tick()
+        activity = self.hub.activity
+        if activity != self._said:
+            self._said = activity
+            self._report(Report(activity))
+        if self._last_tick is not None and (not self._connections or now.mono >= self._last_tick):
+            self._connections.close_all()
+            self._loop.end()
+
+
+def main() -> int:
+    """The command `relay-worker`."""
+    leave_signals_to_the_daemon()
+    commands, reports = sys.stdin.fileno(), sys.stdout.fileno()
+    text, _ = first_line(commands)
+    os.set_blocking(reports, False)
+    try:
+        worker = Worker(read_job(text), partial(say, reports))
+    except OSError as error:
+        say(reports, Refused(error.strerror or str(error)))
+        return 1
+    worker.run(commands)
+    return 0
+
+
+def _most() -> int:
+    """As many as the system lets this process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST + OWN_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        except (OSError, ValueError):  # macOS takes no more than its own maximum
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(MOST, soft - OWN_DESCRIPTORS)) if soft != resource.RLIM_INFINITY else MOST

@@ -1,0 +1,54 @@
+"""The request with which a client asks for a WebSocket."""
+
+from __future__ import annotations
+
+import pytest
+
+from myownmesh.relay.upgrade import NoUpgrade, read_upgrade
+
+GOOD = (
+    b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
+)
+
+
+def test_the_answer_is_that_of_the_rfc() -> None:
+    upgrade = read_upgrade(GOOD)
+    assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" in upgrade.answer
+    assert upgrade.answer.startswith(b"HTTP/1.1 101 ")
+    assert upgrade.forwarded_for == ()
+
+
+def test_names_have_no_case_and_what_else_is_wanted_is_not_given() -> None:
+    request = GOOD.replace(b"Upgrade: websocket", b"UPGRADE:  h2c, WebSocket").replace(
+        b"Connection: Upgrade", b"connection: keep-alive, upgrade"
+    )
+    extras = b"\r\nSec-WebSocket-Protocol: nostr\r\nSec-WebSocket-Extensions: \xff;;=,\r\nOrigin: https://x"
+    assert read_upgrade(request + extras).answer == read_upgrade(GOOD).answer
+
+
+def test_forwarded_addresses_are_told_line_by_line() -> None:
+    request = GOOD + b"\r\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\r\nx-forwarded-for: 192.0.2.3\xff"
+    assert read_upgrade(request).forwarded_for == ("192.0.2.1, 192.0.2.2", "192.0.2.3\N{REPLACEMENT CHARACTER}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"GET /chat", b"POST /chat"),
+        (b"HTTP/1.1", b"HTTP/1.0"),
+        (b"/chat", b"/ch at"),
+        (b"Host: server.example.com\r\n", b""),
+        (b"Host: server.example.com", b"Host: a\r\nHost: b"),
+        (b"Upgrade: websocket", b"Upgrade: h2c"),
+        (b"Connection: Upgrade", b"Connection: close"),
+        (b"Version: 13", b"Version: 12"),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhlIHNhbXBsZQ=="),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"no base 64 at all"),
+        (b"\r\nSec-WebSocket-Version", b"\r\n Sec-WebSocket-Version"),
+        (b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version"),
+    ],
+)
+def test_anything_else_is_none(old: bytes, new: bytes) -> None:
+    with pytest.raises(NoUpgrade):
+        read_upgrade(GOOD.replace(old, new))
