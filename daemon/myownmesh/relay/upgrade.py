@@ -34,6 +34,11 @@ class Upgrade:
     """Lines of `X-Forwarded-For`, in order."""
 
 
+def begins_well(head: bytes) -> bool:
+    """Whether a request may come of it: TLS, for one, ends here, and not when its time is over."""
+    return head[:4] == b"GET "[: len(head)]
+
+
 def read_upgrade(head: bytes) -> Upgrade:
     """`head` is what came before the blank line. Raises `NoUpgrade`."""
     request, *lines = head.split(b"\r\n")

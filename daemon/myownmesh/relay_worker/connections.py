@@ -15,7 +15,7 @@ from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.relay import frames
 from myownmesh.relay.frames import BrokenFrames, Incoming
 from myownmesh.relay.hub import POLICY_VIOLATION, TOO_MANY_CONNECTIONS
-from myownmesh.relay.upgrade import END_OF_HEAD, MAX_HEAD_BYTES, NoUpgrade, client_address, read_upgrade
+from myownmesh.relay.upgrade import END_OF_HEAD, MAX_HEAD_BYTES, NoUpgrade, begins_well, client_address, read_upgrade
 from myownmesh.worker.loop import READ, WRITE
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Connection:
     def _shake_hands(self, head: bytes) -> None:
         self._head = head
         text, blank, begun = head.partition(END_OF_HEAD)
-        if not blank and len(head) <= MAX_HEAD_BYTES:
+        if not blank and len(head) <= MAX_HEAD_BYTES and begins_well(head):
             return
         try:
             if not blank or len(text) > MAX_HEAD_BYTES:

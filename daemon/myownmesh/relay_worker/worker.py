@@ -51,7 +51,7 @@ class Worker:
         self.listening = Listening(str(address[0]), int(address[1]))
         key = NostrKey.generate(random.SystemRandom())
         self.hub = Hub(job.limits, key, any_filter=job.any_filter)
-        self._connections = Connections(self.hub, self._loop, lambda: instant().mono, _most())
+        self._connections = Connections(self.hub, self._loop, lambda: instant().mono, most_connections())
         self._listeners = Listeners(self._loop)
         self._said: RelayActivity | None = None
         self._ticked = instant().mono
@@ -110,7 +110,7 @@ def main() -> int:
     return 0
 
 
-def _most() -> int:
+def most_connections() -> int:
     """As many as the system lets this process have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST + OWN_DESCRIPTORS

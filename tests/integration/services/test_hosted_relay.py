@@ -232,7 +232,7 @@ async def test_unfinished_handshakes_of_one_address_are_limited(monkeypatch: pyt
 
 
 async def test_nobody_is_taken_beyond_what_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_most", lambda: 1)
+    monkeypatch.setattr(worker, "most_connections", lambda: 1)
     async with relay_server() as server, bare_client(server.port) as first:
         async with await trio.open_tcp_stream("127.0.0.1", server.port) as second:
             with trio.fail_after(5):

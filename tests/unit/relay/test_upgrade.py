@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from myownmesh.relay.upgrade import NoUpgrade, read_upgrade
+from myownmesh.relay.upgrade import NoUpgrade, begins_well, read_upgrade
 
 GOOD = (
     b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -17,6 +17,12 @@ def test_the_answer_is_that_of_the_rfc() -> None:
     assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" in upgrade.answer
     assert upgrade.answer.startswith(b"HTTP/1.1 101 ")
     assert upgrade.forwarded_for == ()
+
+
+def test_what_is_no_request_is_seen_from_its_first_bytes() -> None:
+    assert all(begins_well(GOOD[:count]) for count in range(1, 9))
+    assert not begins_well(b"\x16\x03\x01")
+    assert not begins_well(b"POST")
 
 
 def test_names_have_no_case_and_what_else_is_wanted_is_not_given() -> None:

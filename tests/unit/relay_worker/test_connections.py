@@ -36,7 +36,8 @@ class Stage:
         self.at = 0.0
         self._ready: dict[int, Callable[[int], None]] = {}
         self._clients: list[socket.socket] = []
-        self.connections: Any = Connections(Hub(Limits(), NostrKey(b"\x03" * 32)), self, lambda: self.at, 10)  # type: ignore[arg-type]
+        loop: Any = self
+        self.connections = Connections(Hub(Limits(), NostrKey(b"\x03" * 32)), loop, lambda: self.at, 10)
 
     def watch(self, file: socket.socket, ready: Callable[[int], None]) -> None:
         self._ready[file.fileno()] = ready
