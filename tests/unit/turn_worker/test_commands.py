@@ -25,7 +25,8 @@ CHANGES = [Change(admit=("bob",)), Change(admit=("carol",), expel=("alice",)), C
 
 @pytest.mark.parametrize("at_once", [5, 65536], ids=["in pieces", "the first read takes all"])
 def test_what_is_said_behind_the_job_is_heard_however_it_is_cut(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("myownmesh.turn_worker.worker._COMMANDS_BYTES", at_once)
+    for reader in ("turn_worker.worker", "worker.messages"):
+        monkeypatch.setattr(f"myownmesh.{reader}.CHUNK_BYTES", at_once)
     heard: list[tuple[str, tuple[str, ...]]] = []
 
     def admit(_server: TurnServer, labels: Collection[str]) -> None:
