@@ -158,6 +158,23 @@ class NetworkRemoved(Struct, frozen=True):
     """Record id."""
 
 
+class NetworksForgotten(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The daemon comes back by itself, as a new instance, in a moment."""
+
+    forgotten: tuple[str, ...]
+    """Record ids, sorted."""
+    failed: tuple[str, ...] = ()
+    """Record ids of those that are still configured, because the file could not be written."""
+    restarting: bool
+
+
+class EverythingDeleted(Struct, frozen=True):
+    """The daemon comes back by itself, as another device, in a moment."""
+
+    reset: bool = True
+    restarting: bool = True
+
+
 class NetworkUpdated(Struct, frozen=True):
     updated: JoinedNetwork | str
     """The record id when nothing had to be restarted."""

@@ -98,6 +98,14 @@ class Operations(GovernanceOperations):
         """Leave a network and forget its record, with `purge` its roster too; returns the record id."""
         return (await self.ask(answers.NetworkRemoved, "network_remove", network=network, purge=purge)).removed
 
+    async def forget_all_networks(self) -> answers.NetworksForgotten:
+        """Leave and forget every network; behind the answer the daemon ends, and ours comes back by itself."""
+        return await self.ask(answers.NetworksForgotten, "forget_all_networks")
+
+    async def factory_reset(self) -> None:
+        """Delete everything, the key too; behind the answer the daemon ends, and ours comes back as another device."""
+        await self.command("factory_reset")
+
     async def reconnect(self, network: str, peer: str | None = None) -> None:
         """Renegotiate with one peer, or redial all relays and renegotiate with everybody."""
         await self.command("network_reconnect", network=network, peer=None if peer is None else bare_id(peer))

@@ -22,6 +22,7 @@ app = group(
     channel="myownmesh.cli.ctl_channel",
     capabilities="myownmesh.cli.ctl_capabilities",
     governance="myownmesh.cli.ctl_governance",
+    danger="myownmesh.cli.ctl_danger",
 )
 
 

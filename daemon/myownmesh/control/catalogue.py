@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from myownmesh.control import (
     custody_ops,
+    danger_ops,
     device_ops,
     governance_carrying,
     governance_ops,
@@ -27,6 +28,7 @@ _MODULES = (
     network_ops,
     invite_ops,
     custody_ops,
+    danger_ops,
     traffic_ops,
     governance_ops,
     governance_reports,

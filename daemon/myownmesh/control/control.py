@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -21,10 +22,11 @@ from myownmesh.control.clients import Clients
 from myownmesh.control.inbound import InboundCalls
 from myownmesh.control.subscriptions import Subscriptions
 from myownmesh.control.traces import Traces
+from myownmesh.mesh.errors import MeshError
 from myownmesh.updates.service import Updates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mesh_common.events import MeshEvent
     from myownmesh.control.clients import Client, Sink
@@ -54,8 +56,11 @@ class Control:
         updates: Updates | None = None,
         clock: Callable[[], float] = monotonic,
         rng: Rng | None = None,
+        begin_anew: Callable[[], None] | None = None,
     ) -> None:
+        """`begin_anew` has this daemon start anew in a moment; None where it is a part of another program."""
         self.mesh = mesh
+        self._begin_anew = begin_anew
         self.about = about
         self.updates = Updates(about.home, about.version) if updates is None else updates
         self.rng: Rng = rng if rng is not None else random.SystemRandom()
@@ -114,6 +119,17 @@ class Control:
             streams, client.streams = client.streams, {}
             for leave in streams.values():
                 leave()
+
+    @contextmanager
+    def beginning_anew(self) -> Iterator[None]:
+        """For a block behind which this daemon starts anew, unless that was refused. Raises `MeshError`."""
+        if self._begin_anew is None:
+            raise MeshError("this daemon is a part of another program, which has to end it; nothing was changed")
+        try:
+            yield
+        finally:
+            if self.mesh.danger.has_begun:  # also when it failed: there is no way back
+                self._begin_anew()
 
     def new_stream_id(self) -> str:
         """The request id of an outgoing stream call; unique in this process."""

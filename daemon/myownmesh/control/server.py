@@ -19,6 +19,7 @@ from myownmesh.control.socket_file import ControlSocketError, bind
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from pathlib import Path
 
     from myownmesh.control.readiness import Readiness
@@ -58,9 +59,12 @@ class ControlServer:
         policy: PeerPolicy | None = None,
         readiness: Readiness | None = None,
         max_connections_per_user: int = MAX_CONNECTIONS_PER_USER,
+        begin_anew: Callable[[], None] | None = None,
     ) -> None:
+        """`begin_anew` has the daemon start anew in a moment; None where that is not ours to do."""
         self.path = path
-        self._control = Control(mesh, About(version=version, instance=instance, home=home), updates=updates)
+        about = About(version=version, instance=instance, home=home)
+        self._control = Control(mesh, about, updates=updates, begin_anew=begin_anew)
         self._policy = policy if policy is not None else PeerPolicy()
         self._given_readiness = readiness
         self._max_connections = max_connections_per_user

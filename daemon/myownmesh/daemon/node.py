@@ -17,6 +17,7 @@ from myownmesh.control.peer_check import PeerPolicy
 from myownmesh.control.server import ControlServer
 from myownmesh.control.socket_file import ControlSocketError
 from myownmesh.daemon import conn_trace, logs
+from myownmesh.daemon.anew import begin_anew
 from myownmesh.daemon.descriptors import raise_limit, share_for_clients
 from myownmesh.daemon.lifeline import wait_for_end
 from myownmesh.daemon.webrtc import WebRtc
@@ -34,7 +35,7 @@ from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.transport.guest import host_loop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import msgspec
 
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 
 STOP_LIMIT_S = 1.6
 """From the first signal to the end, whatever hangs; supervisors kill after 2 s (spec 07 §11)."""
+
+ANSWER_S = 0.1
+"""Between the answer that this daemon starts anew and the end of the connections, which would lose it."""
 
 AGAIN_S = 5.0
 """After an import for which there was no descriptor left."""
@@ -69,6 +73,8 @@ class Node:
         rng = random.SystemRandom()
         self.start_error: str | None = None
         """Why there was no start, once `run` has returned; None after an orderly life."""
+        self.begins_anew = False
+        """Another daemon is to follow in this process, once `run` has returned."""
         self._descriptors = raise_limit()
         self._config = config
         self._supervision = supervision
@@ -125,6 +131,7 @@ class Node:
                     ),
                     readiness=host_loop(),
                     max_connections_per_user=share_for_clients(self._descriptors),
+                    begin_anew=self._begin_anew,
                 )
                 try:
                     await nursery.start(server.serve)
@@ -138,8 +145,9 @@ class Node:
                     await self._stop.wait()  # no deadline: this is the daemon's life
                     if second_name is not None:
                         second_name.stop()
-                _exit_after(STOP_LIMIT_S)
-                self._supervision.stopping()
+                _after(STOP_LIMIT_S, self._leave_at_once)
+                if not self.begins_anew:
+                    self._supervision.stopping()
                 server.stop_accepting()
                 server.take_back_streams()  # an app that was killed took us along, and may not have been missed yet
                 # Networks are left while a hosted relay can still carry the farewell, and open connections are served.
@@ -167,12 +175,31 @@ class Node:
 
     async def _watch_signals(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
-            if self._stop.is_set():
+            if self.begins_anew:
+                log.info("stopping on %s instead of starting anew", signal.Signals(number).name)
+                self.begins_anew = False
+                self._supervision.stopping()
+            elif self._stop.is_set():
                 log.warning("second signal: leaving at once")
                 logs.flush()
                 os._exit(128 + number)
-            log.info("stopping on %s", signal.Signals(number).name)
+            else:
+                log.info("stopping on %s", signal.Signals(number).name)
             self._stop.set()
+
+    def _begin_anew(self) -> None:
+        """Stop once the answer that told of it is out, and have another daemon follow. Harmless when repeated."""
+        if not self._stop.is_set():
+            self.begins_anew = True
+            host_loop().call_later(ANSWER_S, self._stop.set)
+
+    def _leave_at_once(self) -> None:
+        """In a thread: the loop hangs. Every file is whole at any moment, so nothing is lost by it."""
+        log.warning("stopping took longer than %.1f s; leaving at once", STOP_LIMIT_S)
+        if self.begins_anew:
+            begin_anew(self._supervision)
+        logs.flush()
+        os._exit(0)
 
     async def _watch_lifeline(self, descriptor: int) -> None:
         if await wait_for_end(descriptor) and not self._stop.is_set():
@@ -241,14 +268,8 @@ class Node:
                 log.warning("configuration: roster_path of network %r has no effect", network.id)
 
 
-def _exit_after(seconds: float) -> None:
-    """End the process even if the loop hangs. Every file is whole at any moment, so nothing is lost by it."""
-
-    def end() -> None:
-        log.warning("stopping took longer than %.1f s; leaving at once", seconds)
-        logs.flush()
-        os._exit(0)
-
+def _after(seconds: float, end: Callable[[], None]) -> None:
+    """Call `end` in a thread of its own, even if the loop hangs by then."""
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()

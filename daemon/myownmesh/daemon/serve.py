@@ -79,6 +79,7 @@ def _serve(supervision: Supervision) -> int:
     except StoreError as error:
         raise StartError(str(error)) from error
     with store:
+        store.finish_erasure()
         try:
             loaded = store.open_config()
         except StoreError as error:
@@ -109,5 +110,9 @@ def _serve(supervision: Supervision) -> int:
         guest.run(node.run)
         if node.start_error is not None:
             raise StartError(node.start_error)
+    if node.begins_anew:
+        from myownmesh.daemon.anew import begin_anew
+
+        begin_anew(supervision)
     logs.flush()
     return 0

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,6 +49,19 @@ class Supervision:
     def stopping(self) -> None:
         """The daemon is on its way out."""
         self._send("STOPPING=1")
+
+    def begin_anew(self, environ: MutableMapping[str, str]) -> None:
+        """This process becomes another daemon: whoever supervises this one supervises that one, too.
+
+        Nobody is told of its readiness on a descriptor: that was promised for one start.
+        """
+        # Not READY, so that whoever waits for the daemon waits; and not STOPPING, behind which it would be ended.
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        if self._notify is not None:
+            environ[NOTIFY_VARIABLE] = self._notify
+        if self.lifeline is not None:
+            os.set_inheritable(self.lifeline, True)
+            environ[LIFELINE_VARIABLE] = str(self.lifeline)
 
     def _write(self, message: dict[str, object]) -> None:
         descriptor, self._ready = self._ready, None

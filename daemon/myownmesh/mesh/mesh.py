@@ -18,6 +18,7 @@ from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge, own_relay
 from myownmesh.mesh.custody import Custody
+from myownmesh.mesh.danger import Danger
 from myownmesh.mesh.errors import MeshError, NetworkLeft
 from myownmesh.mesh.founding import check_founder, judges_anew
 from myownmesh.mesh.networks import Networks
@@ -80,6 +81,7 @@ class Mesh:
         self.on_network_removed = self._networks.on_removed
         self._store = store
         self.custody = Custody(store, lambda: (each.config for each in self._networks), lambda: self.identity.label)
+        self.danger = Danger(store, self._networks, lambda: identity.device_id)
         self._signaling = signaling
         self._services = services
         self._rng = rng

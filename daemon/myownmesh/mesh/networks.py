@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 RESTART_PAUSE_S = 1.0
 """Between the crash of a network's driver (a bug) and its next start: visible in the log, harmless to the CPU."""
 
+STARTS_ANEW = "this daemon is starting anew; try again in a moment"
+
 
 class JoinFailed(MeshError):
     """A network cannot be joined; nothing has changed."""
@@ -58,6 +60,14 @@ class Networks:
         self._on_rejoined = on_rejoined
         self._joined: list[Network] = []
         self._nursery: trio.Nursery | None = None
+        self.is_closed = False
+        """Nothing is joined any more."""
+
+    def close(self) -> None:
+        """Join nothing any more: this daemon is about to start anew. Raises `MeshError` when that is known already."""
+        if self.is_closed:
+            raise MeshError(STARTS_ANEW)
+        self.is_closed = True
 
     async def run_drivers(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
         """Keep the drivers of the joined networks running. Only the scope that is reported as started ends this.
@@ -99,6 +109,8 @@ class Networks:
         """Register a network and start its driver. Raises `JoinFailed`; then nothing has changed."""
         if self._nursery is None:
             raise RuntimeError("the mesh is not running")
+        if self.is_closed:
+            raise JoinFailed(STARTS_ANEW)
         network = self._build(record)
         self._joined.append(network)
         self._nursery.start_soon(self._run, network)

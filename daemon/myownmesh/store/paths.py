@@ -48,6 +48,11 @@ class Home:
         return self.root / "daemon.lock"
 
     @property
+    def erasure(self) -> Path:
+        """What is being deleted, until all of it is."""
+        return self.root / "erasure.json"
+
+    @property
     def secrets(self) -> Path:
         """Directory of key material, mode 0700."""
         return self.root / ".secrets"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from myownmesh.roster import Roster
     from myownmesh.store.config import MeshConfig
     from myownmesh.store.config_file import LoadedConfig
+    from myownmesh.store.erasure import Doomed
     from myownmesh.store.governance_files import GovernanceFiles
     from myownmesh.store.offers_file import OfferRecord
     from myownmesh.store.paths import Home
@@ -226,6 +227,42 @@ class Store:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("could not delete %s: %s", path, os_error_text(error))
+
+    def refuses_reset(self) -> str | None:
+        """Why not everything here may be deleted; None when it may (spec 05 W27)."""
+        from myownmesh.store import erasure  # most daemons never need it
+
+        return erasure.refusal(self.home)
+
+    def begin_erasure(self, device_id: str, networks: Sequence[Doomed] | None) -> None:
+        """Write down that these networks are to go, or everything; from here on a start finishes it.
+
+        Raises `StoreError`.
+        """
+        from myownmesh.store import erasure
+
+        what = erasure.Erasure(device_id=device_id, everything=networks is None, networks=tuple(networks or ()))
+        erasure.begin(self.home, what)
+
+    def forget_networks(self, networks: Sequence[Doomed]) -> None:
+        """Take networks out of the configuration and delete their files. Raises `StoreError`; then all are there."""
+        from myownmesh.store import erasure
+
+        erasure.forget(networks, self.change_config, self.purge_network)
+
+    def wipe(self) -> list[str]:
+        """Delete everything; returns what could not be, as sentences."""
+        from myownmesh.store import erasure
+
+        return erasure.wipe(self.home)
+
+    def finish_erasure(self) -> None:
+        """Before anything is read: finish what an earlier daemon was ended in."""
+        if not self.home.erasure.exists():
+            return
+        from myownmesh.store import erasure
+
+        erasure.finish(self.home, self.change_config, self.purge_network)
 
 
 def open_store(home: Home) -> Store:

@@ -68,7 +68,7 @@ async def prepare(server: Server) -> Client:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["op"])
 async def test_success(case: dict[str, Any]) -> None:
     for request in [case["request"], *case.get("request_variants", [])]:
-        async with serving() as server:
+        async with serving(begin_anew=lambda: None) as server:
             network = server.mesh.joined[0]
             network.peer_infos = example_peers()
             server.mesh.join(FakeNetwork("cec-support", "cec-support"))
@@ -126,6 +126,30 @@ async def test_snapshots_are_exactly_those_of_the_vectors() -> None:
         assert {**summary, "traffic": None} == {**wanted, "traffic": None, **ours}
         assert set(summary["traffic"]) == set(wanted["traffic"])
         assert await client.ask({"op": "config_show"}) == BY_OP["config_show"]["success"]
+
+
+@pytest.mark.parametrize("op", ["forget_all_networks", "factory_reset"])
+async def test_behind_an_answer_of_the_danger_zone_the_daemon_starts_anew(op: str) -> None:
+    begun: list[str] = []
+    async with serving(begin_anew=lambda: begun.append(op)) as server:
+        client = await server.connect()
+        server.mesh.danger.refusal = "factory reset: this is a home of somebody else"
+        assert await client.ask({"op": op}) == {"ok": False, "error": server.mesh.danger.refusal}
+        assert begun == []
+        server.mesh.danger.refusal = None
+        assert await client.ask({"op": op}) == BY_OP[op]["success"]
+        assert begun == [op]
+        server.mesh.danger.refusal = "this daemon is starting anew"  # whoever asks again changes nothing of that
+        assert (await client.ask({"op": op}))["ok"] is False
+        assert begun == [op, op]
+
+
+@pytest.mark.parametrize("op", ["forget_all_networks", "factory_reset"])
+async def test_a_daemon_within_another_program_refuses_the_danger_zone(op: str) -> None:
+    async with serving() as server:
+        answer = await (await server.connect()).ask({"op": op})
+        assert "a part of another program" in answer["error"]
+        assert not server.mesh.danger.has_begun
 
 
 async def test_status_names_the_process() -> None:

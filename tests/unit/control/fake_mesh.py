@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
+from mesh_common.answers import NetworksForgotten
 from mesh_common.events import ConnTrace
 from mesh_common.views import (
     ForwardingReport,
@@ -315,6 +316,27 @@ class FakeCustody:
 
 
 @define(eq=False)
+class FakeDanger:
+    """Deletes nothing; refuses where the test says why."""
+
+    refusal: str | None = None
+    has_begun: bool = False
+
+    async def forget_all(self) -> NetworksForgotten:
+        await self._begin()
+        return NetworksForgotten(forgotten=("net_k3j2h1g0_m5x8",), restarting=True)
+
+    async def reset(self) -> None:
+        await self._begin()
+
+    async def _begin(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.refusal is not None:
+            raise MeshError(self.refusal)
+        self.has_begun = True
+
+
+@define(eq=False)
 class FakeMesh:
     joined: list[FakeNetwork] = field(factory=list)
     identity: FakeIdentity = field(factory=FakeIdentity)
@@ -325,6 +347,7 @@ class FakeMesh:
     done: list[tuple[object, ...]] = field(factory=list)
     skew: Skew | None = None
     custody: FakeCustody = field(factory=FakeCustody)
+    danger: FakeDanger = field(factory=FakeDanger)
 
     def networks(self) -> list[FakeNetwork]:
         return [*self.joined]
