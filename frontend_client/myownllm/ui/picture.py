@@ -1,7 +1,8 @@
 """What the page shows, as one JSON object, and how two of them differ. Pure.
 
-Members in `TABLES` are objects of rows by id, so that one peer of two hundred that changes is one row in a patch; all
-others are replaced as a whole. Texts of peers are cut and cleaned here (spec 08 FE-10.7), and no credential is told.
+Members in `TABLES` are objects of rows by id, each an object of always the same members: where one member of one peer
+of two hundred changes, that is all that a patch tells. Everything else is replaced as a whole. Texts of peers are cut
+and cleaned here (spec 08 FE-10.7), and no credential is told.
 """
 
 from __future__ import annotations
@@ -259,7 +260,7 @@ def _work(work: Resource) -> JsonObject:
 
 
 def patch_of(before: JsonObject, now: JsonObject) -> JsonObject:
-    """What of `now` is different: whole members, and of tables the rows, None for one that is gone."""
+    """What of `now` is different: whole members, and of tables the members of rows, None for a row that is gone."""
     patch: JsonObject = {}
     for name, value in now.items():
         if before[name] == value:
@@ -267,10 +268,14 @@ def patch_of(before: JsonObject, now: JsonObject) -> JsonObject:
         if name not in TABLES:
             patch[name] = value
             continue
-        old: Mapping[str, Any] = before[name]
-        rows = {key: row for key, row in value.items() if key not in old or old[key] != row}
+        old: Mapping[str, JsonObject] = before[name]
+        rows = {key: _changed(old.get(key, {}), row) for key, row in value.items() if old.get(key) != row}
         patch[name] = {**rows, **{key: None for key in old if key not in value}}
     return patch
+
+
+def _changed(old: JsonObject, row: JsonObject) -> JsonObject:
+    return {member: value for member, value in row.items() if member not in old or old[member] != value}
 
 
 def merged(first: JsonObject, second: JsonObject) -> JsonObject:
@@ -278,5 +283,10 @@ def merged(first: JsonObject, second: JsonObject) -> JsonObject:
     both = {**first, **second}
     for name in TABLES:
         if name in first and name in second:
-            both[name] = {**first[name], **second[name]}
+            both[name] = {**first[name], **{key: _both(first[name].get(key), row) for key, row in second[name].items()}}
     return both
+
+
+def _both(first: JsonObject | None, second: JsonObject | None) -> JsonObject | None:
+    """A row that was gone before is told as a whole."""
+    return second if first is None or second is None else {**first, **second}

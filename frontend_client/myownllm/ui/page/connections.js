@@ -3,7 +3,8 @@
 import { repeat } from "./vendor/lit-html/directives/repeat.js";
 import { ask } from "./api.js";
 import { isConnected, mesh, peers, rows } from "./mesh.js";
-import { MARK, STATUS, button, changed, clock, confirm, failure, html, nothing, row, sentence, words } from "./parts.js";
+import { MARK, STATUS, button, changed, clock, confirm, failure, html, nothing, sentence, words } from "./parts.js";
+import { row } from "./rows.js";
 import { dropOn, pickFiles } from "./files.js";
 import { approve } from "./status.js";
 
@@ -18,6 +19,7 @@ const REMEDY = {
 
 let wanted = "";
 let order = "state";
+export const isByNumbers = () => order === "rtt";
 
 const LETTERS = new Intl.Collator();
 const SORTS = {

@@ -4,9 +4,10 @@ import { html, nothing, render } from "./vendor/lit-html/lit-html.js";
 import { ask, enter, forgetSecret, secret } from "./api.js";
 import { connect, knocks, mesh, rows } from "./mesh.js";
 import { onChange, paintDialog, run, failure, isBusy, say, sentence, setUpDialog } from "./parts.js";
+import { renew } from "./rows.js";
 import { activity } from "./activity.js";
 import { chat, questions } from "./chat.js";
-import { connections } from "./connections.js";
+import { connections, isByNumbers } from "./connections.js";
 import { files } from "./files.js";
 import { governance } from "./governance.js";
 import { graph } from "./graph.js";
@@ -28,6 +29,8 @@ const SURFACES = {
 
 let wrongLink = "";
 let frame = 0;
+let isWhole = false;
+const renewed = new Set();
 let shown = "";
 
 const current = () => {
@@ -36,11 +39,26 @@ const current = () => {
 };
 
 function schedule() {
+  isWhole = true;
+  if (frame === 0) frame = requestAnimationFrame(paint);
+}
+
+// The app has told something; where that is numbers of devices alone, it is nothing but their rows.
+function heard(ids) {
+  if (ids === null || isByNumbers()) return schedule();
+  for (const id of ids) renewed.add(id);
   if (frame === 0) frame = requestAnimationFrame(paint);
 }
 
 function paint() {
   frame = 0;
+  if (!isWhole) renew(renewed);
+  else paintAll();
+  isWhole = false;
+  renewed.clear();
+}
+
+function paintAll() {
   render(page(), document.getElementById("page"));
   paintDialog();
   const name = current();
@@ -115,7 +133,8 @@ function banners(name) {
 
 const told = new Set();
 
-function notice() {
+function notice(ids) {
+  if (ids !== null) return;
   const waiting = knocks();
   for (const peer of waiting) {
     const knock = `${peer.id} ${peer.code_received}`;
@@ -132,7 +151,7 @@ function notice() {
 async function start() {
   setUpDialog();
   onChange(schedule);
-  mesh.listeners.push(schedule, notice);
+  mesh.listeners.push(heard, notice);
   window.addEventListener("hashchange", () => (location.hash.startsWith("#key=") ? location.reload() : schedule()));
   try {
     await enter();

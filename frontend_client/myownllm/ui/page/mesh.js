@@ -4,6 +4,7 @@
 import { secret } from "./api.js";
 
 const TABLES = ["networks", "peers", "files", "offers", "work", "questions", "diag"];
+const NUMBER = "rtt_ms"; // of a device: what changes all the time
 const FIRST_MS = 250;
 const MOST_MS = 5000;
 const ENDED = [4401, 4403];
@@ -20,7 +21,7 @@ let socket = null;
 let wait = FIRST_MS;
 let timer = 0;
 
-const tell = () => mesh.listeners.forEach((listener) => listener());
+const tell = (ids = null) => mesh.listeners.forEach((listener) => listener(ids));
 
 export function connect() {
   clearTimeout(timer);
@@ -29,11 +30,13 @@ export function connect() {
   const mine = socket;
   mine.onopen = () => mine.send(JSON.stringify({ secret: secret() }));
   mine.onmessage = (event) => {
-    take(JSON.parse(event.data));
+    const message = JSON.parse(event.data);
+    const ids = mesh.link === "live" ? renewed(message) : null;
+    take(message);
     mine.send(JSON.stringify({ ack: mesh.rev }));
     wait = FIRST_MS;
     mesh.link = "live";
-    tell();
+    tell(ids);
   };
   mine.onclose = (event) => {
     socket = null;
@@ -57,7 +60,7 @@ function take(message) {
   if (message.snapshot !== undefined) {
     mesh.state = message.snapshot;
   } else if (message.base === mesh.rev) {
-    mesh.state = patched(mesh.state, message.patch);
+    apply(message.patch);
   } else {
     socket.close(); // something was missed: a new connection begins with a whole picture
     return;
@@ -65,31 +68,35 @@ function take(message) {
   mesh.rev = message.rev;
 }
 
-function patched(state, patch) {
-  const next = { ...state };
+// Of rows only members that are others are told; a row is a new object then.
+function apply(patch) {
   for (const [name, value] of Object.entries(patch)) {
     if (!TABLES.includes(name)) {
-      next[name] = value;
+      mesh.state[name] = value;
       continue;
     }
-    const rows = { ...state[name] };
+    const rows = mesh.state[name];
     for (const [key, row] of Object.entries(value)) {
       if (row === null) delete rows[key];
-      else rows[key] = row;
+      else rows[key] = { ...rows[key], ...row };
     }
-    next[name] = rows;
   }
-  return next;
+}
+
+// The devices of which nothing but numbers is another; null where there is more to tell.
+function renewed({ patch }) {
+  if (patch?.peers === undefined || Object.keys(patch).length > 1) return null;
+  const isNumbers = (row) => row !== null && Object.keys(row).every((name) => name === NUMBER);
+  return Object.values(patch.peers).every(isNumbers) ? Object.keys(patch.peers) : null;
 }
 
 export const rows = (name) => Object.values(mesh.state?.[name] ?? {});
 
-// Lists of peers, made once for each state of their table, however often a paint asks.
+// Lists of peers, made once for each picture, however often a paint asks.
 const once = (make) => {
-  let of, list;
+  let of, rev, list;
   return () => {
-    const table = mesh.state?.peers;
-    if (of !== table || list === undefined) [of, list] = [table, make()];
+    if (of !== mesh.state || rev !== mesh.rev) [of, rev, list] = [mesh.state, mesh.rev, make()];
     return list;
   };
 };

@@ -64,7 +64,7 @@ export async function run(place, work) {
     return undefined;
   } finally {
     busy.delete(place);
-    changed();
+      changed();
     paintDialog();
   }
 }
@@ -72,6 +72,7 @@ export async function run(place, work) {
 const busy = new Set();
 export const isBusy = (place) => busy.has(place);
 export const failed = (place) => failures.has(place);
+export const wrongWith = (place) => failures.get(place);
 export const forget = (place) => failures.delete(place);
 export const failure = (place) =>
   failures.has(place) ? html`<p class="wrong" id=${`wrong-${place}`}>${failures.get(place)}</p>` : nothing;
@@ -87,8 +88,6 @@ export const kept = directive(class extends Directive {
     return make();
   }
 });
-// A row: its own object, and what runs on it.
-export const row = (of, place, make) => kept([of, busy.has(place), failures.get(place)], () => make(of));
 
 // A button that asks the app for something, with what came of it.
 export const button = (place, text, work, kind = "") => html`<button
