@@ -165,6 +165,10 @@ class Node:
         if self._lan is not None:
             self._lan.allow()
         nursery.start_soon(self._later)
+        if (limit_s := self._supervision.watchdog_s) is not None:
+            from myownmesh.daemon.watchdog import feed
+
+            nursery.start_soon(feed, limit_s, self._socket_path, self._supervision.say, self._summary)
         if self._supervision.lifeline is not None:
             nursery.start_soon(self._watch_lifeline, self._supervision.lifeline)
 
@@ -200,6 +204,10 @@ class Node:
             begin_anew(self._supervision)
         logs.flush()
         os._exit(0)
+
+    def _summary(self) -> str:
+        joined = len(self._mesh.networks())
+        return f"in {joined} network{'' if joined == 1 else 's'}; control socket {self._socket_path}"
 
     async def _watch_lifeline(self, descriptor: int) -> None:
         if await wait_for_end(descriptor) and not self._stop.is_set():

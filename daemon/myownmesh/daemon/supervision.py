@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 READY_VARIABLE = "MYOWNMESH_READY_FD"
 LIFELINE_VARIABLE = "MYOWNMESH_LIFELINE_FD"
 NOTIFY_VARIABLE = "NOTIFY_SOCKET"
+WATCHDOG_VARIABLE = "WATCHDOG_USEC"
+WATCHDOG_PID_VARIABLE = "WATCHDOG_PID"
 
 _STANDARD = 2
 """The last of stdin, stdout, stderr: never closed here."""
@@ -34,6 +36,7 @@ class Supervision:
         self._ready = _take_descriptor(environ, READY_VARIABLE)
         self.lifeline = _take_descriptor(environ, LIFELINE_VARIABLE)
         self._notify = environ.pop(NOTIFY_VARIABLE, None)
+        self._watchdog = {name: environ.pop(name, "") for name in (WATCHDOG_VARIABLE, WATCHDOG_PID_VARIABLE)}
 
     def ready(self, *, version: str, socket_path: str, instance: str) -> None:
         """The control socket answers: say so once."""
@@ -59,9 +62,25 @@ class Supervision:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
         if self._notify is not None:
             environ[NOTIFY_VARIABLE] = self._notify
+        environ.update({name: value for name, value in self._watchdog.items() if value})
         if self.lifeline is not None:
             os.set_inheritable(self.lifeline, True)
             environ[LIFELINE_VARIABLE] = str(self.lifeline)
+
+    @property
+    def watchdog_s(self) -> float | None:
+        """What systemd grants between two signs of life; None where nobody waits for any."""
+        micros, pid = self._watchdog[WATCHDOG_VARIABLE], self._watchdog[WATCHDOG_PID_VARIABLE]
+        if self._notify is None or not micros or pid not in ("", str(os.getpid())):
+            return None
+        if not micros.isascii() or not micros.isdigit() or not int(micros[:18]):
+            log.warning("%s: %r is no time; ignored", WATCHDOG_VARIABLE, micros)
+            return None
+        return int(micros[:18]) / 1_000_000
+
+    def say(self, state: str) -> None:
+        """Tell systemd something, if it listens."""
+        self._send(state)
 
     def _write(self, message: dict[str, object]) -> None:
         descriptor, self._ready = self._ready, None

@@ -45,6 +45,8 @@ def test_whoever_supervises_this_daemon_supervises_the_next(tmp_path: Path) -> N
             "NOTIFY_SOCKET": str(tmp_path / "notify"),
             "MYOWNMESH_LIFELINE_FD": str(reader),
             "MYOWNMESH_READY_FD": str(writer),
+            "WATCHDOG_USEC": "30000000",
+            "WATCHDOG_PID": str(os.getpid()),
         }
         environ = dict(given)
         supervision = Supervision(environ)

@@ -123,3 +123,22 @@ async def test_a_file_cannot_be_a_lifeline(caplog: pytest.LogCaptureFixture) -> 
     with tempfile.TemporaryFile() as file:
         assert not await wait_for_end(file.fileno())
     assert "cannot be watched" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, None),  # nobody listens
+        ({"NOTIFY_SOCKET": "/n"}, None),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),  # meant for somebody else
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "0"}, None),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_what_systemd_grants_between_two_signs_of_life(environ: dict[str, str], seconds: float | None) -> None:
+    supervision = Supervision(environ)
+    assert environ == {}
+    assert supervision.watchdog_s == seconds
