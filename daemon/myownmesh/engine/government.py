@@ -131,8 +131,8 @@ class Government:
         """Of the slice that is being done."""
         self._jobs: OrderedDict[str, deque[Slices[None]]] = OrderedDict()
         self._count = 0
-        self._failed: OrderedDict[str, TokenBucket] = OrderedDict()
-        self._denied: OrderedDict[str, tuple[float, Verdict]] = OrderedDict()
+        self.failed: OrderedDict[str, TokenBucket] = OrderedDict()
+        self.denied: OrderedDict[str, tuple[float, Verdict]] = OrderedDict()
 
     # ── work in slices ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -191,18 +191,18 @@ class Government:
 
     def may_check(self, device: str, mono: float) -> bool:
         """Whether signatures that a device shows are looked at now (02 §24.3 no. 58)."""
-        bucket = self._failed.get(device)
+        bucket = self.failed.get(device)
         return bucket is None or bucket.has_one(mono)
 
     def may_prove(self, device: str, mono: float, gap_s: float) -> bool:
         """Whether a device that is denied gets the whole proof, which can be sixty kilobytes: once within `gap_s`, and
         again when it is another removal, or it would never hear of that."""
         verdict = self.book.bench.verdict(device)
-        last = self._denied.get(device)
+        last = self.denied.get(device)
         if last is not None and mono - last[0] < gap_s and last[1] == verdict:
             return False
-        _remember(self._denied, device, lambda: (mono, verdict))
-        self._denied[device] = (mono, verdict)
+        _remember(self.denied, device, lambda: (mono, verdict))
+        self.denied[device] = (mono, verdict)
         return True
 
     def letter(self, device: str) -> Correspondence:
@@ -210,7 +210,7 @@ class Government:
         return self.letters.setdefault(device, Correspondence())
 
     def _bucket(self, device: str, mono: float) -> TokenBucket:
-        return _remember(self._failed, device, lambda: TokenBucket(1.0, FAILED_CHECKS, mono))
+        return _remember(self.failed, device, lambda: TokenBucket(1.0, FAILED_CHECKS, mono))
 
 
 def _remember(known: OrderedDict[str, T], device: str, make: Callable[[], T]) -> T:

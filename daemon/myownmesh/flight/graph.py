@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 PACKAGES: Final = ("myownmesh.", "mesh_common.")
+_JSON_BITS: Final = 64
+"""Of the numbers that a JSON decoder reads exactly."""
 
 
 class BadGraph(ValueError):
@@ -38,8 +40,12 @@ class Encoder:
         """Raises `TypeError` for what is neither plain nor one of our objects."""
         if isinstance(value, Enum):
             return {"enum": _name(type(value)), "name": value.name}
+        if isinstance(value, int) and value.bit_length() >= _JSON_BITS:
+            return {"int": str(value)}
         if value is None or isinstance(value, bool | int | str):
             return value
+        if value is msgspec.UNSET:
+            return {"unset": True}
         if isinstance(value, float):
             return value if value - value == 0 else {"float": str(value)}
         if isinstance(value, msgspec.Raw):
@@ -60,7 +66,7 @@ class Encoder:
             return {"again": number}
         number = self._numbers[id(value)] = len(self._kept)
         self._kept.append(value)
-        names = [name for name in _attributes(value) if name not in self._left_out]
+        names = [name for name in attributes(value) if name not in self._left_out]
         derived = _derived(_name(type(value)))
         return {
             "object": _name(type(value)),
@@ -92,6 +98,8 @@ class Decoder:
         return {
             "enum": lambda value: _class(value["enum"])[value["name"]],
             "float": lambda value: float(value["float"]),
+            "int": lambda value: int(value["int"]),
+            "unset": lambda _: msgspec.UNSET,
             "raw": lambda value: msgspec.Raw(value["raw"].encode()),
             "bytes": lambda value: base64.b64decode(value["bytes"]),
             "class": lambda value: _class(value["class"]),
@@ -142,7 +150,7 @@ def _more(value: Any) -> dict[str, Any]:
     return {"maxlen": value.maxlen} if isinstance(value, deque) else {}
 
 
-def _attributes(value: object) -> list[str]:
+def attributes(value: object) -> list[str]:
     """The names of what an object of ours holds. Raises `TypeError` for one of others."""
     cls = type(value)
     if not cls.__module__.startswith(PACKAGES):

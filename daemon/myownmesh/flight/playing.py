@@ -11,9 +11,10 @@ import msgspec
 
 from myownmesh.engine import Engine, EngineConfig, EngineError, FrameTooLarge
 from myownmesh.engine.government import Government
+from myownmesh.flight.governed import Governed, command
 from myownmesh.flight.graph import BadGraph, Decoder
 from myownmesh.flight.recording import BadRecording
-from myownmesh.flight.tape import INPUTS
+from myownmesh.flight.tape import GOVERN, INPUTS
 from myownmesh.governance.book import Book
 from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from myownmesh.engine.actions import Action
+    from myownmesh.engine.core import Core
     from myownmesh.flight.recording import Recording, Step
 
-_KNOWN: Final = frozenset({*INPUTS, "start", "handle_timer", "receive_frame", "application"})
+_KNOWN: Final = frozenset({*INPUTS, "start", "handle_timer", "receive_frame", "application", GOVERN})
 _SOMETHING: Final = encode_frame(Channel(channel="recorded", payload=msgspec.Raw(b"null")))
 """Stands for frames of applications, which are not recorded."""
 
@@ -95,8 +97,17 @@ class Player:
         core.choices = self._chosen
         core.set_topology(core.topology)
         core.introduce = self._introduce
-        core.government = Government(Book(core.network_id, core.me, configured=core.kind))
+        core.government = self._government(recording, core)
         self.engine.go_on_as(core)
+
+    def _government(self, recording: Recording, core: Core) -> Government:
+        try:
+            governed = Decoder().decode(recording.governed)
+        except BadGraph as error:
+            raise BadRecording(f"what is signed: {error}") from error
+        if isinstance(governed, Governed):
+            return governed.again(frozenset(recording.good))
+        return Government(Book(core.network_id, core.me, configured=core.kind))
 
     def play(self, step: Step) -> list[Action]:
         """Do one input; what the engine decided."""
@@ -114,10 +125,18 @@ class Player:
         if step.name == "application":
             peer, epoch, now = args
             self.engine.receive_frame(peer, epoch, _SOMETHING, now)
+        elif step.name == GOVERN:
+            self._govern(*args)
         else:
             with suppress(EngineError, FrameTooLarge):  # as it was refused then
                 getattr(self.engine, step.name)(*args, **options)
         return self.engine.actions()
+
+    def _govern(self, name: str, args: tuple[Any, ...], now: Instant) -> None:
+        try:
+            command(self.engine.governor, name, args, now)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadRecording(f"{name} is no command of this release") from error
 
     def _introduce(self, _peer: str, _binding: str) -> Introduction | None:
         return _SOME_INVITATION if self._verdicts and self._verdicts.popleft() else None

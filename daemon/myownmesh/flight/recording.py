@@ -7,22 +7,33 @@ one that plays it decides as the one did that was recorded, and what shapes chos
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from mesh_common.version import VERSION
+from myownmesh.flight.governed import Good
 from myownmesh.flight.graph import Decoder, Encoder
-from myownmesh.flight.redaction import Redactor, ids_in
+from myownmesh.flight.redaction import LABELS, Redactor, ids_in
+from myownmesh.flight.signed import Substitutes
+from myownmesh.flight.tape import GOVERN, MEMBERS
+from myownmesh.governance.rules import STRICT
 from myownmesh.protocol.signals import AnswerReceived, OfferReceived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from myownmesh.flight.governed import Governed
     from myownmesh.flight.tape import Entry, Piece
+    from myownmesh.governance.member_log import MemberLog
     from myownmesh.roster import Roster
 
+    _Step = tuple["Step", MemberLog | None]
+    """With the member log that was held when it came; None: still that of the beginning."""
+
 FORMAT: Final = 1
+SALTS: Final = 8
+"""So many are tried until branches are in the order in which they were; of many rivals none may do."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -47,6 +58,18 @@ class Recording(msgspec.Struct, frozen=True):
     state: Any
     """A graph: the engine at the beginning."""
     steps: tuple[Step, ...]
+    governed: Any = None
+    """A graph: what was signed at the beginning (`governed.Governed`)."""
+    good: tuple[Good, ...] = ()
+    """Signatures of which that was found; of others, that they are none."""
+
+
+class _Beginning(msgspec.Struct, frozen=True):
+    """The second line."""
+
+    state: Any
+    governed: Any = None
+    good: tuple[Good, ...] = ()
 
 
 class BadRecording(ValueError):
@@ -54,22 +77,64 @@ class BadRecording(ValueError):
 
 
 def written(pieces: Iterable[Piece], network: str, salt: bytes) -> tuple[bytes, int]:
-    """The file of these pieces, of which the first one's state counts, and how many inputs stand in it."""
-    first, *others = pieces
-    state = first.state
-    entries = [entry for piece in (first, *others) for entry in piece.entries()]
-    rosters = [roster for piece in (first, *others) for roster in piece.rosters]
-    plain = Recording(state, tuple(_steps(entries)))
-    text = msgspec.json.encode(plain).decode()
-    redactor = Redactor(ids_in(text) | _ids_in_frames(entries), network, salt)
-    _learn_offers(redactor, state, entries)
-    _learn_rosters(redactor, state, entries, rosters)
+    """The file of these pieces, of which the first one's state counts, and how many inputs stand in it.
+
+    Of a large network it takes a while: any thread may do it.
+    """
+    pieces = list(pieces)
+    entries = [entry for piece in pieces for entry in piece.entries()]
+    rosters = [roster for piece in pieces for roster in piece.rosters]
+    taken = _Taken(pieces[0].state, list(_steps(entries)), entries, rosters, pieces[0].governed)
+    plain = (taken.state, [step for step, _ in taken.steps], Encoder().encode(taken.governed))
+    ids = ids_in(msgspec.json.encode(plain).decode()) | _ids_in_frames(entries)
+    told, keeps_order = taken.told(ids, network, salt)
+    for attempt in range(SALTS):
+        if keeps_order:
+            break
+        told, keeps_order = taken.told(ids, network, salt + bytes([attempt]))
     lines = [
         msgspec.json.encode({"myownmesh_recording": FORMAT, "version": VERSION}),
-        msgspec.json.encode({"state": _redacted(redactor, state)}),
-        *(msgspec.json.encode(_redacted_step(redactor, step)) for step in plain.steps),
+        msgspec.json.encode({"state": told.state, "governed": told.governed, "good": told.good}),
+        *map(msgspec.json.encode, told.steps),
     ]
-    return b"".join(line + b"\n" for line in lines), len(plain.steps)
+    return b"".join(line + b"\n" for line in lines), len(told.steps)
+
+
+class _Told(NamedTuple):
+    recording: Recording
+    keeps_order: bool
+    """Branches are in the order in which they were."""
+
+
+class _Taken(NamedTuple):
+    """What was recorded, before anything of it is replaced."""
+
+    state: Any
+    steps: list[_Step]
+    entries: list[Entry]
+    rosters: list[Roster]
+    governed: Governed | None
+
+    def told(self, ids: set[str], network: str, salt: bytes) -> _Told:
+        """Without who and where; the salt decides the substitutes."""
+        redactor = Redactor(ids, network, salt)
+        rules = STRICT if self.governed is None else self.governed.book.rules
+        substitutes = Substitutes(redactor, network, rules, salt)
+        redactor.signed = substitutes.frame
+        _learn_offers(redactor, self.state, self.entries)
+        _learn_rosters(redactor, self.state, self.entries, self.rosters)
+        self._told(redactor, substitutes)  # what follows from a later entry is known the second time
+        return _Told(self._told(redactor, substitutes), substitutes.keeps_order())
+
+    def _told(self, redactor: Redactor, substitutes: Substitutes) -> Recording:
+        signed = None if self.governed is None else substitutes.governed(self.governed)
+        told = []
+        for step, members in self.steps:
+            if members is not None:
+                substitutes.hold(members)
+            told.append(_redacted_step(redactor, substitutes, step))
+        state = _redacted(redactor, self.state)
+        return Recording(state, tuple(told), Encoder().encode(signed), tuple(substitutes.good))
 
 
 def read(data: bytes) -> Recording:
@@ -79,24 +144,31 @@ def read(data: bytes) -> Recording:
         head = msgspec.json.decode(lines[0], type=dict[str, Any])
         if head.get("myownmesh_recording") != FORMAT:
             raise BadRecording("this is no recording, or one of another release")
-        state = msgspec.json.decode(lines[1], type=dict[str, Any])["state"]
-        return Recording(state, tuple(msgspec.json.decode(line, type=Step) for line in lines[2:]))
+        begun = msgspec.json.decode(lines[1], type=_Beginning)
+        steps = tuple(msgspec.json.decode(line, type=Step) for line in lines[2:])
+        return Recording(begun.state, steps, begun.governed, begun.good)
     except (IndexError, KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadRecording(f"this is no whole recording: {error}") from error
 
 
-def _steps(entries: Iterable[Entry]) -> Iterator[Step]:
+def _steps(entries: Iterable[Entry]) -> Iterator[_Step]:
     step: Step | None = None
+    held: MemberLog | None = None
     for entry, given, more in entries:
+        if entry == MEMBERS:
+            if step is not None:
+                yield step, held
+            step, held = None, given[0]
+            continue
         if (came := _CAME_OF.get(entry)) is not None:
             step = None if step is None else came(step, given)
             continue
         if step is not None:
-            yield step
+            yield step, held
         encode = Encoder().encode
         step = Step(entry, [encode(each) for each in given], {key: encode(each) for key, each in more.items()})
     if step is not None:
-        yield step
+        yield step, held
 
 
 def _and(name: str, value: Callable[[Any], Any]) -> Callable[[Step, Any], Step]:
@@ -149,7 +221,10 @@ def _learn_rosters(redactor: Redactor, state: Any, entries: Iterable[Entry], ros
         redactor.know_roster(roster, me, peers)
 
 
-def _redacted_step(redactor: Redactor, step: Step) -> Step:
+def _redacted_step(redactor: Redactor, substitutes: Substitutes, step: Step) -> Step:
+    if step.name == GOVERN:
+        name, args, now = map(Decoder().decode, step.args)
+        return msgspec.structs.replace(step, args=list(map(Encoder().encode, (name, substitutes.tell(args), now))))
     return msgspec.structs.replace(
         step,
         args=[_redacted(redactor, each) for each in step.args],
@@ -177,4 +252,4 @@ def _redacted(redactor: Redactor, graph: Any) -> Any:
 
 
 def _member(redactor: Redactor, name: str, graph: Any) -> Any:
-    return "" if name in ("label", "user_label") and isinstance(graph, str) else _redacted(redactor, graph)
+    return redactor.label(graph) if name in LABELS and isinstance(graph, str) else _redacted(redactor, graph)

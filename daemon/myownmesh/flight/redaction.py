@@ -1,5 +1,5 @@
 """What a recording does not tell: who and where. The same id or address is the same one throughout, and ids keep their
-order, for the lower one offers. Payloads, labels and keys of paths are left out.
+order, for the lower one offers. Payloads and keys of paths are left out, labels are told apart.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from myownmesh.protocol.offer_ids import gives_way, with_mark_of
 from myownmesh.roster import Entry, Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _ID: Final = re.compile(r"(?<![a-z2-7])[a-z2-7]{52}(?![a-z2-7])")
 _IPV4: Final = r"\d{1,3}(?:\.\d{1,3}){3}"
 _IPV6: Final = r"(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}"
 _ADDRESS: Final = re.compile(rf"(?<![\w.:])(?:{_IPV4}|{_IPV6})(?![\w:])")
 _PASSWORD: Final = re.compile(r"(?<=a=ice-pwd:)\S+")
-_PRIVATE: Final = frozenset({"label", "user_label", "payload", "ok", "extra", "capabilities", "approved_at"})
+LABELS: Final = frozenset({"label", "user_label"})
+_PRIVATE: Final = frozenset({"payload", "ok", "extra", "capabilities", "approved_at"})
 """Members whose value is nobody's business."""
 
 
@@ -38,9 +39,15 @@ class Redactor:
         self._ids = dict(zip(sorted(ids), sorted(made), strict=True))
         self._words: dict[str, str] = {}
         """Texts that follow from ids, with what follows from the substitutes."""
+        self.signed: Callable[[bytes], bytes | None] = _nothing_signed
+        """What to make of a frame about what is signed; None for others."""
 
     def id(self, device_id: str) -> str:
         return self._ids.get(device_id, device_id)
+
+    def know(self, word: str, substitute: str) -> None:
+        """A text that follows from ids."""
+        self._words[word] = substitute
 
     def know_offer(self, offer_id: str, sender: str, receiver: str) -> None:
         """Ids of offers tell who made them for whom (`protocol.offer_ids`): this one's substitute tells the same."""
@@ -71,11 +78,17 @@ class Redactor:
         if isinstance(value, list):
             return [self.value(each) for each in value]
         if isinstance(value, dict):
-            return {
-                self.text(name): (_nothing(each) if name in _PRIVATE else self.value(each))
-                for name, each in value.items()
-            }
+            return {self.text(name): self._member(name, each) for name, each in value.items()}
         return value
+
+    def label(self, label: str) -> str:
+        """A name that a person gave: whether it is another one than before is all that is told."""
+        return label and self._digest(label).hex()[:8]
+
+    def _member(self, name: str, value: Any) -> Any:
+        if name in LABELS and isinstance(value, str):
+            return self.label(value)
+        return _nothing(value) if name in _PRIVATE else self.value(value)
 
     def frame(self, data: bytes) -> bytes:
         """A frame of the data channel; one that is no JSON object is nothing but its length."""
@@ -83,6 +96,8 @@ class Redactor:
             frame = msgspec.json.decode(data, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError):
             return b"x" * min(len(data), 64)
+        if (signed := self.signed(data)) is not None:
+            return signed
         told = self.value(frame)
         if frame.get("channel") == RELAY_CHANNEL:
             told["payload"] = self._envelope(frame.get("payload"))
@@ -110,6 +125,10 @@ class Redactor:
 
     def _digest(self, text: str) -> bytes:
         return hashlib.sha256(self._salt + text.encode()).digest()
+
+
+def _nothing_signed(_data: bytes) -> None:
+    return None
 
 
 def ids_in(text: str) -> set[str]:

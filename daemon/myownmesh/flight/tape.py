@@ -12,10 +12,12 @@ import pickle
 import zlib
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from myownmesh.engine import Engine
+from myownmesh.flight.governed import Governed, Hand
 from myownmesh.flight.graph import Encoder
 from myownmesh.protocol.envelopes import RELAY_CHANNEL
 from myownmesh.topology.choices import BY_IDS
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from myownmesh.engine import EngineConfig
+    from myownmesh.governance.member_log import MemberLog
     from myownmesh.identity import Identity
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.ids import Rng
@@ -34,6 +37,12 @@ PIECE_S: Final = 300.0
 PIECE_ENTRIES: Final = 20_000
 PIECE_BYTES: Final = 4 * 2**20
 """As noted, before they are packed."""
+COMMAND_BYTES: Final = 20_000
+"""Counted for a command about what is signed, whose arguments are not packed."""
+GOVERN: Final = "govern"
+"""Such a command."""
+MEMBERS: Final = "members"
+"""The member log is another one from here on."""
 BLOCK_ENTRIES: Final = 128
 BLOCK_BYTES: Final = 64 * 1024
 """What is packed at once: some milliseconds at most."""
@@ -42,7 +51,8 @@ MAX_PEERS: Final = 64
 MAX_ROWS: Final = 1000
 """The same of an engine whose roster is longer."""
 LEFT_OUT: Final = ("identity", "rng", "verify", "introduce", "out", "choices", "shape", "government")
-"""Of the state: the key, where chance comes from, what is on its way, what follows from the rest, what is signed."""
+"""Of the state: the key, where chance comes from, what is on its way, what follows from the rest, and what is signed,
+which is kept apart (`governed`)."""
 
 _APPLICATION: Final = (b'{"kind":"rpc_', b'{"kind":"channel",')
 _RELAY: Final = RELAY_CHANNEL.encode()
@@ -50,8 +60,8 @@ _receive_frame: Final = Engine.receive_frame
 _HEAD_BYTES: Final = 96
 
 Entry = tuple[str, Sequence[Any], dict[str, Any]]
-"""The name of an input, with its arguments. `random`, `verdict`, `homes` and `nearest` are what came of one,
-`application` is for many."""
+"""The name of an input, with its arguments. `random`, `verdict`, `homes`, `nearest` and `members` are what
+came of one, `application` is for many."""
 
 NOTHING: Final[dict[str, Any]] = {}
 
@@ -67,13 +77,18 @@ def _unpacked(packed: bytes) -> Any:
 class Piece:
     """A stretch of tape: the state of an engine, and what went in from then on."""
 
-    def __init__(self, state: object, began: float) -> None:
+    def __init__(self, state: object, began: float, governed: Governed | None = None) -> None:
         self.began = began
+        self.governed = governed
+        """Of a network that is not governed there is none."""
         self.count = 0
         """Entries."""
         self.nbytes = 0
         self.rosters: list[Roster] = []
         """Each that there was. They have most in common, which packing would undo."""
+        self._members: list[MemberLog] = []
+        self._commands: list[tuple[object, ...]] = []
+        """Arguments of commands about what is signed, which have most in common, too."""
         self._state = _packed(state)
         self._blocks: list[bytes] = []
         self._newest: list[Entry] = []
@@ -84,9 +99,22 @@ class Piece:
         """A graph."""
         return _unpacked(self._state)
 
+    def still(self) -> Piece:
+        """What it holds now, for a thread that reads it while this one goes on."""
+        made = copy(self)
+        made.rosters, made._members, made._commands = [*self.rosters], [*self._members], [*self._commands]
+        made._blocks, made._newest = [*self._blocks], [*self._newest]
+        return made
+
     def entries(self) -> list[Entry]:
         """Oldest first. They are unpacked for it: ask once."""
-        return [*chain.from_iterable(map(_unpacked, self._blocks)), *self._newest]
+        entries = [*chain.from_iterable(map(_unpacked, self._blocks)), *self._newest]
+        return [self._whole(*entry) for entry in entries]
+
+    def _whole(self, name: str, args: Any, more: dict[str, Any]) -> Entry:
+        if name == GOVERN:
+            return name, (args[0], self._commands[args[1]], args[2]), more
+        return name, (self._members[args[0]],) if name == MEMBERS else args, more
 
     @property
     def is_full(self) -> bool:
@@ -102,16 +130,25 @@ class Piece:
         self.count += 1
         self.nbytes += nbytes
 
+    def note_command(self, name: str, args: tuple[object, ...], now: Instant) -> None:
+        self.note((GOVERN, (name, len(self._commands), now), NOTHING), COMMAND_BYTES)
+        self._commands.append(args)
+
     def note_roster(self, roster: Roster) -> None:
         self.rosters.append(roster)
         self.count += 1
+
+    def note_members(self, members: MemberLog) -> None:
+        self.note((MEMBERS, (len(self._members),), NOTHING), 0)
+        self._members.append(members)
 
 
 class Tape:
     """The last pieces of one engine's inputs."""
 
-    def __init__(self, state: Callable[[], Any]) -> None:
+    def __init__(self, state: Callable[[], Any], governed: Callable[[], Governed | None] = lambda: None) -> None:
         self._state = state
+        self._governed = governed
         self.pieces: deque[Piece] = deque(maxlen=2)
         self._mono = 0.0
         self._asked = 0
@@ -134,30 +171,45 @@ class Tape:
         if self._piece is not None:
             self._piece.note_roster(roster)
 
+    def note_command(self, name: str, args: tuple[object, ...], now: Instant) -> None:
+        """A command about what is signed."""
+        self.newest = None
+        if self._piece is not None:
+            self._piece.note_command(name, args, now)
+
+    def note_members(self, members: MemberLog) -> None:
+        """The member log is another one now."""
+        if self._piece is not None:
+            self._piece.note_members(members)
+
     def note_application(self, args: list[Any]) -> None:
         """Something of an application came; as long as nothing else does, `args` may be changed."""
         self.note(("application", args, NOTHING))
         if self._piece is not None:
             self.newest = args
 
-    def turn(self, mono: float, *, is_light: bool) -> None:
-        """Begin another piece if it is time, called between two inputs; of what is not light only if somebody asks."""
+    def turn(self, mono: float, *, is_light: bool, may_begin: bool = True) -> None:
+        """Begin another piece if it is time, called between two inputs; of what is not light only if somebody asks.
+
+        A piece cannot begin in the midst of work on signatures: it waits, and of a flood nothing is kept meanwhile.
+        """
         self._mono = mono
         piece = self._piece
         is_old = piece is not None and not self._asked and mono - piece.began >= PIECE_S
         if piece is None or piece.is_full or is_old:
-            if not is_light and not self._asked:
-                self._piece = None
+            is_flood = piece is not None and piece.is_full and not may_begin
+            if not self._asked and (is_flood or not is_light):
+                self._piece = self.newest = None
                 self.pieces.clear()
-            else:
+            elif may_begin or self._asked:
                 self.newest = None
-                self._piece = Piece(self._state(), mono)
+                self._piece = Piece(self._state(), mono, self._governed())
                 self.pieces.append(self._piece)
 
-    def turn_if_full(self, *, is_light: bool) -> None:
+    def turn_if_full(self, *, is_light: bool, may_begin: bool = True) -> None:
         """Between two inputs, of which a peer may send thousands before the next timer."""
         if self._piece is not None and self._piece.is_full:
-            self.turn(self._mono, is_light=is_light)
+            self.turn(self._mono, is_light=is_light, may_begin=may_begin)
 
     def rest(self) -> None:
         """Keep nothing of what nobody asks for."""
@@ -169,7 +221,7 @@ class Tape:
         """Begin a recording now; the callable that is returned ends it and gives its pieces."""
         self._asked += 1
         self.newest = None
-        first = self._piece = Piece(self._state(), mono)
+        first = self._piece = Piece(self._state(), mono, self._governed())
         self.pieces.append(first)
 
         def end() -> list[Piece]:
@@ -186,7 +238,7 @@ class TapedEngine(Engine):
     def __init__(self, identity: Identity, network_id: str, config: EngineConfig, roster: Roster, rng: Rng) -> None:
         super().__init__(identity, network_id, config, roster, rng)
         core = self.core
-        self.tape = Tape(self._state)
+        self.tape = Tape(self._state, self._governed)
         verify, note = core.verify, self.tape.note
 
         def verified(nonce: str, signer: str, verifier: str, binding: str, signature: str) -> bool:
@@ -200,11 +252,25 @@ class TapedEngine(Engine):
         core.choices = _TapedChoices(self.tape)
         core.set_topology(core.topology)
         self._roster = roster
+        self._members = core.government.book.members
 
     def _state(self) -> Any:
         """As it is now. Shapes remember what they chose; from here on it is chosen anew, and kept."""
         self.core.set_topology(self.core.topology)
         return Encoder(LEFT_OUT).encode(self.core)
+
+    def _governed(self) -> Governed:
+        government = self.core.government
+        self._members = government.book.members
+        return Governed.of(government)
+
+    @property
+    def governor(self) -> Hand:
+        return Hand(self.core, self._note_command)
+
+    def _note_command(self, name: str, args: tuple[object, ...], now: Instant) -> None:
+        self.note_roster()
+        self.tape.note_command(name, args, now)
 
     def introduce_by(self, introduce: Callable[[str, str], Introduction | None]) -> None:
         # Whether there was one is kept, and not its proof.
@@ -216,12 +282,14 @@ class TapedEngine(Engine):
         super().introduce_by(introduced)
 
     def _turn(self, now: Instant) -> None:
-        """A network with owners is not recorded, and the state of one with thousands of rows takes too long to keep."""
+        """The state of a network with thousands of rows takes too long to keep."""
         core = self.core
-        is_left_out = core.government.book.is_founded or core.roster.count > MAX_ROWS
+        is_left_out = core.roster.count > MAX_ROWS or core.government.book.members.count > MAX_ROWS
         if is_left_out:
             self.tape.rest()
-        self.tape.turn(now.mono, is_light=not is_left_out and self._is_light)
+        self.tape.turn(
+            now.mono, is_light=not is_left_out and self._is_light, may_begin=not self.core.government.has_jobs
+        )
 
     @property
     def _is_light(self) -> bool:
@@ -236,6 +304,7 @@ class TapedEngine(Engine):
 
     def handle_timer(self, now: Instant) -> None:
         self._turn(now)
+        self.note_roster()
         self.tape.note(("handle_timer", (now,), NOTHING), 50)
         super().handle_timer(now)
 
@@ -249,16 +318,19 @@ class TapedEngine(Engine):
                 self.tape.note_application([peer, epoch, now])
             _receive_frame(self, peer, epoch, data, now)
             return
-        self.tape.turn_if_full(is_light=self._is_light)
+        self.tape.turn_if_full(is_light=self._is_light, may_begin=not self.core.government.has_jobs)
+        self.note_roster()
         self.tape.note(("receive_frame", (peer, epoch, data, now), NOTHING), len(data))
         _receive_frame(self, peer, epoch, data, now)
-        self.note_roster()
 
     def note_roster(self) -> None:
-        """Hashes of rosters travel; whoever replaces the ids in them has to know each that there was."""
+        """Hashes of rosters and member logs travel; whoever replaces ids in them has to know each that there was."""
         if (roster := self.core.roster) is not self._roster:
             self._roster = roster
             self.tape.note_roster(roster)
+        if (members := self.core.government.book.members) is not self._members:
+            self._members = members
+            self.tape.note_members(members)
 
 
 def _little(_args: object) -> int:
@@ -279,10 +351,10 @@ def _taped(name: str) -> Callable[..., Any]:
     size = _SIZES.get(name, _little)
 
     def enter(self: TapedEngine, *args: Any, **options: Any) -> None:
-        self.tape.turn_if_full(is_light=self._is_light)
+        self.tape.turn_if_full(is_light=self._is_light, may_begin=not self.core.government.has_jobs)
+        self.note_roster()
         self.tape.note((name, args, options), 200 + size(args))
         act(self, *args, **options)
-        self.note_roster()
 
     return enter
 

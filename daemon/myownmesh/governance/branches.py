@@ -147,8 +147,8 @@ def choose(held: Branch, branches: Branches, now: int, *, shown_by: str = "") ->
     if not standing:
         # They refute each other: stay, and let a person decide between the held one and the best of the others.
         rivals = [log for log in others if refutes(log, held.log)]
-        return Choice(min(rivals, key=_order), ask=True) if rivals else Choice(held.log)
-    best = min(standing, key=_order)
+        return Choice(min(rivals, key=order_of), ask=True) if rivals else Choice(held.log)
+    best = min(standing, key=order_of)
     if best is held.log:
         return Choice(best)
     return Choice(best, ask=_needs_click(held, best, branches, now, shown_by))
@@ -167,7 +167,7 @@ def _weight(place: Place) -> int:
     return {"owner": 2, "controller": 1, "member": 0}[place.author_role]
 
 
-def _order(log: Log) -> tuple[tuple[bool, bool, bytes], ...]:
+def order_of(log: Log) -> tuple[tuple[bool, bool, bytes], ...]:
     """Smaller comes first: what counts before what is void, unmarked before marked, then by hash; an end is larger than
     any entry.
 

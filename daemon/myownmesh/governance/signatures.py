@@ -45,12 +45,12 @@ def finish(slices: Slices[T]) -> T:
 class Checks:
     """Which signatures of one network were found good. A memory only: what it forgets is checked again."""
 
-    __slots__ = ("_good", "_keys", "count", "network_id")
+    __slots__ = ("_keys", "count", "good", "network_id")
 
     def __init__(self, network_id: str) -> None:
         self.network_id = network_id
         # Ordered, because finding the oldest key of a plain dictionary gets slower with every key that was taken out.
-        self._good: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self.good: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
         """By signature: whose it is, and over what."""
         self._keys: dict[str, bytes] = {}
         self.count = 0
@@ -78,7 +78,7 @@ class Checks:
     def signed(self, signer: str, payload: bytes, signature: str) -> bool:
         """True when the device `signer` signed `payload`; unreadable texts are no signatures."""
         said = (signer, payload)
-        if self._good.get(signature) == said:
+        if self.good.get(signature) == said:
             return True
         try:
             message = base32.decode(signature, SIGNATURE_BYTES) + payload
@@ -88,9 +88,9 @@ class Checks:
             return False
         if not self.verify_signed([(key, message)])[0]:
             return False
-        if len(self._good) >= REMEMBERED:
-            self._good.popitem(last=False)
-        self._good[signature] = said
+        if len(self.good) >= REMEMBERED:
+            self.good.popitem(last=False)
+        self.good[signature] = said
         return True
 
     def verify_signed(self, signed: Sequence[tuple[bytes, bytes]]) -> list[bool]:

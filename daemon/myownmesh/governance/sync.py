@@ -44,7 +44,7 @@ LEAVES_FROM: Final = 512
 """Entries from which a request tells the leaves apart; before, a bucket holds few enough."""
 
 _NO_DIGEST: Final = NO_MEMBERS.digests()[0]
-_LEAVES: Final = "leaves:"
+LEAVES_PREFIX: Final = "leaves:"
 _FRAME_BYTES: Final = 128
 """What a frame holds beside its three lists, and some room."""
 _LEAST_ENTRY_BYTES: Final = 300
@@ -77,7 +77,7 @@ def request(book: Book, *, knows_digests: bool) -> RosterRequest:
         for entry in wanted:
             leaf = leaf_of(target_of(entry.variant) or "")
             leaves[leaf * LEAF_BYTES : (leaf + 1) * LEAF_BYTES] = bytes(LEAF_BYTES)
-        digests.append(_LEAVES + base32.encode(leaves))
+        digests.append(LEAVES_PREFIX + base32.encode(leaves))
     return RosterRequest(include_all=True, subtree_hashes=tuple(digests))
 
 
@@ -121,7 +121,7 @@ def differing(book: Book, hashes: Sequence[str]) -> frozenset[int] | None:
     buckets = hashes[:BUCKETS]
     if len(buckets) != BUCKETS or not all(text.startswith("b64:") and len(text) == len(_NO_DIGEST) for text in buckets):
         return None
-    if len(hashes) > BUCKETS and _leaves_told(hashes) is None:
+    if len(hashes) > BUCKETS and leaves_told(hashes) is None:
         return None
     digests = book.members.digests()
     return frozenset(index for index, (ours, theirs) in enumerate(zip(digests, buckets, strict=True)) if ours != theirs)
@@ -134,8 +134,8 @@ def to_tell(book: Book, hashes: Sequence[str]) -> Iterator[Copy | None]:
     leaf does, buckets are told whole.
     """
     members, buckets = book.members, differing(book, hashes)
-    theirs, ours = _leaves_told(hashes), members.leaf_digests()
-    leaves = [] if theirs is None else _differing_leaves(ours, theirs)
+    theirs, ours = leaves_told(hashes), members.leaf_digests()
+    leaves = [] if theirs is None else differing_leaves(ours, theirs)
     if buckets is not None and (leaves or not buckets):
         for leaf in leaves:
             yield from members.on_leaf(leaf)
@@ -147,16 +147,16 @@ def to_tell(book: Book, hashes: Sequence[str]) -> Iterator[Copy | None]:
             yield None
 
 
-def _leaves_told(hashes: Sequence[str]) -> bytes | None:
-    if len(hashes) != BUCKETS + 1 or not hashes[-1].startswith(_LEAVES):
+def leaves_told(hashes: Sequence[str]) -> bytes | None:
+    if len(hashes) != BUCKETS + 1 or not hashes[-1].startswith(LEAVES_PREFIX):
         return None
     try:
-        return base32.decode(hashes[-1].removeprefix(_LEAVES), LEAVES * LEAF_BYTES)
+        return base32.decode(hashes[-1].removeprefix(LEAVES_PREFIX), LEAVES * LEAF_BYTES)
     except ValueError:
         return None
 
 
-def _differing_leaves(ours: bytes, theirs: bytes) -> list[int]:
+def differing_leaves(ours: bytes, theirs: bytes) -> list[int]:
     """Nearly all are equal, so that they are compared in rows first."""
     found: list[int] = []
     for start in range(0, len(ours), _ROW_BYTES):

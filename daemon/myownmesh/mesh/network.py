@@ -10,8 +10,8 @@ import msgspec
 import trio
 
 from mesh_common.answers import ServiceOffer
+from mesh_common.switching import program_goes_on
 from mesh_common.views import JoinedNetwork, NetworkSummary, OurNetwork, TwinRow
-from myownmesh.flight.recording import written
 from myownmesh.mesh import clock
 from myownmesh.mesh.errors import MeshError
 from myownmesh.mesh.outcome import outcome
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mesh_common.views import PeerInfo, RosterRow
     from myownmesh.engine import EngineConfig
     from myownmesh.engine.moves import Move
-    from myownmesh.flight.tape import Tape
+    from myownmesh.flight.tape import Piece, Tape
     from myownmesh.mesh.adopting import Adopting
     from myownmesh.mesh.driver import Driver
     from myownmesh.mesh.governing import Governing, Outcome
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from myownmesh.store.network_config import NetworkConfig
     from myownmesh.topology.modes import TopologyMode
 
+BETWEEN_WAIT_S = 5.0
+BETWEEN_LOOK_S = 0.01
 PIN_WAIT_S = 0.001
 """Spec 05 §8.5: a pin without a wait looks once whether the peer is up."""
 
@@ -124,9 +126,10 @@ class Network:
 
         Raises `MeshError` when there is nothing to take.
         """
-        if self._switch.engine.governor.book.is_founded:
-            raise MeshError("what is signed in a network is not recorded, so one with owners cannot be")
         if seconds:
+            with trio.move_on_after(BETWEEN_WAIT_S):  # no recording begins in the midst of work on signatures
+                while self._switch.engine.core.government.has_jobs:  # noqa: ASYNC110  # slices end without a word
+                    await trio.sleep(BETWEEN_LOOK_S)
             end = self._tape.ask(clock.now().mono)
             try:
                 await trio.sleep(seconds)
@@ -136,7 +139,7 @@ class Network:
             pieces = list(self._tape.pieces)
         if not pieces:
             raise MeshError("nothing is recorded of a network of more than 64 peers unless it is asked for: --for 1m")
-        return written(pieces, self.network_id, secrets.token_bytes(16))
+        return await trio.to_thread.run_sync(_written, [piece.still() for piece in pieces], self.network_id)
 
     def roster(self) -> tuple[RosterRow, ...]:
         """The admitted devices in the order of their admission."""
@@ -394,3 +397,10 @@ def _duration(ms: int) -> str:
     if ms % 1000 == 0:
         return f"{ms // 1000}s"
     return f"{ms}ms" if ms < 1000 else f"{ms / 1000:g}s"
+
+
+def _written(pieces: list[Piece], network_id: str) -> tuple[bytes, int]:
+    from myownmesh.flight.recording import written  # for nobody who does not ask for it
+
+    with program_goes_on():
+        return written(pieces, network_id, secrets.token_bytes(16))

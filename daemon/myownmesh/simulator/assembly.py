@@ -201,7 +201,7 @@ class Assembly:
         while self.world.clock.seconds < MEET_S and not self._have_met():
             self._pass(LOOK_S)
         for _ in range(ROUNDS):
-            self._round()
+            self.disturb()
         begun = self.world.clock.seconds
         while not self.agree():
             if self.world.clock.seconds - begun > MENDED_S:
@@ -234,7 +234,8 @@ class Assembly:
         wanted = min(len(self.nodes) - 1, 6 if self.sitting.nodes > MESH_UP_TO else len(self.nodes))
         return all(len(node.engine.governor.linked) >= wanted for node in self.nodes.values())
 
-    def _round(self) -> None:
+    def disturb(self) -> None:
+        """Two parts for a while, in which authorities decide and devices are killed."""
         rng, nodes = self.rng, list(self.nodes.values())
         left = {node.device_id for node in nodes if rng.random() < 0.5}
         apart = [

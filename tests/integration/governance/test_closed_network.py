@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import stat
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,22 @@ async def test_a_network_is_founded_and_signatures_decide_who_belongs(tmp_path: 
             assert await role(ben, carl) == "member"
             await active(anna, ben)
 
+            await replays(anna, ben, carl)
+
             with pytest.raises(Refused, match="this is the last owner"):
                 await anna.ask("governance_propose_role_revoke", network=NET, target=anna.device_id)
+
+
+async def replays(device: Daemon, *others: Daemon) -> None:
+    """`ctl record` in a network with owners: the file names nobody, and its replay comes to the same links."""
+    told = await device.ask("network_record", network=NET)
+    text = await trio.Path(told["path"]).read_text()
+    assert not [each.home.name for each in (device, *others) if each.device_id in text]
+    words = [sys.executable, "-m", "myownmesh.simulator", "replay", told["path"]]
+    done = await trio.run_process(words, capture_stdout=True)
+    shown = done.stdout.decode().splitlines()
+    assert [line for line in shown if line.startswith("peer ") and "active" in line], shown[-3:]
+    assert [line for line in shown if " govern act" in line], "its own decisions are among the inputs"
 
 
 async def waits_here(device: Daemon) -> Any:
