@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from myownmesh.governance.signatures import Slices
     from myownmesh.governance.sync import Advert
     from myownmesh.governance.verdicts import Verdict
+    from myownmesh.governance.words import Saying
     from myownmesh.protocol.frames import NetworkStatePropose
     from myownmesh.protocol.transitions import Transition
 
@@ -41,6 +42,8 @@ MAX_AUDIT: Final = 2048
 """Lines that wait for the next save; of more the oldest are not written down."""
 MAX_SAID: Final = 32
 """Signatures of its own that a peer says within a minute; honest ones say a few."""
+MAX_SAYINGS: Final = 8
+"""How often it says the same one meanwhile: v0.3.8 signs alike whenever it lets in and puts out again."""
 
 
 @frozen
@@ -82,15 +85,18 @@ class Correspondence:
     """The counts behind which nothing new was."""
     shown: tuple[int, bytes] | None = None
     """Length and digest of the governance log that it showed last."""
-    said: dict[str, float] = field(factory=dict)
-    """Signatures of its own that it has just said, until when they are its word."""
+    said: dict[str, tuple[float, tuple[Saying, ...]]] = field(factory=dict)
+    """Signatures of its own that it has just said, until when they are its word, and what it said with each."""
 
-    def say(self, signature: str, mono: float) -> None:
+    def say(self, signature: str, saying: Saying, mono: float) -> None:
         """The peer says on its own link that it signed this."""
-        self.said = dict(list(self.said.items())[-MAX_SAID + 1 :]) | {signature: mono + SAID_SECONDS}
+        before = self.words(mono).get(signature, ())
+        others = [each for each in self.said.items() if each[0] != signature]
+        self.said = dict(others[-MAX_SAID + 1 :])
+        self.said[signature] = mono + SAID_SECONDS, (*before, saying)[-MAX_SAYINGS:]
 
-    def words(self, mono: float) -> frozenset[str]:
-        return frozenset(signature for signature, until in self.said.items() if mono < until)
+    def words(self, mono: float) -> dict[str, tuple[Saying, ...]]:
+        return {signature: sayings for signature, (until, sayings) in self.said.items() if mono < until}
 
 
 class Government:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine import attendance, firstcontact, gossip, notices, ruling, slices
 from myownmesh.engine.government import Seen
@@ -15,7 +15,7 @@ from myownmesh.governance.judging import DAY_SECONDS, FAR_FUTURE
 from myownmesh.governance.log import BadLog, common_length, heard
 from myownmesh.governance.signatures import CHECKS_PER_SLICE
 from myownmesh.governance.sync import refuting
-from myownmesh.governance.words import Speaker
+from myownmesh.governance.words import Speaker, beyond_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     from myownmesh.protocol.frames import Deny, RosterEntries
     from myownmesh.protocol.transitions import Transition
 
+_NO_BRANCH: Final = b""
+"""The digest of a log that could never count."""
+
 
 def receive_logs(core: Core, peer: OpenLink, frame: RosterEntries, now: Instant) -> None:
     """An answer of an admitted peer; it may be one that nobody asked for."""
     government = core.government
     letter = government.letter(peer.device_id)
-    speaker = Speaker(peer.device_id, vouched=frame.vouched is True, said=letter.words(now.mono))
+    sayings = letter.words(now.mono)
+    beyond = beyond_word(frame.member_log, peer.device_id, sayings) if sayings else frozenset()
+    speaker = Speaker(peer.device_id, vouched=frame.vouched is True, said=frozenset(sayings), beyond=beyond)
     was_asked, letter.awaits_answer = letter.awaits_answer, False
     letter.unheard += 1
     if not slices.put(core, peer.device_id, _hear(core, peer, frame, speaker, was_asked=was_asked), now):
@@ -85,7 +90,9 @@ def _hear(core: Core, peer: OpenLink, frame: RosterEntries, speaker: Speaker, *,
     letter = government.letter(device)
     advert = letter.advert
     before = government.book
-    if frame.transitions and frame.transitions != before.log.entries:
+    if frame.transitions == before.log.entries:
+        _note_shown(core, device, len(before.log), before.log.digest)
+    elif frame.transitions:
         yield from hear_governance(core, frame.transitions, speaker)
     yield from hear_members(core, frame.member_log, speaker)
     letter.unheard -= 1
@@ -108,6 +115,7 @@ def hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker)
     except BadLog as bad:
         government.charge(device, government.now.mono, bad.rule == "SIG-INVALID")
         notices.log_refused(core, device, bad.rule, str(bad))
+        _note_shown(core, device, len(entries), _NO_BRANCH)
         return "refused", str(bad)
     now = government.now
     found = hear_log(government.book, log, speaker, now.wall_ms // 1000, rostered=frozenset(core.roster.ids))
@@ -115,16 +123,23 @@ def hear_governance(core: Core, entries: Sequence[Transition], speaker: Speaker)
     notices.log_heard(core, device, found, new, now)
     government.audit += [Seen(now.wall_ms // 1000, "governance", device, found.found, place.entry) for place in new]
     ruling.take(core, found.book, now)
-    if device in government.letters:
-        government.letters[device].shown = len(log), log.digest
     if found.left is not None:
         gossip.ask_who_may_stay(core, now)
-    notices.left_behind(core, gossip.left_behind(core), now)
+    _note_shown(core, device, len(log), log.digest)
     peer = core.peers.get(device)
     if isinstance(peer, Live) and gossip.is_ours(peer) and (answer := refuting(core.government.book, log)) is not None:
         core.send(peer, answer, now)
     yield from _hear_again(core)
     return found.found, found.why
+
+
+def _note_shown(core: Core, device: str, length: int, digest: bytes) -> None:
+    """What log a device holds, as far as it shows. Whoever holds another one than counts and cannot leave it is named,
+    also who runs v0.3.8 and was taken in by a log that ours refuses."""
+    letter = core.government.letters.get(device)
+    if letter is not None:
+        letter.shown = length, digest
+    notices.left_behind(core, gossip.left_behind(core), core.government.now)
 
 
 def hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) -> Slices[Counter[str]]:

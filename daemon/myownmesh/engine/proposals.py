@@ -8,9 +8,9 @@ from myownmesh.engine import firstcontact, gossip, hearing, ruling
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.government import Unanswered
 from myownmesh.governance.authoring import expire
-from myownmesh.governance.intake import hear_ack, hear_propose, hear_split, unanswered
+from myownmesh.governance.intake import hear_ack, hear_propose, hear_split, saying, unanswered
 from myownmesh.governance.words import SAID_SECONDS, Speaker
-from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose
+from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose, NetworkStateSplit
 
 if TYPE_CHECKING:
     from mesh_common.events import Level
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from myownmesh.engine.peer import OpenLink
     from myownmesh.governance.intake import Intake
     from myownmesh.protocol.clock import Instant
-    from myownmesh.protocol.frames import NetworkStateSplit
 
 
 def receive(
@@ -38,8 +37,8 @@ def receive(
             done = hear_split(book, frame, device, checks)
     government.charge(device, now.mono, done.charge)
     letter = government.letter(device)
-    if done.word is not None:
-        letter.say(done.word, now.mono)
+    if done.word is not None and not isinstance(frame, NetworkStateSplit):
+        letter.say(done.word, saying(book, frame), now.mono)
     if done.result == "pull" and isinstance(frame, NetworkStatePropose):
         government.unanswered.append(Unanswered(frame, now.mono + SAID_SECONDS))
         ruling.look_later(core, now)

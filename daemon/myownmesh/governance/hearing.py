@@ -12,6 +12,7 @@ from myownmesh.governance.judging import Judgement, is_repetition, judge, waitin
 from myownmesh.governance.member_log import Draft
 from myownmesh.governance.newcomers import Author, Newcomers
 from myownmesh.governance.questions import Replay
+from myownmesh.governance.verdicts import corrected
 from myownmesh.governance.words import HEARSAY, OURSELVES
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ def hear_entries(
             signer = book.standing.authors(entry.signers)[0]
             questions = questions.with_replay(book.network_id, Replay(entry, signer))
     members = draft.done()
+    if members is not book.members and book.pin.evicted:
+        kept = corrected(book.bench, members, before)
+        book = evolve(book, pin=book.pin.only_keeping(kept))
     if members is not book.members or aside is not book.aside or questions is not book.questions:
         book = evolve(book, members=members, aside=aside, questions=questions)
     return Heard(book, tuple(judged), tuple(entries[len(judged) :]), before, failed)

@@ -12,6 +12,7 @@ import msgspec
 from attrs import evolve, frozen
 
 from myownmesh.governance.entries import fault_of_form, is_usable_id, target_of
+from myownmesh.governance.marking import is_marked
 from myownmesh.governance.proposals import LIFETIME_SECONDS, digest_of_content, is_proposal_id
 from myownmesh.governance.questions import Claim
 from myownmesh.governance.quorum import VOID
@@ -26,6 +27,8 @@ from myownmesh.governance.ratifying import (
 )
 from myownmesh.governance.records import Proposal, SplitRecord
 from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
+from myownmesh.governance.words import Saying
+from myownmesh.protocol import base32
 from myownmesh.protocol.frames import NetworkStatePropose
 from myownmesh.protocol.transitions import KindChange, Split, Transition, UnknownVariant
 
@@ -105,15 +108,26 @@ def hear_record(book: Book, record: Proposal, checks: Checks, now: int, *, roste
     return evolve(hear_propose(book, frame, record.proposer, checks, now, rostered=rostered), word=None)
 
 
+def saying(book: Book, frame: NetworkStatePropose | NetworkStateAck) -> Saying:
+    """What a proposal or an ack tells of the time of its entry, by the book that it comes to."""
+    record = frame if isinstance(frame, NetworkStatePropose) else book.proposals.get(frame.proposal_id)
+    if record is None:
+        return Saying(0, 0)
+    target = target_of(record.variant)
+    return Saying(record.created_at, 0 if target is None else 1 + book.bench.newest_counted(target))
+
+
 def unanswered(book: Book, frame: NetworkStatePropose) -> Transition | None:
     """The one copy that a proposal stands for, if its author did not answer a pull within `SAID_SECONDS`.
 
-    To be heard with the author's word. None for what belongs to the governance log, which only a log can bring.
+    To be heard with the author's word. None for what belongs to the governance log, which only a log can bring. Of ours
+    the frame has the entry's time (FIX 13), and a later one would outlive what authorities decide next.
     """
     target = target_of(frame.variant)
     if target is None or tier_of(frame.variant, book.standing) == "governance":
         return None
-    at = stamp_in(book, frame.variant, frame.created_at)
+    is_ours = is_marked(base32.decode(frame.signature, 64))
+    at = frame.created_at if is_ours else stamp_in(book, frame.variant, frame.created_at)
     return Transition(at, frame.variant, (frame.proposer,), (frame.signature,))
 
 

@@ -15,7 +15,7 @@ from myownmesh.governance.entries import is_member_grant
 from myownmesh.governance.member_log import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from myownmesh.governance.member_log import Draft, MemberLog
     from myownmesh.governance.standing import Standing
@@ -157,3 +157,29 @@ def newly_kept(before: Bench, after: Standing) -> dict[str, int]:
                 newest = max(copy.entry.at for copy in slot.counted(before.standing, before.me))
                 found[device] = max(newest, found.get(device, -1))
     return {device: at for device, at in found.items() if at > before.kept.get(device, -1)}
+
+
+def corrected(before: Bench, after: MemberLog, devices: Iterable[str]) -> Mapping[str, int]:
+    """Kept removals after copies about these devices came (02 §24.3 no. 48).
+
+    The time of one that was only heard falls to what is sure of its signature, or a time that somebody made up would
+    outlive every decision of today.
+    """
+    found = dict(before.kept)
+    for device in devices:
+        at = before.kept.get(device)
+        if at is None:
+            continue
+        slots = after.slots(device)
+        if any(slot.find(at) for slot in slots.values() if not slot.key.is_grant):
+            continue
+        sure = [
+            copy.entry.at
+            for key, slot in before.members.slots(device).items()
+            if not key.is_grant and slot.find(at) and key in slots
+            for copy in slots[key].copies
+            if copy.is_sure(before.standing)
+        ]
+        if sure:
+            found[device] = max(sure)
+    return found

@@ -13,6 +13,8 @@ from attrs import frozen
 from myownmesh.governance.quorum import unmet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from myownmesh.governance.rules import Rules
     from myownmesh.governance.standing import Standing
     from myownmesh.protocol.transitions import Transition
@@ -31,6 +33,8 @@ class Speaker:
     """The frame says `vouched`: the sender is sure of each copy in it."""
     said: frozenset[str] = frozenset()
     """Signatures of the device itself that it sent on this link within the last `SAID_SECONDS`, by proposal or ack."""
+    beyond: frozenset[tuple[str, int]] = frozenset()
+    """Copies of those in its answer that it did not mean by that: signature and time (`beyond_word`)."""
     trusted: bool = False
     """Us, a person here, or the first answer of whoever invited this device."""
 
@@ -58,7 +62,50 @@ def said_now(entry: Transition, speaker: Speaker) -> bool:
     if not speaker.said:
         return False
     pairs = zip(entry.signers, entry.signatures, strict=True)
-    return any(signer == speaker.device and signature in speaker.said for signer, signature in pairs)
+    return any(
+        signer == speaker.device and signature in speaker.said and (signature, entry.at) not in speaker.beyond
+        for signer, signature in pairs
+    )
+
+
+@frozen
+class Saying:
+    """A proposal or an ack of a device, as far as it tells at what time the entry counts."""
+
+    created_at: int
+    """By the author's clock, Unix seconds: its stamp is no earlier."""
+    least: int
+    """The least time that goes beyond all that counted for the target when it was heard."""
+
+
+def beyond_word(
+    entries: Iterable[Transition], device: str, sayings: Mapping[str, Sequence[Saying]]
+) -> frozenset[tuple[str, int]]:
+    """What a device's answer holds of the signatures that it just said, and did not mean: signature and time.
+
+    v0.3.8 keeps and passes on whatever time somebody else put to its own signature, so only those copies count that can
+    be what it said: for each time that it did, the first one of the author's clock or later, and the first one beyond
+    what counted here, each another one where it signed alike several times.
+    """
+    times: dict[str, set[int]] = {}
+    for entry in entries:
+        for signer, signature in zip(entry.signers, entry.signatures, strict=False):
+            if signer == device and signature in sayings:
+                times.setdefault(signature, set()).add(entry.at)
+    return frozenset(
+        (signature, at) for signature, found in times.items() for at in found - _meant(found, sayings[signature])
+    )
+
+
+def _meant(times: Iterable[int], sayings: Sequence[Saying]) -> set[int]:
+    meant: set[int] = set()
+    last = -1
+    for saying in sayings:
+        first = [at for at in times if at >= saying.created_at]
+        beyond = [at for at in first if at >= saying.least and at > last]
+        meant |= {min(found) for found in (first, beyond) if found}
+        last = min(beyond, default=last)
+    return meant
 
 
 def _could_sign(entry: Transition, device: str, standing: Standing, rules: Rules) -> bool:

@@ -22,7 +22,7 @@ from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused
 from myownmesh.governance.book import Book
 from myownmesh.governance.copies import OUR_WORD, Copy
-from myownmesh.governance.log import common_length, heard
+from myownmesh.governance.log import BadLog, common_length, heard
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.saved import load_book, pin_of, state_of
@@ -349,9 +349,7 @@ class Assembly:
                     continue
                 if not any(other.mind.answer()):
                     continue  # liars made its logs longer than a frame, and it falls silent (W15)
-                log = _log_of(other)
-                lost = common_length(book(node).log, log) < min(len(book(node).log), len(log))
-                if lost and device not in node.engine.governor.left_behind:
+                if _is_lost(other, book(node).log) and device not in node.engine.governor.left_behind:
                     raise Broken(f"{short_id(node.device_id)} does not say that {short_id(device)} was left behind")
 
     def agree(self) -> bool:
@@ -406,8 +404,13 @@ class Assembly:
         return tuple((held.role(each.device_id), held.is_evicted(each.device_id)) for each in self.identities)
 
 
-def _log_of(node: OldNode) -> Log:
-    return finish(heard(node.mind.log, Checks(NETWORK), STRICT))
+def _is_lost(node: OldNode, counts: Log) -> bool:
+    """Whether a device holds another branch than counts, or a log that ours refuse."""
+    try:
+        log = finish(heard(node.mind.log, Checks(NETWORK), STRICT))
+    except BadLog:
+        return True
+    return common_length(counts, log) < min(len(counts), len(log))
 
 
 def _is_asked(held: Book) -> bool:

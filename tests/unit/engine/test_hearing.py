@@ -177,6 +177,17 @@ def test_who_runs_v038_and_holds_a_branch_that_does_not_count_is_named() -> None
     assert told == {"hint": "left_behind", "network": "home", "peers": [THEM]}
 
 
+def test_who_runs_v038_and_holds_a_log_that_ours_refuse_is_named() -> None:
+    """Simulator, seed 264002: a controller lowers an owner, which v0.3.8 takes and no device of ours does."""
+    mine = (*BASE, PROMOTED)
+    bench = linked(mine)
+    says(bench, *mine, entry(STRANGER, RoleGrant(SECOND.device_id, "controller")))
+    assert held(bench) == mine
+    assert bench.engine.governor.left_behind == {THEM}
+    says(bench, *mine)
+    assert bench.engine.governor.left_behind == frozenset(), "what it shows last counts"
+
+
 def test_the_branch_that_was_left_waits_until_it_is_looked_after() -> None:
     mine = (*BASE, entry(SECOND, PROMOTED.variant))
     better = (*BASE, entry(OWNER, RoleRevoke(SECOND.device_id)))

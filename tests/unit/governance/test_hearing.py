@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import msgspec
 import pytest
 from attrs import evolve
@@ -14,9 +16,11 @@ from myownmesh.governance.book import Book
 from myownmesh.governance.branches import Branches, Choice, choose
 from myownmesh.governance.copies import Copy, Slot, slot_keys
 from myownmesh.governance.hearing import accept_grant, dismiss, hear_again, hear_entries
+from myownmesh.governance.marking import sign_marked
 from myownmesh.governance.ratifying import ratify
 from myownmesh.governance.records import SplitRecord
 from myownmesh.governance.signatures import Checks
+from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.standing import BEFORE
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition, UnknownVariant
@@ -26,6 +30,7 @@ from support.governance import (
     CAROL,
     CHECKS,
     DAVE,
+    DEVICES,
     ERIN,
     FRANK,
     MALLORY,
@@ -255,3 +260,43 @@ def test_a_longer_log_of_one_s_own_branch_can_lose_against_a_known_one() -> None
     switched = hear_log(free, log_of([*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)]), HEARSAY, NOW)
     assert (switched.found, switched.book.log) == ("switched", rival)
     assert ratify(switched.book, entry(RoleGrant(ERIN, "controller"), ALICE), NOW).standing.role(ERIN) == "controller"
+
+
+# ── kept removals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def demoted(book: Book) -> Book:
+    """Carol, who put Dave out, has no seat any more."""
+    log = log_of((*book.log.entries, entry(RoleRevoke(CAROL), ALICE)))
+    return hear_log(book, log, OURSELVES, NOW).book
+
+
+def vouched(book: Book, *entries: Transition) -> Book:
+    return hear_entries(book, entries, Speaker(ALICE, vouched=True), CHECKS, NOW, max_checks=99).book
+
+
+def by_carol(at: int) -> Transition:
+    """Her removal of Dave as ours signs it, with a mark: once, at one time."""
+    signature = sign_marked(DEVICES["carol"], signed_bytes(NETWORK, PUT_OUT), Random(1))
+    return Transition(at, PUT_OUT, (CAROL,), (signature,))
+
+
+def test_a_removal_that_somebody_raised_is_kept_no_longer_than_what_is_sure_of_it() -> None:
+    """24.3 no. 48. A device whose removal was kept with the time of a liar stayed out when it was let in again
+    (simulator, seed 274001)."""
+    book = demoted(hears(founded(), by_carol(9), by_carol(4000)))
+    assert book.pin.evicted == {DAVE: 4000}
+    assert vouched(book, entry(ADMIT, ALICE, at=100)).is_evicted(DAVE)
+    for entries in ([by_carol(9)], [by_carol(9), entry(ADMIT, ALICE, at=8)]):
+        known = vouched(book, *entries)
+        assert known.is_evicted(DAVE), "it falls, and does not end"
+    assert vouched(known, entry(ADMIT, ALICE, at=100)).role(DAVE) == "member"
+
+
+def test_a_kept_removal_stays_where_nothing_sure_takes_its_place() -> None:
+    book = demoted(hears(founded(), by_carol(4000)))
+    assert hears(book, by_carol(9)).pin.evicted == {DAVE: 4000}, "what is heard lowers nothing"
+    other = vouched(book, entry(PUT_OUT, ALICE, at=9), entry(RoleGrant(BOB, "member"), ALICE))
+    assert other.pin.evicted == {DAVE: 4000}, "another signature says nothing of this one"
+    sure = demoted(vouched(founded(), by_carol(4000)))
+    assert vouched(sure, by_carol(9)).pin.evicted == {DAVE: 4000}, "both were said"
