@@ -14,6 +14,8 @@ from mesh_bundler.errors import Exit, Refused
 from mesh_bundler.header import MIN_BINARY_BYTES
 
 MAX_MEMBERS = 16
+MAX_FOLDER_MEMBERS = 10_000
+"""Of an archive that is a whole folder; ours have a tenth."""
 MAX_MEMBER_BYTES = 512 * 1024 * 1024
 MAX_TOTAL_BYTES = 1024 * 1024 * 1024
 MAX_RATIO = 200
@@ -35,12 +37,13 @@ _WHY = {
     "parent_traversal": "a member's name climbs out of the folder",
     "reserved_name": "a member's name is reserved on some systems",
     "duplicate": "two members share one name",
-    "too_many_members": f"it has more than {MAX_MEMBERS} members",
+    "outside_folder": "a member lies outside its one folder",
+    "too_many_members": "it has too many members",
     "member_too_large": f"a member unpacks to more than {MAX_MEMBER_BYTES} bytes",
     "total_too_large": f"it unpacks to more than {MAX_TOTAL_BYTES} bytes",
     "ratio": f"it unpacks to more than {MAX_RATIO} times its size",
     "binary_missing": "the daemon is not in it",
-    "binary_too_small": f"the daemon in it is smaller than {MIN_BINARY_BYTES} bytes",
+    "binary_too_small": "the daemon in it is too small to be one",
     "archive_damaged": "it is damaged",
     "archive_trailing_data": "something follows its end",
     "header_mismatch": "its directory and its members contradict each other",
@@ -63,6 +66,9 @@ class ArchiveGuard:
 
     wanted: str
     archive_size: int
+    most_members: int = MAX_MEMBERS
+    least_bytes: int = MIN_BINARY_BYTES
+    """Of the wanted file."""
     ignored: list[str] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
     _count: int = 0
@@ -81,7 +87,7 @@ class ArchiveGuard:
             raise self.refusal("duplicate", member.name)
         self._seen.add(path)
         self._count += 1
-        if self._count > MAX_MEMBERS:
+        if self._count > self.most_members:
             raise self.refusal("too_many_members", member.name)
         self._member = 0
         if member.type == "dir":
@@ -109,7 +115,7 @@ class ArchiveGuard:
         """All members were seen. Raises `Refused` when the wanted one is absent or too small."""
         if self._wanted_bytes is None:
             raise self.refusal("binary_missing", self.wanted)
-        if self._wanted_bytes < MIN_BINARY_BYTES:
+        if self._wanted_bytes < self.least_bytes:
             raise self.refusal("binary_too_small", self.wanted)
 
     def refusal(self, code: str, member: str = "") -> Refused:

@@ -75,6 +75,7 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         rng: Callable[[], float] = random.random,
         netrc: bool = False,
+        agent: str = "myownmesh-bundler",
     ) -> None:
         self.feed, self._token, self.limits = feed, token, limits or Limits()
         self._on_notice = on_notice or (lambda _notice: None)
@@ -84,7 +85,7 @@ class Client:
         timeout = httpx.Timeout(
             connect=self.limits.connect, read=self.limits.read, write=self.limits.read, pool=self.limits.connect
         )
-        self._http = new_client(timeout, netrc=netrc)
+        self._http = new_client(timeout, netrc=netrc, agent=agent)
 
     def close(self) -> None:
         self._http.close()

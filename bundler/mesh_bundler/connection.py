@@ -24,14 +24,17 @@ _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _UNUSABLE = (ValueError, OSError, ImportError, httpx.InvalidURL, netrc_file.NetrcParseError)
 
 
-def new_client(timeout: httpx.Timeout, *, netrc: bool) -> httpx.Client:
-    """A client that follows no redirect. Raises `Refused` naming what of the environment cannot be used."""
+def new_client(timeout: httpx.Timeout, *, netrc: bool, agent: str) -> httpx.Client:
+    """A client that follows no redirect and calls itself `agent`.
+
+    Raises `Refused` naming what of the environment cannot be used.
+    """
     tls = tls_context()
     return _client(
         timeout=timeout,
         verify=tls,
         auth=_logins() if netrc else None,
-        headers={"User-Agent": f"myownmesh-bundler/{VERSION}"},
+        headers={"User-Agent": f"{agent}/{VERSION}"},
         # A proxy for the outside world has no business with a feed on this machine.
         mounts=dict.fromkeys(("http://127.0.0.1", "http://localhost", "http://[::1]")),
     )

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING
 
-from mesh_bundler.archive_rules import MAX_TOTAL_BYTES, ArchiveGuard, Member
+from mesh_bundler.archive_rules import MAX_FOLDER_MEMBERS, MAX_TOTAL_BYTES, ArchiveGuard, Member
 from mesh_bundler.files import CHUNK
 from mesh_common.files import open_regular
 
@@ -30,6 +30,7 @@ _OVERHEAD = 1024 * 1024
 _DIGITS_MAX = 20
 """Of a member's size in a pax record; Python itself reads no number of more than some thousands."""
 _ZERO = bytes(_BLOCK)
+_ELF = b"\x7fELF"
 
 
 def extract(archive: Path, wanted: str, write: Callable[[bytes], object]) -> list[str]:
@@ -46,6 +47,53 @@ def extract(archive: Path, wanted: str, write: Callable[[bytes], object]) -> lis
             _extract_tar(_OneGzipStream(file, guard), guard, write)
     guard.finish()
     return guard.ignored
+
+
+def extract_folder(archive: Path, root: str, program: str, into: Path) -> None:
+    """Unpack an archive whose members all lie in the folder `root` into the empty folder `into` (spec 09 §8.4).
+
+    `program` must be in it. What begins as a native program gets the mode of one, whatever the archive says. Raises
+    `Refused` (exit 7) for every archive that breaks a rule; what was written until then must be thrown away.
+    """
+    guard = ArchiveGuard(
+        f"{root}/{program}", archive.stat().st_size, most_members=MAX_FOLDER_MEMBERS, least_bytes=len(_ELF)
+    )
+    with open_regular(archive) as file:
+        stream = _OneGzipStream(file, guard)
+        for member in _tar_members(stream, guard):
+            wanted = guard.admit(member)
+            path = _inside(into, root, member, guard)
+            try:
+                if member.type == "dir":
+                    path.mkdir(mode=0o755, parents=True, exist_ok=True)
+                else:
+                    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    _write_member(stream, member, path, guard, wanted=wanted)
+            except (FileExistsError, NotADirectoryError):
+                raise guard.refusal("duplicate", member.name) from None
+        _check_end(stream, guard)
+    guard.finish()
+
+
+def _inside(into: Path, root: str, member: Member, guard: ArchiveGuard) -> Path:
+    """Where a member goes; its name was admitted, so it climbs nowhere."""
+    first, *rest = [part for part in member.name.rstrip("/").split("/") if part != "."] or [""]
+    if first != root or (not rest and member.type != "dir"):
+        raise guard.refusal("outside_folder", member.name)
+    return into.joinpath(*rest)
+
+
+def _write_member(stream: _OneGzipStream, member: Member, path: Path, guard: ArchiveGuard, *, wanted: bool) -> None:
+    left, head = member.size, b""
+    with path.open("xb") as file:
+        while left:
+            data = stream.exactly(min(left, CHUNK))
+            left -= len(data)
+            guard.produced(len(data), wanted=wanted, name=member.name)
+            file.write(data)
+            head = head or data[: len(_ELF)]
+    path.chmod(0o755 if head == _ELF else 0o644)
+    stream.exactly(-member.size % _BLOCK)
 
 
 # ── tar.gz ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -103,7 +151,11 @@ def _extract_tar(stream: _OneGzipStream, guard: ArchiveGuard, write: Callable[[b
             if wanted:
                 write(data)
         stream.exactly(-member.size % _BLOCK)
-    # Padding up to the tar record size may follow, then the gzip stream must end.
+    _check_end(stream, guard)
+
+
+def _check_end(stream: _OneGzipStream, guard: ArchiveGuard) -> None:
+    """Padding up to the tar record size may follow, then the gzip stream must end."""
     if stream.read(_PADDING_MAX).strip(b"\0") or stream.read(1):
         raise guard.refusal("archive_trailing_data")
 

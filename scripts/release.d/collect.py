@@ -21,12 +21,13 @@ from packaging.requirements import Requirement
 
 if TYPE_CHECKING:
     import types
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 DISTRIBUTION = "myownllm-mesh"
 EXTRA = "daemon"
 PACKAGE = "myownmesh"
-SOURCES = ("common/mesh_common", "daemon/myownmesh")
+SOURCES = ("common/mesh_common", "daemon/myownmesh", "bundler/mesh_bundler")
+"""The daemon updates itself with the bundler's parts, which a command of its own loads."""
 NOT_PACKED = frozenset({"daemon/myownmesh/simulator"})
 """What no daemon runs."""
 
@@ -105,10 +106,11 @@ def own_modules(source: Path) -> Iterator[tuple[Path, str]]:
                 yield path, path.relative_to(root.parent).as_posix()
 
 
-def build_folder(target: Path, source: Path, *, commit: str | None, dirty: bool) -> None:
+def build_folder(target: Path, source: Path, stamp: Mapping[str, object]) -> None:
     """Fill `target` with `py/`, `lib/` and `main.pyc`; `source` is the checkout.
 
-    `commit` and `dirty` are what the packed daemon's `--version --json` tells of its source.
+    `stamp` is what the packed daemon knows of its build: `COMMIT` and `DIRTY`, which `--version --json` tells, and for
+    its updates `RELEASE_URL_STABLE`, `RELEASE_URL_BETA` and `RELEASE_PUBKEY`.
     """
     py, lib = target / "py", target / "lib"
     py.mkdir(parents=True)
@@ -122,8 +124,9 @@ def build_folder(target: Path, source: Path, *, commit: str | None, dirty: bool)
             _place(path, py / name, name)
     for path, name in own_modules(source):
         _place(path, py / name, name)
-    stamp = compile(f"COMMIT = {commit!r}\nDIRTY = {dirty!r}\n", f"{PACKAGE}/_build.py", "exec", dont_inherit=True)
-    (py / PACKAGE / "_build.pyc").write_bytes(_bytecode(stamp))
+    lines = "".join(f"{name} = {value!r}\n" for name, value in sorted(stamp.items()))
+    build = compile(lines, f"{PACKAGE}/_build.py", "exec", dont_inherit=True)
+    (py / PACKAGE / "_build.pyc").write_bytes(_bytecode(build))
     (target / "main.pyc").write_bytes(_compiled(Path(__file__).with_name("main_program.py"), "main.py"))
     _libraries(target, lib)
 

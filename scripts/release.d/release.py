@@ -99,7 +99,7 @@ def make(build: Build, source: Path, out: Path, signer: Signer | None, say: Call
     with tempfile.TemporaryDirectory(prefix="mesh-release-") as scratch:
         folder = Path(scratch) / "folder"
         say(f"collecting the daemon {build.tag} and its {len(collect.dependency_closure())} libraries")
-        collect.build_folder(folder, source, commit=build.commit, dirty=build.dirty)
+        collect.build_folder(folder, source, _stamp(build))
         collect.strip_and_relocate(folder)
         library = folder / "lib" / collect.python_library().name
         pack.compile_runtime(folder / "myownmesh", Path(sysconfig.get_path("include")), library, build.epoch)
@@ -128,6 +128,13 @@ def make(build: Build, source: Path, out: Path, signer: Signer | None, say: Call
             (release / f"{name}.minisig").write_bytes(signer.sign(path.read_bytes(), name, build.tag, build.epoch))
         say(f"signed; trust it with MYOWNMESH_TRUSTED_KEYS={signer.public}")
     return release
+
+
+def _stamp(build: Build) -> dict[str, object]:
+    """What the daemon knows of its build. Without a feed of its own it never updates itself."""
+    named = ("RELEASE_URL_STABLE", "RELEASE_URL_BETA", "RELEASE_PUBKEY")
+    updates = {name: os.environ.get(f"MYOWNMESH_{name}") or None for name in named}
+    return {"COMMIT": build.commit, "DIRTY": build.dirty, **updates}
 
 
 def _descriptions(build: Build, release: Path, assets: dict[str, bytes], binary: bytes, glibc: str) -> None:

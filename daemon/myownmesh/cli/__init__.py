@@ -19,6 +19,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments in (["--version"], ["-V"]):
         return _version()
     if arguments == ["serve"]:
+        if getattr(sys, "frozen", False):  # only a release of its own replaces itself
+            from myownmesh.updates.boot import begin
+
+            begin()
         from myownmesh.daemon.serve import serve
 
         return serve()

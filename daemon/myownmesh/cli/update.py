@@ -16,29 +16,72 @@ from myownmesh.cli.groups import group
 from myownmesh.cli.output import write_line
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
-from myownmesh.updates.errors import UpdateError
 from myownmesh.updates.installation import find
 from myownmesh.updates.place import Place
 
 if TYPE_CHECKING:
     from mesh_common.answers import UpdateChecked, UpdateStatus
     from myownmesh.store.config import AutoUpdate, MeshConfig
+    from myownmesh.updates.updater import Updater
 
-app = group("Update this program.")
+app = group("Update this program; without a command, to the newest release now, whatever the policy.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NEXT_START = "It runs from the daemon's next start on."
 
 
+@app.callback(invoke_without_command=True, no_args_is_help=False)
+def update(
+    context: typer.Context,
+    as_json: Json = False,
+    force: Annotated[bool, typer.Option("--force", help="Also a version that was here and did not work.")] = False,
+) -> None:
+    """Fetch, verify and put in the newest release."""
+    if context.invoked_subcommand is not None:
+        return
+    updater = _updater("auto")
+    found = updater.fetch(force=force)
+    if found.outcome != "staged":
+        _print_json(found) if as_json else write_line(_sentence(found))
+        return
+    applied = updater.apply()
+    if as_json:
+        write_line(json.dumps({"outcome": "updated", "to": applied, "components": ["daemon"]}, indent=2))
+    else:
+        write_line(f"Updated to {applied}: daemon. {NEXT_START}")
+
+
 @app.command()
-def check(as_json: Json = False) -> None:
+def check(
+    as_json: Json = False,
+    progress: Annotated[bool, typer.Option("--progress", help="Say on stderr how far a download is, as JSON.")] = False,
+) -> None:
     """Look at the release feed now; fetch and verify what is permitted."""
-    preferences = _preferences()
-    found = _checked(preferences)
+    found = _updater("json" if progress else "auto").check()
     if as_json:
         _print_json(found)
     else:
         write_line(_sentence(found))
+
+
+@app.command()
+def apply(as_json: Json = False) -> None:
+    """Put in what is fetched and verified."""
+    applied = _updater("none").apply()
+    if as_json:
+        write_line(json.dumps({"applied": applied}, indent=2))
+    else:
+        write_line("No staged update to apply." if applied is None else f"Version {applied} is put in. {NEXT_START}")
+
+
+@app.command()
+def rollback(as_json: Json = False) -> None:
+    """Bring the version before this one back, and never take this one again by itself."""
+    left, back = _updater("none").roll_back()
+    if as_json:
+        write_line(json.dumps({"from": left, "to": back}, indent=2))
+    else:
+        write_line(f"Back from {left} to {back}. {NEXT_START}")
 
 
 @app.command()
@@ -69,15 +112,15 @@ def disable() -> None:
     write_line("Re-enable with `myownmesh update enable`.")
 
 
-def _checked(preferences: AutoUpdate) -> UpdateChecked:
-    from mesh_common.answers import UpdateChecked
-    from myownmesh.updates.preferences import feed_of, is_on, why_not
+def _updater(progress: str) -> Updater:
+    from myownmesh.updates.updater import Updater
 
-    if not is_on(preferences, os.environ):
-        return UpdateChecked("disabled")
-    if (kept := why_not(find(os.environ), feed_of(preferences))) is not None:
-        return UpdateChecked("package_manager", detail=kept)
-    raise UpdateError("not here yet")
+    installation = find(os.environ)
+    if installation.kind == "source":  # it will fetch nothing, so it loads nothing for that
+        return Updater(_place(), installation, _preferences(), os.environ)
+    from mesh_bundler.progress import reporter
+
+    return Updater(_place(), installation, _preferences(), os.environ, reporter(progress))
 
 
 def _sentence(found: UpdateChecked) -> str:

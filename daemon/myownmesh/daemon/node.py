@@ -33,6 +33,7 @@ from myownmesh.signaling.room import app_id_of
 from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.transport.guest import host_loop
+from myownmesh.updates.service import Updates
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from myownmesh.daemon.default_link import DefaultLink
     from myownmesh.daemon.supervision import Supervision
+    from myownmesh.daemon.updating import Updating
     from myownmesh.identity import Identity
     from myownmesh.mesh.network import Network
     from myownmesh.services.turn_desk import TurnDesk
@@ -107,6 +109,9 @@ class Node:
             conn_trace.write_for(self._mesh)
         self._socket_path = store.home.socket(config.daemon.control_socket)
         self._home = store.home
+        self._updates = Updates(store.home.root.absolute(), VERSION)
+        self._updating: Updating | None = None
+        """Of a packed daemon, once it is ready."""
         self._stop = trio.Event()
         self._mesh_scope = trio.CancelScope()
         self._mesh_left = trio.Event()
@@ -125,6 +130,7 @@ class Node:
                     version=VERSION,
                     instance=self._instance,
                     home=self._home.root.absolute(),  # a client may stand elsewhere
+                    updates=self._updates,
                     policy=PeerPolicy(
                         any_local_user=self._config.compat_switch("any_local_user"),
                         group=self._config.daemon.socket_group,
@@ -148,6 +154,8 @@ class Node:
                 _after(STOP_LIMIT_S, self._leave_at_once)
                 if not self.begins_anew:
                     self._supervision.stopping()
+                if self._updating is not None:
+                    self._updating.stopping()
                 server.stop_accepting()
                 server.take_back_streams()  # an app that was killed took us along, and may not have been missed yet
                 # Networks are left while a hosted relay can still carry the farewell, and open connections are served.
@@ -169,6 +177,11 @@ class Node:
             from myownmesh.daemon.watchdog import feed
 
             nursery.start_soon(feed, limit_s, self._socket_path, self._supervision.say, self._summary)
+        if self._updates.installation.kind != "source":
+            from myownmesh.daemon.updating import Updating
+
+            self._updating = Updating(self._updates, self._mesh, self._socket_path, random.random)
+            nursery.start_soon(self._updating.run)
         if self._supervision.lifeline is not None:
             nursery.start_soon(self._watch_lifeline, self._supervision.lifeline)
 

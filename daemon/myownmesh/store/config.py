@@ -84,7 +84,7 @@ class AutoUpdate(Record, frozen=True, kw_only=True):
 
 
 class AutoCleanup(Record, frozen=True, kw_only=True):
-    """Whether downloads are deleted once they are put in."""
+    """Stored, without effect: what an update no longer needs is deleted in any case."""
 
     SHAPE = "struct AutoCleanupConfig"
     updates: bool = False

@@ -8,16 +8,20 @@ starts the daemon under its own path. A folder replaces itself where it is one o
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from mesh_common.files import open_regular
 from myownmesh.updates.owner import manager_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _UNPACKED = ".complete"
+_TRAILER, _MAGIC = struct.Struct("<64s64sQQQ8s"), b"MOMPACK1"
+"""As scripts/release.d/pack.py writes them."""
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
@@ -53,6 +57,26 @@ class Installation(NamedTuple):
     def previous_file(self) -> Path:
         """Where a single file keeps the one before it."""
         return self.program.with_name(f"{self.program.name}.prev")
+
+    def version_on_disk(self) -> str | None:
+        """The version that the next start runs; None where that cannot be told."""
+        if self.folder:
+            try:
+                return self.current.readlink().name
+            except OSError:
+                return None
+        return packed_version(self.program)
+
+
+def packed_version(path: Path) -> str | None:
+    """What the trailer of a single file says that it is; None for what is none."""
+    try:
+        with open_regular(path) as file:
+            file.seek(-_TRAILER.size, os.SEEK_END)
+            version, *_, magic = _TRAILER.unpack(file.read(_TRAILER.size))
+            return version.rstrip(b"\0").decode() if magic == _MAGIC else None
+    except (OSError, ValueError):
+        return None
 
 
 def find(environ: Mapping[str, str]) -> Installation:

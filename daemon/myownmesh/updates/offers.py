@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from mesh_common.semver import SemVer
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FEED_MAX_BYTES = 8 * 1024 * 1024
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
 class FeedError(Exception):
@@ -30,6 +33,8 @@ class Offer(Value, frozen=True):
     tag: str
     files: Mapping[str, str]
     """Name to address; empty where the feed lists no files."""
+    digests: Mapping[str, str] = {}
+    """Name to SHA-256 in hex, of the files of which the feed itself says that."""
 
     def has(self, asset: str) -> bool:
         """Whether the asset is there and can be verified: its checksum comes with it."""
@@ -89,12 +94,13 @@ def _offer(row: dict[str, object]) -> Offer:
     version = SemVer.parse(tag.removeprefix("v"))
     if version is None:  # it becomes part of a path
         raise FeedError("invalid_candidate", f"the release {tag[:80]!r} has no version")
-    return Offer(version, tag, dict(_files(row.get("assets"))))
-
-
-def _files(rows: object) -> Iterator[tuple[str, str]]:
-    for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, dict):
-            name, address = row.get("name"), row.get("browser_download_url", "")
+    files, digests = dict[str, str](), dict[str, str]()
+    rows = row.get("assets")
+    for each in rows if isinstance(rows, list) else ():
+        if isinstance(each, dict):
+            name, address = each.get("name"), each.get("browser_download_url", "")
             if isinstance(name, str) and isinstance(address, str):
-                yield name, address
+                files[name] = address
+                if (said := _DIGEST.fullmatch(str(each.get("digest")))) is not None:
+                    digests[name] = said[1]
+    return Offer(version, tag, files, digests)

@@ -20,7 +20,7 @@ from myownmesh.updates.installation import find
 from myownmesh.updates.preferences import feed_of, is_on, why_not
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from mesh_common.answers import UpdateStatus
@@ -42,6 +42,8 @@ class Updates:
     def __init__(self, home: Path, version: str, environ: Mapping[str, str] = os.environ) -> None:
         self.installation = find(environ)
         self._home, self._version, self._environ = home, version, environ
+        self.on_progress: Callable[[Mapping[str, object]], None] = lambda _: None
+        """Told how far a download is."""
 
     @property
     def place(self) -> Place:
@@ -66,7 +68,7 @@ class Updates:
             return UpdateChecked("disabled")
         if (kept := why_not(self.installation, feed_of(preferences))) is not None:
             return UpdateChecked("package_manager", detail=kept)
-        return await self._run(UpdateChecked, "check", "--json")
+        return await self._run(UpdateChecked, "check", "--json", "--progress")
 
     async def apply(self, preferences: AutoUpdate) -> UpdateApplied:
         """Put in what is staged. Raises `UpdateError`."""
@@ -77,27 +79,71 @@ class Updates:
     async def _run(self, answer: type[_T], *words: str) -> _T:
         environ = {name: value for name, value in self._environ.items() if name not in _OURS_ALONE}
         environ["MYOWNMESH_HOME"] = str(self._home)
+        process = None
         try:
             with trio.fail_after(COMMAND_LIMIT_S):
-                done = await trio.run_process(
+                process = await trio.lowlevel.open_process(
                     [sys.executable, "update", *words],
                     executable="/proc/self/exe",  # what runs, also when the file has been replaced meanwhile
                     env=environ,
-                    capture_stdout=True,
-                    capture_stderr=True,
                     stdin=subprocess.DEVNULL,
-                    check=False,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
                     cwd="/",
                     start_new_session=True,
                 )
+                heard = _Heard(self.on_progress)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(heard.answer, process)
+                    nursery.start_soon(heard.words, process)
+                status = await process.wait()
         except OSError as error:
             raise UpdateError(f"cannot start the updater: {error.strerror or error}") from error
         except trio.TooSlowError:
             raise UpdateError(f"the updater was not done after {COMMAND_LIMIT_S:.0f} s") from None
-        if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise UpdateError(said[0].removeprefix("error: "))
+        finally:
+            if process is not None and process.returncode is None:
+                process.kill()
+                with trio.CancelScope(shield=True):
+                    await process.wait()  # at once: it was killed
+        if status != 0:
+            raise UpdateError(heard.last.removeprefix("error: ") or f"the updater ended with {status} and said nothing")
         try:
-            return msgspec.json.decode(done.stdout[:_MAX_OUTPUT], type=answer)
+            return msgspec.json.decode(bytes(heard.data), type=answer)
         except msgspec.DecodeError as error:
             raise UpdateError(f"the updater's answer cannot be read: {error}") from error
+
+
+class _Heard:
+    """What a command of the updater says: its answer, how far it is, and its last words."""
+
+    def __init__(self, on_progress: Callable[[Mapping[str, object]], None]) -> None:
+        self.data = bytearray()
+        self.last = ""
+        self._on_progress = on_progress
+
+    async def answer(self, process: trio.Process) -> None:
+        assert process.stdout is not None
+        async for chunk in process.stdout:
+            self.data += chunk[: _MAX_OUTPUT - len(self.data)]
+
+    async def words(self, process: trio.Process) -> None:
+        assert process.stderr is not None
+        held = b""
+        async for chunk in process.stderr:
+            *lines, held = (held + chunk).split(b"\n")
+            for line in lines:
+                self._line(line)
+            held = held[-_MAX_OUTPUT:]
+        self._line(held)
+
+    def _line(self, line: bytes) -> None:
+        if not (text := line.decode("utf-8", "replace").strip()):
+            return
+        try:
+            document = msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            self.last = text
+        else:
+            if isinstance(document, dict):
+                self._on_progress(document)

@@ -124,7 +124,7 @@ def release(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def _release(out: Path) -> None:
     key = out / "test.key"
     builder("sign").Signer.new().save(key)
-    for folder in ("common", "daemon"):
+    for folder in ("common", "daemon", "bundler"):
         shutil.copytree(ROOT / folder, out / "source" / folder, ignore=shutil.ignore_patterns("__pycache__"))
     _build(out, "--source", str(out / "source"), "--key", str(key))
 
