@@ -10,12 +10,13 @@ import os
 import random
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 import trio
 from msgspec import Struct, field
 
+from mesh_common.events import Diag
 from myownmesh.control import answers
 from myownmesh.control.claims import Claims
 from myownmesh.control.clients import Clients
@@ -26,7 +27,7 @@ from myownmesh.mesh.errors import MeshError
 from myownmesh.updates.service import Updates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mesh_common.events import MeshEvent
     from myownmesh.control.clients import Client, Sink
@@ -81,6 +82,7 @@ class Control:
         mesh = self.mesh
         mesh.on_network_added.append(self._network_added)
         mesh.on_network_removed.append(self._network_removed)
+        self.updates.on_progress = self._update_progress
         self._undo = [
             lambda: mesh.on_network_added.remove(self._network_added),
             lambda: mesh.on_network_removed.remove(self._network_removed),
@@ -161,6 +163,21 @@ class Control:
         elif not on and self._deafen is not None:
             self._deafen()
             self._deafen = None
+
+    def _update_progress(self, told: Mapping[str, object]) -> None:
+        """How far the download of an update is; it belongs to no network."""
+        done, total = told.get("done"), told.get("total")
+        message = f"fetching {told.get('progress')}: {done} of {total} bytes"
+        self._on_event(
+            Diag(
+                ts=round(time() * 1000),
+                network_id="",
+                level="info",
+                category="update",
+                message=message,
+                detail={**told},
+            )
+        )
 
     def _on_event(self, event: MeshEvent) -> None:
         line = answers.event(event)

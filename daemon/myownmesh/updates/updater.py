@@ -151,7 +151,9 @@ class Updater:
 
         Raises `UpdateError`, OSError; the program is then what it was.
         """
-        if (kept := why_not(self._installation, self._feed)) is not None and self._place.staged() is not None:
+        if self._place.staged() is None:
+            return None
+        if (kept := why_not(self._installation, self._feed)) is not None:
             raise UpdateError(f"the staged version stays where it is: {kept}")
         with self._place.lock():
             staged, state = self._place.staged(), self.state()

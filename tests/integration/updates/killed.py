@@ -6,8 +6,9 @@ import shutil
 import struct
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from myownmesh.updates import boot, rules, swap, trees
 from myownmesh.updates.installation import Installation, packed_version
@@ -84,6 +85,9 @@ class Machine:
             )
         )
 
+    def _found(self, _: object) -> Installation:
+        return self.installation
+
     def whole_version(self) -> str:
         """What a start would run; every byte of it is there, or this fails."""
         program = self.installation.program
@@ -100,7 +104,8 @@ class Machine:
         """Start the daemon as often as it becomes another program; what then runs."""
         for _ in range(5):
             running = self.whole_version()
-            boot.VERSION = running  # type: ignore[misc]  # the program that is started
+            boot.VERSION = running
+            boot.find = self._found
             try:
                 boot.begin({"MYOWNMESH_HOME": str(self.home), "PATH": ""})
             except Started:
@@ -115,13 +120,12 @@ def at_each_step(kind: str, prepare: Callable[[Machine], None], work: Callable[[
     while True:
         machine = Machine(Path(tempfile.mkdtemp(dir=BASE)), kind)
         prepare(machine)
-        boot.find = lambda _, machine=machine: machine.installation  # type: ignore[misc]
-        if not killed_before(len(machines), lambda machine=machine: work(machine)):  # type: ignore[misc]
+        if not killed_before(len(machines), partial(work, machine)):
             return machines
         machines.append(machine)
 
 
-def become(*_: object) -> None:
+def become(*_: object) -> NoReturn:
     raise Started
 
 
@@ -133,11 +137,10 @@ def begin(machine: Machine) -> None:
 
 
 def main() -> None:
-    swap.become = become  # type: ignore[assignment]
+    swap.become = become
     for kind in ("file", "folder"):
         put_in = at_each_step(kind, Machine.stage, begin)
         for step, machine in enumerate(put_in):
-            boot.find = lambda _, machine=machine: machine.installation  # type: ignore[misc]
             before = machine.whole_version()
             assert before in (OLD, NEW)
             now = machine.start()
@@ -150,13 +153,11 @@ def main() -> None:
 
         def tried(machine: Machine) -> None:
             machine.stage()
-            for _ in range(1 + rules.STARTS_ALLOWED - 1):
-                boot.find = lambda _: machine.installation  # type: ignore[misc]
+            for _ in range(rules.STARTS_ALLOWED):
                 machine.start()
 
         back = at_each_step(kind, tried, begin)
         for step, machine in enumerate(back):
-            boot.find = lambda _, machine=machine: machine.installation  # type: ignore[misc]
             assert machine.whole_version() in (OLD, NEW)
             for _ in range(2):  # a start that was killed in front of its note has not counted
                 now = machine.start()
