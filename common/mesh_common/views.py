@@ -8,7 +8,7 @@ classes would cost every start of a daemon 15 ms.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -89,6 +89,17 @@ class SelectedPair(Struct, frozen=True):
     remote: str
 
 
+class TurnPath(Struct, frozen=True):
+    """What lends the address by which a path goes over TURN."""
+
+    whose: Literal["ours", "theirs"]
+    """A server that this device uses, or the peer."""
+    server: str
+    """Ours: its host and port, as configured or advertised; theirs: the address that it lends."""
+    over: str | None = None
+    """How this device speaks with it: `udp`, `tcp` or `tls`; None for theirs."""
+
+
 class CapabilityAdvert(Struct, frozen=True):
     """What a node offers in one network (spec 01 §9); to those who read it, `extra` is any JSON value."""
 
@@ -142,6 +153,8 @@ class PeerInfo(Struct, frozen=True, kw_only=True):
     selected_pair: SelectedPair | None = None
     why: Why | None = None
     """None for an active peer, and of daemons that do not say."""
+    turn: TurnPath | None = None
+    """What a path over TURN goes by; None for any other, and of daemons that do not say."""
     sealed: bool | None = None
     """Whether relays could not read how this link was set up (spec 11 §2); None before it was, and of daemons that do
     not say."""

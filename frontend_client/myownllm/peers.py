@@ -14,7 +14,7 @@ from myownllm.ids import bare_id, short_display
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mesh_common.views import RosterRow, SelectedPair
+    from mesh_common.views import RosterRow, SelectedPair, TurnPath
     from myownllm.coerce import Json, JsonObject
 
 PeerStatus = Literal[
@@ -79,6 +79,8 @@ class PeerEntry:
     clock_skew_ms: int | None
     needs_turn: bool
     path: str | None
+    turn: TurnPath | None = None
+    """what a path over TURN goes by; None for others, and of daemons that do not say"""
     why: tuple[str, str] | None = None
     """why it is not active: the daemon's code and sentence (docs/why.md)"""
     sealed: bool | None = None
@@ -150,6 +152,7 @@ def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEnt
         clock_skew_ms=info.clock_skew_ms,
         needs_turn=info.needs_turn,
         path=path_class(info.selected_pair),
+        turn=info.turn,
         sealed=info.sealed,
         why=None if info.why is None else (info.why.code, info.why.text),
     )

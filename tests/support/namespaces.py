@@ -107,6 +107,20 @@ def lan(count: int) -> Iterator[tuple[Machine, list[Machine]]]:
         yield host, machines
 
 
+@contextmanager
+def machines_around(public: str) -> Iterator[list[Machine]]:
+    """One with this address, and two that reach nothing else."""
+    with machines_apart(3) as (host, *outer):
+        host.ip("addr", "add", f"{public}/32", "dev", "lo")
+        for number, machine in enumerate(outer):
+            inner = f"to{number}"
+            machine.ip("link", "add", "up0", "type", "veth", "peer", "name", inner, "netns", host.name)
+            host.add_address(inner, f"198.51.{number}.1/24")
+            machine.add_address("up0", f"198.51.{number}.2/24")
+            machine.ip("route", "add", "default", "via", f"198.51.{number}.1")
+        yield [host, *outer]
+
+
 LAN_HOST: Final = "10.77.255.254"
 
 

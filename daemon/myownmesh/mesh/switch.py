@@ -12,6 +12,8 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
+from msgspec import structs
+
 from myownmesh.engine import EngineError, FrameTooLarge, PeerNotFound, ShutDown
 from myownmesh.engine.actions import (
     AddCandidate,
@@ -37,6 +39,7 @@ from myownmesh.engine.actions import (
     TakeOffer,
     WaiterDone,
 )
+from myownmesh.engine.path_words import pair_class
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.channels import Channels
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NetworkLeft, NotLinked
@@ -193,7 +196,14 @@ class Switch:
 
     def peers(self) -> list[PeerInfo]:
         """Every peer that is known, as clients see it now."""
-        return self.engine.peers(self._now())
+        return [self._with_turn(row) for row in self.engine.peers(self._now())]
+
+    def _with_turn(self, row: PeerInfo) -> PeerInfo:
+        """The engine knows kinds of candidates; which server lends one, the session knows."""
+        if row.selected_pair is None or pair_class(row.selected_pair) != "turn":
+            return row
+        paths = (link.session.turn_path() for link in self._links.of(row.device_id))
+        return structs.replace(row, turn=next((path for path in paths if path is not None), None))
 
     @property
     def most_queued_bytes(self) -> int:

@@ -181,6 +181,9 @@ class FakeSession:
     def ice_snapshot(self) -> None:
         """There is no ICE here."""
 
+    def turn_path(self) -> None:
+        """Nor TURN."""
+
     def when_drained(self, callback: Callable[[], None]) -> None:
         assert self.buffered_bytes > LOW_WATER_BYTES
         self.on_drained = callback

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection
 
+    from mesh_common.views import TurnPath
     from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
@@ -188,6 +189,9 @@ class AiortcSession:
 
     def ice_snapshot(self) -> IceSnapshot | None:
         return None if self._closed else self._paths.ice_snapshot()
+
+    def turn_path(self) -> TurnPath | None:
+        return None if self._closed else self._paths.turn_path()
 
     def close(self) -> None:
         if self._closed:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 import aioice
 from aioice.ice import CandidatePair, StunProtocol, candidate_pair_priority
 
+from mesh_common.addresses import authority
+from mesh_common.views import TurnPath
 from myownmesh.engine.ice_snapshot import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, candidate_word, snapshot
 from myownmesh.transport.candidates import kind_of_end
 from myownmesh.transport.gathering import host_candidate, reflexive_candidate, relayed_at
@@ -108,6 +110,8 @@ class Generation(aioice.Connection):
         self._send_to: tuple[Callable[[bytes, Address], None], Address] | None = None
         self._send_burst: Callable[[list[bytes], Address], None] | None = None
         """Only where the path begins at a socket of ours."""
+        self._lenders: dict[aioice.Candidate, TurnServer] = {}
+        """Who lends each relayed address."""
         self._pair: CandidatePair | None = None
         self._proven: set[tuple[object, ...]] = set()
         """Addresses of the peer that authenticated themselves; bounded by the candidates."""
@@ -195,6 +199,7 @@ class Generation(aioice.Connection):
             return
         self._protocols.append(protocol)
         self._local_candidates.append(candidate)
+        self._lenders[candidate] = server
         if self._early_checks_done and not self._check_list_done:
             for remote in self._remote_candidates:
                 self._pair_remote_candidate(remote)
@@ -334,6 +339,17 @@ class Generation(aioice.Connection):
             return None
         local, remote = self._pair.local_candidate, self._pair.remote_candidate
         return kind_of_end(local.type, local.host), kind_of_end(remote.type, remote.host)
+
+    @property
+    def turn_path(self) -> TurnPath | None:
+        """What lends the address of the selected pair, if one end of it is lent."""
+        if self._pair is None:
+            return None
+        local, remote = self._pair.local_candidate, self._pair.remote_candidate
+        if (server := self._lenders.get(local)) is not None:
+            over = "tls" if server.tls else server.transport
+            return TurnPath("ours", authority(server.host, server.port), over)
+        return TurnPath("theirs", remote.host) if remote.type == "relay" else None
 
     def ice_snapshot(self) -> IceSnapshot:
         """Its candidates, and what has become of the checks between them."""

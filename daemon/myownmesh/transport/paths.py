@@ -28,6 +28,7 @@ from myownmesh.transport.interfaces import host_addresses
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from mesh_common.views import TurnPath
     from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.transport.resolving import Resolver
@@ -240,6 +241,10 @@ class Paths:
         """How the newest generation stands (spec 04 §9.4)."""
         newest = self._pending or self._current
         return snapshot((), (), ()) if newest is None else newest.ice_snapshot()
+
+    def turn_path(self) -> TurnPath | None:
+        """What lends the address by which frames go, if they go over TURN."""
+        return None if self._sending is None else self._sending.turn_path
 
     def close(self) -> list[asyncio.Task[None]]:
         """Close all of it in the background; returns what is closing. Nothing is reported any more."""

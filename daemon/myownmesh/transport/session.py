@@ -16,6 +16,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mesh_common.views import TurnPath
     from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
@@ -85,6 +86,10 @@ class Session(Protocol):
 
     def ice_snapshot(self) -> IceSnapshot | None:
         """How the newest ICE generation stands; None after `close`, or where that is known to another thread only."""
+        ...
+
+    def turn_path(self) -> TurnPath | None:
+        """What lends the address of a path over TURN; None for any other, or where another thread alone knows it."""
         ...
 
     def close(self) -> None:

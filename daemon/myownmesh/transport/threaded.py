@@ -141,6 +141,9 @@ class ThreadedSession:
     def ice_snapshot(self) -> None:
         """It is the other thread's."""
 
+    def turn_path(self) -> None:
+        """So is this."""
+
     def when_drained(self, callback: Callable[[], None]) -> None:
         def drained() -> None:
             if not self._closed:

@@ -15,8 +15,10 @@ from myownllm.cli import (
     health,
     invitations,
     models,
+    netcheck,
     networks,
     peers,
+    ping,
     policy,
     prompts,
     remote,
@@ -65,9 +67,11 @@ app.command("open")(screen.open_screen)
 app.command()(status.status)
 app.command(epilog=health.EPILOG)(health.health)
 app.command()(bugreport.bugreport)
+app.command(epilog=netcheck.EPILOG)(netcheck.netcheck)
 app.command()(peers.peers)
 app.command()(peers.approve)
 app.command()(peers.deny)
+app.command(epilog=ping.EPILOG)(ping.ping)
 app.command()(invitations.invite)
 app.command()(invitations.join)
 app.command()(invitations.invites)

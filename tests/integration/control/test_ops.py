@@ -118,7 +118,9 @@ async def test_snapshots_are_exactly_those_of_the_vectors() -> None:
             assert await client.ask(BY_OP[op]["request"]) == BY_OP[op]["success"]
         rows = BY_OP["peers_list"]["success"]["data"]["peers"]
         answer = await client.ask(BY_OP["peers_list"]["request"])
-        assert answer["data"]["peers"] == [{**row, "why": None, "sealed": None} for row in rows]  # spec 10 §2.2
+        assert answer["data"]["peers"] == [
+            {**row, "why": None, "sealed": None, "turn": None} for row in rows
+        ]  # spec 10 §2.2
         network.phase = "active"
         summary = (await client.ask({"op": "networks_list"}))["data"]["networks"][0]
         wanted = BY_OP["networks_list"]["success"]["data"]["networks"][0]

@@ -289,7 +289,7 @@ def test_snapshots_have_the_members_of_the_vectors(pair: Pair) -> None:
     assert [relay["state"] for relay in network["relays"]] == ["up"]
     assert set(network["traffic"]) == set(wanted["networks_list"]["networks"][0]["traffic"])
     peer = wire.data("peers_list", network=NETWORK)["peers"][0]
-    assert set(peer) == {*wanted["peers_list"]["peers"][0], "why", "sealed"}  # ours: spec 10 §2.2
+    assert set(peer) == {*wanted["peers_list"]["peers"][0], "why", "sealed", "turn"}  # ours: spec 10 §2.2
     assert set(peer["capabilities"]) == {"tags", "app_version", "max_connections", "extra"}
     row = wire.data("roster_list", network=NETWORK)["roster"][0]
     assert set(row) == {"device_id", "label", "approved_at", "role"}

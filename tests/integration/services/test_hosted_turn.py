@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -22,15 +22,14 @@ from myownmesh.services.roles import hosted_roles
 from myownmesh.store.services_config import ServicesConfig
 from myownmesh.turn import stun
 from support.daemons import daemon, host_relay, network_record
-from support.namespaces import machines_apart, needs_namespaces
+from support.namespaces import machines_around, needs_namespaces
 from support.tls import self_signed
 from support.tools import needs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from support.namespaces import Machine
 
 HERE = "127.0.0.1"
 GUEST = {"username": "guest", "password": "theguestpassword"}
@@ -310,20 +309,6 @@ async def test_streams_that_speak_no_turn_are_closed_and_cost_others_nothing() -
         assert message is not None
         assert message.kind == stun.BINDING | stun.SUCCESS
         assert await answers_stun(port)
-
-
-@contextmanager
-def machines_around(public: str) -> Iterator[list[Machine]]:
-    """One with this address, and two that reach nothing else."""
-    with machines_apart(3) as (host, *outer):
-        host.ip("addr", "add", f"{public}/32", "dev", "lo")
-        for number, machine in enumerate(outer):
-            inner = f"to{number}"
-            machine.ip("link", "add", "up0", "type", "veth", "peer", "name", inner, "netns", host.name)
-            host.add_address(inner, f"198.51.{number}.1/24")
-            machine.add_address("up0", f"198.51.{number}.2/24")
-            machine.ip("route", "add", "default", "via", f"198.51.{number}.1")
-        yield [host, *outer]
 
 
 @needs_namespaces

@@ -12,6 +12,7 @@ from myownmesh.transport.session import Order, SessionNotOpen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mesh_common.views import TurnPath
     from myownmesh.engine.ice_snapshot import IceSnapshot
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.signals import Candidate
@@ -38,6 +39,8 @@ class FakeSession:
     is_open: bool = True
     closed: bool = False
     on_drained: Callable[[], None] | None = None
+    turn: TurnPath | None = None
+    """What a path over TURN goes by."""
 
     def make_offer(self, *, restart: bool = False) -> None:
         self.did.append(f"offer restart={restart}")
@@ -63,6 +66,9 @@ class FakeSession:
 
     def ice_snapshot(self) -> IceSnapshot:
         return snapshot(["host udp4 192.168.1.5:1"], (), ())
+
+    def turn_path(self) -> TurnPath | None:
+        return self.turn
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         self.on_drained = callback

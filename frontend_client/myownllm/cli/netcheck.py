@@ -1,0 +1,72 @@
+"""`myownllm netcheck`: what lets other devices be met and reached from here; the daemon's program looks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from myownllm.cli import context
+from myownllm.cli.daemon import programs
+from myownllm.cli.options import Json
+from myownllm.errors import FAILURES, AppError
+
+if TYPE_CHECKING:
+    from myownllm.home import AppHome
+
+EPILOG: Final = (
+    "Exit status: 0 everything works, 4 a part of it, 5 nothing, 1 it could not look; three seconds at most."
+)
+_WAIT_S: Final = 20.0
+"""For a program that looks for two seconds, on a machine that is busy."""
+_UNKNOWN: Final = 2
+"""A program that does not know the command: a daemon of another release."""
+
+
+def netcheck(as_json: Json = False) -> None:
+    """Look what lets other devices be met and reached from here: UDP, NAT, servers with times, clock, multicast."""
+    try:
+        done = _looked(context.home(), ["--json"] if as_json else [])
+        answer = msgspec.json.decode(done.stdout) if as_json and done.stdout else None
+    except msgspec.DecodeError as error:
+        context.fail(AppError(f"`myownmesh netcheck` says no JSON: {error}"), as_json=as_json)
+    except FAILURES as error:
+        context.fail(error, as_json=as_json)
+    sys.stderr.write(done.stderr)
+    if answer is not None:
+        context.print_answer(answer)
+    else:
+        sys.stdout.write(done.stdout)
+    raise SystemExit(done.returncode)
+
+
+def _looked(app_home: AppHome, options: list[str]) -> subprocess.CompletedProcess[str]:
+    """What the first program says that knows how to look. Raises AppError."""
+    daemon = context.find_daemon(app_home)
+    home = app_home.own_daemon if daemon is None or daemon.status.home is None else Path(daemon.status.home)
+    environ = {**os.environ, "MYOWNMESH_HOME": str(home)}
+    tried = []
+    for each in programs():
+        if each["problem"]:
+            continue
+        tried.append(each["path"])
+        try:
+            done = subprocess.run(
+                [each["path"], "netcheck", *options],
+                env=environ,
+                capture_output=True,
+                encoding="utf-8",
+                timeout=_WAIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise AppError(f"{each['path']} netcheck did not end within {_WAIT_S:.0f} s") from None
+        except OSError:
+            continue  # it is no program for this machine; `daemon paths` names it
+        if done.returncode != _UNKNOWN:
+            return done
+    raise AppError(f"no program here can look: {', '.join(tried) or 'there is none'}; it takes our `myownmesh`")
