@@ -13,10 +13,11 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from myownmesh.governance.adoption import OWNERS_ONLY_BYTES
-from myownmesh.governance.entries import fault_of_form, is_member_grant, target_of
-from myownmesh.governance.log import common_length
+from myownmesh.governance.entries import entry_key, fault_of_form, is_member_grant, target_of
+from myownmesh.governance.log import MAX_LOG_BYTES, common_length
 from myownmesh.governance.proposals import digest_of_content
 from myownmesh.governance.ratifying import (
+    LATEST,
     append,
     candidate,
     decides,
@@ -42,7 +43,10 @@ WARN_BYTES: Final = 32_000
 OWNERS_BYTES: Final = OWNERS_ONLY_BYTES
 REMOVALS_AND_KIND_BYTES: Final = 57_000
 REMOVALS_BYTES: Final = 61_500
-NOTHING_BYTES: Final = 64_000
+LAST_BYTES: Final = 64_000
+"""From here on up to `MAX_LOG_BYTES`: three removals of authorities, each of which fits a deny behind the log."""
+_SIGNATURE: Final = "a" * 103
+"""Stands for one that is not made yet: each is as long."""
 
 
 class Refused(ValueError):
@@ -214,7 +218,7 @@ def expire(book: Book, now: int) -> Book:
     return book
 
 
-def room(book: Book) -> Literal["ample", "warn", "owners", "removals and kind", "removals", "nothing"]:
+def room(book: Book) -> Literal["ample", "warn", "owners", "removals and kind", "removals", "last removals"]:
     """What may still be authored in the governance log, by its size."""
     nbytes = book.log.nbytes
     if nbytes < WARN_BYTES:
@@ -225,7 +229,7 @@ def room(book: Book) -> Literal["ample", "warn", "owners", "removals and kind", 
         return "owners"
     if nbytes < REMOVALS_BYTES:
         return "removals and kind"
-    return "removals" if nbytes < NOTHING_BYTES else "nothing"
+    return "removals" if nbytes < LAST_BYTES else "last removals"
 
 
 def _drafted(book: Book, variant: Variant, signers: tuple[str, ...]) -> Draft:
@@ -236,7 +240,7 @@ def _drafted(book: Book, variant: Variant, signers: tuple[str, ...]) -> Draft:
     _check_state(book)
     effective = unmet_by(book, variant, signers) is None
     if effective and tier_of(variant, book.standing) != "member":
-        _check_room(book, variant)
+        _check_room(book, variant, signers)
     waits_for = () if effective else decides(book, variant)
     return Draft(variant, signed_bytes(book.network_id, variant), effective, waits_for)
 
@@ -252,7 +256,7 @@ def _holds_already(book: Book, variant: Variant) -> bool:
 
 
 def _check_content(book: Book, variant: Variant) -> None:
-    if fault_of_form(Transition(0, variant, (book.me,), ("a" * 103,))) is not None:
+    if fault_of_form(Transition(0, variant, (book.me,), (_SIGNATURE,))) is not None:
         raise Refused("network: a governed device is named by its device id")
     if book.network_id == "deny":
         raise Refused("network: nothing can be signed in a network of this name")
@@ -288,20 +292,26 @@ def _check_state(book: Book) -> None:
         )
 
 
-def _check_room(book: Book, variant: Variant) -> None:
-    """24.3 no. 49: the last bytes are for removing authorities."""
-    removes = book.standing.lowered(variant) is not None and not isinstance(variant, RoleGrant)
+def _check_room(book: Book, variant: Variant, signers: tuple[str, ...]) -> None:
+    """24.3 no. 49: a nearly full log takes what owners sign, and its last bytes are for removing authorities."""
     left = room(book)
+    if left in ("ample", "warn"):
+        return
+    removes = book.standing.lowered(variant) is not None and not isinstance(variant, RoleGrant)
     allowed = (
-        left in ("ample", "warn")
-        or (left == "owners" and book.standing.role(book.me) == "owner")
+        left == "owners"
         or (left == "removals and kind" and (removes or isinstance(variant, KindChange)))
         or (left == "removals" and removes)
+        or (left == "last removals" and removes and book.log.nbytes + _size(variant, signers) <= MAX_LOG_BYTES)
     )
-    if not allowed:
+    if not allowed or book.standing.best(signers) != "owner":
         raise Refused(
             f"network: the governance log of {book.network_id} is nearly full; found a new network under another name"
         )
+
+
+def _size(variant: Variant, signers: tuple[str, ...]) -> int:
+    return len(entry_key(Transition(LATEST, variant, signers, (_SIGNATURE,) * len(signers)))) + 1
 
 
 def _known(book: Book, proposal_id: str) -> Proposal:

@@ -72,10 +72,12 @@ def _seat_of(book: Book, device: str) -> Variant:
 def unmet_by(book: Book, variant: Variant, signers: tuple[str, ...]) -> Unmet | None:
     """The rule that keeps these signers from deciding this now.
 
-    Removals on an open network act when this device is the author, and only here (FIX 35).
+    Removals on an open network act when this device is the author, and only here (FIX 35). In a closed one that nobody
+    has founded here they would do nothing: whoever is let in there, its founder decides.
     """
     rule = unmet(book.standing, variant, signers, book.rules)
-    return None if rule == "OPEN-REMOVE" and signers[:1] == (book.me,) else rule
+    acts_here = rule == "OPEN-REMOVE" and signers[:1] == (book.me,) and book.kind != "closed"
+    return None if acts_here else rule
 
 
 def candidate(book: Book, record: Proposal) -> Transition:

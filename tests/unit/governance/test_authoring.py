@@ -281,24 +281,24 @@ def test_nothing_is_authored_before_a_lost_log_is_back() -> None:
 
 def test_room_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """24.3 no. 49: the last bytes are for removing authorities; member admits never depend on it."""
-    limits = ["WARN_BYTES", "OWNERS_BYTES", "REMOVALS_AND_KIND_BYTES", "REMOVALS_BYTES", "NOTHING_BYTES"]
+    limits = ["WARN_BYTES", "OWNERS_BYTES", "REMOVALS_AND_KIND_BYTES", "REMOVALS_BYTES", "LAST_BYTES"]
     allowed: dict[str, list[bool]] = {}
     promote, put_out, reopen = RoleGrant(DAVE, "controller"), Evict(CAROL), KindChange("open")
-    by_controller = founded(me=CAROL)
+    by_controller = founded(CLOSE, PROMOTE, entry(RoleGrant(BOB, "controller"), ALICE), me=CAROL)
     for full in range(6):
         for number, name in enumerate(limits):
             monkeypatch.setattr(authoring, name, 0 if number < full else 10**6)
         allowed[room(founded())] = [
             *(_is_allowed(founded(), variant) for variant in (promote, reopen, put_out, ADMIT)),
-            _is_allowed(by_controller, promote),
+            *(_is_allowed(by_controller, variant) for variant in (promote, Evict(BOB))),
         ]
     assert allowed == {
-        "ample": [True, True, True, True, True],
-        "warn": [True, True, True, True, True],
-        "owners": [True, True, True, True, False],
-        "removals and kind": [False, True, True, True, False],
-        "removals": [False, False, True, True, False],
-        "nothing": [False, False, False, True, False],
+        "ample": [True, True, True, True, True, True],
+        "warn": [True, True, True, True, True, True],
+        "owners": [True, True, True, True, False, False],
+        "removals and kind": [False, True, True, True, False, False],
+        "removals": [False, False, True, True, False, False],
+        "last removals": [False, False, True, True, False, False],
     }
 
 
@@ -435,6 +435,21 @@ def test_own_removals_on_an_open_network_act_here_only() -> None:
     assert done.entry == entry(Evict(DAVE), ALICE, at=NOW)
     assert not done.book.pin.evicted
     assert told(Book(NETWORK, BOB), Book(NETWORK, ALICE), done) == Book(NETWORK, BOB)
+
+
+@pytest.mark.parametrize(
+    "book",
+    [Book(NETWORK, ALICE, configured="closed"), Book(NETWORK, ALICE, Pin(NETWORK).founded_by(CAROL))],
+    ids=["nobody has founded it", "its founder is only pinned"],
+)
+def test_a_removal_is_not_in_force_in_a_closed_network_that_nobody_has_founded_here(book: Book) -> None:
+    """It would do nothing, and the answer must not say that it did."""
+    assert book.kind == "closed"
+    for variant in (Evict(CAROL), RoleRevoke(CAROL)):
+        drafted = draft(book, variant)
+        assert drafted is not None
+        assert (drafted.effective, drafted.waits_for) == (False, ())
+        assert proposes(book, variant).entry is None
 
 
 def test_a_record_waits_as_it_is_in_the_file() -> None:
