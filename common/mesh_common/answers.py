@@ -88,6 +88,11 @@ class ServicesSet(Struct, frozen=True):
     status: ServicesReport
 
 
+class MetricsAnswer(Struct, frozen=True):
+    text: str
+    """OpenMetrics 1.0."""
+
+
 class UpdateStatus(Struct, frozen=True):
     """What the daemon's updater is set to, and where it stands."""
 

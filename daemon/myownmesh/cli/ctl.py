@@ -9,6 +9,7 @@ import typer
 from myownmesh.cli import tables
 from myownmesh.cli.ctl_base import Network, Options, ask, follow, run, seconds, show
 from myownmesh.cli.groups import group
+from myownmesh.cli.output import write_line
 
 app = group(
     "Talk to the running daemon. Tables on a terminal, JSON otherwise.",
@@ -48,6 +49,17 @@ def options(
 def status() -> None:
     """Which daemon answers, and what it has joined."""
     run({"op": "status"}, tables.status)
+
+
+@app.command()
+def metrics() -> None:
+    """How the daemon does, as OpenMetrics text: links, frames, queues, signaling, services, loop delay, updates."""
+    data = ask({"op": "metrics"})
+    text = data.get("text") if isinstance(data, dict) else None
+    if Options.as_json or not isinstance(text, str):
+        show(data)
+    else:
+        write_line(text.rstrip("\n"))
 
 
 @app.command()

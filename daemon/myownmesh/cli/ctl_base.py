@@ -48,6 +48,7 @@ _SHOWING = frozenset(
         "config_show",
         "services_status",
         "services_offers",
+        "metrics",
         "networks_list",
         "peers_list",
         "roster_list",

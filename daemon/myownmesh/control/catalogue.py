@@ -12,6 +12,7 @@ from myownmesh.control import (
     governance_ops,
     governance_reports,
     invite_ops,
+    metrics_ops,
     netcheck_ops,
     network_ops,
     traffic_ops,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _MODULES = (
     device_ops,
     netcheck_ops,
+    metrics_ops,
     network_ops,
     invite_ops,
     custody_ops,

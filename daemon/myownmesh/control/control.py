@@ -20,6 +20,7 @@ from mesh_common.events import Diag
 from myownmesh.control import answers
 from myownmesh.control.claims import Claims
 from myownmesh.control.clients import Clients
+from myownmesh.control.departed import Departed
 from myownmesh.control.inbound import InboundCalls
 from myownmesh.control.subscriptions import Subscriptions
 from myownmesh.control.traces import Traces
@@ -70,6 +71,7 @@ class Control:
         self.claims = Claims(self.calls.arrived)
         self.subscriptions = Subscriptions()
         self.traces = Traces()
+        self.departed = Departed()
         self.looking = trio.Lock()
         """Held while the surroundings are looked at: a look takes a socket for each server."""
         self._streams_made = 0
@@ -155,6 +157,7 @@ class Control:
         self.claims.network_removed(network)
         self.subscriptions.network_removed(network)
         self.traces.network_removed(network)
+        self.departed.add(network)
 
     def _listen(self, *, on: bool) -> None:
         """Follow the mesh's events while there is a client that reads them: diagnostics are only made then."""

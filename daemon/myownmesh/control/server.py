@@ -129,6 +129,22 @@ class ControlServer:
                 self._readiness.remove_reader(bound.socket.fileno())
             bound.close()
 
+    async def serve_metrics(self, bind: object) -> None:
+        """Tell monitors on this machine how the daemon does, over HTTP, until cancelled; `bind`: `daemon.metrics_bind`.
+
+        What cannot be served is one line in the log, and the daemon goes on without it.
+        """
+        from myownmesh.control.metrics import exposition
+        from myownmesh.control.metrics_bind import BadBind, read_bind
+        from myownmesh.control.metrics_http import serve
+
+        try:
+            address = read_bind(bind)
+        except BadBind as error:
+            log.error("%s; metrics are not served", error)
+            return
+        await serve(address, lambda: exposition(self._control))
+
     def take_back_streams(self) -> None:
         """Tell hosts that nobody will wait for the streams of local programs any more."""
         self._control.take_back_streams()

@@ -148,6 +148,8 @@ class Node:
                     if second_name is not None:
                         await nursery.start(second_name.run)
                     self._ready(nursery)
+                    if (metrics := self._config.daemon.metrics_bind) is not None:
+                        nursery.start_soon(server.serve_metrics, metrics)
                     await self._stop.wait()  # no deadline: this is the daemon's life
                     if second_name is not None:
                         second_name.stop()

@@ -19,6 +19,7 @@ from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge, own_relay
 from myownmesh.mesh.custody import Custody
 from myownmesh.mesh.danger import Danger
+from myownmesh.mesh.delays import Delays
 from myownmesh.mesh.errors import MeshError, NetworkLeft
 from myownmesh.mesh.founding import check_founder, judges_anew
 from myownmesh.mesh.networks import Networks
@@ -91,6 +92,8 @@ class Mesh:
         self._app_adverts: dict[str, Capabilities] = {}
         self._listeners: tuple[Callable[[MeshEvent], None], ...] = ()
         self._labelling = trio.Lock()
+        self.delays = Delays()
+        """Of the heartbeat: measured by timers that are there anyway."""
         self._outage: Change | None = None
         """This machine has no network."""
 
@@ -111,7 +114,9 @@ class Mesh:
                 await self._services.apply(self.config.services)
                 self._refresh_adverts()
                 while True:
-                    await trio.sleep(HEARTBEAT_INTERVAL_S)
+                    due = trio.current_time() + HEARTBEAT_INTERVAL_S
+                    await trio.sleep_until(due)
+                    self.delays.add(trio.current_time() - due)
                     self._hear_the_time()
             finally:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_FLUSH_S + STOP_BUDGET_S):

@@ -110,6 +110,11 @@ class Network:
         twin = None if engine.twin is None else TwinRow(engine.twin.is_proved, engine.twin.stands_aside)
         return OurNetwork(**msgspec.structs.asdict(summary), twin=twin, put_out=engine.is_put_out, lan=lan)
 
+    @property
+    def most_queued_bytes(self) -> int:
+        """What waits for room on the fullest link."""
+        return self._switch.most_queued_bytes
+
     def peers(self) -> list[PeerInfo]:
         return self._switch.peers()
 

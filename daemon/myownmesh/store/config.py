@@ -108,6 +108,11 @@ class DaemonConfig(Record, frozen=True, kw_only=True):
         """Serve a link at the default place too; our own optional member (spec 07 C14)."""
         return self.unknown.get("also_default_socket") is True
 
+    @property
+    def metrics_bind(self) -> object:
+        """Where metrics may be had over HTTP, as it was written; None: nowhere. Our own optional member."""
+        return self.unknown.get("metrics_bind")
+
 
 class MeshConfig(Record, frozen=True, kw_only=True):
     """The whole configuration of this device."""
