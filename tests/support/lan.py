@@ -84,11 +84,19 @@ def until_active(one: Device, other: Device, name: str = NETWORK) -> None:
 
 def call(caller: Device, callee: Device, method: str) -> None:
     """One call from one device to the other, of a method that is registered for it, which answers what it is given."""
+    with calling(caller, callee, method):
+        """It is answered at once."""
+
+
+@contextmanager
+def calling(caller: Device, callee: Device, method: str) -> Iterator[None]:
+    """The same, answered behind the block: it is under way all the while."""
     events, client = callee.subscribe()
     callee.wire().data("rpc_register", client_id=client, network=NETWORK, method=method, streaming=False)
     asked = caller.wire()
     asked.post("rpc_call", network=NETWORK, peer=callee.key, method=method, payload={"n": 1})
     frame = events.frame("rpc_inbound")
+    yield
     callee.wire().data("rpc_respond", request_id=frame["request_id"], ok=frame["payload"])
     answer = asked.answer()
     assert answer["ok"], answer

@@ -2,8 +2,7 @@
 
 A connection that we dialled leads to whom we dialled. One that somebody else opened leads to whoever its first line
 names, if it comes from an address that this device is known to have, or nothing is known of it: anybody in the local
-network can write another's name into a line, and must not get the answers for it.
-"""
+network can X"""
 
 from __future__ import annotations
 
@@ -29,6 +28,9 @@ class _Entry:
     is_ours: bool
     """We dialled it."""
     peer: str | None
+    is_proved: bool = False
+    """What came on it is sealed by that device."""
+    is_finished: bool = False
 
 
 class Filing(Generic[C]):
@@ -63,11 +65,36 @@ class Filing(Generic[C]):
             return entry.peer == sender
         entry.peer = sender
         if known and entry.address not in known:
-            return True  # it may be another address of that device; answers go where its advert says
+            # It may be another address of that device: answers go where its advert says, over a connection that is new,
+            # for the one that is filed may lead to where the device was.
+            self._doubt(sender)
+            return True
         filed = self._by_peer.get(sender)
         if filed is None or not self._entries[filed].is_ours:
             self._by_peer[sender] = connection
         return True
+
+    def proved(self, connection: C) -> None:
+        """What came on it last is sealed by the device that it speaks for: it is answered there."""
+        entry = self._entries[connection]
+        entry.is_proved = True
+        if entry.peer is not None and not entry.is_finished:
+            self._by_peer[entry.peer] = connection
+
+    def _doubt(self, peer: str) -> None:
+        filed = self._by_peer.get(peer)
+        if filed is not None and not self._entries[filed].is_proved:
+            del self._by_peer[peer]
+
+    def heard_from(self, peer: str) -> C | None:
+        """The newest connection that somebody opened in the name of a device: the last resort, where its advert leads
+        nowhere."""
+        found = [
+            connection
+            for connection, entry in self._entries.items()
+            if entry.peer == peer and not entry.is_ours and not entry.is_finished
+        ]
+        return found[-1] if found else None
 
     def to(self, peer: str) -> C | None:
         """The connection on which a device is written to."""
@@ -76,7 +103,10 @@ class Filing(Generic[C]):
     def finished(self, connection: C) -> None:
         """Nothing is written on it any more."""
         entry = self._entries.get(connection)
-        if entry is not None and entry.peer is not None and self._by_peer.get(entry.peer) is connection:
+        if entry is None:
+            return
+        entry.is_finished = True
+        if entry.peer is not None and self._by_peer.get(entry.peer) is connection:
             del self._by_peer[entry.peer]
 
     def closed(self, connection: C) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from myownmesh.lan.endpoints import PARALLEL_DIALS, Penalties, near
 from myownmesh.lan.filing import Filing
 from myownmesh.lan.lines import BadLine, Splitter
 from myownmesh.lan.names import instance_label
-from myownmesh.protocol.signals import Announce, Leave, StandAside
+from myownmesh.protocol.signals import Announce, AnswerReceived, Leave, OfferReceived, StandAside
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling.lan_words import Words
 from myownmesh.signaling.pacing import seconds_until
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DIAL_S: Final = 2.0
+MUTE_MS: Final = 2500
+"""What a connection does not deliver within it ends it; the next line is dialled anew."""
 WRITER_IDLE_S: Final = 30.0
 READER_IDLE_S: Final = 120.0
 RESURFACE_S: Final = 60.0
@@ -66,6 +69,7 @@ class _Connection:
 
     def __init__(self, stream: trio.SocketStream, opened: float) -> None:
         self.stream = stream
+        _end_when_mute(stream)
         self.waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
         self.scope = trio.CancelScope()
         self.lines = TokenBucket(LINES_PER_S, LINES_BURST, opened)
@@ -115,6 +119,7 @@ class LanSignaling:
         self._filing: Filing[_Connection] = Filing()
         self._dialled: dict[str, deque[bytes]] = {}
         """What waits for a connection to each device."""
+        self._dialling: dict[str, trio.CancelScope] = {}
         self._announces = TokenBucket(ANNOUNCES_PER_S, ANNOUNCES_BURST, mono)
         self._newcomer_until = mono + NEWCOMER_S
         self._is_silent = False
@@ -167,6 +172,8 @@ class LanSignaling:
         self._newcomer_until = now + NEWCOMER_S
         for connection in self._filing.all():
             connection.scope.cancel()
+        for scope in self._dialling.values():
+            scope.cancel()  # begun from an address that may be gone
         self._moved.set()
 
     async def run(
@@ -327,8 +334,9 @@ class LanSignaling:
     async def _dial(self, peer: str) -> None:
         """Reach a device at one of its addresses and say what waits; where none answers it is dropped."""
         try:
-            found = await self._reach(peer)
+            found = await self._reached(peer)
             if found is None:
+                self._answer_where_it_was_heard(peer)
                 return
             address, stream = found
             waiting = self._dialled.get(peer)
@@ -340,8 +348,21 @@ class LanSignaling:
             self._filing.dialled(connection, address, peer)
         finally:
             self._dialled.pop(peer, None)
+            self._dialling.pop(peer, None)
         self._directory.answered(peer)
         await self._exchange(connection)
+
+    def _answer_where_it_was_heard(self, peer: str) -> None:
+        connection = self._filing.heard_from(peer)
+        if connection is not None:
+            for line in self._dialled.get(peer, ()):
+                connection.put(line)
+
+    async def _reached(self, peer: str) -> tuple[str, trio.SocketStream] | None:
+        """The same, begun anew when the network changes meanwhile."""
+        while True:
+            with trio.CancelScope() as self._dialling[peer]:
+                return await self._reach(peer)
 
     async def _reach(self, peer: str) -> tuple[str, trio.SocketStream] | None:
         endpoint = self._directory.endpoint(peer)
@@ -436,8 +457,18 @@ class LanSignaling:
         if not self._filing.said(connection, line.sender, () if endpoint is None else endpoint.addresses):
             return
         signal = self._words.hear(line, self._now(), again=endpoint is not None)
-        if not isinstance(signal, Dropped):
-            self._deliver(signal)
+        match signal:
+            case Dropped():
+                return
+            case OfferReceived(sealed=True, is_fresh=True) | AnswerReceived(sealed=True):
+                self._filing.proved(connection)
+        self._deliver(signal)
+
+
+def _end_when_mute(stream: trio.SocketStream) -> None:
+    """End a connection whose other end is not there any more: nothing says so when an address is taken away."""
+    if isinstance(stream, trio.SocketStream) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, MUTE_MS)
 
 
 def _nobody() -> None:

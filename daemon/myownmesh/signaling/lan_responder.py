@@ -108,8 +108,9 @@ class Responder:
 
     @property
     def networks(self) -> Networks:
-        """The networks that this machine has an address in, as of the last change."""
-        return self._local.networks
+        """The networks that this machine has an address in. Asked anew: multicast follows a change behind its lock, and
+        whoever dials meanwhile is not to be told of yesterday's."""
+        return local_networks().networks
 
     # ── what networks ask for ─────────────────────────────────────────────────────────────────────────────────────────
 

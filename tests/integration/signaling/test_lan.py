@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.lan import NETWORK, OURS, call, devices_beside, join, peers, sees, until, until_active, with_wire
+from support.lan import NETWORK, OURS, call, calling, devices_beside, join, peers, sees, until, until_active, with_wire
 from support.lan_stranger import Stranger, advert, inside, label_of
 from support.namespaces import lan_address, needs_namespaces
 from support.probe import identity
@@ -51,9 +51,11 @@ def test_two_devices_meet_lose_the_cable_and_part() -> None:
         assert not is_met_locally(high)
         machines[1].ip("link", "set", "lan0", "up")
         call(high, low, "back")
-        machines[1].ip("addr", "flush", "dev", "lan0")
-        machines[1].add_address("lan0", f"{lan_address(7)}/16")
-        call(low, high, "moved")
+        with calling(low, high, "while it moves"):
+            machines[1].ip("addr", "flush", "dev", "lan0")
+            machines[1].add_address("lan0", f"{lan_address(7)}/16")
+            call(low, high, "moved")
+        assert "beside its link" not in (low.home / "log").read_text(), "the link is the same"
         high.wire().data("network_remove", network=NETWORK)
         until(lambda: sees(low, high) != "active", "the one who stays sees that the other left")
         join(high)

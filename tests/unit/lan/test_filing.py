@@ -31,6 +31,43 @@ def test_whoever_speaks_from_elsewhere_is_heard_and_gets_no_answers() -> None:
     assert filing.to("bob") is None
 
 
+def test_whoever_sealed_what_it_says_is_answered_wherever_it_is_now() -> None:
+    """A device that moved, whose old connection still seems to stand and whose new advert was not heard yet."""
+    filing: Filing[str] = Filing()
+    filing.dialled("old", "10.0.0.2", "bob")
+    filing.accepted("c", "10.0.0.9")
+    assert filing.said("c", "bob", KNOWN)
+    filing.proved("c")
+    assert filing.to("bob") == "c"
+    filing.accepted("thief", "10.0.0.8")
+    assert filing.said("thief", "bob", KNOWN)
+    assert filing.to("bob") == "c"
+    filing.finished("c")
+    filing.proved("c")
+    assert filing.to("bob") is None, "it hung up"
+
+
+def test_a_name_from_elsewhere_makes_us_dial_anew_and_is_the_last_resort() -> None:
+    filing: Filing[str] = Filing()
+    filing.dialled("old", "10.0.0.2", "bob")
+    assert filing.heard_from("bob") is None
+    filing.accepted("c", "10.0.0.9")
+    filing.said("c", "bob", KNOWN)
+    assert filing.to("bob") is None, "the old one may lead to where it was"
+    assert filing.heard_from("bob") == "c"
+    filing.finished("c")
+    assert filing.heard_from("bob") is None
+    filing.proved("old")
+    assert filing.to("bob") == "old"
+
+
+def test_what_nobody_has_spoken_on_proves_nothing() -> None:
+    filing: Filing[str] = Filing()
+    filing.accepted("c", "10.0.0.2")
+    filing.proved("c")
+    assert filing.to("bob") is None
+
+
 def test_a_connection_speaks_for_one_device() -> None:
     filing: Filing[str] = Filing()
     filing.accepted("c", "10.0.0.2")

@@ -22,6 +22,7 @@ from myownmesh.signaling.lan import (
     AGAIN_S,
     ANNOUNCES_BURST,
     ANNOUNCES_PER_S,
+    DIAL_S,
     LINES_BURST,
     LINES_PER_S,
     MAX_DIALLED,
@@ -181,6 +182,68 @@ async def test_a_device_that_is_reached_when_we_are_silent_already_is_hung_up_on
         lan.publish(StandAside(True))
         with trio.fail_after(5):
             assert await theirs.receive_some() == b"", "it hears nothing but the end"
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.heavy
+async def test_what_is_being_dialled_when_the_network_changes_is_dialled_anew(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From an address that is gone nothing comes back, and all that was to be said waited for it."""
+    autojump_clock.autojump_threshold = 0.05
+    ours, theirs = trio.testing.memory_stream_pair()
+    dials: list[float] = []
+
+    async def reached(*_: object) -> trio.SocketStream:
+        dials.append(trio.current_time())
+        if len(dials) == 1:
+            await trio.sleep_forever()
+        return cast("trio.SocketStream", ours)
+
+    lan = driver(Failing(0))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lan.run, print)
+        await trio.sleep(1)
+        monkeypatch.setattr(trio, "open_tcp_stream", reached)
+        lan.heard(advert("friend"))
+        lan.publish(SendAnswer("friend", "sdp"))
+        await trio.sleep(DIAL_S / 4)
+        lan.network_moved(offline=False)
+        lan.publish(SendAnswer("friend", "sdp"))
+        got = b""
+        with trio.fail_after(DIAL_S):
+            while got.count(b"\n") < 2:
+                got += await theirs.receive_some()
+        assert len(dials) == 2
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.heavy
+async def test_where_an_advert_leads_nowhere_it_is_answered_on_the_connection_that_spoke(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that moved, as v0.3.8 does: its new advert is not heard yet."""
+    autojump_clock.autojump_threshold = 0.05
+
+    async def refused(*_: object) -> None:
+        raise OSError("nobody listens")
+
+    other, heard = identity(2).device_id, trio.Event()
+    line = Words(device_id=other, room=ROOM, gate=ContentGate(), desk=None).announce_to(identity(1).device_id, now())
+    lan = driver(Failing(0))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lan.run, lambda _: heard.set())
+        await trio.sleep(1)
+        async with await trio.open_tcp_stream("127.0.0.1", lan.port) as stream:
+            monkeypatch.setattr(trio, "open_tcp_stream", refused)
+            lan.heard(advert(other))
+            heard, got = trio.Event(), b""
+            await stream.send_all(line)
+            await heard.wait()
+            lan.publish(SendAnswer(other, "sdp"))
+            with trio.fail_after(10 * DIAL_S):
+                while b'"answer"' not in got:
+                    got += await stream.receive_some()
         nursery.cancel_scope.cancel()
 
 
