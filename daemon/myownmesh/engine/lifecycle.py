@@ -59,7 +59,7 @@ def note(core: Core, device_id: str, reason: str, now: Instant, *, expects_link:
     """
     if device_id in core.peers:
         return
-    if not core.is_rostered(device_id) and not _has_room_for_stranger(core, now):
+    if device_id not in core.roster and not _has_room_for_stranger(core, now):
         return
     core.enter(Turn.NOTED, Placeholder(device_id, core.next_epoch(), expects_link), now)
     core.emit(PeerSighted(core.network_id, device_id))
@@ -74,8 +74,8 @@ def _has_room_for_stranger(core: Core, now: Instant) -> bool:
     otherwise push each other out, and every announce of theirs be news."""
     if len(core.strangers) < MAX_PLACEHOLDERS:
         return True
-    oldest, heard_at = next(iter(core.strangers.items()))
-    if now.mono - heard_at <= HEARD_LATELY_S:
+    oldest = next(iter(core.strangers))
+    if now.mono - core.strangers[oldest] <= HEARD_LATELY_S:
         return False
     core.end(Turn.FORGOTTEN, oldest)
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, oldest)
@@ -273,7 +273,7 @@ def dial_unless_offered(core: Core, device_id: str, now: Instant) -> None:
 def has_room_for_dial(core: Core, device_id: str, now: Instant, *, likely: bool = False) -> bool:
     """Dials of ours to strangers wait for their turn; members, pins and whoever offers do not. `likely`: the shape will
     hardly prune this link."""
-    if core.is_rostered(device_id) or device_id in core.pins:
+    if device_id in core.roster or device_id in core.pins:
         return True
     if core.shape.changes_with_members and not likely:
         most = MAX_PASSING_DIALS

@@ -43,9 +43,9 @@ def receive_announce(core: Core, device_id: str, now: Instant, *, again: bool = 
         return  # of hundreds whom the shape keeps apart nothing comes more often, and nothing follows
     if core.government.is_down:
         return  # whoever may let this device in again dials it
-    if not isinstance(peer, Link) and evictions.dial_again(core, device_id, now):
-        return
     if not isinstance(peer, Link):
+        if core.government.let_in_again and evictions.dial_again(core, device_id, now):
+            return
         if not again:
             core.announce(now)
         elif edge:

@@ -42,7 +42,10 @@ class Rows(Mapping[str, "Entry"]):
         return found
 
     def __contains__(self, device_id: object) -> bool:
-        return isinstance(device_id, str) and self.find(device_id) is not None
+        late = self._late  # no call of `find`: of a crowd each announce asks for several times
+        if late and device_id in late:
+            return late[device_id] is not None  # type: ignore[index]  # it is there, so it is an id
+        return device_id in self._whole
 
     def keys(self) -> KeysView[str]:
         """The ids; of plain rows the quick ones."""
