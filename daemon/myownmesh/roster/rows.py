@@ -44,7 +44,7 @@ class Rows(Mapping[str, "Entry"]):
     def __contains__(self, device_id: object) -> bool:
         late = self._late  # no call of `find`: of a crowd each announce asks for several times
         if late and device_id in late:
-            return late[device_id] is not None  # type: ignore[index]  # it is there, so it is an id
+            return late[device_id] is not None
         return device_id in self._whole
 
     def keys(self) -> KeysView[str]:

@@ -69,7 +69,6 @@ class _Connection:
 
     def __init__(self, stream: trio.SocketStream, opened: float) -> None:
         self.stream = stream
-        _end_when_mute(stream)
         self.waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
         self.scope = trio.CancelScope()
         self.lines = TokenBucket(LINES_PER_S, LINES_BURST, opened)
@@ -385,6 +384,7 @@ class LanSignaling:
         try:
             with trio.fail_after(DIAL_S):
                 stream = await trio.open_tcp_stream(address, port)
+                _end_when_mute(stream)
         except (OSError, trio.TooSlowError):
             self._penalties.failed(address, port, self._now().mono)
             return
@@ -400,6 +400,7 @@ class LanSignaling:
     async def _accepted(self, stream: trio.SocketStream) -> None:
         try:
             address = stream.socket.getpeername()[0]
+            _end_when_mute(stream)
         except OSError:  # gone already
             address = None
         if address is None or self._is_silent or not self._filing.may_accept(address):
@@ -465,10 +466,11 @@ class LanSignaling:
         self._deliver(signal)
 
 
-def _end_when_mute(stream: trio.SocketStream) -> None:
+def _end_when_mute(stream: trio.abc.HalfCloseableStream) -> None:
     """End a connection whose other end is not there any more: nothing says so when an address is taken away."""
-    if isinstance(stream, trio.SocketStream) and hasattr(socket, "TCP_USER_TIMEOUT"):
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, MUTE_MS)
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
+    if option is not None and isinstance(stream, trio.SocketStream):
+        stream.setsockopt(socket.IPPROTO_TCP, option, MUTE_MS)
 
 
 def _nobody() -> None:
