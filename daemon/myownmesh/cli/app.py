@@ -26,6 +26,7 @@ class Root(Group):
         "config": "myownmesh.cli.config",
         "ctl": "myownmesh.cli.ctl",
         "custody": "myownmesh.cli.custody",
+        "service": "myownmesh.cli.service",
         "update": "myownmesh.cli.update",
     }
 

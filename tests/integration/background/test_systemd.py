@@ -1,0 +1,128 @@
+"""The machine's service under a real systemd: installed, hung, crashed, reset, removed (spec 07 §7, 05 W26)."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.systemd_box import PATIENCE_S, PROGRAM, REPOSITORY, needs_systemd, systemd_box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.systemd_box import Box
+
+UNIT = "/etc/systemd/system/myownmesh.service"
+HASTE = "[Service]\nWatchdogSec=8\nRestartSec=100ms\n"
+"""What a machine's owner may put beside the unit; here, so that nobody waits half a minute."""
+
+
+PAGE = REPOSITORY / "docs" / "service.md"
+
+
+def service(box: Box, *words: str) -> str:
+    return box.said(PROGRAM, "service", "--system", *words)
+
+
+def documented(section: str) -> list[str]:
+    """The commands of a section of the page, as root types them."""
+    text = PAGE.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    commands = re.findall(r"^\$ sudo (.+)$", text, re.MULTILINE)
+    assert commands, section
+    return commands
+
+
+def status(box: Box) -> dict[str, Any] | None:
+    """What root hears from the daemon, at the place where a service's socket is; None while nobody answers."""
+    ran = box.run(PROGRAM, "ctl", "--timeout", "5", "status")
+    answer: dict[str, Any] | None = json.loads(ran.stdout) if ran.returncode == 0 else None
+    return answer
+
+
+def the_next(box: Box, before: dict[str, Any]) -> dict[str, Any]:
+    """The daemon that comes behind another one."""
+
+    def came() -> dict[str, Any] | None:
+        now = status(box)
+        return now if now is not None and now["instance"] != before["instance"] else None
+
+    return until(came, "the daemon is back")
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.slow
+@needs_systemd
+@pytest.mark.timeout(300)
+def test_a_service_comes_back_whatever_ends_it_and_leaves_nothing_when_it_is_removed(tmp_path: Path) -> None:
+    with systemd_box(tmp_path) as box:
+        assert "not installed" in service(box, "status")
+        assert box.run(PROGRAM, "service", "--system", "start").returncode == 1
+
+        first_words, *others = documented("A home box")
+        shown = box.said(*first_words.split())
+        assert shown.splitlines() == [
+            "MyOwnMesh (system service)",
+            f"  unit:    {UNIT}",
+            "  state:   /var/lib/myownmesh",
+            "  enabled: enabled",
+            "  active:  active",
+            "  logs:    journalctl -u myownmesh",
+        ]
+        first = status(box)
+        assert first is not None
+        assert first["home"] == "/var/lib/myownmesh"
+        assert box.shows("myownmesh", "Type") == ["notify"]
+        until(lambda: "in 0 networks" in box.shows("myownmesh", "StatusText")[0], "its line for people")
+        assert box.said("stat", "-c", "%a", "/var/lib/private/myownmesh").strip() == "700"
+        assert box.said("stat", "-c", "%u", f"/proc/{first['pid']}").strip() != "0"
+
+        for words in others:
+            box.said(*words.split())
+        assert "nothing was changed" in service(box, "install")
+        assert status(box) == {**first, "joined_networks": ["office-mesh"]}
+
+        box.said("mkdir", f"{UNIT}.d")
+        box.said("sh", "-c", f"printf '{HASTE}' > {UNIT}.d/haste.conf; systemctl daemon-reload")
+        service(box, "restart")
+        before = the_next(box, first)
+
+        box.said("kill", "-STOP", str(before["pid"]))  # the loop hangs
+        after = the_next(box, before)
+        assert box.shows("myownmesh", "NRestarts") == ["1"]
+        assert after["device_id"] == first["device_id"]
+
+        box.said("kill", "-KILL", str(after["pid"]))
+        crashed = the_next(box, after)
+        assert box.shows("myownmesh", "NRestarts") == ["2"]
+
+        reset, uninstall = documented("Starting from nothing")
+        box.said(*reset.split(), "--yes")
+        another = the_next(box, crashed)
+        assert another["device_id"] != first["device_id"]
+        assert another["joined_networks"] == []
+        # In the same process: systemd has seen no end, and still watches the one that it started.
+        assert another["pid"] == crashed["pid"]
+        assert box.shows("myownmesh", "NRestarts", "ActiveState", "MainPID") == ["2", "active", str(crashed["pid"])]
+
+        assert "  active:  inactive" in service(box, "stop")
+        assert status(box) is None
+        assert "  active:  active" in service(box, "start")
+
+        assert "are kept in /var/lib/myownmesh" in box.said(*uninstall.split())
+        assert status(box) is None
+        assert box.shows("myownmesh", "LoadState") == ["not-found"]
+        box.said("rm", "-r", f"{UNIT}.d")  # the owner's own
+        assert box.said("find", "/etc/systemd/system", "/usr/local/lib", "-name", "*myownmesh*") == ""
+        assert "nothing was changed" in service(box, "uninstall")
