@@ -12,7 +12,7 @@ import trio
 from attrs import define, field
 
 from myownmesh.protocol.strict_json import compact_json
-from myownmesh.relay.filters import decode_filter
+from myownmesh.relay.filters import decode_filter, tags_of
 from myownmesh.signaling.nostr import decode_event, is_ephemeral
 from support.signaling import upgrade, ws_frame
 
@@ -71,7 +71,7 @@ class StrictRelay:
         matching: dict[str, NostrEvent] = {}
         for each, found in zip(asked, filters, strict=True):
             newest = sorted(self.stored, key=lambda event: -event.created_at)
-            matching |= {e.id: e for e in [e for e in newest if found.matches(e)][: each.get("limit", 500)]}
+            matching |= {e.id: e for e in [e for e in newest if found.matches(e, tags_of(e))][: each.get("limit", 500)]}
         for event in matching.values():
             await self._say(socket, ["EVENT", sub, json.loads(event.json())])
         await self._say(socket, ["EOSE", sub])
@@ -88,7 +88,7 @@ class StrictRelay:
         await self._say(socket, ["OK", event.id, True, ""])
         for other, subs in list(self._subs.items()):
             for sub, filters in list(subs.items()):
-                if any(each.matches(event) for each in filters):
+                if any(each.matches(event, tags_of(event)) for each in filters):
                     await self._say(other, ["EVENT", sub, value])
 
     async def _say(self, socket: BareSocket, frame: list[object]) -> None:

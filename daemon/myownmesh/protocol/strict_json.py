@@ -223,7 +223,7 @@ def loads(data: bytes) -> object:
 
 def python_value(value: Raw) -> object:
     """A proven value as Python values. The last of repeated members wins; integers beyond 64 bits become floats."""
-    found: object = json.loads(bytes(value).decode(), parse_int=_integer)
+    found: object = _read(bytes(value).decode())
     return found
 
 
@@ -234,12 +234,16 @@ def _integer(digits: str) -> int | float:
     return number if -(2**63) <= number < 2**64 else float(number)
 
 
+_read: Final = json.JSONDecoder(parse_int=_integer).decode
+_write: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 def compact_json(value: object) -> str:
     """A Python value without spaces, only quotes, backslashes and C0 controls escaped; event ids are made of it.
 
     Raises `ValueError` for NaN and infinities. Lone surrogates stay, and have no bytes.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _write(value)
 
 
 def dumps(value: object) -> Raw:

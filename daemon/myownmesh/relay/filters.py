@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from myownmesh.signaling.nostr import NostrEvent
+
+_SHARED_LENGTH: Final = 4
 
 Allowed = frozenset[Any] | None
 """Permitted values; None when the filter does not ask."""
@@ -23,44 +28,60 @@ class Filter:
     since: int | None
     until: int | None
     tags: tuple[tuple[str, frozenset[str]], ...]
-
-    @property
-    def rooms(self) -> frozenset[str] | None:
-        """The values of `#r`; None when the filter has no such member."""
-        return next((values for name, values in self.tags if name == "r"), None)
+    rooms: frozenset[str] | None
+    """The values of `#r`; None when the filter has no such member."""
 
     @property
     def is_confined(self) -> bool:
         """It names rooms or events; a filter that does not would show every room to anyone."""
         return self.ids is not None or self.rooms is not None
 
-    def matches(self, event: NostrEvent) -> bool:
+    def matches(self, event: NostrEvent, tags: Mapping[str, Sequence[str]]) -> bool:
+        """`tags` is what `tags_of` says of the event: once for all filters."""
+        for name, values in self.tags:
+            if values.isdisjoint(tags.get(name, ())):
+                return False
         return (
             (self.ids is None or event.id in self.ids)
             and (self.authors is None or event.pubkey in self.authors)
             and (self.kinds is None or event.kind in self.kinds)
             and (self.since is None or event.created_at >= self.since)
             and (self.until is None or event.created_at <= self.until)
-            and all(not values.isdisjoint(event.tag_values(name)) for name, values in self.tags)
         )
 
 
-EVERYTHING = Filter(ids=None, authors=None, kinds=None, since=None, until=None, tags=())
+EVERYTHING = Filter(ids=None, authors=None, kinds=None, since=None, until=None, tags=(), rooms=None)
+
+
+def tags_of(event: NostrEvent) -> dict[str, list[str]]:
+    """The first values of an event's tags, by the tags' names."""
+    found: dict[str, list[str]] = {}
+    for tag in event.tags:
+        if len(tag) > 1:
+            found.setdefault(tag[0], []).append(tag[1])
+    return found
 
 
 def decode_filter(value: object) -> Filter | None:
     """Total. None is a filter that matches nothing, because it is no object."""
     if not isinstance(value, dict):
         return None
+    tags: list[tuple[str, frozenset[str]]] = []
+    rooms: frozenset[str] | None = None
+    for name in value:
+        if len(name) == 2 and name[0] == "#":
+            values = _allowed(value, name, str) or frozenset()
+            tags.append((name[1], values))
+            if name == "#r":
+                rooms = values
     return Filter(
         ids=_allowed(value, "ids", str),
         authors=_allowed(value, "authors", str),
         kinds=_allowed(value, "kinds", int),
         since=_bound(value.get("since")),
         until=_bound(value.get("until")),
-        tags=tuple(
-            (name[1], _allowed(value, name, str) or frozenset()) for name in value if len(name) == 2 and name[0] == "#"
-        ),
+        tags=tuple(tags),
+        rooms=rooms,
     )
 
 
@@ -69,7 +90,14 @@ def _allowed(value: dict[str, Any], name: str, of: type) -> Allowed:
         return None
     listed = value[name]
     # Exact types: text never equals a number, nor does 1077.0 or true.
-    return frozenset(item for item in listed if type(item) is of) if isinstance(listed, list) else frozenset()
+    wanted = tuple(item for item in listed if type(item) is of) if isinstance(listed, list) else ()
+    return _shared(wanted) if len(wanted) <= _SHARED_LENGTH else frozenset(wanted)
+
+
+@lru_cache(maxsize=4096)
+def _shared(values: tuple[Any, ...]) -> frozenset[Any]:
+    """One set for all who ask for the same: every client of a room names the room three times."""
+    return frozenset(values)
 
 
 def _bound(value: object) -> int | None:

@@ -8,6 +8,7 @@ subscription the same, and clients do.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -17,10 +18,10 @@ from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import read_text
 from myownmesh.protocol.strict_json import compact_json, decode_array, members, python_value
 from myownmesh.protocol.tokens import TokenBucket
-from myownmesh.relay.filters import EVERYTHING, decode_filter
+from myownmesh.relay.filters import EVERYTHING, decode_filter, tags_of
 from myownmesh.relay.frames import text_frame
 from myownmesh.relay.presence import Presence
-from myownmesh.relay.store import EventStore, announced_device, departed_device, stored_event
+from myownmesh.relay.store import EventStore, departed_device, stored_event
 from myownmesh.signaling import nostr
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _SUBSCRIPTION_BYTES = 2**20
 _ROOMS_PER_CONNECTION = 1024
 _PRESENCE_BYTES = 4096
 _EXAMINED_PER_TOKEN = 512
+_SHARED_SUB_CHARS = 64
 
 POLICY_VIOLATION = 1008
 TOO_MANY_CONNECTIONS = text_frame(compact_json(["NOTICE", "too many connections from your address"]).encode())
@@ -70,15 +72,9 @@ class Subscription:
     prefix: bytes
     """`["EVENT","<sub>",` – the event's text and a bracket follow."""
     nbytes: int
-
-    @property
-    def rooms(self) -> frozenset[str]:
-        return frozenset(room for f in self.filters for room in f.rooms or ())
-
-    @property
-    def is_loose(self) -> bool:
-        """Some filter is not confined to rooms, so that every event has to be tried."""
-        return any(f.rooms is None for f in self.filters)
+    rooms: frozenset[str]
+    is_loose: bool
+    """Some filter is not confined to rooms, so that every event has to be tried."""
 
 
 class Client:
@@ -127,6 +123,11 @@ class Client:
     def say(self, *words: object) -> None:
         """An array of these."""
         self.send(text_frame(compact_json(words).encode()))
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have not been taken."""
+        return self._out_bytes
 
     def take_output(self) -> bytes:
         """All that waits."""
@@ -263,7 +264,7 @@ class Hub:
         if len(stored.text) > _PRESENCE_BYTES:
             # An announce has a few hundred bytes; presence outlives the store and must stay small.
             return
-        if (pair := announced_device(stored.event)) is not None:
+        if (pair := stored.announces) is not None:
             self._presence.announced(client, pair, stored)
         elif (pair := departed_device(stored.event)) is not None and self._presence.left(
             client, pair, stored.event.pubkey
@@ -274,10 +275,10 @@ class Hub:
         tried: dict[Subscription, None] = dict(self._loose)
         for room in stored.event.tag_values("r"):
             tried.update(self._by_room.get(room, {}))
-        event, frames = stored.event, dict[bytes, bytes]()
+        event, tags, frames = stored.event, tags_of(stored.event), dict[bytes, bytes]()
         for subscription in tried:
             for each in subscription.filters:
-                if each.matches(event):
+                if each.matches(event, tags):
                     prefix = subscription.prefix
                     frame = frames.get(prefix)
                     if frame is None:
@@ -300,7 +301,11 @@ class Hub:
             return
         # With the switch on, no filter at all matches everything, as `{}` does.
         known = tuple(f for f in filters if f is not None) if filters else (EVERYTHING,)
-        subscription = Subscription(client, sub, known, f'["EVENT",{compact_json(sub)},'.encode(), nbytes)
+        named = [f.rooms for f in known if f.rooms is not None]
+        rooms = named[0] if all(each is named[0] for each in named[1:]) and named else frozenset[str]().union(*named)
+        is_loose = len(named) < len(known)
+        prefix = _shared_prefix(sub) if len(sub) <= _SHARED_SUB_CHARS else _prefix(sub)
+        subscription = Subscription(client, sub, known, prefix, nbytes, rooms, is_loose)
         if (
             sum(held.nbytes for held in others) + nbytes > _SUBSCRIPTION_BYTES
             or sum(len(held.rooms) for held in others) + len(subscription.rooms) > _ROOMS_PER_CONNECTION
@@ -330,7 +335,11 @@ class Hub:
         for found in present:
             unique.setdefault(found.event.id, found)
         client.requests.force(now, len(unique) * len(filters) / _EXAMINED_PER_TOKEN)
-        matching = [found for found in unique.values() if any(f.matches(found.event) for f in filters)]
+        matching = []
+        for found in unique.values():
+            tags = tags_of(found.event)
+            if any(f.matches(found.event, tags) for f in filters):
+                matching.append(found)
         frames: list[bytes] = []
         room_left = _REPLAY_BYTES
         for found in reversed(matching[-REPLAY_EVENTS:]):
@@ -352,6 +361,14 @@ class Hub:
             del held[subscription]
             if not held:
                 del self._by_room[room]
+
+
+def _prefix(sub: str) -> bytes:
+    return f'["EVENT",{compact_json(sub)},'.encode()
+
+
+_shared_prefix = lru_cache(maxsize=1024)(_prefix)
+"""Clients of one kind call their subscriptions the same."""
 
 
 def _event_frame(prefix: bytes, stored: Stored) -> bytes:

@@ -23,7 +23,7 @@ class Presence:
     """One entry per room, device and connection; a device is gone when its last entry is."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, dict[str, OrderedDict[Hashable, Stored]]] = {}
+        self._rooms: dict[str, dict[str, dict[Hashable, Stored]]] = {}
         self._held: dict[Hashable, set[Pair]] = {}
         self._leaving: OrderedDict[Pair, float] = OrderedDict()
         self._pairs = 0
@@ -40,10 +40,9 @@ class Presence:
         if pair not in held and (len(held) >= PAIRS_PER_CONNECTION or self._pairs >= PAIRS):
             return
         self._leaving.pop(pair, None)
-        entries = self._rooms.setdefault(room, {}).setdefault(device, OrderedDict())
-        self._pairs += connection not in entries
-        entries[connection] = stored
-        entries.move_to_end(connection)
+        entries = self._rooms.setdefault(room, {}).setdefault(device, {})
+        self._pairs += entries.pop(connection, None) is None
+        entries[connection] = stored  # the newest stands last
         held.add(pair)
 
     def left(self, connection: Hashable, pair: Pair, pubkey: str) -> bool:

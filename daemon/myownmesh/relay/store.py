@@ -36,13 +36,15 @@ class Stored:
     """The distinct `r` tags that it can be found by, at most 32; one empty text when there is none."""
     arrived: float
     """Monotonic seconds."""
+    announces: tuple[str, str] | None
+    """Room and device, of an announce."""
     serial: int = 0
     """Its place in the order of arrival; the store sets it."""
 
 
 def stored_event(event: NostrEvent, now: float) -> Stored:
     rooms = tuple(dict.fromkeys(event.tag_values("r")))[:_MAX_ROOMS_PER_EVENT]
-    return Stored(event, event.json().encode(), rooms or ("",), now)
+    return Stored(event, event.json().encode(), rooms or ("",), now, announced_device(event))
 
 
 class EventStore:
@@ -94,7 +96,7 @@ class EventStore:
         """Drop the device's stored announces: a joiner must not see who has gone."""
         events = self._rooms[room].events if room in self._rooms else {}
         for stored in list(events.values()):
-            if announced_device(stored.event) == (room, device):
+            if stored.announces == (room, device):
                 self._remove(stored)
 
     def _remove(self, stored: Stored) -> None:

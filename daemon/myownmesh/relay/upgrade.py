@@ -74,8 +74,9 @@ def client_address(tcp_peer: str, forwarded_for: Iterable[str]) -> str:
     Behind a proxy on this machine that is the last address of `X-Forwarded-For` that parses; a remote peer's header
     is never believed. `forwarded_for` holds the header's lines in order.
     """
-    if is_loopback(tcp_peer):
-        for line in reversed(list(forwarded_for)):
+    lines = list(forwarded_for)
+    if lines and is_loopback(tcp_peer):
+        for line in reversed(lines):
             for entry in reversed(line.split(",")):
                 try:
                     return str(ipaddress.ip_address(entry.strip()))

@@ -7,6 +7,7 @@ something unread answers with a reset, which takes the last words along.
 from __future__ import annotations
 
 import socket
+import sys
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,8 @@ CONTROLS_AT_ONCE: Final = 200
 """Pings and pongs of one client; ours asks once in thirty seconds."""
 UNFINISHED_BYTES: Final = 64 * 2**20
 """Of messages that have not come whole, all clients together; a message has a few kilobytes, and most come at once."""
+TOGETHER_BYTES: Final = 65536
+"""Of answers that are sent in one go."""
 GOING_AWAY: Final = 1001
 TRY_AGAIN_LATER: Final = 1013
 _CHUNK: Final = 8192
@@ -65,7 +68,7 @@ class Connections:
 
     def add(self, made: socket.socket, address: tuple[Any, ...]) -> None:
         """A client that has connected."""
-        peer = str(address[0]).removeprefix("::ffff:")  # IPv4, at a listener for both
+        peer = sys.intern(str(address[0]).removeprefix("::ffff:"))  # IPv4, at a listener for both
         if len(self._all) >= self._most or (self._handshakes[peer] >= HANDSHAKES_PER_ADDRESS and not is_loopback(peer)):
             made.close()
             return
@@ -127,7 +130,19 @@ class Connections:
 class Connection:
     """One of them: it asks for a WebSocket, then it is a client of the hub, and at last it is on its way out."""
 
-    __slots__ = ("_all", "_controls", "_head", "_incoming", "_parting", "_peer", "_pinged", "_rest", "client", "socket")
+    __slots__ = (
+        "_all",
+        "_controls",
+        "_head",
+        "_incoming",
+        "_is_answering",
+        "_parting",
+        "_peer",
+        "_pinged",
+        "_rest",
+        "client",
+        "socket",
+    )
 
     def __init__(self, made: socket.socket, peer: str, everyone: Connections) -> None:
         self.socket = made
@@ -139,8 +154,10 @@ class Connection:
         """What has come of the request; None when the handshake is over."""
         self._incoming: Incoming | None = None
         self._controls: TokenBucket | None = None
+        """Most clients ask for nothing."""
         self._rest = b""
         """What the socket has not taken yet. While there is some, the rest waits in the client."""
+        self._is_answering = False
         self._pinged = False
         self._parting: int | None = None
         """Bytes that may be read and thrown away still, once it has been turned away."""
@@ -183,7 +200,7 @@ class Connection:
         self._head = None
         everyone, now = self._all, self._all.now()
         everyone.upgraded(self._peer)
-        self._incoming, self._controls = Incoming(), TokenBucket(CONTROLS_PER_S, CONTROLS_AT_ONCE, now)
+        self._incoming = Incoming()
         client = everyone.hub.connect(client_address(self._peer, upgrade.forwarded_for), now)
         if client is None:
             self._write(upgrade.answer + TOO_MANY_CONNECTIONS)
@@ -191,16 +208,17 @@ class Connection:
             return
         self.client = client
         client.on_output, client.on_ended = self._flush, self._ended
-        self._write(upgrade.answer)
+        self._is_answering = True
+        client.send(upgrade.answer)
         everyone.after(PING_INTERVAL_S, self, Connection.ping)
-        if begun:
-            self._take(begun)
+        self._take(begun)
 
     def _take(self, data: bytes) -> None:
         incoming, client, hub = self._incoming, self.client, self._all.hub
         assert incoming is not None
         assert client is not None
         now, held = self._all.now(), incoming.held
+        self._is_answering = True
         try:
             for opcode, payload in incoming.feed(data):
                 if opcode == frames.TEXT:
@@ -213,28 +231,34 @@ class Connection:
                     break
         except BrokenFrames as error:
             self.part(error.code, error.reason)
+        self._is_answering = False
+        self._flush()
         self._all.unfinished += incoming.held - held
         if self._all.unfinished > UNFINISHED_BYTES and incoming.held > _CHUNK:
             self.part(TRY_AGAIN_LATER, "too much has not come whole")
 
     def _control(self, opcode: int, payload: bytes, now: float) -> None:
         assert self.client is not None
-        assert self._controls is not None
         if opcode == frames.CLOSE:
             self.part(*((int.from_bytes(payload[:2], "big"),) if payload else ()))
-        elif not self._controls.take(now):
-            self.part(POLICY_VIOLATION, "too many pings")
-        elif opcode == frames.PING:
-            self.client.send(frames.pong_frame(payload))
-        else:
+        elif opcode == frames.PONG and self._pinged:
             self._pinged = False
+        else:
+            if self._controls is None:
+                self._controls = TokenBucket(CONTROLS_PER_S, CONTROLS_AT_ONCE, now)
+            if not self._controls.take(now):
+                self.part(POLICY_VIOLATION, "too many pings")
+            elif opcode == frames.PING:
+                self.client.send(frames.pong_frame(payload))
 
     # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _flush(self) -> None:
-        """The client has something to send."""
-        if not self._rest and self.client is not None:
-            self._write(self.client.take_output())
+        """The client has something to send. Its answers to what came together go together."""
+        client = self.client
+        if client is None or self._rest or (self._is_answering and client.waiting < TOGETHER_BYTES):
+            return
+        self._write(client.take_output())
 
     def _write(self, data: bytes) -> None:
         """Send it behind what waits. Never raises: who brought this may be another client."""

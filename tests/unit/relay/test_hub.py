@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from myownmesh.protocol.strict_json import compact_json, dumps
 from myownmesh.relay import hub as relay_hub
 from myownmesh.relay import store as relay_store
-from myownmesh.relay.filters import EVERYTHING, decode_filter
+from myownmesh.relay.filters import EVERYTHING, decode_filter, tags_of
 from myownmesh.relay.hub import Hub, Limits
 from myownmesh.relay.presence import PAIRS_PER_CONNECTION
 from myownmesh.relay.store import EventStore, announced_device, stored_event
@@ -97,7 +97,7 @@ def test_filters(case: dict[str, Any]) -> None:
     matching = [
         index
         for index, made in enumerate(FILTER_EVENTS)
-        if any(known is not None and known.matches(made) for known in filters)
+        if any(known is not None and known.matches(made, tags_of(made)) for known in filters)
     ]
     assert matching == case["match"]
 

@@ -1,0 +1,293 @@
+"""What the hosted relay costs beside bare sends of the same bytes: the rows of `bench_services.py --relay`.
+
+Relay and clients are two processes on the loopback interface. A bare send is a loop of `socket.send` over as many
+sockets of the same kind, read by the same clients, in the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from myownmesh.protocol.strict_json import compact_json
+from myownmesh.relay.frames import text_frame
+from myownmesh.relay.hub import Limits
+from myownmesh.relay_worker.messages import Job
+from myownmesh.signaling.nostr import NostrKey, decode_event, is_genuine
+from myownmesh.worker.messages import line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+FANOUT: Final = 1000
+FANOUT_EVENTS: Final = 60
+ROOM: Final = 10
+MANY: Final = 3000
+MANY_EVENTS: Final = 2000
+BACK: Final = 4000
+REQUEST: Final = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+PING, PONG = b"\x89\x00", b"\x8a\x80" + bytes(4)
+LIMIT_S: Final = 120.0
+KEY: Final = NostrKey(b"\x07" * 32)
+
+
+def said(*words: object) -> bytes:
+    """A client's frame; its mask is all zeros."""
+    return masked(compact_json(list(words)).encode())
+
+
+def masked(payload: bytes) -> bytes:
+    head = b"\x81" + (bytes((0x80 | len(payload),)) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2))
+    return head + bytes(4) + payload
+
+
+def event(number: int, room: str, kind: int = 21077, content: str = "x" * 150) -> bytes:
+    made = KEY.sign(created_at=number, kind=kind, tags=(("r", room), ("p", room)), content=content)
+    return f'["EVENT",{made.json()}]'.encode()
+
+
+def join_words(room: str, device: str) -> bytes:
+    """What a client of v0.3.8 says first, and its announce."""
+    presence = {"kinds": [1077], "#r": [room], "since": 0}
+    tagged = {"kinds": [21077], "#r": [room], "#p": [device, room]}
+    announce = compact_json({"from": device, "to": None, "kind": "announce", "peer_id": device, "caps": ["ptag"]})
+    made = event(random.getrandbits(40), room, 1077, announce)
+    return said("REQ", "mom-sig-1", presence, tagged, {"kinds": [21077], "#r": [room]}) + masked(made)
+
+
+class Relay:
+    """A worker's process."""
+
+    def __init__(self) -> None:
+        program = [sys.executable, "-P", "-m", "myownmesh.cli", "relay-worker"]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        limits = Limits(max_connections_per_ip=0, max_event_rate=0, max_req_rate=0)
+        self._process.stdin.write(line(Job(bind="127.0.0.1", port=0, limits=limits)))
+        self._process.stdin.flush()
+        self.port = int(self._process.stdout.readline().partition(b'"port":')[2].partition(b",")[0])
+        self.pid = self._process.pid
+        reports = self._process.stdout
+        threading.Thread(target=lambda: [None for _ in reports], daemon=True).start()
+
+    @property
+    def cpu_s(self) -> float:
+        """Finer than the ticks of /proc/PID/stat."""
+        nanoseconds = sum(
+            int(open(f"/proc/{self.pid}/task/{task}/schedstat").read().split()[0])  # noqa: SIM115, PTH123
+            for task in os.listdir(f"/proc/{self.pid}/task")  # noqa: PTH208
+        )
+        return nanoseconds / 1e9
+
+    @property
+    def memory_kb(self) -> float:
+        with open(f"/proc/{self.pid}/statm") as file:  # noqa: PTH123
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Crowd:
+    """Sockets of clients that count what comes."""
+
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+        self.sockets = sockets
+        self._epoll = select.epoll()
+        self._by_number = {each.fileno(): each for each in sockets}
+        self._got = dict.fromkeys(self._by_number, 0)
+        for each in sockets:
+            each.setblocking(False)
+            self._epoll.register(each, select.EPOLLIN)
+
+    def read_until(self, has_all: Callable[[bytes], int], each: int) -> None:
+        """Until everybody has `each` of what `has_all` counts in the bytes that came."""
+        end = time.monotonic() + LIMIT_S
+        missing = {number for number in self._by_number if self._got[number] < each}
+        while missing:
+            assert time.monotonic() < end, f"{len(missing)} clients heard too little"
+            for number, _ in self._epoll.poll(1):
+                self._got[number] += has_all(self._read(number))
+                if self._got[number] >= each:
+                    missing.discard(number)
+        self._got = dict.fromkeys(self._by_number, 0)
+
+    def read_until_quiet(self) -> None:
+        """Until nothing has come for three tenths of a second."""
+        quiet = 0
+        while quiet < 3:
+            found = self._epoll.poll(0.1)
+            quiet = 0 if found else quiet + 1
+            for number, _ in found:
+                self._read(number)
+
+    def _read(self, number: int) -> bytes:
+        data = self._by_number[number].recv(1 << 18)
+        assert data, "the relay hung up"
+        if data.endswith(PING):
+            self._by_number[number].send(PONG)
+        return data
+
+    def close(self) -> None:
+        self._epoll.close()
+        for each in self.sockets:
+            each.close()
+
+
+def connected(port: int, count: int, words: Callable[[int], bytes]) -> Crowd:
+    """So many clients at once; each asks for a WebSocket, says its words behind that, and has heard what was stored."""
+    made = []
+    for number in range(count):
+        one = socket.socket()
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one.connect(("127.0.0.1", port))
+        one.send(REQUEST + words(number))
+        made.append(one)
+    return Crowd(made)
+
+
+def eose(data: bytes) -> int:
+    return data.count(b'["EOSE"')
+
+
+def bare(sockets: Sequence[socket.socket], data: bytes, times: int, crowd: Crowd) -> float:
+    """Seconds of this thread's processor for one send, everybody reading in between."""
+    taken = 0.0
+    for _ in range(times):
+        began = time.thread_time()
+        for each in sockets:
+            each.send(data)
+        taken += time.thread_time() - began
+        crowd.read_until(lambda got: got.count(b"]}]"), 1)
+    return taken / times / len(sockets)
+
+
+def pairs(count: int) -> tuple[list[socket.socket], Crowd]:
+    """The same kind of sockets without a relay: this process writes to one end and reads the other."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    theirs, ours = [], []
+    for _ in range(count):
+        theirs.append(socket.create_connection(listener.getsockname()))
+        made, _ = listener.accept()
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.setblocking(False)
+        ours.append(made)
+    listener.close()
+    return ours, Crowd(theirs)
+
+
+def loop_s() -> float:
+    """The yardstick of a machine: ten million turns."""
+    began = time.process_time()
+    for _ in range(10**7):
+        pass
+    return time.process_time() - began
+
+
+def fanout() -> Iterator[str]:
+    relay = Relay()
+    writer = socket.create_connection(("127.0.0.1", relay.port))
+    writer.send(REQUEST)
+    request = said("REQ", "mom-sig-1", {"#r": ["all"]})
+    crowd = connected(relay.port, FANOUT, lambda _: request)
+    crowd.read_until(eose, 1)
+    texts = [event(number, "all") for number in range(FANOUT_EVENTS)]
+    frame = text_frame(b'["EVENT","mom-sig-1",' + texts[0].partition(b",")[2])
+    sockets, readers = pairs(FANOUT)
+    alone = min(bare(sockets, frame, FANOUT_EVENTS // 3, readers) for _ in range(3))
+    readers.close()
+    for each in sockets:
+        each.close()
+    began = relay.cpu_s
+    for text in texts:
+        writer.send(masked(text))
+        crowd.read_until(lambda got: got.count(b"]}]"), 1)
+    each_s = (relay.cpu_s - began) / FANOUT_EVENTS / FANOUT
+    crowd.close()
+    relay.stop()
+    yield row(f"one event to {FANOUT:,}", "µs for each delivery", each_s * 1e6, alone * 1e6, "a bare send")
+
+
+def many() -> Iterator[str]:
+    relay = Relay()
+    time.sleep(0.5)
+    memory, cpu = relay.memory_kb, relay.cpu_s
+    crowd = connected(relay.port, MANY, lambda number: join_words(f"room{number // ROOM}", f"device{number}"))
+    crowd.read_until(eose, 1)
+    time.sleep(0.5)
+    yield f"{MANY:,} joins, rooms of {ROOM}: {(relay.cpu_s - cpu) / MANY * 1e3:.2f} ms of a processor each (0.5)"
+    yield f"  memory for each socket: {(relay.memory_kb - memory) / MANY:.1f} KB (6)"
+    texts = [event(number, f"room{number % (MANY // ROOM)}") for number in range(MANY_EVENTS)]
+    frame = text_frame(b'["EVENT","mom-sig-1",' + texts[0].partition(b",")[2])
+    sockets, readers = pairs(MANY)
+    alone = bare(sockets, frame, 5, readers)
+    readers.close()
+    for each in sockets:
+        each.close()
+    made = decode_event_of(texts[0])
+    started = time.process_time()
+    for _ in range(500):
+        assert is_genuine(made)
+    check = (time.process_time() - started) / 500
+    time.sleep(0.5)
+    crowd.read_until_quiet()
+    cpu = relay.cpu_s
+    for begin in range(0, MANY_EVENTS, MANY // ROOM):
+        for number, text in enumerate(texts[begin : begin + MANY // ROOM]):
+            crowd.sockets[number * ROOM].send(masked(text))
+        time.sleep(0.2)
+        crowd.read_until_quiet()
+    each_s = (relay.cpu_s - cpu) / MANY_EVENTS
+    crowd.close()
+    relay.stop()
+    yield row(
+        f"{MANY:,} sockets, rooms of {ROOM}",
+        "µs for each event",
+        each_s * 1e6,
+        (ROOM * alone + check) * 1e6,
+        f"{ROOM} bare sends and a check",
+    )
+
+
+def back() -> Iterator[str]:
+    relay = Relay()
+    words = [join_words(f"room{number // ROOM}", f"device{number}") for number in range(BACK)]
+    began = time.monotonic()
+    crowd = connected(relay.port, BACK, words.__getitem__)
+    crowd.read_until(eose, 1)
+    taken = time.monotonic() - began
+    crowd.close()
+    relay.stop()
+    yield f"{BACK:,} clients join a relay at once: the last has what is stored after {taken:.1f} s (10)"
+
+
+def decode_event_of(text: bytes) -> object:
+    import msgspec
+
+    return decode_event(msgspec.Raw(text.partition(b",")[2][:-1]))
+
+
+def row(what: str, figure: str, ours: float, alone: float, beside: str) -> str:
+    return f"{what:28} {figure:22} {ours:8.1f}, {beside} {alone:8.1f}, {ours / alone:5.2f} times"
+
+
+def relay_rows() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    for part in (fanout, many, back):
+        print(f"ten million turns take {loop_s():.2f} s", flush=True)
+        for text in part():
+            print(text, flush=True)
