@@ -29,7 +29,8 @@ def how_to_add(
         if _is_for_one_run(prefix):
             return f"uvx --from {wanted} …"
         return f"uv pip install --python {shlex.quote(executable)} {wanted}"
-    stdlib = Path(os.__file__).parent if stdlib is None else stdlib
+    # A packed program's modules have no files.
+    stdlib = Path(getattr(os, "__file__", sys.prefix)).parent if stdlib is None else stdlib
     is_the_systems = not _exists(prefix / "pyvenv.cfg") and _exists(stdlib / "EXTERNALLY-MANAGED")
     # Whoever could install us there has used this switch, without which pip refuses.
     switch = "--break-system-packages " if is_the_systems else ""

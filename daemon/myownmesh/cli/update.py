@@ -45,6 +45,8 @@ def update(
         _print_json(found) if as_json else write_line(_sentence(found))
         return
     applied = updater.apply()
+    if applied is None:
+        raise CliError(f"version {found.version} was fetched, and is not staged any more; run it again")
     if as_json:
         write_line(json.dumps({"outcome": "updated", "to": applied, "components": ["daemon"]}, indent=2))
     else:

@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -179,7 +180,7 @@ class Node:
             from myownmesh.daemon.watchdog import feed
 
             nursery.start_soon(feed, limit_s, self._socket_path, self._supervision.say, self._summary)
-        if self._updates.installation.kind != "source":
+        if getattr(sys, "frozen", False):  # a release of its own
             from myownmesh.daemon.updating import Updating
 
             self._updating = Updating(self._updates, self._mesh, self._socket_path, random.random)

@@ -61,6 +61,7 @@ class Updating:
         self._on_probation = False
         if await trio.to_thread.run_sync(self._note, probation.confirm):
             log.info("version %s has shown that it works", VERSION)
+        await trio.to_thread.run_sync(self._note, probation.forget_previous)
 
     async def _until_it_answers(self) -> None:
         while not await trio.to_thread.run_sync(self._answers):  # noqa: ASYNC110 - nobody tells us that we answer
@@ -100,7 +101,7 @@ class Updating:
         found = await self._updates.check(preferences)
         if found.outcome == "staged":
             log.info("version %s is fetched and verified; %s", found.version, _what_next(auto=found.auto is True))
-        await trio.to_thread.run_sync(self._note, probation.confirm)  # what is older goes after a week
+        await trio.to_thread.run_sync(self._note, probation.forget_previous)
 
     def _due_in(self, interval_h: int) -> float:
         place = self._updates.place

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 
 _MANAGED_PLACES = (
-    (re.compile(r"/Cellar/|^/opt/homebrew/|^/home/linuxbrew/"), "Homebrew"),
-    (re.compile(r"^/usr/s?bin/|^/usr/lib"), "the system's package manager"),
-    (re.compile(r"^/nix/store/"), "Nix"),
-    (re.compile(r"^/gnu/store/"), "Guix"),
-    (re.compile(r"^/snap/"), "Snap"),
-    (re.compile(r"^/app/"), "Flatpak"),
+    (r"/Cellar/|^/opt/homebrew/|^/home/linuxbrew/", "Homebrew"),
+    (r"^/usr/s?bin/|^/usr/lib", "the system's package manager"),
+    (r"^/nix/store/", "Nix"),
+    (r"^/gnu/store/", "Guix"),
+    (r"^/snap/", "Snap"),
+    (r"^/app/", "Flatpak"),
 )
 
 
 def manager_of(path: str) -> str | None:
     """Who manages programs at this real path; None where a program may replace itself."""
-    return next((name for place, name in _MANAGED_PLACES if place.search(path)), None)
+    return next((name for place, name in _MANAGED_PLACES if re.search(place, path)), None)
 
 
 def install_kind(path: str) -> str:

@@ -24,9 +24,17 @@ def confirm(place: Place, installation: Installation, version: str) -> bool:
         if state.unconfirmed:
             place.write(rules.confirmed(state, time.time()))
             return True
-        if rules.previous_is_done(state, time.time()):
-            swap.drop_previous(place, installation, state)
     return False
+
+
+def forget_previous(place: Place, installation: Installation, version: str) -> bool:
+    """Delete the version before this one, when it has been confirmed for long enough. Raises OSError."""
+    state = place.state()
+    if state is None or state.current != version or not rules.previous_is_done(state, time.time()):
+        return False
+    with place.lock():
+        swap.drop_previous(place, installation, state)
+    return True
 
 
 def stopped_in_order(place: Place, installation: Installation, version: str) -> bool:

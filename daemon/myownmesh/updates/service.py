@@ -16,8 +16,6 @@ import trio
 
 from mesh_common.answers import UpdateApplied, UpdateChecked
 from myownmesh.updates.errors import UpdateError
-from myownmesh.updates.installation import find
-from myownmesh.updates.preferences import feed_of, is_on, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from mesh_common.answers import UpdateStatus
     from myownmesh.store.config import AutoUpdate
+    from myownmesh.updates.installation import Installation
     from myownmesh.updates.place import Place
 
 _T = TypeVar("_T")
@@ -40,14 +39,22 @@ class Updates:
     """One daemon's updater. `home` is the data directory; `version` what runs."""
 
     def __init__(self, home: Path, version: str, environ: Mapping[str, str] = os.environ) -> None:
-        self.installation = find(environ)
         self._home, self._version, self._environ = home, version, environ
         self.on_progress: Callable[[Mapping[str, object]], None] = lambda _: None
         """Told how far a download is."""
 
+    # A start of the daemon asks for none of this, so what it needs is loaded when somebody does.
+
+    @property
+    def installation(self) -> Installation:
+        """How this program is installed; it may have become another one's by now."""
+        from myownmesh.updates.installation import find
+
+        return find(self._environ)
+
     @property
     def place(self) -> Place:
-        """The updater's files; a start of the daemon looks at none, so what reads them is loaded with the first."""
+        """The updater's files."""
         from myownmesh.updates.place import Place
 
         return Place(self._home)
@@ -60,10 +67,14 @@ class Updates:
 
     def may_look(self, preferences: AutoUpdate) -> bool:
         """Whether looking for releases by itself has any sense here."""
+        from myownmesh.updates.preferences import feed_of, is_on, why_not
+
         return is_on(preferences, self._environ) and why_not(self.installation, feed_of(preferences)) is None
 
     async def check(self, preferences: AutoUpdate) -> UpdateChecked:
         """Look for a release, and stage it if that is permitted. Raises `UpdateError`."""
+        from myownmesh.updates.preferences import feed_of, is_on, why_not
+
         if not is_on(preferences, self._environ):
             return UpdateChecked("disabled")
         if (kept := why_not(self.installation, feed_of(preferences))) is not None:
@@ -72,6 +83,8 @@ class Updates:
 
     async def apply(self, preferences: AutoUpdate) -> UpdateApplied:
         """Put in what is staged. Raises `UpdateError`."""
+        from myownmesh.updates.preferences import feed_of, why_not
+
         if why_not(self.installation, feed_of(preferences)) is not None or self.place.staged() is None:
             return UpdateApplied(None)
         return await self._run(UpdateApplied, "apply", "--json")

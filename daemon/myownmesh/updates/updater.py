@@ -99,6 +99,9 @@ class Updater:
             answer = _answer(verdict, state.current, offer, policy, asset)
             if answer is not None:
                 return answer
+            if force and state.quarantined(str(offer.version)):
+                with self._place.lock():
+                    self._place.write(self.state().without_quarantined(str(offer.version)))
             auto = verdict is Verdict.STAGE_AND_APPLY
             with self._alone():
                 staged = self._already(offer, auto=auto) or self._stage(fetching, offer, asset, platform, auto=auto)
