@@ -99,10 +99,10 @@ async def test_every_ping_is_answered_with_its_own_time(ours: Daemon) -> None:
         await peer.alive()
 
 
-@on_the_loop
-async def test_shelve_and_unshelve_are_told_once_and_only_stop_broadcasts(ours: Daemon) -> None:
+@on_both_sides
+async def test_shelve_and_unshelve_are_told_once_and_only_stop_broadcasts(ours: Daemon, side: Side) -> None:
     """Spec 01 §10."""
-    async with meeting(ours, "higher") as stage:
+    async with meeting(ours, side) as stage:
         peer = stage.peer
         await stage.both_active()
         assert (await stage.ask("channel_send_all", channel="c", payload=0))["dispatched_to"] == 1
@@ -340,10 +340,10 @@ async def test_a_member_vouched_for_by_gossip_is_let_in_without_asking(ours: Dae
 # ── reliable channels, routing ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@on_the_loop
-async def test_reliable_frames_are_delivered_once_and_acknowledged_always(ours: Daemon) -> None:
+@on_both_sides
+async def test_reliable_frames_are_delivered_once_and_acknowledged_always(ours: Daemon, side: Side) -> None:
     """Spec 01 §13.2; a node that advertises `reliable_channels_v1` is sent `channel_seq` by v0.3.8."""
-    async with meeting(ours, "lower") as stage:
+    async with meeting(ours, side) as stage:
         peer = stage.peer
         await stage.both_active()
         hello = await peer.sees("hello")

@@ -20,6 +20,7 @@ from myownmesh.engine.links import (
     PathState,
     SdpType,
 )
+from myownmesh.engine.moves import Move
 from myownmesh.engine.shaping import take_pass
 from myownmesh.protocol.frames import Ping
 from myownmesh.protocol.modes import Star
@@ -44,6 +45,23 @@ def _clocks_differ(bench: Bench) -> None:
     for _ in range(8):
         bench.wait(30)
         bench.frame(Ping(t=bench.now.wall_ms + 3_600_000))
+
+
+def _clocks_agree_again(bench: Bench) -> None:
+    _clocks_differ(bench)
+    for _ in range(12):
+        bench.wait(30)
+        bench.frame(Ping(t=bench.now.wall_ms))
+
+
+def _probed(bench: Bench) -> None:
+    bench.event(PathChanged(PathState.CONNECTED))
+    _announce_after(bench, 40)
+
+
+def _announce_after(bench: Bench, seconds: float) -> None:
+    bench.mono += seconds
+    bench.announce()
 
 
 ROWS: list[tuple[str, str, str | None, Callable[[Bench], object], set[str]]] = [
@@ -85,6 +103,25 @@ ROWS: list[tuple[str, str, str | None, Callable[[Bench], object], set[str]]] = [
     ("info", "network", "active", lambda b: b.engine.reconnect(None, b.now), {"manual"}),
     ("info", "network", "active", lambda b: b.engine.reconnect(b.peer_id, b.now), {"manual", "peer"}),
     ("info", "engine", None, lambda b: b.engine.stop(b.now), {"reason"}),
+    ("debug", "signaling", "active", _probed, {"peer", "stale_inbound_ms"}),
+    ("warn", "signaling", "active", lambda b: (_probed(b), b.wait(6)), {"peer"}),
+    ("info", "signaling", "active", lambda b: _announce_after(b, 85), {"peer", "stale_inbound_ms"}),
+    (
+        "debug",
+        "ice",
+        "active",
+        lambda b: (b.wait(3), b.engine.reconnect(b.peer_id, b.now)),
+        {"peer", "trigger", "role", "forced", "ice_before", "ice_restarts"},
+    ),
+    ("info", "clock", "active", _clocks_agree_again, {"skew_ms"}),
+    ("info", "network", "active", lambda b: b.engine.network_moved(Move.OFFLINE, {"prev": 1}, b.now), {"prev"}),
+    (
+        "info",
+        "network",
+        "active",
+        lambda b: b.engine.network_moved(Move.MOVED, {"prev": 1, "next": 2}, b.now),
+        {"prev", "next"},
+    ),
 ]
 
 
@@ -163,6 +200,11 @@ def test_the_shape_says_whom_it_dials_and_lets_go() -> None:
     bench.engine.set_topology(Star(hub=bench.us.device_id), bench.now)
     bench.wait(3)
     assert ("info", "peer", frozenset({"peer", "role", "why"})) in _said(bench)
+    other = Bench("lower", EngineConfig(topology=Star(hub="z" * 52)))
+    other.announce()
+    other.engine.core.set_topology(Star(hub=other.us.device_id))
+    take_pass(other.engine.core, other.now)
+    assert [level for level, category, _ in _said(other) if category == "topology"] == ["info"]
 
 
 def test_nobody_reads_and_nothing_is_made() -> None:
