@@ -33,7 +33,7 @@ pytestmark = needs_namespaces
 NETWORK: Final = "home"
 PUBLIC, SECOND, NOBODY = "203.0.113.1", "203.0.113.2", "203.0.113.9"
 GUEST: Final = {"username": "guest", "credential": "theguestpassword"}
-PATIENCE_S: Final = 60
+PATIENCE_S: Final = 40
 
 
 @contextmanager
@@ -84,20 +84,28 @@ def program(*command: str, log: Path) -> Iterator[None]:
             running.kill()
 
 
-async def look(home: Path, device: Machine, *networks: dict[str, Any], **environ: str) -> tuple[int, dict[str, Any]]:
-    """The status and the answer of the command; with `networks` no daemon runs there and these are configured."""
+async def look(
+    home: Path, device: Machine, *networks: dict[str, Any], code: str | None = None, **environ: str
+) -> tuple[int, dict[str, Any]]:
+    """The status and the answer of the command; with `networks` no daemon runs there and these are configured.
+
+    `code`: what is to come of it. Servers that are busy for two seconds are taken for dead, so it looks again.
+    """
     if networks:
         configure(home, *networks)
-    done = await trio.run_process(
-        [*words("myownmesh"), "netcheck", "--json"],
-        env={**os.environ, "MYOWNMESH_MDNS": "on", **environ, "MYOWNMESH_HOME": str(home), MACHINE: device.name},
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-    )
-    assert done.stderr == b"", done.stderr.decode()
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, answer
+    deadline = trio.current_time() + PATIENCE_S
+    while True:
+        done = await trio.run_process(
+            [*words("myownmesh"), "netcheck", "--json"],
+            env={**os.environ, "MYOWNMESH_MDNS": "on", **environ, "MYOWNMESH_HOME": str(home), MACHINE: device.name},
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        assert done.stderr == b"", done.stderr.decode()
+        answer: dict[str, Any] = json.loads(done.stdout)
+        if code in (None, answer["code"]) or trio.current_time() > deadline:
+            return done.returncode, answer
 
 
 def row(answer: dict[str, Any], url: str) -> dict[str, Any]:
@@ -131,7 +139,7 @@ async def test_a_dead_server_costs_its_own_row_and_blocked_udp_leaves_tcp(folder
             servers = turn(address, f"{address}?transport=tcp", dead_turn)
             stun = [{"urls": [address.replace("turn:", "stun:")]}]
             home = record(relays=[relay, dead_relay], turn_servers=servers, stun_servers=stun)
-            status, answer = await look(folder / "device", device, home)
+            status, answer = await look(folder / "device", device, home, code="direct")
             assert (status, answer["verdict"], answer["code"]) == (0, "works", "direct")
             assert answer["sentence"].endswith(f"mend or remove {dead_relay} and {dead_turn}, which do not answer.")
             assert {each["url"] for each in answer["servers"] if not each["ok"]} == {dead_relay, dead_turn}
@@ -144,13 +152,13 @@ async def test_a_dead_server_costs_its_own_row_and_blocked_udp_leaves_tcp(folder
             # With a daemon it is the daemon that looks, at the networks that it is in.
             async with daemon(folder / "running", run_in=device.enter) as running:
                 await running.ask("network_add", config={**home, "id": "other"})
-                status, answer = await look(running.home, device)
+                status, answer = await look(running.home, device, code="direct")
                 assert (status, answer["networks"]) == (0, ["other"])
 
             host.ip("rule", "add", "pref", "100", "lookup", "local")
             host.ip("rule", "add", "pref", "10", "iif", "br0", "ipproto", "udp", "blackhole")
             host.ip("rule", "del", "pref", "0")
-            status, answer = await look(folder / "device", device)
+            status, answer = await look(folder / "device", device, code="udp_blocked")
             assert (status, answer["code"], answer["udp"]["state"]) == (0, "udp_blocked", "blocked")
             assert row(answer, f"{address}?transport=tcp")["ok"]
             assert "connect over TURN by TCP" in answer["sentence"]
@@ -160,7 +168,7 @@ async def test_a_dead_server_costs_its_own_row_and_blocked_udp_leaves_tcp(folder
 async def test_where_no_way_leads_out(folder: Path) -> None:
     with lan(2) as (_, [device, cut_off]):
         far = record(relays=[f"ws://{PUBLIC}:4848"], mdns=True, turn_servers=turn(f"turn:{PUBLIC}:3478"))
-        status, answer = await look(folder / "a", device, far)
+        status, answer = await look(folder / "a", device, far, code="lan_only")
         assert (status, answer["code"]) == (4, "lan_only")
         assert answer["multicast"]["state"] == "possible"
         assert "Network is unreachable" in row(answer, f"turn:{PUBLIC}:3478")["reason"]
@@ -188,7 +196,9 @@ async def test_a_router_that_uses_another_port_for_each_destination(folder: Path
         async with daemon(folder / "host", run_in=host.enter) as running:
             relay = await host_relay(running, bind=PUBLIC)
             stun = [{"urls": [f"stun:{address}" for address in (PUBLIC, SECOND)]}]
-            status, answer = await look(folder / "device", device, record(relays=[relay], stun_servers=stun))
+            status, answer = await look(
+                folder / "device", device, record(relays=[relay], stun_servers=stun), code="symmetric_nat_no_turn"
+            )
         assert (status, answer["code"], answer["nat"]["state"]) == (4, "symmetric_nat_no_turn", "dependent")
         assert answer["nat"]["seen_as"] == ["198.51.100.9:40000", "198.51.100.9:40001"]
         assert answer["sentence"].endswith("name a TURN server.")
@@ -209,9 +219,11 @@ async def test_every_way_over_coturn(folder: Path) -> None:
         with trio.fail_after(PATIENCE_S):  # coturn listens some time after its first words
             while True:
                 _, answer = await look(folder / "device", device, home, SSL_CERT_FILE=str(certificate))
-                if row(answer, ways[0])["ok"]:
+                if all(row(answer, way)["ok"] for way in ways) and "(401)" in answer["servers"][3]["reason"]:
                     break
         assert [each["ok"] for each in answer["servers"]] == [True, True, True, False], answer["servers"]
         assert answer["servers"][3]["reason"] == "it does not know this user name and password (401)"
-        _, answer = await look(folder / "device", device)
-        assert row(answer, ways[2])["reason"].startswith("TLS failed: ")  # nobody vouches for it here
+        with trio.fail_after(PATIENCE_S):
+            while not (reason := row((await look(folder / "device", device))[1], ways[2])["reason"]).startswith("TLS"):
+                pass
+        assert reason.startswith("TLS failed: ")  # nobody vouches for it here
