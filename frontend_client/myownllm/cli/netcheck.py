@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -47,8 +46,8 @@ def netcheck(as_json: Json = False) -> None:
 def _looked(app_home: AppHome, options: list[str]) -> subprocess.CompletedProcess[str]:
     """What the first program says that knows how to look. Raises AppError."""
     daemon = context.find_daemon(app_home)
-    home = app_home.own_daemon if daemon is None or daemon.status.home is None else Path(daemon.status.home)
-    environ = {**os.environ, "MYOWNMESH_HOME": str(home)}
+    home = app_home.shared_daemon if daemon is not None and daemon.mode == "shared" else app_home.own_daemon
+    environ = {**os.environ, "MYOWNMESH_HOME": str(home)}  # a daemon that cannot look has its networks there
     tried = []
     for each in programs():
         if each["problem"]:
