@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from integration.bundler.test_release_builder import builder
 from mesh_bundler import host
 from mesh_bundler.target import detect
 from myownmesh.store.config import AutoUpdate
@@ -45,7 +46,7 @@ def archive(*members: tuple[str, bytes]) -> bytes:
     return gzip.compress(raw.getvalue(), compresslevel=1, mtime=0)
 
 
-PROGRAM = archive(("myownmesh", b"#!/bin/sh\n" + b"#" * (1 << 20)))
+PROGRAM = archive(("myownmesh", b"#!/bin/sh\n" + random.Random(2).randbytes(1 << 20)))
 """Long enough, and no native program."""
 
 
@@ -227,6 +228,31 @@ def test_a_signature_is_demanded_as_soon_as_a_key_is_trusted(device: Device) -> 
     device.host.publish()
     device.environ["MYOWNMESH_TRUSTED_KEYS"] = KEY
     device.refuses("signature is required")
+
+
+def sign(device: Device, tag: str, *, data: bytes = PROGRAM) -> None:
+    """Publish the program with a signature that is for the release `tag`, by a key that is trusted."""
+    signer = builder("sign").Signer.new()
+    device.environ["MYOWNMESH_TRUSTED_KEYS"] = signer.public
+    device.host.publish()
+    device.host.answers[f"/{ASSET}.minisig"] = signer.sign(data, ASSET, tag, 1_700_000_000)
+    document = json.loads(device.host.answers["/latest"])
+    row = {"name": f"{ASSET}.minisig", "browser_download_url": f"{device.host.base}/{ASSET}.minisig"}
+    document["assets"].append(row)
+    device.host.answers["/latest"] = json.dumps(document).encode()
+
+
+def test_a_signature_that_is_good_leads_on_to_the_program(device: Device) -> None:
+    sign(device, f"v{NEW}")
+    device.refuses("no program for any machine")
+
+
+@pytest.mark.parametrize(("tag", "data"), [("v0.3.802", PROGRAM), (f"v{NEW}", b"something else")])
+def test_a_signature_of_something_else_is_none(device: Device, tag: str, data: bytes) -> None:
+    """BW19: an old release under a new name, for one."""
+    sign(device, tag, data=data)
+    device.refuses("signature|version|bytes")
+    assert device.place.state() is None, "what lies may be mended; nothing is in quarantine"
 
 
 NOISE = random.Random(1).randbytes(4000)
