@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from myownmesh.governance.telling import Names
 
 Code = Literal[
+    "put_out",
     "unfounded",
     "lost",
     "ownerless",
@@ -61,6 +62,19 @@ class Surroundings:
 def findings(book: Book, around: Surroundings, names: Names) -> tuple[Finding, ...]:
     """What is amiss, the worst first."""
     return tuple(finding for look in _LOOKS for finding in look(book, around, names))
+
+
+def _put_out(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
+    if book.is_evicted(book.me):
+        verdict = book.bench.verdict(book.me)
+        by = () if verdict.entry is None else verdict.entry.signers
+        yield Finding(
+            "put_out",
+            f"this device was put out of the network by {names.all(by) if by else 'an authority that is gone'}, and "
+            "stands down",
+            "ask an owner or a controller to let it in again (`ctl governance grant-role NETWORK DEVICE member`), or "
+            "leave the network",
+        )
 
 
 def _foundation(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]:
@@ -219,5 +233,6 @@ def _switches(book: Book, _around: Surroundings, _names: Names) -> Iterator[Find
 
 
 _LOOKS: Final = (
-    _foundation, _owners, _fork, _questions, _kept, _unsigned, _clock, _room, _old_authorities, _left_behind, _switches,
+    _put_out, _foundation, _owners, _fork, _questions, _kept, _unsigned, _clock, _room, _old_authorities, _left_behind,
+    _switches,
 )  # fmt: skip

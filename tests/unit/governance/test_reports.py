@@ -270,6 +270,16 @@ def test_a_closed_network_without_a_founder_is_told() -> None:
     assert codes(offer(part)) == ["lost", "single_owner", "questions"]
 
 
+def test_a_device_that_was_put_out_says_by_whom() -> None:
+    """Its doctor had nothing to say: all that it knows of the network was well."""
+    book = hears(founded(TWO_OWNERS), entry(Evict(FRANK), ALICE))
+    [finding] = findings(book, NOTHING, CALLED)
+    assert (finding.code, CALLED(ALICE) in finding.text) == ("put_out", True)
+    kept = evolve(founded(TWO_OWNERS), pin=Pin(NETWORK).keeping({FRANK: 9}))
+    [finding, *_] = findings(kept, NOTHING, CALLED)
+    assert (finding.code, "an authority that is gone" in finding.text) == ("put_out", True)
+
+
 def test_the_number_of_owners_is_told() -> None:
     assert codes(founded()) == ["single_owner"]
     alone = founded()
