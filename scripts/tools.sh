@@ -13,6 +13,7 @@ release_tools() {
   command -v ip >/dev/null || missing+=(iproute2)
   command -v turnutils_uclient >/dev/null && command -v turnserver >/dev/null || missing+=(coturn)
   [ -x /lib/systemd/systemd ] || missing+=(systemd)
+  command -v dbus-daemon >/dev/null || missing+=(dbus)
   compgen -G '/usr/lib/*/libz.a' >/dev/null || [ -e /usr/lib/libz.a ] || missing+=(zlib1g-dev)
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || return 0

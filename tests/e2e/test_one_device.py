@@ -146,3 +146,19 @@ def test_s22_without_a_program_the_app_is_there_and_takes_one_that_comes(device:
         process.terminate()
         process.wait(20)
     assert process.returncode == 0
+
+
+def test_a_device_whose_daemon_has_forgotten_everything_says_that_it_is_another_one(device: Any) -> None:
+    device.run("networks", "add", "home", *NOWHERE)
+    device.up()
+    device.wait("the daemon", daemon_is_up)
+    eventually(lambda: ask(device, "status")["joined_networks"] == ["home"], "its network is joined")
+    before, pid = ask(device, "status"), daemon_pid(device)
+    assert ask(device, "factory_reset") == {"reset": True, "restarting": True}
+    told = device.wait("the new device", lambda e: e["event"] == "diag" and before["device_id"] in e["message"])
+    assert "its peers must approve it anew" in told["message"]
+    eventually(lambda: ask(device, "status")["joined_networks"] == ["home"], "the app's own list is joined again")
+    assert ask(device, "status")["device_id"] != before["device_id"]
+    assert eventually(lambda: daemon_pid(device), "the app has it again") == pid, (
+        "the same process: nothing was started, and it ends with this app"
+    )

@@ -58,6 +58,7 @@ chroot $R ldconfig
 printf '%s' "$SCRIPT" > $R/opt/mesh/bin/myownmesh
 chmod 755 $R/opt/mesh $R/opt/mesh/bin $R/opt/mesh/bin/myownmesh
 rm -rf $R/etc/machine-id $R/etc/systemd/system $R/var/lib/myownmesh $R/var/lib/private
+rm -rf $R/var/lib/systemd/linger $R/root/.myownmesh $R/root/.config/systemd
 mkdir -p $R/etc/systemd/system
 echo 0123456789abcdef0123456789abcdef > $R/etc/machine-id
 printf '[Unit]\\nDescription=nothing but what a test starts\\n' > $R/etc/systemd/system/multi-user.target

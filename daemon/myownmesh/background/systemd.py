@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 SYSTEM_FILE: Final = Path("/etc/systemd/system") / f"{UNIT}.service"
 LINGERING: Final = Path("/var/lib/systemd/linger")
 """A file for each user whose services run without a login."""
+
+MANAGER_S: Final = 10.0
+"""For a person's service manager, which answers in a second."""
+MANAGER_LOOK_S: Final = 0.2
 
 
 class Systemd:
@@ -83,6 +88,10 @@ class Systemd:
     def _must_linger(self) -> bool:
         """Have a person's services run without a login, as well as that can be had; True when that is new."""
         user = getpass.getuser()
-        if (LINGERING / user).exists():
+        if (LINGERING / user).exists() or self._run("loginctl", "enable-linger", user).status:
             return False
-        return self._run("loginctl", "enable-linger", user).status == 0
+        until = time.monotonic() + MANAGER_S
+        # Of somebody who is not logged in, this has just started the manager.
+        while self._run("systemctl", *self._scope, "show-environment").status and time.monotonic() < until:
+            time.sleep(MANAGER_LOOK_S)
+        return True

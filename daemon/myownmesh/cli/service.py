@@ -142,6 +142,8 @@ def _manager(system: bool, *, changes: bool) -> Manager:
     system = system or Scope.system
     if changes and system and os.geteuid() != 0:
         raise CliError("the machine's service is root's to change: put `sudo` in front, or leave --system out")
+    if not system:  # `su` and `sudo -u` say nothing of it
+        os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
     home = user_home()
     if home is None and not system:
         raise CliError("this user has no home directory, so it can have no service; --system needs none")

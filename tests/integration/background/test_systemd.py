@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.systemd_box import PATIENCE_S, PROGRAM, REPOSITORY, needs_systemd, systemd_box
+from support.tools import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,3 +127,24 @@ def test_a_service_comes_back_whatever_ends_it_and_leaves_nothing_when_it_is_rem
         box.said("rm", "-r", f"{UNIT}.d")  # the owner's own
         assert box.said("find", "/etc/systemd/system", "/usr/local/lib", "-name", "*myownmesh*") == ""
         assert "nothing was changed" in service(box, "uninstall")
+
+
+@pytest.mark.slow
+@needs_systemd
+@needs("dbus-daemon", "dbus", "a person's service was not tried")
+@pytest.mark.timeout(300)
+def test_a_person_who_is_not_logged_in_has_a_service_and_no_trace_of_it_afterwards(tmp_path: Path) -> None:
+    with systemd_box(tmp_path) as box:
+        shown = box.said(PROGRAM, "service", "install")
+        assert shown.startswith("MyOwnMesh (user service)\n")
+        assert "  enabled: enabled\n  active:  active\n" in shown
+        assert "nothing was changed" in box.said(PROGRAM, "service", "install")
+        now = status(box)
+        assert now is not None
+        assert now["home"] == "/root/.myownmesh"
+        assert box.said("ls", "/var/lib/systemd/linger").split() == ["root"]
+        assert "  active:  inactive" in box.said(PROGRAM, "service", "stop")
+        assert status(box) is None
+        box.said(PROGRAM, "service", "uninstall")
+        assert box.said("ls", "/var/lib/systemd/linger") == ""
+        assert box.said("find", "/root/.config/systemd", "-name", "*myownmesh*") == ""

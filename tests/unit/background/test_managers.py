@@ -42,7 +42,9 @@ class Tools:
         """What of it was no question; forgotten then."""
         asked, self.asked = self.asked, []
         return [
-            line for line in asked if not any(word in line for word in ("is-enabled", "is-active", "launchctl list"))
+            line
+            for line in asked
+            if not any(word in line for word in ("is-enabled", "is-active", "launchctl list", "show-environment"))
         ]
 
 
@@ -107,6 +109,24 @@ def test_an_uninstallation_leaves_nothing_and_takes_back_what_was_ours(
         "systemctl --user reset-failed myownmesh",
         *([] if did_linger else [f"loginctl disable-linger {USER}"]),
     ]
+
+
+def test_a_manager_that_lingering_starts_is_waited_for(
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "MANAGER_LOOK_S", 0)
+    asks = iter([Ran(1), Ran(1), Ran(0)])
+
+    def answer(*words: str) -> Ran:
+        return next(asks) if "show-environment" in words else tools(*words)
+
+    assert Systemd(answer, system=False, home=tmp_path).install(SERVICE)
+    assert next(asks, None) is None
+    monkeypatch.setattr(systemd, "MANAGER_S", 0)
+    tools.answers["systemctl --user show-environment"] = Ran(1)  # it never answers: what fails then is told
+    tools.answers["systemctl --user daemon-reload"] = Ran(1, "", "Failed to connect to bus")
+    with pytest.raises(ServiceError, match="Failed to connect to bus"):
+        Systemd(tools, system=False, home=tmp_path / "ben").install(SERVICE)
 
 
 def test_lingering_that_cannot_be_had_keeps_nothing_from_being_installed(tools: Tools, tmp_path: Path) -> None:
@@ -209,6 +229,7 @@ def command(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("MYOWNMESH_HOME", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return lambda *words: main(["service", *words])
 
 
