@@ -27,6 +27,7 @@ from myownmesh.mesh.addresses import address_problems
 from myownmesh.mesh.channels import SERVICES
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import rooms
+from myownmesh.services.forwarding import Forwarding
 from myownmesh.services.host import Services
 from myownmesh.services.roles import hosted_roles
 from myownmesh.signaling.lan_access import lan_access
@@ -91,6 +92,7 @@ class Node:
             version=VERSION,
             roles=hosted_roles(compat=lambda: config.compat, turn_desk=self._turn_desk),
         )
+        self._forwarding = Forwarding(lambda: self._services.config.relay)
         self._store = store
         self._desk: TurnDesk | None = None
         """Hands out passwords once this device has hosted TURN."""
@@ -243,6 +245,7 @@ class Node:
                 self._desk.heard(network, device_id, payload)
 
         network.listen(SERVICES, heard)  # ends with the network
+        self._forwarding.serve(network)
 
     def _second_name(self) -> DefaultLink | None:
         if not self._config.daemon.also_default_socket:

@@ -32,7 +32,9 @@ class Routed(msgspec.Struct, frozen=True):
     """By which copies are known; 0 means that nobody looks for copies."""
 
 
-class _Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True):
+    """What every payload of the channel is, whatever it carries."""
+
     payload: Raw
     dst: str = ""
     src: str = ""
@@ -45,18 +47,39 @@ class _Wrapper(msgspec.Struct, frozen=True):
     id: int = msgspec.field(name="__id")
 
 
+class _Handed(msgspec.Struct, frozen=True):
+    """What a relay writes (spec 06 §5.2)."""
+
+    dst: str
+    src: str
+    payload: Raw
+
+
 class _Sealed(msgspec.Struct, frozen=True):
-    """As `_Envelope`, in the order in which it is written."""
+    """As `Envelope`, in the order in which it is written."""
 
     dst: str
     src: str
     payload: _Wrapper
 
 
-_read_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+_read_envelope: Final = msgspec.json.Decoder(Envelope).decode
 _read_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
 _read_number: Final = msgspec.json.Decoder(int).decode
+
+
+def read_envelope(payload: Raw) -> Envelope | None:
+    """None if it is no envelope."""
+    try:
+        return _read_envelope(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def onward(src: str, payload: Raw) -> Raw:
+    """The envelope in which a relay hands on what this origin sent: whom it is for was the relay's to know."""
+    return Raw(msgspec.json.encode(_Handed("", src, payload)))
 
 
 def read_routed(payload: Raw) -> Routed | None:

@@ -16,7 +16,7 @@ import trio
 from mesh_common.views import ForwardingReport, NodeReport, ServerReport, ServicesReport, WaitingServer
 from myownmesh.mesh import clock
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.services.service import CannotServe
+from myownmesh.services.service import Advert, CannotServe
 from myownmesh.store.services_config import ServicesConfig
 
 if TYPE_CHECKING:
@@ -90,13 +90,19 @@ class Services:
         config = self._config
         return ServicesReport(
             NodeReport(config.node.enabled, joined),
-            ForwardingReport(config.relay.enabled, networks=0, max_fanout=config.relay.max_fanout),
+            ForwardingReport(
+                config.relay.enabled,
+                networks=joined if config.relay.enabled else 0,
+                max_fanout=config.relay.max_fanout,
+            ),
             **{hosted.role.name: hosted.report(config) for hosted in self._hosted},
         )
 
     def advert(self) -> Capabilities:
         """Tags and endpoints of what runs here (spec 06 §4)."""
         adverts = [hosted.service.advert(self._config) for hosted in self._hosted if hosted.service is not None]
+        if self._config.relay.enabled and self._config.node.enabled:
+            adverts = [Advert(("service:relay",)), *adverts, Advert(endpoints={"relay": True})]
         endpoints = {name: url for advert in adverts for name, url in advert.endpoints.items()}
         return Capabilities(
             tags=tuple(tag for advert in adverts for tag in advert.tags),

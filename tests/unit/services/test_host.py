@@ -17,6 +17,7 @@ from myownmesh.protocol.clock import Instant
 from myownmesh.services.host import Services
 from myownmesh.services.service import Advert, CannotServe, Role
 from myownmesh.store.services_config import ServicesConfig
+from support.vectors import load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -117,6 +118,41 @@ async def test_adverts_of_all_services_stand_in_one() -> None:
         assert msgspec.json.decode(advert.extra) == {
             "services": {"stun_url": "192.0.2.1", "turn_url": "192.0.2.1"},
         }
+
+
+@pytest.mark.parametrize(
+    ("name", "services"),
+    [
+        ("relay only", {"relay": {"enabled": True}}),
+        (
+            "everything on, public_ip 203.0.113.7",
+            {"relay": {"enabled": True}, "turn": {"enabled": True}, "stun": {"enabled": True}},
+        ),
+    ],
+)
+async def test_the_relay_role_stands_in_the_advert_where_the_vectors_have_it(
+    name: str, services: dict[str, Any]
+) -> None:
+    (case,) = [case for case in load("signaling", "service_advert")["cases"] if case["config"] == name]
+    async with running() as stage:
+        report = await stage.apply(**services)
+        advert = stage.services.advert()
+        assert advert.tags[0] == case["tags"][0] == "service:relay"
+        assert advert.extra is not None
+        ours, theirs = msgspec.json.decode(advert.extra)["services"], case["extra"]["services"]
+        assert list(ours)[-1] == list(theirs)[-1] == "relay"
+        assert ours["relay"] is theirs["relay"] is True
+        assert report["relay"] == {"enabled": True, "networks": 0, "max_fanout": 0}
+        await stage.apply(**services, node={"enabled": False})
+        assert "service:relay" not in stage.services.advert().tags, "a device that is in no network hands nothing on"
+
+
+async def test_as_many_networks_as_are_joined_are_served() -> None:
+    async with running() as stage:
+        await stage.apply(relay={"enabled": True, "max_fanout": 3})
+        assert to_builtins(stage.services.report(joined=2).relay) == {"enabled": True, "networks": 2, "max_fanout": 3}
+        await stage.apply(relay={"enabled": False, "max_fanout": 3})
+        assert to_builtins(stage.services.report(joined=2).relay) == {"enabled": False, "networks": 0, "max_fanout": 3}
 
 
 async def test_a_refused_start_leaves_the_other_service_alone_and_is_tried_again() -> None:
