@@ -34,13 +34,17 @@ def main(argv: list[str] | None = None) -> int:
         from myownmesh.relay_worker.worker import main as relay_worker
 
         return relay_worker()
-    from myownmesh.cli.app import run
-
     if argv is None:
         import signal
 
         # An interrupted command ends as any other tool does: by the signal, without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if arguments in (["netcheck"], ["netcheck", "--json"]):
+        from myownmesh.cli.netcheck import run as netcheck
+
+        return netcheck(as_json=len(arguments) == 2)
+    from myownmesh.cli.app import run
+
     return run(arguments)
 
 

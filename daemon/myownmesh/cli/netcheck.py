@@ -11,11 +11,12 @@ import msgspec
 
 from mesh_common.labels import shown
 from mesh_common.netcheck import EXIT_CODES, Netcheck
+from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownmesh.cli import client
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.output import write_line
-from myownmesh.store.errors import StoreError
+from myownmesh.store.errors import StoreError, os_error_text
 
 if TYPE_CHECKING:
     from mesh_common.netcheck import Multicast
@@ -32,6 +33,19 @@ def netcheck(*, as_json: bool) -> int:
     else:
         write_line(table(found))
     return EXIT_CODES[found.verdict]
+
+
+def run(*, as_json: bool) -> int:
+    """`netcheck` with what goes wrong as a sentence, for a command line that nothing else has to be read of."""
+    words.catch()
+    try:
+        status = netcheck(as_json=as_json)
+        if (lost := words.unsaid()) is not None:
+            raise CliError(f"write output: {os_error_text(lost)}")
+    except (CliError, StoreError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
 
 
 def _by_daemon() -> Netcheck | None:

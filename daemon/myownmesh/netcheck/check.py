@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from myownmesh.signaling.clockoffset import Skew
     from myownmesh.turn.stun import Address
 
-LIMIT_S: Final = 2.0
+LIMIT_S: Final = 1.5
 """For all probes together; a command with its start is to end within three seconds."""
 
 

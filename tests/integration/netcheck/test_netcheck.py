@@ -89,7 +89,7 @@ async def look(
 ) -> tuple[int, dict[str, Any]]:
     """The status and the answer of the command; with `networks` no daemon runs there and these are configured.
 
-    `code`: what is to come of it. Servers that are busy for two seconds are taken for dead, so it looks again.
+    `code`: what is to come of it. Servers that are busy for so long are taken for dead, so it looks again.
     """
     if networks:
         configure(home, *networks)
