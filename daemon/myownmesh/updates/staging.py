@@ -81,7 +81,7 @@ def _unpack_file(archive: Path, target: Path, platform: Platform) -> Path:
         sync(file.fileno())
     target.chmod(0o755)
     sync_folder(target.parent)
-    _try(target, target.parent.name, platform)
+    try_out(target, target.parent.name, platform)
     return target
 
 
@@ -92,7 +92,7 @@ def _unpack_folder(installation: Installation, archive: Path, version: str, plat
     fresh.mkdir(mode=0o755)
     try:
         extract_folder(archive, f"myownmesh-{version}", "myownmesh", fresh)
-        _try(fresh / "myownmesh", version, platform)
+        try_out(fresh / "myownmesh", version, platform)
         trees.sync_tree(fresh)
         shutil.rmtree(target, ignore_errors=True)  # what was left of an earlier try; nothing points to it
         fresh.rename(target)
@@ -102,7 +102,7 @@ def _unpack_folder(installation: Installation, archive: Path, version: str, plat
     return target
 
 
-def _try(program: Path, version: str, platform: Platform) -> None:
+def try_out(program: Path, version: str, platform: Platform) -> None:
     """It is built for this machine, says that it is this version, and its inner half runs and is ours."""
     try:
         found = header.inspect(program)

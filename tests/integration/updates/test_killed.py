@@ -21,6 +21,6 @@ def test_killed_in_front_of_any_step_the_next_start_repairs(tmp_path: Path) -> N
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = re.findall(r"(\w+): (\d+) steps forward, (\d+) steps back", done.stdout)
+    found = re.findall(r"(\w+): (\d+) steps forward, (\d+) steps back, (\d+) steps to be staged", done.stdout)
     assert [kind for kind, *_ in found] == ["file", "folder"]
     assert all(int(count) > 4 for _, *counts in found for count in counts), done.stdout
