@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.lifecycle.process import PATIENCE_S, DaemonProcess
+from mesh_common.client.blocking import Connection
 from mesh_common.client.errors import ControlError
+from mesh_common.client.protocol import request_line
 from support.devices import NETWORK, two_devices
 
 if TYPE_CHECKING:
@@ -88,3 +90,23 @@ def test_a_peer_hears_the_farewell_of_a_device_that_comes_back_as_another_one() 
         pair.wait_active()
         rows = pair.a.wire().data("peers_list", network=NETWORK)["peers"]
         assert {row["device_id"]: row["status"] for row in rows}[now["device_id"].partition("-")[0]] == "active"
+
+
+def test_a_daemon_that_is_killed_in_its_farewell_has_forgotten_everything_after_the_next_start(home: Path) -> None:
+    with DaemonProcess(home) as daemon:
+        daemon.ready()
+        before = daemon.ask("status")["data"]
+        with Connection(daemon.socket_path, PATIENCE_S) as connection:
+            connection.send(request_line("factory_reset", {}))
+            deadline = time.monotonic() + PATIENCE_S
+            while not (home / "erasure.json").exists():
+                assert time.monotonic() < deadline, "nothing was written down"
+                time.sleep(0.002)
+            daemon.stop(signal.SIGKILL)
+    with DaemonProcess(home) as daemon:
+        daemon.ready()
+        now = daemon.ask("status")["data"]
+        assert now["device_id"] != before["device_id"]
+        assert now["joined_networks"] == []
+        assert not (home / "erasure.json").exists()
+        assert not (home / "config.json").exists()
