@@ -226,7 +226,8 @@ def _decide(core: Core, device_id: str, peer: Peer | None, now: Instant, *, edge
             _dial_at(core, device_id, not_before)
         case Dial.OFFER if not lifecycle.has_room_for_dial(core, device_id, now, likely=likely):
             lifecycle.note(core, device_id, "waiting for other attempts to end", now)
-            _dial_at(core, device_id, _next_turn(core, now))
+            if device_id in core.peers:  # of a crowd that is too large to be listed nobody is waited for
+                core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, _next_turn(core, now))
             shelving.look_around_soon(core, now)
         case Dial.OFFER:
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
