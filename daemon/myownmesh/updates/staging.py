@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -81,7 +82,7 @@ def _unpack_file(archive: Path, target: Path, platform: Platform) -> Path:
         sync(file.fileno())
     target.chmod(0o755)
     sync_folder(target.parent)
-    try_out(target, target.parent.name, platform)
+    try_out(target, target.parent.name, platform, target.parent)
     return target
 
 
@@ -92,7 +93,7 @@ def _unpack_folder(installation: Installation, archive: Path, version: str, plat
     fresh.mkdir(mode=0o755)
     try:
         extract_folder(archive, f"myownmesh-{version}", "myownmesh", fresh)
-        try_out(fresh / "myownmesh", version, platform)
+        try_out(fresh / "myownmesh", version, platform, archive.parent)
         trees.sync_tree(fresh)
         shutil.rmtree(target, ignore_errors=True)  # what was left of an earlier try; nothing points to it
         fresh.rename(target)
@@ -102,8 +103,12 @@ def _unpack_folder(installation: Installation, archive: Path, version: str, plat
     return target
 
 
-def try_out(program: Path, version: str, platform: Platform) -> None:
-    """It is built for this machine, says that it is this version, and its inner half runs and is ours."""
+def try_out(program: Path, version: str, platform: Platform, scratch: Path) -> None:
+    """It is built for this machine, says that it is this version, and its inner half runs and is ours.
+
+    It gets an empty home below `scratch`, and unpacks where it will when it is in use: other places may not run
+    programs. Raises `Unfit`, and `UpdateError` where it cannot be told.
+    """
     try:
         found = header.inspect(program)
     except header.BadHeader as bad:
@@ -114,11 +119,11 @@ def try_out(program: Path, version: str, platform: Platform) -> None:
     said = str(reading.version) if isinstance(reading, Reported) else f"no version ({reading.reason})"
     if said != version:
         raise Unfit(f"the program in release {version} reports {said}")
-    with tempfile.TemporaryDirectory(prefix="mesh-update-", ignore_cleanup_errors=True) as home:
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=scratch, ignore_cleanup_errors=True) as home:
         try:
             done = subprocess.run(
                 [program, "--version", "--json"],
-                env=isolated_environment(home),
+                env=isolated_environment(home) | _runtime_places(),
                 cwd=home,
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
@@ -135,3 +140,10 @@ def try_out(program: Path, version: str, platform: Platform) -> None:
         raise Unfit(f"version {version} does not run here (status {done.returncode}). {said}".strip()) from None
     if (inner, flavour) != (version, FLAVOUR):
         raise Unfit(f"release {version} holds another program: {flavour} {inner}")
+
+
+def _runtime_places() -> dict[str, str]:
+    """What tells a single file where to unpack (spec 09 §11.2)."""
+    named = {name: os.environ[name] for name in ("MYOWNMESH_RUNTIME_DIR", "XDG_CACHE_HOME") if os.environ.get(name)}
+    home = os.environ.get("HOME")
+    return named if "XDG_CACHE_HOME" in named or not home else named | {"XDG_CACHE_HOME": f"{home}/.cache"}

@@ -208,6 +208,9 @@ def test_forward_a_broken_one_and_back(kind: str, release: Path, feed: Feed, tmp
         assert (progress["event_kind"], progress["category"]) == ("diag", "update")
         assert progress["detail"]["progress"].endswith(ASSET)
     assert device.version() == OLD, "nor does a probe"
+    if kind == "file":
+        unpacked = [path for path in (tmp_path / "cache" / "myownmesh").iterdir() if len(path.name) == 64]
+        assert len(unpacked) == 2, "it was tried where it will run, and need not be unpacked again"
     with device.serving() as process:
         assert device.ask("status")["version"] == NEW, "the start put it in and became it"
         assert device.ask("status")["pid"] == process.pid
