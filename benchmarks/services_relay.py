@@ -197,23 +197,27 @@ def loop_s() -> float:
     return time.process_time() - began
 
 
-def fanout() -> Iterator[str]:
-    relay = Relay()
-    writer = socket.create_connection(("127.0.0.1", relay.port))
-    writer.send(REQUEST)
-    request = said("REQ", "mom-sig-1", {"#r": ["all"]})
-    crowd = connected(relay.port, FANOUT, lambda _: request)
-    crowd.read_until(eose, 1)
-    texts = [event(number, "all") for number in range(FANOUT_EVENTS)]
-    frame = text_frame(b'["EVENT","mom-sig-1",' + texts[0].partition(b",")[2])
-    sockets, readers = pairs(FANOUT)
-    alone = min(bare(sockets, frame, FANOUT_EVENTS // 3, readers) for _ in range(3))
+def beside_relays(count: int, text: bytes, times: int) -> float:
+    """Seconds of a processor for one bare send of an event to each of so many."""
+    frame = text_frame(b'["EVENT","mom-sig-1",' + text.partition(b",")[2])
+    sockets, readers = pairs(count)
+    taken = min(bare(sockets, frame, times, readers) for _ in range(3))
     readers.close()
     for each in sockets:
         each.close()
+    return taken
+
+
+def fanout() -> Iterator[str]:
+    texts = [event(number, "all") for number in range(FANOUT_EVENTS)]
+    alone = beside_relays(FANOUT, texts[0], FANOUT_EVENTS // 3)
+    relay = Relay()
+    request = said("REQ", "mom-sig-1", {"#r": ["all"]})
+    crowd = connected(relay.port, FANOUT, lambda _: request)
+    crowd.read_until(eose, 1)
     began = relay.cpu_s
     for text in texts:
-        writer.send(masked(text))
+        crowd.sockets[0].send(masked(text))
         crowd.read_until(lambda got: got.count(b"]}]"), 1)
     each_s = (relay.cpu_s - began) / FANOUT_EVENTS / FANOUT
     crowd.close()
@@ -222,33 +226,26 @@ def fanout() -> Iterator[str]:
 
 
 def many() -> Iterator[str]:
-    relay = Relay()
-    time.sleep(0.5)
-    memory, cpu = relay.memory_kb, relay.cpu_s
-    crowd = connected(relay.port, MANY, lambda number: join_words(f"room{number // ROOM}", f"device{number}"))
-    crowd.read_until(eose, 1)
-    time.sleep(0.5)
-    yield f"{MANY:,} joins, rooms of {ROOM}: {(relay.cpu_s - cpu) / MANY * 1e3:.2f} ms of a processor each (0.5)"
-    yield f"  memory for each socket: {(relay.memory_kb - memory) / MANY:.1f} KB (6)"
     texts = [event(number, f"room{number % (MANY // ROOM)}") for number in range(MANY_EVENTS)]
-    frame = text_frame(b'["EVENT","mom-sig-1",' + texts[0].partition(b",")[2])
-    sockets, readers = pairs(MANY)
-    alone = bare(sockets, frame, 5, readers)
-    readers.close()
-    for each in sockets:
-        each.close()
+    alone = beside_relays(MANY, texts[0], 3)
     made = decode_event_of(texts[0])
     started = time.process_time()
     for _ in range(500):
         assert is_genuine(made)
     check = (time.process_time() - started) / 500
+    relay = Relay()
     time.sleep(0.5)
+    memory, cpu = relay.memory_kb, relay.cpu_s
+    yield f"a worker without clients: {memory / 1024:.1f} MB (30)"
+    crowd = connected(relay.port, MANY, lambda number: join_words(f"room{number // ROOM}", f"device{number}"))
+    crowd.read_until(eose, 1)
     crowd.read_until_quiet()
+    yield f"{MANY:,} joins, rooms of {ROOM}: {(relay.cpu_s - cpu) / MANY * 1e3:.2f} ms of a processor each (0.5)"
+    yield f"memory for each socket: {(relay.memory_kb - memory) / MANY:.1f} KB (6)"
     cpu = relay.cpu_s
     for begin in range(0, MANY_EVENTS, MANY // ROOM):
         for number, text in enumerate(texts[begin : begin + MANY // ROOM]):
             crowd.sockets[number * ROOM].send(masked(text))
-        time.sleep(0.2)
         crowd.read_until_quiet()
     each_s = (relay.cpu_s - cpu) / MANY_EVENTS
     crowd.close()

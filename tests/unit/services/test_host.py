@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import to_builtins
 
 from mesh_common.views import ServerReport
@@ -17,6 +20,7 @@ from myownmesh.protocol.clock import Instant
 from myownmesh.services.host import Services
 from myownmesh.services.service import Advert, CannotServe, Role
 from myownmesh.store.services_config import ServicesConfig
+from support.examples import examples
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -220,3 +224,108 @@ async def test_only_the_service_whose_own_block_changed_is_restarted() -> None:
         assert stage.log == ["stun up", "turn up", "turn down", "turn up"]
         await stage.apply(stun={"enabled": False}, turn={"enabled": True, "public_ip": "192.0.2.1"})
         assert stage.log[4:] == ["stun down"]
+
+
+# ── any order of applies ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Ports:
+    """What may be listened to once: who comes too early finds it busy, as with real sockets (06 I)."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, tuple[str, object]] = {}
+        self.busy: set[int] = set()
+        """Somebody else's."""
+
+    def role(self, name: str, folded_into: str | None = None) -> Role:
+        def block(config: ServicesConfig) -> Any:
+            return getattr(config, name)
+
+        return Role(name, name, block, lambda config: Holder(self, name, block(config)), folded_into=folded_into)
+
+
+class Holder:
+    """A service that holds its block's port while it serves."""
+
+    def __init__(self, ports: Ports, name: str, block: Any) -> None:
+        self._ports = ports
+        self._name = name
+        self._block = block
+
+    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await trio.sleep(0.01)  # a socket takes its time
+        port = self._block.port
+        if port in self._ports.busy or port in self._ports.held:
+            raise CannotServe(f"port {port} is in use")
+        self._ports.held[port] = self._name, self._block
+        try:
+            task_status.started()
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.01)
+            del self._ports.held[port]
+
+    def report(self, *, enabled: bool, listening_since: int | None) -> ServerReport:
+        return ServerReport(enabled, running=True, listen=str(self._block.port))
+
+    def advert(self, config: ServicesConfig) -> Advert:
+        return Advert((f"service:{self._name}",))
+
+
+BLOCKS = st.fixed_dictionaries(
+    {
+        name: st.fixed_dictionaries({"enabled": st.booleans(), "port": st.sampled_from([1, 2, 3])})
+        for name in ("signaling", "stun", "turn")
+    }
+)
+
+
+@pytest.mark.heavy
+@settings(max_examples=examples(60))
+@given(
+    st.lists(st.tuples(BLOCKS, st.frozensets(st.sampled_from([1, 2, 3]), max_size=1)), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_any_order_of_applies_ends_in_the_configured_state(
+    steps: list[tuple[dict[str, Any], frozenset[int]]], wait_between: bool
+) -> None:
+    async def run() -> None:
+        ports = Ports()
+        roles = [ports.role("signaling"), ports.role("stun", folded_into="turn"), ports.role("turn")]
+        services = Services(version="9.9.9", roles=roles, now=virtual_clock, addresses=frozenset)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(services.run)
+            for blocks, busy in steps:
+                ports.busy = set(busy)
+                await services.apply(ServicesConfig.from_json(blocks))
+                at_once = {name: block["port"] for name, block in blocks.items() if block["enabled"]}
+                if "turn" in at_once:
+                    at_once.pop("stun", None)
+                if not busy and len(set(at_once.values())) == len(at_once):
+                    held = {name: port for port, (name, _) in ports.held.items()}
+                    assert held == at_once, "one may take over the port of another within one apply"
+                if wait_between:
+                    await trio.sleep(5)
+            ports.busy = set()
+            await trio.sleep(100)  # whatever had failed has been tried again
+            wanted = {name: block for name, block in steps[-1][0].items() if block["enabled"]}
+            if "turn" in wanted:
+                wanted.pop("stun", None)  # TURN plays it
+            listening = {name: block.port for name, block in ports.held.values()}
+            assert set(listening.values()) == {block["port"] for block in wanted.values()}, "each port has one of them"
+            assert all(wanted[name]["port"] == port for name, port in listening.items())
+            report: dict[str, Any] = to_builtins(services.report(joined=0))
+            for name, block in wanted.items():
+                if name not in listening:  # two want one port: the report says why one has it not
+                    assert report[name]["error"] == f"port {block['port']} is in use"
+                    assert not report[name]["running"]
+                else:
+                    assert report[name]["running"]
+                    assert "error" not in report[name]
+            off = [name for name, block in steps[-1][0].items() if not block["enabled"]]
+            assert not any(report[name]["running"] for name in off)
+            nursery.cancel_scope.cancel()
+        assert ports.held == {}
+
+    trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
