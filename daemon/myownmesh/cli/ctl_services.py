@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -69,6 +70,31 @@ def coturn() -> None:
         text = coturn_config(block, private_peers=private_peers)
     except (JsonError, ValueError) as error:
         raise CliError(f"services: {error}") from error
+    write_line(text.rstrip("\n"))
+
+
+@app.command()
+def caddy(
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="Where others reach the relay: wss://DOMAIN.")],
+    turn_domain: Annotated[str | None, typer.Option(help="For TURN over TLS; turn.DOMAIN if it is left out.")] = None,
+    caddyfile: Annotated[Path | None, typer.Option(help="What Caddy has now; nothing is written to it.")] = None,
+) -> None:
+    """Print a Caddyfile that puts TLS before this device's relay and TURN; the latter needs the module caddy-l4."""
+    from myownmesh.services.caddy import merged
+
+    data = ask({"op": "services_status"})
+    config = data.get("config") if isinstance(data, dict) else None
+    signaling = config.get("signaling") if isinstance(config, dict) else None
+    port = signaling.get("port") if isinstance(signaling, dict) else None
+    if not isinstance(port, int):
+        raise CliError("daemon status missing services config")
+    try:
+        before = "" if caddyfile is None else caddyfile.read_text("utf-8")
+        text = merged(before, domain, port, turn_domain)
+    except OSError as error:
+        raise CliError(f"read {caddyfile}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CliError(str(error)) from error
     write_line(text.rstrip("\n"))
 
 

@@ -113,6 +113,11 @@ def test_the_commands_of_the_page_on_hosting_do_what_it_says(daemon: DaemonProce
         assert status["signaling"]["running"]
         assert status["turn"]["running"]
         assert data(daemon, "ctl", "services", "offers") == {"offers": []}
+        caddyfile = daemon.home / "Caddyfile"
+        caddyfile.write_text(run(daemon, "ctl", "services", "caddy", "mesh.example.org").stdout)
+        again = run(daemon, "ctl", "services", "caddy", "wss://mesh.example.org/", "--caddyfile", str(caddyfile))
+        assert again.stdout == caddyfile.read_text()
+        assert "error: 'a b' is no domain" in run(daemon, "ctl", "services", "caddy", "a b").stderr
         assert "realm=myownmesh" in run(daemon, "ctl", "services", "coturn").stdout.splitlines()
         assert (daemon.home / ".secrets" / "turn.json").exists()
     finally:
