@@ -167,6 +167,8 @@ def is_unheard(relays: Sequence[RelayRow] | None, *, lan: bool) -> bool:
 
 
 def _unheard(handle: str, connected: int, reason: str, sight: Sight) -> Headline:
+    if sight.relays == ():
+        return _unmet(handle, connected)
     step = "check this device's connection and the network's relays (`myownllm networks list`)"
     found = "only devices in this local network" if sight.lan else "nobody new"
     if connected:
@@ -178,6 +180,19 @@ def _unheard(handle: str, connected: int, reason: str, sight: Sight) -> Headline
         return Headline("waiting", phases.pill_text(handle, "signaling-connecting"), reason, step)
     who = "Only devices in this local network" if sight.lan else "Nobody"
     return Headline("bad", f"{who} can be found on {handle} — no relay serves", reason, step)
+
+
+UNMET: Final = "it is met in the local network alone, and nothing is said or heard there"
+
+
+def _unmet(handle: str, connected: int) -> Headline:
+    """Of a network without a relay, on a device that no local network is heard on."""
+    step = "connect this device to the local network of the others, or `myownllm networks edit --no-only-lan`"
+    if connected:
+        return Headline(
+            "bad", f"{phases.pill_text(handle, 'peer-active', connected)} — nobody new can be found", UNMET, step
+        )
+    return Headline("bad", f"Nobody can be found on {handle}", UNMET, step)
 
 
 def _approval(handle: str, peers: Sequence[Known]) -> Headline | None:

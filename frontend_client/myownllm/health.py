@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from myownllm.errors import NO_NETWORK_TEXT
-from myownllm.headline import PUT_OUT_STEP, Headline, Sight, in_use, is_unheard, put_out, verdict, wake
+from myownllm.headline import PUT_OUT_STEP, UNMET, Headline, Sight, in_use, is_unheard, put_out, verdict, wake
 from myownllm.peers import CONNECTED
 from myownllm.relays import told, troubled
 
@@ -230,7 +230,7 @@ def _first_stop(facts: Facts) -> Finding | None:
         who = "only devices in this local network" if facts.lan else "nobody new"
         return stop(
             "no_relay_serves",
-            f"{who} can be found on '{facts.handle}': {told(silent) or 'the network uses no relay'}",
+            f"{who} can be found on '{facts.handle}': {told(silent) or UNMET}",
         )
     unreachable = [p for p in facts.peers if p.needs_turn]
     if unreachable and not any(p.status in CONNECTED for p in facts.peers):

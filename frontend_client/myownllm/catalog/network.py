@@ -32,6 +32,8 @@ USUAL_SIGNALING: Final[JsonObject] = {
     "strategy": "nostr", "mdns": True, "redundancy": 5, "public_fallback": True, "sealed": SEALING[0],
 }  # fmt: skip
 """What daemons take where nothing is said; v0.3.8 does not know of the last one."""
+LAN_ALONE: Final = "none"
+"""The strategy of a network that talks to no relay."""
 ACCEPTING: Final = ("available", "limited", "busy")
 MEMBERS: Final = frozenset(
     {
@@ -80,6 +82,12 @@ def with_sealing(signaling: JsonObject | None, mode: str) -> JsonObject:
     What is usual is said, too: a daemon keeps what it is not told of.
     """
     return {**(signaling or {}), "sealed": mode}
+
+
+def met_where(signaling: JsonObject | None, *, only_lan: bool) -> JsonObject | None:
+    """How devices find each other, in the local network alone or over relays, too; what is usual is not said."""
+    rest = {name: value for name, value in (signaling or {}).items() if name != "strategy"}
+    return {**rest, "strategy": LAN_ALONE} if only_lan else rest or None
 
 
 def signaling_servers(value: Json) -> tuple[str, ...]:
@@ -137,6 +145,11 @@ class SavedNetwork:
     def wire_id(self) -> str:
         """The rendezvous handle in the form that the daemon reports and compares."""
         return comparable_network_id(self.network_id)
+
+    @property
+    def is_lan_alone(self) -> bool:
+        """It talks to no relay: devices in the local network meet, and no others."""
+        return (self.signaling or {}).get("strategy") == LAN_ALONE
 
     def unkept_by(self, *, is_ours: bool) -> str:
         """What a daemon cannot do of what these settings demand, ours or the reference; empty for nothing."""

@@ -8,7 +8,7 @@ import typer
 
 from mesh_common.addresses import relay_address, stun_address
 from mesh_common.streams import words
-from myownllm.catalog.network import ACCEPTING, with_sealing
+from myownllm.catalog.network import ACCEPTING, met_where, with_sealing
 from myownllm.cli import context
 from myownllm.cli.networks import (
     Followed,
@@ -38,6 +38,9 @@ def edit_network(
     turn: Annotated[
         list[str] | None, typer.Option(help="TURN servers instead: turn:host:port[,user,password].")
     ] = None,
+    only_lan: Annotated[
+        bool | None, typer.Option(help="Meet in the local network alone, without a relay, or over relays, too.")
+    ] = None,
     sealed: Sealed = None,
     accepting: Annotated[
         str | None, typer.Option(help="What peers may ask of this device: " + ", ".join(ACCEPTING))
@@ -64,13 +67,16 @@ def edit_network(
         changes = {k: v for k, v in named.items() if v is not None or (k == "label" and label is not None)}
         changes |= dict(_cleared(word) for word in clear or ())
         mode = None if sealed is None else sealing(sealed)
-        if not changes and mode is None and not now:
+        if not changes and mode is None and only_lan is None and not now:
             raise AppError("nothing to change: see `myownllm networks edit --help`")
         file = context.catalog_file(context.home())
         catalog = file.load().catalog
         target = context.need_active(catalog) if name is None else find(catalog, name)
-        if mode is not None:
-            changes["signaling"] = with_sealing(target.signaling, mode)
+        signaling = target.signaling if mode is None else with_sealing(target.signaling, mode)
+        if only_lan is not None:
+            signaling = met_where(signaling, only_lan=only_lan)
+        if signaling != target.signaling:
+            changes["signaling"] = signaling
         catalog = file.mutate(lambda c: c.update_network(target.id, **changes))
         words.work_is_done()
     except FAILURES as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Annotated, Final
 
+import attrs
 import typer
 from msgspec import Struct
 
@@ -14,7 +15,7 @@ from mesh_common.streams import words
 from mesh_common.tables import columns
 from myownllm.catalog.envelope import export_envelope
 from myownllm.catalog.model import Catalog
-from myownllm.catalog.network import DEFAULT_STUN, SEALING, SavedNetwork, TurnServer, with_sealing
+from myownllm.catalog.network import DEFAULT_STUN, SEALING, SavedNetwork, TurnServer, met_where, with_sealing
 from myownllm.cli import context
 from myownllm.cli.options import Json
 from myownllm.coerce import as_object
@@ -83,6 +84,8 @@ def _name(network: SavedNetwork) -> str:
 
 
 def _relays(network: SavedNetwork) -> str:
+    if network.is_lan_alone:
+        return "none (local network alone)"
     return ", ".join(network.signaling_servers) or "public relays"
 
 
@@ -94,6 +97,9 @@ def add_network(
     stun: Annotated[list[str] | None, typer.Option(help="STUN server, stun:host:port; may be repeated.")] = None,
     no_stun: Annotated[bool, typer.Option("--no-stun", help="Use no STUN server (same LAN or one machine).")] = False,
     turn: Annotated[list[str] | None, typer.Option(help="TURN server: turn:host:port[,user,password].")] = None,
+    only_lan: Annotated[
+        bool, typer.Option("--only-lan", help="Meet in the local network alone: no relay, no STUN.")
+    ] = False,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Let every device in without asking.")] = False,
     sealed: Sealed = None,
     use: Annotated[bool, typer.Option("--use/--no-use", help="Make it the active network.")] = True,
@@ -108,16 +114,21 @@ def add_network(
             network_id=handle,
             label=label.strip() or None,
             signaling_servers=checked(relay, relay_address),
-            stun_servers=() if no_stun else checked(stun, stun_address) or DEFAULT_STUN,
+            stun_servers=() if no_stun or (only_lan and not stun) else checked(stun, stun_address) or DEFAULT_STUN,
             turn_servers=tuple(map(typed_turn_server, turn or ())),
             auto_approve=True if auto_approve else None,
-            signaling=None if sealed is None else with_sealing(None, sealing(sealed)),
         )
-        named = {"label": label, "signaling_servers": relay, "stun_servers": no_stun or stun, "turn_servers": turn}
+        stunned = no_stun or only_lan or stun
+        named = {"label": label, "signaling_servers": relay, "stun_servers": stunned, "turn_servers": turn}
         given = {k: getattr(record, k) for k, v in {**named, "auto_approve": auto_approve}.items() if v}
         before = file.load().catalog.by_wire_id(handle)
+        signaling = None if before is None else before.signaling
         if sealed is not None:
-            given["signaling"] = with_sealing(None if before is None else before.signaling, sealed)
+            signaling = with_sealing(signaling, sealing(sealed))
+        if only_lan:
+            signaling = met_where(signaling, only_lan=True)
+        if sealed is not None or only_lan:
+            record, given["signaling"] = attrs.evolve(record, signaling=signaling), signaling
         catalog = file.mutate(lambda c: added(c, record, given, activate=use))
         words.work_is_done()
     except FAILURES as error:

@@ -150,6 +150,7 @@ def _mesh(state: ClientState) -> JsonObject:
         "quiet": state.diag_quiet,
         "is_rediscovering": state.is_rediscovering,
         "ice_failure_at": state.recent_ice_failure_at,
+        "lan": state.is_met_locally,
         "settings": {"state": state.settings.state, "text": shown(state.settings.text, TEXT_MAX)},
         "relays": None
         if state.relays is None
@@ -170,6 +171,7 @@ def network_row(network: SavedNetwork) -> JsonObject:
         "kind": network.kind or "open",
         "topology": network.topology,
         "auto_approve": bool(network.auto_approve),
+        "only_lan": network.is_lan_alone,
         "signaling_servers": list(network.signaling_servers),
         "stun_servers": list(network.stun_servers),
         "turn_servers": [

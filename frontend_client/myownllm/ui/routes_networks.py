@@ -10,7 +10,8 @@ import trio
 from mesh_common.addresses import relay_address, stun_address
 from mesh_common.labels import shown
 from myownllm.catalog.envelope import export_envelope, invited_settings
-from myownllm.catalog.network import DEFAULT_STUN, SavedNetwork
+from myownllm.catalog.network import DEFAULT_STUN, LAN_ALONE, SavedNetwork, met_where
+from myownllm.coerce import as_object
 from myownllm.errors import AppError, UnknownNetworkError
 from myownllm.ids import generate_network_id, normalize_network_id
 from myownllm.network_changes import (
@@ -68,16 +69,23 @@ async def _add(call: Call, asked: words.AddNetwork) -> dict[str, Any]:
         network_id=normalize_network_id(asked.network_id),
         label=asked.label.strip() or None,
         signaling_servers=checked(asked.signaling_servers, relay_address),
-        stun_servers=DEFAULT_STUN if asked.stun_servers is None else checked(asked.stun_servers, stun_address),
+        stun_servers=_stun_servers(asked),
         auto_approve=True if asked.auto_approve else None,
+        signaling=met_where(None, only_lan=asked.only_lan),
     )
     named = {"label": asked.label, "signaling_servers": asked.signaling_servers, "auto_approve": asked.auto_approve}
-    named["stun_servers"] = asked.stun_servers is not None
+    named |= {"stun_servers": asked.stun_servers is not None or asked.only_lan, "signaling": asked.only_lan}
     given = {name: getattr(record, name) for name, is_given in named.items() if is_given}
     told = await change(call, lambda c: added(c, record, given, activate=asked.activate))
     saved = (await call.app.live.load()).by_wire_id(record.network_id)
     assert saved is not None
     return {**told, "network": network_row(saved)}
+
+
+def _stun_servers(asked: words.AddNetwork) -> tuple[str, ...]:
+    if asked.stun_servers is None:
+        return () if asked.only_lan else DEFAULT_STUN
+    return checked(asked.stun_servers, stun_address)
 
 
 async def _activate(call: Call, asked: words.Activate) -> dict[str, Any]:
@@ -99,6 +107,8 @@ async def _edit(call: Call, asked: words.EditNetwork) -> dict[str, Any]:
         changes["topology"] = topology_of(asked.topology) if asked.topology else None
     if asked.auto_approve is not None:
         changes["auto_approve"] = asked.auto_approve
+    if asked.only_lan is not None:
+        changes["signaling"] = met_where(saved.signaling, only_lan=asked.only_lan)
     if asked.signaling_servers is not None:
         changes["signaling_servers"] = checked(asked.signaling_servers, relay_address)
     if asked.stun_servers is not None:
@@ -153,6 +163,7 @@ async def _import(call: Call, asked: words.Import) -> dict[str, Any]:
         "network_id": shown(settings["network_id"]),
         "label": shown(settings.get("label") or ""),
         "relays": [shown(url) for url in settings["signaling_servers"]],
+        "only_lan": as_object(settings.get("signaling")).get("strategy") == LAN_ALONE,
         "turn": [shown(t["url"]) for t in settings["turn_servers"]],
         "auto_approve": bool(settings.get("auto_approve")),
         "is_saved": known is not None,
@@ -173,6 +184,7 @@ async def _join(call: Call, text: str, asked: words.Import) -> dict[str, Any]:
         "from": leads.sender,
         "from_label": shown(leads.sender_label),
         "relays": [shown(url) for url in leads.servers],
+        "only_lan": as_object(as_object(leads.settings).get("signaling")).get("strategy") == LAN_ALONE,
         "turn": [shown(host) for host in leads.turn],
         "exp": leads.exp,
         "is_saved": leads.present,

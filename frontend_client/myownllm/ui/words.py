@@ -49,6 +49,8 @@ class AddNetwork(Request, frozen=True):
     signaling_servers: Addresses = []
     stun_servers: Addresses | None = None
     """None: the usual ones"""
+    only_lan: bool = False
+    """it talks to no relay, and to no STUN server unless some are named"""
     auto_approve: bool = False
 
 
@@ -66,6 +68,7 @@ class EditNetwork(Request, frozen=True):
     topology: Name | None = None
     """as in `networks edit --topology`; empty: unset"""
     auto_approve: bool | None = None
+    only_lan: bool | None = None
     signaling_servers: Addresses | None = None
     stun_servers: Addresses | None = None
     turn_servers: Annotated[list[Turn], Meta(max_length=16)] | None = None

@@ -58,6 +58,26 @@ def daemon_of(device: Any) -> int:
     return int((device.run("status").get("daemon") or {}).get("pid") or 0)
 
 
+def met_in_the_local_network_alone(anna: Person) -> None:
+    """A network without a relay, on a machine that says nothing in its local network: what is wrong, and what helps."""
+    page = anna.page
+    anna.press("Add a network…")
+    page.get_by_label("Name", exact=True).fill("attic")
+    page.get_by_label("Only in the local network").check()
+    expect(page.get_by_text("Relays of your own")).to_have_count(0)
+    anna.press("Join")
+    expect(page.locator("#pill")).to_contain_text("Nobody can be found on attic")
+    expect(page.locator(".pill")).to_contain_text("It is met in the local network alone")
+    expect(page.locator(".pill")).to_contain_text("Connect this device to the local network of the others.")
+    expect(page.locator("[data-network='attic']")).to_contain_text("local network alone")
+    anna.surface("Connections")
+    expect(page.locator("[data-found]")).to_contain_text("Nobody can be found at the moment")
+    anna.surface("Settings")
+    expect(page.get_by_label("Meet in the local network alone")).to_be_checked()
+    expect(page.get_by_label("Signaling relays")).to_have_count(0)
+    expect(page.get_by_label("STUN servers")).to_have_value("")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_each_trouble_has_a_screen_of_its_own_with_what_helps(chromium: Browser, device: Any) -> None:
@@ -127,10 +147,12 @@ def test_each_trouble_has_a_screen_of_its_own_with_what_helps(chromium: Browser,
         anna.press("Join")
         eventually(lambda: joined() == ["gui-net", "work"], "S3: the new one is joined in place of the old one")
         expect(page.locator("[data-network='home']")).to_be_visible()
+        met_in_the_local_network_alone(anna)
+        eventually(lambda: joined() == ["attic", "gui-net"], "the third in place of the second")
         process = device.pid
         device.stop()
         assert not is_alive(process)
-        assert joined() == ["gui-net", "work"], "it goes on without the app"
+        assert joined() == ["attic", "gui-net"], "it goes on without the app"
     anna.forgive("/api/mesh/events' failed")  # the browser's own word for an app that is gone
     assert anna.wrong == []
     anna.context.close()

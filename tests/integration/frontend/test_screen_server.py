@@ -437,7 +437,13 @@ def test_networks_are_saved_edited_exported_and_forgotten(me: Browser) -> None:
     assert b"very-secret" not in me.ask("POST", f"{where}/export", {}).data
     assert me.ask("PATCH", where, {"topology": "star:nobody"}).error == (400, "validation")
     looked = me.ask("POST", "/api/networks/import", {"text": json.dumps(told), "look": True}).json
-    assert (looked["network_id"], looked["is_saved"]) == ("home-mesh", True)
+    assert (looked["network_id"], looked["is_saved"], looked["only_lan"]) == ("home-mesh", True, False)
+    assert me.ask("PATCH", where, {"only_lan": True}).status == 200
+    alone = me.ask("POST", f"{where}/export", {}).json
+    assert alone["signaling"] == {"strategy": "none"}
+    assert me.ask("POST", "/api/networks/import", {"text": json.dumps(alone), "look": True}).json["only_lan"] is True
+    assert me.ask("PATCH", where, {"only_lan": False}).status == 200
+    assert "signaling" not in me.ask("POST", f"{where}/export", {}).json
     assert me.ask("POST", f"/api/peers/{'a' * 52}/pin", {"purpose": "text"}).error == (404, "not_found")
     invited = me.ask("POST", "/api/invites", {"ttl_s": 60})
     assert invited.json["qr"]["path"].startswith("M4 4h1v1h-1z")

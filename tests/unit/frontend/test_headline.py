@@ -40,7 +40,13 @@ def said(**changes: Any) -> Headline:
         ({"relays": (DOWN,)}, "bad", "Nobody can be found on Home — no relay serves", "connection refused"),
         ({"relays": (NEW,), "joining": True}, "waiting", "Opening signaling sockets on Home…", "t.example"),
         ({"joining": True}, "waiting", "Opening signaling sockets on Home…", "no relay of this network"),
-        ({"relays": (), "joining": False}, "bad", "Nobody can be found on Home — no relay serves", "no relay"),
+        ({"relays": ()}, "bad", "Nobody can be found on Home", "it is met in the local network alone"),
+        (
+            {"relays": (), "peers": (ACTIVE,)},
+            "bad",
+            "Connected · Home · 1 peer · auto-healing ring — nobody new can be found",
+            "no-only-lan",
+        ),
         ({"relays": (), "lan": True}, "good", "Online on Home — waiting for peer announces", ""),
         (
             {"relays": (DOWN,), "lan": True},

@@ -8,6 +8,7 @@ import pytest
 
 from myownllm.catalog.network import UNSEALED_TEXT
 from myownllm.cli import context, networks
+from myownllm.cli.edit import edit_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,26 @@ def test_who_demands_sealing_of_a_daemon_that_cannot_is_told_at_once(
     capsys.readouterr()
     networks.use_network("home")
     assert capsys.readouterr().err == f"warning: its settings {UNSEALED_TEXT}\n"
+
+
+@pytest.mark.usefixtures("app")
+def test_a_network_may_be_met_in_the_local_network_alone_and_over_relays_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    networks.add_network("home", only_lan=True)
+    saved = context.catalog_file(context.home()).load().catalog.networks[0]
+    assert saved.to_daemon()["signaling"]["strategy"] == "none"
+    assert saved.stun_servers == (), "no server at all"
+    networks.add_network("home", sealed="require")
+    networks.list_networks()
+    assert "none (local network alone)" in capsys.readouterr().out
+    edit_network(only_lan=False)
+    [saved] = context.catalog_file(context.home()).load().catalog.networks
+    assert saved.signaling == {"sealed": "require"}
+    assert saved.to_daemon()["signaling"]["strategy"] == "nostr"
+    edit_network(only_lan=True, sealed="off")
+    [saved] = context.catalog_file(context.home()).load().catalog.networks
+    assert saved.signaling == {"sealed": "off", "strategy": "none"}
 
 
 @pytest.mark.usefixtures("app")

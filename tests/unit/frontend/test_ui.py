@@ -353,6 +353,15 @@ def test_no_password_is_in_a_picture() -> None:
     ]
 
 
+def test_whether_a_network_is_met_in_the_local_network_is_shown() -> None:
+    catalog = Catalog().add_network(SavedNetwork("net-1", "home", signaling={"strategy": "none"}), activate=True)
+    told = picture(seen(state=ClientState(is_met_locally=True), catalog=catalog))
+    assert told["mesh"]["lan"] is True
+    assert told["networks"]["net-1"]["only_lan"] is True
+    told = picture(seen(catalog=Catalog().add_network(SavedNetwork("net-1", "home"), activate=True)))
+    assert (told["mesh"]["lan"], told["networks"]["net-1"]["only_lan"]) == (False, False)
+
+
 def test_who_is_pinned_for_questions_is_shown() -> None:
     state = ClientState(peers=(peer_entry(peer_info({"device_id": KEY, "status": "active"})),))
     hosts = [

@@ -36,6 +36,7 @@ export function connections() {
   const indirect = seen.filter((p) => p.status !== "active");
   return html`
     <h1 tabindex="-1">Connections</h1>
+    ${mesh.state.active === null || !mesh.state.supervisor.is_up ? nothing : html`<p class="hint" data-found>${found()}</p>`}
     ${all.length === 0 ? html`<p>${mesh.state.active === null ? "No network is active." : "No other device has been seen on this network yet."}</p>` : nothing}
     ${mesh.state.active === null ? nothing : html`<div class="row filters">
       ${all.length === 0 ? nothing : html`<label>Filter <input type="search" .value=${wanted} @input=${(event) => ((wanted = event.target.value), changed())}></label>
@@ -46,6 +47,18 @@ export function connections() {
     ${group("Ring", "Connected directly", ring)}
     ${group("Indirect", "Resting, away, or on the way", indirect)}
     ${work()}`;
+}
+
+// How devices of the network are found at the moment.
+function found() {
+  const { relays, lan } = mesh.state.mesh;
+  const serve = (relays ?? []).filter((each) => each.state === "up").length;
+  const ways = [serve === 0 ? "" : serve === 1 ? "over one relay" : `over ${serve} relays`, lan ? "in the local network" : ""].filter(Boolean);
+  const silent = (relays ?? []).length - serve;
+  if (relays === null && !lan) return "";
+  if (ways.length === 0) return "Nobody can be found at the moment; the headline under Status says why.";
+  const how = ways.length === 1 && lan ? "in the local network alone" : ways.join(" and ");
+  return `Devices are found ${how}.${silent > 0 ? ` ${silent === 1 ? "One relay does" : `${silent} relays do`} not answer.` : ""}`;
 }
 
 function group(title, hint, list) {

@@ -58,7 +58,7 @@ const node = (peer, x, y) => svg`<g class=${`node ${FORM[peer.status]}`} role="b
   aria-pressed=${peer.id === picked ? "true" : "false"} aria-label=${`${peer.label}, ${STATUS[peer.status]}${peer.path === null ? "" : `, ${peer.path}`}`}
   @click=${() => pick(peer.id)} @keydown=${(event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), pick(peer.id))}>
   <circle cx=${x} cy=${y} r="20"></circle><text class="mark" x=${x} y=${y + 5} aria-hidden="true">${MARK[peer.status]}</text>
-  <text x=${x} y=${y + 38} aria-hidden="true">${cut(peer.label)}</text></g>`;
+  <text x=${x} y=${y < 0 ? y - 30 : y + 38} aria-hidden="true">${cut(peer.label)}</text></g>`; // beside its line
 
 const cut = (text) => (text.length > 16 ? `${text.slice(0, 15)}…` : text);
 

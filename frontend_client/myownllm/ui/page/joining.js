@@ -10,6 +10,7 @@ import {
 export function addNetwork(first = "name") {
   let way = first;
   let name = "";
+  let onlyLan = false;
   let leads = null;
   let pasted = "";
   let looking = null; // ends the camera
@@ -29,8 +30,8 @@ export function addNetwork(first = "name") {
   };
   const byName = async (event) => {
     event.preventDefault();
-    const relays = event.target.elements.relays.value.split(/\s+/).filter(Boolean);
-    const body = { network_id: name, signaling_servers: relays };
+    const relays = event.target.elements.relays?.value.split(/\s+/).filter(Boolean) ?? [];
+    const body = { network_id: name, signaling_servers: relays, only_lan: onlyLan };
     if ((await run("add-name", () => ask("POST", "/api/networks", body))) !== undefined) closeDialog();
   };
   const look = async (event) => {
@@ -55,7 +56,9 @@ export function addNetwork(first = "name") {
           ${field("add-name", "Name", html`<input id="add-name" data-first required maxlength="200" autocomplete="off" autocapitalize="off" spellcheck="false"
             .value=${name} @input=${(event) => (name = event.target.value)}>`, "The same name on every device. Whoever knows it can knock: a long random one keeps strangers away.")}
           <p><button type="button" class="quiet" @click=${generate}>Make up a name</button></p>
-          <details><summary>Relays of your own</summary>${field("add-relays", "Relays", html`<textarea id="add-relays" name="relays" rows="2" spellcheck="false"></textarea>`, "One ws:// or wss:// address a line; left empty: public relays.")}</details>
+          <p><label><input type="checkbox" .checked=${onlyLan} @change=${(event) => ((onlyLan = event.target.checked), paintDialog())}> Only in the local network</label></p>
+          <p class="hint">No relay, no server, no internet: devices on one cable or Wi-Fi meet, and no others.</p>
+          ${onlyLan ? nothing : html`<details><summary>Relays of your own</summary>${field("add-relays", "Relays", html`<textarea id="add-relays" name="relays" rows="2" spellcheck="false"></textarea>`, "One ws:// or wss:// address a line; left empty: public relays.")}</details>`}
           <div class="row end"><button type="button" @click=${closeDialog}>Cancel</button><button class="main" ?disabled=${isBusy("add-name")}>Join</button></div></form>`
       : html`<form @submit=${look}>
           ${field("add-link", "Link or settings", html`<textarea id="add-link" rows="4" required spellcheck="false" .value=${pasted}
@@ -77,7 +80,7 @@ function preview(leads) {
     <dt>Network</dt><dd>${words(leads.label || leads.network_id)}${leads.is_saved ? " — saved here already" : ""}</dd>
     ${leads.kind !== "invitation" ? nothing : html`<dt>From</dt><dd>${words(leads.from_label)} <span class="id">${leads.from}</span> — is approved here when you join</dd>
       <dt>Works until</dt><dd>${moment(leads.exp * 1000)}</dd>`}
-    <dt>Relays</dt><dd>${leads.relays.length === 0 ? "public relays" : leads.relays.map((url) => html`<div>${words(url)}</div>`)}</dd>
+    <dt>Relays</dt><dd>${leads.only_lan ? "none: devices meet in the local network alone" : leads.relays.length === 0 ? "public relays" : leads.relays.map((url) => html`<div>${words(url)}</div>`)}</dd>
     ${leads.turn.length === 0 ? nothing : html`<dt>TURN</dt><dd>${leads.turn.map((url) => html`<div>${words(url)}</div>`)}</dd>`}
     ${leads.auto_approve ? html`<dt>Careful</dt><dd>Every device that knows the name is let in without asking.</dd>` : nothing}
   </dl></section>`;
@@ -113,7 +116,7 @@ export function invite() {
           ${failure("invite")}<button class="main" ?disabled=${isBusy("invite")}>Make a link</button></form>`
       : html`<div class="invitation">${picture(made.qr, "The link as a QR code")}
           ${field("invite-link", "Link", html`<textarea id="invite-link" rows="4" readonly .value=${made.text}></textarea>`)}
-          <p>Works for <span data-until=${made.exp}>${left(made.exp)}</span>.</p>
+          <p>Its time: <span data-until=${made.exp}>${left(made.exp)}</span>.</p>
           <div class="row"><button type="button" @click=${() => copy(made.text, "Link")}>Copy</button><button type="button" @click=${revoke(made.id)}>Take it back</button></div></div>`}
     ${list.length === 0 ? nothing : html`<h3>Invitations of this device</h3><ul class="cards">${list.map((row) => html`<li class="card">
       <div class="grow">${row.used} of ${row.uses} used${row.by.length > 0 ? html` by ${words(row.by.map(name).join(", "))}` : nothing}, ${left(row.exp)}</div>

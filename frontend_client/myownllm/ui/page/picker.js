@@ -17,7 +17,13 @@ export function picker(usable, talk, host) {
       ${owners(usable).map(([owner, list]) => html`<optgroup label=${owner}>${list.map((m) =>
         html`<option value=${m.id} ?selected=${m.id === talk.model}>${m.id.split("@")[0]}${m.family ? ` (${m.family})` : ""}</option>`)}</optgroup>`)}
       ${families.length === 0 ? nothing : html`<optgroup label="By family">${families.map((family) =>
-        html`<option value=${`any ${family}`} data-family=${family} ?selected=${family === talk.family}>Any device with ${family}</option>`)}</optgroup>`}</select>`);
+        html`<option value=${`any ${family}`} data-family=${family} ?selected=${family === talk.family}>Any device with ${family}</option>`)}</optgroup>`}</select>`, place(usable, talk));
+}
+
+// The list, while it is closed, does not say whose model is picked.
+function place(usable, talk) {
+  const model = talk.family === "" ? usable.find((each) => each.id === talk.model) : undefined;
+  return model === undefined ? "" : `On ${model.owned_by ?? "this device"}.`;
 }
 
 function owners(usable) {

@@ -62,7 +62,8 @@ function form(network) {
     ${field("topology", "Topology", html`<input id="topology" autocomplete="off" spellcheck="false" .value=${topology(network.topology)}
       @change=${(event) => save("topology", { topology: event.target.value.trim() })}>`, "ring, ring:2, full_mesh, star:DEVICE or hubs:DEVICE,DEVICE; empty: unset.")}
     <p><label><input type="checkbox" .checked=${network.auto_approve} @change=${(event) => save("auto", { auto_approve: event.target.checked })}> Let every device in that knows the name, without asking</label></p>${failure("auto")}
-    ${area("relays", "Signaling relays", network.signaling_servers.join("\n"), (text) => ({ signaling_servers: listed(text) }), "One ws:// or wss:// address a line; empty: public relays.", "relays")}
+    <p><label><input type="checkbox" .checked=${network.only_lan} @change=${(event) => save("lan", { only_lan: event.target.checked })}> Meet in the local network alone, without a relay</label></p>${failure("lan")}
+    ${network.only_lan ? nothing : area("relays", "Signaling relays", network.signaling_servers.join("\n"), (text) => ({ signaling_servers: listed(text) }), "One ws:// or wss:// address a line; empty: public relays.", "relays")}
     ${area("stun", "STUN servers", network.stun_servers.join("\n"), (text) => ({ stun_servers: listed(text) }), "One stun:host:port a line; empty: none, for one LAN.", "stun")}
     ${area("turn", "TURN servers", network.turn_servers.map(turnLine).join("\n"), (text) => ({ turn_servers: text.split("\n").filter((line) => line.trim() !== "").map(turnOf) }),
       "One turn:host:port,user,password a line. A password that is saved is not shown; *** keeps it.", "turn")}

@@ -16,9 +16,8 @@ export function status() {
   return html`
     <h1 tabindex="-1">Status</h1>
     <section class=${`pill ${headline.level}`} aria-label="Headline">
-      <p id="pill"><span aria-hidden="true">${LEVEL[headline.level]}</span> ${headline.text}${
-        headline.reason !== "" && !headline.text.includes(headline.reason) ? ` (${headline.reason})` : ""
-      }</p>
+      <p id="pill"><span aria-hidden="true">${LEVEL[headline.level]}</span> ${headline.text}</p>
+      ${headline.reason === "" || headline.text.includes(headline.reason) ? nothing : html`<p id="why">${sentence(capital(headline.reason))}.</p>`}
       ${nextStep(headline) === "" ? nothing : html`<p class="hint">${sentence(nextStep(headline))}</p>`}
     </section>
     ${knockCards()}
@@ -32,7 +31,18 @@ function nextStep(headline) {
   if (knocks().length > 0) return "Compare the codes below with the other screen.";
   if (mesh.state.active === null) return rows("networks").length === 0 ? "Add a network below." : "Switch to one of the networks below, or add one.";
   if (mesh.state.mesh.phase === "ice-failed-no-turn" || mesh.state.mesh.phase === "ice-failed-turn-unreachable") return "A TURN server in Settings carries links where no direct path works.";
-  return headline.next_step;
+  if (headline.level !== "good" && isUnheard()) {
+    return activeNetwork()?.only_lan ? "Connect this device to the local network of the others." : "Check this device’s connection, and the relays under Settings.";
+  }
+  return capital(headline.next_step);
+}
+
+const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+
+// There are relays and none serves, or the network is met nowhere.
+function isUnheard() {
+  const { relays, lan } = mesh.state.mesh;
+  return relays !== null && !relays.some((each) => each.state === "up") && !(lan && relays.length === 0);
 }
 
 // ── who wants to join ──
@@ -110,6 +120,7 @@ function network(saved) {
   return html`<li class="card" data-network=${saved.network_id}>
     <div class="grow"><strong>${words(saved.handle)}</strong> ${isActive ? html`<span class="tag">active</span>` : nothing}
       ${saved.kind === "closed" ? html`<span class="tag">marked closed</span>` : nothing}
+      ${saved.only_lan ? html`<span class="tag">local network alone</span>` : nothing}
       ${saved.label === "" ? nothing : html`<div class="hint">${words(saved.network_id)}</div>`}</div>
     ${isActive
       ? button(place, "Leave", () => ask("POST", "/api/networks/active", { id: null }))
