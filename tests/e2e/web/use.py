@@ -122,6 +122,7 @@ def a_file_is_sent_and_accepted(couple: list[Person], household: Household, tmp_
     expect(offer).to_contain_text("holiday.bin")
     expect(offer).to_contain_text("from Anna")
     expect(offer).to_contain_text("2.1 MB")
+    expect(offer).to_contain_text(f"It goes into {household.pair.boris.home / 'Downloads'}")
     shot(boris, "files")
     boris.press("Accept", offer)
     expect(anna.page.locator("[data-file='holiday.bin']")).to_contain_text("Sent")

@@ -8,6 +8,10 @@ import { row } from "./rows.js";
 import { dropOn, pickFiles } from "./files.js";
 import { approve } from "./status.js";
 
+const ALONE = "It goes on by itself.";
+const LOOK_THERE = "If it stays so, look whether the app runs there.";
+const ANEW = "It goes on by itself; Reconnect makes a new link at once.";
+// By the daemon's code for why a link is not what it should be.
 const REMEDY = {
   needs_turn: "Add a TURN server in Settings: it carries the link where no direct path works.",
   waits_for_us: "Compare the codes, then approve it.",
@@ -15,7 +19,18 @@ const REMEDY = {
   offline: "Check this device’s own connection.",
   waits_after_failures: "Reconnect tries at once.",
   kept_apart_by_shape: "Another topology in Settings would connect the two directly.",
+  silent_network: "Reconnect makes one.",
+  listens_only: "Reconnect makes one.",
+  waits_for_signature: "It stands under Governance.",
+  waits_for_authority: "A device that was there before has to be connected.",
+  no_path_yet: "A TURN server in Settings carries the link where none works.",
+  shelved: "It is asked and answered like the others.",
+  waits_for_turn: ALONE, prepares_offer: ALONE,
+  waits_for_offer: LOOK_THERE, waits_for_answer: LOOK_THERE, waits_for_hello: LOOK_THERE, waits_for_proof: LOOK_THERE,
+  path_down: ANEW, path_untested: ANEW, rebuilding: ANEW, suspected: ANEW,
 };
+// Of one that the daemon says no more of.
+const BY_STATUS = { offline: "It is linked by itself when it is there again.", failed: "Reconnect tries anew.", shelved: REMEDY.shelved };
 
 let wanted = "";
 let order = "state";
@@ -72,7 +87,7 @@ export function reason(peer) {
   if (peer.path === "TURN") return "No direct path works, so everything goes through a TURN server, which is slower. Opening UDP on one of the two routers would help.";
   if (peer.status === "active") return "";
   const text = peer.why?.text ?? (peer.needs_turn ? "no direct path works, and there is no TURN server" : STATUS[peer.status].toLowerCase());
-  return `${text[0].toUpperCase()}${text.slice(1)}. ${REMEDY[peer.why?.code] ?? (peer.needs_turn ? REMEDY.needs_turn : "")}`;
+  return `${text[0].toUpperCase()}${text.slice(1)}. ${REMEDY[peer.why?.code] ?? (peer.needs_turn ? REMEDY.needs_turn : BY_STATUS[peer.status] ?? ALONE)}`;
 }
 
 function card(peer) {

@@ -32,7 +32,7 @@ export function connect() {
   mine.onmessage = (event) => {
     const message = JSON.parse(event.data);
     const ids = mesh.link === "live" ? renewed(message) : null;
-    take(message);
+    if (!take(message)) return void mine.close(); // something was missed: a new connection begins with a whole picture
     mine.send(JSON.stringify({ ack: mesh.rev }));
     wait = FIRST_MS;
     mesh.link = "live";
@@ -56,16 +56,17 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
+// False when a patch does not fit what is known.
 function take(message) {
   if (message.snapshot !== undefined) {
     mesh.state = message.snapshot;
   } else if (message.base === mesh.rev) {
     apply(message.patch);
   } else {
-    socket.close(); // something was missed: a new connection begins with a whole picture
-    return;
+    return false;
   }
   mesh.rev = message.rev;
+  return true;
 }
 
 // Of rows only members that are others are told; a row is a new object then.

@@ -41,10 +41,10 @@ export const row = directive(class extends Directive {
 
 function look() {
   for (const each of fresh.splice(0)) {
-    each.element = each.part.startNode.nextElementSibling;
-    watch.observe(each.element);
+    each.element = each.part.startNode.nextElementSibling; // null when the list is gone already
+    if (each.element !== null) watch.observe(each.element);
   }
-  for (const [id, each] of made) if (!each.element.isConnected) made.delete(id); // of a device or a list that is gone
+  for (const [id, each] of made) if (!each.element?.isConnected) made.delete(id); // of a device or a list that is gone
 }
 
 function show(id) {
