@@ -292,6 +292,15 @@ def revoked_owner_puts_an_honest_entry_first(scene: Scene) -> Sequence[Frame]:
     ]
 
 
+def half_of_a_losing_tail(scene: Scene) -> Sequence[Frame]:
+    """An owner's grant without its undoing, both on a branch that lost because somebody else on it was put out."""
+    past, x = scene.log("away"), device(77)
+    honest = [signed(RoleRevoke(GRACE), ALICE, at=NOW - 5000), signed(RoleGrant(HEIDI, "controller"), ALICE)]
+    half = signed(RoleGrant(x, "owner"), BOB)
+    lost = [half, signed(RoleRevoke(x), BOB), signed(RoleGrant(device(78), "controller"), DEVICES["grace"])]
+    return [entries([*past, *honest]), entries([*past, *lost]), entries([*past, *honest, half])]
+
+
 def stranger_closes_again(scene: Scene) -> Sequence[Frame]:
     return [entries([*scene.log("reopened"), signed(KindChange("closed"), scene.mallory)])]
 
@@ -395,6 +404,7 @@ ATTACKS: Final = (
     Attack("W11, 48", author_demoted, lambda view, _: PUT_OUT_BY_CAROL not in view.evicted),
     Attack("46", revoked_owner_extends_the_past, _is("owner", _mallory), where="away"),
     Attack("46", revoked_owner_puts_an_honest_entry_first, _is("owner", _mallory), where="away"),
+    Attack("64", half_of_a_losing_tail, _is("owner", lambda _: device(77)), where="away"),
     Attack("W2", stranger_closes_again, _is("owner", _mallory), where="reopened", switch="adopt_any_genesis"),
     Attack("W6", owner_planted_while_open, _is("owner", _mallory), where="joiner", switch="roles_from_open_phase"),
     Attack(

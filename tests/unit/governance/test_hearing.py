@@ -17,11 +17,13 @@ from myownmesh.governance.branches import Branches, Choice, choose
 from myownmesh.governance.copies import Copy, Slot, slot_keys
 from myownmesh.governance.hearing import accept_grant, dismiss, hear_again, hear_entries
 from myownmesh.governance.marking import sign_marked
+from myownmesh.governance.member_log import EMPTY as NO_MEMBERS
 from myownmesh.governance.ratifying import ratify
 from myownmesh.governance.records import SplitRecord
 from myownmesh.governance.signatures import Checks
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.standing import BEFORE
+from myownmesh.governance.verdicts import corrected
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition, UnknownVariant
 from support.governance import (
@@ -300,3 +302,8 @@ def test_a_kept_removal_stays_where_nothing_sure_takes_its_place() -> None:
     assert other.pin.evicted == {DAVE: 4000}, "another signature says nothing of this one"
     sure = demoted(vouched(founded(), by_carol(4000)))
     assert vouched(sure, by_carol(9)).pin.evicted == {DAVE: 4000}, "both were said"
+
+
+def test_a_kept_removal_stays_where_its_copy_had_to_make_room() -> None:
+    book = demoted(hears(founded(), by_carol(4000)))
+    assert corrected(book.bench, NO_MEMBERS, [DAVE, ERIN]) == {DAVE: 4000}
