@@ -223,11 +223,10 @@ def _decide(core: Core, device_id: str, peer: Peer | None, now: Instant, *, edge
     match decision:
         case Dial.OFFER if now.mono < not_before:
             lifecycle.note(core, device_id, "waiting after failed attempts", now)
-            _dial_at(core, device_id, not_before)
+            _dial_at(core, device_id, not_before, now)
         case Dial.OFFER if not lifecycle.has_room_for_dial(core, device_id, now, likely=likely):
             lifecycle.note(core, device_id, "waiting for other attempts to end", now)
-            if device_id in core.peers:  # of a crowd that is too large to be listed nobody is waited for
-                core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, _next_turn(core, now))
+            _dial_at(core, device_id, None, now)
             shelving.look_around_soon(core, now)
         case Dial.OFFER:
             lifecycle.open_link(core, device_id, offerer=True, opened_by=OpenedBy.PRESENCE, now=now)
@@ -254,7 +253,8 @@ def _next_turn(core: Core, now: Instant) -> float:
     return now.mono + (DIAL_LOOK_S if crowd <= 1 else CROWD_LOOK_S * crowd)
 
 
-def _dial_at(core: Core, device_id: str, second: float) -> None:
-    """Of a crowd that is too large to be listed nobody is waited for; its next announce is looked at as this one."""
+def _dial_at(core: Core, device_id: str, second: float | None, now: Instant) -> None:
+    """None: when it may be its turn. Of a crowd that is too large to be listed nobody is waited for; its next announce
+    is looked at as this one."""
     if device_id in core.peers:
-        core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, second)
+        core.timers.set(PeerTimer.DIAL_ANYWAY, device_id, _next_turn(core, now) if second is None else second)
