@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -77,8 +78,22 @@ def window(first: int, last: int) -> range:
     return range(first, max(first, last) + 1) if first else range(0)
 
 
-def open_relay(ports: Sequence[int], *, even: bool) -> socket.socket | None:
-    """A socket on the first of these ports that is free; any of the system's when there are none; None without one."""
+def relay_bind(told: str) -> str:
+    """Where relay ports are opened, for the IPv4 address that clients are told: there, if it is this machine's.
+
+    On every address, packets would leave from whichever the route prefers, and peers drop what comes from another one
+    than the relayed address. A router's address cannot be bound, and from loopback no other machine is reached.
+    """
+    if not ipaddress.ip_address(told).is_loopback:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            probe.bind((told, 0))
+            return told
+    return "0.0.0.0"
+
+
+def open_relay(ports: Sequence[int], *, even: bool, host: str = "0.0.0.0") -> socket.socket | None:
+    """A socket on the first of these ports that is free at `host`; any of the system's when there are none; None
+    without one."""
     for port in ports or (0,) * _EVEN_TRIES:
         if even and port % 2:
             continue
@@ -87,7 +102,7 @@ def open_relay(ports: Sequence[int], *, even: bool) -> socket.socket | None:
         except OSError:  # no descriptor left
             return None
         try:
-            relay.bind(("0.0.0.0", port))
+            relay.bind((host, port))
         except OSError:
             relay.close()
             continue

@@ -102,7 +102,8 @@ class Worker:
         if window:
             at = self._cursor % len(window)
             window = [*window[at:], *window[:at]]
-        made = sockets.open_relay(window, even=even)
+        assert self._job.turn is not None
+        made = sockets.open_relay(window, even=even, host=sockets.relay_bind(self._job.turn.public_ip))
         if made is None:
             return None
         port: int = made.getsockname()[1]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from myownmesh.turn_worker.sockets import open_relay, window
+from myownmesh.transport.interfaces import machine_addresses
+from myownmesh.turn_worker.sockets import open_relay, relay_bind, window
 from support import vectors
 
 
@@ -32,3 +33,14 @@ def test_a_window_that_is_used_up_gives_nothing() -> None:
     with first:
         port = first.getsockname()[1]
         assert open_relay(range(port, port + 1), even=False) is None
+
+
+def test_packets_leave_from_the_address_that_clients_are_told() -> None:
+    mine = next((each for each in machine_addresses() if "." in each and not each.startswith("127.")), None)
+    if mine is not None:  # a machine may have none
+        assert relay_bind(mine) == mine
+        relay = open_relay((), even=False, host=relay_bind(mine))
+        assert relay is not None
+        with relay:
+            assert relay.getsockname()[0] == mine
+    assert relay_bind("192.0.2.200") == relay_bind("127.0.0.1") == "0.0.0.0", "a router's, and one for tests"
