@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from msgspec.structs import replace
 
 from mesh_common.values import Value
-from myownllm.coerce import as_object, strings
+from myownllm.coerce import as_object, strings, tolerant
 from myownllm.runtimes.readers import arguments_object
+from myownllm.runtimes.told import OllamaShown, OllamaTag, OllamaTags, OpenAiMeta, OpenAiModel, OpenAiModels, each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -146,35 +147,27 @@ def function_text(function: JsonObject) -> JsonObject:
 
 def ollama_tags(raw: Json) -> dict[str, str]:
     """Tag to digest, from `/api/tags`; a digest that changed means another model under the same tag."""
-    models = as_object(raw).get("models")
-    entries = [as_object(m) for m in models[:MODELS_MAX]] if isinstance(models, list) else []
-    named = [(m.get("model") or m.get("name"), m.get("digest")) for m in entries]
-    return {str(tag): str(digest) for tag, digest in named if _is_tag(tag)}
+    entries = each(OllamaTag, tolerant(OllamaTags, raw).models, MODELS_MAX)
+    return {tag: str(m.digest) for m in entries if _is_tag(tag := m.model or m.name)}
 
 
 def ollama_model(tag: str, shown: Json) -> Model:
     """A model with what `/api/show` tells about it."""
-    facts = as_object(shown)
-    info = as_object(facts.get("model_info"))
-    length = info.get(f"{info.get('general.architecture')}.context_length")
-    can = strings(facts.get("capabilities"))
+    facts = tolerant(OllamaShown, shown)
+    length = facts.model_info.get(f"{facts.model_info.get('general.architecture')}.context_length")
+    can = strings(facts.capabilities)
     return _labelled(tag, length, chats=not can or "completion" in can)
 
 
 def openai_models(raw: Json) -> tuple[Model, ...]:
     """The models in an answer of `/models`."""
-    data = as_object(raw).get("data")
-    entries = [as_object(m) for m in data[:MODELS_MAX]] if isinstance(data, list) else []
-    found = [
-        _labelled(m["id"], as_object(m.get("meta")).get("n_ctx_train"), chats=True)
-        for m in entries
-        if _is_tag(m.get("id"))
-    ]
+    entries = each(OpenAiModel, tolerant(OpenAiModels, raw).data, MODELS_MAX)
+    found = [_labelled(m.id, tolerant(OpenAiMeta, m.meta).n_ctx_train, chats=True) for m in entries if _is_tag(m.id)]
     return tuple({m.tag: m for m in found}.values())
 
 
-def _is_tag(value: Json) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= TAG_MAX_CHARS and value.isprintable()
+def _is_tag(value: str | None) -> TypeGuard[str]:
+    return value is not None and 0 < len(value) <= TAG_MAX_CHARS and value.isprintable()
 
 
 def _labelled(tag: str, context_length: Json, *, chats: bool) -> Model:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import msgspec
 import trio
+from msgspec import UNSET
 
-from myownllm.coerce import as_object
+from myownllm.coerce import tolerant
 from myownllm.runtimes.errors import RuntimeFailure
 from myownllm.runtimes.readers import error_text
 from myownllm.runtimes.settings import LOOPBACK
+from myownllm.runtimes.told import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -213,11 +215,11 @@ def _refused(what: str, status: int, data: bytes) -> RuntimeFailure:
         said: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = None
-    if isinstance(said, dict) and "error" in said:
-        text = error_text(said)
+    told = tolerant(Refusal, said)
+    if told.error is not UNSET:
+        text = error_text(told.error)
     else:
-        message = as_object(said).get("message") or as_object(said).get("detail")
-        text = message if isinstance(message, str) else data[:200].decode(errors="replace").strip()
+        text = told.message or told.detail or data[:200].decode(errors="replace").strip()
     return RuntimeFailure("refused", f"the {what} answered {status}: {text or 'nothing more'}", status)
 
 

@@ -14,13 +14,14 @@ import trio
 
 from mesh_common.values import Value
 from myownllm.beat import TICK_S, until_beat
-from myownllm.coerce import as_object
+from myownllm.coerce import as_object, tolerant
 from myownllm.runtimes import bodies
 from myownllm.runtimes.errors import RuntimeFailure
 from myownllm.runtimes.http import Http
 from myownllm.runtimes.readers import OllamaReader, OpenAiReader
 from myownllm.runtimes.settings import RuntimeSettings
 from myownllm.runtimes.stream import CLOSE_S, Answer
+from myownllm.runtimes.told import OllamaEmbeddings
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
@@ -200,16 +201,14 @@ class Runtimes:
         if self._settings.kind == "openai":
             return as_object(await self._http.post("/embeddings", {**members, "model": tag}, EMBED_S))
         body = {"model": tag, "input": members.get("input"), "keep_alive": self._settings.keep_alive}
-        answer = as_object(await self._http.post("/api/embed", body, EMBED_S))
-        vectors = answer.get("embeddings")
-        if not isinstance(vectors, list):
+        answer = tolerant(OllamaEmbeddings, await self._http.post("/api/embed", body, EMBED_S))
+        if answer.embeddings is None:
             raise RuntimeFailure("garbage", "the model server's answer holds no embeddings")
-        tokens = answer.get("prompt_eval_count")
-        count = tokens if isinstance(tokens, int) else 0
+        count = answer.prompt_eval_count or 0
         return {
             "object": "list",
             "model": tag,
-            "data": [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)],
+            "data": [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(answer.embeddings)],
             "usage": {"prompt_tokens": count, "total_tokens": count},
         }
 

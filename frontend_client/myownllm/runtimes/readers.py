@@ -12,18 +12,31 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 import msgspec
+from msgspec import UNSET
 
 from mesh_common.client.errors import ControlError
 from mesh_common.client.protocol import LineBuffer
-from myownllm.coerce import as_object
+from myownllm.coerce import tolerant
 from myownllm.runtimes.chat import Delta, Finished, Thinking, ToolCall, Usage
 from myownllm.runtimes.errors import RuntimeFailure
+from myownllm.runtimes.told import (
+    Call,
+    Function,
+    OllamaLine,
+    OllamaMessage,
+    OpenAiChoice,
+    OpenAiDelta,
+    OpenAiEvent,
+    Refusal,
+    each,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from myownllm.coerce import JsonObject
     from myownllm.runtimes.chat import Piece
+    from myownllm.runtimes.told import S
 
 LINE_MAX_BYTES: Final = 4 * 2**20
 """The longest line: one whole function call with its arguments."""
@@ -80,22 +93,20 @@ class OllamaReader(_Lines):
     def _line(self, line: bytes) -> Iterator[Piece]:
         if not line or self.finished:
             return
-        raw = _object(line)
-        if "error" in raw:
-            raise RuntimeFailure("refused", error_text(raw))
-        message = as_object(raw.get("message"))
-        yield from _words(message.get("thinking"), Thinking)
-        yield from _words(message.get("content"), Delta)
-        calls = message.get("tool_calls")
-        for call in calls[:CALLS_MAX] if isinstance(calls, list) else ():
-            function = as_object(as_object(call).get("function"))
-            yield _call(function.get("name"), function.get("arguments"), as_object(call).get("id"))
-        if raw.get("done") is True:
-            yield from _usage(raw.get("prompt_eval_count"), raw.get("eval_count"))
-            reason = raw.get("done_reason")
+        said = _told(line, OllamaLine)
+        if said.error is not UNSET:
+            raise RuntimeFailure("refused", error_text(said.error))
+        message = tolerant(OllamaMessage, said.message)
+        yield from _words(message.thinking, Thinking)
+        yield from _words(message.content, Delta)
+        for call in each(Call, message.tool_calls, CALLS_MAX):
+            function = tolerant(Function, call.function)
+            yield _call(function.name, function.arguments, call.id)
+        if said.done:
+            yield from _usage(said.prompt_eval_count, said.eval_count)
             self.finished = True
-            yield Finished(reason if isinstance(reason, str) and reason else "stop")
-        elif "message" not in raw:
+            yield Finished(said.done_reason or "stop")
+        elif said.message is UNSET:
             raise _no_chat(line)
 
 
@@ -133,39 +144,30 @@ class OpenAiReader(_Lines):
         if data == b"[DONE]":
             yield from self._end()
             return
-        raw = _object(data)
-        if raw.get("error"):
-            raise RuntimeFailure("refused", error_text(raw))
-        choices = raw.get("choices")
-        if not is_event or not isinstance(choices, list):
+        said = _told(data, OpenAiEvent)
+        if said.error:
+            raise RuntimeFailure("refused", error_text(said.error))
+        if not is_event or said.choices is None:
             raise _no_chat(line)
-        for choice in choices[:1]:
-            yield from self._choice(as_object(choice))
-        usage = as_object(raw.get("usage"))
-        yield from _usage(usage.get("prompt_tokens"), usage.get("completion_tokens"))
+        for choice in each(OpenAiChoice, said.choices, 1):
+            yield from self._choice(choice)
+        yield from _usage(said.usage.prompt_tokens, said.usage.completion_tokens)
 
-    def _choice(self, choice: JsonObject) -> Iterator[Piece]:
-        delta = as_object(choice.get("delta"))
-        yield from _words(delta.get("reasoning_content") or delta.get("reasoning"), Thinking)
-        yield from _words(delta.get("content"), Delta)
-        calls = delta.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
-            self._gather(as_object(call))
-        reason = choice.get("finish_reason")
-        if isinstance(reason, str) and reason:
-            self._reason = reason
+    def _choice(self, choice: OpenAiChoice) -> Iterator[Piece]:
+        delta = tolerant(OpenAiDelta, choice.delta)
+        yield from _words(delta.reasoning_content or delta.reasoning, Thinking)
+        yield from _words(delta.content, Delta)
+        for part in each(Call, delta.tool_calls):
+            self._gather(part)
+        self._reason = choice.finish_reason or self._reason
 
-    def _gather(self, part: JsonObject) -> None:
-        index, function = part.get("index", 0), as_object(part.get("function"))
-        if not isinstance(index, int) or not 0 <= index < CALLS_MAX:
-            raise RuntimeFailure("garbage", f"the model server sent function call number {index!r}")
-        call = self._calls.setdefault(index, _CallInParts())
-        for member, text in (("id", part.get("id")), ("name", function.get("name"))):
-            if isinstance(text, str) and text:
-                setattr(call, member, text)
-        more = function.get("arguments")
-        if isinstance(more, dict):
-            more = json.dumps(more)
+    def _gather(self, part: Call) -> None:
+        function = tolerant(Function, part.function)
+        if not isinstance(part.index, int) or not 0 <= part.index < CALLS_MAX:
+            raise RuntimeFailure("garbage", f"the model server sent function call number {part.index!r}")
+        call = self._calls.setdefault(part.index, _CallInParts())
+        call.id, call.name = part.id or call.id, function.name or call.name
+        more = json.dumps(function.arguments) if isinstance(function.arguments, dict) else function.arguments
         call.arguments += more if isinstance(more, str) else ""
         if len(call.arguments) > LINE_MAX_BYTES:
             raise RuntimeFailure("garbage", "the model server sent a function call without an end")
@@ -178,21 +180,21 @@ class OpenAiReader(_Lines):
         yield Finished(self._reason or "stop")
 
 
-def error_text(raw: JsonObject) -> str:
+def error_text(error: Any) -> str:
     """The reason in a server's error, which is a text or an object with `message`."""
-    error = raw.get("error")
-    text = error if isinstance(error, str) else as_object(error).get("message")
-    return text[:2000] if isinstance(text, str) and text else "the model server failed without a reason"
+    text = error if isinstance(error, str) else tolerant(Refusal, error).message
+    return text[:2000] if text else "the model server failed without a reason"
 
 
-def _object(line: bytes) -> JsonObject:
+def _told(line: bytes, cls: type[S]) -> S:
+    """An object that the server sent."""
     try:
         raw = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _no_chat(line) from None
     if not isinstance(raw, dict):
         raise _no_chat(line)
-    return raw
+    return tolerant(cls, raw)
 
 
 def _no_chat(line: bytes) -> RuntimeFailure:
@@ -200,19 +202,18 @@ def _no_chat(line: bytes) -> RuntimeFailure:
     return RuntimeFailure("garbage", f"the model server sent something that is no part of an answer: {said!r}")
 
 
-def _words(text: Any, kind: type[Delta | Thinking]) -> Iterator[Piece]:
-    if isinstance(text, str) and text:
+def _words(text: str | None, kind: type[Delta | Thinking]) -> Iterator[Piece]:
+    if text:
         yield kind(text)
 
 
-def _call(name: Any, arguments: Any, call_id: Any) -> ToolCall:
+def _call(name: str | None, arguments: Any, call_id: str | None) -> ToolCall:
     """A whole function call. Arguments that are no object stay the text that the model wrote."""
-    if not isinstance(name, str) or not name:
+    if not name:
         raise RuntimeFailure("garbage", "the model server sent a function call without a name")
     if isinstance(arguments, str):
         arguments = arguments_object(arguments)
-    known = arguments if isinstance(arguments, dict | str) else {}
-    return ToolCall(name, known, call_id if isinstance(call_id, str) else "")
+    return ToolCall(name, arguments if isinstance(arguments, dict | str) else {}, call_id or "")
 
 
 def arguments_object(text: str) -> JsonObject | str:
@@ -224,6 +225,6 @@ def arguments_object(text: str) -> JsonObject | str:
     return value if isinstance(value, dict) else text
 
 
-def _usage(prompt: Any, completion: Any) -> Iterator[Piece]:
-    if all(isinstance(n, int) and not isinstance(n, bool) for n in (prompt, completion)):
+def _usage(prompt: int | None, completion: int | None) -> Iterator[Piece]:
+    if prompt is not None and completion is not None:
         yield Usage(prompt, completion)

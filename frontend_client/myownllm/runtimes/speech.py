@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from mesh_common.values import Value
-from myownllm.coerce import as_object, is_number
+from myownllm.coerce import as_object, tolerant
 from myownllm.runtimes.errors import RuntimeFailure
 from myownllm.runtimes.http import Form, Http
 from myownllm.runtimes.settings import RuntimeSettings
+from myownllm.runtimes.told import Spoken, SpokenSegment, each
 from myownllm.transcription.pcm import as_wav
 from myownllm.transcription.request import TEXT_MAX_CHARS, Segment
 
@@ -86,33 +87,30 @@ class Recogniser:
 
 def read_answer(answer: Json, stretch: Stretch) -> list[Segment]:
     """What a recogniser said. Raises RuntimeFailure for what is no answer."""
-    if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
+    said = tolerant(Spoken, answer)
+    if said.text is None:
         raise RuntimeFailure("garbage", "the recogniser's answer has no text")
-    parts = answer.get("segments")
-    listed = parts[:SEGMENTS_MAX] if isinstance(parts, list) else []
-    segments = [s for part in listed if (s := _segment(as_object(part), stretch)) is not None]
-    if not segments and (text := answer["text"].strip()):
+    parts = each(SpokenSegment, said.segments, SEGMENTS_MAX)
+    segments = [_segment(part, stretch) for part in parts if part.text.strip()]
+    if not segments and (text := said.text.strip()):
         segments = [Segment(text[:TEXT_MAX_CHARS], stretch.start_ms, stretch.end_ms)]
     return segments
 
 
-def _segment(part: JsonObject, stretch: Stretch) -> Segment | None:
-    text = part.get("text")
-    if not isinstance(text, str) or not text.strip():
-        return None
-    start, end = (_moment(part.get(name), stretch) for name in ("start", "end"))
+def _segment(part: SpokenSegment, stretch: Stretch) -> Segment:
+    start, end = _moment(part.start, stretch), _moment(part.end, stretch)
     return Segment(
-        text.strip()[:TEXT_MAX_CHARS],
+        part.text.strip()[:TEXT_MAX_CHARS],
         stretch.start_ms if start is None else start,
         stretch.end_ms if end is None else end,
     )
 
 
-def _moment(seconds: Json, stretch: Stretch) -> int | None:
+def _moment(seconds: float | None, stretch: Stretch) -> int | None:
     """Within the stretch, whatever a recogniser says."""
-    if not is_number(seconds) or not 0 <= seconds < 86_400:
+    if seconds is None or not 0 <= seconds < 86_400:
         return None
-    return min(stretch.start_ms + round(float(seconds) * 1000), stretch.end_ms)
+    return min(stretch.start_ms + round(seconds * 1000), stretch.end_ms)
 
 
 def _text(value: Json) -> str:

@@ -136,6 +136,22 @@ def test_what_is_no_answer_is_an_error_with_its_reason(reader: Any, data: bytes,
     assert caught.value.kind == kind
 
 
+def test_an_odd_member_counts_as_absent_and_spoils_nothing_beside_it() -> None:
+    ollama = lines(
+        {"message": {"thinking": 5, "content": "x", "tool_calls": {}}, "done": "no", "done_reason": []},
+        {"message": None, "done": True, "done_reason": 7, "prompt_eval_count": True, "eval_count": 4},
+    )
+    assert read(OllamaReader(), ollama) == [Delta("x"), Finished("stop")]
+    calls = [{"id": 1, "function": {"name": "clock", "arguments": {}}}, {"index": 0, "function": {"name": []}}]
+    openai = events(
+        {"choices": [{"delta": {"reasoning_content": {}, "reasoning": "hm", "content": "x"}, "finish_reason": {}}]},
+        {"choices": [{"delta": {"tool_calls": calls}}], "usage": {"prompt_tokens": "3", "completion_tokens": 4}},
+        {"choices": [7], "usage": []},
+        b"[DONE]",
+    )
+    assert read(OpenAiReader(), openai) == [Thinking("hm"), Delta("x"), ToolCall("clock", {}), Finished("stop")]
+
+
 def test_arguments_without_an_end_are_bounded() -> None:
     reader = OpenAiReader()
     part = events(choice(tool_calls=[{"index": 0, "function": {"name": "x", "arguments": "y" * 2**20}}]))
