@@ -133,10 +133,7 @@ def add_network(
         words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
-    saved = catalog.by_wire_id(handle)
-    assert saved is not None
-    active = catalog.active_network_id == saved.id
-    followed = follow(saved) if active else Followed(None)
+    saved, active, followed = as_saved(catalog, handle)
     changed = before is not None and saved != before
     if as_json:
         told = {"active": active, "created": before is None, "changed": changed, "joined": followed.joined}
@@ -257,10 +254,7 @@ def import_network(
         words.work_is_done()
     except FAILURES as error:
         context.fail(error, as_json=as_json)
-    saved = catalog.by_wire_id(handle)
-    assert saved is not None
-    active = catalog.active_network_id == saved.id
-    followed = follow(saved) if active else Followed(None)
+    saved, active, followed = as_saved(catalog, handle)
     if as_json:
         context.print_answer({**saved.to_json(), "active": active, "joined": followed.joined})
         return
@@ -290,6 +284,14 @@ class Followed(Struct, frozen=True):
     state: str = ""
     """of edited settings, as in `client.state.Settings`"""
     text: str = ""
+
+
+def as_saved(catalog: Catalog, handle: str) -> tuple[SavedNetwork, bool, Followed]:
+    """What was saved under that handle, whether it is active, and what a running app made of that."""
+    saved = catalog.by_wire_id(handle)
+    assert saved is not None
+    active = catalog.active_network_id == saved.id
+    return saved, active, follow(saved) if active else Followed(None)
 
 
 def follow(target: SavedNetwork | None, *, now: bool = False) -> Followed:
