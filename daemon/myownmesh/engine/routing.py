@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine.actions import Deliver, Forward
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
-from myownmesh.protocol.envelopes import Routed, read_routed, wrapped
+from myownmesh.protocol.envelopes import RELAY_TAG, Routed, read_envelope, read_routed, wrapped
 from myownmesh.protocol.frames import Channel
 from myownmesh.protocol.ids import pubkey_part
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from myownmesh.engine.core import Core
     from myownmesh.engine.peer import Live
     from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.envelopes import Envelope
 
 FORWARD_LEAST_BYTES: Final = 512
 """A small frame costs as much as this."""
@@ -30,7 +31,8 @@ def receive(core: Core, carrier: Live, frame: Channel, now: Instant) -> None:
     """
     routed = read_routed(frame.payload)
     if routed is None:
-        core.out.append(Deliver(carrier.device_id, carrier.epoch, frame))
+        if _may_name(carrier, read_envelope(frame.payload)):
+            core.out.append(Deliver(carrier.device_id, carrier.epoch, frame))
         return
     origin = routed.src or carrier.device_id
     if origin == core.me or (origin != carrier.device_id and not core.shape.forwards(carrier.device_id)):
@@ -44,6 +46,14 @@ def receive(core: Core, carrier: Live, frame: Channel, now: Instant) -> None:
             return
     if routed.ttl > 0 and core.shape.forwards(core.me):
         _pass_on(core, carrier, origin, routed, now)
+
+
+def _may_name(carrier: Live, envelope: Envelope | None) -> bool:
+    """Whether a carrier may say that this comes from somebody else: only one that says that it is a relay (06 B)."""
+    if envelope is None or envelope.src in ("", carrier.device_id):
+        return True
+    advert = carrier.channel.capabilities
+    return advert is not None and RELAY_TAG in advert.tags
 
 
 def hops_to(core: Core, dest: str) -> tuple[Hop, ...]:

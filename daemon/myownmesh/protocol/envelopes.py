@@ -11,6 +11,8 @@ from myownmesh.protocol.frames import Channel
 
 RELAY_CHANNEL: Final = "__mesh_relay__/v1"
 """The channel that envelopes travel on. What is no envelope there belongs to its subscribers."""
+RELAY_TAG: Final = "service:relay"
+"""How a device advertises that it hands on what others send (spec 06 §4)."""
 
 _NULL: Final = Raw(b"null")
 _U64_MAX: Final = 2**64 - 1

@@ -16,6 +16,7 @@ import trio
 from mesh_common.views import ForwardingReport, NodeReport, ServerReport, ServicesReport, WaitingServer
 from myownmesh.mesh import clock
 from myownmesh.protocol.capabilities import Capabilities
+from myownmesh.protocol.envelopes import RELAY_TAG
 from myownmesh.services.service import Advert, CannotServe
 from myownmesh.store.services_config import ServicesConfig
 
@@ -102,7 +103,7 @@ class Services:
         """Tags and endpoints of what runs here (spec 06 §4)."""
         adverts = [hosted.service.advert(self._config) for hosted in self._hosted if hosted.service is not None]
         if self._config.relay.enabled and self._config.node.enabled:
-            adverts = [Advert(("service:relay",)), *adverts, Advert(endpoints={"relay": True})]
+            adverts = [Advert((RELAY_TAG,)), *adverts, Advert(endpoints={"relay": True})]
         endpoints = {name: url for advert in adverts for name, url in advert.endpoints.items()}
         return Capabilities(
             tags=tuple(tag for advert in adverts for tag in advert.tags),

@@ -16,9 +16,10 @@ from myownmesh.engine.links import PathState
 from myownmesh.engine.peer import Live
 from myownmesh.engine.routes import COPIES_KNOWN, FORWARD_BURST_BYTES, Routes
 from myownmesh.engine.routing import receive
+from myownmesh.protocol.capabilities import Capabilities
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.codec import decode_frame
-from myownmesh.protocol.envelopes import RELAY_CHANNEL, Routed, read_routed, wrapped
+from myownmesh.protocol.envelopes import RELAY_CHANNEL, RELAY_TAG, Routed, onward, read_routed, wrapped
 from myownmesh.protocol.frames import Channel, Ping
 from myownmesh.protocol.modes import FullMesh, Hubs, Ring, Star
 from myownmesh.roster import Roster
@@ -77,6 +78,18 @@ def to_subscribers(peer: str, epoch: int) -> Deliver:
 def test_what_is_no_envelope_belongs_to_the_subscribers_of_the_relay_channel() -> None:
     frame = Channel(RELAY_CHANNEL, Raw(b'{"hi":1}'))
     assert Desk(STAR, ["a"]).receive("a", frame) == [Deliver("a", 0, frame)]
+
+
+def test_only_a_device_that_says_that_it_is_a_relay_names_another_origin() -> None:
+    desk = Desk(FullMesh(), ["a"])
+    [carrier] = desk.core.live_peers()
+    own, foreign = (Channel(RELAY_CHANNEL, onward(src, BODY)) for src in ("a", "far"))
+    for advert in (None, Capabilities(("service:turn",))):
+        carrier.channel.capabilities = advert
+        assert desk.receive("a", own) == [Deliver("a", 0, own)]
+        assert desk.receive("a", foreign) == []
+    carrier.channel.capabilities = Capabilities(("service:turn", RELAY_TAG))
+    assert desk.receive("a", foreign) == [Deliver("a", 0, foreign)]
 
 
 def test_of_a_frame_that_is_for_us_the_origin_is_the_sender() -> None:
