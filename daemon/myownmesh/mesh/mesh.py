@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OWN_RELAY_S = 3.0
+"""For the relay that this device hosts to listen before networks are joined; it takes a fifth of a second."""
 STOP_BUDGET_S = 1.2
 """For closing all sessions at shutdown; with the leave flush it stays below a supervisor's 2 s (07 C11)."""
 
@@ -107,12 +109,16 @@ class Mesh:
         async with trio.open_nursery() as nursery:
             drivers: trio.CancelScope = await nursery.start(self._networks.run_drivers)
             try:
+                hosts = trio.Event()
+                nursery.start_soon(self._host, hosts)
+                if self.config.services.signaling.enabled:
+                    # Networks that are met at our own relay would be refused there, and try again in two seconds.
+                    with trio.move_on_after(OWN_RELAY_S):
+                        await hosts.wait()
                 if self.config.services.node.enabled:
                     self._networks.join_each(self.config.networks)
+                    self._refresh_adverts()
                 task_status.started()
-                self._services.on_change(self._refresh_adverts)
-                await self._services.apply(self.config.services)
-                self._refresh_adverts()
                 while True:
                     due = trio.current_time() + HEARTBEAT_INTERVAL_S
                     await trio.sleep_until(due)
@@ -122,6 +128,13 @@ class Mesh:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_FLUSH_S + STOP_BUDGET_S):
                     await self._networks.leave_all()
                 drivers.cancel()
+
+    async def _host(self, hosts: trio.Event) -> None:
+        """What this device is configured to host; `hosts` is set when everything has been tried once."""
+        self._services.on_change(self._refresh_adverts)
+        await self._services.apply(self.config.services)
+        self._refresh_adverts()
+        hosts.set()
 
     # ── views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -55,6 +55,8 @@ class Services:
                 (each for each in self._hosted if each.role.name == hosted.role.folded_into), None
             )
         self._nursery: trio.Nursery | None = None
+        self._applying = trio.Lock()
+        """A service takes its time to start, and must not be stopped meanwhile."""
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call back when a service comes up or goes down by itself, so that the advert is another one."""
@@ -80,11 +82,12 @@ class Services:
         """
         if self._nursery is None:
             raise RuntimeError("the service manager is not running")
-        old, self._config = self._config, config
-        for hosted in self._hosted:
-            await hosted.stop_unless_kept(old, config)
-        for hosted in self._hosted:
-            await hosted.start_if_wanted(self._nursery, config)
+        async with self._applying:
+            old, self._config = self._config, config
+            for hosted in self._hosted:
+                await hosted.stop_unless_kept(old, config)
+            for hosted in self._hosted:
+                await hosted.start_if_wanted(self._nursery, config)
 
     def report(self, *, joined: int) -> ServicesReport:
         """What is hosted here and what of it runs (spec 06 §3)."""

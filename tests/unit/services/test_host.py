@@ -226,6 +226,20 @@ async def test_only_the_service_whose_own_block_changed_is_restarted() -> None:
         assert stage.log[4:] == ["stun down"]
 
 
+async def test_what_is_still_starting_is_not_stopped_by_the_next_apply(autojump_clock: MockClock) -> None:
+    """The daemon's first apply was under way when a client's came, and the daemon died of it."""
+    ports = Ports()
+    services = Services(version="9.9.9", roles=[ports.role("turn")], now=virtual_clock, addresses=frozenset)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(services.run)
+        async with trio.open_nursery() as clients:
+            for port in (1, 1, 2):
+                config = ServicesConfig.from_json({"turn": {"enabled": True, "port": port}})
+                clients.start_soon(services.apply, config)
+        assert ports.held.keys() == {services.config.turn.port}
+        nursery.cancel_scope.cancel()
+
+
 # ── any order of applies ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
