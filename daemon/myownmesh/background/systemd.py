@@ -87,7 +87,10 @@ class Systemd:
 
     def _must_linger(self) -> bool:
         """Have a person's services run without a login, as well as that can be had; True when that is new."""
-        user = getpass.getuser()
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a user id that the system has no name for; OSError since Python 3.13
+            return False
         if (LINGERING / user).exists() or self._run("loginctl", "enable-linger", user).status:
             return False
         until = time.monotonic() + MANAGER_S
