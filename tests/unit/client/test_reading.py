@@ -65,7 +65,7 @@ ANSWERS: dict[str, type[Any]] = {
     "channel_send_reliable": answers.MessageDelivered,
     "channel_send_all": answers.MessageDispatched,
 }
-OURS_ALONE = {"home", "instance", "pid", "clock", "config_redacted", "relays", "left_out", "why", "sealed"}
+OURS_ALONE = {"home", "instance", "pid", "clock", "config_redacted", "relays", "left_out", "why", "sealed", "turn"}
 """Members that the reference's answers have not; their absence reads as None, or as none."""
 THEIRS_ALONE = {"warning"}
 """Of a `network_remove` that the reference puts off, which ours must not (spec 05 §8.2)."""
