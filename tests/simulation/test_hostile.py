@@ -132,15 +132,21 @@ def test_a_forged_leave_cuts_nothing() -> None:
 
 
 @pytest.mark.parametrize("victim", ["low", "high"])
-def test_a_forged_offer_costs_seconds_at_most(victim: str) -> None:
-    """The link is rebuilt for any offer with another certificate (spec 04 §5.4); it must be back soon."""
+def test_a_forged_offer_costs_a_link_nothing(victim: str) -> None:
+    """It is answered beside the link, and what answers it proves nothing (03 §23-F)."""
     world = World(9)
     low, high = world.pair()
     world.run_until(world.all_linked, within=1.0)
     world.run(10.0)
     here, there = (low, high) if victim == "low" else (high, low)
+    [session] = here.sessions()
     here.hear(OfferReceived(there.device_id, FORGED_SDP))
-    world.run_until(world.all_linked, within=4.0)
+    for _ in range(60):
+        world.run(1.0)
+        assert world.all_linked()
+        assert here.session_to(there) is session
+    assert here.sessions() == [session], "what answered it is gone"
+    assert low.drops() == high.drops() == []
 
 
 def test_forged_answers_and_candidates_are_shrugged_off() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from myownmesh.engine import why
+from myownmesh.engine import reliable, shelving, why
+from myownmesh.engine.actions import Deliver
 from myownmesh.engine.core import Core
+from myownmesh.engine.routes import Routes
 from myownmesh.engine.timers import Timers
+from myownmesh.protocol.frames import ChannelAck
 from myownmesh.protocol.signals import Announce
 from myownmesh.simulator import command
 from myownmesh.simulator.plan import Plan
@@ -66,6 +69,20 @@ def test_a_fault_is_found_and_told_with_command_and_traces(
         (why, "_trouble_since", lambda *_: 0.0, None),
         (Core, "nudge", lambda self, _now: [self.publish(Announce()) for _ in range(9)], " announces, at most "),
         (Core, "stands_aside", True, "not linked: "),
+        (Routes, "is_first", lambda *_: True, "was delivered twice"),
+        (
+            reliable,
+            "receive",
+            lambda core, peer, frame, _now: core.out.append(Deliver(peer.device_id, peer.epoch, frame)),
+            "was delivered twice",
+        ),
+        (
+            reliable,
+            "receive",
+            lambda core, peer, frame, now: core.send(peer, ChannelAck(frame.stream, frame.seq), now),
+            "was acknowledged and never arrived",
+        ),
+        (Timers, "clear", lambda _self: None, "a timer is left behind the stop"),
     ],
 )
 def test_each_invariant_finds_its_fault(
@@ -78,6 +95,14 @@ def test_each_invariant_finds_its_fault(
         assert result.violation is None
     else:
         assert told in (result.violation or "")
+
+
+def test_ends_that_do_not_agree_who_shelved_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a ring meets, links come about that it does not keep."""
+    monkeypatch.setattr(shelving, "receive_shelve", lambda *_: None)
+    assert "the ends do not agree who shelved" in (
+        run(Plan(nodes=12, hours=0.05, shape="ring", seed=3)).violation or ""
+    )
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
