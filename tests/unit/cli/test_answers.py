@@ -236,6 +236,12 @@ def test_a_refused_trace_is_exit_1_and_a_closed_one_0(daemon: FakeDaemon, capfd:
     daemon.answer = lambda request: {"ok": False, "error": "unknown network: zz"}
     assert run("ctl", "trace", "zz") == 1
     assert capfd.readouterr().err == "error: daemon error: unknown network: zz\n"
+    daemon.answer = lambda request: [
+        b'{"ok":true,"data":{"subscribed":true,"stream":"conn_trace","network":"home"}}\n',
+        b'{"changed":["appeared"]}\n',
+    ]
+    assert run("ctl", "trace", "home") == 0
+    assert capfd.readouterr() == ('{"changed":["appeared"]}\n', ""), "records alone"
 
 
 def on_a_terminal(argv: list[str]) -> tuple[int, str]:

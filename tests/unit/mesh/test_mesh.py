@@ -23,7 +23,7 @@ from myownmesh.mesh.switch import Switch
 from myownmesh.netwatch.pace import Change
 from myownmesh.netwatch.snapshot import Snapshot
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.modes import FullMesh
+from myownmesh.protocol.modes import FullMesh, Star
 from myownmesh.roster import Roster
 from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.store import StoreError
@@ -245,6 +245,19 @@ async def test_addresses_that_cannot_be_used_are_refused_at_the_door(mesh: Mesh,
         await mesh.services_set(ServicesConfig.from_json({"signaling": {"public_url": "x"}}))
     assert store.config == before
     assert [network.config_id for network in mesh.networks()] == ["1"]
+
+
+async def test_a_record_with_another_shape_changes_it_where_it_stands(
+    mesh: Mesh, store: MemoryStore, autojump_clock: MockClock
+) -> None:
+    """Spec 04 §8.5: `network_update` acts as `topology_set` does, and no link is given up for it."""
+    [home] = mesh.networks()
+    star = Star(hub=PEER.device_id)
+    network, was_joined_anew = await mesh.update_network(replace(home.config, topology=star), frozenset({"topology"}))
+    assert (network, was_joined_anew) == (home, False)
+    assert mesh.networks() == [home]
+    assert home.driver.switch.engine.topology == star
+    assert [record.topology for record in store.config.networks] == [star]
 
 
 async def test_diagnostics_are_made_while_somebody_reads_events(mesh: Mesh, autojump_clock: MockClock) -> None:
