@@ -321,6 +321,31 @@ def test_a_restart_of_v0_3_8_is_answered_in_place(reference: str) -> None:
     assert theirs.is_linked(ours)
 
 
+@pytest.mark.parametrize(
+    ("lost", "drops", "within"), [(1, ["restart failed"], 20.0), (2, ["restart failed", "not opened"], 60.0)]
+)
+def test_v0_3_8_that_gets_no_answers_gives_up_by_its_clocks_and_is_linked_again(
+    lost: int, drops: list[str], within: float
+) -> None:
+    """It wants a frame 10 s after a restart, looked for every 2 s, and an open channel after 30 s (spec 04 §7.4)."""
+    world, ours, theirs = linked_to_the_reference("low")
+    gone: list[object] = []
+
+    def lose(_sender: str, signal: object) -> bool:
+        if isinstance(signal, SendAnswer) and len(gone) < lost:
+            gone.append(signal)
+            return True
+        return False
+
+    world.room.lost = lose
+    theirs.reconnect()
+    world.run_until(lambda: theirs.drops == drops, within=within)
+    world.run_until(lambda: theirs.is_linked(ours) and ours.status(theirs) == "active", within=3.0)
+    world.run(60.0)
+    assert theirs.drops == drops
+    assert len(ours.sessions()) == 1
+
+
 @pytest.mark.parametrize("reference", ["low", "high"])
 @pytest.mark.parametrize("mover", ["ours", "theirs"])
 def test_an_address_change_between_ours_and_v0_3_8_costs_no_link(reference: str, mover: str) -> None:
