@@ -436,6 +436,10 @@ def test_networks_are_saved_edited_exported_and_forgotten(me: Browser) -> None:
     assert told["topology"] == {"kind": "ring", "n_preferred": 2}
     assert b"very-secret" not in me.ask("POST", f"{where}/export", {}).data
     assert me.ask("PATCH", where, {"topology": "star:nobody"}).error == (400, "validation")
+    for begun in ("start", "reconcile", "rediscover"):
+        assert me.ask("POST", f"/api/mesh/{begun}", {}).status == 202
+    retried = me.ask("POST", "/api/mesh/daemon/retry", {})
+    assert (retried.status, retried.json) == (202, {"state": "up"})  # there was nothing to try again
     looked = me.ask("POST", "/api/networks/import", {"text": json.dumps(told), "look": True}).json
     assert (looked["network_id"], looked["is_saved"], looked["only_lan"]) == ("home-mesh", True, False)
     assert me.ask("PATCH", where, {"only_lan": True}).status == 200
