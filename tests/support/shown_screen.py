@@ -1,7 +1,7 @@
 """The real screen of an app that sees whatever a test wants it to see: real server and publisher, no mesh behind them.
 
 python -m support.shown_screen HOME    prints a link, then reads one object a line: members of `ClientState`, its peers
-as rows of `peers_list`; what is absent stays as it was
+as rows of `peers_list`; what is absent stays as it was. `diag` is what is noted from then on
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from mesh_common.views import RelayRow
-from myownllm.client import ClientState
+from myownllm.client import ClientState, Diag
 from myownllm.client.state import DaemonUpdate, Settings
+from myownllm.client.work import FileOffer, FileWork
 from myownllm.peers import peer_entry, peer_info
 from myownllm.policy import Permissions
 from myownllm.prompts import Prompts
@@ -32,10 +33,19 @@ from myownllm.ui.sessions import Sessions
 from myownllm.watch import Watch
 from ui_crowd import app_at
 
-CLASSES = {"settings": Settings, "daemon_update": DaemonUpdate, "relays": tuple[RelayRow, ...]}
+CLASSES = {
+    "settings": Settings,
+    "daemon_update": DaemonUpdate,
+    "relays": tuple[RelayRow, ...],
+    "files": tuple[FileWork, ...],
+    "inbound_offers": tuple[FileOffer, ...],
+}
 
 
 def changed(app: Any, told: dict[str, Any]) -> None:
+    for line in told.pop("diag", ()):
+        for hear in app.client.on_diag:
+            hear(Diag(**line))
     members = {name: convert(value, CLASSES.get(name, Any)) for name, value in told.items()}
     if "peers" in told:
         members["peers"] = tuple(peer_entry(peer_info(row)) for row in told["peers"])

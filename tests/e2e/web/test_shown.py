@@ -32,6 +32,11 @@ LOST = """() => {
   const message = { base: -7, rev: 99, patch: { folder: "nowhere" } };
   window.sockets.at(-1).onmessage({ data: JSON.stringify(message) });
 }"""
+BIDI = "\u202e\u2066\u200f"
+MARKUP = '<img src=x onerror="window.taken=1">'
+HOSTILE = f"{MARKUP}<b>{BIDI}gnp.exe"
+WATCH = """() => { performance.now = () => window.watch; window.watch = 0; }"""
+"""What the page measures speeds with stands still until it is set."""
 SHOWN_AGAIN = """() => {
   const before = window.sockets.length;
   document.dispatchEvent(new Event("visibilitychange"));
@@ -85,6 +90,8 @@ def test_every_state_says_what_it_is_why_and_what_helps(chromium: Browser, scree
     the_settings(anna, screen)
     the_connections(anna, screen)
     the_graph(anna, screen)
+    the_transfers(anna, screen)
+    what_others_name_and_say_is_text(anna, screen)
     what_was_missed_is_fetched_and_a_tab_that_shows_again_does_not_wait(anna, screen)
     anna.forgive("/api/mesh/events' failed", "ERR_CONNECTION_REFUSED")
     assert anna.wrong == []
@@ -215,6 +222,84 @@ def the_graph(anna: Person, screen: Screen) -> None:
     page.locator("[data-node]").nth(2).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("region", name="Chosen device")).to_contain_text("Waiting for the other side.")
+
+
+def moving(done: int, status: str = "sending", **members: Any) -> dict[str, Any]:
+    ours = {"id": "f", "peer_id": peer(0)["device_id"], "peer_label": "Device 0", "started_at": 1}
+    film = {"direction": "outbound", "filename": "film.bin", "bytes_total": 9_000_000}
+    return {**ours, **film, "status": status, "bytes_done": done, **members}
+
+
+def the_transfers(anna: Person, screen: Screen) -> None:
+    """How far a file is, and how fast; after a break it goes on from what was there, which is not part of a speed."""
+    page = anna.page
+    anna.surface("Files")
+    page.evaluate(WATCH)
+    row = page.locator("[data-file='film.bin']")
+    hint, progress = row.locator(".hint"), row.get_by_role("progressbar", name="film.bin: how far it is")
+
+    def at(ms: int, done: int, status: str, said: str) -> None:
+        page.evaluate("(ms) => { window.watch = ms; }", ms)
+        screen.sees(files=[moving(done, status)])
+        expect(hint).to_have_text(said)
+
+    at(0, 0, "offered", "0 bytes of 9.0 MB")
+    expect(row).to_contain_text("Waits for the other side")
+    expect(progress).to_have_count(0)
+    at(100, 0, "sending", "0 bytes of 9.0 MB")
+    at(1100, 1_000_000, "sending", "1.0 MB of 9.0 MB, 1.0 MB/s")
+    expect(progress).to_have_js_property("value", 1_000_000)
+    at(3100, 5_000_000, "sending", "5.0 MB of 9.0 MB, 2.0 MB/s")
+    at(3200, 5_100_000, "sending", "5.1 MB of 9.0 MB, 2.0 MB/s")  # too soon for another measure
+    at(9000, 0, "offered", "0 bytes of 9.0 MB")  # its link broke, and it is offered anew
+    expect(progress).to_have_count(0)
+    at(9100, 4_000_000, "sending", "4.0 MB of 9.0 MB")
+    expect(progress).to_have_js_property("value", 4_000_000)
+    at(10_100, 5_000_000, "sending", "5.0 MB of 9.0 MB, 1.0 MB/s")
+    screen.sees(files=[moving(9_000_000, "sent", ended_at=round(time.time() * 1000))])
+    expect(row).to_contain_text("Sent")
+    expect(row.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def what_others_name_and_say_is_text(anna: Person, screen: Screen) -> None:
+    """FE-10.7: names of files and devices, why a transfer ended, what was noted: all of it is text nodes."""
+    page = anna.page
+    named = f"{MARKUP}<b>gnp.exe"
+    hostile = {"peer_label": HOSTILE, "filename": HOSTILE}
+    offer = {"id": "o", "peer_id": peer(0)["device_id"], **hostile, "size_bytes": 1, "started_at": 1}
+    ended = {"status": "aborted", "error": HOSTILE, "ended_at": 2, **hostile}
+    screen.sees(
+        peers=[peer(0, label=HOSTILE)],
+        files=[moving(1, **hostile), moving(1, **{**ended, "id": "g"})],
+        inbound_offers=[{**offer, "expires_at": round(time.time() * 1000) + 300_000}],
+        diag=[{"ts": 1, "level": "warn", "message": f"peer said: `{HOSTILE}` {HOSTILE}"}],
+    )
+    offered = page.locator("[data-offer]")
+    expect(offered.locator("bdi").first).to_have_text(named)
+    expect(offered.locator("bdi").nth(1)).to_have_text(named)
+    rows = page.locator("li[data-file]")
+    expect(rows).to_have_count(2)
+    assert [each.get_attribute("data-file") for each in rows.all()] == [named, named]
+    expect(rows.nth(1).locator(".hint bdi")).to_have_text(named)
+    nothing_of_it_acts(anna)
+    anna.look_over("names full of markup")
+    anna.surface("Activity")
+    line = page.locator(".diag li.warn bdi")
+    expect(line).to_have_text(f"peer said: {named} {named}")
+    expect(line.locator("code")).to_have_text(named)
+    nothing_of_it_acts(anna)
+    anna.surface("Graph")
+    expect(page.locator("[data-node]")).to_have_count(1)
+    nothing_of_it_acts(anna)
+
+
+def nothing_of_it_acts(anna: Person) -> None:
+    page = anna.page
+    assert page.locator("main img, main b, main script").count() == 0
+    text = page.locator("main").text_content() or ""
+    assert "<img" in text
+    assert not set(text) & {*BIDI}
+    assert page.evaluate("() => window.taken") is None
 
 
 def what_was_missed_is_fetched_and_a_tab_that_shows_again_does_not_wait(anna: Person, screen: Screen) -> None:

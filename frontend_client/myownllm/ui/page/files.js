@@ -8,7 +8,7 @@ import { button, bytes, changed, clock, failure, html, nothing, run, say, span, 
 // Files on their way from this page to the app: the page alone knows of them.
 const uploads = new Map();
 let count = 0;
-// Speeds are measured here, between two pictures.
+// Speeds are measured here, between two pictures of a file that moves: what was there before it went on is no speed.
 const speeds = new Map();
 
 export function send(peer, list) {
@@ -87,12 +87,13 @@ function transfer(file) {
 function speed(file) {
   const now = performance.now();
   const last = speeds.get(file.id);
-  if (last === undefined || file.done < last.done) {
-    speeds.set(file.id, { done: file.done, at: now, rate: 0 });
+  const { done, status } = file;
+  if (last === undefined || done < last.done || status !== last.status) {
+    speeds.set(file.id, { done, status, at: now, rate: 0 });
     return "";
   }
-  if (now - last.at > 500 && file.done > last.done) {
-    speeds.set(file.id, { done: file.done, at: now, rate: ((file.done - last.done) * 1000) / (now - last.at) });
+  if (now - last.at > 500 && done > last.done) {
+    speeds.set(file.id, { done, status, at: now, rate: ((done - last.done) * 1000) / (now - last.at) });
   }
   const { rate } = speeds.get(file.id);
   return rate > 0 ? `, ${bytes(Math.round(rate))}/s` : "";
