@@ -118,6 +118,27 @@ def test_a_removed_device_is_told_and_asks_again() -> None:
     assert low.status(high) == "pending_approval"
 
 
+@pytest.mark.parametrize("denier", ["low", "high"])
+def test_who_looks_anew_at_once_after_a_denial_knocks_again(denier: str) -> None:
+    """The look that brought the denied knock is less than the gap between two announces ago."""
+    world = World()
+    low, high = world.pair(ASKING)
+    here, asking = (low, high) if denier == "low" else (high, low)
+
+    def knocks() -> bool:
+        return here.status(asking) == "pending_approval"
+
+    world.run_until(knocks, within=1.0)
+    here.remove(asking)
+    world.run(3.0)
+    for _ in range(3):
+        asking.reconnect()
+        world.run_until(knocks, within=4.0)  # three of them where the other side has just answered somebody
+        here.remove(asking)
+        world.run(0.05)
+        assert asking.status(here) is None
+
+
 def test_a_silent_death_is_noticed_and_forgotten() -> None:
     world = World()
     low, high = world.pair()

@@ -264,15 +264,15 @@ class Core:
             self.traffic.negotiation_tx += 1
         self.out.append(Publish(signal))
 
-    def announce(self, now: Instant) -> bool:
+    def announce(self, now: Instant, *, is_asked: bool = False) -> bool:
         """Announce in answer to something; inside the gap it is dropped, never deferred (spec 04 §5.8).
 
-        True when it went out.
+        `is_asked`: a person asked for it, which no gap makes undone. True when it went out.
         """
         if self.stands_aside or self.government.is_down:
             return False
         last = self._last_reactive_announce
-        if last is not None and now.mono - last < REACTIVE_ANNOUNCE_GAP_S:
+        if not is_asked and last is not None and now.mono - last < REACTIVE_ANNOUNCE_GAP_S:
             return False
         self._last_reactive_announce = now.mono
         self._awaits_echo = bool(self._echoes_s)

@@ -61,7 +61,7 @@ def reconnect(core: Core, device_id: str | None, now: Instant) -> None:
             restarting.restart(core, peer, "manual-reconnect", now, forced=True)
     wanted = core.intents.flush(now.mono)
     _retry(core, wanted if device_id is None else [each for each in wanted if each == device_id], now)
-    core.announce(now)
+    core.announce(now, is_asked=True)
 
 
 def _retry(core: Core, wanted: Iterable[str], now: Instant) -> None:

@@ -239,7 +239,7 @@ def of_the_graph_and_of_what_was_noted(couple: list[Person], tmp_path: Path) -> 
 
 
 def looks_until(person: Person, wanted: Locator) -> None:
-    """A look that comes before this device has noticed that its link was ended finds nothing new: one looks again."""
+    """Looks again, as a person would, where a look found nobody within fifteen seconds."""
     for _ in range(5):
         person.press("Look for devices anew")
         with suppress(PlaywrightTimeout):
