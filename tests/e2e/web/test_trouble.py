@@ -5,6 +5,7 @@ Spec 08 §11, S3, S17, S18, S20, S22; no Boris is needed for any of it.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from playwright.sync_api import expect
 from e2e.devices import bare_app, demo, eventually, is_alive
 from e2e.test_one_device import NOWHERE, ask_shared, shared_daemon
 from e2e.web.conftest import shot
+from myownllm.catalog.envelope import KIND
 from support.browsers import Person
 
 if TYPE_CHECKING:
@@ -76,6 +78,17 @@ def met_in_the_local_network_alone(anna: Person) -> None:
     expect(page.get_by_label("Meet in the local network alone")).to_be_checked()
     expect(page.get_by_label("Signaling relays")).to_have_count(0)
     expect(page.get_by_label("STUN servers")).to_have_value("")
+    anna.surface("Status")
+    anna.press("Add a network…")
+    anna.press("By link or settings")
+    told = {"kind": KIND, "version": 1, "network_id": "cellar", "signaling": {"strategy": "none"}}
+    page.get_by_label("Link or settings").fill(json.dumps(told))
+    anna.press("Look at it")
+    expect(page.get_by_role("region", name="Where it leads")).to_contain_text(
+        "none: devices meet in the local network alone"
+    )
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).not_to_be_visible()
 
 
 @pytest.mark.slow
