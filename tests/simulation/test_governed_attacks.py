@@ -5,16 +5,18 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from myownmesh.governance import authoring
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.words import Speaker
+from myownmesh.protocol import base32
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import RosterEntries
-from myownmesh.protocol.transitions import Evict, RoleGrant
+from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
 from myownmesh.simulator import World
 from myownmesh.simulator.node import NETWORK
 from myownmesh.simulator.reference_governance import signed_entry
 from simulation.test_governed_liveness import LINKED_S, agreed, now_of
-from support.governed import book
+from support.governed import book, grant, propose
 from support.seated import CHECKS, admits, book_of, seats, start, start_old
 
 
@@ -72,3 +74,32 @@ def test_who_shows_a_false_time_first_wins_until_the_honest_copy_comes(raised: b
     liar.send_raw(victim, encode_frame(RosterEntries((), (), (forged, *honest))))
     world.run(5.0)
     assert book(victim).is_evicted(guest.device_id), "what is sure stays"
+
+
+def test_what_an_owner_denied_is_not_appended_when_its_proposer_is_promoted() -> None:
+    """Its signature is good for ever, and by then its proposer could decide it alone (24.3 no. 64). v0.3.8 yields."""
+    world = World()
+    owner, asker, mallory, far, past, friend = world.identities(6)
+    now = now_of(world)
+    log, members = seats(owner, at=now), admits(owner, [asker, mallory, far, past], at=now)
+    ours = [start(world, each, book_of(each, log, members, now)) for each in (owner, asker, mallory, far)]
+    founder, proposer, liar, victim = ours
+    old = start_old(world, past, log, members)
+    world.run_until(lambda: all(node.is_linked(old) for node in ours), LINKED_S)
+    world.run_until(lambda: founder.is_linked(proposer) and liar.is_linked(victim), LINKED_S)
+    wanted = RoleGrant(friend.device_id, "owner")
+    [frame] = propose(proposer, wanted).frames
+    world.run_until(lambda: all(book(node).proposals.records for node in ours), LINKED_S)
+    [known] = book(founder).proposals.records
+    signature = base32.encode(owner.sign(authoring.denial_payload(book(founder), known)))
+    done = authoring.deny(book(founder), known, signature, now_of(world))
+    founder.switch.govern(lambda governor, now: governor.act(done, now))
+    world.run_until(lambda: not any(book(node).proposals.records for node in ours), LINKED_S)
+    grant(founder, proposer, "owner")
+    world.run_until(lambda: agreed(ours, asker, "owner") and asker.device_id in old.mind.roles, LINKED_S)
+    kept = Transition(now_of(world), wanted, (asker.device_id,), (frame.signature,))  # type: ignore[union-attr]
+    for node in (victim, old):
+        liar.send_raw(node, encode_frame(RosterEntries((), (*book(founder).log.entries, kept))))
+    world.run_until(lambda: old.mind.roles.get(friend.device_id) == "owner", LINKED_S)
+    world.run(60.0)
+    assert agreed(ours, friend, None), "nor is it taken from a device that believes it"

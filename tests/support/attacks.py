@@ -377,6 +377,9 @@ ATTACKS: Final = (
     Attack("42", co_signers_by_the_dozen, lambda view, _: view.copies.count(RoleGrant(DAVE, "member")) > 4),
     Attack("W3", old_eviction, lambda view, _: FRANK in view.evicted),
     Attack("W4", undone_grant, _is("owner", lambda _: GRACE), switch="replayable_logs"),
+    # As v0.3.8 hands on whatever it was told: the link of somebody seated is no word for what others signed.
+    Attack("44", raised_admit, lambda view, _: ERIN not in view.evicted, who="carol"),
+    Attack("44", undone_grant, _is("owner", lambda _: GRACE), who="carol"),
     Attack("44", undone_grant_vouched, _is("owner", lambda _: GRACE), who="carol"),
     Attack("W5", owner_lowered, _is("controller", lambda _: BOB.device_id), switch="controller_demotes_owner"),
     Attack("W5, 64", admit_of_an_owner_behind_its_promotion, lambda view, _: view.roles.get(BOB.device_id) != "owner"),

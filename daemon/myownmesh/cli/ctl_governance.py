@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from myownmesh.cli import governance_decisions, governance_tables, tables
-from myownmesh.cli.ctl_base import Network, ask, decide, run, show
+from myownmesh.cli.ctl_base import WAITING, Network, ask, decide, run, show
 from myownmesh.cli.ctl_completion import complete_device, complete_pending
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.governance_decisions import decided, kept
@@ -203,12 +203,18 @@ def export_file(
 def import_file(
     network: Network, file: Annotated[str, typer.Argument(metavar="FILE", help="An export, or - for standard input.")]
 ) -> None:
-    """Take in an export. It is verified like what a peer sends, and is nobody's word."""
+    """Take in an export. It is verified like what a peer sends, and is nobody's word.
+
+    Ends with 3 when a person has to decide whether its log counts (`pending`), with 1 when it was refused.
+    """
     document = governance_decisions.read_export(file)
     answer = ask({"op": "governance_import", "network": network, "document": document})
     show(answer, governance_tables.imported)
-    if isinstance(answer, dict) and answer.get("log") in ("refused", "waits"):
+    log = answer.get("log") if isinstance(answer, dict) else None
+    if log in ("refused", "waits"):
         raise typer.Exit(1)
+    if log in ("claim", "asked"):
+        raise typer.Exit(WAITING)
 
 
 @app.command(name="recovery-key")

@@ -16,6 +16,7 @@ from myownmesh.governance.entries import entry_key, fault_of_form, is_removal, t
 from myownmesh.governance.quorum import VOID, unmet
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.standing import BEFORE
+from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import KindChange, Split
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Transition
 
 MAX_LOG_BYTES: Final = 65_000
-"""Of compact JSON: what fits in one frame beside its other members (02 §24.3 no. 49)."""
+"""Of compact JSON: up to here this device writes, so that a deny has room for a removal (02 §24.3 no. 49)."""
+MAX_HEARD_BYTES: Final = MAX_FRAME_BYTES - 128
+"""Up to here a log of others is taken: as long as v0.3.8 can say it in one frame, beside that frame's other members."""
 
 
 class BadLog(ValueError):
@@ -163,7 +166,7 @@ def verified(entries: Sequence[Transition], checks: Checks, rules: Rules) -> Sli
         if (fault := fault_of_form(entry)) is not None:
             raise BadLog(fault, "signature" if fault.startswith("SIG-") else "form", index)
     log = EMPTY.extended(entries, checks.network_id, rules)
-    if log.nbytes > MAX_LOG_BYTES:
+    if log.nbytes > MAX_HEARD_BYTES:
         raise BadLog("LOG-SIZE", "size", len(entries) - 1)
     bad = yield from checks.first_bad(entries)
     if bad is not None:

@@ -26,7 +26,16 @@ HOSTILE = "Anna\x1b[2J"
     ],
 )
 @pytest.mark.parametrize(
-    "line", ["evict a d", "revoke-role a d", "grant-role a d owner", "propose-kind a open", "sign a p"]
+    "line",
+    [
+        "evict a d",
+        "revoke-role a d",
+        "grant-role a d owner",
+        "propose-kind a open",
+        "sign a p",
+        "replace a o n",
+        "recovery-key a",
+    ],
 )
 def test_a_decision_that_waits_is_neither_done_nor_refused(
     daemon: FakeDaemon, data: dict[str, Any], code: int, line: str

@@ -181,8 +181,8 @@ def test_an_export_is_a_private_file_that_an_import_reads(
     assert desk.run(f"export a {tmp_path}/no/x.json") == 1
 
 
-@pytest.mark.parametrize(("log", "code"), [("refused", 1), ("waits", 1), ("known", 0), ("claim", 0)])
-def test_an_import_that_was_refused_is_exit_1(desk: Desk, monkeypatch: pytest.MonkeyPatch, log: str, code: int) -> None:
+@pytest.mark.parametrize(("log", "code"), [("refused", 1), ("waits", 1), ("known", 0), ("claim", 3), ("asked", 3)])
+def test_an_import_is_done_or_refused_or_waits_for_a_person(desk: Desk, monkeypatch: pytest.MonkeyPatch, log: str, code: int) -> None:
     desk.answers["governance_import"] = {"log": log}
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{}")))
     assert desk.run("import a -") == code

@@ -11,7 +11,21 @@ import pytest
 from attrs import evolve
 
 from myownmesh.engine import government
-from myownmesh.governance import branches, entries, judging, log, member_log, memory, proposals, questions, signatures
+from myownmesh.governance import (
+    adoption,
+    authoring,
+    branches,
+    entries,
+    judging,
+    log,
+    member_log,
+    memory,
+    pins,
+    proposals,
+    questions,
+    signatures,
+)
+from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused, draft, propose
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.judging import DAY_SECONDS
@@ -19,8 +33,9 @@ from myownmesh.governance.memory import Memory
 from myownmesh.governance.proposals import Proposals
 from myownmesh.governance.questions import Questions, Replay
 from myownmesh.governance.records import Proposal
-from myownmesh.governance.signatures import Checks
-from myownmesh.governance.sync import denial
+from myownmesh.governance.rules import STRICT
+from myownmesh.governance.signatures import Checks, finish
+from myownmesh.governance.sync import answer, denial
 from myownmesh.governance.words import HEARSAY, OURSELVES
 from myownmesh.identity import Identity
 from myownmesh.mesh import governance_keeping
@@ -54,6 +69,16 @@ FALSE = "a" * 103
         (questions.MAX_CLAIMS, 4),
         (signatures.FAILED_CHECKS, 50),
         (entries.MAX_ENTRY_BYTES, 2048),
+        (adoption.OWNERS_ONLY_BYTES, 48_000),
+        (authoring.WARN_BYTES, 32_000),
+        (authoring.REMOVALS_AND_KIND_BYTES, 57_000),
+        (authoring.REMOVALS_BYTES, 61_500),
+        (authoring.LAST_BYTES, 64_000),
+        (log.MAX_LOG_BYTES, 65_000),
+        (proposals.LIFETIME_SECONDS, 30 * DAY_SECONDS),
+        (proposals.MAX_CONTENTS, 1024),
+        (proposals.MAX_CONTENTS_PER_PROPOSER, 64),
+        (pins.MAX_REFUSED, 64),
         (governance_keeping.SAVE_GAP_S, 1.0),
     ],
 )
@@ -166,6 +191,23 @@ def filled(nbytes: int) -> Book:
     book = evolve(book, branch=book.branch.with_log(full, NOW))
     assert book.log.nbytes >= nbytes
     return book
+
+
+def test_what_an_owner_signed_is_taken_as_long_as_it_fits_one_frame() -> None:
+    """24.3 no. 49: v0.3.8 signs on up to 203 entries, beyond where ours stop, and must not be left alone with them."""
+    signed = [entry(RoleGrant(device, "controller"), ALICE, at=1_700_000_000) for device in DEVICES[:202]]
+    whole = (*BASE, *signed[:-1])
+    assert len(whole) == 203
+    assert len(encode_frame(RosterEntries((), whole))) <= MAX_FRAME_BYTES
+    heard = finish(log.heard(whole, Checks(NETWORK), STRICT))
+    assert heard.nbytes > log.MAX_LOG_BYTES
+    found = hear_log(book_of(BASE, BOB), heard, HEARSAY, NOW)
+    assert (found.found, found.book.log.entries) == ("adopted", whole)
+    told = [frame for frame in answer(found.book, (), (), vouching=True) if frame is not None]
+    assert [frame.transitions for frame in told if frame.transitions] == [whole]
+    assert max(len(encode_frame(frame)) for frame in told) <= MAX_FRAME_BYTES
+    with pytest.raises(log.BadLog, match="LOG-SIZE"):
+        finish(log.heard((*BASE, *signed), Checks(NETWORK), STRICT))
 
 
 def test_a_full_log_keeps_no_member_from_coming_and_going() -> None:

@@ -118,7 +118,7 @@ def test_large_logs_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_log_that_fits_in_no_frame_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     log = verify([CLOSE, PROMOTE])
     assert log.nbytes == len(msgspec.json.encode([CLOSE, PROMOTE])) + 1, "every entry is counted with a comma"
-    monkeypatch.setattr(module, "MAX_LOG_BYTES", log.nbytes - 1)
+    monkeypatch.setattr(module, "MAX_HEARD_BYTES", log.nbytes - 1)
     with pytest.raises(BadLog, match="entry 1 of the governance log: LOG-SIZE"):
         verify([CLOSE, PROMOTE])
 
