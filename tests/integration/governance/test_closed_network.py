@@ -263,6 +263,29 @@ async def test_whatever_is_killed_while_it_saves_finds_its_state_again(tmp_path:
             audit = (tmp_path / "a" / "mesh" / "audit" / f"{NET}.jsonl").read_text()
             seen = [json.loads(line) for line in audit.splitlines()]
             assert {line["outcome"] for line in seen} == {"decided"}
+            await a_damaged_file_opens_nothing(anna)
+            await nobody_founds_again_under_the_same_name(anna)
+
+
+async def a_damaged_file_opens_nothing(founder: Daemon) -> None:
+    """v0.3.8 goes on with an open network that believes the next log (02 FIX 21)."""
+    await founder.stop()
+    path = founder.home / "mesh" / "states" / f"{NET}.json"
+    path.write_bytes(path.read_bytes()[:-100])
+    await founder.start()
+    told = (await state(founder))["state"]
+    assert (told["kind"], told["transitions"]) == ("closed", [])
+    with pytest.raises(Refused, match="has lost its log on this device; 0 of 1 entries are back"):
+        await grant(founder, founder, "member")
+
+
+async def nobody_founds_again_under_the_same_name(founder: Daemon) -> None:
+    """All that was signed in the first life would be good in the second (02 §24.3 no. 43)."""
+    await founder.ask("network_remove", network=NET, purge=True)
+    await founder.ask("network_add", config=network_record(NET, "ws://127.0.0.1:9"))
+    assert (await state(founder))["state"]["kind"] == "open", "nobody is pinned any more"
+    with pytest.raises(Refused, match="this device signed in fleet-1 before; found a new network under another name"):
+        await founder.ask("governance_propose_kind_change", network=NET, to="closed")
 
 
 async def test_what_two_owners_decided_apart_is_merged_when_they_meet(tmp_path: Path) -> None:
