@@ -9,12 +9,17 @@ from attrs import evolve
 
 from myownmesh.engine.carrying import TakenIn
 from myownmesh.engine.government import MAX_JOBS_OF_ONE
-from myownmesh.governance.carried import Carried
+from myownmesh.governance import authoring
+from myownmesh.governance.carried import Carried, carried, read_carried
+from myownmesh.governance.intake import hear_record
 from myownmesh.governance.records import Proposal
 from myownmesh.governance.rules import Rules
+from myownmesh.governance.signatures import Checks
+from myownmesh.governance.signed_bytes import signed_bytes
+from myownmesh.protocol import base32
 from myownmesh.protocol.transitions import Evict, RoleGrant
 from unit.engine.bench import NETWORK, Bench
-from unit.engine.charters import FOUNDING, OWNER, STRANGER, THEN, closed, entry, evicted, grant, hints
+from unit.engine.charters import FOUNDING, OWNER, STRANGER, THEN, book_of, closed, entry, evicted, grant, hints
 
 if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Transition
@@ -27,9 +32,9 @@ def file(*log: Transition, members: tuple[Transition, ...] = (), pending: tuple[
     return Carried("myownmesh-governance", 1, NETWORK, log, members, pending)
 
 
-def takes_in(bench: Bench, carried: Carried) -> TakenIn:
+def takes_in(bench: Bench, brought: Carried) -> TakenIn:
     done: list[TakenIn] = []
-    assert bench.engine.governor.take_in(carried, done.append, bench.now)
+    assert bench.engine.governor.take_in(brought, done.append, bench.now)
     bench.wait(0.2)
     [found] = done
     return found
@@ -77,6 +82,25 @@ def test_a_proposal_of_a_file_waits_for_an_authority() -> None:
     assert takes_in(bench, file(pending=(wish,))).proposals == 0
     [kept] = bench.engine.governor.book.proposals.records.values()
     assert kept.proposer == STRANGER.device_id
+
+
+def test_an_owner_without_a_network_signs_what_a_file_brings_it() -> None:
+    """A member's file to the owner, and the owner's back: the way that docs/governance.md describes."""
+    bench = closed(members=(grant(STRANGER.device_id),))
+    governor, wish = bench.engine.governor, Evict(STRANGER.device_id)
+    wished = base32.encode(bench.us.sign(signed_bytes(NETWORK, wish)))
+    governor.act(authoring.propose(governor.book, wish, wished, "prop_1", bench_now()), bench.now)
+    assert not governor.book.is_evicted(STRANGER.device_id)
+
+    [sent] = read_carried(carried(governor.book), NETWORK).pending
+    owner = book_of(OWNER.device_id, (), (grant(bench.us.device_id), grant(STRANGER.device_id)))
+    owner = hear_record(owner, sent, Checks(NETWORK), bench_now()).book
+    signature = base32.encode(OWNER.sign(authoring.draft_signature(owner, sent.id).payload))
+    owner = authoring.sign(owner, sent.id, signature, bench_now(), "prop_2").book
+
+    assert takes_in(bench, read_carried(carried(owner), NETWORK)).new == 1
+    assert governor.book.is_evicted(STRANGER.device_id)
+    assert not governor.book.proposals.records, "it is decided"
 
 
 def test_a_proposal_that_a_switch_brings_into_force_acts() -> None:
