@@ -10,7 +10,7 @@ from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.words import Speaker
 from myownmesh.protocol import base32
 from myownmesh.protocol.codec import encode_frame
-from myownmesh.protocol.frames import RosterEntries
+from myownmesh.protocol.frames import NetworkStatePropose, RosterEntries
 from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
 from myownmesh.simulator import World
 from myownmesh.simulator.node import NETWORK
@@ -89,6 +89,7 @@ def test_what_an_owner_denied_is_not_appended_when_its_proposer_is_promoted() ->
     world.run_until(lambda: founder.is_linked(proposer) and liar.is_linked(victim), LINKED_S)
     wanted = RoleGrant(friend.device_id, "owner")
     [frame] = propose(proposer, wanted).frames
+    assert isinstance(frame, NetworkStatePropose)
     world.run_until(lambda: all(book(node).proposals.records for node in ours), LINKED_S)
     [known] = book(founder).proposals.records
     signature = base32.encode(owner.sign(authoring.denial_payload(book(founder), known)))
@@ -97,7 +98,7 @@ def test_what_an_owner_denied_is_not_appended_when_its_proposer_is_promoted() ->
     world.run_until(lambda: not any(book(node).proposals.records for node in ours), LINKED_S)
     grant(founder, proposer, "owner")
     world.run_until(lambda: agreed(ours, asker, "owner") and asker.device_id in old.mind.roles, LINKED_S)
-    kept = Transition(now_of(world), wanted, (asker.device_id,), (frame.signature,))  # type: ignore[union-attr]
+    kept = Transition(now_of(world), wanted, (asker.device_id,), (frame.signature,))
     for node in (victim, old):
         liar.send_raw(node, encode_frame(RosterEntries((), (*book(founder).log.entries, kept))))
     world.run_until(lambda: old.mind.roles.get(friend.device_id) == "owner", LINKED_S)

@@ -182,7 +182,9 @@ def test_an_export_is_a_private_file_that_an_import_reads(
 
 
 @pytest.mark.parametrize(("log", "code"), [("refused", 1), ("waits", 1), ("known", 0), ("claim", 3), ("asked", 3)])
-def test_an_import_is_done_or_refused_or_waits_for_a_person(desk: Desk, monkeypatch: pytest.MonkeyPatch, log: str, code: int) -> None:
+def test_an_import_is_done_or_refused_or_waits_for_a_person(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, log: str, code: int
+) -> None:
     desk.answers["governance_import"] = {"log": log}
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{}")))
     assert desk.run("import a -") == code
