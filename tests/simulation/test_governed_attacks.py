@@ -7,10 +7,11 @@ import pytest
 
 from myownmesh.governance import authoring
 from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.words import Speaker
 from myownmesh.protocol import base32
 from myownmesh.protocol.codec import encode_frame
-from myownmesh.protocol.frames import NetworkStatePropose, RosterEntries
+from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose, RosterEntries
 from myownmesh.protocol.transitions import Evict, RoleGrant, Transition
 from myownmesh.simulator import World
 from myownmesh.simulator.node import NETWORK
@@ -104,3 +105,35 @@ def test_what_an_owner_denied_is_not_appended_when_its_proposer_is_promoted() ->
     world.run_until(lambda: old.mind.roles.get(friend.device_id) == "owner", LINKED_S)
     world.run(60.0)
     assert agreed(ours, friend, None), "nor is it taken from a device that believes it"
+
+
+def test_a_signature_that_only_some_are_shown_leaves_one_log_among_ours_and_two_at_v038() -> None:
+    """A member signs what another proposed, and tells it to one of two (FIX 9)."""
+    world = World()
+    owner, asker, mallory, far, shown, spared = world.identities(6)
+    now = now_of(world)
+    log, members = seats(owner, at=now), admits(owner, [asker, mallory, far, shown, spared], at=now)
+    ours = [start(world, each, book_of(each, log, members, now)) for each in (owner, asker, mallory, far)]
+    founder, proposer, liar, victim = ours
+    olds = [start_old(world, each, log, members) for each in (shown, spared)]
+    world.run_until(lambda: all(node.is_linked(old) for node in ours for old in olds), LINKED_S)
+    world.run_until(lambda: founder.is_linked(proposer) and liar.is_linked(victim), LINKED_S)
+    wanted = RoleGrant(far.device_id, "controller")
+    propose(proposer, wanted)
+    world.run_until(lambda: all(book(node).proposals.records for node in ours), LINKED_S)
+    world.run_until(lambda: all(old.mind.pending for old in olds), LINKED_S)
+    [known] = book(founder).proposals.records
+    lie = base32.encode(mallory.sign(signed_bytes(NETWORK, wanted)))
+    ack = encode_frame(NetworkStateAck(known, mallory.device_id, "sign", now_of(world), lie))
+    for node in (victim, olds[0]):
+        liar.send_raw(node, ack)
+    world.run(1.0)
+    signature = base32.encode(owner.sign(authoring.draft_signature(book(founder), known).payload))
+    done = authoring.sign(book(founder), known, signature, now_of(world), "prop_again")
+    founder.switch.govern(lambda governor, now: governor.act(done, now))
+    world.run_until(lambda: agreed(ours, far, "controller"), LINKED_S)
+    world.run(5.0)
+    assert [mallory.device_id in old.mind.log[-1].signers for old in olds] == [True, False]
+    assert len({book(node).log.digest for node in ours}) == 1
+    assert {book(node).log.entries[-1].signers for node in ours} == {done.entry.signers if done.entry else ()}
+    assert mallory.device_id not in book(victim).log.entries[-1].signers
