@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import trio
 
 from myownmesh.governance.state_file import StateFile, write_state
-from myownmesh.protocol.frames import Approve, Ping, Pong
-from myownmesh.protocol.transitions import RoleGrant
+from myownmesh.protocol.frames import Approve, Channel, Deny, Ping, Pong
+from myownmesh.protocol.transitions import Evict, RoleGrant
 from support.attacks import (
     ALICE,
     ATTACKS,
@@ -25,6 +26,7 @@ from support.attacks import (
     View,
     device,
     entries,
+    marked,
     poisoned_genesis,
     signed,
 )
@@ -153,3 +155,27 @@ async def test_with_its_switch_on_the_attack_succeeds(tmp_path: Path, rows: list
                         await trio.sleep(0.02)
                     continue
                 raise AssertionError(f"{attack.weakness}: {attack.name} does not bite")
+
+
+async def test_whoever_was_put_out_is_off_at_once_whoever_told_it(tmp_path: Path) -> None:
+    """v0.3.8 goes on with the link until its next handshake, and hears what comes behind a deny (W17, no. 60)."""
+    with trio.fail_after(LIMIT_S):
+        first = next(each for each in ATTACKS if (each.where, each.who) == ("court", "mallory"))
+        async with siege(tmp_path, first) as (victim, scene, peer):
+            await peer.become_active()
+            await victim.wait_for_peer(NETWORK, peer.device_id, "active")
+            message = Channel(channel="c", payload=msgspec.Raw(b"1"))
+            peer.send(message, Ping(t=1))
+            await peer.sees(Pong, lambda pong: pong.t == 1)
+            assert await heard_messages(victim) == 1
+            peer.send(entries(members=[marked(Evict(scene.mallory.device_id), ALICE, NOW)]))
+            deny = await peer.sees(Deny)
+            peer.send(*[message] * 20)
+            assert (deny.reason, scene.mallory.device_id in (await view_of(victim)).evicted) == ("evicted", True)
+            await until_dropped(victim, peer)
+            assert await heard_messages(victim) == 1
+
+
+async def heard_messages(victim: Daemon) -> int:
+    frames: int = (await victim.ask("networks_list"))["networks"][0]["traffic"]["app_rx"]["frames"]
+    return frames
