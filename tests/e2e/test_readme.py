@@ -50,7 +50,8 @@ def test_what_a_person_can_do(base: Path) -> None:
             _, *words = shlex.split(line)
             words = [{"NAME": "Boris", "FILE": str(file)}.get(word, word) for word in words]
             done = myownllm(pair.anna.home, *words)
-            assert done.returncode == 0, (line, done.stdout, done.stderr)
+            in_part = (4,) if words == ["netcheck"] else ()  # no STUN server is named here
+            assert done.returncode in (0, *in_part), (line, done.stdout, done.stderr)
             said[line] = done.stdout
         asked = next(line for line in lines if " infer " in line)
         model.check(shlex.split(asked)[2], said[asked])
