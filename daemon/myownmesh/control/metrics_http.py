@@ -11,6 +11,7 @@ import trio
 
 from mesh_common.addresses import is_loopback
 from myownmesh.control.openmetrics import CONTENT_TYPE
+from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +28,10 @@ _READ_BYTES: Final = 4096
 
 
 async def serve(address: tuple[str, int], render: Callable[[], Awaitable[str]]) -> None:
-    """Answer each `GET /metrics` with what `render` returns, until cancelled. A port that is taken is one log line."""
+    """Answer each `GET /metrics` with what `render` returns, until cancelled; with 503 where it raises `MeshError`.
+
+    A port that is taken is one log line.
+    """
     host, port = address
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
@@ -64,7 +68,11 @@ async def _answer(stream: trio.SocketStream, render: Callable[[], Awaitable[str]
         return
     status, body = _status(event), b""
     if status == 200:
-        body = (await render()).encode()
+        try:
+            body = (await render()).encode()
+        except MeshError as error:  # the settings cannot be read at the moment
+            log.warning("a monitor is told nothing: %s", error)
+            status = 503
     headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body))), ("Connection", "close")]
     sent = connection.send(h11.Response(status_code=status, headers=headers)) or b""
     if event.method != b"HEAD":

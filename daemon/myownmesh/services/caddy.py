@@ -29,11 +29,6 @@ def normalised(domain: str) -> str:
     return name
 
 
-def is_apply_needed(*, module_changed: bool, config_changed: bool, running: bool) -> bool:
-    """Whether Caddy has to hear of it."""
-    return module_changed or config_changed or not running
-
-
 def merged(caddyfile: str, domain: str, relay_port: int, turn_domain: str | None = None) -> str:
     """The Caddyfile with our blocks inserted, or replaced where they stand.
 

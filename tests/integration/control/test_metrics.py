@@ -128,6 +128,19 @@ async def test_what_a_monitor_is_told(folder: Path) -> None:
         assert value(after, **name) >= value(body, **name)
 
 
+async def test_a_monitor_that_comes_while_the_settings_cannot_be_read_ends_nothing(folder: Path) -> None:
+    configure(folder / "a", "127.0.0.1:0")
+    async with daemon(folder / "a") as a:
+        port = int((await logged(a, r"metrics are served at http://127\.0\.0\.1:([0-9]+)/metrics"))[1])
+        settings, aside = folder / "a" / "config.json", folder / "aside"
+        settings.rename(aside)
+        settings.mkdir()
+        assert (await get(port))[0] == 503
+        settings.rmdir()
+        aside.rename(settings)
+        assert (await get(port))[0] == 200
+
+
 async def test_other_machines_are_told_nothing(folder: Path) -> None:
     configure(folder / "a", "0.0.0.0:9464")
     async with daemon(folder / "a") as a:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownmesh.services.caddy import is_apply_needed, merged, normalised
+from myownmesh.services.caddy import merged, normalised
 from support.vectors import load
 
 VECTORS: dict[str, Any] = load("signaling", "caddy_installer")
@@ -42,12 +42,6 @@ def test_no_text_of_a_person_breaks_out_of_its_line(text: str) -> None:
     except ValueError:
         return
     assert not set(name) & set(" \t\r\n{}#\"'`")
-
-
-@pytest.mark.parametrize("case", VECTORS["apply_needed"], ids=str)
-def test_caddy_hears_of_it_when_something_changed(case: dict[str, Any]) -> None:
-    members = {name: case[name] for name in ("module_changed", "config_changed", "running")}
-    assert is_apply_needed(**members) == case["apply"]
 
 
 @pytest.mark.parametrize("before", OPERATORS)
