@@ -244,14 +244,13 @@ async def _connected(server: Server) -> trio.abc.Stream:
         raise Refused(f"{host}:{port} cannot be connected to: {error}") from error
     if server.over != "tls":
         return stream
-    try:
-        return await secured(stream, host)
-    except OutOfDate as error:
-        await trio.aclose_forcefully(stream)
-        raise Refused("its certificate is not valid at the time that this device's clock shows") from error
-    except trio.BrokenResourceError as error:
-        await trio.aclose_forcefully(stream)
-        raise Refused(f"TLS failed: {error.__cause__ or error}") from error
-    except BaseException:
-        await trio.aclose_forcefully(stream)
-        raise
+    async with AsyncExitStack() as unless_secured:
+        unless_secured.push_async_callback(trio.aclose_forcefully, stream)
+        try:
+            stream = await secured(stream, host)
+        except OutOfDate as error:
+            raise Refused("its certificate is not valid at the time that this device's clock shows") from error
+        except trio.BrokenResourceError as error:
+            raise Refused(f"TLS failed: {error.__cause__ or error}") from error
+        unless_secured.pop_all()
+    return stream

@@ -81,8 +81,8 @@ def _name(text: str) -> bytes:
 
 def _listener(addresses: Sequence[str]) -> trio.socket.SocketType:
     """Bound to the group, so that nobody who shares the port misses what is sent to that device alone."""
-    plain = system.socket(system.AF_INET, system.SOCK_DGRAM)
-    try:
+    with ExitStack() as unless_bound:
+        plain = unless_bound.enter_context(system.socket(system.AF_INET, system.SOCK_DGRAM))
         plain.setblocking(False)
         plain.setsockopt(system.SOL_SOCKET, system.SO_REUSEADDR, 1)
         plain.setsockopt(system.SOL_SOCKET, system.SO_REUSEPORT, 1)
@@ -90,9 +90,7 @@ def _listener(addresses: Sequence[str]) -> trio.socket.SocketType:
         joined = [address for address in addresses if _join(plain, address)]
         if not joined:
             raise OSError("no interface takes part in multicast")
-    except BaseException:
-        plain.close()
-        raise
+        unless_bound.pop_all()
     return trio.socket.from_stdlib_socket(plain)
 
 
@@ -107,14 +105,12 @@ def _join(plain: system.socket, address: str) -> bool:
 
 async def _asker(address: str) -> trio.socket.SocketType:
     """Answers to a port of its own come to it alone (RFC 6762 §6.7)."""
-    asker = trio.socket.socket(system.AF_INET, system.SOCK_DGRAM)
-    try:
+    with ExitStack() as unless_bound:
+        asker = unless_bound.enter_context(trio.socket.socket(system.AF_INET, system.SOCK_DGRAM))
         await asker.bind((address, 0))
         asker.setsockopt(system.IPPROTO_IP, system.IP_MULTICAST_IF, system.inet_aton(address))
         asker.setsockopt(system.IPPROTO_IP, system.IP_MULTICAST_TTL, 1)
-    except BaseException:
-        asker.close()
-        raise
+        unless_bound.pop_all()
     return asker
 
 

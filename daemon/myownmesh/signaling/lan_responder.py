@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import socket
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -184,15 +185,13 @@ class Responder:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = self._new_loop()
-        self._local = local_networks()
-        if not self._local.addresses:
-            self._end_loop()
-            raise OSError("this machine has no IPv4 address besides loopback")
-        try:
+        with ExitStack() as unless_open:
+            unless_open.callback(self._end_loop)
+            self._local = local_networks()
+            if not self._local.addresses:
+                raise OSError("this machine has no IPv4 address besides loopback")
             await self._done(self._open)
-        except BaseException:
-            self._end_loop()
-            raise
+            unless_open.pop_all()
 
     async def _open(self) -> None:
         from zeroconf import IPVersion, RecordUpdateListener, Zeroconf
