@@ -5,19 +5,20 @@ Pure. A peer's blob is hostile: every field is read on its own, and a malformed 
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict, replace
 
 from mesh_common.labels import clean_label
-from myownllm.coerce import as_object, is_number, strings
+from myownllm.coerce import UNREADABLE, as_object, strings, tolerant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mesh_common.views import CapabilityAdvert
     from myownllm.coerce import Json, JsonObject
+
+S = TypeVar("S", bound=Struct)
 
 FEATURES: Final = (
     "infer_request", "move_request", "two_phase_move", "move_target_folder", "capabilities_v1", "catalog_announce",
@@ -31,28 +32,58 @@ ADVERT_MAX_BYTES: Final = 48 * 1024
 ACCEPTING: Final = ("available", "limited", "busy")
 BUSY_TEXT: Final = "local accepting policy is busy"
 """What a busy host answers (spec 08 §9.4, FE-9.28)."""
-GPU_TYPES: Final = ("nvidia", "amd", "apple", "none")
+Size = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[float, Meta(ge=0, le=2**53)]
+"""Gigabytes, a fraction where they are told in one."""
 
 
-def _is_size(value: Json) -> bool:
-    return is_number(value) and math.isfinite(value) and value >= 0
+class Hardware(Struct, frozen=True):
+    """A machine, as far as its app could tell."""
+
+    gpu_type: Literal["nvidia", "amd", "apple", "none"] = "none"
+    ram_gb: Size = 0
+    vram_gb: Size | None = None
+    soc: str | None = None
+    arch: str = ""
 
 
-def _is_text(value: Json) -> bool:
-    return isinstance(value, str)
+class Inputs(Struct, frozen=True):
+    mic: bool = False
+    camera: bool = False
 
 
-def _is_bool(value: Json) -> bool:
-    return isinstance(value, bool)
+class Outputs(Struct, frozen=True):
+    speaker: bool = False
+    display: bool = False
 
 
-_HARDWARE: Final[dict[str, tuple[Json, Callable[[Json], bool]]]] = {
-    "gpu_type": ("none", lambda v: v in GPU_TYPES),
-    "ram_gb": (0, _is_size),
-    "vram_gb": (None, lambda v: v is None or _is_size(v)),
-    "soc": (None, lambda v: v is None or _is_text(v)),
-    "arch": ("", _is_text),
-}
+class LanguageModel(Struct, frozen=True):
+    """A model that answers chats. A label of the wrong type counts as none; a model without a tag cannot be named."""
+
+    tag: str = ""
+    family: str | None = None
+    mode: str | None = None
+    context_length: int | float | None = None
+
+
+class Recogniser(Struct, frozen=True):
+    backend: str | None = None
+    tier: str | None = None
+
+
+class Capabilities(Struct, frozen=True):
+    """What a device offers. `told` is the same as JSON, with the members of its parts that nobody here knows."""
+
+    llms: tuple[LanguageModel, ...] = ()
+    asr: tuple[Recogniser, ...] = ()
+    diarize: bool = False
+    hardware: Hardware = Hardware()
+    inputs: Inputs = Inputs()
+    accepting: str | UnsetType | None = UNSET
+    """how much it likes to be asked; unset for an app that does not say"""
+    app_version: str = ""
+    features: tuple[str, ...] = ()
+    embedders: tuple[str, ...] = ()
+    told: dict[str, Any] = {}
 
 
 def pack(capabilities: JsonObject) -> JsonObject:
@@ -76,23 +107,34 @@ def fitted(blob: JsonObject) -> tuple[JsonObject, int]:
     return blob, dropped
 
 
-def unpack(advert: CapabilityAdvert | None) -> JsonObject:
+def unpack(advert: CapabilityAdvert | None) -> Capabilities:
     """The blob in an advert, validated field by field."""
     extra = as_object(None if advert is None else advert.extra)
     accepting = extra.get("accepting")
     version = (None if advert is None else advert.app_version) or extra.get("app_version")
-    return {
-        "llms": _objects(extra.get("llms")),
-        "asr": _objects(extra.get("asr")),
-        "diarize": extra.get("diarize") is True,
-        "hardware": _merged(extra.get("hardware"), _HARDWARE),
-        "inputs": _merged(extra.get("inputs"), {"mic": (False, _is_bool), "camera": (False, _is_bool)}),
-        "outputs": _merged(extra.get("outputs"), {"speaker": (False, _is_bool), "display": (False, _is_bool)}),
-        "accepting": accepting if accepting in ACCEPTING else "available",
-        "app_version": version if isinstance(version, str) else "",
-        "features": list(strings(extra.get("features"))),
-        **({"embedders": list(embedders)} if (embedders := strings(extra.get("embedders"))) else {}),
-    }
+    return read(
+        {
+            "llms": _objects(extra.get("llms")),
+            "asr": _objects(extra.get("asr")),
+            "diarize": extra.get("diarize") is True,
+            "hardware": _merged(Hardware, extra.get("hardware")),
+            "inputs": _merged(Inputs, extra.get("inputs")),
+            "outputs": _merged(Outputs, extra.get("outputs")),
+            "accepting": accepting if accepting in ACCEPTING else "available",
+            "app_version": version if isinstance(version, str) else "",
+            "features": list(strings(extra.get("features"))),
+            **({"embedders": list(embedders)} if (embedders := strings(extra.get("embedders"))) else {}),
+        }
+    )
+
+
+def read(blob: JsonObject) -> Capabilities:
+    """A blob that was told already, ours or an unpacked one; what is malformed in it counts as absent."""
+    try:
+        return msgspec.convert({**blob, "told": blob}, Capabilities)
+    except UNREADABLE:
+        rows = {"llms": _each(LanguageModel, blob.get("llms")), "asr": _each(Recogniser, blob.get("asr"))}
+        return replace(tolerant(Capabilities, {**blob, "told": blob}), **rows)
 
 
 def announced_label(advert: CapabilityAdvert | None) -> str:
@@ -105,25 +147,27 @@ def _objects(value: Json) -> list[JsonObject]:
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
-def _merged(value: Json, fields: dict[str, tuple[Json, Callable[[Json], bool]]]) -> JsonObject:
+def _each(cls: type[S], value: Json) -> tuple[S, ...]:
+    return tuple(tolerant(cls, row) for row in _objects(value))
+
+
+def _merged(cls: type[Struct], value: Json) -> JsonObject:
     """An object over its defaults: known members checked, unknown ones kept."""
-    raw = as_object(value)
-    checked = {name: raw[name] if name in raw and ok(raw[name]) else default for name, (default, ok) in fields.items()}
-    return {**checked, **{k: v for k, v in raw.items() if k not in fields}}
+    known = asdict(tolerant(cls, value))
+    return {**known, **{name: member for name, member in as_object(value).items() if name not in known}}
 
 
-def supports(capabilities: JsonObject, feature: str) -> bool:
+def supports(capabilities: Capabilities, feature: str) -> bool:
     """Does a device offer `feature` (spec 08 FE-9.5)?"""
-    features = strings(capabilities.get("features"))
-    if features:
-        return feature in features
-    return capabilities.get("accepting") is not None and feature in BASELINE_FEATURES
+    if capabilities.features:
+        return feature in capabilities.features
+    return capabilities.accepting not in (None, UNSET) and feature in BASELINE_FEATURES
 
 
-def compatibility(capabilities: JsonObject) -> tuple[int, int, list[str]]:
+def compatibility(capabilities: Capabilities) -> tuple[int, int, list[str]]:
     """(known features offered, all known features, the missing ones in advertised order)."""
-    offered: tuple[str, ...] = strings(capabilities.get("features"))
-    if not offered and "accepting" in capabilities:
+    offered = capabilities.features
+    if not offered and capabilities.accepting is not UNSET:
         offered = BASELINE_FEATURES
     missing = [f for f in FEATURES if f not in offered]
     return len(FEATURES) - len(missing), len(FEATURES), missing
@@ -132,34 +176,32 @@ def compatibility(capabilities: JsonObject) -> tuple[int, int, list[str]]:
 # ── in a few words (spec 08 FE-9.15) ──────────────────────────────────────────────────────────────────────────────────
 
 
-def summary(capabilities: JsonObject) -> str:
+def summary(capabilities: Capabilities) -> str:
     """The machine: its chip or graphics, then the memory that models run in."""
-    hardware = as_object(capabilities.get("hardware"))
-    gpu = hardware.get("gpu_type")
-    parts = [hardware.get("soc") or (gpu if gpu != "none" else "")]
-    for member, name in (("vram_gb", "VRAM"), ("ram_gb", "RAM")):
-        size: Json = hardware.get(member)
-        if is_number(size) and size > 0:
+    machine = capabilities.hardware
+    parts = [machine.soc or (machine.gpu_type if machine.gpu_type != "none" else "")]
+    for size, name in ((machine.vram_gb, "VRAM"), (machine.ram_gb, "RAM")):
+        if size is not None and size > 0:
             parts.append(f"{size:g} GB {name}")
             break
     return " · ".join(part for part in parts if part)
 
 
-def badges(capabilities: JsonObject) -> list[str]:
+def badges(capabilities: Capabilities) -> list[str]:
     """What it can be asked for, and how much it likes that."""
     found = {
-        "LLM": bool(capabilities.get("llms")),
-        "ASR": bool(capabilities.get("asr")),
-        "diarize": capabilities.get("diarize") is True,
-        "mic": as_object(capabilities.get("inputs")).get("mic") is True,
+        "LLM": bool(capabilities.llms),
+        "ASR": bool(capabilities.asr),
+        "diarize": capabilities.diarize,
+        "mic": capabilities.inputs.mic,
     }
-    accepting = capabilities.get("accepting")
+    accepting = capabilities.accepting
     return [name for name, is_there in found.items() if is_there] + [a for a in ("busy", "limited") if accepting == a]
 
 
-def compatibility_line(capabilities: JsonObject, ours: str) -> str:
+def compatibility_line(capabilities: Capabilities, ours: str) -> str:
     """Its app's release beside `ours`, and which features it lacks; empty when it does not say its release."""
-    version = capabilities.get("app_version")
+    version = capabilities.app_version
     if not version:
         return ""
     matched, total, missing = compatibility(capabilities)

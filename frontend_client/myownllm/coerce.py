@@ -15,6 +15,8 @@ STAMP_END: Final = 2**63
 """More than any clock shows, in milliseconds."""
 _NO_SETTING: Final = ("servers", "listen_only")
 """Of `signaling`: relays have a member of their own, and nobody is told to listen only."""
+UNREADABLE: Final = (msgspec.ValidationError, UnicodeEncodeError)
+"""What a conversion raises: a member of the wrong type, or half a surrogate pair where only certain words may stand."""
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -26,10 +28,10 @@ def tolerant(cls: type[S], value: Json, **required: Any) -> S:
     """`value` as `cls`: a member of the wrong type counts as absent, and `required` are then in its place."""
     try:
         return msgspec.convert(value, cls)
-    except msgspec.ValidationError:
+    except UNREADABLE:
         raw, members = as_object(value), required
     for field in fields(cls):
-        with suppress(KeyError, msgspec.ValidationError):
+        with suppress(KeyError, *UNREADABLE):
             members[field.name] = msgspec.convert(raw[field.name], field.type)
     return cls(**members)
 

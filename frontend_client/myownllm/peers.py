@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mesh_common.views import RosterRow, SelectedPair, TurnPath
+    from myownllm.capabilities import Capabilities
     from myownllm.coerce import Json, JsonObject
 
 PeerStatus = Literal[
@@ -70,7 +71,7 @@ class PeerEntry:
     verification_code: str
     code_received: str | None
     code_sent: str | None
-    capabilities: dict[str, Any] = attrs.field(repr=False)
+    capabilities: Capabilities = attrs.field(repr=False)
     catalog: tuple[Any, ...] = attrs.field(repr=False)
     local_shelved: bool
     remote_shelved: bool
@@ -108,7 +109,7 @@ class PeerEntry:
             "code_sent": self.code_sent,
             "reconnect_attempts": 0,
             "next_reconnect_at": None,
-            "capabilities": self.capabilities,
+            "capabilities": self.capabilities.told,
             "catalog": list(self.catalog),
             "local_shelved": self.local_shelved,
             "remote_shelved": self.remote_shelved,

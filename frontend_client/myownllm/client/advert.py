@@ -73,7 +73,7 @@ def push(life: Life, registry: Registry, picture: Picture, app_version: str) -> 
             raise
         named = {}  # peers go on calling this device what its hello said
     blob, dropped = capabilities.fitted({**registry.blob(picture.state.accepting, app_version), **named})
-    if blob == life.published:
+    if life.published is not None and blob == life.published.told:
         return True
     life.advert_told = _listeners(picture)
     try:
@@ -85,6 +85,6 @@ def push(life: Life, registry: Registry, picture: Picture, app_version: str) -> 
         return error.kind is ErrorKind.UNSUPPORTED  # an old daemon will not learn it
     if dropped:
         yield Note("warn", f"{dropped} models are not told to peers: the list is longer than a mesh frame")
-    life.published = blob
-    picture.update(published=blob)
+    life.published = capabilities.read(blob)
+    picture.update(published=life.published)
     return True

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from mesh_common.client.errors import ControlError
     from mesh_common.client.frames import ChannelInbound, RpcInbound
+    from myownllm.capabilities import Capabilities
     from myownllm.catalog.network import SavedNetwork
     from myownllm.client.messages import Link, Serve
     from myownllm.client.registry import Claim
-    from myownllm.coerce import JsonObject
     from myownllm.errors import Failure
 
 Stage = Literal["starting", "up", "ending"]
@@ -62,7 +62,7 @@ class Life:
     """callers that are being told no"""
     grace_s: dict[str, float] = attrs.field(factory=dict)
     """how long the daemon gives a dropped peer to come back"""
-    published: JsonObject | None = None
+    published: Capabilities | None = None
     """the capabilities that peers were told last"""
     advert_told: frozenset[str] = frozenset()
     """peers that were there when they were told, where the daemon does not tell newcomers by itself"""

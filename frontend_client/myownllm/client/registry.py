@@ -201,7 +201,7 @@ class Registry:
     def blob(self, accepting: str, app_version: str) -> JsonObject:
         """This device's capabilities now (spec 08 §9.3); what nobody knows has its default."""
         return {
-            **capabilities.unpack(None),
+            **capabilities.unpack(None).told,
             **{member: source() for member, source in self._sources.items()},
             "accepting": accepting,
             "app_version": app_version,

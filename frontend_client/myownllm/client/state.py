@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mesh_common.views import OurNetwork, PeerInfo, RelayRow, TwinRow
+    from myownllm.capabilities import Capabilities
     from myownllm.catalog.model import Catalog
     from myownllm.client.work import FileOffer, FileWork, Resource, Work
     from myownllm.coerce import JsonObject
@@ -91,7 +92,7 @@ class ClientState(Value, frozen=True):
     resources: tuple[Resource, ...] = ()
     inbound_offers: tuple[FileOffer, ...] = ()
     is_rediscovering: bool = False
-    published: JsonObject | None = None
+    published: Capabilities | None = None
     """the capabilities that the daemon was told last; None before the first time (FE-7.3)"""
 
     @property

@@ -21,7 +21,7 @@ _PLAIN: Final = (
 
 def to_json(state: ClientState) -> JsonObject:
     """Every member that a screen may show; `rev` grows with every change."""
-    ours = str((state.published or {}).get("app_version", ""))
+    ours = "" if state.published is None else state.published.app_version
     resources: dict[str, list[Any]] = {kind: [] for kind in get_args(ResourceKind)}
     for entry in state.resources:
         resources[entry.kind].append(entry.to_json())
@@ -39,7 +39,7 @@ def to_json(state: ClientState) -> JsonObject:
         "inbound_offers": [offer.to_json() for offer in state.inbound_offers],
         "daemon_update": {"state": state.daemon_update.state, "detail": state.daemon_update.detail},
         "settings": {"state": state.settings.state, "text": state.settings.text},
-        "capabilities": state.published,
+        "capabilities": None if state.published is None else state.published.told,
     }
 
 

@@ -15,7 +15,7 @@ import attrs
 
 from mesh_common.values import Value
 from myownllm.api.shapes import model_entry
-from myownllm.capabilities import supports
+from myownllm.capabilities import LanguageModel, supports
 from myownllm.client.work import Resource
 from myownllm.coerce import as_object
 from myownllm.features.brake import Brake
@@ -57,8 +57,7 @@ class Target(Value, frozen=True):
         """The model that answers, as far as is known: a host that has the choice chooses the same way (FE-9.18)."""
         if self.tag or self.host is None:
             return self.tag
-        told = (as_object(entry) for entry in self.host.capabilities.get("llms") or ())
-        return picks.pick_model(told, self.family, self.mode)
+        return picks.pick_model(self.host.capabilities.llms, self.family, self.mode)
 
 
 class Asking:
@@ -94,14 +93,14 @@ class Asking:
             return self._there("", host.device_pubkey)
         if not state.up:
             raise RuntimeFailure("down", f"{state.reason}{self._others()}")
-        return Target(picks.pick_model((m.to_llm() for m in state.chat_models), "", "text"))
+        return Target(picks.pick_model(state.chat_models, "", "text"))
 
     def of_family(self, family: str) -> Target:
         """Who answers where any device with a model of that family may: this one, else the best of the others.
 
         Raises HostError where none can be asked now.
         """
-        here = [m.to_llm() for m in self._runtimes.state.chat_models if m.family == family]
+        here = [m for m in self._runtimes.state.chat_models if m.family == family]
         if here:
             return Target(picks.pick_model(here, family, "text"))
         found = picks.of_family(self._devices(), family)
@@ -244,14 +243,13 @@ class Asking:
         devices = self._devices()
         called = names.device_names(devices)
         for peer in devices:
-            state = peer.status if peer.status != "active" else str(peer.capabilities.get("accepting"))
-            llms = [as_object(entry) for entry in peer.capabilities.get("llms") or ()]
-            for llm in (*llms, *({"tag": tag, "mode": "embedding"} for tag in _embedders(peer))):
-                tag = llm.get("tag")
-                if isinstance(tag, str) and tag:
-                    facts = {k: llm.get(k) for k in ("family", "mode", "context_length")}
-                    name = called[peer.device_pubkey]
-                    ours.append(model_entry(f"{tag}@{name}", name, device=peer.device_pubkey, state=state, **facts))
+            state = peer.status if peer.status != "active" else str(peer.capabilities.accepting)
+            name = called[peer.device_pubkey]
+            for llm in (*peer.capabilities.llms, *(LanguageModel(tag, mode="embedding") for tag in _embedders(peer))):
+                if llm.tag:
+                    facts = {"family": llm.family, "mode": llm.mode, "context_length": llm.context_length}
+                    entry = model_entry(f"{llm.tag}@{name}", name, device=peer.device_pubkey, state=state, **facts)
+                    ours.append(entry)
         return ours
 
     def status(self) -> JsonObject:
@@ -275,16 +273,16 @@ class Asking:
 def _hints(peer: PeerEntry) -> JsonObject:
     """Who could be pinned, and what would answer there (FE-9.18)."""
     blob = peer.capabilities
-    model = picks.pick_model((as_object(m) for m in blob.get("llms") or ()), "", "text")
-    asr = [as_object(a) for a in blob.get("asr") or ()][:1] if picks.can_serve_transcribe(blob) else []
-    recogniser = "".join(f"{a.get('backend')}-{a.get('tier')}" for a in asr)
+    model = picks.pick_model(blob.llms, "", "text")
+    asr = blob.asr[:1] if picks.can_serve_transcribe(blob) else ()
+    recogniser = "".join(f"{a.backend}-{a.tier}" for a in asr)
     return {"device": peer.device_pubkey, "label": peer.label, "model": model, "recogniser": recogniser}
 
 
-def _embedders(peer: PeerEntry) -> list[str]:
+def _embedders(peer: PeerEntry) -> tuple[str, ...]:
     """Its models for embeddings alone."""
-    return list(peer.capabilities.get("embedders") or ())[: embedding.EMBEDDERS_MAX]
+    return peer.capabilities.embedders[: embedding.EMBEDDERS_MAX]
 
 
 def _tags(peer: PeerEntry) -> list[str]:
-    return [*(str(as_object(m).get("tag")) for m in peer.capabilities.get("llms") or ()), *_embedders(peer)]
+    return [*(m.tag for m in peer.capabilities.llms), *_embedders(peer)]

@@ -41,7 +41,7 @@ def install(client: MeshClient, runtimes: Runtimes) -> Release:
     async def infer(call: InboundCall) -> AsyncIterator[JsonObject]:
         asked: InferPayload = call.payload
         told = client.state.published
-        models = None if told is None else told["llms"]
+        models = None if told is None else told.llms
         admission = picks.admit(client.state.accepting, models, asked.family, asked.mode, asked.model)
         if admission.refusal:
             raise CallRefusedError(admission.refusal)

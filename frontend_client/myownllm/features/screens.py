@@ -77,7 +77,7 @@ def install(
             binary="" if connection is None or connection.binary is None else str(connection.binary),
             origin="" if connection is None else connection.origin,
             notes=daemon.notes,
-            models=len((state.published or {}).get("llms", ())),
+            models=0 if state.published is None else len(state.published.llms),
             runtime=_runtime(runtime.value),
             api=api.value.url or api.value.reason,
         )

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from mesh_common.values import Value
 from myownllm.capabilities import BUSY_TEXT, supports
-from myownllm.coerce import as_object
 from myownllm.errors import AppError
 from myownllm.refusals import NO_MODEL_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from myownllm.coerce import JsonObject
+    from myownllm.capabilities import Capabilities
     from myownllm.peers import PeerStatus
 
 PURPOSES: Final = ("text", "transcribe", "tp")
@@ -34,7 +33,18 @@ class Host(Protocol):
     @property
     def authorized(self) -> bool: ...
     @property
-    def capabilities(self) -> JsonObject: ...
+    def capabilities(self) -> Capabilities: ...
+
+
+class Labelled(Protocol):
+    """What choosing needs of a model: its tag, and the labels that peers choose by."""
+
+    @property
+    def tag(self) -> str: ...
+    @property
+    def family(self) -> str | None: ...
+    @property
+    def mode(self) -> str | None: ...
 
 
 HostT = TypeVar("HostT", bound=Host)
@@ -53,13 +63,13 @@ class HostError(AppError):
 # ── here ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def pick_model(llms: Iterable[JsonObject], family: str, mode: str) -> str:
+def pick_model(llms: Iterable[Labelled], family: str, mode: str) -> str:
     """The tag that serves a request: of this family and mode, else of this mode, else the first; empty without any."""
-    present = [m for m in llms if isinstance(m.get("tag"), str) and m["tag"]]
-    exact = [m for m in present if m.get("family") == family and m.get("mode") == mode]
-    near = [m for m in present if m.get("mode") == mode]
+    present = [m for m in llms if m.tag]
+    exact = [m for m in present if m.family == family and m.mode == mode]
+    near = [m for m in present if m.mode == mode]
     chosen = (*exact, *near, *present)
-    return str(chosen[0]["tag"]) if chosen else ""
+    return chosen[0].tag if chosen else ""
 
 
 class Admission(Value, frozen=True):
@@ -69,7 +79,7 @@ class Admission(Value, frozen=True):
     refusal: str = ""
 
 
-def admit(accepting: str, llms: Sequence[JsonObject] | None, family: str, mode: str, model: str = "") -> Admission:
+def admit(accepting: str, llms: Sequence[Labelled] | None, family: str, mode: str, model: str = "") -> Admission:
     """The host's gate. `llms` is what was last told to peers, None before the first time.
 
     A request that names a model gets that one or a refusal, never another.
@@ -77,7 +87,7 @@ def admit(accepting: str, llms: Sequence[JsonObject] | None, family: str, mode: 
     if accepting == "busy":
         return Admission(refusal=BUSY_TEXT)
     if model:
-        present = any(m.get("tag") == model for m in llms or ())
+        present = any(m.tag == model for m in llms or ())
         return Admission(model) if present else Admission(refusal=f"this device has no model '{model[:200]}'")
     picked = pick_model(llms or (), family, mode)
     return Admission(picked) if picked else Admission(refusal=NO_MODEL_TEXT)
@@ -86,27 +96,26 @@ def admit(accepting: str, llms: Sequence[JsonObject] | None, family: str, mode: 
 # ── there ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def can_serve_inference(capabilities: JsonObject) -> bool:
+def can_serve_inference(capabilities: Capabilities) -> bool:
     """Does a device of these capabilities answer chats?"""
-    return capabilities.get("accepting") != "busy" and bool(capabilities.get("llms"))
+    return capabilities.accepting != "busy" and bool(capabilities.llms)
 
 
-def can_serve_transcribe(capabilities: JsonObject) -> bool:
+def can_serve_transcribe(capabilities: Capabilities) -> bool:
     """Does a device of these capabilities transcribe?"""
-    return capabilities.get("accepting") != "busy" and bool(capabilities.get("asr"))
+    return capabilities.accepting != "busy" and bool(capabilities.asr)
 
 
 def eligible(peers: Iterable[HostT]) -> list[HostT]:
     """The peers that can be asked, best first: available ones before limited ones, then by name."""
     able = [p for p in peers if p.status == "active" and p.authorized and can_serve_inference(p.capabilities)]
-    return sorted(able, key=lambda p: (p.capabilities.get("accepting") == "limited", p.label, p.device_pubkey))
+    return sorted(able, key=lambda p: (p.capabilities.accepting == "limited", p.label, p.device_pubkey))
 
 
 def of_family(peers: Iterable[HostT], family: str) -> tuple[HostT, str] | None:
     """The best of the peers that can be asked and have a model of a family, and that model's tag."""
     for host in eligible(peers):
-        llms = (as_object(m) for m in host.capabilities.get("llms") or ())
-        if tag := pick_model((m for m in llms if m.get("family") == family), family, "text"):
+        if tag := pick_model((m for m in host.capabilities.llms if m.family == family), family, "text"):
             return host, tag
     return None
 
@@ -122,7 +131,7 @@ def usable(host: Host | None, name: str, *, pinned: bool = False, need: Need = "
         raise HostError(kind, f"{what} offline: {shown}. Nothing was run on this device instead")
     if not host.authorized:
         raise HostError(kind, f"{what} not approved: {shown}")
-    if host.capabilities.get("accepting") == "busy":
+    if host.capabilities.accepting == "busy":
         raise HostError("device_busy", f"{what} busy: {shown} accepts no requests now")
     if need == "model" and not can_serve_inference(host.capabilities):
         raise HostError("no_model", f"{what} without a model: {shown} offers none now")
@@ -150,11 +159,11 @@ def request_labels(host: Host, model: str) -> tuple[str, str]:
     """
     if not model:
         return "", ""
-    llms = [as_object(m) for m in host.capabilities.get("llms") or ()]
-    found = next((m for m in llms if m.get("tag") == model), None)
+    llms = host.capabilities.llms
+    found = next((m for m in llms if m.tag == model), None)
     if found is None:
         raise HostError("no_model", f"{host.label} has no model '{model[:200]}'")
-    labels = str(found.get("family") or ""), str(found.get("mode") or "")
+    labels = found.family or "", found.mode or ""
     if not supports(host.capabilities, MODEL_FEATURE) and pick_model(llms, *labels) != model:
         raise HostError("no_model", f"the app on {host.label} is too old to be asked for one model among several")
     return labels

@@ -72,7 +72,7 @@ class Seen:
 def picture(seen: Seen) -> JsonObject:
     """The whole page."""
     state = seen.state
-    ours = str((state.published or {}).get("app_version", ""))
+    ours = "" if state.published is None else state.published.app_version
     lines = [*seen.diag][-DIAG_SHOWN:]
     return {
         "headline": {k: shown(v, TEXT_MAX) for k, v in asdict(verdict(sight(state, seen.supervisor))).items()},
@@ -102,7 +102,7 @@ def _marks(seen: Seen) -> JsonObject:
         prompts = () if network.prompts is None else network.prompts.records
         shared = [network.permissions.to_json(), [(each.id, each.updated_at) for each in prompts]]
     return {
-        "chat": _mark([seen.kept, seen.state.published]),
+        "chat": _mark([seen.kept, None if seen.state.published is None else seen.state.published.told]),
         "shared": _mark([shared, seen.catalog.confirm_relaxing_policy]),
     }
 
@@ -205,10 +205,7 @@ def peer_row(peer: PeerEntry, ours: str, place: int, pins: Mapping[str, str]) ->
         "compatibility": shown(capabilities.compatibility_line(blob, ours)),
         "is_host": pins.get("text") == peer.device_pubkey,
         "takes_files": capabilities.supports(blob, TRANSFER_FEATURE),
-        "models": [
-            {"tag": shown(str(m.get("tag", ""))), "family": shown(str(m.get("family", "")))}
-            for m in blob.get("llms", ())[:MODELS_SHOWN]
-        ],
+        "models": [{"tag": shown(m.tag), "family": shown(m.family or "")} for m in blob.llms[:MODELS_SHOWN]],
         "conversations": [
             {"guid": shown(str(c.get("guid", ""))), "title": shown(str(c.get("title", "")))}
             for c in peer.catalog[:CONVERSATIONS_SHOWN]

@@ -165,7 +165,10 @@ async def test_up_does_everything_that_the_seed_forgot(desk: Desk) -> None:
     assert {"notice", "rpc/cancel", "blob/v1", *gossip} <= set(desk.daemon.channels)
     offered = desk.daemon.capabilities["extra"]["features"]
     assert {"stream_error_v1", "stream_cancel_v1", *capabilities.FEATURES} <= set(offered)
-    assert capabilities.compatibility_line({"app_version": "1", "features": offered}, "1") == "v1 · all features"
+    assert (
+        capabilities.compatibility_line(capabilities.read({"app_version": "1", "features": offered}), "1")
+        == "v1 · all features"
+    )
     assert await up.stop() == 0
     assert desk.daemon.label == "Anna"
     assert desk.daemon.claims == {}, "claims are given back"

@@ -78,7 +78,7 @@ async def two_apps(pair: Pair, folder: Path) -> AsyncIterator[tuple[App, App]]:
         for one, other in ((a, b), (b, a)):  # each knows what the other can do
             with trio.fail_after(PATIENCE_S):
                 await one.client.watch.until(
-                    lambda s, k=other.key: any(k == p.device_pubkey and p.capabilities["features"] for p in s.peers)  # type: ignore[misc]  # mypy knows no default of a lambda
+                    lambda s, k=other.key: any(k == p.device_pubkey and p.capabilities.features for p in s.peers)  # type: ignore[misc]  # mypy knows no default of a lambda
                 )
         yield a, b
 

@@ -209,7 +209,7 @@ def test_nothing_is_lost_or_reordered(given_pieces: list[tuple[str, str, float]]
 def test_an_advert_keeps_the_first_models_as_far_as_they_fit(count: int) -> None:
     """FE-9.50."""
     models = [{"tag": f"model-{n}", "family": "f", "mode": "text"} for n in range(count)]
-    blob, dropped = capabilities.fitted({**capabilities.unpack(None), "llms": models})
+    blob, dropped = capabilities.fitted({**capabilities.unpack(None).told, "llms": models})
     assert blob["llms"] == models[: count - dropped]
     assert len(msgspec.json.encode(blob)) <= capabilities.ADVERT_MAX_BYTES
     assert (dropped == 0) == (len(msgspec.json.encode({**blob, "llms": models})) <= capabilities.ADVERT_MAX_BYTES)

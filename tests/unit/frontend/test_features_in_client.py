@@ -608,7 +608,7 @@ async def test_capabilities_follow_their_sources_half_a_second_after_the_last_ch
         await trio.sleep(0.2)
         assert w.daemon.ops("capabilities_set") == ["capabilities_set"] * 2
         assert w.daemon.capabilities["extra"]["llms"] == models
-        assert w.client.state.published["llms"] == models
+        assert w.client.state.published.told["llms"] == models
         w.client.capabilities_changed()  # nothing is different
         models.append({"tag": "silent", "family": "", "mode": ""})
         models.pop()

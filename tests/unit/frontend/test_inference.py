@@ -12,7 +12,8 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownllm import policy
+from myownllm import capabilities, policy
+from myownllm.capabilities import Capabilities
 from myownllm.errors import AppError
 from myownllm.inference import names, picks
 from myownllm.inference.embedding import EmbedPayload
@@ -39,12 +40,17 @@ def cases(suite: str) -> pytest.MarkDecorator:
     )
 
 
+def told(blob: Any) -> Capabilities:
+    """As tests and vectors write it, or as it is already."""
+    return blob if isinstance(blob, Capabilities) else capabilities.read(blob)
+
+
 @attrs.frozen
 class Peer:
     device_pubkey: str
     status: Any = "active"
     authorized: bool = True
-    capabilities: dict[str, Any] = attrs.field(factory=dict)
+    capabilities: Capabilities = attrs.field(factory=Capabilities, converter=told)
     label: str = ""
 
 
@@ -57,7 +63,8 @@ def peers_of(case: dict[str, Any]) -> list[Peer]:
 
 @cases("model_pick")
 def test_model_pick(case: dict[str, Any]) -> None:
-    admission = picks.admit("available", **{k: case["input"][k] for k in ("llms", "family", "mode")})
+    asked = case["input"]
+    admission = picks.admit("available", told({"llms": asked["llms"]}).llms, asked["family"], asked["mode"])
     assert admission.model == case["expect"]["tag"]
     assert (admission.refusal or None) == case["expect"]["end_error"]
 
@@ -65,16 +72,18 @@ def test_model_pick(case: dict[str, Any]) -> None:
 @cases("infer_handler_gate")
 def test_infer_handler_gate(case: dict[str, Any]) -> None:
     asked = case["input"]
-    admission = picks.admit(asked["accepting"], asked["last_pushed_llms"], **asked["request"])
+    pushed = asked["last_pushed_llms"]
+    llms = None if pushed is None else told({"llms": pushed}).llms
+    admission = picks.admit(asked["accepting"], llms, **asked["request"])
     expected = case["expect"]
     assert (admission.refusal or None, admission.model or None) == (expected["immediate_end_error"], expected["model"])
 
 
 @cases("can_serve")
 def test_can_serve(case: dict[str, Any]) -> None:
-    capabilities = case["input"]["capabilities"]
-    assert picks.can_serve_inference(capabilities) is case["expect"]["can_serve_inference"]
-    assert picks.can_serve_transcribe(capabilities) is case["expect"]["can_serve_transcribe"]
+    blob = told(case["input"]["capabilities"])
+    assert picks.can_serve_inference(blob) is case["expect"]["can_serve_inference"]
+    assert picks.can_serve_transcribe(blob) is case["expect"]["can_serve_transcribe"]
 
 
 @cases("peer_pick")
@@ -129,8 +138,10 @@ def test_a_name_that_nobody_has_is_no_offline_device() -> None:
 
 def test_a_named_model_is_served_or_refused_never_replaced() -> None:
     llms = [{"tag": "a", "family": "f", "mode": "text"}, {"tag": "b", "family": "f", "mode": "text"}]
-    assert picks.admit("limited", llms, "f", "text", "b") == picks.Admission("b")
-    assert picks.admit("available", llms, "f", "text", "c").refusal == "this device has no model 'c'"
+    assert picks.admit("limited", told({"llms": llms}).llms, "f", "text", "b") == picks.Admission("b")
+    assert (
+        picks.admit("available", told({"llms": llms}).llms, "f", "text", "c").refusal == "this device has no model 'c'"
+    )
     old = Peer(KEY, label="Old", capabilities={"llms": llms, "features": ["infer_request"]})
     assert picks.request_labels(old, "a") == ("f", "text"), "an old app picks just this one"
     with pytest.raises(picks.HostError, match="too old"):

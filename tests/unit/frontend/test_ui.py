@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from mesh_common.client.errors import ControlError, ErrorKind
+from myownllm.capabilities import Capabilities
 from myownllm.catalog.model import Catalog
 from myownllm.catalog.network import SavedNetwork, TurnServer
 from myownllm.client import ClientState, Diag
@@ -290,7 +291,7 @@ def test_a_mark_is_another_one_when_what_it_stands_for_has_changed() -> None:
     marks = [picture(seen(catalog=each))["marks"] for each in catalogs]
     assert len({each["shared"] for each in marks}) == 4
     assert len({each["chat"] for each in marks}) == 1
-    chats = [seen(), seen(kept=1), seen(state=ClientState(published={"llms": []}))]
+    chats = [seen(), seen(kept=1), seen(state=ClientState(published=Capabilities()))]
     assert len({picture(each)["marks"]["chat"] for each in chats}) == 3
 
 
