@@ -176,13 +176,14 @@ class Draft:
         self.put(target, after)
         return True
 
-    def first(self, target: str, copy: Copy, *, is_sure: bool) -> None:
-        """Add the first that is signed about a device, by one signer, who is or was an authority."""
-        self._own().put(target, copy)
-        self._turn(target, copy.entry)
-        self.count += 1
-        if is_sure and copy.entry.at > self.newest_sure:
-            self.newest_sure = copy.entry.at
+    def first(self, copies: Sequence[Copy]) -> None:
+        """Add, for each of several devices, the first that is signed about it, by one signer, who is or was an
+        authority."""
+        put = self._own().put
+        for copy in copies:
+            put(copy.entry.variant.target, copy)  # type: ignore[union-attr]  # it has one
+        self._turn([copy.entry for copy in copies])
+        self.count += len(copies)
 
     def _own(self) -> Changing[Kept]:
         if self._changed is None:
@@ -192,7 +193,7 @@ class Draft:
     def put(self, device: str, slots: Slots) -> None:
         """Replace what is signed about a device."""
         changed = self._own()
-        self._account(device, slots_of(changed.get(device, _NOTHING)), slots)
+        self._account(slots_of(changed.get(device, _NOTHING)), slots)
         if slots:
             changed.put(device, _kept(slots))
         else:
@@ -205,18 +206,19 @@ class Draft:
         targets = self.targets if self._changed is None else self._changed.done()
         return MemberLog(targets, self.count, self.newest_sure, tuple(self._buckets), self._leaves.tobytes())
 
-    def _account(self, device: str, before: Slots, after: Slots) -> None:
+    def _account(self, before: Slots, after: Slots) -> None:
         """Enter into the digests, and into the count, what came and went."""
         old, new = _distinct(before), _distinct(after)
-        for entry in old.keys() ^ new.keys():
-            self._turn(device, entry)
+        self._turn(old.keys() ^ new.keys())
         self.count += len(new) - len(old)
 
-    def _turn(self, device: str, entry: Transition) -> None:
-        """Enter one that came or went into the digests."""
-        hashed = int.from_bytes(sha256(entry_key(entry)).digest(), "big")
-        self._buckets[hashed >> _BUCKET_SHIFT] ^= hashed
-        self._leaves[leaf_of(device)] ^= hashed & _LEAF_MASK
+    def _turn(self, entries: Iterable[Transition]) -> None:
+        """Enter those that came or went into the digests."""
+        buckets, leaves = self._buckets, self._leaves
+        for entry in entries:
+            hashed = int.from_bytes(sha256(entry_key(entry)).digest(), "big")
+            buckets[hashed >> _BUCKET_SHIFT] ^= hashed
+            leaves[leaf_of(entry.variant.target)] ^= hashed & _LEAF_MASK  # type: ignore[union-attr]  # it has one
 
 
 EMPTY: Final = MemberLog()

@@ -78,23 +78,32 @@ class Newcomers:
         """Judge what `checked` found plain and good in each case; None, and nothing done, where that is not so."""
         if not authors or self._draft.count + len(authors) > MAX_COPIES or not all(authors):
             return None
-        enter, aside = self._enter, self._aside
-        return [enter(entry, author, aside) for entry, author in zip(entries, authors, strict=False)]  # type: ignore[arg-type]  # all are true
+        return self._enter(entries, authors, self._aside)  # type: ignore[arg-type]  # all are true
 
     def enter(self, entry: Transition, author: Author, aside: Aside) -> Judgement | None:
         """Judge an entry that was found plain and good; None if it is plain no more."""
         draft = self._draft
         if entry.variant.target in draft.targets or aside.held or draft.count >= MAX_COPIES:  # type: ignore[union-attr]  # it has one
             return None
-        return self._enter(entry, author, aside)
-
-    def _enter(self, entry: Transition, author: Author, aside: Aside) -> Judgement:
-        judgement = author.judgement
-        if judgement is None or judgement.aside is not aside:
-            judgement = self._judge(entry, author, aside)
-        kept = Copy(Transition(entry.at, entry.variant, author.signers, entry.signatures), author.words)
-        self._draft.first(entry.variant.target, kept, is_sure=author.is_sure)  # type: ignore[union-attr]  # it has one
+        [judgement] = self._enter([entry], [author], aside)
         return judgement
+
+    def _enter(self, entries: Sequence[Transition], authors: Sequence[Author], aside: Aside) -> list[Judgement]:
+        draft = self._draft
+        copies, judged = [], []
+        newest_sure = draft.newest_sure
+        for entry, author in zip(entries, authors, strict=False):
+            judgement = author.judgement
+            if judgement is None or judgement.aside is not aside:
+                judgement = self._judge(entry, author, aside)
+            at = entry.at
+            copies.append(Copy(Transition(at, entry.variant, author.signers, entry.signatures), author.words))
+            judged.append(judgement)
+            if author.is_sure and at > newest_sure:
+                newest_sure = at
+        draft.newest_sure = newest_sure
+        draft.first(copies)
+        return judged
 
     def _judge(self, entry: Transition, author: Author, aside: Aside) -> Judgement:
         """Who vouches for a plain entry of this speaker, whether that makes it sure, and what becomes of it."""
@@ -118,7 +127,6 @@ class Newcomers:
             or target in self._court.bench.kept
             or target == self._court.bench.me
             or not is_usable_id(target)
-            or not (signature := signatures[0]).islower()
         ):
             return None
         signer = signers[0]
@@ -126,7 +134,7 @@ class Newcomers:
         if author is None or (author.is_grant and variant.role != "member"):  # type: ignore[union-attr]  # a grant
             return None
         try:
-            raw = base32.decode(signature, SIGNATURE_BYTES)
+            raw = base32.decode(signatures[0], SIGNATURE_BYTES, canonical=True)
         except ValueError:
             return None
         return author, author.key, b"".join((raw, author.before, target.encode(), author.after))

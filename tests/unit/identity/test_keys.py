@@ -85,9 +85,10 @@ def test_keys_of_small_order_are_refused() -> None:
     assert not verify(device_id, b"anything", b"\x01" + bytes(63))
 
 
-@given(
-    st.lists(st.tuples(st.binary(max_size=40), st.sampled_from(["right", "another payload", "another key", "short"])))
-)
+HOW = ["right", "another payload", "another key", "short", "short key"]
+
+
+@given(st.lists(st.tuples(st.binary(max_size=40), st.sampled_from(HOW))))
 def test_many_at_once_are_judged_as_each_alone(said: list[tuple[bytes, str]]) -> None:
     signer, other = (Identity.from_seed(bytes(31) + bytes([n])) for n in (1, 2))
     keys = [base32.decode(parse_device_id(each.device_id), 32) for each in (signer, other)]
@@ -95,5 +96,6 @@ def test_many_at_once_are_judged_as_each_alone(said: list[tuple[bytes, str]]) ->
     for payload, how in said:
         signature = signer.sign(payload)
         behind = {"another payload": payload + b"!", "short": b""}.get(how, payload)
-        signed.append((keys[how == "another key"], signature[:40] + behind if how == "short" else signature + behind))
+        key = keys[0][:31] if how == "short key" else keys[how == "another key"]
+        signed.append((key, signature[:40] + behind if how == "short" else signature + behind))
     assert verify_each(signed) == [how == "right" for _, how in said]

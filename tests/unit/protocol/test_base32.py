@@ -26,6 +26,15 @@ def test_every_value_comes_back(data: bytes) -> None:
     assert base32.decode(text.upper(), len(data)) == data
 
 
+@given(st.binary(max_size=80))
+def test_only_the_canonical_spelling_where_that_is_asked_for(data: bytes) -> None:
+    text = base32.encode(data)
+    assert base32.decode(text, len(data), canonical=True) == data
+    if text.upper() != text:
+        with pytest.raises(ValueError, match="alphabet"):
+            base32.decode(text.upper(), len(data), canonical=True)
+
+
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz234567=1 ſ", max_size=20), st.integers(0, 12))
 def test_accepts_only_what_it_would_write(text: str, nbytes: int) -> None:
     try:
