@@ -19,11 +19,6 @@ class Channel:
     number: int
     address: Address
     until: float
-    head: bytes = field(init=False)
-    """How its frames begin."""
-
-    def __attrs_post_init__(self) -> None:
-        self.head = self.number.to_bytes(2)
 
 
 class Allowance:

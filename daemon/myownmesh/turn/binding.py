@@ -11,12 +11,18 @@ from myownmesh.turn.limits import Limits
 from myownmesh.turn.rationing import Ration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from myownmesh.protocol.clock import Instant
     from myownmesh.turn.stun import Address, Message
 
 Client = tuple[object, ...]
 """Five-tuple of a client: its address as a socket tells it; behind that of a stream stand the kind of stream and a
 number."""
+
+Parcel = tuple[int, bytes, Client | None]
+"""The relay port from which bytes leave, or 0: where clients come in; and to whom: a client, a peer's address, or None:
+the client whose port it is. A plain tuple, for each relayed datagram makes one."""
 
 _V4_MAPPED = "::ffff:"
 
@@ -47,15 +53,16 @@ class BindingServer:
         self.counts = Counts()
         self._ration = Ration(limits or Limits())
 
-    def from_client(self, client: Client, data: bytes, now: Instant) -> bytes | None:
-        """The answer to a Binding request; everything else is met with silence."""
-        message = stun.decode(data)
-        if message is None or message.kind != stun.BINDING:
-            return None
-        if not self._ration.allows(address_of(client)[0], now.mono):
-            self.counts.unanswered += 1
-            return None
-        return binding_answer(message, client, fingerprint=False)
+    def from_clients(self, came: Iterable[tuple[bytes, Client]], now: Instant) -> Iterator[Parcel]:
+        """The answers to Binding requests; everything else is met with silence."""
+        for data, client in came:
+            message = stun.decode(data)
+            if message is None or message.kind != stun.BINDING:
+                continue
+            if self._ration.allows(address_of(client)[0], now.mono):
+                yield 0, binding_answer(message, client, fingerprint=False), client
+            else:
+                self.counts.unanswered += 1
 
 
 def address_of(client: Client) -> Address:

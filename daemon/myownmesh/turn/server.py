@@ -6,49 +6,29 @@ costs a few microseconds here; everything that needs a signature is in `requests
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from myownmesh.turn import stun
 from myownmesh.turn.binding import Counts
-from myownmesh.turn.framing import CHANNEL, KIND
 from myownmesh.turn.limits import MAX_PAYLOAD, Limits
-from myownmesh.turn.requests import Requests
-from myownmesh.turn.stun import Address
+from myownmesh.turn.requests import CHANNELS, Requests
 from myownmesh.turn.table import Table
 from myownmesh.turn.targets import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Iterator
 
     from myownmesh.protocol.clock import Instant
     from myownmesh.turn.allocation import Allocation
-    from myownmesh.turn.binding import Client
-    from myownmesh.turn.stun import Message
+    from myownmesh.turn.binding import Client, Parcel
+    from myownmesh.turn.stun import Address, Message
     from myownmesh.turn.table import Ports, Settings
 
 _SEND_KNOWN = frozenset({stun.A_PEER, stun.A_DATA})
+_HEAD = struct.Struct(">HH")
+_CHANNEL_HEAD, _channel_head = _HEAD.unpack_from, _HEAD.pack
 _PADDING = tuple(bytes(count) for count in range(4))
-
-
-class ToPeer(Struct, frozen=True, gc=False):
-    """Send `data` from a relay port."""
-
-    port: int
-    data: bytes
-    address: Address
-
-
-class ToClient(Struct, frozen=True, gc=False):
-    """Hand `data` to the client whose port this is: it comes from another allocation of this server."""
-
-    port: int
-    data: bytes
-
-
-Output = bytes | ToPeer | ToClient | None
-"""Bytes are an answer to whoever sent the datagram."""
 
 
 class TurnServer:
@@ -69,36 +49,50 @@ class TurnServer:
     def allocations(self) -> int:
         return len(self._table.by_client)
 
-    def from_client(self, client: Client, data: bytes, now: Instant) -> Output:
-        """What follows from one datagram or frame of a client."""
-        if not data:
-            return None
-        kind = data[0] & KIND
-        if kind == CHANNEL:  # nearly all that ever comes, so here, where it costs the fewest calls
-            allocation = self._by_client.get(client)
-            if allocation is None or len(data) < 4:
-                return None
-            channel, mono = allocation.channels.get(data[0] << 8 | data[1]), now.mono
-            end = 4 + (data[2] << 8 | data[3])
-            if channel is None or channel.until <= mono or allocation.until <= mono or end > len(data):
-                return None
-            return self._relay(allocation, data[4:end], channel.address, mono)
-        if kind:
-            return None
-        message = stun.decode(data)
-        if message is None:
-            return None
-        if message.kind == stun.SEND | stun.INDICATION:
-            return self._send(client, message, now.mono)
-        return self._requests.answer(client, message, now)
+    def from_clients(self, came: Iterable[tuple[bytes, Client]], now: Instant) -> Iterator[Parcel]:
+        """What follows from datagrams of clients, one after the other: whoever iterates sends each before the next one
+        is looked at, which may close a port."""
+        by_client, public_ip, own, mono = self._by_client, self._public_ip, self._own, now.mono
+        packets = size_sum = 0
+        first_channel = CHANNELS.start
+        for data, client in came:
+            if len(data) < 4:
+                continue
+            number, size = _CHANNEL_HEAD(data)
+            if number >= first_channel:  # nearly all that ever comes, so here, where it costs the fewest calls
+                allocation = by_client.get(client)
+                if allocation is None or allocation.until <= mono:
+                    continue
+                channel = allocation.channels.get(number)
+                if channel is None or channel.until <= mono or size > len(data) - 4:
+                    continue
+                address = channel.address
+                ip = address[0]
+                if allocation.up is None and size <= MAX_PAYLOAD and ip != public_ip and ip not in own:
+                    packets += 1
+                    size_sum += size
+                    yield allocation.port, data[4 : 4 + size], address
+                    continue
+                parcel = self._relay(allocation, data[4 : 4 + size], address, mono)
+            else:
+                parcel = self._by_message(client, data, now)
+            if parcel is not None:
+                yield parcel
+        self.counts.packets_up += packets
+        self.counts.bytes_up += size_sum
 
-    def from_peer(self, port: int, data: bytes, address: Address, now: Instant) -> bytes | None:
-        """What the client of a relay port gets of a datagram that came in there."""
-        # Our own address sends through `_relay` alone, so such a datagram is of some other program of this machine.
-        if address[0] == self._public_ip or address[0] in self._own:
-            return None
-        allocation = self._table.by_port.get(port)
-        return None if allocation is None else self._to_client(allocation, data, address, now.mono)
+    def from_peers(self, came: Iterable[tuple[int, bytes, Address]], now: Instant) -> Iterator[Parcel]:
+        """What the clients of relay ports get of datagrams that came in there."""
+        by_port, public_ip, own, mono = self._table.by_port, self._public_ip, self._own, now.mono
+        for port, data, address in came:
+            # Our own address sends through `_relay` alone, so such a datagram is of some other program of this machine.
+            ip = address[0]
+            allocation = by_port.get(port)
+            if allocation is None or ip == public_ip or ip in own:
+                continue
+            inward = self._to_client(allocation, data, address, mono)
+            if inward is not None:
+                yield port, inward, None
 
     def sweep(self, now: Instant) -> None:
         """End the allocations whose time is over."""
@@ -127,7 +121,16 @@ class TurnServer:
         self._targets.set_own(addresses)
         self._own = self._targets.own
 
-    def _send(self, client: Client, message: Message, now: float) -> ToPeer | ToClient | None:
+    def _by_message(self, client: Client, data: bytes, now: Instant) -> Parcel | None:
+        message = stun.decode(data)
+        if message is None:
+            return None
+        if message.kind == stun.SEND | stun.INDICATION:
+            return self._send(client, message, now.mono)
+        answer = self._requests.answer(client, message, now)
+        return None if answer is None else (0, answer, client)
+
+    def _send(self, client: Client, message: Message, now: float) -> Parcel | None:
         allocation = self._table.by_client.get(client)
         peer, data = message.get(stun.A_PEER), message.get(stun.A_DATA)
         if allocation is None or allocation.until <= now or peer is None or data is None:
@@ -137,7 +140,7 @@ class TurnServer:
             return None
         return self._relay(allocation, data, address, now)
 
-    def _relay(self, allocation: Allocation, data: bytes, address: Address, now: float) -> ToPeer | ToClient | None:
+    def _relay(self, allocation: Allocation, data: bytes, address: Address, now: float) -> Parcel | None:
         """`address` was judged when its permission was given; what changes since is whose address it is."""
         counts, size = self.counts, len(data)
         if size > MAX_PAYLOAD or address[0] in self._own:
@@ -148,13 +151,13 @@ class TurnServer:
         counts.packets_up += 1
         counts.bytes_up += size
         if address[0] != self._public_ip:
-            return ToPeer(allocation.port, data, address)
+            return allocation.port, data, address
         # From one allocation of ours to another: no socket of this machine need let it out and in again.
         other = self._table.by_port.get(address[1])
         if other is None:
             return None
         inward = self._to_client(other, data, (self._public_ip, allocation.port), now)
-        return None if inward is None else ToClient(other.port, inward)
+        return None if inward is None else (other.port, inward, None)
 
     def _to_client(self, allocation: Allocation, data: bytes, address: Address, now: float) -> bytes | None:
         if allocation.until <= now:
@@ -169,7 +172,7 @@ class TurnServer:
         counts.packets_down += 1
         counts.bytes_down += size
         if channel is not None and channel.until > now:
-            return b"".join((channel.head, size.to_bytes(2), data, _PADDING[-size & 3]))
+            return _channel_head(channel.number, size) + data + _PADDING[-size & 3]
         self._serial += 1
         transaction = self._serial.to_bytes(12)
         attributes = [(stun.A_PEER, stun.xor_address(*address, transaction)), (stun.A_DATA, data)]

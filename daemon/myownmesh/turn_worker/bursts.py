@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from myownmesh.turn.binding import Client
-    from myownmesh.turn.stun import Address
 
 UDP_SEGMENT: Final = 103
 MOST_SEGMENTS: Final = 50
@@ -32,61 +31,58 @@ class Burst:
     def __init__(self, *, segments: bool = True) -> None:
         """Without `segments` each goes by itself, as on systems that cannot do better."""
         self._segments = segments
-        self._socket: socket.socket
-        self._address: Address | Client
-        """Where what is held goes; not set before anything is."""
+        self._socket: socket.socket | None = None
+        """Of the last one that was sent; what is like it is held."""
+        self._address: Client = ()
         self._size = 0
         self._held: list[bytes] = []
 
-    def put(self, through: socket.socket, data: bytes, address: Address | Client) -> None:
+    def put(self, through: socket.socket, data: bytes, address: Client) -> None:
         """Send this now or with those behind it; lost where there is no room or no way, as any datagram may be."""
         held, size = self._held, len(data)
-        if held:
-            if (
-                through is self._socket
-                and size == self._size
-                and address == self._address
-                and len(held) < MOST_SEGMENTS
-            ):
-                held.append(data)
-                return
-            if len(held) == 1:  # of many links at once nothing is alike: a call less for each
-                _send(self._socket, held.pop(), self._address)
-            else:
+        if through is self._socket and size == self._size and address == self._address:
+            held.append(data)
+            if len(held) == MOST_SEGMENTS:
                 self.flush()
+            return
+        if held:
+            self.flush()
         if self._segments and 0 < size <= LONGEST_SEGMENT:
             self._socket, self._address, self._size = through, address, size
-            held.append(data)
         else:
-            _send(through, data, address)
+            self._socket = None
+        try:
+            through.sendto(data, address)
+        except OSError:
+            return
 
     def flush(self) -> None:
         """Send what is held."""
-        held = self._held
-        if not held:
+        held, through = self._held, self._socket
+        if not held or through is None:
             return
-        through, address = self._socket, self._address
         if len(held) == 1:
-            _send(through, held.pop(), address)
+            _send(through, held.pop(), self._address)
         else:
-            if not self._sent_at_once(through, held, address):
+            if not self._sent_at_once(through, held, self._address):
                 for data in held:
-                    _send(through, data, address)
-            held.clear()
+                    _send(through, data, self._address)
+            self._held = []
 
-    def _sent_at_once(self, through: socket.socket, held: list[bytes], address: Address | Client) -> bool:
+    def _sent_at_once(self, through: socket.socket, held: list[bytes], address: Client) -> bool:
         """False when nothing has left, because the kernel or the interface cannot."""
         try:
             through.sendmsg(held, [(socket.IPPROTO_UDP, UDP_SEGMENT, _U16.pack(self._size))], 0, address)
         except BlockingIOError:
             return True  # no room, and for one after the other there would be none either
         except OSError as error:
-            self._segments = self._segments and error.errno not in _CANNOT
+            if error.errno in _CANNOT:
+                self._segments, self._socket = False, None
             return False
         return True
 
 
-def _send(through: socket.socket, data: bytes, address: Address | Client) -> None:
+def _send(through: socket.socket, data: bytes, address: Client) -> None:
     try:
         through.sendto(data, address)
     except OSError:

@@ -10,13 +10,13 @@ import os
 import secrets
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from myownmesh.transport.interfaces import machine_addresses
 from myownmesh.turn.binding import BindingServer
-from myownmesh.turn.server import ToClient, ToPeer, TurnServer
+from myownmesh.turn.server import TurnServer
 from myownmesh.turn_worker import messages, sockets
 from myownmesh.turn_worker.bursts import Burst
 from myownmesh.turn_worker.certificates import Certificates
@@ -34,11 +34,10 @@ from myownmesh.worker.sockets import CannotListen, open_stream_listener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from myownmesh.protocol.clock import Instant
-    from myownmesh.turn.binding import Client
-    from myownmesh.turn.server import Output
+    from myownmesh.turn.binding import Client, Parcel
     from myownmesh.turn_worker.messages import Job, Said
 
 BATCH: Final = 64
@@ -134,61 +133,33 @@ class Worker:
         self._loop.watch(one, partial(self._on_udp, one, Lately()))
 
     def _on_udp(self, udp: socket.socket, lately: Lately, _events: int) -> None:
-        receive, serve, now, relays, burst = (
-            udp.recvfrom,
-            self._server.from_client,
-            instant(),
-            self._relays,
-            self._burst,
-        )
-        put = burst.put
         self._amid = udp
-        for number in range(BATCH):
-            try:
-                data, client = receive(DATAGRAM_BYTES)
-            except OSError:
-                break
-            output = serve(client, data, now)
-            if type(output) is ToPeer:
-                put(relays[output.port].socket, output.data, output.address)
-            elif type(output) is bytes:
-                put(udp, output, client)
-            elif output is not None:
-                self._forward(output)
-            if number < 2 and lately.came_alone(number):
-                break
-        burst.flush()
+        self._send(self._server.from_clients(lately.received(udp), instant()), udp)
 
     def _on_relay(self, relay: Relay, _events: int) -> None:
         assert self._turn is not None
-        receive, serve, send, now = relay.socket.recvfrom, self._turn.from_peer, relay.to_client, instant()
-        lately, burst, port = relay.lately, self._burst, relay.port
-        for number in range(BATCH):
-            try:
-                data, peer = receive(DATAGRAM_BYTES)
-            except OSError:
-                break
-            inward = serve(port, data, peer, now)
-            if inward is not None:
-                send(burst, inward)
-            if number < 2 and lately.came_alone(number):
-                break
-        burst.flush()
+        port = relay.port
+        came = [(port, data, peer) for data, peer in relay.lately.received(relay.socket)]
+        self._send(self._turn.from_peers(came, instant()))
 
     def _frame(self, stream: Stream, frame: bytes, now: Instant) -> None:
         self._amid = stream
-        output = self._server.from_client(stream.client, frame, now)
-        if isinstance(output, bytes):
-            stream.send(output)
-        else:
-            self._forward(output)
-            self._burst.flush()
+        self._send(self._server.from_clients(((frame, stream.client),), now), stream=stream)
 
-    def _forward(self, output: Output) -> None:
-        if isinstance(output, ToPeer):
-            self._burst.put(self._relays[output.port].socket, output.data, output.address)
-        elif isinstance(output, ToClient):
-            self._relays[output.port].to_client(self._burst, output.data)
+    def _send(self, parcels: Iterator[Parcel], udp: socket.socket | None = None, stream: Stream | None = None) -> None:
+        """`udp` or `stream`: where the client is that is answered, if it was a client who brought this."""
+        relays, burst = self._relays, self._burst
+        put = burst.put
+        for port, data, to in parcels:
+            if to is None:
+                relays[port].to_client(burst, data)
+            elif port:
+                put(relays[port].socket, data, to)
+            elif stream is not None:
+                stream.send(data)
+            elif udp is not None:
+                put(udp, data, to)
+        burst.flush()
 
     def _gone(self, client: Client) -> None:
         if self._turn is not None:
@@ -289,18 +260,23 @@ class Lately:
     def __init__(self) -> None:
         self._alone = 0
 
-    def came_alone(self, number: int) -> bool:
-        """To be asked behind the first two datagrams of a callback: whether there will be no more. If there are, the
-        loop calls again."""
-        if number:
+    def received(self, one: socket.socket) -> list[tuple[bytes, Any]]:
+        """What is there, `BATCH` at most. If there is more, the loop calls again."""
+        receive, came = one.recvfrom, []
+        try:
+            came.append(receive(DATAGRAM_BYTES))
+            self._alone += 1
+            if self._alone > LOOK_AGAIN:
+                if self._alone > LOOK_AGAIN + NO_SECOND:
+                    self._alone = 0
+                return came
+            came.append(receive(DATAGRAM_BYTES))
             self._alone = 0
-            return False
-        self._alone += 1
-        if self._alone <= LOOK_AGAIN:
-            return False
-        if self._alone > LOOK_AGAIN + NO_SECOND:
-            self._alone = 0
-        return True
+            for _ in range(BATCH - 2):
+                came.append(receive(DATAGRAM_BYTES))  # noqa: PERF401 - those in front of the error are wanted
+        except OSError:
+            pass
+        return came
 
 
 def main() -> int:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from myownmesh.protocol.clock import Instant
 from myownmesh.turn import stun
 from myownmesh.turn.credentials import limited_password, long_term_key
-from myownmesh.turn.server import ToClient, ToPeer, TurnServer
+from myownmesh.turn.server import TurnServer
 from myownmesh.turn.table import Settings
 
 if TYPE_CHECKING:
+    from myownmesh.turn.binding import BindingServer
     from myownmesh.turn.limits import Limits
-    from myownmesh.turn.server import Output
 
 PUBLIC_IP = "203.0.113.7"
 REALM = "myownmesh"
@@ -21,6 +21,25 @@ PASSWORDS = {"guest": "theguestpassword", "alice": "s3cret"}
 SECRET = "north"
 WALL_MS = 1_700_000_000_000
 PEER = ("198.51.100.9", 7000)
+
+
+class ToPeer(NamedTuple):
+    """From a relay port to a peer."""
+
+    port: int
+    data: bytes
+    address: tuple[object, ...]
+
+
+class ToClient(NamedTuple):
+    """To the client whose port it is: it came from another allocation."""
+
+    port: int
+    data: bytes
+
+
+Output = bytes | ToPeer | ToClient | None
+"""Bytes are an answer to whoever spoke."""
 
 
 class Ports:
@@ -59,7 +78,12 @@ class Stage:
         return Client(self, ip, port, **who)
 
     def from_peer(self, port: int, data: bytes, address: tuple[str, int] = PEER) -> bytes | None:
-        return self.server.from_peer(port, data, address, self.now)
+        heard = list(self.server.from_peers([(port, data, address)], self.now))
+        if not heard:
+            return None
+        ((through, inward, to),) = heard
+        assert (through, to) == (port, None)
+        return inward
 
 
 class Client:
@@ -76,7 +100,7 @@ class Client:
         self.nonce: bytes | None = None
 
     def says(self, data: bytes) -> Output:
-        return self.stage.server.from_client(self.address, data, self.stage.now)
+        return output(self.stage.server, self.address, data, self.stage.now)
 
     def asks(self, method: int, *attributes: tuple[int, bytes], transaction: bytes | None = None) -> stun.Message:
         """The answer to a signed request."""
@@ -133,6 +157,18 @@ class Client:
         return self.says(channel_data(number, data))
 
 
+def output(server: TurnServer | BindingServer, client: tuple[object, ...], data: bytes, now: Instant) -> Output:
+    """What follows from one datagram, at most one parcel."""
+    parcels = list(server.from_clients([(data, client)], now))
+    if not parcels:
+        return None
+    ((port, sent, to),) = parcels
+    if port:
+        return ToClient(port, sent) if to is None else ToPeer(port, sent, to)
+    assert to == client
+    return sent
+
+
 UDP = (stun.A_TRANSPORT, bytes((17, 0, 0, 0)))
 
 
@@ -149,6 +185,6 @@ def code(answer: stun.Message) -> int | None:
     return None if value is None else value[2] * 100 + value[3]
 
 
-def reaches(output: Output) -> bool:
+def reaches(what: Output) -> bool:
     """Whether anything is relayed."""
-    return isinstance(output, ToPeer | ToClient)
+    return isinstance(what, ToPeer | ToClient)

@@ -11,7 +11,7 @@ from myownmesh.turn.credentials import NONCE_S
 from myownmesh.turn.limits import Limits
 from myownmesh.turn.requests import granted_lifetime
 from support import vectors
-from unit.turn.bench import PEER, PUBLIC_IP, UDP, Client, Ports, Stage, code, peer
+from unit.turn.bench import PEER, PUBLIC_IP, UDP, Client, Ports, Stage, code, output, peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,8 +147,8 @@ def test_each_fault_is_answered_as_the_vectors_say(case: dict[str, Any]) -> None
 
 
 def test_the_challenge_is_that_of_the_vectors_but_for_its_nonce() -> None:
-    answer = Stage().server.from_client(
-        ("192.0.2.1", 4000), bytes.fromhex(TURN["unauthenticated_allocate_hex"]), Stage().now
+    answer = output(
+        Stage().server, ("192.0.2.1", 4000), bytes.fromhex(TURN["unauthenticated_allocate_hex"]), Stage().now
     )
     assert isinstance(answer, bytes)
     theirs = bytes.fromhex(TURN["challenge_401_hex"])

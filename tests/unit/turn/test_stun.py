@@ -12,7 +12,7 @@ from myownmesh.turn.binding import BindingServer
 from myownmesh.turn.credentials import long_term_key
 from myownmesh.turn.limits import Limits
 from support import vectors
-from unit.turn.bench import Stage
+from unit.turn.bench import Stage, output
 
 TURN = vectors.load("signaling", "turn")
 TRANSACTION = bytes(range(1, 13))
@@ -30,14 +30,15 @@ ATTRIBUTES = st.lists(
 def test_binding_is_answered_byte_for_byte(case: dict[str, object]) -> None:
     request = bytes.fromhex(str(case["request_hex"]))
     client = tuple(case["source_address"])  # type: ignore[arg-type]  # two members, as the vectors have them
-    assert BindingServer().from_client(client, request, NOW) == bytes.fromhex(str(case["stun_service_response_hex"]))
-    answer = Stage().server.from_client(client, request, NOW)
+    assert output(BindingServer(), client, request, NOW) == bytes.fromhex(str(case["stun_service_response_hex"]))
+    answer = output(Stage().server, client, request, NOW)
     assert answer == bytes.fromhex(str(case["turn_listener_response_hex"]))
 
 
 def test_an_ipv4_client_of_an_ipv6_socket_is_told_its_ipv4_address() -> None:
-    answer = BindingServer().from_client(("::ffff:192.0.2.1", 5, 0, 0), stun.encode(1, TRANSACTION, []), NOW)
-    message = stun.decode(answer or b"")
+    answer = output(BindingServer(), ("::ffff:192.0.2.1", 5, 0, 0), stun.encode(1, TRANSACTION, []), NOW)
+    assert isinstance(answer, bytes)
+    message = stun.decode(answer)
     assert message is not None
     assert stun.read_address(message.get(stun.A_MAPPED) or b"", TRANSACTION) == ("192.0.2.1", 5)
 
@@ -49,24 +50,24 @@ def test_an_address_of_another_length_or_family_is_none(value: bytes) -> None:
 
 @pytest.mark.parametrize("kind", [0x0011, 0x0101, 0x0003, 0x0111])
 def test_the_stun_service_answers_nothing_but_binding_requests(kind: int) -> None:
-    assert BindingServer().from_client(("192.0.2.1", 5), stun.encode(kind, TRANSACTION, []), NOW) is None
+    assert output(BindingServer(), ("192.0.2.1", 5), stun.encode(kind, TRANSACTION, []), NOW) is None
 
 
 def test_strangers_of_one_prefix_are_answered_so_often_and_others_still() -> None:
     server = BindingServer(Limits(answers_per_prefix_s=10, answers_per_prefix_burst=20))
     request = stun.encode(1, TRANSACTION, [])
-    answers = [server.from_client((f"192.0.2.{host}", 5), request, NOW) for host in range(100)]
+    answers = [output(server, (f"192.0.2.{host}", 5), request, NOW) for host in range(100)]
     assert sum(each is not None for each in answers) == 20
     assert server.counts.unanswered == 80
-    assert server.from_client(("192.0.3.1", 5), request, NOW) is not None
-    assert server.from_client(("192.0.2.1", 5), request, Instant(5.2, NOW.wall_ms)) is not None
+    assert output(server, ("192.0.3.1", 5), request, NOW) is not None
+    assert output(server, ("192.0.2.1", 5), request, Instant(5.2, NOW.wall_ms)) is not None
 
 
 def test_of_many_prefixes_the_longest_silent_one_is_forgotten() -> None:
     server = BindingServer(Limits(answers_per_prefix_s=0.001, answers_per_prefix_burst=1, prefixes=2))
     request = stun.encode(1, TRANSACTION, [])
     asked = ["192.0.2.1", "192.0.3.1", "192.0.2.1", "192.0.4.1", "192.0.2.1", "192.0.3.1"]
-    answered = [server.from_client((ip, 5), request, NOW) is not None for ip in asked]
+    answered = [output(server, (ip, 5), request, NOW) is not None for ip in asked]
     assert answered == [True, True, False, True, False, True], "who still asks is remembered, and 192.0.3 was not"
 
 

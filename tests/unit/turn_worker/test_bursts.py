@@ -44,17 +44,24 @@ def sent(burst: Burst, wire: Wire, *datagrams: tuple[int, Any]) -> list[tuple[st
     return wire.calls
 
 
-def test_only_what_is_alike_leaves_together() -> None:
+def test_what_is_like_the_one_in_front_leaves_together() -> None:
     burst, wire = Burst(), Wire()
     assert sent(burst, wire, (9, A), (9, A), (9, A), (9, B), (8, B), (8, B)) == [
-        ("together", 3),
         ("one", 9),
         ("together", 2),
+        ("one", 9),
+        ("one", 8),
+        ("one", 8),
     ]
+    assert sent(burst, wire, (8, B), (8, B), (8, A)) == [("together", 2), ("one", 8)], "also of the callback before"
     assert sent(burst, wire, (0, A), (0, A)) == [("one", 0), ("one", 0)]
     long = LONGEST_SEGMENT + 1
     assert sent(burst, wire, (9, A), (long, A), (long, A)) == [("one", 9), ("one", long), ("one", long)]
-    assert sent(burst, wire, *[(9, A)] * (MOST_SEGMENTS + 1)) == [("together", MOST_SEGMENTS), ("one", 9)]
+    assert sent(burst, wire, *[(9, A)] * (MOST_SEGMENTS + 3)) == [
+        ("one", 9),
+        ("together", MOST_SEGMENTS),
+        ("together", 2),
+    ]
 
 
 def test_two_sockets_are_never_mixed() -> None:
@@ -68,21 +75,21 @@ def test_two_sockets_are_never_mixed() -> None:
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOPROTOOPT, errno.EIO])
 def test_where_the_kernel_cannot_each_goes_by_itself_from_then_on(code: int) -> None:
     burst, wire = Burst(), Wire(OSError(code, "no"))
-    assert sent(burst, wire, (9, A), (9, A)) == [("one", 9), ("one", 9)]
+    assert sent(burst, wire, (9, A), (9, A), (9, A)) == [("one", 9)] * 3
     wire.refusal = None
-    assert sent(burst, wire, (9, A), (9, A)) == [("one", 9), ("one", 9)]
+    assert sent(burst, wire, (9, A), (9, A), (9, A)) == [("one", 9)] * 3
 
 
 def test_a_place_without_a_way_costs_the_others_nothing() -> None:
     burst, wire = Burst(), Wire(OSError(errno.ENETUNREACH, "no way"))
-    assert sent(burst, wire, (9, A), (9, A)) == [("one", 9), ("one", 9)]
+    assert sent(burst, wire, (9, A), (9, A), (9, A)) == [("one", 9)] * 3
     wire.refusal = None
     assert sent(burst, wire, (9, A), (9, A)) == [("together", 2)]
 
 
 def test_without_room_they_are_lost() -> None:
     burst, wire = Burst(), Wire(BlockingIOError())
-    assert sent(burst, wire, (9, A), (9, A), (8, A)) == [("one", 8)]
+    assert sent(burst, wire, (9, A), (9, A), (9, A), (8, A)) == [("one", 9), ("one", 8)]
 
 
 @pytest.fixture
