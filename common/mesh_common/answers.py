@@ -118,6 +118,10 @@ class UpdateStatus(Struct, frozen=True):
     confirmed: bool | None = None
     """None for a version that no update brought."""
     quarantine: tuple[str, ...] = ()
+    restart: str | None = None
+    """`idle`: the daemon restarts by itself for a version that waits, when nothing is under way; else `never`."""
+    restart_waits_for: str | None = None
+    """What keeps it from that now, in words; None while nothing waits, and from whoever is not that daemon."""
 
 
 class UpdateChecked(Struct, frozen=True, omit_defaults=True):

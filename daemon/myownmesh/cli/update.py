@@ -158,6 +158,8 @@ def _lines(shown: UpdateStatus) -> dict[str, str]:
         "Staged": shown.staged_version or "none",
         "Feed": shown.release_url,
     }
+    if shown.restart == "idle":
+        lines["Restart"] = "by itself, when nothing is under way"
     if shown.verified is not None:
         lines["Verified"] = shown.verified
     if shown.previous is not None:

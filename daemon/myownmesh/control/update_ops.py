@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _CHANNELS: Final = ("stable", "beta")
 _POLICIES: Final = ("patch", "minor", "all", "none")
+_RESTARTS: Final = ("never", "idle")
 
 
 class UpdateStatus(Task, frozen=True):
@@ -70,6 +71,8 @@ class UpdatePrefs(Struct, frozen=True):
     check_interval_hours: U32 | None = None
     stable_url: str | None = None
     beta_url: str | None = None
+    restart: str | None = None
+    """Ours."""
 
     def applied_to(self, preferences: AutoUpdate) -> AutoUpdate:
         """Raises `MeshError`."""
@@ -80,6 +83,10 @@ class UpdatePrefs(Struct, frozen=True):
         changes: dict[str, object] = {
             name: value for name in ("enabled", "channel", "auto_apply") if (value := getattr(self, name)) is not None
         }
+        if self.restart is not None:
+            if self.restart not in _RESTARTS:
+                raise MeshError(f"invalid restart '{self.restart}' (expected never | idle)")
+            changes["unknown"] = {**preferences.unknown, "restart": self.restart}
         if self.check_interval_hours is not None:
             changes["check_interval_hours"] = max(1, self.check_interval_hours)
         for name in ("stable_url", "beta_url"):

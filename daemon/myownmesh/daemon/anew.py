@@ -34,7 +34,16 @@ def begin_anew(supervision: Supervision) -> NoReturn:
 
 
 def command_line() -> tuple[str, list[str]]:
-    """The program and its words. It is the one that was started, where that can be told, so that it keeps its name."""
+    """The program and its words. It is the one that was started, where that can be told, so that it keeps its name.
+
+    Of a release that may have replaced itself it is what is in place now.
+    """
+    if getattr(sys, "frozen", False):
+        from myownmesh.updates.installation import find
+
+        in_place = str(find(os.environ).program)
+        if os.access(in_place, os.X_OK):
+            return in_place, [in_place, "serve"]
     started = Path(sys.argv[0])
     if started.is_file() and os.access(started, os.X_OK):
         program = str(started.absolute())

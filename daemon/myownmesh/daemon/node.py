@@ -187,6 +187,9 @@ class Node:
 
             self._updating = Updating(self._updates, self._mesh, self._socket_path, random.random)
             nursery.start_soon(self._updating.run)
+            from myownmesh.daemon.restarting import Restarting
+
+            nursery.start_soon(Restarting(self._updates, self._mesh, self._begin_anew).run)
         if self._supervision.lifeline is not None:
             nursery.start_soon(self._watch_lifeline, self._supervision.lifeline)
 

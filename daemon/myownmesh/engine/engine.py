@@ -459,7 +459,10 @@ class Engine:
 
     @property
     def traffic(self) -> Traffic:
-        return self._core.traffic
+        """Counts that go on counting; what waits for an acknowledgement is looked up now."""
+        traffic = self._core.traffic
+        traffic.reliable_pending = sum(len(box.entries) for box in self._core.outboxes.values())
+        return traffic
 
     @property
     def roster(self) -> Roster:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mesh_common.events import ConnTrace
-    from mesh_common.views import PeerInfo, RosterRow
+    from mesh_common.views import PeerInfo, RosterRow, Traffic
     from myownmesh.engine import EngineConfig
     from myownmesh.engine.moves import Move
     from myownmesh.flight.tape import Piece, Tape
@@ -114,6 +114,16 @@ class Network:
     def most_queued_bytes(self) -> int:
         """What waits for room on the fullest link."""
         return self._switch.most_queued_bytes
+
+    @property
+    def traffic(self) -> Traffic:
+        """Its counters, which go on counting."""
+        return self._switch.engine.traffic
+
+    @property
+    def under_way(self) -> int:
+        """Calls, streams and messages that a restart would cut off."""
+        return self._switch.rpc.under_way + self.traffic.reliable_pending
 
     def peers(self) -> list[PeerInfo]:
         return self._switch.peers()

@@ -144,6 +144,11 @@ class Rpc:
         self._inbound_per_peer: dict[str, int] = {}
         self._handlers: dict[str, Handler] = {}
 
+    @property
+    def under_way(self) -> int:
+        """Calls and streams, ours and those that peers make here, that are not over."""
+        return len(self._calls) + len(self._streams) + len(self._inbound)
+
     # ── our calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def call(

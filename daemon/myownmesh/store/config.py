@@ -82,6 +82,14 @@ class AutoUpdate(Record, frozen=True, kw_only=True):
         """Whether the control socket may name another feed; our own optional member (spec 05 W2)."""
         return self.unknown.get("allow_socket_urls") is True
 
+    @property
+    def restart(self) -> str:
+        """`idle`: a version that waits has the daemon restart when nothing is under way; else `never`.
+
+        Our own optional member (spec 09 §10.6).
+        """
+        return "idle" if self.unknown.get("restart") == "idle" else "never"
+
 
 class AutoCleanup(Record, frozen=True, kw_only=True):
     """Stored, without effect: what an update no longer needs is deleted in any case."""

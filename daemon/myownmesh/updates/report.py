@@ -38,4 +38,5 @@ def status(
         previous=None if state is None else state.previous,
         confirmed=None if state is None or state.applied_at is None else not state.unconfirmed,
         quarantine=() if state is None else tuple(row.version for row in state.quarantine),
+        restart=preferences.restart,
     )

@@ -42,6 +42,8 @@ class Updates:
         self._home, self._version, self._environ = home, version, environ
         self.on_progress: Callable[[Mapping[str, object]], None] = lambda _: None
         """Told how far a download is."""
+        self.restart_waits_for: str | None = None
+        """What keeps a restart that a new version wants from happening now, in words."""
 
     # A start of the daemon asks for none of this, so what it needs is loaded when somebody does.
 
@@ -63,7 +65,21 @@ class Updates:
         """Where the updater stands; reads files."""
         from myownmesh.updates.report import status
 
-        return status(self.place, self.installation, preferences, self._environ, self._version)
+        shown = status(self.place, self.installation, preferences, self._environ, self._version)
+        return msgspec.structs.replace(shown, restart_waits_for=self.restart_waits_for)
+
+    def next_version(self, preferences: AutoUpdate) -> str | None:
+        """What the next start runs by itself, where that is another version than this one; reads files."""
+        from myownmesh.updates.decision import newer
+        from myownmesh.updates.preferences import is_on
+
+        installation, state, staged = self.installation, self.place.state(), self.place.staged()
+        if state is not None and self._version != state.current == installation.version_on_disk():
+            return state.current  # a command has put it in, or gone back to it
+        if staged is None or not staged.auto or not is_on(preferences, self._environ):
+            return None
+        refused = installation.managed is not None or (state is not None and state.quarantined(staged.version))
+        return staged.version if newer(self._version, staged.version) and not refused else None
 
     def may_look(self, preferences: AutoUpdate) -> bool:
         """Whether looking for releases by itself has any sense here."""

@@ -66,6 +66,22 @@ async def test_it_is_named_where_the_file_allows_it(control: Control) -> None:
     assert (told["release_url"], told["release_url_overridden"]) == ("https://mine.example/latest", True)
 
 
+async def test_whether_it_restarts_by_itself_is_set_over_the_socket(control: Control) -> None:
+    """Spec 09 §10.6; what else is ours in the block stays."""
+    control.mesh.config = control.mesh.config.__class__(auto_update=AutoUpdate(unknown={"allow_socket_urls": True}))
+    assert (await ask(control, '{"op":"update_status"}'))["data"]["restart"] == "never"
+    assert (await set_prefs(control, restart="idle"))["data"]["restart"] == "idle"
+    assert control.mesh.config.auto_update.unknown == {"allow_socket_urls": True, "restart": "idle"}
+    assert "expected never | idle" in (await set_prefs(control, restart="now"))["error"]
+    assert (await set_prefs(control, channel="beta"))["data"]["restart"] == "idle"
+    assert (await set_prefs(control, restart="never"))["data"]["restart"] == "never"
+
+
+async def test_what_keeps_a_restart_is_told(control: Control) -> None:
+    control.updates.restart_waits_for = "1 call, stream or message"
+    assert (await ask(control, '{"op":"update_status"}'))["data"]["restart_waits_for"] == "1 call, stream or message"
+
+
 async def test_a_program_that_somebody_else_installed_looks_at_no_feed(control: Control) -> None:
     told = (await ask(control, '{"op":"update_check"}'))["data"]
     assert told["outcome"] == "package_manager"

@@ -11,6 +11,7 @@ import pytest
 
 from myownmesh.daemon import anew
 from myownmesh.daemon.supervision import Supervision
+from myownmesh.updates.installation import Installation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,17 @@ def test_a_packed_daemon_is_its_own_interpreter(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "argv", ["/gone/myownmesh", "serve"])
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert anew.command_line() == ("/proc/self/exe", ["myownmesh", "serve"])
+
+
+def test_a_packed_daemon_becomes_what_is_in_place_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `/proc/self/exe` names is the version that an update has replaced."""
+    program = tmp_path / "myownmesh"
+    program.write_bytes(b"")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", ["myownmesh", "serve"])
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr("myownmesh.updates.installation.find", lambda _: Installation("file", program))
+    assert anew.command_line() == (str(program), [str(program), "serve"])
 
 
 def test_whoever_supervises_this_daemon_supervises_the_next(tmp_path: Path) -> None:

@@ -125,10 +125,12 @@ def test_frames_leave_in_order_and_an_acknowledgement_tells_up_to_where_they_are
     sender = Sender()
     tickets = [sender.send() for _ in range(3)]
     assert sender.seqs == [1, 2, 3]
+    assert sender.bench.engine.traffic.reliable_pending == 3
     [stream] = {each.stream for each in sender.left if isinstance(each, ChannelSeq)}
     assert stream % 2 == 1
     sender.ack(2)
     assert sender.done == dict.fromkeys(tickets[:2])
+    assert sender.bench.engine.traffic.reliable_pending == 1
     sender.ack(3)
     assert sender.done == dict.fromkeys(tickets)
     sender.ack(3, stream=stream)

@@ -128,9 +128,11 @@ def test_a_lost_link_fails_its_calls_at_once(rpc: Rpc, wire: Wire) -> None:
     rpc.call_stream(PEER, "count", ONE, stream.chunk, stream.end)
     rpc.link_down(PEER, 6)
     assert answers == []
+    assert rpc.under_way == 2
     rpc.link_down(PEER, 7)
     assert answers == [(None, NETWORK_DOWN)]
     assert stream.ends == [NETWORK_DOWN]
+    assert rpc.under_way == 0
 
 
 def test_an_unknown_peer_is_worded_as_in_calls(rpc: Rpc, wire: Wire) -> None:
