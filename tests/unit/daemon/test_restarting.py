@@ -30,6 +30,7 @@ from myownmesh.updates import rules
 from myownmesh.updates.installation import Installation
 from myownmesh.updates.records import Staged, State
 from myownmesh.updates.service import Updates
+from support.examples import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,7 +200,7 @@ async def test_a_version_that_is_withdrawn_meanwhile_restarts_nothing(autojump_c
         nursery.cancel_scope.cancel()
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     st.lists(st.tuples(st.floats(0.1, 3600), st.integers(0, 2), st.integers(0, 2), st.integers(0, 10**9)), min_size=1)
 )
