@@ -1,6 +1,6 @@
 # Sourced after env.sh by scripts that build a release or run the whole suite: brings the C tools that a release needs, and
-# `ip` for tests with machines of their own, systemd for that of the service and coturn for those of TURN, where that is
-# possible; with `browser` as first argument also a Chromium and a font.
+# `ip` for tests with machines of their own, nft for those with routers, systemd for that of the service and coturn for those
+# of TURN, where that is possible; with `browser` as first argument also a Chromium and a font.
 # Debian and Ubuntu only; elsewhere scripts/release names what is missing and the tests that need a tool say so.
 release_tools() {
   local missing=() sudo=""
@@ -14,6 +14,7 @@ release_tools() {
   command -v turnutils_uclient >/dev/null && command -v turnserver >/dev/null || missing+=(coturn)
   [ -x /lib/systemd/systemd ] || missing+=(systemd)
   command -v dbus-daemon >/dev/null || missing+=(dbus)
+  command -v nft >/dev/null || missing+=(nftables)
   compgen -G '/usr/lib/*/libz.a' >/dev/null || [ -e /usr/lib/libz.a ] || missing+=(zlib1g-dev)
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || return 0
