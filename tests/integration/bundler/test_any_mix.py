@@ -20,6 +20,7 @@ from integration.bundler.fakes import daemon, install
 from integration.bundler.release_server import ReleaseServer, tar_gz
 from mesh_bundler import Refused, client
 from mesh_bundler.lockfile import Lock, LockEntry
+from support.examples import examples
 
 if TYPE_CHECKING:
     from mesh_bundler.record import Record
@@ -119,7 +120,7 @@ def machine_record(machine: Machine) -> Record:
     return record
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=list(HealthCheck))
 @given(mix=_mixes)
 def test_whatever_the_mix_the_slot_is_accounted_for(mix: dict[str, Any]) -> None:
     with (
