@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from attrs import define
+from msgspec.structs import replace
 
 from myownmesh.protocol.schema import read_text
 from myownmesh.protocol.strict_json import decode_object
-from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
+from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE, is_ephemeral
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,6 +33,7 @@ class Stored:
     """One verified event with the text that every subscriber gets."""
 
     event: NostrEvent
+    """What filters ask for; of an announce without its content."""
     text: bytes
     rooms: tuple[str, ...]
     """The distinct `r` tags that it can be found by, at most 32; one empty text when there is none."""
@@ -43,8 +46,14 @@ class Stored:
 
 
 def stored_event(event: NostrEvent, now: float) -> Stored:
+    text = event.json().encode()
+    if not is_ephemeral(event.kind):  # it may stay for long: members of a room name the room in the same bytes
+        event = replace(event, tags=tuple(tuple(map(sys.intern, tag)) for tag in event.tags))
     rooms = tuple(dict.fromkeys(event.tag_values("r")))[:_MAX_ROOMS_PER_EVENT]
-    return Stored(event, event.json().encode(), rooms or ("",), now, announced_device(event))
+    announces = announced_device(event)
+    if announces is not None:
+        event = replace(event, content="")  # it stands in the text, and nobody asks for it
+    return Stored(event, text, rooms or ("",), now, announces)
 
 
 class EventStore:

@@ -397,6 +397,17 @@ def test_the_store_is_bounded_in_count_bytes_age_and_per_room(monkeypatch: pytes
     assert len(store) == 2
 
 
+def test_what_is_kept_of_announces_names_the_room_once_and_stands_in_the_text_alone() -> None:
+    said = [compact_json({"kind": "announce", "from": f"device{number}"}) for number in range(2)]
+    kept = [stored_event(event(each, room="".join(["a long", " room"])), 0.0) for each in said]
+    assert kept[0].rooms[0] is kept[1].rooms[0]
+    assert kept[0].event.tags[0][1] is kept[0].rooms[0]
+    for text, stored in zip(said, kept, strict=True):
+        assert stored.event.content == ""
+        assert json.loads(stored.text)["content"] == text
+        assert stored.announces is not None
+
+
 def test_an_event_is_found_by_any_of_its_rooms_and_by_id() -> None:
     hub = new_hub()
     client = connected(hub)
