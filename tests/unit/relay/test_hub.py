@@ -399,7 +399,7 @@ def test_the_store_is_bounded_in_count_bytes_age_and_per_room(monkeypatch: pytes
 
 def test_what_is_kept_of_announces_names_the_room_once_and_stands_in_the_text_alone() -> None:
     said = [compact_json({"kind": "announce", "from": f"device{number}"}) for number in range(2)]
-    kept = [stored_event(event(each, room="".join(["a long", " room"])), 0.0) for each in said]
+    kept = [stored_event(event(each, room=f"a room that {2} share"), 0.0) for each in said]
     assert kept[0].rooms[0] is kept[1].rooms[0]
     assert kept[0].event.tags[0][1] is kept[0].rooms[0]
     for text, stored in zip(said, kept, strict=True):
