@@ -44,6 +44,7 @@ def receive(core: Core, answer: AnswerReceived, now: Instant) -> None:
     transport = peer.transport
     if _is_for_another(core, transport, answer):
         core.diag(now, "debug", "signaling", "stale answer", {"peer": device_id, "reason": "another_attempt"})
+        _answered_what_is_over(core, peer, answer, now)
         return
     certificate = first_fingerprint(sdp)
     if transport.remote_fingerprint is not None and certificate != transport.remote_fingerprint:
@@ -98,6 +99,17 @@ def _is_for_another(core: Core, transport: Transport, answer: AnswerReceived) ->
     return (
         memory is not None and certificate in memory.ended_certificates and certificate != transport.remote_fingerprint
     )
+
+
+def _answered_what_is_over(core: Core, peer: Link, answer: AnswerReceived, now: Instant) -> None:
+    """The peer took an offer of ours that is over, and we took one of its: if it gave that one up for ours, as after a
+    sleep in which the room kept both, each waits for what the other has dropped. Time shows it: without a channel soon,
+    offer anew."""
+    memory = core.memories.get(answer.peer)
+    if isinstance(peer, Connecting) and not peer.transport.offerer and memory is not None:
+        is_ours = memory.has_offered(answer.offer_id)
+        if is_ours and not core.timers.is_set(LinkTimer.CONTEST, peer.owner):
+            core.timers.set(LinkTimer.CONTEST, peer.owner, now.mono + CONTEST_S)
 
 
 def _answered_by_another(core: Core, peer: Link, certificate: str | None, now: Instant) -> None:

@@ -229,7 +229,7 @@ class Network:
             return None
         if self.kind == "closed" and engine.governor.book.standing.is_authority(parse_device_id(device_id)):
             return None
-        return "nobody here approved this device"
+        return "nobody here approved this device; `myownmesh ctl roster approve` does"
 
     def service_offers(self) -> tuple[ServiceOffer, ...]:
         """What members host for others: first what is used, then what waits."""

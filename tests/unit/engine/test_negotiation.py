@@ -438,6 +438,41 @@ def test_an_answer_belongs_to_one_offer_of_one_transport() -> None:
     assert bench.answer("B1.2", former) == []
 
 
+@pytest.mark.parametrize("me", ["lower", "higher"])
+def test_two_who_answer_what_the_other_gave_up_meet_within_seconds(me: Literal["lower", "higher"]) -> None:
+    """After a sleep both find an old offer in the room: each answers, and neither waits for that answer."""
+    bench = Bench(me)
+    bench.connect()
+    bench.leave()
+    [over] = bench.offer_ids
+    bench.offer("B2", "theirs")
+    bench.take()
+    assert bench.answer("B3", over) == []
+    bench.answer("B3.2", over)
+    assert bench.wait(1.4) == []
+    assert bench.wait(0.2) == ["close A2", "offer A3"]
+
+
+def test_who_answers_an_offer_of_ours_that_is_over_and_then_the_next_is_left_alone() -> None:
+    """The late answer was the older one: the channel of what is being made opens."""
+    bench = Bench("higher")
+    bench.connect()
+    bench.leave()
+    [over] = bench.offer_ids
+    bench.offer("B2", "theirs")
+    bench.answer("B1", over)
+    bench.open_channel()
+    assert not any(word.startswith("offer") for word in bench.wait(3.0))
+
+
+def test_an_answer_to_what_we_never_offered_ends_no_attempt() -> None:
+    bench = Bench("higher")
+    bench.offer("B2", "theirs")
+    bench.take()
+    assert bench.answer("B1", "invented") == []
+    assert bench.wait(5.0) == []
+
+
 def test_an_answer_without_a_name_is_known_by_its_certificate() -> None:
     """v0.3.8 names no offer, but takes a new certificate for each transport."""
     bench = Bench("lower")

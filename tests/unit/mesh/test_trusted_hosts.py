@@ -34,7 +34,7 @@ LOG = (
     entry(RoleGrant(BOB, "owner"), ALICE),
     entry(RoleGrant(CAROL, "controller"), ALICE),
 )
-NOBODY_APPROVED = "nobody here approved this device"
+NOBODY_APPROVED = "nobody here approved this device; `myownmesh ctl roster approve` does"
 
 
 def hosts_relay(number: int) -> CapabilityAdvert:
@@ -102,6 +102,20 @@ async def test_authorities_of_a_closed_network_need_no_approval_here_and_members
         await trio.sleep(1.0)
         assert ERIN not in {each.device_id for each in network.adopting.adopted}
         assert network.distrust(ERIN) == "it is no member"
+
+
+async def test_who_was_approved_before_that_was_noted_is_approved_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+) -> None:
+    """The roster of an older release does not say by whom; the reason that is shown names the command."""
+    async with device(tmp_path, "open") as network:
+        monkeypatch.setattr(network, "is_linked", lambda _device: True)
+        network.adopting.heard_event(PeerAuthenticated(NETWORK, DAVE, "", "", hosts_relay(1)))
+        await trio.sleep(1.0)
+        assert [each.why for each in network.adopting.waiting] == [NOBODY_APPROVED]
+        await network.approve(DAVE, "")
+        await trio.sleep(10.0)
+        assert [each.device_id for each in network.adopting.adopted] == [DAVE]
 
 
 async def test_what_an_authority_hosts_is_used_again_after_a_restart(
