@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer.main
 from hypothesis import settings
 
-from support.examples import FAST_EXAMPLES, LOOP
+from support.examples import FAST, FAST_EXAMPLES
 
 if TYPE_CHECKING:
     import pytest
@@ -24,11 +24,9 @@ os.environ["MYOWNMESH_MDNS"] = "off"
 # CI draws the same examples each time, as hypothesis' own profile for it does; whoever runs the suite elsewhere draws
 # fresh ones.
 settings.register_profile("whole", deadline=None, derandomize="CI" in os.environ)
-# The fast loop (scripts/check): a few examples of each property, other ones each time.
+# scripts/check, and scripts/test without --whole: a few examples of each property.
 settings.register_profile("fast", deadline=None, max_examples=FAST_EXAMPLES)
-# scripts/test, unless it is asked for everything: as few, the same each time, for which branches they reach is gated.
-settings.register_profile("brief", deadline=None, max_examples=FAST_EXAMPLES, derandomize=True)
-settings.load_profile(LOOP)
+settings.load_profile("fast" if FAST else "whole")
 
 # Typer makes a command and its parameters anew for each run. A program runs one command; these tests run thousands.
 typer.main.get_params_from_function = cache(typer.main.get_params_from_function)

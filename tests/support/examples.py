@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-LOOP = os.environ.get("MESH_TESTS", "whole")
-"""`fast`: scripts/check; `brief`: scripts/test without --whole; otherwise all examples are drawn."""
+FAST = os.environ.get("MESH_TESTS") == "fast"
+"""The fast loop of scripts/check, or scripts/test without --whole; otherwise all examples are drawn."""
 
 FAST_EXAMPLES = 15
 
 
 def examples(whole: int) -> int:
-    """`whole`, or a few in the fast loop and the brief one."""
-    return whole if LOOP == "whole" else min(whole, FAST_EXAMPLES)
+    """`whole`, or a few in the fast loop."""
+    return min(whole, FAST_EXAMPLES) if FAST else whole
