@@ -1,6 +1,7 @@
 # Sourced after env.sh by scripts that build a release or run the whole suite: brings the C tools that a release needs, and
-# `ip` for tests with machines of their own, nft for those with routers, systemd for that of the service and coturn for those
-# of TURN, where that is possible; with `browser` as first argument also a Chromium and a font.
+# `ip` for tests with machines of their own, nft for those with routers, systemd for that of the service, coturn for those
+# of TURN and Caddy for those of TLS before a relay, where that is possible; with `browser` as first argument also a
+# Chromium and a font.
 # Debian and Ubuntu only; elsewhere scripts/release names what is missing and the tests that need a tool say so.
 release_tools() {
   local missing=() sudo=""
@@ -12,6 +13,7 @@ release_tools() {
   command -v readelf >/dev/null || missing+=(binutils)
   command -v ip >/dev/null || missing+=(iproute2)
   command -v turnutils_uclient >/dev/null && command -v turnserver >/dev/null || missing+=(coturn)
+  command -v caddy >/dev/null || missing+=(caddy)
   [ -x /lib/systemd/systemd ] || missing+=(systemd)
   command -v dbus-daemon >/dev/null || missing+=(dbus)
   command -v nft >/dev/null || missing+=(nftables)

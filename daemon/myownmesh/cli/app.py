@@ -27,6 +27,8 @@ class Root(Group):
         "ctl": "myownmesh.cli.ctl",
         "custody": "myownmesh.cli.custody",
         "service": "myownmesh.cli.service",
+        "install": "myownmesh.cli.install",
+        "caddy": "myownmesh.cli.caddy",
         "update": "myownmesh.cli.update",
     }
 

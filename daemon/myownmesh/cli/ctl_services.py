@@ -80,7 +80,7 @@ def caddy(
     caddyfile: Annotated[Path | None, typer.Option(help="What Caddy has now; nothing is written to it.")] = None,
 ) -> None:
     """Print a Caddyfile that puts TLS before this device's relay and TURN; the latter needs the module caddy-l4."""
-    from myownmesh.services.caddy import merged
+    from myownmesh.caddy.caddyfile import merged
 
     data = ask({"op": "services_status"})
     config = data.get("config") if isinstance(data, dict) else None

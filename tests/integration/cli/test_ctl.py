@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.lifecycle.process import PROGRAM, DaemonProcess
+from support.ports import free_port
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -104,11 +105,12 @@ def test_the_commands_of_the_page_on_hosting_do_what_it_says(daemon: DaemonProce
     ]
     assert len(commands) >= 4
     here = {"bind": "127.0.0.1", "port": 0}
-    data(daemon, "ctl", "services", "set", json.dumps({"signaling": here, "turn": here | {"public_ip": "127.0.0.1"}}))
+    relay = here | {"port": free_port()}
+    data(daemon, "ctl", "services", "set", json.dumps({"signaling": relay, "turn": here | {"public_ip": "127.0.0.1"}}))
     try:
         for words in commands:
             done = run(daemon, *words)
-            assert (done.returncode, done.stderr) == (0, ""), words
+            assert (done.returncode, done.stderr) == (0, ""), (words, done.stderr)
         status = data(daemon, "ctl", "services", "status")["status"]
         assert status["signaling"]["running"]
         assert status["turn"]["running"]
@@ -117,6 +119,11 @@ def test_the_commands_of_the_page_on_hosting_do_what_it_says(daemon: DaemonProce
         caddyfile.write_text(run(daemon, "ctl", "services", "caddy", "mesh.example.org").stdout)
         again = run(daemon, "ctl", "services", "caddy", "wss://mesh.example.org/", "--caddyfile", str(caddyfile))
         assert again.stdout == caddyfile.read_text()
+        assert "caddy reload --config" in run(daemon, "install", "caddy").stdout
+        assert (
+            "+mesh.example.org {"
+            in run(daemon, "install", "caddy", "mesh.example.org", "--relay-only", "--dry-run").stdout
+        )
         assert "error: 'a b' is no domain" in run(daemon, "ctl", "services", "caddy", "a b").stderr
         assert "realm=myownmesh" in run(daemon, "ctl", "services", "coturn").stdout.splitlines()
         assert (daemon.home / ".secrets" / "turn.json").exists()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myownmesh.services.caddy import merged, normalised
+from myownmesh.caddy.caddyfile import managed, merged, merged_for_relay, normalised, without
 from support.vectors import load
 
 VECTORS: dict[str, Any] = load("signaling", "caddy_installer")
@@ -75,3 +75,42 @@ def test_a_fence_without_an_end_is_the_operators_to_mend() -> None:
     broken = merged("", "example.org", 4848).replace(MARKS[1], "")
     with pytest.raises(ValueError, match="mend the Caddyfile"):
         merged(broken, "example.org", 4848)
+
+
+@pytest.mark.parametrize("before", OPERATORS)
+def test_what_is_removed_leaves_the_operators_text(before: str) -> None:
+    both = merged(merged(before, "example.org", 4848), "example.net", 4848)
+    assert managed(both) == ("example.org", "example.net")
+    one = without(both, "https://example.org/")
+    assert managed(one) == ("example.net",)
+    assert "layer4 {" in one, "the other domain still has its listener"
+    none = without(one, "example.net")
+    assert none == without(none, "example.net")
+    assert "myownmesh" not in none
+    lines = iter(none.splitlines())
+    assert all(line in lines for line in before.splitlines())
+    if before.endswith("\n"):
+        assert none == before
+    assert none.strip(), "Caddy takes no empty file"
+
+
+def test_a_block_that_a_person_moved_is_removed_where_it_is() -> None:
+    text = "a.example {\n}\n" + merged("", "example.org", 4848).split("}\n\n", 1)[1] + "b.example {\n}\n"
+    assert without(text, "example.org") == "a.example {\n}\nb.example {\n}\n"
+    assert without(text, "else.example") == text
+    assert without(text.rstrip("\n").removesuffix("b.example {\n}"), "example.org") == "a.example {\n}\n"
+
+
+def test_for_the_relay_alone_no_module_is_asked_for() -> None:
+    text = merged_for_relay("", "example.org", 4848)
+    assert "layer4" not in text
+    assert "turn" not in text
+    assert merged_for_relay(text, "example.org", 4848) == text
+    assert merged_for_relay(merged("", "example.org", 4848), "example.org", 4848).count("layer4 {") == 1
+
+
+def test_a_port_is_no_part_of_what_tls_knows() -> None:
+    text = merged("", "host.example:4848", 5000)
+    assert "host.example:4848 {" in text
+    assert "\nturn.host.example {" in text
+    assert "sni turn.host.example\n" in text
