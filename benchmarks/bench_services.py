@@ -1,6 +1,7 @@
 """What this device hosts for others, and how soon it meets others without anybody's host; each row with its must.
 
-    sudo .venv/bin/python benchmarks/bench_services.py [--turn] [--relay] [--beside] [--lan] [--rounds 3] [--joins 10]
+    sudo .venv/bin/python benchmarks/bench_services.py [--turn] [--relay] [--beside] [--lan] [--apart]
+        [--rounds 3] [--joins 10]
 
 Without a name all of them (root, Linux). `--turn`, beside coturn where it is installed (`turnserver`): packets of 1,200
 bytes a second from clients to a peer with at most 256 on the way; µs of the server's processor for each; ms of a round
@@ -9,8 +10,9 @@ allocations. `--relay`, beside bare sends: processor time of a delivery to 1,000
 rooms of 10 and of a join, memory of a socket, and how long 4,000 clients take that come at once. `--beside`: calls over
 the host's own link while its TURN and relay carry something, idle workers, and a daemon that hosts nothing. `--lan`
 joins two devices in a local network without relays in each order of their ids, beside two daemons of v0.3.8 if
-MYOWNMESH_REFERENCE names one. Milliseconds and packets a second drift with the machine: compare ratios of a run, and
-give both parties the same precedence on a busy machine (`nice -n -15`).
+MYOWNMESH_REFERENCE names one; `--apart` joins two that reach only a host with relay and TURN. Milliseconds and packets
+a second drift with the machine: compare ratios of a run, and give both parties the same precedence on a busy machine
+(`nice -n -15`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from services_apart import apart_rows  # noqa: E402
 from services_beside import beside_rows  # noqa: E402
 from services_relay import loop_s, relay_rows  # noqa: E402
 from services_turn import turn_rows  # noqa: E402
@@ -74,7 +77,7 @@ def main() -> None:
     parser.add_argument("--allocations", type=int, nargs="+", default=[1, 200])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--joins", type=int, default=10)
-    for name in ("turn", "relay", "beside", "lan"):
+    for name in ("turn", "relay", "beside", "lan", "apart"):
         parser.add_argument(f"--{name}", action="store_true")
     asked: Any = parser.parse_args()
     parts: dict[str, Callable[[], Iterator[str]]] = {
@@ -82,6 +85,7 @@ def main() -> None:
         "relay": relay_rows,
         "beside": beside_rows,
         "lan": lambda: lan_rows(asked.joins),
+        "apart": lambda: apart_rows(asked.joins),
     }
     wanted = [name for name in parts if getattr(asked, name)] or list(parts)
     for name in wanted:
