@@ -76,7 +76,7 @@ def no_signature(number: int) -> str:
 
 
 @asynccontextmanager
-async def court(root: Path) -> AsyncIterator[tuple[Daemon, Probe]]:
+async def court(root: Path) -> AsyncIterator[tuple[Daemon, Probe, str]]:
     """An owner's daemon with a large network, and the controller on a link to it."""
     async with daemon(root / "owner") as owner:
         relay = await host_relay(owner)
@@ -89,7 +89,7 @@ async def court(root: Path) -> AsyncIterator[tuple[Daemon, Probe]]:
         async with probe(NETWORK, relay, rogue) as peer:
             peer.only = owner.device_id
             await peer.become_active()
-            yield owner, peer
+            yield owner, peer, relay
 
 
 async def said(owner: Daemon) -> tuple[dict[str, str], set[str]]:
@@ -108,7 +108,7 @@ async def until_in(owner: Daemon, whom: str, peer: Probe, again: Transition | No
 
 async def test_a_rogue_controller_at_the_daemon_of_an_owner(tmp_path: Path) -> None:
     with trio.fail_after(LIMIT_S):
-        async with court(tmp_path) as (owner, peer):
+        async with court(tmp_path) as (owner, peer, _):
             # W15: whoever asks hears of everybody, in frames that arrive.
             peer.send(RosterRequest(include_all=True))
             heard: set[str] = set()
