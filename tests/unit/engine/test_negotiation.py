@@ -341,6 +341,13 @@ def test_an_offer_in_time_takes_the_place_of_one_that_waits_for_its_turn() -> No
     assert not any(word.startswith("answer") for word in bench.wait(1.0))
 
 
+def test_a_repeated_offer_of_a_live_link_is_answered_and_changes_nothing() -> None:
+    """v0.3.8 repeats offers with the credentials that the link has."""
+    bench = Bench("higher").up_to("active")
+    assert bench.offer("B1.2") == ["answer A1.2 to B1.2"]
+    assert bench.status == "active"
+
+
 # ── answers nobody waits for ──────────────────────────────────────────────────────────────────────────────────────────
 
 
