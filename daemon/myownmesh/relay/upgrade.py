@@ -39,8 +39,8 @@ def begins_well(head: bytes) -> bool:
     return head[:4] == b"GET "[: len(head)]
 
 
-def read_upgrade(head: bytes) -> Upgrade:
-    """`head` is what came before the blank line. Raises `NoUpgrade`."""
+def read_upgrade(head: bytes, date: bytes) -> Upgrade:
+    """`head` is what came before the blank line, `date` what the answer says of the time. Raises `NoUpgrade`."""
     request, *lines = head.split(b"\r\n")
     if _REQUEST.fullmatch(request) is None:
         raise NoUpgrade
@@ -63,7 +63,7 @@ def read_upgrade(head: bytes) -> Upgrade:
     accept = base64.b64encode(hashlib.sha1(key[0] + _GUID, usedforsecurity=False).digest())
     return Upgrade(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + END_OF_HEAD,
+        b"Date: " + date + b"\r\nSec-WebSocket-Accept: " + accept + END_OF_HEAD,
         tuple(value.decode("ascii", "replace") for value in headers.get(b"x-forwarded-for", ())),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,12 +51,16 @@ _CHUNK: Final = 8192
 class Connections:
     """All clients of one relay."""
 
-    def __init__(self, hub: Hub, loop: Loop, now: Callable[[], float], most: int) -> None:
-        """`now` is monotonic seconds; beyond `most` connections nobody is taken."""
+    def __init__(
+        self, hub: Hub, loop: Loop, now: Callable[[], float], most: int, wall: Callable[[], float] = time.time
+    ) -> None:
+        """`now` is monotonic seconds, `wall` Unix time; beyond `most` connections nobody is taken."""
         self.hub = hub
         self.loop = loop
         self.now = now
         self._most = most
+        self._wall = wall
+        self._date = (0, b"")
         self._all: set[Connection] = set()
         self._handshakes: Counter[str] = Counter()
         self._limits: dict[float, deque[tuple[float, Connection, Callable[[Connection], None]]]] = {}
@@ -65,6 +70,13 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def date(self) -> bytes:
+        """The time as HTTP says it (RFC 9110 §6.6.1), by which clients know whether their clock is right."""
+        second = int(self._wall())
+        if self._date[0] != second:  # thousands come back in one second
+            self._date = (second, time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second)).encode())
+        return self._date[1]
 
     def add(self, made: socket.socket, address: tuple[Any, ...]) -> None:
         """A client that has connected."""
@@ -193,7 +205,7 @@ class Connection:
         try:
             if not blank or len(text) > MAX_HEAD_BYTES:
                 raise NoUpgrade
-            upgrade = read_upgrade(text)
+            upgrade = read_upgrade(text, self._all.date())
         except NoUpgrade:
             self._is_gone()
             return

@@ -6,6 +6,7 @@ import pytest
 
 from myownmesh.relay.upgrade import NoUpgrade, begins_well, read_upgrade
 
+DATE = b"Tue, 15 Nov 1994 08:12:31 GMT"
 GOOD = (
     b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
@@ -13,9 +14,10 @@ GOOD = (
 
 
 def test_the_answer_is_that_of_the_rfc() -> None:
-    upgrade = read_upgrade(GOOD)
+    upgrade = read_upgrade(GOOD, DATE)
     assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" in upgrade.answer
     assert upgrade.answer.startswith(b"HTTP/1.1 101 ")
+    assert upgrade.answer.count(b"\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\n") == 1
     assert upgrade.forwarded_for == ()
 
 
@@ -30,12 +32,12 @@ def test_names_have_no_case_and_what_else_is_wanted_is_not_given() -> None:
         b"Connection: Upgrade", b"connection: keep-alive, upgrade"
     )
     extras = b"\r\nSec-WebSocket-Protocol: nostr\r\nSec-WebSocket-Extensions: \xff;;=,\r\nOrigin: https://x"
-    assert read_upgrade(request + extras).answer == read_upgrade(GOOD).answer
+    assert read_upgrade(request + extras, DATE).answer == read_upgrade(GOOD, DATE).answer
 
 
 def test_forwarded_addresses_are_told_line_by_line() -> None:
     request = GOOD + b"\r\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\r\nx-forwarded-for: 192.0.2.3\xff"
-    assert read_upgrade(request).forwarded_for == ("192.0.2.1, 192.0.2.2", "192.0.2.3\N{REPLACEMENT CHARACTER}")
+    assert read_upgrade(request, DATE).forwarded_for == ("192.0.2.1, 192.0.2.2", "192.0.2.3\N{REPLACEMENT CHARACTER}")
 
 
 @pytest.mark.parametrize(
@@ -57,4 +59,4 @@ def test_forwarded_addresses_are_told_line_by_line() -> None:
 )
 def test_anything_else_is_none(old: bytes, new: bytes) -> None:
     with pytest.raises(NoUpgrade):
-        read_upgrade(GOOD.replace(old, new))
+        read_upgrade(GOOD.replace(old, new), DATE)

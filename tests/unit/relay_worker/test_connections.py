@@ -37,7 +37,9 @@ class Stage:
         self._ready: dict[int, Callable[[int], None]] = {}
         self._clients: list[socket.socket] = []
         loop: Any = self
-        self.connections = Connections(Hub(Limits(), NostrKey(b"\x03" * 32)), loop, lambda: self.at, 10)
+        self.connections = Connections(
+            Hub(Limits(), NostrKey(b"\x03" * 32)), loop, lambda: self.at, 10, lambda: self.at
+        )
 
     def watch(self, file: socket.socket, ready: Callable[[int], None]) -> None:
         self._ready[file.fileno()] = ready
@@ -107,6 +109,16 @@ def test_whoever_answers_pings_stays_and_whoever_does_not_is_told_and_closed(sta
     stage.pass_time(PARTING_S)
     assert heard(dead) == b""
     assert len(stage.connections) == 1
+
+
+def test_the_time_is_said_and_made_once_a_second(stage: Stage) -> None:
+    stage.at = 784887151.2
+    said = stage.connections.date()
+    assert said == b"Tue, 15 Nov 1994 08:12:31 GMT"
+    stage.at += 0.7
+    assert stage.connections.date() is said
+    stage.at += 0.2
+    assert stage.connections.date() == b"Tue, 15 Nov 1994 08:12:32 GMT"
 
 
 def test_a_handshake_has_its_time(stage: Stage) -> None:
