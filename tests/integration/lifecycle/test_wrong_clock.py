@@ -49,7 +49,7 @@ def wrong_by(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[s
 
 @asynccontextmanager
 async def relay(*, strict: bool) -> AsyncIterator[str]:
-    """One of our own, which tells no time and takes any; or one that tells it and refuses what is a minute off."""
+    """One of our own, which takes any time; or one that tells it and refuses what is a minute off."""
     if strict:
         async with hostile_relay(StrictRelay(window_s=60).script) as url:
             yield url
