@@ -9,6 +9,7 @@ import importlib.util
 import json
 import marshal
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -172,12 +173,16 @@ class Device:
     def ask(self, operation: str, **members: object) -> Any:
         return blocking.request(self.home / "daemon.sock", operation, timeout=PATIENCE_S, **members)
 
-    def answers(self) -> bool:
+    def running(self) -> str | None:
+        """The version that answers; None while nobody does."""
         try:
-            self.ask("status")
+            version: str = self.ask("status")["version"]
         except ControlError:
-            return False
-        return True
+            return None
+        return version
+
+    def answers(self) -> bool:
+        return self.running() is not None
 
     def version(self) -> str:
         """What a start runs."""
@@ -228,6 +233,37 @@ def test_forward_a_broken_one_and_back(kind: str, release: Path, feed: Feed, tmp
         told = device.ask("update_check")
         assert (told["outcome"], told["current"], told["latest"]) == ("up_to_date", NEW, BROKEN)
     assert device.version() == NEW
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["staged", "put in by a command"])
+def test_an_idle_daemon_restarts_into_it_by_itself(*, by_hand: bool, release: Path, feed: Feed, tmp_path: Path) -> None:
+    """`auto_update.restart` `idle`; with its minutes made short. A message that nobody has taken yet keeps it."""
+    device = Device(tmp_path, release, feed, "folder")
+    source = (ROOT / "daemon" / "myownmesh" / "daemon" / "restarting.py").read_text()
+    for name in ("LOOK_S", "ASK_S", "QUIET_S"):
+        source, count = re.subn(rf"^{name} = .*$", f"{name} = 0.2", source, flags=re.MULTILINE)
+        assert count == 1
+    _compile(source, tmp_path / "prefix" / "versions" / OLD / "py" / "myownmesh" / "daemon" / "restarting.pyc")
+    feed.offer(NEW)
+    with device.serving() as process, blocking.Connection(device.home / "daemon.sock", PATIENCE_S) as other:
+        assert device.ask("update_status")["restart"] == "never"
+        config = {"id": "home", "network_id": "home", "signaling": {"strategy": "none"}}
+        device.ask("network_add", config=config)
+        held = {"network": "home", "channel": "c", "peer": "a" * 52, "payload": 1, "ttl_ms": 600_000}
+        other.send(json.dumps({"op": "channel_send_reliable", **held}).encode() + b"\n")
+        wait_for(lambda: device.ask("networks_list")["networks"][0]["traffic"]["reliable_pending"] == 1)
+        if by_hand:
+            assert device.run()["outcome"] == "updated"
+        else:
+            assert device.ask("update_check")["outcome"] == "staged"
+        assert device.ask("update_set_prefs", prefs={"restart": "idle"})["restart"] == "idle"
+        wait_for(lambda: device.ask("update_status")["restart_waits_for"] == "1 call, stream or message")
+        assert device.ask("status")["version"] == OLD
+        with contextlib.suppress(ControlError):  # it restarts a fifth of a second later, maybe before the answer
+            device.ask("network_remove", network="home")
+        wait_for(lambda: device.running() == NEW)
+        assert device.ask("status")["pid"] == process.pid, "the same process, so whoever supervises it stays"
+        wait_for(lambda: device.ask("update_status")["confirmed"] is True)
 
 
 def test_a_person_puts_it_in_and_goes_back(release: Path, feed: Feed, tmp_path: Path) -> None:
