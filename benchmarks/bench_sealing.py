@@ -24,7 +24,8 @@ from myownmesh.identity import Identity
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.offer_ids import new_offer_id
 from myownmesh.protocol.signals import SealedReceived, SendOffer, SendSealed
-from myownmesh.relay.hub import Hub, Limits
+from myownmesh.relay.client import Limits
+from myownmesh.relay.hub import Hub
 from myownmesh.sealing.desk import Desk, Said, Surroundings
 from myownmesh.signaling.nostr import NostrKey
 from support.many_rooms import met

@@ -18,8 +18,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from myownmesh.protocol.strict_json import compact_json
+from myownmesh.relay.client import Limits
 from myownmesh.relay.frames import text_frame
-from myownmesh.relay.hub import Limits
 from myownmesh.relay_worker.messages import Job
 from myownmesh.signaling.nostr import NostrKey, decode_event, is_genuine
 from myownmesh.worker.messages import line

@@ -1,7 +1,7 @@
 # Sourced after env.sh by scripts that build a release or run the whole suite: brings the C tools that a release needs, and
 # `ip` for tests with machines of their own, nft for those with routers, systemd for that of the service, coturn for those
-# of TURN and Caddy for those of TLS before a relay, where that is possible; with `browser` as first argument also a
-# Chromium and a font.
+# of TURN, Caddy for those of TLS before a relay and Redis for those of relays on a bus, where that is possible; with
+# `browser` as first argument also a Chromium and a font.
 # Debian and Ubuntu only; elsewhere scripts/release names what is missing and the tests that need a tool say so.
 release_tools() {
   local missing=() sudo=""
@@ -14,6 +14,7 @@ release_tools() {
   command -v ip >/dev/null || missing+=(iproute2)
   command -v turnutils_uclient >/dev/null && command -v turnserver >/dev/null || missing+=(coturn)
   command -v caddy >/dev/null || missing+=(caddy)
+  command -v redis-server >/dev/null || missing+=(redis-server)
   [ -x /lib/systemd/systemd ] || missing+=(systemd)
   command -v dbus-daemon >/dev/null || missing+=(dbus)
   command -v nft >/dev/null || missing+=(nftables)

@@ -350,6 +350,8 @@ class ListeningServer(ActiveServer, frozen=True):
 
     listening_since: int | None = None
     """Unix seconds."""
+    problem: str | None = None
+    """What somebody should look after, though it serves."""
 
 
 class RelayedTraffic(Struct, frozen=True):

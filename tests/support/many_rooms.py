@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from myownmesh.protocol.signals import Carried
-    from myownmesh.relay.hub import Client, Hub
+    from myownmesh.relay.client import Client
+    from myownmesh.relay.hub import Hub
     from myownmesh.sealing.desk import Mode
     from myownmesh.signaling.outbound import Outbound
 

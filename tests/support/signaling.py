@@ -16,7 +16,7 @@ from attrs import Factory, define, field, frozen
 
 from myownmesh.protocol import base32
 from myownmesh.protocol.clock import Instant
-from myownmesh.relay.hub import Limits
+from myownmesh.relay.client import Limits
 from myownmesh.relay_worker.messages import Job
 from myownmesh.relay_worker.worker import Worker
 from myownmesh.signaling.client import NostrSignaling

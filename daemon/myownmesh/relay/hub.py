@@ -7,39 +7,33 @@ subscription the same, and clients do.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
-
-from attrs import frozen
 
 from mesh_common.views import RelayActivity
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import read_text
 from myownmesh.protocol.strict_json import compact_json, decode_array, members, python_value
-from myownmesh.protocol.tokens import TokenBucket
+from myownmesh.relay.client import OUTBOUND_BYTES, Client, Subscription
 from myownmesh.relay.filters import EVERYTHING, decode_filter, tags_of
 from myownmesh.relay.frames import text_frame
+from myownmesh.relay.news import News
 from myownmesh.relay.presence import Presence
-from myownmesh.relay.store import EventStore, departed_device, stored_event
+from myownmesh.relay.store import RETENTION_S, EventStore, departed_device, stored_event
 from myownmesh.signaling import nostr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from msgspec import Raw
 
-    from myownmesh.relay.filters import Filter
+    from myownmesh.relay.client import Limits
+    from myownmesh.relay.presence import Elsewhere, Pair
     from myownmesh.relay.store import Stored
 
 REPLAY_EVENTS = 500
-STRIKES = 50
-"""Tolerated at once; one is forgotten every second."""
-OUTBOUND_BYTES = 2**20
-"""What may wait for a client that does not read."""
 _REPLAY_BYTES = OUTBOUND_BYTES // 2
-_BURST = 4
-"""A link that comes up publishes its candidates in one go; the rate limits are for what goes on."""
 _RECENT_IDS = 8192
 _SUBSCRIPTION_BYTES = 2**20
 _ROOMS_PER_CONNECTION = 1024
@@ -47,108 +41,8 @@ _PRESENCE_BYTES = 4096
 _EXAMINED_PER_TOKEN = 512
 _SHARED_SUB_CHARS = 64
 
-POLICY_VIOLATION = 1008
 TOO_MANY_CONNECTIONS = text_frame(compact_json(["NOTICE", "too many connections from your address"]).encode())
 """What whoever is not let in gets before its Close."""
-
-
-@frozen
-class Limits:
-    """`services.signaling.limits`; 0 turns a limit off."""
-
-    max_event_rate: int = 50
-    max_req_rate: int = 20
-    max_subscriptions: int = 64
-    max_filters_per_req: int = 16
-    max_message_bytes: int = 65536
-    max_connections_per_ip: int = 64
-
-
-@frozen(eq=False)
-class Subscription:
-    client: Client
-    sub: str
-    filters: tuple[Filter, ...]
-    prefix: bytes
-    """`["EVENT","<sub>",` – the event's text and a bracket follow."""
-    nbytes: int
-    rooms: frozenset[str]
-    is_loose: bool
-    """Some filter is not confined to rooms, so that every event has to be tried."""
-
-
-class Client:
-    """One connection as the hub sees it."""
-
-    __slots__ = (
-        "_out",
-        "_out_bytes",
-        "_strikes",
-        "_struck_at",
-        "address",
-        "ended",
-        "events",
-        "on_ended",
-        "on_output",
-        "requests",
-        "subscriptions",
-    )
-
-    def __init__(self, address: str, limits: Limits, now: float) -> None:
-        self.address = address
-        self.subscriptions: dict[str, Subscription] = {}
-        self.ended: tuple[int, str] | None = None
-        """Close code and reason, once the connection is to end."""
-        self.on_output: Callable[[], None] = _nobody
-        self.on_ended: Callable[[], None] = _nobody
-        self.events = TokenBucket(limits.max_event_rate, _BURST * limits.max_event_rate, now)
-        self.requests = TokenBucket(limits.max_req_rate, _BURST * limits.max_req_rate, now)
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._strikes = 0.0
-        self._struck_at = now
-
-    def send(self, frame: bytes) -> None:
-        """One or more whole frames."""
-        if self.ended is not None:
-            return
-        self._out.append(frame)
-        self._out_bytes += len(frame)
-        if self._out_bytes > OUTBOUND_BYTES and len(self._out) > 1:
-            self._out.clear()
-            self._end("too slow to read")
-        else:
-            self.on_output()
-
-    def say(self, *words: object) -> None:
-        """An array of these."""
-        self.send(text_frame(compact_json(words).encode()))
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that have not been taken."""
-        return self._out_bytes
-
-    def take_output(self) -> bytes:
-        """All that waits."""
-        out = self._out
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        self._out_bytes = 0
-        return data
-
-    def strike(self, now: float) -> None:
-        """One violation; the 51st within reach of the decay ends the connection."""
-        self._strikes = max(0.0, self._strikes - (now - self._struck_at)) + 1
-        self._struck_at = now
-        if self._strikes > STRIKES and self.ended is None:
-            self.say("NOTICE", "rate limit exceeded — closing")
-            self._end("rate limit exceeded")
-
-    def _end(self, reason: str) -> None:
-        if self.ended is None:
-            self.ended = (POLICY_VIOLATION, reason)
-            self.on_ended()
 
 
 class Hub:
@@ -168,6 +62,10 @@ class Hub:
         self._recent: OrderedDict[str, str] = OrderedDict()
         self._accepted = 0
         self._relayed = 0
+        self.news = News()
+        """Who tells other relays."""
+        self.elsewhere: Counter[str] = Counter()
+        """Connections to other relays, by address; whoever listens to the news keeps it."""
 
     @property
     def activity(self) -> RelayActivity:
@@ -176,9 +74,11 @@ class Hub:
     def connect(self, address: str, now: float) -> Client | None:
         """A new connection, or None when its address has enough of them."""
         count = self._per_address.get(address, 0)
-        if self._limits.max_connections_per_ip and count >= self._limits.max_connections_per_ip:
+        most = self._limits.max_connections_per_ip
+        if most and count + self.elsewhere[address] >= most:
             return None
         self._per_address[address] = count + 1
+        self.news.connected(address, count + 1)
         client = Client(address, self._limits, now)
         self._clients.add(client)
         self._accepted += 1
@@ -187,19 +87,26 @@ class Hub:
     def disconnect(self, client: Client, now: float) -> None:
         self._clients.remove(client)
         self._per_address[client.address] -= 1
+        self.news.connected(client.address, self._per_address[client.address])
         if not self._per_address[client.address]:
             del self._per_address[client.address]
         for sub in list(client.subscriptions):
             self._unsubscribe(client, sub)
+        held = self._presence.held_by(client)
         for room, device in self._presence.ended(client, now):
             self._store.forget_announces(room, device)
+        if departed := [pair for pair in held if self._presence.here(pair) is None]:
+            self.news.departed(departed, is_told=False)
 
     def next_timer(self) -> float | None:
         return self._presence.next_leave()
 
     def handle_timer(self, now: float, wall_s: int) -> None:
         """Tell the rooms about devices that have been gone for 6 s."""
-        for room, device in self._presence.take_leaves(now):
+        self._say_leaves(self._presence.take_leaves(now), now, wall_s)
+
+    def _say_leaves(self, pairs: Iterable[Pair], now: float, wall_s: int) -> None:
+        for room, device in pairs:
             leave = self._key.sign(
                 created_at=wall_s,
                 kind=nostr.KIND_EPHEMERAL,
@@ -243,33 +150,103 @@ class Hub:
             return
         if self._recent.get(event.id) == event.sig:
             # Verified before, in these very bytes. It still says where its device is connected now.
-            self._note_presence(client, stored_event(event, now))
+            again = stored_event(event, now)
+            if self._note_presence(client, again):
+                self.news.accepted(again, is_present=True)
             client.say("OK", event.id, True, "duplicate:")
             return
         if not nostr.is_genuine(event):
             client.say("OK", event.id, False, "invalid: bad signature")
             return
-        self._recent[event.id] = event.sig
-        if len(self._recent) > _RECENT_IDS:
-            self._recent.popitem(last=False)
         self._relayed += 1
         stored = stored_event(event, now)
+        self.news.accepted(stored, is_present=stored.announces is not None)
         self._note_presence(client, stored)
-        if not nostr.is_ephemeral(event.kind):
-            self._store.add(stored)
-        self._fan_out(stored)
+        self._spread(stored)
         client.say("OK", event.id, True, "")
 
-    def _note_presence(self, client: Client, stored: Stored) -> None:
+    def _spread(self, stored: Stored) -> None:
+        """What has not been here before: to whoever asked, and kept for whoever asks later."""
+        self._recent[stored.event.id] = stored.event.sig
+        if len(self._recent) > _RECENT_IDS:
+            self._recent.popitem(last=False)
+        if not nostr.is_ephemeral(stored.event.kind):
+            self._store.add(stored)
+        self._fan_out(stored)
+
+    def _note_presence(self, client: Client, stored: Stored) -> bool:
+        """True when it announces a device that the client had not announced before."""
         if len(stored.text) > _PRESENCE_BYTES:
             # An announce has a few hundred bytes; presence outlives the store and must stay small.
-            return
+            return False
         if (pair := stored.announces) is not None:
-            self._presence.announced(client, pair, stored)
-        elif (pair := departed_device(stored.event)) is not None and self._presence.left(
-            client, pair, stored.event.pubkey
-        ):
+            return self._presence.announced(client, pair, stored)
+        pair = departed_device(stored.event)
+        if pair is not None and self._presence.left(client, pair, stored.event.pubkey):
+            if not self._presence.is_present(pair):
+                self._store.forget_announces(*pair)
+            if self._presence.here(pair) is None:
+                self.news.departed([pair], is_told=True)
+        return False
+
+    # ── one of several relays ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def hear(self, text: bytes, holder: Elsewhere | None, now: float, age_s: float = 0.0) -> Stored | None:
+        """What another relay accepted, so long ago; the device that it announces is at `holder`.
+
+        None when it is no genuine event: a relay takes no other, so somebody else speaks there.
+        """
+        try:
+            (value,) = decode_array(b"[%b]" % text)
+            event = nostr.decode_event(value)
+        except ValueError:
+            return None
+        is_known = self._recent.get(event.id) == event.sig
+        if not is_known and not nostr.is_genuine(event):
+            return None
+        stored = stored_event(event, now - age_s)
+        if holder is not None and stored.announces is not None and len(stored.text) <= _PRESENCE_BYTES:
+            self._presence.announced(holder, stored.announces, stored)
+        if not is_known and age_s < RETENTION_S:
+            self._spread(stored)
+        return stored
+
+    def departed(self, holder: Elsewhere, pairs: Iterable[Pair], now: float, *, is_told: bool) -> None:
+        """Another relay holds these no more; who is nowhere else leaves in 6 s, or has said so itself."""
+        for pair in self._presence.released(holder, pairs):
             self._store.forget_announces(*pair)
+            if not is_told:
+                self._presence.expect_leave(pair, now)
+
+    def forget(self, holder: Elsewhere, now: float, wall_s: int) -> None:
+        """Another relay has not been heard for long: whoever is nowhere else leaves at once."""
+        gone = self._presence.released(holder, self._presence.held_by(holder))
+        for pair in gone:
+            self._store.forget_announces(*pair)
+        self._say_leaves(gone, now, wall_s)
+
+    def held_by(self, holder: Elsewhere) -> list[Pair]:
+        return self._presence.held_by(holder)
+
+    def present_here(self) -> Sequence[Stored]:
+        """The newest announce of every device that is connected to this very relay."""
+        return self._presence.all_here()
+
+    def is_newest_here(self, announce: Stored) -> bool:
+        """Its device is still connected to this relay, and has not announced itself anew."""
+        return announce.announces is not None and self._presence.here(announce.announces) is announce
+
+    def stored(self, now: float) -> Iterator[Stored]:
+        """All that is kept, in order of arrival."""
+        self._store.expire(now)
+        return self._store.all()
+
+    @property
+    def addresses(self) -> Mapping[str, int]:
+        """Connections to this very relay."""
+        return self._per_address
+
+    # ── what is asked of it ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _fan_out(self, stored: Stored) -> None:
         tried: dict[Subscription, None] = dict(self._loose)
@@ -398,7 +375,3 @@ def _event_id(values: list[Raw]) -> str | None:
         return read_text(dict(members(values[0]))["id"])
     except (JsonError, LookupError):
         return None
-
-
-def _nobody() -> None:
-    """Nobody listens yet."""

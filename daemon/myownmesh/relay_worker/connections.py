@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 from mesh_common.addresses import is_loopback
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.relay import frames
+from myownmesh.relay.client import POLICY_VIOLATION
 from myownmesh.relay.frames import BrokenFrames, Incoming
-from myownmesh.relay.hub import POLICY_VIOLATION, TOO_MANY_CONNECTIONS
+from myownmesh.relay.hub import TOO_MANY_CONNECTIONS
 from myownmesh.relay.upgrade import END_OF_HEAD, MAX_HEAD_BYTES, NoUpgrade, begins_well, client_address, read_upgrade
 from myownmesh.worker.loop import READ, WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from myownmesh.relay.hub import Client, Hub
+    from myownmesh.relay.client import Client
+    from myownmesh.relay.hub import Hub
     from myownmesh.worker.loop import Loop
 
 HANDSHAKE_LIMIT_S: Final = 10.0

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from mesh_common.views import RelayActivity
-from myownmesh.relay.hub import Limits
+from myownmesh.relay.client import Limits
 from myownmesh.worker.messages import Listening, Refused
 
 
@@ -22,12 +22,16 @@ class Job(Struct, frozen=True):
     limits: Limits = Limits()
     any_filter: bool = False
     """The compatibility switch `relay_any_filter`."""
+    bus: str | None = None
+    """URL of the Redis by which it is one relay with others."""
 
 
 class Report(Struct, frozen=True, tag="report"):
     """What it has done; at most four in a second, and none when nothing has changed."""
 
     activity: RelayActivity
+    problem: str | None = None
+    """What somebody should look after, though it serves."""
 
 
 Said = Listening | Refused | Report

@@ -8,14 +8,18 @@ business of a proxy in front.
 from __future__ import annotations
 
 import gc
+import importlib.util
+import math
 import os
 import random
 import resource
+import secrets
 import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from myownmesh.cluster.cluster import Cluster
 from myownmesh.relay.hub import Hub
 from myownmesh.relay_worker.connections import Connections
 from myownmesh.relay_worker.messages import Report, read_job
@@ -28,7 +32,6 @@ from myownmesh.worker.sockets import open_stream_listener
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mesh_common.views import RelayActivity
     from myownmesh.protocol.clock import Instant
     from myownmesh.relay_worker.messages import Job, Said
 
@@ -37,6 +40,10 @@ MOST: Final = 16384
 OWN_DESCRIPTORS: Final = 32
 BUSY_TICK_S: Final = 0.25
 IDLE_TICK_S: Final = 60.0
+NO_CLUSTER: Final = (
+    "services.signaling.bus needs a package that this installation lacks: pip install 'myownllm-mesh[cluster]' (the "
+    "single-file program does not carry it)"
+)
 LAST_WORDS_S: Final = 0.5
 """For clients to hear that the relay is going away."""
 
@@ -55,7 +62,11 @@ class Worker:
         self.hub = Hub(job.limits, key, any_filter=job.any_filter)
         self._connections = Connections(self.hub, self._loop, time.monotonic, most_connections())
         self._listeners = Listeners(self._loop)
-        self._said: RelayActivity | None = None
+        self.cluster: Cluster | None = None
+        self._bus_url = job.bus
+        if job.bus is not None:
+            self.cluster = Cluster(secrets.token_hex(8), self.hub, time.monotonic())
+        self._said: Report | None = None
         self._ticked = time.monotonic()
         self._last_tick: float | None = None
 
@@ -64,7 +75,13 @@ class Worker:
         self._loop.watch(commands, partial(self._on_commands, commands))
         self._listeners.listen(self._listener, self._connections.add)
         self._report(self.listening)
-        self._loop.run(self._tick, self._pause_s)
+        if self._bus_url is None:
+            self._loop.run(self._tick, self._pause_s)
+        else:
+            from myownmesh.relay_worker.on_bus import run_on_bus  # trio and coredis: nobody else needs them
+
+            assert self.cluster is not None
+            run_on_bus(self._bus_url, self.cluster, self._loop, self._tick, self._pause_s)
         self._loop.close()
 
     def _on_commands(self, commands: int, _events: int) -> None:
@@ -79,8 +96,10 @@ class Worker:
         if self._last_tick is not None:
             return 0.02
         said = self._said
-        pause = BUSY_TICK_S if self._connections or said is None or said.connections else IDLE_TICK_S
+        pause = BUSY_TICK_S if self._connections or said is None or said.activity.connections else IDLE_TICK_S
         due = self.hub.next_timer()
+        if self.cluster is not None:
+            due = min(self.cluster.next_timer(), math.inf if due is None else due)
         return pause if due is None else max(0.0, min(pause, due - self._ticked))
 
     def _tick(self, now: Instant) -> None:
@@ -88,10 +107,12 @@ class Worker:
         self._listeners.resume()
         self.hub.handle_timer(now.mono, now.wall_ms // 1000)
         self._connections.tick()
-        activity = self.hub.activity
-        if activity != self._said:
-            self._said = activity
-            self._report(Report(activity))
+        if self.cluster is not None:
+            self.cluster.handle_timer(now.mono, now.wall_ms // 1000)
+        report = Report(self.hub.activity, None if self.cluster is None else self.cluster.problem(now.mono))
+        if report != self._said:
+            self._said = report
+            self._report(report)
         if self._last_tick is not None and (not self._connections or now.mono >= self._last_tick):
             self._connections.close_all()
             self._loop.end()
@@ -103,8 +124,12 @@ def main() -> int:
     commands, reports = sys.stdin.fileno(), sys.stdout.fileno()
     text, _ = first_line(commands)
     os.set_blocking(reports, False)
+    job = read_job(text)
+    if job.bus is not None and importlib.util.find_spec("coredis") is None:
+        say(reports, Refused(NO_CLUSTER))
+        return 1
     try:
-        worker = Worker(read_job(text), partial(say, reports))
+        worker = Worker(job, partial(say, reports))
     except OSError as error:
         say(reports, Refused(error.strerror or str(error)))
         return 1

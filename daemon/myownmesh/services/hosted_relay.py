@@ -9,9 +9,9 @@ import trio
 
 from mesh_common.addresses import authority, is_loopback
 from mesh_common.views import ListeningServer, RelayActivity
-from myownmesh.relay.hub import Limits
+from myownmesh.relay.client import Limits
 from myownmesh.relay_worker.messages import Job, read_said
-from myownmesh.services.service import Advert
+from myownmesh.services.service import Advert, CannotServe
 from myownmesh.services.worker_process import worker
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEARTBEAT_LOG_S = 300.0
+BUS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 
 
 class HostedRelay:
@@ -33,9 +34,12 @@ class HostedRelay:
         self._any_filter = any_filter
         self._listening: Listening | None = None
         self._activity = RelayActivity(0, 0, 0, 0)
+        self._problem: str | None = None
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Serve until cancelled; every client gets a Close then. Raises `CannotServe` when it cannot, or ends."""
+        if (bus := self._config.bus) is not None and not bus.startswith(BUS_SCHEMES):
+            raise CannotServe(f"services.signaling.bus begins with {', '.join(BUS_SCHEMES)}")
         async with worker("relay-worker", relay_job(self._config, any_filter=self._any_filter), read_said) as process:
             self._listening = await process.listens()
             log.info("signaling relay on %s", self._place)
@@ -48,6 +52,12 @@ class HostedRelay:
 
     def _take(self, report: Report) -> None:
         self._activity = report.activity
+        if report.problem != self._problem:
+            self._problem = report.problem
+            if report.problem is None:
+                log.info("signaling relay: it is one with the other relays")
+            else:
+                log.warning("signaling relay: %s", report.problem)
 
     async def _run_heartbeat_log(self) -> None:
         while True:
@@ -68,7 +78,7 @@ class HostedRelay:
 
     def report(self, *, enabled: bool, listening_since: int | None) -> ListeningServer:
         """Where it listens and what it has done (spec 06 §3)."""
-        return ListeningServer(enabled, True, self._place, self._activity, listening_since)
+        return ListeningServer(enabled, True, self._place, self._activity, listening_since, self._problem)
 
     def advert(self, config: ServicesConfig) -> Advert:
         """Its tag, and an endpoint only if others can reach it (06 K)."""
@@ -95,4 +105,5 @@ def relay_job(block: SignalingService, *, any_filter: bool) -> Job:
             max_connections_per_ip=limits.max_connections_per_ip,
         ),
         any_filter=any_filter,
+        bus=block.bus,
     )

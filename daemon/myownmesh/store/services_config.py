@@ -52,6 +52,12 @@ class SignalingService(Record, frozen=True, kw_only=True):
         value = self.unknown.get("public_url")
         return value if isinstance(value, str) and value else None
 
+    @property
+    def bus(self) -> str | None:
+        """URL of the Redis that makes this relay one with others; our own optional member (spec 10 §2.3)."""
+        value = self.unknown.get("bus")
+        return value if isinstance(value, str) and value else None
+
 
 class StunService(Record, frozen=True, kw_only=True):
     """The hosted STUN server; folded into TURN when both are on."""
@@ -127,10 +133,11 @@ class ServicesConfig(Record, frozen=True, kw_only=True):
         mean that somebody removed it (spec 05 §14).
         """
         unknown, turn_unknown = dict(self.signaling.unknown), dict(self.turn.unknown)
-        if "public_url" not in unknown and (url := stored.signaling.public_url) is not None:
-            unknown["public_url"] = url
-        elif unknown.get("public_url", "") is None:
-            del unknown["public_url"]  # whoever says null wants it unset, and an unset member is left out of the file
+        for name, url in (("public_url", stored.signaling.public_url), ("bus", stored.signaling.bus)):
+            if name not in unknown and url is not None:
+                unknown[name] = url
+            elif unknown.get(name, "") is None:
+                del unknown[name]  # whoever says null wants it unset, and an unset member is left out of the file
         if "tls" not in turn_unknown and "tls" in stored.turn.unknown:
             turn_unknown["tls"] = stored.turn.unknown["tls"]
         elif turn_unknown.get("tls", "") is None:
@@ -144,4 +151,13 @@ class ServicesConfig(Record, frozen=True, kw_only=True):
     def redacted(self) -> ServicesConfig:
         """The same without passwords, for whoever shows or logs it (spec 06 §3)."""
         credentials = tuple(replace(each, password="") for each in self.turn.credentials)
-        return replace(self, turn=replace(self.turn, credentials=credentials))
+        signaling = self.signaling
+        if (bus := signaling.bus) is not None:
+            signaling = replace(signaling, unknown={**signaling.unknown, "bus": _without_password(bus)})
+        return replace(self, signaling=signaling, turn=replace(self.turn, credentials=credentials))
+
+
+def _without_password(url: str) -> str:
+    """What stands before the host, and what is asked for behind the place, may be a secret."""
+    scheme, _, rest = url.partition("//")
+    return f"{scheme}//{rest.partition('?')[0].rpartition('@')[2]}"

@@ -36,6 +36,8 @@ class Poller(Protocol):
         """Descriptors and what each is ready for, or broken."""
         ...
 
+    def fileno(self) -> int: ...
+
     def close(self) -> None: ...
 
 
@@ -76,19 +78,32 @@ class Loop:
 
     def run(self, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
         """Until `end`; `tick` is called once in `pause_s` seconds, which may be others after each callback."""
-        poll, watched, monotonic = self._poller.poll, self._watched, time.monotonic
+        turn, monotonic = self.turn, time.monotonic
         last = now = monotonic()
         while not self._is_ending:
-            found = [(each, events, watched[each]) for each, events in poll(max(0.0, last + pause_s() - now))]
-            for descriptor, events, entry in found:
-                # A callback in front of this one may have closed its socket, and another may have its number.
-                current = watched.get(descriptor)
-                if current is not None and current[0] is entry[0] and (wanted := events & current[1]):
-                    current[0](wanted)
+            turn(max(0.0, last + pause_s() - now))
             now = monotonic()
             if now - last >= pause_s():
                 last = now
                 tick(instant())
+
+    def turn(self, seconds: float) -> None:
+        """Call back for what is ready, or will be in so many seconds: one of the steps of `run`, for other loops."""
+        watched = self._watched
+        found = [(each, events, watched[each]) for each, events in self._poller.poll(seconds)]
+        for descriptor, events, entry in found:
+            # A callback in front of this one may have closed its socket, and another may have its number.
+            current = watched.get(descriptor)
+            if current is not None and current[0] is entry[0] and (wanted := events & current[1]):
+                current[0](wanted)
+
+    def fileno(self) -> int:
+        """A descriptor that is ready to be read when a turn has something to do."""
+        return self._poller.fileno()
+
+    @property
+    def is_ending(self) -> bool:
+        return self._is_ending
 
 
 def best_poller() -> Poller:
@@ -101,6 +116,9 @@ class Epoll:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
 
     def unregister(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)
@@ -125,6 +143,9 @@ class Selector:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+
+    def fileno(self) -> int:
+        return self._selector.fileno()
 
     def register(self, descriptor: int, events: int) -> None:
         self._selector.register(descriptor, events)

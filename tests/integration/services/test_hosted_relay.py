@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from myownmesh.protocol.signals import PeerAnnounced
-from myownmesh.relay.hub import Limits
+from myownmesh.relay.client import Limits
 from myownmesh.relay_worker import connections, worker
 from support.signaling import (
     RelayAtHand,

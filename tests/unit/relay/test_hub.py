@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myownmesh.protocol.strict_json import compact_json, dumps
+from myownmesh.relay import client as relay_client
 from myownmesh.relay import hub as relay_hub
 from myownmesh.relay import store as relay_store
+from myownmesh.relay.client import Limits
 from myownmesh.relay.filters import EVERYTHING, decode_filter, tags_of
-from myownmesh.relay.hub import Hub, Limits
+from myownmesh.relay.hub import Hub
 from myownmesh.relay.presence import PAIRS_PER_CONNECTION
 from myownmesh.relay.store import EventStore, announced_device, stored_event
 from myownmesh.relay.upgrade import client_address
@@ -23,7 +25,7 @@ from support.relay_words import texts
 from support.vectors import load
 
 if TYPE_CHECKING:
-    from myownmesh.relay.hub import Client
+    from myownmesh.relay.client import Client
     from myownmesh.signaling.nostr import NostrEvent, Tags
 
 VECTORS = load("signaling", "relay_server")
@@ -372,7 +374,7 @@ def test_the_store_is_bounded_in_count_bytes_age_and_per_room(monkeypatch: pytes
     assert constants["stored_max"] == relay_store.STORED_EVENTS
     assert constants["stored_retention_s"] == relay_store.RETENTION_S
     assert constants["max_replay_per_req"] == relay_hub.REPLAY_EVENTS
-    assert constants["strike_limit"] == relay_hub.STRIKES
+    assert constants["strike_limit"] == relay_client.STRIKES
     monkeypatch.setattr(relay_store, "STORED_EVENTS", 10)
     monkeypatch.setattr(relay_store, "ROOM_EVENTS", 4)
     store = EventStore()

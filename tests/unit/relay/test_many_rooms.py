@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import frozen
 
-from myownmesh.relay.hub import Hub, Limits
+from myownmesh.relay.client import Limits
+from myownmesh.relay.hub import Hub
 from myownmesh.signaling.nostr import NostrKey
 from support.many_rooms import met
 from support.relay_words import texts

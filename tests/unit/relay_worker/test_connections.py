@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from myownmesh.relay import frames
-from myownmesh.relay.hub import Hub, Limits
+from myownmesh.relay.client import Limits
+from myownmesh.relay.hub import Hub
 from myownmesh.relay_worker.connections import (
     HANDSHAKE_LIMIT_S,
     PARTING_S,

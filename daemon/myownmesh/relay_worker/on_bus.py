@@ -1,0 +1,247 @@
+"""A relay's loop beside its bus: trio waits for both, so that no thread takes the other one's turn.
+
+A stream of a Redis (or Valkey) holds what the relays say. Each of them reads all of it, from where it was when it could
+not be reached; what has been trimmed meanwhile is asked for anew. A server that takes nothing, because its memory is
+full or it only copies another one, is as good as away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import trio
+from coredis import PureToken, Redis
+from coredis.exceptions import RedisError, ResponseError
+from coredis.retry import NoRetryPolicy
+
+from myownmesh.relay.store import RETENTION_S, STORED_BYTES, STORED_EVENTS
+from myownmesh.worker.loop import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.cluster.cluster import Cluster
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.worker.loop import Loop
+
+STREAM: Final = b"myownmesh:relay"
+FIELD: Final = b"b"
+LIMIT_S: Final = 5.0
+"""For an answer of the server."""
+RETRY_S: Final = 1.0
+BLOCK_MS: Final = 2000
+READ_AT_ONCE: Final = 64
+SLICE_S: Final = 0.005
+"""So long what was read is worked on before clients have their turn."""
+KEPT_WHEN_FULL: Final = STORED_EVENTS // 8
+
+Place = tuple[int, int]
+"""Of an entry in the stream: milliseconds of the server's clock, and a number within them."""
+
+
+class Away(Exception):
+    """The bus cannot be used; the text says why."""
+
+
+def run_on_bus(
+    url: str, cluster: Cluster, loop: Loop, tick: Callable[[Instant], None], pause_s: Callable[[], float]
+) -> None:
+    """What `Loop.run` does, and the bus beside it."""
+    trio.run(_both, Bus(url, cluster), loop, tick, pause_s)
+
+
+async def _both(bus: Bus, loop: Loop, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bus.run)
+        last = now = time.monotonic()
+        while not loop.is_ending:
+            with trio.move_on_after(max(0.0, last + pause_s() - now)):
+                await trio.lowlevel.wait_readable(loop)
+            loop.turn(0.0)
+            now = time.monotonic()
+            if now - last >= pause_s():
+                last = now
+                tick(instant())
+        nursery.cancel_scope.cancel()
+
+
+class Bus:
+    """The stream of one server, for as long as the relay runs."""
+
+    def __init__(self, url: str, cluster: Cluster, now: Callable[[], float] = time.monotonic) -> None:
+        scheme, colon, rest = url.partition(":")
+        self._url = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme) + colon + rest
+        self._cluster = cluster
+        self._now = now
+        self._read_to: Place | None = None
+        """The last entry that was read; None before the first connection."""
+        self._past: Place = (0, 0)
+        """What was there when this relay came up."""
+        self._ahead_ms = 0.0
+        """Of the server's clock, before ours."""
+        self._unsaid: bytes | None = None
+        """A batch of which nobody knows whether the server took it. Hearing it twice does no harm."""
+        self._sizes: deque[tuple[Place, int]] = deque()
+        self._bytes = 0
+        self._news = trio.Event()
+        cluster.on_outgoing = self._wake
+        cluster.parted("it has not been reached yet")
+
+    def _wake(self) -> None:
+        self._news.set()
+
+    async def run(self) -> None:
+        """Speak and listen, and come back whenever the server has been away. Runs until cancelled."""
+        while True:
+            try:
+                await self._session()
+            except* (RedisError, OSError, Away, trio.TooSlowError, *_BROKEN) as trouble:
+                self._cluster.parted(_reason(trouble))
+            await trio.sleep(RETRY_S)
+
+    async def _session(self) -> None:
+        async with self._client() as writer, self._client() as reader:
+            with trio.fail_after(2 * LIMIT_S):
+                await self._find_place(reader)
+                await self._add(writer, self._unsaid or self._cluster.take_beat())
+            self._cluster.joined(self._now())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read, reader)
+                nursery.start_soon(self._write, writer)
+
+    def _client(self) -> Redis[bytes]:
+        return Redis.from_url(
+            self._url,
+            retry_policy=NoRetryPolicy(),
+            connect_timeout=LIMIT_S,
+            max_connections=2,
+            client_name="myownmesh-relay",
+        )
+
+    # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _write(self, redis: Redis[bytes]) -> None:
+        while True:
+            self._news = trio.Event()
+            while (batch := self._cluster.take_batch(self._now())) is not None:
+                await self._add(redis, batch)
+            if self._cluster.is_beat_due(self._now()):
+                await self._add(redis, self._cluster.take_beat())
+                await self._trim(redis)
+            with trio.move_on_after(max(0.0, self._cluster.next_beat() - self._now())):
+                await self._news.wait()
+
+    async def _add(self, redis: Redis[bytes], batch: bytes) -> None:
+        self._unsaid = batch
+        try:
+            with trio.fail_after(LIMIT_S):
+                await redis.xadd(
+                    STREAM,
+                    {FIELD: batch},
+                    trim_strategy=PureToken.MAXLEN,
+                    trim_operator=PureToken.APPROXIMATELY,
+                    threshold=STORED_EVENTS,
+                )
+        except ResponseError as error:
+            if str(error).startswith("OOM"):
+                await redis.xtrim(STREAM, PureToken.MAXLEN, KEPT_WHEN_FULL, trim_operator=PureToken.APPROXIMATELY)
+                raise Away("its memory is full") from error
+            raise
+        self._unsaid = None
+
+    async def _trim(self, redis: Redis[bytes]) -> None:
+        """No more bytes and no older ones than a relay keeps itself."""
+        oldest_ms = int(self._server_ms() - RETENTION_S * 1000)
+        while self._sizes and (self._sizes[0][0][0] < oldest_ms or self._bytes > STORED_BYTES):
+            place, size = self._sizes.popleft()
+            self._bytes -= size
+            oldest_ms = max(oldest_ms, place[0])
+        with trio.fail_after(LIMIT_S):
+            await redis.xtrim(STREAM, PureToken.MINID, oldest_ms, trim_operator=PureToken.APPROXIMATELY)
+
+    # ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _find_place(self, redis: Redis[bytes]) -> None:
+        """From where to read on."""
+        seconds_ago = self._now()
+        server = await redis.time()
+        self._ahead_ms = server.timestamp() * 1000 - seconds_ago * 1000
+        newest, deleted = await _ends(redis)
+        if self._read_to is None:
+            self._read_to, self._past = (0, 0), newest
+        elif newest < self._read_to:  # another stream: the server lost this one
+            self._read_to, self._past = (0, 0), (0, 0)
+            self._sizes.clear()
+            self._bytes = 0
+            self._cluster.missed()
+        elif deleted > self._read_to:
+            self._cluster.missed()
+
+    async def _read(self, redis: Redis[bytes]) -> None:
+        while True:
+            assert self._read_to is not None
+            with trio.fail_after(LIMIT_S + BLOCK_MS / 1000):
+                found = await redis.xread({STREAM: _written(self._read_to)}, count=READ_AT_ONCE, block=BLOCK_MS)
+            read = list((found or {}).values())
+            since = self._now()
+            for entry in read[0] if read else ():
+                self._take(_place(entry.identifier), entry.field_values)
+                if self._now() - since > SLICE_S:
+                    await trio.lowlevel.checkpoint()
+                    since = self._now()
+            if read and len(read[0]) == READ_AT_ONCE:
+                before = self._read_to
+                _, deleted = await _ends(redis)
+                if deleted > before:  # it was trimmed faster than it was read
+                    self._cluster.missed()
+
+    def _take(self, place: Place, fields: Any) -> None:
+        now = self._now()
+        data = bytes(fields.get(FIELD, b""))
+        self._read_to = place
+        self._sizes.append((place, len(data)))
+        self._bytes += len(data)
+        if len(self._sizes) > 2 * STORED_EVENTS:
+            self._bytes -= self._sizes.popleft()[1]
+        age_s = max(0.0, (self._server_ms() - place[0]) / 1000)
+        self._cluster.take(data, now, age_s=age_s, is_past=place <= self._past)
+
+    def _server_ms(self) -> float:
+        return self._now() * 1000 + self._ahead_ms
+
+
+async def _ends(redis: Redis[bytes]) -> tuple[Place, Place]:
+    """The newest entry that there has been, and the newest one that has been deleted."""
+    try:
+        found = await redis.xinfo_stream(STREAM)
+    except ResponseError as error:
+        if "no such key" in str(error):
+            return (0, 0), (0, 0)
+        raise
+    return _place(found["last-generated-id"]), _place(found["max-deleted-entry-id"])
+
+
+def _place(found: str | bytes) -> Place:
+    """coredis says some places as bytes, and some as the text that Python makes of bytes."""
+    text = found.decode() if isinstance(found, bytes) else found.removeprefix("b'").removesuffix("'")
+    ms, _, number = text.partition("-")
+    return int(ms), int(number or 0)
+
+
+def _written(place: Place) -> str:
+    return f"{place[0]}-{place[1]}"
+
+
+def _reason(trouble: BaseException) -> str:
+    while isinstance(trouble, BaseExceptionGroup):
+        trouble = trouble.exceptions[0]
+    if isinstance(trouble, trio.TooSlowError):
+        return f"it has not answered in {LIMIT_S:g} s"
+    return str(trouble) or type(trouble).__name__
+
+
+_BROKEN: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, TimeoutError)
+"""What a connection that ends under coredis may raise besides its own errors."""

@@ -1,0 +1,118 @@
+"""Two relays on a real Redis, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from myownmesh.protocol.signals import PeerAnnounced, PeerLeft
+from myownmesh.relay.client import Limits
+from myownmesh.relay_worker.messages import Job, read_said
+from myownmesh.services.worker_process import worker
+from support.signaling import new_device, running
+from support.tools import needs
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from myownmesh.protocol.signals import InboundSignal
+    from myownmesh.relay_worker.messages import Report
+    from myownmesh.services.worker_process import WorkerProcess
+    from support.signaling import Device
+
+
+class Redis:
+    """A server on a socket of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"unix://{folder}/redis.sock"
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        words = ["redis-server", "--port", "0", "--unixsocket", f"{self.folder}/redis.sock", "--save", ""]
+        self.process = subprocess.Popen([*words, "--dir", str(self.folder)], stdout=subprocess.DEVNULL)
+        return self.process
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Relay:
+    def __init__(self, process: WorkerProcess[Report], port: int) -> None:
+        self.process = process
+        self.url = f"ws://127.0.0.1:{port}"
+        self.report: Report | None = None
+
+    def take(self, report: Report) -> None:
+        self.report = report
+
+    @property
+    def is_joined(self) -> bool:
+        return self.report is not None and self.report.problem is None
+
+
+@asynccontextmanager
+async def relay_on(url: str) -> AsyncIterator[Relay]:
+    job = Job("127.0.0.1", 0, Limits(), bus=url)
+    async with worker("relay-worker", job, read_said) as process, trio.open_nursery() as nursery:
+        relay = Relay(process, (await process.listens()).port)
+        nursery.start_soon(partial(process.listen, relay.take))
+        yield relay
+        nursery.cancel_scope.cancel()
+
+
+async def hears(device: Device, other: Device) -> None:
+    await within(60, lambda: any(isinstance(each, PeerAnnounced) and each.peer == other.id for each in device.heard))
+
+
+def _peer(heard: InboundSignal) -> str | None:
+    return heard.peer if isinstance(heard, PeerLeft) else None
+
+
+async def within(seconds: float, condition: Callable[[], bool]) -> None:
+    with trio.fail_after(seconds):
+        while not condition():
+            await trio.sleep(0.05)
+
+
+@needs("redis-server", "redis-server", "relays on a bus were not tried")
+@pytest.mark.slow
+async def test_two_relays_are_one_also_when_their_bus_is_killed_and_when_one_of_them_is(tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    try:
+        async with relay_on(redis.url) as a, relay_on(redis.url) as b:
+            await within(60, lambda: a.is_joined and b.is_joined)
+            one, two, three = new_device(1, a.url), new_device(2, b.url), new_device(3, b.url)
+            async with running(one, two):
+                await hears(one, two)
+                await hears(two, one)
+                redis.kill()
+                await within(60, lambda: not a.is_joined and not b.is_joined)
+                async with running(three):
+                    await hears(two, three)
+                    redis.start()
+                    await hears(one, three)
+                    await within(60, lambda: a.is_joined and b.is_joined)
+                    assert not [signal for signal in one.heard if isinstance(signal, PeerLeft)]
+                    os.kill(b.process._process.pid, signal.SIGKILL)
+                    await within(60, lambda: two.id in map(_peer, one.heard))
+    finally:
+        redis.kill()
+
+
+async def test_a_bus_that_is_not_there_is_said_and_rooms_go_on(tmp_path: Path) -> None:
+    async with relay_on(f"unix://{tmp_path}/nobody.sock") as relay:
+        one, two = new_device(1, relay.url), new_device(2, relay.url)
+        async with running(one, two):
+            await hears(one, two)
+            await within(60, lambda: "cannot be reached" in ((relay.report and relay.report.problem) or ""))
