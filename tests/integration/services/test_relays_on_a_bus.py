@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import trio
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.relay_worker.messages import Report
-    from myownmesh.services.worker_process import WorkerProcess
     from support.signaling import Device
 
 
@@ -48,8 +46,8 @@ class Redis:
 
 
 class Relay:
-    def __init__(self, process: WorkerProcess[Report], port: int) -> None:
-        self.process = process
+    def __init__(self, port: int, worker: psutil.Process) -> None:
+        self.kill = worker.kill
         self.url = f"ws://127.0.0.1:{port}"
         self.report: Report | None = None
 
@@ -64,8 +62,10 @@ class Relay:
 @asynccontextmanager
 async def relay_on(url: str) -> AsyncIterator[Relay]:
     job = Job("127.0.0.1", 0, Limits(), bus=url)
+    before = psutil.Process().children()
     async with worker("relay-worker", job, read_said) as process, trio.open_nursery() as nursery:
-        relay = Relay(process, (await process.listens()).port)
+        (started,) = (each for each in psutil.Process().children() if each not in before)
+        relay = Relay((await process.listens()).port, started)
         nursery.start_soon(partial(process.listen, relay.take))
         yield relay
         nursery.cancel_scope.cancel()
@@ -104,7 +104,7 @@ async def test_two_relays_are_one_also_when_their_bus_is_killed_and_when_one_of_
                     await hears(one, three)
                     await within(60, lambda: a.is_joined and b.is_joined)
                     assert not [signal for signal in one.heard if isinstance(signal, PeerLeft)]
-                    os.kill(b.process._process.pid, signal.SIGKILL)
+                    b.kill()
                     await within(60, lambda: two.id in map(_peer, one.heard))
     finally:
         redis.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from myownmesh.cluster import cluster as rules
@@ -249,11 +250,11 @@ def test_who_goes_while_everything_is_said_is_not_said_to_be_there(monkeypatch: 
         b"",
         b"\xff" * 100,
         b"{}",
-        entries._encoder.encode([2, "x", []]),
-        entries._encoder.encode([1, "", []]),
-        entries._encoder.encode([1, "x" * 33, []]),
-        entries._encoder.encode([1, "x", [["e"]]]),
-        entries._encoder.encode([1, "x", [["never heard of"]]]),
+        msgspec.msgpack.encode([2, "x", []]),
+        msgspec.msgpack.encode([1, "", []]),
+        msgspec.msgpack.encode([1, "x" * 33, []]),
+        msgspec.msgpack.encode([1, "x", [["e"]]]),
+        msgspec.msgpack.encode([1, "x", [["never heard of"]]]),
         b"\x91" * 10_000,
         bytes(entries.MAX_BATCH_BYTES + 1),
         batch("x", [encoded(Said(b"no event"))]),
