@@ -228,10 +228,6 @@ class Cluster(News):
         """They cannot. Rooms go on with whoever is here; what is said waits, as much as there is room for."""
         self._is_joined, self._reason = False, reason
 
-    @property
-    def is_joined(self) -> bool:
-        return self._is_joined
-
     def problem(self, now: float) -> str | None:
         """What somebody should look after."""
         if self._reason is not None:

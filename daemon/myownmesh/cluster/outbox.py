@@ -19,9 +19,6 @@ class Outbox:
         self.has_lost = False
         """Something went that nobody has heard: what is present has to be said anew."""
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def add(self, entry: bytes, useless_at: float | None = None) -> None:
         """`useless_at`: when nobody can do anything with it any more."""
         self._entries.append((entry, useless_at))

@@ -315,3 +315,10 @@ def test_a_batch_is_read_as_it_was_written() -> None:
     assert read_batch(batch("a", [encoded(Ask("b", True))])) == ("a", [Ask("b", True)])
     with pytest.raises(NotOurs):
         read_batch(b"\xc1")
+
+
+def test_when_something_is_due() -> None:
+    a, _ = pair()
+    assert a.cluster.next_timer() == a.cluster.next_beat() == BEAT_S
+    a.connect("somebody")
+    assert a.cluster.next_timer() < BEAT_S
