@@ -8,6 +8,8 @@ import subprocess
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from e2e.devices import demo, eventually
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def is_disputed(device: Any) -> bool:
     return health(device)[0] == 20
 
 
+@pytest.mark.slow
 def test_health_of_both_copies_names_the_other_and_the_way_out(pair: Pair) -> None:
     pair.meet("home")
     copy = demo.Device("Copy", pair.base / "c")

@@ -78,6 +78,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path) -> None:
     assert "no address, no certificate, no line of a description" in said
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_cleans_up() -> None:
     running = subprocess.Popen([sys.executable, str(DEMO)], stdout=subprocess.PIPE, text=True)
     assert running.stdout is not None

@@ -17,6 +17,7 @@ import pytest
 from e2e.devices import demo, eventually
 from myownllm.door.client import ask, asking
 from myownllm.errors import DoorError
+from support.examples import few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,7 +156,7 @@ def test_files_go_from_device_to_device(pair: Pair) -> None:
     nothing_is_remembered(pair)
 
 
-@pytest.mark.parametrize("who", ["sender", "receiver"])
+@pytest.mark.parametrize("who", few(["sender", "receiver"], every=2))
 def test_a_killed_app_goes_on_where_it_stopped(pair: Pair, who: str) -> None:
     """10 §2.5: SIGKILL for the app and its daemon in the middle; the person who accepted is not asked again."""
     anna, boris = pair.both
@@ -177,6 +178,7 @@ def test_a_killed_app_goes_on_where_it_stopped(pair: Pair, who: str) -> None:
     assert downloads(boris) == {"big.bin": path.read_bytes()}
 
 
+@pytest.mark.slow
 def test_a_file_that_is_given_up_while_its_receiver_is_dead_leaves_no_half_one(pair: Pair) -> None:
     """10 §2.5: the receiver hears it when it is back, also from a sender that was killed after that."""
     anna, boris = pair.both
@@ -195,6 +197,7 @@ def test_a_file_that_is_given_up_while_its_receiver_is_dead_leaves_no_half_one(p
     assert downloads(boris) == {}
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_ends_it_for_both(pair: Pair) -> None:
     anna, boris = pair.both
     path = file_of(anna, "big.bin", 20)

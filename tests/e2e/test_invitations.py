@@ -151,6 +151,7 @@ def test_wrong_links_are_refused_in_a_sentence(pair: Pair) -> None:
     assert boris.run("networks", "list")["networks"] == []
 
 
+@pytest.mark.slow
 def test_what_the_page_says_is_typed_as_it_stands_there(pair: Pair, tmp_path: Path) -> None:
     page = (REPOSITORY / "docs" / "invitations.md").read_text("utf-8")
     blocks = [
@@ -191,6 +192,7 @@ def test_what_the_page_says_is_typed_as_it_stands_there(pair: Pair, tmp_path: Pa
     assert len(said) == sum(map(len, blocks)) == 8
 
 
+@pytest.mark.slow
 def test_sealing_has_three_words(pair: Pair) -> None:
     anna, _ = pair.both
     pair.add(anna, "home5")

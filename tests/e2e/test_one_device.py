@@ -122,6 +122,7 @@ def test_s21_a_program_that_never_binds_gives_way_to_the_next(device: Any) -> No
     assert children.split() == [str(daemon_pid(device))]
 
 
+@pytest.mark.slow
 def test_s22_without_a_program_the_app_is_there_and_takes_one_that_comes(device: Any) -> None:
     """Remedies are shown, and a program that is dropped in works after `daemon retry`."""
     app, environment = bare_app(device)
@@ -148,6 +149,7 @@ def test_s22_without_a_program_the_app_is_there_and_takes_one_that_comes(device:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_device_whose_daemon_has_forgotten_everything_says_that_it_is_another_one(device: Any) -> None:
     device.run("networks", "add", "home", *NOWHERE)
     device.up()

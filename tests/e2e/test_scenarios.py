@@ -121,6 +121,7 @@ def test_s5_cold_launch(pair: Pair) -> None:
     assert answer(pair.boris, "Anna", "about")["app"] == "myownllm"
 
 
+@pytest.mark.slow
 def test_s7_boot_and_an_impatient_click(pair: Pair) -> None:
     pair.add(pair.anna, "home6")
     pair.anna.stop()
@@ -143,6 +144,7 @@ def test_the_seeds_bug_daemon_killed_under_the_app(pair: Pair) -> None:
     assert answer(pair.boris, "Anna", "echo", "1") == 1
 
 
+@pytest.mark.slow
 def test_the_seeds_bug_network_removed_behind_the_apps_back(pair: Pair) -> None:
     pair.meet("home8")
     mark = pair.anna.mark()
@@ -155,6 +157,7 @@ def test_the_seeds_bug_network_removed_behind_the_apps_back(pair: Pair) -> None:
     assert answer(pair.boris, "Anna", "echo", "1") == 1
 
 
+@pytest.mark.slow
 def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pair) -> None:
     """FE-12.7, FE-12.21."""
     pair.add(pair.anna, "home9")
@@ -168,6 +171,7 @@ def test_a_second_up_hands_over_and_a_killed_app_takes_its_daemon_along(pair: Pa
     pair.anna.wait("pill", pill("Online on home9"), mark)
 
 
+@pytest.mark.slow
 def test_a_frozen_daemon_of_a_killed_app_does_not_stop_the_next_one(pair: Pair) -> None:
     pair.add(pair.anna, "home10")
     frozen = daemon_pid(pair.anna)
@@ -213,6 +217,7 @@ def test_streams_errors_and_messages_between_devices(pair: Pair) -> None:
         assert heard["label"] == "Boris"
 
 
+@pytest.mark.slow
 def test_s16_an_edit_of_the_active_network_reaches_the_daemon_and_cuts_nothing(pair: Pair) -> None:
     """FE-8.3: one `network_update`; calls of the peer work afterwards."""
     pair.meet("home13")

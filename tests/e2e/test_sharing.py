@@ -85,6 +85,7 @@ def third(pair: Pair) -> Iterator[Any]:
         carla.stop()
 
 
+@pytest.mark.slow
 def test_s10_a_late_joiner_is_told_and_nobody_else(pair: Pair) -> None:
     """Gap 7: FE-7.9, FE-7.10, FE-7.12. What everybody is told once a minute is no broadcast of a start."""
     anna, boris = pair.both
@@ -205,6 +206,7 @@ def test_s9_policy_and_prompts_are_gossiped(pair: Pair) -> None:
     boris.run("settings", "gossip", "on")
 
 
+@pytest.mark.slow
 def test_a_kill_between_taking_and_deleting_leaves_two_copies(pair: Pair) -> None:
     """FE-9.31"""
     anna, boris = pair.both

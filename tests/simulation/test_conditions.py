@@ -11,6 +11,7 @@ from myownmesh.simulator.conditions import Conditions
 from myownmesh.simulator.nat import Nat, meet
 from myownmesh.simulator.plan import Plan
 from myownmesh.simulator.run import run
+from support.examples import few
 
 MEETS_NOBODY_BEHIND: dict[Nat, set[Nat]] = {
     Nat.SYMMETRIC: {Nat.SYMMETRIC, Nat.PORT_RESTRICTED},
@@ -76,7 +77,7 @@ def test_the_loss_of_one_of_two_relays_costs_nothing() -> None:
 ALL = Conditions(nat="mixed", turn=0.3, relays=3, skew_s=4000.0, latency_ms=80.0, loss=0.05)
 
 
-@pytest.mark.parametrize("shape", ["full_mesh", "hubs"])
+@pytest.mark.parametrize("shape", few(["full_mesh", "hubs"], every=2))
 def test_a_run_under_all_of_it_at_once(shape: str) -> None:
     result = run(Plan(nodes=6, hours=0.25, shape=shape, trouble="wild", seed=3, conditions=ALL))
     assert result.violation is None, f"{result.violation}; {result.plan.command()}"

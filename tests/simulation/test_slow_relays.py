@@ -9,6 +9,7 @@ import pytest
 
 from myownmesh.protocol.signals import Announce, Leave, SendAnswer, SendCandidate, SendOffer
 from myownmesh.simulator import Faults, ReferenceNode, World
+from support.examples import few
 
 if TYPE_CHECKING:
     from myownmesh.identity import Identity
@@ -44,7 +45,7 @@ def time_to_return(world: World, victim: Node, pair: dict[str, Node], *, within:
     return took
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", few(range(3), every=3))
 @pytest.mark.parametrize("delay_s", DELAYS_S)
 @pytest.mark.parametrize("who", ["low", "high"])
 def test_a_killed_process_is_back_after_three_deliveries(who: str, delay_s: float, seed: int) -> None:
@@ -53,7 +54,7 @@ def test_a_killed_process_is_back_after_three_deliveries(who: str, delay_s: floa
     assert time_to_return(world, pair[who], pair, within=200.0) < 3 * delay_s + MARGIN_S
 
 
-@pytest.mark.parametrize("down_s", [0.0, 0.3, 0.5, 1.0, 2.0, 4.0, 7.0, 20.0])
+@pytest.mark.parametrize("down_s", few([0.0, 0.3, 0.5, 1.0, 2.0, 4.0, 7.0, 20.0], every=4))
 @pytest.mark.parametrize("delay_s", DELAYS_S)
 @pytest.mark.parametrize("who", ["low", "high"])
 def test_a_process_that_left_is_back_after_three_deliveries(who: str, delay_s: float, down_s: float) -> None:
@@ -77,7 +78,7 @@ def test_the_fastest_of_several_relays_counts(who: str, end: str, delays_s: tupl
     assert time_to_return(world, pair[who], pair, within=200.0) < 3 * min(delays_s) + MARGIN_S
 
 
-@pytest.mark.parametrize("down_s", [23.87, 25.19])
+@pytest.mark.parametrize("down_s", few([23.87, 25.19], every=2))
 @pytest.mark.parametrize("delay_s", [3.9, 4.97])
 def test_who_comes_back_while_its_link_is_given_up_is_offered_to_at_once(delay_s: float, down_s: float) -> None:
     """The path has failed for 30 s just after the announce, before the link was suspected."""
@@ -101,7 +102,7 @@ def test_a_first_meeting_takes_three_deliveries(delay_s: float) -> None:
     assert world.run_until(world.all_linked, within=200.0) < 3 * delay_s + MARGIN_S
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", few(range(8), every=4))
 @pytest.mark.parametrize("delay_s", [1.0, 2.0, 5.0])
 def test_both_dial_over_a_slow_relay(delay_s: float, seed: int) -> None:
     world = World(seed)
@@ -124,7 +125,7 @@ def end(world: World, node: Node, how: str) -> None:
     world.run_until(lambda: not node.running, within=1.0)
 
 
-@pytest.mark.parametrize("up_s", [0.05, 0.5, 1.0, 2.0, 3.0, 6.0, 10.0])
+@pytest.mark.parametrize("up_s", few([0.05, 0.5, 1.0, 2.0, 3.0, 6.0, 10.0], every=4))
 @pytest.mark.parametrize("delays_s", [(0.05,), (1.5,), (2.5,), (3.0,), (4.5,), (5.0, 4.0)], ids=str)
 @pytest.mark.parametrize("ends", [("kill", "leave"), ("leave", "kill")], ids=str)
 @pytest.mark.parametrize("who", ["low", "high"])
@@ -159,7 +160,7 @@ def test_two_that_are_killed_at_once_are_back_after_three_deliveries(
 KINDS = (Announce, Leave, SendOffer, SendAnswer, SendCandidate)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", few(range(20), every=5))
 def test_restarts_in_a_row_over_a_relay_of_uneven_speed(seed: int) -> None:
     rng = random.Random(seed)
     world, pair = pair_on_slow_relays(seed)
@@ -202,7 +203,7 @@ def are_linked(ours: Node, theirs: ReferenceNode) -> bool:
     return theirs.is_linked(ours) and ours.status(theirs) == "active"
 
 
-@pytest.mark.parametrize("settled_s", [0.5, 24.0, 70.0])
+@pytest.mark.parametrize("settled_s", few([0.5, 24.0, 70.0], every=3))
 @pytest.mark.parametrize("delays_s", [(0.1,), (1.0,), (1.8,), (3.0,), (5.0,), (5.0, 3.0, 4.0)], ids=str)
 @pytest.mark.parametrize("killed", ["ours", "ours twice", "ours ended", "theirs", "theirs, down a while"])
 @pytest.mark.parametrize("reference", ["low", "high"])

@@ -94,6 +94,7 @@ def url(tmp_path: Path) -> Iterator[str]:
             app.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_change_is_made_where_somebody_looks_and_the_rest_follows(chromium: Browser, url: str) -> None:
     anna = Person.at(chromium)

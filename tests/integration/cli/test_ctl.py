@@ -98,6 +98,7 @@ def test_services_are_switched_and_shown(daemon: DaemonProcess) -> None:
     assert "user=guest:theguestpassword" in run(daemon, "ctl", "services", "coturn").stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_on_hosting_do_what_it_says(daemon: DaemonProcess) -> None:
     page = (Path(__file__).parents[3] / "docs" / "hosting.md").read_text()
     commands = [

@@ -361,6 +361,7 @@ async def test_a_line_just_below_the_limit_is_answered() -> None:
             assert (await client.receive())["ok"] is True
 
 
+@pytest.mark.slow
 async def test_long_lines_of_many_clients_share_a_budget() -> None:
     async with serving() as server:
         honest = await server.connect()

@@ -22,6 +22,7 @@ from myownllm import capabilities
 from myownllm.catalog.file import CatalogFile
 from myownllm.catalog.network import SavedNetwork
 from myownllm.ids import device_suffix
+from support.examples import few
 from support.warm import TrioForked, words
 from unit.frontend.fakes import DEVICE_A, DEVICE_B, FakeDaemon, peer_info
 
@@ -822,7 +823,9 @@ async def test_help_and_version_are_quick(desk: Desk) -> None:
     assert done.stdout.strip() == b"set()", "what only `up` needs is not loaded by every command"
 
 
-@pytest.mark.parametrize("arguments", [("networks", "list"), ("networks", "list", "--json"), ("up",), ("up", "--json")])
+@pytest.mark.parametrize(
+    "arguments", few([("networks", "list"), ("networks", "list", "--json"), ("up",), ("up", "--json")], every=4)
+)
 async def test_output_that_goes_nowhere_is_one_sentence_at_most(desk: Desk, arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:  # noqa: ASYNC230 - a device
         done = await trio.run_process(

@@ -21,6 +21,7 @@ from integration.chaos.faults import daemons
 from myownllm.door import client as door
 from myownllm.errors import DoorError
 from support.contention import Contention
+from support.examples import few
 from support.model_servers import scripted
 from support.ports import free_port
 
@@ -176,7 +177,7 @@ def test_embeddings_are_made_where_the_model_is(world: World) -> None:
     assert world.server.closed_chat()["closed"] - left < 1
 
 
-@pytest.mark.parametrize("size", [5, 300_000], ids=["whole", "in parts"])
+@pytest.mark.parametrize("size", few([5, 300_000], every=2), ids=["whole", "in parts"])
 def test_a_killed_app_ends_its_work_at_the_peer(world: World, size: int) -> None:
     """Nobody can say any more that the answer is not wanted, but for the daemon (FE-9.7)."""
     world.server.behave(fault="hang", fault_after=2)
@@ -192,7 +193,7 @@ def test_a_killed_app_ends_its_work_at_the_peer(world: World, size: int) -> None
     assert closed < 1
 
 
-@pytest.mark.parametrize("fault", ["500", "garbage", "half", "reset", "error", "empty"])
+@pytest.mark.parametrize("fault", few(["500", "garbage", "half", "reset", "error", "empty"], every=3))
 @pytest.mark.parametrize("words", [0, 2])
 def test_a_failing_model_server_is_an_error_with_its_reason(world: World, fault: str, words: int) -> None:
     world.server.behave(fault=fault, fault_after=words)

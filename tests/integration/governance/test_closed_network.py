@@ -234,6 +234,7 @@ async def test_an_invitation_to_a_closed_network_names_its_founder_and_is_a_sign
             assert (second["effective"], second["waits_for"]) == (False, [anna.device_id])
 
 
+@pytest.mark.slow
 async def test_whatever_is_killed_while_it_saves_finds_its_state_again(tmp_path: Path) -> None:
     """Every answer that came was on the disk before it came; nothing in between makes the network another one."""
     with trio.fail_after(LIMIT_S):
@@ -288,6 +289,7 @@ async def nobody_founds_again_under_the_same_name(founder: Daemon) -> None:
         await founder.ask("governance_propose_kind_change", network=NET, to="closed")
 
 
+@pytest.mark.slow
 async def test_what_two_owners_decided_apart_is_merged_when_they_meet(tmp_path: Path) -> None:
     with trio.fail_after(LIMIT_S):
         async with relay_server() as server, daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:

@@ -84,6 +84,7 @@ async def pending(device: Daemon) -> str:
             await trio.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_the_pages_commands_found_a_network_and_save_it_from_a_lost_laptop(tmp_path: Path) -> None:
     assert len(COMMANDS) == 19

@@ -45,6 +45,7 @@ async def grant(device: Daemon, to: str, role: str, **code: str) -> None:
     assert done["effective"]
 
 
+@pytest.mark.slow
 async def test_behind_a_lock_nothing_signs_by_itself_it_becomes_a_record(tmp_path: Path) -> None:
     """Somebody else's owner, who runs v0.3.8, demotes a controller and signs nothing anew."""
     ctl = ["ctl", "governance"]

@@ -31,6 +31,7 @@ from support.attacks import (
     signed,
 )
 from support.daemons import daemon, host_relay, network_record
+from support.examples import few
 from support.probe import identity, probe
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ async def until_dropped(victim: Daemon, peer: Probe) -> None:
             await trio.sleep(0.02)
 
 
-@pytest.mark.parametrize("rows", STRICT, ids=named)
+@pytest.mark.parametrize("rows", few(STRICT, every=4), ids=named)
 async def test_what_a_hostile_peer_wants_it_does_not_get(tmp_path: Path, rows: list[Attack]) -> None:
     with trio.fail_after(LIMIT_S):
         async with siege(tmp_path, rows[0]) as (victim, scene, peer):
@@ -142,7 +143,7 @@ async def test_what_a_hostile_peer_wants_it_does_not_get(tmp_path: Path, rows: l
                 assert not attack.won(await view_of(victim), scene), f"{attack.weakness}: {attack.name}"
 
 
-@pytest.mark.parametrize("rows", LOOSE, ids=lambda rows: f"{rows[0].switch}, {named(rows)}")
+@pytest.mark.parametrize("rows", few(LOOSE, every=4), ids=lambda rows: f"{rows[0].switch}, {named(rows)}")
 async def test_with_its_switch_on_the_attack_succeeds(tmp_path: Path, rows: list[Attack]) -> None:
     with trio.fail_after(LIMIT_S):
         async with siege(tmp_path, rows[0], **{str(rows[0].switch): True}) as (victim, scene, peer):

@@ -196,6 +196,7 @@ def unharmed(world: World) -> Iterator[World]:
     assert world.anna.run("health")["exit_status"] == 0
 
 
+@pytest.mark.slow
 def test_every_member_of_every_call(unharmed: World) -> None:
     """Each variant has an answer; what is none of a call's business is refused in the words of its method."""
     for method, base in METHODS.items():
@@ -255,6 +256,7 @@ def test_every_member_of_every_message(unharmed: World) -> None:
     unharmed.anna.run("policy", "reject", "shell")
 
 
+@pytest.mark.slow
 def test_floods_of_calls_are_bounded_and_reach_no_person(unharmed: World) -> None:
     """FE-9.10: offers, questions, streams without end, parts of payloads that never come whole."""
     answers: list[Any] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import trio
 
 from integration.interop.stage import meeting, on_both_sides
@@ -44,6 +45,7 @@ def frames_are_as_captured(stage: Stage, they: GovernedPeer) -> None:
         assert list(frame) == wanted
 
 
+@pytest.mark.slow
 @on_both_sides
 async def test_it_comes_as_a_newcomer_is_a_member_a_controller_put_out_and_let_in_again(
     ours: Daemon, side: Side

@@ -191,6 +191,7 @@ async def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
             assert not (tmp_path / "b" / "mesh" / "invites").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(missing()), reason=missing())
 async def test_a_crash_between_the_save_and_the_approval_doubles_nothing(tmp_path: Path) -> None:
     """Killed when the use is on the disk and before it lets anybody in: it is that device's, which comes again."""
@@ -218,6 +219,7 @@ async def test_a_crash_between_the_save_and_the_approval_doubles_nothing(tmp_pat
             assert invite["by"] == [b]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(missing()), reason=missing())
 async def test_clocks_that_are_an_hour_apart_keep_nobody_out(tmp_path: Path) -> None:
     """Expired is what the inviter's clock says; the joiner's may be wrong by two hours (spec 11 §1.3)."""

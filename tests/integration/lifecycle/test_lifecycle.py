@@ -20,6 +20,7 @@ import pytest
 
 from integration.lifecycle.process import PROGRAM, STOP_S, DaemonProcess
 from myownmesh.daemon import needs
+from support.examples import few
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -367,7 +368,7 @@ def test_a_missing_library_is_named_with_the_way_out(home: Path, library: str) -
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["-V"], ["--version", "--json"]])
-@pytest.mark.parametrize("library", needs.MODULES)
+@pytest.mark.parametrize("library", few(needs.MODULES, every=3))
 def test_without_a_library_it_is_no_daemon(library: str, arguments: list[str]) -> None:
     """Whoever probes takes an answer for the promise to serve (spec 09 §3.1)."""
     code = f"import sys; sys.modules[{library!r}] = None; from myownmesh.cli import main; sys.exit(main({arguments}))"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from support.daemons import daemon
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 ROUNDS = 300
 
 
+@pytest.mark.slow
 async def test_a_client_in_a_loop_leaves_a_short_log_that_says_how_much_is_missing(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d", environ={"MYOWNMESH_LOG_EXTRA": "info"}) as device:
         control = await device.control()

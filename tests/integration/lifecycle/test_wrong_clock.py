@@ -15,6 +15,7 @@ from mesh_common.answers import ClockSkew
 from myownllm.health import clock_note
 from support.contention import Contention
 from support.daemons import PATIENCE_S, daemon, network_record
+from support.examples import few
 from support.moods import Moods
 from support.preloaded import missing
 from support.signaling import hostile_relay, relay_server, url_of
@@ -70,10 +71,10 @@ async def linked(here: Daemon, there: Daemon) -> None:
 @pytest.mark.parametrize(
     ("wrong", "strict"),
     [
-        ((600, 0), False),
-        ((-YEAR, 0), True),
         ((YEAR, -YEAR), True),
-        ((-1_790_000_000, 0), False),
+        pytest.param((600, 0), False, marks=pytest.mark.slow),
+        pytest.param((-YEAR, 0), True, marks=pytest.mark.slow),
+        pytest.param((-1_790_000_000, 0), False, marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -102,7 +103,7 @@ async def test_it_is_back_as_fast_as_with_a_right_clock(
         print(f"back after {took_s:.2f} s")
 
 
-@pytest.mark.parametrize("wrong", [-YEAR, YEAR, -1_790_000_000])
+@pytest.mark.parametrize("wrong", few([YEAR, -YEAR, -1_790_000_000], every=3))
 async def test_it_meets_others_over_tls_though_no_certificate_is_valid_by_its_clock(
     tmp_path: Path, wrong_by: Callable[[int], dict[str, str]], wrong: int
 ) -> None:

@@ -61,6 +61,7 @@ def ping(peer: Daemon, *options: str) -> list[str]:
     return ["ping", "--network", NETWORK, *options, peer.device_id]
 
 
+@pytest.mark.slow
 async def test_a_path_over_turn_and_then_over_a_cable(folder: Path) -> None:
     with machines_around(PUBLIC) as (host, *outer):
         for number in range(2):  # what is relayed comes from the address that is lent, as it does on the internet

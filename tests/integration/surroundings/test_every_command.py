@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 import pytest
 
 from integration.surroundings.commands import COMMANDS, ENDING, SOMEBODY, Place
+from support.examples import few
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -149,7 +150,7 @@ def wrong(tmp_path: Path) -> dict[str, str]:
 # ── variables ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("command", ENDING, ids=str)
+@pytest.mark.parametrize("command", few(ENDING, every=5), ids=str)
 def test_a_wrong_variable_is_an_answer(place: Place, wrong: dict[str, str], command: Command) -> None:
     for variable, values in {**PATHS, **OTHERS}.items():
         for value in share(command, values):
@@ -193,7 +194,7 @@ def _named(place: Place) -> dict[str, str]:
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("command", ENDING, ids=str)
+@pytest.mark.parametrize("command", few(ENDING, every=5), ids=str)
 def test_a_directory_where_a_file_should_be_is_an_answer(place: Place, command: Command) -> None:
     for name in _of_concern(command, FILES):
         path = place.root / FILES[name]
@@ -206,7 +207,7 @@ def test_a_directory_where_a_file_should_be_is_an_answer(place: Place, command: 
             path.write_bytes(before)
 
 
-@pytest.mark.parametrize("command", ENDING, ids=str)
+@pytest.mark.parametrize("command", few(ENDING, every=5), ids=str)
 def test_a_file_that_is_not_what_it_should_be_is_an_answer(place: Place, command: Command) -> None:
     for name in _of_concern(command, READ):
         path = place.root / FILES[name]
@@ -221,7 +222,7 @@ def test_a_file_that_is_not_what_it_should_be_is_an_answer(place: Place, command
             path.write_bytes(before)
 
 
-@pytest.mark.parametrize("command", ENDING, ids=str)
+@pytest.mark.parametrize("command", few(ENDING, every=5), ids=str)
 def test_a_pipe_or_a_device_where_a_file_should_be_holds_nobody_up(place: Place, command: Command) -> None:
     """Nobody ever writes into the one, the other never ends. What is named by hand may be a pipe: shells make them."""
     for name in _of_concern(command, OPENED):
@@ -266,7 +267,7 @@ def _full_disk() -> TextIO:
     return open("/dev/full", "w")  # noqa: PTH123 - a device
 
 
-@pytest.mark.parametrize("command", ENDING, ids=str)
+@pytest.mark.parametrize("command", few(ENDING, every=5), ids=str)
 def test_what_cannot_be_said_does_not_change_the_status(place: Place, command: Command) -> None:
     """No stream at all, a pipe that nobody reads, a full disk: each for stdout, for stderr and for both.
 
@@ -291,7 +292,7 @@ def test_what_cannot_be_said_does_not_change_the_status(place: Place, command: C
         assert place.status(command) == spoken
 
 
-@pytest.mark.parametrize("how", ["| true", ">/dev/full", "<&- >&- 2>&-", "2>/dev/full", "<&-"])
+@pytest.mark.parametrize("how", few(["| true", ">/dev/full", "<&- >&- 2>&-", "2>/dev/full", "<&-"], every=5))
 @pytest.mark.parametrize(
     "words", ["myownllm networks add home", "myownllm networks list", "myownmesh ctl status", "myownmesh --version"]
 )

@@ -81,6 +81,7 @@ def works(home: Path, environ: Mapping[str, str]) -> str:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name of a file is text")
 def test_in_a_home_whose_name_is_no_text(home: Path) -> None:
     app = home / os.fsdecode(b"h\xff")
@@ -97,6 +98,7 @@ def test_on_a_file_system_with_less(home: Path) -> None:
     assert (home / ".myownllm" / "config.json.bak").exists()
 
 
+@pytest.mark.slow
 def test_with_a_variable_that_no_request_could_be_made_with(home: Path) -> None:
     """Nothing has to be fetched, so nobody is bothered."""
     told = works(home, {"NO_PROXY": "localhost,[::1]", "SSL_CERT_FILE": "/proc/nonexistent/roots.pem"})

@@ -15,6 +15,7 @@ import trio
 
 from support.contention import Contention
 from support.daemons import MYOWNMESH, daemon, host_relay, network_record
+from support.examples import few
 from support.namespaces import needs_namespaces, plug_in, two_machines
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ async def meeting(guest: Daemon, host: Daemon, relay: str) -> float:
     return (trio.current_time() - started) / contention.stretched(1.0)
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+@pytest.mark.parametrize("network", few(NETWORKS, every=3), ids=lambda network: network.__name__)
 async def test_they_meet_as_fast_as_over_a_plain_cable(tmp_path: Path, network: Callable[[Machines], None]) -> None:
     with two_machines() as machines:
         network(machines)

@@ -356,6 +356,7 @@ def is_renewed(end: End) -> bool:
     return [change.state for change in end.all(PathChanged)][-2:] == [PathState.CHECKING, PathState.CONNECTED]
 
 
+@pytest.mark.slow
 @guest_test
 async def test_a_hundred_restarts_leave_nothing(factory: SessionFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither sockets, descriptors, tasks and timers, nor memory that grows."""

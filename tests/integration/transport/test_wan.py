@@ -65,6 +65,7 @@ def test_a_round_trip_takes_twice_the_delay_and_the_router_counts(name: str) -> 
     assert name not in left
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_real_networks_prints_its_grid() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "bench_wan.py", "--seconds", "1", "20 ms / 0.1 %"],

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_killed_in_front_of_any_step_the_next_start_repairs(tmp_path: Path) -> None:
     """Spec 09 §10.6, F45, F46. In a process of its own, which forks once for each step."""
     done = subprocess.run(
