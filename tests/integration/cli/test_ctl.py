@@ -77,6 +77,12 @@ def test_the_roster_by_hand(daemon: DaemonProcess) -> None:
     assert data(daemon, "ctl", "roster", "approve", "home", device, "--label", "Küche") == {"approved": device}
     [row] = data(daemon, "ctl", "roster", "list", "home")["roster"]
     assert (row["device_id"], row["label"], row["role"]) == (device, "Küche", "member")
+    assert data(daemon, "ctl", "roster", "approve", "home", device) == {"approved": device}
+    [row] = data(daemon, "ctl", "roster", "list", "home")["roster"]
+    assert row["label"] == "Küche", "approved again, it keeps the name that a person gave it"
+    data(daemon, "ctl", "roster", "approve", "home", device, "--label", "")
+    [row] = data(daemon, "ctl", "roster", "list", "home")["roster"]
+    assert row["label"] == ""
     assert data(daemon, "ctl", "roster", "remove", "home", device) == {"removed": device}
 
 

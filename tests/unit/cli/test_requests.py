@@ -54,7 +54,6 @@ OURS: list[tuple[str, dict[str, Any]]] = [
     ("record a --for 30s", {"op": "network_record", "network": "a", "for_ms": 30_000}),
     ("record a --for 10m", {"op": "network_record", "network": "a", "for_ms": 600_000}),
     ("record a --for 2h", {"op": "network_record", "network": "a", "for_ms": 7_200_000}),
-    ("roster approve a d", {"op": "roster_approve", "network": "a", "device_id": "d", "label": None}),
     ("identity show", {"op": "identity_show"}),
     ("identity set-label me", {"op": "identity_set_label", "label": "me"}),
     ("config show", {"op": "config_show"}),
@@ -104,6 +103,15 @@ def test_ops_without_a_command_in_the_reference_have_one_here(
 ) -> None:
     assert main(["ctl", *line.split()]) == 0
     assert daemon.requests == [request_]
+
+
+@pytest.mark.parametrize(("device", "label"), [("d", "Desk"), ("d-ABCDE", "Desk"), ("e", None)])
+def test_a_device_that_is_approved_again_keeps_its_name(daemon: FakeDaemon, device: str, label: str | None) -> None:
+    roster = [{"device_id": "c-CCCCC", "label": "Car"}, {"device_id": "d-ABCDE", "label": "Desk"}]
+    daemon.answer = lambda _: {"ok": True, "data": {"roster": roster}}
+    assert main(["ctl", "roster", "approve", "a", device]) == 0
+    approval = {"op": "roster_approve", "network": "a", "device_id": device, "label": label}
+    assert daemon.requests == [{"op": "roster_list", "network": "a"}, approval]
 
 
 def test_options_of_ctl_may_stand_anywhere(daemon: FakeDaemon) -> None:
