@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "bundler.json"
-
-
-@cache
-def _all() -> Any:
-    return json.loads(VECTORS.read_text(encoding="utf-8"))
+from support import vectors
 
 
 def section(name: str) -> Any:
     """A section with its rule and limits."""
-    return _all()[name]
+    return vectors.load("bundler", name)
 
 
 def cases(name: str) -> list[Any]:

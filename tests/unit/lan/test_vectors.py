@@ -126,13 +126,12 @@ def line_of(case: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("case", MDNS["frame_decisions"])
 def test_what_becomes_of_a_line(case: dict[str, Any]) -> None:
+    us = case.get("our_room", "roomA"), case.get("our_device", "peer-2")
     is_closed = is_for_us = False
     try:
         for data in Splitter().feed(line_of(case) + b"\n"):
             line = decode(data)
-            is_for_us = line is not None and line.is_for(
-                case.get("our_room", "roomA"), case.get("our_device", "peer-2")
-            )
+            is_for_us = line is not None and line.is_for(*us)
     except BadLine:
         is_closed = True
     assert is_for_us is case["deliver"]

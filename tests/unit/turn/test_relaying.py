@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from myownmesh.turn import stun
 from myownmesh.turn.allocation import Allowance
-from myownmesh.turn.limits import Limits
+from myownmesh.turn.limits import MIN_BURST_BYTES, Limits
 from myownmesh.turn.targets import Targets, Verdict
 from support import vectors
 from support.examples import examples
@@ -140,6 +140,7 @@ def test_a_stream_that_ends_takes_its_allocation_along() -> None:
 
 @pytest.mark.parametrize("case", TURN["byte_bucket"])
 def test_the_bucket_of_the_vectors_drops_what_would_have_to_wait(case: dict[str, Any]) -> None:
+    assert case["capacity"] == max(case["rate"], MIN_BURST_BYTES)
     bucket = Allowance(case["rate"], 0.0)
     for after_s, size, verdict in case["steps"]:
         assert bucket.allows(size, float(after_s)) is (verdict == "now")

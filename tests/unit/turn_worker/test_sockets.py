@@ -16,6 +16,17 @@ def test_the_window_is_that_of_the_vectors(case: dict[str, Any]) -> None:
     ports = window(case["min"], case["max"])
     effective = case.get("effective", [case["min"], case["max"]])
     assert ports == (range(effective[0], effective[1] + 1) if case["min"] else range(0))
+    relay = open_relay(ports, even=False)
+    assert relay is not None
+    with relay:
+        port = relay.getsockname()[1]
+    match case.get("port", "within window"):
+        case "within window":
+            assert port in range(effective[0], effective[1] + 1)
+        case "operating system choice":
+            assert port
+        case other:
+            pytest.fail(f"nobody reads the port {other!r}")
 
 
 def test_an_even_port_is_found_every_time() -> None:

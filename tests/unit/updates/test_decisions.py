@@ -60,6 +60,7 @@ def test_what_is_no_version_is_never_newer(text: str) -> None:
 
 @each("install_kind")
 def test_install_kind(case: Any) -> None:
+    assert case["os"] == "linux", "no other system's paths are told apart"
     assert install_kind(case["path"]) == case["expect"]
 
 
