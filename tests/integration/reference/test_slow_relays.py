@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from integration.reference.test_mixed_pairs import OURS, Device, give_identity, meet, room
+from support.contention import Contention
 from support.reference import REFERENCE, needs_reference
 from support.slow_relay import slow_relay
 
@@ -32,8 +33,8 @@ pytestmark = [
 MARGIN_S = 1.0
 SETTLED_S = 1.0
 """So that the rosters are written. Who is killed before that is back 3 s later: the simulator has it."""
-LOAD_S = 1.0
-"""What starting a daemon and its checks may take more on a machine that does other things."""
+START_S = 1.0
+"""From the ready line until the rooms are joined."""
 
 
 @contextmanager
@@ -71,6 +72,13 @@ def a_pair(base: Path, stack: ExitStack, *, we_are_lower: bool) -> tuple[Device,
     return ours, theirs
 
 
+def meeting_beside(deliveries_s: float, ours: Device, theirs: Device) -> float:
+    """Seconds, of a machine that nobody else uses, that these take to meet beside the deliveries themselves."""
+    began, contention = time.monotonic(), Contention()
+    meet(ours, theirs)
+    return (time.monotonic() - began - deliveries_s) / contention.stretched(1.0)
+
+
 @pytest.mark.parametrize("delays_s", [(2.0,), (5.0,), (3.0, 5.0)], ids=str)
 @pytest.mark.parametrize("killed", ["ours", "ours, with a leave", "theirs"])
 @pytest.mark.parametrize("we_are_lower", [True, False], ids=["we are lower", "we are higher"])
@@ -89,12 +97,10 @@ def test_a_killed_daemon_is_back_after_three_deliveries(
         victim = theirs if killed == "theirs" else ours
         victim.end(signal.SIGTERM if killed == "ours, with a leave" else signal.SIGKILL)
         victim.start()
-        began = time.monotonic()
-        meet(ours, theirs)
-        took = time.monotonic() - began
+        beside = meeting_beside(3 * min(delays_s), ours, theirs)
         time.sleep(2 * min(delays_s) + 1.0)
         meet(ours, theirs)
-        assert took < 3 * min(delays_s) + MARGIN_S + LOAD_S
+        assert beside < MARGIN_S + START_S
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
@@ -109,6 +115,4 @@ def test_a_first_meeting_takes_three_deliveries(we_are_lower: bool, first: str) 
         early.join(way.url)
         time.sleep(1.0)
         late.join(way.url)
-        began = time.monotonic()
-        meet(ours, theirs)
-        assert time.monotonic() - began < 3 * delay_s + MARGIN_S + LOAD_S
+        assert meeting_beside(3 * delay_s, ours, theirs) < MARGIN_S + START_S
