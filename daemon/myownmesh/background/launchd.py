@@ -33,11 +33,14 @@ class Launchd:
     def is_installed(self) -> bool:
         return self.file.is_file()
 
-    def install(self, service: Service) -> bool:
-        """Write the job and load it; False when all of that was so already. Raises `ServiceError`, `OSError`."""
+    def install(self, service: Service, *, replaced: bool = False) -> bool:
+        """Write the job and load it; False when all of that was so already. Raises `ServiceError`, `OSError`.
+
+        `replaced`: its program is another one than it was, under the same name.
+        """
         before = self.file.read_bytes() if self.is_installed else b""
         text = plist(service, self._log)
-        if text == before and self.words()[0] == "loaded":
+        if not replaced and text == before and self.words()[0] == "loaded":
             return False
         if before:
             self._run("launchctl", "unload", "-w", str(self.file))  # fails when it is not loaded

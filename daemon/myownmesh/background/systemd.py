@@ -44,8 +44,10 @@ class Systemd:
     def is_installed(self) -> bool:
         return self.file.is_file()
 
-    def install(self, service: Service) -> bool:
+    def install(self, service: Service, *, replaced: bool = False) -> bool:
         """Write the unit, and have it run now and at every start; False when all of that was so already.
+
+        `replaced`: its program is another one than it was, under the same name.
 
         Raises `ServiceError`, `OSError`, and `ValueError` for what no unit can hold.
         """
@@ -56,10 +58,10 @@ class Systemd:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.file, text.encode(), mode=0o644)
             must(self._run, "systemctl", *self._scope, "daemon-reload")
-        elif self.words() == ("enabled", "active"):
+        elif not replaced and self.words() == ("enabled", "active"):
             return False
         must(self._run, "systemctl", *self._scope, "enable", "--now", UNIT)
-        if before and text != before:
+        if before and (replaced or text != before):
             must(self._run, "systemctl", *self._scope, "restart", UNIT)
         return True
 

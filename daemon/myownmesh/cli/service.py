@@ -56,9 +56,9 @@ def install(
     """Have the daemon run from now on, and come back by itself whatever ends it. Nothing happens the second time."""
     manager = _manager(system, changes=True)
     with _told():
-        command = _command(system=system or Scope.system)
+        command, replaced = _command(system=system or Scope.system)
         environ = environment(os.environ, state=manager.state, log_filter=log)
-        news = manager.install(Service(command, environ, system or Scope.system))
+        news = manager.install(Service(command, environ, system or Scope.system), replaced=replaced)
     streams.work_is_done()
     if not news:
         write_line("It is installed and runs; nothing was changed.")
@@ -156,25 +156,29 @@ def _manager(system: bool, *, changes: bool) -> Manager:
     return kind(run, system=system, home=home or Path("/"))
 
 
-def _command(*, system: bool) -> tuple[str, ...]:
-    """What the service runs. Raises `CliError` where its user cannot, `OSError` where it cannot be copied."""
+def _command(*, system: bool) -> tuple[tuple[str, ...], bool]:
+    """What the service runs, and whether its copy of that is a new one.
+
+    Raises `CliError` where its user cannot run it, `OSError` where it cannot be copied.
+    """
     from myownmesh.daemon.anew import command_line
 
     found, words = command_line()
     words = [found, *words[1:]]
+    replaced = False
     if not system:
-        return tuple(words)
+        return tuple(words), replaced
     if getattr(sys, "frozen", False):
         if program.wants_copy(Path(found)):
-            program.place_copy(Path(found))
+            replaced = program.place_copy(Path(found))
             words[0] = str(SYSTEM_COPY)
-        return tuple(words)
+        return tuple(words), replaced
     if (hidden := program.out_of_reach(program.runs_from(words))) is not None:
         raise CliError(
             f"the machine's service runs as a user of its own, which cannot run what lies at {hidden}; "
             "install the program for everybody (`pipx install --global`, or below /opt), or leave --system out"
         )
-    return tuple(words)
+    return tuple(words), replaced
 
 
 def _show(manager: Manager, system: bool) -> None:

@@ -91,6 +91,14 @@ def test_one_that_does_not_run_is_started_and_a_new_text_restarts_it(tools: Tool
     ]
 
 
+def test_a_new_program_under_the_old_name_restarts_it(tools: Tools, tmp_path: Path) -> None:
+    manager = Systemd(tools, system=False, home=tmp_path)
+    manager.install(SERVICE)
+    tools.changes()
+    assert manager.install(SERVICE, replaced=True)
+    assert tools.changes() == ["systemctl --user enable --now myownmesh", "systemctl --user restart myownmesh"]
+
+
 @pytest.mark.parametrize("did_linger", [True, False])
 def test_an_uninstallation_leaves_nothing_and_takes_back_what_was_ours(
     tools: Tools, tmp_path: Path, did_linger: bool
