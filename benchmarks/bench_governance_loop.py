@@ -21,6 +21,7 @@ import trio
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from bench_governance_daemon import prepared
+from mesh_common.switching import program_goes_on
 from myownmesh.engine import EngineConfig
 from myownmesh.governance.rules import STRICT
 from myownmesh.identity import Identity
@@ -77,10 +78,16 @@ async def measured(root: Path, turns: Turns, what: str) -> None:
     home = Home(root)
     store = Store(home)
     identity = store.load_identity()
-    await trio.lowlevel.checkpoint()  # the turn in which the files were made ends
-    begun = time.thread_time()
-    roster, files = store.load_roster(NETWORK), store.open_governance(NETWORK)
-    opened = time.thread_time() - begun
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beat)
+        await trio.lowlevel.checkpoint()  # the turn in which the files were made ends
+        turns.clear()
+        with program_goes_on():
+            roster, files = await trio.to_thread.run_sync(
+                lambda: (store.load_roster(NETWORK), store.open_governance(NETWORK))
+            )
+        turns.told(f"{what}: opening the files")
+        nursery.cancel_scope.cancel()
     node = Node(World(len(what)), identity, EngineConfig(kind="closed"), roster)
 
     async def gate(_code: str | None) -> None:
@@ -96,7 +103,7 @@ async def measured(root: Path, turns: Turns, what: str) -> None:
         for _ in range(100):
             node.switch.handle_timer()
             await trio.sleep(BEAT_S)
-        turns.told(f"{what}: reading (opening the files before: {opened * 1e3:.1f} ms)")
+        turns.told(f"{what}: reading")
         store.save_roster(NETWORK, node.engine.roster)
         turns.clear()
         for _ in range(DECISIONS):

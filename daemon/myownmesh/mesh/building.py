@@ -6,7 +6,10 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+import trio
+
 from mesh_common.events import PeerApproved
+from mesh_common.switching import program_goes_on
 from myownmesh.engine import EngineConfig
 from myownmesh.flight.tape import TapedEngine
 from myownmesh.governance.rules import Rules
@@ -33,15 +36,17 @@ if TYPE_CHECKING:
     from myownmesh.identity import Identity
     from myownmesh.mesh.ports import SignalingFactory
     from myownmesh.protocol.ids import Rng
+    from myownmesh.roster import Roster
     from myownmesh.sealing.budgets import Allowance
     from myownmesh.store import Store
+    from myownmesh.store.governance_files import GovernanceFiles
     from myownmesh.store.network_config import NetworkConfig
 
 
 log = logging.getLogger(__name__)
 
 
-def build_network(
+async def build_network(
     record: NetworkConfig,
     compat: Mapping[str, bool],
     *,
@@ -67,8 +72,8 @@ def build_network(
     except BadNetworkId as error:
         raise JoinFailed(f"identity: {error}") from error
     try:
-        roster = store.load_roster(network_id)
-        files = store.open_governance(network_id)
+        with program_goes_on():  # ten thousand rows take tens of milliseconds
+            roster, files = await trio.to_thread.run_sync(_read, store, network_id)
     except StoreError as error:
         raise JoinFailed(str(error)) from error
     network: Network
@@ -168,6 +173,10 @@ def build_network(
     network = Network(record, network_id, driver, engine.tape, inviting, governing, adopting)
     network.listen(SERVICES, adopting.heard)
     return network
+
+
+def _read(store: Store, network_id: str) -> tuple[Roster, GovernanceFiles]:
+    return store.load_roster(network_id), store.open_governance(network_id)
 
 
 def _asked(error: str | None) -> None:

@@ -116,7 +116,8 @@ class Mesh:
                     with trio.move_on_after(OWN_RELAY_S):
                         await hosts.wait()
                 if self.config.services.node.enabled:
-                    self._networks.join_each(self.config.networks)
+                    async with self._networks.lock:
+                        await self._networks.join_each(self.config.networks)
                     self._refresh_adverts()
                 task_status.started()
                 while True:
@@ -232,7 +233,7 @@ class Mesh:
         async with self._networks.lock:
             self._networks.check_names(record)
             await self.custody.gate_record(None, record, self.config.compat, code)
-            network = self._networks.join(record)
+            network = await self._networks.join(record)
             self._refresh_adverts()
             await self._save("network joined but config.json save failed", lambda config: with_record(config, record))
             return network
@@ -385,13 +386,13 @@ class Mesh:
         config = await self.config_on_disk()
         self.config = replace(self.config, networks=config.networks)
         joined = {network.config_id for network in self._networks}
-        self._networks.join_each(record for record in config.networks if record.id not in joined)
+        await self._networks.join_each(record for record in config.networks if record.id not in joined)
 
-    def _build(self, record: NetworkConfig) -> Network:
+    async def _build(self, record: NetworkConfig) -> Network:
         """A network that does not run yet. Raises `JoinFailed`."""
         from myownmesh.mesh.building import build_network
 
-        network = build_network(
+        network = await build_network(
             record,
             self.config.compat,
             identity=self.identity,

@@ -42,7 +42,7 @@ class Networks:
     def __init__(
         self,
         *,
-        build: Callable[[NetworkConfig], Network],
+        build: Callable[[NetworkConfig], Awaitable[Network]],
         sessions: Callable[[], Awaitable[SessionFactory]],
         on_rejoined: Callable[[], None],
     ) -> None:
@@ -105,13 +105,14 @@ class Networks:
 
     # ── joining ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def join(self, record: NetworkConfig) -> Network:
-        """Register a network and start its driver. Raises `JoinFailed`; then nothing has changed."""
+    async def join(self, record: NetworkConfig) -> Network:
+        """Read a network's files, register it and start its driver. Raises `JoinFailed`; then nothing has changed."""
         if self._nursery is None:
             raise RuntimeError("the mesh is not running")
         if self.is_closed:
             raise JoinFailed(STARTS_ANEW)
-        network = self._build(record)
+        network = await self._build(record)
+        await trio.lowlevel.checkpoint_if_cancelled()  # a thread that reads is not stopped
         self._joined.append(network)
         self._nursery.start_soon(self._run, network)
         for added in self.on_added:
@@ -119,32 +120,37 @@ class Networks:
         log.info("joined network %s as %s", network.network_id, record.id)
         return network
 
-    def join_each(self, records: Iterable[NetworkConfig]) -> None:
+    async def join_each(self, records: Iterable[NetworkConfig]) -> None:
         """Join what can be joined; the rest is logged."""
-        for record in records:
+        for record in records:  # one after the other: their order is that of the records
             try:
                 self.check_names(record)
             except MeshError as error:
                 log.warning("network %s: skipped: %s", record.id, error)
                 continue
-            self._try_join(record)
+            await self._try_join(record)
 
     async def rejoin(self, network: Network, record: NetworkConfig) -> Network:
         """Leave a network and join it as `record` says; as it was when that fails. Raises `MeshError` then."""
         old = network.config
         await self.leave(network)
+        with trio.CancelScope(shield=True):  # what was left comes back, whoever asked for it
+            joined = await self._join_or_go_back(record, old)
+        return joined  # noqa: RET504 - mypy sees a scope as one that may swallow
+
+    async def _join_or_go_back(self, record: NetworkConfig, old: NetworkConfig) -> Network:
         try:
-            return self.join(record)
+            return await self.join(record)
         except JoinFailed as error:
-            if self._try_join(old):
+            if await self._try_join(old):
                 raise MeshError(f"rejoin with new config: {error.reason} — restored the previous config") from error
             raise MeshError(
                 f"rejoin with new config: {error.reason} — AND rollback failed; re-add it from the Networks tab"
             ) from error
 
-    def _try_join(self, record: NetworkConfig) -> bool:
+    async def _try_join(self, record: NetworkConfig) -> bool:
         try:
-            self.join(record)
+            await self.join(record)
         except JoinFailed as error:
             log.error("network %s: %s", record.id, error)
             return False
@@ -162,7 +168,7 @@ class Networks:
         async with self.lock:
             if network in self._joined:
                 self._unregister(network)
-                self._try_join(network.config)
+                await self._try_join(network.config)
                 self._on_rejoined()
 
     # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -101,7 +101,8 @@ class Scene:
 async def scene(nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path) -> AsyncIterator[Scene]:
     done: list[str] = []
 
-    def build(record: NetworkConfig) -> Any:
+    async def build(record: NetworkConfig) -> Any:
+        await trio.lowlevel.checkpoint()
         return FakeNetwork(record, FakeDriver(done, record.id))
 
     async def sessions() -> Any:
@@ -109,7 +110,7 @@ async def scene(nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
 
     networks = Networks(build=build, sessions=sessions, on_rejoined=lambda: None)
     drivers: trio.CancelScope = await nursery.start(networks.run_drivers)
-    networks.join_each(JOINED)
+    await networks.join_each(JOINED)
     store: Any = FakeStore(done, home=type("Place", (), {"root": tmp_path}))
     yield Scene(done, store, networks, Danger(store, networks, lambda: "me"))
     drivers.cancel()
@@ -141,7 +142,7 @@ async def test_farewells_are_said_at_once_and_one_that_hangs_is_not_waited_for(
 async def test_nothing_is_joined_any_more(scene: Scene, autojump_clock: MockClock) -> None:
     await scene.danger.forget_all()
     with pytest.raises(JoinFailed, match=STARTS_ANEW):
-        scene.networks.join(JOINED[0])
+        await scene.networks.join(JOINED[0])
     for again in (scene.danger.forget_all, scene.danger.reset):
         with pytest.raises(MeshError, match=STARTS_ANEW):
             await again()

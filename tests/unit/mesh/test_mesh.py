@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self.config = MeshConfig(networks=(HOME,))
         self.broken = False
+        self.may_read = threading.Event()
+        self.may_read.set()
 
     def load_config(self) -> MeshConfig:
         return self.config
@@ -58,6 +61,7 @@ class MemoryStore:
     def load_roster(self, network_id: str) -> Roster:
         if self.broken:
             raise StoreError("roster: disk on fire")
+        assert self.may_read.wait(60)
         return Roster(network_id)
 
     def save_roster(self, network_id: str, roster: Roster) -> None:
@@ -159,6 +163,57 @@ async def test_a_change_that_comes_too_late_does_not_bring_a_network_back(
         nursery.start_soon(pin)
     assert store.config.networks == ()
     assert errors == ["network: network shut down"]
+
+
+async def test_files_are_read_off_the_loop_and_in_order(mesh: Mesh, store: MemoryStore) -> None:
+    """Spec 05 W21: who comes second waits for the first one's files, and finds the name taken."""
+    errors: list[str] = []
+
+    async def add(record: NetworkConfig) -> None:
+        try:
+            await mesh.add_network(record)
+        except MeshError as error:
+            errors.append(str(error))
+
+    store.may_read.clear()
+    async with trio.open_nursery() as nursery:
+        for record_id, name in (("2", "away"), ("3", "third"), ("2", "fourth")):
+            nursery.start_soon(add, NetworkConfig(id=record_id, network_id=name, label=""))
+            await trio.testing.wait_all_tasks_blocked()
+        assert [network.config_id for network in mesh.networks()] == ["1"]
+        store.may_read.set()
+    assert [network.config_id for network in mesh.networks()] == ["1", "2", "3"]
+    assert errors == ["config id '2' already in use"]
+
+
+async def test_who_gives_up_while_files_are_read_joins_nothing(mesh: Mesh, store: MemoryStore) -> None:
+    before = store.config
+    store.may_read.clear()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mesh.add_network, NetworkConfig(id="2", network_id="away", label=""))
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            store.may_read.set()
+    assert [network.config_id for network in mesh.networks()] == ["1"]
+    assert store.config == before
+
+
+async def test_a_network_comes_back_though_who_changed_it_gave_up(mesh: Mesh, store: MemoryStore) -> None:
+    [home] = mesh.networks()
+    moved = replace(HOME, network_id="elsewhere")
+    store.may_read.clear()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mesh.update_network, moved, frozenset({"network_id"}))
+            with trio.fail_after(60):
+                while mesh.networks():
+                    await trio.sleep(0.01)
+            scope.cancel()
+            store.may_read.set()
+    [again] = mesh.networks()
+    assert again is not home
+    assert again.network_id == "elsewhere"
 
 
 async def test_a_driver_that_cannot_come_back_takes_nobody_else_down(

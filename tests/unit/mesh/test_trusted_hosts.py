@@ -58,7 +58,7 @@ async def device(folder: Path, kind: NetworkKind) -> AsyncIterator[Network]:
         await trio.lowlevel.checkpoint()
         return False
 
-    network = build_network(
+    network = await build_network(
         NetworkConfig(id="1", network_id=NETWORK, label="", kind=kind),
         {},
         identity=DEVICES["frank"],

@@ -46,6 +46,15 @@ def test_what_a_later_version_added_takes_the_exact_way() -> None:
     assert read_text(json.dumps({**value, "version": 2}).encode()) is None
 
 
+def test_many_rows_are_read_in_pieces_and_a_bad_one_at_their_end_is_left_to_the_exact_way() -> None:
+    many = Roster("home-mesh", tuple(Entry(f"{number:052}", "", number) for number in range(1001)))
+    text = write_text(many)
+    assert text is not None
+    assert read_text(text) == many
+    assert read_text(text.replace(b'"approved_at": 1000,', b'"approved_at": -1,')) is None
+    assert read_text(text.replace(b'"approved_at": 1000,', b'"approved_at": 1000, "later": 1,')) is None
+
+
 def test_the_hash_of_the_ids_goes_on_from_where_they_changed() -> None:
     ids = sorted(f"{number:052d}" for number in range(2000))  # more than three of the marks that are kept
     text = IdText.of(ids)
