@@ -232,10 +232,12 @@ def _unknown(entry: Transition, variant: UnknownVariant, court: Court, aside: As
 def _make_room(court: Court, target: str) -> None:
     """Leave out what decides nothing about the device that has most."""
     bench, draft = court.bench, court.draft
-    fullest = max(draft.targets, key=lambda device: (len(draft.slots(device)), device == target), default="")
+    fullest = draft.fullest(target)
+    if fullest is None:
+        return
     slots = draft.slots(fullest)
     copies = list(counted(slots, bench.standing, bench.me))
-    if len(slots) <= 2 or not copies:
+    if not copies:
         return
     removals = [each.entry for each in copies if is_removal(each.entry.variant)]
     newest = max(removals, key=lambda entry: entry.at, default=None)

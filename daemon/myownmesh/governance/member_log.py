@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Transition
 
 MAX_COPIES: Final = 20_000
+FULL_SLOTS: Final = 3
+"""What is signed about a device decides with two at most: the verdict, and the newest removal."""
 BUCKETS: Final = 64
 LEAVES: Final = 1024
 """One for each beginning of two characters that ids can have: of ten thousand entries ten stand on one."""
@@ -142,13 +144,15 @@ class MemberLog:
 class Draft:
     """A log while a slice of entries is added to it: what it holds is copied once, not for each of them."""
 
-    __slots__ = ("_buckets", "_changed", "_leaves", "_log", "count", "newest_sure", "targets")
+    __slots__ = ("_buckets", "_changed", "_has_nothing_to_spare", "_leaves", "_log", "count", "newest_sure", "targets")
 
     def __init__(self, log: MemberLog) -> None:
         self._log = log
         self.targets = log.targets
         self._changed: Changing[Kept] | None = None
         """The same targets, once they are no more its log's own."""
+        self._has_nothing_to_spare = False
+        """Looked for, and nothing has come since: of twenty thousand a slice looks once, not for each entry."""
         self._buckets = list(log.buckets)
         self._leaves = array(_INT, log.leaves)
         self.count = log.count
@@ -161,6 +165,18 @@ class Draft:
     def with_removals(self) -> Iterator[tuple[str, Slots]]:
         """As of a log."""
         return _with_removals(self.targets)
+
+    def fullest(self, rather: str) -> str | None:
+        """The device about which most is signed, in three slots at least; of several, `rather` this one."""
+        if self._has_nothing_to_spare:
+            return None
+        full = [
+            (len(kept), device == rather, device)
+            for device, kept in self.targets.each()
+            if not isinstance(kept, Copy) and len(kept) >= FULL_SLOTS
+        ]
+        self._has_nothing_to_spare = not full
+        return max(full, key=_most)[-1] if full else None
 
     def add(self, copy: Copy, standing: Standing, me: str, keys: Iterable[SlotKey] | None = None) -> bool:
         """Add a copy whose form and signatures are good; False when that changes nothing. `keys`: its slots."""
@@ -192,6 +208,7 @@ class Draft:
 
     def put(self, device: str, slots: Slots) -> None:
         """Replace what is signed about a device."""
+        self._has_nothing_to_spare = self._has_nothing_to_spare and len(slots) < FULL_SLOTS
         changed = self._own()
         self._account(slots_of(changed.get(device, _NOTHING)), slots)
         if slots:
@@ -219,6 +236,10 @@ class Draft:
             hashed = int.from_bytes(sha256(entry_key(entry)).digest(), "big")
             buckets[hashed >> _BUCKET_SHIFT] ^= hashed
             leaves[leaf_of(entry.variant.target)] ^= hashed & _LEAF_MASK  # type: ignore[union-attr]  # it has one
+
+
+def _most(full: tuple[int, bool, str]) -> tuple[int, bool]:
+    return full[:2]
 
 
 EMPTY: Final = MemberLog()

@@ -5,8 +5,11 @@ Other tests of this folder flood the same bounds with smaller numbers, from ever
 
 from __future__ import annotations
 
+from collections import Counter
+from hashlib import sha256, sha512
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from attrs import evolve
 
@@ -27,7 +30,7 @@ from myownmesh.governance import (
 )
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused, draft, propose
-from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.hearing import ENTRIES_PER_SLICE, hear_entries
 from myownmesh.governance.judging import DAY_SECONDS
 from myownmesh.governance.memory import Memory
 from myownmesh.governance.proposals import Proposals
@@ -38,7 +41,9 @@ from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.sync import answer, denial
 from myownmesh.governance.words import HEARSAY, OURSELVES
 from myownmesh.identity import Identity
+from myownmesh.identity.keys import SIGNATURE_BYTES
 from myownmesh.mesh import governance_keeping
+from myownmesh.protocol import base32
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import RosterEntries
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
@@ -46,7 +51,10 @@ from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRev
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, MALLORY, NETWORK, book_of, entry, sign
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from myownmesh.governance.book import Book
+    from myownmesh.protocol.transitions import Variant
 
 NOW = 1_000_000
 BASE = (entry(KindChange("closed"), ALICE), entry(RoleGrant(CAROL, "controller"), ALICE))
@@ -126,6 +134,81 @@ def test_signer_role_and_size_are_looked_at_before_any_signature(bad: Transition
     assert checks.count == 0
     assert not heard.failed, "nobody is charged for what was not checked"
     assert heard.book.members.count == 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "rule"),
+    [
+        ([Transition(NOW, RoleGrant(DAVE, "owner"), (MALLORY,), (FALSE,))], "GRANT-OWNER"),
+        ([Transition(NOW, RoleGrant(DAVE, "owner"), (CAROL,), (FALSE,))], "GRANT-OWNER"),
+        ([Transition(NOW, RoleGrant(DAVE, "controller"), (ALICE, *DEVICES[:20]), (FALSE,) * 21)], "ENTRY-SIZE"),
+        ([Transition(NOW, RoleGrant(each, "controller"), (ALICE,), (FALSE,)) for each in DEVICES], "LOG-SIZE"),
+    ],
+    ids=["a stranger's", "above the signer's role", "an entry that is too long", "a log that is too long"],
+)
+def test_of_a_governance_log_signer_role_and_size_are_looked_at_before_any_signature(
+    bad: list[Transition], rule: str
+) -> None:
+    checks = Checks(NETWORK)
+    with pytest.raises(log.BadLog) as refused:
+        finish(log.heard((*BASE, *bad), checks, STRICT))
+    assert (refused.value.rule, checks.count) == (rule, 0)
+
+
+class Believing(Checks):
+    """Takes every signature for good but `FALSE`: twenty thousand are looked at in no time."""
+
+    def verify_signed(self, signed: Sequence[tuple[bytes, bytes]]) -> list[bool]:
+        self.count += len(signed)
+        bad = base32.decode(FALSE, SIGNATURE_BYTES)
+        return [not message.startswith(bad) for _key, message in signed]
+
+
+def said(variant: Variant, author: str, at: int = NOW) -> Transition:
+    """An entry as `Believing` takes it for signed: each with a signature of its own."""
+    signature = base32.encode(sha512(f"{at}{author}{variant}".encode()).digest())
+    return Transition(at, variant, (author,), (signature,))
+
+
+def hear_all(book: Book, entries: Sequence[Transition], checks: Checks) -> tuple[Book, Counter[str]]:
+    """Everything in slices, as one who is believed by nobody says it, and what became of it."""
+    became: Counter[str] = Counter()
+    while entries:
+        heard = hear_entries(book, entries, HEARSAY, checks, NOW, max_checks=ENTRIES_PER_SLICE)
+        became.update(judgement.why or judgement.outcome for _, judgement in heard.judged)
+        book, entries = heard.book, heard.rest
+    return book, became
+
+
+@pytest.mark.heavy
+def test_the_member_log_keeps_twenty_thousand_and_junk_displaces_nobody() -> None:
+    devices = [base32.encode(sha256(b"%d" % number).digest()) for number in range(member_log.MAX_COPIES + 100)]
+    signed_in, others = devices[: member_log.MAX_COPIES], devices[member_log.MAX_COPIES :]
+    checks = Believing(NETWORK)
+    grants = [said(RoleGrant(device, "member"), (ALICE, CAROL)[at % 2], at) for at, device in enumerate(signed_in)]
+    full, became = hear_all(book_of(BASE, BOB), grants, checks)
+    assert (full.members.count, dict(became)) == (member_log.MAX_COPIES, {"counted": member_log.MAX_COPIES})
+
+    junk = [
+        *(said(variant, MALLORY) for each in signed_in[:50] for variant in (Evict(each), RoleGrant(each, "member"))),
+        *(Transition(NOW, Evict(each), (ALICE,), (FALSE,)) for each in signed_in[:40]),
+        *(said(RoleGrant(each, "controller"), CAROL) for each in signed_in[:40]),
+        *(msgspec.structs.replace(each, at=NOW + number) for number, each in enumerate(grants[:40])),  # stamped anew
+        *(said(RoleGrant(each, "member"), MALLORY) for each in others),
+    ]
+    book, became = hear_all(full, junk, checks)
+    assert became == {"aside": 200, "SIG-INVALID": 40, "NO-MEMBER-ENTRY": 40, "LOG-FULL": 40}
+    assert book.members is full.members, "not one copy of what authorities signed went for it"
+
+    book, became = hear_all(book, [said(RoleGrant(each, "member"), CAROL) for each in others], checks)
+    assert became == {"LOG-FULL": 100}, "nobody is let in beyond, whoever signs it"
+    assert book.members is full.members
+
+    book, became = hear_all(book, [said(Evict(each), CAROL, NOW) for each in (*signed_in[:3], *others[:2])], checks)
+    assert became == {"counted": 5}, "putting out always finds room"
+    assert all(book.is_evicted(device) for device in (*signed_in[:3], *others[:2]))
+    assert {book.role(device) for device in signed_in[3:]} == {"member"}, "and nobody else goes for it"
+    assert book.members.count <= member_log.MAX_COPIES + 2
 
 
 @pytest.mark.heavy
