@@ -15,6 +15,7 @@ import trio
 
 from integration.hostile.test_hostile_peer import echo_works
 from integration.hostile.test_rogue_controller import court, members_of, no_signature, said
+from myownmesh.governance.entries import MAX_ENTRY_BYTES
 from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
@@ -26,7 +27,7 @@ from myownmesh.protocol.frames import (
     NetworkStatePropose,
     NetworkStateSplit,
 )
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Split, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, Split, Transition, UnknownVariant
 from support.attacks import ALICE, DAY, NETWORK, NOW, entries, signed
 from support.probe import identity, probe
 
@@ -45,6 +46,8 @@ WARM: Final = 300
 FRAMES: Final = 1_000
 """In all; eleven thousand entries beside proposals, founders and splits."""
 PER_SECOND: Final = 45
+ANSWERS_S: Final = 10.0
+"""A thousand times what it takes: whoever held the loop for all that is sent would not be done by then."""
 MAX_GROWTH_MB: Final = 6.0
 """For twice as much again as filled those lists."""
 
@@ -62,6 +65,27 @@ class Flood:
         while True:
             for frame in self._round():
                 yield encode_frame(frame)
+            yield from self._broken()
+
+    def _broken(self) -> Iterator[bytes]:
+        """What is no frame, is one in part, is longer than may be, and what only a later release understands."""
+        rng, rogue = self._rng, self._rogue
+        number = rng.randrange(1 << 16)
+        whole = encode_frame(entries(members=self._known[:20]))
+        yield whole[: rng.randrange(1, len(whole))]
+        yield whole.replace(b'"at":', b'"at":-', 1)
+        yield b'{"kind":"network_state_propose","variant":[%d]}' % number
+        name = f"later-{number}"
+        text = b'{"kind":"%b","x":"%b"}' % (name.encode(), b"x" * MAX_ENTRY_BYTES)
+        longer = Transition(NOW, UnknownVariant(name, text), (rogue.device_id,), (no_signature(number),))
+        yield encode_frame(entries(log=[longer], members=[longer]))
+        split = Split(name, tuple(base32.encode(rng.randbytes(32)) for _ in range(1000)))
+        yield encode_frame(entries(log=[signed(KindChange("closed"), ALICE, at=NOW - 9000), signed(split, rogue)]))
+        yield encode_frame(entries(members=[self._of_later_release(each) for each in range(number, number + 15)]))
+
+    def _of_later_release(self, number: int) -> Transition:
+        variant = UnknownVariant("later", b'{"kind":"later","x":%d}' % number)
+        return Transition(NOW, variant, (self._rogue.device_id,), (no_signature(number & 0xFFFF),))
 
     def _round(self) -> Iterator[Frame]:
         rng, rogue = self._rng, self._rogue
@@ -114,6 +138,15 @@ async def pour(owner: Daemon, peer: Probe, flood: Iterator[bytes], count: int) -
         await trio.sleep(0.01)
 
 
+async def answers(owner: Daemon) -> None:
+    """Ask for the status again and again; every time the answer is there soon enough for a person."""
+    control = await owner.control()
+    while True:
+        with trio.fail_after(ANSWERS_S):
+            await control.ask("status")
+        await trio.sleep(0.1)
+
+
 async def app_frames(owner: Daemon) -> int:
     found: int = (await owner.ask("networks_list"))["networks"][0]["traffic"]["app_rx"]["frames"]
     return found
@@ -131,9 +164,12 @@ async def test_memory_is_flat_under_governance_frames_of_every_kind(tmp_path: Pa
                 flood = Flood(owner.device_id, peer.identity).frames()
                 await pour(owner, peer, flood, WARM)
                 warm = owner.memory_mb()
-                for _ in range(4):
-                    await pour(owner, peer, flood, (FRAMES - WARM) // 4)
-                    await echo_works(owner, friend)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(answers, owner)
+                    for _ in range(4):
+                        await pour(owner, peer, flood, (FRAMES - WARM) // 4)
+                        await echo_works(owner, friend)
+                    nursery.cancel_scope.cancel()
                 assert owner.memory_mb() - warm < MAX_GROWTH_MB
                 assert friend.closed is None
                 assert peer.closed is None
