@@ -114,6 +114,8 @@ class Generation(aioice.Connection):
         """Who lends each relayed address."""
         self._pair: CandidatePair | None = None
         self._proven: set[tuple[object, ...]] = set()
+        self._unanswered: dict[CandidatePair, Message] = {}
+        """The checks that are under way and were not repeated yet."""
         """Addresses of the peer that authenticated themselves; bounded by the candidates."""
         self.created_at = loop.time()
         """Loop time from which a path must be found within 30 s."""
@@ -299,9 +301,21 @@ class Generation(aioice.Connection):
             return
         self._proven.add((addr[0], addr[1]))
         super().check_incoming(message, addr, protocol)
+        for pair in list(self._unanswered):
+            if pair.protocol is protocol and pair.remote_addr == (addr[0], addr[1]):
+                # What came to the other end's TURN server before it knew of us is lost, and the way is open now: ask
+                # again at once and not after the 0.5 s of a retransmission (RFC 8445 §7.3.1.4), once for each check.
+                protocol.send_stun(self._unanswered.pop(pair), pair.remote_addr)
+
+    def build_request(self, pair: CandidatePair, nominate: bool) -> Message:
+        request = super().build_request(pair, nominate)
+        if pair.state is CandidatePair.State.IN_PROGRESS:
+            self._unanswered[pair] = request
+        return request
 
     def check_complete(self, pair: CandidatePair) -> None:
         """A pair that succeeds later takes over only if it is better: a relay must not replace a direct path."""
+        self._unanswered.pop(pair, None)
         current = self._nominated.get(1)
         if current is not None and pair is not current and self._rank(pair) <= self._rank(current):
             pair.nominated = False
