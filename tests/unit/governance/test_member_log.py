@@ -455,6 +455,20 @@ def test_a_full_log_makes_room_and_never_refuses_a_removal(monkeypatch: pytest.M
     assert (node.says(ERIN), node.members.count) == ("removed", 4)
 
 
+def test_where_what_is_told_of_the_fullest_does_not_count_nothing_goes_for_a_newcomer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tombstones outlive their author's demotion, also in a full log."""
+    monkeypatch.setattr(judging, "MAX_COPIES", 4)
+    node = Node().all([entry(variant, CAROL, at=10) for variant in (ADMIT, PUT_OUT, RoleRevoke(DAVE))], OURSELVES)
+    node.demote(CAROL)
+    node.hear(entry(RoleGrant(ERIN, "member"), ALICE))
+    before = node.members
+    assert before.count == 4
+    assert node.hear(entry(RoleGrant(MALLORY, "member"), ALICE)).why == "LOG-FULL"
+    assert node.members is before
+
+
 # ── what the log tells others ─────────────────────────────────────────────────────────────────────────────────────────
 
 
