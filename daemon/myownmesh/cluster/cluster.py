@@ -196,6 +196,11 @@ class Cluster(News):
         for name in self._relays:
             self._ask(name)
 
+    def jumped(self, now: float) -> None:
+        """Something stood there that is too long to be read, and what came behind it was left out with it."""
+        self._note_unreadable(now)
+        self.missed()
+
     def _ask(self, name: str) -> None:
         """What it keeps is wanted of the first one only: all keep the same."""
         self._say(Ask(name, self._wants_stored))

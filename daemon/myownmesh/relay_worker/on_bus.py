@@ -7,17 +7,17 @@ full or it only copies another one, is as good as away.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import trio
-from coredis import PureToken, Redis
 from coredis.exceptions import RedisError, ResponseError
-from coredis.retry import NoRetryPolicy
 
 from myownmesh.relay.store import RETENTION_S, STORED_BYTES, STORED_EVENTS
+from myownmesh.relay_worker.redis_server import LIMIT_S, READ_AT_ONCE, TooLong, connected
 from myownmesh.worker.loop import instant
 
 if TYPE_CHECKING:
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 
     from myownmesh.cluster.cluster import Cluster
     from myownmesh.protocol.clock import Instant
+    from myownmesh.relay_worker.redis_server import Server
     from myownmesh.worker.loop import Loop
 
 STREAM: Final = b"myownmesh:relay"
 FIELD: Final = b"b"
-LIMIT_S: Final = 5.0
-"""For an answer of the server."""
 RETRY_S: Final = 1.0
 BLOCK_MS: Final = 2000
-READ_AT_ONCE: Final = 64
 SLICE_S: Final = 0.005
 """So long what was read is worked on before clients have their turn."""
 KEPT_WHEN_FULL: Final = STORED_EVENTS // 8
@@ -50,6 +48,7 @@ def run_on_bus(
     url: str, cluster: Cluster, loop: Loop, tick: Callable[[Instant], None], pause_s: Callable[[], float]
 ) -> None:
     """What `Loop.run` does, and the bus beside it."""
+    logging.getLogger("coredis").setLevel(logging.CRITICAL)  # what it has to say is raised, and told by `problem`
     trio.run(_both, Bus(url, cluster), loop, tick, pause_s)
 
 
@@ -72,12 +71,15 @@ class Bus:
     """The stream of one server, for as long as the relay runs."""
 
     def __init__(self, url: str, cluster: Cluster, now: Callable[[], float] = time.monotonic) -> None:
-        scheme, colon, rest = url.partition(":")
-        self._url = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme) + colon + rest
+        self._url = url
         self._cluster = cluster
         self._now = now
         self._read_to: Place | None = None
         """The last entry that was read; None before the first connection."""
+        self._run: bytes | None = None
+        """Of the server, which is another one when it has been restarted."""
+        self._is_to_jump = False
+        """What stands at the place cannot be read."""
         self._past: Place = (0, 0)
         """What was there when this relay came up."""
         self._ahead_ms = 0.0
@@ -103,7 +105,7 @@ class Bus:
             await trio.sleep(RETRY_S)
 
     async def _session(self) -> None:
-        async with self._client() as writer, self._client() as reader:
+        async with connected(self._url) as writer, connected(self._url) as reader:
             with trio.fail_after(2 * LIMIT_S):
                 await self._find_place(reader)
                 await self._add(writer, self._unsaid or self._cluster.take_beat())
@@ -112,64 +114,47 @@ class Bus:
                 nursery.start_soon(self._read, reader)
                 nursery.start_soon(self._write, writer)
 
-    def _client(self) -> Redis[bytes]:
-        return Redis.from_url(
-            self._url,
-            retry_policy=NoRetryPolicy(),
-            connect_timeout=LIMIT_S,
-            max_connections=2,
-            client_name="myownmesh-relay",
-        )
-
     # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _write(self, redis: Redis[bytes]) -> None:
+    async def _write(self, server: Server) -> None:
         while True:
             self._news = trio.Event()
             while (batch := self._cluster.take_batch(self._now())) is not None:
-                await self._add(redis, batch)
+                await self._add(server, batch)
             if self._cluster.is_beat_due(self._now()):
-                await self._add(redis, self._cluster.take_beat())
-                await self._trim(redis)
+                await self._add(server, self._cluster.take_beat())
+                await self._trim(server)
             with trio.move_on_after(max(0.0, self._cluster.next_beat() - self._now())):
                 await self._news.wait()
 
-    async def _add(self, redis: Redis[bytes], batch: bytes) -> None:
+    async def _add(self, server: Server, batch: bytes) -> None:
         self._unsaid = batch
         try:
-            with trio.fail_after(LIMIT_S):
-                await redis.xadd(
-                    STREAM,
-                    {FIELD: batch},
-                    trim_strategy=PureToken.MAXLEN,
-                    trim_operator=PureToken.APPROXIMATELY,
-                    threshold=STORED_EVENTS,
-                )
+            await server.ask(b"XADD", STREAM, b"MAXLEN", b"~", STORED_EVENTS, b"*", FIELD, batch)
         except ResponseError as error:
             # Nearly always for want of memory, of which the stream may be the cause.
-            with trio.move_on_after(LIMIT_S):
-                await redis.xtrim(STREAM, PureToken.MAXLEN, KEPT_WHEN_FULL, trim_operator=PureToken.APPROXIMATELY)
+            await server.ask(b"XTRIM", STREAM, b"MAXLEN", b"~", KEPT_WHEN_FULL)
             raise Away(f"it takes nothing: {error}") from error
         self._unsaid = None
 
-    async def _trim(self, redis: Redis[bytes]) -> None:
+    async def _trim(self, server: Server) -> None:
         """No more bytes and no older ones than a relay keeps itself."""
         oldest_ms = int(self._server_ms() - RETENTION_S * 1000)
         while self._sizes and (self._sizes[0][0][0] < oldest_ms or self._bytes > STORED_BYTES):
             place, size = self._sizes.popleft()
             self._bytes -= size
             oldest_ms = max(oldest_ms, place[0])
-        with trio.fail_after(LIMIT_S):
-            await redis.xtrim(STREAM, PureToken.MINID, oldest_ms, trim_operator=PureToken.APPROXIMATELY)
+        await server.ask(b"XTRIM", STREAM, b"MINID", b"~", oldest_ms)
 
     # ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _find_place(self, redis: Redis[bytes]) -> None:
+    async def _find_place(self, server: Server) -> None:
         """From where to read on."""
-        seconds_ago = self._now()
-        server = await redis.time()
-        self._ahead_ms = server.timestamp() * 1000 - seconds_ago * 1000
-        newest, deleted = await _ends(redis)
+        asked_at = self._now()
+        seconds, microseconds = await server.ask(b"TIME")
+        self._ahead_ms = int(seconds) * 1000 + int(microseconds) / 1000 - asked_at * 1000
+        newest, oldest = await _ends(server)
+        run, self._run = self._run, await _run_of(server)
         if self._read_to is None:
             self._read_to, self._past = (0, 0), newest
         elif newest < self._read_to:  # another stream: the server lost this one
@@ -177,30 +162,40 @@ class Bus:
             self._sizes.clear()
             self._bytes = 0
             self._cluster.missed()
-        elif deleted > self._read_to:
+        elif self._is_to_jump:
+            self._read_to = newest
+            self._cluster.jumped(self._now())
+        elif newest > self._read_to and oldest > self._read_to:
             self._cluster.missed()
+        elif run != self._run:  # a restarted one may have lost what it had not handed on
+            self._cluster.missed()
+        self._is_to_jump = False
 
-    async def _read(self, redis: Redis[bytes]) -> None:
+    async def _read(self, server: Server) -> None:
         while True:
             assert self._read_to is not None
-            with trio.fail_after(LIMIT_S + BLOCK_MS / 1000):
-                found = await redis.xread({STREAM: _written(self._read_to)}, count=READ_AT_ONCE, block=BLOCK_MS)
+            words = (b"COUNT", READ_AT_ONCE, b"BLOCK", BLOCK_MS, b"STREAMS", STREAM, _written(self._read_to))
+            try:
+                found = await server.ask(b"XREAD", *words, limit_s=LIMIT_S + BLOCK_MS / 1000)
+            except TooLong:
+                self._is_to_jump = True
+                raise
             read = list((found or {}).values())
             since = self._now()
             for entry in read[0] if read else ():
-                self._take(_place(entry.identifier), entry.field_values)
+                self._take(_place(entry[0]), entry[1])
                 if self._now() - since > SLICE_S:
                     await trio.lowlevel.checkpoint()
                     since = self._now()
             if read and len(read[0]) == READ_AT_ONCE:
                 before = self._read_to
-                _, deleted = await _ends(redis)
-                if deleted > before:  # it was trimmed faster than it was read
+                _, oldest = await _ends(server)
+                if oldest > before:  # it was trimmed faster than it was read
                     self._cluster.missed()
 
-    def _take(self, place: Place, fields: Any) -> None:
+    def _take(self, place: Place, fields: list[bytes]) -> None:
         now = self._now()
-        data = bytes(fields.get(FIELD, b""))
+        data = dict(zip(fields[::2], fields[1::2], strict=True)).get(FIELD, b"")
         self._read_to = place
         self._sizes.append((place, len(data)))
         self._bytes += len(data)
@@ -213,18 +208,23 @@ class Bus:
         return self._now() * 1000 + self._ahead_ms
 
 
-async def _ends(redis: Redis[bytes]) -> tuple[Place, Place]:
-    """The newest entry that there has been, and the newest one that has been deleted."""
-    if not await redis.exists([STREAM]):
+async def _ends(server: Server) -> tuple[Place, Place]:
+    """The newest entry that there has been, and the oldest one that is still there: what is trimmed is noted nowhere."""
+    if not await server.ask(b"EXISTS", STREAM):
         return (0, 0), (0, 0)
-    found = await redis.xinfo_stream(STREAM)
-    return _place(found["last-generated-id"]), _place(found["max-deleted-entry-id"])
+    found = await server.ask(b"XINFO STREAM", STREAM)
+    newest = _place(found[b"last-generated-id"])
+    return newest, _place(found[b"recorded-first-entry-id"]) if found[b"length"] else (newest[0], newest[1] + 1)
 
 
-def _place(found: str | bytes) -> Place:
-    """coredis says some places as bytes, and some as the text that Python makes of bytes."""
-    text = found.decode() if isinstance(found, bytes) else found.removeprefix("b'").removesuffix("'")
-    ms, _, number = text.partition("-")
+async def _run_of(server: Server) -> bytes:
+    """Another one whenever the server has been started."""
+    found = await server.ask(b"INFO", b"server")
+    return bytes(found).partition(b"run_id:")[2].partition(b"\r")[0]
+
+
+def _place(found: bytes) -> Place:
+    ms, _, number = found.partition(b"-")
     return int(ms), int(number or 0)
 
 

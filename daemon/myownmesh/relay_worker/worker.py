@@ -118,6 +118,11 @@ class Worker:
             self._loop.end()
 
 
+def missing_for(job: Job) -> str | None:
+    """Why this installation cannot do it."""
+    return NO_CLUSTER if job.bus is not None and importlib.util.find_spec("coredis") is None else None
+
+
 def main() -> int:
     """The command `relay-worker`."""
     leave_signals_to_the_daemon()
@@ -125,8 +130,8 @@ def main() -> int:
     text, _ = first_line(commands)
     os.set_blocking(reports, False)
     job = read_job(text)
-    if job.bus is not None and importlib.util.find_spec("coredis") is None:
-        say(reports, Refused(NO_CLUSTER))
+    if (missing := missing_for(job)) is not None:
+        say(reports, Refused(missing))
         return 1
     try:
         worker = Worker(job, partial(say, reports))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import signal
 import subprocess
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,6 +16,8 @@ import trio
 from myownmesh.protocol.signals import PeerAnnounced, PeerLeft
 from myownmesh.relay.client import Limits
 from myownmesh.relay_worker.messages import Job, read_said
+from myownmesh.relay_worker.redis_server import ANSWER_BYTES
+from myownmesh.relay_worker.worker import NO_CLUSTER, missing_for
 from myownmesh.services.worker_process import worker
 from support.signaling import new_device, running
 from support.tools import needs
@@ -44,15 +48,24 @@ class Redis:
         self.process.kill()
         self.process.wait()
 
+    def told(self, *words: str, stdin: bytes = b"") -> None:
+        """By somebody else's hand."""
+        program = ["redis-cli", "-e", "-s", f"{self.folder}/redis.sock", *words]
+        subprocess.run(program, input=stdin, check=True, timeout=60, stdout=subprocess.DEVNULL)
+
 
 class Relay:
     def __init__(self, port: int, worker: psutil.Process) -> None:
-        self.kill = worker.kill
+        self.kill, self.stop, self.go_on = worker.kill, worker.suspend, worker.resume
         self.url = f"ws://127.0.0.1:{port}"
         self.report: Report | None = None
 
     def take(self, report: Report) -> None:
         self.report = report
+
+    @property
+    def problem(self) -> str:
+        return (self.report and self.report.problem) or ""
 
     @property
     def is_joined(self) -> bool:
@@ -103,11 +116,77 @@ async def test_two_relays_are_one_also_when_their_bus_is_killed_and_when_one_of_
                     redis.start()
                     await hears(one, three)
                     await within(60, lambda: a.is_joined and b.is_joined)
-                    assert not [signal for signal in one.heard if isinstance(signal, PeerLeft)]
+                    assert not [each for each in one.heard if isinstance(each, PeerLeft)]
                     b.kill()
                     await within(60, lambda: two.id in map(_peer, one.heard))
     finally:
         redis.kill()
+
+
+@needs("redis-server", "redis-server", "relays on a bus were not tried")
+@pytest.mark.slow
+async def test_whatever_happens_to_the_bus_rooms_go_on_and_are_one_again_afterwards(tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    try:
+        async with relay_on(redis.url) as a, relay_on(redis.url) as b:
+            await within(60, lambda: a.is_joined and b.is_joined)
+            one, two = new_device(1, a.url), new_device(2, b.url)
+            others = [new_device(number, b.url) for number in range(3, 8)]
+            async with running(one, two), trio.open_nursery() as nursery:
+
+                async def comes(device: Device) -> None:
+                    async with running(device):
+                        await trio.sleep_forever()
+
+                await hears(one, two)
+                await hears(two, one)
+
+                # Something that nobody can read, and something that is longer than all that is read at once.
+                redis.told("XADD", "myownmesh:relay", "*", "b", "garbage")
+                redis.told("-x", "XADD", "myownmesh:relay", "*", "b", stdin=bytes(ANSWER_BYTES + 1))
+                await within(60, lambda: "somebody else speaks" in a.problem and "somebody else speaks" in b.problem)
+                nursery.start_soon(comes, others[0])
+                await hears(one, others[0])
+
+                # It takes nothing any more.
+                redis.told("CONFIG", "SET", "maxmemory", "1")
+                await within(60, lambda: "takes nothing" in a.problem and "takes nothing" in b.problem)
+                nursery.start_soon(comes, others[1])
+                await hears(two, others[1])
+                redis.told("CONFIG", "SET", "maxmemory", "0")
+                await hears(one, others[1])
+
+                # It stands still.
+                redis.process.send_signal(signal.SIGSTOP)
+                await within(60, lambda: "has not answered" in a.problem and "has not answered" in b.problem)
+                nursery.start_soon(comes, others[2])
+                await hears(two, others[2])
+                redis.process.send_signal(signal.SIGCONT)
+                await hears(one, others[2])
+
+                # One of the relays stands still, and all that it would have read is deleted meanwhile.
+                assert not any(_peer(each) for each in two.heard)
+                a.stop()
+                await within(60, lambda: one.id in map(_peer, two.heard))
+                two.heard.clear()
+                nursery.start_soon(comes, others[3])
+                await hears(two, others[3])
+                redis.told("XTRIM", "myownmesh:relay", "MAXLEN", "0")
+                a.go_on()
+                await hears(two, one)
+                await hears(one, others[3])
+                nursery.cancel_scope.cancel()
+    finally:
+        redis.kill()
+
+
+async def test_a_bus_without_the_package_that_it_needs_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    assert missing_for(Job("127.0.0.1", 0, Limits(), bus="redis://127.0.0.1")) == NO_CLUSTER
+    assert missing_for(Job("127.0.0.1", 0, Limits())) is None
+    assert "myownllm-mesh[cluster]" in NO_CLUSTER
 
 
 async def test_a_bus_that_is_not_there_is_said_and_rooms_go_on(tmp_path: Path) -> None:
@@ -115,4 +194,4 @@ async def test_a_bus_that_is_not_there_is_said_and_rooms_go_on(tmp_path: Path) -
         one, two = new_device(1, relay.url), new_device(2, relay.url)
         async with running(one, two):
             await hears(one, two)
-            await within(60, lambda: "cannot be reached" in ((relay.report and relay.report.problem) or ""))
+            await within(60, lambda: "cannot be reached" in relay.problem)

@@ -339,6 +339,8 @@ def test_approval_times_and_services_are_readable() -> None:
     assert "port in use" in tables.services(report)
     report["status"]["signaling"]["retry_in_ms"] = 3900
     assert "in 4 s" in tables.services(report)
+    serves = {"enabled": True, "running": True, "problem": "the other relays cannot be reached"}
+    assert "the other relays cannot be reached" in tables.services({"status": {"signaling": serves}})
 
 
 def test_a_network_tells_how_many_relays_serve_and_what_is_wrong_with_another() -> None:

@@ -220,7 +220,8 @@ def test_after_a_gap_everything_is_said_anew_and_whoever_is_not_named_has_left()
     while a.cluster.take_batch(6.0) is not None:
         pass  # nobody hears it
     b.heard()
-    b.cluster.missed()
+    b.cluster.jumped(6.0)  # as over something that nobody can read
+    assert "somebody else speaks" in (b.cluster.problem(6.0) or "")
     settle(6.0, a, b)
     b.hub.handle_timer(12.1, WALL_S)
     assert [json.loads(each)["from"] for each in b.heard()] == ["one"]
