@@ -165,9 +165,7 @@ class Bus:
         elif self._is_to_jump:
             self._read_to = newest
             self._cluster.jumped(self._now())
-        elif newest > self._read_to and oldest > self._read_to:
-            self._cluster.missed()
-        elif run != self._run:  # a restarted one may have lost what it had not handed on
+        elif (newest > self._read_to and oldest > self._read_to) or run != self._run:
             self._cluster.missed()
         self._is_to_jump = False
 
@@ -209,7 +207,7 @@ class Bus:
 
 
 async def _ends(server: Server) -> tuple[Place, Place]:
-    """The newest entry that there has been, and the oldest one that is still there: what is trimmed is noted nowhere."""
+    """The newest entry that there has been, and the oldest one still there: what is trimmed is noted nowhere."""
     if not await server.ask(b"EXISTS", STREAM):
         return (0, 0), (0, 0)
     found = await server.ask(b"XINFO STREAM", STREAM)
