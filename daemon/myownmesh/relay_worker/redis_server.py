@@ -73,13 +73,12 @@ class Server:
     def __init__(self, connection: BaseConnection) -> None:
         self._connection = connection
 
-    async def ask(self, *words: bytes | str | int, limit_s: float = LIMIT_S) -> Any:
+    async def ask(self, command: bytes, *words: bytes | str | int, limit_s: float = LIMIT_S) -> Any:
         """The answer. Raises `RedisError`, `trio.TooSlowError`."""
         if isinstance(stream := self._connection.stream, Bounded):
             stream.left = ANSWER_BYTES
-        command, *rest = words
         with trio.fail_after(limit_s):
-            return await self._connection.create_request(bytes(command), *rest)  # type: ignore[arg-type]
+            return await self._connection.create_request(command, *words)
 
 
 @asynccontextmanager
