@@ -611,6 +611,7 @@ TAILS = st.lists(st.builds(entry, CHANGES, AUTHORITIES), max_size=4)
 BASE = (CLOSE, grant(BOB), grant(CAROL))
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(80), deadline=None)
 @given(st.lists(TAILS, min_size=1, max_size=4), st.randoms())
 def test_devices_without_a_click_agree_or_ask(tails: list[list[Transition]], rng: Any) -> None:

@@ -51,6 +51,7 @@ def test_what_is_no_key_says_so_and_does_not_repeat_it(text: str) -> None:
     assert not text or text not in str(caught.value)
 
 
+@pytest.mark.heavy
 def test_it_seats_an_owner_and_puts_the_lost_one_out_without_losing_anybody() -> None:
     rng = random.Random(15)
     base = (entry(KindChange("closed"), ALICE), entry(RoleGrant(KEY.device_id, "owner"), ALICE))

@@ -138,6 +138,7 @@ ENTRIES = st.builds(
 SPEAKERS = st.sampled_from([HEARSAY, OURSELVES, Speaker(CAROL, vouched=True)])
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(ENTRIES, SPEAKERS), max_size=12), st.sampled_from([FRANK, DAVE]))
 def test_every_member_log_comes_back_as_it_was(heard: list[tuple[Transition, Speaker]], me: str) -> None:

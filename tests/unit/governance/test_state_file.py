@@ -170,16 +170,19 @@ STATES = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.heavy
 @given(STATES)
 def test_every_state_that_we_write_is_read_back_the_same(state: StateFile) -> None:
     assert read_state(written(state)) == state
 
 
+@pytest.mark.heavy
 @given(st.lists(st.builds(Transition, st.integers(0, 120), VARIANTS, LISTS, LISTS), max_size=6))
 def test_entries_are_listed_in_the_order_of_their_keys(entries: list[Transition]) -> None:
     assert by_key(entries) == sorted(entries, key=entry_key)
 
 
+@pytest.mark.heavy
 @given(st.integers(0, 250), ENTRIES)
 def test_chunks_join_without_a_seam(length: int, each: Transition) -> None:
     state = StateFile(VERSION, "fleet-1", "closed", {}, (), (), (), (each,) * length)
@@ -263,6 +266,7 @@ def test_lists_inside_something_else_are_not_those_of_the_file() -> None:
     assert state.member_log == ()
 
 
+@pytest.mark.heavy
 @given(STATES.map(written), st.data())
 def test_lines_that_moved_are_read_as_exactly(text: bytes, data: st.DataObject) -> None:
     lines = text.split(b"\n")
@@ -273,6 +277,7 @@ def test_lines_that_moved_are_read_as_exactly(text: bytes, data: st.DataObject) 
     assert found(b"\n".join(lines)) == exactly(b"\n".join(lines))
 
 
+@pytest.mark.heavy
 @given(st.binary(max_size=200) | STATES.map(written).flatmap(lambda t: st.integers(0, len(t)).map(lambda n: t[:n])))
 def test_reading_is_total(data: bytes) -> None:
     try:

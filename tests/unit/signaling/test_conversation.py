@@ -371,6 +371,7 @@ def test_leftovers_are_told_from_news_by_the_end_of_the_replay() -> None:
     assert without_eose.receive(late, at(105)) == OfferReceived(PEER, "late")
 
 
+@pytest.mark.heavy
 def test_a_flood_is_read_at_a_bounded_rate_and_lies_cost_more() -> None:
     room = new_room()
     honest, flooding, lying = (room.open_link(name, at(0)) for name in ("ws://a", "ws://b", "ws://c"))

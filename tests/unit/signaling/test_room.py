@@ -39,6 +39,7 @@ def test_the_environment_replaces_the_app_id_even_by_nothing() -> None:
     assert app_id_of({"MYOWNMESH_TRYSTERO_APP_ID": ""}) == ""
 
 
+@pytest.mark.heavy
 def test_importing_the_client_loads_no_websocket_or_curve_library() -> None:
     program = (
         "import sys, myownmesh.signaling.client;"
