@@ -142,8 +142,8 @@ async def build_network(
         close=desk.close,
     )
     engine.introduce_by(inviting.introduce)
-    driver.switch.on_knock = inviting.knock
-    driver.switch.on_link_down = desk.link_ended
+    driver.switch.effects.on_knock = inviting.knock
+    driver.switch.effects.on_link_down = desk.link_ended
     driver.beside.append(inviting.run)
     governing = Governing(
         Governed(
@@ -168,7 +168,7 @@ async def build_network(
         adopting.begin()  # not before: the log says who is an authority, and what is of nobody trusted is forgotten
 
     driver.prepare = prepare
-    driver.switch.on_book = governing.book_changed
+    driver.switch.effects.on_book = governing.book_changed
     driver.beside += [governing.run, tending.run, adopting.run]
     network = Network(record, network_id, driver, engine.tape, inviting, governing, adopting)
     network.listen(SERVICES, adopting.heard)

@@ -10,8 +10,9 @@ import trio
 
 from myownmesh.engine.moves import Move
 from myownmesh.mesh import clock
+from myownmesh.mesh.effects import NEVER
 from myownmesh.mesh.saver import Saver
-from myownmesh.mesh.switch import NEVER, Switch
+from myownmesh.mesh.switch import Switch
 from myownmesh.protocol.codec import warm_up
 
 if TYPE_CHECKING:

@@ -1,54 +1,26 @@
-"""One network's switch: puts its engine's decisions into effect on sessions, calls, channels and whoever waits.
+"""One network's switch: what comes in for its engine, and what clients ask of the network.
 
 Synchronous and without I/O of its own: everything runs on one thread within the call that brought it, so a frame is
-decoded, decided and answered without a queue or a task switch. Tasks, threads and files are its driver's
-(`mesh.driver`); the simulator drives the same switch on a virtual clock.
+decoded, decided and answered without a queue or a task switch (`mesh.effects`). Tasks, threads and files are its
+driver's (`mesh.driver`); the simulator drives the same switch on a virtual clock.
 """
 
 from __future__ import annotations
 
-import logging
-from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import structs
 
 from myownmesh.engine import EngineError, FrameTooLarge, PeerNotFound, ShutDown
-from myownmesh.engine.actions import (
-    AddCandidate,
-    CloseSession,
-    Deliver,
-    DescribePaths,
-    Emit,
-    Forward,
-    Knock,
-    LinkDown,
-    LinkUp,
-    MakeOffer,
-    OpenSession,
-    Publish,
-    RedialRelays,
-    SaveBook,
-    SaveRoster,
-    SendDone,
-    SendFrame,
-    SendReliable,
-    SetPace,
-    TakeAnswer,
-    TakeOffer,
-    WaiterDone,
-)
 from myownmesh.engine.path_words import pair_class
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.channels import Channels
+from myownmesh.mesh.effects import Effects
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NetworkLeft, NotLinked
-from myownmesh.mesh.links import Links
-from myownmesh.mesh.precedence import order_of, order_of_control
+from myownmesh.mesh.precedence import order_of
 from myownmesh.mesh.rpc import CALL_CEILING_S, Rpc
-from myownmesh.mesh.sending import Sending
-from myownmesh.mesh.tracing import Followers
-from myownmesh.protocol.frames import Channel, ChannelSeq, RpcRequest, RpcResponse, RpcStreamChunk, RpcStreamEnd
+from myownmesh.protocol.frames import Channel
 from myownmesh.transport.session import Order
 
 if TYPE_CHECKING:
@@ -59,12 +31,9 @@ if TYPE_CHECKING:
     from mesh_common.events import ConnTrace, Level, MeshEvent
     from mesh_common.views import PeerInfo
     from myownmesh.engine import Engine, EngineConfig
-    from myownmesh.engine.actions import Action
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.governor import Governor
-    from myownmesh.engine.links import LinkEvent
     from myownmesh.engine.moves import Move
-    from myownmesh.mesh.link import Link
     from myownmesh.mesh.ports import SessionOpener
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
@@ -73,15 +42,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import InboundSignal, OutboundSignal
     from myownmesh.topology.modes import TopologyMode
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
-
-NEVER = float("inf")
-"""Monotonic second of a deadline that there is not."""
-
-_NEED_SESSIONS = (OpenSession, MakeOffer, TakeOffer, TakeAnswer, AddCandidate, CloseSession)
-"""Actions that wait for WebRTC, in their order."""
 
 
 class Switch:
@@ -91,30 +52,7 @@ class Switch:
     leave from callbacks that know no time.
     """
 
-    __slots__ = (
-        "_early",
-        "_followers",
-        "_links",
-        "_now",
-        "_on_event",
-        "_open_session",
-        "_publish",
-        "_pumping",
-        "_redial",
-        "_save_roster",
-        "_sending",
-        "_set_pace",
-        "_waiter_ids",
-        "_waiters",
-        "_wake_at",
-        "_woken_at",
-        "channels",
-        "engine",
-        "on_book",
-        "on_knock",
-        "on_link_down",
-        "rpc",
-    )
+    __slots__ = ("_links", "_now", "_pump", "_sending", "_tickets", "_waiters", "channels", "effects", "engine", "rpc")
 
     def __init__(
         self,
@@ -141,38 +79,31 @@ class Switch:
         self.channels = Channels()
         self.rpc = Rpc(self.send, rng)
         self._now = now
-        self._publish = publish
-        self._redial = redial
-        self._set_pace = set_pace
-        self._save_roster = save_roster
-        self._on_event = on_event
-        self._wake_at = wake_at
-        self._woken_at = NEVER
-        self._open_session: SessionOpener | None = None
-        self._early: list[Action] = []
-        """What clients asked of peers before WebRTC was loaded: they may dial as soon as they connect."""
-        self._links = Links()
-        self._sending = Sending(self._links, now, engine.note_sent, self._rearm)
-        self._waiters: dict[int, Callable[[str | None], None]] = {}
-        self._waiter_ids = count()
-        self._pumping = False
-        self._followers = Followers(engine)
-        self.on_knock: Callable[[Knock], None] = _nobody_home
-        """Called when a device that nobody has approved shows an invitation; whoever runs this may set it."""
-        self.on_link_down: Callable[[str], None] = _nobody_minds
-        """Called when an admitted link to this peer is over; whoever runs this may set it."""
-        self.on_book: Callable[[], None] = _nobody_writes
-        """Called when what this device holds of signed governance changed; whoever writes it may set it."""
+        self.effects = Effects(
+            engine,
+            self.rpc,
+            self.channels,
+            now=now,
+            publish=publish,
+            redial=redial,
+            set_pace=set_pace,
+            save_roster=save_roster,
+            on_event=on_event,
+            wake_at=wake_at,
+        )
+        """What comes of the engine's decisions; its `on_…` may be set by whoever runs this."""
+        self._links = self.effects.links
+        self._sending = self.effects.sending
+        self._waiters = self.effects.waiters
+        self._pump = self.effects.pump
+        self._tickets = count()
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self, open_session: SessionOpener) -> None:
         """Begin. Dials that were asked for before this happen now."""
-        self._open_session = open_session
         self.engine.start(self._now())
-        early, self._early = self._early, []
-        for action in early:
-            self._carry_out(action)
+        self.effects.open_sessions(open_session)
         self._pump()
 
     def leave(self) -> float:
@@ -224,7 +155,7 @@ class Switch:
     def trace(self, on_record: Callable[[ConnTrace], None]) -> Callable[[], None]:
         """Call back with how every peer stands, and from then on with what changes (spec 04 §9.5); returns what ends
         that. `on_record` does not come back in."""
-        return self._followers.add(on_record, self._now())
+        return self.effects.followers.add(on_record, self._now())
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -260,23 +191,7 @@ class Switch:
 
     def handle_timer(self) -> None:
         """Do what is due; call it at the time of the last `wake_at` or soon after."""
-        self._woken_at = NEVER
-        now = self._now()
-        self.engine.handle_timer(now)
-        self.rpc.expire(now.mono)
-        self._links.expire(now.mono)
-        self._act(self.engine.actions())
-        self._rearm()
-        if self._followers.tracers:
-            self._tell_followers()
-
-    def _link_event(self, peer: str, epoch: int, event: LinkEvent) -> None:
-        self.engine.receive_link_event(peer, epoch, event, self._now())
-        self._pump()
-
-    def _frame(self, peer: str, epoch: int, data: bytes) -> None:
-        self.engine.receive_frame(peer, epoch, data, self._now())
-        self._pump()
+        self.effects.handle_timer()
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -320,7 +235,7 @@ class Switch:
         if done is None:
             self._command(lambda now: self.engine.connect(peer, pin, None, now))
             return lambda: None
-        waiter = next(self._waiter_ids)
+        waiter = next(self._tickets)
         self._waiters[waiter] = done
 
         def abandon() -> None:
@@ -377,7 +292,7 @@ class Switch:
 
         Raises `DoesNotFit`, `MeshError`.
         """
-        ticket = next(self._waiter_ids)
+        ticket = next(self._tickets)
         self._waiters[ticket] = done
         frame = Channel(channel=channel, payload=payload)
         try:
@@ -410,162 +325,5 @@ class Switch:
     ) -> Callable[[], None]:
         """Call a peer's method; `on_done(ok, error)` is called once unless the returned cancel is called first."""
         cancel = self.rpc.call(peer, method, payload, on_done, now_s=self._now().mono, timeout_s=timeout_s)
-        self._be_woken_at(self.rpc.next_deadline)
+        self.effects.be_woken_at(self.rpc.next_deadline)
         return cancel
-
-    # ── timer ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _rearm(self) -> None:
-        """Ask to be woken earlier if something is due earlier than the driver knows."""
-        first = self.engine.next_timer()
-        for second in (self.rpc.next_deadline, self._links.next_deadline):
-            if second is not None and (first is None or second < first):
-                first = second
-        self._be_woken_at(first)
-
-    def _be_woken_at(self, second: float | None) -> None:
-        if second is not None and second < self._woken_at:
-            self._woken_at = second
-            self._wake_at(second)
-
-    # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _pump(self) -> None:
-        if self._pumping:
-            return  # an action's callback came back in; the loop below takes what it added
-        actions = self.engine.actions()
-        if actions:
-            self._act(actions)
-        # Calls and links that wait say so themselves: what came in can only have moved the engine's own deadlines.
-        at = self.engine.next_timer()
-        if at is not None and at < self._woken_at:
-            self._be_woken_at(at)
-        if self._followers.tracers:
-            self._tell_followers()
-
-    def _act(self, actions: list[Action]) -> None:
-        """Carry out these, and what comes of them."""
-        self._pumping = True
-        try:
-            while actions:
-                for action in actions:
-                    if self._open_session is None and isinstance(action, _NEED_SESSIONS):
-                        self._early.append(action)
-                    else:
-                        self._carry_out(action)
-                actions = self.engine.actions()
-        finally:
-            self._pumping = False
-
-    def _tell_followers(self) -> None:
-        self._followers.show_changes(self._now())
-
-    def _carry_out(self, action: Action) -> None:
-        match action:
-            case Deliver(peer, epoch, frame):
-                self._deliver(peer, epoch, frame)
-            case SendFrame(peer, epoch, kind, data):
-                self._send_control(peer, epoch, kind, data)
-            case Forward(hops, data, to_all):
-                links = self._links.all_of(hops)
-                if to_all:
-                    self._sending.to_all(links, Channel.KIND, data, lambda _: None)
-                elif links:
-                    now_s = self._now().mono
-                    self._sending.by_first(links, Channel.KIND, data, lambda _: None, now_s, Order.IN_TURN)
-            case Emit(event):
-                self._on_event(event)
-            case Publish(signal):
-                self._publish(signal)
-            case OpenSession(peer, epoch, offerer):
-                self._open(peer, epoch, offerer=offerer)
-            case MakeOffer() | TakeOffer() | TakeAnswer() | AddCandidate():
-                if (link := self._links.get(action.peer, action.epoch)) is not None:
-                    link.negotiate(action)
-            case CloseSession(peer, epoch):
-                self._links.close(peer, epoch)
-            case DescribePaths(peer, epoch):
-                self._describe(action, self._links.get(peer, epoch))
-            case LinkUp(peer, epoch):
-                if (link := self._links.get(peer, epoch)) is not None:
-                    link.session.admit()
-            case LinkDown(peer, epoch):
-                self.rpc.link_down(peer, epoch)
-                self.on_link_down(peer)
-            case SendReliable(peer, epoch):
-                self._send_reliable(action, self._links.get(peer, epoch))
-            case WaiterDone(waiter, error) | SendDone(waiter, error):
-                if (done := self._waiters.pop(waiter, None)) is not None:
-                    done(error)
-            case Knock():
-                self.on_knock(action)
-            case SaveRoster():
-                self._save_roster()
-            case SaveBook():
-                self.on_book()
-            case SetPace(quiet):
-                self._set_pace(quiet)
-            case RedialRelays(if_mute):
-                self._redial(if_mute)
-            case _:
-                assert_never(action)
-
-    def _open(self, peer: str, epoch: int, *, offerer: bool) -> None:
-        assert self._open_session is not None, "what needs sessions waits until they can be opened"
-        session = self._open_session(
-            offerer=offerer,
-            on_event=partial(self._link_event, peer, epoch),
-            on_frame=partial(self._frame, peer, epoch),
-        )
-        self._links.put(peer, epoch, session)
-
-    def _describe(self, asked: DescribePaths, link: Link | None) -> None:
-        seen = None if link is None else link.session.ice_snapshot()
-        if seen is not None:
-            self.engine.paths_described(asked, seen, self._now())
-
-    def _send_control(self, peer: str, epoch: int, kind: str, data: bytes) -> None:
-        now = self._now()
-        link = self._links.get(peer, epoch)
-        if link is None:
-            self.engine.frame_lost(peer, epoch, kind, now)
-        else:
-            sent = partial(self._control_left, peer, epoch, kind)
-            self._sending.on(link, data, sent, now.mono, order_of_control(kind))
-
-    def _control_left(self, peer: str, epoch: int, kind: str, error: str | None) -> None:
-        if error is not None:
-            log.debug("lost a %s frame to %s: %s", kind, peer, error)
-            self.engine.frame_lost(peer, epoch, kind, self._now())
-            self._pump()
-
-    def _send_reliable(self, ordered: SendReliable, link: Link | None) -> None:
-        def left(error: str | None) -> None:
-            self.engine.reliable_left(ordered, self._now(), taken=error is None)
-            self._pump()
-
-        if link is None:
-            left("transport: session not yet established")
-        else:
-            self._sending.on(link, ordered.data, left, self._now().mono, Order.IN_TURN)
-
-    def _deliver(self, peer: str, epoch: int, frame: Frame) -> None:
-        match frame:
-            case RpcRequest() | RpcResponse() | RpcStreamChunk() | RpcStreamEnd():
-                self.rpc.receive(peer, epoch, frame)
-            case Channel(channel=channel, payload=payload) | ChannelSeq(channel=channel, payload=payload):
-                self.channels.deliver(peer, channel, payload)
-            case _:
-                raise RuntimeError(f"the engine delivered a {frame.KIND} frame")
-
-
-def _nobody_home(_knock: Knock) -> None:
-    """Nobody has given invitations."""
-
-
-def _nobody_writes() -> None:
-    """Nobody keeps what is signed, as in the simulator."""
-
-
-def _nobody_minds(_peer: str) -> None:
-    """Nobody asked."""

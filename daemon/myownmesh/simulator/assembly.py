@@ -168,7 +168,7 @@ class Assembly:
         if loaded.faults:
             raise Broken(f"{short_id(identity.device_id)} does not read its own file: {loaded.faults}")
         node.engine.governor.begin(loaded.book, (), node.now())
-        node.switch.on_book = partial(self._save_soon, node)
+        node.switch.effects.on_book = partial(self._save_soon, node)
         self._run(node)
 
     def _start_other(

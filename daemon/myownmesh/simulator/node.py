@@ -10,7 +10,8 @@ from mesh_common.events import Diag, PeerDropped
 from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine
 from myownmesh.engine.moves import Move
-from myownmesh.mesh.switch import NEVER, Switch
+from myownmesh.mesh.effects import NEVER
+from myownmesh.mesh.switch import Switch
 from myownmesh.protocol.signals import (
     Announce,
     AnswerReceived,

@@ -74,7 +74,7 @@ class Writing:
             tell=lambda text, detail: None,
         )
         self.desk = Desk(node.identity, ROOM, mode, node.rng, around)
-        node.switch.on_link_down = self.desk.link_ended
+        node.switch.effects.on_link_down = self.desk.link_ended
         room.signers[node.device_id] = self._sign
 
     def approved(self, event: MeshEvent) -> None:
